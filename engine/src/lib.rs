@@ -1,0 +1,5 @@
+//! cairn: checkpoint and restart of Linux processes.
+#![deny(unsafe_code)]
+
+pub mod image;
+pub mod proc;

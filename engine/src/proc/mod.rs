@@ -1,0 +1,1 @@
+//! /proc text turned into data.
