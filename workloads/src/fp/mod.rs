@@ -1,0 +1,6 @@
+//! The fp group of the corpus.
+
+use crate::framework::Workload;
+
+/// Every workload of this group.
+pub const WORKLOADS: &[&Workload] = &[];

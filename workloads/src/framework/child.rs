@@ -1,0 +1,148 @@
+//! Child processes that report differences, and the promise that none outlives a failed workload.
+
+use super::{Outcome, gate, procfs, sys};
+use anyhow::{Context as _, Result, bail};
+use std::collections::HashMap;
+
+/// A child made by [`fork`]. Dropping it does nothing: a failed run kills every descendant at its end.
+#[derive(Debug)]
+pub struct Child {
+    pub pid: libc::pid_t,
+    /// What the child is for, for errors.
+    pub name: &'static str,
+}
+
+/// Forks a child that runs `body` and exits: 0 when it returns `Ok`, 1 when not, with the reason on stderr.
+///
+/// The child has a copy of everything, so destructors of the parent's values do not run in it.
+pub fn fork(name: &'static str, body: impl FnOnce() -> Outcome) -> Result<Child> {
+    // SAFETY: workloads fork before they start threads, or the child keeps to async-signal-safe calls and its own
+    // memory; glibc makes malloc usable in the child in either case.
+    let pid = sys::check("fork", unsafe { libc::fork() }).with_context(|| format!("start {name}"))?;
+    if pid != 0 {
+        return Ok(Child { pid, name });
+    }
+    exit_with(name, std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)))
+}
+
+/// Ends a child made by hand (clone, vfork) the way [`fork`] does.
+pub fn exit_with(name: &str, outcome: std::thread::Result<Outcome>) -> ! {
+    let status = match outcome {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => {
+            eprintln!("{name} ({}): {error:#}", sys::getpid());
+            1
+        }
+        Err(_) => 101,
+    };
+    // SAFETY: _exit has no preconditions; it skips the exit handlers that belong to the parent.
+    unsafe { libc::_exit(status) }
+}
+
+impl Child {
+    /// Reaps the child, which must exit with 0.
+    ///
+    /// # Errors
+    /// How it ended otherwise. Its own message is on stderr already.
+    pub fn join(self) -> Outcome {
+        self.join_as(0)
+    }
+
+    /// Reaps the child, which must exit with `code`.
+    pub fn join_as(self, code: i32) -> Outcome {
+        let status = self.wait()?;
+        if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == code {
+            return Ok(());
+        }
+        bail!("{} ({}): {}, want exit {code}", self.name, self.pid, describe(status))
+    }
+
+    /// Reaps the child, which must have died of `signal`.
+    pub fn join_killed(self, signal: i32) -> Outcome {
+        let status = self.wait()?;
+        if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == signal {
+            return Ok(());
+        }
+        bail!("{} ({}): {}, want death by signal {signal}", self.name, self.pid, describe(status))
+    }
+
+    /// Reaps the child; the wait status as waitpid(2) gives it.
+    pub fn wait(&self) -> Result<i32> {
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` lives through the call.
+            match sys::check("waitpid", unsafe { libc::waitpid(self.pid, &mut status, 0) }) {
+                Err(e) if sys::errno_in(&e) == Some(libc::EINTR) => {}
+                Err(e) => return Err(e).with_context(|| format!("reap {} ({})", self.name, self.pid)),
+                Ok(_) => return Ok(status),
+            }
+        }
+    }
+
+    /// Sends a signal.
+    pub fn kill(&self, signal: i32) -> Outcome {
+        // SAFETY: kill has no memory arguments; the pid is our unreaped child.
+        sys::check("kill", unsafe { libc::kill(self.pid, signal) })
+            .with_context(|| format!("signal {} ({})", self.name, self.pid))?;
+        Ok(())
+    }
+
+    /// Waits until the main thread of the child is blocked in system call `nr`.
+    pub fn wait_blocked_in(&self, nr: libc::c_long) -> Outcome {
+        gate::wait_until(&format!("{} ({}) to block in system call {nr}", self.name, self.pid), || {
+            procfs::is_blocked_in(self.pid, self.pid, nr)
+        })
+    }
+}
+
+/// A wait status in words.
+pub fn describe(status: i32) -> String {
+    if libc::WIFEXITED(status) {
+        format!("exit {}", libc::WEXITSTATUS(status))
+    } else if libc::WIFSIGNALED(status) {
+        format!("death by signal {}", libc::WTERMSIG(status))
+    } else {
+        format!("wait status {status:#x}")
+    }
+}
+
+/// Kills every process below the calling one, also those that have moved to other groups and sessions.
+/// Repeats until nothing is left, because a dying tree may still fork.
+pub fn kill_descendants() {
+    for _ in 0..100 {
+        let victims = descendants(sys::getpid());
+        if victims.is_empty() {
+            return;
+        }
+        for pid in victims {
+            // SAFETY: kill and waitpid take no memory here; a pid that is gone or not our child is an errno that
+            // changes nothing: the loop looks again.
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+                libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG);
+            }
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// The living processes below `root`, by their parent links. Zombies that only `root`'s other children could reap are
+/// left out.
+fn descendants(root: libc::pid_t) -> Vec<libc::pid_t> {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
+        let Ok(stat) = procfs::Stat::of(pid) else { continue };
+        if stat.state != 'Z' || stat.ppid == root {
+            children.entry(stat.ppid).or_default().push(pid);
+        }
+    }
+    let (mut found, mut next) = (Vec::new(), vec![root]);
+    while let Some(parent) = next.pop() {
+        for pid in children.remove(&parent).unwrap_or_default() {
+            found.push(pid);
+            next.push(pid);
+        }
+    }
+    found
+}
