@@ -1,1 +1,30 @@
-//! The context file.
+//! The context file: header, page data, records, page checksums, index, footer.
+//!
+//! The container knows nothing of what it holds: records are any serde type that names the versions of its record
+//! kinds ([`Schemas`]), page data are whole pages. `docs/context-file.md` describes every byte.
+//!
+//! - [`Writer`] builds a file beside its final name and gives it that name only when it is whole. Many threads may
+//!   append pages at once through [`PageSink`].
+//! - [`Reader`] trusts nothing: arbitrary bytes give an [`Error`], never a panic or an allocation that the length
+//!   of the file does not justify. Opening a file reads header, footer and index only.
+//!
+//! Invariants: nothing is ever rewritten, so the layout also suits a stream; frames tile the page data without gaps,
+//! so that verifying them verifies every byte.
+
+mod digest;
+mod error;
+mod layout;
+mod pending;
+mod reader;
+mod records;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+pub use digest::{Absent, Digest, Extent};
+pub use error::{Error, Section};
+pub use layout::{Frame, Header, MAX_FRAME, Machine, Origin, SUPPORTED_VERSION};
+pub use reader::Reader;
+pub use records::Schemas;
+pub use writer::{PageSink, Sync, Writer, Written};

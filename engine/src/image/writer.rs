@@ -1,0 +1,231 @@
+//! Writing a context file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde::Serialize;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::error::Error;
+use super::layout::{self, Entry, Footer, Frame, Header, MAX_FRAME, Origin};
+use super::pending::Pending;
+use super::records::{self, EncodeError, Schemas};
+
+/// Buffer between the encoders and the file, bytes.
+const BUFFER: usize = 256 << 10;
+
+/// What a finished file must have survived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// File and directory are on the disk: the file survives a loss of power.
+    Full,
+    /// They are with the kernel: the file survives the end of this process.
+    None,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Length of the file
+    pub bytes: u64,
+    /// Bytes of page data
+    pub page_bytes: u64,
+    /// Bytes of encoded records
+    pub record_bytes: u64,
+    /// Number of checksummed stretches of page data
+    pub frames: u64,
+}
+
+/// A context file in the making. Its final name appears in [`Writer::finish`] and not before; dropped earlier, nothing
+/// stays behind.
+pub struct Writer {
+    pending: Pending,
+    page_size: u32,
+    header_sum: u64,
+    data_start: u64,
+    /// Offset of the next frame.
+    next: AtomicU64,
+    /// A frame was reserved but not written: the file has a hole and must not be finished.
+    broken: AtomicBool,
+    frames: Mutex<Vec<Frame>>,
+}
+
+impl Writer {
+    /// Begins a file that will be `path`, an existing one of that name being replaced at the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NoSpace`]; [`Error::BadRequest`] for a page size that the format does not admit.
+    pub fn create(path: &Path, origin: Origin) -> Result<Writer, Error> {
+        if !layout::page_size_is_valid(origin.page_size) {
+            let what = "page size must be a power of two from 4 KiB to 1 MiB";
+            return Err(Error::BadRequest { offset: 0, len: u64::from(origin.page_size), what });
+        }
+        let pending = Pending::create(path)?;
+        let header = Header::new(&origin);
+        let raw = header.encode();
+        pending.file().write_all_at(&raw, 0).map_err(|err| Error::write("write", path, 0, err))?;
+        let data_start = header.data_start();
+        Ok(Writer {
+            pending,
+            page_size: origin.page_size,
+            header_sum: layout::header_sum(&raw),
+            data_start,
+            next: AtomicU64::new(data_start),
+            broken: AtomicBool::new(false),
+            frames: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The place to append pages to; may be used by many threads.
+    pub fn pages(&self) -> PageSink<'_> {
+        PageSink { writer: self }
+    }
+
+    /// Bytes of page data appended so far.
+    pub fn page_bytes(&self) -> u64 {
+        self.next.load(Ordering::Relaxed) - self.data_start
+    }
+
+    /// Writes records, page checksums, index and footer, and gives the file its name.
+    ///
+    /// # Errors
+    /// [`Error::Encode`], [`Error::NoSpace`], [`Error::Io`], also when an earlier append had failed. No file of the
+    /// final name was then made or changed, unless it was the last step that failed: syncing the directory.
+    pub fn finish<R: Serialize + Schemas>(self, records: &R, sync: Sync) -> Result<Written, Error> {
+        let path = self.pending.path();
+        if self.broken.into_inner() {
+            let source = io::Error::other("page data is incomplete after an earlier failure");
+            return Err(Error::io("finish", path, source));
+        }
+        let pages_end = self.next.into_inner();
+        let mut frames = self.frames.into_inner().expect("no append panicked");
+        frames.sort_unstable();
+        let pages = Entry {
+            kind: layout::KIND_PAGES,
+            offset: self.data_start,
+            len: pages_end - self.data_start,
+            sum: 0,
+        };
+
+        let mut tail = Tail { file: self.pending.file(), position: pages_end, hasher: Xxh3::new() };
+        let failed = |err, position| Error::write("write", path, position, err);
+        let mut buffered = BufWriter::with_capacity(BUFFER, &mut tail);
+        let encoded = records::encode(records, &mut buffered).and_then(|()| Ok(buffered.flush()?));
+        // Taken apart without another flush: after an error there is nothing left to try.
+        drop(buffered.into_parts());
+        encoded.map_err(|err| match err {
+            EncodeError::Io(err) => failed(err, tail.position),
+            EncodeError::Value(what) => Error::Encode { what },
+        })?;
+        let records = tail.end_section(layout::KIND_RECORDS, pages_end);
+
+        let start = tail.align().map_err(|err| failed(err, records.end()))?;
+        let mut buffered = BufWriter::with_capacity(BUFFER, &mut tail);
+        let listed = frames.iter().try_for_each(|frame| buffered.write_all(&frame.encode()));
+        let listed = listed.and_then(|()| buffered.flush());
+        drop(buffered.into_parts());
+        listed.map_err(|err| failed(err, tail.position))?;
+        let checksums = tail.end_section(layout::KIND_CHECKSUMS, start);
+
+        let index_offset = tail.align().map_err(|err| failed(err, checksums.end()))?;
+        let mut last: Vec<u8> = [pages, records, checksums].iter().flat_map(Entry::encode).collect();
+        let index_len = last.len() as u64;
+        let total_len = index_offset + index_len + layout::FOOTER_LEN as u64;
+        let footer = Footer {
+            index_offset,
+            index_len,
+            index_sum: xxh3_64(&last),
+            total_len,
+            header_sum: self.header_sum,
+        };
+        last.extend_from_slice(&footer.encode());
+        tail.write_all(&last).map_err(|err| failed(err, index_offset))?;
+
+        self.pending.publish(sync == Sync::Full)?;
+        Ok(Written {
+            bytes: total_len,
+            page_bytes: pages.len,
+            record_bytes: records.len,
+            frames: frames.len() as u64,
+        })
+    }
+}
+
+/// Appends page data to a [`Writer`].
+#[derive(Clone, Copy)]
+pub struct PageSink<'a> {
+    writer: &'a Writer,
+}
+
+impl PageSink<'_> {
+    /// Appends `pages`, a whole number of pages and at most [`MAX_FRAME`] bytes, as one contiguous stretch. Returns
+    /// its offset in the file, a multiple of the page size. Appending nothing is allowed and writes nothing.
+    ///
+    /// The larger the piece, the fewer system calls and checksums: pass a full frame where there is one.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Io`]: the file cannot be finished any more. [`Error::BadRequest`] for a length
+    /// that is not allowed.
+    pub fn append(&self, pages: &[u8]) -> Result<u64, Error> {
+        let writer = self.writer;
+        let len = pages.len() as u64;
+        if pages.len() > MAX_FRAME || !len.is_multiple_of(u64::from(writer.page_size)) {
+            let what = "appended page data must be whole pages, at most a frame";
+            return Err(Error::BadRequest { offset: writer.next.load(Ordering::Relaxed), len, what });
+        }
+        if pages.is_empty() {
+            return Ok(writer.next.load(Ordering::Relaxed));
+        }
+        let offset = writer.next.fetch_add(len, Ordering::Relaxed);
+        if let Err(err) = writer.pending.file().write_all_at(pages, offset) {
+            writer.broken.store(true, Ordering::Relaxed);
+            return Err(Error::write("write page data to", writer.pending.path(), offset, err));
+        }
+        let frame = Frame { offset, len: len as u32, sum: xxh3_64(pages) };
+        writer.frames.lock().expect("no append panicked").push(frame);
+        Ok(offset)
+    }
+}
+
+/// The sequential end of the file: sections are hashed as they pass.
+struct Tail<'a> {
+    file: &'a File,
+    position: u64,
+    hasher: Xxh3,
+}
+
+impl Tail<'_> {
+    /// Closes the section that began at `start`.
+    fn end_section(&mut self, kind: u32, start: u64) -> Entry {
+        let sum = self.hasher.digest();
+        self.hasher.reset();
+        Entry { kind, offset: start, len: self.position - start, sum }
+    }
+
+    /// Pads with zeros, which belong to no section; returns the new position.
+    fn align(&mut self) -> io::Result<u64> {
+        let aligned = self.position.next_multiple_of(layout::ALIGN);
+        let zeros = [0; layout::ALIGN as usize];
+        let padding = &zeros[..(aligned - self.position) as usize];
+        self.file.write_all_at(padding, self.position)?;
+        self.position = aligned;
+        Ok(aligned)
+    }
+}
+
+impl Write for Tail<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let done = self.file.write_at(bytes, self.position)?;
+        self.hasher.update(&bytes[..done]);
+        self.position += done as u64;
+        Ok(done)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
