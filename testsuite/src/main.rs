@@ -1,1 +1,40 @@
-fn main() {}
+//! `cairn-runner`: executes cells where it is started. It is called by the driver and by itself, not by people.
+
+use std::path::PathBuf;
+
+use cairn_testsuite::runner;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cairn-runner", version, about = "Execute cells of the test suite on this machine")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a job to its end
+    Run {
+        /// The job, as JSON
+        #[arg(long)]
+        job: PathBuf,
+        /// File, pipe or port that events are written to; - is standard output
+        #[arg(long, default_value = "-")]
+        events: PathBuf,
+        /// Stop and clean up when standard input ends
+        #[arg(long)]
+        watch_stdin: bool,
+    },
+    /// Stand above one cell; its order comes on standard input
+    Supervise,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Run { job, events, watch_stdin } => {
+            Ok(runner::run(&runner::Options { job, events, watch_stdin })?)
+        }
+        Command::Supervise => runner::supervise(),
+    }
+}

@@ -1,0 +1,254 @@
+//! A cell: one kernel × arch × userland × engine × workload × mode. Its identity, and how cells are chosen.
+//!
+//! The text form, `6.12/x86_64/dynamic/cairn/pipes/bytes-in-flight/once`, is the same in reports, bundles, expectations
+//! and on the command line.
+
+use std::fmt;
+use std::str::FromStr;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde::{Deserialize, Serialize};
+
+/// Which build of the corpus a cell runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Userland {
+    /// An ordinary program with the system's dynamic loader and C library.
+    Dynamic,
+    /// The same program linked statically.
+    Static,
+}
+
+/// How often, and in which order, a cell's workload is saved and brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Checkpoint, kill, restart, verify.
+    Once,
+    /// Checkpoint, kill, restart, and all of it again with what came back.
+    Twice,
+    /// Checkpoint, and verify the original, which goes on.
+    Continue,
+}
+
+macro_rules! words {
+    ($type:ident, $what:literal, $($variant:ident => $word:literal),+) => {
+        impl $type {
+            /// Every value, in the order of reports.
+            pub const ALL: &[$type] = &[$($type::$variant),+];
+
+            /// The word used on the command line and in reports.
+            pub fn name(self) -> &'static str {
+                match self { $($type::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = CellError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $type::ALL.iter().copied().find(|v| v.name() == text).ok_or_else(|| CellError::Word {
+                    what: $what,
+                    given: text.to_owned(),
+                    known: $type::ALL.iter().map(|v| v.name()).collect::<Vec<_>>().join(", "),
+                })
+            }
+        }
+    };
+}
+
+words!(Userland, "userland", Dynamic => "dynamic", Static => "static");
+words!(Mode, "mode", Once => "once", Twice => "twice", Continue => "continue");
+
+/// Text that names no cell, or selects none.
+#[derive(Debug, thiserror::Error)]
+pub enum CellError {
+    /// A word outside the closed set it must come from.
+    #[error("unknown {what} `{given}` (known: {known})")]
+    Word {
+        /// Which kind of word was looked for.
+        what: &'static str,
+        /// What was given.
+        given: String,
+        /// What would have been right.
+        known: String,
+    },
+    /// Not seven parts.
+    #[error("`{0}` is no cell: wanted KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE")]
+    Shape(String),
+    /// A pattern that is no glob.
+    #[error("pattern `{pattern}`: {source}")]
+    Pattern {
+        /// The pattern as given.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: globset::Error,
+    },
+}
+
+/// The identity of one cell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Cell {
+    /// The kernel's label: its series (`6.12`), `host`, or the release of a kernel that the user brought.
+    pub kernel: String,
+    /// The machine, as `uname -m` says it.
+    pub arch: String,
+    /// Which build of the corpus.
+    pub userland: Userland,
+    /// The engine's name.
+    pub engine: String,
+    /// `group/name`.
+    pub workload: String,
+    /// How it is driven.
+    pub mode: Mode,
+}
+
+impl Cell {
+    /// The first half of the workload's name.
+    pub fn group(&self) -> &str {
+        group_of(&self.workload)
+    }
+
+    /// The text form with no slash in it, for a directory's name.
+    pub fn slug(&self) -> String {
+        self.to_string().replace('/', "_")
+    }
+}
+
+/// The group of a workload: what stands before the slash of its name.
+pub fn group_of(workload: &str) -> &str {
+    workload.split_once('/').map_or(workload, |(group, _)| group)
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cell { kernel, arch, userland, engine, workload, mode } = self;
+        f.pad(&format!("{kernel}/{arch}/{userland}/{engine}/{workload}/{mode}"))
+    }
+}
+
+impl FromStr for Cell {
+    type Err = CellError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let &[kernel, arch, userland, engine, group, name, mode] = parts.as_slice() else {
+            return Err(CellError::Shape(text.to_owned()));
+        };
+        if parts.iter().any(|part| part.is_empty()) {
+            return Err(CellError::Shape(text.to_owned()));
+        }
+        Ok(Cell {
+            kernel: kernel.to_owned(),
+            arch: arch.to_owned(),
+            userland: userland.parse()?,
+            engine: engine.to_owned(),
+            workload: format!("{group}/{name}"),
+            mode: mode.parse()?,
+        })
+    }
+}
+
+/// A choice of workloads by globs. No glob at all chooses everything; a glob without `/` chooses a whole group.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    globs: Option<GlobSet>,
+}
+
+impl Selection {
+    /// Compiles the patterns.
+    ///
+    /// # Errors
+    /// [`CellError::Pattern`] for the first pattern that is no glob.
+    pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, CellError> {
+        if patterns.is_empty() {
+            return Ok(Selection { globs: None });
+        }
+        let mut set = GlobSetBuilder::new();
+        for pattern in patterns {
+            set.add(workload_glob(pattern.as_ref())?);
+        }
+        let globs = set
+            .build()
+            .map_err(|source| CellError::Pattern { pattern: patterns[0].as_ref().to_owned(), source })?;
+        Ok(Selection { globs: Some(globs) })
+    }
+
+    /// Whether the workload of this name is chosen.
+    pub fn chooses(&self, workload: &str) -> bool {
+        self.globs.as_ref().is_none_or(|set| set.is_match(workload))
+    }
+}
+
+/// A glob over workload names: `pipes`, `pipes/*`, `*/zombie*`, `**`.
+///
+/// # Errors
+/// [`CellError::Pattern`].
+pub fn workload_glob(pattern: &str) -> Result<Glob, CellError> {
+    let whole = if pattern.contains('/') || pattern == "**" { pattern.to_owned() } else { format!("{pattern}/*") };
+    Glob::new(&whole).map_err(|source| CellError::Pattern { pattern: pattern.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("6.12/x86_64/dynamic/cairn/pipes/bytes-in-flight/once", true)]
+    #[case("host/x86_64/static/cairn/fp/avx/continue", true)]
+    #[case("host/x86_64/static/cairn/fp/continue", false)]
+    #[case("host/x86_64/musl/cairn/fp/avx/once", false)]
+    #[case("host/x86_64/static/cairn/fp/avx/thrice", false)]
+    #[case("/x86_64/static/cairn/fp/avx/once", false)]
+    fn text_form(#[case] text: &str, #[case] good: bool) {
+        let parsed = text.parse::<Cell>();
+        assert_eq!(parsed.is_ok(), good, "{parsed:?}");
+        if let Ok(cell) = parsed {
+            assert_eq!(cell.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_unknown_mode_names_the_known_ones() {
+        let error = "thrice".parse::<Mode>().unwrap_err().to_string();
+        assert_eq!(error, "unknown mode `thrice` (known: once, twice, continue)");
+    }
+
+    #[rstest]
+    #[case(&[], "pipes/full", true)]
+    #[case(&["pipes"], "pipes/full", true)]
+    #[case(&["pipes"], "files/full", false)]
+    #[case(&["*/full"], "files/full", true)]
+    #[case(&["pipes/f*", "fp/*"], "fp/avx", true)]
+    #[case(&["pipes/f*"], "pipes/empty", false)]
+    #[case(&["**"], "pipes/empty", true)]
+    fn selection(#[case] patterns: &[&str], #[case] workload: &str, #[case] chosen: bool) {
+        assert_eq!(Selection::new(patterns).unwrap().chooses(workload), chosen);
+    }
+
+    #[test]
+    fn a_bad_pattern_is_named() {
+        let error = Selection::new(&["pipes/[x"]).unwrap_err().to_string();
+        assert!(error.starts_with("pattern `pipes/[x`"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn text_form_round_trips(kernel in "[a-z0-9.+-]{1,12}", name in "[a-z0-9-]{1,12}", group in "[a-z]{1,8}") {
+            let cell = Cell {
+                kernel, arch: "x86_64".into(), userland: Userland::Static, engine: "cairn".into(),
+                workload: format!("{group}/{name}"), mode: Mode::Twice,
+            };
+            prop_assert_eq!(cell.to_string().parse::<Cell>().unwrap(), cell);
+        }
+    }
+}

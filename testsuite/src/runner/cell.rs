@@ -1,0 +1,493 @@
+//! One cell from its empty directory to its verdict: the three modes, readable as three lists of steps.
+//!
+//! A cell's directory holds `cwd/`, where the workload lives, and beside it the context files (`context.N`), their
+//! records (`record.N.json`) and what each program printed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode as Perm;
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, Step};
+use super::proc::{self, Picture};
+use super::supervisor::{End, Supervisor};
+use super::sys;
+use crate::cell::Mode;
+use crate::engine::{self, After, Engine, RELEASED};
+use crate::event::{CellSpec, Job, Measured, Outcome};
+use crate::oracle::{fixpoint, leak};
+use crate::verdict::{Stage, Verdict};
+
+/// The workload's own word for "not here", before `ready`.
+const EXIT_SKIP: i32 = 77;
+/// How often to look at what no event announces.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What a supervisor is told on its standard input, in one line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    /// The job, without its list of cells.
+    pub(super) job: Job,
+    pub(super) spec: CellSpec,
+    /// The cell's own directory; does not exist yet.
+    pub(super) dir: PathBuf,
+}
+
+/// The supervisor's whole life: reads its order, runs the cell, prints the outcome as one line.
+///
+/// # Errors
+/// Only what keeps it from reading its order or printing its answer.
+pub fn supervise() -> anyhow::Result<()> {
+    let supervisor = Supervisor::new()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let order: Order = serde_json::from_str(&line)?;
+    let started = Instant::now();
+    let mut outcome = run(&order, supervisor);
+    outcome.duration_ms = started.elapsed().as_millis() as u64;
+    println!("{}", serde_json::to_string(&outcome)?);
+    Ok(())
+}
+
+fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
+    let Order { job, spec, dir } = order;
+    if !proc::shows_children() {
+        let reason = "this kernel does not show a task's children (CONFIG_PROC_CHILDREN)";
+        return Failure::infra(Stage::Start, reason).into_outcome();
+    }
+    let engine = job.engines.get(&spec.engine).and_then(|program| engine::named(&spec.engine, program.clone()));
+    let Some(engine) = engine else {
+        return Failure::infra(Stage::Start, format!("no adapter or program for engine {}", spec.engine)).into_outcome();
+    };
+    let limit = Duration::from_millis(job.cell_timeout_ms).mul_f64(job.time_scale);
+    let mut cell = CellRun {
+        job,
+        spec,
+        dir,
+        engine: engine.as_ref(),
+        supervisor: &mut supervisor,
+        deadline: Instant::now() + limit,
+        measured: Vec::new(),
+        notes: Vec::new(),
+    };
+    let result = match spec.mode {
+        Mode::Once => cell.once(),
+        Mode::Twice => cell.twice(),
+        Mode::Continue => cell.go_on(),
+    };
+    let (measured, notes) = (std::mem::take(&mut cell.measured), std::mem::take(&mut cell.notes));
+    let mut outcome = match result {
+        Ok(()) => Outcome::new(Verdict::Pass, None, ""),
+        Err(failure) => failure.into_outcome(),
+    };
+    outcome.measured = measured;
+    outcome.notes = notes;
+    match supervisor.kill_all() {
+        Ok(left) if left.is_empty() => {}
+        Ok(left) => {
+            let list: Vec<String> = left.into_iter().map(proc::describe).collect();
+            outcome.notes.push(format!("could not be killed: {}", list.join(", ")));
+        }
+        Err(errno) => outcome.notes.push(format!("cleaning up: {errno}")),
+    }
+    outcome
+}
+
+/// A program that brings a tree back and stays as its parent.
+struct Restarted {
+    /// Its own pid, not the tree's.
+    pid: u32,
+    /// Where its words on standard error go.
+    stderr: PathBuf,
+}
+
+struct CellRun<'a> {
+    job: &'a Job,
+    spec: &'a CellSpec,
+    dir: &'a Path,
+    engine: &'a dyn Engine,
+    supervisor: &'a mut Supervisor,
+    deadline: Instant,
+    measured: Vec<Measured>,
+    notes: Vec<String>,
+}
+
+impl CellRun<'_> {
+    fn once(&mut self) -> Step<()> {
+        let root = self.start()?;
+        self.checkpoint(root, 1, After::Kill)?;
+        let restarted = self.restart(root, 1)?;
+        self.checkpoint(root, 2, After::Run)?;
+        self.compare(1, 2)?;
+        self.let_go(restarted.pid)?;
+        self.verified(restarted.pid, Some(&restarted.stderr))?;
+        self.nothing_left()
+    }
+
+    fn twice(&mut self) -> Step<()> {
+        let root = self.start()?;
+        self.checkpoint(root, 1, After::Kill)?;
+        let first = self.restart(root, 1)?;
+        self.checkpoint(root, 2, After::Kill)?;
+        self.compare(1, 2)?;
+        let end = self.wait_for(first.pid, Stage::Checkpoint, "the first restart to end")?;
+        if end != End::Exited(128 + Signal::SIGKILL as i32) {
+            let reason = format!("the restart program ended with {end} after its tree was killed, wanted 137");
+            return Err(Failure::fail(Stage::Checkpoint, reason));
+        }
+        let second = self.restart(root, 2)?;
+        self.let_go(second.pid)?;
+        self.verified(second.pid, Some(&second.stderr))?;
+        self.nothing_left()
+    }
+
+    fn go_on(&mut self) -> Step<()> {
+        let root = self.start()?;
+        self.checkpoint(root, 1, After::Run)?;
+        self.settle(root, root, Stage::Checkpoint)?;
+        self.checkpoint(root, 2, After::Run)?;
+        self.compare(1, 2)?;
+        self.let_go(root)?;
+        self.verified(root, None)?;
+        self.nothing_left()
+    }
+
+    /// Makes the directory, starts the workload and waits for its `ready`. Returns its pid.
+    fn start(&mut self) -> Step<u32> {
+        let setup = |what: &str, error: io::Error| Failure::infra(Stage::Start, format!("{what}: {error}"));
+        let cwd = self.cwd();
+        fs::create_dir_all(&cwd).map_err(|e| setup("make the cell's directory", e))?;
+        for name in ["ready", "go"] {
+            nix::unistd::mkfifo(&cwd.join(name), Perm::from_bits_truncate(0o600))
+                .map_err(|e| setup("make a fifo", e.into()))?;
+        }
+        let mut ready = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(cwd.join("ready"))
+            .map_err(|e| setup("open ready", e))?;
+
+        let Some(program) = self.job.workloads.get(&self.spec.userland) else {
+            return Err(Failure::infra(Stage::Start, format!("no {} build of the corpus", self.spec.userland)));
+        };
+        let output = |name: &str| OpenOptions::new().append(true).create_new(true).open(cwd.join(name));
+        let mut command = Command::new(program);
+        command
+            .args(["run", &self.spec.workload, "--seed", &self.job.seed.to_string()])
+            .current_dir(&cwd)
+            .stdin(Stdio::null())
+            .stdout(output("stdout").map_err(|e| setup("open stdout", e))?)
+            .stderr(output("stderr").map_err(|e| setup("open stderr", e))?);
+        self.environment(&mut command);
+        sys::in_new_session(&mut command);
+        let child = self.supervisor.spawn(&mut command).map_err(|e| setup("start the workload", e))?;
+        let root = child.id();
+
+        let mut said = Vec::new();
+        let watched = ready.try_clone().map_err(|e| setup("watch ready", e))?;
+        let word = self
+            .supervisor
+            .wait(self.deadline, None, &[watched.as_fd()], |sup| {
+                let mut buffer = [0; 64];
+                loop {
+                    match ready.read(&mut buffer) {
+                        // No writer: it has not opened yet, or it wrote and closed again.
+                        Ok(0) if said.ends_with(b"\n") => return Some(Ok(())),
+                        Ok(0) => break,
+                        Ok(n) => said.extend_from_slice(&buffer[..n]),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Some(Err(Failure::infra(Stage::Ready, format!("read ready: {error}")))),
+                    }
+                }
+                sup.end_of(root).map(|end| Err(self_skip_or_crash(end, &cwd)))
+            })
+            .map_err(|stop| Failure::stopped(Stage::Ready, "the workload's ready", stop))?;
+        word?;
+        self.settle(root, root, Stage::Ready)?;
+        Ok(root)
+    }
+
+    /// Waits until the root waits for `go`, and, unless things move in it by design, until the whole tree rests.
+    ///
+    /// `parent` is the supervisor's own child whose end would mean that there is nothing left to wait for.
+    fn settle(&mut self, root: u32, parent: u32, stage: Stage) -> Step<()> {
+        let came = self
+            .supervisor
+            .wait(self.deadline, Some(TICK), &[], |sup| match sup.end_of(parent) {
+                Some(end) => Some(Err(end)),
+                None => proc::waits_in_open(root).then_some(Ok(())),
+            })
+            .map_err(|stop| Failure::stopped(stage, "the workload to open go", stop))?;
+        if let Err(end) = came {
+            let reason = format!("the workload ended before go ({end}){}", words(&self.cwd().join("stderr")));
+            return Err(Failure::fail(stage, reason));
+        }
+        if self.spec.moving {
+            return Ok(());
+        }
+        let limit = self.deadline.min(Instant::now() + Duration::from_secs(2).mul_f64(self.job.time_scale));
+        let mut last = Picture::of(root);
+        let rest = self.supervisor.wait(limit, Some(TICK), &[], |_| {
+            let now = Picture::of(root);
+            let still = now.at_rest() && now == last;
+            last = now;
+            still.then_some(())
+        });
+        match rest {
+            Ok(()) => Ok(()),
+            Err(super::supervisor::Stop::Deadline) => {
+                self.notes.push(format!("{stage}: the tree did not come to rest"));
+                Ok(())
+            }
+            Err(stop) => Err(Failure::stopped(stage, "the tree to come to rest", stop)),
+        }
+    }
+
+    /// Saves the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`] waits until it is gone.
+    fn checkpoint(&mut self, root: u32, n: u32, after: After) -> Step<()> {
+        let file = self.context(n);
+        let command = self.engine.checkpoint(root, &file, after);
+        let stdout = self.engine_run(Stage::Checkpoint, &format!("checkpoint.{n}"), command)?;
+        self.measured.extend(self.engine.measured(&stdout));
+        if !file.is_file() {
+            let reason = format!("the engine reported success and left no context.{n}");
+            return Err(Failure::fail(Stage::Checkpoint, reason));
+        }
+        if let Some(command) = self.engine.info(&file) {
+            let records = self.engine_run(Stage::Checkpoint, &format!("info.{n}"), command)?;
+            fs::write(self.record(n), records)
+                .map_err(|e| Failure::infra(Stage::Checkpoint, format!("write record.{n}.json: {e}")))?;
+        }
+        if after == After::Run {
+            return Ok(());
+        }
+        // Only the first tree has the supervisor as its parent; a restarted one has its restart program.
+        if n == 1 {
+            let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
+            if end != End::Killed(Signal::SIGKILL) {
+                let reason = format!("the original ended with {end} instead of being killed");
+                return Err(Failure::fail(Stage::Checkpoint, reason));
+            }
+        }
+        let left = self
+            .supervisor
+            .wait_empty(self.deadline.min(Instant::now() + self.grace()))
+            .map_err(|stop| Failure::stopped(Stage::Checkpoint, "the tree to be gone", stop))?;
+        if left.is_empty() { Ok(()) } else { Err(Failure::fail(Stage::Checkpoint, still_there("--kill", left))) }
+    }
+
+    /// Brings `context.N` back and waits until it runs and rests.
+    fn restart(&mut self, root: u32, n: u32) -> Step<Restarted> {
+        let mut command = self.engine.restart(&self.context(n));
+        let stderr = self.dir.join(format!("restart.{n}.stderr"));
+        let log = File::create(&stderr).map_err(|e| Failure::infra(Stage::Restart, format!("open a log: {e}")))?;
+        command.current_dir(self.dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        self.environment(&mut command);
+        command.envs(&self.job.engine_env);
+        let started = Instant::now();
+        let mut child = self
+            .supervisor
+            .spawn(&mut command)
+            .map_err(|e| Failure::infra(Stage::Restart, format!("start the engine: {e}")))?;
+        let pid = child.id();
+        let pipe = child.stdout.take().ok_or_else(|| Failure::infra(Stage::Restart, "no pipe to the engine"))?;
+        rustix::io::ioctl_fionbio(&pipe, true)
+            .map_err(|e| Failure::infra(Stage::Restart, format!("set a pipe non-blocking: {e}")))?;
+        let mut said = Vec::new();
+        let mut hung_up = false;
+        let result = self.supervisor.wait(self.deadline, None, &[pipe.as_fd()], |sup| {
+            let mut buffer = [0; 256];
+            while !hung_up {
+                match rustix::io::read(&pipe, &mut buffer) {
+                    Ok(0) => hung_up = true,
+                    Ok(n) => said.extend_from_slice(&buffer[..n]),
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(_) => break,
+                }
+            }
+            if String::from_utf8_lossy(&said).contains(RELEASED) {
+                return Some(Ok(()));
+            }
+            sup.end_of(pid).map(Err)
+        });
+        match result {
+            Ok(Ok(())) => {}
+            Ok(Err(end)) => return Err(Failure::fail(Stage::Restart, self.engine_words(end, &stderr))),
+            Err(stop) => return Err(Failure::stopped(Stage::Restart, "the restart", stop)),
+        }
+        let total_ns = u64::try_from(started.elapsed().as_nanos()).ok();
+        self.measured.push(Measured { stage: Stage::Restart, pause_ns: None, total_ns, bytes: None });
+        self.settle(root, pid, Stage::Restart)?;
+        Ok(Restarted { pid, stderr })
+    }
+
+    /// The fixpoint oracle.
+    fn compare(&mut self, a: u32, b: u32) -> Step<()> {
+        if self.engine.info(&self.context(a)).is_none() {
+            return Ok(());
+        }
+        let read = |n: u32| -> Step<serde_json::Value> {
+            let unreadable = |e: &dyn std::fmt::Display| Failure::fail(Stage::Fixpoint, format!("record.{n}.json: {e}"));
+            let text = fs::read(self.record(n)).map_err(|e| unreadable(&e))?;
+            serde_json::from_slice(&text).map_err(|e| unreadable(&e))
+        };
+        let differences = fixpoint::compare(&read(a)?, &read(b)?, self.spec.moving);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let reason = fixpoint::summary(&differences);
+        let full: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        fs::write(self.dir.join("fixpoint.diff"), full.join("\n") + "\n")
+            .map_err(|e| Failure::infra(Stage::Fixpoint, format!("write fixpoint.diff: {e}")))?;
+        Err(Failure::fail(Stage::Fixpoint, reason))
+    }
+
+    /// Opens `go` for the workload that waits for it. `parent` as in [`CellRun::settle`].
+    fn let_go(&mut self, parent: u32) -> Step<()> {
+        let go = self.cwd().join("go");
+        // Opening without a reader fails with ENXIO: the call is just being restarted after a stop.
+        let opened = self
+            .supervisor
+            .wait(self.deadline, Some(TICK), &[], |sup| {
+                match OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&go) {
+                    Ok(_) => Some(Ok(())),
+                    Err(_) if sup.end_of(parent).is_some() => Some(Ok(())),
+                    Err(error) if error.raw_os_error() == Some(libc::ENXIO) => None,
+                    Err(error) => Some(Err(Failure::infra(Stage::Verify, format!("open go: {error}")))),
+                }
+            })
+            .map_err(|stop| Failure::stopped(Stage::Verify, "the workload to open go", stop))?;
+        opened
+    }
+
+    /// Waits for the end of `pid`, the workload or its restart program, and judges it.
+    fn verified(&mut self, pid: u32, engine_log: Option<&Path>) -> Step<()> {
+        let end = self.wait_for(pid, Stage::Verify, "the workload to verify itself")?;
+        let stderr = self.cwd().join("stderr");
+        let said = words(&stderr);
+        let engine_said = engine_log.map(words).unwrap_or_default();
+        match end {
+            End::Exited(0) => Ok(()),
+            End::Exited(1) if !said.is_empty() => Err(Failure::fail(Stage::Verify, said.trim_start_matches(": "))),
+            End::Exited(EXIT_SKIP) => {
+                Err(Failure::fail(Stage::Verify, format!("the workload skipped itself after its ready{said}")))
+            }
+            End::Exited(status) if engine_log.is_some() && (129..=192).contains(&status) => {
+                let name = Signal::try_from(status - 128).map_or("unknown signal", Signal::as_str);
+                Err(Failure::fail(Stage::Verify, format!("the workload was killed by {name}{said}{engine_said}")))
+            }
+            end => Err(Failure::fail(Stage::Verify, format!("the workload ended with {end}{said}{engine_said}"))),
+        }
+    }
+
+    /// The leak oracle: processes, files, mounts.
+    fn nothing_left(&mut self) -> Step<()> {
+        let left = self
+            .supervisor
+            .wait_empty(self.deadline.min(Instant::now() + self.grace()))
+            .map_err(|stop| Failure::stopped(Stage::Leak, "stray processes to end", stop))?;
+        if !left.is_empty() {
+            return Err(Failure::fail(Stage::Leak, still_there("the cell", left)));
+        }
+        let left = leak::files_and_mounts(self.dir)
+            .map_err(|e| Failure::infra(Stage::Leak, format!("look for leftovers: {e}")))?;
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::fail(Stage::Leak, format!("left behind: {}", left.join(", "))))
+        }
+    }
+
+    /// Runs an engine's program to its end. Returns what it printed.
+    fn engine_run(&mut self, stage: Stage, tag: &str, mut command: Command) -> Step<String> {
+        let infra = |what: &str, e: io::Error| Failure::infra(stage, format!("{what}: {e}"));
+        let (out, err) = (self.dir.join(format!("{tag}.stdout")), self.dir.join(format!("{tag}.stderr")));
+        command
+            .current_dir(self.dir)
+            .stdin(Stdio::null())
+            .stdout(File::create(&out).map_err(|e| infra("open a log", e))?)
+            .stderr(File::create(&err).map_err(|e| infra("open a log", e))?);
+        self.environment(&mut command);
+        command.envs(&self.job.engine_env);
+        let child = self.supervisor.spawn(&mut command).map_err(|e| infra("start the engine", e))?;
+        match self.wait_for(child.id(), stage, tag)? {
+            End::Exited(0) => {
+                fs::read(&out).map(|b| String::from_utf8_lossy(&b).into_owned()).map_err(|e| infra("read a log", e))
+            }
+            end => Err(Failure::fail(stage, self.engine_words(end, &err))),
+        }
+    }
+
+    /// `unsupported (exit status 3): fd 7 of 4711 …`.
+    fn engine_words(&self, end: End, stderr: &Path) -> String {
+        let meaning = match end {
+            End::Exited(code) => self.engine.status_meaning(code),
+            End::Killed(_) => None,
+        };
+        format!("{} ({end}){}", meaning.unwrap_or("the engine ended"), words(stderr))
+    }
+
+    fn wait_for(&mut self, pid: u32, stage: Stage, what: &str) -> Step<End> {
+        self.supervisor.wait_end(pid, self.deadline).map_err(|stop| Failure::stopped(stage, what, stop))
+    }
+
+    /// The same small environment for every program, whatever this process was started with.
+    fn environment(&self, command: &mut Command) {
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", "/")
+            .env("LANG", "C.UTF-8")
+            .env("CAIRN_TIME_SCALE", self.job.time_scale.to_string());
+    }
+
+    /// How long something that was told to end may take to do so.
+    fn grace(&self) -> Duration {
+        Duration::from_secs(2).mul_f64(self.job.time_scale)
+    }
+
+    fn cwd(&self) -> PathBuf {
+        self.dir.join("cwd")
+    }
+
+    fn context(&self, n: u32) -> PathBuf {
+        self.dir.join(format!("context.{n}"))
+    }
+
+    fn record(&self, n: u32) -> PathBuf {
+        self.dir.join(format!("record.{n}.json"))
+    }
+}
+
+/// `: ` and the last lines of a program's log in one line; empty if it said nothing.
+fn words(log: &Path) -> String {
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
+    if tail.is_empty() { tail } else { format!(": {}", tail.chars().take(600).collect::<String>()) }
+}
+
+fn still_there(after: &str, pids: Vec<u32>) -> String {
+    let list: Vec<String> = pids.into_iter().map(proc::describe).collect();
+    format!("still there after {after}: {}", list.join(", "))
+}
+
+/// A workload that ended before its `ready`.
+fn self_skip_or_crash(end: End, cwd: &Path) -> Failure {
+    let said = words(&cwd.join("stderr"));
+    match end {
+        End::Exited(EXIT_SKIP) => {
+            Failure::skip(said.trim_start_matches(": ").trim_start_matches("skip:").trim().to_owned())
+        }
+        end => Failure::fail(Stage::Ready, format!("the workload ended before its ready with {end}{said}")),
+    }
+}

@@ -1,0 +1,395 @@
+//! The runner proper: hands cells to supervisors, several at once, and tells the host what becomes of them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::cell::Order;
+use crate::engine;
+use crate::event::{CellSpec, Event, Job, Outcome, PROTOCOL};
+use crate::oracle::kmsg::KernelLog;
+use crate::oracle::leak;
+use crate::verdict::{Stage, Verdict};
+
+/// Bytes of a file in one `artifact` line.
+const PIECE: usize = 48 * 1024;
+/// How much longer than its own limit a supervisor may take before the runner ends it, unscaled.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How the program was called.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The job file.
+    pub job: PathBuf,
+    /// Where events go; `-` is standard output.
+    pub events: PathBuf,
+    /// Take the end of standard input as the order to stop and clean up.
+    pub watch_stdin: bool,
+}
+
+/// What keeps a runner from working at all.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// A file or pipe.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The job file is none.
+    #[error("job: {0}")]
+    Job(#[from] serde_json::Error),
+    /// The job is for another runner.
+    #[error("job speaks protocol {0}, this runner {PROTOCOL}")]
+    Version(u32),
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> RunnerError {
+    move |source| RunnerError::Io { what: what.into(), source }
+}
+
+/// Runs a job to its end.
+///
+/// # Errors
+/// [`RunnerError`]; what goes wrong in a cell is that cell's verdict instead.
+pub fn run(options: &Options) -> Result<(), RunnerError> {
+    let text = fs::read_to_string(&options.job)
+        .map_err(io_error(format!("read {}", options.job.display())))?;
+    let mut job: Job = serde_json::from_str(&text)?;
+    if job.v != PROTOCOL {
+        return Err(RunnerError::Version(job.v));
+    }
+    let events: Box<dyn Write + Send> = if options.events == Path::new("-") {
+        Box::new(io::stdout())
+    } else {
+        let file = fs::OpenOptions::new()
+            .append(true)
+            .open(&options.events)
+            .map_err(io_error(format!("open {}", options.events.display())))?;
+        Box::new(file)
+    };
+    fs::create_dir_all(&job.workdir).map_err(io_error(format!("make {}", job.workdir.display())))?;
+    let queue: VecDeque<CellSpec> = std::mem::take(&mut job.cells).into();
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let slots = if job.jobs == 0 { cpus } else { job.jobs }.min(queue.len().max(1));
+
+    let pool = Arc::new(Pool {
+        job,
+        events: Mutex::new(events),
+        shared: Mutex::new(Shared { queue, running: BTreeMap::new(), stopping: false, log: KernelLog::open() }),
+    });
+    pool.hello(cpus)?;
+    if options.watch_stdin {
+        let pool = Arc::clone(&pool);
+        thread::spawn(move || {
+            let mut sink = [0; 256];
+            while matches!(io::stdin().read(&mut sink), Ok(n) if n > 0) {}
+            pool.stop();
+        });
+    }
+    let workers: Vec<_> = (0..slots)
+        .map(|_| {
+            let pool = Arc::clone(&pool);
+            thread::spawn(move || pool.work())
+        })
+        .collect();
+    let mut result = Ok(());
+    for worker in workers {
+        match worker.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => result = Err(error),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+    result?;
+    pool.say(&Event::Done)
+}
+
+struct Pool {
+    job: Job,
+    events: Mutex<Box<dyn Write + Send>>,
+    shared: Mutex<Shared>,
+}
+
+struct Shared {
+    queue: VecDeque<CellSpec>,
+    running: BTreeMap<u32, Running>,
+    stopping: bool,
+    log: Option<KernelLog>,
+}
+
+struct Running {
+    /// Open as long as the supervisor may live.
+    stdin: Option<ChildStdin>,
+    /// What the kernel log said while this cell ran.
+    complaints: Vec<String>,
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets go of every supervisor, each of which then cleans up and ends, and hands out nothing more.
+    fn stop(&self) {
+        let mut shared = self.lock();
+        shared.stopping = true;
+        shared.queue.clear();
+        for running in shared.running.values_mut() {
+            running.stdin = None;
+        }
+    }
+
+    fn say(&self, event: &Event) -> Result<(), RunnerError> {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = event.to_line() + "\n";
+        events.write_all(line.as_bytes()).and_then(|()| events.flush()).map_err(io_error("write an event"))
+    }
+
+    fn hello(&self, cpus: usize) -> Result<(), RunnerError> {
+        let read = |name: &str| {
+            fs::read_to_string(format!("/proc/sys/kernel/{name}")).map_err(io_error(format!("read {name}")))
+        };
+        let mut engines = BTreeMap::new();
+        for (name, program) in &self.job.engines {
+            let Some(engine) = engine::named(name, program.clone()) else { continue };
+            let said = match engine.version().stdin(Stdio::null()).output() {
+                Ok(output) => String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("").trim().to_owned(),
+                Err(error) => format!("does not start: {error}"),
+            };
+            engines.insert(name.clone(), said);
+        }
+        self.say(&Event::Hello {
+            release: read("osrelease")?.trim().to_owned(),
+            machine: std::env::consts::ARCH.to_owned(),
+            cpus,
+            engines,
+        })
+    }
+
+    fn work(&self) -> Result<(), RunnerError> {
+        loop {
+            let spec = {
+                let mut shared = self.lock();
+                let Some(spec) = shared.queue.pop_front() else { return Ok(()) };
+                shared.running.insert(spec.id, Running { stdin: None, complaints: Vec::new() });
+                spec
+            };
+            let dir = self.job.workdir.join(spec.id.to_string());
+            self.say(&Event::Start { id: spec.id })?;
+            let started = Instant::now();
+            let mut outcome = self.run_cell(&spec, &dir);
+            if outcome.duration_ms == 0 {
+                outcome.duration_ms = started.elapsed().as_millis() as u64;
+            }
+            self.judge_log(spec.id, &mut outcome);
+            if outcome.verdict.is_red() {
+                self.send_files(spec.id, &dir, &mut outcome)?;
+            }
+            if !self.job.keep
+                && let Err(error) = remove(&dir)
+            {
+                outcome.notes.push(format!("remove the cell's directory: {error}"));
+            }
+            let stopping = self.lock().stopping;
+            if outcome.verdict.is_red() && self.job.fail_fast && !stopping {
+                self.stop();
+            }
+            if !stopping {
+                self.say(&Event::End { id: spec.id, outcome })?;
+            }
+        }
+    }
+
+    /// Starts a supervisor and waits for its answer.
+    fn run_cell(&self, spec: &CellSpec, dir: &Path) -> Outcome {
+        let infra = |reason: String| Outcome::new(Verdict::Infra, Some(Stage::Start), reason);
+        if let Err(error) = fs::create_dir(dir) {
+            return infra(format!("make {}: {error}", dir.display()));
+        }
+        let order = Order { job: self.job.clone(), spec: spec.clone(), dir: dir.to_owned() };
+        let order = match serde_json::to_string(&order) {
+            Ok(text) => text + "\n",
+            Err(error) => return infra(format!("write an order: {error}")),
+        };
+        let myself = match std::env::current_exe() {
+            Ok(path) => path,
+            Err(error) => return infra(format!("find myself: {error}")),
+        };
+        let spawned = Command::new(myself).arg("supervise").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => return infra(format!("start a supervisor: {error}")),
+        };
+        let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return infra("a supervisor without pipes".to_owned());
+        };
+        if let Err(error) = stdin.write_all(order.as_bytes()) {
+            eprintln!("cairn-runner: give an order: {error}");
+        }
+        {
+            let mut shared = self.lock();
+            let stopping = shared.stopping;
+            if let Some(running) = shared.running.get_mut(&spec.id) {
+                running.stdin = (!stopping).then_some(stdin);
+            }
+        }
+        let mut answer = Vec::new();
+        let limit = (Duration::from_millis(self.job.cell_timeout_ms) + PATIENCE).mul_f64(self.job.time_scale.max(1.0));
+        let mut read = read_until_closed(&stdout, &mut answer, limit);
+        if matches!(read, Ok(false)) {
+            // It did not keep its own deadline. Letting go of it makes it clean up; failing that, it is killed.
+            if let Some(running) = self.lock().running.get_mut(&spec.id) {
+                running.stdin = None;
+            }
+            read = read_until_closed(&stdout, &mut answer, PATIENCE);
+        }
+        if !matches!(read, Ok(true))
+            && let Err(error) = child.kill()
+        {
+            eprintln!("cairn-runner: kill a supervisor: {error}");
+        }
+        let status = child.wait();
+        match (read, status) {
+            (Ok(true), Ok(status)) => serde_json::from_slice(answer.trim_ascii())
+                .unwrap_or_else(|error| infra(format!("the supervisor ended with {status} and no answer: {error}"))),
+            (Ok(false), _) => infra("the supervisor did not end in time and was killed".to_owned()),
+            (Err(error), _) | (_, Err(error)) => infra(format!("wait for a supervisor: {error}")),
+        }
+    }
+
+    /// Adds what the kernel log said to every cell that was running, and takes what concerns this one.
+    fn judge_log(&self, id: u32, outcome: &mut Outcome) {
+        let mut shared = self.lock();
+        let complaints = match shared.log.as_mut().map(KernelLog::complaints) {
+            None => Vec::new(),
+            Some(Ok(complaints)) => complaints,
+            Some(Err(error)) => {
+                outcome.notes.push(format!("read the kernel log: {error}"));
+                Vec::new()
+            }
+        };
+        let company = shared.running.len();
+        for running in shared.running.values_mut() {
+            running.complaints.extend(complaints.iter().cloned());
+        }
+        let Some(running) = shared.running.remove(&id) else { return };
+        if running.complaints.is_empty() {
+            return;
+        }
+        let before = match outcome.reason.as_str() {
+            "" => String::new(),
+            reason => format!(" (and {}: {reason})", outcome.verdict),
+        };
+        let suspects = if company > 1 { format!(", with {} other cells running", company - 1) } else { String::new() };
+        outcome.verdict = Verdict::Splat;
+        outcome.stage = Some(Stage::Log);
+        outcome.reason = format!("{}{suspects}{before}", running.complaints.join(" | "));
+    }
+
+    /// Sends a red cell's files, as far as they are small enough.
+    fn send_files(&self, id: u32, dir: &Path, outcome: &mut Outcome) -> Result<(), RunnerError> {
+        for (name, path) in files_of(dir) {
+            let size = fs::symlink_metadata(&path).map_or(0, |m| m.len());
+            if size > self.job.artifact_limit {
+                outcome.notes.push(format!("{name}: {size} bytes, too large to be kept"));
+                continue;
+            }
+            if let Err(error) = self.send_file(id, &name, &path) {
+                match error {
+                    SendError::Read(error) => outcome.notes.push(format!("{name}: {error}")),
+                    SendError::Say(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send_file(&self, id: u32, name: &str, path: &Path) -> Result<(), SendError> {
+        let mut file = File::open(path).map_err(SendError::Read)?;
+        let mut buffer = vec![0; PIECE];
+        let mut offset = 0;
+        loop {
+            let n = file.read(&mut buffer).map_err(SendError::Read)?;
+            if n == 0 {
+                return Ok(());
+            }
+            let data = BASE64.encode(&buffer[..n]);
+            self.say(&Event::Artifact { id, name: name.to_owned(), offset, data }).map_err(SendError::Say)?;
+            offset += n as u64;
+        }
+    }
+}
+
+enum SendError {
+    Read(io::Error),
+    Say(RunnerError),
+}
+
+/// The regular files of a cell that help to understand it, by the name they travel under.
+fn files_of(dir: &Path) -> Vec<(String, PathBuf)> {
+    let mut files = Vec::new();
+    for (folder, prefix) in [(dir.to_owned(), ""), (dir.join("cwd"), "workload.")] {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let wanted = prefix.is_empty() || matches!(name.as_str(), "stdout" | "stderr");
+            let size = entry.metadata().map_or(0, |m| if m.is_file() { m.len() } else { 0 });
+            if wanted && size > 0 {
+                files.push((format!("{prefix}{name}"), entry.path()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Reads a pipe until every writer closed it (true) or the time is over (false).
+fn read_until_closed(pipe: &ChildStdout, into: &mut Vec<u8>, limit: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + limit;
+    let mut buffer = [0; 4096];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], wait) {
+            Ok(0) | Err(Errno::EINTR) => continue,
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        match rustix::io::read(pipe, &mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(n) => into.extend_from_slice(&buffer[..n]),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Removes a cell's directory, and first whatever the cell left mounted below it.
+fn remove(dir: &Path) -> io::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    for point in leak::mounts_below(&mounts, dir) {
+        nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH)?;
+    }
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

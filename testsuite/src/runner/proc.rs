@@ -1,0 +1,179 @@
+//! Looking at processes through `/proc`: who descends from whom, and whether a tree has come to rest.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+/// Number of openat(2) on the machine this runs on.
+const OPENAT: i64 = libc::SYS_openat as i64;
+
+/// All living and dead-but-unreaped processes below `root`, without itself; in no order that means anything.
+///
+/// A process that ends while this looks may be missing with its children; call it again until the answer is stable.
+pub fn descendants(root: u32) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    let mut queue = vec![root];
+    while let Some(pid) = queue.pop() {
+        for child in children(pid) {
+            if found.insert(child) {
+                queue.push(child);
+            }
+        }
+    }
+    found
+}
+
+/// The children of every thread of a process; none if it is gone.
+fn children(pid: u32) -> Vec<u32> {
+    let mut all = Vec::new();
+    for tid in threads(pid) {
+        if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")) {
+            all.extend(text.split_ascii_whitespace().filter_map(|word| word.parse::<u32>().ok()));
+        }
+    }
+    all
+}
+
+/// The thread ids of a process; none if it is gone.
+pub fn threads(pid: u32) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Whether this kernel shows a task's children, without which no tree can be followed.
+pub fn shows_children() -> bool {
+    Path::new("/proc/thread-self/children").exists()
+}
+
+/// The state letter of `/proc/PID/stat` (`R`, `S`, `Z` …); none if the process is gone.
+pub fn state(pid: u32) -> Option<char> {
+    state_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The state letter follows the last parenthesis, because a command's name may hold anything.
+fn state_of(stat: &str) -> Option<char> {
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether some thread of the process waits in openat(2).
+pub fn waits_in_open(pid: u32) -> bool {
+    threads(pid).into_iter().any(|tid| {
+        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) else { return false };
+        text.split_ascii_whitespace().next().and_then(|number| number.parse::<i64>().ok()) == Some(OPENAT)
+    })
+}
+
+/// A picture of a tree that stays equal exactly as long as no thread of it runs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Thread id, and how often it was switched away from.
+    threads: Vec<(u32, u64)>,
+    /// Every thread sleeps, is stopped or is dead.
+    at_rest: bool,
+}
+
+impl Picture {
+    /// Looks at the process and everything below it.
+    pub fn of(root: u32) -> Picture {
+        let mut pids = descendants(root);
+        pids.insert(root);
+        let mut picture = Picture { threads: Vec::new(), at_rest: true };
+        for pid in pids {
+            for tid in threads(pid) {
+                let Ok(status) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")) else {
+                    picture.at_rest = false;
+                    continue;
+                };
+                let (switches, resting) = rest_of(&status);
+                picture.threads.push((tid, switches));
+                picture.at_rest &= resting;
+            }
+        }
+        picture.threads.sort_unstable();
+        picture
+    }
+
+    /// Whether nothing in it was running.
+    pub fn at_rest(&self) -> bool {
+        self.at_rest
+    }
+}
+
+/// Context switches, and whether the thread rests, from `/proc/PID/task/TID/status`.
+fn rest_of(status: &str) -> (u64, bool) {
+    let mut switches = 0;
+    let mut resting = false;
+    for line in status.lines() {
+        if let Some(value) = line.strip_prefix("State:") {
+            resting = value.trim_start().starts_with(['S', 'T', 't', 'Z', 'X', 'D', 'I']);
+        } else if line.starts_with("voluntary_ctxt_switches:") || line.starts_with("nonvoluntary_ctxt_switches:") {
+            switches += line.rsplit_once('\t').and_then(|(_, n)| n.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    (switches, resting)
+}
+
+/// Sends a signal to a process that must still descend from `ancestor`; a process that is gone is no error.
+///
+/// The check stands between opening the pidfd and using it, so a reused number can never be hit.
+pub fn signal_descendant(ancestor: u32, pid: u32, signal: Signal) -> io::Result<()> {
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    };
+    if !descendants(ancestor).contains(&pid) {
+        return Ok(());
+    }
+    let signal = rustix::process::Signal::from_named_raw(signal as i32).ok_or(io::ErrorKind::InvalidInput)?;
+    match pidfd_send_signal(pidfd, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// One line about a process for a report: `4711 (name, state S)`.
+pub fn describe(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let state = state(pid).map_or_else(|| "gone".to_owned(), |s| format!("state {s}"));
+    format!("{pid} ({}, {state})", name.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn the_state_letter_survives_odd_names() {
+        assert_eq!(state_of("12 (a) b) S 1 12 12 0"), Some('S'));
+        assert_eq!(state_of("nonsense"), None);
+    }
+
+    #[test]
+    fn rest_is_read_from_status() {
+        let status = "Name:\tx\nState:\tS (sleeping)\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t2\n";
+        assert_eq!(rest_of(status), (7, true));
+        assert_eq!(rest_of("State:\tR (running)\n"), (0, false));
+    }
+
+    #[test]
+    fn a_child_is_a_descendant_until_reaped_and_only_descendants_are_hit() {
+        let me = std::process::id();
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let pid = child.id();
+        assert!(descendants(me).contains(&pid));
+        // From its own point of view it is no descendant, so nothing happens.
+        signal_descendant(pid, pid, Signal::SIGKILL).unwrap();
+        assert!(child.try_wait().unwrap().is_none());
+        signal_descendant(me, pid, Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        assert!(!descendants(me).contains(&pid));
+        assert_eq!(state(pid), None);
+    }
+}

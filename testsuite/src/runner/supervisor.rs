@@ -1,0 +1,201 @@
+//! The process that stands above one cell: subreaper of everything the cell starts, and the only one to wait for it.
+//!
+//! Everything it waits for arrives as an event on a descriptor: ended children through a signalfd, the end of the runner
+//! through standard input, programs' words through their pipes. Only what the kernel announces nowhere (a task going to
+//! sleep) is looked at in intervals.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+
+use super::proc;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Killed(Signal),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Exited(status) => write!(f, "exit status {status}"),
+            End::Killed(signal) => write!(f, "killed by {signal}"),
+        }
+    }
+}
+
+/// Why a wait was given up.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// The time was over.
+    #[error("out of time")]
+    Deadline,
+    /// The runner is gone or asked for an end.
+    #[error("the runner went away")]
+    Orphaned,
+    /// A system call that must not fail failed.
+    #[error("supervise: {0}")]
+    Os(#[from] Errno),
+}
+
+/// See the module's head.
+pub struct Supervisor {
+    signals: SignalFd,
+    stdin: io::Stdin,
+    ended: BTreeMap<u32, End>,
+}
+
+impl Supervisor {
+    /// Makes this process a subreaper and routes its signals. To be called before it has any child or thread.
+    ///
+    /// # Errors
+    /// What prctl(2), sigprocmask(2) or signalfd(2) say.
+    pub fn new() -> Result<Supervisor, Errno> {
+        prctl::set_child_subreaper(true)?;
+        let set = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        set.thread_block()?;
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Supervisor { signals, stdin: io::stdin(), ended: BTreeMap::new() })
+    }
+
+    /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the returned value.
+    ///
+    /// # Errors
+    /// What fork(2) or execve(2) say.
+    pub fn spawn(&mut self, command: &mut Command) -> io::Result<Child> {
+        let child = command.spawn()?;
+        // A number can come back once its former owner was reaped.
+        self.ended.remove(&child.id());
+        Ok(child)
+    }
+
+    /// How this child ended, if it has.
+    pub fn end_of(&self, pid: u32) -> Option<End> {
+        self.ended.get(&pid).copied()
+    }
+
+    /// Waits until `condition` gives a value. It is asked at once, after every ended child, whenever one of `fds` is
+    /// readable or hung up, and every `tick` if there is one.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub fn wait<T>(
+        &mut self,
+        deadline: Instant,
+        tick: Option<Duration>,
+        fds: &[BorrowedFd<'_>],
+        mut condition: impl FnMut(&Supervisor) -> Option<T>,
+    ) -> Result<T, Stop> {
+        loop {
+            self.reap()?;
+            if let Some(value) = condition(self) {
+                return Ok(value);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Stop::Deadline);
+            }
+            // poll(2) counts milliseconds; round up so that it never spins.
+            let limit = tick.map_or(left, |tick| tick.min(left)).as_millis().clamp(1, 60_000);
+            let limit = PollTimeout::from(u16::try_from(limit).unwrap_or(u16::MAX));
+            let mut polled = vec![
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.stdin.as_fd(), PollFlags::POLLIN),
+            ];
+            polled.extend(fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
+            match poll(&mut polled, limit) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            // The runner never writes after the order, so anything on standard input is its end.
+            if polled[1].any().unwrap_or(true) {
+                return Err(Stop::Orphaned);
+            }
+        }
+    }
+
+    /// Waits for the end of one child.
+    ///
+    /// # Errors
+    /// [`Stop`].
+    pub fn wait_end(&mut self, pid: u32, deadline: Instant) -> Result<End, Stop> {
+        self.wait(deadline, None, &[], |sup| sup.end_of(pid))
+    }
+
+    /// Waits until nothing lives below this process any more; otherwise says what does.
+    ///
+    /// # Errors
+    /// [`Stop`], except that running out of time is an answer.
+    pub fn wait_empty(&mut self, deadline: Instant) -> Result<Vec<u32>, Stop> {
+        let me = std::process::id();
+        // A grandchild's end is announced to its own parent, hence the interval.
+        let tick = Some(Duration::from_millis(2));
+        match self.wait(deadline, tick, &[], |_| proc::descendants(me).is_empty().then_some(())) {
+            Ok(()) => Ok(Vec::new()),
+            Err(Stop::Deadline) => Ok(proc::descendants(me).into_iter().collect()),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Kills whatever lives below this process and waits for its end; what does not die in 10 s is returned.
+    ///
+    /// # Errors
+    /// What poll(2) or waitpid(2) say.
+    pub fn kill_all(&mut self) -> Result<Vec<u32>, Errno> {
+        let me = std::process::id();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            self.reap()?;
+            let left = proc::descendants(me);
+            if left.is_empty() || Instant::now() >= deadline {
+                return Ok(left.into_iter().collect());
+            }
+            for pid in left {
+                if let Err(error) = proc::signal_descendant(me, pid, Signal::SIGKILL) {
+                    eprintln!("cairn-runner: kill {}: {error}", proc::describe(pid));
+                }
+            }
+            let mut polled = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut polled, 5u8) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Takes the end of every child that has one.
+    fn reap(&mut self) -> Result<(), Errno> {
+        while let Some(info) = self.signals.read_signal()? {
+            if info.ssi_signo != Signal::SIGCHLD as u32 {
+                eprintln!("cairn-runner: supervisor got signal {}", info.ssi_signo);
+            }
+        }
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, status)) => {
+                    self.ended.insert(pid.as_raw() as u32, End::Exited(status));
+                }
+                Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                    self.ended.insert(pid.as_raw() as u32, End::Killed(signal));
+                }
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
