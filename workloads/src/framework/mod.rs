@@ -5,6 +5,7 @@
 
 pub mod child;
 pub mod expect;
+pub mod fd;
 pub mod gate;
 pub mod helper;
 pub mod mapping;
@@ -13,6 +14,8 @@ pub mod pattern;
 pub mod procfs;
 pub mod runner;
 pub mod shared;
+pub mod signal;
+pub mod stage;
 pub mod sys;
 pub mod thread;
 
@@ -73,7 +76,8 @@ pub mod prelude {
     pub use super::needs::{Need, skip};
     pub use super::pattern::{self, Rng};
     pub use super::shared::{Cell, Shared};
+    pub use super::stage::Stage;
     pub use super::thread::{self, Thread};
-    pub use super::{Ctx, Outcome, Workload, gate, helper, procfs, sys};
+    pub use super::{Ctx, Outcome, Workload, fd, gate, helper, procfs, signal, sys};
     pub use anyhow::{Context as _, anyhow, bail};
 }

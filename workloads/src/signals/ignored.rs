@@ -1,0 +1,38 @@
+//! Ignored signals stay ignored: they leave nothing pending and end nobody.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "ignored",
+    group: "signals",
+    purpose: "ignored signals, in the process and in a program that it executes",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let ignored = [libc::SIGTERM, libc::SIGHUP, libc::SIGTSTP, libc::SIGPIPE, 35];
+    for number in ignored {
+        signal::ignore(number)?;
+    }
+
+    cx.ready()?;
+
+    for number in ignored {
+        expect_eq(&format!("action of {number}"), signal::action(number)?.handler, libc::SIG_IGN)?;
+        signal::kill(sys::getpid(), number)?;
+    }
+    expect_eq("pending", signal::pending()?, 0u64)?;
+    let shown = u64::from_str_radix(&procfs::status(sys::getpid(), "SigIgn")?, 16)?;
+    expect_eq("SigIgn", shown & signal::bits(&ignored), signal::bits(&ignored))?;
+    let (path, argv) = helper::command("pause", &[])?;
+    let child = fork("an executed program", || Err(helper::exec(&path, &argv)))?;
+    child.wait_blocked_in(libc::SYS_pause)?;
+    let shown = u64::from_str_radix(&procfs::status(child.pid, "SigIgn")?, 16)?;
+    child.kill(libc::SIGTERM)?;
+    child.kill(libc::SIGKILL)?;
+    child.join_killed(libc::SIGKILL)?;
+    expect_eq("SigIgn after exec", shown & signal::bits(&ignored), signal::bits(&ignored))
+}

@@ -1,0 +1,33 @@
+//! SIGCHLD with SA_NOCLDWAIT: children leave no zombie, before and after.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "no-child-wait",
+    group: "signals",
+    purpose: "SA_NOCLDWAIT in force: a child that ends afterwards leaves nothing to wait for",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let set = signal::Action { flags: libc::SA_NOCLDWAIT as libc::c_ulong, ..signal::Action::default() };
+    signal::set_action(libc::SIGCHLD, &set)?;
+    let child = stage.fork("the child", |stage| {
+        stage.hold();
+        Ok(())
+    })?;
+
+    cx.ready()?;
+
+    stage.release();
+    // Blocks until the last child is gone, and then finds none.
+    let errno = fd::errno("waitpid", child.wait())?;
+    expect_eq("errno of waitpid", errno, libc::ECHILD)?;
+    expect(!std::path::Path::new(&format!("/proc/{}", child.pid)).exists(), || {
+        "the child left a zombie".into()
+    })
+}
