@@ -1,0 +1,53 @@
+//! The program break: what lies below it stays, the next sbrk(2) starts where the last one ended.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "program-break",
+    group: "process",
+    purpose: "the heap of brk(2): contents, end, and growth from there",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+const GROWTH: usize = 5 * PAGE + 123;
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let start = sbrk(GROWTH as isize)?;
+    // SAFETY: sbrk just gave this range to us; malloc keeps away from what it did not get itself.
+    let ours = unsafe { std::slice::from_raw_parts_mut(start as *mut u8, GROWTH) };
+    pattern::fill(ours, cx.seed);
+    let end = sbrk(0)?;
+    expect_eq("break after growth", end, start + GROWTH)?;
+
+    cx.ready()?;
+
+    expect_eq("break, from the kernel", raw_break(), end)?;
+    expect_eq("break, from libc", sbrk(0)?, end)?;
+    pattern::verify("heap", ours, cx.seed)?;
+    let more = sbrk((2 * PAGE) as isize)?;
+    expect_eq("start of new growth", more, end)?;
+    // SAFETY: as above, for the new growth.
+    let fresh = unsafe { std::slice::from_raw_parts_mut(more as *mut u8, 2 * PAGE) };
+    pattern::verify_zero("new growth", fresh)?;
+    pattern::fill(fresh, cx.seed + 1);
+    pattern::verify("heap after growth", ours, cx.seed)?;
+    let heap =
+        procfs::maps()?.into_iter().find(|v| v.name == "[heap]").context("no mapping is named [heap]")?;
+    expect(heap.start <= start && more + 2 * PAGE <= heap.end, || {
+        format!("[heap] is {:x}-{:x}", heap.start, heap.end)
+    })
+}
+
+fn sbrk(by: isize) -> anyhow::Result<usize> {
+    // SAFETY: growing the break, or asking for it, touches no existing memory.
+    let at = unsafe { libc::sbrk(by) };
+    Ok(sys::check("sbrk", at as isize)? as usize)
+}
+
+fn raw_break() -> usize {
+    // SAFETY: brk(0) changes nothing and returns the present break.
+    unsafe { libc::syscall(libc::SYS_brk, 0) as usize }
+}

@@ -1,0 +1,43 @@
+//! A checkpoint meets threads that are just being made or are just ending.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "come-and-go",
+    group: "threads",
+    purpose: "threads that are made and end all the time",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+static STOP: Cell = Cell::new();
+static ROUNDS: Cell = Cell::new();
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut makers = Vec::new();
+    for _ in 0..2 {
+        makers.push(thread::spawn(|| {
+            let mut number = 0u64;
+            while STOP.get() == 0 {
+                let value = number;
+                let made = std::thread::Builder::new().stack_size(32 << 10).spawn(move || value * 3);
+                let result =
+                    made.context("make a thread")?.join().map_err(|_| anyhow!("a thread panicked"))?;
+                expect_eq("result of a short thread", result, number * 3)?;
+                number += 1;
+                ROUNDS.bump();
+            }
+            Ok(())
+        })?);
+    }
+    ROUNDS.wait("the first threads", 6)?;
+
+    cx.ready()?;
+
+    let before = ROUNDS.get();
+    gate::wait_until("more threads", || Ok(ROUNDS.get().wrapping_sub(before) > 6))?;
+    STOP.set(1);
+    makers.into_iter().try_for_each(Thread::join)
+}

@@ -1,0 +1,17 @@
+//! Enough threads that everything quadratic shows.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "hundred",
+    group: "threads",
+    purpose: "a hundred blocked threads",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    super::crowd::blocked_crowd(cx, 100)
+}

@@ -1,0 +1,51 @@
+//! A mutex and a condition variable in constant use: no wakeup may be lost.
+
+use crate::framework::prelude::*;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+pub const WORKLOAD: Workload = Workload {
+    name: "ping-pong-in-motion",
+    group: "threads",
+    purpose: "two threads handing a counter back and forth",
+    needs: &[],
+    moving: true,
+    statik: true,
+    run,
+};
+
+static TURN: Mutex<u64> = Mutex::new(0);
+static CHANGED: Condvar = Condvar::new();
+static STOP: Cell = Cell::new();
+static ROUNDS: Cell = Cell::new();
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut threads = Vec::new();
+    for parity in 0..2 {
+        threads.push(thread::spawn(move || {
+            let mut mine = parity;
+            loop {
+                let mut turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+                while *turn != mine {
+                    turn = CHANGED.wait(turn).unwrap_or_else(PoisonError::into_inner);
+                }
+                *turn += 1;
+                drop(turn);
+                CHANGED.notify_one();
+                // One round more after stop, so that the other one, which may wait for it, gets its turn.
+                if STOP.get() != 0 {
+                    return Ok(());
+                }
+                mine += 2;
+                ROUNDS.bump();
+            }
+        })?);
+    }
+    ROUNDS.wait("the first rounds", 10)?;
+
+    cx.ready()?;
+
+    let before = ROUNDS.get();
+    gate::wait_until("more rounds", || Ok(ROUNDS.get().wrapping_sub(before) > 10))?;
+    STOP.set(1);
+    threads.into_iter().try_for_each(Thread::join)
+}

@@ -1,0 +1,38 @@
+//! poll(2) on a quiet pipe, for ever and for an hour. Neither may return before there is something to read.
+
+use crate::framework::prelude::*;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "poll",
+    group: "threads",
+    purpose: "threads blocked in poll, without a timeout and with a long one",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut pairs = Vec::new();
+    for timeout in [-1, 3_600_000] {
+        let (reader, writer) = std::io::pipe().context("pipe")?;
+        let thread = thread::spawn(move || {
+            let mut fds = [libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+            // SAFETY: the array lives through the call.
+            let ready = sys::check("poll", unsafe { libc::poll(fds.as_mut_ptr(), 1, timeout) })?;
+            expect_eq("descriptors that poll found", (ready, fds[0].revents), (1, libc::POLLIN))
+        })?;
+        thread.wait_blocked_in(libc::SYS_poll)?;
+        pairs.push((thread, writer));
+    }
+
+    cx.ready()?;
+
+    for (thread, mut writer) in pairs {
+        writer.write_all(b"x").context("write")?;
+        thread.join()?;
+    }
+    Ok(())
+}
