@@ -1,0 +1,30 @@
+//! Nobody can write to a pipe any more: what is in it can be read, then it ends.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "writer-gone",
+    group: "pipes",
+    purpose: "a read end without a writer: the bytes, then end of file",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let (full, writer) = fd::pipe(0)?;
+    fd::write_all(&writer, &pattern::bytes(5000, cx.seed))?;
+    drop(writer);
+    let (empty, writer) = fd::pipe(0)?;
+    drop(writer);
+
+    cx.ready()?;
+
+    let events = libc::POLLIN | libc::POLLHUP;
+    expect_eq("poll", fd::ready_for(&full, libc::POLLIN)?, events)?;
+    pattern::verify("pipe", &fd::read_to_end(&full)?, cx.seed)?;
+    expect_eq("poll at the end", fd::ready_for(&full, libc::POLLIN)?, libc::POLLHUP)?;
+    expect_bytes("the empty one", &fd::read_some(&empty, 1)?, b"")?;
+    expect_eq("poll of the empty one", fd::ready_for(&empty, libc::POLLIN)?, libc::POLLHUP)
+}
