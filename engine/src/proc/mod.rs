@@ -1,1 +1,4 @@
 //! /proc text turned into data.
+
+pub mod pagemap;
+pub mod smaps;
