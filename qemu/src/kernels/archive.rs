@@ -1,0 +1,227 @@
+//! A package archive: from an address and a keyring to the verified list of a suite's kernels.
+//!
+//! The chain of trust: the keyring verifies `InRelease` (`gpgv`), whose text names the digest of `Packages.xz`, which
+//! names the digest of each package. Dates are not judged: an old snapshot of an archive is a legitimate source of
+//! kernels to test, so `Valid-Until` is not enforced.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use super::apt_sources::Mirror;
+use super::fetch::{self, Request};
+use super::index::{self, Package};
+use crate::arch::Arch;
+use crate::cache::{self, Cache};
+use crate::progress::Progress;
+
+/// Why a suite's kernels are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A transfer failed.
+    #[error(transparent)]
+    Fetch(#[from] fetch::Error),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+    /// The signature is missing, wrong, or by somebody else.
+    #[error("suite {suite}: the signature of InRelease does not verify with {keyrings:?}: {why}")]
+    Signature {
+        /// Which suite.
+        suite: String,
+        /// The keys that were accepted.
+        keyrings: Vec<PathBuf>,
+        /// What `gpgv` says.
+        why: String,
+    },
+    /// `gpgv` or the keyring is missing, or could not be run.
+    #[error("verify the archive: {0}")]
+    Verifier(String),
+    /// Signed and still not usable.
+    #[error("suite {suite}: {source}")]
+    Malformed {
+        /// Which suite.
+        suite: String,
+        /// What is wrong.
+        source: index::Malformed,
+    },
+    /// The index does not decompress.
+    #[error("suite {suite}: decompress the package index")]
+    Decompress {
+        /// Which suite.
+        suite: String,
+        /// The decoder's answer.
+        source: std::io::Error,
+    },
+    /// Offline, and never fetched before.
+    #[error("suite {suite} is not in the cache (run once without --offline)")]
+    NotCached {
+        /// Which suite.
+        suite: String,
+    },
+}
+
+impl Error {
+    /// Whether the archive is well and has no such suite (or nothing cached of it), as opposed to being out of reach.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Error::Fetch(fetch::Error::NotFound { .. }) | Error::NotCached { .. })
+    }
+}
+
+/// What is kept of a suite once it was verified.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Verified {
+    /// The digest of the package index it was read from.
+    packages_sha256: String,
+    /// The archive's date of the release file.
+    date: String,
+    packages: Vec<Package>,
+}
+
+/// One archive; suites are read once for as long as it lives.
+pub struct Archive<'a> {
+    mirror: Mirror,
+    keyrings: Vec<PathBuf>,
+    arch: Arch,
+    offline: bool,
+    cache: &'a Cache,
+    progress: &'a dyn Progress,
+    suites: Mutex<HashMap<String, Vec<Package>>>,
+}
+
+impl<'a> Archive<'a> {
+    /// An archive that is read when it is first asked for a suite.
+    pub fn new(
+        mirror: Mirror,
+        keyrings: Vec<PathBuf>,
+        arch: Arch,
+        offline: bool,
+        cache: &'a Cache,
+        progress: &'a dyn Progress,
+    ) -> Archive<'a> {
+        Archive { mirror, keyrings, arch, offline, cache, progress, suites: Mutex::default() }
+    }
+
+    /// The address of a file of the archive.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.mirror.base)
+    }
+
+    /// The kernel packages of a suite, verified.
+    ///
+    /// # Errors
+    /// When the index cannot be fetched or does not verify; offline, when it is not cached.
+    pub fn kernels(&self, suite: &str) -> Result<Vec<Package>, Error> {
+        let mut suites = self.suites.lock().expect("no panic while holding the lock");
+        if let Some(packages) = suites.get(suite) {
+            return Ok(packages.clone());
+        }
+        let packages = self.read(suite)?.packages;
+        suites.insert(suite.to_owned(), packages.clone());
+        Ok(packages)
+    }
+
+    fn read(&self, suite: &str) -> Result<Verified, Error> {
+        let key = &fetch::sha256_hex(self.mirror.base.as_bytes())[..12];
+        let dir = self.cache.dir(&format!("archive/{key}/{suite}"))?;
+        let _lock = self.cache.lock(&format!("archive-{key}-{suite}"))?;
+        let kept_at = dir.join(format!("kernels-{}.json", self.arch.debian()));
+        let kept: Option<Verified> =
+            fs::read(&kept_at).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if self.offline {
+            return kept.ok_or_else(|| Error::NotCached { suite: suite.to_owned() });
+        }
+
+        let signed = dir.join("InRelease");
+        let url = self.url(&format!("dists/{suite}/InRelease"));
+        let what = format!("{suite} release file");
+        fetch::download(&Request { url: &url, what: &what, promised: None }, &signed, self.progress)?;
+        let release = self.verify(suite, &signed)?;
+        let malformed = |source| Error::Malformed { suite: suite.to_owned(), source };
+        let promise = index::promise(&release, suite, self.arch.debian()).map_err(malformed)?;
+        if let Some(kept) = kept.filter(|kept| kept.packages_sha256 == promise.sha256) {
+            return Ok(kept);
+        }
+
+        let compressed = dir.join("Packages.xz");
+        let path = if promise.by_hash {
+            let parent = promise.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            format!("dists/{suite}/{parent}/by-hash/SHA256/{}", promise.sha256)
+        } else {
+            format!("dists/{suite}/{}", promise.path)
+        };
+        let (url, what) = (self.url(&path), format!("{suite} package index"));
+        let promised = Some((promise.size, promise.sha256.as_str()));
+        fetch::download(&Request { url: &url, what: &what, promised }, &compressed, self.progress)?;
+        let packages = read_index(&compressed)
+            .map_err(|source| Error::Decompress { suite: suite.to_owned(), source })?;
+        let date = super::control::stanzas(&release).next().and_then(|s| s.get("Date")).unwrap_or_default();
+        let verified = Verified {
+            packages_sha256: promise.sha256,
+            date: date.to_owned(),
+            packages: index::kernel_packages(&packages),
+        };
+        let json = serde_json::to_vec_pretty(&verified).expect("plain data serialises");
+        cache::write_atomically(&kept_at, &json)?;
+        // The index was only needed for its kernels.
+        fs::remove_file(&compressed).map_err(|source| fetch::Error::Io {
+            action: "remove",
+            path: compressed.clone(),
+            source,
+        })?;
+        Ok(verified)
+    }
+
+    /// The text of a clear-signed file, if one of the keyring's keys signed it.
+    fn verify(&self, suite: &str, signed: &Path) -> Result<String, Error> {
+        verify(&self.keyrings, signed).map_err(|e| match e {
+            Verify::Refused(why) => {
+                Error::Signature { suite: suite.to_owned(), keyrings: self.keyrings.clone(), why }
+            }
+            Verify::NotRun(why) => Error::Verifier(why),
+        })
+    }
+}
+
+/// Why a signature was not accepted.
+#[derive(Debug)]
+pub(crate) enum Verify {
+    Refused(String),
+    NotRun(String),
+}
+
+/// Runs `gpgv` and gives back exactly the bytes that the signature covers.
+pub(crate) fn verify(keyrings: &[PathBuf], signed: &Path) -> Result<String, Verify> {
+    let mut command = Command::new("gpgv");
+    for keyring in keyrings {
+        if !keyring.is_file() {
+            return Err(Verify::NotRun(format!("no keyring at {}", keyring.display())));
+        }
+        // A name without a slash would be looked up in the user's own GnuPG directory.
+        command.arg("--keyring").arg(keyring.canonicalize().unwrap_or_else(|_| keyring.clone()));
+    }
+    let output = command
+        .env("LC_ALL", "C")
+        .args(["--output", "-"])
+        .arg(signed)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| Verify::NotRun(format!("run gpgv: {e}")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let why = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+        return Err(Verify::Refused(why.trim().to_owned()));
+    }
+    String::from_utf8(output.stdout).map_err(|_| Verify::Refused("the signed text is not UTF-8".into()))
+}
+
+fn read_index(compressed: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    liblzma::read::XzDecoder::new(fs::File::open(compressed)?).read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -1,0 +1,122 @@
+//! Kernels that the user names by a path: a bare image, a package, a build tree.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::locate::{Candidate, Origin};
+use super::version::Version;
+use super::{Error, Kernel, KernelConfig, Options, fetch, image, obtain, package};
+
+/// What a path turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Local {
+    /// A kernel image (`vmlinuz`, `bzImage`).
+    Image(PathBuf),
+    /// A `linux-image` package.
+    Package(PathBuf),
+    /// A tree that a kernel was built in.
+    BuildTree(PathBuf),
+}
+
+impl Local {
+    /// The path, absolute.
+    pub fn path(&self) -> &Path {
+        match self {
+            Local::Image(path) | Local::Package(path) | Local::BuildTree(path) => path,
+        }
+    }
+}
+
+fn wrong(path: &Path, what: impl Into<String>) -> Error {
+    Error::Path { path: path.to_owned(), what: what.into() }
+}
+
+/// Looks at a path and says which kernel is there.
+pub(super) fn candidate(path: &Path, options: &Options<'_>) -> Result<Candidate, Error> {
+    let path = path.canonicalize().map_err(|e| wrong(path, e.to_string()))?;
+    let (local, release, point) = if path.is_dir() {
+        let release = tree_release(&path)?;
+        let point = Version::prefix_of(&release);
+        (Local::BuildTree(path.clone()), release, point)
+    } else if path.extension().is_some_and(|e| e == "deb") {
+        let about = package::about(&path)?;
+        if about.arch != options.arch.debian() {
+            return Err(wrong(&path, format!("a package for {}, not {}", about.arch, options.arch.debian())));
+        }
+        let release = about.name.strip_prefix("linux-image-").ok_or_else(|| {
+            wrong(&path, format!("the package is {}, not a linux-image package", about.name))
+        })?;
+        let release = release.strip_suffix("-unsigned").unwrap_or(release).to_owned();
+        (Local::Package(path.clone()), release, Version::prefix_of(&about.version))
+    } else {
+        let release = image::release_of(&path).map_err(|what| wrong(&path, what))?;
+        let point = Version::prefix_of(&release);
+        (Local::Image(path.clone()), release, point)
+    };
+    let point = point.ok_or_else(|| wrong(&path, format!("no version can be told from {release:?}")))?;
+    Ok(Candidate { point, release, origin: Origin::Local(local), cached: true })
+}
+
+fn tree_release(tree: &Path) -> Result<String, Error> {
+    let file = tree.join("include/config/kernel.release");
+    let text = fs::read_to_string(file)
+        .map_err(|e| wrong(tree, format!("not a built kernel tree: include/config/kernel.release: {e}")))?;
+    Ok(text.trim().to_owned())
+}
+
+/// Makes the kernel at a path ready to boot.
+pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
+    let (image, config, modules) = match local {
+        Local::Package(deb) => {
+            let (sha256, _) = fetch::digest(deb)?;
+            let about = package::about(deb)?;
+            let facts = obtain::Facts { package: about.name, version: about.version, suite: None, sha256 };
+            return obtain::unpacked(deb, candidate, facts, options);
+        }
+        Local::Image(image) => {
+            let dir = image.parent().unwrap_or(Path::new("/"));
+            let modules = [dir.join("../lib/modules"), dir.join("modules"), PathBuf::from("/lib/modules")]
+                .into_iter()
+                .map(|dir| dir.join(&candidate.release))
+                .find(|dir| dir.is_dir());
+            let names = [dir.join(format!("config-{}", candidate.release)), dir.join("config")];
+            (image.clone(), names.into_iter().find(|file| file.is_file()), modules)
+        }
+        Local::BuildTree(tree) => {
+            let image = tree.join(options.arch.image_in_build_tree());
+            if !image.is_file() {
+                let what = format!("no {} (build the kernel first)", options.arch.image_in_build_tree());
+                return Err(wrong(tree, what));
+            }
+            (image, Some(tree.join(".config")), Some(tree.clone()))
+        }
+    };
+    let config = match config {
+        Some(path) => {
+            let text = fs::read_to_string(&path).map_err(|e| wrong(&path, e.to_string()))?;
+            KernelConfig::parse(&text)
+        }
+        None => {
+            options
+                .progress
+                .message(&format!("{}: no config file beside it; what it has is unknown", image.display()));
+            KernelConfig::default()
+        }
+    };
+    let (sha256, _) = fetch::digest(&image)?;
+    Ok(Kernel {
+        arch: options.arch,
+        point: candidate.point,
+        release: candidate.release.clone(),
+        package: local.path().display().to_string(),
+        version: candidate.release.clone(),
+        suite: None,
+        sha256,
+        image,
+        modules: modules.and_then(|dir| dir.canonicalize().ok()),
+        config,
+    })
+}

@@ -1,0 +1,282 @@
+//! What a selector means today: from selectors and the matrix to candidates, with the suites' indexes at hand.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::apt_sources::{self, Mirror};
+use super::archive::{self, Archive};
+use super::index::{self, Package};
+use super::local::{self, Local};
+use super::matrix::{Entry, Matrix};
+use super::selector::Selector;
+use super::version::{Series, Version};
+use super::{Error, Options, obtain};
+
+/// A kernel that was found and not necessarily fetched.
+#[derive(Clone, Debug, Serialize)]
+pub struct Candidate {
+    /// Its point release.
+    pub point: Version,
+    /// `uname -r`.
+    pub release: String,
+    /// Where it is.
+    pub origin: Origin,
+    /// Whether nothing needs to be fetched any more.
+    pub cached: bool,
+}
+
+/// Where a candidate is.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// In an archive.
+    Archive {
+        /// The suite.
+        suite: String,
+        /// The package.
+        package: Package,
+        /// Its address.
+        #[serde(skip)]
+        url: String,
+    },
+    /// On this machine, named by the user.
+    Local(Local),
+}
+
+impl Candidate {
+    /// The series it belongs to.
+    pub fn series(&self) -> Series {
+        self.point.series
+    }
+
+    /// Bytes to fetch; 0 when cached or local.
+    pub fn bytes_to_fetch(&self) -> u64 {
+        match &self.origin {
+            Origin::Archive { package, .. } if !self.cached => package.size,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Origin::Archive { suite, package, .. } => {
+                write!(f, "{} {} ({} {})", self.point, suite, package.name, package.version)
+            }
+            Origin::Local(local) => write!(f, "{} {}", self.point, local.path().display()),
+        }
+    }
+}
+
+/// A series of the matrix that is not to be had today.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// Which series.
+    pub series: Series,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.series, self.reason)
+    }
+}
+
+/// What the selectors mean.
+#[derive(Clone, Debug, Default)]
+pub struct Located {
+    /// Oldest first, none twice.
+    pub candidates: Vec<Candidate>,
+    /// Series that a wide selector covers and nobody serves.
+    pub unavailable: Vec<Unavailable>,
+}
+
+/// Finds what the selectors mean, reading the indexes of the suites that matter.
+///
+/// # Errors
+/// When a selector names nothing that is to be had (the error lists what is), or an index cannot be read or verified.
+pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) -> Result<Located, Error> {
+    let mut archive: Option<Archive<'_>> = None;
+    let mut found: BTreeMap<(Version, String), Candidate> = BTreeMap::new();
+    let mut unavailable: BTreeMap<Series, String> = BTreeMap::new();
+    for selector in selectors {
+        if let Selector::Host = selector {
+            return Err(Error::Host);
+        }
+        if let Selector::Path(path) = selector {
+            let candidate = local::candidate(path, options)?;
+            found.insert((candidate.point, candidate.release.clone()), candidate);
+            continue;
+        }
+        let entries: Vec<&Entry> =
+            matrix.of(options.arch).filter(|entry| covers(selector, entry.series)).collect();
+        if entries.is_empty() {
+            return Err(unknown(selector, "the matrix has none", matrix, options, &[]));
+        }
+        if archive.is_none() {
+            archive = Some(open_archive(matrix, options)?);
+        }
+        let archive = archive.as_ref().expect("opened above");
+        let wide = matches!(selector, Selector::All | Selector::Major(_));
+        let mut hit = false;
+        let mut reasons = Vec::new();
+        for entry in entries {
+            let offers = offers(archive, entry, options)?;
+            let chosen = match selector {
+                Selector::Release(version) => offers.served.iter().find(|c| c.point == *version),
+                _ => offers.served.first(),
+            };
+            if let Some(candidate) = chosen {
+                found.insert((candidate.point, candidate.release.clone()), candidate.clone());
+                hit = true;
+            } else if wide {
+                options.progress.message(&format!("{}: not served today: {}", entry.series, offers.reason()));
+                unavailable.insert(entry.series, offers.reason());
+            } else {
+                let reason = match selector {
+                    Selector::Release(_) if !offers.served.is_empty() => {
+                        "no suite serves it today".to_owned()
+                    }
+                    _ => offers.reason(),
+                };
+                return Err(unknown(selector, &reason, matrix, options, &offers.served));
+            }
+            reasons.extend(offers.reasons);
+        }
+        if !hit {
+            return Err(unknown(selector, &reasons.join("; "), matrix, options, &[]));
+        }
+    }
+    Ok(Located {
+        candidates: found.into_values().collect(),
+        unavailable: unavailable.into_iter().map(|(series, reason)| Unavailable { series, reason }).collect(),
+    })
+}
+
+fn covers(selector: &Selector, series: Series) -> bool {
+    match selector {
+        Selector::All => true,
+        Selector::Major(major) => series.major == *major,
+        Selector::Series(wanted) => series == *wanted,
+        Selector::Release(version) => series == version.series,
+        Selector::Host | Selector::Path(_) => false,
+    }
+}
+
+/// What the sources of one entry offer: the preferred source's newest first, then its older ones, then the next source's.
+struct Offers {
+    served: Vec<Candidate>,
+    reasons: Vec<String>,
+}
+
+impl Offers {
+    fn reason(&self) -> String {
+        self.reasons.join("; ")
+    }
+}
+
+fn offers(archive: &Archive<'_>, entry: &Entry, options: &Options<'_>) -> Result<Offers, Error> {
+    let mut offers = Offers { served: Vec::new(), reasons: Vec::new() };
+    for source in &entry.sources {
+        let packages = match archive.kernels(&source.suite) {
+            Ok(packages) => packages,
+            // A suite that is gone is news about the archive; an archive out of reach is an error.
+            Err(e) if e.is_absence() => {
+                offers.reasons.push(e.to_string());
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let flavour = source.flavour_for(options.arch);
+        let mut served = Vec::new();
+        for package in index::select(&packages, entry.series, &flavour) {
+            let cached = obtain::is_cached(package, options)?;
+            served.push(Candidate {
+                point: package.point().expect("selected by its series"),
+                release: package.release.clone(),
+                origin: Origin::Archive {
+                    suite: source.suite.clone(),
+                    url: archive.url(&package.filename),
+                    package: package.clone(),
+                },
+                cached,
+            });
+        }
+        if served.is_empty() {
+            offers.reasons.push(format!("{} serves no {} kernel of {flavour}", source.suite, entry.series));
+        }
+        if options.offline {
+            let newest = served.first().map(ToString::to_string);
+            served.retain(|candidate| candidate.cached);
+            if let (Some(newest), true) = (newest, served.is_empty()) {
+                offers.reasons.push(format!("{newest} is not in the cache (run once without --offline)"));
+            }
+        }
+        offers.served.extend(served);
+    }
+    Ok(offers)
+}
+
+fn unknown(
+    selector: &Selector,
+    reason: &str,
+    matrix: &Matrix,
+    options: &Options<'_>,
+    served: &[Candidate],
+) -> Error {
+    let series: Vec<String> = matrix.series(options.arch).iter().map(ToString::to_string).collect();
+    let mut offer = format!("series of the matrix: {}", series.join(", "));
+    if !served.is_empty() {
+        let releases: Vec<String> = served.iter().map(|c| format!("{} ({})", c.point, suite_of(c))).collect();
+        offer.push_str(&format!("\nserved of this series: {}", releases.join(", ")));
+    }
+    offer.push_str("\nalso: 6.x, all, host, or a path to a vmlinuz, a linux-image .deb or a build tree");
+    Error::Unknown { selector: selector.to_string(), arch: options.arch, reason: reason.to_owned(), offer }
+}
+
+fn suite_of(candidate: &Candidate) -> &str {
+    match &candidate.origin {
+        Origin::Archive { suite, .. } => suite,
+        Origin::Local(_) => "local",
+    }
+}
+
+/// Debian's own keys, where its `debian-archive-keyring` package puts them.
+pub(crate) const DEBIAN_KEYRINGS: &[&str] =
+    &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
+
+fn open_archive<'a>(matrix: &Matrix, options: &Options<'a>) -> Result<Archive<'a>, Error> {
+    let mirror = mirror(matrix, options)?;
+    let env_keyring = std::env::var_os("CAIRN_KEYRING").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let keyrings = match options.keyring.clone().or(env_keyring) {
+        Some(keyring) => vec![keyring],
+        None => {
+            let debian = DEBIAN_KEYRINGS.iter().map(PathBuf::from).find(|path| path.is_file());
+            mirror.keyring.iter().cloned().chain(debian).filter(|path| path.is_file()).collect()
+        }
+    };
+    if keyrings.is_empty() && !options.offline {
+        return Err(archive::Error::Verifier(format!(
+            "no keyring: neither {} nor CAIRN_KEYRING (install debian-archive-keyring)",
+            DEBIAN_KEYRINGS[0]
+        ))
+        .into());
+    }
+    Ok(Archive::new(mirror, keyrings, options.arch, options.offline, options.cache, options.progress))
+}
+
+fn mirror(matrix: &Matrix, options: &Options<'_>) -> Result<Mirror, Error> {
+    let set = std::env::var("CAIRN_MIRROR").ok().filter(|v| !v.is_empty());
+    if let Some(base) = options.mirror.clone().or(set) {
+        return Ok(Mirror { base: base.trim_end_matches('/').to_owned(), keyring: None });
+    }
+    let suites: Vec<&str> =
+        matrix.entries.iter().flat_map(|entry| &entry.sources).map(|source| source.suite.as_str()).collect();
+    let mirrors = apt_sources::debian_mirrors(&apt_sources::read(Path::new("/etc/apt")), &suites);
+    apt_sources::expand_mirror_lists(mirrors).into_iter().next().ok_or(Error::NoArchive)
+}

@@ -1,0 +1,125 @@
+//! What the user writes behind `--kernel`. Parsing is pure; what a selector means today is [`super::locate`]'s work.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::version::{Series, Version};
+
+/// One `--kernel` argument.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Selector {
+    /// `host`: the running kernel, without a machine around it. Not for this crate: the caller handles it.
+    Host,
+    /// `all`: every series of the matrix.
+    All,
+    /// `6.x`: every series with this first number.
+    Major(u32),
+    /// `6.12`: the newest point release of a series.
+    Series(Series),
+    /// `6.12.107`: this point release.
+    Release(Version),
+    /// A `vmlinuz`, a `linux-image` package (`.deb`) or a kernel build tree.
+    Path(PathBuf),
+}
+
+/// The text is no selector.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "not a kernel: {0:?} (give a series like 6.12, 6.x, a release like 6.12.107, all, host, \
+     or a path to a vmlinuz, a linux-image .deb or a build tree)"
+)]
+pub struct NotASelector(pub String);
+
+impl FromStr for Selector {
+    type Err = NotASelector;
+
+    fn from_str(text: &str) -> Result<Selector, NotASelector> {
+        let error = || NotASelector(text.to_owned());
+        match text {
+            "host" => return Ok(Selector::Host),
+            "all" => return Ok(Selector::All),
+            _ => {}
+        }
+        if let Some(major) = text.strip_suffix(".x") {
+            let digits = !major.is_empty() && major.bytes().all(|b| b.is_ascii_digit());
+            return major.parse().ok().filter(|_| digits).map(Selector::Major).ok_or_else(error);
+        }
+        // A name with a slash is always a path, so that a file called `6.12` can be meant: `./6.12`.
+        if text.contains('/') || text.ends_with(".deb") || text == "." || text == ".." {
+            return Ok(Selector::Path(PathBuf::from(text)));
+        }
+        if let Ok(series) = text.parse::<Series>() {
+            return Ok(Selector::Series(series));
+        }
+        if let Ok(version) = text.parse::<Version>() {
+            return Ok(Selector::Release(version));
+        }
+        if ["vmlinuz", "vmlinux", "bzImage", "Image"].iter().any(|name| text.starts_with(name)) {
+            return Ok(Selector::Path(PathBuf::from(text)));
+        }
+        Err(error())
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selector::Host => f.write_str("host"),
+            Selector::All => f.write_str("all"),
+            Selector::Major(major) => write!(f, "{major}.x"),
+            Selector::Series(series) => write!(f, "{series}"),
+            Selector::Release(version) => write!(f, "{version}"),
+            Selector::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("host", Selector::Host)]
+    #[case("all", Selector::All)]
+    #[case("6.x", Selector::Major(6))]
+    #[case("6.12", Selector::Series(Series::new(6, 12)))]
+    #[case("6.12.107", Selector::Release(Version::new(6, 12, 107)))]
+    #[case("./6.12", Selector::Path("./6.12".into()))]
+    #[case("/boot/vmlinuz-6.1.0", Selector::Path("/boot/vmlinuz-6.1.0".into()))]
+    #[case("linux-image-6.12.107.deb", Selector::Path("linux-image-6.12.107.deb".into()))]
+    #[case("vmlinuz-6.1.0", Selector::Path("vmlinuz-6.1.0".into()))]
+    #[case("..", Selector::Path("..".into()))]
+    fn selectors(#[case] text: &str, #[case] selector: Selector) {
+        assert_eq!(text.parse(), Ok(selector));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case(".x")]
+    #[case("+6.x")]
+    #[case("6")]
+    #[case("6.12.")]
+    #[case("6.12.1.2")]
+    #[case("99999999999.1")]
+    #[case("latest")]
+    fn rubbish(#[case] text: &str) {
+        assert_eq!(text.parse::<Selector>(), Err(NotASelector(text.to_owned())));
+    }
+
+    proptest! {
+        #[test]
+        fn display_round_trips(text in "host|all|[0-9]{1,3}\\.x|[1-9][0-9]{0,2}\\.[1-9]?[0-9](\\.[1-9]?[0-9])?|/[a-z/]{1,12}") {
+            let selector: Selector = text.parse().unwrap();
+            prop_assert_eq!(selector.to_string().parse(), Ok(selector));
+        }
+
+        #[test]
+        fn never_panics(text in "\\PC{0,20}") {
+            let _ = text.parse::<Selector>();
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Kernel trouble in a console log: panics, oopses, warnings, lockups. Pure.
+//!
+//! A *splat* is one report of the kernel about itself: a first line that says what happened, and the dump that
+//! follows (registers, call trace, `---[ end trace` …). [`Scanner`] takes lines as they arrive and gives a splat back
+//! once its last line is known; [`scan`] does the same for a whole log.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a splat reports, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The kernel gave up.
+    Panic,
+    /// A fault or an assertion in the kernel; the task at fault was killed.
+    Oops,
+    /// `BUG:`: broken invariants that the kernel survives (bad page state, sleeping while atomic …).
+    Bug,
+    /// A CPU that does not schedule or takes no interrupts.
+    Lockup,
+    /// A task asleep for longer than the kernel finds normal.
+    HungTask,
+    /// A CPU or task that holds up RCU.
+    RcuStall,
+    /// A sanitizer's report (KASAN, KCSAN, KFENCE, UBSAN, KMSAN, kmemleak).
+    Sanitizer,
+    /// The lock validator's report.
+    Lockdep,
+    /// `WARN_ON` and friends.
+    Warn,
+    /// The kernel ran out of memory and killed a task.
+    OutOfMemory,
+}
+
+impl Kind {
+    /// Whether nothing the guest says after this can be trusted.
+    pub fn is_fatal(self) -> bool {
+        matches!(self, Kind::Panic)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Panic => "panic",
+            Kind::Oops => "oops",
+            Kind::Bug => "bug",
+            Kind::Lockup => "lockup",
+            Kind::HungTask => "hung-task",
+            Kind::RcuStall => "rcu-stall",
+            Kind::Sanitizer => "sanitizer",
+            Kind::Lockdep => "lockdep",
+            Kind::Warn => "warn",
+            Kind::OutOfMemory => "out-of-memory",
+        })
+    }
+}
+
+/// One report of the kernel about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Splat {
+    /// What kind.
+    pub kind: Kind,
+    /// The line that says what happened, without time stamps.
+    pub title: String,
+    /// The number of that line in the log, counted from 1.
+    pub line: usize,
+    /// The whole report, one line after the other, without time stamps.
+    pub text: String,
+}
+
+/// First lines, by what they contain. The first match wins, so the special come before the general.
+const OPENERS: &[(&str, Kind)] = &[
+    ("Kernel panic - not syncing", Kind::Panic),
+    ("BUG: soft lockup", Kind::Lockup),
+    ("watchdog: BUG: ", Kind::Lockup),
+    ("Watchdog detected hard LOCKUP", Kind::Lockup),
+    ("BUG: workqueue lockup", Kind::Lockup),
+    ("BUG: KASAN", Kind::Sanitizer),
+    ("BUG: KCSAN", Kind::Sanitizer),
+    ("BUG: KMSAN", Kind::Sanitizer),
+    ("BUG: KFENCE", Kind::Sanitizer),
+    ("UBSAN: ", Kind::Sanitizer),
+    ("kmemleak: ", Kind::Sanitizer),
+    ("BUG: unable to handle", Kind::Oops),
+    ("BUG: kernel NULL pointer dereference", Kind::Oops),
+    ("kernel BUG at ", Kind::Oops),
+    ("Unable to handle kernel ", Kind::Oops),
+    ("general protection fault", Kind::Oops),
+    ("Internal error: ", Kind::Oops),
+    ("Oops: ", Kind::Oops),
+    ("rcu: INFO: rcu_", Kind::RcuStall),
+    ("INFO: rcu_", Kind::RcuStall),
+    ("blocked for more than", Kind::HungTask),
+    ("WARNING: possible circular locking", Kind::Lockdep),
+    ("WARNING: possible recursive locking", Kind::Lockdep),
+    ("WARNING: inconsistent lock state", Kind::Lockdep),
+    ("WARNING: suspicious RCU usage", Kind::Lockdep),
+    ("INFO: possible circular locking", Kind::Lockdep),
+    ("INFO: inconsistent lock state", Kind::Lockdep),
+    ("WARNING: ", Kind::Warn),
+    ("BUG: ", Kind::Bug),
+    ("Out of memory: Killed", Kind::OutOfMemory),
+    ("Memory cgroup out of memory: Killed", Kind::OutOfMemory),
+];
+
+/// Lines that look like an opener and are none.
+const INNOCENT: &[&str] = &[
+    // The verdicts on CPU weaknesses at boot, not reports of a fault.
+    "WARNING: Spectre",
+    "WARNING: Unprivileged eBPF",
+];
+
+/// Reports that have a dump behind their first line; the others are that line alone.
+fn has_body(kind: Kind) -> bool {
+    !matches!(kind, Kind::OutOfMemory)
+}
+
+/// A report longer than this has lost its end.
+const MAX_LINES: usize = 200;
+
+/// Takes console lines one by one.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    seen: usize,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    splat: Splat,
+    lines: usize,
+    /// `---[ end trace` has been seen: what follows belongs to somebody else.
+    ended: bool,
+}
+
+impl Scanner {
+    /// A scanner that has seen nothing.
+    pub fn new() -> Scanner {
+        Scanner::default()
+    }
+
+    /// Takes the next line; gives the report that it ends, if it ends one.
+    pub fn push(&mut self, line: &str) -> Option<Splat> {
+        self.seen += 1;
+        let text = strip_stamp(line.trim_end_matches(['\r', '\n']));
+        let opener = opener(text);
+        if let Some(open) = &mut self.open {
+            // The `Oops:` line below a `BUG:` line is part of that dump; any other first line starts a new report.
+            let inner = opener == Some(Kind::Oops)
+                && matches!(open.splat.kind, Kind::Oops | Kind::Bug | Kind::Sanitizer)
+                && open.lines < 12;
+            let own =
+                !open.ended && open.lines < MAX_LINES && (opener.is_none() || inner) && belongs(open, text);
+            if own {
+                open.lines += 1;
+                open.splat.text.push('\n');
+                open.splat.text.push_str(text);
+                let sanitizer_end = open.splat.kind == Kind::Sanitizer && text.starts_with("=====");
+                open.ended = text.contains("---[ end ") || sanitizer_end;
+                return None;
+            }
+        }
+        let done = self.open.take().map(|open| open.splat);
+        if let Some(kind) = opener {
+            let splat = Splat { kind, title: text.to_owned(), line: self.seen, text: text.to_owned() };
+            self.open = Some(Open { splat, lines: 1, ended: !has_body(kind) });
+        }
+        done
+    }
+
+    /// The report still open at the log's end.
+    pub fn finish(&mut self) -> Option<Splat> {
+        self.open.take().map(|open| open.splat)
+    }
+
+    /// The kind of the report that is being read right now.
+    pub fn inside(&self) -> Option<Kind> {
+        self.open.as_ref().map(|open| open.splat.kind)
+    }
+}
+
+/// Every report in a whole log, in order.
+pub fn scan(log: &str) -> Vec<Splat> {
+    let mut scanner = Scanner::new();
+    let mut splats: Vec<Splat> = log.lines().filter_map(|line| scanner.push(line)).collect();
+    splats.extend(scanner.finish());
+    splats
+}
+
+fn opener(text: &str) -> Option<Kind> {
+    if INNOCENT.iter().any(|innocent| text.contains(innocent)) {
+        return None;
+    }
+    OPENERS.iter().find_map(|&(needle, kind)| {
+        let at = text.find(needle)?;
+        // "WARNING: " and the like open a report only at the start of a message; other programs write them mid-line.
+        let general = matches!(kind, Kind::Warn | Kind::Bug | Kind::Lockdep) || needle == "Oops: ";
+        (!general || at == 0).then_some(kind)
+    })
+}
+
+/// Whether a line goes on with the report that is open.
+fn belongs(open: &Open, text: &str) -> bool {
+    const MARKS: &[&str] = &[
+        "CPU: ",
+        "Modules linked in",
+        "Hardware name",
+        "RIP: ",
+        "RSP: ",
+        "RAX: ",
+        "RDX: ",
+        "RBP: ",
+        "R10: ",
+        "R13: ",
+        "FS: ",
+        "CS: ",
+        "CR2: ",
+        "DR0: ",
+        "DR3: ",
+        "PKRU: ",
+        "Code: ",
+        "Call Trace",
+        "Call trace",
+        "Workqueue: ",
+        "Oops: ",
+        "#PF: ",
+        "PGD ",
+        "Comm: ",
+        "Tainted: ",
+        "task:",
+        "Kernel Offset",
+        "Sending NMI",
+        "NMI backtrace",
+        "Mem abort info",
+        "Data abort info",
+        "pc : ",
+        "lr : ",
+        "sp : ",
+        "x29: ",
+        "pstate: ",
+        "Rebooting in",
+        "Modules linked",
+        "page:",
+        "flags: ",
+        "raw: ",
+        "page dumped",
+        "note: ",
+        "invalid opcode",
+        "rcu: ",
+        "\"echo 0",
+        "Not tainted",
+        "ORIG_RAX",
+        "irq event stamp",
+        "hardirqs last",
+        "softirqs last",
+        "Kernel panic",
+        "Fixing recursive",
+    ];
+    text.is_empty()
+        || text.starts_with([' ', '\t', '<', '?', '('])
+        || text.starts_with("---[")
+        || text.starts_with("---")
+        || text.starts_with("===")
+        || MARKS.iter().any(|mark| text.starts_with(mark))
+        || (open.splat.kind == Kind::Sanitizer && !text.is_empty())
+}
+
+/// A console line without its time stamp and caller, `[   12.345678][  T71] `.
+fn strip_stamp(line: &str) -> &str {
+    let mut rest = line;
+    // A level in angle brackets comes from /dev/kmsg or the serial console's raw form.
+    if let Some(tail) = rest.strip_prefix('<')
+        && let Some((level, tail)) = tail.split_once('>')
+        && !level.is_empty()
+        && level.bytes().all(|b| b.is_ascii_digit())
+    {
+        rest = tail;
+    }
+    while let Some(tail) = rest.strip_prefix('[')
+        && let Some((inner, tail)) = tail.split_once(']')
+        && !inner.is_empty()
+        && inner.bytes().all(|b| b.is_ascii_digit() || b" .TC".contains(&b))
+    {
+        rest = tail.strip_prefix(' ').unwrap_or(tail);
+    }
+    rest
+}
+
+/// The letters the kernel prints for a taint mask, in bit order (`Documentation/admin-guide/tainted-kernels.rst`, 6.12).
+pub fn taint_letters(mask: u64) -> String {
+    const LETTERS: &[u8] = b"PFSRMBUDAWCIOELKXTNJ";
+    (0..64u32)
+        .filter(|bit| mask >> bit & 1 == 1)
+        .map(|bit| LETTERS.get(bit as usize).map_or('?', |&letter| char::from(letter)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,51 @@
+//! The scanner on logs as kernels print them.
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+
+#[rstest]
+#[case::clean("clean", include_str!("logs/clean.txt"))]
+#[case::null_dereference("null-dereference", include_str!("logs/null-dereference.txt"))]
+#[case::warn("warn", include_str!("logs/warn.txt"))]
+#[case::panic_no_init("panic-no-init", include_str!("logs/panic-no-init.txt"))]
+#[case::lockups("lockups", include_str!("logs/lockups.txt"))]
+#[case::bad_page("bad-page", include_str!("logs/bad-page.txt"))]
+fn reports(#[case] name: &str, #[case] log: &str) {
+    insta::assert_json_snapshot!(name, scan(log));
+}
+
+#[rstest]
+#[case("[    1.234567] WARNING: CPU", "WARNING: CPU")]
+#[case("<4>[    1.234567][  T71] BUG: x", "BUG: x")]
+#[case("[drm] fine", "[drm] fine")]
+#[case("plain", "plain")]
+#[case("[  OK  ] Started", "[  OK  ] Started")]
+fn stamps(#[case] line: &str, #[case] text: &str) {
+    assert_eq!(strip_stamp(line), text);
+}
+
+#[rstest]
+#[case(0, "")]
+#[case(1 << 9, "W")]
+#[case(1 | 1 << 7 | 1 << 12, "PDO")]
+#[case(1 << 40, "?")]
+fn taint(#[case] mask: u64, #[case] letters: &str) {
+    assert_eq!(taint_letters(mask), letters);
+}
+
+#[test]
+fn words_of_other_programs_open_nothing() {
+    assert_eq!(scan("test: WARNING: nothing\nmy BUG: no\n"), []);
+}
+
+proptest! {
+    #[test]
+    fn never_panics_and_keeps_order(log in "([ -~]{0,40}\n|WARNING: CPU: 0\n|---\\[ end trace 1 \\]---\n|Kernel panic - not syncing: x\n){0,60}") {
+        let splats = scan(&log);
+        prop_assert!(splats.windows(2).all(|w| w[0].line < w[1].line));
+        let panics = log.lines().filter(|l| l.starts_with("Kernel panic - not syncing")).count();
+        prop_assert_eq!(splats.iter().filter(|s| s.kind == Kind::Panic).count(), panics);
+    }
+}
