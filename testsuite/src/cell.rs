@@ -192,7 +192,8 @@ impl Selection {
 /// # Errors
 /// [`CellError::Pattern`].
 pub fn workload_glob(pattern: &str) -> Result<Glob, CellError> {
-    let whole = if pattern.contains('/') || pattern == "**" { pattern.to_owned() } else { format!("{pattern}/*") };
+    let whole =
+        if pattern.contains('/') || pattern == "**" { pattern.to_owned() } else { format!("{pattern}/*") };
     Glob::new(&whole).map_err(|source| CellError::Pattern { pattern: pattern.to_owned(), source })
 }
 

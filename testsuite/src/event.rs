@@ -84,7 +84,14 @@ pub struct Outcome {
 impl Outcome {
     /// An outcome with neither measurements nor notes.
     pub fn new(verdict: Verdict, stage: Option<Stage>, reason: impl Into<String>) -> Self {
-        Outcome { verdict, stage, reason: reason.into(), duration_ms: 0, measured: Vec::new(), notes: Vec::new() }
+        Outcome {
+            verdict,
+            stage,
+            reason: reason.into(),
+            duration_ms: 0,
+            measured: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -187,7 +194,10 @@ mod tests {
 
     #[test]
     fn lines() {
-        let end = Event::End { id: 7, outcome: Outcome::new(Verdict::Fail, Some(Stage::Verify), "byte 3: 1 ≠ 2") };
+        let end = Event::End {
+            id: 7,
+            outcome: Outcome::new(Verdict::Fail, Some(Stage::Verify), "byte 3: 1 ≠ 2"),
+        };
         insta::assert_snapshot!(end.to_line(), @r#"{"v":1,"event":"end","id":7,"outcome":{"verdict":"fail","stage":"verify","reason":"byte 3: 1 ≠ 2","duration_ms":0}}"#);
         assert_eq!(Event::from_line(&end.to_line()).unwrap(), end);
         insta::assert_snapshot!(Event::Done.to_line(), @r#"{"v":1,"event":"done"}"#);

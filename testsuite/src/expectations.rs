@@ -41,7 +41,8 @@ impl Release {
         let minor_text = parts.next()?;
         let minor = digits(minor_text)?;
         // `6.12-rc3` ends after the minor number, whatever follows.
-        let patch = if minor_text.bytes().all(|b| b.is_ascii_digit()) { parts.next().and_then(digits) } else { None };
+        let patch =
+            if minor_text.bytes().all(|b| b.is_ascii_digit()) { parts.next().and_then(digits) } else { None };
         Some(Release { major, minor, patch: patch.unwrap_or(0) })
     }
 }
@@ -116,12 +117,8 @@ impl FromStr for KernelRange {
             .into_iter()
             .find_map(|(sign, relation)| part.strip_prefix(sign).map(|rest| (relation, rest)))
             .unwrap_or((Relation::Equal, part));
-            let numbers = rest
-                .trim()
-                .split('.')
-                .map(str::parse)
-                .collect::<Result<Vec<u32>, _>>()
-                .map_err(|_| bad())?;
+            let numbers =
+                rest.trim().split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().map_err(|_| bad())?;
             if numbers.len() > 3 {
                 return Err(bad());
             }
@@ -245,7 +242,16 @@ impl Expectations {
                 .parse()
                 .map_err(|source| ExpectationsError::Date { workload: workload.clone(), source })?;
             let glob = workload_glob(&workload)?.compile_matcher();
-            entries.push(Expectation { kernel, arch, engine, userland, mode, workload: glob, reason, expires });
+            entries.push(Expectation {
+                kernel,
+                arch,
+                engine,
+                userland,
+                mode,
+                workload: glob,
+                reason,
+                expires,
+            });
         }
         Ok(Expectations { entries })
     }
@@ -313,7 +319,7 @@ mod tests {
     #[case("=6.12.2", "6.12.1", false)]
     #[case("7", "7.3", true)]
     #[case("*", "4.19", true)]
-    fn range(#[case] range: &str, #[case] release: &str, #[case] inside: bool) {
+    fn range_contains(#[case] range: &str, #[case] release: &str, #[case] inside: bool) {
         let range: KernelRange = range.parse().unwrap();
         assert_eq!(range.contains(Release::parse(release).unwrap()), inside);
     }

@@ -11,13 +11,24 @@
 //! | [`runner`], [`oracle`] | the inside: executing cells and judging them, on a host or in a guest |
 //! | [`driver`] | the outside: places to run in, retries, guests that die |
 //! | [`verdict`], [`expectations`], [`report`], [`bundle`] | what is said about it afterwards |
+//!
+//! The runner needs only the inside; it is built without the feature `host`.
 
 pub mod cell;
 pub mod corpus;
 pub mod engine;
 pub mod event;
-pub mod expectations;
 pub mod oracle;
-pub mod partition;
 pub mod runner;
 pub mod verdict;
+
+#[cfg(feature = "host")]
+pub mod bundle;
+#[cfg(feature = "host")]
+pub mod driver;
+#[cfg(feature = "host")]
+pub mod expectations;
+#[cfg(feature = "host")]
+pub mod partition;
+#[cfg(feature = "host")]
+pub mod report;

@@ -18,9 +18,8 @@ pub struct Ignored {
 }
 
 /// The whole list.
-pub const IGNORED: &[Ignored] = &[
-    Ignored { path: "header", moving_only: false, reason: "says when and by what the file was written" },
-];
+pub const IGNORED: &[Ignored] =
+    &[Ignored { path: "header", moving_only: false, reason: "says when and by what the file was written" }];
 
 /// One place where two records differ.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +38,11 @@ impl fmt::Display for Difference {
             None => "absent".to_owned(),
             Some(value) => {
                 let text = value.to_string();
-                if text.chars().count() > 80 { text.chars().take(77).collect::<String>() + "..." } else { text }
+                if text.chars().count() > 80 {
+                    text.chars().take(77).collect::<String>() + "..."
+                } else {
+                    text
+                }
             }
         };
         write!(f, "{}: {} → {}", self.path, show(&self.before), show(&self.after))

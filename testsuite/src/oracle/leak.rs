@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn only_mounts_below_count() {
-        let text = "36 35 98:0 / /cell/a/mnt rw - tmpfs tmpfs rw\n37 35 98:0 / /cell/ab rw - tmpfs tmpfs rw\n";
+        let text =
+            "36 35 98:0 / /cell/a/mnt rw - tmpfs tmpfs rw\n37 35 98:0 / /cell/ab rw - tmpfs tmpfs rw\n";
         assert_eq!(mounts_below(text, Path::new("/cell/a")), ["/cell/a/mnt"]);
     }
 }

@@ -4,7 +4,7 @@
 //! records (`record.N.json`) and what each program printed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub fn supervise() -> anyhow::Result<()> {
     let started = Instant::now();
     let mut outcome = run(&order, supervisor);
     outcome.duration_ms = started.elapsed().as_millis() as u64;
-    println!("{}", serde_json::to_string(&outcome)?);
+    writeln!(io::stdout(), "{}", serde_json::to_string(&outcome)?)?;
     Ok(())
 }
 
@@ -63,9 +63,11 @@ fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
         let reason = "this kernel does not show a task's children (CONFIG_PROC_CHILDREN)";
         return Failure::infra(Stage::Start, reason).into_outcome();
     }
-    let engine = job.engines.get(&spec.engine).and_then(|program| engine::named(&spec.engine, program.clone()));
+    let engine =
+        job.engines.get(&spec.engine).and_then(|program| engine::named(&spec.engine, program.clone()));
     let Some(engine) = engine else {
-        return Failure::infra(Stage::Start, format!("no adapter or program for engine {}", spec.engine)).into_outcome();
+        return Failure::infra(Stage::Start, format!("no adapter or program for engine {}", spec.engine))
+            .into_outcome();
     };
     let limit = Duration::from_millis(job.cell_timeout_ms).mul_f64(job.time_scale);
     let mut cell = CellRun {
@@ -140,7 +142,8 @@ impl CellRun<'_> {
         self.compare(1, 2)?;
         let end = self.wait_for(first.pid, Stage::Checkpoint, "the first restart to end")?;
         if end != End::Exited(128 + Signal::SIGKILL as i32) {
-            let reason = format!("the restart program ended with {end} after its tree was killed, wanted 137");
+            let reason =
+                format!("the restart program ended with {end} after its tree was killed, wanted 137");
             return Err(Failure::fail(Stage::Checkpoint, reason));
         }
         let second = self.restart(root, 2)?;
@@ -176,7 +179,10 @@ impl CellRun<'_> {
             .map_err(|e| setup("open ready", e))?;
 
         let Some(program) = self.job.workloads.get(&self.spec.userland) else {
-            return Err(Failure::infra(Stage::Start, format!("no {} build of the corpus", self.spec.userland)));
+            return Err(Failure::infra(
+                Stage::Start,
+                format!("no {} build of the corpus", self.spec.userland),
+            ));
         };
         let output = |name: &str| OpenOptions::new().append(true).create_new(true).open(cwd.join(name));
         let mut command = Command::new(program);
@@ -205,7 +211,9 @@ impl CellRun<'_> {
                         Ok(n) => said.extend_from_slice(&buffer[..n]),
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Some(Err(Failure::infra(Stage::Ready, format!("read ready: {error}")))),
+                        Err(error) => {
+                            return Some(Err(Failure::infra(Stage::Ready, format!("read ready: {error}"))));
+                        }
                     }
                 }
                 sup.end_of(root).map(|end| Err(self_skip_or_crash(end, &cwd)))
@@ -282,14 +290,19 @@ impl CellRun<'_> {
             .supervisor
             .wait_empty(self.deadline.min(Instant::now() + self.grace()))
             .map_err(|stop| Failure::stopped(Stage::Checkpoint, "the tree to be gone", stop))?;
-        if left.is_empty() { Ok(()) } else { Err(Failure::fail(Stage::Checkpoint, still_there("--kill", left))) }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::fail(Stage::Checkpoint, still_there("--kill", left)))
+        }
     }
 
     /// Brings `context.N` back and waits until it runs and rests.
     fn restart(&mut self, root: u32, n: u32) -> Step<Restarted> {
         let mut command = self.engine.restart(&self.context(n));
         let stderr = self.dir.join(format!("restart.{n}.stderr"));
-        let log = File::create(&stderr).map_err(|e| Failure::infra(Stage::Restart, format!("open a log: {e}")))?;
+        let log =
+            File::create(&stderr).map_err(|e| Failure::infra(Stage::Restart, format!("open a log: {e}")))?;
         command.current_dir(self.dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         self.environment(&mut command);
         command.envs(&self.job.engine_env);
@@ -299,7 +312,8 @@ impl CellRun<'_> {
             .spawn(&mut command)
             .map_err(|e| Failure::infra(Stage::Restart, format!("start the engine: {e}")))?;
         let pid = child.id();
-        let pipe = child.stdout.take().ok_or_else(|| Failure::infra(Stage::Restart, "no pipe to the engine"))?;
+        let pipe =
+            child.stdout.take().ok_or_else(|| Failure::infra(Stage::Restart, "no pipe to the engine"))?;
         rustix::io::ioctl_fionbio(&pipe, true)
             .map_err(|e| Failure::infra(Stage::Restart, format!("set a pipe non-blocking: {e}")))?;
         let mut said = Vec::new();
@@ -336,7 +350,8 @@ impl CellRun<'_> {
             return Ok(());
         }
         let read = |n: u32| -> Step<serde_json::Value> {
-            let unreadable = |e: &dyn std::fmt::Display| Failure::fail(Stage::Fixpoint, format!("record.{n}.json: {e}"));
+            let unreadable =
+                |e: &dyn std::fmt::Display| Failure::fail(Stage::Fixpoint, format!("record.{n}.json: {e}"));
             let text = fs::read(self.record(n)).map_err(|e| unreadable(&e))?;
             serde_json::from_slice(&text).map_err(|e| unreadable(&e))
         };
@@ -377,15 +392,23 @@ impl CellRun<'_> {
         let engine_said = engine_log.map(words).unwrap_or_default();
         match end {
             End::Exited(0) => Ok(()),
-            End::Exited(1) if !said.is_empty() => Err(Failure::fail(Stage::Verify, said.trim_start_matches(": "))),
-            End::Exited(EXIT_SKIP) => {
-                Err(Failure::fail(Stage::Verify, format!("the workload skipped itself after its ready{said}")))
+            End::Exited(1) if !said.is_empty() => {
+                Err(Failure::fail(Stage::Verify, said.trim_start_matches(": ")))
             }
+            End::Exited(EXIT_SKIP) => Err(Failure::fail(
+                Stage::Verify,
+                format!("the workload skipped itself after its ready{said}"),
+            )),
             End::Exited(status) if engine_log.is_some() && (129..=192).contains(&status) => {
                 let name = Signal::try_from(status - 128).map_or("unknown signal", Signal::as_str);
-                Err(Failure::fail(Stage::Verify, format!("the workload was killed by {name}{said}{engine_said}")))
+                Err(Failure::fail(
+                    Stage::Verify,
+                    format!("the workload was killed by {name}{said}{engine_said}"),
+                ))
             }
-            end => Err(Failure::fail(Stage::Verify, format!("the workload ended with {end}{said}{engine_said}"))),
+            end => {
+                Err(Failure::fail(Stage::Verify, format!("the workload ended with {end}{said}{engine_said}")))
+            }
         }
     }
 
@@ -420,9 +443,9 @@ impl CellRun<'_> {
         command.envs(&self.job.engine_env);
         let child = self.supervisor.spawn(&mut command).map_err(|e| infra("start the engine", e))?;
         match self.wait_for(child.id(), stage, tag)? {
-            End::Exited(0) => {
-                fs::read(&out).map(|b| String::from_utf8_lossy(&b).into_owned()).map_err(|e| infra("read a log", e))
-            }
+            End::Exited(0) => fs::read(&out)
+                .map(|b| String::from_utf8_lossy(&b).into_owned())
+                .map_err(|e| infra("read a log", e)),
             end => Err(Failure::fail(stage, self.engine_words(end, &err))),
         }
     }

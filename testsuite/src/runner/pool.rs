@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -67,8 +67,8 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> RunnerError {
 /// # Errors
 /// [`RunnerError`]; what goes wrong in a cell is that cell's verdict instead.
 pub fn run(options: &Options) -> Result<(), RunnerError> {
-    let text = fs::read_to_string(&options.job)
-        .map_err(io_error(format!("read {}", options.job.display())))?;
+    let text =
+        fs::read_to_string(&options.job).map_err(io_error(format!("read {}", options.job.display())))?;
     let mut job: Job = serde_json::from_str(&text)?;
     if job.v != PROTOCOL {
         return Err(RunnerError::Version(job.v));
@@ -90,7 +90,12 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
     let pool = Arc::new(Pool {
         job,
         events: Mutex::new(events),
-        shared: Mutex::new(Shared { queue, running: BTreeMap::new(), stopping: false, log: KernelLog::open() }),
+        shared: Mutex::new(Shared {
+            queue,
+            running: BTreeMap::new(),
+            stopping: false,
+            log: KernelLog::open(),
+        }),
     });
     pool.hello(cpus)?;
     if options.watch_stdin {
@@ -168,7 +173,9 @@ impl Pool {
         for (name, program) in &self.job.engines {
             let Some(engine) = engine::named(name, program.clone()) else { continue };
             let said = match engine.version().stdin(Stdio::null()).output() {
-                Ok(output) => String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("").trim().to_owned(),
+                Ok(output) => {
+                    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("").trim().to_owned()
+                }
                 Err(error) => format!("does not start: {error}"),
             };
             engines.insert(name.clone(), said);
@@ -230,7 +237,8 @@ impl Pool {
             Ok(path) => path,
             Err(error) => return infra(format!("find myself: {error}")),
         };
-        let spawned = Command::new(myself).arg("supervise").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let spawned =
+            Command::new(myself).arg("supervise").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) => return infra(format!("start a supervisor: {error}")),
@@ -249,7 +257,8 @@ impl Pool {
             }
         }
         let mut answer = Vec::new();
-        let limit = (Duration::from_millis(self.job.cell_timeout_ms) + PATIENCE).mul_f64(self.job.time_scale.max(1.0));
+        let limit = (Duration::from_millis(self.job.cell_timeout_ms) + PATIENCE)
+            .mul_f64(self.job.time_scale.max(1.0));
         let mut read = read_until_closed(&stdout, &mut answer, limit);
         if matches!(read, Ok(false)) {
             // It did not keep its own deadline. Letting go of it makes it clean up; failing that, it is killed.
@@ -265,8 +274,9 @@ impl Pool {
         }
         let status = child.wait();
         match (read, status) {
-            (Ok(true), Ok(status)) => serde_json::from_slice(answer.trim_ascii())
-                .unwrap_or_else(|error| infra(format!("the supervisor ended with {status} and no answer: {error}"))),
+            (Ok(true), Ok(status)) => serde_json::from_slice(answer.trim_ascii()).unwrap_or_else(|error| {
+                infra(format!("the supervisor ended with {status} and no answer: {error}"))
+            }),
             (Ok(false), _) => infra("the supervisor did not end in time and was killed".to_owned()),
             (Err(error), _) | (_, Err(error)) => infra(format!("wait for a supervisor: {error}")),
         }
@@ -295,7 +305,8 @@ impl Pool {
             "" => String::new(),
             reason => format!(" (and {}: {reason})", outcome.verdict),
         };
-        let suspects = if company > 1 { format!(", with {} other cells running", company - 1) } else { String::new() };
+        let suspects =
+            if company > 1 { format!(", with {} other cells running", company - 1) } else { String::new() };
         outcome.verdict = Verdict::Splat;
         outcome.stage = Some(Stage::Log);
         outcome.reason = format!("{}{suspects}{before}", running.complaints.join(" | "));

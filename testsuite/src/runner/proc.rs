@@ -110,7 +110,9 @@ fn rest_of(status: &str) -> (u64, bool) {
     for line in status.lines() {
         if let Some(value) = line.strip_prefix("State:") {
             resting = value.trim_start().starts_with(['S', 'T', 't', 'Z', 'X', 'D', 'I']);
-        } else if line.starts_with("voluntary_ctxt_switches:") || line.starts_with("nonvoluntary_ctxt_switches:") {
+        } else if line.starts_with("voluntary_ctxt_switches:")
+            || line.starts_with("nonvoluntary_ctxt_switches:")
+        {
             switches += line.rsplit_once('\t').and_then(|(_, n)| n.parse::<u64>().ok()).unwrap_or(0);
         }
     }
@@ -157,7 +159,8 @@ mod tests {
 
     #[test]
     fn rest_is_read_from_status() {
-        let status = "Name:\tx\nState:\tS (sleeping)\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t2\n";
+        let status =
+            "Name:\tx\nState:\tS (sleeping)\nvoluntary_ctxt_switches:\t5\nnonvoluntary_ctxt_switches:\t2\n";
         assert_eq!(rest_of(status), (7, true));
         assert_eq!(rest_of("State:\tR (running)\n"), (0, false));
     }

@@ -1,0 +1,182 @@
+//! The bundle of a red cell: a directory that says everything there is to know about how it went red.
+//!
+//! The runner's files (context files, records, what each program printed) arrive in pieces while the cell is judged;
+//! `cell.json`, `repro.sh` and the guest's console are added at the end.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use crate::cell::Cell;
+use crate::report::{CellResult, KernelInfo};
+
+/// Directory of the bundles below a run's directory.
+pub const FOLDER: &str = "red";
+
+/// Where bundles of one run are written.
+#[derive(Debug, Clone)]
+pub struct Bundles {
+    run_dir: PathBuf,
+}
+
+/// What `cell.json` says.
+#[derive(Serialize)]
+struct CellFile<'a> {
+    result: &'a CellResult,
+    kernel: &'a KernelInfo,
+    seed: u64,
+}
+
+/// A piece of a file that cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The file's name would lead elsewhere.
+    #[error("artifact name {0:?} is no plain file name")]
+    Name(String),
+    /// The piece is no base64.
+    #[error("artifact {name}: {source}")]
+    Data {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: base64::DecodeError,
+    },
+    /// The file cannot be written.
+    #[error("write {path}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// `cell.json` cannot be rendered.
+    #[error("render cell.json: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Bundles {
+    /// Bundles below this run's directory.
+    pub fn new(run_dir: &Path) -> Bundles {
+        Bundles { run_dir: run_dir.to_owned() }
+    }
+
+    /// The bundle's directory relative to the run's.
+    pub fn relative(cell: &Cell) -> String {
+        format!("{FOLDER}/{}", cell.slug())
+    }
+
+    /// Forgets what an earlier attempt left.
+    ///
+    /// # Errors
+    /// [`BundleError::Write`].
+    pub fn begin(&self, cell: &Cell) -> Result<(), BundleError> {
+        let dir = self.run_dir.join(Bundles::relative(cell));
+        match fs::remove_dir_all(&dir) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(BundleError::Write { path: dir, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps one piece of one file. The name comes out of a guest, so it is not trusted.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn piece(&self, cell: &Cell, name: &str, offset: u64, data: &str) -> Result<(), BundleError> {
+        let plain = !name.is_empty() && !name.contains(['/', '\0']) && name != "." && name != "..";
+        if !plain {
+            return Err(BundleError::Name(name.to_owned()));
+        }
+        let bytes =
+            BASE64.decode(data).map_err(|source| BundleError::Data { name: name.to_owned(), source })?;
+        let path = self.run_dir.join(Bundles::relative(cell)).join(name);
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(self.run_dir.join(Bundles::relative(cell)))?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            file.write_all(&bytes)
+        };
+        write().map_err(|source| BundleError::Write { path: path.clone(), source })
+    }
+
+    /// Completes the bundle: `cell.json`, `repro.sh`, and the files of the guest's directory (console, QEMU's command line).
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn finish(
+        &self,
+        result: &CellResult,
+        kernel: &KernelInfo,
+        seed: u64,
+        guest_files: &[PathBuf],
+    ) -> Result<(), BundleError> {
+        let dir = self.run_dir.join(Bundles::relative(&result.cell));
+        let put = |name: &str, text: &str| -> Result<(), BundleError> {
+            let path = dir.join(name);
+            fs::create_dir_all(&dir)
+                .and_then(|()| fs::write(&path, text))
+                .map_err(|source| BundleError::Write { path, source })
+        };
+        let text = serde_json::to_string_pretty(&CellFile { result, kernel, seed })?;
+        put("cell.json", &(text + "\n"))?;
+        put("repro.sh", &format!("#!/bin/sh\nexec {}\n", result.repro))?;
+        for file in guest_files {
+            let Some(name) = file.file_name() else { continue };
+            let path = dir.join(name);
+            fs::copy(file, &path).map_err(|source| BundleError::Write { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::results::sample;
+    use rstest::rstest;
+
+    #[test]
+    fn pieces_make_a_file_and_a_new_attempt_starts_afresh() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundles = Bundles::new(dir.path());
+        let cell = sample::run().cells[4].cell.clone();
+        bundles.piece(&cell, "context.1", 3, &BASE64.encode("def")).unwrap();
+        bundles.piece(&cell, "context.1", 0, &BASE64.encode("abc")).unwrap();
+        let file = dir.path().join(Bundles::relative(&cell)).join("context.1");
+        assert_eq!(fs::read(&file).unwrap(), b"abcdef");
+        bundles.begin(&cell).unwrap();
+        assert!(!file.exists());
+    }
+
+    #[rstest]
+    #[case("../evil")]
+    #[case("..")]
+    #[case("/etc/passwd")]
+    #[case("")]
+    fn names_stay_inside(#[case] name: &str) {
+        let dir = tempfile::tempdir().unwrap();
+        let cell = sample::run().cells[4].cell.clone();
+        let error = Bundles::new(dir.path()).piece(&cell, name, 0, "").unwrap_err();
+        assert!(matches!(error, BundleError::Name(_)), "{error}");
+    }
+
+    #[test]
+    fn the_bundle_says_how_to_repeat_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = sample::run();
+        let console = dir.path().join("console.log");
+        fs::write(&console, "boot").unwrap();
+        Bundles::new(dir.path()).finish(&run.cells[4], &run.kernels[1], 1, &[console]).unwrap();
+        let bundle = dir.path().join(Bundles::relative(&run.cells[4].cell));
+        let script = fs::read_to_string(bundle.join("repro.sh")).unwrap();
+        assert!(script.contains("cargo xtask repro 7.3/x86_64/dynamic/cairn/fp/avx/once"));
+        assert!(bundle.join("cell.json").is_file() && bundle.join("console.log").is_file());
+    }
+}

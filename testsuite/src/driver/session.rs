@@ -1,0 +1,334 @@
+//! One kernel's cells from first to last verdict: several lives of one place, guests that die, retries, expectations.
+//!
+//! A guest that dies takes some cells with it. If only one was running, it is guilty, and the next guest goes on after
+//! it. If several were, they are suspects: the next guest runs them one at a time, and the one that kills again is
+//! guilty. If none does, all of them stay red: something killed a guest, and that must not be lost.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use jiff::civil::Date;
+
+use super::place::{Ending, Heard, Place, PlaceError, StopFlag};
+use crate::bundle::Bundles;
+use crate::cell::Cell;
+use crate::event::{CellSpec, Event, Job, Outcome};
+use crate::expectations::{Expectations, Release};
+use crate::report::{CellResult, KernelInfo};
+use crate::verdict::{Stage, Verdict};
+
+/// Lives in a row without a single verdict, after which a place is given up.
+const HOPELESS: u32 = 2;
+
+/// What is the same for every life.
+pub struct Settings<'a> {
+    /// Everything of a job but its cells.
+    pub job: Job,
+    /// How often a red cell is tried again.
+    pub retries: u32,
+    /// What is known to fail.
+    pub expectations: &'a Expectations,
+    /// Expectations expire by this day.
+    pub today: Date,
+    /// Where red cells' files go.
+    pub bundles: Bundles,
+    /// The command that runs a cell again.
+    pub repro: &'a (dyn Fn(&Cell) -> String + Sync),
+}
+
+/// Somebody who watches.
+pub trait Observer {
+    /// A cell begins.
+    fn started(&mut self, cell: &Cell);
+    /// A cell is over; the verdict is not the last word.
+    fn ended(&mut self, cell: &Cell, outcome: &Outcome);
+    /// Something to tell.
+    fn note(&mut self, text: &str);
+}
+
+/// See the module's head.
+pub struct Session<'a> {
+    settings: &'a Settings<'a>,
+    cells: Vec<(Cell, bool)>,
+    kernel: KernelInfo,
+    stop: StopFlag,
+    outcomes: BTreeMap<u32, Outcome>,
+    attempts: BTreeMap<u32, u32>,
+    first_reason: BTreeMap<u32, String>,
+    /// Suspects of one death, with what it was.
+    groups: Vec<(BTreeSet<u32>, Verdict, String)>,
+}
+
+/// What one life left.
+struct Life {
+    ending: Ending,
+    running: BTreeSet<u32>,
+    heard_verdict: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Cells with whether they move, on the kernel that `kernel` describes.
+    pub fn new(
+        settings: &'a Settings<'a>,
+        kernel: KernelInfo,
+        cells: Vec<(Cell, bool)>,
+        stop: StopFlag,
+    ) -> Self {
+        Session {
+            settings,
+            cells,
+            kernel,
+            stop,
+            outcomes: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            first_reason: BTreeMap::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    /// Runs everything.
+    ///
+    /// # Errors
+    /// [`PlaceError`] when the place cannot be used at all.
+    pub fn run(
+        mut self,
+        place: &mut dyn Place,
+        observer: &mut dyn Observer,
+    ) -> Result<(KernelInfo, Vec<CellResult>), PlaceError> {
+        let started = Instant::now();
+        let all: VecDeque<u32> = (0..self.cells.len() as u32).collect();
+        self.round(all, place, observer)?;
+        self.blame_groups();
+        for _ in 0..self.settings.retries {
+            let red: VecDeque<u32> =
+                self.outcomes.iter().filter(|(_, o)| o.verdict.is_red()).map(|(id, _)| *id).collect();
+            if red.is_empty() || self.stop.raised() {
+                break;
+            }
+            for id in &red {
+                let reason = self.outcomes[id].reason.clone();
+                self.first_reason.entry(*id).or_insert(reason);
+            }
+            observer.note(&format!("{}: trying {} red cells again", self.kernel.label, red.len()));
+            self.round(red, place, observer)?;
+            self.blame_groups();
+        }
+        self.kernel.wall_ms = started.elapsed().as_millis() as u64;
+        let results = self.results(place, observer);
+        Ok((self.kernel, results))
+    }
+
+    /// Runs these cells to a verdict each, over as many lives as it takes.
+    fn round(
+        &mut self,
+        mut pending: VecDeque<u32>,
+        place: &mut dyn Place,
+        observer: &mut dyn Observer,
+    ) -> Result<(), PlaceError> {
+        let mut alone: VecDeque<u32> = VecDeque::new();
+        let mut fruitless = 0;
+        while !self.stop.raised() && !(pending.is_empty() && alone.is_empty()) {
+            let one_at_a_time = !alone.is_empty();
+            let batch: Vec<u32> = if one_at_a_time { alone.drain(..) } else { pending.drain(..) }.collect();
+            let jobs = if one_at_a_time { 1 } else { self.settings.job.jobs };
+            let life = self.live(&batch, jobs, place, observer)?;
+            let left: VecDeque<u32> =
+                batch.iter().copied().filter(|id| !life.heard(*id, &self.outcomes)).collect();
+            let (verdict, detail) = match life.ending {
+                Ending::Stopped => return Ok(()),
+                Ending::Finished if self.settings.job.fail_fast => return Ok(()),
+                Ending::Finished => {
+                    for id in left {
+                        self.settle(id, Verdict::Missing, "the runner finished without a word about it");
+                    }
+                    continue;
+                }
+                Ending::Died { verdict, detail } => (verdict, detail),
+            };
+            observer.note(&format!("{}: {verdict}: {detail}", self.kernel.label));
+            fruitless = if life.heard_verdict || !life.running.is_empty() { 0 } else { fruitless + 1 };
+            if fruitless >= HOPELESS {
+                let verdict = if verdict == Verdict::Missing { Verdict::Missing } else { Verdict::Boot };
+                for id in left.into_iter().chain(pending.drain(..)) {
+                    self.settle(id, verdict, &detail);
+                }
+                return Ok(());
+            }
+            let suspects = life.running;
+            let rest = left.into_iter().filter(|id| !suspects.contains(id));
+            if one_at_a_time {
+                alone.extend(rest)
+            } else {
+                pending.extend(rest)
+            }
+            match suspects.len() {
+                0 => {}
+                1 => {
+                    for id in &suspects {
+                        self.settle(*id, verdict, &detail);
+                    }
+                    // Its companions are cleared: the guilty one is found.
+                    self.groups.retain(|(group, _, _)| group.is_disjoint(&suspects));
+                }
+                _ => {
+                    alone.extend(&suspects);
+                    self.groups.push((suspects, verdict, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One life of the place.
+    fn live(
+        &mut self,
+        batch: &[u32],
+        jobs: usize,
+        place: &mut dyn Place,
+        observer: &mut dyn Observer,
+    ) -> Result<Life, PlaceError> {
+        for id in batch {
+            // A retry starts with nothing.
+            self.outcomes.remove(id);
+        }
+        let cells = batch.iter().map(|&id| self.spec(id)).collect();
+        let job = Job { cells, jobs, ..self.settings.job.clone() };
+        self.kernel.boots += 1;
+        let mut running = BTreeSet::new();
+        let mut heard_verdict = false;
+        let mut splats: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        let stop = self.stop.clone();
+        let ending = place.run(&job, &stop, &mut |heard| match heard {
+            Heard::Note(text) => observer.note(&text),
+            Heard::Splat(text) => {
+                for id in &running {
+                    splats.entry(*id).or_default().push(text.clone());
+                }
+            }
+            Heard::Event(Event::Hello { release, machine, engines, .. }) => {
+                self.kernel.release = release;
+                self.kernel.arch = machine;
+                self.kernel.engines = engines;
+            }
+            Heard::Event(Event::Start { id }) => {
+                let Some((cell, _)) = self.cells.get(id as usize) else { return };
+                running.insert(id);
+                *self.attempts.entry(id).or_insert(0) += 1;
+                if let Err(error) = self.settings.bundles.begin(cell) {
+                    observer.note(&error.to_string());
+                }
+                observer.started(cell);
+            }
+            Heard::Event(Event::Artifact { id, name, offset, data }) => {
+                let Some((cell, _)) = self.cells.get(id as usize) else { return };
+                if let Err(error) = self.settings.bundles.piece(cell, &name, offset, &data) {
+                    observer.note(&error.to_string());
+                }
+            }
+            Heard::Event(Event::End { id, mut outcome }) => {
+                let Some((cell, _)) = self.cells.get(id as usize) else { return };
+                running.remove(&id);
+                heard_verdict = true;
+                if let Some(texts) = splats.remove(&id)
+                    && outcome.verdict != Verdict::Splat
+                {
+                    outcome.reason =
+                        format!("{} (and {}: {})", texts.join(" | "), outcome.verdict, outcome.reason);
+                    outcome.verdict = Verdict::Splat;
+                    outcome.stage = Some(Stage::Log);
+                }
+                observer.ended(cell, &outcome);
+                self.outcomes.insert(id, outcome);
+            }
+            Heard::Event(Event::Done) => {}
+        })?;
+        Ok(Life { ending, running, heard_verdict })
+    }
+
+    fn spec(&self, id: u32) -> CellSpec {
+        let (cell, moving) = &self.cells[id as usize];
+        CellSpec {
+            id,
+            userland: cell.userland,
+            engine: cell.engine.clone(),
+            workload: cell.workload.clone(),
+            mode: cell.mode,
+            moving: *moving,
+        }
+    }
+
+    fn settle(&mut self, id: u32, verdict: Verdict, reason: &str) {
+        self.outcomes.insert(id, Outcome::new(verdict, None, reason));
+    }
+
+    /// Groups of suspects of which none killed a guest again keep the death as their verdict.
+    fn blame_groups(&mut self) {
+        if self.stop.raised() {
+            return;
+        }
+        for (group, verdict, detail) in std::mem::take(&mut self.groups) {
+            for id in group {
+                let passed = self.outcomes.get(&id).is_some_and(|o| !o.verdict.is_red());
+                if passed {
+                    let reason = format!("{detail} (while it ran together with others; it passed alone)");
+                    self.settle(id, verdict, &reason);
+                }
+            }
+        }
+    }
+
+    /// The last word on every cell, and the bundles of the red ones.
+    fn results(&self, place: &dyn Place, observer: &mut dyn Observer) -> Vec<CellResult> {
+        let release = Release::parse(&self.kernel.release).or_else(|| Release::parse(&self.kernel.label));
+        let mut results = Vec::new();
+        for (id, outcome) in &self.outcomes {
+            let (cell, _) = &self.cells[*id as usize];
+            let Settings { expectations, today, .. } = self.settings;
+            let (mut verdict, why) = expectations.judge(cell, release, outcome.verdict, *today);
+            let mut reason = outcome.reason.clone();
+            let first = self.first_reason.get(id);
+            if verdict == Verdict::Pass
+                && let Some(first) = first
+            {
+                verdict = Verdict::Flaky;
+                reason = format!("at first: {first}");
+            }
+            if let Some(why) = why {
+                reason = if reason.is_empty() { why } else { format!("{reason}; {why}") };
+            }
+            let mut result = CellResult {
+                cell: cell.clone(),
+                verdict,
+                stage: outcome.stage,
+                reason,
+                duration_ms: outcome.duration_ms,
+                attempts: self.attempts.get(id).copied().unwrap_or(0),
+                measured: outcome.measured.clone(),
+                notes: outcome.notes.clone(),
+                bundle: verdict.is_red().then(|| Bundles::relative(cell)),
+                repro: (self.settings.repro)(cell),
+            };
+            if verdict.is_red() {
+                let files = place.files();
+                if let Err(error) =
+                    self.settings.bundles.finish(&result, &self.kernel, self.settings.job.seed, &files)
+                {
+                    observer.note(&error.to_string());
+                    result.notes.push(error.to_string());
+                }
+            }
+            results.push(result);
+        }
+        results
+    }
+}
+
+impl Life {
+    fn heard(&self, id: u32, outcomes: &BTreeMap<u32, Outcome>) -> bool {
+        outcomes.contains_key(&id)
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,0 +1,191 @@
+//! Sessions against a scripted place: who is guilty when a guest dies, and what stays red.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rstest::rstest;
+
+use super::*;
+use crate::cell::{Mode, Userland};
+use crate::event::PROTOCOL;
+
+/// A place in which some workloads kill the guest, some fail, some fail only the first time.
+#[derive(Default)]
+struct Scripted {
+    /// Dies while this runs.
+    killers: Vec<&'static str>,
+    /// Dies while these two run at the same time, never when they run alone.
+    pair: Option<(&'static str, &'static str)>,
+    /// Fails this often.
+    failing: BTreeMap<&'static str, u32>,
+    never_boots: bool,
+    forgets: Option<&'static str>,
+    lives: u32,
+}
+
+impl Place for Scripted {
+    fn run(&mut self, job: &Job, _: &StopFlag, hear: &mut dyn FnMut(Heard)) -> Result<Ending, PlaceError> {
+        self.lives += 1;
+        if self.never_boots {
+            return Ok(Ending::Died { verdict: Verdict::Boot, detail: "no PID 1".into() });
+        }
+        let dead = || Ok(Ending::Died { verdict: Verdict::Panic, detail: "it panicked".into() });
+        for batch in job.cells.chunks(job.jobs) {
+            for cell in batch {
+                if self.forgets != Some(cell.workload.as_str()) {
+                    hear(Heard::Event(Event::Start { id: cell.id }));
+                }
+            }
+            let names: Vec<&str> = batch.iter().map(|c| c.workload.as_str()).collect();
+            if names.iter().any(|n| self.killers.contains(n))
+                || self.pair.is_some_and(|(a, b)| names.contains(&a) && names.contains(&b))
+            {
+                return dead();
+            }
+            for cell in batch {
+                let left = self.failing.get_mut(cell.workload.as_str());
+                let outcome = match left {
+                    Some(n) if *n > 0 => {
+                        *n -= 1;
+                        Outcome::new(Verdict::Fail, Some(Stage::Verify), "wrong")
+                    }
+                    _ => Outcome::new(Verdict::Pass, None, ""),
+                };
+                if self.forgets != Some(cell.workload.as_str()) {
+                    hear(Heard::Event(Event::End { id: cell.id, outcome }));
+                }
+            }
+        }
+        hear(Heard::Event(Event::Done));
+        Ok(Ending::Finished)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+}
+
+struct Silent;
+
+impl Observer for Silent {
+    fn started(&mut self, _: &Cell) {}
+    fn ended(&mut self, _: &Cell, _: &Outcome) {}
+    fn note(&mut self, _: &str) {}
+}
+
+fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -> Vec<(String, Verdict)> {
+    let dir = tempfile::tempdir().unwrap();
+    let expectations = Expectations::parse(expectations).unwrap();
+    let settings = Settings {
+        job: Job {
+            v: PROTOCOL,
+            cells: Vec::new(),
+            jobs: 2,
+            time_scale: 1.0,
+            cell_timeout_ms: 1,
+            workdir: PathBuf::new(),
+            keep: false,
+            seed: 1,
+            workloads: BTreeMap::new(),
+            engines: BTreeMap::new(),
+            engine_env: BTreeMap::new(),
+            fail_fast: false,
+            artifact_limit: 0,
+        },
+        retries,
+        expectations: &expectations,
+        today: jiff::civil::date(2026, 1, 1),
+        bundles: Bundles::new(dir.path()),
+        repro: &|cell| format!("repro {cell}"),
+    };
+    let kernel = KernelInfo {
+        label: "6.12".into(),
+        arch: "x86_64".into(),
+        release: "6.12.1".into(),
+        package: String::new(),
+        suite: None,
+        sha256: None,
+        accel: "tcg".into(),
+        engines: BTreeMap::new(),
+        boots: 0,
+        wall_ms: 0,
+    };
+    let cells = names
+        .iter()
+        .map(|name| {
+            let cell = Cell {
+                kernel: "6.12".into(),
+                arch: "x86_64".into(),
+                userland: Userland::Dynamic,
+                engine: "cairn".into(),
+                workload: (*name).into(),
+                mode: Mode::Once,
+            };
+            (cell, false)
+        })
+        .collect();
+    let session = Session::new(&settings, kernel, cells, StopFlag::default());
+    let (kernel, results) = session.run(place, &mut Silent).unwrap();
+    assert_eq!(kernel.boots, place.lives);
+    results.into_iter().map(|r| (r.cell.workload, r.verdict)).collect()
+}
+
+fn verdicts(results: &[(String, Verdict)]) -> Vec<Verdict> {
+    results.iter().map(|(_, v)| *v).collect()
+}
+
+use Verdict::{Boot, Fail, Flaky, Missing, Panic, Pass, Xfail};
+
+#[test]
+fn the_killer_among_several_is_found_and_the_rest_goes_on() {
+    let mut place = Scripted { killers: vec!["g/b"], ..Default::default() };
+    let results = run(&mut place, &["g/a", "g/b", "g/c", "g/d"], 0, "");
+    assert_eq!(verdicts(&results), [Pass, Panic, Pass, Pass]);
+}
+
+#[test]
+fn two_killers_are_both_found() {
+    let mut place = Scripted { killers: vec!["g/a", "g/b", "g/e"], ..Default::default() };
+    let results = run(&mut place, &["g/a", "g/b", "g/c", "g/d", "g/e"], 0, "");
+    assert_eq!(verdicts(&results), [Panic, Panic, Pass, Pass, Panic]);
+}
+
+#[test]
+fn a_death_that_nobody_repeats_alone_is_not_lost() {
+    let mut place = Scripted { pair: Some(("g/a", "g/b")), ..Default::default() };
+    let results = run(&mut place, &["g/a", "g/b", "g/c"], 0, "");
+    assert_eq!(verdicts(&results), [Panic, Panic, Pass]);
+}
+
+#[test]
+fn a_guest_that_never_boots_is_given_up() {
+    let mut place = Scripted { never_boots: true, ..Default::default() };
+    let results = run(&mut place, &["g/a", "g/b"], 0, "");
+    assert_eq!(verdicts(&results), [Boot, Boot]);
+    assert_eq!(place.lives, HOPELESS);
+}
+
+#[test]
+fn silence_is_missing_never_pass() {
+    let mut place = Scripted { forgets: Some("g/b"), ..Default::default() };
+    assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b"], 0, "")), [Pass, Missing]);
+}
+
+#[rstest]
+#[case(0, Fail)]
+#[case(1, Flaky)]
+fn retrying(#[case] retries: u32, #[case] wanted: Verdict) {
+    let mut place = Scripted { failing: BTreeMap::from([("g/b", 1)]), ..Default::default() };
+    assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b"], retries, "")), [Pass, wanted]);
+}
+
+#[test]
+fn expectations_have_the_last_word() {
+    let known = r#"[[expect]]
+        kernel = "6.12"
+        workload = "g/b"
+        reason = "known"
+        expires = "2026-02-01""#;
+    let mut place = Scripted { failing: BTreeMap::from([("g/b", 9)]), ..Default::default() };
+    assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b"], 0, known)), [Pass, Xfail]);
+}

@@ -1,0 +1,168 @@
+//! One self-contained page: workloads down, kernels across, a square for each cell, details on a click. It loads nothing.
+
+use std::collections::BTreeMap;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::results::{CellResult, Results};
+use crate::verdict::Verdict;
+
+const STYLE: &str = "
+:root{color-scheme:light dark;--line:#8884;--red:#c62828;--green:#2e7d32;--amber:#ef6c00;--grey:#9e9e9e;--blue:#1565c0}
+body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em}
+table{border-collapse:collapse}td,th{padding:.15em .6em;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+thead th{position:sticky;top:0;background:Canvas}th.group{padding-top:1em;font-size:110%}
+a.c{display:inline-block;min-width:1.3em;padding:0 .2em;margin:1px;border-radius:3px;color:#fff;text-align:center;text-decoration:none;font:12px monospace}
+.pass{background:var(--green)}.fail,.timeout,.panic,.splat,.boot,.infra,.missing{background:var(--red)}
+.flaky,.xpass{background:var(--amber)}.xfail{background:var(--blue)}.skip{background:var(--grey)}
+section.d{border-left:4px solid var(--line);margin:1em 0;padding:.2em 1em}section.d:target{border-color:var(--red);background:#8882}
+code,pre{font:12px monospace;white-space:pre-wrap;overflow-wrap:anywhere}
+";
+
+/// Renders a run.
+pub fn render(results: &Results) -> String {
+    page(results).into_string()
+}
+
+fn page(results: &Results) -> Markup {
+    let run = &results.run;
+    let counts = results.counts();
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                title { "cairn " (run.id) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "cairn: run " (run.id) }
+                p {
+                    "Started " (run.started) ", took " (format!("{:.1}", run.wall_ms as f64 / 1000.0)) " s, seed "
+                    (run.seed) ", host " (run.host_release) " with " (run.host_cpus) " processors"
+                    @if let Some(revision) = &run.revision { ", revision " code { (revision) } }
+                    @if run.interrupted { ". " strong { "Interrupted before its end." } }
+                }
+                p { code { "cargo xtask " (run.command.join(" ")) } }
+                p {
+                    @for verdict in Verdict::ALL {
+                        @if let Some(n) = counts.get(&verdict) {
+                            a class={"c " (verdict.name())} { (n) " " (verdict.name()) } " "
+                        }
+                    }
+                }
+                (kernels(results))
+                h2 { "Matrix" }
+                p { "Modes: 1 once, 2 twice, c continue; s before it: the static build." }
+                (matrix(results))
+                h2 { "Everything but plain passes" }
+                @for (index, cell) in results.cells.iter().enumerate() {
+                    @if cell.verdict != Verdict::Pass { (details(index, cell)) }
+                }
+            }
+        }
+    }
+}
+
+fn kernels(results: &Results) -> Markup {
+    html! {
+        h2 { "Kernels" }
+        table {
+            thead { tr { th { "kernel" } th { "release" } th { "package" } th { "suite" } th { "sha256" } th { "run by" } th { "boots" } th { "time" } } }
+            tbody {
+                @for kernel in &results.kernels {
+                    tr {
+                        td { (kernel.label) } td { (kernel.release) " " (kernel.arch) } td { (kernel.package) }
+                        td { (kernel.suite.as_deref().unwrap_or("")) }
+                        td { code { (kernel.sha256.as_deref().map_or("", |sum| &sum[..sum.len().min(16)])) } }
+                        td { (kernel.accel) } td { (kernel.boots) }
+                        td { (format!("{:.1} s", kernel.wall_ms as f64 / 1000.0)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn matrix(results: &Results) -> Markup {
+    let mut rows: Vec<&str> = Vec::new();
+    let mut fields: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    for (index, cell) in results.cells.iter().enumerate() {
+        if !rows.contains(&cell.cell.workload.as_str()) {
+            rows.push(&cell.cell.workload);
+        }
+        fields.entry((&cell.cell.workload, &cell.cell.kernel)).or_default().push(index);
+    }
+    let mut last = "";
+    html! {
+        table {
+            thead { tr { th {} @for kernel in &results.kernels { th { (kernel.label) } } } }
+            tbody {
+                @for row in rows {
+                    @let group = crate::cell::group_of(row);
+                    @if std::mem::replace(&mut last, group) != group {
+                        tr { th.group colspan=(results.kernels.len() + 1) { (group) } }
+                    }
+                    tr {
+                        td { (row) }
+                        @for kernel in &results.kernels {
+                            td {
+                                @for &index in fields.get(&(row, kernel.label.as_str())).into_iter().flatten() {
+                                    (square(index, &results.cells[index]))
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn square(index: usize, cell: &CellResult) -> Markup {
+    use crate::cell::{Mode, Userland};
+    let mode = match cell.cell.mode {
+        Mode::Once => "1",
+        Mode::Twice => "2",
+        Mode::Continue => "c",
+    };
+    let build = if cell.cell.userland == Userland::Static { "s" } else { "" };
+    let title = format!("{} {}: {} ms {}", cell.cell, cell.verdict, cell.duration_ms, cell.reason);
+    let class = format!("c {}", cell.verdict);
+    html! {
+        @if cell.verdict == Verdict::Pass { a class=(class) title=(title) { (build) (mode) } }
+        @else { a class=(class) title=(title) href={"#d" (index)} { (build) (mode) } }
+    }
+}
+
+fn details(index: usize, cell: &CellResult) -> Markup {
+    html! {
+        section.d id={"d" (index)} {
+            strong { a class={"c " (cell.verdict.name())} { (cell.verdict.name()) } " " (cell.cell) }
+            @if let Some(stage) = cell.stage { " at " (stage) }
+            @if cell.attempts > 1 { ", " (cell.attempts) " attempts" }
+            @if !cell.reason.is_empty() { pre { (cell.reason) } }
+            @for note in &cell.notes { p { (note) } }
+            @if cell.verdict.is_red() { p { code { (cell.repro) } } }
+            @if let Some(bundle) = &cell.bundle { p { a href=(bundle) { "bundle" } } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::report::results::sample;
+
+    #[test]
+    fn page() {
+        let page = super::render(&sample::run());
+        // Reasons come from programs under test: none may become markup.
+        assert!(!page.contains("<loss>") && page.contains("&lt;loss&gt;"));
+        // Self-contained: nothing is loaded from anywhere.
+        for word in ["http:", "https:", "src=", "<link", "<script", "@import", "url("] {
+            assert!(!page.contains(word), "{word}");
+        }
+        insta::assert_snapshot!(page.replace("><", ">\n<"));
+    }
+}

@@ -1,0 +1,171 @@
+//! What a run prints at its end: the matrix, then everything worth a look, then one line.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::results::{CellResult, Results};
+use crate::verdict::{Stage, Verdict};
+
+/// Red cells described one by one; more are counted.
+const SHOWN: usize = 20;
+
+/// The matrix and the summary. `colour` uses ANSI escapes.
+pub fn render(results: &Results, colour: bool) -> String {
+    let mut out = matrix(results, colour);
+    let paint = Paint(colour);
+    for (verdict, head) in [(Verdict::Flaky, "flaky"), (Verdict::Xpass, "expected to fail, but passed")] {
+        let list: Vec<&CellResult> = results.cells.iter().filter(|c| c.verdict == verdict).collect();
+        if !list.is_empty() {
+            put(&mut out, format_args!("\n{head}:\n"));
+            for cell in list.iter().take(SHOWN) {
+                put(&mut out, format_args!("  {}: {}\n", cell.cell, cell.reason));
+            }
+            more(&mut out, list.len());
+        }
+    }
+    skips(&mut out, results);
+    let red: Vec<&CellResult> = results.red().collect();
+    if !red.is_empty() {
+        out.push_str("\nred:\n");
+        for cell in red.iter().take(SHOWN) {
+            let stage = cell.stage.map(|stage| format!(" at {stage}")).unwrap_or_default();
+            let verdict = paint.red(cell.verdict.name());
+            put(&mut out, format_args!("  {verdict}{stage}  {}\n", cell.cell));
+            put(&mut out, format_args!("      {}\n      {}\n", cell.reason, cell.repro));
+        }
+        more(&mut out, red.len());
+    }
+    put(&mut out, format_args!("\n{}\n", line(results, &paint)));
+    out
+}
+
+/// `250 cells in 61.2 s: 240 pass, 3 fail …; pause median 1.2 ms`.
+fn line(results: &Results, paint: &Paint) -> String {
+    let counts = results.counts();
+    let words: Vec<String> = Verdict::ALL
+        .into_iter()
+        .filter_map(|v| counts.get(&v).map(|n| format!("{n} {v}")))
+        .map(|text| if text.ends_with("pass") { paint.green(&text) } else { text })
+        .collect();
+    let end = match (results.run.interrupted, results.is_green()) {
+        (true, _) => paint.red("interrupted"),
+        (false, true) => paint.green("green"),
+        (false, false) => paint.red("red"),
+    };
+    let seconds = results.run.wall_ms as f64 / 1000.0;
+    let mut pauses: Vec<u64> = results
+        .cells
+        .iter()
+        .flat_map(|cell| &cell.measured)
+        .filter(|m| m.stage == Stage::Checkpoint)
+        .filter_map(|m| m.pause_ns)
+        .collect();
+    pauses.sort_unstable();
+    let pause = match pauses.get(pauses.len() / 2) {
+        Some(median) => format!("; pause median {:.1} ms", *median as f64 / 1e6),
+        None => String::new(),
+    };
+    format!("{end}: {} cells in {seconds:.1} s: {}{pause}", results.cells.len(), words.join(", "))
+}
+
+/// Groups down, kernels across, in each field what is not a plain pass.
+fn matrix(results: &Results, colour: bool) -> String {
+    let paint = Paint(colour);
+    let kernels: Vec<&str> = results.kernels.iter().map(|k| k.label.as_str()).collect();
+    let mut groups: Vec<&str> = Vec::new();
+    let mut fields: BTreeMap<(&str, &str), BTreeMap<Verdict, usize>> = BTreeMap::new();
+    for cell in &results.cells {
+        let group = cell.cell.group();
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+        *fields.entry((group, &cell.cell.kernel)).or_default().entry(cell.verdict).or_insert(0) += 1;
+    }
+    let text = |group: &str, kernel: &str| -> (String, bool) {
+        let Some(counts) = fields.get(&(group, kernel)) else { return ("-".to_owned(), false) };
+        let words: Vec<String> =
+            Verdict::ALL.into_iter().filter_map(|v| counts.get(&v).map(|n| format!("{n} {v}"))).collect();
+        (words.join(" "), counts.keys().any(|v| v.is_red()))
+    };
+    let first = groups.iter().map(|g| g.len()).chain([6]).max().unwrap_or(6);
+    let widths: Vec<usize> = kernels
+        .iter()
+        .map(|k| groups.iter().map(|g| text(g, k).0.len()).chain([k.len()]).max().unwrap_or(0))
+        .collect();
+    let mut out = String::new();
+    put(&mut out, format_args!("{:first$}", ""));
+    for (kernel, width) in kernels.iter().zip(&widths) {
+        put(&mut out, format_args!("  {kernel:width$}"));
+    }
+    let mut lines = vec![std::mem::take(&mut out)];
+    for group in &groups {
+        let mut line = format!("{group:first$}");
+        for (kernel, width) in kernels.iter().zip(&widths) {
+            let (text, red) = text(group, kernel);
+            let padded = format!("{text:width$}");
+            line.push_str("  ");
+            line.push_str(&if red { paint.red(&padded) } else { padded });
+        }
+        lines.push(line);
+    }
+    lines.iter().fold(String::new(), |all, line| all + line.trim_end() + "\n")
+}
+
+/// Why things were skipped, each reason once.
+fn skips(out: &mut String, results: &Results) {
+    let mut reasons: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for cell in results.cells.iter().filter(|c| c.verdict == Verdict::Skip) {
+        let kernels = reasons.entry((&cell.cell.workload, &cell.reason)).or_default();
+        if !kernels.contains(&cell.cell.kernel.as_str()) {
+            kernels.push(&cell.cell.kernel);
+        }
+    }
+    if !reasons.is_empty() {
+        out.push_str("\nskipped:\n");
+        for ((workload, reason), kernels) in reasons {
+            put(out, format_args!("  {workload} on {}: {reason}\n", kernels.join(", ")));
+        }
+    }
+}
+
+fn more(out: &mut String, all: usize) {
+    if all > SHOWN {
+        put(out, format_args!("  and {} more, in the HTML report\n", all - SHOWN));
+    }
+}
+
+fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("writing to a string does not fail");
+}
+
+struct Paint(bool);
+
+impl Paint {
+    fn red(&self, text: &str) -> String {
+        if self.0 { format!("\x1b[31m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn green(&self, text: &str) -> String {
+        if self.0 { format!("\x1b[32m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::results::sample;
+
+    #[test]
+    fn plain() {
+        insta::assert_snapshot!(render(&sample::run(), false));
+    }
+
+    #[test]
+    fn colour_only_adds_escapes() {
+        let coloured = render(&sample::run(), true);
+        assert!(coloured.contains("\x1b[31m"));
+        let stripped = coloured.replace("\x1b[31m", "").replace("\x1b[32m", "").replace("\x1b[0m", "");
+        let trim = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+        assert_eq!(trim(&stripped), trim(&render(&sample::run(), false)));
+    }
+}
