@@ -229,3 +229,51 @@ impl Write for Tail<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full_writer(path: &Path) -> Writer {
+        let mut writer = Writer::create(path, Origin::here()).unwrap();
+        let full = File::options().read(true).write(true).open("/dev/full").unwrap();
+        writer.pending.stand_in(full);
+        writer
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_spoils_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("context.1");
+        let writer = full_writer(&path);
+        let page = vec![1; writer.page_size as usize];
+        let err = writer.pages().append(&page).unwrap_err();
+        assert!(matches!(err, Error::NoSpace { .. }), "{err:?}");
+        assert_eq!(err.errno(), Some(libc::ENOSPC));
+        let text =
+            format!("write page data to {}: out of space, 4096 bytes had been written", path.display());
+        assert_eq!(err.to_string(), text);
+        // Room may be found again, the lost page is not.
+        let err = writer.finish(&(), Sync::None).unwrap_err();
+        assert!(err.to_string().starts_with("finish"), "{err}");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_disk_that_is_full_at_the_end_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("context.1");
+        let err = full_writer(&path).finish(&(), Sync::None).unwrap_err();
+        assert!(matches!(err, Error::NoSpace { action: "write", .. }), "{err:?}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn page_sizes_that_cannot_be_are_refused() {
+        for page_size in [0, 512, 4097, 2 << 20] {
+            let origin = Origin { page_size, ..Origin::here() };
+            let refused = Writer::create(Path::new("context.1"), origin);
+            assert!(matches!(refused, Err(Error::BadRequest { .. })), "{page_size}");
+        }
+    }
+}
