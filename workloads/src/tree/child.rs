@@ -1,0 +1,36 @@
+//! A child: its ids as it remembers them are those that the kernel gives.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "child",
+    group: "tree",
+    purpose: "one child with its pid, parent, group and session, in memory and in the kernel",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let me = sys::getpid();
+    let child = stage.fork("the child", |stage| {
+        let ids = (sys::getpid(), sys::gettid(), kit::parent());
+        let family = kit::family(sys::getpid())?;
+        stage.hold();
+        expect_eq("pid, tid, ppid", (sys::getpid(), sys::gettid(), kit::parent()), ids)?;
+        expect_eq("parent, group, session", kit::family(ids.0)?, family)?;
+        expect_eq("ids at all", (ids.0, ids.2), (ids.1, me))
+    })?;
+    let family = kit::family(me)?;
+
+    cx.ready()?;
+
+    expect_eq("pid of the root", sys::getpid(), me)?;
+    let now = kit::family(me)?;
+    expect_eq("group and session of the root", (now.1, now.2), (family.1, family.2))?;
+    stage.release();
+    child.join()
+}

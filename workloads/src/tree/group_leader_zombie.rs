@@ -1,0 +1,46 @@
+//! The leader of a process group has ended and waits to be reaped; a member lives.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "group-leader-zombie",
+    group: "tree",
+    purpose: "a process group whose leader is a zombie",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let leader = fork("the leader", || {
+        stage.shared().cell(1).block_until(1);
+        kit::exit(9)
+    })?;
+    kit::set_group(leader.pid, leader.pid)?;
+    let member = stage.fork("the member", |stage| {
+        stage.hold();
+        Ok(())
+    })?;
+    kit::set_group(member.pid, leader.pid)?;
+    stage.shared().cell(1).set(1);
+    kit::wait_zombie(leader.pid)?;
+
+    cx.ready()?;
+
+    expect_eq("state of the leader", procfs::Stat::of(leader.pid)?.state, 'Z')?;
+    expect_eq("group of the member", kit::family(member.pid)?.1, leader.pid)?;
+    expect_eq("group of the leader", kit::family(leader.pid)?.1, leader.pid)?;
+    leader.join_as(9)?;
+    expect_eq("group of the member, leader reaped", kit::family(member.pid)?.1, member_group(&member)?)?;
+    stage.release();
+    member.join()
+}
+
+/// By the system call, not /proc.
+fn member_group(member: &Child) -> anyhow::Result<libc::pid_t> {
+    // SAFETY: getpgid takes no memory.
+    sys::check("getpgid", unsafe { libc::getpgid(member.pid) })
+}

@@ -1,0 +1,58 @@
+//! What a shell makes of `a | b | c`: a group of three with pipes between, the first already done.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "job",
+    group: "tree",
+    purpose: "a job of three processes with pipes, its leader a zombie",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let (stage, seed) = (Stage::new()?, cx.seed);
+    let (out1, in1) = fd::pipe(0)?;
+    let (out2, in2) = fd::pipe(0)?;
+    let first = fork("the first of the job", || {
+        kit::set_group(0, 0)?;
+        fd::write_all(&in1, &pattern::bytes(6000, seed))?;
+        kit::exit(0)
+    })?;
+    kit::wait_zombie(first.pid)?;
+    drop(in1);
+    let second = fork("the second of the job", || {
+        kit::set_group(0, first.pid)?;
+        stage.hold();
+        fd::write_all(&in2, &fd::read_to_end(&out1)?)?;
+        kit::exit(2)
+    })?;
+    stage.wait_held(&second)?;
+    drop((out1, in2));
+    let third = fork("the third of the job", || {
+        kit::set_group(0, first.pid)?;
+        pattern::verify("what came through", &fd::read_to_end(&out2)?, seed)?;
+        kit::exit(3)
+    })?;
+    stage.wait_in(&third, libc::SYS_read)?;
+    drop(out2);
+
+    cx.ready()?;
+
+    for process in [&first, &second, &third] {
+        expect_eq("group", kit::family(process.pid)?.1, first.pid)?;
+    }
+    stage.release();
+    // As a shell waits: for the group.
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        found.extend(kit::waitid(libc::P_PGID, first.pid, libc::WEXITED)?.map(|(_, code, pid)| (pid, code)));
+    }
+    found.sort_unstable();
+    let mut want = vec![(first.pid, 0), (second.pid, 2), (third.pid, 3)];
+    want.sort_unstable();
+    expect_eq("pids and codes", found, want)
+}

@@ -1,0 +1,27 @@
+//! A zombie whose status has been looked at with WNOWAIT and not taken.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "looked-at-zombie",
+    group: "tree",
+    purpose: "waitid with WNOWAIT before and after: the zombie stays until it is reaped",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let zombie = kit::zombie(55)?;
+    let look = libc::WEXITED | libc::WNOWAIT;
+    let want = Some((libc::CLD_EXITED, 55, zombie.pid));
+    expect_eq("before", kit::waitid(libc::P_PID, zombie.pid, look)?, want)?;
+
+    cx.ready()?;
+
+    expect_eq("after", kit::waitid(libc::P_PID, zombie.pid, look)?, want)?;
+    expect_eq("after, again", kit::waitid(libc::P_ALL, 0, look)?, want)?;
+    zombie.join_as(55)
+}

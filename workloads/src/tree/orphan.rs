@@ -1,0 +1,42 @@
+//! A process whose parent has ended belongs to the subreaper between it and the root.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "orphan",
+    group: "tree",
+    purpose: "an orphan adopted by a subreaper inside of the tree",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let reaper = stage.fork("the subreaper", |stage| {
+        kit::become_subreaper()?;
+        let me = sys::getpid();
+        let parent = fork("the short-lived parent", || {
+            let orphan = fork("the orphan", || {
+                stage.hold();
+                expect_eq("parent of the orphan", kit::parent(), me)?;
+                kit::exit(21)
+            })?;
+            stage.shared().cell(1).set(orphan.pid.cast_unsigned());
+            Ok(())
+        })?;
+        parent.join()?;
+        let orphan = kit::known("the orphan", stage.shared().cell(1).get().cast_signed());
+        stage.wait_held(&orphan)?;
+        expect_eq("family before", kit::family(orphan.pid)?.0, me)?;
+        stage.hold();
+        orphan.join_as(21)
+    })?;
+
+    cx.ready()?;
+
+    stage.release();
+    reaper.join()
+}

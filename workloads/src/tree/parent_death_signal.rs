@@ -1,0 +1,45 @@
+//! A process asked for a signal when its parent ends; the parent ends after the restart.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "parent-death-signal",
+    group: "tree",
+    purpose: "the parent-death signal: remembered, and sent when the parent ends afterwards",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    kit::become_subreaper()?;
+    let parent = stage.fork("the parent", |stage| {
+        let child = stage.fork("the child", |stage| {
+            signal::block(&[libc::SIGUSR1])?;
+            // SAFETY: this prctl takes a number.
+            sys::check("prctl", unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR1) })?;
+            stage.hold();
+            let mut got = 0;
+            // SAFETY: this prctl writes one int.
+            sys::check("prctl", unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut got) })?;
+            expect_eq("PR_GET_PDEATHSIG", got, libc::SIGUSR1)?;
+            stage.shared().cell(2).set(1);
+            signal::take_soon(&[libc::SIGUSR1]).context("the parent ended")?;
+            kit::exit(17)
+        })?;
+        stage.shared().cell(1).set(child.pid.cast_unsigned());
+        stage.hold();
+        // Ends only when the child has looked at its setting.
+        stage.shared().cell(2).wait("the child to look", 1)
+    })?;
+    let child = kit::known("the child", stage.shared().cell(1).get().cast_signed());
+
+    cx.ready()?;
+
+    stage.release();
+    parent.join()?;
+    child.join_as(17)
+}

@@ -1,0 +1,48 @@
+//! A session outlives its leader: two members in two groups, neither led by a living process.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "session-leader-gone",
+    group: "tree",
+    purpose: "a session and a group whose leader has ended and been reaped",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    kit::become_subreaper()?;
+    let leader = fork("the session leader", || {
+        kit::new_session()?;
+        for index in 0..2 {
+            let member = fork("a member", || {
+                stage.hold();
+                Ok(())
+            })?;
+            if index == 1 {
+                kit::set_group(member.pid, member.pid)?;
+            }
+            stage.shared().cell(1 + index).set(member.pid.cast_unsigned());
+        }
+        Ok(())
+    })?;
+    let session = leader.pid;
+    leader.join()?;
+    let members = [1, 2].map(|word| kit::known("a member", stage.shared().cell(word).get().cast_signed()));
+    for member in &members {
+        stage.wait_held(member)?;
+    }
+
+    cx.ready()?;
+
+    expect(procfs::Stat::of(session).is_err(), || format!("the leader {session} is back"))?;
+    let me = sys::getpid();
+    expect_eq("family of the first", kit::family(members[0].pid)?, (me, session, session))?;
+    expect_eq("family of the second", kit::family(members[1].pid)?, (me, members[1].pid, session))?;
+    stage.release();
+    members.into_iter().try_for_each(Child::join)
+}
