@@ -1,0 +1,28 @@
+//! alarm(2) is pending; a later alarm call tells how much is left.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "alarm",
+    group: "timers",
+    purpose: "a pending alarm",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let seconds = kit::LONG.as_secs() as u32;
+    // SAFETY: alarm has no preconditions; SIGALRM comes long after the end of the workload.
+    unsafe { libc::alarm(seconds) };
+
+    cx.ready()?;
+
+    // SAFETY: as above.
+    let left = unsafe { libc::alarm(5) };
+    expect(left <= seconds && left > seconds - 600, || format!("alarm in {left} s, was set to {seconds} s"))?;
+    // SAFETY: as above.
+    expect_eq("the new alarm", unsafe { libc::alarm(0) }, 5u32)
+}

@@ -1,0 +1,35 @@
+//! A one-shot interval timer that ends about now: its signal comes exactly once.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "alarm-fires",
+    group: "timers",
+    purpose: "a one-shot ITIMER_REAL that expires around the checkpoint, neither lost nor doubled",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    RUNS.fetch_add(1, SeqCst);
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let which = libc::ITIMER_REAL as i32;
+    signal::handle(libc::SIGALRM, count, libc::SA_RESTART, &[])?;
+    kit::set_interval(which, (kit::SHORT, Duration::ZERO))?;
+
+    cx.ready()?;
+
+    gate::wait_until("SIGALRM", || Ok(RUNS.load(SeqCst) > 0))?;
+    expect_eq("timer afterwards", kit::interval(which)?, (Duration::ZERO, Duration::ZERO))?;
+    std::thread::sleep(Duration::from_millis(20));
+    expect_eq("runs of the handler", RUNS.load(SeqCst), 1u64)
+}

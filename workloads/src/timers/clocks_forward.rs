@@ -1,0 +1,43 @@
+//! The clocks never go back, through the vdso and through the system call.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "clocks-forward",
+    group: "timers",
+    purpose: "monotonic, boot and real clocks go forward over a restart",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+const CLOCKS: [libc::clockid_t; 5] = [
+    libc::CLOCK_MONOTONIC,
+    libc::CLOCK_BOOTTIME,
+    libc::CLOCK_REALTIME,
+    libc::CLOCK_MONOTONIC_RAW,
+    libc::CLOCK_MONOTONIC_COARSE,
+];
+
+/// By the system call, past the vdso.
+fn now(clock: libc::clockid_t) -> anyhow::Result<Duration> {
+    let mut time = kit::timespec(Duration::ZERO);
+    // SAFETY: the kernel writes the struct.
+    sys::check("clock_gettime", unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &mut time) })?;
+    Ok(kit::duration(&time))
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let before: Vec<Duration> = CLOCKS.iter().map(|clock| kit::now(*clock)).collect::<anyhow::Result<_>>()?;
+
+    cx.ready()?;
+
+    for (clock, before) in CLOCKS.into_iter().zip(before) {
+        let times = [before, kit::now(clock)?, now(clock)?, kit::now(clock)?];
+        expect(times.is_sorted(), || format!("clock {clock} went back: {times:?}"))?;
+    }
+    Ok(())
+}

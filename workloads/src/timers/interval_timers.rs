@@ -1,0 +1,57 @@
+//! The three interval timers run, with intervals, in a process and its child; a second child has none.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "interval-timers",
+    group: "timers",
+    purpose: "what is left of ITIMER_REAL, ITIMER_VIRTUAL and ITIMER_PROF, and their intervals",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+const TIMERS: [i32; 3] = [libc::ITIMER_REAL as i32, libc::ITIMER_VIRTUAL as i32, libc::ITIMER_PROF as i32];
+
+fn all() -> anyhow::Result<Vec<kit::Setting>> {
+    TIMERS.iter().map(|which| kit::interval(*which)).collect()
+}
+
+fn arm(factor: u32) -> anyhow::Result<Vec<kit::Setting>> {
+    for (index, which) in TIMERS.iter().enumerate() {
+        let value = kit::LONG * factor + Duration::from_secs(index as u64 * 1000);
+        kit::set_interval(*which, (value, Duration::from_micros(7_000_001 * (index as u64 + 1))))?;
+    }
+    all()
+}
+
+fn check(before: &[kit::Setting]) -> Outcome {
+    for ((which, now), before) in TIMERS.iter().zip(all()?).zip(before) {
+        kit::expect_running(&format!("interval timer {which}"), now, *before)?;
+    }
+    Ok(())
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let armed = stage.fork("the child with timers", |stage| {
+        let before = arm(2)?;
+        stage.hold();
+        check(&before)
+    })?;
+    let before = arm(1)?;
+    let bare = stage.fork("the child without timers", |stage| {
+        stage.hold();
+        expect_eq("timers of a fork", all()?, vec![(Duration::ZERO, Duration::ZERO); 3])
+    })?;
+
+    cx.ready()?;
+
+    check(&before)?;
+    stage.release();
+    armed.join()?;
+    bare.join()
+}

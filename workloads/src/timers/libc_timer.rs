@@ -1,0 +1,64 @@
+//! A timer of libc that calls a function in a thread: libc's own helper thread and a timer that tells it.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "libc-timer",
+    group: "timers",
+    purpose: "timer_create with SIGEV_THREAD: libc's helper thread keeps being told",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn called(value: libc::sigval) {
+    CALLS.fetch_add(value.sival_ptr as u64, SeqCst);
+}
+
+/// The start of sigevent, with the members for SIGEV_THREAD that the libc crate leaves out.
+#[repr(C)]
+struct Event {
+    value: libc::sigval,
+    signal: i32,
+    notify: i32,
+    function: extern "C" fn(libc::sigval),
+    attributes: *mut libc::c_void,
+    rest: [u64; 8],
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut event = Event {
+        value: libc::sigval { sival_ptr: 1 as *mut _ },
+        signal: 0,
+        notify: libc::SIGEV_THREAD,
+        function: called,
+        attributes: std::ptr::null_mut(),
+        rest: [0; 8],
+    };
+    let (mut id, tick): (libc::timer_t, _) = (std::ptr::null_mut(), kit::timespec(Duration::from_millis(10)));
+    let spec = libc::itimerspec { it_value: tick, it_interval: tick };
+    // SAFETY: `event` begins like a sigevent and is larger than one; id and spec live through the calls.
+    unsafe {
+        let event = (&raw mut event).cast::<libc::sigevent>();
+        sys::check("timer_create", libc::timer_create(libc::CLOCK_MONOTONIC, event, &mut id))?;
+        sys::check("timer_settime", libc::timer_settime(id, 0, &spec, std::ptr::null_mut()))?;
+    }
+    let calls = |more: u64| {
+        let goal = CALLS.load(SeqCst) + more;
+        gate::wait_until("calls by the timer", || Ok(CALLS.load(SeqCst) >= goal))
+    };
+    calls(1)?;
+
+    cx.ready()?;
+
+    calls(3)?;
+    // SAFETY: the timer is ours and is not used again.
+    sys::check("timer_delete", unsafe { libc::timer_delete(id) })?;
+    Ok(())
+}

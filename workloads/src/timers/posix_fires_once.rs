@@ -1,0 +1,35 @@
+//! One-shot POSIX timers that end about now tell exactly once.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "posix-fires-once",
+    group: "timers",
+    purpose: "one-shot POSIX timers that expire around the checkpoint, neither lost nor doubled",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+const COUNT: i32 = 6;
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let signals: Vec<i32> = (40..40 + COUNT).collect();
+    signal::block(&signals)?;
+    for (index, number) in signals.iter().enumerate() {
+        let id = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(*number, index))?;
+        kit::set(id, (kit::SHORT / COUNT as u32 * (index as u32 + 1), Duration::ZERO), false)?;
+    }
+
+    cx.ready()?;
+
+    for (index, number) in signals.iter().enumerate() {
+        let info = signal::take_soon(&[*number])?;
+        expect_eq("code and value", (info.code(), info.value()), (libc::SI_TIMER, index))?;
+    }
+    std::thread::sleep(Duration::from_millis(20));
+    expect_eq("a second time", signal::take(&signals)?, None)
+}

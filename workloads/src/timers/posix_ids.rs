@@ -1,0 +1,45 @@
+//! POSIX timers with gaps between their ids, where others were deleted.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "posix-ids",
+    group: "timers",
+    purpose: "the ids of POSIX timers: those that exist, and those that do not",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let ids: Vec<i32> = (0..12)
+        .map(|_| kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Nobody))
+        .collect::<anyhow::Result<_>>()?;
+    let gone = |index: usize| [0, 1, 4, 7, 8, 9].contains(&index);
+    for (index, id) in ids.iter().enumerate() {
+        if gone(index) {
+            kit::delete(*id)?;
+        } else {
+            kit::set(*id, (kit::LONG * (index as u32 + 1), Duration::ZERO), false)?;
+        }
+    }
+
+    cx.ready()?;
+
+    for (index, id) in ids.iter().enumerate() {
+        if gone(index) {
+            let errno = fd::errno("timer_gettime", kit::get(*id))?;
+            expect_eq(&format!("errno for deleted timer {id}"), errno, libc::EINVAL)?;
+        } else {
+            let set = (kit::LONG * (index as u32 + 1), Duration::ZERO);
+            kit::expect_running(&format!("timer {id}"), kit::get(*id)?, set)?;
+        }
+    }
+    let new = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Nobody)?;
+    let taken = ids.iter().enumerate().any(|(index, id)| !gone(index) && *id == new);
+    expect(!taken, || format!("id {new} was given twice"))?;
+    (0..12).filter(|index| !gone(*index)).try_for_each(|index| kit::delete(ids[index]))
+}

@@ -1,0 +1,40 @@
+//! A POSIX timer has expired and its signal is pending; another has not been created to tell.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "posix-pending",
+    group: "timers",
+    purpose: "the pending signal of an expired timer: SI_TIMER, its id and its value",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    signal::block(&[libc::SIGALRM, 48])?;
+    let first = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(48, 0x4848))?;
+    let second = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(libc::SIGALRM, 0x1414))?;
+    for id in [first, second] {
+        kit::set(id, (Duration::from_nanos(1), Duration::ZERO), false)?;
+    }
+    let both = signal::bits(&[libc::SIGALRM, 48]);
+    gate::wait_until("both timers to expire", || Ok(signal::pending()? == both))?;
+
+    cx.ready()?;
+
+    expect_eq("pending", signal::pending()?, both)?;
+    for (number, id, value) in [(libc::SIGALRM, second, 0x1414), (48, first, 0x4848)] {
+        let info = signal::take(&[libc::SIGALRM, 48])?.context("nothing is pending")?;
+        let got = (info.signal(), info.code(), info.timer(), info.value());
+        expect_eq("signal, code, timer, value", got, (number, libc::SI_TIMER, id, value))?;
+    }
+    expect_eq(
+        "timers afterwards",
+        (kit::get(first)?.0, kit::get(second)?.0),
+        (Duration::ZERO, Duration::ZERO),
+    )
+}

@@ -1,0 +1,44 @@
+//! Timers that count processor time stand still while the process waits and end when it works.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "processor-time",
+    group: "timers",
+    purpose: "ITIMER_VIRTUAL and ITIMER_PROF expire by work that is done afterwards",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+static VIRTUAL: AtomicU64 = AtomicU64::new(0);
+static PROFILE: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count(number: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    let counter = if number == libc::SIGPROF { &PROFILE } else { &VIRTUAL };
+    counter.fetch_add(1, SeqCst);
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    signal::handle(libc::SIGVTALRM, count, libc::SA_RESTART, &[])?;
+    signal::handle(libc::SIGPROF, count, libc::SA_RESTART, &[])?;
+    let little = Duration::from_millis(12);
+    kit::set_interval(libc::ITIMER_VIRTUAL as i32, (little, Duration::ZERO))?;
+    kit::set_interval(libc::ITIMER_PROF as i32, (little, little))?;
+
+    cx.ready()?;
+
+    let mut work = Rng::new(cx.seed);
+    let end = std::time::Instant::now() + gate::time_left();
+    while VIRTUAL.load(SeqCst) < 1 || PROFILE.load(SeqCst) < 2 {
+        for _ in 0..10_000 {
+            std::hint::black_box(work.word());
+        }
+        expect(std::time::Instant::now() < end, || "timed out waiting for the timers".into())?;
+    }
+    expect_eq("one-shot timer", VIRTUAL.load(SeqCst), 1u64)
+}

@@ -1,0 +1,55 @@
+//! A long sleep is interrupted afterwards: the time that is left is told, and none of it was lost.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "sleep-remaining",
+    group: "timers",
+    purpose: "the remaining time of an interrupted nanosleep and select",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+extern "C" fn nothing(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
+
+/// More than it takes to restart and to interrupt, less than what has been slept.
+const BEFORE: Duration = Duration::from_millis(60);
+
+fn check(what: &str, left: Duration) -> Outcome {
+    kit::expect_running(what, (left, Duration::ZERO), (kit::LONG - BEFORE, Duration::ZERO))
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    signal::handle(libc::SIGUSR1, nothing, 0, &[])?;
+    let naps = fork("the process in nanosleep", || {
+        let (time, mut left) = (kit::timespec(kit::LONG), kit::timespec(Duration::ZERO));
+        // SAFETY: both live through the call.
+        let rc = unsafe { libc::syscall(libc::SYS_nanosleep, &time, &mut left) };
+        expect_eq("errno of nanosleep", sys::errno_of(rc), Some(libc::EINTR))?;
+        check("nanosleep", kit::duration(&left))
+    })?;
+    let selects = fork("the process in pselect", || {
+        let mut left = kit::timespec(kit::LONG);
+        let none = std::ptr::null_mut::<libc::fd_set>();
+        let mask = std::ptr::null::<libc::sigset_t>();
+        // SAFETY: no sets and no mask; the kernel writes what is left to the time. Raw, because libc hides that.
+        let rc = unsafe { libc::syscall(libc::SYS_pselect6, 0, none, none, none, &mut left, mask) };
+        expect_eq("errno of pselect", sys::errno_of(rc), Some(libc::EINTR))?;
+        check("pselect", kit::duration(&left))
+    })?;
+    stage.wait_in(&naps, libc::SYS_nanosleep)?;
+    stage.wait_in(&selects, libc::SYS_pselect6)?;
+    std::thread::sleep(BEFORE);
+
+    cx.ready()?;
+
+    naps.kill(libc::SIGUSR1)?;
+    selects.kill(libc::SIGUSR1)?;
+    naps.join()?;
+    selects.join()
+}

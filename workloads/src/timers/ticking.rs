@@ -1,0 +1,42 @@
+//! A fast ITIMER_REAL ticks while the process waits, and goes on ticking.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "ticking",
+    group: "timers",
+    purpose: "a periodic ITIMER_REAL in motion",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    RUNS.fetch_add(1, SeqCst);
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let tick = Duration::from_millis(4);
+    signal::handle(libc::SIGALRM, count, libc::SA_RESTART, &[])?;
+    kit::set_interval(libc::ITIMER_REAL as i32, (tick, tick))?;
+    let ticks = |more: u64| {
+        let goal = RUNS.load(SeqCst) + more;
+        gate::wait_until("ticks", || Ok(RUNS.load(SeqCst) >= goal))
+    };
+    ticks(2)?;
+
+    cx.ready()?;
+
+    ticks(5)?;
+    expect_eq("interval", kit::interval(libc::ITIMER_REAL as i32)?.1, tick)?;
+    kit::set_interval(libc::ITIMER_REAL as i32, (Duration::ZERO, Duration::ZERO))?;
+    let last = RUNS.load(SeqCst);
+    std::thread::sleep(4 * tick);
+    expect_eq("ticks after it was stopped", RUNS.load(SeqCst), last)
+}

@@ -1,0 +1,64 @@
+//! Threads wait with a time limit in poll, futex and sigtimedwait, and are found waiting.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "timed-waits",
+    group: "timers",
+    purpose: "waits with a time limit end with the right result, not too early",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+type Wait = (&'static str, libc::c_long, fn(&libc::timespec) -> libc::c_long, Option<i32>);
+
+/// The call, its number, how to make it, and the errno with which it must end.
+const WAITS: [Wait; 3] = [
+    (
+        "poll",
+        libc::SYS_ppoll,
+        // SAFETY: no descriptors, no mask; the kernel may write to the time, a copy of the caller's.
+        |time| unsafe {
+            let mut time = *time;
+            libc::syscall(libc::SYS_ppoll, 0usize, 0usize, &mut time, 0usize, 8usize)
+        },
+        None,
+    ),
+    (
+        "futex",
+        libc::SYS_futex,
+        // SAFETY: the word and the time live through the call.
+        |time| unsafe { libc::syscall(libc::SYS_futex, &0u32, libc::FUTEX_WAIT, 0u32, time) },
+        Some(libc::ETIMEDOUT),
+    ),
+    (
+        "sigtimedwait",
+        libc::SYS_rt_sigtimedwait,
+        // SAFETY: the set and the time live through the call; no siginfo is asked for.
+        |time| unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &(1u64 << 59), 0usize, time, 8usize) },
+        Some(libc::EAGAIN),
+    ),
+];
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut threads = Vec::new();
+    for (name, _, wait, errno) in WAITS {
+        threads.push(thread::spawn(move || {
+            let start = kit::now(libc::CLOCK_MONOTONIC)?;
+            let rc = wait(&kit::timespec(kit::SHORT));
+            expect_eq(&format!("errno of {name}"), sys::errno_of(rc), errno)?;
+            let waited = kit::now(libc::CLOCK_MONOTONIC)?.saturating_sub(start);
+            expect(waited >= kit::SHORT, || format!("{name} of {:?} took {waited:?}", kit::SHORT))
+        })?);
+    }
+    for (thread, (_, nr, _, _)) in threads.iter().zip(WAITS) {
+        kit::settle(thread, nr)?;
+    }
+
+    cx.ready()?;
+
+    threads.into_iter().try_for_each(Thread::join)
+}
