@@ -127,13 +127,13 @@ impl<'a> Session<'a> {
     ) -> Result<(), PlaceError> {
         let mut alone: VecDeque<u32> = VecDeque::new();
         let mut fruitless = 0;
-        while !self.stop.raised() && !(pending.is_empty() && alone.is_empty()) {
+        while !self.stop.raised() && (!pending.is_empty() || !alone.is_empty()) {
             let one_at_a_time = !alone.is_empty();
             let batch: Vec<u32> = if one_at_a_time { alone.drain(..) } else { pending.drain(..) }.collect();
             let jobs = if one_at_a_time { 1 } else { self.settings.job.jobs };
             let life = self.live(&batch, jobs, place, observer)?;
             let left: VecDeque<u32> =
-                batch.iter().copied().filter(|id| !life.heard(*id, &self.outcomes)).collect();
+                batch.iter().copied().filter(|id| !self.outcomes.contains_key(id)).collect();
             let (verdict, detail) = match life.ending {
                 Ending::Stopped => return Ok(()),
                 Ending::Finished if self.settings.job.fail_fast => return Ok(()),
@@ -320,12 +320,6 @@ impl<'a> Session<'a> {
             results.push(result);
         }
         results
-    }
-}
-
-impl Life {
-    fn heard(&self, id: u32, outcomes: &BTreeMap<u32, Outcome>) -> bool {
-        outcomes.contains_key(&id)
     }
 }
 

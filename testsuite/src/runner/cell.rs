@@ -370,8 +370,7 @@ impl CellRun<'_> {
     fn let_go(&mut self, parent: u32) -> Step<()> {
         let go = self.cwd().join("go");
         // Opening without a reader fails with ENXIO: the call is just being restarted after a stop.
-        let opened = self
-            .supervisor
+        self.supervisor
             .wait(self.deadline, Some(TICK), &[], |sup| {
                 match OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&go) {
                     Ok(_) => Some(Ok(())),
@@ -380,8 +379,7 @@ impl CellRun<'_> {
                     Err(error) => Some(Err(Failure::infra(Stage::Verify, format!("open go: {error}")))),
                 }
             })
-            .map_err(|stop| Failure::stopped(Stage::Verify, "the workload to open go", stop))?;
-        opened
+            .map_err(|stop| Failure::stopped(Stage::Verify, "the workload to open go", stop))?
     }
 
     /// Waits for the end of `pid`, the workload or its restart program, and judges it.

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 /// Number of openat(2) on the machine this runs on.
-const OPENAT: i64 = libc::SYS_openat as i64;
+const OPENAT: libc::c_long = libc::SYS_openat;
 
 /// All living and dead-but-unreaped processes below `root`, without itself; in no order that means anything.
 ///
@@ -63,7 +63,8 @@ fn state_of(stat: &str) -> Option<char> {
 pub fn waits_in_open(pid: u32) -> bool {
     threads(pid).into_iter().any(|tid| {
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) else { return false };
-        text.split_ascii_whitespace().next().and_then(|number| number.parse::<i64>().ok()) == Some(OPENAT)
+        text.split_ascii_whitespace().next().and_then(|number| number.parse::<libc::c_long>().ok())
+            == Some(OPENAT)
     })
 }
 
