@@ -29,10 +29,11 @@ fn run(cx: &mut Ctx) -> Outcome {
                     turn = CHANGED.wait(turn).unwrap_or_else(PoisonError::into_inner);
                 }
                 *turn += 1;
+                // Read while the lock is held: whoever has the next turn then sees it too, and nobody is left waiting.
+                let last = STOP.get() != 0;
                 drop(turn);
                 CHANGED.notify_one();
-                // One round more after stop, so that the other one, which may wait for it, gets its turn.
-                if STOP.get() != 0 {
+                if last {
                     return Ok(());
                 }
                 mine += 2;

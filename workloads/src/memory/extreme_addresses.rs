@@ -1,0 +1,48 @@
+//! The engine needs room of its own inside of the process while it rebuilds it: it must not take these.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "extreme-addresses",
+    group: "memory",
+    purpose: "pages at the lowest and the highest address there is",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let lowest = std::fs::read_to_string("/proc/sys/vm/mmap_min_addr").context("read mmap_min_addr")?;
+    let lowest: usize = lowest.trim().parse::<usize>()?.max(PAGE);
+    // The last page of 47 bits is kept free by the kernel.
+    let highest = (1 << 47) - 2 * PAGE;
+    let mut pages = Vec::new();
+    for start in [lowest, 1 << 31, (1 << 32) - PAGE, 1 << 46, highest] {
+        match Mapping::at(start, PAGE, prot, flags, None) {
+            Ok(mut page) => {
+                pattern::fill(page.bytes_mut(), cx.seed + start as u64);
+                pages.push(page);
+            }
+            // The place is taken, or another layout of the address space.
+            Err(error) if matches!(sys::errno_in(&error), Some(libc::EEXIST | libc::ENOMEM)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if pages.len() < 3 {
+        return skip("the address space has another layout");
+    }
+
+    cx.ready()?;
+
+    for page in &pages {
+        pattern::verify(
+            &format!("page at {:#x}", page.start()),
+            page.bytes(),
+            cx.seed + page.start() as u64,
+        )?;
+    }
+    Ok(())
+}

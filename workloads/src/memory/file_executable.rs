@@ -1,0 +1,38 @@
+//! A private, executable, read-only file mapping as the loader makes them, of a file that is closed again.
+
+use crate::framework::prelude::*;
+use std::os::fd::AsFd as _;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "file-executable",
+    group: "memory",
+    purpose: "machine code mapped from a file",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+/// A function without arguments that returns 0x5aa5.
+#[cfg(target_arch = "x86_64")]
+const CODE: &[u8] = &[0xb8, 0xa5, 0x5a, 0x00, 0x00, 0xc3];
+#[cfg(target_arch = "aarch64")]
+const CODE: &[u8] = &[0xa0, 0x54, 0x8b, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let path = cx.dir.join("code");
+    std::fs::write(&path, [CODE, &[0; 5000]].concat()).context("write file")?;
+    let file = std::fs::File::open(&path).context("open file")?;
+    let prot = libc::PROT_READ | libc::PROT_EXEC;
+    let code = Mapping::new(2 * PAGE, prot, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?;
+    drop(file);
+
+    cx.ready()?;
+
+    let vma = procfs::vma_at(code.start())?;
+    expect_eq("protection and name", (vma.perms, vma.name), ("r-xp".into(), path.display().to_string()))?;
+    // SAFETY: the page holds a whole function of this type for this architecture and is executable.
+    let made: extern "C" fn() -> u32 = unsafe { std::mem::transmute(code.ptr()) };
+    expect_eq("mapped function", made(), 0x5aa5)?;
+    std::fs::remove_file(path).context("remove file")
+}

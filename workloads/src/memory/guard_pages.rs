@@ -1,0 +1,41 @@
+//! MADV_GUARD_INSTALL (6.13 on): touching such a page raises SIGSEGV though the mapping goes over it without a split.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "guard-pages",
+    group: "memory",
+    purpose: "guard pages made by madvise, as in the C library's stacks",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+/// include/uapi/asm-generic/mman-common.h of 6.13.
+const MADV_GUARD_INSTALL: i32 = 102;
+const MADV_GUARD_REMOVE: i32 = 103;
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut memory = Mapping::private(16 * PAGE)?;
+    pattern::fill(memory.bytes_mut(), cx.seed);
+    if memory.advise_pages(4, 2, MADV_GUARD_INSTALL).is_err() {
+        return skip("the kernel has no MADV_GUARD_INSTALL");
+    }
+    let whole = Mapping::private(4 * PAGE)?;
+    whole.advise(MADV_GUARD_INSTALL)?;
+    let before = super::kit::layout(memory.start(), memory.end())?;
+
+    cx.ready()?;
+
+    expect_eq("layout", super::kit::layout(memory.start(), memory.end())?, before)?;
+    for index in [4, 5] {
+        super::kit::dies_reading(memory.start() + index * PAGE, libc::SIGSEGV)?;
+    }
+    super::kit::dies_writing(whole.start(), libc::SIGSEGV)?;
+    let want = pattern::bytes(16 * PAGE, cx.seed);
+    expect_bytes("below the guards", &memory.bytes()[..4 * PAGE], &want[..4 * PAGE])?;
+    expect_bytes("above the guards", &memory.bytes()[6 * PAGE..], &want[6 * PAGE..])?;
+    memory.advise_pages(4, 2, MADV_GUARD_REMOVE)?;
+    pattern::verify_zero("pages whose guard was removed", &memory.bytes()[4 * PAGE..6 * PAGE])
+}

@@ -1,0 +1,42 @@
+//! mremap(2): anonymous memory that moved keeps its old page offset inside, a shared file mapping that moved keeps its file.
+
+use crate::framework::prelude::*;
+use std::os::fd::AsFd as _;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "moved",
+    group: "memory",
+    purpose: "mappings moved and resized by mremap",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut anonymous = Mapping::private(4 * PAGE)?;
+    pattern::fill(anonymous.bytes_mut(), cx.seed);
+    let mut anonymous = super::kit::remap(anonymous, 9 * PAGE)?;
+    pattern::fill(anonymous.page_mut(8), 8);
+    let path = cx.dir.join("file");
+    std::fs::write(&path, pattern::bytes(8 * PAGE, cx.seed)).context("write file")?;
+    let file = std::fs::File::options().read(true).write(true).open(&path).context("open file")?;
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let shared = Mapping::new(4 * PAGE, prot, libc::MAP_SHARED, Some((file.as_fd(), 2 * PAGE as i64)))?;
+    drop(file);
+    let mut shared = super::kit::remap(shared, 6 * PAGE)?;
+
+    cx.ready()?;
+
+    pattern::verify("start of the moved memory", &anonymous.bytes()[..4 * PAGE], cx.seed)?;
+    pattern::verify_zero("middle of it", &anonymous.bytes()[4 * PAGE..8 * PAGE])?;
+    pattern::verify("end of it", anonymous.page(8), 8)?;
+    let want = pattern::bytes(8 * PAGE, cx.seed);
+    expect_bytes("moved file mapping", shared.bytes(), &want[2 * PAGE..])?;
+    shared.bytes_mut()[0] = !want[2 * PAGE];
+    let file = std::fs::read(&path).context("read file")?;
+    expect_eq("byte of the file written through the mapping", file[2 * PAGE], !want[2 * PAGE])?;
+    let anonymous = super::kit::remap(anonymous, 20 * PAGE)?;
+    pattern::verify("memory moved once more", &anonymous.bytes()[..4 * PAGE], cx.seed)?;
+    std::fs::remove_file(path).context("remove file")
+}

@@ -1,0 +1,41 @@
+//! A range split by mprotect(2): no access, read, write, execute. Contents are there whatever the protection, and the
+//! protection holds.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "protections",
+    group: "memory",
+    purpose: "pages with every kind of protection, with contents",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+const KINDS: [(i32, &str); 5] = [
+    (libc::PROT_NONE, "---p"),
+    (libc::PROT_READ, "r--p"),
+    (libc::PROT_READ | libc::PROT_WRITE, "rw-p"),
+    (libc::PROT_READ | libc::PROT_EXEC, "r-xp"),
+    (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC, "rwxp"),
+];
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut memory = Mapping::private(20 * PAGE)?;
+    pattern::fill(memory.bytes_mut(), cx.seed);
+    for index in 0..20 {
+        memory.protect(index, 1, KINDS[index % 5].0)?;
+    }
+
+    cx.ready()?;
+
+    for index in 0..20 {
+        let vma = procfs::vma_at(memory.start() + index * PAGE)?;
+        expect_eq(&format!("protection of page {index}"), vma.perms.as_str(), KINDS[index % 5].1)?;
+    }
+    super::kit::dies_reading(memory.start(), libc::SIGSEGV)?;
+    super::kit::dies_writing(memory.start() + PAGE, libc::SIGSEGV)?;
+    memory.protect(0, 20, libc::PROT_READ)?;
+    pattern::verify("contents", memory.bytes(), cx.seed)
+}

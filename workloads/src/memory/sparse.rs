@@ -1,0 +1,38 @@
+//! What was never touched must not be populated by a checkpoint or a restart, and reads as zeros.
+
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "sparse",
+    group: "memory",
+    purpose: "a gigabyte of memory with one page in a thousand populated",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+const PAGES: usize = (1 << 30) / PAGE;
+const STEP: usize = 1021;
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let mut memory = Mapping::new(PAGES * PAGE, libc::PROT_READ | libc::PROT_WRITE, flags, None)?;
+    memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::kit::without_thp)?;
+    for index in (0..PAGES).step_by(STEP) {
+        pattern::fill(memory.page_mut(index), cx.seed + index as u64);
+    }
+
+    cx.ready()?;
+
+    let pages = procfs::pagemap(memory.start(), PAGES)?;
+    let populated = pages.iter().filter(|page| *page >> 62 != 0).count();
+    expect_eq("populated pages", populated, PAGES.div_ceil(STEP))?;
+    for index in (0..PAGES).step_by(STEP) {
+        pattern::verify(&format!("page {index}"), memory.page(index), cx.seed + index as u64)?;
+        if index + 1 < PAGES {
+            pattern::verify_zero("page behind it", memory.page(index + 1))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! One writer gives every word of a page a new number, page after page, with a memory barrier between; afterwards every page
+//! but the one in work must hold one number, and the numbers must go down by at most one over the pages.
+
+use crate::framework::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub const WORKLOAD: Workload = Workload {
+    name: "written-in-motion",
+    group: "memory",
+    purpose: "a thread that writes whole pages while others read them",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+const PAGES: usize = 64;
+const WORDS: usize = PAGE / 8;
+static STOP: Cell = Cell::new();
+static ROUNDS: Cell = Cell::new();
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let memory = Mapping::private(PAGES * PAGE)?;
+    // SAFETY: mapped until the end of this function, which joins the writer first; aligned; only used as atomics.
+    let words: &'static [AtomicU64] =
+        unsafe { std::slice::from_raw_parts(memory.ptr().cast::<AtomicU64>(), PAGES * WORDS) };
+    let writer = thread::spawn(move || {
+        let mut number = 0;
+        while STOP.get() == 0 {
+            number += 1;
+            for (index, word) in words.iter().enumerate() {
+                let old = word.swap(number, Ordering::SeqCst);
+                expect(old == number - 1, || format!("word {index} was {old}, want {}", number - 1))?;
+            }
+            ROUNDS.bump();
+        }
+        Ok(())
+    })?;
+    ROUNDS.wait("the first rounds", 2)?;
+
+    cx.ready()?;
+
+    let before = ROUNDS.get();
+    gate::wait_until("more rounds", || Ok(ROUNDS.get().wrapping_sub(before) >= 2))?;
+    STOP.set(1);
+    let outcome = writer.join();
+    let last = words[0].load(Ordering::SeqCst);
+    outcome?;
+    match words.iter().position(|word| word.load(Ordering::SeqCst) != last) {
+        Some(index) => bail!("word {index} differs from the first, {last}"),
+        None => Ok(()),
+    }
+}
