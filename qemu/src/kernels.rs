@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use config::KernelConfig;
+pub(crate) use locate::DEBIAN_KEYRINGS;
 pub use locate::{Candidate, Located, Origin, Unavailable, locate};
 pub use matrix::Matrix;
 pub use obtain::obtain;

@@ -17,14 +17,14 @@
 #![deny(unsafe_code)]
 
 #[cfg(feature = "host")]
-//A pub mod accel;
+pub mod accel;
 pub mod arch;
 #[cfg(feature = "host")]
 pub mod cache;
 #[cfg(feature = "host")]
-//A pub mod guest;
+pub mod guest;
 #[cfg(feature = "host")]
-//A pub mod initramfs;
+pub mod initramfs;
 pub mod job;
 #[cfg(feature = "host")]
 pub mod kernels;
@@ -32,7 +32,7 @@ pub mod kernels;
 pub mod machine;
 pub mod progress;
 #[cfg(feature = "host")]
-//A pub mod setup;
+pub mod setup;
 pub mod splat;
 
 pub use arch::Arch;

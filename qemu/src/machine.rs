@@ -45,12 +45,12 @@ pub static MACHINES: &[Machine] = &[Machine {
     arch: Arch::X86_64,
     qemu: "qemu-system-x86_64",
     package: "qemu-system-x86",
-    machine: "q35,vmport=off",
+    machine: "q35,vmport=off,hpet=off",
     // Five-level page tables of the plain `max` make kernels from 6.12 panic under QEMU 7.2.
     cpu_tcg: "max,la57=off",
     console: "ttyS0",
     virtio: "pci",
-    args: &["-no-hpet"],
+    args: &[],
     // TCG's time stamp counters of several CPUs agree, but the kernel cannot know that and would spend time on it.
     cmdline: "tsc=reliable",
     modules: &["virtio_pci", "virtio_console", "virtio_rng"],

@@ -191,7 +191,7 @@ pub fn scan(log: &str) -> Vec<Splat> {
 }
 
 fn opener(text: &str) -> Option<Kind> {
-    if INNOCENT.iter().any(|innocent| text.contains(innocent)) {
+    if text.starts_with("---[") || INNOCENT.iter().any(|innocent| text.contains(innocent)) {
         return None;
     }
     OPENERS.iter().find_map(|&(needle, kind)| {

@@ -171,7 +171,9 @@ fn member(
                 ruzstd::decoding::StreamingDecoder::new(entry).map_err(|e| malformed(e.to_string()))?,
             ),
             other => {
-                return Err(malformed(format!("its {name} is compressed as {other}, which is not supported")));
+                return Err(malformed(format!(
+                    "its {name} is compressed as {other}, which is not supported"
+                )));
             }
         };
         return read(&mut tar::Archive::new(stream)).map_err(io_error("unpack", deb));

@@ -1,1 +1,77 @@
-fn main() {}
+//! PID 1 of a guest: sets the system up, runs one job, reaps what is orphaned, reports, powers off.
+//!
+//! The order of its life: mounts, modules, loopback, the result port, the job's settings; [`InitEvent::Start`]; the
+//! command; [`InitEvent::End`]; power off. Whatever fails before the command is [`InitEvent::Error`], if the port is
+//! there by then, and a line on the console in any case.
+//!
+//! It must not end before the machine does: a PID 1 that exits is a kernel panic, which the host would report.
+
+#![deny(unsafe_code)]
+
+mod network;
+mod port;
+mod run;
+mod system;
+mod terminal;
+
+use std::fs::File;
+use std::io::Write;
+
+use cairn_qemu::job::{InitEvent, JOB_PATH, Job};
+
+/// A step that failed, in words.
+type Failure = String;
+
+fn main() {
+    if std::process::id() != 1 {
+        let mut args = std::env::args_os().skip(1);
+        match args.next() {
+            // PID 1 starts itself in this role to give a command the console as its terminal.
+            Some(flag) if flag == terminal::FLAG => {
+                let failure = terminal::take(args.collect());
+                eprintln!("cairn-init: {failure}");
+            }
+            _ => eprintln!("cairn-init: this program is PID 1 of a test guest and does nothing here"),
+        }
+        std::process::exit(1);
+    }
+    let mut port = None;
+    if let Err(failure) = live(&mut port) {
+        eprintln!("cairn-init: {failure}");
+        if let Some(port) = &mut port {
+            say(port, &InitEvent::Error { message: failure });
+        }
+    }
+    system::power_off();
+}
+
+/// The life of PID 1 up to the power switch. `port` is filled as soon as it is open.
+fn live(port: &mut Option<File>) -> Result<(), Failure> {
+    system::mount_early()?;
+    let mut warnings = system::load_modules();
+    let port = port.insert(port::open()?);
+    let text = std::fs::read(JOB_PATH).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
+    let job: Job = serde_json::from_slice(&text).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
+    warnings.extend(system::prepare(&job));
+    warnings.extend(network::loopback_up().err());
+    for warning in &warnings {
+        eprintln!("cairn-init: {warning}");
+    }
+    let taint = system::taint();
+    let start =
+        InitEvent::Start { release: system::release(), uptime_ns: system::uptime_ns(), taint, warnings };
+    say(port, &start);
+    let mut end = run::run(&job, port)?;
+    end.taint_before = taint;
+    end.taint = system::taint();
+    say(port, &InitEvent::End(end));
+    Ok(())
+}
+
+/// Writes one event as a line of its own, also when the job left half a line behind.
+fn say(port: &mut File, event: &InitEvent) {
+    let line = serde_json::to_string(event).expect("plain data serialises");
+    if let Err(e) = port.write_all(format!("\n{line}\n").as_bytes()) {
+        eprintln!("cairn-init: write to the result port: {e}");
+    }
+}

@@ -1,0 +1,383 @@
+//! A running guest: starting QEMU, and everything that comes out of it as one stream of events.
+//!
+//! Three things leave a guest, each on its own socket: the result port (QEMU's standard input, as a socket), the
+//! console (its standard output, as a socket), and what QEMU itself has to say (standard error). The sockets are
+//! handed down as standard descriptors, so nothing else that this process starts can inherit them by accident.
+//!
+//! A guest never outlives its [`Guest`]: dropping it kills QEMU, and QEMU dies with this process too.
+
+mod command;
+mod stream;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+pub use command::command_line;
+
+use crate::accel::Accel;
+use crate::initramfs;
+use crate::job::{InitEnd, InitEvent, Job};
+use crate::kernels::Kernel;
+use crate::machine::{Machine, NotYet};
+use crate::splat::{Kind, Splat};
+use stream::{Raw, Running};
+
+/// Everything a boot needs. Times are as they should be on hardware; under emulation they are scaled by
+/// [`Boot::scaled`].
+#[derive(Clone, Debug)]
+pub struct Boot<'a> {
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// The base file system ([`initramfs::Builder::build`]).
+    pub base: &'a Path,
+    /// What to run.
+    pub job: &'a Job,
+    /// Where `console.log`, `qemu.cmd` and the initramfs go; made when it is missing.
+    pub dir: &'a Path,
+    /// Hardware or emulation.
+    pub accel: Accel,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// How long until PID 1 says that it is up.
+    pub boot_timeout: Duration,
+    /// How long without a line on the result port.
+    pub idle_timeout: Duration,
+    /// How long altogether.
+    pub total_timeout: Duration,
+    /// Further words for the kernel's command line.
+    pub extra_cmdline: String,
+}
+
+impl<'a> Boot<'a> {
+    /// A boot with the usual size and patience: 2 CPUs, 1 GiB, 60 s to boot, 120 s of silence, one hour in all.
+    pub fn new(kernel: &'a Kernel, base: &'a Path, job: &'a Job, dir: &'a Path, accel: Accel) -> Boot<'a> {
+        Boot {
+            kernel,
+            base,
+            job,
+            dir,
+            accel,
+            cpus: 2,
+            memory_mib: 1024,
+            boot_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(120),
+            total_timeout: Duration::from_secs(3600),
+            extra_cmdline: String::new(),
+        }
+    }
+
+    /// The same boot with `factor` times the patience.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64) -> Self {
+        for timeout in [&mut self.boot_timeout, &mut self.idle_timeout, &mut self.total_timeout] {
+            *timeout = timeout.mul_f64(factor);
+        }
+        self
+    }
+}
+
+/// Why a guest could not be started at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no machine for the architecture.
+    #[error(transparent)]
+    NotYet(#[from] NotYet),
+    /// The initramfs could not be written.
+    #[error(transparent)]
+    Initramfs(#[from] initramfs::Error),
+    /// The emulator is missing.
+    #[error("{program} is not installed (Debian package {package})")]
+    NoQemu {
+        /// The program.
+        program: &'static str,
+        /// The package it comes in.
+        package: &'static str,
+    },
+    /// Something else on this machine failed.
+    #[error("guest: {action}")]
+    Io {
+        /// What was attempted.
+        action: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+pub(crate) fn io_error(action: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let action = action.into();
+    move |source| Error::Io { action, source }
+}
+
+/// One thing a guest did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// PID 1 is up and starts the job.
+    Booted(BootInfo),
+    /// One line of the job's standard output, without its end.
+    Line(String),
+    /// One line of the console, without its end. All of them are in `console.log` too.
+    Console(String),
+    /// A complete report of the kernel's own trouble.
+    Splat(Splat),
+    /// The guest is gone. Always the last event.
+    Ended(End),
+}
+
+/// What PID 1 said when it was up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootInfo {
+    /// `uname -r`.
+    pub release: String,
+    /// From the kernel's start, by the guest's clock.
+    pub uptime: Duration,
+    /// From the start of QEMU, by ours.
+    pub wall: Duration,
+    /// What could not be set up as the job asked, in words.
+    pub warnings: Vec<String>,
+}
+
+/// How a guest ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// Why it is gone.
+    pub cause: Cause,
+    /// What PID 1 reported of the job; there exactly when the cause is [`Cause::Finished`].
+    pub init: Option<InitEnd>,
+    /// Every report of the kernel's own trouble, in order.
+    pub splats: Vec<Splat>,
+    /// From the start of QEMU.
+    pub wall: Duration,
+}
+
+/// Why a guest is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "cause", content = "detail")]
+pub enum Cause {
+    /// The job ended and PID 1 said how.
+    Finished,
+    /// The kernel panicked; the text is its reason.
+    Panicked(String),
+    /// The result port was silent for this long.
+    Idle(Duration),
+    /// The guest took this long altogether.
+    Overtime(Duration),
+    /// PID 1 never came up, or gave up; why, in words.
+    NoBoot(String),
+    /// The guest or QEMU ended before the job did; what is known, in words.
+    Died(String),
+    /// [`Guest::kill`] was called.
+    Killed,
+}
+
+/// A running guest.
+pub struct Guest {
+    running: Running,
+    command_line: String,
+    started: Instant,
+    last_line: Instant,
+    deadlines: Deadlines,
+    booted: bool,
+    init_end: Option<InitEnd>,
+    init_error: Option<String>,
+    splats: Vec<Splat>,
+    queue: VecDeque<Event>,
+    verdict: Option<Cause>,
+    over: bool,
+}
+
+struct Deadlines {
+    boot: Duration,
+    idle: Duration,
+    total: Duration,
+}
+
+/// How long a guest may take to power off once its job has ended or its kernel has panicked.
+const LAST_BREATH: Duration = Duration::from_secs(20);
+
+impl Guest {
+    /// Starts a guest.
+    ///
+    /// # Errors
+    /// When QEMU is missing or cannot be started, or the boot's files cannot be written.
+    pub fn boot(boot: &Boot<'_>) -> Result<Guest, Error> {
+        let (program, args) = prepare(boot, command::Console::Stream)?;
+        let command_line = command::quoted(&program, &args);
+        let path = boot.dir.join("qemu.cmd");
+        std::fs::write(&path, format!("{command_line}\n"))
+            .map_err(io_error(format!("write {}", path.display())))?;
+        let log = boot.dir.join("console.log");
+        let running = Running::start(&program, &args, &log)?;
+        let now = Instant::now();
+        Ok(Guest {
+            running,
+            command_line,
+            started: now,
+            last_line: now,
+            deadlines: Deadlines {
+                boot: boot.boot_timeout,
+                idle: boot.idle_timeout,
+                total: boot.total_timeout,
+            },
+            booted: false,
+            init_end: None,
+            init_error: None,
+            splats: Vec::new(),
+            queue: VecDeque::new(),
+            verdict: None,
+            over: false,
+        })
+    }
+
+    /// The command that runs this guest, for a shell.
+    pub fn command_line(&self) -> &str {
+        &self.command_line
+    }
+
+    /// Ends the guest at once. The events go on to the last, which says [`Cause::Killed`].
+    pub fn kill(&mut self) {
+        self.condemn(Cause::Killed);
+    }
+
+    /// The next event; waits for it. None after [`Event::Ended`].
+    #[expect(clippy::should_implement_trait, reason = "it is also the iterator's")]
+    pub fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            let (deadline, cause) = self.deadline();
+            match self.running.receive(deadline.saturating_duration_since(Instant::now())) {
+                Some(raw) => self.take(raw),
+                None => self.condemn(cause),
+            }
+        }
+    }
+
+    /// The moment at which patience ends, and what it means.
+    fn deadline(&self) -> (Instant, Cause) {
+        if let Some(cause) = &self.verdict {
+            // QEMU is being killed or the machine powers off; this bounds how long that may take.
+            return (self.last_line + LAST_BREATH, cause.clone());
+        }
+        let total = (self.started + self.deadlines.total, Cause::Overtime(self.deadlines.total));
+        let idle = if self.booted {
+            (self.last_line + self.deadlines.idle, Cause::Idle(self.deadlines.idle))
+        } else {
+            let text = format!("PID 1 was not up after {:.0?}", self.deadlines.boot);
+            (self.started + self.deadlines.boot, Cause::NoBoot(text))
+        };
+        if idle.0 < total.0 { idle } else { total }
+    }
+
+    /// Decides why the guest ends, unless that is decided, and kills QEMU.
+    fn condemn(&mut self, cause: Cause) {
+        self.verdict.get_or_insert(cause);
+        self.last_line = Instant::now();
+        self.running.kill();
+    }
+
+    fn take(&mut self, raw: Raw) {
+        match raw {
+            Raw::Line(line) => {
+                self.last_line = Instant::now();
+                match InitEvent::parse(&line) {
+                    Some(InitEvent::Start { release, uptime_ns, warnings, .. }) => {
+                        self.booted = true;
+                        self.queue.push_back(Event::Booted(BootInfo {
+                            release,
+                            uptime: Duration::from_nanos(uptime_ns),
+                            wall: self.started.elapsed(),
+                            warnings,
+                        }));
+                    }
+                    Some(InitEvent::End(end)) => {
+                        self.init_end = Some(end);
+                        self.verdict.get_or_insert(Cause::Finished);
+                    }
+                    Some(InitEvent::Error { message }) => {
+                        let cause = if self.booted { Cause::Died } else { Cause::NoBoot };
+                        self.verdict.get_or_insert(cause(message.clone()));
+                        self.init_error = Some(message);
+                    }
+                    // PID 1 starts its own lines afresh, which leaves empty ones.
+                    None if line.is_empty() => {}
+                    None => self.queue.push_back(Event::Line(line)),
+                }
+            }
+            Raw::Console(line) => self.queue.push_back(Event::Console(line)),
+            Raw::Splat(splat) => {
+                if splat.kind == Kind::Panic {
+                    // The job may have ended first: a panic at power-off is still a panic.
+                    self.verdict = Some(Cause::Panicked(splat.title.clone()));
+                    self.last_line = Instant::now();
+                }
+                self.splats.push(splat.clone());
+                self.queue.push_back(Event::Splat(splat));
+            }
+            Raw::PanicBegins => {
+                // What a panicking kernel still says is all there is; QEMU ends by itself after it.
+                self.verdict = Some(Cause::Panicked("kernel panic".to_owned()));
+                self.last_line = Instant::now();
+            }
+            Raw::Exited { status, said } => self.end(&status, &said),
+        }
+    }
+
+    fn end(&mut self, status: &str, said: &str) {
+        self.over = true;
+        let cause = self.verdict.take().unwrap_or_else(|| {
+            let said = said.trim();
+            let text = if said.is_empty() {
+                format!("QEMU ended ({status}) without a word from PID 1")
+            } else {
+                format!("QEMU ended ({status}): {said}")
+            };
+            if self.booted { Cause::Died(text) } else { Cause::NoBoot(text) }
+        });
+        let init = self.init_end.take().filter(|_| cause == Cause::Finished);
+        let splats = std::mem::take(&mut self.splats);
+        self.queue.push_back(Event::Ended(End { cause, init, splats, wall: self.started.elapsed() }));
+    }
+}
+
+impl Iterator for Guest {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        Guest::next(self)
+    }
+}
+
+/// Runs a guest with its console on this terminal until it powers off. The job's console should be interactive.
+/// Gives QEMU's exit status.
+///
+/// # Errors
+/// As [`Guest::boot`].
+pub fn interactive(boot: &Boot<'_>) -> Result<i32, Error> {
+    let (program, args) = prepare(boot, command::Console::Terminal)?;
+    let status = std::process::Command::new(&program)
+        .args(&args)
+        .status()
+        .map_err(io_error(format!("run {}", program.display())))?;
+    Ok(status.code().unwrap_or(1))
+}
+
+/// Writes the boot's files; gives the program and its arguments.
+fn prepare(boot: &Boot<'_>, console: command::Console) -> Result<(PathBuf, Vec<String>), Error> {
+    let machine = Machine::of(boot.kernel.arch)?;
+    let program = crate::kernels::fetch::find_program(machine.qemu)
+        .ok_or(Error::NoQemu { program: machine.qemu, package: machine.package })?;
+    std::fs::create_dir_all(boot.dir).map_err(io_error(format!("create {}", boot.dir.display())))?;
+    let initrd = boot.dir.join("initrd.cpio");
+    initramfs::write_for_job(boot.base, boot.job, &initrd)?;
+    Ok((program, command_line(machine, boot, &initrd, console)))
+}

@@ -1,0 +1,157 @@
+//! What this machine lacks: found out, and installed or named.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::kernels::fetch::{find_program, on_path};
+use crate::machine::Machine;
+use crate::progress::Progress;
+
+/// One thing the harness needs of the machine it runs on.
+#[derive(Clone, Debug)]
+pub enum Need {
+    /// A program on the path, and Debian's package with it.
+    Program {
+        /// The program.
+        program: &'static str,
+        /// The package.
+        package: &'static str,
+    },
+    /// Files, any of which will do, and Debian's package with them.
+    File {
+        /// The files.
+        any_of: &'static [&'static str],
+        /// The package.
+        package: &'static str,
+    },
+}
+
+impl Need {
+    /// The emulator for guests of this kind.
+    pub fn qemu(machine: &Machine) -> Need {
+        Need::Program { program: machine.qemu, package: machine.package }
+    }
+
+    /// What verifies an archive's signature.
+    pub const GPGV: Need = Need::Program { program: "gpgv", package: "gpgv" };
+
+    /// The keys that Debian's archive is signed with.
+    pub const KEYRING: Need =
+        Need::File { any_of: crate::kernels::DEBIAN_KEYRINGS, package: "debian-archive-keyring" };
+
+    /// A shell for guests that somebody looks around in.
+    pub const BUSYBOX: Need = Need::Program { program: "busybox", package: "busybox-static" };
+
+    fn is_met(&self) -> bool {
+        match self {
+            Need::Program { program, .. } => on_path(program),
+            Need::File { any_of, .. } => any_of.iter().any(|file| Path::new(file).is_file()),
+        }
+    }
+
+    fn package(&self) -> &'static str {
+        match self {
+            Need::Program { package, .. } | Need::File { package, .. } => package,
+        }
+    }
+}
+
+/// The machine lacks something, and it is for its owner to install it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// This process may not, or there is no apt; the command would do it.
+    #[error("this machine lacks {}; run:\n    {command}", packages.join(", "))]
+    Missing {
+        /// The packages.
+        packages: Vec<String>,
+        /// What to run.
+        command: String,
+    },
+    /// Installing was tried and failed.
+    #[error("install {}: {why}", packages.join(", "))]
+    Failed {
+        /// The packages.
+        packages: Vec<String>,
+        /// The last words of apt.
+        why: String,
+    },
+}
+
+/// Sees to it that every need is met: as root on a machine with apt by installing (and saying so), otherwise the error
+/// names the one command to run. Does nothing when all is there. `offline` only looks.
+///
+/// # Errors
+/// When something is missing and was not installed.
+pub fn ensure(needs: &[Need], offline: bool, progress: &dyn Progress) -> Result<(), Error> {
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let root = rustix::process::geteuid().is_root();
+    let apt = find_program("apt-get");
+    let (Some(apt), true, false) = (apt, root, offline) else {
+        let sudo = if root { "" } else { "sudo " };
+        let command = format!("{sudo}apt-get install -y --no-install-recommends {}", missing.join(" "));
+        return Err(Error::Missing { packages: missing, command });
+    };
+    progress.message(&format!("installing {} with apt-get", missing.join(", ")));
+    let run = |args: &[&str]| -> Result<(), String> {
+        let output = Command::new(&apt)
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| format!("run apt-get: {e}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(said.lines().filter(|line| line.starts_with("E:")).collect::<Vec<_>>().join("; "))
+    };
+    let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
+    install.extend(missing.iter().map(String::as_str));
+    // The lists of a fresh machine are empty or old; they are fetched once it turns out that they do not do.
+    let result = run(&install).or_else(|_| {
+        run(&["update", "-q"])?;
+        run(&install)
+    });
+    result.map_err(|why| Error::Failed { packages: missing.clone(), why })?;
+    let still: Vec<&Need> = needs.iter().filter(|need| !need.is_met()).collect();
+    if still.is_empty() {
+        progress.message(&format!("installed {}", missing.join(", ")));
+        Ok(())
+    } else {
+        Err(Error::Failed { packages: missing, why: format!("installed, and still missing: {still:?}") })
+    }
+}
+
+/// The packages that would meet the needs that are not met, none twice.
+pub fn missing(needs: &[Need]) -> Vec<String> {
+    let mut packages: Vec<String> =
+        needs.iter().filter(|need| !need.is_met()).map(|need| need.package().to_owned()).collect();
+    packages.sort();
+    packages.dedup();
+    packages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    const ABSENT: Need = Need::Program { program: "no-such-program-anywhere", package: "no-such-package" };
+
+    #[test]
+    fn what_is_there_is_not_missing() {
+        let here = Need::File { any_of: &["/nowhere", "/etc/passwd"], package: "base-passwd" };
+        assert_eq!(missing(&[here.clone(), ABSENT, ABSENT]), ["no-such-package"]);
+        ensure(&[here], false, &Silent).unwrap();
+    }
+
+    #[test]
+    fn offline_names_the_command() {
+        let error = ensure(&[ABSENT], true, &Silent).unwrap_err().to_string();
+        assert!(error.contains("apt-get install -y --no-install-recommends no-such-package"), "{error}");
+    }
+}
