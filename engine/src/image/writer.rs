@@ -276,4 +276,19 @@ mod tests {
             assert!(matches!(refused, Err(Error::BadRequest { .. })), "{page_size}");
         }
     }
+
+    #[test]
+    fn frames_are_listed_in_the_order_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("context.1");
+        let writer = Writer::create(&path, Origin::here()).unwrap();
+        let page = vec![1; writer.page_size as usize];
+        for _ in 0..5 {
+            writer.pages().append(&page).unwrap();
+        }
+        // Threads that are overtaken between writing and listing.
+        writer.frames.lock().unwrap().reverse();
+        writer.finish(&(), Sync::None).unwrap();
+        super::super::Reader::open(&path).unwrap().verify_pages(1, &|_| ()).unwrap();
+    }
 }

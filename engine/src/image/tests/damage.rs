@@ -111,6 +111,22 @@ fn a_bad_page_is_named_by_its_frame() {
 }
 
 #[test]
+fn of_many_bad_frames_the_first_is_named() {
+    let (_dir, path) = scratch();
+    let job = write_file(&path, &[1; 64]);
+    let file = File::options().write(true).open(&path).unwrap();
+    for &(_, _, offset) in &job.extents[1..] {
+        file.write_all_at(b"!", offset + 100).unwrap();
+    }
+    let reader = Reader::open(&path).unwrap();
+    for round in 0..100 {
+        let err = reader.verify_pages(8, &|_| ()).unwrap_err();
+        let Error::Damaged { section: Section::Pages, offset, .. } = err else { panic!("{err:?}") };
+        assert_eq!(offset, job.extents[1].2, "in round {round}");
+    }
+}
+
+#[test]
 fn a_huge_sparse_file_costs_no_memory() {
     let (_dir, path) = scratch();
     write_file(&path, &[1]);

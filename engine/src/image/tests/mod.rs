@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::layout::{HEADER_LEN, MAX_FRAME, page_size_here};
 use super::*;
 
+mod crafted;
 mod damage;
 mod digest;
 mod documentation;
