@@ -1,1 +1,53 @@
-fn main() {}
+//! `cargo xtask`: the driver. One file a command, in `cmd/`; what several commands share stands beside it.
+
+mod campaign;
+mod cmd;
+mod kernels;
+mod places;
+mod programs;
+mod progress;
+mod room;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about = "Test, check and measure cairn")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the corpus on kernels and judge every cell
+    Test(cmd::test::Args),
+    /// Run the project's own checks: format, lints, tests, house rules
+    Check(cmd::check::Args),
+    /// List the workloads of the corpus
+    Workloads(cmd::workloads::Args),
+    /// Run one cell again
+    Repro(cmd::repro::Args),
+    /// Render a past run again, or compare two
+    Report(cmd::report::Args),
+    /// Run the corpus against planted faults: each must be caught
+    Sensitivity(cmd::sensitivity::Args),
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Cli::parse().command {
+        Command::Test(args) => cmd::test::run(&args),
+        Command::Check(args) => cmd::check::run(&args),
+        Command::Workloads(args) => cmd::workloads::run(&args),
+        Command::Repro(args) => cmd::repro::run(&args),
+        Command::Report(args) => cmd::report::run(&args),
+        Command::Sensitivity(args) => cmd::sensitivity::run(&args),
+    };
+    match result {
+        Ok(true) => std::process::ExitCode::SUCCESS,
+        Ok(false) => std::process::ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::from(2)
+        }
+    }
+}

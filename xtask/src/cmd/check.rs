@@ -1,0 +1,99 @@
+//! `cargo xtask check`: the project's own checks, in the order in which they are quickest to fail.
+
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use super::tidy;
+use crate::room::Room;
+
+#[derive(Parser)]
+pub struct Args {
+    /// Use nothing from the network
+    #[arg(long)]
+    offline: bool,
+    /// Go on after the first failure
+    #[arg(long)]
+    keep_going: bool,
+}
+
+pub fn run(args: &Args) -> Result<bool> {
+    let room = Room::find()?;
+    let mut failed: Vec<&str> = Vec::new();
+    let mut step = |name: &'static str, run: &mut dyn FnMut() -> Result<bool>| -> Result<bool> {
+        eprintln!("check: {name}");
+        let clock = Instant::now();
+        let good = run()?;
+        let word = if good { "ok" } else { "FAILED" };
+        eprintln!("check: {name}: {word} ({:.1} s)", clock.elapsed().as_secs_f64());
+        if !good {
+            failed.push(name);
+        }
+        Ok(good || args.keep_going)
+    };
+    let cargo = |words: &[&str]| -> Result<bool> {
+        let mut command = room.cargo();
+        command.args(words);
+        if args.offline && words[0] != "fmt" {
+            command.arg("--offline");
+        }
+        succeeds(&mut command)
+    };
+    let lints = |extra: &[&str]| -> Vec<String> {
+        let mut words = vec!["clippy", "--quiet", "--workspace", "--all-targets"];
+        words.extend(extra);
+        words.iter().map(|w| (*w).to_owned()).collect()
+    };
+    // Lints go behind `--`, so `--offline` has to come before it.
+    let clippy = |extra: &[&str]| -> Result<bool> {
+        let mut command = room.cargo();
+        command.args(lints(extra));
+        if args.offline {
+            command.arg("--offline");
+        }
+        succeeds(command.args(["--", "--deny", "warnings"]))
+    };
+    let go_on = step("format", &mut || cargo(&["fmt", "--all", "--check"]))?
+        && step("house rules", &mut || tidy::run(&room))?
+        && step("lints", &mut || clippy(&[]))?
+        && step("lints, with planted faults", &mut || clippy(&["--features", "cairn/planted-faults"]))?
+        && step("tests", &mut || {
+            ensure_nextest(&room, args.offline)?;
+            cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
+        })?
+        && step("documentation tests", &mut || cargo(&["test", "--quiet", "--workspace", "--doc"]))?;
+    if !failed.is_empty() {
+        eprintln!("check: failed: {}", failed.join(", "));
+    } else if go_on {
+        eprintln!("check: everything passed");
+    }
+    Ok(failed.is_empty())
+}
+
+fn succeeds(command: &mut Command) -> Result<bool> {
+    let status = command.status().with_context(|| format!("start {}", command.get_program().display()))?;
+    Ok(status.success())
+}
+
+/// Installs cargo-nextest where it is missing; it runs every test in a process of its own, which ours count on.
+fn ensure_nextest(room: &Room, offline: bool) -> Result<()> {
+    let mut version = room.cargo();
+    version.args(["nextest", "--version"]);
+    if version.output().is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    eprintln!("check: installing cargo-nextest");
+    let mut install = room.cargo();
+    install.args(["install", "cargo-nextest", "--locked"]);
+    // It keeps its build apart from ours.
+    install.env_remove("CARGO_TARGET_DIR");
+    if offline {
+        install.arg("--offline");
+    }
+    if !succeeds(&mut install)? {
+        anyhow::bail!("cargo-nextest is missing: run `cargo install cargo-nextest --locked`");
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! One file a command. Each has `Args` and `run`, which says whether the answer is yes (exit 0) or no (exit 1);
+//! an error is exit 2.
+
+pub mod check;
+pub mod report;
+pub mod repro;
+pub mod sensitivity;
+pub mod test;
+pub mod tidy;
+pub mod workloads;

@@ -1,0 +1,92 @@
+//! `cargo xtask repro CELL`: one cell again, with everything it wrote kept.
+
+use anyhow::{Context, Result, bail};
+use cairn_testsuite::bundle::Bundles;
+use cairn_testsuite::cell::{Cell, Selection, Userland};
+use cairn_testsuite::corpus;
+use cairn_testsuite::report::terminal;
+use clap::Parser;
+
+use crate::campaign;
+use crate::cmd::test::{How, resolve_engines};
+use crate::kernels::{self, KernelArgs};
+use crate::programs::{self, Wanted};
+use crate::room::Room;
+
+#[derive(Parser)]
+pub struct Args {
+    /// The cell, as reports name it: KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE
+    cell: Cell,
+    /// Kernel to use in place of the cell's own, for kernels that are files
+    #[arg(long)]
+    kernel: Option<String>,
+    /// Given to the workload
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Engine program to use in place of the one built from this tree
+    #[arg(long, value_name = "PROGRAM")]
+    engine_program: Option<String>,
+    /// How often a red cell is tried again
+    #[arg(long, default_value_t = 0)]
+    retries: u32,
+    /// Factor on every time limit
+    #[arg(long, default_value_t = 1.0)]
+    timeout_scale: f64,
+    /// Leave the cell's directory behind (on the host)
+    #[arg(long)]
+    keep: bool,
+    /// Use only what is already here, nothing from the network
+    #[arg(long)]
+    offline: bool,
+    /// Address of the package archive
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+}
+
+pub fn run(args: &Args) -> Result<bool> {
+    let room = Room::find()?;
+    let cell = &args.cell;
+    let how = How {
+        engine: vec![match &args.engine_program {
+            Some(program) => format!("{}={program}", cell.engine),
+            None => cell.engine.clone(),
+        }],
+        mode: vec![cell.mode],
+        userland: vec![cell.userland],
+        jobs: 1,
+        retries: args.retries,
+        timeout_scale: args.timeout_scale,
+        seed: args.seed,
+        keep: args.keep,
+        guests: 1,
+    };
+    let mut plan = how.plan(Selection::new(&[&cell.workload])?)?;
+    let flags = KernelArgs {
+        kernel: vec![args.kernel.clone().unwrap_or_else(|| cell.kernel.clone())],
+        arch: cell.arch.clone(),
+        offline: args.offline,
+        mirror: args.mirror.clone(),
+    };
+    let choice = kernels::choose(&room, &flags)?;
+    let programs = programs::build(&room, Wanted { faults: false, offline: args.offline })?;
+    resolve_engines(&mut plan, &programs)?;
+    let list = corpus::list(&programs.workloads[&Userland::Dynamic])?;
+    let spots = choice.prepare(&room, &flags, &plan, &programs)?;
+    let legs = plan.legs(&list, spots);
+    if legs.iter().all(|leg| leg.cells.is_empty()) {
+        bail!("the corpus has no {} for the {} build", cell.workload, cell.userland);
+    }
+    let (dir, results) = campaign::run(&room, &plan, &programs, legs)?;
+    print!("{}", terminal::render(&results, campaign::colour()));
+    if let Some(red) = results.red().next() {
+        let bundle = dir.join(Bundles::relative(&red.cell));
+        let mut names: Vec<String> = std::fs::read_dir(&bundle)
+            .with_context(|| format!("list {}", bundle.display()))?
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        println!("{}: {}", bundle.display(), names.join(" "));
+    }
+    Ok(results.is_green())
+}

@@ -1,0 +1,309 @@
+//! `cargo xtask sensitivity`: a harness that cannot fail is worthless.
+//!
+//! The engine is built with its planted faults. For each, the corpus is run until some cell goes red, in an order that
+//! puts the likely groups first. A red cell counts as a catch only if the same cell passes with the same engine and no
+//! fault; otherwise it would "catch" everything. A fault that nothing catches makes the command fail.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use cairn_testsuite::bundle::Bundles;
+use cairn_testsuite::cell::{Cell, Mode, Selection, Userland};
+use cairn_testsuite::corpus;
+use cairn_testsuite::driver::{Session, Settings, StopFlag};
+use cairn_testsuite::expectations::Expectations;
+use cairn_testsuite::report::CellResult;
+use cairn_testsuite::verdict::Verdict;
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+
+use super::test::{How, resolve_engines};
+use crate::campaign::{self, Leg, Plan};
+use crate::kernels::{self, KernelArgs};
+use crate::places::Spot;
+use crate::programs::{self, Programs, Wanted};
+use crate::progress::Screen;
+use crate::room::Room;
+
+/// Variable that tells a faulty engine which fault to commit.
+const FAULT: &str = "CAIRN_FAULT";
+
+#[derive(Parser)]
+pub struct Args {
+    /// Kernel to run on; one
+    #[arg(long, default_value = "host")]
+    kernel: String,
+    /// Only these faults
+    #[arg(long, value_name = "NAME")]
+    fault: Vec<String>,
+    /// Only these workloads: a glob over group/name, or a group; repeatable
+    #[arg(long, value_name = "GLOB")]
+    workload: Vec<String>,
+    /// Run the whole corpus against each fault and list every cell that catches it
+    #[arg(long)]
+    exhaustive: bool,
+    /// Cells at once
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    jobs: usize,
+    /// Factor on every time limit
+    #[arg(long, default_value_t = 1.0)]
+    timeout_scale: f64,
+    /// Use only what is already here, nothing from the network
+    #[arg(long)]
+    offline: bool,
+    /// Address of the package archive
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+}
+
+/// One line of `cairn faults --json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Fault {
+    name: String,
+    what: String,
+    phase: String,
+}
+
+/// What became of one fault.
+#[derive(Debug, Serialize)]
+struct Caught {
+    #[serde(flatten)]
+    fault: Fault,
+    /// The cells that went red because of it.
+    by: Vec<CellResult>,
+    wall_ms: u64,
+}
+
+/// Words in a fault's name or description, and the groups of workloads that such a fault most likely hurts.
+const LIKELY: &[(&[&str], &str)] = &[
+    (&["pipe", "fifo", "packet"], "pipes"),
+    (
+        &[
+            "fp", "sse", "avx", "xmm", "ymm", "zmm", "vector", "x87", "mxcsr", "xsave", "pkru", "fs_base",
+            "fsbase",
+        ],
+        "fp",
+    ),
+    (&["signal", "sigaction", "altstack", "pending", "mask"], "signals"),
+    (&["timer", "alarm", "overrun"], "timers"),
+    (&["thread", "tls", "robust", "rseq", "tid"], "threads"),
+    (&["zombie", "session", "pgid", "sid", "child", "parent", "orphan", "group"], "tree"),
+    (&["uid", "gid", "cap", "umask", "nice", "rlimit", "oom", "privs", "cred", "slack", "pdeath"], "creds"),
+    (
+        &["fd", "descriptor", "offset", "unlinked", "cloexec", "file", "dup", "directory", "append", "cwd"],
+        "files",
+    ),
+    (
+        &["page", "mapping", "memory", "heap", "huge", "vma", "madvise", "mlock", "shared", "guard", "zero"],
+        "memory",
+    ),
+    (&["comm", "exe", "argv", "auxv", "environment", "brk", "personality", "dumpable", "vdso"], "process"),
+];
+
+pub fn run(args: &Args) -> Result<bool> {
+    let room = Room::find()?;
+    let how = How {
+        engine: vec!["cairn".to_owned()],
+        mode: vec![Mode::Once],
+        userland: vec![Userland::Dynamic],
+        jobs: args.jobs,
+        retries: 0,
+        timeout_scale: args.timeout_scale,
+        seed: 1,
+        keep: false,
+        guests: 1,
+    };
+    let mut plan = how.plan(Selection::new(&args.workload)?)?;
+    let flags = KernelArgs {
+        kernel: vec![args.kernel.clone()],
+        arch: std::env::consts::ARCH.to_owned(),
+        offline: args.offline,
+        mirror: args.mirror.clone(),
+    };
+    let choice = kernels::choose(&room, &flags)?;
+    eprintln!("building the engine without and with its planted faults");
+    let normal = programs::build(&room, Wanted { faults: false, offline: args.offline })?;
+    if faults_of(&normal.cairn).is_ok() {
+        bail!(
+            "a normal build of the engine has the subcommand `faults`: planted faults must be absent from it"
+        );
+    }
+    let faulty = programs::build(&room, Wanted { faults: true, offline: args.offline })?;
+    resolve_engines(&mut plan, &faulty)?;
+    let mut faults = faults_of(&faulty.cairn)?;
+    if let Some(unknown) = args.fault.iter().find(|name| faults.iter().all(|f| f.name != **name)) {
+        let known: Vec<&str> = faults.iter().map(|f| f.name.as_str()).collect();
+        bail!("no fault {unknown} (known: {})", known.join(", "));
+    }
+    faults.retain(|fault| args.fault.is_empty() || args.fault.contains(&fault.name));
+    let list = corpus::list(&faulty.workloads[&Userland::Dynamic])?;
+    let mut legs = plan.legs(&list, choice.prepare(&room, &flags, &plan, &faulty)?);
+    if legs.len() != 1 {
+        bail!("--kernel {} names {} kernels, one is wanted", args.kernel, legs.len());
+    }
+    let Leg { spot, cells } = legs.remove(0);
+    if cells.is_empty() {
+        bail!("no cell is selected");
+    }
+
+    let (id, dir) = room.new_run()?;
+    let hunt = Hunt { plan: &plan, programs: &faulty, spot: &spot, dir: &dir, stop: campaign::stop_flag()? };
+    let mut caught: Vec<Caught> = Vec::new();
+    let mut unfit: BTreeSet<Cell> = BTreeSet::new();
+    println!("{} faults, {} cells, {}", faults.len(), cells.len(), spot.describe());
+    for fault in faults {
+        if hunt.stop.raised() {
+            bail!("interrupted");
+        }
+        let clock = Instant::now();
+        let mut ordered: Vec<(Cell, bool)> =
+            cells.iter().filter(|(cell, _)| !unfit.contains(cell)).cloned().collect();
+        ordered.sort_by_key(|(cell, _)| std::cmp::Reverse(score(&fault, cell)));
+        let by = hunt.catch(&fault, ordered, args.exhaustive, &mut unfit)?;
+        let entry = Caught { by, wall_ms: clock.elapsed().as_millis() as u64, fault };
+        println!("{}", line(&entry));
+        caught.push(entry);
+    }
+    let path = dir.join("sensitivity.json");
+    std::fs::write(&path, serde_json::to_string_pretty(&caught)? + "\n").context("write sensitivity.json")?;
+    let missed: Vec<&str> =
+        caught.iter().filter(|c| c.by.is_empty()).map(|c| c.fault.name.as_str()).collect();
+    println!("{} of {} faults caught; run {id}", caught.len() - missed.len(), caught.len());
+    if !unfit.is_empty() {
+        println!("left out, because they fail without any fault:");
+        unfit.iter().for_each(|cell| println!("  {cell}"));
+    }
+    if !missed.is_empty() {
+        println!("not caught: {}", missed.join(", "));
+    }
+    Ok(missed.is_empty())
+}
+
+/// `fault  caught by workload at stage  (1.2 s)`.
+fn line(entry: &Caught) -> String {
+    let words = match entry.by.as_slice() {
+        [] => "NOT CAUGHT".to_owned(),
+        [first, rest @ ..] => {
+            let stage = first.stage.map(|stage| format!(" at {stage}")).unwrap_or_default();
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            format!("caught by {} ({}{stage}){more}", first.cell.workload, first.verdict)
+        }
+    };
+    format!("{:28} {words}  {:.1} s", entry.fault.name, entry.wall_ms as f64 / 1000.0)
+}
+
+/// How likely a cell notices a fault: the number of words that point at its group, the workload's own name most.
+fn score(fault: &Fault, cell: &Cell) -> usize {
+    let text = format!("{} {}", fault.name, fault.what).to_lowercase();
+    let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|w| w.len() > 2).collect();
+    let group: usize = LIKELY
+        .iter()
+        .filter(|(_, group)| *group == cell.group())
+        .flat_map(|(hints, _)| hints.iter())
+        .map(|hint| if fault.name.contains(hint) { 3 } else { usize::from(words.contains(hint)) })
+        .sum();
+    let own = cell.workload.split(['/', '-']).filter(|part| words.contains(part)).count();
+    group + 2 * own
+}
+
+fn faults_of(program: &Path) -> Result<Vec<Fault>> {
+    let output = Command::new(program)
+        .args(["faults", "--json"])
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("start {}", program.display()))?;
+    if !output.status.success() {
+        bail!("cairn faults --json: {}", output.status);
+    }
+    serde_json::from_slice(&output.stdout).context("read cairn faults --json")
+}
+
+/// Everything that is the same for every fault.
+struct Hunt<'a> {
+    plan: &'a Plan,
+    programs: &'a Programs,
+    spot: &'a Spot,
+    dir: &'a Path,
+    stop: StopFlag,
+}
+
+impl Hunt<'_> {
+    /// The red cells that this fault, and nothing else, is to blame for.
+    fn catch(
+        &self,
+        fault: &Fault,
+        mut cells: Vec<(Cell, bool)>,
+        exhaustive: bool,
+        unfit: &mut BTreeSet<Cell>,
+    ) -> Result<Vec<CellResult>> {
+        loop {
+            let results = self.run(Some(&fault.name), cells.clone(), !exhaustive)?;
+            let red: Vec<CellResult> = results.into_iter().filter(|r| is_catch(r.verdict)).collect();
+            if red.is_empty() || self.stop.raised() {
+                return Ok(Vec::new());
+            }
+            let again =
+                cells.iter().filter(|(cell, _)| red.iter().any(|r| r.cell == *cell)).cloned().collect();
+            let without = self.run(None, again, false)?;
+            let honest: BTreeSet<&Cell> =
+                without.iter().filter(|r| !r.verdict.is_red()).map(|r| &r.cell).collect();
+            let (by, others): (Vec<CellResult>, Vec<CellResult>) =
+                red.into_iter().partition(|r| honest.contains(&r.cell));
+            unfit.extend(others.into_iter().map(|r| r.cell));
+            if !by.is_empty() || exhaustive {
+                return Ok(by);
+            }
+            cells.retain(|(cell, _)| !unfit.contains(cell));
+        }
+    }
+
+    fn run(&self, fault: Option<&str>, cells: Vec<(Cell, bool)>, fail_fast: bool) -> Result<Vec<CellResult>> {
+        let mut job = campaign::job(self.plan);
+        self.spot.fill_in(&mut job, self.plan, self.programs)?;
+        job.fail_fast = fail_fast;
+        job.artifact_limit = 1 << 20;
+        if let Some(fault) = fault {
+            job.engine_env.insert(FAULT.to_owned(), fault.to_owned());
+        }
+        let nothing = Expectations::default();
+        let settings = Settings {
+            job,
+            retries: 0,
+            expectations: &nothing,
+            today: jiff::Zoned::now().date(),
+            bundles: Bundles::new(&self.dir.join(fault.unwrap_or("without"))),
+            repro: &|cell: &Cell| format!("cargo xtask repro {cell}"),
+        };
+        let screen = Screen::quiet();
+        let mut progress = screen.kernel(fault.unwrap_or("none"), cells.len());
+        let mut place = self.spot.place(self.plan, self.programs, self.dir)?;
+        let session = Session::new(&settings, self.spot.kernel_info(), cells, self.stop.clone());
+        Ok(session.run(place.as_mut(), &mut progress)?.1)
+    }
+}
+
+/// Whether a verdict says that the engine did something wrong, and not the harness.
+fn is_catch(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Fail | Verdict::Timeout | Verdict::Panic | Verdict::Splat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn likely_groups_come_first() {
+        let fault = Fault {
+            name: "pipe-loses-last-byte".into(),
+            what: "the last byte of a pipe's buffer is dropped".into(),
+            phase: "checkpoint".into(),
+        };
+        let cell =
+            |workload: &str| format!("host/x86_64/dynamic/cairn/{workload}/once").parse::<Cell>().unwrap();
+        assert!(score(&fault, &cell("pipes/full")) > score(&fault, &cell("memory/heap")));
+        assert!(score(&fault, &cell("pipes/last-byte")) > score(&fault, &cell("pipes/full")));
+    }
+}

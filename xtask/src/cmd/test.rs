@@ -1,0 +1,151 @@
+//! `cargo xtask test`: the main job.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use cairn_testsuite::cell::{Mode, Selection, Userland};
+use cairn_testsuite::partition::Partition;
+use cairn_testsuite::report::terminal;
+use cairn_testsuite::{corpus, engine};
+use clap::Parser;
+
+use crate::campaign::{self, Plan};
+use crate::kernels::{self, KernelArgs};
+use crate::programs::{self, Wanted};
+use crate::room::Room;
+
+#[derive(Parser)]
+pub struct Args {
+    #[command(flatten)]
+    pub kernels: KernelArgs,
+    #[command(flatten)]
+    pub how: How,
+    /// Only these workloads: a glob over group/name, or a group; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub workload: Vec<String>,
+    /// Only this part of all cells, balanced by what they took last time
+    #[arg(long, value_name = "K/N")]
+    pub partition: Option<Partition>,
+    /// Print the cells and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// How cells are run; shared by the commands that run any.
+#[derive(Parser)]
+pub struct How {
+    /// Engine to judge, NAME or NAME=PROGRAM; without a program it is built from this tree
+    #[arg(long, value_name = "NAME[=PROGRAM]", default_value = "cairn")]
+    pub engine: Vec<String>,
+    /// Modes to run; all when left out
+    #[arg(long)]
+    pub mode: Vec<Mode>,
+    /// Builds of the corpus to run; all when left out
+    #[arg(long)]
+    pub userland: Vec<Userland>,
+    /// Cells at once in one place; one for each processor when left out
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub jobs: usize,
+    /// How often a red cell is tried again; one that then passes is flaky
+    #[arg(long, default_value_t = 0)]
+    pub retries: u32,
+    /// Factor on every time limit
+    #[arg(long, default_value_t = 1.0)]
+    pub timeout_scale: f64,
+    /// Given to every workload
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Leave the cells' directories behind
+    #[arg(long)]
+    pub keep: bool,
+    /// Guests at once
+    #[arg(long, default_value_t = 1)]
+    pub guests: usize,
+}
+
+impl How {
+    /// The plan for a selection, with the engines that need no build already resolved.
+    pub fn plan(&self, selection: Selection) -> Result<Plan> {
+        if !(self.timeout_scale.is_finite() && self.timeout_scale > 0.0) {
+            bail!("--timeout-scale must be greater than 0");
+        }
+        let or_all = |given: &[Mode]| if given.is_empty() { Mode::ALL.to_vec() } else { given.to_vec() };
+        let userlands = if self.userland.is_empty() { Userland::ALL.to_vec() } else { self.userland.clone() };
+        let mut engines = BTreeMap::new();
+        for text in &self.engine {
+            let (name, program) = match text.split_once('=') {
+                Some((name, program)) => (name, PathBuf::from(program)),
+                None => (text.as_str(), PathBuf::new()),
+            };
+            if !engine::ALL.contains(&name) {
+                bail!("no adapter for engine `{name}` (known: {})", engine::ALL.join(", "));
+            }
+            if !program.as_os_str().is_empty() && !program.is_file() {
+                bail!("engine {name}: {} is no file", program.display());
+            }
+            engines.insert(name.to_owned(), program);
+        }
+        Ok(Plan {
+            userlands,
+            engines,
+            modes: or_all(&self.mode),
+            selection,
+            jobs: self.jobs,
+            retries: self.retries,
+            timeout_scale: self.timeout_scale,
+            keep: self.keep,
+            seed: self.seed,
+            guests: self.guests,
+        })
+    }
+}
+
+/// Engines that were given without a program are the ones just built.
+pub fn resolve_engines(plan: &mut Plan, built: &programs::Programs) -> Result<()> {
+    for (name, program) in &mut plan.engines {
+        if program.as_os_str().is_empty() {
+            *program = match name.as_str() {
+                "cairn" => built.cairn.clone(),
+                other => {
+                    bail!("engine {other} is not part of this tree: give its program as {other}=PROGRAM")
+                }
+            };
+        } else {
+            *program = std::path::absolute(&*program).context("find the engine")?;
+        }
+    }
+    Ok(())
+}
+
+pub fn run(args: &Args) -> Result<bool> {
+    let room = Room::find()?;
+    let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
+    let choice = kernels::choose(&room, &args.kernels)?;
+    eprintln!("building engine, corpus and guest");
+    let programs = programs::build(&room, Wanted { faults: false, offline: args.kernels.offline })?;
+    resolve_engines(&mut plan, &programs)?;
+    let list = corpus::list(&programs.workloads[&Userland::Dynamic])?;
+    let spots = choice.prepare(&room, &args.kernels, &plan, &programs)?;
+    let mut legs = plan.legs(&list, spots);
+    if let Some(part) = args.partition {
+        campaign::take_part(&room, &mut legs, part)?;
+    }
+    let cells: usize = legs.iter().map(|leg| leg.cells.len()).sum();
+    if cells == 0 {
+        bail!("no cell is selected; `cargo xtask workloads` lists what there is");
+    }
+    if args.dry_run {
+        for leg in &legs {
+            for (cell, _) in &leg.cells {
+                println!("{cell}");
+            }
+            eprintln!("{}: {} cells, {}", leg.spot.label(), leg.cells.len(), leg.spot.describe());
+        }
+        return Ok(true);
+    }
+    let (dir, results) = campaign::run(&room, &plan, &programs, legs)?;
+    print!("{}", terminal::render(&results, campaign::colour()));
+    println!("{}", dir.join("index.html").display());
+    Ok(results.is_green())
+}

@@ -1,0 +1,169 @@
+//! The house rules that no compiler checks. Part of `cargo xtask check`.
+//!
+//! - `unsafe` stands only in the rooms made for it;
+//! - no absolute path of somebody's machine, no host name of a package archive or registry;
+//! - every source file says at its head what lives in it;
+//! - what one package may depend on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::room::Room;
+
+/// Where `unsafe` may stand.
+const UNSAFE: &[&str] = &[
+    "engine/src/sys/",
+    "engine/src/arch/",
+    "engine/src/remote/",
+    "testsuite/src/runner/sys.rs",
+    // The corpus makes the raw calls whose effects are to be saved.
+    "workloads/",
+];
+
+/// Words that must not appear anywhere, each with the reason. Split so that this file does not contain them.
+const FORBIDDEN: &[(&[&str], &str)] = &[
+    (&["deb.", "debian.org"], "the archive's address comes from the machine"),
+    (&["security.", "debian.org"], "the archive's address comes from the machine"),
+    (&["snapshot.", "debian.org"], "the archive's address comes from the machine"),
+    (&["index.", "crates.io"], "registries are the toolchain's business"),
+    (&["static.", "crates.io"], "registries are the toolchain's business"),
+    (&["/wo", "rk/"], "an absolute path of a development machine"),
+    (&["/ro", "ot/"], "an absolute path of a development machine"),
+    (&["/ho", "me/"], "an absolute path of a development machine"),
+];
+
+/// Which of our packages a package may depend on. Absent from the list: none.
+const EDGES: &[(&str, &[&str])] =
+    &[("xtask", &["cairn-testsuite", "cairn-qemu"]), ("cairn-testsuite", &["cairn-qemu"])];
+
+/// Our packages, by directory.
+const PACKAGES: &[(&str, &str)] = &[
+    ("engine", "cairn"),
+    ("workloads", "cairn-workloads"),
+    ("testsuite", "cairn-testsuite"),
+    ("qemu", "cairn-qemu"),
+    ("xtask", "xtask"),
+];
+
+/// Checks everything and prints what is wrong.
+pub fn run(room: &Room) -> Result<bool> {
+    let mut complaints = Vec::new();
+    for path in tracked(room)? {
+        let Ok(text) = fs::read_to_string(room.root.join(&path)) else { continue };
+        let name = path.to_string_lossy().into_owned();
+        complaints.extend(judge(&name, &text).into_iter().map(|c| format!("{name}:{c}")));
+    }
+    for (dir, package) in PACKAGES {
+        let path = room.root.join(dir).join("Cargo.toml");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        complaints
+            .extend(forbidden_edges(package, &text).into_iter().map(|c| format!("{dir}/Cargo.toml: {c}")));
+    }
+    for complaint in &complaints {
+        eprintln!("{complaint}");
+    }
+    Ok(complaints.is_empty())
+}
+
+/// Files under version control or about to be.
+fn tracked(room: &Room) -> Result<Vec<PathBuf>> {
+    let output = Command::new("git")
+        .current_dir(&room.root)
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .output()
+        .context("start git")?;
+    if !output.status.success() {
+        bail!("git ls-files: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let names = output.stdout.split(|b| *b == 0).filter(|name| !name.is_empty());
+    Ok(names.map(|name| PathBuf::from(String::from_utf8_lossy(name).into_owned())).collect())
+}
+
+/// `line: complaint` for everything wrong with one file.
+fn judge(name: &str, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let rust = Path::new(name).extension().is_some_and(|e| e == "rs");
+    if rust && !text.starts_with("//!") && !name.contains("/examples/") {
+        found.push("1: no `//!` head that says what lives here".to_owned());
+    }
+    let may = UNSAFE.iter().any(|room| name.starts_with(room));
+    for (index, line) in text.lines().enumerate() {
+        let number = index + 1;
+        if rust && !may && is_unsafe(line) {
+            found.push(format!("{number}: `unsafe` outside its rooms"));
+        }
+        for (parts, why) in FORBIDDEN {
+            if line.contains(&parts.concat()) {
+                found.push(format!("{number}: `{}`: {why}", parts.concat()));
+            }
+        }
+    }
+    found
+}
+
+/// Whether code on this line opens an unsafe block, function or impl.
+fn is_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or("");
+    ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "#[unsafe("].iter().any(|word| {
+        code.match_indices(word).any(|(at, _)| {
+            let before = &code[..at];
+            // Inside a string literal it is text.
+            before.matches('"').count() % 2 == 0
+                && !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+        })
+    })
+}
+
+/// Dependencies between our packages that the architecture does not allow.
+fn forbidden_edges(package: &str, manifest: &str) -> Vec<String> {
+    let allowed = EDGES.iter().find(|(name, _)| *name == package).map_or(&[] as &[&str], |(_, to)| to);
+    PACKAGES
+        .iter()
+        .map(|(_, name)| *name)
+        .filter(|name| *name != package && !allowed.contains(name))
+        .filter(|name| {
+            manifest
+                .lines()
+                .any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '=', '.'])))
+        })
+        .map(|name| format!("{package} must not depend on {name}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("    unsafe { f() }", true)]
+    #[case("pub unsafe fn f() {}", true)]
+    #[case("// unsafe { f() }", false)]
+    #[case("let text = \"unsafe { f() }\";", false)]
+    #[case("#![deny(unsafe_code)]", false)]
+    fn unsafe_lines(#[case] line: &str, #[case] wanted: bool) {
+        assert_eq!(is_unsafe(line), wanted);
+    }
+
+    #[test]
+    fn a_file_is_judged_by_its_place() {
+        let text = "//! Head.\nfn f() { unsafe { g() } }\n";
+        assert_eq!(judge("xtask/src/x.rs", text), ["2: `unsafe` outside its rooms"]);
+        assert!(judge("engine/src/sys/x.rs", text).is_empty());
+        assert_eq!(judge("xtask/src/x.rs", "fn f() {}\n"), ["1: no `//!` head that says what lives here"]);
+        let path = ["see /ho", "me/me/x\n"].concat();
+        assert_eq!(judge("README.md", &path).len(), 1);
+    }
+
+    #[test]
+    fn edges_follow_the_architecture() {
+        assert_eq!(
+            forbidden_edges("cairn", "[dependencies]\ncairn-qemu = { path = \"../qemu\" }\n"),
+            ["cairn must not depend on cairn-qemu"]
+        );
+        assert!(forbidden_edges("xtask", "cairn-testsuite = { path = \"../testsuite\" }\n").is_empty());
+    }
+}

@@ -1,0 +1,105 @@
+//! Where things are: the repository, the target directory, the results.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The directories that every command works in.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// The top of the repository.
+    pub root: PathBuf,
+    /// Where cargo builds.
+    pub target: PathBuf,
+}
+
+impl Room {
+    /// Finds them. Cargo says where this program's own manifest is.
+    pub fn find() -> Result<Room> {
+        let manifest =
+            std::env::var_os("CARGO_MANIFEST_DIR").context("start this program as `cargo xtask`")?;
+        let root =
+            Path::new(&manifest).parent().context("the manifest's directory has no parent")?.to_owned();
+        if !root.join("matrix.toml").is_file() && !root.join("engine").is_dir() {
+            bail!("{} does not look like cairn's repository", root.display());
+        }
+        let target = match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) => std::path::absolute(dir).context("find the target directory")?,
+            None => root.join("target"),
+        };
+        Ok(Room { root, target })
+    }
+
+    /// A cargo command in the repository.
+    pub fn cargo(&self) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
+        // What cargo told us about ourselves is none of the next cargo's business.
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_"))
+            {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// Where everything of ours lies below the target directory.
+    pub fn ours(&self) -> PathBuf {
+        self.target.join("cairn")
+    }
+
+    /// Where runs leave their results.
+    pub fn results(&self) -> PathBuf {
+        self.ours().join("results")
+    }
+
+    /// Makes a directory for a new run, named after the present moment. Returns its name and itself.
+    pub fn new_run(&self) -> Result<(String, PathBuf)> {
+        let base = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        fs::create_dir_all(self.results())?;
+        for n in 0..100 {
+            let id = if n == 0 { base.clone() } else { format!("{base}-{n}") };
+            let dir = self.results().join(&id);
+            match fs::create_dir(&dir) {
+                Ok(()) => return Ok((id, dir)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).context(format!("make {}", dir.display())),
+            }
+        }
+        bail!("no free name for a run in {}", self.results().display())
+    }
+
+    /// A run's directory: by name, by path, or the newest one with results.
+    pub fn find_run(&self, name: Option<&str>) -> Result<PathBuf> {
+        if let Some(name) = name {
+            return [PathBuf::from(name), self.results().join(name)]
+                .into_iter()
+                .find(|dir| dir.join("results.json").is_file())
+                .with_context(|| {
+                    format!("no run {name}: no results.json there or in {}", self.results().display())
+                });
+        }
+        let mut runs: Vec<PathBuf> = match fs::read_dir(self.results()) {
+            Ok(entries) => entries.flatten().map(|e| e.path()).collect(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).context("list the runs"),
+        };
+        runs.retain(|dir| dir.join("results.json").is_file());
+        runs.sort();
+        runs.pop().with_context(|| format!("no run in {} yet", self.results().display()))
+    }
+
+    /// The commit, with `+` when the tree has changes; nothing outside a repository.
+    pub fn revision(&self) -> Option<String> {
+        let git = |args: &[&str]| {
+            let output = Command::new("git").current_dir(&self.root).args(args).output().ok()?;
+            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+        let dirty = git(&["status", "--porcelain"]).is_none_or(|text| !text.is_empty());
+        Some(if dirty { commit + "+" } else { commit })
+    }
+}
