@@ -16,6 +16,16 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
         }
         // Ends with the given status.
         "exit" => args.first().and_then(|a| a.parse::<u8>().ok()).map_or(ExitCode::from(2), ExitCode::from),
+        // Ends with success when exactly the given descriptors are open, of those below 1100.
+        "descriptors" => {
+            let open: Vec<String> =
+                (0..1100).filter(|n| super::fd::is_open(*n)).map(|n: i32| n.to_string()).collect();
+            if open == args {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("open after exec: {open:?}, want {args:?}");
+            ExitCode::FAILURE
+        }
         // Stays until a signal ends it.
         "pause" => loop {
             // SAFETY: pause has no preconditions.

@@ -89,14 +89,16 @@ impl Vma {
 
 /// Every mapping of this process with its flags.
 pub fn smaps() -> Result<Vec<Vma>> {
-    let text = read_to_string("/proc/self/smaps").context("read /proc/self/smaps")?;
-    parse_maps(&text)
+    let text = std::fs::read("/proc/self/smaps").context("read /proc/self/smaps")?;
+    // Names are bytes; what is no UTF-8 in them is not compared.
+    parse_maps(&String::from_utf8_lossy(&text))
 }
 
 /// Every mapping of this process, without flags and sizes: much cheaper than [`smaps`].
 pub fn maps() -> Result<Vec<Vma>> {
-    let text = read_to_string("/proc/self/maps").context("read /proc/self/maps")?;
-    parse_maps(&text)
+    let text = std::fs::read("/proc/self/maps").context("read /proc/self/maps")?;
+    // Names are bytes; what is no UTF-8 in them is not compared.
+    parse_maps(&String::from_utf8_lossy(&text))
 }
 
 /// The mappings that overlap `start .. end`, with flags.

@@ -47,11 +47,6 @@ impl Stage {
         self.0.cell(0).set(1);
     }
 
-    /// Whether the release has been given.
-    pub fn released(&self) -> bool {
-        self.0.cell(0).get() != 0
-    }
-
     /// Further words to signal with. Number 0 is the release's.
     pub fn shared(&self) -> &Shared {
         &self.0

@@ -17,6 +17,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let child = stage.fork("the stopped process", |stage| {
         stage.hold();
         stage.shared().cell(1).set(1);
+        // Stays until the parent has seen it go on.
+        stage.shared().cell(2).block_until(1);
         Ok(())
     })?;
     child.kill(libc::SIGSTOP)?;
@@ -34,5 +36,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     // SAFETY: as above.
     sys::check("waitpid", unsafe { libc::waitpid(child.pid, &mut status, libc::WCONTINUED) })?;
     expect(libc::WIFCONTINUED(status), || format!("status {status:#x} is no continuation"))?;
+    stage.shared().cell(1).wait("the child to go on", 1)?;
+    stage.shared().cell(2).set(1);
     child.join()
 }

@@ -22,7 +22,7 @@ extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
 }
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let which = libc::ITIMER_REAL as i32;
+    let which = libc::ITIMER_REAL;
     signal::handle(libc::SIGALRM, count, libc::SA_RESTART, &[])?;
     kit::set_interval(which, (kit::SHORT, Duration::ZERO))?;
 

@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-const TIMERS: [i32; 3] = [libc::ITIMER_REAL as i32, libc::ITIMER_VIRTUAL as i32, libc::ITIMER_PROF as i32];
+const TIMERS: [i32; 3] = [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF];
 
 fn all() -> anyhow::Result<Vec<kit::Setting>> {
     TIMERS.iter().map(|which| kit::interval(*which)).collect()

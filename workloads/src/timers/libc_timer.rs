@@ -34,7 +34,7 @@ struct Event {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut event = Event {
-        value: libc::sigval { sival_ptr: 1 as *mut _ },
+        value: libc::sigval { sival_ptr: std::ptr::without_provenance_mut(1) },
         signal: 0,
         notify: libc::SIGEV_THREAD,
         function: called,

@@ -27,8 +27,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     signal::handle(libc::SIGVTALRM, count, libc::SA_RESTART, &[])?;
     signal::handle(libc::SIGPROF, count, libc::SA_RESTART, &[])?;
     let little = Duration::from_millis(12);
-    kit::set_interval(libc::ITIMER_VIRTUAL as i32, (little, Duration::ZERO))?;
-    kit::set_interval(libc::ITIMER_PROF as i32, (little, little))?;
+    kit::set_interval(libc::ITIMER_VIRTUAL, (little, Duration::ZERO))?;
+    kit::set_interval(libc::ITIMER_PROF, (little, little))?;
 
     cx.ready()?;
 

@@ -24,7 +24,7 @@ extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
 fn run(cx: &mut Ctx) -> Outcome {
     let tick = Duration::from_millis(4);
     signal::handle(libc::SIGALRM, count, libc::SA_RESTART, &[])?;
-    kit::set_interval(libc::ITIMER_REAL as i32, (tick, tick))?;
+    kit::set_interval(libc::ITIMER_REAL, (tick, tick))?;
     let ticks = |more: u64| {
         let goal = RUNS.load(SeqCst) + more;
         gate::wait_until("ticks", || Ok(RUNS.load(SeqCst) >= goal))
@@ -34,8 +34,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     ticks(5)?;
-    expect_eq("interval", kit::interval(libc::ITIMER_REAL as i32)?.1, tick)?;
-    kit::set_interval(libc::ITIMER_REAL as i32, (Duration::ZERO, Duration::ZERO))?;
+    expect_eq("interval", kit::interval(libc::ITIMER_REAL)?.1, tick)?;
+    kit::set_interval(libc::ITIMER_REAL, (Duration::ZERO, Duration::ZERO))?;
     let last = RUNS.load(SeqCst);
     std::thread::sleep(4 * tick);
     expect_eq("ticks after it was stopped", RUNS.load(SeqCst), last)

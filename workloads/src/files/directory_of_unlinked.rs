@@ -1,0 +1,28 @@
+//! A file and its whole directory have been removed; the file is open.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "directory-of-unlinked",
+    group: "files",
+    purpose: "an unlinked file whose directory is gone too",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    std::fs::create_dir_all("outer/inner").context("mkdir")?;
+    let file = kit::make("outer/inner/file", 7000, cx.seed)?;
+    fd::seek(&file, 70, libc::SEEK_SET)?;
+    std::fs::remove_dir_all("outer").context("remove the directories")?;
+
+    cx.ready()?;
+
+    kit::expect_no_name("outer")?;
+    expect_eq("offset", fd::offset(&file)?, 70)?;
+    expect_eq("links", fd::stat(&file)?.st_nlink, 0u64)?;
+    kit::verify("unlinked file", &file, 7000, cx.seed)
+}

@@ -1,0 +1,76 @@
+//! Files with known contents, and what must stay true of them.
+
+use crate::framework::prelude::*;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Flags to make a file for reading and writing.
+pub const MAKE: i32 = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
+
+/// A new file with `len` bytes of the stream of `key`, open for reading and writing, at its start.
+pub fn make(path: &str, len: usize, key: u64) -> anyhow::Result<OwnedFd> {
+    let file = fd::open(path, MAKE, 0o644)?;
+    fd::write_all(&file, &pattern::bytes(len, key))?;
+    fd::seek(&file, 0, libc::SEEK_SET)?;
+    Ok(file)
+}
+
+/// The same, its name removed.
+pub fn make_unlinked(path: &str, len: usize, key: u64) -> anyhow::Result<OwnedFd> {
+    let file = make(path, len, key)?;
+    remove(path)?;
+    Ok(file)
+}
+
+/// unlink(2).
+pub fn remove(path: &str) -> Outcome {
+    std::fs::remove_file(path).with_context(|| format!("unlink {path}"))
+}
+
+/// The whole contents must be `len` bytes of the stream of `key`; the offset stays.
+pub fn verify(what: &str, file: &impl AsRawFd, len: usize, key: u64) -> Outcome {
+    expect_eq(&format!("{what}: size"), fd::stat(file)?.st_size, len as i64)?;
+    pattern::verify(what, &fd::read_at(file, len, 0)?, key)
+}
+
+/// Device and inode.
+pub fn inode(file: &impl AsRawFd) -> anyhow::Result<(libc::dev_t, libc::ino_t)> {
+    let stat = fd::stat(file)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// Size, mode, owner, links, and for files with a name also times and inode: what opening a file again must not change.
+pub fn facts(file: &impl AsRawFd, named: bool) -> anyhow::Result<Vec<i64>> {
+    let s = fd::stat(file)?;
+    let mut facts =
+        vec![s.st_size, i64::from(s.st_mode), i64::from(s.st_uid), i64::from(s.st_gid), s.st_nlink as i64];
+    if named {
+        facts.extend([s.st_ino as i64, s.st_mtime, s.st_mtime_nsec, s.st_ctime, s.st_ctime_nsec]);
+    }
+    Ok(facts)
+}
+
+/// Nothing may have the name `path`.
+pub fn expect_no_name(path: &str) -> Outcome {
+    expect(std::fs::symlink_metadata(path).is_err(), || format!("{path} exists"))
+}
+
+/// The next names of a directory, from one getdents64(2) with a buffer of `room` bytes; `.` and `..` left out.
+/// `None` at the end.
+pub fn read_directory(fd: &impl AsRawFd, room: usize) -> anyhow::Result<Option<Vec<String>>> {
+    let mut buffer = vec![0u8; room];
+    // SAFETY: the buffer has `room` bytes.
+    let got = sys::check("getdents64", unsafe {
+        libc::syscall(libc::SYS_getdents64, fd.as_raw_fd(), buffer.as_mut_ptr(), room)
+    })? as usize;
+    let (mut names, mut at) = (Vec::new(), 0);
+    while at < got {
+        // struct linux_dirent64: inode 8, offset 8, length 2, type 1, name.
+        let len = usize::from(u16::from_ne_bytes([buffer[at + 16], buffer[at + 17]]));
+        let name = buffer[at + 19..at + len].split(|b| *b == 0).next().unwrap_or_default();
+        if name != b"." && name != b".." {
+            names.push(String::from_utf8_lossy(name).into_owned());
+        }
+        at += len;
+    }
+    Ok((got != 0).then_some(names))
+}

@@ -1,0 +1,30 @@
+//! A file was opened by one of its two names; that name is removed and the other lives.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "link-removed",
+    group: "files",
+    purpose: "a file whose opened name is gone while another link to it lives",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let file = kit::make("first name", 1500, cx.seed)?;
+    std::fs::hard_link("first name", "second name").context("link")?;
+    kit::remove("first name")?;
+    let want = kit::facts(&file, true)?;
+
+    cx.ready()?;
+
+    kit::expect_no_name("first name")?;
+    expect_eq("attributes", kit::facts(&file, true)?[..6].to_vec(), want[..6].to_vec())?;
+    let other = fd::open("second name", libc::O_RDWR, 0)?;
+    expect_eq("inode under both names", kit::inode(&file)?, kit::inode(&other)?)?;
+    fd::write_all(&file, b"through the first")?;
+    expect_bytes("read through the second", &fd::read_some(&other, 17)?, b"through the first")
+}

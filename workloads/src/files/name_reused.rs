@@ -1,0 +1,33 @@
+//! A file was unlinked and another made under its name: both are open, and they are not the same.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "name-reused",
+    group: "files",
+    purpose: "an unlinked file whose name belongs to another file now",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let old = kit::make_unlinked("name", 1111, cx.seed)?;
+    let new = kit::make("name", 2222, cx.seed + 1)?;
+    // And what the kernel calls the old one is a file of its own.
+    let decoy = kit::make("name (deleted)", 3333, cx.seed + 2)?;
+    let named = kit::facts(&new, true)?;
+
+    cx.ready()?;
+
+    kit::verify("the unlinked one", &old, 1111, cx.seed)?;
+    kit::verify("the new one", &new, 2222, cx.seed + 1)?;
+    kit::verify("the one with the odd name", &decoy, 3333, cx.seed + 2)?;
+    expect_eq("attributes of the new one", kit::facts(&new, true)?, named)?;
+    expect_eq("links", (fd::stat(&old)?.st_nlink, fd::stat(&decoy)?.st_nlink), (0, 1))?;
+    fd::write_all(&old, b"old")?;
+    let by_name = fd::open("name", libc::O_RDONLY, 0)?;
+    kit::verify("the new one by its name", &by_name, 2222, cx.seed + 1)
+}

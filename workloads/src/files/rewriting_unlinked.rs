@@ -1,0 +1,44 @@
+//! A process rewrites an unlinked file all the time and checks what it wrote last.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::sync::atomic::Ordering::SeqCst;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "rewriting-unlinked",
+    group: "files",
+    purpose: "an unlinked file that is written and read back all the time",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+const LEN: usize = 30_000;
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let (shared, seed) = (Shared::new()?, cx.seed);
+    let writer = fork("the writer", || {
+        let file = kit::make_unlinked("gone", LEN, seed)?;
+        let mut n = 0u64;
+        while shared.cell(1).get() == 0 {
+            kit::verify(&format!("round {n}"), &file, LEN, seed ^ n)?;
+            n += 1;
+            fd::seek(&file, 0, libc::SEEK_SET)?;
+            fd::write_all(&file, &pattern::bytes(LEN, seed ^ n))?;
+            shared.number(0).store(n, SeqCst);
+        }
+        Ok(())
+    })?;
+    let written = |more: u64| {
+        let goal = shared.number(0).load(SeqCst) + more;
+        gate::wait_until("rounds", || Ok(shared.number(0).load(SeqCst) >= goal))
+    };
+    written(2)?;
+
+    cx.ready()?;
+
+    written(2)?;
+    shared.cell(1).set(1);
+    writer.join()
+}

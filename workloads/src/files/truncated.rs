@@ -1,0 +1,33 @@
+//! A file was cut shorter than where its descriptor stands; another grew by truncation.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "truncated",
+    group: "files",
+    purpose: "offsets past the end of files that were truncated",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let cut = kit::make("cut", 10_000, cx.seed)?;
+    fd::seek(&cut, 9000, libc::SEEK_SET)?;
+    nix::unistd::ftruncate(&cut, 100).context("ftruncate")?;
+    let grown = kit::make("grown", 100, cx.seed)?;
+    nix::unistd::ftruncate(&grown, 10_000).context("ftruncate")?;
+    let facts = (kit::facts(&cut, true)?, kit::facts(&grown, true)?);
+
+    cx.ready()?;
+
+    expect_eq("attributes", (kit::facts(&cut, true)?, kit::facts(&grown, true)?), facts)?;
+    expect_bytes("read past the end", &fd::read_some(&cut, 10)?, b"")?;
+    fd::write_all(&cut, b"far out")?;
+    let all = fd::read_at(&cut, 9007, 0)?;
+    pattern::verify("what was left", &all[..96], cx.seed)?;
+    pattern::verify_zero("the gap", &all[100..9000])?;
+    pattern::verify_zero("the growth", &fd::read_at(&grown, 9900, 100)?)
+}
