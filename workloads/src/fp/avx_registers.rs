@@ -1,0 +1,21 @@
+//! ymm0 to ymm15 of six threads: the upper halves are not in the state that fxsave knows.
+
+use super::{kit, over_read};
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "avx-registers",
+    group: "fp",
+    purpose: "the sixteen AVX registers with their upper halves",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    if !std::is_x86_feature_detected!("avx") {
+        return skip("the processor has no AVX");
+    }
+    kit::blocked_threads(cx, 6, |blocked| kit::unchanged::<512>(blocked, over_read::avx))
+}

@@ -1,0 +1,76 @@
+//! Threads that block in read(2) with registers full of their own values.
+
+use super::over_read::OverRead;
+use crate::framework::prelude::*;
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+
+/// What one thread is given.
+pub struct Blocked {
+    /// Its number, from 0.
+    pub number: u64,
+    /// For contents of its own.
+    pub key: u64,
+    fd: i32,
+}
+
+/// Sixteen-byte aligned bytes: what fxsave wants.
+#[repr(C, align(64))]
+pub struct Aligned<const N: usize>(pub [u8; N]);
+
+impl Blocked {
+    /// The descriptor that the thread reads from.
+    pub fn fd(&self) -> i32 {
+        self.fd
+    }
+
+    /// Runs `function` over the blocked read, from `input`. Returns what it stored.
+    pub fn through<const N: usize>(
+        &self,
+        function: OverRead,
+        input: &Aligned<N>,
+    ) -> anyhow::Result<Aligned<N>> {
+        let (mut output, mut byte) = (Aligned([0xdd; N]), 0u8);
+        // SAFETY: `N` is the size that the function reads and writes, by its documentation and the caller's choice; the
+        // processor has the feature, which the workload has checked; the buffers live through the call.
+        let got = unsafe { function(self.fd, &mut byte, input.0.as_ptr(), output.0.as_mut_ptr()) };
+        expect_eq("bytes that read returned", got, 1)?;
+        expect_eq("the byte", byte, 0x5a)?;
+        Ok(output)
+    }
+}
+
+/// Starts `count` threads that all run `body`, waits until each is blocked in read(2), passes the gate, and wakes and joins
+/// them.
+pub fn blocked_threads(cx: &mut Ctx, count: u64, body: fn(&Blocked) -> Outcome) -> Outcome {
+    let mut threads = Vec::new();
+    for number in 0..count {
+        let (reader, writer) = std::io::pipe().context("pipe")?;
+        let key = cx.seed + 1000 * number;
+        let thread = thread::spawn(move || body(&Blocked { number, key, fd: reader.as_raw_fd() }))?;
+        thread.wait_blocked_in(libc::SYS_read)?;
+        threads.push((thread, writer));
+    }
+
+    cx.ready()?;
+
+    for (thread, mut writer) in threads {
+        writer.write_all(&[0x5a]).context("wake a thread")?;
+        thread.join()?;
+    }
+    Ok(())
+}
+
+/// A set of registers filled with the stream of `key` comes back unchanged.
+pub fn unchanged<const N: usize>(blocked: &Blocked, function: OverRead) -> Outcome {
+    let mut input = Aligned([0; N]);
+    pattern::fill(&mut input.0, blocked.key);
+    let output = blocked.through(function, &input)?;
+    expect_bytes(&format!("registers of thread {}", blocked.number), &output.0, &input.0)
+}
+
+/// The processor and the kernel offer protection keys: leaf 7 of cpuid, bit 4 of ecx.
+pub fn has_protection_keys() -> bool {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ecx & (1 << 4) != 0
+}

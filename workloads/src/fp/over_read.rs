@@ -1,0 +1,373 @@
+//! Registers over a blocked system call: each function loads one set of registers from memory, executes read(2) on one byte
+//! and stores the registers, with nothing in between. The input is `r9`'s, the output pointer waits on the stack.
+//!
+//! All four arguments: the descriptor, where the byte goes, the registers before, the registers after. Returns what read(2)
+//! returned. The functions clobber only what the C calling convention allows, and leave the upper halves clean.
+
+/// The type of all of them.
+pub type OverRead = unsafe extern "C" fn(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize;
+
+/// xmm0–xmm15, 16 bytes each.
+#[unsafe(naked)]
+pub unsafe extern "C" fn sse(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "mov r9, rdx",
+        "push rcx",
+        "movdqu xmm0, [r9 + 0]",
+        "movdqu xmm1, [r9 + 16]",
+        "movdqu xmm2, [r9 + 32]",
+        "movdqu xmm3, [r9 + 48]",
+        "movdqu xmm4, [r9 + 64]",
+        "movdqu xmm5, [r9 + 80]",
+        "movdqu xmm6, [r9 + 96]",
+        "movdqu xmm7, [r9 + 112]",
+        "movdqu xmm8, [r9 + 128]",
+        "movdqu xmm9, [r9 + 144]",
+        "movdqu xmm10, [r9 + 160]",
+        "movdqu xmm11, [r9 + 176]",
+        "movdqu xmm12, [r9 + 192]",
+        "movdqu xmm13, [r9 + 208]",
+        "movdqu xmm14, [r9 + 224]",
+        "movdqu xmm15, [r9 + 240]",
+        "mov edx, 1",
+        "mov eax, 0",
+        "syscall",
+        "pop r9",
+        "movdqu [r9 + 0], xmm0",
+        "movdqu [r9 + 16], xmm1",
+        "movdqu [r9 + 32], xmm2",
+        "movdqu [r9 + 48], xmm3",
+        "movdqu [r9 + 64], xmm4",
+        "movdqu [r9 + 80], xmm5",
+        "movdqu [r9 + 96], xmm6",
+        "movdqu [r9 + 112], xmm7",
+        "movdqu [r9 + 128], xmm8",
+        "movdqu [r9 + 144], xmm9",
+        "movdqu [r9 + 160], xmm10",
+        "movdqu [r9 + 176], xmm11",
+        "movdqu [r9 + 192], xmm12",
+        "movdqu [r9 + 208], xmm13",
+        "movdqu [r9 + 224], xmm14",
+        "movdqu [r9 + 240], xmm15",
+        "ret",
+    )
+}
+
+/// ymm0–ymm15, 32 bytes each. Needs AVX.
+#[unsafe(naked)]
+pub unsafe extern "C" fn avx(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "mov r9, rdx",
+        "push rcx",
+        "vmovdqu ymm0, [r9 + 0]",
+        "vmovdqu ymm1, [r9 + 32]",
+        "vmovdqu ymm2, [r9 + 64]",
+        "vmovdqu ymm3, [r9 + 96]",
+        "vmovdqu ymm4, [r9 + 128]",
+        "vmovdqu ymm5, [r9 + 160]",
+        "vmovdqu ymm6, [r9 + 192]",
+        "vmovdqu ymm7, [r9 + 224]",
+        "vmovdqu ymm8, [r9 + 256]",
+        "vmovdqu ymm9, [r9 + 288]",
+        "vmovdqu ymm10, [r9 + 320]",
+        "vmovdqu ymm11, [r9 + 352]",
+        "vmovdqu ymm12, [r9 + 384]",
+        "vmovdqu ymm13, [r9 + 416]",
+        "vmovdqu ymm14, [r9 + 448]",
+        "vmovdqu ymm15, [r9 + 480]",
+        "mov edx, 1",
+        "mov eax, 0",
+        "syscall",
+        "pop r9",
+        "vmovdqu [r9 + 0], ymm0",
+        "vmovdqu [r9 + 32], ymm1",
+        "vmovdqu [r9 + 64], ymm2",
+        "vmovdqu [r9 + 96], ymm3",
+        "vmovdqu [r9 + 128], ymm4",
+        "vmovdqu [r9 + 160], ymm5",
+        "vmovdqu [r9 + 192], ymm6",
+        "vmovdqu [r9 + 224], ymm7",
+        "vmovdqu [r9 + 256], ymm8",
+        "vmovdqu [r9 + 288], ymm9",
+        "vmovdqu [r9 + 320], ymm10",
+        "vmovdqu [r9 + 352], ymm11",
+        "vmovdqu [r9 + 384], ymm12",
+        "vmovdqu [r9 + 416], ymm13",
+        "vmovdqu [r9 + 448], ymm14",
+        "vmovdqu [r9 + 480], ymm15",
+        "vzeroupper",
+        "ret",
+    )
+}
+
+/// zmm0–zmm31, 64 bytes each, then k0–k7, 8 bytes each. Needs AVX-512 F and BW.
+#[unsafe(naked)]
+pub unsafe extern "C" fn avx512(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "mov r9, rdx",
+        "push rcx",
+        "vmovdqu64 zmm0, [r9 + 0]",
+        "vmovdqu64 zmm1, [r9 + 64]",
+        "vmovdqu64 zmm2, [r9 + 128]",
+        "vmovdqu64 zmm3, [r9 + 192]",
+        "vmovdqu64 zmm4, [r9 + 256]",
+        "vmovdqu64 zmm5, [r9 + 320]",
+        "vmovdqu64 zmm6, [r9 + 384]",
+        "vmovdqu64 zmm7, [r9 + 448]",
+        "vmovdqu64 zmm8, [r9 + 512]",
+        "vmovdqu64 zmm9, [r9 + 576]",
+        "vmovdqu64 zmm10, [r9 + 640]",
+        "vmovdqu64 zmm11, [r9 + 704]",
+        "vmovdqu64 zmm12, [r9 + 768]",
+        "vmovdqu64 zmm13, [r9 + 832]",
+        "vmovdqu64 zmm14, [r9 + 896]",
+        "vmovdqu64 zmm15, [r9 + 960]",
+        "vmovdqu64 zmm16, [r9 + 1024]",
+        "vmovdqu64 zmm17, [r9 + 1088]",
+        "vmovdqu64 zmm18, [r9 + 1152]",
+        "vmovdqu64 zmm19, [r9 + 1216]",
+        "vmovdqu64 zmm20, [r9 + 1280]",
+        "vmovdqu64 zmm21, [r9 + 1344]",
+        "vmovdqu64 zmm22, [r9 + 1408]",
+        "vmovdqu64 zmm23, [r9 + 1472]",
+        "vmovdqu64 zmm24, [r9 + 1536]",
+        "vmovdqu64 zmm25, [r9 + 1600]",
+        "vmovdqu64 zmm26, [r9 + 1664]",
+        "vmovdqu64 zmm27, [r9 + 1728]",
+        "vmovdqu64 zmm28, [r9 + 1792]",
+        "vmovdqu64 zmm29, [r9 + 1856]",
+        "vmovdqu64 zmm30, [r9 + 1920]",
+        "vmovdqu64 zmm31, [r9 + 1984]",
+        "kmovq k0, [r9 + 2048]",
+        "kmovq k1, [r9 + 2056]",
+        "kmovq k2, [r9 + 2064]",
+        "kmovq k3, [r9 + 2072]",
+        "kmovq k4, [r9 + 2080]",
+        "kmovq k5, [r9 + 2088]",
+        "kmovq k6, [r9 + 2096]",
+        "kmovq k7, [r9 + 2104]",
+        "mov edx, 1",
+        "mov eax, 0",
+        "syscall",
+        "pop r9",
+        "vmovdqu64 [r9 + 0], zmm0",
+        "vmovdqu64 [r9 + 64], zmm1",
+        "vmovdqu64 [r9 + 128], zmm2",
+        "vmovdqu64 [r9 + 192], zmm3",
+        "vmovdqu64 [r9 + 256], zmm4",
+        "vmovdqu64 [r9 + 320], zmm5",
+        "vmovdqu64 [r9 + 384], zmm6",
+        "vmovdqu64 [r9 + 448], zmm7",
+        "vmovdqu64 [r9 + 512], zmm8",
+        "vmovdqu64 [r9 + 576], zmm9",
+        "vmovdqu64 [r9 + 640], zmm10",
+        "vmovdqu64 [r9 + 704], zmm11",
+        "vmovdqu64 [r9 + 768], zmm12",
+        "vmovdqu64 [r9 + 832], zmm13",
+        "vmovdqu64 [r9 + 896], zmm14",
+        "vmovdqu64 [r9 + 960], zmm15",
+        "vmovdqu64 [r9 + 1024], zmm16",
+        "vmovdqu64 [r9 + 1088], zmm17",
+        "vmovdqu64 [r9 + 1152], zmm18",
+        "vmovdqu64 [r9 + 1216], zmm19",
+        "vmovdqu64 [r9 + 1280], zmm20",
+        "vmovdqu64 [r9 + 1344], zmm21",
+        "vmovdqu64 [r9 + 1408], zmm22",
+        "vmovdqu64 [r9 + 1472], zmm23",
+        "vmovdqu64 [r9 + 1536], zmm24",
+        "vmovdqu64 [r9 + 1600], zmm25",
+        "vmovdqu64 [r9 + 1664], zmm26",
+        "vmovdqu64 [r9 + 1728], zmm27",
+        "vmovdqu64 [r9 + 1792], zmm28",
+        "vmovdqu64 [r9 + 1856], zmm29",
+        "vmovdqu64 [r9 + 1920], zmm30",
+        "vmovdqu64 [r9 + 1984], zmm31",
+        "kmovq [r9 + 2048], k0",
+        "kmovq [r9 + 2056], k1",
+        "kmovq [r9 + 2064], k2",
+        "kmovq [r9 + 2072], k3",
+        "kmovq [r9 + 2080], k4",
+        "kmovq [r9 + 2088], k5",
+        "kmovq [r9 + 2096], k6",
+        "kmovq [r9 + 2104], k7",
+        "vzeroupper",
+        "ret",
+    )
+}
+
+/// rbx, rbp, r8, r9, r10, r12–r15 loaded with eight bytes each, in this order. Stored after them: rdi, rsi, rdx and rsp, and rsp
+/// as it was before the call.
+#[unsafe(naked)]
+pub unsafe extern "C" fn general(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "push rcx",
+        "mov [rcx + 104], rsp",
+        "mov rcx, rdx",
+        "mov rbx, [rcx]",
+        "mov rbp, [rcx + 8]",
+        "mov r8, [rcx + 16]",
+        "mov r9, [rcx + 24]",
+        "mov r10, [rcx + 32]",
+        "mov r12, [rcx + 40]",
+        "mov r13, [rcx + 48]",
+        "mov r14, [rcx + 56]",
+        "mov r15, [rcx + 64]",
+        "mov edx, 1",
+        "mov eax, 0",
+        "syscall",
+        "mov rcx, [rsp]",
+        "mov [rcx], rbx",
+        "mov [rcx + 8], rbp",
+        "mov [rcx + 16], r8",
+        "mov [rcx + 24], r9",
+        "mov [rcx + 32], r10",
+        "mov [rcx + 40], r12",
+        "mov [rcx + 48], r13",
+        "mov [rcx + 56], r14",
+        "mov [rcx + 64], r15",
+        "mov [rcx + 72], rdi",
+        "mov [rcx + 80], rsi",
+        "mov [rcx + 88], rdx",
+        "mov [rcx + 96], rsp",
+        "pop rcx",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+    )
+}
+
+/// The flags register, eight bytes.
+#[unsafe(naked)]
+pub unsafe extern "C" fn flags(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "push rcx",
+        "pushfq",
+        "mov r9, [rdx]",
+        "mov edx, 1",
+        "mov eax, 0",
+        "push r9",
+        "popfq",
+        "syscall",
+        "pushfq",
+        "pop r9",
+        "popfq",
+        "pop rcx",
+        "mov [rcx], r9",
+        "ret",
+    )
+}
+
+/// The 512 bytes of fxsave: x87 environment and registers, MXCSR, xmm0–xmm15. Both pointers are 16-byte aligned.
+#[unsafe(naked)]
+pub unsafe extern "C" fn fxsave(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rcx",
+        "sub rsp, 536",
+        "and rsp, -16",
+        "fxsave64 [rsp]",
+        "fxrstor64 [rdx]",
+        "mov edx, 1",
+        "mov eax, 0",
+        "syscall",
+        "mov rcx, [rbp - 8]",
+        "fxsave64 [rcx]",
+        "fxrstor64 [rsp]",
+        "leave",
+        "ret",
+    )
+}
+
+/// Like [`fxsave`], but the first x87 instruction after the call waits for pending exceptions: SIGFPE when there is one.
+#[unsafe(naked)]
+pub unsafe extern "C" fn fxsave_and_wait(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "push rbp",
+        "mov rbp, rsp",
+        "push rcx",
+        "sub rsp, 536",
+        "and rsp, -16",
+        "fxsave64 [rsp]",
+        "fxrstor64 [rdx]",
+        "mov edx, 1",
+        "mov eax, 0",
+        "syscall",
+        "mov rcx, [rbp - 8]",
+        "fxsave64 [rcx]",
+        "fwait",
+        "fxrstor64 [rsp]",
+        "leave",
+        "ret",
+    )
+}
+
+/// MXCSR from the first four bytes; then, still under it, the quotients and the product of single precision numbers: input
+/// words 1 / 2, 3 / 2 and 4 · 5 go to output words 1, 2, 3, MXCSR as it was right after the call to word 0.
+#[unsafe(naked)]
+pub unsafe extern "C" fn mxcsr(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "push rcx",
+        "push rdx",
+        "sub rsp, 8",
+        "stmxcsr [rsp]",
+        "ldmxcsr [rdx]",
+        "mov edx, 1",
+        "mov eax, 0",
+        "syscall",
+        "mov rdx, [rsp + 8]",
+        "mov rcx, [rsp + 16]",
+        "stmxcsr [rcx]",
+        "movss xmm0, [rdx + 4]",
+        "divss xmm0, [rdx + 8]",
+        "movss [rcx + 4], xmm0",
+        "movss xmm0, [rdx + 12]",
+        "divss xmm0, [rdx + 8]",
+        "movss [rcx + 8], xmm0",
+        "movss xmm0, [rdx + 16]",
+        "mulss xmm0, [rdx + 20]",
+        "movss [rcx + 12], xmm0",
+        "ldmxcsr [rsp]",
+        "add rsp, 24",
+        "ret",
+    )
+}
+
+/// PKRU, four bytes. Needs protection keys.
+#[unsafe(naked)]
+pub unsafe extern "C" fn pkru(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
+    std::arch::naked_asm!(
+        "push rcx",
+        "mov r8, rdx",
+        "xor ecx, ecx",
+        "rdpkru",
+        "push rax",
+        "mov eax, [r8]",
+        "xor edx, edx",
+        "wrpkru",
+        "mov edx, 1",
+        "mov eax, 0",
+        "syscall",
+        "mov r10, rax",
+        "xor ecx, ecx",
+        "rdpkru",
+        "mov r9d, eax",
+        "pop rax",
+        "xor edx, edx",
+        "wrpkru",
+        "pop rcx",
+        "mov [rcx], r9d",
+        "mov rax, r10",
+        "ret",
+    )
+}

@@ -1,0 +1,18 @@
+//! xmm0 to xmm15 of six threads, each with values of its own.
+
+use super::{kit, over_read};
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "sse-registers",
+    group: "fp",
+    purpose: "the sixteen SSE registers over a blocked system call",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    kit::blocked_threads(cx, 6, |blocked| kit::unchanged::<256>(blocked, over_read::sse))
+}
