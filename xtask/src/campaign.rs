@@ -212,7 +212,7 @@ fn run_leg(
         bundles: Bundles::new(dir),
         repro: &repro,
     };
-    let mut place: Box<dyn Place> = spot.place(plan, programs, dir)?;
+    let mut place: Box<dyn Place> = spot.place(programs, dir);
     let session = Session::new(&settings, spot.kernel_info(), cells, stop);
     Ok(session.run(place.as_mut(), &mut progress)?)
 }

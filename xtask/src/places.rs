@@ -4,12 +4,20 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use cairn_qemu::accel::Accel;
+use cairn_qemu::kernels::Kernel;
+use cairn_testsuite::driver::guest::{self, GuestPlace, Luggage};
 use cairn_testsuite::driver::{HostPlace, Place};
 use cairn_testsuite::event::Job;
 use cairn_testsuite::report::KernelInfo;
 
 use crate::campaign::{Plan, host_release};
 use crate::programs::Programs;
+
+/// Memory of a guest, in MiB.
+pub const MEMORY_MIB: u32 = 2048;
+/// Processors of a guest.
+pub const CPUS: u32 = 2;
 
 /// One kernel to run on.
 pub enum Spot {
@@ -18,6 +26,26 @@ pub enum Spot {
         /// `uname -r`.
         release: String,
     },
+    /// A kernel in a virtual machine.
+    Guest(Box<Guest>),
+}
+
+/// A kernel with everything that its guests need.
+pub struct Guest {
+    /// What cells call it.
+    pub label: String,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The base file system.
+    pub base: PathBuf,
+    /// Hardware or emulation.
+    pub accel: Accel,
+    /// Factor on every time limit that follows from that.
+    pub time_scale: f64,
+    /// What travels into it.
+    pub luggage: Luggage,
+    /// The file or tree it came from, when the user brought it.
+    pub path: Option<PathBuf>,
 }
 
 impl Spot {
@@ -30,6 +58,7 @@ impl Spot {
     pub fn label(&self) -> &str {
         match self {
             Spot::Host { .. } => "host",
+            Spot::Guest(guest) => &guest.label,
         }
     }
 
@@ -37,6 +66,7 @@ impl Spot {
     pub fn arch(&self) -> &str {
         match self {
             Spot::Host { .. } => std::env::consts::ARCH,
+            Spot::Guest(guest) => guest.kernel.arch.name(),
         }
     }
 
@@ -44,32 +74,50 @@ impl Spot {
     pub fn describe(&self) -> String {
         match self {
             Spot::Host { release } => format!("this host, {release}"),
+            Spot::Guest(guest) => {
+                let Kernel { release, package, version, .. } = &guest.kernel;
+                format!("{release} ({package} {version}) under {}", guest.accel.name())
+            }
         }
     }
 
     /// What a repro line needs beside the cell.
     pub fn repro_flag(&self) -> String {
         match self {
+            Spot::Guest(guest) => match &guest.path {
+                Some(path) => format!(" --kernel {}", path.display()),
+                None => String::new(),
+            },
             Spot::Host { .. } => String::new(),
         }
     }
 
     /// For the results; release and engines are filled in by what the runner says.
     pub fn kernel_info(&self) -> KernelInfo {
+        let mut info = KernelInfo {
+            label: self.label().to_owned(),
+            arch: self.arch().to_owned(),
+            release: String::new(),
+            package: String::new(),
+            suite: None,
+            sha256: None,
+            accel: "host".to_owned(),
+            engines: BTreeMap::new(),
+            boots: 0,
+            wall_ms: 0,
+        };
         match self {
-            Spot::Host { release } => KernelInfo {
-                label: "host".to_owned(),
-                arch: self.arch().to_owned(),
-                release: release.clone(),
-                package: String::new(),
-                suite: None,
-                sha256: None,
-                accel: "host".to_owned(),
-                engines: BTreeMap::new(),
-                boots: 0,
-                wall_ms: 0,
-            },
+            Spot::Host { release } => info.release.clone_from(release),
+            Spot::Guest(guest) => {
+                let kernel = &guest.kernel;
+                info.release.clone_from(&kernel.release);
+                info.package = format!("{} {}", kernel.package, kernel.version);
+                info.suite.clone_from(&kernel.suite);
+                info.sha256 = Some(kernel.sha256.clone());
+                info.accel = guest.accel.name().to_lowercase();
+            }
         }
+        info
     }
 
     /// Where this spot has its programs, and how much time it needs.
@@ -82,15 +130,28 @@ impl Spot {
                 job.workloads = programs.workloads.clone();
                 job.engines = plan.engines.clone();
             }
+            Spot::Guest(guest) => {
+                job.time_scale *= guest.time_scale;
+                guest::fill_in(job, &guest.luggage);
+            }
         }
         Ok(())
     }
 
     /// The place to run in. `dir` is the run's directory.
-    pub fn place(&self, _plan: &Plan, programs: &Programs, dir: &Path) -> Result<Box<dyn Place>> {
-        let dir: PathBuf = dir.join("kernels").join(self.label());
+    pub fn place(&self, programs: &Programs, dir: &Path) -> Box<dyn Place> {
+        let dir = dir.join("kernels").join(self.label());
         match self {
-            Spot::Host { .. } => Ok(Box::new(HostPlace { runner: programs.runner.clone(), dir })),
+            Spot::Host { .. } => Box::new(HostPlace { runner: programs.runner.clone(), dir }),
+            Spot::Guest(guest) => Box::new(GuestPlace {
+                kernel: guest.kernel.clone(),
+                base: guest.base.clone(),
+                accel: guest.accel.clone(),
+                dir,
+                cpus: CPUS,
+                memory_mib: MEMORY_MIB,
+                lives: 0,
+            }),
         }
     }
 }

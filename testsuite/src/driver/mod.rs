@@ -1,9 +1,11 @@
 //! The outside of a run: where the runner is started ([`place`]), and what is made of what it says ([`session`]).
 
+pub mod guest;
 mod host;
 pub mod place;
 pub mod session;
 
+pub use guest::GuestPlace;
 pub use host::HostPlace;
 pub use place::{Ending, Place, PlaceError, StopFlag};
 pub use session::{Observer, Session, Settings};

@@ -1,6 +1,7 @@
 //! `cargo xtask repro CELL`: one cell again, with everything it wrote kept.
 
 use anyhow::{Context, Result, bail};
+use cairn_qemu::kernels::Selector;
 use cairn_testsuite::bundle::Bundles;
 use cairn_testsuite::cell::{Cell, Selection, Userland};
 use cairn_testsuite::corpus;
@@ -9,7 +10,7 @@ use clap::Parser;
 
 use crate::campaign;
 use crate::cmd::test::{How, resolve_engines};
-use crate::kernels::{self, KernelArgs};
+use crate::kernels::{self, KernelArgs, Source};
 use crate::programs::{self, Wanted};
 use crate::room::Room;
 
@@ -19,7 +20,7 @@ pub struct Args {
     cell: Cell,
     /// Kernel to use in place of the cell's own, for kernels that are files
     #[arg(long)]
-    kernel: Option<String>,
+    kernel: Option<Selector>,
     /// Given to the workload
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -35,12 +36,8 @@ pub struct Args {
     /// Leave the cell's directory behind (on the host)
     #[arg(long)]
     keep: bool,
-    /// Use only what is already here, nothing from the network
-    #[arg(long)]
-    offline: bool,
-    /// Address of the package archive
-    #[arg(long, value_name = "URL")]
-    mirror: Option<String>,
+    #[command(flatten)]
+    source: Source,
 }
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -61,17 +58,20 @@ pub fn run(args: &Args) -> Result<bool> {
         guests: 1,
     };
     let mut plan = how.plan(Selection::new(&[&cell.workload])?)?;
+    let kernel = match &args.kernel {
+        Some(kernel) => kernel.clone(),
+        None => cell.kernel.parse()?,
+    };
     let flags = KernelArgs {
-        kernel: vec![args.kernel.clone().unwrap_or_else(|| cell.kernel.clone())],
+        kernel: vec![kernel],
         arch: cell.arch.clone(),
-        offline: args.offline,
-        mirror: args.mirror.clone(),
+        source: args.source.clone(),
     };
     let choice = kernels::choose(&room, &flags)?;
-    let programs = programs::build(&room, Wanted { faults: false, offline: args.offline })?;
+    let programs = programs::build(&room, Wanted { faults: false, offline: args.source.offline })?;
     resolve_engines(&mut plan, &programs)?;
     let list = corpus::list(&programs.workloads[&Userland::Dynamic])?;
-    let spots = choice.prepare(&room, &flags, &plan, &programs)?;
+    let spots = choice.prepare(&flags.source, &plan, &programs)?;
     let legs = plan.legs(&list, spots);
     if legs.iter().all(|leg| leg.cells.is_empty()) {
         bail!("the corpus has no {} for the {} build", cell.workload, cell.userland);

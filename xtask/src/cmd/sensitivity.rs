@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use cairn_qemu::kernels::Selector;
 use cairn_testsuite::bundle::Bundles;
 use cairn_testsuite::cell::{Cell, Mode, Selection, Userland};
 use cairn_testsuite::corpus;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::test::{How, resolve_engines};
 use crate::campaign::{self, Leg, Plan};
-use crate::kernels::{self, KernelArgs};
+use crate::kernels::{self, KernelArgs, Source};
 use crate::places::Spot;
 use crate::programs::{self, Programs, Wanted};
 use crate::progress::Screen;
@@ -35,7 +36,7 @@ const FAULT: &str = "CAIRN_FAULT";
 pub struct Args {
     /// Kernel to run on; one
     #[arg(long, default_value = "host")]
-    kernel: String,
+    kernel: Selector,
     /// Only these faults
     #[arg(long, value_name = "NAME")]
     fault: Vec<String>,
@@ -51,12 +52,8 @@ pub struct Args {
     /// Factor on every time limit
     #[arg(long, default_value_t = 1.0)]
     timeout_scale: f64,
-    /// Use only what is already here, nothing from the network
-    #[arg(long)]
-    offline: bool,
-    /// Address of the package archive
-    #[arg(long, value_name = "URL")]
-    mirror: Option<String>,
+    #[command(flatten)]
+    source: Source,
 }
 
 /// One line of `cairn faults --json`.
@@ -120,18 +117,17 @@ pub fn run(args: &Args) -> Result<bool> {
     let flags = KernelArgs {
         kernel: vec![args.kernel.clone()],
         arch: std::env::consts::ARCH.to_owned(),
-        offline: args.offline,
-        mirror: args.mirror.clone(),
+        source: args.source.clone(),
     };
     let choice = kernels::choose(&room, &flags)?;
     eprintln!("building the engine without and with its planted faults");
-    let normal = programs::build(&room, Wanted { faults: false, offline: args.offline })?;
+    let normal = programs::build(&room, Wanted { faults: false, offline: args.source.offline })?;
     if faults_of(&normal.cairn).is_ok() {
         bail!(
             "a normal build of the engine has the subcommand `faults`: planted faults must be absent from it"
         );
     }
-    let faulty = programs::build(&room, Wanted { faults: true, offline: args.offline })?;
+    let faulty = programs::build(&room, Wanted { faults: true, offline: args.source.offline })?;
     resolve_engines(&mut plan, &faulty)?;
     let mut faults = faults_of(&faulty.cairn)?;
     if let Some(unknown) = args.fault.iter().find(|name| faults.iter().all(|f| f.name != **name)) {
@@ -140,7 +136,7 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     faults.retain(|fault| args.fault.is_empty() || args.fault.contains(&fault.name));
     let list = corpus::list(&faulty.workloads[&Userland::Dynamic])?;
-    let mut legs = plan.legs(&list, choice.prepare(&room, &flags, &plan, &faulty)?);
+    let mut legs = plan.legs(&list, choice.prepare(&flags.source, &plan, &faulty)?);
     if legs.len() != 1 {
         bail!("--kernel {} names {} kernels, one is wanted", args.kernel, legs.len());
     }
@@ -279,7 +275,7 @@ impl Hunt<'_> {
         };
         let screen = Screen::quiet();
         let mut progress = screen.kernel(fault.unwrap_or("none"), cells.len());
-        let mut place = self.spot.place(self.plan, self.programs, self.dir)?;
+        let mut place = self.spot.place(self.programs, self.dir);
         let session = Session::new(&settings, self.spot.kernel_info(), cells, self.stop.clone());
         Ok(session.run(place.as_mut(), &mut progress)?.1)
     }

@@ -123,10 +123,10 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
     let choice = kernels::choose(&room, &args.kernels)?;
     eprintln!("building engine, corpus and guest");
-    let programs = programs::build(&room, Wanted { faults: false, offline: args.kernels.offline })?;
+    let programs = programs::build(&room, Wanted { faults: false, offline: args.kernels.source.offline })?;
     resolve_engines(&mut plan, &programs)?;
     let list = corpus::list(&programs.workloads[&Userland::Dynamic])?;
-    let spots = choice.prepare(&room, &args.kernels, &plan, &programs)?;
+    let spots = choice.prepare(&args.kernels.source, &plan, &programs)?;
     let mut legs = plan.legs(&list, spots);
     if let Some(part) = args.partition {
         campaign::take_part(&room, &mut legs, part)?;

@@ -1,0 +1,238 @@
+//! A guest as a place: every life is a boot, the runner is its only job, events come over the result port.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cairn_qemu::accel::Accel;
+use cairn_qemu::guest::{Boot, Cause, Event as GuestEvent, Guest};
+use cairn_qemu::initramfs::{self, Builder};
+use cairn_qemu::job::{Job as GuestJob, JobFile};
+use cairn_qemu::kernels::Kernel;
+use cairn_qemu::{Cache, cache};
+
+use super::place::{Ending, Heard, Place, PlaceError, StopFlag};
+use crate::cell::Userland;
+use crate::event::{Event, Job};
+use crate::verdict::Verdict;
+
+/// Where the runner lies in the guest.
+const RUNNER: &str = "/usr/bin/cairn-runner";
+/// Where the runner's job lies in the guest.
+const JOB: &str = "/etc/cairn/runner.json";
+/// Where cells live in the guest; a tmpfs.
+const WORKDIR: &str = "/tmp/cairn";
+/// Huge pages of 2 MiB that the corpus finds.
+const HUGEPAGES: u32 = 32;
+/// Silence that a cell's own limit does not explain, unscaled.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The programs that travel into a guest, as they lie on the host.
+#[derive(Debug, Clone)]
+pub struct Luggage {
+    /// PID 1.
+    pub init: PathBuf,
+    /// The runner.
+    pub runner: PathBuf,
+    /// The corpus of each userland.
+    pub workloads: BTreeMap<Userland, PathBuf>,
+    /// The program of each engine.
+    pub engines: BTreeMap<String, PathBuf>,
+}
+
+/// Where a userland's corpus lies in the guest.
+pub fn corpus_path(userland: Userland) -> String {
+    match userland {
+        Userland::Dynamic => "/usr/bin/cairn-workloads".to_owned(),
+        Userland::Static => "/usr/lib/cairn/static/cairn-workloads".to_owned(),
+    }
+}
+
+/// Where an engine lies in the guest.
+pub fn engine_path(name: &str) -> String {
+    format!("/usr/bin/{name}")
+}
+
+impl Luggage {
+    /// Packs everything for one kernel.
+    ///
+    /// # Errors
+    /// What the builder says.
+    pub fn pack<'k>(&self, kernel: &'k Kernel) -> Result<Builder<'k>, initramfs::Error> {
+        let mut builder = Builder::new(kernel, &self.init)?.program(&self.runner, RUNNER)?;
+        for (userland, program) in &self.workloads {
+            builder = builder.program(program, &corpus_path(*userland))?;
+        }
+        for (name, program) in &self.engines {
+            builder = builder.program(program, &engine_path(name))?;
+        }
+        // Loaded by the C library when a thread is cancelled or exits early.
+        builder.library("libgcc_s.so.1")
+    }
+
+    /// Packs and writes the base file system, or finds it in the cache.
+    ///
+    /// # Errors
+    /// What the builder says.
+    pub fn base(&self, kernel: &Kernel, cache: &Cache) -> Result<PathBuf, initramfs::Error> {
+        self.pack(kernel)?.build(cache)
+    }
+}
+
+/// Opens the cache that kernels and file systems are kept in.
+///
+/// # Errors
+/// When there is no place for it.
+pub fn open_cache() -> Result<Cache, cache::Error> {
+    Cache::from_env()
+}
+
+/// Runs jobs in guests of one kernel.
+#[derive(Debug)]
+pub struct GuestPlace {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The base file system.
+    pub base: PathBuf,
+    /// Hardware or emulation.
+    pub accel: Accel,
+    /// Where each life leaves its files.
+    pub dir: PathBuf,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Lives so far.
+    pub lives: u32,
+}
+
+impl GuestPlace {
+    fn life_dir(&self) -> PathBuf {
+        self.dir.join(format!("boot-{}", self.lives))
+    }
+}
+
+/// Tells a job where a guest has its programs.
+pub fn fill_in(job: &mut Job, luggage: &Luggage) {
+    job.workdir = PathBuf::from(WORKDIR);
+    // Nothing of a guest's file system outlives it.
+    job.keep = false;
+    job.workloads = luggage.workloads.keys().map(|&u| (u, PathBuf::from(corpus_path(u)))).collect();
+    job.engines = luggage.engines.keys().map(|name| (name.clone(), PathBuf::from(engine_path(name)))).collect();
+}
+
+impl Place for GuestPlace {
+    fn run(&mut self, job: &Job, stop: &StopFlag, hear: &mut dyn FnMut(Heard)) -> Result<Ending, PlaceError> {
+        self.lives += 1;
+        let dir = self.life_dir();
+        let data = serde_json::to_vec(job).map_err(PlaceError::new("write a job"))?;
+        let guest_job = GuestJob {
+            command: [RUNNER, "run", "--job", JOB].map(str::to_owned).to_vec(),
+            hugepages_2m: HUGEPAGES,
+            files: vec![JobFile { path: JOB.to_owned(), mode: 0o600, data }],
+            ..GuestJob::default()
+        };
+        let mut boot = Boot::new(&self.kernel, &self.base, &guest_job, &dir, self.accel.clone());
+        (boot.cpus, boot.memory_mib) = (self.cpus, self.memory_mib);
+        boot.idle_timeout = Duration::from_millis(job.cell_timeout_ms) + 2 * PATIENCE;
+        boot.total_timeout = Duration::from_secs(4 * 3600);
+        let boot = boot.scaled(job.time_scale);
+        let what = format!("boot {}", self.kernel.release);
+        let mut guest = Guest::boot(&boot).map_err(PlaceError::new(what))?;
+        let mut done = false;
+        let mut complaint = None;
+        let mut end = None;
+        while let Some(event) = guest.next() {
+            match event {
+                GuestEvent::Line(line) => match Event::from_line(&line) {
+                    Ok(event) => {
+                        done |= event == Event::Done;
+                        hear(Heard::Event(event));
+                    }
+                    Err(error) => complaint = Some(format!("{error} in {line:?}")),
+                },
+                GuestEvent::Splat(splat) => hear(Heard::Splat(splat.title)),
+                GuestEvent::Booted(info) => {
+                    for warning in info.warnings {
+                        hear(Heard::Note(format!("{}: {warning}", self.kernel.release)));
+                    }
+                }
+                GuestEvent::Console(_) => {}
+                GuestEvent::Ended(ended) => end = Some(ended),
+            }
+            if stop.raised() {
+                guest.kill();
+            }
+        }
+        drop(guest);
+        // The job's archive is big and says nothing that the results do not say.
+        let initrd = dir.join("initrd.cpio");
+        if !job.keep {
+            std::fs::remove_file(&initrd).map_err(PlaceError::new(format!("remove {}", initrd.display())))?;
+        }
+        if stop.raised() {
+            return Ok(Ending::Stopped);
+        }
+        let Some(end) = end else {
+            return Ok(Ending::Died { verdict: Verdict::Missing, detail: "the guest ended without a word".into() });
+        };
+        if let Some(init) = &end.init
+            && !init.strays.is_empty()
+        {
+            hear(Heard::Note(format!("{}: left running: {}", self.kernel.release, init.strays.join(", "))));
+        }
+        Ok(ending(end.cause, done, complaint))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let dir = self.life_dir();
+        let there = |path: &PathBuf| Path::new(path).is_file();
+        ["console.log", "qemu.cmd"].into_iter().map(|name| dir.join(name)).filter(there).collect()
+    }
+}
+
+/// What the end of a guest means for the cells that were running.
+fn ending(cause: Cause, done: bool, complaint: Option<String>) -> Ending {
+    let died = |verdict, detail| Ending::Died { verdict, detail };
+    match (cause, complaint) {
+        (Cause::Finished, None) if done => Ending::Finished,
+        (Cause::Finished, complaint) => {
+            let detail = complaint.unwrap_or_else(|| "the runner ended without finishing".to_owned());
+            died(Verdict::Missing, detail)
+        }
+        (Cause::Panicked(text), _) => died(Verdict::Panic, text),
+        (Cause::Idle(time), _) => died(Verdict::Timeout, format!("the guest was silent for {time:.0?}")),
+        (Cause::Overtime(time), _) => died(Verdict::Timeout, format!("the guest took more than {time:.0?}")),
+        (Cause::NoBoot(text), _) => died(Verdict::Boot, text),
+        (Cause::Died(text), _) => died(Verdict::Missing, text),
+        (Cause::Killed, _) => Ending::Stopped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_runner_that_said_so_is_finished() {
+        assert_eq!(ending(Cause::Finished, true, None), Ending::Finished);
+        for end in [
+            ending(Cause::Finished, false, None),
+            ending(Cause::Finished, true, Some("noise".into())),
+            ending(Cause::Died("gone".into()), true, None),
+        ] {
+            assert!(matches!(end, Ending::Died { verdict: Verdict::Missing, .. }), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn every_death_has_its_verdict() {
+        let verdict = |cause| match ending(cause, false, None) {
+            Ending::Died { verdict, .. } => verdict,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(verdict(Cause::Panicked("oh".into())), Verdict::Panic);
+        assert_eq!(verdict(Cause::Idle(PATIENCE)), Verdict::Timeout);
+        assert_eq!(verdict(Cause::NoBoot("no".into())), Verdict::Boot);
+    }
+}
