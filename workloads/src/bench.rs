@@ -65,7 +65,7 @@ fn build(size: &Size) -> anyhow::Result<std::convert::Infallible> {
     }
     let mut threads = Vec::new();
     for _ in 1..size.threads {
-        threads.push(thread::spawn(|| pause())?);
+        threads.push(thread::spawn(pause)?);
     }
     println!("ready {}", sys::getpid());
     std::io::stdout().flush().context("stdout")?;

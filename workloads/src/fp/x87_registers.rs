@@ -38,7 +38,7 @@ fn image(key: u64, number: u64) -> Aligned<512> {
     pattern::fill(&mut image.0[160..416], key);
     let number = number as u16;
     // All exceptions masked, the bit that is always one; precision 53 or 64 bits; rounding by thread.
-    let control = 0x007f | (if number % 2 == 0 { 0x0200 } else { 0x0300 }) | (number << 10);
+    let control = 0x007f | (if number.is_multiple_of(2) { 0x0200 } else { 0x0300 }) | (number << 10);
     // Condition codes, top of stack, sticky flags of masked exceptions.
     let status = ((number * 2 + 1) << 11) | 0x4100 | (1 << number);
     image.0[0..2].copy_from_slice(&control.to_le_bytes());

@@ -75,11 +75,3 @@ pub fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
         set
     }
 }
-
-/// Releases and versions: whether the running kernel is at least `major.minor`.
-pub fn kernel_at_least(major: u32, minor: u32) -> Result<bool> {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").context("read osrelease")?;
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().unwrap_or(0));
-    let running = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    Ok(running >= (major, minor))
-}

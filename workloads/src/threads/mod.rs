@@ -2,9 +2,11 @@
 
 mod affinity;
 mod barrier;
+mod cancelled;
 mod come_and_go;
 mod computing_in_motion;
 mod condition;
+mod critical_sections_in_motion;
 mod crowd;
 mod futex_bitset;
 mod hundred;
@@ -67,4 +69,6 @@ pub const WORKLOADS: &[&Workload] = &[
     &computing_in_motion::WORKLOAD,
     &come_and_go::WORKLOAD,
     &made_afterwards::WORKLOAD,
+    &cancelled::WORKLOAD,
+    &critical_sections_in_motion::WORKLOAD,
 ];

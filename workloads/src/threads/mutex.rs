@@ -51,11 +51,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     // SAFETY: trying a lock that is held changes nothing.
-    expect_eq(
-        "trylock of the held mutex",
-        unsafe { libc::pthread_mutex_trylock(MUTEX.0.get()) },
-        libc::EBUSY,
-    )?;
+    let tried = unsafe { libc::pthread_mutex_trylock(MUTEX.0.get()) };
+    expect_eq("trylock of the held mutex", tried, libc::EBUSY)?;
     expect_eq("threads that got in early", ENTERED.get(), 0)?;
     unlock()?;
     threads.into_iter().try_for_each(Thread::join)?;

@@ -42,3 +42,52 @@ fn thread_pointer() -> usize {
     }
     pointer
 }
+
+/// Adds one to the counter of the processor that the calling thread runs on, in a restartable sequence.
+#[cfg(target_arch = "x86_64")]
+pub fn increment(offset: isize, counters: &'static [std::sync::atomic::AtomicU64]) -> Result<()> {
+    let area = thread_pointer().wrapping_add_signed(offset);
+    anyhow::ensure!(
+        (cpu_id(offset) as usize) < counters.len(),
+        "processor {} has no counter",
+        cpu_id(offset)
+    );
+    // SAFETY: the area is the calling thread's; there is a counter for every processor number that Linux gives on machines
+    // of this size, as just checked for the present one.
+    unsafe { increment_in_sequence(area as *mut u8, counters.as_ptr().cast()) };
+    Ok(())
+}
+
+/// The sequence: announce the descriptor, read the processor number, load, dawdle so that an interruption here is likely, store.
+/// The store is the commit. The signature before the abort handler is the one that the C library registers on x86.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+unsafe extern "C" fn increment_in_sequence(area: *mut u8, counters: *const u64) {
+    std::arch::naked_asm!(
+        ".pushsection .data.rel.cairn_rseq, \"aw\"",
+        ".balign 32",
+        "2:",
+        ".long 0, 0",
+        ".quad 4f, 5f - 4f, 6f",
+        ".popsection",
+        "3:",
+        "lea rax, [rip + 2b]",
+        "mov [rdi + 8], rax",
+        "4:",
+        "mov eax, [rdi + 4]",
+        "mov rdx, [rsi + rax * 8]",
+        "mov ecx, 100",
+        "7:",
+        "dec ecx",
+        "jnz 7b",
+        "inc rdx",
+        "mov [rsi + rax * 8], rdx",
+        "5:",
+        "mov qword ptr [rdi + 8], 0",
+        "ret",
+        ".byte 0x0f, 0xb9, 0x3d",
+        ".long 0x53053053",
+        "6:",
+        "jmp 3b",
+    )
+}
