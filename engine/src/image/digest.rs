@@ -60,7 +60,9 @@ impl Reader {
         let mut sorted = extents.to_vec();
         sorted.sort_unstable_by_key(|extent| extent.start);
         let mut hasher = Xxh3::new();
-        let mut buf = vec![0; if sorted.is_empty() { 0 } else { MAX_FRAME }];
+        // No larger than needed: callers ask about many small mappings in a row.
+        let longest = sorted.iter().map(|extent| extent.len).max().unwrap_or(0);
+        let mut buf = vec![0; longest.min(MAX_FRAME as u64) as usize];
         let mut free = 0;
         for extent in &sorted {
             let bad = |what| Error::BadRequest { offset: extent.offset, len: extent.len, what };

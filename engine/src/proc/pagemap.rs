@@ -20,7 +20,7 @@ bitflags! {
         /// copy of the process's own.
         const FILE = 1 << 61;
         /// Guard page (MADV_GUARD_INSTALL): touching it is fatal. Since 6.15; in 6.13 and 6.14 guard pages exist and
-        /// look like swapped ones.
+        /// look like swapped ones. `SWAPPED` is set too.
         const GUARD = 1 << 58;
         /// Write-protected by userfaultfd, since 5.14
         const UFFD_WP = 1 << 57;

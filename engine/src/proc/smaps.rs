@@ -86,8 +86,8 @@ bitflags! {
         const SEALED = 1 << 36;
         /// `dp`: MAP_DROPPABLE, 6.11
         const DROPPABLE = 1 << 37;
-        /// `gu`: may have guard regions (MADV_GUARD_INSTALL), 6.19; kernels from 6.13 have such regions without
-        /// showing the flag
+        /// `gu`: may have guard regions (MADV_GUARD_INSTALL), 6.19 and updates of 6.18. Kernels from 6.13 have such
+        /// regions without showing the flag.
         const MAYBE_GUARD = 1 << 38;
     }
 }
