@@ -20,7 +20,7 @@ use cairn_testsuite::partition::{self, Partition};
 use cairn_testsuite::report::{CellResult, KernelInfo, Results, RunInfo, html, junit, results};
 
 use crate::places::Spot;
-use crate::programs::Programs;
+use crate::programs::{Programs, Wanted};
 use crate::progress::Screen;
 use crate::room::Room;
 
@@ -62,6 +62,12 @@ pub struct Leg {
 }
 
 impl Plan {
+    /// What has to be built: an engine that was given as a program is not.
+    pub fn wanted(&self, offline: bool) -> Wanted {
+        let no_engine = self.engines.values().all(|program| !program.as_os_str().is_empty());
+        Wanted { offline, no_engine, ..Wanted::default() }
+    }
+
     /// The cells of every kernel.
     pub fn legs(&self, corpus: &[Workload], spots: Vec<Spot>) -> Vec<Leg> {
         let moving: BTreeMap<&str, bool> = corpus.iter().map(|w| (w.name.as_str(), w.moving)).collect();

@@ -154,7 +154,8 @@ fn labels(kernels: &[Kernel]) -> Vec<String> {
     for kernel in kernels {
         let series = kernel.series().to_string();
         let alone = kernels.iter().filter(|other| other.series() == kernel.series()).count() == 1;
-        let mut label = if alone && kernel.suite.is_some() { series } else { kernel.release.replace('/', "_") };
+        let mut label =
+            if alone && kernel.suite.is_some() { series } else { kernel.release.replace('/', "_") };
         while !taken.insert(label.clone()) {
             label.push('~');
         }

@@ -23,10 +23,14 @@ enum Command {
     Test(cmd::test::Args),
     /// Run the project's own checks: format, lints, tests, house rules
     Check(cmd::check::Args),
+    /// List the kernels that can be had today, and what is cached
+    Kernels(cmd::kernels::Args),
     /// List the workloads of the corpus
     Workloads(cmd::workloads::Args),
     /// Run one cell again
     Repro(cmd::repro::Args),
+    /// Open a shell in a guest, with engine and corpus on the PATH
+    Shell(cmd::shell::Args),
     /// Render a past run again, or compare two
     Report(cmd::report::Args),
     /// Run the corpus against planted faults: each must be caught
@@ -37,6 +41,8 @@ fn main() -> std::process::ExitCode {
     let result = match Cli::parse().command {
         Command::Test(args) => cmd::test::run(&args),
         Command::Check(args) => cmd::check::run(&args),
+        Command::Kernels(args) => cmd::kernels::run(&args),
+        Command::Shell(args) => cmd::shell::run(&args),
         Command::Workloads(args) => cmd::workloads::run(&args),
         Command::Repro(args) => cmd::repro::run(&args),
         Command::Report(args) => cmd::report::run(&args),

@@ -14,8 +14,8 @@ use crate::room::Room;
 /// The programs of one build.
 #[derive(Debug, Clone)]
 pub struct Programs {
-    /// The engine.
-    pub cairn: PathBuf,
+    /// The engine, unless it was left out.
+    pub cairn: Option<PathBuf>,
     /// The corpus, one program for each userland.
     pub workloads: BTreeMap<Userland, PathBuf>,
     /// Executes cells. Static, so that it travels alone and starts fast.
@@ -31,6 +31,8 @@ pub struct Wanted {
     pub faults: bool,
     /// Use nothing from the network.
     pub offline: bool,
+    /// Leave the engine out: the one to judge was built elsewhere.
+    pub no_engine: bool,
 }
 
 /// The triple of a host that builds statically with its own C library.
@@ -43,7 +45,10 @@ fn static_triple() -> Result<&'static str> {
 
 /// Builds everything.
 pub fn build(room: &Room, wanted: Wanted) -> Result<Programs> {
-    let mut args = vec!["--package", "cairn", "--package", "cairn-workloads"];
+    let mut args = vec!["--package", "cairn-workloads"];
+    if !wanted.no_engine {
+        args.extend(["--package", "cairn"]);
+    }
     if wanted.faults {
         args.extend(["--features", "cairn/planted-faults"]);
     }
@@ -80,7 +85,7 @@ pub fn build(room: &Room, wanted: Wanted) -> Result<Programs> {
         copy(from, &folder.join(kind).join(name))
     };
     Ok(Programs {
-        cairn: keep(&dynamic, "cairn", "dynamic")?,
+        cairn: if wanted.no_engine { None } else { Some(keep(&dynamic, "cairn", "dynamic")?) },
         workloads: BTreeMap::from([
             (Userland::Dynamic, keep(&dynamic, "cairn-workloads", "dynamic")?),
             (Userland::Static, keep(&fixed, "cairn-workloads", "static")?),

@@ -2,9 +2,11 @@
 //! an error is exit 2.
 
 pub mod check;
+pub mod kernels;
 pub mod report;
 pub mod repro;
 pub mod sensitivity;
+pub mod shell;
 pub mod test;
 pub mod tidy;
 pub mod workloads;

@@ -11,7 +11,7 @@ use clap::Parser;
 use crate::campaign;
 use crate::cmd::test::{How, resolve_engines};
 use crate::kernels::{self, KernelArgs, Source};
-use crate::programs::{self, Wanted};
+use crate::programs;
 use crate::room::Room;
 
 #[derive(Parser)]
@@ -62,13 +62,9 @@ pub fn run(args: &Args) -> Result<bool> {
         Some(kernel) => kernel.clone(),
         None => cell.kernel.parse()?,
     };
-    let flags = KernelArgs {
-        kernel: vec![kernel],
-        arch: cell.arch.clone(),
-        source: args.source.clone(),
-    };
+    let flags = KernelArgs { kernel: vec![kernel], arch: cell.arch.clone(), source: args.source.clone() };
     let choice = kernels::choose(&room, &flags)?;
-    let programs = programs::build(&room, Wanted { faults: false, offline: args.source.offline })?;
+    let programs = programs::build(&room, plan.wanted(args.source.offline))?;
     resolve_engines(&mut plan, &programs)?;
     let list = corpus::list(&programs.workloads[&Userland::Dynamic])?;
     let spots = choice.prepare(&flags.source, &plan, &programs)?;

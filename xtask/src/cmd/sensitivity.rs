@@ -120,16 +120,18 @@ pub fn run(args: &Args) -> Result<bool> {
         source: args.source.clone(),
     };
     let choice = kernels::choose(&room, &flags)?;
+    let offline = args.source.offline;
     eprintln!("building the engine without and with its planted faults");
-    let normal = programs::build(&room, Wanted { faults: false, offline: args.source.offline })?;
-    if faults_of(&normal.cairn).is_ok() {
+    let normal = programs::build(&room, Wanted { offline, ..Wanted::default() })?;
+    let faulty = programs::build(&room, Wanted { faults: true, offline, ..Wanted::default() })?;
+    let (Some(normal), Some(with_faults)) = (&normal.cairn, &faulty.cairn) else { bail!("the engine was not built") };
+    if faults_of(normal).is_ok() {
         bail!(
             "a normal build of the engine has the subcommand `faults`: planted faults must be absent from it"
         );
     }
-    let faulty = programs::build(&room, Wanted { faults: true, offline: args.source.offline })?;
     resolve_engines(&mut plan, &faulty)?;
-    let mut faults = faults_of(&faulty.cairn)?;
+    let mut faults = faults_of(with_faults)?;
     if let Some(unknown) = args.fault.iter().find(|name| faults.iter().all(|f| f.name != **name)) {
         let known: Vec<&str> = faults.iter().map(|f| f.name.as_str()).collect();
         bail!("no fault {unknown} (known: {})", known.join(", "));

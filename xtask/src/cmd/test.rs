@@ -12,7 +12,7 @@ use clap::Parser;
 
 use crate::campaign::{self, Plan};
 use crate::kernels::{self, KernelArgs};
-use crate::programs::{self, Wanted};
+use crate::programs;
 use crate::room::Room;
 
 #[derive(Parser)]
@@ -106,7 +106,7 @@ pub fn resolve_engines(plan: &mut Plan, built: &programs::Programs) -> Result<()
     for (name, program) in &mut plan.engines {
         if program.as_os_str().is_empty() {
             *program = match name.as_str() {
-                "cairn" => built.cairn.clone(),
+                "cairn" => built.cairn.clone().context("the engine was not built")?,
                 other => {
                     bail!("engine {other} is not part of this tree: give its program as {other}=PROGRAM")
                 }
@@ -123,7 +123,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
     let choice = kernels::choose(&room, &args.kernels)?;
     eprintln!("building engine, corpus and guest");
-    let programs = programs::build(&room, Wanted { faults: false, offline: args.kernels.source.offline })?;
+    let programs = programs::build(&room, plan.wanted(args.kernels.source.offline))?;
     resolve_engines(&mut plan, &programs)?;
     let list = corpus::list(&programs.workloads[&Userland::Dynamic])?;
     let spots = choice.prepare(&args.kernels.source, &plan, &programs)?;

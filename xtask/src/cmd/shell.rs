@@ -1,0 +1,77 @@
+//! `cargo xtask shell`: a prompt in a guest, with engine and corpus on the PATH.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cairn_qemu::kernels::Selector;
+use cairn_qemu::machine::Machine;
+use cairn_qemu::setup::{self, Need};
+use cairn_qemu::{Cache, accel, guest, initramfs, job, progress};
+use cairn_testsuite::driver::guest::Luggage;
+use clap::Parser;
+
+use crate::kernels::{self, KernelArgs, Source, supported_arch};
+use crate::places::{CPUS, MEMORY_MIB};
+use crate::programs::{self, Wanted};
+use crate::room::Room;
+
+#[derive(Parser)]
+pub struct Args {
+    /// Kernel of the guest; one
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Selector,
+    /// Architecture of the guest
+    #[arg(long, default_value = std::env::consts::ARCH)]
+    arch: String,
+    #[command(flatten)]
+    source: Source,
+    /// A command to run in place of the shell
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+pub fn run(args: &Args) -> Result<bool> {
+    let room = Room::find()?;
+    if args.kernel == Selector::Host {
+        bail!("the host's own shell is where you are; name a kernel for a guest");
+    }
+    if args.command.is_empty() && !std::io::stdin().is_terminal() {
+        bail!("standard input is no terminal: give a command after --");
+    }
+    let arch = supported_arch(&args.arch)?;
+    let machine = Machine::of(arch)?;
+    let progress = progress::Stderr::default();
+    setup::ensure(&[Need::qemu(machine), Need::BUSYBOX], args.source.offline, &progress)?;
+    let flags = KernelArgs { kernel: vec![args.kernel.clone()], arch: args.arch.clone(), source: args.source.clone() };
+    let found = kernels::choose(&room, &flags)?.obtain(&args.source)?;
+    let [kernel] = found.as_slice() else {
+        bail!("--kernel {} names {} kernels, one is wanted", args.kernel, found.len());
+    };
+    let programs = programs::build(&room, Wanted { offline: args.source.offline, ..Wanted::default() })?;
+    let cache = Cache::from_env()?;
+    let cairn = programs.cairn.clone().context("the engine was not built")?;
+    let luggage = Luggage {
+        init: programs.init.clone(),
+        runner: programs.runner.clone(),
+        workloads: programs.workloads.clone(),
+        engines: [("cairn".to_owned(), cairn)].into(),
+    };
+    let (builder, shell) = initramfs::add_shell(luggage.pack(kernel)?)?;
+    let base = builder.build(&cache)?;
+    let accel = accel::probe(kernel, &programs.init, &cache, &progress)?;
+    let command = if args.command.is_empty() { shell } else { args.command.clone() };
+    let job = job::Job {
+        command,
+        cwd: Some("/tmp".to_owned()),
+        hugepages_2m: 32,
+        console: job::Console::Interactive,
+        ..job::Job::default()
+    };
+    let dir = tempfile::Builder::new().prefix("cairn-shell-").tempdir()?;
+    let mut boot = guest::Boot::new(kernel, &base, &job, dir.path(), accel);
+    (boot.cpus, boot.memory_mib) = (CPUS, MEMORY_MIB);
+    boot.total_timeout = Duration::from_secs(24 * 3600);
+    eprintln!("{}: `exit` or Ctrl-D powers the guest off", kernel.release);
+    Ok(guest::interactive(&boot)? == 0)
+}
