@@ -73,6 +73,9 @@ impl Error {
     }
 }
 
+/// The format of what is kept of a suite.
+const FORMAT: &str = "v2";
+
 /// What is kept of a suite once it was verified.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Verified {
@@ -107,9 +110,9 @@ impl<'a> Archive<'a> {
         Archive { mirror, keyrings, arch, offline, cache, progress, suites: Mutex::default() }
     }
 
-    /// The address of a file of the archive.
-    pub fn url(&self, path: &str) -> String {
-        format!("{}/{path}", self.mirror.base)
+    /// The archive's address, without a slash at the end.
+    pub fn base(&self) -> &str {
+        &self.mirror.base
     }
 
     /// The kernel packages of a suite, verified.
@@ -130,7 +133,7 @@ impl<'a> Archive<'a> {
         let key = &fetch::sha256_hex(self.mirror.base.as_bytes())[..12];
         let dir = self.cache.dir(&format!("archive/{key}/{suite}"))?;
         let _lock = self.cache.lock(&format!("archive-{key}-{suite}"))?;
-        let kept_at = dir.join(format!("kernels-{}.json", self.arch.debian()));
+        let kept_at = dir.join(format!("kernels-{}-{FORMAT}.json", self.arch.debian()));
         let kept: Option<Verified> =
             fs::read(&kept_at).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         if self.offline {
@@ -138,7 +141,7 @@ impl<'a> Archive<'a> {
         }
 
         let signed = dir.join("InRelease");
-        let url = self.url(&format!("dists/{suite}/InRelease"));
+        let url = format!("{}/dists/{suite}/InRelease", self.mirror.base);
         let what = format!("{suite} release file");
         fetch::download(&Request { url: &url, what: &what, promised: None }, &signed, self.progress)?;
         let release = self.verify(suite, &signed)?;
@@ -155,7 +158,7 @@ impl<'a> Archive<'a> {
         } else {
             format!("dists/{suite}/{}", promise.path)
         };
-        let (url, what) = (self.url(&path), format!("{suite} package index"));
+        let (url, what) = (format!("{}/{path}", self.mirror.base), format!("{suite} package index"));
         let promised = Some((promise.size, promise.sha256.as_str()));
         fetch::download(&Request { url: &url, what: &what, promised }, &compressed, self.progress)?;
         let packages = read_index(&compressed)

@@ -1,17 +1,21 @@
 //! A suite's index: what a verified `InRelease` promises, and the kernel packages in `Packages`. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::control;
 use super::version::{Series, Version};
 
-/// One `linux-image` package of a suite.
+/// One package with a kernel or a part of one.
+///
+/// Up to 6.18 Debian's `linux-image-RELEASE` holds everything. From 6.19 it is empty and depends on
+/// `linux-binary-RELEASE` (the image), `linux-modules-RELEASE` and `linux-base-RELEASE` (the configuration and the
+/// lists of modules). Of a series that a suite no longer builds, sometimes only the signed image is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
     /// The package's name.
     pub name: String,
-    /// `uname -r` of the kernel inside, from the name.
-    pub release: String,
     /// The package's version.
     pub version: String,
     /// Path below the archive's base.
@@ -22,21 +26,75 @@ pub struct Package {
     pub sha256: String,
 }
 
+/// What a package holds, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// A whole kernel, or nothing but dependencies where the kernel comes in parts.
+    Whole,
+    /// The image alone.
+    Binary,
+    /// The modules.
+    Modules,
+    /// The configuration and the lists of modules.
+    Base,
+}
+
+/// Reads a package's name: which part of which release it is, and whether it lacks the distribution's signature.
+pub fn part_of(name: &str) -> Option<(Part, &str, bool)> {
+    let (part, release, unsigned) = if let Some(release) = name.strip_prefix("linux-image-") {
+        match release.strip_suffix("-unsigned") {
+            Some(release) => (Part::Whole, release, true),
+            None => (Part::Whole, release, false),
+        }
+    } else if let Some(release) = name.strip_prefix("linux-binary-unsigned-") {
+        (Part::Binary, release, true)
+    } else if let Some(release) = name.strip_prefix("linux-binary-") {
+        (Part::Binary, release, false)
+    } else if let Some(release) = name.strip_prefix("linux-modules-") {
+        (Part::Modules, release, false)
+    } else {
+        (Part::Base, name.strip_prefix("linux-base-")?, false)
+    };
+    // Debug symbols, and the metapackages that depend on the newest kernel, are no kernels.
+    let real = release.starts_with(|c: char| c.is_ascii_digit()) && !release.ends_with("-dbg");
+    real.then_some((part, release, unsigned))
+}
+
 impl Package {
     /// The kernel's point release. The package's version knows it; the name of a stable release's kernel does not
     /// (`5.10.0-32-amd64` is 5.10.223).
     pub fn point(&self) -> Option<Version> {
         Version::prefix_of(&self.version)
     }
+}
 
-    /// The kernel's series.
-    pub fn series(&self) -> Option<Series> {
-        self.point().map(|version| version.series)
+/// One kernel of a suite: the packages that make it up, the one with the image first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// `uname -r`.
+    pub release: String,
+    /// Its point release.
+    pub point: Version,
+    /// The packages, at least one.
+    pub packages: Vec<Package>,
+}
+
+impl Build {
+    /// The package that holds the image.
+    pub fn image(&self) -> &Package {
+        &self.packages[0]
     }
 
-    /// Whether this is the image without the distribution's signatures, which exists beside the signed one.
-    pub fn is_unsigned(&self) -> bool {
-        self.name.ends_with("-unsigned")
+    /// Bytes of all packages.
+    pub fn size(&self) -> u64 {
+        self.packages.iter().map(|package| package.size).sum()
+    }
+
+    /// Whether the modules and the configuration are there as well as the image.
+    pub fn is_complete(&self) -> bool {
+        let has =
+            |wanted| self.packages.iter().any(|p| part_of(&p.name).is_some_and(|(part, ..)| part == wanted));
+        has(Part::Whole) || (has(Part::Modules) && has(Part::Base))
     }
 }
 
@@ -91,20 +149,14 @@ pub fn promise(release: &str, suite: &str, debian_arch: &str) -> Result<Promise,
         .ok_or(Malformed::NoIndex(path))
 }
 
-/// The kernel packages in the text of a `Packages` file: images with modules, of every flavour, signed or not.
+/// The packages with kernels and parts of them in the text of a `Packages` file, of every flavour, signed or not.
 pub fn kernel_packages(packages: &str) -> Vec<Package> {
     control::stanzas(packages)
         .filter_map(|stanza| {
             let name = stanza.get("Package")?;
-            let release = name.strip_prefix("linux-image-")?;
-            let release = release.strip_suffix("-unsigned").unwrap_or(release);
-            // Debug symbols and the metapackages that depend on the newest image are no kernels.
-            if !release.starts_with(|c: char| c.is_ascii_digit()) || release.ends_with("-dbg") {
-                return None;
-            }
+            part_of(name)?;
             let package = Package {
                 name: name.to_owned(),
-                release: release.to_owned(),
                 version: stanza.get("Version")?.to_owned(),
                 filename: stanza.get("Filename")?.to_owned(),
                 size: stanza.get("Size")?.parse().ok()?,
@@ -119,15 +171,39 @@ pub fn kernel_packages(packages: &str) -> Vec<Package> {
         .collect()
 }
 
-/// The packages of one series and flavour (`cloud-amd64`), the newest first; of two of the same version the signed
-/// one first.
-pub fn select<'a>(packages: &'a [Package], series: Series, flavour: &str) -> Vec<&'a Package> {
-    let mut found: Vec<&Package> =
-        packages.iter().filter(|p| p.series() == Some(series) && is_flavour(&p.release, flavour)).collect();
-    found.sort_by(|a, b| {
-        super::version::compare_debian(&b.version, &a.version).then(a.is_unsigned().cmp(&b.is_unsigned()))
-    });
-    found
+/// The kernels of one series and flavour (`cloud-amd64`), the newest first. Of an image that exists signed and unsigned
+/// the signed one is taken.
+pub fn builds(packages: &[Package], series: Series, flavour: &str) -> Vec<Build> {
+    /// The best package of each part, and whether that one is unsigned.
+    type Parts<'a> = BTreeMap<Part, (bool, &'a Package)>;
+    // By release and version.
+    let mut found: BTreeMap<(&str, &str), Parts<'_>> = BTreeMap::new();
+    for package in packages {
+        let Some((part, release, unsigned)) = part_of(&package.name) else { continue };
+        if package.point().is_some_and(|point| point.series == series) && is_flavour(release, flavour) {
+            let parts = found.entry((release, &package.version)).or_default();
+            let better = parts.get(&part).is_none_or(|(other, _)| *other && !unsigned);
+            if better {
+                parts.insert(part, (unsigned, package));
+            }
+        }
+    }
+    let mut builds: Vec<(&str, Build)> = found
+        .into_iter()
+        .filter_map(|((release, version), mut parts)| {
+            if parts.contains_key(&Part::Binary) {
+                parts.remove(&Part::Whole);
+            } else {
+                // Modules without an image are of no use.
+                parts.retain(|&part, _| part == Part::Whole);
+            }
+            let packages: Vec<Package> = parts.into_values().map(|(_, package)| package.clone()).collect();
+            let point = packages.first()?.point()?;
+            Some((version, Build { release: release.to_owned(), point, packages }))
+        })
+        .collect();
+    builds.sort_by(|(a, _), (b, _)| super::version::compare_debian(b, a));
+    builds.into_iter().map(|(_, build)| build).collect()
 }
 
 /// Whether a release name is of this flavour and no other: `6.12.107+deb13-cloud-amd64` is `cloud-amd64`, and not `amd64`.
@@ -152,23 +228,45 @@ mod tests {
     }
 
     #[rstest]
-    #[case("5.10", "cloud-amd64", &["5.10.0-32-cloud-amd64", "5.10.0-30-cloud-amd64", "5.10.0-30-cloud-amd64"])]
+    #[case("5.10", "cloud-amd64", &["5.10.0-32-cloud-amd64-unsigned", "5.10.0-30-cloud-amd64"])]
     #[case("5.10", "amd64", &["5.10.0-32-amd64"])]
     #[case("6.12", "cloud-amd64", &["6.12.95+deb12-cloud-amd64", "6.12.90+deb12.1-cloud-amd64"])]
+    #[case("6.19", "cloud-amd64", &["6.19.14+deb13-cloud-amd64"])]
     #[case("7.3", "cloud-amd64", &["7.3-cloud-amd64"])]
     #[case("6.1", "cloud-amd64", &[])]
-    fn newest_first(#[case] series: &str, #[case] flavour: &str, #[case] releases: &[&str]) {
-        let packages = kernel_packages(PACKAGES);
-        let found: Vec<_> =
-            select(&packages, series.parse().unwrap(), flavour).iter().map(|p| p.release.as_str()).collect();
-        assert_eq!(found, releases);
+    fn newest_first(#[case] series: &str, #[case] flavour: &str, #[case] names: &[&str]) {
+        let builds = builds(&kernel_packages(PACKAGES), series.parse().unwrap(), flavour);
+        let found: Vec<&str> = builds
+            .iter()
+            .map(|build| {
+                build.image().name.trim_start_matches("linux-image-").trim_start_matches("linux-binary-")
+            })
+            .collect();
+        assert_eq!(found, names);
     }
 
     #[test]
-    fn signed_before_unsigned() {
+    fn a_kernel_in_parts() {
         let packages = kernel_packages(PACKAGES);
-        let found = select(&packages, Series::new(5, 10), "cloud-amd64");
-        assert_eq!(found.iter().map(|p| p.is_unsigned()).collect::<Vec<_>>(), [true, false, true]);
+        let names = |series| -> Vec<Vec<String>> {
+            builds(&packages, series, "cloud-amd64")
+                .into_iter()
+                .map(|build| build.packages.into_iter().map(|p| p.name).collect())
+                .collect()
+        };
+        let expect =
+            ["linux-binary-7.3-cloud-amd64", "linux-modules-7.3-cloud-amd64", "linux-base-7.3-cloud-amd64"];
+        assert_eq!(names(Series::new(7, 3)), [expect]);
+        assert_eq!(names(Series::new(6, 19)), [["linux-binary-6.19.14+deb13-cloud-amd64"]]);
+    }
+
+    #[test]
+    fn complete_or_not() {
+        let packages = kernel_packages(PACKAGES);
+        let complete = |series| builds(&packages, series, "cloud-amd64")[0].is_complete();
+        assert!(complete(Series::new(7, 3)));
+        assert!(complete(Series::new(6, 12)));
+        assert!(!complete(Series::new(6, 19)));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::index::{self, Part};
 use super::locate::{Candidate, Origin};
 use super::version::Version;
 use super::{Error, Kernel, KernelConfig, Options, fetch, image, obtain, package};
@@ -46,10 +47,13 @@ pub(super) fn candidate(path: &Path, options: &Options<'_>) -> Result<Candidate,
         if about.arch != options.arch.debian() {
             return Err(wrong(&path, format!("a package for {}, not {}", about.arch, options.arch.debian())));
         }
-        let release = about.name.strip_prefix("linux-image-").ok_or_else(|| {
-            wrong(&path, format!("the package is {}, not a linux-image package", about.name))
-        })?;
-        let release = release.strip_suffix("-unsigned").unwrap_or(release).to_owned();
+        let release = match index::part_of(&about.name) {
+            Some((Part::Whole | Part::Binary, release, _)) => release.to_owned(),
+            _ => {
+                let what = format!("the package is {}, not linux-image-… or linux-binary-…", about.name);
+                return Err(wrong(&path, what));
+            }
+        };
         (Local::Package(path.clone()), release, Version::prefix_of(&about.version))
     } else {
         let release = image::release_of(&path).map_err(|what| wrong(&path, what))?;
@@ -71,10 +75,18 @@ fn tree_release(tree: &Path) -> Result<String, Error> {
 pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
     let (image, config, modules) = match local {
         Local::Package(deb) => {
-            let (sha256, _) = fetch::digest(deb)?;
             let about = package::about(deb)?;
-            let facts = obtain::Facts { package: about.name, version: about.version, suite: None, sha256 };
-            return obtain::unpacked(deb, candidate, facts, options);
+            let debs = with_siblings(deb, &candidate.release, &about.version);
+            let digests =
+                debs.iter().map(|deb| Ok(fetch::digest(deb)?.0)).collect::<Result<Vec<_>, Error>>()?;
+            let facts = obtain::Facts {
+                package: about.name,
+                version: about.version,
+                suite: None,
+                sha256: digests[0].clone(),
+                digests,
+            };
+            return obtain::unpacked(&debs, candidate, facts, options);
         }
         Local::Image(image) => {
             let dir = image.parent().unwrap_or(Path::new("/"));
@@ -119,4 +131,26 @@ pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>
         modules: modules.and_then(|dir| dir.canonicalize().ok()),
         config,
     })
+}
+
+/// A package and what lies beside it of the same kernel, for kernels that come in several packages.
+fn with_siblings(deb: &Path, release: &str, version: &str) -> Vec<PathBuf> {
+    let mut debs = vec![deb.to_owned()];
+    let listed = deb.parent().and_then(|dir| fs::read_dir(dir).ok());
+    let mut beside: Vec<PathBuf> =
+        listed.into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path != deb).collect();
+    beside.sort();
+    for path in beside {
+        let Some(stem) = path.file_name().and_then(|name| name.to_str()).and_then(|n| n.strip_suffix(".deb"))
+        else {
+            continue;
+        };
+        let mut words = stem.split('_');
+        let part = words.next().and_then(index::part_of);
+        let same = part.is_some_and(|(part, of, unsigned)| part != Part::Whole && of == release && !unsigned);
+        if same && words.next() == Some(version) {
+            debs.push(path);
+        }
+    }
+    debs
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apt_sources::{self, Mirror};
 use super::archive::{self, Archive};
-use super::index::{self, Package};
+use super::index::{self, Build};
 use super::local::{self, Local};
 use super::matrix::{Entry, Matrix};
 use super::selector::Selector;
@@ -36,11 +36,11 @@ pub enum Origin {
     Archive {
         /// The suite.
         suite: String,
-        /// The package.
-        package: Package,
-        /// Its address.
+        /// The packages.
+        build: Build,
+        /// The archive's address.
         #[serde(skip)]
-        url: String,
+        base: String,
     },
     /// On this machine, named by the user.
     Local(Local),
@@ -55,7 +55,7 @@ impl Candidate {
     /// Bytes to fetch; 0 when cached or local.
     pub fn bytes_to_fetch(&self) -> u64 {
         match &self.origin {
-            Origin::Archive { package, .. } if !self.cached => package.size,
+            Origin::Archive { build, .. } if !self.cached => build.size(),
             _ => 0,
         }
     }
@@ -64,7 +64,8 @@ impl Candidate {
 impl fmt::Display for Candidate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
-            Origin::Archive { suite, package, .. } => {
+            Origin::Archive { suite, build, .. } => {
+                let package = build.image();
                 write!(f, "{} {} ({} {})", self.point, suite, package.name, package.version)
             }
             Origin::Local(local) => write!(f, "{} {}", self.point, local.path().display()),
@@ -194,17 +195,16 @@ fn offers(archive: &Archive<'_>, entry: &Entry, options: &Options<'_>) -> Result
         };
         let flavour = source.flavour_for(options.arch);
         let mut served = Vec::new();
-        for package in index::select(&packages, entry.series, &flavour) {
-            let cached = obtain::is_cached(package, options)?;
+        for build in index::builds(&packages, entry.series, &flavour) {
             served.push(Candidate {
-                point: package.point().expect("selected by its series"),
-                release: package.release.clone(),
+                point: build.point,
+                release: build.release.clone(),
+                cached: obtain::is_cached(&build, options)?,
                 origin: Origin::Archive {
                     suite: source.suite.clone(),
-                    url: archive.url(&package.filename),
-                    package: package.clone(),
+                    base: archive.base().to_owned(),
+                    build,
                 },
-                cached,
             });
         }
         if served.is_empty() {

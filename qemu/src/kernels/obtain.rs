@@ -1,16 +1,16 @@
 //! Fetching one kernel and laying it out in the cache.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::fetch::{self, Request};
-use super::index::Package;
+use super::index::{Build, Package};
 use super::locate::{Candidate, Origin};
 use super::{Error, Kernel, KernelConfig, Options, local, package};
 use crate::cache;
 
 /// The layout of an unpacked kernel; a change of what [`package::unpack`] leaves takes a new number.
-const LAYOUT: &str = "v1";
+const LAYOUT: &str = "v2";
 
 /// Makes a candidate ready to boot: from the cache, or fetched, verified and unpacked.
 ///
@@ -19,54 +19,81 @@ const LAYOUT: &str = "v1";
 pub fn obtain(candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
     match &candidate.origin {
         Origin::Local(path) => local::kernel(path, candidate, options),
-        Origin::Archive { suite, package, url } => {
-            if let Some(kernel) = kept(&package.sha256, options)? {
+        Origin::Archive { suite, build, base } => {
+            if let Some(kernel) = kept(&digests(build), options)? {
                 return Ok(kernel);
             }
-            let deb = options.cache.dir("pool")?.join(format!("{}.deb", package.sha256));
-            {
-                let _lock = options.cache.lock(&format!("pool-{}", &package.sha256[..16]))?;
-                if !deb.is_file() {
-                    if options.offline {
-                        return Err(Error::NotCached { package: package.name.clone() });
-                    }
-                    let promised = Some((package.size, package.sha256.as_str()));
-                    let request = Request { url, what: &package.name, promised };
-                    fetch::download(&request, &deb, options.progress)?;
-                }
+            if !build.is_complete() {
+                let what = "the archive serves its image, not its modules and configuration any more";
+                options.progress.message(&format!("{}: {what}", candidate.point));
             }
+            let debs = build
+                .packages
+                .iter()
+                .map(|package| fetch_package(package, base, options))
+                .collect::<Result<Vec<_>, _>>()?;
+            let image = build.image();
             let facts = Facts {
-                package: package.name.clone(),
-                version: package.version.clone(),
+                package: image.name.clone(),
+                version: image.version.clone(),
                 suite: Some(suite.clone()),
-                sha256: package.sha256.clone(),
+                sha256: image.sha256.clone(),
+                digests: digests(build),
             };
-            unpacked(&deb, candidate, facts, options)
+            unpacked(&debs, candidate, facts, options)
         }
     }
 }
 
-/// What is known about a package besides its content.
+/// Fetches one package into the pool, unless it is there.
+fn fetch_package(package: &Package, base: &str, options: &Options<'_>) -> Result<PathBuf, Error> {
+    let deb = pooled(package, options);
+    options.cache.dir("pool")?;
+    let _lock = options.cache.lock(&format!("pool-{}", &package.sha256[..16]))?;
+    if !deb.is_file() {
+        if options.offline {
+            return Err(Error::NotCached { package: package.name.clone() });
+        }
+        let url = format!("{base}/{}", package.filename);
+        let promised = Some((package.size, package.sha256.as_str()));
+        fetch::download(&Request { url: &url, what: &package.name, promised }, &deb, options.progress)?;
+    }
+    Ok(deb)
+}
+
+fn pooled(package: &Package, options: &Options<'_>) -> PathBuf {
+    options.cache.root().join(format!("pool/{}.deb", package.sha256))
+}
+
+/// What is known about a kernel besides its packages' content.
 pub(super) struct Facts {
     pub package: String,
     pub version: String,
     pub suite: Option<String>,
+    /// Digest of the package with the image.
     pub sha256: String,
+    /// Digests of all its packages.
+    pub digests: Vec<String>,
 }
 
-/// Whether a package needs no fetching.
-pub(super) fn is_cached(package: &Package, options: &Options<'_>) -> Result<bool, Error> {
-    let deb = options.cache.root().join(format!("pool/{}.deb", package.sha256));
-    Ok(deb.is_file() || kept(&package.sha256, options)?.is_some())
+fn digests(build: &Build) -> Vec<String> {
+    build.packages.iter().map(|package| package.sha256.clone()).collect()
 }
 
-fn place(sha256: &str) -> String {
-    format!("{}-{LAYOUT}", &sha256[..32])
+/// Whether a kernel needs no fetching.
+pub(super) fn is_cached(build: &Build, options: &Options<'_>) -> Result<bool, Error> {
+    let pool = build.packages.iter().all(|package| pooled(package, options).is_file());
+    Ok(pool || kept(&digests(build), options)?.is_some())
 }
 
-/// The kernel of this package, when it was laid out before.
-fn kept(sha256: &str, options: &Options<'_>) -> Result<Option<Kernel>, Error> {
-    let dir = options.cache.dir("kernels")?.join(place(sha256));
+/// The name of a kernel's directory: a digest over the digests of its packages.
+fn place(digests: &[String]) -> String {
+    format!("{}-{LAYOUT}", &fetch::sha256_hex(digests.join(" ").as_bytes())[..32])
+}
+
+/// The kernel of these packages, when it was laid out before.
+fn kept(digests: &[String], options: &Options<'_>) -> Result<Option<Kernel>, Error> {
+    let dir = options.cache.dir("kernels")?.join(place(digests));
     let Ok(bytes) = fs::read(dir.join("kernel.json")) else { return Ok(None) };
     let Ok(kernel) = serde_json::from_slice::<Kernel>(&bytes) else { return Ok(None) };
     Ok(Some(located_in(kernel, &dir)))
@@ -78,15 +105,15 @@ fn located_in(kernel: Kernel, dir: &Path) -> Kernel {
     Kernel { image: dir.join("vmlinuz"), modules: modules.is_dir().then_some(modules), ..kernel }
 }
 
-/// Lays a package out in the cache, unless it is there, and describes what it holds.
+/// Lays packages out in the cache, unless they are there, and describes what they hold.
 pub(super) fn unpacked(
-    deb: &Path,
+    debs: &[PathBuf],
     candidate: &Candidate,
     facts: Facts,
     options: &Options<'_>,
 ) -> Result<Kernel, Error> {
-    let _lock = options.cache.lock(&format!("kernel-{}", &facts.sha256[..16]))?;
-    if let Some(kernel) = kept(&facts.sha256, options)? {
+    let _lock = options.cache.lock(&format!("kernel-{}", &place(&facts.digests)[..16]))?;
+    if let Some(kernel) = kept(&facts.digests, options)? {
         return Ok(kernel);
     }
     let kernels = options.cache.dir("kernels")?;
@@ -98,9 +125,13 @@ pub(super) fn unpacked(
         .suffix(".tmp")
         .tempdir_in(&kernels)
         .map_err(io("create a directory in", &kernels))?;
-    let release = package::unpack(deb, staging.path())?;
+    let release = package::unpack(debs, staging.path())?;
     let config_path = staging.path().join("config");
-    let config = fs::read_to_string(&config_path).map_err(io("read", &config_path))?;
+    let config = match fs::read_to_string(&config_path) {
+        Ok(text) => KernelConfig::parse(&text),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => KernelConfig::default(),
+        Err(e) => return Err(io("read", &config_path)(e).into()),
+    };
     let kernel = Kernel {
         arch: options.arch,
         point: candidate.point,
@@ -110,12 +141,12 @@ pub(super) fn unpacked(
         suite: facts.suite,
         image: staging.path().join("vmlinuz"),
         modules: None,
-        config: KernelConfig::parse(&config),
+        config,
         sha256: facts.sha256,
     };
     let json = serde_json::to_vec(&kernel).expect("plain data serialises");
     cache::write_atomically(&staging.path().join("kernel.json"), &json)?;
-    let dir = kernels.join(place(&kernel.sha256));
+    let dir = kernels.join(place(&facts.digests));
     let staged = staging.keep();
     if let Err(source) = fs::rename(&staged, &dir) {
         // Nothing may stay under a passing name; that the rename failed is the error to tell.

@@ -74,27 +74,39 @@ pub fn about(deb: &Path) -> Result<About, Error> {
     Ok(About { name: field("Package")?, version: field("Version")?, arch: field("Architecture")? })
 }
 
-/// Lays a package's kernel out in `dest`: `vmlinuz`, `config`, `modules/` (what `/lib/modules/RELEASE` holds).
-/// Gives the release name that the package's paths carry.
+/// Lays a kernel's packages out in `dest`: `vmlinuz`, `config`, `modules/` (what `/lib/modules/RELEASE` holds).
+/// Gives the release name that their paths carry. `config` and `modules/` are there when a package has them.
 ///
 /// # Errors
-/// When the package holds no kernel, or cannot be unpacked.
-pub fn unpack(deb: &Path, dest: &Path) -> Result<String, Error> {
+/// When the packages hold no kernel or two, or cannot be unpacked.
+pub fn unpack(debs: &[PathBuf], dest: &Path) -> Result<String, Error> {
     let mut release: Option<String> = None;
+    for deb in debs {
+        unpack_one(deb, dest, &mut release)?;
+    }
+    let first = debs.first().cloned().unwrap_or_default();
+    let malformed = |what: &str| Error::Malformed { path: first.clone(), what: what.to_owned() };
+    if !dest.join("vmlinuz").is_file() {
+        return Err(malformed(
+            "it holds no vmlinuz (newer kernels come in several packages, linux-binary-… first)",
+        ));
+    }
+    release.ok_or_else(|| malformed("no path in it carries a release name"))
+}
+
+fn unpack_one(deb: &Path, dest: &Path, release: &mut Option<String>) -> Result<(), Error> {
     member(deb, "data.tar", |tar| {
         for entry in tar.entries()? {
             let mut entry = entry?;
             let path = entry.path()?.into_owned();
             let Some(place) = place(&path) else { continue };
             if let Some(name) = place.release {
-                match &release {
+                match release {
                     Some(known) if *known != name => {
-                        return Err(io::Error::other(format!(
-                            "two kernels in one package: {known} and {name}"
-                        )));
+                        return Err(io::Error::other(format!("two kernels: {known} and {name}")));
                     }
                     Some(_) => {}
-                    None => release = Some(name),
+                    None => *release = Some(name),
                 }
             }
             if entry.header().entry_type().is_file() {
@@ -106,12 +118,7 @@ pub fn unpack(deb: &Path, dest: &Path) -> Result<String, Error> {
             }
         }
         Ok(())
-    })?;
-    let malformed = |what: &str| Error::Malformed { path: deb.to_owned(), what: what.to_owned() };
-    if !dest.join("vmlinuz").is_file() {
-        return Err(malformed("it holds no boot/vmlinuz-…"));
-    }
-    release.ok_or_else(|| malformed("no path in it carries a release name"))
+    })
 }
 
 /// Where a file of the package goes.
@@ -140,6 +147,9 @@ fn place(path: &Path) -> Option<Place> {
                 _ => return None,
             };
             Some(Place { to: PathBuf::from(to), release: Some(release.to_owned()) })
+        }
+        ["lib", "modules", release, file @ ("vmlinuz" | "config")] => {
+            Some(Place { to: PathBuf::from(file), release: Some((*release).to_owned()) })
         }
         ["lib", "modules", release, rest @ ..] if !rest.is_empty() => {
             let mut to = PathBuf::from("modules");
@@ -193,6 +203,8 @@ mod tests {
     #[case("./boot/System.map-6.1.0-50-amd64", None)]
     #[case("./lib/modules/6.1/kernel/fs/x.ko", Some(("modules/kernel/fs/x.ko", "6.1")))]
     #[case("./usr/lib/modules/6.1/modules.order", Some(("modules/modules.order", "6.1")))]
+    #[case("./usr/lib/modules/7.3/vmlinuz", Some(("vmlinuz", "7.3")))]
+    #[case("./usr/lib/modules/7.3/config", Some(("config", "7.3")))]
     #[case("./lib/modules/6.1/../../../etc/passwd", None)]
     #[case("./usr/share/doc/x", None)]
     fn places(#[case] path: &str, #[case] expect: Option<(&str, &str)>) {
@@ -248,10 +260,21 @@ mod tests {
         );
         assert_eq!(about(&path).unwrap().version, "6.1.9-1");
         let out = dir.path().join("out");
-        assert_eq!(unpack(&path, &out).unwrap(), "6.1-t");
+        assert_eq!(unpack(std::slice::from_ref(&path), &out).unwrap(), "6.1-t");
         assert_eq!(fs::read(out.join("vmlinuz")).unwrap(), b"kernel");
         assert_eq!(fs::read(out.join("modules/kernel/a.ko")).unwrap(), b"module");
         assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn parts_come_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [dir.path().join("a.deb"), dir.path().join("b.deb")];
+        deb(&paths[0], &[("./usr/lib/modules/7.3-t/vmlinuz", b"kernel")]);
+        deb(&paths[1], &[("./usr/lib/modules/7.3-t/config", b"CONFIG_A=y")]);
+        let out = dir.path().join("out");
+        assert_eq!(unpack(&paths, &out).unwrap(), "7.3-t");
+        assert!(out.join("vmlinuz").is_file() && out.join("config").is_file());
     }
 
     #[test]
@@ -259,7 +282,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.deb");
         deb(&path, &[("./boot/vmlinuz-6.1-t", b"kernel"), ("./lib/modules/6.2-t/a.ko", b"module")]);
-        let error = unpack(&path, &dir.path().join("out")).unwrap_err();
+        let error = unpack(std::slice::from_ref(&path), &dir.path().join("out")).unwrap_err();
         assert!(format!("{:?}", error).contains("two kernels"), "{error:?}");
     }
 
@@ -270,6 +293,9 @@ mod tests {
         fs::write(&path, b"!<arch>\nnonsense").unwrap();
         assert!(matches!(about(&path), Err(Error::Malformed { .. })));
         deb(&path, &[("./usr/share/doc/x", b"no kernel")]);
-        assert!(matches!(unpack(&path, &dir.path().join("out")), Err(Error::Malformed { .. })));
+        assert!(matches!(
+            unpack(std::slice::from_ref(&path), &dir.path().join("out")),
+            Err(Error::Malformed { .. })
+        ));
     }
 }
