@@ -1,0 +1,41 @@
+//! Capabilities dropped from the bounding set: no program can gain them any more.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "bounding-set",
+    group: "creds",
+    purpose: "the capability bounding set",
+    needs: &[Need::Root],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    use kit::cap::{CHOWN, KILL, NET_BIND_SERVICE};
+    let stage = Stage::new()?;
+    let full = kit::caps("CapBnd")?;
+    let dropped = [CHOWN, KILL, NET_BIND_SERVICE];
+    let change =
+        || dropped.iter().try_for_each(|cap| kit::prctl(libc::PR_CAPBSET_DROP, u64::from(*cap)).map(drop));
+    let check = || expect_eq("bounding set", kit::caps("CapBnd")?, full & !kit::mask(&dropped));
+    let child = kit::changed_child(&stage, "the bounded process", change, check)?;
+    let empty = kit::changed_child(
+        &stage,
+        "the process that can gain nothing",
+        || {
+            (0..64)
+                .filter(|n| full >> n & 1 == 1)
+                .try_for_each(|n| kit::prctl(libc::PR_CAPBSET_DROP, n).map(drop))
+        },
+        || expect_eq("bounding set", kit::caps("CapBnd")?, 0u64),
+    )?;
+
+    cx.ready()?;
+
+    stage.release();
+    child.join()?;
+    empty.join()
+}

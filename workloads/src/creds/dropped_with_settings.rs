@@ -1,0 +1,48 @@
+//! Settings that a change of user resets were made after it: they are all in force.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "dropped-with-settings",
+    group: "creds",
+    purpose: "dumpable, parent-death signal, keep-capabilities and no_new_privs set after giving up root",
+    needs: &[Need::Root],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let settings = || {
+        let mut signal = 0i32;
+        // SAFETY: this prctl writes one int.
+        sys::check("prctl", unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) })?;
+        let get = |option| kit::prctl(option, 0);
+        let dumpable = get(libc::PR_GET_DUMPABLE)?;
+        anyhow::Ok([dumpable, get(libc::PR_GET_KEEPCAPS)?, get(libc::PR_GET_NO_NEW_PRIVS)?, signal])
+    };
+    let body = |dumpable: u64| {
+        move |stage: &Stage| {
+            kit::set_gids(1000, 1000, 1000)?;
+            kit::set_uids(1000, 1000, 1000)?;
+            kit::prctl(libc::PR_SET_DUMPABLE, dumpable)?;
+            kit::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR2 as u64)?;
+            kit::prctl(libc::PR_SET_KEEPCAPS, 1)?;
+            kit::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+            let (want, creds) = (settings()?, kit::all()?);
+            stage.hold();
+            expect_eq("dumpable, keepcaps, no_new_privs, death signal", settings()?, want)?;
+            expect_eq("credentials", kit::all()?, creds)
+        }
+    };
+    let closed = stage.fork("the process that is not dumpable", body(0))?;
+    let open = stage.fork("the process that is dumpable", body(1))?;
+
+    cx.ready()?;
+
+    stage.release();
+    closed.join()?;
+    open.join()
+}

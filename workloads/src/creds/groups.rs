@@ -1,0 +1,35 @@
+//! Processes with none, one, some and two hundred supplementary groups.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "groups",
+    group: "creds",
+    purpose: "the supplementary groups of each process",
+    needs: &[Need::Root],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let lists: [Vec<u32>; 4] =
+        [vec![], vec![77], vec![5, 3, 4_000_000_000, 3, 0], (0..200).map(|n| n * 21 + 9).collect()];
+    let mut children = Vec::new();
+    for list in lists {
+        let change = || kit::set_groups(&list);
+        let check = || {
+            let mut want = list.clone();
+            want.sort_unstable();
+            expect_eq("groups", kit::numbers("Groups")?, want)
+        };
+        children.push(kit::changed_child(&stage, "a process with groups", change, check)?);
+    }
+
+    cx.ready()?;
+
+    stage.release();
+    children.into_iter().try_for_each(Child::join)
+}

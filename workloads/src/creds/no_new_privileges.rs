@@ -1,0 +1,49 @@
+//! A process that has given up gaining privileges by exec, and a sibling that has not.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "no-new-privileges",
+    group: "creds",
+    purpose: "the no_new_privs flag of each process and thread",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    static GO: Cell = Cell::new();
+    let stage = Stage::new()?;
+    let flag = || kit::prctl(libc::PR_GET_NO_NEW_PRIVS, 0);
+    let without = stage.fork("the process without", |stage| {
+        stage.hold();
+        expect_eq("no_new_privs", flag()?, 0)
+    })?;
+    let with = stage.fork("the process with", |stage| {
+        // The flag is a thread's; those that it makes later inherit it.
+        let free = thread::spawn(move || {
+            GO.block_until(1);
+            expect_eq("no_new_privs of the first thread", flag()?, 0)
+        })?;
+        kit::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+        let bound = thread::spawn(move || {
+            GO.block_until(1);
+            expect_eq("no_new_privs of the second thread", flag()?, 1)
+        })?;
+        free.wait_blocked_in(libc::SYS_futex)?;
+        bound.wait_blocked_in(libc::SYS_futex)?;
+        stage.hold();
+        expect_eq("no_new_privs", flag()?, 1)?;
+        GO.set(1);
+        free.join()?;
+        bound.join()
+    })?;
+
+    cx.ready()?;
+
+    stage.release();
+    without.join()?;
+    with.join()
+}

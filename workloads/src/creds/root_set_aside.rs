@@ -1,0 +1,34 @@
+//! A process that set its root rights aside and kept them in its saved id takes them back afterwards.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "root-set-aside",
+    group: "creds",
+    purpose: "saved user id 0: capabilities permitted but not effective, and effective again",
+    needs: &[Need::Root],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let before = kit::caps("CapEff")?;
+    let change = || {
+        kit::set_uids(1000, 1000, 0)?;
+        expect_eq("effective capabilities", kit::caps("CapEff")?, 0u64)?;
+        expect(kit::caps("CapPrm")? != 0, || "no capability is permitted".into())
+    };
+    let check = || {
+        kit::set_uids(0, 0, 0)?;
+        expect_eq("effective capabilities of root", kit::caps("CapEff")?, before)
+    };
+    let child = kit::changed_child(&stage, "the process that is not root for now", change, check)?;
+
+    cx.ready()?;
+
+    stage.release();
+    child.join()
+}

@@ -1,0 +1,41 @@
+//! An ordinary user's process that kept some capabilities of root.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "user-with-capabilities",
+    group: "creds",
+    purpose: "capabilities kept over a change of user",
+    needs: &[Need::Root],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    use kit::cap::{CHOWN, SYS_PTRACE};
+    let stage = Stage::new()?;
+    let (kept, used) = (kit::mask(&[CHOWN, SYS_PTRACE]), kit::mask(&[CHOWN]));
+    fd::open("file", libc::O_RDWR | libc::O_CREAT, 0o600)?;
+    let change = || {
+        kit::prctl(libc::PR_SET_KEEPCAPS, 1)?;
+        kit::set_gids(1000, 1000, 1000)?;
+        kit::set_groups(&[1000, 1001])?;
+        kit::set_uids(1000, 1000, 1000)?;
+        kit::set_caps(used, kept, 0)
+    };
+    let check = || {
+        // SAFETY: the path is a C string.
+        sys::check("chown", unsafe { libc::chown(c"file".as_ptr(), 55, 66) }).context("with CAP_CHOWN")?;
+        Ok(())
+    };
+    let child = kit::changed_child(&stage, "the user with capabilities", change, check)?;
+
+    cx.ready()?;
+
+    stage.release();
+    child.join()?;
+    let file = fd::stat(&fd::open("file", libc::O_RDONLY, 0)?)?;
+    expect_eq("owner of the file", (file.st_uid, file.st_gid), (55, 66))
+}
