@@ -46,8 +46,11 @@ pub static MACHINES: &[Machine] = &[Machine {
     qemu: "qemu-system-x86_64",
     package: "qemu-system-x86",
     machine: "q35,vmport=off,hpet=off",
-    // Five-level page tables of the plain `max` make kernels from 6.12 panic under QEMU 7.2.
-    cpu_tcg: "max,la57=off",
+    // Five-level page tables of the plain `max` make kernels from 6.12 panic under QEMU 7.2. Its cmpxchg16b computes the
+    // flags from stale state: an interrupt right behind one saves rubbish (the trap flag among it), and a kernel that
+    // uses the instruction in its allocator dies within seconds of load. Without the feature bit the kernel has
+    // another way.
+    cpu_tcg: "max,la57=off,cx16=off",
     console: "ttyS0",
     virtio: "pci",
     args: &[],
