@@ -31,6 +31,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    runner::close_inherited()?;
     match Cli::parse().command {
         Command::Run { job, events, watch_stdin } => {
             Ok(runner::run(&runner::Options { job, events, watch_stdin })?)

@@ -25,6 +25,8 @@ g/skip) echo "skip: needs a frobnicator" >&2; exit 77 ;;
 g/early) echo "cannot build" >&2; exit 1 ;;
 g/crash) ready; kill -SEGV $$ ;;
 g/hang) ready; while :; do read line < never 2>/dev/null || read line < go; done ;;
+g/fds) for fd in /proc/$$/fd/*; do case "${fd##*/}" in 0|1|2|10) ;; *) echo "has $fd" >&2; bad=1 ;; esac; done
+    ready; exit ${bad:-0} ;;
 g/mute) read line < go ;;
 g/stray) sleep 1000 & ready ;;
 g/file) : > data; ready ;;
@@ -165,6 +167,20 @@ fn a_failing_restart_is_told_from_a_failing_workload() {
     for file in ["context.1", "record.1.json", "restart.1.stderr"] {
         assert!(files.iter().any(|name| name == file), "{files:?}");
     }
+}
+
+#[test]
+fn descriptors_of_our_own_caller_reach_no_workload() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = job(dir.path(), &["fds"], Mode::Continue, "", LONG);
+    let (theirs, _ours) = std::os::unix::net::UnixStream::pair().unwrap();
+    nix::fcntl::fcntl(&theirs, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    let events = events(dir.path(), &job);
+    let outcome = events.iter().find_map(|e| match e {
+        Event::End { outcome, .. } => Some(outcome.clone()),
+        _ => None,
+    });
+    assert_eq!(outcome.map(|o| (o.verdict, o.reason)), Some((Verdict::Pass, String::new())));
 }
 
 #[test]

@@ -118,7 +118,8 @@ pub fn fill_in(job: &mut Job, luggage: &Luggage) {
     // Nothing of a guest's file system outlives it.
     job.keep = false;
     job.workloads = luggage.workloads.keys().map(|&u| (u, PathBuf::from(corpus_path(u)))).collect();
-    job.engines = luggage.engines.keys().map(|name| (name.clone(), PathBuf::from(engine_path(name)))).collect();
+    job.engines =
+        luggage.engines.keys().map(|name| (name.clone(), PathBuf::from(engine_path(name)))).collect();
 }
 
 impl Place for GuestPlace {
@@ -174,7 +175,10 @@ impl Place for GuestPlace {
             return Ok(Ending::Stopped);
         }
         let Some(end) = end else {
-            return Ok(Ending::Died { verdict: Verdict::Missing, detail: "the guest ended without a word".into() });
+            return Ok(Ending::Died {
+                verdict: Verdict::Missing,
+                detail: "the guest ended without a word".into(),
+            });
         };
         if let Some(init) = &end.init
             && !init.strays.is_empty()

@@ -14,3 +14,4 @@ mod sys;
 
 pub use cell::supervise;
 pub use pool::{Options, RunnerError, run};
+pub use sys::close_inherited;

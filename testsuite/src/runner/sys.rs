@@ -1,4 +1,5 @@
-//! The one place of the test suite that needs `unsafe`: starting a program as leader of a new session.
+//! The one place of the test suite that needs `unsafe`: starting a program as leader of a new session, and letting go of
+//! descriptors that nobody here owns.
 //!
 //! # Safety
 //! A closure that runs between fork and exec may only make async-signal-safe calls and must not allocate.
@@ -16,4 +17,25 @@ pub fn in_new_session(command: &mut Command) -> &mut Command {
             _ => Ok(()),
         })
     }
+}
+
+/// Closes every descriptor above standard error that this process was started with. A job server's pipe or a shell's
+/// stray file would otherwise become part of every workload's state.
+///
+/// To be called first of all, before this program has opened anything.
+///
+/// # Errors
+/// When the list of descriptors cannot be read.
+pub fn close_inherited() -> io::Result<()> {
+    let listed: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    for fd in listed {
+        // SAFETY: nothing in this program owns a descriptor above 2 yet; the one of the directory just read is closed
+        // already, and closing it again fails with EBADF and does nothing.
+        unsafe { libc::close(fd) };
+    }
+    Ok(())
 }
