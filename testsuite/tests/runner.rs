@@ -25,7 +25,7 @@ g/skip) echo "skip: needs a frobnicator" >&2; exit 77 ;;
 g/early) echo "cannot build" >&2; exit 1 ;;
 g/crash) ready; kill -SEGV $$ ;;
 g/hang) ready; while :; do read line < never 2>/dev/null || read line < go; done ;;
-g/fds) for fd in /proc/$$/fd/*; do case "${fd##*/}" in 0|1|2|10) ;; *) echo "has $fd" >&2; bad=1 ;; esac; done
+g/fds) for fd in /proc/$$/fd/*; do test -S "$fd" && echo "has $fd" >&2 && bad=1; done
     ready; exit ${bad:-0} ;;
 g/mute) read line < go ;;
 g/stray) sleep 1000 & ready ;;
@@ -40,6 +40,8 @@ case "$1" in
 checkpoint)
     test "$CAIRN_FAULT" = unsupported && { echo "fd 3 of $2 (socket): not supported" >&2; exit 3; }
     test "$CAIRN_FAULT" = silent && exit 0
+    test "$CAIRN_FAULT" = litters && : > cwd/litter
+    test "$CAIRN_FAULT" = half-file && : > context.1.tmp
     case "$*" in *--kill*) kill -KILL $2 ;; esac
     echo "context" > "$5"
     echo '{"file":"f","pid":1,"tasks":1,"bytes":8,"pause_ns":1000,"total_ns":2000}' ;;
@@ -132,7 +134,9 @@ const LONG: u64 = 30_000;
 #[case("early", "", Verdict::Fail, Some(Stage::Ready), "exit status 1: cannot build")]
 #[case("crash", "", Verdict::Fail, Some(Stage::Verify), "SIGSEGV")]
 #[case("stray", "", Verdict::Fail, Some(Stage::Leak), "sleep")]
-#[case("file", "", Verdict::Fail, Some(Stage::Leak), "cwd/data")]
+#[case("file", "", Verdict::Pass, None, "")]
+#[case("pass", "litters", Verdict::Fail, Some(Stage::Leak), "new: litter")]
+#[case("pass", "half-file", Verdict::Fail, Some(Stage::Leak), "context.1.tmp")]
 #[case("pass", "unsupported", Verdict::Fail, Some(Stage::Checkpoint), "unsupported (exit status 3): fd 3 of")]
 #[case("pass", "silent", Verdict::Fail, Some(Stage::Checkpoint), "left no context.1")]
 #[case("pass", "drifts", Verdict::Fail, Some(Stage::Fixpoint), "records.value: 1 → 2")]

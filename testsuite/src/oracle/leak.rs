@@ -1,14 +1,16 @@
-//! The leak oracle: what a cell may leave in its own directory, and that it mounted nothing there.
+//! The leak oracle: what an engine may leave in a cell's directory, and that nothing is mounted there.
+//!
+//! The workload's own directory is the workload's: it may leave there what it made itself. What saving and bringing
+//! back may not do is add to it or take from it, which two listings show.
 //!
 //! Stray processes are the supervisor's business, which is the one to find and end them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What the runner itself puts into a workload's working directory.
-const WORKDIR: &[&str] = &["ready", "go", "stdout", "stderr"];
-/// What the runner itself puts beside it, by beginning of the name.
+/// What the runner itself puts beside the workload's directory, by beginning of the name.
 const CELL: &[&str] = &["cwd", "context.", "record.", "checkpoint.", "restart.", "info.", "fixpoint.diff"];
 
 /// Names of files and mounts below a cell's directory that should not be there, sorted.
@@ -26,16 +28,35 @@ pub fn files_and_mounts(dir: &Path) -> io::Result<Vec<String>> {
             left.push(name);
         }
     }
-    for entry in fs::read_dir(dir.join("cwd"))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !WORKDIR.contains(&name.as_str()) {
-            left.push(format!("cwd/{name}"));
-        }
-    }
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     left.extend(mounts_below(&mounts, dir).into_iter().map(|point| format!("mount on {point}")));
     left.sort();
     Ok(left)
+}
+
+/// Every path below `dir`, relative to it. Directories that vanish or cannot be entered meanwhile count as empty.
+///
+/// # Errors
+/// When `dir` itself cannot be read.
+pub fn listing(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    let mut queue = vec![dir.to_owned()];
+    while let Some(folder) = queue.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(_) if folder != dir => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                queue.push(entry.path());
+            }
+            if let Ok(relative) = entry.path().strip_prefix(dir) {
+                found.insert(relative.to_owned());
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Mount points strictly below `dir`. The fifth field of a mountinfo line is the mount point, with octal escapes.
@@ -62,7 +83,9 @@ mod tests {
         for name in ["context.1.tmp", "core", "cwd/data"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        assert_eq!(files_and_mounts(dir.path()).unwrap(), ["context.1.tmp", "core", "cwd/data"]);
+        assert_eq!(files_and_mounts(dir.path()).unwrap(), ["context.1.tmp", "core"]);
+        let names: Vec<PathBuf> = listing(dir.path()).unwrap().into_iter().collect();
+        assert!(names.contains(&PathBuf::from("cwd/data")), "{names:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A cell's directory holds `cwd/`, where the workload lives, and beside it the context files (`context.N`), their
 //! records (`record.N.json`) and what each program printed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
@@ -79,6 +80,7 @@ fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
         deadline: Instant::now() + limit,
         measured: Vec::new(),
         notes: Vec::new(),
+        names: BTreeSet::new(),
     };
     let result = match spec.mode {
         Mode::Once => cell.once(),
@@ -120,6 +122,8 @@ struct CellRun<'a> {
     deadline: Instant,
     measured: Vec<Measured>,
     notes: Vec<String>,
+    /// What lay in the workload's directory when it was ready.
+    names: BTreeSet<PathBuf>,
 }
 
 impl CellRun<'_> {
@@ -129,6 +133,7 @@ impl CellRun<'_> {
         let restarted = self.restart(root, 1)?;
         self.checkpoint(root, 2, After::Run)?;
         self.compare(1, 2)?;
+        self.nothing_new()?;
         self.let_go(restarted.pid)?;
         self.verified(restarted.pid, Some(&restarted.stderr))?;
         self.nothing_left()
@@ -147,6 +152,7 @@ impl CellRun<'_> {
             return Err(Failure::fail(Stage::Checkpoint, reason));
         }
         let second = self.restart(root, 2)?;
+        self.nothing_new()?;
         self.let_go(second.pid)?;
         self.verified(second.pid, Some(&second.stderr))?;
         self.nothing_left()
@@ -158,6 +164,7 @@ impl CellRun<'_> {
         self.settle(root, root, Stage::Checkpoint)?;
         self.checkpoint(root, 2, After::Run)?;
         self.compare(1, 2)?;
+        self.nothing_new()?;
         self.let_go(root)?;
         self.verified(root, None)?;
         self.nothing_left()
@@ -193,7 +200,7 @@ impl CellRun<'_> {
             .stdout(output("stdout").map_err(|e| setup("open stdout", e))?)
             .stderr(output("stderr").map_err(|e| setup("open stderr", e))?);
         self.environment(&mut command);
-        sys::in_new_session(&mut command);
+        sys::start_afresh(&mut command, true);
         let child = self.supervisor.spawn(&mut command).map_err(|e| setup("start the workload", e))?;
         let root = child.id();
 
@@ -221,6 +228,7 @@ impl CellRun<'_> {
             .map_err(|stop| Failure::stopped(Stage::Ready, "the workload's ready", stop))?;
         word?;
         self.settle(root, root, Stage::Ready)?;
+        self.names = self.listing()?;
         Ok(root)
     }
 
@@ -306,6 +314,7 @@ impl CellRun<'_> {
         command.current_dir(self.dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         self.environment(&mut command);
         command.envs(&self.job.engine_env);
+        sys::start_afresh(&mut command, false);
         let started = Instant::now();
         let mut child = self
             .supervisor
@@ -410,7 +419,30 @@ impl CellRun<'_> {
         }
     }
 
-    /// The leak oracle: processes, files, mounts.
+    /// Every path below the workload's directory.
+    fn listing(&self) -> Step<BTreeSet<PathBuf>> {
+        leak::listing(&self.cwd())
+            .map_err(|e| Failure::infra(Stage::Leak, format!("list the workload's directory: {e}")))
+    }
+
+    /// The leak oracle before `go`: what saving and bringing back left in the workload's own directory, where a
+    /// workload that moves may make files itself.
+    fn nothing_new(&mut self) -> Step<()> {
+        if self.spec.moving {
+            return Ok(());
+        }
+        let now = self.listing()?;
+        let differ: Vec<String> = now
+            .symmetric_difference(&self.names)
+            .map(|path| format!("{} {}", if now.contains(path) { "new:" } else { "gone:" }, path.display()))
+            .collect();
+        if differ.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::fail(Stage::Leak, format!("in the workload's directory: {}", differ.join(", "))))
+    }
+
+    /// The leak oracle at the end: processes, files, mounts.
     fn nothing_left(&mut self) -> Step<()> {
         let left = self
             .supervisor
@@ -439,6 +471,7 @@ impl CellRun<'_> {
             .stderr(File::create(&err).map_err(|e| infra("open a log", e))?);
         self.environment(&mut command);
         command.envs(&self.job.engine_env);
+        sys::start_afresh(&mut command, false);
         let child = self.supervisor.spawn(&mut command).map_err(|e| infra("start the engine", e))?;
         match self.wait_for(child.id(), stage, tag)? {
             End::Exited(0) => fs::read(&out)

@@ -1,5 +1,5 @@
-//! The one place of the test suite that needs `unsafe`: starting a program as leader of a new session, and letting go of
-//! descriptors that nobody here owns.
+//! The one place of the test suite that needs `unsafe`: starting a program with nothing inherited that would become
+//! part of its state: signal mask and actions, session, descriptors.
 //!
 //! # Safety
 //! A closure that runs between fork and exec may only make async-signal-safe calls and must not allocate.
@@ -8,13 +8,25 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Makes the program that `command` starts the leader of a session and process group of its own.
-pub fn in_new_session(command: &mut Command) -> &mut Command {
-    // SAFETY: setsid(2) is async-signal-safe, takes no memory of ours, and the closure allocates nothing.
+/// Gives the program that `command` starts every signal's default action and an empty mask, whatever this process was
+/// started with or has blocked itself; with `session` it also leads a session and process group of its own.
+pub fn start_afresh(command: &mut Command, session: bool) -> &mut Command {
+    // SAFETY: sigemptyset(3), sigprocmask(2), signal(2) and setsid(2) are async-signal-safe, the only memory touched is
+    // a local variable, and the closure allocates nothing.
     unsafe {
-        command.pre_exec(|| match libc::setsid() {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
+        command.pre_exec(move || {
+            for signal in 1..=libc::SIGRTMAX() {
+                // Fails for SIGKILL, SIGSTOP and the C library's own; those have no action to give up.
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            let mut none: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&mut none);
+            if libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) == -1
+                || (session && libc::setsid() == -1)
+            {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
         })
     }
 }
