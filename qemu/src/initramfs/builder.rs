@@ -4,6 +4,7 @@ use std::fs;
 use std::io::BufWriter;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::cpio::{Node, Tree};
 use super::modules::Store;
@@ -186,7 +187,10 @@ impl<'a> Builder<'a> {
         self.tree.put(MODULES_PATH, text(&list))?;
         let dir = cache.dir("initramfs")?;
         let dest = dir.join(format!("{}-{}.cpio", label(self.kernel), &self.tree.digest()?[..24]));
-        if dest.is_file() {
+        // Serialises with other processes, so that nobody's fresh base is taken for an old one.
+        let _lock = cache.lock("initramfs")?;
+        if let Ok(file) = fs::File::options().append(true).open(&dest) {
+            file.set_modified(SystemTime::now()).map_err(io_error("touch", &dest))?;
             return Ok(dest);
         }
         let mut staging = tempfile::Builder::new()
@@ -195,8 +199,25 @@ impl<'a> Builder<'a> {
             .map_err(io_error("create a file in", &dir))?;
         self.tree.write(BufWriter::new(staging.as_file_mut())).map_err(|e| e.at(&dest))?;
         staging.persist(&dest).map_err(|e| io_error("rename into", &dest)(e.error))?;
+        forget_old(&dir)?;
         Ok(dest)
     }
+}
+
+/// A base that was not used for this long is made again when it is wanted.
+const KEEP: Duration = Duration::from_secs(6 * 3600);
+
+/// Every change of a program makes new bases; without this they would pile up.
+fn forget_old(dir: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).map_err(io_error("list", dir))? {
+        let path = entry.map_err(io_error("list", dir))?.path();
+        let modified = path.metadata().and_then(|about| about.modified());
+        let old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEEP));
+        if old && path.extension().is_some_and(|e| e == "cpio" || e == "tmp") {
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 fn text(content: &str) -> Node {
