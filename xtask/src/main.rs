@@ -35,6 +35,8 @@ enum Command {
     Report(cmd::report::Args),
     /// Run the corpus against planted faults: each must be caught
     Sensitivity(cmd::sensitivity::Args),
+    /// Measure pause, time and size of checkpoint and restart
+    Bench(cmd::bench::Args),
 }
 
 fn main() -> std::process::ExitCode {
@@ -47,6 +49,7 @@ fn main() -> std::process::ExitCode {
         Command::Repro(args) => cmd::repro::run(&args),
         Command::Report(args) => cmd::report::run(&args),
         Command::Sensitivity(args) => cmd::sensitivity::run(&args),
+        Command::Bench(args) => cmd::bench::run(&args),
     };
     match result {
         Ok(true) => std::process::ExitCode::SUCCESS,

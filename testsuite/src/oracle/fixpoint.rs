@@ -24,7 +24,7 @@ pub enum How {
     Freely,
     /// In everything, in workloads in which things move while they wait.
     WhenMoving,
-    /// In their value, as long as both are zero or neither is.
+    /// In their value, as long as both are zero or neither is; freely when things move.
     BothOrNeither,
     /// In bytes from..to of a string of hexadecimal digits.
     InBytes(usize, usize),
@@ -167,7 +167,9 @@ fn is_ignored(path: &[String], before: Option<&Value>, after: Option<&Value>, mo
     IGNORED.iter().filter(|entry| matches(entry.path, path)).any(|entry| match (entry.how, before, after) {
         (How::Freely, _, _) => true,
         (How::WhenMoving, _, _) => moving,
-        (How::BothOrNeither, Some(a), Some(b)) => (a.as_u64() == Some(0)) == (b.as_u64() == Some(0)),
+        (How::BothOrNeither, Some(a), Some(b)) => {
+            moving || (a.as_u64() == Some(0)) == (b.as_u64() == Some(0))
+        }
         (How::InBytes(from, to), Some(Value::String(a)), Some(Value::String(b))) => {
             let rest = |text: &str| Some((text.get(..2 * from)?.to_owned(), text.get(2 * to..)?.to_owned()));
             rest(a).is_some() && rest(a) == rest(b)

@@ -7,7 +7,8 @@ pub const WORKLOAD: Workload = Workload {
     group: "pipes",
     purpose: "processes blocked in writing to full pipes: atomic, and partly written",
     needs: &[],
-    moving: false,
+    // A checkpoint interrupts the write, which then returns with what it has written so far.
+    moving: true,
     statik: false,
     run,
 };

@@ -9,7 +9,8 @@ pub const WORKLOAD: Workload = Workload {
     group: "threads",
     purpose: "threads blocked in select and pselect",
     needs: &[],
-    moving: false,
+    // A checkpoint interrupts the call, and the kernel then writes the time that is left into memory.
+    moving: true,
     statik: false,
     run,
 };

@@ -124,7 +124,9 @@ pub fn run(args: &Args) -> Result<bool> {
     eprintln!("building the engine without and with its planted faults");
     let normal = programs::build(&room, Wanted { offline, ..Wanted::default() })?;
     let faulty = programs::build(&room, Wanted { faults: true, offline, ..Wanted::default() })?;
-    let (Some(normal), Some(with_faults)) = (&normal.cairn, &faulty.cairn) else { bail!("the engine was not built") };
+    let (Some(normal), Some(with_faults)) = (&normal.cairn, &faulty.cairn) else {
+        bail!("the engine was not built")
+    };
     if faults_of(normal).is_ok() {
         bail!(
             "a normal build of the engine has the subcommand `faults`: planted faults must be absent from it"

@@ -43,7 +43,11 @@ pub fn run(args: &Args) -> Result<bool> {
     let machine = Machine::of(arch)?;
     let progress = progress::Stderr::default();
     setup::ensure(&[Need::qemu(machine), Need::BUSYBOX], args.source.offline, &progress)?;
-    let flags = KernelArgs { kernel: vec![args.kernel.clone()], arch: args.arch.clone(), source: args.source.clone() };
+    let flags = KernelArgs {
+        kernel: vec![args.kernel.clone()],
+        arch: args.arch.clone(),
+        source: args.source.clone(),
+    };
     let found = kernels::choose(&room, &flags)?.obtain(&args.source)?;
     let [kernel] = found.as_slice() else {
         bail!("--kernel {} names {} kernels, one is wanted", args.kernel, found.len());

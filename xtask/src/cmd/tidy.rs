@@ -111,7 +111,7 @@ fn is_unsafe(line: &str) -> bool {
         code.match_indices(word).any(|(at, _)| {
             let before = &code[..at];
             // Inside a string literal it is text.
-            before.matches('"').count() % 2 == 0
+            before.matches('"').count().is_multiple_of(2)
                 && !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
         })
     })
