@@ -233,7 +233,11 @@ fn unknown(
     let mut offer = format!("series of the matrix: {}", series.join(", "));
     if !served.is_empty() {
         let releases: Vec<String> = served.iter().map(|c| format!("{} ({})", c.point, suite_of(c))).collect();
-        offer.push_str(&format!("\nserved of this series: {}", releases.join(", ")));
+        offer.push_str(&format!(
+            "\n{} of this series: {}",
+            if options.offline { "cached" } else { "served" },
+            releases.join(", ")
+        ));
     }
     offer.push_str("\nalso: 6.x, all, host, or a path to a vmlinuz, a linux-image .deb or a build tree");
     Error::Unknown { selector: selector.to_string(), arch: options.arch, reason: reason.to_owned(), offer }
