@@ -1,0 +1,182 @@
+//! From an archive to a kernel in the cache, over a small archive of this directory with a key of its own. Wants `gpgv`.
+//!
+//! The archive serves suite `test` with one kernel, 6.99.7, in three packages that hold a line of text each.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cairn_qemu::kernels::{self, Error, Kernel, Matrix, Options, Selector, archive};
+use cairn_qemu::progress::Silent;
+use cairn_qemu::{Arch, Cache};
+use rstest::rstest;
+
+fn here() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/archive")
+}
+
+/// A copy of the archive that a test can damage, and an empty cache.
+struct Place {
+    dir: tempfile::TempDir,
+    cache: Cache,
+}
+
+impl Place {
+    fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&here(), &dir.path().join("archive"));
+        let cache = Cache::at(dir.path().join("cache")).unwrap();
+        Place { dir, cache }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("archive").join(name)
+    }
+
+    fn package(&self, part: &str) -> PathBuf {
+        self.file(&format!("pool/linux-{part}-6.99.7-cloud-amd64_6.99.7-1_amd64.deb"))
+    }
+
+    fn resolve(&self, selector: &str, offline: bool) -> Result<Vec<Kernel>, Error> {
+        self.resolve_with("keyring.gpg", selector, offline)
+    }
+
+    fn resolve_with(&self, keyring: &str, selector: &str, offline: bool) -> Result<Vec<Kernel>, Error> {
+        let text = "[[kernel]]\nseries = '6.99'\narch = ['x86_64']\nsources = [{ suite = 'test', flavour = 'cloud' }]\n\
+                    [[kernel]]\nseries = '6.100'\narch = ['x86_64']\nsources = [{ suite = 'test', flavour = 'cloud' }]\n\
+                    [[kernel]]\nseries = '7.0'\narch = ['x86_64']\nsources = [{ suite = 'gone', flavour = 'cloud' }]\n";
+        let matrix = Matrix::parse(Path::new("matrix.toml"), text).unwrap();
+        let options = Options {
+            arch: Arch::X86_64,
+            mirror: Some(format!("file:{}", self.dir.path().join("archive").display())),
+            keyring: Some(self.file(keyring)),
+            offline,
+            cache: &self.cache,
+            progress: &Silent,
+        };
+        let selectors: Vec<Selector> = vec![selector.parse().unwrap()];
+        kernels::resolve(&matrix, &selectors, &options).map(|resolution| resolution.kernels)
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_kernel_in_three_packages_is_laid_out() {
+    let place = Place::new();
+    let kernels = place.resolve("6.x", false).unwrap();
+    let kernel = &kernels[0];
+    assert_eq!(kernels.len(), 1);
+    assert_eq!(kernel.point.to_string(), "6.99.7");
+    assert_eq!(kernel.release, "6.99.7-cloud-amd64");
+    assert_eq!(kernel.package, "linux-binary-6.99.7-cloud-amd64");
+    assert_eq!(kernel.suite.as_deref(), Some("test"));
+    assert_eq!(fs::read(&kernel.image).unwrap(), b"no kernel at all\n");
+    assert!(kernel.config.enabled("CONFIG_TEST"));
+    assert!(kernel.modules.as_ref().unwrap().join("kernel/a.ko.xz").is_file());
+}
+
+#[test]
+fn once_cached_the_archive_is_not_needed() {
+    let place = Place::new();
+    let before = place.resolve("6.99.7", false).unwrap();
+    fs::remove_dir_all(place.file("")).unwrap();
+    let after = place.resolve("6.99", true).unwrap();
+    assert_eq!(before[0].image, after[0].image);
+}
+
+#[test]
+fn an_empty_cache_offline_says_what_is_missing() {
+    let error = Place::new().resolve("6.99", true).unwrap_err().to_string();
+    assert!(error.contains("suite test is not in the cache"), "{error}");
+}
+
+#[test]
+fn somebody_elses_signature_is_refused() {
+    let error = Place::new().resolve_with("other.gpg", "6.99", false).unwrap_err();
+    assert!(matches!(error, Error::Archive(archive::Error::Signature { .. })), "{error}");
+}
+
+#[test]
+fn an_unsigned_release_file_is_refused() {
+    let place = Place::new();
+    let signed = fs::read_to_string(place.file("dists/test/InRelease")).unwrap();
+    let start = signed.find("Suite:").unwrap();
+    let end = signed.find("-----BEGIN PGP SIGNATURE").unwrap();
+    fs::write(place.file("dists/test/InRelease"), &signed[start..end]).unwrap();
+    let error = place.resolve("6.99", false).unwrap_err();
+    assert!(matches!(error, Error::Archive(archive::Error::Signature { .. })), "{error}");
+}
+
+#[test]
+fn text_outside_the_signature_does_not_count() {
+    let place = Place::new();
+    let path = place.file("dists/test/InRelease");
+    let signed = fs::read_to_string(&path).unwrap();
+    let forged = signed.replace("Suite: test", "Suite: tent");
+    fs::write(&path, forged).unwrap();
+    let error = place.resolve("6.99", false).unwrap_err();
+    assert!(matches!(error, Error::Archive(archive::Error::Signature { .. })), "{error}");
+}
+
+#[rstest]
+#[case::index("dists/test/main/binary-amd64/Packages.xz")]
+#[case::image("pool/linux-binary-6.99.7-cloud-amd64_6.99.7-1_amd64.deb")]
+#[case::modules("pool/linux-modules-6.99.7-cloud-amd64_6.99.7-1_amd64.deb")]
+fn a_changed_file_is_refused_and_not_kept(#[case] file: &str) {
+    let place = Place::new();
+    let path = place.file(file);
+    let good = fs::read(&path).unwrap();
+    let mut bad = good.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    fs::write(&path, bad).unwrap();
+    let error = place.resolve("6.99", false).unwrap_err().to_string();
+    assert!(error.contains("the archive's index says"), "{error}");
+    fs::write(&path, good).unwrap();
+    assert_eq!(place.resolve("6.99", false).unwrap().len(), 1);
+}
+
+#[test]
+fn a_series_nobody_serves() {
+    let place = Place::new();
+    let error = place.resolve("6.100", false).unwrap_err().to_string();
+    assert!(error.contains("test serves no 6.100 kernel of cloud-amd64"), "{error}");
+    let error = place.resolve("7.0", false).unwrap_err().to_string();
+    assert!(error.contains("no such file there"), "{error}");
+    // A wide selector goes on with what there is.
+    assert_eq!(place.resolve("all", false).unwrap().len(), 1);
+    let error = place.resolve("7.x", false).unwrap_err();
+    assert!(matches!(error, Error::Unknown { .. }), "{error}");
+}
+
+#[test]
+fn a_package_by_its_path_takes_its_neighbours_along() {
+    let place = Place::new();
+    let kernels = place.resolve(&place.package("binary").display().to_string(), false).unwrap();
+    assert!(kernels[0].config.enabled("CONFIG_TEST"));
+    assert_eq!(kernels[0].suite, None);
+}
+
+#[test]
+fn several_at_once_share_the_cache() {
+    let place = Place::new();
+    let images: Vec<PathBuf> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| place.resolve("6.99", false).unwrap()[0].image.clone())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(images.iter().all(|image| *image == images[0] && image.is_file()));
+    let left: Vec<_> = fs::read_dir(place.cache.root().join("kernels")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
