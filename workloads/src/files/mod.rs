@@ -27,6 +27,7 @@ mod root_directory;
 mod separate_opens;
 mod standard_closed;
 mod status_flags;
+mod symlink_handle;
 mod symlinks;
 mod temporary;
 mod truncated;
@@ -71,6 +72,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &separate_opens::WORKLOAD,
     &standard_closed::WORKLOAD,
     &status_flags::WORKLOAD,
+    &symlink_handle::WORKLOAD,
     &symlinks::WORKLOAD,
     &temporary::WORKLOAD,
     &truncated::WORKLOAD,

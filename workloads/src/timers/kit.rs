@@ -119,6 +119,9 @@ pub fn now(clock: libc::clockid_t) -> anyhow::Result<Duration> {
     Ok(duration(&time))
 }
 
+/// Timers that count processor time are rounded up by a tick each time that they are set: at most 10 ms.
+pub const TICK: Duration = Duration::from_millis(10);
+
 /// A running timer of about [`LONG`]: less than `before` is left, but not much less, and the interval is the same.
 pub fn expect_running(what: &str, now: Setting, before: Setting) -> Outcome {
     expect_eq(&format!("{what}: interval"), now.1, before.1)?;
