@@ -1,5 +1,13 @@
 //! cairn: checkpoint and restart of Linux processes.
 #![deny(unsafe_code)]
 
+pub mod arch;
+pub mod checkpoint;
+pub mod error;
 pub mod image;
 pub mod proc;
+pub mod remote;
+pub mod resource;
+pub mod restart;
+pub mod sys;
+pub mod tree;

@@ -1,6 +1,7 @@
 //! A digest of memory contents that tells equal from different whatever the layout of the file.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -56,6 +57,20 @@ impl Reader {
     /// [`Error::BadRequest`] for extents that overlap, are not whole pages, or lie outside the page data;
     /// [`Error::Io`].
     pub fn digest(&self, extents: &[Extent], absent: Absent) -> Result<Digest, Error> {
+        self.digest_without(extents, absent, &[])
+    }
+
+    /// As [`Reader::digest`], with the bytes at `volatile` (half-open ranges of addresses) taken for zeros: places that
+    /// the kernel writes to by itself, which say nothing about the state.
+    ///
+    /// # Errors
+    /// As [`Reader::digest`].
+    pub fn digest_without(
+        &self,
+        extents: &[Extent],
+        absent: Absent,
+        volatile: &[Range<u64>],
+    ) -> Result<Digest, Error> {
         let page_size = self.header().page_size as usize;
         let mut sorted = extents.to_vec();
         sorted.sort_unstable_by_key(|extent| extent.start);
@@ -76,6 +91,13 @@ impl Reader {
                 let piece = &mut buf[..(extent.len - done).min(MAX_FRAME as u64) as usize];
                 let offset = extent.offset.checked_add(done).ok_or_else(|| bad("outside the file"))?;
                 self.read_pages(offset, piece)?;
+                let here = extent.start + done..extent.start + done + piece.len() as u64;
+                for place in volatile {
+                    let (from, to) = (place.start.max(here.start), place.end.min(here.end));
+                    if from < to {
+                        piece[(from - here.start) as usize..(to - here.start) as usize].fill(0);
+                    }
+                }
                 for (page, address) in
                     piece.chunks_exact(page_size).zip((extent.start + done..).step_by(page_size))
                 {

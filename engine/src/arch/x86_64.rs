@@ -1,0 +1,384 @@
+//! x86-64: general registers, XSAVE area, system call ABI, the executor stub.
+
+use serde::{Deserialize, Serialize};
+use std::arch::global_asm;
+
+/// ELF `e_machine` of this architecture (`EM_X86_64`).
+pub const E_MACHINE: u16 = 62;
+
+/// The system call instruction, which sits in the vdso of every process.
+pub const SYSCALL_INSN: &[u8] = &[0x0f, 0x05];
+
+/// One past the highest user address with four-level page tables (Documentation/arch/x86/x86_64/mm.rst).
+pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+
+/// `struct user_regs_struct`, arch/x86/include/asm/user_64.h; the `NT_PRSTATUS` register set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Regs {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub rbp: u64,
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rax: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub orig_rax: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub eflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+    pub fs_base: u64,
+    pub gs_base: u64,
+    pub ds: u64,
+    pub es: u64,
+    pub fs: u64,
+    pub gs: u64,
+}
+
+/// Not in a system call, as the kernel's `orig_ax` says it.
+const NO_SYSCALL: u64 = u64::MAX;
+
+// include/linux/errno.h: seen by tracers only.
+const ERESTARTSYS: u64 = 512;
+const ERESTARTNOINTR: u64 = 513;
+const ERESTARTNOHAND: u64 = 514;
+const ERESTART_RESTARTBLOCK: u64 = 516;
+
+impl Regs {
+    /// The instruction pointer.
+    pub fn ip(&self) -> u64 {
+        self.rip
+    }
+
+    /// Sets the instruction pointer.
+    pub fn set_ip(&mut self, ip: u64) {
+        self.rip = ip;
+    }
+
+    /// The stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.rsp
+    }
+
+    /// The thread pointer.
+    pub fn thread_pointer(&self) -> u64 {
+        self.fs_base
+    }
+
+    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system call ABI.
+    pub fn is_native(&self) -> bool {
+        const USER_CS: u64 = 0x33;
+        self.cs == USER_CS
+    }
+
+    /// The system call that the stop interrupted, when it did.
+    pub fn interrupted_syscall(&self) -> Option<Interrupted> {
+        if self.orig_rax == NO_SYSCALL || (self.rax as i64) >= 0 {
+            return None;
+        }
+        let kind = match self.rax.wrapping_neg() {
+            ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND => InterruptedKind::Again,
+            ERESTART_RESTARTBLOCK => InterruptedKind::RestartBlock,
+            errno if errno == libc::EINTR as u64 => InterruptedKind::Eintr,
+            _ => return None,
+        };
+        Some(Interrupted { nr: self.orig_rax as i64, kind })
+    }
+
+    /// These registers with an interrupted system call turned into one that will be made again: `nr` in the number register,
+    /// the instruction pointer on the system call instruction, and no trace left for the kernel's own restart logic.
+    pub fn rewound(mut self, nr: i64) -> Self {
+        self.rax = nr as u64;
+        self.rip -= SYSCALL_INSN.len() as u64;
+        self.orig_rax = NO_SYSCALL;
+        self
+    }
+
+    /// These registers, marked as not being in a system call.
+    pub fn outside_syscall(mut self) -> Self {
+        self.orig_rax = NO_SYSCALL;
+        self
+    }
+
+    /// Registers that make one system call with the instruction at `ip`.
+    pub fn for_syscall(mut self, ip: u64, nr: i64, args: [u64; 6]) -> Self {
+        self.orig_rax = NO_SYSCALL;
+        self.rax = nr as u64;
+        self.rip = ip;
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9] = args;
+        self
+    }
+
+    /// Result of a system call at its exit stop.
+    pub fn syscall_result(&self) -> i64 {
+        self.rax as i64
+    }
+
+    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a stack that ends at `stack_top`.
+    pub fn for_stub(mut self, stub: u64, control: u64, stack_top: u64) -> Self {
+        self.orig_rax = NO_SYSCALL;
+        self.rip = stub;
+        self.rbx = control;
+        self.rsp = stack_top;
+        // Clear DF and TF: a stopped task may carry either.
+        self.eflags &= !0x500;
+        self
+    }
+
+    /// What [`StubControl`] keeps to bring these registers back without a tracer, in the stub's order.
+    pub fn stub_save(&self) -> [u64; STUB_SAVED] {
+        [
+            self.eflags,
+            self.r15,
+            self.r14,
+            self.r13,
+            self.r12,
+            self.rbp,
+            self.r11,
+            self.r10,
+            self.r9,
+            self.r8,
+            self.rax,
+            self.rcx,
+            self.rdx,
+            self.rsi,
+            self.rdi,
+            self.rsp,
+            self.rbx,
+            self.rip,
+        ]
+    }
+}
+
+/// An interrupted system call: its number and how it is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interrupted {
+    /// System call number.
+    pub nr: i64,
+    /// What the kernel left in the result register.
+    pub kind: InterruptedKind,
+}
+
+/// See signal(7), "Interruption of system calls", and include/linux/errno.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterruptedKind {
+    /// To be made again with the same arguments.
+    Again,
+    /// To be continued by restart_syscall(2) with the time that is left, which the task keeps in the kernel.
+    RestartBlock,
+    /// Failed with EINTR.
+    Eintr,
+}
+
+/// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
+pub fn repeatable_after_eintr(nr: i64) -> bool {
+    matches!(
+        nr,
+        libc::SYS_epoll_wait
+            | libc::SYS_epoll_pwait
+            | libc::SYS_epoll_pwait2
+            | libc::SYS_semop
+            | libc::SYS_semtimedop
+            | libc::SYS_rt_sigtimedwait
+            | libc::SYS_io_getevents
+    )
+}
+
+/// Number of restart_syscall(2).
+pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
+
+/// Note types of the extended register sets, in the order they are written back.
+pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
+/// `NT_X86_XSTATE`, include/uapi/linux/elf.h.
+pub const NT_X86_XSTATE: u32 = 0x202;
+/// No XSAVE area is larger: AMX tiles bring it to 11 KiB.
+pub const EXTENDED_MAX: usize = 64 * 1024;
+
+/// Where the kernel writes XCR0 into the legacy area's software bytes (arch/x86/include/uapi/asm/sigcontext.h).
+const XSAVE_XCR0: usize = 464;
+const XSAVE_XSTATE_BV: usize = 512;
+
+/// Checks that a saved extended set fits this machine, of which `here` is a sample.
+///
+/// # Errors
+/// A text that names the missing features.
+pub fn extended_fits(saved: &[u8], here: &[u8]) -> Result<(), String> {
+    let word = |area: &[u8], at: usize| -> u64 {
+        area.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
+    };
+    let missing = word(saved, XSAVE_XSTATE_BV) & !word(here, XSAVE_XCR0);
+    if missing != 0 {
+        return Err(format!("register state of XSAVE features {missing:#x} that this machine does not have"));
+    }
+    if saved.len() > here.len() {
+        return Err(format!("XSAVE area of {} bytes, this machine's has {}", saved.len(), here.len()));
+    }
+    Ok(())
+}
+
+/// Where two XSAVE areas differ in what user code can see: not the kernel's note of its own features, and not which components are
+/// in their initial state, because their values are there in any case.
+pub fn extended_difference(want: &[u8], have: &[u8]) -> Option<usize> {
+    let ignored = XSAVE_XCR0..XSAVE_XSTATE_BV + 8;
+    (0..want.len().max(have.len())).find(|at| !ignored.contains(at) && want.get(*at) != have.get(*at))
+}
+
+/// Words that [`Regs::stub_save`] yields.
+pub const STUB_SAVED: usize = 18;
+/// Where the control block begins, in bytes from the stub's start. The stub reaches its last jump through this distance.
+pub const STUB_CONTROL: u64 = 0x400;
+/// Bytes of one table entry: number, six arguments, flags, result, expected result.
+pub const ENTRY_SIZE: u64 = 80;
+/// Offset of the result within an entry.
+pub const ENTRY_RESULT: u64 = 64;
+/// Offset of the first argument within an entry.
+pub const ENTRY_ARGS: u64 = 8;
+
+// Control block, offsets in bytes:
+//   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   56.. saved registers (eflags first, rip last)
+global_asm!(
+    ".pushsection .rodata.cairn_stub, \"a\", @progbits",
+    ".balign 16",
+    ".globl cairn_stub_start",
+    ".globl cairn_stub_end",
+    "cairn_stub_start:",
+    ".set cairn_stub_ip, cairn_stub_start + 0x400 + 192", // the last saved register
+    "    mov r12, [rbx]",
+    "    mov r13, [rbx + 8]",
+    "2:  test r13, r13",
+    "    jz 9f",
+    "    mov r14, [r12 + 56]",
+    "    mov rdi, [r12 + 8]",
+    "    test r14d, 1",
+    "    jz 3f",
+    "    mov rdi, [rdi]",
+    "3:  mov rsi, [r12 + 16]",
+    "    test r14d, 2",
+    "    jz 3f",
+    "    mov rsi, [rsi]",
+    "3:  mov rdx, [r12 + 24]",
+    "    test r14d, 4",
+    "    jz 3f",
+    "    mov rdx, [rdx]",
+    "3:  mov r10, [r12 + 32]",
+    "    test r14d, 8",
+    "    jz 3f",
+    "    mov r10, [r10]",
+    "3:  mov r8, [r12 + 40]",
+    "    test r14d, 16",
+    "    jz 3f",
+    "    mov r8, [r8]",
+    "3:  mov r9, [r12 + 48]",
+    "    test r14d, 32",
+    "    jz 3f",
+    "    mov r9, [r9]",
+    "3:  mov rax, [r12]",
+    "    syscall",
+    "    mov [r12 + 64], rax",
+    "    test r14d, 64", // must not fail
+    "    jz 4f",
+    "    cmp rax, -4095",
+    "    jae 9f",
+    "4:  test r14d, 128", // must be as expected
+    "    jz 5f",
+    "    cmp rax, [r12 + 72]",
+    "    jne 9f",
+    "5:  add r12, 80",
+    "    dec r13",
+    "    jmp 2b",
+    // Done: tell the tracer by a signal that does nothing to a task without one.
+    "9:  mov [rbx + 16], r13",
+    "    mov eax, 234", // tgkill
+    "    mov rdi, [rbx + 24]",
+    "    mov rsi, [rbx + 32]",
+    "    mov rdx, [rbx + 40]",
+    "    syscall",
+    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had been.
+    "    mov eax, 14", // rt_sigprocmask(SIG_SETMASK, &mask, NULL, 8)
+    "    mov edi, 2",
+    "    lea rsi, [rbx + 48]",
+    "    xor edx, edx",
+    "    mov r10d, 8",
+    "    syscall",
+    "    push qword ptr [rbx + 56]",
+    "    popfq",
+    "    mov r15, [rbx + 64]",
+    "    mov r14, [rbx + 72]",
+    "    mov r13, [rbx + 80]",
+    "    mov r12, [rbx + 88]",
+    "    mov rbp, [rbx + 96]",
+    "    mov r11, [rbx + 104]",
+    "    mov r10, [rbx + 112]",
+    "    mov r9, [rbx + 120]",
+    "    mov r8, [rbx + 128]",
+    "    mov rax, [rbx + 136]",
+    "    mov rcx, [rbx + 144]",
+    "    mov rdx, [rbx + 152]",
+    "    mov rsi, [rbx + 160]",
+    "    mov rdi, [rbx + 168]",
+    "    mov rsp, [rbx + 176]",
+    "    mov rbx, [rbx + 184]",
+    "    jmp qword ptr [rip + cairn_stub_ip]",
+    "cairn_stub_end:",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    static cairn_stub_start: u8;
+    static cairn_stub_end: u8;
+}
+
+/// The executor stub: runs a table of system calls and stops once. Position independent.
+pub fn stub() -> &'static [u8] {
+    // SAFETY: both symbols bound the one section laid down above, in read-only memory of this program.
+    unsafe {
+        let start = &raw const cairn_stub_start;
+        let len = (&raw const cairn_stub_end).offset_from(start) as usize;
+        std::slice::from_raw_parts(start, len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stub_fits_before_its_control_block() {
+        assert!((100..STUB_CONTROL as usize).contains(&stub().len()), "{} bytes", stub().len());
+    }
+
+    #[test]
+    fn saved_registers_end_with_the_instruction_pointer() {
+        let regs = Regs { eflags: 1, rip: 2, rbx: 3, ..Regs::default() };
+        let saved = regs.stub_save();
+        assert_eq!((saved[0], saved[STUB_SAVED - 1], saved[STUB_SAVED - 2]), (1, 2, 3));
+    }
+
+    #[test]
+    fn an_interrupted_pause_is_made_again() {
+        let regs = Regs { rax: (-514i64) as u64, orig_rax: 34, rip: 0x1002, ..Regs::default() };
+        assert_eq!(regs.interrupted_syscall(), Some(Interrupted { nr: 34, kind: InterruptedKind::Again }));
+        let again = regs.rewound(34);
+        assert_eq!((again.rax, again.rip, again.orig_rax), (34, 0x1000, u64::MAX));
+    }
+
+    #[test]
+    fn a_result_is_not_an_interruption() {
+        for rax in [0, 7, (-libc::EAGAIN) as u64] {
+            assert_eq!(Regs { rax, orig_rax: 0, ..Regs::default() }.interrupted_syscall(), None);
+        }
+        let outside = Regs { rax: (-512i64) as u64, orig_rax: u64::MAX, ..Regs::default() };
+        assert_eq!(outside.interrupted_syscall(), None);
+    }
+}

@@ -1,0 +1,354 @@
+//! The story of a checkpoint: stop, look, refuse or ask, copy, let go, write.
+
+use crate::error::{Context, Error, Result};
+use crate::image::{self, Origin, Writer};
+use crate::remote::{Arg, Program};
+use crate::resource::file::{self, Fd};
+use crate::resource::inode::Found;
+use crate::resource::mapping::{self, Tables};
+use crate::resource::memory::{self, Memory, Vma};
+use crate::resource::pages::{self, Owner, Teller};
+use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
+use crate::resource::signal::{self, AskActions, AskNumber};
+use crate::resource::thread::{self, AskThread};
+use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, PosixTimer};
+use crate::resource::{Records, bytes::PathBytes, rseq};
+use crate::sys::task;
+use crate::tree::{Frozen, Scope, Task, alone};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How to checkpoint.
+pub struct Options<'a> {
+    /// Whom.
+    pub scope: Scope,
+    /// Into which file.
+    pub file: PathBuf,
+    /// Kill what was checkpointed, once the file is safe.
+    pub kill: bool,
+    /// Whether to wait for the disk.
+    pub sync: image::Sync,
+    /// Told of bytes copied and bytes in all.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+    /// Asked whether to give up.
+    pub cancelled: &'a dyn Fn() -> bool,
+}
+
+/// What a checkpoint did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The context file.
+    pub file: PathBuf,
+    /// The process asked for.
+    pub pid: i32,
+    /// Threads and zombies saved.
+    pub tasks: usize,
+    /// Size of the file.
+    pub bytes: u64,
+    /// From the first thread stopped to the last one released; up to the kill, when there was one.
+    pub pause_ns: u64,
+    /// All of it.
+    pub total_ns: u64,
+}
+
+/// Checkpoints what is in scope.
+///
+/// # Errors
+/// Every kind; the target runs on and no file is left, unless the last step, the kill, is what failed.
+pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
+    let begin = Instant::now();
+    let pid = options.scope.id();
+    let malformed = |source| file_error(&options.file, source);
+    let writer = Writer::create(&options.file, Origin::here()).map_err(malformed)?;
+    let mut frozen = Frozen::freeze(options.scope, options.cancelled)?;
+    let survey = Survey::of(&frozen)?.accept()?;
+    let interviewed = survey.interview(&mut frozen, options.scope)?;
+    let (done, all) = (AtomicU64::new(0), interviewed.tables.copying.bytes());
+    let progress = options.progress;
+    let copied = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
+    let contents = interviewed.tables.copying.run(writer.pages(), &copied)?;
+    let records = interviewed.complete(contents);
+    if (options.cancelled)() {
+        return Err(Error::Interrupted);
+    }
+    let since = frozen.since;
+    let (written, pause) = if options.kill {
+        let written = writer.finish(&records, options.sync).map_err(malformed)?;
+        let pause = since.elapsed();
+        frozen.kill()?;
+        (written, pause)
+    } else {
+        frozen.thaw()?;
+        let pause = since.elapsed();
+        (writer.finish(&records, options.sync).map_err(malformed)?, pause)
+    };
+    Ok(Report {
+        file: options.file.clone(),
+        pid,
+        tasks: records.tasks(),
+        bytes: written.bytes,
+        pause_ns: nanos(pause),
+        total_ns: nanos(begin.elapsed()),
+    })
+}
+
+/// Finds out what would stop a checkpoint, without changing anything.
+///
+/// # Errors
+/// *unsupported* with all the reasons; else as [`checkpoint`].
+pub fn check(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<usize> {
+    let frozen = Frozen::freeze(scope, cancelled)?;
+    let survey = Survey::of(&frozen)?.accept()?;
+    let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
+    drop(survey);
+    frozen.thaw()?;
+    Ok(tasks)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+fn file_error(path: &Path, source: image::Error) -> Error {
+    match source.errno() {
+        Some(errno) => {
+            let errno = std::io::Error::from_raw_os_error(errno);
+            Error::Failed { what: format!("write {}: {source}", path.display()), source: errno }
+        }
+        None => Error::Malformed { path: path.to_path_buf(), source },
+    }
+}
+
+/// What can be seen without touching the target.
+struct Survey {
+    tables: Tables,
+    found: Vec<Seen>,
+    problems: Vec<String>,
+}
+
+/// What can be seen of one process.
+enum Seen {
+    Zombie,
+    Alive(Box<SeenAlive>),
+}
+
+struct SeenAlive {
+    vmas: Vec<(Vma, bool)>,
+    pages: Owner,
+    fds: Vec<Fd>,
+    cwd: usize,
+    root: Option<usize>,
+    exe: usize,
+    timers: Vec<PosixTimer>,
+}
+
+impl Survey {
+    fn of(frozen: &Frozen) -> Result<Self> {
+        let mut survey = Survey { tables: Tables::default(), found: Vec::new(), problems: Vec::new() };
+        survey.problems.extend(alone::problems(&frozen.tasks)?);
+        for task in &frozen.tasks {
+            let seen = if task.threads.is_empty() {
+                Seen::Zombie
+            } else {
+                match survey.look_at(task) {
+                    Ok(seen) => Seen::Alive(Box::new(seen)),
+                    Err(Error::Unsupported(why)) => {
+                        survey.problems.extend(why);
+                        Seen::Zombie
+                    }
+                    Err(other) => return Err(other),
+                }
+            };
+            survey.found.push(seen);
+        }
+        if let Err(errors) = survey.tables.files.capture_pipes(&mut survey.tables.inodes) {
+            for err in errors {
+                match err {
+                    Error::Unsupported(why) => survey.problems.extend(why),
+                    other => return Err(other),
+                }
+            }
+        }
+        Ok(survey)
+    }
+
+    /// Refuses when there is a reason.
+    fn accept(self) -> Result<Self> {
+        if self.problems.is_empty() { Ok(self) } else { Err(Error::Unsupported(self.problems)) }
+    }
+
+    fn look_at(&mut self, task: &Task) -> Result<SeenAlive> {
+        let pid = task.pid;
+        let tables = &mut self.tables;
+        let mappings = mapping::capture(pid, tables)?;
+        self.problems.extend(mappings.problems);
+        let mut vmas = mappings.vmas;
+        let pages = tables.copying.owner();
+        pages::gather(pid, &mut vmas, Teller::probe(), pages, &mut tables.copying)?;
+        let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
+            .context(|| format!("open pidfd of {pid}"))?;
+        let mut fds = Vec::new();
+        for fd in file::numbers(pid)? {
+            use std::os::fd::AsFd;
+            match tables.files.add_fd(pidfd.as_fd(), pid, fd, &mut tables.inodes, &mut tables.copying) {
+                Ok(fd) => fds.push(fd),
+                Err(Error::Unsupported(why)) => self.problems.extend(why),
+                Err(other) => return Err(other),
+            }
+        }
+        let mut opened = |name: &str, flags: i32| -> Result<usize> {
+            let link = format!("/proc/{pid}/{name}");
+            let who = format!("pid {pid}: {name}");
+            let inode =
+                tables.inodes.add(&Found { link: Path::new(&link), who: &who }, &mut tables.copying)?;
+            if name == "exe" {
+                tables.inodes.require_identity(inode, Path::new(&link))?;
+            }
+            Ok(tables.files.add_opened(inode, flags))
+        };
+        let cwd = opened("cwd", libc::O_PATH | libc::O_DIRECTORY)?;
+        let root_link = |pid: &str| {
+            std::fs::metadata(format!("/proc/{pid}/root")).context(|| format!("stat root of {pid}"))
+        };
+        let same_root = {
+            use std::os::unix::fs::MetadataExt;
+            let (theirs, ours) = (root_link(&pid.to_string())?, root_link("self")?);
+            (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino())
+        };
+        let root = if same_root { None } else { Some(opened("root", libc::O_PATH | libc::O_DIRECTORY)?) };
+        let exe = opened("exe", libc::O_RDONLY)?;
+        let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
+            .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;
+        Ok(SeenAlive { vmas, pages, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })
+    }
+
+    /// Asks every thread what only it can tell.
+    fn interview(self, frozen: &mut Frozen, scope: Scope) -> Result<Interviewed> {
+        let in_scope: Vec<i32> = frozen.tasks.iter().map(|t| t.pid).collect();
+        let mut processes = Vec::new();
+        let mut owners = Vec::new();
+        for (task, seen) in frozen.tasks.iter_mut().zip(self.found) {
+            let stat = &task.stat;
+            let inside = |id: i32, leader: bool| if leader || in_scope.contains(&id) { id } else { 0 };
+            let (pid, ppid) = (task.pid, inside(stat.ppid, false));
+            let (pgid, sid) = (stat.pgrp, stat.session);
+            let exit_signal = stat.exit_signal.unwrap_or(libc::SIGCHLD);
+            let life = match seen {
+                Seen::Zombie => {
+                    let status = stat.exit_code.unwrap_or(0);
+                    owners.push(None);
+                    Life::Zombie(Zombie { status, comm: PathBytes(stat.comm.clone().into_bytes()) })
+                }
+                Seen::Alive(seen) => {
+                    owners.push(Some(seen.pages));
+                    Life::Alive(Box::new(ask(task, *seen)?))
+                }
+            };
+            processes.push(Process { pid, ppid, pgid, sid, exit_signal, life });
+        }
+        Ok(Interviewed { root: scope.id(), processes, owners, tables: self.tables })
+    }
+}
+
+/// Everything but the contents.
+struct Interviewed {
+    root: i32,
+    processes: Vec<Process>,
+    owners: Vec<Option<Owner>>,
+    tables: Tables,
+}
+
+impl Interviewed {
+    fn complete(mut self, mut contents: Vec<Vec<pages::Extent>>) -> Records {
+        let mut take = |owner: Owner| std::mem::take(&mut contents[owner.index()]);
+        for (process, owner) in self.processes.iter_mut().zip(&self.owners) {
+            if let (Life::Alive(alive), Some(owner)) = (&mut process.life, owner) {
+                alive.memory.pages = take(*owner);
+            }
+        }
+        Records {
+            root: self.root,
+            processes: self.processes,
+            files: self.tables.files.finish(),
+            inodes: self.tables.inodes.finish(&mut take),
+            shared: self.tables.shared.finish(&mut take),
+        }
+    }
+}
+
+/// The questions of a process and its threads: one program for each thread.
+fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
+    let pid = task.pid;
+    let status = thread::status(pid, pid)?;
+    let pending = signal::capture_pending(pid, true, status.shdpnd)?;
+    let rseq_unknown = !rseq::kernel_tells(pid);
+    let stat = task.stat.clone();
+    let group_stop = task.threads.iter().find_map(|t| t.group_stop);
+    let (leader, scratch) = task.leader()?;
+
+    let mut program = Program::new();
+    let ask_thread = AskThread::ask(&mut program, leader, rseq_unknown);
+    let actions = AskActions::ask(&mut program);
+    let interval = AskIntervalTimers::ask(&mut program);
+    let posix = AskPosixTimers::ask(&mut program, seen.timers);
+    let brk = AskNumber::ask(&mut program, libc::SYS_brk, &[Arg::Imm(0)], "read end of heap");
+    let prctl = |program: &mut Program, option: i32, what: &str| {
+        let args = [option.into(), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
+        AskNumber::ask(program, libc::SYS_prctl, &args, what)
+    };
+    let dumpable = prctl(&mut program, libc::PR_GET_DUMPABLE, "read dumpable");
+    let thp = prctl(&mut program, libc::PR_GET_THP_DISABLE, "read THP setting");
+    let subreaper = program.out(4);
+    program.must(libc::SYS_prctl, &[libc::PR_GET_CHILD_SUBREAPER.into(), subreaper.into()], "read subreaper");
+    let outcome = leader.run(&scratch, &program)?;
+
+    let first = ask_thread.answer(&outcome, leader)?;
+    let vdso = memory::vdso_digest(pid, &seen.vmas)?;
+    let lock_future = memory::lock_future(pid, scratch.stub().0)?;
+    let mut threads = vec![first];
+    for tracee in &mut task.threads[1..] {
+        let mut program = Program::new();
+        let asked = AskThread::ask(&mut program, tracee, rseq_unknown);
+        let outcome = tracee.run(&scratch, &program)?;
+        threads.push(asked.answer(&outcome, tracee)?);
+    }
+    for tracee in &mut task.threads {
+        tracee.regs = tracee.regs_to_continue();
+    }
+
+    let brk = brk.answer(&outcome).unwrap_or(0) as u64;
+    let rlimits = (0..process::RLIMITS).map(|resource| {
+        task::rlimit(pid, resource).context(|| format!("read resource limit {resource} of {pid}"))
+    });
+    Ok(Alive {
+        state: group_stop.map_or(State::Running, State::Stopped),
+        threads,
+        memory: Memory {
+            vmas: memory::join(seen.vmas.into_iter().map(|(vma, _)| vma).collect()),
+            pages: Vec::new(),
+            marks: memory::marks(&stat, brk)?,
+            auxv: memory::auxv(pid)?,
+            exe: seen.exe,
+            vdso,
+            lock_future,
+            thp_disabled: thp.answer(&outcome) == Some(1),
+            dumpable: dumpable.answer(&outcome).unwrap_or(1) as i32,
+            pkeys: 0,
+        },
+        fds: seen.fds,
+        cwd: seen.cwd,
+        root: seen.root,
+        umask: status.umask.unwrap_or(0o022),
+        actions: actions.answer(&outcome),
+        pending,
+        interval_timers: interval.answer(&outcome),
+        posix_timers: posix.answer(&outcome),
+        rlimits: rlimits.collect::<Result<_>>()?,
+        personality: process::personality(pid)?,
+        subreaper: outcome.data(subreaper)[0] != 0,
+        oom_score_adj: process::oom_score_adj(pid)?,
+    })
+}

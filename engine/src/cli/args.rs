@@ -1,0 +1,187 @@
+//! The grammar of the command line and its help.
+
+use cairn::image::Sync;
+use cairn::tree::Scope;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  usage
+  3  unsupported: the target has something that cannot be saved (nothing was changed)
+  4  the context file is damaged, truncated, foreign or from a newer cairn
+  5  denied by the kernel
+  6  the target ended or changed meanwhile
+  7  conflict at restart: a PID is in use, a path is gone or another file is there
+`cairn restart` without --detach and `cairn run` end as the job ends: with its exit code, or 128 and the signal.";
+
+/// Freeze a running job into a file, and bring it back later.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Save a running process and its descendants into a context file
+    #[command(
+        after_help = "Example: cairn checkpoint 4711 -o job.ctx\n\nThe job goes on running unless --kill is given."
+    )]
+    Checkpoint(CheckpointArgs),
+    /// Bring a job back from its context file
+    #[command(
+        after_help = "Example: cairn restart context.4711\n\nStays as the parent of the job, passes signals on to it and ends as it ends."
+    )]
+    Restart(RestartArgs),
+    /// Start a command so that it can be checkpointed: in a session of its own, away from the terminal
+    #[command(after_help = "Example: cairn run -o job.log -- ./simulate --steps 1000000")]
+    Run(RunArgs),
+    /// Show what a context file holds
+    Info(InfoArgs),
+    /// Explain what would stop a checkpoint of a process, without making one
+    Check(CheckArgs),
+    /// Print a shell's completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// List the faults that this build can commit
+    #[cfg(feature = "planted-faults")]
+    Faults {
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which processes a PID stands for.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct ScopeArgs {
+    /// The process and all its descendants (default)
+    #[arg(long)]
+    tree: bool,
+    /// This one process
+    #[arg(long)]
+    pid: bool,
+    /// All members of the process group with this number
+    #[arg(long)]
+    pgid: bool,
+    /// All members of the session with this number
+    #[arg(long)]
+    sid: bool,
+}
+
+impl ScopeArgs {
+    /// The scope of number `id`.
+    pub fn of(&self, id: i32) -> Scope {
+        match self {
+            ScopeArgs { pid: true, .. } => Scope::Process(id),
+            ScopeArgs { pgid: true, .. } => Scope::Group(id),
+            ScopeArgs { sid: true, .. } => Scope::Session(id),
+            ScopeArgs { .. } => Scope::Tree(id),
+        }
+    }
+}
+
+/// When a file counts as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SyncArg {
+    /// When it is on the disk
+    File,
+    /// When the kernel has it
+    None,
+}
+
+impl From<SyncArg> for Sync {
+    fn from(arg: SyncArg) -> Self {
+        match arg {
+            SyncArg::File => Sync::Full,
+            SyncArg::None => Sync::None,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct CheckpointArgs {
+    /// The process
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub id: i32,
+    /// The context file [default: context.PID]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Kill the job once it is saved
+    #[arg(long)]
+    pub kill: bool,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// Wait for the disk, or not
+    #[arg(long, value_enum, default_value_t = SyncArg::File)]
+    pub sync: SyncArg,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// The context file
+    pub file: PathBuf,
+    /// Leave the job to itself once it runs
+    #[arg(long)]
+    pub detach: bool,
+    /// Print the steps instead of taking them
+    #[arg(long)]
+    pub plan: bool,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write `released` to this descriptor when the job runs
+    #[arg(long, value_name = "N")]
+    pub notify_fd: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Standard output and error go to this file [default: /dev/null]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Do not wait for the command; print its PID
+    #[arg(long)]
+    pub detach: bool,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true)]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// The context file
+    pub file: PathBuf,
+    /// Everything, as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Check the checksums of all pages, too
+    #[arg(long)]
+    pub verify: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The process
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub id: i32,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}

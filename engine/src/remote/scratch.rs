@@ -1,0 +1,124 @@
+//! The scratch range inside a target: stub and control block, a small stack, then table and data.
+
+use super::{RemoteAddr, Tracee};
+use crate::arch;
+use crate::error::{Context, Error, Result};
+use crate::sys::vm;
+use std::io;
+
+/// Bytes of the whole range. Pages of it that are never touched cost nothing.
+pub const SCRATCH_SIZE: u64 = 1 << 20;
+
+/// Stub and control block, then stack: room for a signal frame with every extended register set, should the tracer die.
+const TABLE_OFFSET: u64 = 0x10000;
+
+/// Offsets in the control block; the stub in `arch` knows them too.
+const CONTROL_LEFT: u64 = 16;
+const CONTROL_WORDS: usize = 7 + arch::STUB_SAVED;
+
+/// A mapped scratch range of one address space.
+#[derive(Debug, Clone, Copy)]
+pub struct Scratch {
+    base: RemoteAddr,
+    /// A system call instruction outside the range, to map and unmap it with.
+    insn: u64,
+}
+
+impl Scratch {
+    /// Maps a scratch range into the tracee's address space, at `at` when given, where nothing may be mapped.
+    pub fn map(tracee: &mut Tracee, at: Option<RemoteAddr>) -> Result<Self> {
+        const RWX: u64 = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as u64;
+        let insn = find_syscall_insn(tracee.pid)?;
+        let mut flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        if at.is_some() {
+            flags |= libc::MAP_FIXED_NOREPLACE;
+        }
+        let args = [at.map_or(0, |a| a.0), SCRATCH_SIZE, RWX, flags as u64, u64::MAX, 0];
+        let got = tracee.syscall(insn, libc::SYS_mmap, args)?;
+        let base = check(got).context(|| format!("map scratch range in {}", tracee.pid))?;
+        let scratch = Scratch { base: RemoteAddr(base), insn };
+        vm::write(tracee.pid, scratch.stub(), arch::stub())
+            .context(|| format!("load stub into {}", tracee.pid))?;
+        Ok(scratch)
+    }
+
+    /// The range that a fork has inherited, or that stays where it is while the rest of the address space goes; `insn` is a system call
+    /// instruction that outlives it.
+    pub fn at(base: RemoteAddr, insn: u64) -> Self {
+        Scratch { base, insn }
+    }
+
+    /// Unmaps the range again.
+    pub fn unmap(self, tracee: &mut Tracee) -> Result<()> {
+        let got = tracee.syscall(self.insn, libc::SYS_munmap, [self.base.0, SCRATCH_SIZE, 0, 0, 0, 0])?;
+        check(got).context(|| format!("unmap scratch range in {}", tracee.pid)).map(drop)
+    }
+
+    /// First byte; the stub.
+    pub fn stub(&self) -> RemoteAddr {
+        self.base
+    }
+
+    pub(super) fn control(&self) -> RemoteAddr {
+        RemoteAddr(self.base.0 + arch::STUB_CONTROL)
+    }
+
+    pub(super) fn left(&self) -> RemoteAddr {
+        RemoteAddr(self.control().0 + CONTROL_LEFT)
+    }
+
+    pub(super) fn stack_top(&self) -> RemoteAddr {
+        self.table()
+    }
+
+    pub(super) fn table(&self) -> RemoteAddr {
+        RemoteAddr(self.base.0 + TABLE_OFFSET)
+    }
+
+    pub(super) fn room(&self) -> usize {
+        (SCRATCH_SIZE - TABLE_OFFSET) as usize
+    }
+}
+
+fn check(result: i64) -> io::Result<u64> {
+    match result {
+        -4095..0 => Err(io::Error::from_raw_os_error(-result as i32)),
+        value => Ok(value as u64),
+    }
+}
+
+/// The control block for a run over `count` entries, with what brings `tracee` back should we die meanwhile.
+pub(super) fn control_block(scratch: &Scratch, tracee: &Tracee, count: usize) -> Vec<u8> {
+    let mut words = Vec::with_capacity(CONTROL_WORDS);
+    words.extend([scratch.table().0, count as u64, count as u64]);
+    words.extend([tracee.pid as u64, tracee.tid as u64, tracee.notify_signal() as u64, tracee.mask]);
+    words.extend(tracee.regs_to_continue().stub_save());
+    words.iter().flat_map(|w: &u64| w.to_ne_bytes()).collect()
+}
+
+/// A system call instruction in the target's executable memory: in the vdso when it has one, else wherever one is found.
+pub fn find_syscall_insn(pid: i32) -> Result<u64> {
+    let maps = std::fs::read(format!("/proc/{pid}/maps")).context(|| format!("read /proc/{pid}/maps"))?;
+    let mut executable: Vec<(u64, u64, bool)> = maps
+        .split(|b| *b == b'\n')
+        .filter_map(|line| {
+            let text = std::str::from_utf8(line.get(..line.len().min(40))?).ok()?;
+            let mut words = text.split_ascii_whitespace();
+            let (start, end) = words.next()?.split_once('-')?;
+            let range = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+            let usable = words.next()?.starts_with("r-x") && range.1 <= arch::TASK_SIZE;
+            usable.then_some((range.0, range.1, line.ends_with(b"[vdso]")))
+        })
+        .collect();
+    executable.sort_by_key(|(start, _, vdso)| (!vdso, *start));
+    for (start, end, _) in executable {
+        let mut code = vec![0u8; (end - start).min(16 << 20) as usize];
+        if vm::read(pid, RemoteAddr(start), &mut code).is_err() {
+            continue; // a page past the end of its file: this mapping cannot be read as a whole, another can
+        }
+        if let Some(at) = code.windows(arch::SYSCALL_INSN.len()).position(|w| w == arch::SYSCALL_INSN) {
+            return Ok(start + at as u64);
+        }
+    }
+    Err(Error::unsupported(format!("pid {pid}: no executable mapping with a system call instruction in it")))
+}

@@ -1,0 +1,279 @@
+//! One seized thread: its registers and mask as we found them, and the two ways to make it do something.
+
+use super::program::{Loader, Outcome, Program};
+use super::scratch::{self, Scratch};
+use crate::arch::{self, Regs};
+use crate::error::{Context, Error, Result};
+use crate::sys::ptrace::{self, Tid};
+use crate::sys::vm;
+use crate::sys::wait::{self, Stop};
+use std::io;
+
+/// Signals that do nothing to a task that neither handles them nor is traced; one of them tells us that a program has ended.
+const QUIET_SIGNALS: [i32; 3] = [libc::SIGWINCH, libc::SIGURG, libc::SIGCHLD];
+
+/// A thread in a ptrace stop.
+#[derive(Debug)]
+pub struct Tracee {
+    /// Its thread group.
+    pub pid: i32,
+    /// Itself.
+    pub tid: Tid,
+    /// Registers to go on with.
+    pub regs: Regs,
+    /// Blocked signals to go on with.
+    pub mask: u64,
+    /// In a group stop by this signal.
+    pub group_stop: Option<i32>,
+    /// Signals that arrived while a program ran and were not delivered.
+    held: Vec<i32>,
+    /// The registers or the mask in the kernel are not those above.
+    disturbed: bool,
+    notify: i32,
+}
+
+impl Tracee {
+    /// Takes over a thread that is in a ptrace stop now. `pending` is the set of its pending signals.
+    pub fn adopt(pid: i32, tid: Tid, group_stop: Option<i32>, pending: u64) -> Result<Self> {
+        let regs = ptrace::get_regs(tid).context(|| format!("read registers of {tid}"))?;
+        let mask = ptrace::get_sigmask(tid).context(|| format!("read signal mask of {tid}"))?;
+        let notify = QUIET_SIGNALS.into_iter().find(|s| pending & (1 << (s - 1)) == 0);
+        let notify = notify.ok_or_else(|| {
+            Error::unsupported(format!(
+                "thread {tid} of {pid}: SIGWINCH, SIGURG and SIGCHLD all pending at once"
+            ))
+        })?;
+        Ok(Tracee { pid, tid, regs, mask, group_stop, held: Vec::new(), disturbed: false, notify })
+    }
+
+    fn gone(&self, stop: Stop) -> Error {
+        Error::Vanished(match stop {
+            Stop::Exited(code) => {
+                format!("thread {} of {}: exited with {code} meanwhile", self.tid, self.pid)
+            }
+            Stop::Killed(sig) => {
+                format!("thread {} of {}: killed by signal {sig} meanwhile", self.tid, self.pid)
+            }
+            other => format!("thread {} of {}: unexpected stop {other:?}", self.tid, self.pid),
+        })
+    }
+
+    pub(super) fn notify_signal(&self) -> i32 {
+        self.notify
+    }
+
+    fn quiet_mask(&self) -> u64 {
+        !(1u64 << (self.notify - 1))
+    }
+
+    fn disturb(&mut self, regs: &Regs) -> Result<()> {
+        if !self.disturbed {
+            ptrace::set_sigmask(self.tid, self.quiet_mask())
+                .context(|| format!("block signals of {}", self.tid))?;
+            self.disturbed = true;
+        }
+        ptrace::set_regs(self.tid, regs).context(|| format!("set registers of {}", self.tid))
+    }
+
+    /// Whether the signal stop that we are in is the stub's own message.
+    fn is_notification(&self) -> Result<bool> {
+        let info = ptrace::get_siginfo(self.tid).context(|| format!("read siginfo of {}", self.tid))?;
+        let word = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+        // struct siginfo: si_signo, si_errno, si_code, padding, si_pid, si_uid.
+        const SI_TKILL: i32 = -6;
+        Ok(word(0) == self.notify && word(8) == SI_TKILL && word(16) == self.pid)
+    }
+
+    /// Makes one system call with the instruction at `ip`, by two system call stops. For the calls without which there is no
+    /// scratch range: everything else is a [`Program`].
+    pub fn syscall(&mut self, ip: u64, nr: i64, args: [u64; 6]) -> Result<i64> {
+        let regs = self.regs.for_syscall(ip, nr, args);
+        self.disturb(&regs)?;
+        let mut stops = 0;
+        while stops < 2 {
+            ptrace::cont_to_syscall(self.tid).context(|| format!("step {}", self.tid))?;
+            match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
+                Stop::Syscall => stops += 1,
+                Stop::Interrupted | Stop::Group(_) => {}
+                Stop::Signal(sig) => self.held.push(sig),
+                stop => return Err(self.gone(stop)),
+            }
+        }
+        let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
+        Ok(regs.syscall_result())
+    }
+
+    /// Runs a program to its end.
+    ///
+    /// # Errors
+    /// The call that failed, with its errno; *vanished* when the thread died.
+    pub fn run(&mut self, scratch: &Scratch, program: &Program) -> Result<Outcome> {
+        let mut loader = Loader::new(program);
+        loop {
+            let batch = loader.batch(scratch.table(), scratch.room()).map_err(|what| Error::Failed {
+                what: format!("pid {}: {what}", self.pid),
+                source: io::Error::other("call too large for the scratch range"),
+            })?;
+            let Some(batch) = batch else { return Ok(loader.outcome()) };
+            vm::write(self.pid, scratch.table(), &batch.image)
+                .context(|| format!("load program into {}", self.pid))?;
+            let left = self.execute(scratch, batch.count)?;
+            let mut memory = vec![0u8; batch.image.len()];
+            vm::read(self.pid, scratch.table(), &mut memory)
+                .context(|| format!("read results from {}", self.pid))?;
+            loader.take(&batch, &memory, left).map_err(|(call, result)| {
+                let source = match result {
+                    -4095..0 => io::Error::from_raw_os_error(-result as i32),
+                    value => io::Error::other(format!("unexpected result {value:#x}")),
+                };
+                let what = format!("pid {}: {}", self.tid, call.what);
+                match source.raw_os_error() {
+                    Some(libc::EPERM | libc::EACCES) => Error::Denied { what, source },
+                    _ => Error::Failed { what, source },
+                }
+            })?;
+        }
+    }
+
+    /// Lets the stub run over `count` entries; returns how many were left undone.
+    fn execute(&mut self, scratch: &Scratch, count: usize) -> Result<usize> {
+        let control = scratch::control_block(scratch, self, count);
+        vm::write(self.pid, scratch.control(), &control)
+            .context(|| format!("load control block into {}", self.pid))?;
+        let regs = self.regs.for_stub(scratch.stub().0, scratch.control().0, scratch.stack_top().0);
+        self.disturb(&regs)?;
+        loop {
+            ptrace::cont(self.tid, 0).context(|| format!("run program in {}", self.tid))?;
+            match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
+                Stop::Signal(sig) if sig == self.notify && self.is_notification()? => break,
+                Stop::Signal(
+                    sig @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP),
+                ) => {
+                    let at = ptrace::get_regs(self.tid).map_or(0, |r| r.ip());
+                    return Err(Error::Failed {
+                        what: format!("pid {}: remote program at {at:#x}", self.tid),
+                        source: io::Error::other(format!("signal {sig}")),
+                    });
+                }
+                Stop::Signal(sig) => self.held.push(sig),
+                Stop::Interrupted | Stop::Group(_) | Stop::Event(_) => {}
+                stop => return Err(self.gone(stop)),
+            }
+        }
+        let mut left = [0u8; 8];
+        vm::read(self.pid, scratch.left(), &mut left)
+            .context(|| format!("read progress from {}", self.pid))?;
+        Ok(u64::from_ne_bytes(left) as usize)
+    }
+
+    /// Ends the process as `status` (wait(2)) says: by exit_group(2) or by a signal's default action.
+    ///
+    /// # Errors
+    /// When it ends otherwise.
+    pub fn end(&mut self, scratch: &Scratch, status: i32) -> Result<()> {
+        let killed_by = status & 0x7f;
+        if killed_by == 0 {
+            let mut program = Program::new();
+            program.must(libc::SYS_exit_group, &[((status >> 8) & 0xff).into()], "exit");
+            match self.run(scratch, &program) {
+                Err(Error::Vanished(_)) => return Ok(()),
+                Err(other) => return Err(other),
+                Ok(_) => {}
+            }
+        } else {
+            ptrace::set_sigmask(self.tid, 0).context(|| format!("unblock signals of {}", self.tid))?;
+            crate::sys::task::tgkill(self.pid, self.tid, killed_by)
+                .context(|| format!("kill {}", self.tid))?;
+            let mut deliver = 0;
+            loop {
+                // After SIGKILL there may be nothing left to continue.
+                let continued = ptrace::cont(self.tid, deliver);
+                match wait::wait(self.tid).context(|| format!("wait for the end of {}", self.tid))? {
+                    Stop::Killed(sig) if sig == killed_by => return Ok(()),
+                    Stop::Signal(sig) => deliver = sig,
+                    Stop::Interrupted | Stop::Group(_) => deliver = 0,
+                    stop => {
+                        continued.context(|| format!("continue {}", self.tid))?;
+                        return Err(self.gone(stop));
+                    }
+                }
+            }
+        }
+        let source = io::Error::other("the process goes on");
+        Err(Error::Failed { what: format!("end process {} with status {status:#x}", self.pid), source })
+    }
+
+    /// Brings the process into a group stop by a stop signal; its other threads join when they are let go.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub fn enter_group_stop(&mut self, signal: i32) -> Result<()> {
+        ptrace::set_sigmask(self.tid, !(1u64 << (signal - 1)))
+            .context(|| format!("unblock signal {signal} of {}", self.tid))?;
+        self.disturbed = true;
+        crate::sys::task::tgkill(self.pid, self.tid, signal).context(|| format!("stop {}", self.tid))?;
+        let mut deliver = 0;
+        loop {
+            ptrace::cont(self.tid, deliver).context(|| format!("continue {}", self.tid))?;
+            match wait::wait(self.tid).context(|| format!("wait for the stop of {}", self.tid))? {
+                Stop::Group(_) => break,
+                Stop::Signal(sig) if sig == signal => deliver = sig,
+                Stop::Signal(sig) => {
+                    self.held.push(sig);
+                    deliver = 0;
+                }
+                Stop::Interrupted => deliver = 0,
+                stop => return Err(self.gone(stop)),
+            }
+        }
+        ptrace::set_sigmask(self.tid, self.quiet_mask()).context(|| format!("block signals of {}", self.tid))
+    }
+
+    /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask` say.
+    pub fn settle(&mut self) -> Result<()> {
+        if self.disturbed {
+            ptrace::set_regs(self.tid, &self.regs)
+                .context(|| format!("restore registers of {}", self.tid))?;
+            ptrace::set_sigmask(self.tid, self.mask)
+                .context(|| format!("restore signal mask of {}", self.tid))?;
+            self.disturbed = false;
+        }
+        Ok(())
+    }
+
+    /// Registers that go on with the interrupted call of *this* task: nothing is lost, because the task still has the time that
+    /// was left (`restart_syscall`).
+    pub fn regs_to_continue(&self) -> Regs {
+        resumed(&self.regs, true)
+    }
+
+    /// Notes that the thread was changed from outside [`Tracee::run`], so that [`Tracee::settle`] writes everything.
+    pub fn mark_disturbed(&mut self) {
+        self.disturbed = true;
+    }
+
+    /// Settles, sends the held signals once more and lets go.
+    pub fn detach(mut self) -> Result<()> {
+        self.settle()?;
+        for sig in std::mem::take(&mut self.held) {
+            crate::sys::task::tgkill(self.pid, self.tid, sig)
+                .context(|| format!("signal {sig} to {}", self.tid))?;
+        }
+        ptrace::detach(self.tid).context(|| format!("detach from {}", self.tid))
+    }
+}
+
+/// Registers with which a thread goes on after a stop, its interrupted system call made again. `same_task`: the task that was
+/// interrupted goes on itself and can use restart_syscall(2); a restarted one begins the wait anew with the arguments it gave.
+pub fn resumed(regs: &Regs, same_task: bool) -> Regs {
+    use arch::InterruptedKind::{Again, Eintr, RestartBlock};
+    match regs.interrupted_syscall() {
+        None => regs.outside_syscall(),
+        Some(call) => match call.kind {
+            RestartBlock if same_task => regs.rewound(arch::SYS_RESTART_SYSCALL),
+            Again | RestartBlock => regs.rewound(call.nr),
+            Eintr if arch::repeatable_after_eintr(call.nr) => regs.rewound(call.nr),
+            Eintr => regs.outside_syscall(),
+        },
+    }
+}

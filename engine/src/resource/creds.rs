@@ -1,0 +1,180 @@
+//! Credentials of a thread: ids, groups, capabilities, securebits, no_new_privs, parent-death signal.
+
+use super::signal::AskNumber;
+use crate::error::{Error, Result};
+use crate::remote::{Arg, Outcome, Program};
+use serde::{Deserialize, Serialize};
+
+/// Capability sets as in /proc/PID/status, bit n for capability n (capabilities(7)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Capabilities {
+    pub inheritable: u64,
+    pub permitted: u64,
+    pub effective: u64,
+    pub bounding: u64,
+    pub ambient: u64,
+}
+
+/// What a thread may do. The kernel keeps credentials per thread, whatever the C library makes of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Creds {
+    /// Real, effective, saved and file system user id.
+    pub uid: [u32; 4],
+    /// The same of the group.
+    pub gid: [u32; 4],
+    /// Supplementary groups, as the kernel sorts them.
+    pub groups: Vec<u32>,
+    /// Capability sets.
+    pub capabilities: Capabilities,
+    /// `SECBIT_*`, capabilities(7).
+    pub securebits: u32,
+    /// PR_SET_NO_NEW_PRIVS.
+    pub no_new_privs: bool,
+    /// PR_SET_PDEATHSIG, 0 for none.
+    pub pdeathsig: i32,
+}
+
+/// The questions that only the thread itself can answer.
+pub struct AskCreds {
+    securebits: AskNumber,
+    pdeathsig: crate::remote::DataId,
+}
+
+impl AskCreds {
+    /// Adds the calls.
+    pub fn ask(program: &mut Program) -> Self {
+        let securebits =
+            AskNumber::ask(program, libc::SYS_prctl, &[libc::PR_GET_SECUREBITS.into()], "read securebits");
+        let pdeathsig = program.out(4);
+        program.must(libc::SYS_prctl, &[libc::PR_GET_PDEATHSIG.into(), pdeathsig.into()], "read pdeathsig");
+        AskCreds { securebits, pdeathsig }
+    }
+
+    /// The credentials, the rest from /proc/PID/task/TID/status.
+    ///
+    /// # Errors
+    /// *unsupported* when the kernel does not answer.
+    pub fn answer(&self, outcome: &Outcome, status: &procfs::process::Status) -> Result<Creds> {
+        let securebits = self.securebits.answer(outcome).ok_or_else(|| missing(status, "securebits"))? as u32;
+        let pdeathsig = outcome.data(self.pdeathsig);
+        Creds::of_status(
+            status,
+            securebits,
+            i32::from_ne_bytes(pdeathsig[..4].try_into().expect("four bytes")),
+        )
+    }
+}
+
+fn missing(status: &procfs::process::Status, what: &str) -> Error {
+    Error::unsupported(format!("thread {}: this kernel does not tell {what}", status.pid))
+}
+
+impl Creds {
+    /// From /proc/PID/status and what it does not show.
+    ///
+    /// # Errors
+    /// *unsupported* when the kernel shows less.
+    pub fn of_status(status: &procfs::process::Status, securebits: u32, pdeathsig: i32) -> Result<Self> {
+        let missing = |what| missing(status, what);
+        Ok(Creds {
+            uid: [status.ruid, status.euid, status.suid, status.fuid],
+            gid: [status.rgid, status.egid, status.sgid, status.fgid],
+            groups: status.groups.iter().map(|g| *g as u32).collect(),
+            capabilities: Capabilities {
+                inheritable: status.capinh,
+                permitted: status.capprm,
+                effective: status.capeff,
+                bounding: status.capbnd.ok_or_else(|| missing("the bounding set"))?,
+                ambient: status.capamb.ok_or_else(|| missing("the ambient set"))?,
+            },
+            securebits,
+            no_new_privs: status.nonewprivs.ok_or_else(|| missing("no_new_privs"))? != 0,
+            pdeathsig,
+        })
+    }
+}
+
+/// include/uapi/linux/capability.h
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+/// Keep capabilities over the change of ids, let nothing of uid 0 interfere.
+const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
+
+impl Creds {
+    /// Takes on these credentials, coming from `from`. Bounding set first, while CAP_SETPCAP is there; then ids with the
+    /// capabilities kept; securebits before the capabilities that allow to set them go.
+    pub fn rebuild(&self, from: &Creds, program: &mut Program) {
+        let prctl = |program: &mut Program, args: &[Arg], what: &str| {
+            program.must(libc::SYS_prctl, args, what.to_string());
+        };
+        let caps = &self.capabilities;
+        for cap in 0..64 {
+            if from.capabilities.bounding & !caps.bounding & (1 << cap) != 0 {
+                prctl(
+                    program,
+                    &[libc::PR_CAPBSET_DROP.into(), cap.into()],
+                    &format!("drop capability {cap} from bounding set"),
+                );
+            }
+        }
+        if self.ids() != from.ids() || self.groups != from.groups {
+            let list = program.bytes(self.groups.iter().flat_map(|g| g.to_ne_bytes()).collect::<Vec<u8>>());
+            program.must(libc::SYS_setgroups, &[self.groups.len().into(), list.into()], "set groups");
+            let keep = from.securebits | SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS;
+            prctl(program, &[libc::PR_SET_SECUREBITS.into(), keep.into()], "keep capabilities");
+            let [r, e, s, f] = self.gid;
+            program.must(libc::SYS_setresgid, &[r.into(), e.into(), s.into()], "set group ids");
+            program.may(libc::SYS_setfsgid, &[f.into()], "set file system group id");
+            let [r, e, s, f] = self.uid;
+            program.must(libc::SYS_setresuid, &[r.into(), e.into(), s.into()], "set user ids");
+            program.may(libc::SYS_setfsuid, &[f.into()], "set file system user id");
+        }
+        if self.securebits != from.securebits || self.ids() != from.ids() || self.groups != from.groups {
+            prctl(program, &[libc::PR_SET_SECUREBITS.into(), self.securebits.into()], "set securebits");
+        }
+        if *caps != from.capabilities {
+            self.rebuild_capabilities(program);
+        }
+        if self.no_new_privs {
+            let args = [libc::PR_SET_NO_NEW_PRIVS.into(), Arg::Imm(1), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
+            prctl(program, &args, "set no_new_privs");
+        }
+        if self.pdeathsig != 0 {
+            prctl(
+                program,
+                &[libc::PR_SET_PDEATHSIG.into(), self.pdeathsig.into()],
+                "set parent-death signal",
+            );
+        }
+    }
+
+    fn rebuild_capabilities(&self, program: &mut Program) {
+        let caps = &self.capabilities;
+        let header = program
+            .bytes([CAPABILITY_VERSION_3, 0].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
+        let set = |program: &mut Program, [effective, permitted, inheritable]: [u64; 3]| {
+            let halves = |shift: u32| [effective, permitted, inheritable].map(|set| (set >> shift) as u32);
+            let words = halves(0).into_iter().chain(halves(32));
+            let data = program.bytes(words.flat_map(u32::to_ne_bytes).collect::<Vec<u8>>());
+            program.must(libc::SYS_capset, &[header.into(), data.into()], "set capabilities");
+        };
+        // An ambient capability must be permitted and inheritable when it is raised, and goes when it stops being so.
+        set(program, [caps.effective | caps.permitted, caps.permitted, caps.inheritable]);
+        for cap in (0..64).filter(|cap| caps.ambient & (1 << cap) != 0) {
+            let args = [
+                libc::PR_CAP_AMBIENT.into(),
+                libc::PR_CAP_AMBIENT_RAISE.into(),
+                cap.into(),
+                Arg::Imm(0),
+                Arg::Imm(0),
+            ];
+            program.must(libc::SYS_prctl, &args, format!("raise ambient capability {cap}"));
+        }
+        set(program, [caps.effective, caps.permitted, caps.inheritable]);
+    }
+
+    fn ids(&self) -> ([u32; 4], [u32; 4]) {
+        (self.uid, self.gid)
+    }
+}

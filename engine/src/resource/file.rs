@@ -1,0 +1,278 @@
+//! Open file descriptions and descriptor tables.
+
+use super::inode::{Found, InodeKind, Inodes};
+use super::pages::Copying;
+use super::pipe;
+use crate::error::{Context, Error, Result};
+use crate::remote::{Arg, Program};
+use crate::sys::{kcmp, task};
+use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// Who is signalled of I/O (F_SETOWN_EX, F_SETSIG).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileOwner {
+    /// `F_OWNER_*`
+    pub kind: i32,
+    /// Thread, process or group.
+    pub id: i32,
+    /// The signal, 0 for SIGIO.
+    pub signal: i32,
+}
+
+/// An open file description: what dup(2) and fork(2) share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFile {
+    /// Index of the inode.
+    pub inode: usize,
+    /// `O_*`, without what only concerns opening.
+    pub flags: i32,
+    /// Position.
+    pub offset: u64,
+    /// Asynchronous I/O.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<FileOwner>,
+}
+
+/// A descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fd {
+    /// Its number.
+    pub fd: i32,
+    /// Index of the open file description.
+    pub file: usize,
+    /// `FD_CLOEXEC`
+    pub cloexec: bool,
+}
+
+/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h: how a file came to be, not what it is.
+const O_TMPFILE_BIT: i32 = 0o20_000_000;
+
+/// What /proc/PID/fdinfo/N says of every kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FdInfo {
+    /// Position.
+    pub pos: u64,
+    /// `O_*` and `O_CLOEXEC`.
+    pub flags: i32,
+    /// A lock or lease is held through it.
+    pub locked: bool,
+}
+
+/// Reads the text of fdinfo (Documentation/filesystems/proc.rst, 3.8).
+pub fn parse_fdinfo(text: &str) -> Option<FdInfo> {
+    let field = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
+    Some(FdInfo {
+        pos: field("pos:")?.parse().ok()?,
+        flags: i32::from_str_radix(field("flags:")?, 8).ok()?,
+        locked: field("lock:").is_some(),
+    })
+}
+
+/// The open file descriptions met so far, each once.
+#[derive(Default)]
+pub struct Files {
+    all: Vec<OpenFile>,
+    /// A descriptor of each that is in a table, to compare others with.
+    seen: HashMap<(usize, i32, u64), Vec<(i32, i32, usize)>>,
+    opened: HashMap<(usize, i32), usize>,
+    /// Pipe ends by inode: a duplicate of each description, to look at the pipe with.
+    ends: HashMap<usize, Vec<(OwnedFd, i32)>>,
+}
+
+impl Files {
+    /// Finds or adds the open file description behind descriptor `fd` of process `pid`.
+    ///
+    /// # Errors
+    /// *unsupported* with pid, fd and kind.
+    pub fn add_fd(
+        &mut self,
+        pidfd: BorrowedFd<'_>,
+        pid: i32,
+        fd: i32,
+        inodes: &mut Inodes,
+        copying: &mut Copying,
+    ) -> Result<Fd> {
+        let who = format!("pid {pid}: fd {fd}");
+        let link = format!("/proc/{pid}/fd/{fd}");
+        let inode = inodes.add(&Found { link: Path::new(&link), who: &who }, copying)?;
+        let path = format!("/proc/{pid}/fdinfo/{fd}");
+        let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
+        let info =
+            parse_fdinfo(&text).ok_or_else(|| Error::unsupported(format!("{who}: cannot read {path}")))?;
+        if info.locked {
+            return Err(Error::unsupported(format!(
+                "{who} ({}) holds a file lock or lease",
+                inodes.get(inode).path
+            )));
+        }
+        let flags = info.flags & !(libc::O_CLOEXEC | O_TMPFILE_BIT);
+        let cloexec = info.flags & libc::O_CLOEXEC != 0;
+        // Sorted by the kernel's own order of the objects.
+        let same = self.seen.entry((inode, flags, info.pos)).or_default();
+        let (mut low, mut high) = (0, same.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let (other_pid, other_fd, file) = same[middle];
+            let order =
+                kcmp::kcmp(other_pid, pid, kcmp::Kind::File, other_fd as u64, fd as u64).context(|| {
+                    format!("{who}: compare with fd {other_fd} of {other_pid} (needs CONFIG_KCMP)")
+                })?;
+            match order {
+                Ordering::Equal => return Ok(Fd { fd, file, cloexec }),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        let file = self.all.len();
+        same.insert(low, (pid, fd, file));
+        let dup = task::borrow_fd(pidfd, fd).context(|| format!("{who}: duplicate"))?;
+        let owner = if flags & libc::O_PATH == 0 { owner(&dup, &who)? } else { None };
+        self.all.push(OpenFile { inode, flags, offset: info.pos, owner });
+        if matches!(inodes.get(inode).kind, InodeKind::Pipe(_) | InodeKind::Fifo(_))
+            && flags & libc::O_PATH == 0
+        {
+            self.ends.entry(inode).or_default().push((dup, flags));
+        }
+        Ok(Fd { fd, file, cloexec })
+    }
+
+    /// A description that is in no table: of a mapping, an executable, a directory in use.
+    pub fn add_opened(&mut self, inode: usize, flags: i32) -> usize {
+        *self.opened.entry((inode, flags)).or_insert_with(|| {
+            self.all.push(OpenFile { inode, flags, offset: 0, owner: None });
+            self.all.len() - 1
+        })
+    }
+
+    /// Captures the pipes whose ends were met.
+    ///
+    /// # Errors
+    /// *unsupported* for a pipe with an end outside the tree.
+    pub fn capture_pipes(&mut self, inodes: &mut Inodes) -> Result<(), Vec<Error>> {
+        let mut errors = Vec::new();
+        for (inode, ends) in std::mem::take(&mut self.ends) {
+            match capture_pipe(&ends) {
+                Ok(state) => match &mut inodes.get_mut(inode).kind {
+                    InodeKind::Pipe(pipe) | InodeKind::Fifo(pipe) => *pipe = state,
+                    other => unreachable!("pipe ends of {other:?}"),
+                },
+                Err(err) => errors.push(err),
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// The table for the records.
+    pub fn finish(self) -> Vec<OpenFile> {
+        self.all
+    }
+}
+
+fn capture_pipe(ends: &[(OwnedFd, i32)]) -> Result<pipe::Pipe> {
+    let access = |flags: i32| flags & libc::O_ACCMODE;
+    let reader = ends.iter().find(|(_, flags)| access(*flags) != libc::O_WRONLY);
+    let writer = ends.iter().find(|(_, flags)| access(*flags) != libc::O_RDONLY);
+    let packets = ends.iter().any(|(_, f)| access(*f) != libc::O_RDONLY && f & libc::O_DIRECT != 0);
+    let (known, missing) = match (reader, writer) {
+        (Some(_), Some(_)) => (None, ""),
+        (Some((end, _)), None) => (Some(end), "writer"),
+        (None, Some((end, _))) => (Some(end), "reader"),
+        (None, None) => unreachable!("a pipe was met by one of its ends"),
+    };
+    if let Some(end) = known
+        && !pipe::other_side_closed(end.as_fd())?
+    {
+        let name = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(end)));
+        let name = name.map_or_else(|_| "pipe".to_string(), |n| n.display().to_string());
+        return Err(Error::unsupported(format!(
+            "{name}: its {missing} is a process outside of what is checkpointed"
+        )));
+    }
+    match reader {
+        Some((reader, _)) => pipe::capture(reader.as_fd(), packets),
+        None => {
+            // Nobody can read it but through /proc: what is inside is still there.
+            let writer = writer.expect("one of the two").0.as_fd();
+            let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+            let flags =
+                rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+            let reader = rustix::fs::open(&link, flags, rustix::fs::Mode::empty())
+                .context(|| "open read end of pipe")?;
+            pipe::capture(reader.as_fd(), packets)
+        }
+    }
+}
+
+fn owner(fd: &OwnedFd, who: &str) -> Result<Option<FileOwner>> {
+    let (kind, id) = crate::sys::file::owner(fd.as_fd()).context(|| format!("{who}: read owner"))?;
+    let signal = crate::sys::file::signal(fd.as_fd()).context(|| format!("{who}: read signal"))?;
+    Ok((id != 0 || signal != 0).then_some(FileOwner { kind, id, signal }))
+}
+
+/// The descriptors of a process, by number.
+///
+/// # Errors
+/// *vanished*
+pub fn numbers(pid: i32) -> Result<Vec<i32>> {
+    let dir = format!("/proc/{pid}/fd");
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(&dir).context(|| format!("read {dir}"))? {
+        let name = entry.context(|| format!("read {dir}"))?.file_name();
+        let number = name.to_str().and_then(|n| n.parse().ok());
+        numbers.push(number.ok_or_else(|| Error::unsupported(format!("{dir}: odd entry {name:?}")))?);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Arranges the descriptor table: everything from its slot to its number, everything else closed.
+/// All slots are above all numbers, so no step overwrites what a later one needs.
+pub fn rebuild_table(fds: &[Fd], slots: &[i32], program: &mut Program) {
+    let mut next = 0;
+    for fd in fds {
+        close_range(next, fd.fd - 1, program);
+        let flags = if fd.cloexec { libc::O_CLOEXEC } else { 0 };
+        let args: [Arg; 3] = [slots[fd.file].into(), fd.fd.into(), flags.into()];
+        program.equal(libc::SYS_dup3, &args, fd.fd as u64, format!("place fd {}", fd.fd));
+        next = fd.fd + 1;
+    }
+    close_range(next, i32::MAX, program);
+}
+
+fn close_range(first: i32, last: i32, program: &mut Program) {
+    if first <= last {
+        let what = format!("close fds {first} to {last}");
+        program.must(libc::SYS_close_range, &[first.into(), last.into(), Arg::Imm(0)], what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fdinfo_is_read() {
+        let text = "pos:\t12\nflags:\t02100002\nmnt_id:\t30\nino:\t5\n";
+        let info = parse_fdinfo(text).unwrap();
+        assert_eq!(info, FdInfo { pos: 12, flags: 0o2100002, locked: false });
+        let locked = format!("{text}lock:\t1: FLOCK  ADVISORY  WRITE 2 00:01:5 0 EOF\n");
+        assert!(parse_fdinfo(&locked).unwrap().locked);
+        assert_eq!(parse_fdinfo("pos:\tx\n"), None);
+    }
+
+    #[test]
+    fn a_table_with_gaps_is_closed_around_its_descriptors() {
+        let fd = |fd, file| Fd { fd, file, cloexec: fd == 5 };
+        let mut program = Program::new();
+        rebuild_table(&[fd(0, 0), fd(1, 0), fd(5, 1)], &[100, 101], &mut program);
+        let what: Vec<_> = program.calls().iter().map(|c| c.what.as_str()).collect();
+        assert_eq!(
+            what,
+            ["place fd 0", "place fd 1", "close fds 2 to 4", "place fd 5", "close fds 6 to 2147483647"]
+        );
+    }
+}

@@ -1,0 +1,196 @@
+//! From /proc/PID/smaps to the records of an address space.
+
+use super::bytes::PathBytes;
+use super::file::Files;
+use super::inode::{Found, Inodes};
+use super::memory::{Backing, Vma, VmaFlag};
+use super::pages::Copying;
+use super::shared::SharedObjects;
+use crate::error::{Context, Error, Result};
+use crate::proc::smaps::{self, VmFlags};
+use crate::sys::page_size;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Tables that mappings, descriptors and directories of all processes share.
+#[derive(Default)]
+pub struct Tables {
+    /// What is to be copied in the end.
+    pub copying: Copying,
+    /// Inodes in use.
+    pub inodes: Inodes,
+    /// Open file descriptions.
+    pub files: Files,
+    /// Shared memory.
+    pub shared: SharedObjects,
+}
+
+/// One process's mappings as found, and why some of them cannot be saved.
+#[derive(Default)]
+pub struct Mappings {
+    /// Sorted; a mapping and whether anything of its own may be in it.
+    pub vmas: Vec<(Vma, bool)>,
+    /// Reasons to refuse.
+    pub problems: Vec<String>,
+}
+
+/// Reads the mappings of a stopped process.
+///
+/// # Errors
+/// *vanished*, *denied*; what cannot be saved is listed in the result instead.
+pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
+    let path = format!("/proc/{pid}/smaps");
+    let text = std::fs::read(&path).context(|| format!("read {path}"))?;
+    let all = smaps::parse(&text).map_err(|err| Error::unsupported(format!("pid {pid}: {err}")))?;
+    let mut found = Mappings::default();
+    // Mappings of one file are many; what it is has to be found out once.
+    let mut known: HashMap<(Vec<u8>, u64, bool), usize> = HashMap::new();
+    for vma in &all {
+        if vma.path.as_deref() == Some(b"[vsyscall]") {
+            continue; // the same in every process
+        }
+        match backing(pid, vma, tables, &mut known) {
+            Ok(backing) => match describe(vma, backing) {
+                Ok(record) => found.vmas.push((record, vma.rss + vma.swap + vma.hugetlb > 0)),
+                Err(why) => found.problems.push(format!("pid {pid}: mapping {}: {why}", label(vma))),
+            },
+            Err(Error::Unsupported(why)) => found.problems.extend(why),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(found)
+}
+
+fn label(vma: &smaps::Vma) -> String {
+    let path = vma.path.as_ref().map_or(String::new(), |p| format!(" of {}", PathBytes(p.clone())));
+    format!("{:#x}-{:#x}{path}", vma.start, vma.end)
+}
+
+fn backing(
+    pid: i32,
+    vma: &smaps::Vma,
+    tables: &mut Tables,
+    known: &mut HashMap<(Vec<u8>, u64, bool), usize>,
+) -> Result<Backing> {
+    let who = format!("pid {pid}: mapping {}", label(vma));
+    let refuse = |what: &str| Err(Error::unsupported(format!("{who}: {what}")));
+    let link = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end);
+    let link = Path::new(&link);
+    let huge = vma.flags.contains(VmFlags::HUGETLB);
+    let page = if huge { vma.kernel_page_size } else { page_size() };
+    let path = vma.path.as_deref().unwrap_or_default();
+    if let Some(special) = vma.special() {
+        if vma.shared {
+            let object = tables.shared.add(link, page, &mut tables.copying)?;
+            return Ok(Backing::Shared { object, offset: vma.offset });
+        }
+        return match special {
+            b"heap" | b"stack" => Ok(Backing::Anonymous { name: None }),
+            name if name.starts_with(b"anon:") => {
+                Ok(Backing::Anonymous { name: Some(PathBytes(name[b"anon:".len()..].to_vec())) })
+            }
+            name if name == b"vdso" || name.starts_with(b"vvar") => {
+                Ok(Backing::Special { name: String::from_utf8_lossy(path).into_owned() })
+            }
+            _ => refuse("a special mapping that is not known"),
+        };
+    }
+    match path {
+        b"" => return Ok(Backing::Anonymous { name: None }),
+        b"/anon_hugepage (deleted)" if !vma.shared => return Ok(Backing::HugeAnonymous { page }),
+        b"/anon_hugepage (deleted)" | b"/dev/zero (deleted)" => {
+            let object = tables.shared.add(link, page, &mut tables.copying)?;
+            return Ok(Backing::Shared { object, offset: vma.offset });
+        }
+        b"/dev/zero" if !vma.shared => return Ok(Backing::Anonymous { name: None }),
+        path if path.starts_with(b"/SYSV") && vma.is_deleted() => return refuse("System V shared memory"),
+        path if path.starts_with(b"/[aio]") => return refuse("an asynchronous I/O ring"),
+        path if path.starts_with(b"/memfd:") => return refuse("a memfd"),
+        path if !path.starts_with(b"/") => return refuse("not a file"),
+        _ => {}
+    }
+    if huge && vma.is_deleted() {
+        return refuse("an unlinked file of hugetlbfs");
+    }
+    // A shared mapping of a file opened for writing may be made writable at any time.
+    let writable = vma.shared && vma.flags.contains(VmFlags::MAY_WRITE);
+    let key = (path.to_vec(), vma.inode, writable);
+    if let Some(file) = known.get(&key) {
+        return Ok(Backing::File { file: *file, offset: vma.offset, shared: vma.shared });
+    }
+    let inode = tables.inodes.add(&Found { link, who: &who }, &mut tables.copying)?;
+    if !vma.shared {
+        tables.inodes.require_identity(inode, link)?;
+    }
+    let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY };
+    let file = tables.files.add_opened(inode, flags);
+    known.insert(key, file);
+    Ok(Backing::File { file, offset: vma.offset, shared: vma.shared })
+}
+
+/// VmFlags that follow from the rest of a mapping.
+const DERIVED: VmFlags = VmFlags::READ
+    .union(VmFlags::WRITE)
+    .union(VmFlags::EXEC)
+    .union(VmFlags::SHARED)
+    .union(VmFlags::MAY_READ)
+    .union(VmFlags::MAY_WRITE)
+    .union(VmFlags::MAY_EXEC)
+    .union(VmFlags::MAY_SHARE)
+    .union(VmFlags::DENY_WRITE)
+    .union(VmFlags::DONT_EXPAND)
+    .union(VmFlags::HUGETLB)
+    .union(VmFlags::SOFT_DIRTY)
+    .union(VmFlags::MAYBE_GUARD);
+
+const KEPT: &[(VmFlags, VmaFlag)] = &[
+    (VmFlags::GROWS_DOWN, VmaFlag::GrowsDown),
+    (VmFlags::NO_RESERVE, VmaFlag::NoReserve),
+    (VmFlags::ACCOUNT, VmaFlag::Accounted),
+    (VmFlags::DROPPABLE, VmaFlag::Droppable),
+    (VmFlags::SEQ_READ, VmaFlag::Sequential),
+    (VmFlags::RAND_READ, VmaFlag::Random),
+    (VmFlags::DONT_COPY, VmaFlag::DontCopy),
+    (VmFlags::WIPE_ON_FORK, VmaFlag::WipeOnFork),
+    (VmFlags::DONT_DUMP, VmaFlag::DontDump),
+    (VmFlags::MERGEABLE, VmaFlag::Mergeable),
+    (VmFlags::HUGE_PAGE, VmaFlag::HugePage),
+    (VmFlags::NO_HUGE_PAGE, VmaFlag::NoHugePage),
+    (VmFlags::LOCKED, VmaFlag::Locked),
+    (VmFlags::LOCK_ON_FAULT, VmaFlag::LockedOnFault),
+    (VmFlags::SEALED, VmaFlag::Sealed),
+];
+
+fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
+    let bit = |on: bool, prot: i32| if on { prot } else { 0 };
+    let prot =
+        bit(vma.read, libc::PROT_READ) | bit(vma.write, libc::PROT_WRITE) | bit(vma.exec, libc::PROT_EXEC);
+    let mut record = Vma {
+        start: vma.start,
+        end: vma.end,
+        prot,
+        backing,
+        flags: Vec::new(),
+        guards: Vec::new(),
+        pkey: vma.protection_key.unwrap_or(0),
+    };
+    if matches!(record.backing, Backing::Special { .. }) {
+        return Ok(record);
+    }
+    let mut rest = vma.flags - DERIVED;
+    for (theirs, ours) in KEPT {
+        if rest.contains(*theirs) {
+            record.flags.push(*ours);
+            rest -= *theirs;
+        }
+    }
+    record.flags.sort_unstable();
+    if !vma.unknown.is_empty() {
+        return Err(format!("flags that are not known: {}", vma.unknown.join(" ")));
+    }
+    if !rest.is_empty() {
+        let names: Vec<_> = rest.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+        return Err(format!("cannot be saved: {}", names.join(" ")));
+    }
+    Ok(record)
+}

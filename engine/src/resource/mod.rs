@@ -1,0 +1,61 @@
+//! The records, one file for each kernel object: its plain data, how it is captured, the steps that rebuild it.
+//!
+//! Records are values: no descriptors of ours, no pointers, no state of a run. Tables refer to each other by index.
+
+pub mod bytes;
+pub mod creds;
+pub mod file;
+pub mod inode;
+pub mod mapping;
+pub mod memory;
+pub mod pages;
+pub mod pipe;
+pub mod process;
+pub mod rseq;
+pub mod shared;
+pub mod signal;
+pub mod thread;
+pub mod timer;
+
+use crate::image::Schemas;
+use file::OpenFile;
+use inode::Inode;
+use process::{Life, Process};
+use serde::{Deserialize, Serialize};
+use shared::SharedMemory;
+
+/// What a context file says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// The process that was asked for, or the first one of the group or session.
+    pub root: i32,
+    /// Parents before children, then by PID.
+    pub processes: Vec<Process>,
+    /// Open file descriptions.
+    pub files: Vec<OpenFile>,
+    /// What they are open on.
+    pub inodes: Vec<Inode>,
+    /// Shared anonymous memory.
+    pub shared: Vec<SharedMemory>,
+}
+
+impl Schemas for Records {
+    const SCHEMAS: &'static [(&'static str, u32)] =
+        &[("processes", 1), ("threads", 1), ("memory", 1), ("files", 1), ("inodes", 1), ("shared", 1)];
+}
+
+impl Records {
+    /// Living processes.
+    pub fn alive(&self) -> impl Iterator<Item = (&Process, &process::Alive)> {
+        self.processes.iter().filter_map(|p| match &p.life {
+            Life::Alive(alive) => Some((p, &**alive)),
+            Life::Zombie(_) => None,
+        })
+    }
+
+    /// Threads and zombies.
+    pub fn tasks(&self) -> usize {
+        let zombies = self.processes.len() - self.alive().count();
+        zombies + self.alive().map(|(_, alive)| alive.threads.len()).sum::<usize>()
+    }
+}

@@ -1,0 +1,439 @@
+//! Page contents: which pages hold something, and how they get into the context file.
+
+use super::memory::{Backing, Vma, VmaFlag};
+use crate::error::{Context, Error, Result};
+use crate::image::{self, PageSink};
+use crate::remote::RemoteAddr;
+use crate::sys::{page_size, pagemap_scan as scan, vm};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Saved bytes: where they belong and where they are in the context file. Whole pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// Address, or offset in the object.
+    pub start: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Offset in the context file.
+    pub offset: u64,
+}
+
+/// A half-open range of addresses, or of offsets in an object.
+pub type Range = std::ops::Range<u64>;
+
+/// What a stretch of memory is read from.
+#[derive(Debug)]
+pub enum Source {
+    /// A process's memory.
+    Process {
+        /// Whose.
+        pid: i32,
+        /// Without read permission: through /proc/PID/mem, which overrides it.
+        forced: bool,
+    },
+    /// An open file.
+    File(File),
+}
+
+/// A stretch to be saved for an owner, who is a number of the caller's.
+#[derive(Debug)]
+pub struct Stretch {
+    /// Index of the source in the list of sources.
+    pub source: usize,
+    /// Who gets the extents.
+    pub owner: usize,
+    /// Addresses or offsets; page-aligned.
+    pub range: Range,
+    /// Pages of zeros are to be kept, because an absent page would read as something else.
+    pub keep_zeros: bool,
+}
+
+/// Everything that is to be copied in one go.
+#[derive(Debug, Default)]
+pub struct Copying {
+    sources: Vec<Source>,
+    stretches: Vec<Stretch>,
+    owners: usize,
+}
+
+/// Hands out the extents of an owner after the copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner(usize);
+
+impl Owner {
+    /// Its place in what [`Copying::run`] returns.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+impl Copying {
+    /// A new owner of extents.
+    pub fn owner(&mut self) -> Owner {
+        self.owners += 1;
+        Owner(self.owners - 1)
+    }
+
+    /// A new source.
+    pub fn source(&mut self, source: Source) -> usize {
+        self.sources.push(source);
+        self.sources.len() - 1
+    }
+
+    /// Adds ranges of a source.
+    pub fn add(
+        &mut self,
+        owner: Owner,
+        source: usize,
+        ranges: impl IntoIterator<Item = Range>,
+        keep_zeros: bool,
+    ) {
+        let to_stretch = |range| Stretch { source, owner: owner.0, range, keep_zeros };
+        self.stretches.extend(ranges.into_iter().map(to_stretch));
+    }
+
+    /// Bytes to be looked at.
+    pub fn bytes(&self) -> u64 {
+        self.stretches.iter().map(|s| s.range.end - s.range.start).sum()
+    }
+
+    /// Reads all stretches and appends what is not zero to the context file, with several threads when it is worth it. Returns the extents by
+    /// owner, sorted; `progress` is told of bytes done.
+    ///
+    /// # Errors
+    /// Memory that cannot be read, a context file that cannot be written.
+    pub fn run(&self, sink: PageSink<'_>, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Vec<Extent>>> {
+        const WORTH_A_THREAD: u64 = 8 << 20;
+        let frames = self.frames();
+        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get()) as u64;
+        let threads = cpus.min(4).min(1 + self.bytes() / WORTH_A_THREAD);
+        let all = Mutex::new(vec![Vec::new(); self.owners]);
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<()> {
+            let mut buf = vec![0u8; image::MAX_FRAME];
+            let mut mine: Vec<(usize, Extent)> = Vec::new();
+            while let Some(frame) = frames.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let done = self.copy_frame(frame, &mut buf, &sink, &mut mine)?;
+                progress(done);
+            }
+            let mut all = all.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            mine.into_iter().for_each(|(owner, extent)| all[owner].push(extent));
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            let theirs = helpers.into_iter().map(|h| h.join().expect("a copying thread does not panic"));
+            theirs.fold(mine, Result::and)
+        })?;
+        let mut all = all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        all.iter_mut().for_each(coalesce);
+        Ok(all)
+    }
+
+    /// Cuts the stretches into pieces and bundles pieces of one source into frames: (source, [(owner, range, keep zeros)]).
+    fn frames(&self) -> Vec<Frame> {
+        const MAX_PIECES: usize = 512; // below IOV_MAX
+        let mut frames: Vec<Frame> = Vec::new();
+        let mut room = 0;
+        for stretch in &self.stretches {
+            let mut at = stretch.range.start;
+            while at < stretch.range.end {
+                let fits =
+                    frames.last().is_some_and(|f| f.source == stretch.source && f.pieces.len() < MAX_PIECES);
+                if room == 0 || !fits {
+                    frames.push(Frame { source: stretch.source, pieces: Vec::new() });
+                    room = image::MAX_FRAME as u64;
+                }
+                let end = stretch.range.end.min(at + room);
+                let piece = Piece { owner: stretch.owner, range: at..end, keep_zeros: stretch.keep_zeros };
+                frames.last_mut().expect("there is one").pieces.push(piece);
+                room -= end - at;
+                at = end;
+            }
+        }
+        frames
+    }
+
+    fn copy_frame(
+        &self,
+        frame: &Frame,
+        buf: &mut [u8],
+        sink: &PageSink<'_>,
+        extents: &mut Vec<(usize, Extent)>,
+    ) -> Result<u64> {
+        let len: usize = frame.pieces.iter().map(Piece::len).sum();
+        let buf = &mut buf[..len];
+        read_frame(&self.sources[frame.source], &frame.pieces, buf)?;
+        // Squeeze the zero pages out, in place.
+        let page = page_size() as usize;
+        let zeros = zero_page();
+        let (mut from, mut to) = (0, 0);
+        let first = extents.len();
+        for piece in &frame.pieces {
+            for at in piece.range.clone().step_by(page) {
+                if piece.keep_zeros || buf[from..from + page] != zeros[..page] {
+                    if from != to {
+                        buf.copy_within(from..from + page, to);
+                    }
+                    match extents[first..].last_mut() {
+                        Some((owner, last)) if *owner == piece.owner && last.start + last.len == at => {
+                            last.len += page as u64;
+                        }
+                        _ => extents
+                            .push((piece.owner, Extent { start: at, len: page as u64, offset: to as u64 })),
+                    }
+                    to += page;
+                }
+                from += page;
+            }
+        }
+        if to > 0 {
+            let offset = sink.append(&buf[..to]).map_err(|err| write_error(&err))?;
+            extents[first..].iter_mut().for_each(|(_, extent)| extent.offset += offset);
+        }
+        Ok(len as u64)
+    }
+}
+
+/// A failure to write the context file, as an error of the engine.
+pub fn write_error(err: &image::Error) -> Error {
+    let source = match err.errno() {
+        Some(errno) => std::io::Error::from_raw_os_error(errno),
+        None => std::io::Error::other(err.to_string()),
+    };
+    Error::Failed { what: format!("write context file: {err}"), source }
+}
+
+fn zero_page() -> &'static [u8] {
+    static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+    &ZEROS
+}
+
+#[derive(Debug)]
+struct Frame {
+    source: usize,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    owner: usize,
+    range: Range,
+    keep_zeros: bool,
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        (self.range.end - self.range.start) as usize
+    }
+}
+
+fn read_frame(source: &Source, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
+    let each =
+        |read: &dyn Fn(&mut [u8], u64) -> std::io::Result<()>, buf: &mut [u8]| -> std::io::Result<()> {
+            let mut at = 0;
+            for piece in pieces {
+                read(&mut buf[at..at + piece.len()], piece.range.start)?;
+                at += piece.len();
+            }
+            Ok(())
+        };
+    match source {
+        Source::Process { pid, forced: false } => {
+            let ranges: Vec<_> = pieces.iter().map(|p| (RemoteAddr(p.range.start), p.len())).collect();
+            vm::read_ranges(*pid, &ranges, buf).context(|| format!("read memory of {pid}"))
+        }
+        Source::Process { pid, forced: true } => {
+            let mem = File::open(format!("/proc/{pid}/mem")).context(|| format!("open memory of {pid}"))?;
+            each(&|buf, at| mem.read_exact_at(buf, at), buf).context(|| format!("read memory of {pid}"))
+        }
+        Source::File(file) => {
+            each(&|buf, at| read_to_end(file, buf, at), buf).context(|| "read shared or unlinked file")
+        }
+    }
+}
+
+/// Fills the buffer; what lies past the end of the file is zero.
+fn read_to_end(file: &File, buf: &mut [u8], at: u64) -> std::io::Result<()> {
+    let mut have = 0;
+    while have < buf.len() {
+        match file.read_at(&mut buf[have..], at + have as u64) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(err) if err.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+    buf[have..].fill(0);
+    Ok(())
+}
+
+/// Sorts by start and joins what is adjacent in both places.
+pub fn coalesce(extents: &mut Vec<Extent>) {
+    extents.sort_by_key(|e| e.start);
+    extents.dedup_by(|next, last| {
+        let joined = last.start + last.len == next.start && last.offset + last.len == next.offset;
+        if joined {
+            last.len += next.len;
+        }
+        joined
+    });
+}
+
+/// Ranges of a file that are not holes (lseek(2), SEEK_DATA), cut to whole pages.
+///
+/// # Errors
+/// What lseek says.
+pub fn data_ranges(file: &File, size: u64) -> std::io::Result<Vec<Range>> {
+    use rustix::fs::{SeekFrom, seek};
+    let page = page_size();
+    let mut ranges: Vec<Range> = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let start = match seek(file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(rustix::io::Errno::INVAL) => return Ok(vec![0..size.next_multiple_of(page)]),
+            Err(err) => return Err(err.into()),
+        };
+        let end = seek(file, SeekFrom::Hole(start))?;
+        let (start, end) = (start / page * page, end.min(size).next_multiple_of(page));
+        match ranges.last_mut() {
+            Some(last) if last.end >= start => last.end = end.max(last.end),
+            _ => ranges.push(start..end),
+        }
+        at = end;
+    }
+    Ok(ranges)
+}
+
+/// The pages of a private mapping that hold something of their own, and its guard pages.
+#[derive(Debug, Default)]
+pub struct Population {
+    /// To be saved.
+    pub own: Vec<Range>,
+    /// `MADV_GUARD_INSTALL`ed.
+    pub guards: Vec<Range>,
+}
+
+/// How this kernel tells which pages are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Teller {
+    /// The ioctl, with guard pages (Linux 6.15).
+    ScanGuards,
+    /// The ioctl (Linux 6.7).
+    Scan,
+    /// Reading /proc/PID/pagemap.
+    Read,
+}
+
+impl Teller {
+    /// Probes the kernel, on a page of our own.
+    pub fn probe() -> Self {
+        let Ok(pagemap) = File::open("/proc/self/pagemap") else { return Teller::Read };
+        let try_with = |mask| scan::scan(&pagemap, 0, page_size(), mask, 0, mask, |_| {});
+        if try_with(scan::IS_GUARD).is_ok() {
+            Teller::ScanGuards
+        } else if try_with(scan::IS_PRESENT).is_ok() {
+            Teller::Scan
+        } else {
+            Teller::Read
+        }
+    }
+}
+
+/// Finds the populated pages of private mapping `range`.
+///
+/// # Errors
+/// What the kernel says.
+pub fn population(pagemap: &File, range: Range, teller: Teller) -> std::io::Result<Population> {
+    let mut found = Population::default();
+    if teller == Teller::Read {
+        read_pagemap(pagemap, range, &mut found.own)?;
+        return Ok(found);
+    }
+    let there = scan::IS_PRESENT | scan::IS_SWAPPED;
+    let not = scan::IS_FILE | scan::IS_PFNZERO;
+    let (start, end) = (range.start, range.end);
+    scan::scan(pagemap, start, end, there, not, there, |r| push(&mut found.own, r.start..r.end))?;
+    if teller == Teller::ScanGuards {
+        let guard = scan::IS_GUARD;
+        scan::scan(pagemap, start, end, guard, 0, guard, |r| push(&mut found.guards, r.start..r.end))?;
+        if !found.guards.is_empty() {
+            // A guard marker looks swapped to the first question.
+            found.own.clear();
+            let none = not | guard;
+            scan::scan(pagemap, start, end, there, none, there, |r| push(&mut found.own, r.start..r.end))?;
+        }
+    }
+    Ok(found)
+}
+
+fn push(ranges: &mut Vec<Range>, next: Range) {
+    match ranges.last_mut() {
+        Some(last) if last.end == next.start => last.end = next.end,
+        _ => ranges.push(next),
+    }
+}
+
+/// Documentation/admin-guide/mm/pagemap.rst: bit 63 present, 62 swapped, 61 file page or shared.
+fn read_pagemap(pagemap: &File, range: Range, own: &mut Vec<Range>) -> std::io::Result<()> {
+    const BATCH: usize = 64 * 1024;
+    let page = page_size();
+    let mut buf = vec![0u8; BATCH * 8];
+    let mut at = range.start;
+    while at < range.end {
+        let pages = (((range.end - at) / page) as usize).min(BATCH);
+        let bytes = &mut buf[..pages * 8];
+        pagemap.read_exact_at(bytes, at / page * 8)?;
+        for entry in bytes.chunks_exact(8) {
+            let entry = u64::from_ne_bytes(entry.try_into().expect("eight bytes"));
+            if entry >> 62 != 0 && entry & (1 << 61) == 0 {
+                push(own, at..at + page);
+            }
+            at += page;
+        }
+    }
+    Ok(())
+}
+
+/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings.
+///
+/// # Errors
+/// What the kernel says.
+pub fn gather(
+    pid: i32,
+    vmas: &mut [(Vma, bool)],
+    teller: Teller,
+    owner: Owner,
+    copying: &mut Copying,
+) -> Result<()> {
+    let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(|| format!("open page map of {pid}"))?;
+    let plain = copying.source(Source::Process { pid, forced: false });
+    let forced = copying.source(Source::Process { pid, forced: true });
+    for (vma, populated) in vmas {
+        let private = match &vma.backing {
+            Backing::Anonymous { .. } | Backing::HugeAnonymous { .. } => true,
+            Backing::File { shared, .. } => !shared,
+            Backing::Shared { .. } | Backing::Special { .. } => false,
+        };
+        // Guard markers make no RSS, so only the newest kernels' ioctl is asked about mappings without.
+        if !private || (!*populated && teller != Teller::ScanGuards) {
+            continue;
+        }
+        let found = population(&pagemap, vma.start..vma.end, teller)
+            .context(|| format!("find pages of {pid} in {:#x}-{:#x}", vma.start, vma.end))?;
+        if vma.flags.contains(&VmaFlag::Droppable) {
+            continue; // may be gone at any moment; the owner has to cope
+        }
+        let source = if vma.prot & libc::PROT_READ == 0 { forced } else { plain };
+        copying.add(owner, source, found.own, matches!(vma.backing, Backing::File { .. }));
+        vma.guards = found.guards;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! A process: what its threads have in common, and its place in the tree.
+
+use super::bytes::PathBytes;
+use super::file::Fd;
+use super::memory::Memory;
+use super::signal::{Action, Pending};
+use super::thread::Thread;
+use super::timer::{IntervalTimers, PosixTimer};
+use crate::error::{Context, Error, Result};
+use crate::remote::{Arg, Program};
+use serde::{Deserialize, Serialize};
+
+/// What a process was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Running or sleeping.
+    Running,
+    /// In a group stop by this signal.
+    Stopped(i32),
+}
+
+/// A process that lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alive {
+    /// Running or stopped.
+    pub state: State,
+    /// Threads, the leader first.
+    pub threads: Vec<Thread>,
+    /// Address space.
+    pub memory: Memory,
+    /// Descriptor table, by number.
+    pub fds: Vec<Fd>,
+    /// Working directory: index of an open file.
+    pub cwd: usize,
+    /// Root directory, when it is not that of the engine: index of an open file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<usize>,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Signal actions that are not the default, by number.
+    pub actions: Vec<Action>,
+    /// Signals queued for the process, in order.
+    pub pending: Vec<Pending>,
+    /// Interval timers.
+    pub interval_timers: IntervalTimers,
+    /// POSIX timers, by id.
+    pub posix_timers: Vec<PosixTimer>,
+    /// (soft, hard) by resource number, `u64::MAX` for infinity.
+    pub rlimits: Vec<(u64, u64)>,
+    /// personality(2)
+    pub personality: u32,
+    /// `PR_SET_CHILD_SUBREAPER`
+    pub subreaper: bool,
+    /// -1000 … 1000
+    pub oom_score_adj: i32,
+}
+
+/// How a process ended that nobody has waited for yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zombie {
+    /// As wait(2) has it.
+    pub status: i32,
+    /// Name.
+    pub comm: PathBytes,
+}
+
+/// Alive or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(clippy::large_enum_variant)]
+pub enum Life {
+    /// Has memory, threads, descriptors.
+    Alive(Box<Alive>),
+    /// Waits to be waited for.
+    Zombie(Zombie),
+}
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// Its parent; 0 when that is outside of what was checkpointed.
+    pub ppid: i32,
+    /// Process group; 0 when that is outside of what was checkpointed.
+    pub pgid: i32,
+    /// Session; 0 when that is outside of what was checkpointed.
+    pub sid: i32,
+    /// Signal that its parent gets when it ends.
+    pub exit_signal: i32,
+    /// The rest.
+    pub life: Life,
+}
+
+/// Resource limits that Linux has (`RLIM_NLIMITS`).
+pub const RLIMITS: u32 = 16;
+
+/// personality(2) bits and domain of a process.
+///
+/// # Errors
+/// *vanished*, *denied*
+pub fn personality(pid: i32) -> Result<u32> {
+    let path = format!("/proc/{pid}/personality");
+    let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
+    u32::from_str_radix(text.trim(), 16)
+        .map_err(|_| Error::unsupported(format!("{path}: cannot read {text:?}")))
+}
+
+/// Adjustment of the out-of-memory score.
+///
+/// # Errors
+/// *vanished*
+pub fn oom_score_adj(pid: i32) -> Result<i32> {
+    let path = format!("/proc/{pid}/oom_score_adj");
+    let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
+    text.trim().parse().map_err(|_| Error::unsupported(format!("{path}: cannot read {text:?}")))
+}
+
+/// Sets it where it differs.
+///
+/// # Errors
+/// *denied*: to lower it below what it was takes CAP_SYS_RESOURCE.
+pub fn set_oom_score_adj(pid: i32, adj: i32) -> Result<()> {
+    if oom_score_adj(pid)? == adj {
+        return Ok(());
+    }
+    let path = format!("/proc/{pid}/oom_score_adj");
+    std::fs::write(&path, adj.to_string()).context(|| format!("write {adj} to {path}"))
+}
+
+impl Alive {
+    /// Changes to root, directory and mask; the slots are descriptors of the directories.
+    pub fn rebuild_fs(&self, slots: &[i32], program: &mut Program) {
+        if let Some(root) = self.root {
+            let dot = program.cstr(b".");
+            program.must(libc::SYS_fchdir, &[slots[root].into()], "go to root directory");
+            program.must(libc::SYS_chroot, &[dot.into()], "change root directory");
+        }
+        program.must(libc::SYS_fchdir, &[slots[self.cwd].into()], "change working directory");
+        program.may(libc::SYS_umask, &[self.umask.into()], "set umask");
+    }
+
+    /// Sets the attributes that any thread can set for all; limits come from `limits_now`, what every new process has.
+    pub fn rebuild_attributes(&self, limits_now: &[(u64, u64)], program: &mut Program) {
+        program.may(libc::SYS_personality, &[self.personality.into()], "set personality");
+        if self.subreaper {
+            let args = [libc::PR_SET_CHILD_SUBREAPER.into(), Arg::Imm(1)];
+            program.must(libc::SYS_prctl, &args, "become subreaper");
+        }
+        for (resource, limit) in self.rlimits.iter().enumerate() {
+            if limits_now.get(resource) != Some(limit) {
+                let bytes = program
+                    .bytes([limit.0, limit.1].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
+                let args = [Arg::Imm(0), resource.into(), bytes.into(), Arg::Imm(0)];
+                program.must(libc::SYS_prlimit64, &args, format!("set resource limit {resource}"));
+            }
+        }
+    }
+
+    /// Sets the dumpable attribute, which a change of ids resets. 2 (owned by root) cannot be set by hand, only come to be
+    /// by such a change.
+    pub fn rebuild_dumpable(&self, program: &mut Program) {
+        if self.memory.dumpable != 2 {
+            let args = [libc::PR_SET_DUMPABLE.into(), self.memory.dumpable.into()];
+            program.must(libc::SYS_prctl, &args, "set dumpable");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Restartable sequences: where a thread registered its area, also on kernels that do not tell.
+
+use super::thread::Rseq;
+use crate::error::{Context, Error, Result};
+use crate::remote::{Arg, CallId, Outcome, Program, RemoteAddr, Tracee};
+use crate::sys::{ptrace, vm};
+
+/// Asks the kernel, Linux 5.13 and up.
+///
+/// # Errors
+/// What ptrace says.
+pub fn capture(tid: i32) -> Result<Option<Rseq>> {
+    let conf = ptrace::rseq_configuration(tid).context(|| format!("read rseq configuration of {tid}"))?;
+    Ok((conf.pointer != 0).then_some(Rseq {
+        address: conf.pointer,
+        size: conf.size,
+        signature: conf.signature,
+    }))
+}
+
+/// Whether this kernel answers `PTRACE_GET_RSEQ_CONFIGURATION`; `tid` is a stopped tracee.
+pub fn kernel_tells(tid: i32) -> bool {
+    ptrace::rseq_configuration(tid).is_ok()
+}
+
+/// Registered by glibc and by everyone else on x86 (tools/testing/selftests/rseq/rseq-x86.h).
+const SIGNATURE: u32 = 0x5305_3053;
+/// The only length before Linux 6.3.
+const SIZE: u32 = 32;
+const UNREGISTER: u64 = 1;
+/// Thread control blocks are searched this far around the thread pointer, in bytes.
+const REACH: u64 = 4096;
+
+/// In the kernel's half of the address space, aligned: EFAULT to a thread that has nothing registered, EINVAL to one that has.
+const NOWHERE: u64 = 0xffff_ffff_ffff_f000;
+
+/// Where the kernel does not tell, the address is found by asking, without a side effect (kernel/rseq.c, Linux 5.10): to unregister
+/// with a wrong signature is EPERM at the registered address and EINVAL everywhere else; to register once more is EBUSY.
+pub struct AskRseq {
+    registered: CallId,
+    candidates: Vec<(u64, CallId)>,
+}
+
+fn call(program: &mut Program, address: u64, flags: u64, signature: u32) -> CallId {
+    let args: [Arg; 4] = [address.into(), SIZE.into(), flags.into(), signature.into()];
+    program.may(libc::SYS_rseq, &args, "probe rseq")
+}
+
+impl AskRseq {
+    /// Adds the calls.
+    pub fn ask(program: &mut Program, tracee: &Tracee) -> Self {
+        let registered = call(program, NOWHERE, 0, SIGNATURE);
+        let near = tracee.regs.thread_pointer() & !(u64::from(SIZE) - 1);
+        let addresses =
+            (near.saturating_sub(REACH)..near + REACH).step_by(SIZE as usize).filter(|_| near != 0);
+        let candidates = addresses.map(|a| (a, call(program, a, UNREGISTER, !SIGNATURE))).collect();
+        AskRseq { registered, candidates }
+    }
+
+    /// Where the area is.
+    ///
+    /// # Errors
+    /// *unsupported*: registered, and not near the thread pointer.
+    pub fn answer(&self, outcome: &Outcome, tid: i32) -> Result<Option<Rseq>> {
+        if outcome.result(self.registered) == -i64::from(libc::EFAULT) {
+            return Ok(None);
+        }
+        let here = |call: &CallId| outcome.result(*call) == -i64::from(libc::EPERM);
+        match self.candidates.iter().find(|(_, call)| here(call)) {
+            Some((address, _)) => Ok(Some(Rseq { address: *address, size: SIZE, signature: SIGNATURE })),
+            None => Err(Error::unsupported(format!(
+                "thread {tid}: has an rseq area away from its thread pointer, and this kernel (before 5.13) does not tell where"
+            ))),
+        }
+    }
+}
+
+/// A stop inside a critical section aborts it: the thread goes to its abort handler, as the kernel would send it
+/// (kernel/rseq.c, `rseq_ip_fixup`), because our programs make the kernel forget that it was inside.
+///
+/// # Errors
+/// Memory that cannot be read or written.
+pub fn leave_critical_section(tracee: &mut Tracee, rseq: &Rseq) -> Result<()> {
+    // struct rseq: cpu_id_start, cpu_id, then the descriptor's address at byte 8 (include/uapi/linux/rseq.h).
+    let pointer = RemoteAddr(rseq.address + 8);
+    let mut word = [0u8; 8];
+    vm::read(tracee.pid, pointer, &mut word).context(|| format!("read rseq area of {}", tracee.tid))?;
+    let section = u64::from_ne_bytes(word);
+    if section == 0 {
+        return Ok(());
+    }
+    // struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
+    let mut cs = [0u8; 32];
+    vm::read(tracee.pid, RemoteAddr(section), &mut cs)
+        .context(|| format!("read rseq section of {}", tracee.tid))?;
+    let field = |at: usize| u64::from_ne_bytes(cs[at..at + 8].try_into().expect("eight bytes"));
+    let (start, length, abort) = (field(8), field(16), field(24));
+    if tracee.regs.ip().wrapping_sub(start) < length {
+        tracee.regs.set_ip(abort);
+        tracee.mark_disturbed();
+    }
+    vm::write(tracee.pid, pointer, &[0; 8]).context(|| format!("clear rseq section of {}", tracee.tid))
+}
+
+impl Rseq {
+    /// Takes the registration back.
+    pub fn unregister(&self, program: &mut Program) {
+        let args = [self.address.into(), self.size.into(), UNREGISTER.into(), self.signature.into()];
+        program.must(libc::SYS_rseq, &args, "unregister rseq");
+    }
+
+    /// Registers the area; the last thing a thread does before it goes on.
+    pub fn rebuild(&self, program: &mut Program) {
+        let args = [self.address.into(), self.size.into(), Arg::Imm(0), self.signature.into()];
+        program.must(libc::SYS_rseq, &args, "register rseq");
+    }
+}

@@ -1,0 +1,58 @@
+//! Shared anonymous memory: one object, however many processes map it.
+
+use super::pages::{self, Copying, Extent, Owner, Source};
+use crate::error::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// A shared memory object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedMemory {
+    /// Bytes.
+    pub size: u64,
+    /// Bytes of a page: the usual ones, or huge (`MAP_HUGETLB`).
+    pub page: u64,
+    /// Contents; the rest is zeros.
+    pub content: Vec<Extent>,
+}
+
+/// The objects met so far, each once.
+#[derive(Default)]
+pub struct SharedObjects {
+    all: Vec<(SharedMemory, Owner)>,
+    known: HashMap<(u64, u64), usize>,
+}
+
+impl SharedObjects {
+    /// Finds or adds the object behind `/proc/PID/map_files/…`, with pages of `page` bytes.
+    ///
+    /// # Errors
+    /// *denied* without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
+    pub fn add(&mut self, link: &Path, page: u64, copying: &mut Copying) -> Result<usize> {
+        let what = || format!("open shared memory {}", link.display());
+        let file = File::open(link).context(what)?;
+        let meta = file.metadata().context(what)?;
+        let index = self.all.len();
+        match self.known.entry((meta.dev(), meta.ino())) {
+            std::collections::hash_map::Entry::Occupied(known) => return Ok(*known.get()),
+            std::collections::hash_map::Entry::Vacant(new) => new.insert(index),
+        };
+        let ranges = pages::data_ranges(&file, meta.len()).context(what)?;
+        let owner = copying.owner();
+        let source = copying.source(Source::File(file));
+        copying.add(owner, source, ranges, false);
+        self.all.push((SharedMemory { size: meta.len(), page, content: Vec::new() }, owner));
+        Ok(index)
+    }
+
+    /// The table for the records.
+    pub fn finish(self, extents: &mut dyn FnMut(Owner) -> Vec<Extent>) -> Vec<SharedMemory> {
+        self.all
+            .into_iter()
+            .map(|(memory, owner)| SharedMemory { content: extents(owner), ..memory })
+            .collect()
+    }
+}

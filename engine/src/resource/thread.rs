@@ -1,0 +1,228 @@
+//! A thread: registers, what it registered with the kernel, its name and its place in the scheduler.
+
+use super::bytes::{Bytes, PathBytes};
+use super::creds::{AskCreds, Creds};
+use super::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
+use crate::arch::{self, Regs};
+use crate::error::{Context, Error, Result};
+use crate::remote::{Arg, DataId, Outcome, Program, Tracee};
+use crate::sys::{ptrace, task};
+use serde::{Deserialize, Serialize};
+
+/// The registered restartable sequence area, rseq(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rseq {
+    /// Address of `struct rseq`.
+    pub address: u64,
+    /// Registered length in bytes.
+    pub size: u32,
+    /// Signature before abort handlers.
+    pub signature: u32,
+}
+
+/// An extended register set, as `PTRACE_GETREGSET` gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterSet {
+    /// ELF note type.
+    pub note: u32,
+    /// Contents.
+    pub data: Bytes,
+}
+
+/// A thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Its id, the PID for the leader.
+    pub tid: i32,
+    /// Name, up to 15 bytes.
+    pub comm: PathBytes,
+    /// General registers to go on with; an interrupted call is made again.
+    pub regs: Regs,
+    /// Extended register sets.
+    pub extended: Vec<RegisterSet>,
+    /// Blocked signals, bit n-1 for signal n.
+    pub sigmask: u64,
+    /// Alternate signal stack.
+    pub altstack: Option<AltStack>,
+    /// Signals queued for this thread alone, in order.
+    pub pending: Vec<Pending>,
+    /// Head and length of the robust futex list; 0 when none.
+    pub robust_list: (u64, u64),
+    /// Where the kernel writes 0 and wakes a futex when the thread ends; 0 for nowhere.
+    pub clear_child_tid: u64,
+    /// Restartable sequences.
+    pub rseq: Option<Rseq>,
+    /// Timer slack in nanoseconds; nothing where the kernel does not apply one (real-time policies).
+    pub timer_slack: u64,
+    /// Credentials.
+    pub creds: Creds,
+    /// Scheduling policy, nice value, priority.
+    pub sched: task::SchedAttr,
+    /// I/O priority, ioprio_get(2).
+    pub ioprio: i32,
+    /// CPUs it may run on, bit n of the bytes for CPU n.
+    pub affinity: Bytes,
+}
+
+/// The questions that a thread's program answers.
+pub struct AskThread {
+    altstack: AskAltStack,
+    clear_child_tid: DataId,
+    timer_slack: AskNumber,
+    creds: AskCreds,
+    rseq: Option<super::rseq::AskRseq>,
+}
+
+/// `PR_GET_TID_ADDRESS`, with `CONFIG_CHECKPOINT_RESTORE`.
+const PR_GET_TID_ADDRESS: i32 = 40;
+
+impl AskThread {
+    /// Adds the calls. `rseq_unknown`: this kernel does not tell a tracer about restartable sequences.
+    pub fn ask(program: &mut Program, tracee: &Tracee, rseq_unknown: bool) -> Self {
+        let clear_child_tid = program.out(8);
+        let args = [PR_GET_TID_ADDRESS.into(), clear_child_tid.into()];
+        program.must(libc::SYS_prctl, &args, "read clear_child_tid (needs CONFIG_CHECKPOINT_RESTORE)");
+        AskThread {
+            altstack: AskAltStack::ask(program),
+            clear_child_tid,
+            timer_slack: AskNumber::ask(
+                program,
+                libc::SYS_prctl,
+                &[libc::PR_GET_TIMERSLACK.into()],
+                "read timer slack",
+            ),
+            creds: AskCreds::ask(program),
+            rseq: rseq_unknown.then(|| super::rseq::AskRseq::ask(program, tracee)),
+        }
+    }
+
+    /// The record.
+    ///
+    /// # Errors
+    /// *vanished*, *unsupported*, or what the kernel says.
+    pub fn answer(&self, outcome: &Outcome, tracee: &mut Tracee) -> Result<Thread> {
+        let tid = tracee.tid;
+        let status = status(tracee.pid, tid)?;
+        let rseq = match &self.rseq {
+            Some(asked) => asked.answer(outcome, tid)?,
+            None => super::rseq::capture(tid)?,
+        };
+        if let Some(rseq) = &rseq {
+            super::rseq::leave_critical_section(tracee, rseq)?;
+        }
+        let extended =
+            arch::EXTENDED_SETS.iter().map(|note| register_set(tid, *note)).collect::<Result<_>>()?;
+        Ok(Thread {
+            tid,
+            comm: comm(tracee.pid, tid)?,
+            regs: crate::remote::tracee::resumed(&tracee.regs, false),
+            extended,
+            sigmask: tracee.mask,
+            altstack: self.altstack.answer(outcome),
+            pending: signal::capture_pending(tid, false, status.sigpnd)?,
+            robust_list: task::robust_list(tid).context(|| format!("read robust list of {tid}"))?,
+            clear_child_tid: u64::from_ne_bytes(
+                outcome.data(self.clear_child_tid).try_into().expect("eight bytes"),
+            ),
+            rseq,
+            timer_slack: self.timer_slack.answer(outcome).unwrap_or(0) as u64,
+            creds: self.creds.answer(outcome, &status)?,
+            sched: task::sched_attr(tid).context(|| format!("read scheduling of {tid}"))?,
+            ioprio: task::ioprio(tid).context(|| format!("read I/O priority of {tid}"))?,
+            affinity: Bytes(task::affinity(tid).context(|| format!("read affinity of {tid}"))?),
+        })
+    }
+}
+
+/// One extended register set of a stopped thread.
+///
+/// # Errors
+/// What ptrace says.
+pub fn register_set(tid: i32, note: u32) -> Result<RegisterSet> {
+    let mut data = vec![0u8; arch::EXTENDED_MAX];
+    let len = ptrace::get_regset(tid, note, &mut data)
+        .context(|| format!("read register set {note:#x} of {tid}"))?;
+    data.truncate(len);
+    Ok(RegisterSet { note, data: Bytes(data) })
+}
+
+/// /proc/PID/task/TID/status.
+///
+/// # Errors
+/// *vanished* when it is not there.
+pub fn status(pid: i32, tid: i32) -> Result<procfs::process::Status> {
+    use procfs::FromRead;
+    let path = format!("/proc/{pid}/task/{tid}/status");
+    procfs::process::Status::from_file(&path).map_err(|err| match err {
+        procfs::ProcError::NotFound(_) => Error::Vanished(format!("pid {pid}: thread {tid} has ended")),
+        other => Error::Failed { what: format!("read {path}"), source: std::io::Error::other(other) },
+    })
+}
+
+fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
+    let mut name =
+        std::fs::read(format!("/proc/{pid}/task/{tid}/comm")).context(|| format!("read name of {tid}"))?;
+    name.pop();
+    Ok(PathBytes(name))
+}
+
+impl Thread {
+    /// Gives the thread its registrations, name and credentials. Runs in the thread itself; `born` are the credentials that it has.
+    pub fn rebuild(&self, born: &Creds, program: &mut Program) {
+        let prctl = |program: &mut Program, args: &[Arg], what: &str| {
+            program.must(libc::SYS_prctl, args, what.to_string());
+        };
+        let name = program.cstr(&self.comm.0);
+        prctl(program, &[libc::PR_SET_NAME.into(), name.into()], "set name");
+        program.may(libc::SYS_set_tid_address, &[self.clear_child_tid.into()], "set clear_child_tid");
+        if self.robust_list.0 != 0 {
+            let args = [self.robust_list.0.into(), self.robust_list.1.into()];
+            program.must(libc::SYS_set_robust_list, &args, "set robust list");
+        }
+        if let Some(altstack) = &self.altstack {
+            altstack.rebuild(program);
+        }
+        if self.timer_slack != 0 {
+            prctl(program, &[libc::PR_SET_TIMERSLACK.into(), self.timer_slack.into()], "set timer slack");
+        }
+        self.creds.rebuild(born, program);
+    }
+
+    /// Sets scheduling from outside, while we still may.
+    ///
+    /// # Errors
+    /// *denied* without CAP_SYS_NICE.
+    pub fn rebuild_scheduling(&self) -> Result<()> {
+        let tid = self.tid;
+        if task::sched_attr(tid).context(|| format!("read scheduling of {tid}"))? != self.sched {
+            task::set_sched_attr(tid, &self.sched).context(|| format!("set scheduling of {tid}"))?;
+        }
+        if task::ioprio(tid).context(|| format!("read I/O priority of {tid}"))? != self.ioprio {
+            task::set_ioprio(tid, self.ioprio).context(|| format!("set I/O priority of {tid}"))?;
+        }
+        if task::affinity(tid).context(|| format!("read affinity of {tid}"))? != self.affinity.0 {
+            task::set_affinity(tid, &self.affinity.0).context(|| format!("set affinity of {tid}"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the extended register sets and reads them back: some kernels have dropped parts in silence (PKRU, 5.14 to 6.1).
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn rebuild_extended(&self) -> Result<()> {
+        let tid = self.tid;
+        for set in &self.extended {
+            ptrace::set_regset(tid, set.note, &set.data.0)
+                .context(|| format!("set register set {:#x} of {tid}", set.note))?;
+            let now = register_set(tid, set.note)?;
+            if let Some(at) = arch::extended_difference(&set.data.0, &now.data.0) {
+                return Err(Error::Failed {
+                    what: format!("set register set {:#x} of {tid}", set.note),
+                    source: std::io::Error::other(format!("the kernel did not take byte {at}")),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,286 @@
+//! Interval timers and POSIX timers.
+
+use crate::error::{Error, Result};
+use crate::remote::{Arg, CallId, DataId, Outcome, Program};
+use serde::{Deserialize, Serialize};
+
+/// A timer's state: both in nanoseconds; `value` is what is left until it fires, 0 when it is not armed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Period after the first firing, 0 for none.
+    pub interval: u64,
+    /// Left until the next firing.
+    pub value: u64,
+}
+
+const NANOS: u64 = 1_000_000_000;
+
+impl Setting {
+    /// From two pairs of (seconds, fraction), the fraction in units of `unit` nanoseconds.
+    fn decode(bytes: &[u8], unit: u64) -> Self {
+        let word = |i: usize| u64::from_ne_bytes(bytes[i * 8..i * 8 + 8].try_into().expect("eight bytes"));
+        Setting { interval: word(0) * NANOS + word(1) * unit, value: word(2) * NANOS + word(3) * unit }
+    }
+
+    fn encode(&self, unit: u64) -> Vec<u8> {
+        // A value below the unit would disarm the timer.
+        let round = |ns: u64| (ns / NANOS, (ns % NANOS).div_ceil(unit));
+        let (interval, value) = (round(self.interval), round(self.value));
+        [interval.0, interval.1, value.0, value.1].iter().flat_map(|w| w.to_ne_bytes()).collect()
+    }
+
+    fn is_idle(&self) -> bool {
+        *self == Setting::default()
+    }
+}
+
+/// setitimer(2): real, virtual, profiling.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalTimers {
+    /// `ITIMER_REAL`
+    pub real: Setting,
+    /// `ITIMER_VIRTUAL`
+    pub virt: Setting,
+    /// `ITIMER_PROF`
+    pub prof: Setting,
+}
+
+/// Microseconds in nanoseconds.
+const MICRO: u64 = 1000;
+const ITIMERSPEC_SIZE: usize = 32;
+
+/// The question for a process's interval timers.
+pub struct AskIntervalTimers([DataId; 3]);
+
+impl AskIntervalTimers {
+    /// Adds the calls.
+    pub fn ask(program: &mut Program) -> Self {
+        AskIntervalTimers([0, 1, 2].map(|which: i32| {
+            let out = program.out(ITIMERSPEC_SIZE);
+            program.must(
+                libc::SYS_getitimer,
+                &[which.into(), out.into()],
+                format!("read interval timer {which}"),
+            );
+            out
+        }))
+    }
+
+    /// All three.
+    pub fn answer(&self, outcome: &Outcome) -> IntervalTimers {
+        let [real, virt, prof] = self.0.map(|out| Setting::decode(outcome.data(out), MICRO));
+        IntervalTimers { real, virt, prof }
+    }
+}
+
+impl IntervalTimers {
+    /// Arms those that were.
+    pub fn rebuild(&self, program: &mut Program) {
+        for (which, setting) in [self.real, self.virt, self.prof].iter().enumerate() {
+            if !setting.is_idle() {
+                let spec = program.bytes(setting.encode(MICRO));
+                program.must(
+                    libc::SYS_setitimer,
+                    &[which.into(), spec.into()],
+                    format!("arm interval timer {which}"),
+                );
+            }
+        }
+    }
+}
+
+/// How a POSIX timer tells that it fired (`sigev_notify`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notify {
+    /// Not at all.
+    None,
+    /// A signal to the process.
+    Signal,
+    /// A signal to one thread.
+    Thread(i32),
+}
+
+/// A timer of timer_create(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PosixTimer {
+    /// Its id.
+    pub id: i32,
+    /// `CLOCK_*`, or a CPU clock of the process or a thread.
+    pub clock: i32,
+    /// Notification.
+    pub notify: Notify,
+    /// Signal number.
+    pub signal: i32,
+    /// `sigev_value`
+    pub value: u64,
+    /// State; filled by [`AskPosixTimers`].
+    pub setting: Setting,
+}
+
+/// Reads /proc/PID/timers (fs/proc/base.c, `show_timer`): everything but the setting.
+///
+/// # Errors
+/// *unsupported* for what is not understood.
+pub fn parse(pid: i32, text: &str) -> Result<Vec<PosixTimer>> {
+    let odd = |what: &str| Error::unsupported(format!("pid {pid}: POSIX timer: cannot read {what:?}"));
+    let mut timers = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let id = line.strip_prefix("ID: ").and_then(|v| v.parse().ok()).ok_or_else(|| odd(line))?;
+        let mut field = |name: &str| lines.next().and_then(|l| l.strip_prefix(name)).ok_or_else(|| odd(name));
+        let signal = field("signal: ")?;
+        let notify = field("notify: ")?;
+        let clock = field("ClockID: ")?;
+        let (signo, value) = signal.split_once('/').ok_or_else(|| odd(signal))?;
+        let (how, whom) = notify.split_once('/').ok_or_else(|| odd(notify))?;
+        let target = whom.split_once('.').ok_or_else(|| odd(notify))?;
+        let notify = match (how, target.0) {
+            ("none", _) => Notify::None,
+            ("signal", "pid") => Notify::Signal,
+            ("signal", "tid") => Notify::Thread(target.1.parse().map_err(|_| odd(notify))?),
+            _ => return Err(odd(notify)),
+        };
+        timers.push(PosixTimer {
+            id,
+            clock: clock.trim().parse().map_err(|_| odd(clock))?,
+            notify,
+            signal: signo.parse().map_err(|_| odd(signal))?,
+            value: u64::from_str_radix(value.trim_start_matches("0x"), 16).map_err(|_| odd(signal))?,
+            setting: Setting::default(),
+        });
+    }
+    timers.sort_by_key(|t| t.id);
+    Ok(timers)
+}
+
+/// The question for the settings of the timers that /proc lists.
+pub struct AskPosixTimers(Vec<(PosixTimer, DataId)>);
+
+impl AskPosixTimers {
+    /// Adds the calls.
+    pub fn ask(program: &mut Program, timers: Vec<PosixTimer>) -> Self {
+        AskPosixTimers(
+            timers
+                .into_iter()
+                .map(|timer| {
+                    let out = program.out(ITIMERSPEC_SIZE);
+                    let what = format!("read POSIX timer {}", timer.id);
+                    program.must(libc::SYS_timer_gettime, &[timer.id.into(), out.into()], what);
+                    (timer, out)
+                })
+                .collect(),
+        )
+    }
+
+    /// The timers with their settings.
+    pub fn answer(&self, outcome: &Outcome) -> Vec<PosixTimer> {
+        let read = |(timer, out): &(PosixTimer, DataId)| PosixTimer {
+            setting: Setting::decode(outcome.data(*out), 1),
+            ..*timer
+        };
+        self.0.iter().map(read).collect()
+    }
+}
+
+/// `PR_TIMER_CREATE_RESTORE_IDS`, Linux 6.15 (include/uapi/linux/prctl.h): timer_create takes the id it is handed.
+const PR_TIMER_CREATE_RESTORE_IDS: i32 = 77;
+
+/// Whether this kernel has [`PR_TIMER_CREATE_RESTORE_IDS`]; asked in our own process.
+pub fn restore_ids_available() -> bool {
+    const GET: i32 = 2;
+    crate::sys::prctl(PR_TIMER_CREATE_RESTORE_IDS, [GET as u64, 0, 0, 0]).is_ok()
+}
+
+fn sigevent(timer: &PosixTimer) -> Vec<u8> {
+    const SIGEV_SIZE: usize = 64;
+    let (how, tid) = match timer.notify {
+        Notify::Signal => (libc::SIGEV_SIGNAL, 0),
+        Notify::None => (libc::SIGEV_NONE, 0),
+        Notify::Thread(tid) => (libc::SIGEV_THREAD_ID, tid),
+    };
+    let mut bytes = timer.value.to_ne_bytes().to_vec();
+    bytes.extend(timer.signal.to_ne_bytes());
+    bytes.extend(how.to_ne_bytes());
+    bytes.extend(tid.to_ne_bytes());
+    bytes.resize(SIGEV_SIZE, 0);
+    bytes
+}
+
+/// Makes the timers with their ids. Where the kernel takes no wish, ids are handed out in ascending order from 0
+/// (kernel/time/posix-timers.c, `posix_timer_add` up to 6.14): the gaps are filled with timers that are deleted again.
+pub fn rebuild_posix(timers: &[PosixTimer], by_wish: bool, program: &mut Program) {
+    if timers.is_empty() {
+        return;
+    }
+    let wish = |program: &mut Program, on: i32| {
+        let args = [PR_TIMER_CREATE_RESTORE_IDS.into(), on.into(), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
+        program.must(libc::SYS_prctl, &args, "choose POSIX timer ids");
+    };
+    if by_wish {
+        wish(program, 1);
+    }
+    let mut next = 0;
+    for timer in timers {
+        while !by_wish && next < timer.id {
+            let id = program.bytes(0i32.to_ne_bytes());
+            let args = [Arg::from(libc::CLOCK_MONOTONIC), Arg::Imm(0), id.into()];
+            program.must(libc::SYS_timer_create, &args, format!("skip POSIX timer id {next}"));
+            program.must(libc::SYS_timer_delete, &[next.into()], format!("skip POSIX timer id {next}"));
+            next += 1;
+        }
+        let event = program.bytes(sigevent(timer));
+        let id = program.bytes(timer.id.to_ne_bytes());
+        let args = [timer.clock.into(), event.into(), id.into()];
+        program.must(libc::SYS_timer_create, &args, format!("make POSIX timer {}", timer.id));
+        next = timer.id + 1;
+    }
+    if by_wish {
+        wish(program, 0);
+    }
+}
+
+/// Arms the timers that were; they must exist.
+pub fn arm_posix(timers: &[PosixTimer], program: &mut Program) -> Vec<CallId> {
+    let armed = timers.iter().filter(|t| !t.setting.is_idle());
+    armed
+        .map(|timer| {
+            let spec = program.bytes(timer.setting.encode(1));
+            let args = [timer.id.into(), Arg::Imm(0), spec.into(), Arg::Imm(0)];
+            program.must(libc::SYS_timer_settime, &args, format!("arm POSIX timer {}", timer.id))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = "ID: 3\nsignal: 60/00007fff86e452a8\nnotify: signal/tid.2634\nClockID: 1\n\
+                          ID: 1\nsignal: 14/0000000000000000\nnotify: none/pid.2634\nClockID: -6\n";
+
+    #[test]
+    fn proc_timers_are_read_in_order_of_id() {
+        insta::assert_debug_snapshot!(parse(2634, SAMPLE).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        assert!(parse(1, "ID: 3\nsignal: x\n").is_err());
+    }
+
+    #[test]
+    fn a_timer_about_to_fire_is_not_disarmed() {
+        let setting = Setting { interval: 0, value: 300 };
+        assert_eq!(Setting::decode(&setting.encode(MICRO), MICRO).value, 1000);
+    }
+
+    #[test]
+    fn gaps_in_the_ids_are_filled_where_the_kernel_takes_no_wish() {
+        let timers = parse(2634, SAMPLE).unwrap();
+        let mut program = Program::new();
+        rebuild_posix(&timers, false, &mut program);
+        let what: Vec<_> = program.calls().iter().map(|c| c.what.as_str()).collect();
+        insta::assert_debug_snapshot!(what);
+    }
+}

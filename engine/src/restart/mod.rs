@@ -1,0 +1,380 @@
+//! The story of a restart: verify, plan, open, bear, furnish, personalise, release.
+
+pub mod open;
+pub mod plan;
+
+use crate::arch;
+use crate::error::{Context, Error, Result};
+use crate::image::Reader;
+use crate::remote::{Program, Scratch, Tracee};
+use crate::resource::creds::Creds;
+use crate::resource::process::{self, Alive, Life};
+use crate::resource::rseq::AskRseq;
+use crate::resource::thread::{self, Rseq};
+use crate::resource::{Records, memory, rseq, signal, timer};
+use crate::sys::wait::{self, Stop};
+use crate::sys::{self, clone, ptrace, task};
+use open::Opened;
+use plan::{Host, Newborn, Plan, Step};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// How to restart.
+pub struct Options<'a> {
+    /// From which file.
+    pub file: PathBuf,
+    /// Told of bytes verified, and of all.
+    pub progress: &'a dyn Fn(u64, u64),
+}
+
+/// What a restart did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The root process.
+    pub pid: i32,
+    /// Threads and zombies.
+    pub tasks: usize,
+    /// All of it.
+    pub total_ns: u64,
+}
+
+/// A context file that has been verified, and the plan for it.
+pub struct Prepared {
+    reader: Reader,
+    /// What the file says.
+    pub records: Records,
+    /// What will be done.
+    pub plan: Plan,
+    begin: Instant,
+}
+
+/// Verifies the file and the machine, and makes the plan; nothing is made.
+///
+/// # Errors
+/// *malformed*, *conflict*, *unsupported*.
+pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
+    let begin = Instant::now();
+    let malformed = |source| Error::Malformed { path: options.file.clone(), source };
+    let reader = Reader::open(&options.file).map_err(malformed)?;
+    reader.check_here().map_err(malformed)?;
+    let records: Records = reader.records().map_err(malformed)?;
+    let cpus = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
+    let range = reader.page_range();
+    let progress = |done| (options.progress)(done, range.end - range.start);
+    reader.verify_pages(cpus, &progress).map_err(malformed)?;
+    check_pids(&records)?;
+    open::check_paths(&records)?;
+    let mut host = host()?;
+    let highest = records.alive().flat_map(|(_, a)| a.fds.last()).map(|fd| fd.fd).max().unwrap_or(0);
+    make_room_for_slots(highest, records.files.len() + records.shared.len(), &mut host)?;
+    check_machine(&records, &host)?;
+    let plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
+    Ok(Prepared { reader, records, plan, begin })
+}
+
+fn check_pids(records: &Records) -> Result<()> {
+    let tids = records.alive().flat_map(|(_, a)| a.threads.iter().map(|t| t.tid));
+    for tid in tids.chain(records.processes.iter().map(|p| p.pid)) {
+        if std::path::Path::new(&format!("/proc/{tid}")).exists() {
+            return Err(Error::Conflict(format!("pid {tid} is in use")));
+        }
+    }
+    Ok(())
+}
+
+fn check_machine(records: &Records, host: &Host) -> Result<()> {
+    if let Some(why) = plan::special_mismatch(records, host) {
+        return Err(Error::Conflict(why));
+    }
+    let own = vdso_digest(host)?;
+    for (process, alive) in records.alive() {
+        if alive.memory.vdso.is_some() && alive.memory.vdso != own {
+            return Err(Error::Conflict(format!("pid {}: the running kernel has another vdso", process.pid)));
+        }
+    }
+    Ok(())
+}
+
+fn vdso_digest(host: &Host) -> Result<Option<u64>> {
+    let vmas: Vec<_> = host
+        .special
+        .iter()
+        .map(|(name, start, len)| {
+            let backing = memory::Backing::Special { name: name.clone() };
+            let (start, end) = (*start, start + len);
+            (memory::Vma { start, end, prot: 0, backing, flags: vec![], guards: vec![], pkey: 0 }, false)
+        })
+        .collect();
+    memory::vdso_digest(std::process::id() as i32, &vmas)
+}
+
+/// Looks at ourselves: what a fork of us will have.
+fn host() -> Result<Host> {
+    let pid = std::process::id() as i32;
+    let text = std::fs::read_to_string("/proc/self/maps").context(|| "read /proc/self/maps")?;
+    let (mut special, mut busy) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        let parsed = range
+            .and_then(|(a, b)| Some((u64::from_str_radix(a, 16).ok()?, u64::from_str_radix(b, 16).ok()?)));
+        let Some((start, end)) = parsed else { continue };
+        if start >= arch::TASK_SIZE {
+            continue;
+        }
+        busy.push(start..end);
+        if let Some(name) = line.split_ascii_whitespace().nth(5)
+            && (name == "[vdso]" || name.starts_with("[vvar"))
+        {
+            special.push((name.to_string(), start, end - start));
+        }
+    }
+    let status = thread::status(pid, pid)?;
+    let securebits = sys::prctl(libc::PR_GET_SECUREBITS, [0; 4]).context(|| "read securebits")? as u32;
+    let rlimits =
+        (0..process::RLIMITS).map(|r| task::rlimit(pid, r).context(|| format!("read resource limit {r}")));
+    Ok(Host {
+        special,
+        busy,
+        task_size: arch::TASK_SIZE,
+        creds: Creds::of_status(&status, securebits, 0)?,
+        rlimits: rlimits.collect::<Result<_>>()?,
+        timer_ids_by_wish: timer::restore_ids_available(),
+        first_slot: 0,
+    })
+}
+
+/// Descriptors of the engine are above those of the job: raises the limit when there are too few.
+fn make_room_for_slots(highest: i32, count: usize, host: &mut Host) -> Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let own = crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0);
+    host.first_slot = own.max(highest) + 64;
+    let need = host.first_slot as u64 + count as u64 + 64;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|soft| soft < need) {
+        if limit.maximum.is_some_and(|hard| hard < need) {
+            return Err(Error::Conflict(format!(
+                "needs {need} descriptors, but the hard limit is {:?}",
+                limit.maximum
+            )));
+        }
+        limit.current = limit.maximum;
+        setrlimit(Resource::Nofile, limit).context(|| "raise limit of open files")?;
+        let nofile = libc::RLIMIT_NOFILE as usize;
+        host.rlimits[nofile].0 = host.rlimits[nofile].1;
+    }
+    Ok(())
+}
+
+/// A process on its way.
+struct Work {
+    threads: HashMap<i32, Tracee>,
+    scratch: Scratch,
+}
+
+/// Carries out the plan. Whatever was made is killed and removed when a step fails, or when we are killed: until their release, all
+/// tasks are tied to us by `PTRACE_O_EXITKILL`.
+///
+/// # Errors
+/// The step that failed, by pid and call.
+pub fn carry_out(prepared: Prepared) -> Result<Report> {
+    let Prepared { reader, records, plan, begin } = prepared;
+    // What a helper leaves behind is adopted by us, as it would have been by init.
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).context(|| "become subreaper")?;
+    let mut site = Site { records: &records, works: HashMap::new(), scratch: plan.scratch };
+    let mut opened = Opened::new(&records, &reader);
+    opened.place(reader.file(), plan.context_slot)?;
+    match site.take_all(&plan.steps, &plan, &mut opened) {
+        Ok(()) => {}
+        Err(err) => {
+            site.undo();
+            return Err(err);
+        }
+    }
+    let total_ns = begin.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+    Ok(Report { pid: records.root, tasks: records.tasks(), total_ns })
+}
+
+struct Site<'a> {
+    records: &'a Records,
+    works: HashMap<i32, Work>,
+    scratch: crate::remote::RemoteAddr,
+}
+
+impl Site<'_> {
+    fn take_all(&mut self, steps: &[Step], plan: &Plan, opened: &mut Opened<'_>) -> Result<()> {
+        for step in steps {
+            match step {
+                Step::MakeShared { object, slot } => opened.make_shared(*object, *slot)?,
+                Step::MakeInode { inode } => opened.make_inode(*inode)?,
+                Step::Open { file, slot } => opened.open(*file, *slot)?,
+                Step::RemoveNames => opened.remove_names()?,
+                Step::Bear { pid, exit_signal } => self.bear(*pid, *exit_signal)?,
+                Step::Run { pid, tid, program, born, .. } => {
+                    self.run(*pid, *tid, program)?;
+                    born.iter().try_for_each(|newborn| self.adopt(*newborn, *pid))?;
+                }
+                Step::End { pid, program, status } => self.end(*pid, program, *status)?,
+                Step::Reap { pid } => self.reap(*pid)?,
+                Step::Stop { pid, signal } => self.stop(*pid, *signal)?,
+                Step::SetOwners => opened.set_owners(&plan.file_slots)?,
+                Step::Settle { pid } => self.settle(*pid)?,
+                Step::Release => self.release()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn alive(&self, pid: i32) -> Option<&Alive> {
+        self.records.alive().find(|(p, _)| p.pid == pid).map(|(_, alive)| alive)
+    }
+
+    /// Signals that will be pending for a thread.
+    fn pending(&self, pid: i32, tid: i32) -> u64 {
+        self.alive(pid).map_or(0, |alive| {
+            let own =
+                alive.threads.iter().find(|t| t.tid == tid).map_or(0, |t| signal::pending_set(&t.pending));
+            signal::pending_set(&alive.pending) | own
+        })
+    }
+
+    fn bear(&mut self, pid: i32, exit_signal: i32) -> Result<()> {
+        match clone::fork_sleeper(pid, exit_signal) {
+            Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
+                return Err(Error::Conflict(format!("pid {pid} is in use")));
+            }
+            other => other.context(|| format!("bear process {pid}"))?,
+        }
+        ptrace::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL).context(|| format!("seize {pid}"))?;
+        ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
+        let mut tracee = await_birth(pid, pid, self.pending(pid, pid))?;
+        let scratch = Scratch::map(&mut tracee, Some(self.scratch))?;
+        self.works.insert(pid, Work { threads: HashMap::from([(pid, tracee)]), scratch });
+        if let Some(rseq) = self.inherited_rseq(pid)? {
+            let mut program = Program::new();
+            rseq.unregister(&mut program);
+            self.run(pid, pid, &program)?;
+        }
+        Ok(())
+    }
+
+    /// The engine's own rseq area, which its fork has inherited.
+    fn inherited_rseq(&mut self, pid: i32) -> Result<Option<Rseq>> {
+        if rseq::kernel_tells(pid) {
+            return rseq::capture(pid);
+        }
+        let work = self.works.get_mut(&pid).expect("just born");
+        let tracee = work.threads.get_mut(&pid).expect("just born");
+        let mut program = Program::new();
+        let asked = AskRseq::ask(&mut program, tracee);
+        let outcome = tracee.run(&work.scratch, &program)?;
+        asked.answer(&outcome, pid)
+    }
+
+    /// Takes over a task that a program has borne; a process inherits its parent's scratch range.
+    fn adopt(&mut self, newborn: Newborn, parent: i32) -> Result<()> {
+        let Newborn { pid, tid } = newborn;
+        let tracee = await_birth(pid, tid, self.pending(pid, tid))?;
+        let scratch = self.works[&parent].scratch;
+        self.works
+            .entry(pid)
+            .or_insert_with(|| Work { threads: HashMap::new(), scratch })
+            .threads
+            .insert(tid, tracee);
+        Ok(())
+    }
+
+    fn run(&mut self, pid: i32, tid: i32, program: &Program) -> Result<()> {
+        let work = self.works.get_mut(&pid).expect("the plan bears before it runs");
+        let tracee = work.threads.get_mut(&tid).expect("the plan bears before it runs");
+        match tracee.run(&work.scratch, program) {
+            Err(Error::Failed { what, source }) if source.raw_os_error() == Some(libc::EEXIST) => {
+                Err(Error::Conflict(format!("{what}: in use")))
+            }
+            other => other.map(drop),
+        }
+    }
+
+    fn end(&mut self, pid: i32, program: &Program, status: i32) -> Result<()> {
+        if !program.is_empty() {
+            self.run(pid, pid, program)?;
+        }
+        let mut work = self.works.remove(&pid).expect("the plan bears before it ends");
+        let tracee = work.threads.get_mut(&pid).expect("a process has its leader");
+        tracee.end(&work.scratch, status)
+    }
+
+    fn reap(&mut self, pid: i32) -> Result<()> {
+        // The tracer's wait has reaped it already when the engine is its parent; __WALL tells.
+        match wait::poll(pid) {
+            Ok(_) => Ok(()),
+            Err(err) if err.raw_os_error() == Some(libc::ECHILD) => Ok(()),
+            Err(err) => Err(err).context(|| format!("wait for helper {pid}")),
+        }
+    }
+
+    fn stop(&mut self, pid: i32, signal: i32) -> Result<()> {
+        let work = self.works.get_mut(&pid).expect("the plan bears before it stops");
+        let leader = work.threads.get_mut(&pid).expect("a process has its leader");
+        leader.enter_group_stop(signal)
+    }
+
+    /// Everything but letting go.
+    fn settle(&mut self, pid: i32) -> Result<()> {
+        let records = self.records;
+        let Some((process, alive)) = records.alive().find(|(p, _)| p.pid == pid) else { return Ok(()) };
+        debug_assert!(matches!(process.life, Life::Alive(_)));
+        let work = self.works.get_mut(&pid).expect("the plan bears before it settles");
+        let leader = work.threads.get_mut(&pid).expect("a process has its leader");
+        Scratch::at(work.scratch.stub(), crate::remote::scratch::find_syscall_insn(pid)?).unmap(leader)?;
+        process::set_oom_score_adj(pid, alive.oom_score_adj)?;
+        for thread in &alive.threads {
+            thread.rebuild_scheduling()?;
+            thread.rebuild_extended()?;
+            let tracee = work.threads.get_mut(&thread.tid).expect("the plan bears all threads");
+            tracee.regs = thread.regs;
+            tracee.mask = thread.sigmask;
+            tracee.mark_disturbed();
+            tracee.settle()?;
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<()> {
+        let works = std::mem::take(&mut self.works);
+        let mut tracees: Vec<Tracee> = works.into_values().flat_map(|w| w.threads.into_values()).collect();
+        // A failure before this loop takes everybody along; after it, nobody.
+        for tracee in &tracees {
+            ptrace::set_options(tracee.tid, ptrace::SYSGOOD).context(|| format!("untie {}", tracee.tid))?;
+        }
+        tracees.sort_by_key(|t| (t.pid, t.tid));
+        tracees.into_iter().try_for_each(Tracee::detach)
+    }
+
+    /// Kills what was made.
+    fn undo(&mut self) {
+        for (pid, work) in self.works.drain() {
+            // What is gone already needs no killing.
+            let _ = sys::guard::kill(pid, libc::SIGKILL);
+            for tid in work.threads.keys() {
+                while let Ok(stop) = wait::wait(*tid) {
+                    if matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the first stop of a new tracee.
+fn await_birth(pid: i32, tid: i32, pending: u64) -> Result<Tracee> {
+    match wait::wait(tid).context(|| format!("wait for birth of {tid}"))? {
+        Stop::Interrupted | Stop::Group(_) => Tracee::adopt(pid, tid, None, pending),
+        stop => Err(Error::Failed {
+            what: format!("bear {tid}"),
+            source: std::io::Error::other(format!("unexpected stop {stop:?}")),
+        }),
+    }
+}

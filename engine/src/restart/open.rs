@@ -1,0 +1,357 @@
+//! The engine's own part of a restart: every open file description once, so that sharing by dup(2) and fork(2) comes out right by
+//! inheritance. What was made here is taken away again when the restart fails.
+
+use crate::error::{Context, Error, Result};
+use crate::image::Reader;
+use crate::resource::inode::{self, Inode, InodeKind, Unlinked};
+use crate::resource::pages::Extent;
+use crate::resource::pipe;
+use crate::resource::shared::SharedMemory;
+use crate::resource::{Records, file::OpenFile};
+use crate::sys::{self, page_size};
+use rustix::fs::{Mode, OFlags};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// What the engine holds while it restarts something.
+pub struct Opened<'a> {
+    records: &'a Records,
+    reader: &'a Reader,
+    /// Descriptors at their slots; dropped when everybody has inherited them.
+    slots: Vec<OwnedFd>,
+    /// A pair of ends for each pipe, until all its descriptions are open.
+    pipes: HashMap<usize, (Option<OwnedFd>, Option<OwnedFd>)>,
+    /// Held open so that FIFOs keep their bytes.
+    fifos: Vec<OwnedFd>,
+    /// Names that are to go again, the newest last.
+    names: Vec<(PathBuf, bool)>,
+    /// Where an unlinked inode is, when not at its own path.
+    places: HashMap<usize, PathBuf>,
+}
+
+impl<'a> Opened<'a> {
+    /// Nothing yet.
+    pub fn new(records: &'a Records, reader: &'a Reader) -> Self {
+        Opened {
+            records,
+            reader,
+            slots: Vec::new(),
+            pipes: HashMap::new(),
+            fifos: Vec::new(),
+            names: Vec::new(),
+            places: HashMap::new(),
+        }
+    }
+
+    /// Puts a duplicate of a descriptor at a slot.
+    ///
+    /// # Errors
+    /// EMFILE above the limit of open files.
+    pub fn place(&mut self, fd: impl AsFd, slot: i32) -> Result<()> {
+        let got = rustix::io::fcntl_dupfd_cloexec(fd, slot)
+            .context(|| format!("duplicate descriptor to {slot}"))?;
+        if got.as_raw_fd() != slot {
+            return Err(Error::Failed {
+                what: format!("duplicate descriptor to {slot}"),
+                source: std::io::Error::other("the slot is in use"),
+            });
+        }
+        self.slots.push(got);
+        Ok(())
+    }
+
+    /// Makes shared anonymous memory: mapped in the engine, opened through /proc/self/map_files, filled, and unmapped; the object lives
+    /// on behind the descriptor.
+    ///
+    /// # Errors
+    /// *denied* without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; ENOMEM, also for too few huge pages.
+    pub fn make_shared(&mut self, object: usize, slot: i32) -> Result<()> {
+        let SharedMemory { size, page, content } = &self.records.shared[object];
+        let what = || format!("make shared memory of {size} bytes");
+        let huge = (*page != page_size()).then_some(*page);
+        let mut mapping = sys::mapping::SharedMapping::new(*size as usize, huge).context(what)?;
+        for extent in content {
+            let target = mapping.range(extent.start as usize, extent.len as usize);
+            self.read(extent, target, 0).context(what)?;
+        }
+        let (start, end) = mapping.bounds();
+        let link = format!("/proc/self/map_files/{start:x}-{end:x}");
+        let file = rustix::fs::open(&link, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context(what)?;
+        self.place(file, slot)
+    }
+
+    fn read(&self, extent: &Extent, buf: &mut [u8], at: u64) -> std::io::Result<()> {
+        self.reader.read_pages(extent.offset + at, buf).map_err(|err| std::io::Error::other(err.to_string()))
+    }
+
+    /// Makes an unlinked file, a directory or a pipe, or opens a FIFO so that its bytes can go in.
+    ///
+    /// # Errors
+    /// *conflict* for a path that is gone.
+    pub fn make_inode(&mut self, index: usize) -> Result<()> {
+        let inode = &self.records.inodes[index];
+        match (&inode.kind, &inode.unlinked) {
+            (InodeKind::Pipe(state), _) => {
+                let (reader, writer) = pipe::make()?;
+                pipe::rebuild(state, writer.as_fd())?;
+                self.pipes.insert(index, (Some(reader), Some(writer)));
+                Ok(())
+            }
+            (kind, Some(unlinked)) => {
+                let path = self.free_name(inode)?;
+                let what = || format!("make {} (unlinked)", path.display());
+                match kind {
+                    InodeKind::Directory => std::fs::create_dir(&path).context(what)?,
+                    InodeKind::Fifo(_) => {
+                        rustix::fs::mknodat(
+                            rustix::fs::CWD,
+                            &path,
+                            rustix::fs::FileType::Fifo,
+                            Mode::RWXU,
+                            0,
+                        )
+                        .context(what)?;
+                    }
+                    InodeKind::Regular => self.make_regular(&path, unlinked).context(what)?,
+                    InodeKind::Device { .. } | InodeKind::Pipe(_) => {
+                        return Err(Error::Conflict(format!(
+                            "{}: an unlinked device cannot be made",
+                            inode.path
+                        )));
+                    }
+                }
+                self.names.push((path.clone(), *kind == InodeKind::Directory));
+                dress(&path, unlinked).context(what)?;
+                self.places.insert(index, path);
+                self.hold_fifo(index)
+            }
+            (_, None) => self.hold_fifo(index),
+        }
+    }
+
+    fn hold_fifo(&mut self, index: usize) -> Result<()> {
+        let inode = &self.records.inodes[index];
+        if let InodeKind::Fifo(state) = &inode.kind {
+            let path = self.places.get(&index).map_or(inode.path.as_path(), PathBuf::as_path);
+            let what = || format!("open FIFO {}", path.display());
+            check_kind(path, inode)?;
+            let fifo =
+                rustix::fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
+                    .context(what)?;
+            pipe::rebuild(state, fifo.as_fd())?;
+            self.fifos.push(fifo);
+        }
+        Ok(())
+    }
+
+    /// The inode's own path when it is free, else a name beside it.
+    fn free_name(&self, inode: &Inode) -> Result<PathBuf> {
+        let own = inode.path.as_path();
+        let names = std::iter::once(own.to_path_buf()).chain(
+            (0..100).map(|n| PathBuf::from(format!("{}.cairn-{}-{n}", own.display(), std::process::id()))),
+        );
+        let mut free = names.filter(|name| std::fs::symlink_metadata(name).is_err());
+        let name =
+            free.next().ok_or_else(|| Error::Conflict(format!("{}: no free name beside it", inode.path)))?;
+        match name.parent() {
+            Some(dir) if dir.is_dir() => Ok(name),
+            _ => Err(Error::Conflict(format!("{}: its directory is gone", inode.path))),
+        }
+    }
+
+    fn make_regular(&self, path: &Path, unlinked: &Unlinked) -> std::io::Result<()> {
+        let file = File::create_new(path)?;
+        file.set_len(unlinked.size)?;
+        let mut buf = vec![0u8; crate::image::MAX_FRAME];
+        for extent in &unlinked.content {
+            let mut at = 0;
+            while at < extent.len {
+                let len = (extent.len - at).min(buf.len() as u64) as usize;
+                self.read(extent, &mut buf[..len], at)?;
+                // The last page goes past the end of the file.
+                let inside = (unlinked.size - (extent.start + at)).min(len as u64) as usize;
+                file.write_all_at(&buf[..inside], extent.start + at)?;
+                at += len as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a file and puts it at its slot, with flags and position.
+    ///
+    /// # Errors
+    /// *conflict* for a path that is gone or leads to something else.
+    pub fn open(&mut self, index: usize, slot: i32) -> Result<()> {
+        let file = &self.records.files[index];
+        let inode = &self.records.inodes[file.inode];
+        if let InodeKind::Pipe(_) = inode.kind {
+            let fd = self.open_pipe(file)?;
+            return self.place(fd, slot);
+        }
+        let path = self.places.get(&file.inode).map_or(inode.path.as_path(), PathBuf::as_path);
+        check_kind(path, inode)?;
+        // Opening a FIFO must not wait for its other end.
+        let nonblock = if matches!(inode.kind, InodeKind::Fifo(_)) { libc::O_NONBLOCK } else { 0 };
+        let flags = file.flags | nonblock | libc::O_CLOEXEC | libc::O_NOCTTY;
+        let fd = open(path, flags)?;
+        if file.flags & libc::O_PATH == 0 {
+            if nonblock != 0 {
+                set_flags(&fd, file.flags)?;
+            }
+            if file.offset != 0 {
+                let to = rustix::fs::SeekFrom::Start(file.offset);
+                rustix::fs::seek(&fd, to)
+                    .context(|| format!("seek {} to {}", path.display(), file.offset))?;
+            }
+        }
+        self.place(fd, slot)
+    }
+
+    /// The ends that pipe2(2) gave go first: what was opened through /proc bears `O_LARGEFILE`.
+    fn open_pipe(&mut self, file: &OpenFile) -> Result<OwnedFd> {
+        let ends = self.pipes.get_mut(&file.inode).expect("pipes are made before they are opened");
+        let (end, any) = match file.flags & libc::O_ACCMODE {
+            libc::O_RDONLY => (&mut ends.0, ends.1.as_ref()),
+            libc::O_WRONLY => (&mut ends.1, ends.0.as_ref()),
+            _ => (&mut None, ends.0.as_ref().or(ends.1.as_ref())),
+        };
+        const O_LARGEFILE: i32 = 0o100_000;
+        if file.flags & O_LARGEFILE == 0
+            && let Some(fd) = end.take()
+        {
+            // Later descriptions still need a way in.
+            let link = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            *end = Some(open(&link, (file.flags & libc::O_ACCMODE) | libc::O_CLOEXEC | libc::O_NONBLOCK)?);
+            set_flags(&fd, file.flags)?;
+            return Ok(fd);
+        }
+        let via = end.as_ref().or(any).expect("both ends are held until names are removed");
+        let link = PathBuf::from(format!("/proc/self/fd/{}", via.as_raw_fd()));
+        open(&link, file.flags | libc::O_CLOEXEC)
+    }
+
+    /// Everything is open: names that should not be there go, and so do ends of pipes that nobody has.
+    ///
+    /// # Errors
+    /// What unlink(2) says.
+    pub fn remove_names(&mut self) -> Result<()> {
+        self.pipes.clear();
+        self.fifos.clear();
+        while let Some((path, is_dir)) = self.names.pop() {
+            let what = || format!("remove {}", path.display());
+            if is_dir {
+                std::fs::remove_dir(&path).context(what)?
+            } else {
+                std::fs::remove_file(&path).context(what)?
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets who is signalled of I/O; the processes must exist.
+    ///
+    /// # Errors
+    /// ESRCH for an owner that is not there.
+    pub fn set_owners(&self, file_slots: &[i32]) -> Result<()> {
+        for (file, slot) in self.records.files.iter().zip(file_slots) {
+            let Some(owner) = file.owner else { continue };
+            let fd = self.slots.iter().find(|fd| fd.as_raw_fd() == *slot).expect("every file has its slot");
+            let what = || format!("set owner {} of fd {slot}", owner.id);
+            if owner.id != 0 {
+                sys::file::set_owner(fd.as_fd(), owner.kind, owner.id).context(what)?;
+            }
+            if owner.signal != 0 {
+                sys::file::set_signal(fd.as_fd(), owner.signal).context(what)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        // Only after a failure are there any left; the failure is what gets reported.
+        while let Some((path, is_dir)) = self.names.pop() {
+            let _ = if is_dir { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) };
+        }
+    }
+}
+
+fn open(path: &Path, flags: i32) -> Result<OwnedFd> {
+    rustix::fs::open(path, OFlags::from_bits_retain(flags as u32), Mode::empty()).map_err(|errno| match errno
+    {
+        rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
+            Error::Conflict(format!("{}: no such file", path.display()))
+        }
+        other => {
+            let err: Result<()> = Err(other).context(|| format!("open {}", path.display()));
+            err.expect_err("it is one")
+        }
+    })
+}
+
+fn set_flags(fd: &OwnedFd, flags: i32) -> Result<()> {
+    rustix::fs::fcntl_setfl(fd, OFlags::from_bits_retain(flags as u32)).context(|| "set flags of open file")
+}
+
+/// Owner, permissions and times of an unlinked file.
+fn dress(path: &Path, unlinked: &Unlinked) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::os::unix::fs::chown(path, Some(unlinked.owner.0), Some(unlinked.owner.1))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(unlinked.mode))?;
+    const NANOS: i64 = 1_000_000_000;
+    let time = |ns: i64| rustix::fs::Timespec { tv_sec: ns.div_euclid(NANOS), tv_nsec: ns.rem_euclid(NANOS) };
+    let (last_access, last_modification) = (time(unlinked.times.0), time(unlinked.times.1));
+    let times = rustix::fs::Timestamps { last_access, last_modification };
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty())?;
+    Ok(())
+}
+
+/// Checks that a path leads to what the records say.
+///
+/// # Errors
+/// *conflict*
+pub fn check_kind(path: &Path, inode: &Inode) -> Result<()> {
+    let conflict = |what: String| Err(Error::Conflict(format!("{}: {what}", path.display())));
+    let meta = match std::fs::symlink_metadata(path) {
+        Ok(meta) => meta,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return conflict("no such file".into()),
+        Err(err) => return Err(err).context(|| format!("stat {}", path.display())),
+    };
+    let format = meta.mode() & libc::S_IFMT;
+    let want = match inode.kind {
+        InodeKind::Regular => libc::S_IFREG,
+        InodeKind::Directory => libc::S_IFDIR,
+        InodeKind::Device { .. } => libc::S_IFCHR,
+        InodeKind::Fifo(_) => libc::S_IFIFO,
+        InodeKind::Pipe(_) => return Ok(()),
+    };
+    if format != want {
+        return conflict(format!("of another type ({format:#o}) than at the checkpoint ({want:#o})"));
+    }
+    if let InodeKind::Device { rdev } = inode.kind {
+        let here = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
+        if here != rdev {
+            return conflict(format!("device {here:?}, at the checkpoint it was {rdev:?}"));
+        }
+    }
+    match inode.identity {
+        Some(identity) if identity != inode::identity(&meta) => {
+            conflict("has changed since the checkpoint, and private mappings need it as it was".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks every path before anything is made.
+///
+/// # Errors
+/// *conflict*
+pub fn check_paths(records: &Records) -> Result<()> {
+    let named =
+        records.inodes.iter().filter(|i| i.unlinked.is_none() && !matches!(i.kind, InodeKind::Pipe(_)));
+    named.map(|inode| check_kind(inode.path.as_path(), inode)).collect()
+}

@@ -1,0 +1,487 @@
+//! The plan of a restart: from records to steps. Pure: it opens nothing and asks nobody.
+
+use crate::remote::{Arg, Program, RemoteAddr, scratch::SCRATCH_SIZE};
+use crate::resource::creds::Creds;
+use crate::resource::file;
+use crate::resource::inode::InodeKind;
+use crate::resource::memory::{self, Backing, Site};
+use crate::resource::pages::Range;
+use crate::resource::process::{Alive, Life, Process, State, Zombie};
+use crate::resource::thread::Thread;
+use crate::resource::{Records, signal, timer};
+use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
+use crate::tree::birth::{self, Parent, births};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// What a plan has to know of the machine and of the engine that will carry it out.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The kernel's special mappings in the engine: name, address, bytes.
+    pub special: Vec<(String, u64, u64)>,
+    /// Addresses in use in the engine.
+    pub busy: Vec<Range>,
+    /// One past the highest user address.
+    pub task_size: u64,
+    /// Credentials that a newborn has.
+    pub creds: Creds,
+    /// Resource limits that a newborn has.
+    pub rlimits: Vec<(u64, u64)>,
+    /// POSIX timers get the id that they are given (Linux 6.15).
+    pub timer_ids_by_wish: bool,
+    /// Descriptors from here on are free.
+    pub first_slot: i32,
+}
+
+/// A task that a program bears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newborn {
+    /// Its process.
+    pub pid: i32,
+    /// Itself.
+    pub tid: i32,
+}
+
+/// One step. Indices are those of the records.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// The engine makes shared memory with its contents.
+    MakeShared {
+        /// Which.
+        object: usize,
+        /// Its descriptor.
+        slot: i32,
+    },
+    /// The engine makes what has no name, or none any more: an unlinked file or directory, a pipe.
+    MakeInode {
+        /// Which.
+        inode: usize,
+    },
+    /// The engine opens a file.
+    Open {
+        /// Which.
+        file: usize,
+        /// Its descriptor.
+        slot: i32,
+    },
+    /// The engine takes away the names that it gave.
+    RemoveNames,
+    /// The engine bears a process, seizes it, maps its scratch range and unregisters the rseq area that it inherited.
+    Bear {
+        /// Its PID.
+        pid: i32,
+        /// Its signal on exit.
+        exit_signal: i32,
+    },
+    /// A thread runs a program.
+    Run {
+        /// Its process.
+        pid: i32,
+        /// Itself.
+        tid: i32,
+        /// What for.
+        what: &'static str,
+        /// The calls.
+        program: Program,
+        /// Who is there afterwards.
+        born: Vec<Newborn>,
+    },
+    /// A process runs a program that ends it.
+    End {
+        /// Which.
+        pid: i32,
+        /// The calls before the end.
+        program: Program,
+        /// As wait(2) has it.
+        status: i32,
+    },
+    /// The engine waits for a helper that it has borne itself.
+    Reap {
+        /// Which.
+        pid: i32,
+    },
+    /// A process enters a group stop.
+    Stop {
+        /// Which.
+        pid: i32,
+        /// By which signal.
+        signal: i32,
+    },
+    /// The engine sets owners of asynchronous I/O.
+    SetOwners,
+    /// The engine sets what can be set from outside: scheduling, extended registers, registers, mask; the scratch range goes.
+    Settle {
+        /// Which process.
+        pid: i32,
+    },
+    /// Everybody runs.
+    Release,
+}
+
+/// The steps, and where things are meanwhile.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Scratch range of every process.
+    pub scratch: RemoteAddr,
+    /// Special mappings on their way: name, address, bytes.
+    pub parked: Vec<(String, u64, u64)>,
+    /// Descriptor of the context file.
+    pub context_slot: i32,
+    /// Descriptors of open files, by index.
+    pub file_slots: Vec<i32>,
+    /// One past the last descriptor in use.
+    pub end_slot: i32,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// A text that says what cannot be done.
+pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
+    let subreapers: BTreeSet<i32> =
+        records.alive().filter(|(_, a)| a.subreaper).map(|(p, _)| p.pid).collect();
+    let births = births(&records.processes, &subreapers)?;
+    let highest = records.alive().flat_map(|(_, a)| a.fds.last()).map(|fd| fd.fd + 1).max().unwrap_or(0);
+    let mut slot = highest.max(host.first_slot);
+    let mut next = || {
+        slot += 1;
+        slot - 1
+    };
+    let context_slot = next();
+    let object_slots: Vec<i32> = records.shared.iter().map(|_| next()).collect();
+    let file_slots: Vec<i32> = records.files.iter().map(|_| next()).collect();
+    let parked_size: u64 = host.special.iter().map(|(_, _, len)| len).sum();
+    let hole = find_hole(records, host, SCRATCH_SIZE + parked_size)?;
+    let mut at = hole + SCRATCH_SIZE;
+    let parked: Vec<_> = host
+        .special
+        .iter()
+        .map(|(name, _, len)| {
+            at += len;
+            (name.clone(), at - len, *len)
+        })
+        .collect();
+    let mut planner = Planner {
+        records,
+        host,
+        hole: hole..at,
+        parked: parked.clone(),
+        file_slots: file_slots.clone(),
+        object_slots,
+        context_slot,
+        steps: Vec::new(),
+    };
+    planner.open_everything();
+    planner.bear_everybody(&births);
+    planner.end_zombies();
+    for (process, alive) in records.alive() {
+        planner.furnish(process, alive);
+    }
+    for (process, alive) in records.alive() {
+        if let State::Stopped(signal) = alive.state {
+            planner.steps.push(Step::Stop { pid: process.pid, signal });
+        }
+    }
+    if records.files.iter().any(|f| f.owner.is_some()) {
+        planner.steps.push(Step::SetOwners);
+    }
+    for (process, alive) in records.alive() {
+        planner.personalise(process, alive);
+    }
+    for (process, alive) in records.alive() {
+        planner.wind_up(process, alive);
+    }
+    planner.steps.extend(records.alive().map(|(p, _)| Step::Settle { pid: p.pid }));
+    planner.steps.push(Step::Release);
+    Ok(Plan {
+        steps: planner.steps,
+        scratch: RemoteAddr(hole),
+        parked,
+        context_slot,
+        file_slots,
+        end_slot: slot,
+    })
+}
+
+/// An address range of `size` bytes that is free in every address space concerned: the middle of the largest gap.
+fn find_hole(records: &Records, host: &Host, size: u64) -> Result<u64, String> {
+    const ALIGN: u64 = 1 << 21;
+    const LOWEST: u64 = 1 << 32;
+    let mut busy: Vec<(u64, u64)> = host.busy.iter().map(|r| (r.start, r.end)).collect();
+    busy.extend(records.alive().flat_map(|(_, a)| a.memory.vmas.iter().map(|v| (v.start, v.end))));
+    busy.push((host.task_size, u64::MAX));
+    busy.sort_unstable();
+    let (mut best, mut end) = ((0, 0), LOWEST);
+    for (start, stop) in busy {
+        if start > end && start - end > best.1 - best.0 {
+            best = (end, start);
+        }
+        end = end.max(stop);
+    }
+    if best.1 - best.0 < size + 4 * ALIGN {
+        return Err(format!("no {size} bytes of address space that are free in every process"));
+    }
+    Ok(best.0.midpoint(best.1) / ALIGN * ALIGN)
+}
+
+struct Planner<'a> {
+    records: &'a Records,
+    host: &'a Host,
+    /// Scratch range and parked mappings.
+    hole: Range,
+    parked: Vec<(String, u64, u64)>,
+    file_slots: Vec<i32>,
+    object_slots: Vec<i32>,
+    context_slot: i32,
+    steps: Vec<Step>,
+}
+
+const CLONE_PTRACE: u64 = libc::CLONE_PTRACE as u64;
+/// What pthread_create asks for, but for what the records set.
+const THREAD_FLAGS: u64 = (libc::CLONE_VM
+    | libc::CLONE_FS
+    | libc::CLONE_FILES
+    | libc::CLONE_SIGHAND
+    | libc::CLONE_THREAD
+    | libc::CLONE_SYSVSEM) as u64;
+
+/// clone3(2) with a wished id; the tracer gets the newborn.
+fn clone_call(tid: i32, flags: u64, exit_signal: i32, program: &mut Program) {
+    let args = CloneArgs {
+        flags: flags | CLONE_PTRACE,
+        exit_signal: exit_signal as u64,
+        set_tid_size: 1,
+        ..CloneArgs::default()
+    };
+    let wish = program.bytes(tid.to_ne_bytes());
+    let data = program.bytes(args.to_bytes());
+    const SET_TID: u64 = 64;
+    program.point(data, SET_TID, wish, 0);
+    let what = if flags == 0 { format!("bear process {tid}") } else { format!("bear thread {tid}") };
+    program.equal(libc::SYS_clone3, &[data.into(), CLONE_ARGS_SIZE.into()], tid as u64, what);
+}
+
+impl Planner<'_> {
+    fn run(&mut self, pid: i32, tid: i32, what: &'static str, program: Program, born: Vec<Newborn>) {
+        if !program.is_empty() {
+            self.steps.push(Step::Run { pid, tid, what, program, born });
+        }
+    }
+
+    fn open_everything(&mut self) {
+        for (object, slot) in self.object_slots.iter().enumerate() {
+            self.steps.push(Step::MakeShared { object, slot: *slot });
+        }
+        for (inode, record) in self.records.inodes.iter().enumerate() {
+            if record.unlinked.is_some() || matches!(record.kind, InodeKind::Pipe(_) | InodeKind::Fifo(_)) {
+                self.steps.push(Step::MakeInode { inode });
+            }
+        }
+        for (file, slot) in self.file_slots.iter().enumerate() {
+            self.steps.push(Step::Open { file, slot: *slot });
+        }
+        self.steps.push(Step::RemoveNames);
+    }
+
+    fn bear_everybody(&mut self, births: &[birth::Step]) {
+        for step in births {
+            match *step {
+                birth::Step::Bear { parent, pid, exit_signal } => self.bear(parent, pid, exit_signal),
+                // No signal to the parent: the helper never was.
+                birth::Step::BearHelper { parent, pid } => self.bear(parent, pid, 0),
+                birth::Step::Setsid(pid) => {
+                    let mut program = Program::new();
+                    program.equal(libc::SYS_setsid, &[], pid as u64, "begin session");
+                    self.run(pid, pid, "session", program, Vec::new());
+                }
+                birth::Step::Setpgid { pid, pgid } => {
+                    let mut program = Program::new();
+                    program.must(
+                        libc::SYS_setpgid,
+                        &[Arg::Imm(0), pgid.into()],
+                        format!("join process group {pgid}"),
+                    );
+                    self.run(pid, pid, "group", program, Vec::new());
+                }
+                birth::Step::BecomeSubreaper(pid) => {
+                    let mut program = Program::new();
+                    let args = [libc::PR_SET_CHILD_SUBREAPER.into(), Arg::Imm(1)];
+                    program.must(libc::SYS_prctl, &args, "become subreaper");
+                    self.run(pid, pid, "subreaper", program, Vec::new());
+                }
+                birth::Step::Leave { pid, parent } => {
+                    self.steps.push(Step::End { pid, program: Program::new(), status: 0 });
+                    match parent {
+                        Parent::Engine => self.steps.push(Step::Reap { pid }),
+                        Parent::Process(parent) => {
+                            let mut program = Program::new();
+                            let args = [pid.into(), Arg::Imm(0), libc::__WALL.into(), Arg::Imm(0)];
+                            program.equal(
+                                libc::SYS_wait4,
+                                &args,
+                                pid as u64,
+                                format!("wait for helper {pid}"),
+                            );
+                            self.run(parent, parent, "helper", program, Vec::new());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn bear(&mut self, parent: Parent, pid: i32, exit_signal: i32) {
+        match parent {
+            Parent::Engine => {
+                self.steps.push(Step::Bear { pid, exit_signal });
+                let program = self.undress();
+                self.run(pid, pid, "undress", program, Vec::new());
+            }
+            Parent::Process(parent) => {
+                let mut program = Program::new();
+                clone_call(pid, 0, exit_signal, &mut program);
+                self.run(parent, parent, "birth", program, vec![Newborn { pid, tid: pid }]);
+            }
+        }
+    }
+
+    /// Takes off what a fork of the engine has on: its memory, signal actions, alternate stack, parent-death signal.
+    fn undress(&self) -> Program {
+        let mut program = Program::new();
+        program.must(
+            libc::SYS_prctl,
+            &[libc::PR_SET_PDEATHSIG.into(), Arg::Imm(0)],
+            "clear parent-death signal",
+        );
+        signal::reset_actions(&mut program);
+        signal::disable_altstack(&mut program);
+        for ((name, from, len), (_, to, _)) in self.host.special.iter().zip(&self.parked) {
+            memory::move_mapping(*from, *to, *len, name, &mut program);
+        }
+        let end = self.host.task_size;
+        program.must(libc::SYS_munmap, &[Arg::Imm(0), self.hole.start.into()], "unmap the engine's memory");
+        let above = [self.hole.end.into(), (end - self.hole.end).into()];
+        program.must(libc::SYS_munmap, &above, "unmap the engine's memory");
+        program
+    }
+
+    fn end_zombies(&mut self) {
+        for process in &self.records.processes {
+            if let Life::Zombie(Zombie { status, comm }) = &process.life {
+                let mut program = Program::new();
+                let name = program.cstr(&comm.0);
+                program.must(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()], "set name");
+                self.steps.push(Step::End { pid: process.pid, program, status: *status });
+            }
+        }
+    }
+
+    /// Directories, memory, descriptors, threads.
+    fn furnish(&mut self, process: &Process, alive: &Alive) {
+        let pid = process.pid;
+        let mut program = Program::new();
+        alive.rebuild_fs(&self.file_slots, &mut program);
+        let site = Site {
+            file_slots: &self.file_slots,
+            object_slots: &self.object_slots,
+            context: self.context_slot,
+            parked: &self.parked,
+        };
+        alive.memory.rebuild(&site, &mut program);
+        file::rebuild_table(&alive.fds, &self.file_slots, &mut program);
+        self.run(pid, pid, "memory and descriptors", program, Vec::new());
+        let mut program = Program::new();
+        let mut born = Vec::new();
+        for thread in &alive.threads[1..] {
+            clone_call(thread.tid, THREAD_FLAGS, 0, &mut program);
+            born.push(Newborn { pid, tid: thread.tid });
+        }
+        self.run(pid, pid, "threads", program, born);
+    }
+
+    /// What threads register, pending signals, attributes, credentials. From here on nothing needs privileges.
+    fn personalise(&mut self, process: &Process, alive: &Alive) {
+        let pid = process.pid;
+        let mut program = Program::new();
+        // Zombies and stopped children have announced themselves to a parent that knew already.
+        signal::drain_sigchld(&mut program);
+        signal::rebuild_actions(&alive.actions, &mut program);
+        signal::rebuild_pending(&alive.pending, pid, None, &mut program);
+        timer::rebuild_posix(&alive.posix_timers, self.host.timer_ids_by_wish, &mut program);
+        alive.rebuild_attributes(&self.host.rlimits, &mut program);
+        self.run(pid, pid, "signals and attributes", program, Vec::new());
+        for thread in &alive.threads {
+            self.personalise_thread(pid, thread);
+        }
+    }
+
+    fn personalise_thread(&mut self, pid: i32, thread: &Thread) {
+        let mut program = Program::new();
+        signal::rebuild_pending(&thread.pending, pid, Some(thread.tid), &mut program);
+        thread.rebuild(&self.host.creds, &mut program);
+        if let Some(rseq) = &thread.rseq {
+            rseq.rebuild(&mut program);
+        }
+        self.run(pid, thread.tid, "thread", program, Vec::new());
+    }
+
+    /// What has to be last: timers, and what changes of credentials would have undone.
+    fn wind_up(&mut self, process: &Process, alive: &Alive) {
+        let mut program = Program::new();
+        alive.rebuild_dumpable(&mut program);
+        alive.memory.rebuild_future(&mut program);
+        alive.interval_timers.rebuild(&mut program);
+        timer::arm_posix(&alive.posix_timers, &mut program);
+        self.run(process.pid, process.pid, "timers", program, Vec::new());
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::MakeShared { object, slot } => write!(f, "make shared memory {object} as fd {slot}"),
+            Step::MakeInode { inode } => write!(f, "make inode {inode}"),
+            Step::Open { file, slot } => write!(f, "open file {file} as fd {slot}"),
+            Step::RemoveNames => write!(f, "remove the names of unlinked files"),
+            Step::Bear { pid, .. } => write!(f, "bear process {pid}"),
+            Step::Run { tid, what, program, .. } => {
+                write!(f, "{tid}: {what}")?;
+                program.calls().iter().try_for_each(|call| write!(f, "\n    {}", call.what))
+            }
+            Step::End { pid, status, .. } => write!(f, "{pid}: end with status {status:#x}"),
+            Step::Reap { pid } => write!(f, "wait for helper {pid}"),
+            Step::Stop { pid, signal } => write!(f, "{pid}: stop by signal {signal}"),
+            Step::SetOwners => write!(f, "set owners of asynchronous I/O"),
+            Step::Settle { pid } => {
+                write!(f, "{pid}: set scheduling, registers and masks; unmap scratch range")
+            }
+            Step::Release => write!(f, "release everybody"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+    }
+}
+
+/// Names of special mappings that the records have and this kernel has not, or in another size.
+pub fn special_mismatch(records: &Records, host: &Host) -> Option<String> {
+    for (process, alive) in records.alive() {
+        for vma in &alive.memory.vmas {
+            if let Backing::Special { name } = &vma.backing
+                && !host.special.iter().any(|(here, _, len)| here == name && *len == vma.len())
+            {
+                return Some(format!(
+                    "pid {}: its {name} of {} bytes is not the one of the running kernel",
+                    process.pid,
+                    vma.len()
+                ));
+            }
+        }
+    }
+    None
+}

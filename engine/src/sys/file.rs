@@ -1,0 +1,44 @@
+//! fcntl(2) of asynchronous I/O.
+
+use super::cvt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// `struct f_owner_ex`, include/uapi/asm-generic/fcntl.h.
+#[repr(C)]
+struct OwnerEx {
+    kind: i32,
+    pid: i32,
+}
+
+const F_SETOWN_EX: i32 = 15;
+const F_GETOWN_EX: i32 = 16;
+const F_SETSIG: i32 = 10;
+const F_GETSIG: i32 = 11;
+
+/// Kind and id of who is signalled.
+pub fn owner(fd: BorrowedFd<'_>) -> io::Result<(i32, i32)> {
+    let mut owner = OwnerEx { kind: 0, pid: 0 };
+    // SAFETY: the struct is live and as the kernel lays it out.
+    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETOWN_EX, &mut owner) }.into())?;
+    Ok((owner.kind, owner.pid))
+}
+
+/// Sets who is signalled; the process must exist.
+pub fn set_owner(fd: BorrowedFd<'_>, kind: i32, id: i32) -> io::Result<()> {
+    let owner = OwnerEx { kind, pid: id };
+    // SAFETY: as above.
+    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETOWN_EX, &owner) }.into()).map(drop)
+}
+
+/// The signal, 0 for SIGIO.
+pub fn signal(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) }.into()).map(|s| s as i32)
+}
+
+/// Sets the signal.
+pub fn set_signal(fd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, signal) }.into()).map(drop)
+}

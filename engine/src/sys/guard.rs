@@ -1,0 +1,36 @@
+//! A worker process that survives the one the user sees, so that it can put everything back when that one is killed.
+
+use super::cvt;
+use std::io;
+
+/// What [`split`] returns to whom.
+#[derive(Debug)]
+pub enum Side {
+    /// The process that the user sees: it waits for the worker, whose PID this is.
+    Front(i32),
+    /// The worker. It gets SIGTERM when the front dies.
+    Worker,
+}
+
+/// Forks. Only for a process that has one thread.
+///
+/// The worker is in a process group of its own: a signal to the front's group does not take it along.
+pub fn split() -> io::Result<Side> {
+    // SAFETY: there is one thread, so the child's copy of the process is whole.
+    let pid = cvt(unsafe { libc::fork() }.into())? as i32;
+    if pid != 0 {
+        return Ok(Side::Front(pid));
+    }
+    // SAFETY: numbers only.
+    unsafe {
+        libc::setpgid(0, 0);
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+    }
+    Ok(Side::Worker)
+}
+
+/// Sends a signal to a process.
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::kill(pid, signal) }.into()).map(drop)
+}

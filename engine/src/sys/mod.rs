@@ -1,0 +1,46 @@
+//! Raw kernel interfaces that `rustix`, `nix` and `libc` do not wrap.
+//!
+//! # Safety
+//! This module, `arch` and `remote` are the only ones with `unsafe` in them. Everything public here is safe to call: pointers handed
+//! to the kernel come from live borrows, and lengths from the values they belong to.
+#![allow(unsafe_code)]
+
+pub mod clone;
+pub mod file;
+pub mod guard;
+pub mod kcmp;
+pub mod mapping;
+pub mod pagemap_scan;
+pub mod ptrace;
+pub mod session;
+pub mod task;
+pub mod vm;
+pub mod wait;
+
+use std::io;
+
+/// Turns the return value of a libc call into a result, with errno as the error.
+pub(crate) fn cvt(ret: libc::c_long) -> io::Result<libc::c_long> {
+    if ret == -1 { Err(io::Error::last_os_error()) } else { Ok(ret) }
+}
+
+/// prctl(2) on the calling thread.
+pub fn prctl(option: i32, args: [u64; 4]) -> io::Result<i32> {
+    // SAFETY: used with options whose arguments are numbers.
+    cvt(unsafe { libc::syscall(libc::SYS_prctl, option, args[0], args[1], args[2], args[3]) })
+        .map(|r| r as i32)
+}
+
+/// Bytes of a page.
+pub fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+/// Writes to a descriptor that was handed to us by number, and closes it.
+pub fn notify(fd: i32, message: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::fd::FromRawFd;
+    // SAFETY: the caller of the program gave it to us under this number, for this one message.
+    let mut file = unsafe { std::fs::File::from_raw_fd(fd) };
+    file.write_all(message)
+}

@@ -1,0 +1,167 @@
+//! ptrace(2), the requests of `PTRACE_SEIZE`d tracees.
+//!
+//! Every request must come from the thread that seized the tracee.
+
+use super::cvt;
+use crate::arch::Regs;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::ptr;
+
+/// A thread id as the kernel counts them in our PID namespace.
+pub type Tid = i32;
+
+/// What `PTRACE_SEIZE` may ask for: see ptrace(2), `PTRACE_SETOPTIONS`.
+pub const SYSGOOD: i32 = libc::PTRACE_O_TRACESYSGOOD;
+/// Kill the tracee when the tracer goes: for what a restart has made and not yet released.
+pub const EXITKILL: i32 = libc::PTRACE_O_EXITKILL;
+
+/// The siginfo of the ABI: `SI_MAX_SIZE` bytes, include/uapi/asm-generic/siginfo.h.
+pub const SIGINFO_SIZE: usize = 128;
+
+fn request(req: libc::c_uint, tid: Tid, addr: usize, data: usize) -> io::Result<libc::c_long> {
+    // SAFETY: callers pass addresses of live buffers of the size that the request wants, or plain numbers.
+    cvt(unsafe { libc::ptrace(req, tid, addr, data) })
+}
+
+/// Attaches without stopping. EPERM: traced already, a kernel thread, a zombie, or not allowed.
+pub fn seize(tid: Tid, options: i32) -> io::Result<()> {
+    request(libc::PTRACE_SEIZE, tid, 0, options as usize).map(drop)
+}
+
+/// Asks for a `PTRACE_EVENT_STOP`.
+pub fn interrupt(tid: Tid) -> io::Result<()> {
+    request(libc::PTRACE_INTERRUPT, tid, 0, 0).map(drop)
+}
+
+/// Lets the tracee run, delivering `signal` when it is not 0.
+pub fn cont(tid: Tid, signal: i32) -> io::Result<()> {
+    request(libc::PTRACE_CONT, tid, 0, signal as usize).map(drop)
+}
+
+/// Lets the tracee run to the next entry or exit of a system call.
+pub fn cont_to_syscall(tid: Tid) -> io::Result<()> {
+    request(libc::PTRACE_SYSCALL, tid, 0, 0).map(drop)
+}
+
+/// Stops tracing; a group stop that is in force takes hold again (kernel/ptrace.c, `__ptrace_unlink`).
+pub fn detach(tid: Tid) -> io::Result<()> {
+    request(libc::PTRACE_DETACH, tid, 0, 0).map(drop)
+}
+
+/// Replaces the options given at [`seize`].
+pub fn set_options(tid: Tid, options: i32) -> io::Result<()> {
+    request(libc::PTRACE_SETOPTIONS, tid, 0, options as usize).map(drop)
+}
+
+/// Reads a register set into `buf`; returns the bytes filled. `note` is an ELF note type (`NT_PRSTATUS` …).
+pub fn get_regset(tid: Tid, note: u32, buf: &mut [u8]) -> io::Result<usize> {
+    let mut iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    request(libc::PTRACE_GETREGSET, tid, note as usize, ptr::from_mut(&mut iov) as usize)?;
+    Ok(iov.iov_len)
+}
+
+/// Writes a register set.
+pub fn set_regset(tid: Tid, note: u32, buf: &[u8]) -> io::Result<()> {
+    let mut iov = libc::iovec { iov_base: buf.as_ptr().cast_mut().cast(), iov_len: buf.len() };
+    request(libc::PTRACE_SETREGSET, tid, note as usize, ptr::from_mut(&mut iov) as usize)?;
+    if iov.iov_len == buf.len() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("register set {note:#x}: {} of {} bytes taken", iov.iov_len, buf.len())))
+    }
+}
+
+/// The general registers.
+pub fn get_regs(tid: Tid) -> io::Result<Regs> {
+    let mut regs = MaybeUninit::<Regs>::zeroed();
+    // SAFETY: `Regs` is a `repr(C)` struct of u64s, so its bytes may be seen and set as bytes.
+    let buf = unsafe { std::slice::from_raw_parts_mut(regs.as_mut_ptr().cast::<u8>(), size_of::<Regs>()) };
+    let n = get_regset(tid, libc::NT_PRSTATUS as u32, buf)?;
+    if n != size_of::<Regs>() {
+        return Err(io::Error::other(format!("general registers: {n} bytes, want {}", size_of::<Regs>())));
+    }
+    // SAFETY: all bytes are initialised (zeroed, then filled), and any bit pattern is a valid `Regs`.
+    Ok(unsafe { regs.assume_init() })
+}
+
+/// Sets the general registers.
+pub fn set_regs(tid: Tid, regs: &Regs) -> io::Result<()> {
+    // SAFETY: `Regs` is `repr(C)`, all u64, without padding.
+    let buf = unsafe { std::slice::from_raw_parts(ptr::from_ref(regs).cast::<u8>(), size_of::<Regs>()) };
+    set_regset(tid, libc::NT_PRSTATUS as u32, buf)
+}
+
+/// The blocked-signal mask, bit n-1 for signal n; the one that will be in force after an interrupted `sigsuspend` and its kind.
+pub fn get_sigmask(tid: Tid) -> io::Result<u64> {
+    let mut mask = 0u64;
+    request(libc::PTRACE_GETSIGMASK, tid, size_of::<u64>(), ptr::from_mut(&mut mask) as usize)?;
+    Ok(mask)
+}
+
+/// Sets the blocked-signal mask. SIGKILL and SIGSTOP are left out by the kernel.
+pub fn set_sigmask(tid: Tid, mask: u64) -> io::Result<()> {
+    request(libc::PTRACE_SETSIGMASK, tid, size_of::<u64>(), ptr::from_ref(&mask) as usize).map(drop)
+}
+
+/// The siginfo of the signal that the tracee is stopped for.
+pub fn get_siginfo(tid: Tid) -> io::Result<[u8; SIGINFO_SIZE]> {
+    let mut info = [0u8; SIGINFO_SIZE];
+    request(libc::PTRACE_GETSIGINFO, tid, 0, info.as_mut_ptr() as usize)?;
+    Ok(info)
+}
+
+/// `PTRACE_PEEKSIGINFO`, include/uapi/linux/ptrace.h.
+const PEEKSIGINFO: libc::c_uint = 0x4209;
+const PEEKSIGINFO_SHARED: u32 = 1;
+
+#[repr(C)]
+struct PeekSiginfoArgs {
+    off: u64,
+    flags: u32,
+    nr: i32,
+}
+
+/// The queued signals of the thread (`shared` false) or of the whole process, in queue order; nothing is dequeued.
+pub fn peek_siginfo(tid: Tid, shared: bool) -> io::Result<Vec<[u8; SIGINFO_SIZE]>> {
+    const BATCH: usize = 32;
+    let mut all = Vec::new();
+    loop {
+        let mut batch = [[0u8; SIGINFO_SIZE]; BATCH];
+        let args = PeekSiginfoArgs {
+            off: all.len() as u64,
+            flags: if shared { PEEKSIGINFO_SHARED } else { 0 },
+            nr: BATCH as i32,
+        };
+        let n =
+            request(PEEKSIGINFO, tid, ptr::from_ref(&args) as usize, batch.as_mut_ptr() as usize)? as usize;
+        all.extend_from_slice(&batch[..n]);
+        if n < BATCH {
+            return Ok(all);
+        }
+    }
+}
+
+/// Where a thread has registered its restartable sequence area.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct RseqConfiguration {
+    /// Address of `struct rseq`; 0 when nothing is registered.
+    pub pointer: u64,
+    /// Its length in bytes.
+    pub size: u32,
+    /// The four bytes that precede every abort handler.
+    pub signature: u32,
+    /// Registration flags, 0 so far.
+    pub flags: u32,
+    pad: u32,
+}
+
+/// `PTRACE_GET_RSEQ_CONFIGURATION`, since Linux 5.13 (include/uapi/linux/ptrace.h); EIO where the kernel does not have it.
+pub fn rseq_configuration(tid: Tid) -> io::Result<RseqConfiguration> {
+    const GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
+    let mut conf = MaybeUninit::<RseqConfiguration>::zeroed();
+    request(GET_RSEQ_CONFIGURATION, tid, size_of::<RseqConfiguration>(), conf.as_mut_ptr() as usize)?;
+    // SAFETY: zeroed and then filled by the kernel; plain integers.
+    Ok(unsafe { conf.assume_init() })
+}

@@ -1,0 +1,103 @@
+//! Calls that look at or change another task by number.
+
+use super::cvt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// The robust futex list of a thread: head address and length, get_robust_list(2).
+pub fn robust_list(tid: i32) -> io::Result<(u64, u64)> {
+    let (mut head, mut len) = (0u64, 0u64);
+    // SAFETY: both out-pointers are live u64s, the size of the kernel's pointer and size_t here.
+    cvt(unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &mut head, &mut len) })?;
+    Ok((head, len))
+}
+
+/// A duplicate of descriptor `fd` of the process behind `pidfd`: the same open file description (pidfd_getfd(2), Linux 5.6).
+pub fn borrow_fd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: numbers only.
+    let got = cvt(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
+    // SAFETY: the kernel just made this descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(got as i32) })
+}
+
+/// Scheduling attributes, `struct sched_attr` of sched_setattr(2) without the utilisation clamps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[repr(C)]
+pub struct SchedAttr {
+    size: u32,
+    /// `SCHED_*`
+    pub policy: u32,
+    /// `SCHED_FLAG_*`
+    pub flags: u64,
+    /// -20 … 19, for the fair policies.
+    pub nice: i32,
+    /// 1 … 99, for the real-time policies.
+    pub priority: u32,
+    /// Nanoseconds, for `SCHED_DEADLINE`.
+    pub runtime: u64,
+    /// Nanoseconds, for `SCHED_DEADLINE`.
+    pub deadline: u64,
+    /// Nanoseconds, for `SCHED_DEADLINE`.
+    pub period: u64,
+}
+
+/// Reads the scheduling attributes of a thread.
+pub fn sched_attr(tid: i32) -> io::Result<SchedAttr> {
+    let mut attr = SchedAttr::default();
+    // SAFETY: the struct is live and its size is given.
+    cvt(unsafe { libc::syscall(libc::SYS_sched_getattr, tid, &mut attr, size_of::<SchedAttr>(), 0) })?;
+    Ok(attr)
+}
+
+/// Sets the scheduling attributes of a thread.
+pub fn set_sched_attr(tid: i32, attr: &SchedAttr) -> io::Result<()> {
+    let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
+    // SAFETY: the struct is live and carries its size.
+    cvt(unsafe { libc::syscall(libc::SYS_sched_setattr, tid, &attr, 0) }).map(drop)
+}
+
+/// I/O priority of a thread, ioprio_get(2).
+pub fn ioprio(tid: i32) -> io::Result<i32> {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, tid) }).map(|p| p as i32)
+}
+
+/// Sets the I/O priority of a thread.
+pub fn set_ioprio(tid: i32, prio: i32) -> io::Result<()> {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, tid, prio) }).map(drop)
+}
+
+/// CPUs a thread may run on: the mask's bytes, without trailing zeros.
+pub fn affinity(tid: i32) -> io::Result<Vec<u8>> {
+    let mut mask = vec![0u8; 1024];
+    // SAFETY: the buffer is live and its length is given.
+    let n = cvt(unsafe { libc::syscall(libc::SYS_sched_getaffinity, tid, mask.len(), mask.as_mut_ptr()) })?;
+    mask.truncate(n as usize);
+    while mask.last() == Some(&0) {
+        mask.pop();
+    }
+    Ok(mask)
+}
+
+/// Sets the CPUs a thread may run on.
+pub fn set_affinity(tid: i32, mask: &[u8]) -> io::Result<()> {
+    // SAFETY: the buffer is live and its length is given.
+    cvt(unsafe { libc::syscall(libc::SYS_sched_setaffinity, tid, mask.len(), mask.as_ptr()) }).map(drop)
+}
+
+/// Reads (soft, hard) of a resource limit of another process, prlimit(2).
+pub fn rlimit(pid: i32, resource: u32) -> io::Result<(u64, u64)> {
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a null new limit and a live old one.
+    cvt(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, 0usize, &mut old) })?;
+    Ok((old.rlim_cur, old.rlim_max))
+}
+
+/// Sends a signal to one thread.
+pub fn tgkill(pid: i32, tid: i32, sig: i32) -> io::Result<()> {
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, sig) }).map(drop)
+}

@@ -1,0 +1,118 @@
+//! waitpid(2) for tracees: what a stop means, and waiting with an end in sight.
+
+use super::ptrace::Tid;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// What waitpid(2) told of a tracee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// `PTRACE_EVENT_STOP` after `PTRACE_INTERRUPT`, or of a new tracee that the kernel attached.
+    Interrupted,
+    /// `PTRACE_EVENT_STOP` of a group stop, with the signal that stopped the group.
+    Group(i32),
+    /// About to deliver a signal.
+    Signal(i32),
+    /// Entry or exit of a system call.
+    Syscall,
+    /// Another `PTRACE_EVENT_*`.
+    Event(i32),
+    /// Ended by `exit`: the code.
+    Exited(i32),
+    /// Ended by a signal.
+    Killed(i32),
+}
+
+const EVENT_STOP: i32 = 128;
+
+fn decode(status: i32) -> Stop {
+    if libc::WIFEXITED(status) {
+        return Stop::Exited(libc::WEXITSTATUS(status));
+    }
+    if libc::WIFSIGNALED(status) {
+        return Stop::Killed(libc::WTERMSIG(status));
+    }
+    let signal = libc::WSTOPSIG(status);
+    match status >> 16 {
+        0 if signal == libc::SIGTRAP | 0x80 => Stop::Syscall,
+        0 => Stop::Signal(signal),
+        EVENT_STOP if signal == libc::SIGTRAP => Stop::Interrupted,
+        EVENT_STOP => Stop::Group(signal),
+        event => Stop::Event(event),
+    }
+}
+
+fn waitpid(tid: Tid, flags: i32) -> io::Result<Option<(Tid, Stop)>> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is a live int.
+        let got = unsafe { libc::waitpid(tid, &mut status, libc::__WALL | flags) };
+        match got {
+            -1 => {
+                let err = io::Error::last_os_error();
+                if err.kind() != io::ErrorKind::Interrupted {
+                    return Err(err);
+                }
+            }
+            0 => return Ok(None),
+            who => return Ok(Some((who, decode(status)))),
+        }
+    }
+}
+
+/// Waits for the next stop or the end of `tid`.
+pub fn wait(tid: Tid) -> io::Result<Stop> {
+    match waitpid(tid, 0)? {
+        Some((_, stop)) => Ok(stop),
+        None => unreachable!("waitpid without WNOHANG returned nothing"),
+    }
+}
+
+/// A stop that is there already, or nothing.
+pub fn poll(tid: Tid) -> io::Result<Option<Stop>> {
+    Ok(waitpid(tid, libc::WNOHANG)?.map(|(_, stop)| stop))
+}
+
+/// Waits until `deadline`; nothing when it has passed. SIGCHLD must be blocked in the caller ([`block_sigchld`]).
+pub fn wait_until(tid: Tid, deadline: Instant) -> io::Result<Option<Stop>> {
+    loop {
+        if let Some(stop) = poll(tid)? {
+            return Ok(Some(stop));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        // One SIGCHLD may stand for several children: look again after each, and at least ten times a second.
+        sigchld_or(left.min(Duration::from_millis(100)))?;
+    }
+}
+
+fn sigchld_set() -> libc::sigset_t {
+    // SAFETY: sigemptyset initialises the set before it is read.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        set
+    }
+}
+
+fn sigchld_or(timeout: Duration) -> io::Result<()> {
+    let ts = libc::timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+    // SAFETY: both arguments are live; a null siginfo is allowed.
+    let got = unsafe { libc::sigtimedwait(&sigchld_set(), std::ptr::null_mut(), &ts) };
+    if got == -1 {
+        let err = io::Error::last_os_error();
+        if !matches!(err.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) {
+            return Err(err);
+        }
+    }
+    Ok(())
+}
+
+/// Blocks SIGCHLD in the calling thread, for [`wait_until`].
+pub fn block_sigchld() {
+    // SAFETY: the set is live and initialised.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &sigchld_set(), std::ptr::null_mut()) };
+}

@@ -1,0 +1,362 @@
+//! The order in which processes are born again, so that parents, sessions and process groups come out as they were.
+//!
+//! A child gets its parent's session at birth, so a parent that leads a session bears some children before setsid(2) and the others
+//! after. A session or group whose leader has ended needs a *helper* that plays the leader and leaves again; what it bore is then
+//! adopted by the nearest subreaper, as the original was. Pure.
+
+use crate::resource::process::Process;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Who bears a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Parent {
+    /// cairn itself.
+    Engine,
+    /// A process that was born before.
+    Process(i32),
+}
+
+/// One step of the births.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A process of the records.
+    Bear {
+        /// By whom.
+        parent: Parent,
+        /// Who.
+        pid: i32,
+        /// Its signal on exit.
+        exit_signal: i32,
+    },
+    /// A stand-in for a leader that has ended.
+    BearHelper {
+        /// By whom.
+        parent: Parent,
+        /// With the leader's PID.
+        pid: i32,
+    },
+    /// The process begins a session.
+    Setsid(i32),
+    /// The process joins, or with its own PID begins, a group.
+    Setpgid {
+        /// Who.
+        pid: i32,
+        /// Which.
+        pgid: i32,
+    },
+    /// The process adopts orphans from now on.
+    BecomeSubreaper(i32),
+    /// The helper ends and its parent waits for it.
+    Leave {
+        /// The helper.
+        pid: i32,
+        /// Its parent.
+        parent: Parent,
+    },
+}
+
+/// The births in order.
+///
+/// # Errors
+/// A text that says which constellation cannot be made.
+pub fn births(processes: &[Process], subreapers: &BTreeSet<i32>) -> Result<Vec<Step>, String> {
+    let mut planner = Planner {
+        by_pid: processes.iter().map(|p| (p.pid, p)).collect(),
+        subreapers,
+        steps: Vec::new(),
+        born: BTreeSet::new(),
+    };
+    planner.family(Parent::Engine, 0)?;
+    if let Some(missing) = processes.iter().find(|p| !planner.born.contains(&p.pid)) {
+        return Err(format!(
+            "pid {}: its parent {} is not among what is restarted",
+            missing.pid, missing.ppid
+        ));
+    }
+    planner.groups(processes)?;
+    Ok(planner.steps)
+}
+
+struct Planner<'a> {
+    by_pid: BTreeMap<i32, &'a Process>,
+    subreapers: &'a BTreeSet<i32>,
+    steps: Vec<Step>,
+    born: BTreeSet<i32>,
+}
+
+fn leads_session(process: &Process) -> bool {
+    process.sid == process.pid
+}
+
+impl Planner<'_> {
+    fn children(&self, parent: Parent) -> Vec<i32> {
+        let ppid = match parent {
+            Parent::Engine => 0,
+            Parent::Process(pid) => pid,
+        };
+        self.by_pid.values().filter(|p| p.ppid == ppid).map(|p| p.pid).collect()
+    }
+
+    /// The session that a process must be born into for its own sake and its early children's; nothing when any will do.
+    fn birth_session(&self, pid: i32) -> Result<Option<i32>, String> {
+        let process = self.by_pid[&pid];
+        if !leads_session(process) {
+            return Ok(Some(process.sid));
+        }
+        let mut needed = None;
+        for child in self.children(Parent::Process(pid)) {
+            let session = match self.birth_session(child)? {
+                Some(session) if session != pid && !self.is_orphaned(session) => session,
+                _ => continue,
+            };
+            if *needed.get_or_insert(session) != session {
+                return Err(format!("pid {pid}: children in two sessions older than its own"));
+            }
+        }
+        Ok(needed)
+    }
+
+    /// Whether nobody alive leads the session, and it is none of the engine's.
+    fn is_orphaned(&self, sid: i32) -> bool {
+        sid != 0 && !self.by_pid.get(&sid).is_some_and(|p| leads_session(p))
+    }
+
+    /// Bears the children of `parent`, which is in `session` now, and their families.
+    fn family(&mut self, parent: Parent, session: i32) -> Result<(), String> {
+        let own = match parent {
+            Parent::Engine => session,
+            Parent::Process(pid) if leads_session(self.by_pid[&pid]) => pid,
+            Parent::Process(_) => session,
+        };
+        let (mut early, mut late) = (Vec::new(), Vec::new());
+        let mut orphans: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for child in self.children(parent) {
+            match self.birth_session(child)? {
+                Some(sid) if sid == own => late.push(child),
+                None => late.push(child),
+                Some(sid) if sid == session => early.push(child),
+                Some(sid) if self.is_orphaned(sid) => orphans.entry(sid).or_default().push(child),
+                Some(sid) => {
+                    return Err(format!(
+                        "pid {child}: in session {sid}, which its parent could never have been in"
+                    ));
+                }
+            }
+        }
+        for child in early {
+            self.bear(parent, child, session)?;
+        }
+        if own != session
+            && let Parent::Process(pid) = parent
+        {
+            self.steps.push(Step::Setsid(pid));
+        }
+        for child in late {
+            self.bear(parent, child, own)?;
+        }
+        for (sid, children) in orphans {
+            self.adopt(parent, sid, &children)?;
+        }
+        Ok(())
+    }
+
+    fn bear(&mut self, parent: Parent, pid: i32, session: i32) -> Result<(), String> {
+        let exit_signal = self.by_pid[&pid].exit_signal;
+        self.steps.push(Step::Bear { parent, pid, exit_signal });
+        self.arrive(pid, session)
+    }
+
+    fn arrive(&mut self, pid: i32, session: i32) -> Result<(), String> {
+        self.born.insert(pid);
+        if self.subreapers.contains(&pid) {
+            self.steps.push(Step::BecomeSubreaper(pid));
+        }
+        self.family(Parent::Process(pid), session)
+    }
+
+    /// Children of `parent` in a session whose leader has ended: borne by a helper, then adopted.
+    fn adopt(&mut self, parent: Parent, sid: i32, children: &[i32]) -> Result<(), String> {
+        let adopts = match parent {
+            Parent::Engine => true,
+            Parent::Process(pid) => self.subreapers.contains(&pid),
+        };
+        if !adopts {
+            return Err(format!(
+                "pid {}: in session {sid}, whose leader has ended, but its parent is no subreaper that could have adopted it",
+                children[0]
+            ));
+        }
+        if self.by_pid.contains_key(&sid) {
+            return Err(format!("session {sid}: its number is a process in another session"));
+        }
+        self.steps.push(Step::BearHelper { parent, pid: sid });
+        self.steps.push(Step::Setsid(sid));
+        for child in children {
+            let exit_signal = self.by_pid[child].exit_signal;
+            self.steps.push(Step::Bear { parent: Parent::Process(sid), pid: *child, exit_signal });
+            self.arrive(*child, sid)?;
+        }
+        // The group of the same number needs the leader, too, until everybody has joined.
+        self.join(sid, |_| true);
+        self.steps.push(Step::Leave { pid: sid, parent });
+        Ok(())
+    }
+
+    fn join(&mut self, pgid: i32, who: impl Fn(&Process) -> bool) {
+        let members = self.by_pid.values().filter(|p| p.pgid == pgid && p.pid != pgid && !leads_session(p));
+        let members: Vec<i32> =
+            members.filter(|p| self.born.contains(&p.pid) && who(p)).map(|p| p.pid).collect();
+        self.steps.extend(members.into_iter().map(|pid| Step::Setpgid { pid, pgid }));
+    }
+
+    /// A group is there as long as somebody is in it: first everybody who gave a group its number begins it, then who only joins joins,
+    /// then those move on who have left the group that has their number, each after the others have joined that one.
+    fn groups(&mut self, processes: &[Process]) -> Result<(), String> {
+        let groups: BTreeSet<i32> = processes.iter().map(|p| p.pgid).filter(|g| *g != 0).collect();
+        let begins = |p: &Process| groups.contains(&p.pid) && !leads_session(p);
+        for process in processes.iter().filter(|p| begins(p)) {
+            self.steps.push(Step::Setpgid { pid: process.pid, pgid: process.pid });
+        }
+        for pgid in &groups {
+            match self.by_pid.get(pgid) {
+                Some(_) => self.join(*pgid, |p| !begins(p)),
+                None if self.steps.contains(&Step::Setsid(*pgid)) => {} // joined while the helper was there
+                None => self.group_without_leader(*pgid, processes)?,
+            }
+        }
+        let mut movers: Vec<&Process> = processes.iter().filter(|p| begins(p) && p.pgid != p.pid).collect();
+        while !movers.is_empty() {
+            let free = movers.iter().position(|m| !movers.iter().any(|other| other.pgid == m.pid));
+            let Some(free) = free else {
+                return Err(format!("pid {}: process groups that exchanged their leaders", movers[0].pid));
+            };
+            let mover = movers.remove(free);
+            self.steps.push(Step::Setpgid { pid: mover.pid, pgid: mover.pgid });
+        }
+        Ok(())
+    }
+
+    fn group_without_leader(&mut self, pgid: i32, processes: &[Process]) -> Result<(), String> {
+        let member = processes.iter().find(|p| p.pgid == pgid).expect("groups come from processes");
+        // Any process of the session can bear the helper; the member itself is one.
+        let parent = Parent::Process(member.pid);
+        self.steps.push(Step::BearHelper { parent, pid: pgid });
+        self.steps.push(Step::Setpgid { pid: pgid, pgid });
+        self.join(pgid, |_| true);
+        self.steps.push(Step::Leave { pid: pgid, parent });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::bytes::PathBytes;
+    use crate::resource::process::{Life, Zombie};
+    use proptest::prelude::*;
+
+    fn process(pid: i32, ppid: i32, pgid: i32, sid: i32) -> Process {
+        let life = Life::Zombie(Zombie { status: 0, comm: PathBytes::default() });
+        Process { pid, ppid, pgid, sid, exit_signal: 17, life }
+    }
+
+    fn plan(table: &[(i32, i32, i32, i32)], subreapers: &[i32]) -> Result<Vec<Step>, String> {
+        let processes: Vec<_> = table.iter().map(|(a, b, c, d)| process(*a, *b, *c, *d)).collect();
+        births(&processes, &subreapers.iter().copied().collect())
+    }
+
+    /// Plays the steps as the kernel would; returns (pid, ppid, pgid, sid) of who is left.
+    fn play(steps: &[Step]) -> BTreeMap<i32, (i32, i32, i32)> {
+        let mut alive: BTreeMap<i32, (i32, i32, i32)> = BTreeMap::new();
+        let mut reapers = BTreeSet::new();
+        for step in steps {
+            match *step {
+                Step::Bear { parent, pid, .. } | Step::BearHelper { parent, pid } => {
+                    let (ppid, pgid, sid) = match parent {
+                        Parent::Engine => (0, 0, 0),
+                        Parent::Process(p) => (p, alive[&p].1, alive[&p].2),
+                    };
+                    assert!(alive.insert(pid, (ppid, pgid, sid)).is_none(), "{pid} is born twice");
+                }
+                Step::Setsid(pid) => {
+                    let entry = alive.get_mut(&pid).unwrap();
+                    assert_ne!(entry.1, pid, "a group leader may not");
+                    (entry.1, entry.2) = (pid, pid);
+                }
+                Step::Setpgid { pid, pgid } => {
+                    let sid = alive[&pid].2;
+                    assert_ne!(sid, pid, "a session leader may not");
+                    let exists = pid == pgid || alive.values().any(|(_, g, s)| (*g, *s) == (pgid, sid));
+                    assert!(exists, "group {pgid} is not there for {pid}");
+                    alive.get_mut(&pid).unwrap().1 = pgid;
+                }
+                Step::BecomeSubreaper(pid) => {
+                    reapers.insert(pid);
+                }
+                Step::Leave { pid, .. } => {
+                    let mut heir = alive[&pid].0;
+                    while heir != 0 && !reapers.contains(&heir) {
+                        heir = alive[&heir].0;
+                    }
+                    alive.remove(&pid);
+                    alive.values_mut().filter(|(ppid, ..)| *ppid == pid).for_each(|entry| entry.0 = heir);
+                }
+            }
+        }
+        alive
+    }
+
+    fn comes_out(table: &[(i32, i32, i32, i32)], subreapers: &[i32]) {
+        let steps = plan(table, subreapers).unwrap();
+        let want: BTreeMap<_, _> = table.iter().map(|(p, pp, g, s)| (*p, (*pp, *g, *s))).collect();
+        assert_eq!(play(&steps), want, "{steps:?}");
+    }
+
+    #[rstest::rstest]
+    #[case::alone(&[(10, 0, 10, 10)], &[])]
+    #[case::in_the_engines_session(&[(10, 0, 0, 0), (11, 10, 0, 0)], &[])]
+    #[case::pipeline(&[(10, 0, 10, 10), (11, 10, 11, 10), (12, 10, 11, 10)], &[])]
+    #[case::child_older_than_the_session(&[(10, 0, 10, 10), (11, 10, 11, 11), (12, 11, 10, 10)], &[])]
+    #[case::group_without_leader(&[(10, 0, 10, 10), (12, 10, 11, 10), (13, 10, 11, 10)], &[])]
+    #[case::leader_in_another_group(&[(10, 0, 10, 10), (11, 10, 10, 10), (12, 11, 11, 10)], &[])]
+    #[case::daemon_under_subreaper(&[(10, 0, 10, 10), (12, 10, 11, 11)], &[10])]
+    #[case::daemons_of_the_engine(&[(12, 0, 11, 11), (13, 12, 13, 11)], &[])]
+    #[case::daemon_with_children(&[(10, 0, 10, 10), (12, 10, 11, 11), (13, 12, 13, 13), (14, 12, 14, 11)], &[10])]
+    fn trees_come_out_as_they_were(#[case] table: &[(i32, i32, i32, i32)], #[case] subreapers: &[i32]) {
+        comes_out(table, subreapers);
+    }
+
+    #[test]
+    fn what_could_never_have_been_is_refused() {
+        let err = plan(&[(10, 0, 10, 10), (12, 10, 11, 11)], &[]).unwrap_err();
+        insta::assert_snapshot!(err, @"pid 12: in session 11, whose leader has ended, but its parent is no subreaper that could have adopted it");
+    }
+
+    proptest! {
+        /// Any history of forks, setsids and setpgids can be told again.
+        #[test]
+        fn histories_can_be_told_again(acts in prop::collection::vec((0..3u8, 0..8usize, 0..8usize), 0..24)) {
+            let mut table = vec![(100, 0, 100, 100)];
+            for (act, who, other) in acts {
+                let (pid, _, pgid, sid) = table[who % table.len()];
+                match act {
+                    0 => table.push((100 + table.len() as i32, pid, pgid, sid)),
+                    1 if pgid != pid && !table.iter().any(|t| t.2 == pid) => {
+                        let entry = table.iter_mut().find(|t| t.0 == pid).unwrap();
+                        (entry.2, entry.3) = (pid, pid);
+                    }
+                    2 if sid != pid => {
+                        let wish = table[other % table.len()];
+                        let pgid = if wish.3 == sid { wish.2 } else { pid };
+                        table.iter_mut().find(|t| t.0 == pid).unwrap().2 = pgid;
+                    }
+                    _ => {}
+                }
+            }
+            match plan(&table, &[]) {
+                Err(why) => prop_assert!(why.contains("exchanged"), "{}", why),
+                Ok(_) => comes_out(&table, &[]),
+            }
+        }
+    }
+}

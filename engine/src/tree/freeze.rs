@@ -1,0 +1,277 @@
+//! Stopping everything in scope, and letting it go again.
+
+use super::scope::{Scope, threads};
+use crate::error::{Context, Error, Result};
+use crate::remote::{Scratch, Tracee};
+use crate::sys::ptrace;
+use crate::sys::wait::{self, Stop};
+use procfs::process::Stat;
+use std::time::{Duration, Instant};
+
+/// A stop that has not come after this long never comes: the thread sleeps where nothing interrupts it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A stopped process.
+#[derive(Debug)]
+pub struct Task {
+    /// Its id.
+    pub pid: i32,
+    /// /proc/PID/stat, read while it was stopped.
+    pub stat: Stat,
+    /// Its threads, the leader first; none of a zombie.
+    pub threads: Vec<Tracee>,
+    /// The scratch range, once there is one.
+    pub scratch: Option<Scratch>,
+}
+
+/// All processes in scope, stopped. Dropping it lets them go.
+#[derive(Debug)]
+pub struct Frozen {
+    /// Parents before children.
+    pub tasks: Vec<Task>,
+    /// When the first thread was asked to stop.
+    pub since: Instant,
+}
+
+impl Frozen {
+    /// Seizes and stops every thread in scope, until no new one appears. `cancelled` is asked between processes.
+    ///
+    /// # Errors
+    /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader gone. Nothing stays stopped.
+    pub fn freeze(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<Self> {
+        wait::block_sigchld();
+        let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now() };
+        loop {
+            let mut fresh = false;
+            for pid in scope.pids()? {
+                if cancelled() {
+                    return Err(Error::Interrupted);
+                }
+                if !frozen.tasks.iter().any(|t| t.pid == pid) {
+                    fresh |= frozen.stop(pid, pid == scope.id())?;
+                }
+            }
+            if !fresh {
+                break;
+            }
+        }
+        if frozen.tasks.is_empty() {
+            return Err(Error::Vanished(format!("no process in scope: {scope:?}")));
+        }
+        // The order may have changed while some were still running: orphans find new parents.
+        for task in &mut frozen.tasks {
+            task.stat =
+                read_stat(task.pid)?.ok_or_else(|| Error::Vanished(format!("pid {} has ended", task.pid)))?;
+        }
+        Ok(frozen)
+    }
+
+    /// Stops one process; whether it is there.
+    fn stop(&mut self, pid: i32, named: bool) -> Result<bool> {
+        let Some(stat) = read_stat(pid)? else {
+            return if named {
+                Err(Error::Vanished(format!("pid {pid}: no such process")))
+            } else {
+                Ok(false)
+            };
+        };
+        self.tasks.push(Task { pid, stat, threads: Vec::new(), scratch: None });
+        let task = self.tasks.last_mut().expect("just pushed");
+        if task.stat.state == 'Z' {
+            if threads(pid)?.len() > 1 {
+                return Err(Error::unsupported(format!(
+                    "pid {pid}: its first thread has ended, others run on"
+                )));
+            }
+            return Ok(true);
+        }
+        const PF_KTHREAD: u32 = 0x0020_0000;
+        if task.stat.flags & PF_KTHREAD != 0 {
+            return Err(Error::unsupported(format!("pid {pid}: a kernel thread")));
+        }
+        task.stop_threads()?;
+        if task.threads.is_empty() {
+            // Ended before it could be seized: a zombie now, or gone.
+            self.tasks.pop();
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Lets everything go on.
+    ///
+    /// # Errors
+    /// The first one; the others are let go all the same.
+    pub fn thaw(mut self) -> Result<()> {
+        self.release()
+    }
+
+    fn release(&mut self) -> Result<()> {
+        let mut first = Ok(());
+        for mut task in self.tasks.drain(..) {
+            let result = task.unmap_scratch();
+            first = first.and(result);
+            for tracee in task.threads {
+                let result = tracee.detach();
+                first = first.and(result);
+            }
+        }
+        first
+    }
+
+    /// Kills everything, which is stopped, and waits for the end of all threads.
+    ///
+    /// # Errors
+    /// What kill(2) says.
+    pub fn kill(mut self) -> Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        let tasks = std::mem::take(&mut self.tasks);
+        for task in tasks.iter().filter(|t| !t.threads.is_empty()) {
+            let pid = Pid::from_raw(task.pid).expect("a process id is positive");
+            match kill_process(pid, Signal::KILL) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(err) => return Err(err).context(|| format!("kill {}", task.pid)),
+            }
+        }
+        for task in &tasks {
+            // The leader's end is reported when all other threads have ended.
+            for tracee in task.threads.iter().rev() {
+                while let Ok(stop) = wait::wait(tracee.tid) {
+                    if matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // On the way out of an error, which is what gets reported; a process that is gone needs no release.
+        let _ = self.release();
+    }
+}
+
+impl Task {
+    fn stop_threads(&mut self) -> Result<()> {
+        loop {
+            let known = |tid: i32, seen: &[Tracee]| seen.iter().any(|t| t.tid == tid);
+            let mut fresh = Vec::new();
+            let tids = match threads(self.pid) {
+                Ok(tids) => tids,
+                Err(_) if read_stat(self.pid)?.is_none() => return Ok(()),
+                Err(err) => return Err(err),
+            };
+            for tid in tids.into_iter().filter(|tid| !known(*tid, &self.threads)) {
+                if seize(self.pid, tid)? {
+                    fresh.push(tid);
+                }
+            }
+            if fresh.is_empty() {
+                break;
+            }
+            let deadline = Instant::now() + PATIENCE;
+            for tid in fresh {
+                if let Some(tracee) = await_stop(self.pid, tid, deadline)? {
+                    self.threads.push(tracee);
+                }
+            }
+        }
+        self.threads.sort_by_key(|t| (t.tid != self.pid, t.tid));
+        match self.threads.first() {
+            Some(leader) if leader.tid != self.pid => Err(Error::unsupported(format!(
+                "pid {}: its first thread has ended, others run on",
+                self.pid
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The leader and the scratch range, which is mapped when there is none yet.
+    pub fn leader(&mut self) -> Result<(&mut Tracee, Scratch)> {
+        let leader = &mut self.threads[0];
+        let scratch = match self.scratch {
+            Some(scratch) => scratch,
+            None => *self.scratch.insert(Scratch::map(leader, None)?),
+        };
+        Ok((leader, scratch))
+    }
+
+    fn unmap_scratch(&mut self) -> Result<()> {
+        match (self.scratch.take(), self.threads.first_mut()) {
+            (Some(scratch), Some(leader)) => scratch.unmap(leader),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Seizes a thread and asks it to stop; false when it has ended.
+fn seize(pid: i32, tid: i32) -> Result<bool> {
+    match ptrace::seize(tid, ptrace::SYSGOOD) {
+        Ok(()) => {}
+        Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
+        Err(err) => {
+            let Ok(status) = crate::resource::thread::status(pid, tid) else { return Ok(false) };
+            if status.state.starts_with(['Z', 'X']) {
+                return Ok(false);
+            }
+            if status.tracerpid != 0 {
+                return Err(Error::unsupported(format!(
+                    "pid {pid}: traced by process {} already",
+                    status.tracerpid
+                )));
+            }
+            return Err(err).context(|| format!("seize thread {tid} of {pid}"));
+        }
+    }
+    match ptrace::interrupt(tid) {
+        Ok(()) => Ok(true),
+        Err(err) if err.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+        Err(err) => Err(err).context(|| format!("interrupt thread {tid} of {pid}")),
+    }
+}
+
+/// Waits for the stop; nothing when the thread has ended instead.
+fn await_stop(pid: i32, tid: i32, deadline: Instant) -> Result<Option<Tracee>> {
+    loop {
+        let stop = wait::wait_until(tid, deadline).context(|| format!("wait for thread {tid} of {pid}"))?;
+        let group_stop = match stop {
+            None => {
+                let state = read_stat(tid)?.map_or('?', |s| s.state);
+                let sleep = format!(
+                    "pid {pid}: thread {tid} does not stop (state {state}: a sleep that cannot be interrupted)"
+                );
+                return Err(Error::unsupported(sleep));
+            }
+            Some(Stop::Exited(_) | Stop::Killed(_)) => return Ok(None),
+            Some(Stop::Interrupted) => None,
+            Some(Stop::Group(signal)) => Some(signal),
+            Some(Stop::Signal(signal)) => {
+                // It was being delivered already; the stop that we asked for comes right after.
+                ptrace::cont(tid, signal).context(|| format!("deliver signal {signal} to {tid}"))?;
+                continue;
+            }
+            Some(Stop::Syscall | Stop::Event(_)) => {
+                ptrace::cont(tid, 0).context(|| format!("continue {tid}"))?;
+                continue;
+            }
+        };
+        let status = crate::resource::thread::status(pid, tid)?;
+        let tracee = Tracee::adopt(pid, tid, group_stop, status.sigpnd | status.shdpnd)?;
+        return Ok(Some(tracee));
+    }
+}
+
+/// /proc/PID/stat; nothing when there is no such process.
+pub fn read_stat(pid: i32) -> Result<Option<Stat>> {
+    use procfs::FromRead;
+    let path = format!("/proc/{pid}/stat");
+    match Stat::from_file(&path) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(procfs::ProcError::NotFound(_)) => Ok(None),
+        Err(procfs::ProcError::Io(err, _)) if err.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(err) => Err(Error::Failed { what: format!("read {path}"), source: std::io::Error::other(err) }),
+    }
+}

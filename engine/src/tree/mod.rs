@@ -1,0 +1,9 @@
+//! Which processes are in scope, stopping and releasing them, and the order in which they are born again.
+
+pub mod alone;
+pub mod birth;
+pub mod freeze;
+pub mod scope;
+
+pub use freeze::{Frozen, Task};
+pub use scope::Scope;
