@@ -1,11 +1,13 @@
 //! Boots kernels and runs one command in each guest: `boot INIT SELECTOR… -- PROGRAM [ARG…]`. The program of this
 //! machine is put into the guest as `/bin/job`. Shows what comes out of the result port, and the boot's times.
+//! With `-i` instead of the program: a shell on this terminal.
 
 use std::path::Path;
 use std::time::Instant;
 
-use cairn_qemu::guest::{Boot, Cause, Event, Guest};
-use cairn_qemu::initramfs::Builder;
+use cairn_qemu::guest::{self, Boot, Cause, Event, Guest};
+use cairn_qemu::initramfs::{self, Builder};
+use cairn_qemu::job::Console;
 use cairn_qemu::kernels::{self, Matrix, Options};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::progress::Stderr;
@@ -39,6 +41,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let matrix = Matrix::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../matrix.toml"))?;
     let selectors: Vec<_> = selectors.iter().map(|s| s.parse()).collect::<Result<_, _>>()?;
     let resolution = kernels::resolve(&matrix, &selectors, &options)?;
+
+    if program == "-i" {
+        let kernel = resolution.kernels.first().ok_or("no kernel")?;
+        let accel = accel::probe(kernel, Path::new(init), &cache, &progress)?;
+        let (builder, command) = initramfs::add_shell(Builder::new(kernel, Path::new(init))?)?;
+        let base = builder.build(&cache)?;
+        let job = Job { command, console: Console::Interactive, ..Job::default() };
+        let dir = tempfile::tempdir()?;
+        let status = guest::interactive(&Boot::new(kernel, &base, &job, dir.path(), accel))?;
+        return if status == 0 { Ok(()) } else { Err(format!("QEMU ended with {status}").into()) };
+    }
 
     let mut failed = false;
     for kernel in &resolution.kernels {

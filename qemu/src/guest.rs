@@ -364,7 +364,7 @@ impl Iterator for Guest {
 /// As [`Guest::boot`].
 pub fn interactive(boot: &Boot<'_>) -> Result<i32, Error> {
     let (program, args) = prepare(boot, command::Console::Terminal)?;
-    let status = std::process::Command::new(&program)
+    let status = stream::tied_to_us(&program)
         .args(&args)
         .status()
         .map_err(io_error(format!("run {}", program.display())))?;

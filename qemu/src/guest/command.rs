@@ -36,7 +36,8 @@ pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: 
         }
         Console::Terminal => {
             add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
-            add(&["-chardev", "null,id=result"]);
+            // Not QEMU's `null` device, which counts as unconnected: the guest would wait for a reader.
+            add(&["-chardev", "file,id=result,path=/dev/null"]);
         }
     }
     add(&["-device", &format!("virtio-serial-{},max_ports=2", machine.virtio)]);

@@ -53,16 +53,7 @@ impl Running {
         let (port, port_far) = pair()?;
         let (console, console_far) = pair()?;
         let log = File::create(log).map_err(io_error(format!("create {}", log.display())))?;
-        // QEMU has to die when this process dies, also by SIGKILL. The kernel ties that signal to the *thread* that
-        // started it, so the thread below does, and lives until QEMU is gone.
-        let mut command = match find_program("setpriv") {
-            Some(setpriv) => {
-                let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
+        let mut command = tied_to_us(program);
         command.args(args);
         command.stdin(Stdio::from(OwnedFd::from(port_far))).stdout(Stdio::from(OwnedFd::from(console_far)));
         command.stderr(Stdio::piped());
@@ -103,6 +94,19 @@ impl Drop for Running {
             // A panic of the thread was reported when it happened; there is nobody left to hand it to.
             let _ = thread.join();
         }
+    }
+}
+
+/// A command for a program that dies when this process dies, also by SIGKILL. The kernel ties that signal to the
+/// *thread* that starts the program, so that thread has to live as long as the program does.
+pub(super) fn tied_to_us(program: &Path) -> Command {
+    match find_program("setpriv") {
+        Some(setpriv) => {
+            let mut command = Command::new(setpriv);
+            command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
     }
 }
 
