@@ -289,7 +289,7 @@ impl CellRun<'_> {
         // Only the first tree has the supervisor as its parent; a restarted one has its restart program.
         if n == 1 {
             let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
-            if end != End::Killed(Signal::SIGKILL) {
+            if end != End::Killed(Signal::SIGKILL as i32) {
                 let reason = format!("the original ended with {end} instead of being killed");
                 return Err(Failure::fail(Stage::Checkpoint, reason));
             }

@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use rustix::process::{WaitOptions, wait};
 
 use super::proc;
 
@@ -25,15 +25,18 @@ use super::proc;
 pub enum End {
     /// It exited with this status.
     Exited(i32),
-    /// This signal killed it.
-    Killed(Signal),
+    /// This signal killed it; a number, because real-time signals have no names.
+    Killed(i32),
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             End::Exited(status) => write!(f, "exit status {status}"),
-            End::Killed(signal) => write!(f, "killed by {signal}"),
+            End::Killed(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(f, "killed by {signal}"),
+                Err(_) => write!(f, "killed by signal {number}"),
+            },
         }
     }
 }
@@ -185,16 +188,18 @@ impl Supervisor {
             }
         }
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, status)) => {
-                    self.ended.insert(pid.as_raw() as u32, End::Exited(status));
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => {
+                    let end = match (status.exit_status(), status.terminating_signal()) {
+                        (Some(code), _) => End::Exited(code),
+                        (None, Some(signal)) => End::Killed(signal),
+                        (None, None) => continue,
+                    };
+                    self.ended.insert(pid.as_raw_nonzero().get().unsigned_abs(), end);
                 }
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    self.ended.insert(pid.as_raw() as u32, End::Killed(signal));
-                }
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
+                Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
             }
         }
     }

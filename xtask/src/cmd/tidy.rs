@@ -106,6 +106,8 @@ fn judge(name: &str, text: &str) -> Vec<String> {
 
 /// Whether code on this line opens an unsafe block, function or impl.
 fn is_unsafe(line: &str) -> bool {
+    // An escaped quote does not end the literal that it stands in.
+    let line = line.replace("\\\"", "");
     let code = line.split("//").next().unwrap_or("");
     ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "#[unsafe("].iter().any(|word| {
         code.match_indices(word).any(|(at, _)| {
