@@ -127,7 +127,9 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
         let mut hit = false;
         let mut reasons = Vec::new();
         for entry in entries {
-            let offers = offers(archive, entry, options)?;
+            // Only a point release can be somewhere else than with the first suite that serves the series.
+            let everywhere = matches!(selector, Selector::Release(_));
+            let offers = offers(archive, entry, everywhere, options)?;
             let chosen = match selector {
                 Selector::Release(version) => offers.served.iter().find(|c| c.point == *version),
                 _ => offers.served.first(),
@@ -169,7 +171,8 @@ fn covers(selector: &Selector, series: Series) -> bool {
     }
 }
 
-/// What the sources of one entry offer: the preferred source's newest first, then its older ones, then the next source's.
+/// What the sources of one entry offer: the preferred source's newest first, then its older ones, then the next source's
+/// where those were looked at.
 struct Offers {
     served: Vec<Candidate>,
     reasons: Vec<String>,
@@ -181,9 +184,17 @@ impl Offers {
     }
 }
 
-fn offers(archive: &Archive<'_>, entry: &Entry, options: &Options<'_>) -> Result<Offers, Error> {
+fn offers(
+    archive: &Archive<'_>,
+    entry: &Entry,
+    everywhere: bool,
+    options: &Options<'_>,
+) -> Result<Offers, Error> {
     let mut offers = Offers { served: Vec::new(), reasons: Vec::new() };
     for source in &entry.sources {
+        if !everywhere && !offers.served.is_empty() {
+            break;
+        }
         let packages = match archive.kernels(&source.suite) {
             Ok(packages) => packages,
             // A suite that is gone is news about the archive; an archive out of reach is an error.
