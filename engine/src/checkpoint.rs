@@ -8,12 +8,11 @@ use crate::resource::inode::Found;
 use crate::resource::mapping::{self, Tables};
 use crate::resource::memory::{self, Memory, Vma};
 use crate::resource::pages::{self, Owner, Teller};
-use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
+use crate::resource::process::{self, Alive, AskRlimits, Life, Process, State, Zombie};
 use crate::resource::signal::{self, AskActions, AskNumber};
 use crate::resource::thread::{self, AskThread};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, PosixTimer};
 use crate::resource::{Records, bytes::PathBytes, rseq};
-use crate::sys::task;
 use crate::tree::{Frozen, Scope, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
@@ -287,12 +286,17 @@ fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
     let rseq_unknown = !rseq::kernel_tells(pid);
     let stat = task.stat.clone();
     let group_stop = task.threads.iter().find_map(|t| t.group_stop);
+    // Before anything of ours runs in them: the kernel would forget what they were in.
+    for tracee in &mut task.threads {
+        rseq::abort_critical_section(tracee, rseq_unknown)?;
+    }
     let (leader, scratch) = task.leader()?;
 
     let mut program = Program::new();
     let ask_thread = AskThread::ask(&mut program, leader, rseq_unknown);
     let actions = AskActions::ask(&mut program);
     let interval = AskIntervalTimers::ask(&mut program);
+    let rlimits = AskRlimits::ask(&mut program);
     let posix = AskPosixTimers::ask(&mut program, seen.timers);
     let brk = AskNumber::ask(&mut program, libc::SYS_brk, &[Arg::Imm(0)], "read end of heap");
     let prctl = |program: &mut Program, option: i32, what: &str| {
@@ -320,9 +324,6 @@ fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
     }
 
     let brk = brk.answer(&outcome).unwrap_or(0) as u64;
-    let rlimits = (0..process::RLIMITS).map(|resource| {
-        task::rlimit(pid, resource).context(|| format!("read resource limit {resource} of {pid}"))
-    });
     Ok(Alive {
         state: group_stop.map_or(State::Running, State::Stopped),
         threads,
@@ -346,7 +347,7 @@ fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
         pending,
         interval_timers: interval.answer(&outcome),
         posix_timers: posix.answer(&outcome),
-        rlimits: rlimits.collect::<Result<_>>()?,
+        rlimits: rlimits.answer(&outcome),
         personality: process::personality(pid)?,
         subreaper: outcome.data(subreaper)[0] != 0,
         oom_score_adj: process::oom_score_adj(pid)?,

@@ -29,6 +29,8 @@ pub struct Tracee {
     held: Vec<i32>,
     /// The registers or the mask in the kernel are not those above.
     disturbed: bool,
+    /// Everything but the notification is blocked.
+    quiet: bool,
     notify: i32,
 }
 
@@ -43,7 +45,17 @@ impl Tracee {
                 "thread {tid} of {pid}: SIGWINCH, SIGURG and SIGCHLD all pending at once"
             ))
         })?;
-        Ok(Tracee { pid, tid, regs, mask, group_stop, held: Vec::new(), disturbed: false, notify })
+        Ok(Tracee {
+            pid,
+            tid,
+            regs,
+            mask,
+            group_stop,
+            held: Vec::new(),
+            disturbed: false,
+            quiet: false,
+            notify,
+        })
     }
 
     fn gone(&self, stop: Stop) -> Error {
@@ -67,10 +79,11 @@ impl Tracee {
     }
 
     fn disturb(&mut self, regs: &Regs) -> Result<()> {
-        if !self.disturbed {
+        self.disturbed = true;
+        if !self.quiet {
             ptrace::set_sigmask(self.tid, self.quiet_mask())
                 .context(|| format!("block signals of {}", self.tid))?;
-            self.disturbed = true;
+            self.quiet = true;
         }
         ptrace::set_regs(self.tid, regs).context(|| format!("set registers of {}", self.tid))
     }
@@ -236,7 +249,7 @@ impl Tracee {
                 .context(|| format!("restore registers of {}", self.tid))?;
             ptrace::set_sigmask(self.tid, self.mask)
                 .context(|| format!("restore signal mask of {}", self.tid))?;
-            self.disturbed = false;
+            (self.disturbed, self.quiet) = (false, false);
         }
         Ok(())
     }

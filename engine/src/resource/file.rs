@@ -48,7 +48,7 @@ pub struct Fd {
     pub cloexec: bool,
 }
 
-/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h: how a file came to be, not what it is.
+/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h: how a file came to be, not what it is. `O_TMPFILE` is it and `O_DIRECTORY`.
 const O_TMPFILE_BIT: i32 = 0o20_000_000;
 
 /// What /proc/PID/fdinfo/N says of every kind of file.
@@ -109,7 +109,8 @@ impl Files {
                 inodes.get(inode).path
             )));
         }
-        let flags = info.flags & !(libc::O_CLOEXEC | O_TMPFILE_BIT);
+        let unnamed = if info.flags & O_TMPFILE_BIT != 0 { libc::O_TMPFILE } else { 0 };
+        let flags = info.flags & !(libc::O_CLOEXEC | unnamed);
         let cloexec = info.flags & libc::O_CLOEXEC != 0;
         // Sorted by the kernel's own order of the objects.
         let same = self.seen.entry((inode, flags, info.pos)).or_default();

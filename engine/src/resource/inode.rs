@@ -18,6 +18,8 @@ pub enum InodeKind {
     Regular,
     /// A directory.
     Directory,
+    /// A symbolic link, opened itself (`O_PATH | O_NOFOLLOW`).
+    Symlink,
     /// A character device without state: null, zero, full, random, urandom.
     Device {
         /// Major and minor number.
@@ -162,6 +164,9 @@ impl Inodes {
                 (4 | 5 | 136..=143, _) => refuse("a terminal"),
                 _ => refuse("a character device"),
             };
+        }
+        if kind.is_symlink() {
+            return Ok(InodeKind::Symlink);
         }
         refuse(if kind.is_socket() { "a socket" } else { "a block device or something unknown" })
     }

@@ -95,7 +95,15 @@ pub fn other_side_closed(end: BorrowedFd<'_>) -> Result<bool> {
     let mut fds = [PollFd::from_borrowed_fd(end.as_fd(), PollFlags::empty())];
     let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&zero)).context(|| "poll pipe")?;
-    Ok(fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP))
+    if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+        return Ok(true);
+    }
+    // The reader of a FIFO that has never had a writer sees no hang-up; tee(2) of nothing says 0 without a writer, EAGAIN with one.
+    let (_copy_out, copy_in) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).context(|| "make pipe")?;
+    let reads =
+        rustix::fs::fcntl_getfl(end).context(|| "read flags of pipe")? & OFlags::RWMODE == OFlags::RDONLY;
+    let empty = reads && rustix::io::ioctl_fionread(end).context(|| "read fill of pipe")? == 0;
+    Ok(empty && tee(end, &copy_in, MOST, SpliceFlags::NONBLOCK) == Ok(0))
 }
 
 #[cfg(test)]

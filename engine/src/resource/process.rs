@@ -7,7 +7,7 @@ use super::signal::{Action, Pending};
 use super::thread::Thread;
 use super::timer::{IntervalTimers, PosixTimer};
 use crate::error::{Context, Error, Result};
-use crate::remote::{Arg, Program};
+use crate::remote::{Arg, DataId, Outcome, Program};
 use serde::{Deserialize, Serialize};
 
 /// What a process was doing.
@@ -95,6 +95,30 @@ pub struct Process {
 
 /// Resource limits that Linux has (`RLIM_NLIMITS`).
 pub const RLIMITS: u32 = 16;
+
+/// The question for the resource limits: only the process itself may always ask (prlimit(2) on another with other ids takes
+/// CAP_SYS_RESOURCE).
+pub struct AskRlimits(Vec<DataId>);
+
+impl AskRlimits {
+    /// Adds the calls.
+    pub fn ask(program: &mut Program) -> Self {
+        let ask = |resource: u32| {
+            let out = program.out(16);
+            let args = [Arg::Imm(0), resource.into(), Arg::Imm(0), out.into()];
+            program.must(libc::SYS_prlimit64, &args, format!("read resource limit {resource}"));
+            out
+        };
+        AskRlimits((0..RLIMITS).map(ask).collect())
+    }
+
+    /// (soft, hard) by resource number.
+    pub fn answer(&self, outcome: &Outcome) -> Vec<(u64, u64)> {
+        let word =
+            |data: &[u8], at: usize| u64::from_ne_bytes(data[at..at + 8].try_into().expect("eight bytes"));
+        self.0.iter().map(|out| outcome.data(*out)).map(|data| (word(data, 0), word(data, 8))).collect()
+    }
+}
 
 /// personality(2) bits and domain of a process.
 ///

@@ -76,30 +76,56 @@ impl AskRseq {
 }
 
 /// A stop inside a critical section aborts it: the thread goes to its abort handler, as the kernel would send it
-/// (kernel/rseq.c, `rseq_ip_fixup`), because our programs make the kernel forget that it was inside.
+/// (kernel/rseq.c, `rseq_ip_fixup`), because our programs make the kernel forget that it was inside. To be called before the
+/// first of them. `unknown`: this kernel does not tell where the area is.
 ///
 /// # Errors
 /// Memory that cannot be read or written.
-pub fn leave_critical_section(tracee: &mut Tracee, rseq: &Rseq) -> Result<()> {
-    // struct rseq: cpu_id_start, cpu_id, then the descriptor's address at byte 8 (include/uapi/linux/rseq.h).
-    let pointer = RemoteAddr(rseq.address + 8);
-    let mut word = [0u8; 8];
-    vm::read(tracee.pid, pointer, &mut word).context(|| format!("read rseq area of {}", tracee.tid))?;
-    let section = u64::from_ne_bytes(word);
-    if section == 0 {
+pub fn abort_critical_section(tracee: &mut Tracee, unknown: bool) -> Result<()> {
+    if unknown {
+        // Every place where the area may be; that a section is in force shows by its descriptor.
+        let near = tracee.regs.thread_pointer() & !(u64::from(SIZE) - 1);
+        for address in (near.saturating_sub(REACH)..near + REACH).step_by(SIZE as usize).filter(|_| near != 0)
+        {
+            if leave_section(tracee, address, SIGNATURE)? {
+                break;
+            }
+        }
         return Ok(());
+    }
+    match capture(tracee.tid)? {
+        Some(rseq) => leave_section(tracee, rseq.address, rseq.signature).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Whether the thread was in a section announced by an area at `address`, and has been sent to its abort handler.
+fn leave_section(tracee: &mut Tracee, address: u64, signature: u32) -> Result<bool> {
+    // struct rseq: cpu_id_start, cpu_id, then the descriptor's address at byte 8 (include/uapi/linux/rseq.h).
+    let pointer = RemoteAddr(address.wrapping_add(8));
+    let mut word = [0u8; 8];
+    // What cannot be read is no area, no descriptor, no handler.
+    let pid = tracee.pid;
+    let read = |at: u64, buf: &mut [u8]| at != 0 && vm::read(pid, RemoteAddr(at), buf).is_ok();
+    if !read(pointer.0, &mut word) {
+        return Ok(false);
     }
     // struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
     let mut cs = [0u8; 32];
-    vm::read(tracee.pid, RemoteAddr(section), &mut cs)
-        .context(|| format!("read rseq section of {}", tracee.tid))?;
-    let field = |at: usize| u64::from_ne_bytes(cs[at..at + 8].try_into().expect("eight bytes"));
-    let (start, length, abort) = (field(8), field(16), field(24));
-    if tracee.regs.ip().wrapping_sub(start) < length {
-        tracee.regs.set_ip(abort);
-        tracee.mark_disturbed();
+    if !read(u64::from_ne_bytes(word), &mut cs) {
+        return Ok(false);
     }
-    vm::write(tracee.pid, pointer, &[0; 8]).context(|| format!("clear rseq section of {}", tracee.tid))
+    let field = |at: usize| u64::from_ne_bytes(cs[at..at + 8].try_into().expect("eight bytes"));
+    let (version, start, length, abort) = (field(0) as u32, field(8), field(16), field(24));
+    let mut mark = [0u8; 4];
+    let inside = version == 0 && tracee.regs.ip().wrapping_sub(start) < length;
+    if !inside || !read(abort.wrapping_sub(4), &mut mark) || u32::from_ne_bytes(mark) != signature {
+        return Ok(false);
+    }
+    vm::write(tracee.pid, pointer, &[0; 8]).context(|| format!("clear rseq section of {}", tracee.tid))?;
+    tracee.regs.set_ip(abort);
+    tracee.mark_disturbed();
+    Ok(true)
 }
 
 impl Rseq {

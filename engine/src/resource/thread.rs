@@ -107,9 +107,6 @@ impl AskThread {
             Some(asked) => asked.answer(outcome, tid)?,
             None => super::rseq::capture(tid)?,
         };
-        if let Some(rseq) = &rseq {
-            super::rseq::leave_critical_section(tracee, rseq)?;
-        }
         let extended =
             arch::EXTENDED_SETS.iter().map(|note| register_set(tid, *note)).collect::<Result<_>>()?;
         Ok(Thread {

@@ -78,6 +78,9 @@ impl IntervalTimers {
     pub fn rebuild(&self, program: &mut Program) {
         for (which, setting) in [self.real, self.virt, self.prof].iter().enumerate() {
             if !setting.is_idle() {
+                // Between its expiry and the delivery of its signal a periodic timer has nothing left and is not armed yet
+                // (kernel/time/itimer.c); set so, it would be disarmed for good.
+                let setting = Setting { value: setting.value.max(1), ..*setting };
                 let spec = program.bytes(setting.encode(MICRO));
                 program.must(
                     libc::SYS_setitimer,

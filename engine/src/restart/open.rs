@@ -116,9 +116,9 @@ impl<'a> Opened<'a> {
                         .context(what)?;
                     }
                     InodeKind::Regular => self.make_regular(&path, unlinked).context(what)?,
-                    InodeKind::Device { .. } | InodeKind::Pipe(_) => {
+                    InodeKind::Device { .. } | InodeKind::Symlink | InodeKind::Pipe(_) => {
                         return Err(Error::Conflict(format!(
-                            "{}: an unlinked device cannot be made",
+                            "{}: an unlinked device or link cannot be made",
                             inode.path
                         )));
                     }
@@ -150,16 +150,15 @@ impl<'a> Opened<'a> {
     /// The inode's own path when it is free, else a name beside it.
     fn free_name(&self, inode: &Inode) -> Result<PathBuf> {
         let own = inode.path.as_path();
-        let names = std::iter::once(own.to_path_buf()).chain(
-            (0..100).map(|n| PathBuf::from(format!("{}.cairn-{}-{n}", own.display(), std::process::id()))),
+        let gone = || Error::Conflict(format!("{}: its directory is gone", inode.path));
+        // A directory that is gone, too, cannot be named any more: any place on the same way down does.
+        let dir = own.ancestors().skip(1).find(|dir| dir.is_dir()).ok_or_else(gone)?;
+        let base = dir.join(own.file_name().ok_or_else(gone)?);
+        let names = std::iter::once(base.clone()).chain(
+            (0..100).map(|n| PathBuf::from(format!("{}.cairn-{}-{n}", base.display(), std::process::id()))),
         );
         let mut free = names.filter(|name| std::fs::symlink_metadata(name).is_err());
-        let name =
-            free.next().ok_or_else(|| Error::Conflict(format!("{}: no free name beside it", inode.path)))?;
-        match name.parent() {
-            Some(dir) if dir.is_dir() => Ok(name),
-            _ => Err(Error::Conflict(format!("{}: its directory is gone", inode.path))),
-        }
+        free.next().ok_or_else(|| Error::Conflict(format!("{}: no free name beside it", inode.path)))
     }
 
     fn make_regular(&self, path: &Path, unlinked: &Unlinked) -> std::io::Result<()> {
@@ -327,6 +326,7 @@ pub fn check_kind(path: &Path, inode: &Inode) -> Result<()> {
         InodeKind::Directory => libc::S_IFDIR,
         InodeKind::Device { .. } => libc::S_IFCHR,
         InodeKind::Fifo(_) => libc::S_IFIFO,
+        InodeKind::Symlink => libc::S_IFLNK,
         InodeKind::Pipe(_) => return Ok(()),
     };
     if format != want {

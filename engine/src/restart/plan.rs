@@ -3,7 +3,7 @@
 use crate::remote::{Arg, Program, RemoteAddr, scratch::SCRATCH_SIZE};
 use crate::resource::creds::Creds;
 use crate::resource::file;
-use crate::resource::inode::InodeKind;
+use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::memory::{self, Backing, Site};
 use crate::resource::pages::Range;
 use crate::resource::process::{Alive, Life, Process, State, Zombie};
@@ -274,11 +274,14 @@ impl Planner<'_> {
         for (object, slot) in self.object_slots.iter().enumerate() {
             self.steps.push(Step::MakeShared { object, slot: *slot });
         }
-        for (inode, record) in self.records.inodes.iter().enumerate() {
-            if record.unlinked.is_some() || matches!(record.kind, InodeKind::Pipe(_) | InodeKind::Fifo(_)) {
-                self.steps.push(Step::MakeInode { inode });
-            }
-        }
+        let made = |inode: &Inode| {
+            inode.unlinked.is_some() || matches!(inode.kind, InodeKind::Pipe(_) | InodeKind::Fifo(_))
+        };
+        let mut make: Vec<_> =
+            self.records.inodes.iter().enumerate().filter(|(_, inode)| made(inode)).collect();
+        // Directories first, the outer before the inner: files may have been in them.
+        make.sort_by_key(|(index, inode)| (inode.kind != InodeKind::Directory, inode.path.0.len(), *index));
+        self.steps.extend(make.into_iter().map(|(inode, _)| Step::MakeInode { inode }));
         for (file, slot) in self.file_slots.iter().enumerate() {
             self.steps.push(Step::Open { file, slot: *slot });
         }
