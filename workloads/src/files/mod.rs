@@ -19,6 +19,7 @@ mod many;
 mod name_reused;
 mod odd_names;
 mod offsets;
+mod own_root;
 mod read_only;
 mod reading_together;
 mod renamed;
@@ -64,6 +65,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &name_reused::WORKLOAD,
     &odd_names::WORKLOAD,
     &offsets::WORKLOAD,
+    &own_root::WORKLOAD,
     &read_only::WORKLOAD,
     &reading_together::WORKLOAD,
     &renamed::WORKLOAD,

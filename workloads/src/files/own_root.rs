@@ -1,0 +1,33 @@
+//! The root process of the tree itself has another root directory, with the current directory and a file inside.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "own-root",
+    group: "files",
+    purpose: "another root directory of the tree's first process",
+    needs: &[Need::Root],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    std::fs::create_dir_all("jail/room").context("mkdir")?;
+    for fifo in ["ready", "go"] {
+        std::fs::hard_link(fifo, format!("jail/{fifo}")).context("link the gate into the jail")?;
+    }
+    kit::make("jail/inside", 100, cx.seed)?;
+    nix::unistd::chroot("jail").context("chroot")?;
+    std::env::set_current_dir("/room").context("chdir")?;
+    let open = fd::open("/inside", libc::O_RDONLY, 0)?;
+    cx.gate.set_dir("/");
+
+    cx.ready()?;
+
+    kit::verify("the open file", &open, 100, cx.seed)?;
+    kit::verify("the file by its name", &fd::open("/inside", libc::O_RDONLY, 0)?, 100, cx.seed)?;
+    expect_eq("current directory", std::env::current_dir()?.as_os_str(), "/room")?;
+    kit::expect_no_name("../../stdout")
+}
