@@ -351,5 +351,6 @@ fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
         personality: process::personality(pid)?,
         subreaper: outcome.data(subreaper)[0] != 0,
         oom_score_adj: process::oom_score_adj(pid)?,
+        coredump_filter: process::coredump_filter(pid)?,
     })
 }

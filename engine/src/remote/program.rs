@@ -330,7 +330,7 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// The call that stopped the program and what it returned.
-    pub fn take(&mut self, batch: &Batch, memory: &[u8], left: usize) -> Result<(), (Call, i64)> {
+    pub fn take(&mut self, batch: &Batch, memory: &[u8], left: usize) -> Result<(), Box<(Call, i64)>> {
         let entry = arch::ENTRY_SIZE as usize;
         let result = |slot: usize| {
             let at = slot * entry + arch::ENTRY_RESULT as usize;
@@ -338,7 +338,7 @@ impl<'a> Loader<'a> {
         };
         if left > 0 {
             let failed = batch.count - left;
-            return Err((self.program.calls[batch.first + failed].clone(), result(failed)));
+            return Err(Box::new((self.program.calls[batch.first + failed].clone(), result(failed))));
         }
         self.results.extend((0..batch.count).map(result));
         for (id, at) in &batch.placed {
@@ -405,7 +405,7 @@ mod tests {
         let batch = loader.batch(RemoteAddr(0), 100).unwrap().unwrap();
         let mut memory = batch.image.clone();
         memory[64..72].copy_from_slice(&(-12i64).to_le_bytes());
-        let (call, errno) = loader.take(&batch, &memory, 1).unwrap_err();
+        let (call, errno) = *loader.take(&batch, &memory, 1).unwrap_err();
         assert_eq!((call.what.as_str(), errno), ("mmap", -12));
     }
 

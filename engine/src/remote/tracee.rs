@@ -134,7 +134,8 @@ impl Tracee {
             let mut memory = vec![0u8; batch.image.len()];
             vm::read(self.pid, scratch.table(), &mut memory)
                 .context(|| format!("read results from {}", self.pid))?;
-            loader.take(&batch, &memory, left).map_err(|(call, result)| {
+            loader.take(&batch, &memory, left).map_err(|failure| {
+                let (call, result) = *failure;
                 let source = match result {
                     -4095..0 => io::Error::from_raw_os_error(-result as i32),
                     value => io::Error::other(format!("unexpected result {value:#x}")),

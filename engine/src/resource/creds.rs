@@ -80,7 +80,7 @@ impl Creds {
         Ok(Creds {
             uid: [status.ruid, status.euid, status.suid, status.fuid],
             gid: [status.rgid, status.egid, status.sgid, status.fgid],
-            groups: status.groups.iter().map(|g| *g as u32).collect(),
+            groups: status.groups.clone(),
             capabilities: Capabilities {
                 inheritable: status.capinh,
                 permitted: status.capprm,

@@ -2,14 +2,14 @@
 
 use super::inode::{Found, InodeKind, Inodes};
 use super::pages::Copying;
-use super::pipe;
+use super::pipe::{self, OtherSide, Pipe};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, Program};
 use crate::sys::{kcmp, task};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Who is signalled of I/O (F_SETOWN_EX, F_SETSIG).
@@ -72,12 +72,17 @@ pub fn parse_fdinfo(text: &str) -> Option<FdInfo> {
     })
 }
 
+/// What two descriptors of one description agree on: inode, flags, position.
+type Alike = (usize, i32, u64);
+/// Process, descriptor, index of the description.
+type Seen = (i32, i32, usize);
+
 /// The open file descriptions met so far, each once.
 #[derive(Default)]
 pub struct Files {
     all: Vec<OpenFile>,
     /// A descriptor of each that is in a table, to compare others with.
-    seen: HashMap<(usize, i32, u64), Vec<(i32, i32, usize)>>,
+    seen: HashMap<Alike, Vec<Seen>>,
     opened: HashMap<(usize, i32), usize>,
     /// Pipe ends by inode: a duplicate of each description, to look at the pipe with.
     ends: HashMap<usize, Vec<(OwnedFd, i32)>>,
@@ -173,7 +178,7 @@ impl Files {
     }
 }
 
-fn capture_pipe(ends: &[(OwnedFd, i32)]) -> Result<pipe::Pipe> {
+fn capture_pipe(ends: &[(OwnedFd, i32)]) -> Result<Pipe> {
     let access = |flags: i32| flags & libc::O_ACCMODE;
     let reader = ends.iter().find(|(_, flags)| access(*flags) != libc::O_WRONLY);
     let writer = ends.iter().find(|(_, flags)| access(*flags) != libc::O_RDONLY);
@@ -184,21 +189,26 @@ fn capture_pipe(ends: &[(OwnedFd, i32)]) -> Result<pipe::Pipe> {
         (None, Some((end, _))) => (Some(end), "reader"),
         (None, None) => unreachable!("a pipe was met by one of its ends"),
     };
-    if let Some(end) = known
-        && !pipe::other_side_closed(end.as_fd())?
-    {
-        let name = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(end)));
-        let name = name.map_or_else(|_| "pipe".to_string(), |n| n.display().to_string());
-        return Err(Error::unsupported(format!(
-            "{name}: its {missing} is a process outside of what is checkpointed"
-        )));
+    let mut never_written = false;
+    if let Some(end) = known {
+        match pipe::other_side(end.as_fd())? {
+            OtherSide::Closed => {}
+            OtherSide::NeverOpen => never_written = true,
+            OtherSide::Open => {
+                let name = std::fs::read_link(format!("/proc/self/fd/{}", end.as_raw_fd()));
+                let name = name.map_or_else(|_| "pipe".to_string(), |n| n.display().to_string());
+                return Err(Error::unsupported(format!(
+                    "{name}: its {missing} is a process outside of what is checkpointed"
+                )));
+            }
+        }
     }
     match reader {
-        Some((reader, _)) => pipe::capture(reader.as_fd(), packets),
+        Some((reader, _)) => Ok(Pipe { never_written, ..pipe::capture(reader.as_fd(), packets)? }),
         None => {
             // Nobody can read it but through /proc: what is inside is still there.
             let writer = writer.expect("one of the two").0.as_fd();
-            let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+            let link = format!("/proc/self/fd/{}", writer.as_raw_fd());
             let flags =
                 rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
             let reader = rustix::fs::open(&link, flags, rustix::fs::Mode::empty())

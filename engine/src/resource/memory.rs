@@ -462,15 +462,15 @@ pub fn marks(stat: &procfs::process::Stat, brk: u64) -> Result<Marks> {
     Ok(Marks {
         start_code: stat.startcode,
         end_code: stat.endcode,
-        start_data: get(stat.start_data.map(|v| v as u64))?,
-        end_data: get(stat.end_data.map(|v| v as u64))?,
-        start_brk: get(stat.start_brk.map(|v| v as u64))?,
+        start_data: get(stat.start_data)?,
+        end_data: get(stat.end_data)?,
+        start_brk: get(stat.start_brk)?,
         brk,
         start_stack: stat.startstack,
-        arg_start: get(stat.arg_start.map(|v| v as u64))?,
-        arg_end: get(stat.arg_end.map(|v| v as u64))?,
-        env_start: get(stat.env_start.map(|v| v as u64))?,
-        env_end: get(stat.env_end.map(|v| v as u64))?,
+        arg_start: get(stat.arg_start)?,
+        arg_end: get(stat.arg_end)?,
+        env_start: get(stat.env_start)?,
+        env_end: get(stat.env_end)?,
     })
 }
 

@@ -17,6 +17,9 @@ pub struct Pipe {
     pub data: Vec<Bytes>,
     /// The pieces are packets.
     pub packets: bool,
+    /// A FIFO that has had no writer since its reader came: poll(2) shows no hang-up.
+    #[serde(default)]
+    pub never_written: bool,
 }
 
 /// A pipe moves at most this much in one call.
@@ -29,7 +32,7 @@ const MOST: usize = 1 << 30;
 pub fn capture(reader: BorrowedFd<'_>, packets: bool) -> Result<Pipe> {
     let capacity = fcntl_getpipe_size(reader).context(|| "read capacity of pipe")?;
     let waiting = rustix::io::ioctl_fionread(reader).context(|| "read fill of pipe")?;
-    let mut pipe = Pipe { capacity, data: Vec::new(), packets };
+    let mut pipe = Pipe { capacity, data: Vec::new(), packets, never_written: false };
     if waiting == 0 {
         return Ok(pipe);
     }
@@ -55,15 +58,24 @@ pub fn capture(reader: BorrowedFd<'_>, packets: bool) -> Result<Pipe> {
     Ok(pipe)
 }
 
+/// Sets the capacity, by either end.
+///
+/// # Errors
+/// What the kernel says: EPERM for a capacity above /proc/sys/fs/pipe-max-size.
+pub fn set_capacity(pipe: &Pipe, end: BorrowedFd<'_>) -> Result<()> {
+    if fcntl_getpipe_size(end).context(|| "read capacity of pipe")? != pipe.capacity {
+        fcntl_setpipe_size(end, pipe.capacity)
+            .context(|| format!("set capacity of pipe to {}", pipe.capacity))?;
+    }
+    Ok(())
+}
+
 /// Sets the capacity and puts the contents in; `writer` is a write end.
 ///
 /// # Errors
 /// What the kernel says: EPERM for a capacity above /proc/sys/fs/pipe-max-size.
 pub fn rebuild(pipe: &Pipe, writer: BorrowedFd<'_>) -> Result<()> {
-    if fcntl_getpipe_size(writer).context(|| "read capacity of pipe")? != pipe.capacity {
-        fcntl_setpipe_size(writer, pipe.capacity)
-            .context(|| format!("set capacity of pipe to {}", pipe.capacity))?;
-    }
+    set_capacity(pipe, writer)?;
     let flags = rustix::fs::fcntl_getfl(writer).context(|| "read flags of pipe")?;
     let mode = if pipe.packets { OFlags::DIRECT } else { OFlags::empty() };
     let now = (flags - OFlags::DIRECT) | mode | OFlags::NONBLOCK;
@@ -86,24 +98,36 @@ pub fn make() -> Result<(OwnedFd, OwnedFd)> {
     pipe_with(PipeFlags::CLOEXEC).context(|| "make pipe")
 }
 
-/// Whether the other side of this end is closed everywhere.
+/// What an end sees of the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherSide {
+    /// Somebody has it.
+    Open,
+    /// It was closed everywhere.
+    Closed,
+    /// A reader that came first and has had no writer yet.
+    NeverOpen,
+}
+
+/// Looks at the other side of an end.
 ///
 /// # Errors
 /// What poll(2) says.
-pub fn other_side_closed(end: BorrowedFd<'_>) -> Result<bool> {
+pub fn other_side(end: BorrowedFd<'_>) -> Result<OtherSide> {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut fds = [PollFd::from_borrowed_fd(end.as_fd(), PollFlags::empty())];
     let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&zero)).context(|| "poll pipe")?;
     if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
-        return Ok(true);
+        return Ok(OtherSide::Closed);
     }
     // The reader of a FIFO that has never had a writer sees no hang-up; tee(2) of nothing says 0 without a writer, EAGAIN with one.
     let (_copy_out, copy_in) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).context(|| "make pipe")?;
     let reads =
         rustix::fs::fcntl_getfl(end).context(|| "read flags of pipe")? & OFlags::RWMODE == OFlags::RDONLY;
     let empty = reads && rustix::io::ioctl_fionread(end).context(|| "read fill of pipe")? == 0;
-    Ok(empty && tee(end, &copy_in, MOST, SpliceFlags::NONBLOCK) == Ok(0))
+    let lonely = empty && tee(end, &copy_in, MOST, SpliceFlags::NONBLOCK) == Ok(0);
+    Ok(if lonely { OtherSide::NeverOpen } else { OtherSide::Open })
 }
 
 #[cfg(test)]
@@ -114,7 +138,7 @@ mod tests {
     fn around(packets: bool, capacity: usize, pieces: &[&[u8]]) -> Pipe {
         let (reader, writer) = make().unwrap();
         let data = pieces.iter().map(|p| Bytes(p.to_vec())).collect();
-        let pipe = Pipe { capacity, data, packets };
+        let pipe = Pipe { capacity, data, packets, never_written: false };
         rebuild(&pipe, writer.as_fd()).unwrap();
         let got = capture(reader.as_fd(), packets).unwrap();
         assert_eq!(capture(reader.as_fd(), packets).unwrap(), got, "a look takes nothing out");
@@ -134,8 +158,8 @@ mod tests {
     #[test]
     fn a_closed_side_is_seen() {
         let (reader, writer) = make().unwrap();
-        assert!(!other_side_closed(reader.as_fd()).unwrap());
+        assert_eq!(other_side(reader.as_fd()).unwrap(), OtherSide::Open);
         drop(writer);
-        assert!(other_side_closed(reader.as_fd()).unwrap());
+        assert_eq!(other_side(reader.as_fd()).unwrap(), OtherSide::Closed);
     }
 }

@@ -54,6 +54,8 @@ pub struct Alive {
     pub subreaper: bool,
     /// -1000 … 1000
     pub oom_score_adj: i32,
+    /// Kinds of mappings in a core dump, core(5).
+    pub coredump_filter: u32,
 }
 
 /// How a process ended that nobody has waited for yet.
@@ -139,6 +141,26 @@ pub fn oom_score_adj(pid: i32) -> Result<i32> {
     let path = format!("/proc/{pid}/oom_score_adj");
     let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
     text.trim().parse().map_err(|_| Error::unsupported(format!("{path}: cannot read {text:?}")))
+}
+
+/// Kinds of mappings that a core dump has, as bits (core(5)).
+///
+/// # Errors
+/// *vanished*
+pub fn coredump_filter(pid: i32) -> Result<u32> {
+    let path = format!("/proc/{pid}/coredump_filter");
+    let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
+    let odd = || Error::unsupported(format!("{path}: cannot read {text:?}"));
+    u32::from_str_radix(text.trim(), 16).map_err(|_| odd())
+}
+
+/// Sets them.
+///
+/// # Errors
+/// *vanished*
+pub fn set_coredump_filter(pid: i32, filter: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/coredump_filter");
+    std::fs::write(&path, format!("{filter:#x}")).context(|| format!("write {filter:#x} to {path}"))
 }
 
 /// Sets it where it differs.

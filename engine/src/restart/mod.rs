@@ -329,6 +329,7 @@ impl Site<'_> {
         let leader = work.threads.get_mut(&pid).expect("a process has its leader");
         Scratch::at(work.scratch.stub(), crate::remote::scratch::find_syscall_insn(pid)?).unmap(leader)?;
         process::set_oom_score_adj(pid, alive.oom_score_adj)?;
+        process::set_coredump_filter(pid, alive.coredump_filter)?;
         for thread in &alive.threads {
             thread.rebuild_scheduling()?;
             thread.rebuild_extended()?;

@@ -5,7 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::Reader;
 use crate::resource::inode::{self, Inode, InodeKind, Unlinked};
 use crate::resource::pages::Extent;
-use crate::resource::pipe;
+use crate::resource::pipe::{self, Pipe};
 use crate::resource::shared::SharedMemory;
 use crate::resource::{Records, file::OpenFile};
 use crate::sys::{self, page_size};
@@ -134,7 +134,8 @@ impl<'a> Opened<'a> {
 
     fn hold_fifo(&mut self, index: usize) -> Result<()> {
         let inode = &self.records.inodes[index];
-        if let InodeKind::Fifo(state) = &inode.kind {
+        // A writer, even one of ours, would show to its reader.
+        if let InodeKind::Fifo(state @ Pipe { never_written: false, .. }) = &inode.kind {
             let path = self.places.get(&index).map_or(inode.path.as_path(), PathBuf::as_path);
             let what = || format!("open FIFO {}", path.display());
             check_kind(path, inode)?;
@@ -197,7 +198,8 @@ impl<'a> Opened<'a> {
         let flags = file.flags | nonblock | libc::O_CLOEXEC | libc::O_NOCTTY;
         let fd = open(path, flags)?;
         if file.flags & libc::O_PATH == 0 {
-            if nonblock != 0 {
+            if let InodeKind::Fifo(state) = &inode.kind {
+                pipe::set_capacity(state, fd.as_fd())?;
                 set_flags(&fd, file.flags)?;
             }
             if file.offset != 0 {
@@ -351,7 +353,7 @@ pub fn check_kind(path: &Path, inode: &Inode) -> Result<()> {
 /// # Errors
 /// *conflict*
 pub fn check_paths(records: &Records) -> Result<()> {
-    let named =
+    let mut named =
         records.inodes.iter().filter(|i| i.unlinked.is_none() && !matches!(i.kind, InodeKind::Pipe(_)));
-    named.map(|inode| check_kind(inode.path.as_path(), inode)).collect()
+    named.try_for_each(|inode| check_kind(inode.path.as_path(), inode))
 }

@@ -29,7 +29,7 @@ pub struct SchedAttr {
     pub policy: u32,
     /// `SCHED_FLAG_*`
     pub flags: u64,
-    /// -20 … 19, for the fair policies.
+    /// -20 … 19; kept by the kernel under every policy, used by the fair ones.
     pub nice: i32,
     /// 1 … 99, for the real-time policies.
     pub priority: u32,
@@ -46,6 +46,9 @@ pub fn sched_attr(tid: i32) -> io::Result<SchedAttr> {
     let mut attr = SchedAttr::default();
     // SAFETY: the struct is live and its size is given.
     cvt(unsafe { libc::syscall(libc::SYS_sched_getattr, tid, &mut attr, size_of::<SchedAttr>(), 0) })?;
+    // sched_getattr tells the nice value of SCHED_OTHER and SCHED_BATCH only (kernel/sched/syscalls.c, `get_params`).
+    // SAFETY: numbers only. The raw call answers 20 - nice, so that no answer looks like an error.
+    attr.nice = 20 - cvt(unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, tid) })? as i32;
     Ok(attr)
 }
 
@@ -53,7 +56,9 @@ pub fn sched_attr(tid: i32) -> io::Result<SchedAttr> {
 pub fn set_sched_attr(tid: i32, attr: &SchedAttr) -> io::Result<()> {
     let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
     // SAFETY: the struct is live and carries its size.
-    cvt(unsafe { libc::syscall(libc::SYS_sched_setattr, tid, &attr, 0) }).map(drop)
+    cvt(unsafe { libc::syscall(libc::SYS_sched_setattr, tid, &attr, 0) })?;
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS, tid, attr.nice) }).map(drop)
 }
 
 /// I/O priority of a thread, ioprio_get(2).
