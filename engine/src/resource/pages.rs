@@ -298,7 +298,9 @@ pub fn data_ranges(file: &File, size: u64) -> std::io::Result<Vec<Range>> {
         let start = match seek(file, SeekFrom::Data(at)) {
             Ok(start) => start,
             Err(rustix::io::Errno::NXIO) => break,
-            Err(rustix::io::Errno::INVAL) => return Ok(Vec::from([0..size.next_multiple_of(page)])),
+            Err(rustix::io::Errno::INVAL) => {
+                return Ok(std::iter::once(0..size.next_multiple_of(page)).collect());
+            }
             Err(err) => return Err(err.into()),
         };
         let end = seek(file, SeekFrom::Hole(start))?;
