@@ -126,7 +126,7 @@ fn a_job_has_what_it_was_promised() {
         script,
         |job, _| {
             job.env.insert("WORD".into(), "a b".into());
-            job.cwd = Some("/work/cells".into());
+            job.cwd = Some("/cells/here".into());
             job.hugepages_2m = 8;
             job.files = vec![JobFile { path: "/etc/extra".into(), mode: 0o600, data: b"extra\n".to_vec() }];
         },
@@ -135,7 +135,7 @@ fn a_job_has_what_it_was_promised() {
                 said.lines,
                 [
                     "word a b",
-                    "/work/cells",
+                    "/cells/here",
                     "extra",
                     "4194304",
                     "8",
