@@ -70,6 +70,12 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let copied = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
     let contents = interviewed.tables.copying.run(writer.pages(), &copied)?;
     let records = interviewed.complete(contents);
+    #[cfg(feature = "planted-faults")]
+    let records = {
+        let mut records = records;
+        crate::fault::commit(&mut records);
+        records
+    };
     if (options.cancelled)() {
         return Err(Error::Interrupted);
     }

@@ -4,6 +4,8 @@
 pub mod arch;
 pub mod checkpoint;
 pub mod error;
+#[cfg(feature = "planted-faults")]
+pub mod fault;
 pub mod image;
 pub mod proc;
 pub mod remote;

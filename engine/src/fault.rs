@@ -1,0 +1,214 @@
+//! Planted faults: errors that the engine commits on request, so that the corpus can show that it would notice. Only in builds with
+//! the feature `planted-faults`.
+//!
+//! A fault changes the records after they were captured: what is lost there is lost after the restart.
+
+use crate::resource::Records;
+use crate::resource::inode::InodeKind;
+use crate::resource::process::{Alive, Life, State};
+
+/// Names the fault to commit.
+pub const VARIABLE: &str = "CAIRN_FAULT";
+
+/// A fault.
+pub struct Fault {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    commit: fn(&mut Records),
+}
+
+fn each(records: &mut Records, change: impl Fn(&mut Alive)) {
+    for process in &mut records.processes {
+        if let Life::Alive(alive) = &mut process.life {
+            change(alive);
+        }
+    }
+}
+
+/// Zeroes a part of every thread's XSAVE area.
+fn wipe(records: &mut Records, range: std::ops::Range<usize>) {
+    each(records, |alive| {
+        for set in alive.threads.iter_mut().flat_map(|t| &mut t.extended) {
+            let end = range.end.min(set.data.0.len());
+            if let Some(part) = set.data.0.get_mut(range.start..end) {
+                part.fill(0);
+            }
+        }
+    });
+}
+
+fn pipes(records: &mut Records, change: impl Fn(&mut crate::resource::pipe::Pipe)) {
+    for inode in &mut records.inodes {
+        if let InodeKind::Pipe(pipe) | InodeKind::Fifo(pipe) = &mut inode.kind {
+            change(pipe);
+        }
+    }
+}
+
+/// All of them.
+pub const FAULTS: &[Fault] = &[
+    Fault {
+        name: "sse-lost",
+        what: "the SSE registers of every thread are zero",
+        commit: |r| wipe(r, 160..416),
+    },
+    Fault {
+        name: "x87-lost",
+        what: "the x87 registers of every thread are zero",
+        commit: |r| wipe(r, 32..160),
+    },
+    Fault {
+        name: "avx-upper-lost",
+        what: "the upper halves of the AVX registers are zero",
+        commit: |r| wipe(r, 576..832),
+    },
+    Fault {
+        name: "pipe-byte-lost",
+        what: "a pipe loses its last byte",
+        commit: |r| {
+            pipes(r, |p| {
+                p.data.last_mut().map(|d| d.0.pop());
+            });
+        },
+    },
+    Fault {
+        name: "pipe-byte-changed",
+        what: "a byte in a pipe changes",
+        commit: |r| {
+            pipes(r, |p| {
+                if let Some(byte) = p.data.first_mut().and_then(|d| d.0.first_mut()) {
+                    *byte ^= 1;
+                }
+            });
+        },
+    },
+    Fault {
+        name: "pipe-packets-merged",
+        what: "a packet pipe becomes a stream",
+        commit: |r| pipes(r, |p| p.packets = false),
+    },
+    Fault {
+        name: "pending-process-forgotten",
+        what: "signals pending for the process are forgotten",
+        commit: |r| each(r, |a| a.pending.clear()),
+    },
+    Fault {
+        name: "pending-thread-forgotten",
+        what: "signals pending for a thread are forgotten",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.pending.clear())),
+    },
+    Fault {
+        name: "pending-reversed",
+        what: "pending signals change their order",
+        commit: |r| each(r, |a| a.pending.reverse()),
+    },
+    Fault {
+        name: "mask-forgotten",
+        what: "no signal is blocked",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.sigmask = 0)),
+    },
+    Fault {
+        name: "altstack-forgotten",
+        what: "no alternate signal stack",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.altstack = None)),
+    },
+    Fault {
+        name: "actions-forgotten",
+        what: "signal actions are the default",
+        commit: |r| each(r, |a| a.actions.clear()),
+    },
+    Fault {
+        name: "posix-timers-forgotten",
+        what: "no POSIX timers",
+        commit: |r| each(r, |a| a.posix_timers.clear()),
+    },
+    Fault {
+        name: "interval-timers-forgotten",
+        what: "no interval timers",
+        commit: |r| each(r, |a| a.interval_timers = Default::default()),
+    },
+    Fault {
+        name: "shared-memory-lost",
+        what: "shared memory comes back as zeros",
+        commit: |r| r.shared.iter_mut().for_each(|s| s.content.clear()),
+    },
+    Fault {
+        name: "unlinked-content-lost",
+        what: "unlinked files come back as holes",
+        commit: |r| r.inodes.iter_mut().filter_map(|i| i.unlinked.as_mut()).for_each(|u| u.content.clear()),
+    },
+    Fault {
+        name: "offset-forgotten",
+        what: "files are read from their start",
+        commit: |r| r.files.iter_mut().for_each(|f| f.offset = 0),
+    },
+    Fault {
+        name: "cloexec-forgotten",
+        what: "descriptors survive an exec",
+        commit: |r| each(r, |a| a.fds.iter_mut().for_each(|f| f.cloexec = false)),
+    },
+    Fault { name: "umask-forgotten", what: "the umask is 022", commit: |r| each(r, |a| a.umask = 0o022) },
+    Fault {
+        name: "clear-tid-forgotten",
+        what: "nobody is woken when a thread ends",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.clear_child_tid = 0)),
+    },
+    Fault {
+        name: "robust-list-forgotten",
+        what: "robust mutexes are not released",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.robust_list = (0, 0))),
+    },
+    Fault {
+        name: "rseq-forgotten",
+        what: "restartable sequences are not registered",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.rseq = None)),
+    },
+    Fault {
+        name: "stop-forgotten",
+        what: "stopped processes run",
+        commit: |r| each(r, |a| a.state = State::Running),
+    },
+    Fault {
+        name: "subreaper-forgotten",
+        what: "orphans go elsewhere",
+        commit: |r| each(r, |a| a.subreaper = false),
+    },
+    Fault {
+        name: "zombie-status-lost",
+        what: "zombies have exited with 0",
+        commit: |r| {
+            for process in &mut r.processes {
+                if let Life::Zombie(zombie) = &mut process.life {
+                    zombie.status = 0;
+                }
+            }
+        },
+    },
+    Fault {
+        name: "madvise-forgotten",
+        what: "mappings lose their flags",
+        commit: |r| each(r, |a| a.memory.vmas.iter_mut().for_each(|v| v.flags.clear())),
+    },
+];
+
+/// Commits the fault that the environment names.
+///
+/// # Panics
+/// When there is no fault of that name.
+pub fn commit(records: &mut Records) {
+    if let Some(name) = std::env::var_os(VARIABLE) {
+        let fault = FAULTS.iter().find(|f| *name == *f.name);
+        (fault.unwrap_or_else(|| panic!("no fault {}", name.display())).commit)(records);
+    }
+}
+
+/// A line for each fault.
+pub fn list(json: bool) -> Vec<String> {
+    let line = |f: &Fault| match json {
+        true => serde_json::json!({ "name": f.name, "what": f.what, "phase": "checkpoint" }).to_string(),
+        false => format!("{:28} {}", f.name, f.what),
+    };
+    FAULTS.iter().map(line).collect()
+}
