@@ -136,7 +136,7 @@ impl Regs {
         self
     }
 
-    /// What [`StubControl`] keeps to bring these registers back without a tracer, in the stub's order.
+    /// What the control block keeps to bring these registers back without a tracer, in the stub's order.
     pub fn stub_save(&self) -> [u64; STUB_SAVED] {
         [
             self.eflags,
