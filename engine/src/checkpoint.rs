@@ -8,7 +8,8 @@ use crate::resource::inode::Found;
 use crate::resource::mapping::{self, Tables};
 use crate::resource::memory::{self, Memory, Vma};
 use crate::resource::pages::{self, Owner, Teller};
-use crate::resource::process::{self, Alive, AskRlimits, Life, Process, State, Zombie};
+use crate::resource::pkey::AskKeys;
+use crate::resource::process::{self, Alive, AskRlimits, AskStops, Life, Process, State, Zombie};
 use crate::resource::signal::{self, AskActions, AskNumber};
 use crate::resource::thread::{self, AskThread};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, PosixTimer};
@@ -16,6 +17,7 @@ use crate::resource::{Records, bytes::PathBytes, rseq};
 use crate::tree::{Frozen, Scope, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -60,8 +62,8 @@ pub struct Report {
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
     let pid = options.scope.id();
-    let malformed = |source| file_error(&options.file, source);
-    let writer = Writer::create(&options.file, Origin::here()).map_err(malformed)?;
+    let failed = |source| Error::of_image(&options.file, source);
+    let writer = Writer::create(&options.file, Origin::here()).map_err(failed)?;
     let mut frozen = Frozen::freeze(options.scope, options.cancelled)?;
     let survey = Survey::of(&frozen)?.accept()?;
     let interviewed = survey.interview(&mut frozen, options.scope)?;
@@ -81,14 +83,14 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     }
     let since = frozen.since;
     let (written, pause) = if options.kill {
-        let written = writer.finish(&records, options.sync).map_err(malformed)?;
+        let written = writer.finish(&records, options.sync).map_err(failed)?;
         let pause = since.elapsed();
         frozen.kill()?;
         (written, pause)
     } else {
         frozen.thaw()?;
         let pause = since.elapsed();
-        (writer.finish(&records, options.sync).map_err(malformed)?, pause)
+        (writer.finish(&records, options.sync).map_err(failed)?, pause)
     };
     Ok(Report {
         file: options.file.clone(),
@@ -115,16 +117,6 @@ pub fn check(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<usize> {
 
 fn nanos(duration: Duration) -> u64 {
     duration.as_nanos().try_into().unwrap_or(u64::MAX)
-}
-
-fn file_error(path: &Path, source: image::Error) -> Error {
-    match source.errno() {
-        Some(errno) => {
-            let errno = std::io::Error::from_raw_os_error(errno);
-            Error::Failed { what: format!("write {}: {source}", path.display()), source: errno }
-        }
-        None => Error::Malformed { path: path.to_path_buf(), source },
-    }
 }
 
 /// What can be seen without touching the target.
@@ -154,11 +146,12 @@ impl Survey {
     fn of(frozen: &Frozen) -> Result<Self> {
         let mut survey = Survey { tables: Tables::default(), found: Vec::new(), problems: Vec::new() };
         survey.problems.extend(alone::problems(&frozen.tasks)?);
+        let teller = Teller::probe();
         for task in &frozen.tasks {
             let seen = if task.threads.is_empty() {
                 Seen::Zombie
             } else {
-                match survey.look_at(task) {
+                match survey.look_at(task, teller) {
                     Ok(seen) => Seen::Alive(Box::new(seen)),
                     Err(Error::Unsupported(why)) => {
                         survey.problems.extend(why);
@@ -185,14 +178,14 @@ impl Survey {
         if self.problems.is_empty() { Ok(self) } else { Err(Error::Unsupported(self.problems)) }
     }
 
-    fn look_at(&mut self, task: &Task) -> Result<SeenAlive> {
+    fn look_at(&mut self, task: &Task, teller: Teller) -> Result<SeenAlive> {
         let pid = task.pid;
         let tables = &mut self.tables;
         let mappings = mapping::capture(pid, tables)?;
         self.problems.extend(mappings.problems);
         let mut vmas = mappings.vmas;
         let pages = tables.copying.owner();
-        pages::gather(pid, &mut vmas, Teller::probe(), pages, &mut tables.copying)?;
+        pages::gather(pid, &mut vmas, teller, pages, &mut tables.copying)?;
         let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
             .context(|| format!("open pidfd of {pid}"))?;
         let mut fds = Vec::new();
@@ -232,7 +225,13 @@ impl Survey {
 
     /// Asks every thread what only it can tell.
     fn interview(self, frozen: &mut Frozen, scope: Scope) -> Result<Interviewed> {
-        let in_scope: Vec<i32> = frozen.tasks.iter().map(|t| t.pid).collect();
+        let in_scope: HashSet<i32> = frozen.tasks.iter().map(|t| t.pid).collect();
+        let mut stopped: HashMap<i32, Vec<i32>> = HashMap::new();
+        for task in frozen.tasks.iter().filter(|t| t.group_stop().is_some()) {
+            stopped.entry(task.stat.ppid).or_default().push(task.pid);
+        }
+        // Parents come before children.
+        let mut reported = HashMap::new();
         let mut processes = Vec::new();
         let mut owners = Vec::new();
         for (task, seen) in frozen.tasks.iter_mut().zip(self.found) {
@@ -249,7 +248,12 @@ impl Survey {
                 }
                 Seen::Alive(seen) => {
                     owners.push(Some(seen.pages));
-                    Life::Alive(Box::new(ask(task, *seen)?))
+                    let children = stopped.get(&pid).map_or(&[][..], Vec::as_slice);
+                    let mut alive = ask(task, *seen, children, &mut reported)?;
+                    if let State::Stopped { reported: told, .. } = &mut alive.state {
+                        *told = reported.get(&pid).copied().unwrap_or(false);
+                    }
+                    Life::Alive(Box::new(alive))
                 }
             };
             processes.push(Process { pid, ppid, pgid, sid, exit_signal, life });
@@ -285,13 +289,18 @@ impl Interviewed {
 }
 
 /// The questions of a process and its threads: one program for each thread.
-fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
+fn ask(
+    task: &mut Task,
+    seen: SeenAlive,
+    stopped: &[i32],
+    reported: &mut HashMap<i32, bool>,
+) -> Result<Alive> {
     let pid = task.pid;
     let status = thread::status(pid, pid)?;
     let pending = signal::capture_pending(pid, true, status.shdpnd)?;
     let rseq_unknown = !rseq::kernel_tells(pid);
     let stat = task.stat.clone();
-    let group_stop = task.threads.iter().find_map(|t| t.group_stop);
+    let group_stop = task.group_stop();
     // Before anything of ours runs in them: the kernel would forget what they were in.
     for tracee in &mut task.threads {
         rseq::abort_critical_section(tracee, rseq_unknown)?;
@@ -304,6 +313,7 @@ fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
     let interval = AskIntervalTimers::ask(&mut program);
     let rlimits = AskRlimits::ask(&mut program);
     let posix = AskPosixTimers::ask(&mut program, seen.timers);
+    let keys = AskKeys::ask(&mut program);
     let brk = AskNumber::ask(&mut program, libc::SYS_brk, &[Arg::Imm(0)], "read end of heap");
     let prctl = |program: &mut Program, option: i32, what: &str| {
         let args = [option.into(), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
@@ -313,8 +323,10 @@ fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
     let thp = prctl(&mut program, libc::PR_GET_THP_DISABLE, "read THP setting");
     let subreaper = program.out(4);
     program.must(libc::SYS_prctl, &[libc::PR_GET_CHILD_SUBREAPER.into(), subreaper.into()], "read subreaper");
+    let stops = AskStops::ask(&mut program, stopped);
     let outcome = leader.run(&scratch, &program)?;
 
+    reported.extend(stops.answer(&outcome));
     let first = ask_thread.answer(&outcome, leader)?;
     let vdso = memory::vdso_digest(pid, &seen.vmas)?;
     let lock_future = memory::lock_future(pid, scratch.stub().0)?;
@@ -331,7 +343,7 @@ fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
 
     let brk = brk.answer(&outcome).unwrap_or(0) as u64;
     Ok(Alive {
-        state: group_stop.map_or(State::Running, State::Stopped),
+        state: group_stop.map_or(State::Running, |signal| State::Stopped { signal, reported: false }),
         threads,
         memory: Memory {
             vmas: memory::join(seen.vmas.into_iter().map(|(vma, _)| vma).collect()),
@@ -343,7 +355,7 @@ fn ask(task: &mut Task, seen: SeenAlive) -> Result<Alive> {
             lock_future,
             thp_disabled: thp.answer(&outcome) == Some(1),
             dumpable: dumpable.answer(&outcome).unwrap_or(1) as i32,
-            pkeys: 0,
+            pkeys: keys.answer(&outcome),
         },
         fds: seen.fds,
         cwd: seen.cwd,

@@ -2,19 +2,20 @@
 
 use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Result with the engine's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation of the engine that did not succeed. Messages are fragments that name the action, the object and the pid.
+/// An operation of the engine that did not succeed. Messages are fragments that name the action, the object and the pid; the kernel's
+/// answer, where there is one, is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The target has something that cairn cannot save or bring back; nothing was changed.
     #[error("unsupported: {}", .0.join("\nunsupported: "))]
     Unsupported(Vec<String>),
     /// The context file is damaged, truncated, foreign or from the future.
-    #[error("{path}: {source}", path = .path.display())]
+    #[error("{}", .path.display())]
     Malformed {
         /// The context file.
         path: PathBuf,
@@ -22,7 +23,7 @@ pub enum Error {
         source: crate::image::Error,
     },
     /// The kernel does not allow it to us.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Denied {
         /// Action and object.
         what: String,
@@ -36,7 +37,7 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     /// Anything else that the kernel refused.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Failed {
         /// Action and object.
         what: String,
@@ -52,6 +53,18 @@ impl Error {
     /// One reason not to checkpoint.
     pub fn unsupported(what: impl Into<String>) -> Self {
         Error::Unsupported(vec![what.into()])
+    }
+
+    /// An error with the context file at `path`: the kernel's refusal to read or write it, or what is wrong inside.
+    pub fn of_image(path: &Path, source: crate::image::Error) -> Self {
+        let Some(errno) = source.errno() else {
+            return Error::Malformed { path: path.to_path_buf(), source };
+        };
+        let (what, source) = (source.to_string(), io::Error::from_raw_os_error(errno));
+        match errno {
+            libc::EPERM | libc::EACCES => Error::Denied { what, source },
+            _ => Error::Failed { what, source },
+        }
     }
 
     /// The exit code of `cairn` for this error; documented in `cairn --help`.

@@ -304,6 +304,8 @@ global_asm!(
     "    mov rsi, [rbx + 32]",
     "    mov rdx, [rbx + 40]",
     "    syscall",
+    ".globl cairn_stub_done",
+    "cairn_stub_done:",
     // Only a task whose tracer has died comes here: put everything back and go on as if nothing had been.
     "    mov eax, 14", // rt_sigprocmask(SIG_SETMASK, &mask, NULL, 8)
     "    mov edi, 2",
@@ -336,6 +338,7 @@ global_asm!(
 
 unsafe extern "C" {
     static cairn_stub_start: u8;
+    static cairn_stub_done: u8;
     static cairn_stub_end: u8;
 }
 
@@ -349,9 +352,21 @@ pub fn stub() -> &'static [u8] {
     }
 }
 
+/// Offset within the stub where a task is when it tells its tracer that the table is done.
+pub fn stub_done() -> u64 {
+    // SAFETY: both symbols are in the one section laid down above.
+    unsafe { (&raw const cairn_stub_done).offset_from(&raw const cairn_stub_start) as u64 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_stub_is_done_behind_a_system_call() {
+        let done = stub_done() as usize;
+        assert_eq!(&stub()[done - SYSCALL_INSN.len()..done], SYSCALL_INSN);
+    }
 
     #[test]
     fn stub_fits_before_its_control_block() {

@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 use std::ops::Range;
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<u8> {
-    let malformed = |source| Error::Malformed { path: args.file.clone(), source };
-    let reader = Reader::open(&args.file).map_err(malformed)?;
-    let records: Records = reader.records().map_err(malformed)?;
+    let failed = |source| Error::of_image(&args.file, source);
+    let reader = Reader::open(&args.file).map_err(failed)?;
+    let records: Records = reader.records().map_err(failed)?;
     if args.verify {
         let bar = Progress::new("verified");
         let range = reader.page_range();
-        reader.verify_pages(2, &|done| bar.at(done, range.end - range.start)).map_err(malformed)?;
+        reader.verify_pages(2, &|done| bar.at(done, range.end - range.start)).map_err(failed)?;
     }
     if args.json {
         let mut all = serde_json::to_value(&records)?;
-        digest_pages(&reader, &records, &mut all).map_err(malformed)?;
+        digest_pages(&reader, &records, &mut all).map_err(failed)?;
         let pages = json!({ "bytes": reader.page_range().end - reader.page_range().start });
         println!("{}", json!({ "header": reader.header(), "records": all, "pages": pages }));
         return Ok(0);
@@ -112,7 +112,7 @@ fn summary(reader: &Reader, records: &Records) {
                 let bytes: u64 = alive.memory.pages.iter().map(|e| e.len).sum();
                 let state = match alive.state {
                     State::Running => String::new(),
-                    State::Stopped(signal) => format!(", stopped by signal {signal}"),
+                    State::Stopped { signal, .. } => format!(", stopped by signal {signal}"),
                 };
                 println!(
                     "{:>8} {}: {} threads, {} mappings, {} of memory, {} descriptors{state}",

@@ -162,6 +162,11 @@ pub struct PageSink<'a> {
 }
 
 impl PageSink<'_> {
+    /// The file that is being written, for messages.
+    pub fn path(&self) -> &Path {
+        self.writer.pending.path()
+    }
+
     /// Appends `pages`, a whole number of pages and at most [`MAX_FRAME`] bytes, as one contiguous stretch. Returns
     /// its offset in the file, a multiple of the page size. Appending nothing is allowed and writes nothing.
     ///

@@ -3,7 +3,7 @@
 use super::{RemoteAddr, Tracee};
 use crate::arch;
 use crate::error::{Context, Error, Result};
-use crate::sys::vm;
+use crate::sys::{task, vm};
 use std::io;
 
 /// Bytes of the whole range. Pages of it that are never touched cost nothing.
@@ -34,7 +34,13 @@ impl Scratch {
             flags |= libc::MAP_FIXED_NOREPLACE;
         }
         let args = [at.map_or(0, |a| a.0), SCRATCH_SIZE, RWX, flags as u64, u64::MAX, 0];
-        let got = tracee.syscall(insn, libc::SYS_mmap, args)?;
+        let mut got = tracee.syscall(insn, libc::SYS_mmap, args)?;
+        if [libc::ENOMEM, libc::EAGAIN].map(|errno| -i64::from(errno)).contains(&got) {
+            let raised = RaisedLimits::of(tracee.pid)?;
+            let again = tracee.syscall(insn, libc::SYS_mmap, args);
+            raised.restore()?;
+            got = again?;
+        }
         let base = check(got).context(|| format!("map scratch range in {}", tracee.pid))?;
         let scratch = Scratch { base: RemoteAddr(base), insn };
         vm::write(tracee.pid, scratch.stub(), arch::stub())
@@ -77,6 +83,42 @@ impl Scratch {
 
     pub(super) fn room(&self) -> usize {
         (SCRATCH_SIZE - TABLE_OFFSET) as usize
+    }
+}
+
+/// Limits of a process that count the scratch range, raised while it is mapped: a process may be at one of them.
+struct RaisedLimits {
+    pid: i32,
+    before: Vec<(u32, (u64, u64))>,
+}
+
+impl RaisedLimits {
+    /// Raises the soft limits as far as we may.
+    fn of(pid: i32) -> Result<Self> {
+        let mut raised = RaisedLimits { pid, before: Vec::new() };
+        for resource in [libc::RLIMIT_AS, libc::RLIMIT_DATA, libc::RLIMIT_MEMLOCK] {
+            let what =
+                || format!("raise limit {resource} of {pid}, which leaves no room for the scratch range");
+            let old = task::rlimit(pid, resource).context(what)?;
+            // To raise the hard limit takes CAP_SYS_RESOURCE.
+            let mut all = task::set_rlimit(pid, resource, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY));
+            if all.is_err() {
+                all = task::set_rlimit(pid, resource, (old.1, old.1));
+            }
+            if let Err(err) = all {
+                raised.restore()?;
+                return Err(err).context(what);
+            }
+            raised.before.push((resource, old));
+        }
+        Ok(raised)
+    }
+
+    fn restore(self) -> Result<()> {
+        self.before.into_iter().try_for_each(|(resource, old)| {
+            task::set_rlimit(self.pid, resource, old)
+                .context(|| format!("set limit {resource} of {} back", self.pid))
+        })
     }
 }
 

@@ -88,13 +88,11 @@ impl Tracee {
         ptrace::set_regs(self.tid, regs).context(|| format!("set registers of {}", self.tid))
     }
 
-    /// Whether the signal stop that we are in is the stub's own message.
-    fn is_notification(&self) -> Result<bool> {
-        let info = ptrace::get_siginfo(self.tid).context(|| format!("read siginfo of {}", self.tid))?;
-        let word = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
-        // struct siginfo: si_signo, si_errno, si_code, padding, si_pid, si_uid.
-        const SI_TKILL: i32 = -6;
-        Ok(word(0) == self.notify && word(8) == SI_TKILL && word(16) == self.pid)
+    /// Whether the signal stop that we are in is the stub's own message. Its siginfo would not tell: a task that has used up its limit of
+    /// queued signals sends without.
+    fn is_done(&self, scratch: &Scratch) -> Result<bool> {
+        let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
+        Ok(regs.ip() == scratch.stub().0 + arch::stub_done())
     }
 
     /// Makes one system call with the instruction at `ip`, by two system call stops. For the calls without which there is no
@@ -159,7 +157,7 @@ impl Tracee {
         loop {
             ptrace::cont(self.tid, 0).context(|| format!("run program in {}", self.tid))?;
             match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
-                Stop::Signal(sig) if sig == self.notify && self.is_notification()? => break,
+                Stop::Signal(sig) if sig == self.notify && self.is_done(scratch)? => break,
                 Stop::Signal(
                     sig @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP),
                 ) => {
@@ -217,7 +215,7 @@ impl Tracee {
         Err(Error::Failed { what: format!("end process {} with status {status:#x}", self.pid), source })
     }
 
-    /// Brings the process into a group stop by a stop signal; its other threads join when they are let go.
+    /// Brings the process into a group stop by a stop signal; its other threads are to join then.
     ///
     /// # Errors
     /// When it does not stop.
@@ -241,6 +239,22 @@ impl Tracee {
             }
         }
         ptrace::set_sigmask(self.tid, self.quiet_mask()).context(|| format!("block signals of {}", self.tid))
+    }
+
+    /// Lets a thread take part in a group stop that another one has begun; its parent is told when all have.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub fn join_group_stop(&mut self) -> Result<()> {
+        loop {
+            ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
+            match wait::wait(self.tid).context(|| format!("wait for the stop of {}", self.tid))? {
+                Stop::Group(_) => return Ok(()),
+                Stop::Signal(sig) => self.held.push(sig),
+                Stop::Interrupted => {}
+                stop => return Err(self.gone(stop)),
+            }
+        }
     }
 
     /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask` say.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The kind of an inode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +113,9 @@ impl Inodes {
         let deleted = shown.0.strip_suffix(b" (deleted)").filter(|_| !leads_to(&target, &meta));
         let (path, key) = match (&kind, deleted) {
             (InodeKind::Pipe(_), _) => (PathBytes::default(), Key::Nameless(meta.dev(), meta.ino())),
-            (_, Some(path)) => (PathBytes(path.to_vec()), Key::Nameless(meta.dev(), meta.ino())),
+            (_, Some(path)) => {
+                (PathBytes(without_stand_in(path).to_vec()), Key::Nameless(meta.dev(), meta.ino()))
+            }
             (_, None) => (shown.clone(), Key::Named(meta.dev(), meta.ino(), shown.0.clone())),
         };
         if let Some(index) = self.known.get(&key) {
@@ -237,6 +239,25 @@ impl Inodes {
     }
 }
 
+/// Between a name that is taken and the number that makes it a stand-in.
+const STAND_IN: &str = ".cairn-";
+
+/// The `n`th name beside `name`, for an unlinked file whose own name is taken by another one when it is made again.
+pub fn stand_in(name: &Path, n: u32) -> PathBuf {
+    let mut name = name.as_os_str().to_os_string();
+    name.push(format!("{STAND_IN}{n}"));
+    name.into()
+}
+
+/// The name that a stand-in stands for, so that names do not grow from one restart to the next; any other name as it is.
+fn without_stand_in(name: &[u8]) -> &[u8] {
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    match name[..name.len() - digits].strip_suffix(STAND_IN.as_bytes()) {
+        Some(own) if digits > 0 && !own.is_empty() => own,
+        _ => name,
+    }
+}
+
 fn leads_to(path: &Path, meta: &Metadata) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == (meta.dev(), meta.ino()))
 }
@@ -244,4 +265,26 @@ fn leads_to(path: &Path, meta: &Metadata) -> bool {
 /// Size and modification time.
 pub fn identity(meta: &Metadata) -> Identity {
     Identity { size: meta.len(), mtime: meta.mtime() * 1_000_000_000 + meta.mtime_nsec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn only_a_stand_in_loses_its_end() {
+        for name in ["/a", "/a.cairn-", "/a.cairn-x", "/a.cairn", "/7"] {
+            assert_eq!(without_stand_in(name.as_bytes()), name.as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_stand_in_leads_back(name in "/[a-z.0-9-]{1,20}[a-z]", n: u32) {
+            let other = stand_in(Path::new(&name), n);
+            prop_assert_eq!(without_stand_in(other.as_os_str().as_bytes()), name.as_bytes());
+        }
+    }
 }

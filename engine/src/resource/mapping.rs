@@ -185,7 +185,13 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
         }
     }
     record.flags.sort_unstable();
-    if !vma.unknown.is_empty() {
+    // Before Linux 6.11 the flag of MLOCK_ONFAULT has no name, and is the only one without that goes with a lock
+    // (fs/proc/task_mmu.c, `show_smap_vma_flags`).
+    let locked_on_fault = record.flags.contains(&VmaFlag::Locked) && vma.unknown == ["??"];
+    if locked_on_fault {
+        record.flags.push(VmaFlag::LockedOnFault);
+        record.flags.sort_unstable();
+    } else if !vma.unknown.is_empty() {
         return Err(format!("flags that are not known: {}", vma.unknown.join(" ")));
     }
     if !rest.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::bytes::{Bytes, PathBytes};
 use super::pages::{Extent, Range};
+use super::pkey::Keys;
 use crate::error::{Context, Error, Result};
 use crate::proc::smaps::{self, VmFlags};
 use crate::remote::{Arg, Program, RemoteAddr};
@@ -227,13 +228,15 @@ impl Memory {
     /// Builds the address space around the scratch range, in which nothing else is mapped but what is parked.
     pub fn rebuild(&self, site: &Site<'_>, program: &mut Program) {
         self.rebuild_special(site, program);
+        let keys = Keys::take(self.pkeys, &self.vmas, program);
         for vma in self.vmas.iter().filter(|v| !v.is_special()) {
             self.map(vma, site, program);
         }
         self.fill(site.context, program);
         for vma in self.vmas.iter().filter(|v| !v.is_special()) {
-            self.finish(vma, program);
+            self.finish(vma, &keys, program);
         }
+        keys.finish(program);
         self.rebuild_marks(site, program);
     }
 
@@ -348,7 +351,7 @@ impl Memory {
     }
 
     /// What is set on a mapping after its pages are there.
-    fn finish(&self, vma: &Vma, program: &mut Program) {
+    fn finish(&self, vma: &Vma, keys: &Keys, program: &mut Program) {
         for guard in &vma.guards {
             advise(guard.clone(), MADV_GUARD_INSTALL, "MADV_GUARD_INSTALL", program);
         }
@@ -373,7 +376,7 @@ impl Memory {
             program.must(libc::SYS_prctl, &args, format!("name {}", vma.label()));
         }
         let args: [Arg; 4] = [vma.start.into(), vma.len().into(), vma.prot.into(), vma.pkey.into()];
-        if vma.pkey != 0 {
+        if vma.pkey != 0 && !keys.is_execute_only(vma) {
             program.must(libc::SYS_pkey_mprotect, &args, format!("protect {} with a key", vma.label()));
         } else if vma.prot != self.first_prot(vma) {
             program.must(libc::SYS_mprotect, &args[..3], format!("protect {}", vma.label()));

@@ -10,6 +10,7 @@ pub mod mapping;
 pub mod memory;
 pub mod pages;
 pub mod pipe;
+pub mod pkey;
 pub mod process;
 pub mod rseq;
 pub mod shared;

@@ -193,20 +193,11 @@ impl Copying {
             }
         }
         if to > 0 {
-            let offset = sink.append(&buf[..to]).map_err(|err| write_error(&err))?;
+            let offset = sink.append(&buf[..to]).map_err(|err| Error::of_image(sink.path(), err))?;
             extents[first..].iter_mut().for_each(|(_, extent)| extent.offset += offset);
         }
         Ok(len as u64)
     }
-}
-
-/// A failure to write the context file, as an error of the engine.
-pub fn write_error(err: &image::Error) -> Error {
-    let source = match err.errno() {
-        Some(errno) => std::io::Error::from_raw_os_error(errno),
-        None => std::io::Error::other(err.to_string()),
-    };
-    Error::Failed { what: format!("write context file: {err}"), source }
 }
 
 fn zero_page() -> &'static [u8] {

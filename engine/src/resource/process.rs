@@ -16,8 +16,13 @@ use serde::{Deserialize, Serialize};
 pub enum State {
     /// Running or sleeping.
     Running,
-    /// In a group stop by this signal.
-    Stopped(i32),
+    /// In a group stop.
+    Stopped {
+        /// By which signal.
+        signal: i32,
+        /// Its parent has waited for the stop already (`WUNTRACED`).
+        reported: bool,
+    },
 }
 
 /// A process that lives.
@@ -93,6 +98,36 @@ pub struct Process {
     pub exit_signal: i32,
     /// The rest.
     pub life: Life,
+}
+
+/// The question to a parent whether it has yet to be told of stops of its children.
+pub struct AskStops(Vec<(i32, DataId)>);
+
+impl AskStops {
+    /// Adds the calls, which leave what there is to tell in place.
+    pub fn ask(program: &mut Program, children: &[i32]) -> Self {
+        const SIGINFO_SIZE: usize = 128;
+        let ask = |child: &i32| {
+            let info = program.out(SIGINFO_SIZE);
+            let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
+            let args = [libc::P_PID.into(), (*child).into(), info.into(), flags.into(), Arg::Imm(0)];
+            program.must(libc::SYS_waitid, &args, format!("look whether {child} has reported its stop"));
+            (*child, info)
+        };
+        AskStops(children.iter().map(ask).collect())
+    }
+
+    /// The children, and whether their stop was waited for.
+    pub fn answer(&self, outcome: &Outcome) -> impl Iterator<Item = (i32, bool)> {
+        // Where there is nothing to tell, waitid(2) leaves the siginfo zero.
+        self.0.iter().map(|(child, info)| (*child, outcome.data(*info).iter().all(|byte| *byte == 0)))
+    }
+}
+
+/// Takes the report of a child's stop, as the parent had.
+pub fn take_report(child: i32, program: &mut Program) {
+    let args = [child.into(), Arg::Imm(0), (libc::WUNTRACED | libc::WNOHANG).into(), Arg::Imm(0)];
+    program.equal(libc::SYS_wait4, &args, child as u64, format!("take report of the stop of {child}"));
 }
 
 /// Resource limits that Linux has (`RLIM_NLIMITS`).

@@ -6,9 +6,9 @@ pub mod plan;
 use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
-use crate::remote::{Program, Scratch, Tracee};
+use crate::remote::{Program, RemoteAddr, Scratch, Tracee};
 use crate::resource::creds::Creds;
-use crate::resource::process::{self, Alive, Life};
+use crate::resource::process::{self, Alive};
 use crate::resource::rseq::AskRseq;
 use crate::resource::thread::{self, Rseq};
 use crate::resource::{Records, memory, rseq, signal, timer};
@@ -56,14 +56,14 @@ pub struct Prepared {
 /// *malformed*, *conflict*, *unsupported*.
 pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let begin = Instant::now();
-    let malformed = |source| Error::Malformed { path: options.file.clone(), source };
-    let reader = Reader::open(&options.file).map_err(malformed)?;
-    reader.check_here().map_err(malformed)?;
-    let records: Records = reader.records().map_err(malformed)?;
+    let failed = |source| Error::of_image(&options.file, source);
+    let reader = Reader::open(&options.file).map_err(failed)?;
+    reader.check_here().map_err(failed)?;
+    let records: Records = reader.records().map_err(failed)?;
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
     let range = reader.page_range();
     let progress = |done| (options.progress)(done, range.end - range.start);
-    reader.verify_pages(cpus, &progress).map_err(malformed)?;
+    reader.verify_pages(cpus, &progress).map_err(failed)?;
     check_pids(&records)?;
     open::check_paths(&records)?;
     let mut host = host()?;
@@ -182,7 +182,7 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     let Prepared { reader, records, plan, begin } = prepared;
     // What a helper leaves behind is adopted by us, as it would have been by init.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).context(|| "become subreaper")?;
-    let mut site = Site { records: &records, works: HashMap::new(), scratch: plan.scratch };
+    let mut site = Site::new(&records, plan.scratch);
     let mut opened = Opened::new(&records, &reader);
     opened.place(reader.file(), plan.context_slot)?;
     match site.take_all(&plan.steps, &plan, &mut opened) {
@@ -197,12 +197,25 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
 }
 
 struct Site<'a> {
-    records: &'a Records,
+    alive: HashMap<i32, &'a Alive>,
+    /// Signals that will be pending for a thread, by its id.
+    pending: HashMap<i32, u64>,
     works: HashMap<i32, Work>,
-    scratch: crate::remote::RemoteAddr,
+    scratch: RemoteAddr,
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    fn new(records: &'a Records, scratch: RemoteAddr) -> Self {
+        let mut pending = HashMap::new();
+        for (_, alive) in records.alive() {
+            let all = signal::pending_set(&alive.pending);
+            let each = alive.threads.iter().map(|t| (t.tid, all | signal::pending_set(&t.pending)));
+            pending.extend(each);
+        }
+        let alive = records.alive().map(|(process, alive)| (process.pid, alive)).collect();
+        Site { alive, pending, works: HashMap::new(), scratch }
+    }
+
     fn take_all(&mut self, steps: &[Step], plan: &Plan, opened: &mut Opened<'_>) -> Result<()> {
         for step in steps {
             match step {
@@ -218,6 +231,7 @@ impl Site<'_> {
                 Step::End { pid, program, status } => self.end(*pid, program, *status)?,
                 Step::Reap { pid } => self.reap(*pid)?,
                 Step::Stop { pid, signal } => self.stop(*pid, *signal)?,
+                Step::ResetTimes => opened.reset_times(&plan.file_slots)?,
                 Step::SetOwners => opened.set_owners(&plan.file_slots)?,
                 Step::Settle { pid } => self.settle(*pid)?,
                 Step::Release => self.release()?,
@@ -226,17 +240,8 @@ impl Site<'_> {
         Ok(())
     }
 
-    fn alive(&self, pid: i32) -> Option<&Alive> {
-        self.records.alive().find(|(p, _)| p.pid == pid).map(|(_, alive)| alive)
-    }
-
-    /// Signals that will be pending for a thread.
-    fn pending(&self, pid: i32, tid: i32) -> u64 {
-        self.alive(pid).map_or(0, |alive| {
-            let own =
-                alive.threads.iter().find(|t| t.tid == tid).map_or(0, |t| signal::pending_set(&t.pending));
-            signal::pending_set(&alive.pending) | own
-        })
+    fn pending_of(&self, tid: i32) -> u64 {
+        self.pending.get(&tid).copied().unwrap_or(0)
     }
 
     fn bear(&mut self, pid: i32, exit_signal: i32) -> Result<()> {
@@ -248,7 +253,7 @@ impl Site<'_> {
         }
         ptrace::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL).context(|| format!("seize {pid}"))?;
         ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
-        let mut tracee = await_birth(pid, pid, self.pending(pid, pid))?;
+        let mut tracee = await_birth(pid, pid, self.pending_of(pid))?;
         let scratch = Scratch::map(&mut tracee, Some(self.scratch))?;
         self.works.insert(pid, Work { threads: HashMap::from([(pid, tracee)]), scratch });
         if let Some(rseq) = self.inherited_rseq(pid)? {
@@ -275,7 +280,7 @@ impl Site<'_> {
     /// Takes over a task that a program has borne; a process inherits its parent's scratch range.
     fn adopt(&mut self, newborn: Newborn, parent: i32) -> Result<()> {
         let Newborn { pid, tid } = newborn;
-        let tracee = await_birth(pid, tid, self.pending(pid, tid))?;
+        let tracee = await_birth(pid, tid, self.pending_of(tid))?;
         let scratch = self.works[&parent].scratch;
         self.works
             .entry(pid)
@@ -317,14 +322,13 @@ impl Site<'_> {
     fn stop(&mut self, pid: i32, signal: i32) -> Result<()> {
         let work = self.works.get_mut(&pid).expect("the plan bears before it stops");
         let leader = work.threads.get_mut(&pid).expect("a process has its leader");
-        leader.enter_group_stop(signal)
+        leader.enter_group_stop(signal)?;
+        work.threads.values_mut().filter(|t| t.tid != pid).try_for_each(Tracee::join_group_stop)
     }
 
     /// Everything but letting go.
     fn settle(&mut self, pid: i32) -> Result<()> {
-        let records = self.records;
-        let Some((process, alive)) = records.alive().find(|(p, _)| p.pid == pid) else { return Ok(()) };
-        debug_assert!(matches!(process.life, Life::Alive(_)));
+        let alive = self.alive[&pid];
         let work = self.works.get_mut(&pid).expect("the plan bears before it settles");
         let leader = work.threads.get_mut(&pid).expect("a process has its leader");
         Scratch::at(work.scratch.stub(), crate::remote::scratch::find_syscall_insn(pid)?).unmap(leader)?;

@@ -3,7 +3,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
-use crate::resource::inode::{self, Inode, InodeKind, Unlinked};
+use crate::resource::inode::{self, Inode, InodeKind, Unlinked, stand_in};
 use crate::resource::pages::Extent;
 use crate::resource::pipe::{self, Pipe};
 use crate::resource::shared::SharedMemory;
@@ -21,7 +21,7 @@ pub struct Opened<'a> {
     records: &'a Records,
     reader: &'a Reader,
     /// Descriptors at their slots; dropped when everybody has inherited them.
-    slots: Vec<OwnedFd>,
+    slots: HashMap<i32, OwnedFd>,
     /// A pair of ends for each pipe, until all its descriptions are open.
     pipes: HashMap<usize, (Option<OwnedFd>, Option<OwnedFd>)>,
     /// Held open so that FIFOs keep their bytes.
@@ -38,7 +38,7 @@ impl<'a> Opened<'a> {
         Opened {
             records,
             reader,
-            slots: Vec::new(),
+            slots: HashMap::new(),
             pipes: HashMap::new(),
             fifos: Vec::new(),
             names: Vec::new(),
@@ -59,7 +59,7 @@ impl<'a> Opened<'a> {
                 source: std::io::Error::other("the slot is in use"),
             });
         }
-        self.slots.push(got);
+        self.slots.insert(slot, got);
         Ok(())
     }
 
@@ -148,18 +148,18 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// The inode's own path when it is free, else a name beside it.
-    fn free_name(&self, inode: &Inode) -> Result<PathBuf> {
+    /// The inode's own path when it is free, else a name beside it. Directories on the way that are gone are made, until names are removed.
+    fn free_name(&mut self, inode: &Inode) -> Result<PathBuf> {
         let own = inode.path.as_path();
-        let gone = || Error::Conflict(format!("{}: its directory is gone", inode.path));
-        // A directory that is gone, too, cannot be named any more: any place on the same way down does.
-        let dir = own.ancestors().skip(1).find(|dir| dir.is_dir()).ok_or_else(gone)?;
-        let base = dir.join(own.file_name().ok_or_else(gone)?);
-        let names = std::iter::once(base.clone()).chain(
-            (0..100).map(|n| PathBuf::from(format!("{}.cairn-{}-{n}", base.display(), std::process::id()))),
-        );
-        let mut free = names.filter(|name| std::fs::symlink_metadata(name).is_err());
-        free.next().ok_or_else(|| Error::Conflict(format!("{}: no free name beside it", inode.path)))
+        let mut missing: Vec<&Path> = own.ancestors().skip(1).take_while(|dir| !dir.exists()).collect();
+        while let Some(dir) = missing.pop() {
+            std::fs::create_dir(dir).context(|| format!("make directory {}", dir.display()))?;
+            self.names.push((dir.to_path_buf(), true));
+        }
+        const ENOUGH: u32 = 1000;
+        let mut names = std::iter::once(own.to_path_buf()).chain((0..ENOUGH).map(|n| stand_in(own, n)));
+        let free = names.find(|name| std::fs::symlink_metadata(name).is_err());
+        free.ok_or_else(|| Error::Conflict(format!("{}: no free name beside it", inode.path)))
     }
 
     fn make_regular(&self, path: &Path, unlinked: &Unlinked) -> std::io::Result<()> {
@@ -252,6 +252,24 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
+    /// Sets the times of unlinked files once more: what was done to them since has moved them.
+    ///
+    /// # Errors
+    /// What utimensat(2) says.
+    pub fn reset_times(&self, file_slots: &[i32]) -> Result<()> {
+        // An inode is in the records because something is open on it.
+        let slots: HashMap<usize, i32> =
+            self.records.files.iter().zip(file_slots).map(|(file, slot)| (file.inode, *slot)).collect();
+        for (index, inode) in self.records.inodes.iter().enumerate() {
+            if let Some(unlinked) = &inode.unlinked {
+                let link = format!("/proc/self/fd/{}", slots[&index]);
+                set_times(Path::new(&link), unlinked.times)
+                    .context(|| format!("set times of {} (unlinked)", inode.path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sets who is signalled of I/O; the processes must exist.
     ///
     /// # Errors
@@ -259,7 +277,7 @@ impl<'a> Opened<'a> {
     pub fn set_owners(&self, file_slots: &[i32]) -> Result<()> {
         for (file, slot) in self.records.files.iter().zip(file_slots) {
             let Some(owner) = file.owner else { continue };
-            let fd = self.slots.iter().find(|fd| fd.as_raw_fd() == *slot).expect("every file has its slot");
+            let fd = &self.slots[slot];
             let what = || format!("set owner {} of fd {slot}", owner.id);
             if owner.id != 0 {
                 sys::file::set_owner(fd.as_fd(), owner.kind, owner.id).context(what)?;
@@ -303,10 +321,14 @@ fn dress(path: &Path, unlinked: &Unlinked) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::os::unix::fs::chown(path, Some(unlinked.owner.0), Some(unlinked.owner.1))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(unlinked.mode))?;
+    set_times(path, unlinked.times)
+}
+
+/// Access and modification time, in nanoseconds since the epoch.
+fn set_times(path: &Path, (accessed, modified): (i64, i64)) -> std::io::Result<()> {
     const NANOS: i64 = 1_000_000_000;
     let time = |ns: i64| rustix::fs::Timespec { tv_sec: ns.div_euclid(NANOS), tv_nsec: ns.rem_euclid(NANOS) };
-    let (last_access, last_modification) = (time(unlinked.times.0), time(unlinked.times.1));
-    let times = rustix::fs::Timestamps { last_access, last_modification };
+    let times = rustix::fs::Timestamps { last_access: time(accessed), last_modification: time(modified) };
     rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty())?;
     Ok(())
 }

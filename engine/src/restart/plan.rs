@@ -6,12 +6,12 @@ use crate::resource::file;
 use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::memory::{self, Backing, Site};
 use crate::resource::pages::Range;
-use crate::resource::process::{Alive, Life, Process, State, Zombie};
+use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
 use crate::resource::thread::Thread;
 use crate::resource::{Records, signal, timer};
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
 use crate::tree::birth::{self, Parent, births};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 /// What a plan has to know of the machine and of the engine that will carry it out.
@@ -107,6 +107,8 @@ pub enum Step {
         /// By which signal.
         signal: i32,
     },
+    /// The engine sets the times of unlinked files, which making and filling them has moved.
+    ResetTimes,
     /// The engine sets owners of asynchronous I/O.
     SetOwners,
     /// The engine sets what can be set from outside: scheduling, extended registers, registers, mask; the scratch range goes.
@@ -163,9 +165,12 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
             (name.clone(), at - len, *len)
         })
         .collect();
+    let mut children: HashMap<i32, Vec<&Process>> = HashMap::new();
+    records.processes.iter().for_each(|p| children.entry(p.ppid).or_default().push(p));
     let mut planner = Planner {
         records,
         host,
+        children,
         hole: hole..at,
         parked: parked.clone(),
         file_slots: file_slots.clone(),
@@ -180,9 +185,12 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         planner.furnish(process, alive);
     }
     for (process, alive) in records.alive() {
-        if let State::Stopped(signal) = alive.state {
+        if let State::Stopped { signal, .. } = alive.state {
             planner.steps.push(Step::Stop { pid: process.pid, signal });
         }
+    }
+    if records.inodes.iter().any(|inode| inode.unlinked.is_some()) {
+        planner.steps.push(Step::ResetTimes);
     }
     if records.files.iter().any(|f| f.owner.is_some()) {
         planner.steps.push(Step::SetOwners);
@@ -229,6 +237,8 @@ fn find_hole(records: &Records, host: &Host, size: u64) -> Result<u64, String> {
 struct Planner<'a> {
     records: &'a Records,
     host: &'a Host,
+    /// By parent.
+    children: HashMap<i32, Vec<&'a Process>>,
     /// Scratch range and parked mappings.
     hole: Range,
     parked: Vec<(String, u64, u64)>,
@@ -410,11 +420,26 @@ impl Planner<'_> {
         let mut program = Program::new();
         // Zombies and stopped children have announced themselves to a parent that knew already.
         signal::drain_sigchld(&mut program);
+        for child in self.children.get(&pid).into_iter().flatten() {
+            if let Life::Alive(alive) = &child.life
+                && matches!(alive.state, State::Stopped { reported: true, .. })
+            {
+                process::take_report(child.pid, &mut program);
+            }
+        }
         signal::rebuild_actions(&alive.actions, &mut program);
         signal::rebuild_pending(&alive.pending, pid, None, &mut program);
         timer::rebuild_posix(&alive.posix_timers, self.host.timer_ids_by_wish, &mut program);
+        self.run(pid, pid, "signals and timers", program, Vec::new());
+        for thread in &alive.threads {
+            let mut program = Program::new();
+            signal::rebuild_pending(&thread.pending, pid, Some(thread.tid), &mut program);
+            self.run(pid, thread.tid, "pending signals", program, Vec::new());
+        }
+        // Not before: the limit of queued signals may be below what is pending.
+        let mut program = Program::new();
         alive.rebuild_attributes(&self.host.rlimits, &mut program);
-        self.run(pid, pid, "signals and attributes", program, Vec::new());
+        self.run(pid, pid, "attributes", program, Vec::new());
         for thread in &alive.threads {
             self.personalise_thread(pid, thread);
         }
@@ -422,7 +447,6 @@ impl Planner<'_> {
 
     fn personalise_thread(&mut self, pid: i32, thread: &Thread) {
         let mut program = Program::new();
-        signal::rebuild_pending(&thread.pending, pid, Some(thread.tid), &mut program);
         thread.rebuild(&self.host.creds, &mut program);
         if let Some(rseq) = &thread.rseq {
             rseq.rebuild(&mut program);
@@ -456,6 +480,7 @@ impl fmt::Display for Step {
             Step::End { pid, status, .. } => write!(f, "{pid}: end with status {status:#x}"),
             Step::Reap { pid } => write!(f, "wait for helper {pid}"),
             Step::Stop { pid, signal } => write!(f, "{pid}: stop by signal {signal}"),
+            Step::ResetTimes => write!(f, "set times of unlinked files"),
             Step::SetOwners => write!(f, "set owners of asynchronous I/O"),
             Step::Settle { pid } => {
                 write!(f, "{pid}: set scheduling, registers and masks; unmap scratch range")

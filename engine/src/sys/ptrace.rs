@@ -104,13 +104,6 @@ pub fn set_sigmask(tid: Tid, mask: u64) -> io::Result<()> {
     request(libc::PTRACE_SETSIGMASK, tid, size_of::<u64>(), ptr::from_ref(&mask) as usize).map(drop)
 }
 
-/// The siginfo of the signal that the tracee is stopped for.
-pub fn get_siginfo(tid: Tid) -> io::Result<[u8; SIGINFO_SIZE]> {
-    let mut info = [0u8; SIGINFO_SIZE];
-    request(libc::PTRACE_GETSIGINFO, tid, 0, info.as_mut_ptr() as usize)?;
-    Ok(info)
-}
-
 /// `PTRACE_PEEKSIGINFO`, include/uapi/linux/ptrace.h.
 const PEEKSIGINFO: libc::c_uint = 0x4209;
 const PEEKSIGINFO_SHARED: u32 = 1;

@@ -101,6 +101,13 @@ pub fn rlimit(pid: i32, resource: u32) -> io::Result<(u64, u64)> {
     Ok((old.rlim_cur, old.rlim_max))
 }
 
+/// Sets (soft, hard) of a resource limit of another process, prlimit(2).
+pub fn set_rlimit(pid: i32, resource: u32, (soft, hard): (u64, u64)) -> io::Result<()> {
+    let new = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: a live new limit and a null old one.
+    cvt(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &new, 0usize) }).map(drop)
+}
+
 /// Sends a signal to one thread.
 pub fn tgkill(pid: i32, tid: i32, sig: i32) -> io::Result<()> {
     // SAFETY: numbers only.

@@ -6,6 +6,7 @@ use crate::remote::{Scratch, Tracee};
 use crate::sys::ptrace;
 use crate::sys::wait::{self, Stop};
 use procfs::process::Stat;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// A stop that has not come after this long never comes: the thread sleeps where nothing interrupts it.
@@ -41,14 +42,15 @@ impl Frozen {
     pub fn freeze(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<Self> {
         wait::block_sigchld();
         let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now() };
+        let mut known = HashSet::new();
         loop {
             let mut fresh = false;
             for pid in scope.pids()? {
                 if cancelled() {
                     return Err(Error::Interrupted);
                 }
-                if !frozen.tasks.iter().any(|t| t.pid == pid) {
-                    fresh |= frozen.stop(pid, pid == scope.id())?;
+                if !known.contains(&pid) && frozen.stop(pid, pid == scope.id())? {
+                    fresh = known.insert(pid);
                 }
             }
             if !fresh {
@@ -156,16 +158,16 @@ impl Drop for Frozen {
 
 impl Task {
     fn stop_threads(&mut self) -> Result<()> {
+        let mut known = HashSet::new();
         loop {
-            let known = |tid: i32, seen: &[Tracee]| seen.iter().any(|t| t.tid == tid);
             let mut fresh = Vec::new();
             let tids = match threads(self.pid) {
                 Ok(tids) => tids,
                 Err(_) if read_stat(self.pid)?.is_none() => return Ok(()),
                 Err(err) => return Err(err),
             };
-            for tid in tids.into_iter().filter(|tid| !known(*tid, &self.threads)) {
-                if seize(self.pid, tid)? {
+            for tid in tids {
+                if !known.contains(&tid) && seize(self.pid, tid)? {
                     fresh.push(tid);
                 }
             }
@@ -175,6 +177,7 @@ impl Task {
             let deadline = Instant::now() + PATIENCE;
             for tid in fresh {
                 if let Some(tracee) = await_stop(self.pid, tid, deadline)? {
+                    known.insert(tid);
                     self.threads.push(tracee);
                 }
             }
@@ -187,6 +190,11 @@ impl Task {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// The signal that stopped it before we did.
+    pub fn group_stop(&self) -> Option<i32> {
+        self.threads.iter().find_map(|thread| thread.group_stop)
     }
 
     /// The leader and the scratch range, which is mapped when there is none yet.

@@ -9,6 +9,7 @@ mod condition;
 mod critical_sections_in_motion;
 mod crowd;
 mod futex_bitset;
+mod futex_deadline;
 mod hundred;
 mod inherited_priority_mutex;
 mod join;
@@ -49,6 +50,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &barrier::WORKLOAD,
     &semaphore::WORKLOAD,
     &futex_bitset::WORKLOAD,
+    &futex_deadline::WORKLOAD,
     &pipe_readers::WORKLOAD,
     &poll::WORKLOAD,
     &select::WORKLOAD,

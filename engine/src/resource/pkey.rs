@@ -1,0 +1,102 @@
+//! Memory protection keys: which of them are allocated, and handing out the same ones again.
+
+use super::memory::Vma;
+use crate::remote::{Arg, CallId, Outcome, Program};
+
+/// No architecture has more than this many keys but powerpc (32); key 0 is everybody's.
+const KEYS: std::ops::Range<u32> = 1..32;
+
+/// Nothing of a process is mapped here, in the kernel's half of the address space.
+const NOWHERE: u64 = 0xffff_8000_0000_0000;
+
+/// The question which keys are allocated. pkey_mprotect(2) of a place where nothing is mapped answers it without a side effect: EINVAL
+/// for a key that is not, ENOMEM for one that is (mm/mprotect.c, `do_mprotect_pkey`, Linux 5.10). The key that the kernel keeps for
+/// execute-only mappings counts as not allocated (arch/x86/include/asm/pkeys.h, `mm_pkey_is_allocated`).
+pub struct AskKeys(Vec<(u32, CallId)>);
+
+impl AskKeys {
+    /// Adds the calls.
+    pub fn ask(program: &mut Program) -> Self {
+        let ask = |key: u32| {
+            let args = [NOWHERE, crate::sys::page_size(), 0, key.into()].map(Arg::from);
+            (key, program.may(libc::SYS_pkey_mprotect, &args, format!("look for protection key {key}")))
+        };
+        AskKeys(KEYS.map(ask).collect())
+    }
+
+    /// The allocated keys, bit n for key n.
+    pub fn answer(&self, outcome: &Outcome) -> u32 {
+        let allocated = |call: CallId| outcome.result(call) == -i64::from(libc::ENOMEM);
+        self.0.iter().filter(|(_, call)| allocated(*call)).fold(0, |keys, (key, _)| keys | 1 << key)
+    }
+}
+
+/// What has to be done about keys before and after the mappings are made.
+pub struct Keys {
+    /// Those of the process.
+    allocated: u32,
+    /// Allocated only while mappings are made.
+    passing: u32,
+}
+
+impl Keys {
+    /// Allocates keys, which the kernel hands out in ascending order, up to the highest that is needed; but not the one of execute-only
+    /// mappings, which the kernel takes itself when it makes the first: it is the lowest free one then.
+    pub fn take(allocated: u32, vmas: &[Vma], program: &mut Program) -> Self {
+        let used = vmas.iter().fold(allocated, |keys, vma| keys | 1 << vma.pkey) & !1;
+        let highest = u32::BITS - used.leading_zeros();
+        for key in 1..highest {
+            let what = format!("allocate protection key {key}");
+            program.equal(libc::SYS_pkey_alloc, &[Arg::Imm(0), Arg::Imm(0)], key.into(), what);
+        }
+        let keys =
+            Keys { allocated, passing: (1..highest).fold(0, |keys, key| keys | 1 << key) & !allocated };
+        let execute_only = vmas.iter().find(|vma| keys.is_execute_only(vma)).map_or(0, |vma| 1 << vma.pkey);
+        free(execute_only, program);
+        Keys { passing: keys.passing & !execute_only, ..keys }
+    }
+
+    /// Whether the kernel chooses the mapping's key.
+    pub fn is_execute_only(&self, vma: &Vma) -> bool {
+        vma.prot == libc::PROT_EXEC && vma.pkey != 0 && self.allocated & (1 << vma.pkey) == 0
+    }
+
+    /// Gives back what the process did not have.
+    pub fn finish(self, program: &mut Program) {
+        free(self.passing, program);
+    }
+}
+
+fn free(keys: u32, program: &mut Program) {
+    for key in KEYS.filter(|key| keys & (1 << key) != 0) {
+        program.must(libc::SYS_pkey_free, &[key.into()], format!("free protection key {key}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::memory::Backing;
+
+    fn vma(prot: i32, pkey: u32) -> Vma {
+        let backing = Backing::Anonymous { name: None };
+        Vma { start: 0x1000, end: 0x2000, prot, backing, flags: vec![], guards: vec![], pkey }
+    }
+
+    fn calls(allocated: u32, vmas: &[Vma]) -> Vec<String> {
+        let mut program = Program::new();
+        Keys::take(allocated, vmas, &mut program).finish(&mut program);
+        program.calls().iter().map(|call| call.what.clone()).collect()
+    }
+
+    #[test]
+    fn without_keys_there_is_nothing_to_do() {
+        assert!(calls(0, &[vma(libc::PROT_READ, 0)]).is_empty());
+    }
+
+    #[test]
+    fn gaps_and_the_execute_only_key_are_given_back() {
+        let vmas = [vma(libc::PROT_EXEC, 2), vma(libc::PROT_READ, 4)];
+        insta::assert_debug_snapshot!(calls(1 << 4 | 1 << 5, &vmas));
+    }
+}
