@@ -79,6 +79,7 @@ fn job(dir: &Path, workloads: &[&str], mode: Mode, fault: &str, timeout_ms: u64)
         seed: 1,
         workloads: BTreeMap::from([(Userland::Dynamic, dir.join("corpus"))]),
         engines: BTreeMap::from([("cairn".to_owned(), dir.join("engine"))]),
+        fixed_addresses: false,
         engine_env: BTreeMap::from([("CAIRN_FAULT".to_owned(), fault.to_owned())]),
         fail_fast: false,
         artifact_limit: 1 << 20,

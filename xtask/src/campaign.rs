@@ -129,6 +129,7 @@ pub fn job(plan: &Plan) -> Job {
         seed: plan.seed,
         workloads: BTreeMap::new(),
         engines: BTreeMap::new(),
+        fixed_addresses: false,
         engine_env: BTreeMap::new(),
         fail_fast: false,
         artifact_limit: ARTIFACT_LIMIT,

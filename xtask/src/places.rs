@@ -132,7 +132,7 @@ impl Spot {
             }
             Spot::Guest(guest) => {
                 job.time_scale *= guest.time_scale;
-                guest::fill_in(job, &guest.luggage);
+                guest::fill_in(job, &guest.luggage, &guest.accel);
             }
         }
         Ok(())

@@ -113,7 +113,8 @@ impl GuestPlace {
 }
 
 /// Tells a job where a guest has its programs.
-pub fn fill_in(job: &mut Job, luggage: &Luggage) {
+pub fn fill_in(job: &mut Job, luggage: &Luggage, accel: &Accel) {
+    job.fixed_addresses = matches!(accel, Accel::Tcg { .. });
     job.workdir = PathBuf::from(WORKDIR);
     // Nothing of a guest's file system outlives it.
     job.keep = false;

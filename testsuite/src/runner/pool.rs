@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::personality::Persona;
 
 use super::cell::Order;
 use crate::engine;
@@ -83,6 +84,10 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
         Box::new(file)
     };
     fs::create_dir_all(&job.workdir).map_err(io_error(format!("make {}", job.workdir.display())))?;
+    if job.fixed_addresses {
+        nix::sys::personality::set(Persona::ADDR_NO_RANDOMIZE)
+            .map_err(|errno| io_error("fix the addresses of programs")(errno.into()))?;
+    }
     let queue: VecDeque<CellSpec> = std::mem::take(&mut job.cells).into();
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let slots = if job.jobs == 0 { cpus } else { job.jobs }.min(queue.len().max(1));
