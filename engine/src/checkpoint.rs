@@ -65,22 +65,7 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here()).map_err(failed)?;
     let mut frozen = Frozen::freeze(options.scope, options.cancelled)?;
-    let survey = Survey::of(&frozen)?.accept()?;
-    let interviewed = survey.interview(&mut frozen, options.scope)?;
-    let (done, all) = (AtomicU64::new(0), interviewed.tables.copying.bytes());
-    let progress = options.progress;
-    let copied = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
-    let contents = interviewed.tables.copying.run(writer.pages(), &copied)?;
-    let records = interviewed.complete(contents);
-    #[cfg(feature = "planted-faults")]
-    let records = {
-        let mut records = records;
-        crate::fault::commit(&mut records);
-        records
-    };
-    if (options.cancelled)() {
-        return Err(Error::Interrupted);
-    }
+    let records = save(options, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let since = frozen.since;
     let (written, pause) = if options.kill {
         let written = writer.finish(&records, options.sync).map_err(failed)?;
@@ -102,13 +87,31 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     })
 }
 
+/// Looks, refuses or asks, and copies.
+fn save(options: &Options<'_>, frozen: &mut Frozen, writer: &Writer) -> Result<Records> {
+    let survey = Survey::of(frozen)?.accept()?;
+    let interviewed = survey.interview(frozen, options.scope)?;
+    let (done, all) = (AtomicU64::new(0), interviewed.tables.copying.bytes());
+    let progress = options.progress;
+    let copied = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
+    let contents = interviewed.tables.copying.run(writer.pages(), &copied)?;
+    let records = interviewed.complete(contents);
+    #[cfg(feature = "planted-faults")]
+    let records = {
+        let mut records = records;
+        crate::fault::commit(&mut records);
+        records
+    };
+    if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(records) }
+}
+
 /// Finds out what would stop a checkpoint, without changing anything.
 ///
 /// # Errors
 /// *unsupported* with all the reasons; else as [`checkpoint`].
 pub fn check(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<usize> {
     let frozen = Frozen::freeze(scope, cancelled)?;
-    let survey = Survey::of(&frozen)?.accept()?;
+    let survey = Survey::of(&frozen).and_then(Survey::accept).map_err(|err| frozen.blame(err))?;
     let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
     drop(survey);
     frozen.thaw()?;
@@ -337,10 +340,6 @@ fn ask(
         let outcome = tracee.run(&scratch, &program)?;
         threads.push(asked.answer(&outcome, tracee)?);
     }
-    for tracee in &mut task.threads {
-        tracee.regs = tracee.regs_to_continue();
-    }
-
     let brk = brk.answer(&outcome).unwrap_or(0) as u64;
     Ok(Alive {
         state: group_stop.map_or(State::Running, |signal| State::Stopped { signal, reported: false }),

@@ -71,6 +71,11 @@ impl Regs {
         self.rsp
     }
 
+    /// Sets the stack pointer.
+    pub fn set_sp(&mut self, sp: u64) {
+        self.rsp = sp;
+    }
+
     /// The thread pointer.
     pub fn thread_pointer(&self) -> u64 {
         self.fs_base
@@ -234,6 +239,88 @@ pub fn extended_difference(want: &[u8], have: &[u8]) -> Option<usize> {
     (0..want.len().max(have.len())).find(|at| !ignored.contains(at) && want.get(*at) != have.get(*at))
 }
 
+/// `syscall; ret`
+pub const SYSCALL_AND_RETURN: &[u8] = &[0x0f, 0x05, 0xc3];
+/// `mov $15, %rax; syscall`, in either encoding: what C libraries hand to the kernel as `sa_restorer`.
+pub const SIGRETURN_CODE: &[&[u8]] =
+    &[&[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], &[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05]];
+/// The register set that goes into a signal frame.
+pub const SIGNAL_FRAME_SET: u32 = NT_X86_XSTATE;
+
+/// A frame as the kernel lays it on the stack for a signal handler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalFrame {
+    /// Its address, which the stack pointer has when the handler returns.
+    pub at: u64,
+    /// What belongs there.
+    pub bytes: Vec<u8>,
+}
+
+/// The frame from which rt_sigreturn(2), at `sigreturn`, restores registers and mask: `struct rt_sigframe`
+/// (arch/x86/include/asm/sigframe.h) with the address of the caller's code first, below the red zone of the stack in use.
+pub fn signal_frame(regs: &Regs, mask: u64, xsave: &[u8], sigreturn: u64) -> SignalFrame {
+    const RED_ZONE: u64 = 128;
+    const UCONTEXT_SIZE: u64 = 304;
+    const SIGINFO_SIZE: u64 = 128;
+    const MAGIC1: u32 = 0x4650_5853;
+    const MAGIC2: u32 = 0x4650_5845;
+    const AMX: u64 = 3 << 17;
+    /// Everything before the tiles, of which a task without the permission has no room in its frames.
+    const SIZE_WITHOUT_AMX: usize = 2696;
+    let word = |at: usize| u64::from_le_bytes(xsave[at..at + 8].try_into().expect("eight bytes"));
+    let features = word(XSAVE_XCR0);
+    let size = match xsave.len() {
+        len if len > SIZE_WITHOUT_AMX && word(XSAVE_XSTATE_BV) & AMX == 0 => SIZE_WITHOUT_AMX,
+        len => len,
+    };
+    let xsave_at = (regs.rsp - RED_ZONE - size as u64 - 4) & !63;
+    let at = ((xsave_at - SIGINFO_SIZE - UCONTEXT_SIZE) & !15) - 8;
+
+    // UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS
+    let mut words = vec![sigreturn, 7, 0];
+    // An alternate stack with flags that do not exist: the one that is set stays.
+    words.extend([0, 0xffff_ffff, 0]);
+    words.extend([
+        regs.r8,
+        regs.r9,
+        regs.r10,
+        regs.r11,
+        regs.r12,
+        regs.r13,
+        regs.r14,
+        regs.r15,
+        regs.rdi,
+        regs.rsi,
+        regs.rbp,
+        regs.rbx,
+        regs.rdx,
+        regs.rax,
+        regs.rcx,
+        regs.rsp,
+        regs.rip,
+        regs.eflags,
+        regs.cs | regs.ss << 48,
+    ]);
+    // Error code, trap number, old mask, address of a fault.
+    words.extend([0; 4]);
+    words.push(xsave_at);
+    words.extend([0; 8]);
+    words.push(mask);
+    let mut bytes: Vec<u8> = words.into_iter().flat_map(u64::to_le_bytes).collect();
+    bytes.resize((xsave_at - at) as usize, 0);
+    bytes.extend(&xsave[..size]);
+    // struct _fpx_sw_bytes (arch/x86/include/uapi/asm/sigcontext.h) in the legacy area.
+    let software = (xsave_at - at) as usize + XSAVE_XCR0;
+    let mut put =
+        |at: usize, value: &[u8]| bytes[software + at..software + at + value.len()].copy_from_slice(value);
+    put(0, &MAGIC1.to_le_bytes());
+    put(4, &(size as u32 + 4).to_le_bytes());
+    put(8, &features.to_le_bytes());
+    put(16, &(size as u32).to_le_bytes());
+    bytes.extend(MAGIC2.to_le_bytes());
+    SignalFrame { at, bytes }
+}
+
 /// Words that [`Regs::stub_save`] yields.
 pub const STUB_SAVED: usize = 18;
 /// Where the control block begins, in bytes from the stub's start. The stub reaches its last jump through this distance.
@@ -361,6 +448,22 @@ pub fn stub_done() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_frame_lies_below_the_red_zone_and_is_aligned() {
+        let regs = Regs { rsp: 0x7fff_0000_1238, rip: 7, ..Regs::default() };
+        for size in [832, 2696, 11008] {
+            let frame = signal_frame(&regs, 5, &vec![0u8; size], 9);
+            assert!(frame.at + frame.bytes.len() as u64 <= regs.rsp - 128);
+            // As at the entry of a handler: a return address was pushed to an aligned stack.
+            assert_eq!(frame.at % 16, 8);
+            let word = |at: usize| u64::from_le_bytes(frame.bytes[at..at + 8].try_into().unwrap());
+            assert_eq!((word(0), word(8 + 304 - 8), word(8 + 40 + 16 * 8)), (9, 5, 7));
+            let xsave_at = word(8 + 40 + 184);
+            assert_eq!(xsave_at % 64, 0);
+            assert_eq!(xsave_at - frame.at + size.min(2696) as u64 + 4, frame.bytes.len() as u64);
+        }
+    }
 
     #[test]
     fn the_stub_is_done_behind_a_system_call() {

@@ -20,6 +20,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let mut command = Command::new(program);
     command.args(&args.command[1..]).stdin(Stdio::null()).stdout(output).stderr(errors);
     cairn::sys::session::start_in_own_session(&mut command);
+    cairn::sys::session::keep_descriptors_to_ourselves().context("look at our descriptors")?;
     let mut child = command.spawn().with_context(|| format!("start {}", program.display()))?;
     if args.detach {
         println!("{}", child.id());

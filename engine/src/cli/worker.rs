@@ -18,6 +18,7 @@ pub fn run(work: impl FnOnce(&dyn Fn() -> bool) -> anyhow::Result<u8>) -> anyhow
     match guard::split().context(|| "start worker")? {
         Side::Front(worker) => Ok(attend(worker)?),
         Side::Worker => {
+            guard::survive_file_size_limit().context(|| "ignore SIGXFSZ")?;
             let cancelled = Cancelled::default();
             for signal in [SIGHUP, SIGINT, SIGTERM] {
                 signal_hook::flag::register(signal, Arc::clone(&cancelled)).context(|| "catch signals")?;

@@ -1,11 +1,12 @@
 //! The remote program: a table of system calls that a stopped task executes for us, with one stop for the whole table.
 //!
-//! `program` is the pure data, `tracee` a seized thread and its registers, `scratch` the page range inside the target that holds
+//! `program` is the pure data, `code` what we borrow of the target's own, `tracee` a seized thread and its registers, `scratch` the page range inside the target that holds
 //! stub, table and data. Nothing here knows what the calls are for.
 //!
 //! # Safety
 //! No `unsafe` is needed for addresses in a target: they are [`RemoteAddr`], never pointers, and every access goes through `sys::vm`.
 
+pub mod code;
 pub mod program;
 pub mod scratch;
 pub mod tracee;
@@ -13,6 +14,7 @@ pub mod tracee;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+pub use code::Code;
 pub use program::{Arg, CallId, DataId, Outcome, Program};
 pub use scratch::Scratch;
 pub use tracee::Tracee;

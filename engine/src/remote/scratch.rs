@@ -1,8 +1,8 @@
 //! The scratch range inside a target: stub and control block, a small stack, then table and data.
 
-use super::{RemoteAddr, Tracee};
+use super::{Code, RemoteAddr, Tracee};
 use crate::arch;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::sys::{task, vm};
 use std::io;
 
@@ -20,43 +20,41 @@ const CONTROL_WORDS: usize = 7 + arch::STUB_SAVED;
 #[derive(Debug, Clone, Copy)]
 pub struct Scratch {
     base: RemoteAddr,
-    /// A system call instruction outside the range, to map and unmap it with.
-    insn: u64,
+    /// Code outside the range, to map and unmap it with.
+    code: Code,
 }
 
 impl Scratch {
     /// Maps a scratch range into the tracee's address space, at `at` when given, where nothing may be mapped.
-    pub fn map(tracee: &mut Tracee, at: Option<RemoteAddr>) -> Result<Self> {
+    pub fn map(tracee: &mut Tracee, code: Code, at: Option<RemoteAddr>) -> Result<Self> {
         const RWX: u64 = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as u64;
-        let insn = find_syscall_insn(tracee.pid)?;
         let mut flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         if at.is_some() {
             flags |= libc::MAP_FIXED_NOREPLACE;
         }
         let args = [at.map_or(0, |a| a.0), SCRATCH_SIZE, RWX, flags as u64, u64::MAX, 0];
-        let mut got = tracee.syscall(insn, libc::SYS_mmap, args)?;
+        let mut got = tracee.syscall(&code, libc::SYS_mmap, args)?;
         if [libc::ENOMEM, libc::EAGAIN].map(|errno| -i64::from(errno)).contains(&got) {
             let raised = RaisedLimits::of(tracee.pid)?;
-            let again = tracee.syscall(insn, libc::SYS_mmap, args);
+            let again = tracee.syscall(&code, libc::SYS_mmap, args);
             raised.restore()?;
             got = again?;
         }
         let base = check(got).context(|| format!("map scratch range in {}", tracee.pid))?;
-        let scratch = Scratch { base: RemoteAddr(base), insn };
+        let scratch = Scratch { base: RemoteAddr(base), code };
         vm::write(tracee.pid, scratch.stub(), arch::stub())
             .context(|| format!("load stub into {}", tracee.pid))?;
         Ok(scratch)
     }
 
-    /// The range that a fork has inherited, or that stays where it is while the rest of the address space goes; `insn` is a system call
-    /// instruction that outlives it.
-    pub fn at(base: RemoteAddr, insn: u64) -> Self {
-        Scratch { base, insn }
+    /// The range that a fork has inherited, or that stays where it is while the rest of the address space goes; `code` outlives it.
+    pub fn at(base: RemoteAddr, code: Code) -> Self {
+        Scratch { base, code }
     }
 
     /// Unmaps the range again.
     pub fn unmap(self, tracee: &mut Tracee) -> Result<()> {
-        let got = tracee.syscall(self.insn, libc::SYS_munmap, [self.base.0, SCRATCH_SIZE, 0, 0, 0, 0])?;
+        let got = tracee.syscall(&self.code, libc::SYS_munmap, [self.base.0, SCRATCH_SIZE, 0, 0, 0, 0])?;
         check(got).context(|| format!("unmap scratch range in {}", tracee.pid)).map(drop)
     }
 
@@ -136,31 +134,4 @@ pub(super) fn control_block(scratch: &Scratch, tracee: &Tracee, count: usize) ->
     words.extend([tracee.pid as u64, tracee.tid as u64, tracee.notify_signal() as u64, tracee.mask]);
     words.extend(tracee.regs_to_continue().stub_save());
     words.iter().flat_map(|w: &u64| w.to_ne_bytes()).collect()
-}
-
-/// A system call instruction in the target's executable memory: in the vdso when it has one, else wherever one is found.
-pub fn find_syscall_insn(pid: i32) -> Result<u64> {
-    let maps = std::fs::read(format!("/proc/{pid}/maps")).context(|| format!("read /proc/{pid}/maps"))?;
-    let mut executable: Vec<(u64, u64, bool)> = maps
-        .split(|b| *b == b'\n')
-        .filter_map(|line| {
-            let text = std::str::from_utf8(line.get(..line.len().min(40))?).ok()?;
-            let mut words = text.split_ascii_whitespace();
-            let (start, end) = words.next()?.split_once('-')?;
-            let range = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-            let usable = words.next()?.starts_with("r-x") && range.1 <= arch::TASK_SIZE;
-            usable.then_some((range.0, range.1, line.ends_with(b"[vdso]")))
-        })
-        .collect();
-    executable.sort_by_key(|(start, _, vdso)| (!vdso, *start));
-    for (start, end, _) in executable {
-        let mut code = vec![0u8; (end - start).min(16 << 20) as usize];
-        if vm::read(pid, RemoteAddr(start), &mut code).is_err() {
-            continue; // a page past the end of its file: this mapping cannot be read as a whole, another can
-        }
-        if let Some(at) = code.windows(arch::SYSCALL_INSN.len()).position(|w| w == arch::SYSCALL_INSN) {
-            return Ok(start + at as u64);
-        }
-    }
-    Err(Error::unsupported(format!("pid {pid}: no executable mapping with a system call instruction in it")))
 }

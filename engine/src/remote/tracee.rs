@@ -1,5 +1,7 @@
 //! One seized thread: its registers and mask as we found them, and the two ways to make it do something.
 
+use super::RemoteAddr;
+use super::code::{Code, WayBack};
 use super::program::{Loader, Outcome, Program};
 use super::scratch::{self, Scratch};
 use crate::arch::{self, Regs};
@@ -78,14 +80,17 @@ impl Tracee {
         !(1u64 << (self.notify - 1))
     }
 
+    /// Registers first, then the mask, and the other way round in [`Tracee::settle`]: should we die between the two, the stub, in which the
+    /// thread then goes on, sets both as they were.
     fn disturb(&mut self, regs: &Regs) -> Result<()> {
         self.disturbed = true;
+        ptrace::set_regs(self.tid, regs).context(|| format!("set registers of {}", self.tid))?;
         if !self.quiet {
             ptrace::set_sigmask(self.tid, self.quiet_mask())
                 .context(|| format!("block signals of {}", self.tid))?;
             self.quiet = true;
         }
-        ptrace::set_regs(self.tid, regs).context(|| format!("set registers of {}", self.tid))
+        Ok(())
     }
 
     /// Whether the signal stop that we are in is the stub's own message. Its siginfo would not tell: a task that has used up its limit of
@@ -95,10 +100,14 @@ impl Tracee {
         Ok(regs.ip() == scratch.stub().0 + arch::stub_done())
     }
 
-    /// Makes one system call with the instruction at `ip`, by two system call stops. For the calls without which there is no
-    /// scratch range: everything else is a [`Program`].
-    pub fn syscall(&mut self, ip: u64, nr: i64, args: [u64; 6]) -> Result<i64> {
-        let regs = self.regs.for_syscall(ip, nr, args);
+    /// Makes one borrowed system call, by two system call stops. For the calls without which there is no scratch range: everything else is a
+    /// [`Program`]. The thread is left as it was.
+    pub fn syscall(&mut self, code: &Code, nr: i64, args: [u64; 6]) -> Result<i64> {
+        let mut regs = self.regs.for_syscall(code.syscall, nr, args);
+        let overwritten = match code.way_back {
+            Some(way) => self.lay_way_back(&mut regs, way)?,
+            None => None,
+        };
         self.disturb(&regs)?;
         let mut stops = 0;
         while stops < 2 {
@@ -111,7 +120,29 @@ impl Tracee {
             }
         }
         let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
+        self.settle()?;
+        if let Some((at, bytes)) = overwritten {
+            vm::write(self.pid, at, &bytes).context(|| format!("restore stack of {}", self.tid))?;
+        }
         Ok(regs.syscall_result())
+    }
+
+    /// Puts a frame below the stack in use that leads back to where the thread is now, and makes the registers of a borrowed call return into
+    /// it. Returns what was there; nothing when there is no room.
+    fn lay_way_back(&self, regs: &mut Regs, way: WayBack) -> Result<Option<(RemoteAddr, Vec<u8>)>> {
+        let mut extended = vec![0u8; arch::EXTENDED_MAX];
+        let len = ptrace::get_regset(self.tid, arch::SIGNAL_FRAME_SET, &mut extended)
+            .context(|| format!("read extended registers of {}", self.tid))?;
+        let frame = arch::signal_frame(&self.regs_to_continue(), self.mask, &extended[..len], way.sigreturn);
+        let mut before = vec![0u8; frame.bytes.len()];
+        // The end of a stack that does not reach further down is none of ours to move.
+        let there = vm::read(self.pid, RemoteAddr(frame.at), &mut before)
+            .and_then(|()| vm::write(self.pid, RemoteAddr(frame.at), &frame.bytes));
+        if there.is_err() {
+            return Ok(None);
+        }
+        regs.set_sp(frame.at);
+        Ok(Some((RemoteAddr(frame.at), before)))
     }
 
     /// Runs a program to its end.
@@ -257,13 +288,14 @@ impl Tracee {
         }
     }
 
-    /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask` say.
+    /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask` say, with an interrupted system call made
+    /// again: by itself the kernel does that only at the stop that interrupted it.
     pub fn settle(&mut self) -> Result<()> {
         if self.disturbed {
-            ptrace::set_regs(self.tid, &self.regs)
-                .context(|| format!("restore registers of {}", self.tid))?;
             ptrace::set_sigmask(self.tid, self.mask)
                 .context(|| format!("restore signal mask of {}", self.tid))?;
+            ptrace::set_regs(self.tid, &self.regs_to_continue())
+                .context(|| format!("restore registers of {}", self.tid))?;
             (self.disturbed, self.quiet) = (false, false);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Page contents: which pages hold something, and how they get into the context file.
 
 use super::memory::{Backing, Vma, VmaFlag};
+use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::{self, PageSink};
 use crate::remote::RemoteAddr;
@@ -305,15 +306,6 @@ pub fn data_ranges(file: &File, size: u64) -> std::io::Result<Vec<Range>> {
     Ok(ranges)
 }
 
-/// The pages of a private mapping that hold something of their own, and its guard pages.
-#[derive(Debug, Default)]
-pub struct Population {
-    /// To be saved.
-    pub own: Vec<Range>,
-    /// `MADV_GUARD_INSTALL`ed.
-    pub guards: Vec<Range>,
-}
-
 /// How this kernel tells which pages are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Teller {
@@ -340,31 +332,33 @@ impl Teller {
     }
 }
 
-/// Finds the populated pages of private mapping `range`.
-///
-/// # Errors
-/// What the kernel says.
-pub fn population(pagemap: &File, range: Range, teller: Teller) -> std::io::Result<Population> {
-    let mut found = Population::default();
-    if teller == Teller::Read {
-        read_pagemap(pagemap, range, &mut found.own)?;
-        return Ok(found);
-    }
-    let there = scan::IS_PRESENT | scan::IS_SWAPPED;
+/// Pages of a whole address space that hold something of their own, and guard pages (`MADV_GUARD_INSTALL`): sorted, disjoint.
+#[derive(Debug, Default)]
+struct Population {
+    own: Vec<Range>,
+    guards: Vec<Range>,
+}
+
+/// One walk over everything that is populated.
+fn scan_all(pagemap: &File, teller: Teller) -> std::io::Result<Population> {
+    let guard = if teller == Teller::ScanGuards { scan::IS_GUARD } else { 0 };
+    let wanted = scan::IS_PRESENT | scan::IS_SWAPPED | guard;
     let not = scan::IS_FILE | scan::IS_PFNZERO;
-    let (start, end) = (range.start, range.end);
-    scan::scan(pagemap, start, end, there, not, there, |r| push(&mut found.own, r.start..r.end))?;
-    if teller == Teller::ScanGuards {
-        let guard = scan::IS_GUARD;
-        scan::scan(pagemap, start, end, guard, 0, guard, |r| push(&mut found.guards, r.start..r.end))?;
-        if !found.guards.is_empty() {
-            // A guard marker looks swapped to the first question.
-            found.own.clear();
-            let none = not | guard;
-            scan::scan(pagemap, start, end, there, none, there, |r| push(&mut found.own, r.start..r.end))?;
-        }
-    }
+    let mut found = Population::default();
+    // A guard marker looks swapped, too.
+    scan::scan(pagemap, 0, arch::TASK_SIZE, wanted, not, wanted, |region| {
+        let list = if region.categories & guard != 0 { &mut found.guards } else { &mut found.own };
+        push(list, region.start..region.end);
+    })?;
     Ok(found)
+}
+
+/// The parts of sorted ranges that are inside `range`; what lies before it is passed over for good.
+fn take_inside(ranges: &mut &[Range], range: &Range) -> Vec<Range> {
+    let before = ranges.iter().take_while(|r| r.end <= range.start).count();
+    *ranges = &ranges[before..];
+    let inside = ranges.iter().take_while(|r| r.start < range.end);
+    inside.map(|r| r.start.max(range.start)..r.end.min(range.end)).collect()
 }
 
 fn push(ranges: &mut Vec<Range>, next: Range) {
@@ -375,10 +369,11 @@ fn push(ranges: &mut Vec<Range>, next: Range) {
 }
 
 /// Documentation/admin-guide/mm/pagemap.rst: bit 63 present, 62 swapped, 61 file page or shared.
-fn read_pagemap(pagemap: &File, range: Range, own: &mut Vec<Range>) -> std::io::Result<()> {
+fn read_pagemap(pagemap: &File, range: Range) -> std::io::Result<Vec<Range>> {
     const BATCH: usize = 64 * 1024;
     let page = page_size();
-    let mut buf = vec![0u8; BATCH * 8];
+    let mut own = Vec::new();
+    let mut buf = vec![0u8; BATCH.min(((range.end - range.start) / page) as usize) * 8];
     let mut at = range.start;
     while at < range.end {
         let pages = (((range.end - at) / page) as usize).min(BATCH);
@@ -387,15 +382,15 @@ fn read_pagemap(pagemap: &File, range: Range, own: &mut Vec<Range>) -> std::io::
         for entry in bytes.chunks_exact(8) {
             let entry = u64::from_ne_bytes(entry.try_into().expect("eight bytes"));
             if entry >> 62 != 0 && entry & (1 << 61) == 0 {
-                push(own, at..at + page);
+                push(&mut own, at..at + page);
             }
             at += page;
         }
     }
-    Ok(())
+    Ok(own)
 }
 
-/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings.
+/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings, which are sorted.
 ///
 /// # Errors
 /// What the kernel says.
@@ -406,27 +401,63 @@ pub fn gather(
     owner: Owner,
     copying: &mut Copying,
 ) -> Result<()> {
-    let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(|| format!("open page map of {pid}"))?;
+    let what = || format!("find pages of {pid}");
+    let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
     let plain = copying.source(Source::Process { pid, forced: false });
     let forced = copying.source(Source::Process { pid, forced: true });
+    let all = if teller == Teller::Read { None } else { Some(scan_all(&pagemap, teller).context(what)?) };
+    let (mut own, mut guards) =
+        all.as_ref().map_or((&[][..], &[][..]), |all| (&all.own[..], &all.guards[..]));
     for (vma, populated) in vmas {
         let private = match &vma.backing {
             Backing::Anonymous { .. } | Backing::HugeAnonymous { .. } => true,
             Backing::File { shared, .. } => !shared,
             Backing::Shared { .. } | Backing::Special { .. } => false,
         };
-        // Guard markers make no RSS, so only the newest kernels' ioctl is asked about mappings without.
-        if !private || (!*populated && teller != Teller::ScanGuards) {
+        // What is droppable may be gone at any moment; the owner has to cope.
+        if !private || vma.flags.contains(&VmaFlag::Droppable) {
             continue;
         }
-        let found = population(&pagemap, vma.start..vma.end, teller)
-            .context(|| format!("find pages of {pid} in {:#x}-{:#x}", vma.start, vma.end))?;
-        if vma.flags.contains(&VmaFlag::Droppable) {
-            continue; // may be gone at any moment; the owner has to cope
-        }
+        let range = vma.start..vma.end;
+        let pages = match teller {
+            Teller::Read if !*populated => continue,
+            Teller::Read => read_pagemap(&pagemap, range).context(what)?,
+            Teller::Scan | Teller::ScanGuards => {
+                vma.guards = take_inside(&mut guards, &range);
+                take_inside(&mut own, &range)
+            }
+        };
         let source = if vma.prot & libc::PROT_READ == 0 { forced } else { plain };
-        copying.add(owner, source, found.own, matches!(vma.backing, Backing::File { .. }));
-        vma.guards = found.guards;
+        copying.add(owner, source, pages, matches!(vma.backing, Backing::File { .. }));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_inside_is_cut_out_in_one_pass(gaps in prop::collection::vec((0u64..4, 1u64..9), 0..20)) {
+            // Ranges with gaps between them, and mappings that tile the same space: nothing is lost, nothing is there twice.
+            let mut at = 0;
+            let mut ranges = Vec::new();
+            for (gap, len) in gaps {
+                ranges.push(at + gap..at + gap + len);
+                at += gap + len;
+            }
+            let mut rest = &ranges[..];
+            let mut pages: Vec<u64> = Vec::new();
+            for start in (0..at).step_by(5) {
+                let mapping = start..start + 5;
+                let inside = take_inside(&mut rest, &mapping);
+                prop_assert!(inside.iter().all(|r| r.start >= mapping.start && r.end <= mapping.end));
+                pages.extend(inside.into_iter().flatten());
+            }
+            let want: Vec<u64> = ranges.iter().cloned().flatten().collect();
+            prop_assert_eq!(pages, want);
+        }
+    }
 }

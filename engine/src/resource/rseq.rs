@@ -122,9 +122,10 @@ fn leave_section(tracee: &mut Tracee, address: u64, signature: u32) -> Result<bo
     if !inside || !read(abort.wrapping_sub(4), &mut mark) || u32::from_ne_bytes(mark) != signature {
         return Ok(false);
     }
-    vm::write(tracee.pid, pointer, &[0; 8]).context(|| format!("clear rseq section of {}", tracee.tid))?;
     tracee.regs.set_ip(abort);
     tracee.mark_disturbed();
+    tracee.settle()?;
+    vm::write(tracee.pid, pointer, &[0; 8]).context(|| format!("clear rseq section of {}", tracee.tid))?;
     Ok(true)
 }
 

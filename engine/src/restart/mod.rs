@@ -6,7 +6,7 @@ pub mod plan;
 use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
-use crate::remote::{Program, RemoteAddr, Scratch, Tracee};
+use crate::remote::{Code, Program, RemoteAddr, Scratch, Tracee};
 use crate::resource::creds::Creds;
 use crate::resource::process::{self, Alive};
 use crate::resource::rseq::AskRseq;
@@ -254,7 +254,7 @@ impl<'a> Site<'a> {
         ptrace::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL).context(|| format!("seize {pid}"))?;
         ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
         let mut tracee = await_birth(pid, pid, self.pending_of(pid))?;
-        let scratch = Scratch::map(&mut tracee, Some(self.scratch))?;
+        let scratch = Scratch::map(&mut tracee, Code::find(pid)?, Some(self.scratch))?;
         self.works.insert(pid, Work { threads: HashMap::from([(pid, tracee)]), scratch });
         if let Some(rseq) = self.inherited_rseq(pid)? {
             let mut program = Program::new();
@@ -331,7 +331,7 @@ impl<'a> Site<'a> {
         let alive = self.alive[&pid];
         let work = self.works.get_mut(&pid).expect("the plan bears before it settles");
         let leader = work.threads.get_mut(&pid).expect("a process has its leader");
-        Scratch::at(work.scratch.stub(), crate::remote::scratch::find_syscall_insn(pid)?).unmap(leader)?;
+        Scratch::at(work.scratch.stub(), Code::find(pid)?).unmap(leader)?;
         process::set_oom_score_adj(pid, alive.oom_score_adj)?;
         process::set_coredump_filter(pid, alive.coredump_filter)?;
         for thread in &alive.threads {

@@ -34,3 +34,12 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: numbers only.
     cvt(unsafe { libc::kill(pid, signal) }.into()).map(drop)
 }
+
+/// Makes a write beyond RLIMIT_FSIZE an error instead of the end.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    // SAFETY: to ignore a signal involves no handler.
+    match unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}

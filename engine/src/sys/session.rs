@@ -1,6 +1,7 @@
-//! setsid(2) in a child before it executes.
+//! What a child does before it executes a program.
 
 use super::cvt;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -8,4 +9,16 @@ use std::process::Command;
 pub fn start_in_own_session(command: &mut Command) {
     // SAFETY: setsid is async-signal-safe.
     unsafe { command.pre_exec(|| cvt(libc::setsid().into()).map(drop)) };
+}
+
+/// Keeps what we were started with above standard error from the programs that we start.
+pub fn keep_descriptors_to_ourselves() -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let fd: Option<i32> = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(fd) = fd.filter(|fd| *fd > 2) {
+            // SAFETY: only a flag of the descriptor changes, and all of our own have it already.
+            cvt(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }.into())?;
+        }
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::scope::{Scope, threads};
 use crate::error::{Context, Error, Result};
-use crate::remote::{Scratch, Tracee};
+use crate::remote::{Code, Scratch, Tracee};
 use crate::sys::ptrace;
 use crate::sys::wait::{self, Stop};
 use procfs::process::Stat;
@@ -111,14 +111,27 @@ impl Frozen {
     fn release(&mut self) -> Result<()> {
         let mut first = Ok(());
         for mut task in self.tasks.drain(..) {
-            let result = task.unmap_scratch();
-            first = first.and(result);
+            // Out of the scratch range, all of them, before it goes.
+            let settled = task.threads.iter_mut().map(Tracee::settle).fold(Ok(()), Result::and);
+            first = first.and(settled).and_then(|()| task.unmap_scratch());
             for tracee in task.threads {
                 let result = tracee.detach();
                 first = first.and(result);
             }
         }
         first
+    }
+
+    /// The error to report: when a process was killed while we looked, what we saw of it means nothing.
+    pub fn blame(&self, err: Error) -> Error {
+        let killed = |task: &&Task| {
+            let alive = |stat: Option<Stat>| stat.is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'));
+            !task.threads.is_empty() && !read_stat(task.pid).is_ok_and(alive)
+        };
+        match self.tasks.iter().find(killed) {
+            Some(task) => Error::Vanished(format!("pid {}: ended meanwhile", task.pid)),
+            None => err,
+        }
     }
 
     /// Kills everything, which is stopped, and waits for the end of all threads.
@@ -202,7 +215,10 @@ impl Task {
         let leader = &mut self.threads[0];
         let scratch = match self.scratch {
             Some(scratch) => scratch,
-            None => *self.scratch.insert(Scratch::map(leader, None)?),
+            None => {
+                let code = Code::find_with_way_back(self.pid)?;
+                *self.scratch.insert(Scratch::map(leader, code, None)?)
+            }
         };
         Ok((leader, scratch))
     }

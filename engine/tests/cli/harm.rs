@@ -1,0 +1,157 @@
+//! Whatever happens to cairn, and whatever the job does meanwhile: the job is not harmed, and no half file is left.
+
+use super::*;
+use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
+
+fn kill(pid: i32, signal: Signal) {
+    // It may be gone already.
+    let _ = kill_process(Pid::from_raw(pid).expect("positive"), signal);
+}
+
+/// The one child of a process, once there is one.
+fn child_of(pid: u32) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    text.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// Who of cairn is killed.
+#[derive(Clone, Copy)]
+enum Victim {
+    /// The process that the user sees.
+    Front,
+    /// The one that holds the job.
+    Worker,
+}
+
+#[rstest]
+#[case::front(Victim::Front)]
+#[case::worker(Victim::Worker)]
+fn a_kill_at_any_moment_harms_nobody(#[case] victim: Victim) {
+    let job = Job::counter();
+    let file = job.path("context");
+    let calm = Instant::now();
+    assert_eq!(exit_code(&job.checkpoint("context", &[])), 0);
+    let whole = calm.elapsed();
+    std::fs::remove_file(&file).expect("it was there");
+    const MOMENTS: u32 = 60;
+    for moment in 0..MOMENTS {
+        let mut front = std::process::Command::new(CAIRN)
+            .args(["checkpoint", &job.pid(), "-o"])
+            .arg(&file)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("cairn starts");
+        std::thread::sleep(whole * moment / MOMENTS);
+        let worker = child_of(front.id());
+        let whom = match victim {
+            Victim::Front => Some(front.id() as i32),
+            Victim::Worker => worker,
+        };
+        whom.into_iter().for_each(|pid| kill(pid, Signal::KILL));
+        front.wait().expect("it was started");
+        if let Some(worker) = worker {
+            // Nobody but init is there to wait for it.
+            let ended = || status_field(worker, "State").is_none_or(|state| state.starts_with('Z'));
+            wait_for("the worker's end", || ended().then_some(()));
+        }
+        job.await_progress();
+        if file.exists() {
+            let output = cairn(["info", "--verify", file.to_str().expect("UTF-8")]);
+            assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+            std::fs::remove_file(&file).expect("it was there");
+        }
+        let names = std::fs::read_dir(job.dir.path()).expect("the directory is there").flatten();
+        let names: Vec<_> =
+            names.map(|entry| entry.file_name()).filter(|n| *n != "count" && *n != "count.new").collect();
+        assert!(names.is_empty(), "left behind: {names:?}");
+    }
+}
+
+#[test]
+fn an_interrupt_lets_the_job_go_and_leaves_no_file() {
+    let job = Job::counter();
+    for delay in 0..20 {
+        let file = job.path("context");
+        let mut front = std::process::Command::new(CAIRN)
+            .args(["checkpoint", &job.pid(), "-o"])
+            .arg(&file)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("cairn starts");
+        std::thread::sleep(Duration::from_micros(delay * 300));
+        kill(front.id() as i32, Signal::INT);
+        let status = front.wait().expect("it was started");
+        assert_eq!(file.exists(), status.success(), "{status}");
+        if status.success() {
+            std::fs::remove_file(&file).expect("it was there");
+        }
+        job.await_progress();
+    }
+}
+
+#[rstest]
+#[case::forks("while :; do /bin/true & wait; echo $((i+=1)) > count.new; mv count.new count; done")]
+#[case::executes("echo ${i:=0} > count; i=$((i+1)) exec sh -c \"$0\" \"$0\"")]
+#[case::family("while :; do (:) | (:) & (:); wait; echo $((i+=1)) > count.new; mv count.new count; done")]
+fn a_job_that_changes_all_the_time_is_saved_or_let_alone(#[case] text: &str) {
+    // `executes` is handed its own text, to begin again with.
+    let text = format!("i=0; set --; exec sh -c '{0}' '{0}'", text.replace('\'', "'\\''"));
+    let job = Job::script(&text);
+    wait_for("the first round", || (job.count() > 0).then_some(()));
+    let mut saved = 0;
+    for _ in 0..40 {
+        let before = job.count();
+        let output = job.checkpoint("context", &[]);
+        match exit_code(&output) {
+            0 => saved += 1,
+            // Vanished, in the middle of an exec, or with something in /proc just open.
+            1 | 3 | 6 => {}
+            code => panic!("exit code {code}: {}", complaint(&output)),
+        }
+        wait_for("progress of the job", || (job.count() > before).then_some(()));
+    }
+    assert!(saved > 0, "not one of the checkpoints came about");
+    let output = cairn(["info", "--verify", job.path("context").to_str().expect("UTF-8")]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+}
+
+#[test]
+fn a_job_that_ends_meanwhile_is_told_and_leaves_no_file() {
+    for delay in 0..20 {
+        let job = Job::script("while :; do read x < /dev/null; done");
+        let file = job.path("context");
+        let mut front = std::process::Command::new(CAIRN)
+            .args(["checkpoint", &job.pid(), "-o"])
+            .arg(&file)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("cairn starts");
+        std::thread::sleep(Duration::from_micros(delay * 400));
+        kill(job.pid, Signal::KILL);
+        let status = front.wait().expect("it was started");
+        match status.code() {
+            Some(0) => assert!(file.exists()),
+            Some(1 | 6) => assert!(!file.exists(), "{status}"),
+            other => panic!("ended with {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_restarted_job_goes_on_where_it_was() {
+    let job = Job::counter();
+    let output = job.checkpoint("context", &["--kill", "--json"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let at = job.count();
+    std::fs::remove_file(job.path("count")).expect("it was there");
+    let output = cairn(["restart", "--detach", job.path("context").to_str().expect("UTF-8")]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    let now = wait_for("the next number", || Some(job.count()).filter(|count| *count > 0));
+    assert!((at..at + 1000).contains(&now), "{now} after {at}");
+    job.await_progress();
+}
