@@ -513,3 +513,7 @@ pub fn special_mismatch(records: &Records, host: &Host) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,208 @@
+//! The plan of a small job, and what holds for every plan.
+
+use super::*;
+use crate::arch::Regs;
+use crate::resource::bytes::{Bytes, PathBytes};
+use crate::resource::file::{Fd, OpenFile};
+use crate::resource::inode::Unlinked;
+use crate::resource::memory::{Marks, Memory, Vma, VmaFlag};
+use crate::resource::pages::Extent;
+use crate::resource::pipe::Pipe;
+use crate::resource::signal::Pending;
+use crate::resource::timer::IntervalTimers;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+fn host() -> Host {
+    Host {
+        special: vec![("[vdso]".into(), 0x7fff_0000_0000, 0x2000)],
+        busy: vec![0x5555_0000_0000..0x5555_0010_0000, 0x7fff_0000_0000..0x7fff_0000_2000],
+        task_size: crate::arch::TASK_SIZE,
+        creds: Creds::default(),
+        rlimits: vec![(1024, 4096)],
+        timer_ids_by_wish: true,
+        first_slot: 100,
+    }
+}
+
+fn vma(start: u64, pages: u64, backing: Backing) -> Vma {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    Vma { start, end: start + pages * 4096, prot, backing, flags: vec![], guards: vec![], pkey: 0 }
+}
+
+fn thread(tid: i32) -> Thread {
+    Thread {
+        tid,
+        comm: PathBytes(b"job".to_vec()),
+        regs: Regs::default(),
+        extended: vec![],
+        sigmask: 0,
+        altstack: None,
+        pending: vec![],
+        robust_list: (0, 0),
+        clear_child_tid: 0,
+        rseq: None,
+        timer_slack: 50_000,
+        creds: Creds::default(),
+        sched: Default::default(),
+        ioprio: 0,
+        affinity: Bytes(vec![3]),
+    }
+}
+
+fn alive(tids: &[i32]) -> Alive {
+    Alive {
+        state: State::Running,
+        threads: tids.iter().map(|tid| thread(*tid)).collect(),
+        memory: Memory {
+            vmas: vec![
+                vma(0x10_0000, 4, Backing::Anonymous { name: None }),
+                vma(0x7fff_0000_0000, 2, Backing::Special { name: "[vdso]".into() }),
+            ],
+            pages: vec![Extent { start: 0x10_0000, len: 0x2000, offset: 0x1000 }],
+            marks: Marks::default(),
+            auxv: Bytes(vec![0; 16]),
+            exe: 0,
+            vdso: None,
+            lock_future: None,
+            thp_disabled: false,
+            dumpable: 1,
+            pkeys: 0,
+        },
+        fds: vec![],
+        cwd: 1,
+        root: None,
+        umask: 0o22,
+        actions: vec![],
+        pending: vec![],
+        interval_timers: IntervalTimers::default(),
+        posix_timers: vec![],
+        rlimits: vec![(512, 4096)],
+        personality: 0,
+        subreaper: false,
+        oom_score_adj: 0,
+        coredump_filter: 0x33,
+    }
+}
+
+fn process(pid: i32, ppid: i32, life: Life) -> Process {
+    Process { pid, ppid, pgid: 70, sid: 70, exit_signal: libc::SIGCHLD, life }
+}
+
+fn inode(path: &str, kind: InodeKind) -> Inode {
+    Inode { path: PathBytes(path.into()), kind, identity: None, unlinked: None }
+}
+
+fn file(inode: usize, flags: i32) -> OpenFile {
+    OpenFile { inode, flags, offset: 0, owner: None }
+}
+
+/// A leader with two threads, a stopped child and a zombie, a pipe between them, an unlinked file.
+fn job() -> Records {
+    let mut parent = alive(&[70, 71]);
+    parent.fds = vec![Fd { fd: 0, file: 2, cloexec: false }, Fd { fd: 5, file: 4, cloexec: true }];
+    parent.pending = vec![Pending { signal: libc::SIGUSR1, siginfo: Bytes(vec![10]) }];
+    parent.memory.vmas[0].flags = vec![VmaFlag::DontDump];
+    let mut child = alive(&[72]);
+    child.state = State::Stopped { signal: libc::SIGSTOP, reported: true };
+    child.fds = vec![Fd { fd: 1, file: 3, cloexec: false }];
+    let zombie = Zombie { status: 7 << 8, comm: PathBytes(b"late".to_vec()) };
+    let unlinked = Unlinked { mode: 0o600, owner: (0, 0), times: (0, 0), size: 3, content: vec![] };
+    Records {
+        root: 70,
+        processes: vec![
+            process(70, 0, Life::Alive(Box::new(parent))),
+            process(72, 70, Life::Alive(Box::new(child))),
+            process(73, 70, Life::Zombie(zombie)),
+        ],
+        files: vec![
+            file(0, libc::O_RDONLY),
+            file(1, libc::O_PATH),
+            file(2, libc::O_RDONLY),
+            file(2, libc::O_WRONLY),
+            file(3, libc::O_RDWR),
+        ],
+        inodes: vec![
+            inode("/bin/job", InodeKind::Regular),
+            inode("/work", InodeKind::Directory),
+            inode("", InodeKind::Pipe(Pipe { capacity: 65536, ..Pipe::default() })),
+            Inode { unlinked: Some(unlinked), ..inode("/work/scratch", InodeKind::Regular) },
+        ],
+        shared: vec![],
+    }
+}
+
+#[test]
+fn a_small_job() {
+    // What takes the place of the engine's actions is the same 62 lines for everybody.
+    let plan = plan(&job(), &host()).unwrap().to_string();
+    let lines: Vec<&str> = plan.lines().filter(|line| !line.contains("reset action")).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn everybody_is_born_before_it_does_anything_and_released_at_the_end() {
+    let plan = plan(&job(), &host()).unwrap();
+    let mut born = HashSet::new();
+    for step in &plan.steps {
+        match step {
+            Step::Bear { pid, .. } => assert!(born.insert(*pid)),
+            Step::Run { tid, born: newborn, .. } => {
+                assert!(born.contains(tid), "{step}");
+                assert!(newborn.iter().all(|n| born.insert(n.tid)), "{step}");
+            }
+            Step::End { pid, .. } | Step::Stop { pid, .. } | Step::Settle { pid } => {
+                assert!(born.contains(pid))
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(born, HashSet::from([70, 71, 72, 73]));
+    assert_eq!(plan.steps.last(), Some(&Step::Release));
+}
+
+#[test]
+fn descriptors_are_placed_from_slots_above_all_of_them() {
+    let records = job();
+    let plan = plan(&records, &host()).unwrap();
+    let highest = records.alive().flat_map(|(_, a)| &a.fds).map(|fd| fd.fd).max().unwrap();
+    let slots: HashSet<i32> = plan.file_slots.iter().copied().chain([plan.context_slot]).collect();
+    assert_eq!(slots.len(), records.files.len() + 1);
+    assert!(slots.iter().all(|slot| (highest + 1..plan.end_slot).contains(slot)));
+}
+
+#[test]
+fn a_vdso_of_another_size_does_not_fit() {
+    let mut host = host();
+    host.special[0].2 = 0x3000;
+    let why = special_mismatch(&job(), &host).unwrap();
+    assert!(why.contains("pid 70") && why.contains("[vdso]"), "{why}");
+}
+
+proptest! {
+    #[test]
+    fn the_scratch_range_is_where_nobody_has_anything(starts in prop::collection::vec(0u64..crate::arch::TASK_SIZE >> 12, 1..40), pages in 1u64..1 << 30) {
+        let mut records = job();
+        let Life::Alive(alive) = &mut records.processes[0].life else { unreachable!("the leader lives") };
+        let mut starts: Vec<u64> = starts.into_iter().map(|page| page << 12).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let ends = starts[1..].iter().copied().chain([crate::arch::TASK_SIZE]);
+        let anonymous = Backing::Anonymous { name: None };
+        alive.memory.vmas = starts
+            .iter()
+            .zip(ends)
+            .map(|(start, limit)| Vma { end: limit.min(start + (pages << 12)), ..vma(*start, 0, anonymous.clone()) })
+            .collect();
+        let size = SCRATCH_SIZE + 0x2000;
+        if let Ok(hole) = find_hole(&records, &host(), size) {
+            let hole = hole..hole + size;
+            prop_assert!(hole.end <= crate::arch::TASK_SIZE);
+            for (_, alive) in records.alive() {
+                for vma in &alive.memory.vmas {
+                    prop_assert!(vma.end <= hole.start || hole.end <= vma.start, "{vma:?} and {hole:?}");
+                }
+            }
+        }
+    }
+}
