@@ -35,7 +35,7 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    /// Seizes and stops every thread in scope, until no new one appears. `cancelled` is asked between processes.
+    /// Seizes and stops every thread in scope, until all that there are have been stopped. `cancelled` is asked between processes.
     ///
     /// # Errors
     /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader gone. Nothing stays stopped.
@@ -43,18 +43,20 @@ impl Frozen {
         wait::block_sigchld();
         let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now() };
         let mut known = HashSet::new();
-        loop {
-            let mut fresh = false;
+        let mut complete = false;
+        while !complete {
+            complete = true;
             for pid in scope.pids()? {
                 if cancelled() {
                     return Err(Error::Interrupted);
                 }
-                if !known.contains(&pid) && frozen.stop(pid, pid == scope.id())? {
-                    fresh = known.insert(pid);
+                if !known.contains(&pid) {
+                    // One that ended before it could be stopped may be a zombie by now, which is to be saved, too.
+                    complete = false;
+                    if frozen.stop(pid, pid == scope.id())? {
+                        known.insert(pid);
+                    }
                 }
-            }
-            if !fresh {
-                break;
             }
         }
         if frozen.tasks.is_empty() {

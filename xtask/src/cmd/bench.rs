@@ -98,6 +98,8 @@ struct RestartReport {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
+    // A shell's stray descriptor would become part of every target, and perhaps one that no engine can save.
+    cairn_testsuite::runner::close_inherited().context("close inherited descriptors")?;
     let room = Room::find()?;
     let built = programs::build(&room, Wanted { offline: args.offline, ..Wanted::default() })?;
     let cairn = built.cairn.context("the engine was not built")?;
