@@ -5,7 +5,10 @@
 
 use crate::resource::Records;
 use crate::resource::inode::InodeKind;
+use crate::resource::memory::{Backing, Vma};
 use crate::resource::process::{Alive, Life, State};
+use crate::resource::timer::IntervalTimers;
+use std::collections::HashSet;
 
 /// Names the fault to commit.
 pub const VARIABLE: &str = "CAIRN_FAULT";
@@ -45,6 +48,15 @@ fn pipes(records: &mut Records, change: impl Fn(&mut crate::resource::pipe::Pipe
             change(pipe);
         }
     }
+}
+
+/// Leaves the contents of some mappings out.
+fn forget_pages(records: &mut Records, which: impl Fn(&Vma) -> bool) {
+    each(records, |alive| {
+        let lost: Vec<_> =
+            alive.memory.vmas.iter().filter(|vma| which(vma)).map(|vma| vma.start..vma.end).collect();
+        alive.memory.pages.retain(|extent| !lost.iter().any(|range| range.contains(&extent.start)));
+    });
 }
 
 /// All of them.
@@ -190,6 +202,100 @@ pub const FAULTS: &[Fault] = &[
         name: "madvise-forgotten",
         what: "mappings lose their flags",
         commit: |r| each(r, |a| a.memory.vmas.iter_mut().for_each(|v| v.flags.clear())),
+    },
+    Fault {
+        name: "mxcsr-lost",
+        what: "rounding and exception masks of SSE are lost",
+        commit: |r| wipe(r, 24..28),
+    },
+    Fault {
+        name: "thread-pointer-lost",
+        what: "thread-local storage is gone",
+        commit: |r| each(r, |a| a.threads.iter_mut().skip(1).for_each(|t| t.regs.fs_base = 0)),
+    },
+    Fault {
+        name: "huge-pages-lost",
+        what: "private huge pages come back as zeros",
+        commit: |r| forget_pages(r, |vma| matches!(vma.backing, Backing::HugeAnonymous { .. })),
+    },
+    Fault {
+        name: "written-file-pages-lost",
+        what: "pages of private file mappings come back as the file has them",
+        commit: |r| forget_pages(r, |vma| matches!(vma.backing, Backing::File { shared: false, .. })),
+    },
+    Fault {
+        name: "last-page-lost",
+        what: "the last page of every mapping is not saved",
+        commit: |r| {
+            each(r, |alive| {
+                let ends: HashSet<u64> = alive.memory.vmas.iter().map(|vma| vma.end).collect();
+                for extent in &mut alive.memory.pages {
+                    if ends.contains(&(extent.start + extent.len)) {
+                        extent.len -= crate::sys::page_size();
+                    }
+                }
+                alive.memory.pages.retain(|extent| extent.len > 0);
+            });
+        },
+    },
+    Fault {
+        name: "sharing-forgotten",
+        what: "descriptors made by dup and fork have positions of their own",
+        commit: |r| {
+            let files = &mut r.files;
+            for process in &mut r.processes {
+                let Life::Alive(alive) = &mut process.life else { continue };
+                for fd in &mut alive.fds {
+                    files.push(files[fd.file].clone());
+                    fd.file = files.len() - 1;
+                }
+            }
+        },
+    },
+    Fault {
+        name: "groups-merged",
+        what: "everybody is in the process group of the root",
+        commit: |r| {
+            let root = r.processes.first().map_or(0, |process| process.pgid);
+            r.processes.iter_mut().filter(|p| p.sid != p.pid).for_each(|p| p.pgid = root);
+        },
+    },
+    Fault {
+        name: "zombies-forgotten",
+        what: "children that have ended were never there",
+        commit: |r| r.processes.retain(|p| matches!(p.life, Life::Alive(_))),
+    },
+    Fault {
+        name: "limits-forgotten",
+        what: "resource limits are those of cairn",
+        commit: |r| each(r, |a| a.rlimits.clear()),
+    },
+    Fault {
+        name: "capabilities-kept",
+        what: "dropped capabilities come back",
+        commit: |r| {
+            each(r, |a| {
+                for caps in a.threads.iter_mut().map(|t| &mut t.creds.capabilities) {
+                    (caps.effective, caps.permitted) = (caps.bounding, caps.bounding);
+                }
+            });
+        },
+    },
+    Fault {
+        name: "nice-forgotten",
+        what: "every thread has nice value 0",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.sched.nice = 0)),
+    },
+    Fault {
+        name: "timer-period-lost",
+        what: "periodic timers fire once",
+        commit: |r| {
+            each(r, |a| {
+                let IntervalTimers { real, virt, prof } = &mut a.interval_timers;
+                let posix = a.posix_timers.iter_mut().map(|t| &mut t.setting);
+                [real, virt, prof].into_iter().chain(posix).for_each(|setting| setting.interval = 0);
+            });
+        },
     },
 ];
 

@@ -247,6 +247,12 @@ impl Guest {
     /// The next event; waits for it. None after [`Event::Ended`].
     #[expect(clippy::should_implement_trait, reason = "it is also the iterator's")]
     pub fn next(&mut self) -> Option<Event> {
+        self.next_unless(&|| false)
+    }
+
+    /// As [`Guest::next`], and ends the guest as soon as `give_up` says so, which a signal handler may decide and nobody can wait for.
+    pub fn next_unless(&mut self, give_up: &dyn Fn() -> bool) -> Option<Event> {
+        const LOOK: Duration = Duration::from_millis(100);
         loop {
             if let Some(event) = self.queue.pop_front() {
                 return Some(event);
@@ -254,10 +260,15 @@ impl Guest {
             if self.over {
                 return None;
             }
+            if self.verdict.is_none() && give_up() {
+                self.kill();
+            }
             let (deadline, cause) = self.deadline();
-            match self.running.receive(deadline.saturating_duration_since(Instant::now())) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.running.receive(left.min(LOOK)) {
                 Some(raw) => self.take(raw),
-                None => self.condemn(cause),
+                None if left <= LOOK => self.condemn(cause),
+                None => {}
             }
         }
     }

@@ -144,7 +144,7 @@ impl Place for GuestPlace {
         let mut done = false;
         let mut complaint = None;
         let mut end = None;
-        while let Some(event) = guest.next() {
+        while let Some(event) = guest.next_unless(&|| stop.raised()) {
             match event {
                 GuestEvent::Line(line) => match Event::from_line(&line) {
                     Ok(event) => {
@@ -161,9 +161,6 @@ impl Place for GuestPlace {
                 }
                 GuestEvent::Console(_) => {}
                 GuestEvent::Ended(ended) => end = Some(ended),
-            }
-            if stop.raised() {
-                guest.kill();
             }
         }
         drop(guest);
