@@ -8,12 +8,14 @@ use crate::error::{Context, Error, Result};
 use crate::image::Reader;
 use crate::remote::{Code, Program, RemoteAddr, Scratch, Tracee};
 use crate::resource::creds::Creds;
+use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::process::{self, Alive};
 use crate::resource::rseq::AskRseq;
 use crate::resource::thread::{self, Rseq};
 use crate::resource::{Records, memory, rseq, signal, timer};
 use crate::sys::wait::{self, Stop};
 use crate::sys::{self, clone, ptrace, task};
+use crate::tree::freeze::read_stat;
 use open::Opened;
 use plan::{Host, Newborn, Plan, Step};
 use serde::Serialize;
@@ -66,19 +68,29 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     reader.verify_pages(cpus, &progress).map_err(failed)?;
     check_pids(&records)?;
     open::check_paths(&records)?;
-    let mut host = host()?;
-    let highest = records.alive().flat_map(|(_, a)| a.fds.last()).map(|fd| fd.fd).max().unwrap_or(0);
-    make_room_for_slots(highest, records.files.len() + records.shared.len(), &mut host)?;
+    let limit = raise_descriptor_limit()?;
+    let host = host(&records)?;
     check_machine(&records, &host)?;
     let plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
+    if plan.end_slot as u64 > limit {
+        let need = plan.end_slot;
+        return Err(Error::Conflict(format!("needs {need} descriptors, but the hard limit is {limit}")));
+    }
     Ok(Prepared { reader, records, plan, begin })
 }
 
 fn check_pids(records: &Records) -> Result<()> {
     let tids = records.alive().flat_map(|(_, a)| a.threads.iter().map(|t| t.tid));
     for tid in tids.chain(records.processes.iter().map(|p| p.pid)) {
-        if std::path::Path::new(&format!("/proc/{tid}")).exists() {
-            return Err(Error::Conflict(format!("pid {tid} is in use")));
+        match read_stat(tid)? {
+            None => {}
+            Some(stat) if stat.state == 'Z' => {
+                let parent = stat.ppid;
+                let what =
+                    format!("pid {tid} is in use by a zombie that its parent {parent} has not waited for");
+                return Err(Error::Conflict(what));
+            }
+            Some(stat) => return Err(Error::Conflict(format!("pid {tid} is in use by {}", stat.comm))),
         }
     }
     Ok(())
@@ -111,7 +123,7 @@ fn vdso_digest(host: &Host) -> Result<Option<u64>> {
 }
 
 /// Looks at ourselves: what a fork of us will have.
-fn host() -> Result<Host> {
+fn host(records: &Records) -> Result<Host> {
     let pid = std::process::id() as i32;
     let text = std::fs::read_to_string("/proc/self/maps").context(|| "read /proc/self/maps")?;
     let (mut special, mut busy) = (Vec::new(), Vec::new());
@@ -141,30 +153,29 @@ fn host() -> Result<Host> {
         creds: Creds::of_status(&status, securebits, 0)?,
         rlimits: rlimits.collect::<Result<_>>()?,
         timer_ids_by_wish: timer::restore_ids_available(),
-        first_slot: 0,
+        first_slot: first_slot(records)?,
     })
 }
 
-/// Descriptors of the engine are above those of the job: raises the limit when there are too few.
-fn make_room_for_slots(highest: i32, count: usize, host: &mut Host) -> Result<()> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+/// The first descriptor that the engine never has for itself: it holds both ends of pipes, and FIFOs, while it opens files.
+fn first_slot(records: &Records) -> Result<i32> {
+    const PASSING: i32 = 16;
     let own = crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0);
-    host.first_slot = own.max(highest) + 64;
-    let need = host.first_slot as u64 + count as u64 + 64;
+    let held = |inode: &Inode| match inode.kind {
+        InodeKind::Pipe(_) => 2,
+        InodeKind::Fifo(_) => 1,
+        _ => 0,
+    };
+    Ok(own + PASSING + records.inodes.iter().map(held).sum::<i32>())
+}
+
+/// Raises the limit of descriptors as far as we may; returns it.
+fn raise_descriptor_limit() -> Result<u64> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|soft| soft < need) {
-        if limit.maximum.is_some_and(|hard| hard < need) {
-            return Err(Error::Conflict(format!(
-                "needs {need} descriptors, but the hard limit is {:?}",
-                limit.maximum
-            )));
-        }
-        limit.current = limit.maximum;
-        setrlimit(Resource::Nofile, limit).context(|| "raise limit of open files")?;
-        let nofile = libc::RLIMIT_NOFILE as usize;
-        host.rlimits[nofile].0 = host.rlimits[nofile].1;
-    }
-    Ok(())
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context(|| "raise limit of open files")?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// A process on its way.

@@ -29,7 +29,7 @@ pub struct Host {
     pub rlimits: Vec<(u64, u64)>,
     /// POSIX timers get the id that they are given (Linux 6.15).
     pub timer_ids_by_wish: bool,
-    /// Descriptors from here on are free.
+    /// Descriptors from here on are free, and stay so while files are opened.
     pub first_slot: i32,
 }
 
@@ -145,15 +145,15 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let subreapers: BTreeSet<i32> =
         records.alive().filter(|(_, a)| a.subreaper).map(|(p, _)| p.pid).collect();
     let births = births(&records.processes, &subreapers)?;
-    let highest = records.alive().flat_map(|(_, a)| a.fds.last()).map(|fd| fd.fd + 1).max().unwrap_or(0);
-    let mut slot = highest.max(host.first_slot);
+    let tables = records.alive().map(|(_, alive)| alive.fds.as_slice());
+    let (file_slots, mut slot) = file::choose_slots(records.files.len(), tables, host.first_slot);
     let mut next = || {
         slot += 1;
         slot - 1
     };
     let context_slot = next();
     let object_slots: Vec<i32> = records.shared.iter().map(|_| next()).collect();
-    let file_slots: Vec<i32> = records.files.iter().map(|_| next()).collect();
+    let spare_slot = next();
     let parked_size: u64 = host.special.iter().map(|(_, _, len)| len).sum();
     let hole = find_hole(records, host, SCRATCH_SIZE + parked_size)?;
     let mut at = hole + SCRATCH_SIZE;
@@ -176,6 +176,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         file_slots: file_slots.clone(),
         object_slots,
         context_slot,
+        spare_slot,
         steps: Vec::new(),
     };
     planner.open_everything();
@@ -245,6 +246,7 @@ struct Planner<'a> {
     file_slots: Vec<i32>,
     object_slots: Vec<i32>,
     context_slot: i32,
+    spare_slot: i32,
     steps: Vec<Step>,
 }
 
@@ -403,7 +405,7 @@ impl Planner<'_> {
             parked: &self.parked,
         };
         alive.memory.rebuild(&site, &mut program);
-        file::rebuild_table(&alive.fds, &self.file_slots, &mut program);
+        file::rebuild_table(&alive.fds, &self.file_slots, self.spare_slot, &mut program);
         self.run(pid, pid, "memory and descriptors", program, Vec::new());
         let mut program = Program::new();
         let mut born = Vec::new();

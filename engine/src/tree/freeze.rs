@@ -126,8 +126,10 @@ impl Frozen {
 
     /// The error to report: when a process was killed while we looked, what we saw of it means nothing.
     pub fn blame(&self, err: Error) -> Error {
+        /// include/linux/sched.h
+        const PF_EXITING: u32 = 0x4;
         let killed = |task: &&Task| {
-            let alive = |stat: Option<Stat>| stat.is_some_and(|stat| !matches!(stat.state, 'Z' | 'X'));
+            let alive = |stat: Option<Stat>| stat.is_some_and(|stat| stat.flags & PF_EXITING == 0);
             !task.threads.is_empty() && !read_stat(task.pid).is_ok_and(alive)
         };
         match self.tasks.iter().find(killed) {

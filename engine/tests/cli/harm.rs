@@ -123,20 +123,20 @@ fn a_job_that_ends_meanwhile_is_told_and_leaves_no_file() {
     for delay in 0..20 {
         let job = Job::script("while :; do read x < /dev/null; done");
         let file = job.path("context");
-        let mut front = std::process::Command::new(CAIRN)
+        let front = std::process::Command::new(CAIRN)
             .args(["checkpoint", &job.pid(), "-o"])
             .arg(&file)
             .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
             .spawn()
             .expect("cairn starts");
         std::thread::sleep(Duration::from_micros(delay * 400));
         kill(job.pid, Signal::KILL);
-        let status = front.wait().expect("it was started");
-        match status.code() {
-            Some(0) => assert!(file.exists()),
-            Some(1 | 6) => assert!(!file.exists(), "{status}"),
-            other => panic!("ended with {other:?}"),
+        let output = front.wait_with_output().expect("it was started");
+        match exit_code(&output) {
+            0 => assert!(file.exists()),
+            1 | 6 => assert!(!file.exists(), "{}", complaint(&output)),
+            other => panic!("exit code {other}: {}", complaint(&output)),
         }
     }
 }

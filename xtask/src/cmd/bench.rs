@@ -6,13 +6,13 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use cairn_testsuite::cell::Userland;
 use clap::Parser;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group};
 use serde::{Deserialize, Serialize};
 
 use crate::programs::{self, Wanted};
@@ -100,6 +100,7 @@ struct RestartReport {
 pub fn run(args: &Args) -> Result<bool> {
     // A shell's stray descriptor would become part of every target, and perhaps one that no engine can save.
     cairn_testsuite::runner::close_inherited().context("close inherited descriptors")?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become subreaper")?;
     let room = Room::find()?;
     let built = programs::build(&room, Wanted { offline: args.offline, ..Wanted::default() })?;
     let cairn = built.cairn.context("the engine was not built")?;
@@ -189,7 +190,6 @@ fn measure(
 
 /// A running target; dropping it kills its process group.
 struct Target {
-    child: Child,
     pid: i32,
 }
 
@@ -220,7 +220,7 @@ impl Target {
         watch.kill().context("end tail")?;
         watch.wait().context("wait for tail")?;
         read.context("read what the target says")?;
-        let mut target = Target { child, pid: 0 };
+        let mut target = Target { pid: 0 };
         let pid = line.trim().strip_prefix("ready ").and_then(|pid| pid.parse().ok());
         target.pid = pid.with_context(|| format!("the target said {:?}", line.trim()))?;
         Ok(target)
@@ -230,8 +230,19 @@ impl Target {
 impl Drop for Target {
     fn drop(&mut self) {
         kill_group(self.pid);
-        if let Err(error) = self.child.wait() {
-            eprintln!("wait for the target: {error}");
+        if let Err(error) = reap_all() {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// Waits for everything that was killed: its orphans are ours, and nobody else would be quick to free their numbers.
+fn reap_all() -> Result<()> {
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::CHILD) => return Ok(()),
+            Err(errno) => return Err(errno).context("wait for the target"),
         }
     }
 }
@@ -255,29 +266,30 @@ fn timed(command: &mut Command) -> Result<(Duration, String)> {
     Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-fn cairn_once(program: &Path, mut target: Target, dir: &Path) -> Result<Sample> {
+fn cairn_once(program: &Path, target: Target, dir: &Path) -> Result<Sample> {
     let file = dir.join("context");
     let mut save = Command::new(program);
-    save.args(["checkpoint", &target.pid.to_string(), "--kill", "--json", "-o"]).arg(&file);
+    save.args(["checkpoint", &target.pid.to_string(), "--kill", "--json", "--sync", "none", "-o"]).arg(&file);
     let (checkpoint, said) = timed(&mut save)?;
     let report: CheckpointReport = serde_json::from_str(&said).context("read the checkpoint's report")?;
-    target.child.wait().context("wait for the target")?;
+    reap_all()?;
     let mut back = Command::new(program);
     back.arg("restart").arg(&file).args(["--detach", "--json"]);
     let (restart, said) = timed(&mut back)?;
     let restarted: RestartReport = serde_json::from_str(&said).context("read the restart's report")?;
     kill_group(restarted.pid);
+    reap_all()?;
     let pause = Some(Duration::from_nanos(report.pause_ns));
     Ok(Sample { pause, checkpoint, bytes: report.bytes, restart })
 }
 
-fn criu_once(program: &Path, mut target: Target, dir: &Path) -> Result<Sample> {
+fn criu_once(program: &Path, target: Target, dir: &Path) -> Result<Sample> {
     let images = dir.join("images");
     fs::create_dir(&images)?;
     let mut save = Command::new(program);
     save.args(["dump", "--tree", &target.pid.to_string(), "--images-dir"]).arg(&images);
     let (checkpoint, _) = timed(&mut save)?;
-    target.child.wait().context("wait for the target")?;
+    reap_all()?;
     let mut bytes = 0;
     for entry in fs::read_dir(&images)? {
         bytes += entry?.metadata()?.len();
@@ -286,6 +298,7 @@ fn criu_once(program: &Path, mut target: Target, dir: &Path) -> Result<Sample> {
     back.args(["restore", "--restore-detached", "--images-dir"]).arg(&images);
     let (restart, _) = timed(&mut back)?;
     kill_group(target.pid);
+    reap_all()?;
     // CRIU's target stands still from beginning to end.
     Ok(Sample { pause: Some(checkpoint), checkpoint, bytes, restart })
 }
