@@ -310,11 +310,11 @@ pub fn commit(records: &mut Records) {
     }
 }
 
-/// A line for each fault.
-pub fn list(json: bool) -> Vec<String> {
-    let line = |f: &Fault| match json {
-        true => serde_json::json!({ "name": f.name, "what": f.what, "phase": "checkpoint" }).to_string(),
-        false => format!("{:28} {}", f.name, f.what),
-    };
-    FAULTS.iter().map(line).collect()
+/// All faults as text: a line for each, or a JSON array.
+pub fn list(json: bool) -> String {
+    if json {
+        let entry = |f: &Fault| serde_json::json!({ "name": f.name, "what": f.what, "phase": "checkpoint" });
+        return serde_json::Value::Array(FAULTS.iter().map(entry).collect()).to_string();
+    }
+    FAULTS.iter().map(|f| format!("{:28} {}", f.name, f.what)).collect::<Vec<_>>().join("\n")
 }

@@ -9,6 +9,7 @@ use cairn_qemu::kernels::Kernel;
 use cairn_testsuite::driver::guest::{self, GuestPlace, Luggage};
 use cairn_testsuite::driver::{HostPlace, Place};
 use cairn_testsuite::event::Job;
+use cairn_testsuite::expectations::Release;
 use cairn_testsuite::report::KernelInfo;
 
 use crate::campaign::{Plan, host_release};
@@ -67,6 +68,14 @@ impl Spot {
         match self {
             Spot::Host { .. } => std::env::consts::ARCH,
             Spot::Guest(guest) => guest.kernel.arch.name(),
+        }
+    }
+
+    /// The kernel's release, for what is expected of it.
+    pub fn release(&self) -> Option<Release> {
+        match self {
+            Spot::Host { release } => Release::parse(release),
+            Spot::Guest(guest) => Release::parse(&guest.kernel.release),
         }
     }
 

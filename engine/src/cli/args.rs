@@ -56,7 +56,7 @@ pub enum Command {
     /// List the faults that this build can commit
     #[cfg(feature = "planted-faults")]
     Faults {
-        /// As JSON lines
+        /// As JSON
         #[arg(long)]
         json: bool,
     },

@@ -36,9 +36,7 @@ pub fn main() -> ExitCode {
 
 #[cfg(feature = "planted-faults")]
 fn faults(json: bool) -> ExitCode {
-    for line in cairn::fault::list(json) {
-        println!("{line}");
-    }
+    println!("{}", cairn::fault::list(json));
     ExitCode::SUCCESS
 }
 

@@ -34,8 +34,8 @@ const FAULT: &str = "CAIRN_FAULT";
 
 #[derive(Parser)]
 pub struct Args {
-    /// Kernel to run on; one
-    #[arg(long, default_value = "host")]
+    /// Kernel to run on; one. A host needs free huge pages for everything to be caught; guests have them
+    #[arg(long, default_value = "6.12")]
     kernel: Selector,
     /// Only these faults
     #[arg(long, value_name = "NAME")]
@@ -144,7 +144,11 @@ pub fn run(args: &Args) -> Result<bool> {
     if legs.len() != 1 {
         bail!("--kernel {} names {} kernels, one is wanted", args.kernel, legs.len());
     }
-    let Leg { spot, cells } = legs.remove(0);
+    let Leg { spot, mut cells } = legs.remove(0);
+    // What fails at times anyway catches nothing.
+    let expectations = Expectations::load(&room.root.join("expectations.toml"))?;
+    let release = spot.release();
+    cells.retain(|(cell, _)| expectations.find(cell, release).is_none());
     if cells.is_empty() {
         bail!("no cell is selected");
     }
