@@ -37,8 +37,8 @@ pub struct Job {
     pub workloads: BTreeMap<Userland, PathBuf>,
     /// The program of each engine.
     pub engines: BTreeMap<String, PathBuf>,
-    /// Programs other than the corpus are always loaded at the same addresses: an emulator translates their code once
-    /// instead of once for every process, which makes cells several times faster.
+    /// Programs, the corpus in mode once among them, are loaded at the same addresses every time: an emulator translates
+    /// their code once instead of once for every process, which makes cells several times faster.
     pub fixed_addresses: bool,
     /// Environment added for the engine alone.
     pub engine_env: BTreeMap<String, String>,

@@ -23,10 +23,18 @@ pub struct WayBack {
     pub call_and_return: u64,
     /// What signal handlers return to.
     pub sigreturn: u64,
+    /// First byte of the stack's mapping. Below it nothing may be written: until Linux 6.5 that would make it grow (mm/gup.c).
+    pub stack_start: u64,
 }
 
-/// Executable memory of the target: first and last address.
-type Text = Vec<(u64, u64)>;
+/// A mapping of the target, from /proc/PID/maps.
+struct Mapped {
+    start: u64,
+    end: u64,
+    executable: bool,
+    /// In which order to search: the vdso, the C library, the rest.
+    rank: u8,
+}
 
 impl Code {
     /// Only the instruction: in the vdso when there is one, else wherever one is found.
@@ -34,63 +42,68 @@ impl Code {
     /// # Errors
     /// *unsupported* without one; *vanished*.
     pub fn find(pid: i32) -> Result<Self> {
-        let text = text(pid)?;
+        Code::without_way_back(pid, &mapped(pid)?)
+    }
+
+    /// With the way back for a thread whose stack pointer is `sp`, where there is one: the C library has it for its signal handlers.
+    ///
+    /// # Errors
+    /// As [`Code::find`].
+    pub fn find_with_way_back(pid: i32, sp: u64) -> Result<Self> {
+        let mapped = mapped(pid)?;
+        let find = || {
+            let stack_start = mapped.iter().find(|m| (m.start..m.end).contains(&sp))?.start;
+            let sigreturn = search(pid, &mapped, arch::SIGRETURN_CODE)?;
+            let call_and_return = search(pid, &mapped, &[arch::SYSCALL_AND_RETURN])?;
+            Some(WayBack { call_and_return, sigreturn, stack_start })
+        };
+        match find() {
+            Some(way) => Ok(Code { syscall: way.call_and_return, way_back: Some(way) }),
+            None => Code::without_way_back(pid, &mapped),
+        }
+    }
+
+    fn without_way_back(pid: i32, mapped: &[Mapped]) -> Result<Self> {
         let none = || {
             let what = "no executable mapping with a system call instruction in it";
             Error::unsupported(format!("pid {pid}: {what}"))
         };
-        Ok(Code { syscall: search(pid, &text, &[arch::SYSCALL_INSN]).ok_or_else(none)?, way_back: None })
-    }
-
-    /// With the way back, where there is one: the C library has it for its signal handlers.
-    ///
-    /// # Errors
-    /// As [`Code::find`].
-    pub fn find_with_way_back(pid: i32) -> Result<Self> {
-        let text = text(pid)?;
-        let way_back = search(pid, &text, arch::SIGRETURN_CODE).and_then(|sigreturn| {
-            let call_and_return = search(pid, &text, &[arch::SYSCALL_AND_RETURN])?;
-            Some(WayBack { call_and_return, sigreturn })
-        });
-        match way_back {
-            Some(way) => Ok(Code { syscall: way.call_and_return, way_back }),
-            None => Code::find(pid),
-        }
+        Ok(Code { syscall: search(pid, mapped, &[arch::SYSCALL_INSN]).ok_or_else(none)?, way_back: None })
     }
 }
 
-/// The vdso first, then the C library, then the rest.
-fn text(pid: i32) -> Result<Text> {
+/// What is mapped, in the order in which to search it.
+fn mapped(pid: i32) -> Result<Vec<Mapped>> {
     let maps = std::fs::read(format!("/proc/{pid}/maps")).context(|| format!("read /proc/{pid}/maps"))?;
-    let mut all: Vec<(usize, u64, u64)> = maps
+    let mut all: Vec<Mapped> = maps
         .split(|b| *b == b'\n')
         .filter_map(|line| {
             let text = std::str::from_utf8(line.get(..line.len().min(40))?).ok()?;
             let mut words = text.split_ascii_whitespace();
             let (start, end) = words.next()?.split_once('-')?;
-            let range = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-            let usable = words.next()?.starts_with("r-x") && range.1 <= arch::TASK_SIZE;
+            let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
             let rank = match line {
                 line if line.ends_with(b"[vdso]") => 0,
                 line if memmem::find(line, b"/libc").is_some() => 1,
                 _ => 2,
             };
-            usable.then_some((rank, range.0, range.1))
+            let executable = words.next()?.starts_with("r-x") && end <= arch::TASK_SIZE;
+            Some(Mapped { start, end, executable, rank })
         })
         .collect();
-    all.sort_unstable();
-    Ok(all.into_iter().map(|(_, start, end)| (start, end)).collect())
+    all.sort_by_key(|m| (m.rank, m.start));
+    Ok(all)
 }
 
 /// Where the first of the patterns is found.
-fn search(pid: i32, text: &Text, patterns: &[&[u8]]) -> Option<u64> {
+fn search(pid: i32, mapped: &[Mapped], patterns: &[&[u8]]) -> Option<u64> {
     const PIECE: u64 = 256 << 10;
     let longest = patterns.iter().map(|pattern| pattern.len()).max()? as u64;
     let mut code = Vec::new();
-    for (start, end) in text {
-        let mut at = *start;
-        while at < *end {
-            code.resize((end - at).min(PIECE) as usize, 0);
+    for text in mapped.iter().filter(|m| m.executable) {
+        let mut at = text.start;
+        while at < text.end {
+            code.resize((text.end - at).min(PIECE) as usize, 0);
             if vm::read(pid, RemoteAddr(at), &mut code).is_err() {
                 break; // a page past the end of its file: this mapping cannot be read as a whole, another can
             }

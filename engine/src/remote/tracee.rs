@@ -134,8 +134,10 @@ impl Tracee {
         let len = ptrace::get_regset(self.tid, arch::SIGNAL_FRAME_SET, &mut extended)
             .context(|| format!("read extended registers of {}", self.tid))?;
         let frame = arch::signal_frame(&self.regs_to_continue(), self.mask, &extended[..len], way.sigreturn);
+        if frame.at < way.stack_start {
+            return Ok(None);
+        }
         let mut before = vec![0u8; frame.bytes.len()];
-        // The end of a stack that does not reach further down is none of ours to move.
         let there = vm::read(self.pid, RemoteAddr(frame.at), &mut before)
             .and_then(|()| vm::write(self.pid, RemoteAddr(frame.at), &frame.bytes));
         if there.is_err() {

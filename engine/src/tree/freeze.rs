@@ -220,7 +220,7 @@ impl Task {
         let scratch = match self.scratch {
             Some(scratch) => scratch,
             None => {
-                let code = Code::find_with_way_back(self.pid)?;
+                let code = Code::find_with_way_back(self.pid, leader.regs.sp())?;
                 *self.scratch.insert(Scratch::map(leader, code, None)?)
             }
         };

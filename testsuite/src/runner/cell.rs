@@ -201,6 +201,10 @@ impl CellRun<'_> {
             .stderr(output("stderr").map_err(|e| setup("open stderr", e))?);
         self.environment(&mut command);
         sys::start_afresh(&mut command, true);
+        // The engine is at fixed addresses, the workload only in one of the modes.
+        if self.job.fixed_addresses && self.spec.mode != Mode::Once {
+            sys::randomise_addresses(&mut command);
+        }
         let child = self.supervisor.spawn(&mut command).map_err(|e| setup("start the workload", e))?;
         let root = child.id();
 

@@ -9,10 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Gives the program that `command` starts every signal's default action and an empty mask, whatever this process was
-/// started with or has blocked itself; with `session` it also leads a session and process group of its own, and has the
-/// usual personality, which may have been set otherwise for programs that are not tested.
+/// started with or has blocked itself; with `session` it also leads a session and process group of its own.
 pub fn start_afresh(command: &mut Command, session: bool) -> &mut Command {
-    // SAFETY: sigemptyset(3), sigprocmask(2), signal(2), setsid(2) and personality(2) are async-signal-safe, the only memory touched is
+    // SAFETY: sigemptyset(3), sigprocmask(2), signal(2) and setsid(2) are async-signal-safe, the only memory touched is
     // a local variable, and the closure allocates nothing.
     unsafe {
         command.pre_exec(move || {
@@ -23,11 +22,22 @@ pub fn start_afresh(command: &mut Command, session: bool) -> &mut Command {
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&mut none);
             if libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) == -1
-                || (session && (libc::setsid() == -1 || libc::personality(0) == -1))
+                || (session && libc::setsid() == -1)
             {
                 return Err(io::Error::last_os_error());
             }
             Ok(())
+        })
+    }
+}
+
+/// Gives the program random addresses again, as usual, where this process has them fixed.
+pub fn randomise_addresses(command: &mut Command) -> &mut Command {
+    // SAFETY: personality(2) is async-signal-safe, and the closure allocates nothing.
+    unsafe {
+        command.pre_exec(|| match libc::personality(0) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
         })
     }
 }
