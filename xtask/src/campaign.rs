@@ -148,6 +148,25 @@ pub fn run(room: &Room, plan: &Plan, programs: &Programs, legs: Vec<Leg>) -> Res
     let queue = Mutex::new(legs.into_iter().collect::<VecDeque<Leg>>());
     let done: Mutex<Vec<(KernelInfo, Vec<CellResult>)>> = Mutex::new(Vec::new());
 
+    let host_release = host_release()?;
+    // What there is so far: also what a run that is cut short leaves.
+    let results = |mut done: Vec<(KernelInfo, Vec<CellResult>)>, interrupted: bool| {
+        done.sort_by_key(|(kernel, _)| order.iter().position(|label| *label == kernel.label));
+        let (kernels, cells): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+        let run = RunInfo {
+            id: id.clone(),
+            started,
+            wall_ms: clock.elapsed().as_millis() as u64,
+            revision: room.revision(),
+            host_release: host_release.clone(),
+            host_cpus: cpus(),
+            seed: plan.seed,
+            command: std::env::args().skip(1).collect(),
+            interrupted,
+        };
+        Results { version: results::VERSION, run, kernels, cells: cells.into_iter().flatten().collect() }
+    };
+    let file = dir.join("results.json");
     let work = || -> Result<()> {
         loop {
             let leg = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -156,7 +175,9 @@ pub fn run(room: &Room, plan: &Plan, programs: &Programs, legs: Vec<Leg>) -> Res
                 return Ok(());
             }
             let result = run_leg(plan, programs, &dir, &expectations, leg, &screen, stop.clone())?;
-            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.push(result);
+            results(done.clone(), true).save(&file)?;
         }
     };
     thread::scope(|scope| {
@@ -171,26 +192,8 @@ pub fn run(room: &Room, plan: &Plan, programs: &Programs, legs: Vec<Leg>) -> Res
         all
     })?;
 
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(kernel, _)| order.iter().position(|label| *label == kernel.label));
-    let (kernels, cells): (Vec<_>, Vec<_>) = done.into_iter().unzip();
-    let results = Results {
-        version: results::VERSION,
-        run: RunInfo {
-            id,
-            started,
-            wall_ms: clock.elapsed().as_millis() as u64,
-            revision: room.revision(),
-            host_release: host_release()?,
-            host_cpus: cpus(),
-            seed: plan.seed,
-            command: std::env::args().skip(1).collect(),
-            interrupted: stop.raised(),
-        },
-        kernels,
-        cells: cells.into_iter().flatten().collect(),
-    };
-    results.save(&dir.join("results.json"))?;
+    let results = results(done.into_inner().unwrap_or_else(PoisonError::into_inner), stop.raised());
+    results.save(&file)?;
     write_reports(&dir, &results)?;
     Ok((dir, results))
 }
