@@ -9,6 +9,17 @@ fn kill(pid: i32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(pid).expect("positive"), signal);
 }
 
+/// A checkpoint on its way.
+fn begin_checkpoint(job: &Job, file: &Path) -> std::process::Child {
+    std::process::Command::new(CAIRN)
+        .args(["checkpoint", &job.pid(), "-o"])
+        .arg(file)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("cairn starts")
+}
+
 /// The one child of a process, once there is one.
 fn child_of(pid: u32) -> Option<i32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
@@ -36,13 +47,7 @@ fn a_kill_at_any_moment_harms_nobody(#[case] victim: Victim) {
     std::fs::remove_file(&file).expect("it was there");
     const MOMENTS: u32 = 60;
     for moment in 0..MOMENTS {
-        let mut front = std::process::Command::new(CAIRN)
-            .args(["checkpoint", &job.pid(), "-o"])
-            .arg(&file)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("cairn starts");
+        let mut front = begin_checkpoint(&job, &file);
         std::thread::sleep(whole * moment / MOMENTS);
         let worker = child_of(front.id());
         let whom = match victim {
@@ -74,13 +79,7 @@ fn an_interrupt_lets_the_job_go_and_leaves_no_file() {
     let job = Job::counter();
     for delay in 0..20 {
         let file = job.path("context");
-        let mut front = std::process::Command::new(CAIRN)
-            .args(["checkpoint", &job.pid(), "-o"])
-            .arg(&file)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("cairn starts");
+        let mut front = begin_checkpoint(&job, &file);
         std::thread::sleep(Duration::from_micros(delay * 300));
         kill(front.id() as i32, Signal::INT);
         let status = front.wait().expect("it was started");
@@ -123,13 +122,7 @@ fn a_job_that_ends_meanwhile_is_told_and_leaves_no_file() {
     for delay in 0..20 {
         let job = Job::script("while :; do read x < /dev/null; done");
         let file = job.path("context");
-        let front = std::process::Command::new(CAIRN)
-            .args(["checkpoint", &job.pid(), "-o"])
-            .arg(&file)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .expect("cairn starts");
+        let front = begin_checkpoint(&job, &file);
         std::thread::sleep(Duration::from_micros(delay * 400));
         kill(job.pid, Signal::KILL);
         let output = front.wait_with_output().expect("it was started");

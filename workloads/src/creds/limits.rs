@@ -12,17 +12,9 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// Soft and hard.
-fn get(resource: u32) -> anyhow::Result<(u64, u64)> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes the struct.
-    sys::check("getrlimit", unsafe { libc::getrlimit(resource, &mut limit) })?;
-    Ok((limit.rlim_cur, limit.rlim_max))
-}
-
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let all = || (0..16).map(get).collect::<anyhow::Result<Vec<_>>>();
+    let all = || (0..16).map(sys::rlimit).collect::<anyhow::Result<Vec<_>>>();
     let untouched = all()?;
     let child = stage.fork("the limited process", |stage| {
         let wanted = [
@@ -44,7 +36,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             (libc::RLIMIT_RTTIME, 1_000_000, 2_000_000),
         ];
         for (resource, soft, hard) in wanted {
-            let most = get(resource)?.1;
+            let most = sys::rlimit(resource)?.1;
             let limit = libc::rlimit { rlim_cur: most.min(soft), rlim_max: most.min(hard) };
             // SAFETY: the kernel reads the struct.
             sys::check("setrlimit", unsafe { libc::setrlimit(resource, &limit) })

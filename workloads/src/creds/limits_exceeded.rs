@@ -12,14 +12,6 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// Soft and hard.
-fn get(resource: u32) -> anyhow::Result<(u64, u64)> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel writes the struct.
-    sys::check("getrlimit", unsafe { libc::getrlimit(resource, &mut limit) })?;
-    Ok((limit.rlim_cur, limit.rlim_max))
-}
-
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let file = fd::open("file", libc::O_RDWR | libc::O_CREAT, 0o600)?;
@@ -51,14 +43,16 @@ fn run(cx: &mut Ctx) -> Outcome {
             signal::queue(sys::getpid(), 44, value)?;
         }
         for (resource, soft) in limits {
-            let limit = libc::rlimit { rlim_cur: soft, rlim_max: get(resource)?.1 };
+            let limit = libc::rlimit { rlim_cur: soft, rlim_max: sys::rlimit(resource)?.1 };
             // SAFETY: the kernel reads the struct.
             sys::check("setrlimit", unsafe { libc::setrlimit(resource, &limit) })
                 .with_context(|| format!("resource {resource}"))?;
         }
-        let want = limits.iter().map(|(resource, _)| get(*resource)).collect::<anyhow::Result<Vec<_>>>()?;
+        let want =
+            limits.iter().map(|(resource, _)| sys::rlimit(*resource)).collect::<anyhow::Result<Vec<_>>>()?;
         stage.hold();
-        let now = limits.iter().map(|(resource, _)| get(*resource)).collect::<anyhow::Result<Vec<_>>>()?;
+        let now =
+            limits.iter().map(|(resource, _)| sys::rlimit(*resource)).collect::<anyhow::Result<Vec<_>>>()?;
         expect_eq("limits", now, want)?;
         expect_eq("locked memory", procfs::status(sys::getpid(), "VmLck")?, locked_size)?;
         pattern::verify("memory", memory.bytes(), cx.seed + 1)?;

@@ -12,8 +12,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut rng = Rng::new(cx.seed);
@@ -22,20 +21,14 @@ fn run(cx: &mut Ctx) -> Outcome {
         let start = (rng.below(1_000_000) as f64 + 1.0) / 1_000_002.0;
         let want = orbit(start).to_bits();
         threads.push(thread::spawn(move || {
-            while STOP.get() == 0 {
+            while ROUNDS.wanted() {
                 expect_eq("bits of the result", orbit(std::hint::black_box(start)).to_bits(), want)?;
                 ROUNDS.bump();
             }
             Ok(())
         })?);
     }
-    ROUNDS.wait("the first results", 3)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("more results", || Ok(ROUNDS.get().wrapping_sub(before) > 6))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 3, 6)?;
     threads.into_iter().try_for_each(Thread::join)
 }
 

@@ -12,26 +12,19 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let start = (cx.seed % 1000) as f64 / 1001.0 + 0.0001;
     let want = orbit(start);
     let thread = thread::spawn(move || {
-        while STOP.get() == 0 {
+        while ROUNDS.wanted() {
             expect_eq("bits of the result", orbit(std::hint::black_box(start)), want)?;
             ROUNDS.bump();
         }
         Ok(())
     })?;
-    ROUNDS.wait("the first results", 3)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("more results", || Ok(ROUNDS.get().wrapping_sub(before) > 6))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 3, 6)?;
     thread.join()
 }
 

@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod needs;
 pub mod pattern;
 pub mod procfs;
+pub mod rounds;
 pub mod runner;
 pub mod shared;
 pub mod signal;
@@ -75,6 +76,7 @@ pub mod prelude {
     pub use super::mapping::{Mapping, PAGE};
     pub use super::needs::{Need, skip};
     pub use super::pattern::{self, Rng};
+    pub use super::rounds::Rounds;
     pub use super::shared::{Cell, Shared};
     pub use super::stage::Stage;
     pub use super::thread::{self, Thread};

@@ -75,3 +75,11 @@ pub fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
         set
     }
 }
+
+/// Soft and hard limit of a resource of this process.
+pub fn rlimit(resource: u32) -> anyhow::Result<(u64, u64)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes the struct.
+    check("getrlimit", unsafe { libc::getrlimit(resource, &mut limit) })?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}

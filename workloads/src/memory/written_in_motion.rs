@@ -16,8 +16,7 @@ pub const WORKLOAD: Workload = Workload {
 
 const PAGES: usize = 64;
 const WORDS: usize = PAGE / 8;
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let memory = Mapping::private(PAGES * PAGE)?;
@@ -26,7 +25,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         unsafe { std::slice::from_raw_parts(memory.ptr().cast::<AtomicU64>(), PAGES * WORDS) };
     let writer = thread::spawn(move || {
         let mut number = 0;
-        while STOP.get() == 0 {
+        while ROUNDS.wanted() {
             number += 1;
             for (index, word) in words.iter().enumerate() {
                 let old = word.swap(number, Ordering::SeqCst);
@@ -36,13 +35,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         }
         Ok(())
     })?;
-    ROUNDS.wait("the first rounds", 2)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("more rounds", || Ok(ROUNDS.get().wrapping_sub(before) >= 2))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 2, 2)?;
     let outcome = writer.join();
     let last = words[0].load(Ordering::SeqCst);
     outcome?;

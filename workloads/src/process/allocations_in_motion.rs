@@ -12,8 +12,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let seed = cx.seed;
@@ -21,20 +20,14 @@ fn run(cx: &mut Ctx) -> Outcome {
     for number in 0..3 {
         threads.push(thread::spawn(move || churn(seed + number))?);
     }
-    ROUNDS.wait("the first allocations", 100)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("more allocations", || Ok(ROUNDS.get().wrapping_sub(before) > 100))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 100, 100)?;
     threads.into_iter().try_for_each(Thread::join)
 }
 
 fn churn(seed: u64) -> Outcome {
     let mut rng = Rng::new(seed);
     let mut held: Vec<(Vec<u8>, u64)> = Vec::new();
-    while STOP.get() == 0 {
+    while ROUNDS.wanted() {
         let key = rng.word();
         let len = if key.is_multiple_of(64) { 150_000 } else { 1 + rng.below(2000) };
         held.push((pattern::bytes(len as usize, key), key));

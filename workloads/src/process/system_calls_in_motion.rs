@@ -15,8 +15,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let path = cx.dir.join("counters");
@@ -26,7 +25,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         let (mut reader, mut writer) = std::io::pipe().context("pipe")?;
         let (pid, tid) = (sys::getpid(), sys::gettid());
         let mut count = 0u64;
-        while STOP.get() == 0 {
+        while ROUNDS.wanted() {
             let sent = count.to_le_bytes();
             expect_eq("bytes written to the pipe", writer.write(&sent).context("write")?, 8)?;
             let mut got = [0; 8];
@@ -55,13 +54,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         }
         Ok(())
     })?;
-    ROUNDS.wait("the first rounds", 10)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("the loop to go on", || Ok(ROUNDS.get().wrapping_sub(before) > 5))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 10, 5)?;
     thread.join()?;
     std::fs::remove_file(cx.dir.join("counters")).context("remove")
 }

@@ -12,15 +12,14 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut makers = Vec::new();
     for _ in 0..2 {
         makers.push(thread::spawn(|| {
             let mut number = 0u64;
-            while STOP.get() == 0 {
+            while ROUNDS.wanted() {
                 let value = number;
                 let made = std::thread::Builder::new().stack_size(32 << 10).spawn(move || value * 3);
                 let result =
@@ -32,12 +31,6 @@ fn run(cx: &mut Ctx) -> Outcome {
             Ok(())
         })?);
     }
-    ROUNDS.wait("the first threads", 6)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("more threads", || Ok(ROUNDS.get().wrapping_sub(before) > 6))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 6, 6)?;
     makers.into_iter().try_for_each(Thread::join)
 }

@@ -13,8 +13,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let seed = cx.seed;
@@ -22,20 +21,14 @@ fn run(cx: &mut Ctx) -> Outcome {
     for number in 0..3 {
         let want = mix(seed + number);
         threads.push(thread::spawn(move || {
-            while STOP.get() == 0 {
+            while ROUNDS.wanted() {
                 expect_eq("result of the computation", mix(std::hint::black_box(seed + number)), want)?;
                 ROUNDS.bump();
             }
             Ok(())
         })?);
     }
-    ROUNDS.wait("the first results", 3)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("more results", || Ok(ROUNDS.get().wrapping_sub(before) > 6))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 3, 6)?;
     threads.into_iter().try_for_each(Thread::join)
 }
 

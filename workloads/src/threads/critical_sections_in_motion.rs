@@ -17,8 +17,7 @@ pub const WORKLOAD: Workload = Workload {
 
 const CPUS: usize = 1024;
 static COUNTERS: [AtomicU64; CPUS] = [const { AtomicU64::new(0) }; CPUS];
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let Some(offset) = rseq::offset()? else {
@@ -29,7 +28,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     for _ in 0..3 {
         threads.push(thread::spawn(move || {
             let mut count = 0;
-            while STOP.get() == 0 {
+            while ROUNDS.wanted() {
                 for _ in 0..100 {
                     rseq::increment(offset, &COUNTERS)?;
                     count += 1;
@@ -40,13 +39,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             Ok(())
         })?);
     }
-    ROUNDS.wait("the first rounds", 6)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("more rounds", || Ok(ROUNDS.get().wrapping_sub(before) > 10))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 6, 10)?;
     threads.into_iter().try_for_each(Thread::join)?;
     let sum: u64 = COUNTERS.iter().map(|counter| counter.load(Ordering::SeqCst)).sum();
     expect_eq("sum of the counters", sum, DONE.load(Ordering::SeqCst))

@@ -15,8 +15,7 @@ pub const WORKLOAD: Workload = Workload {
 
 static TURN: Mutex<u64> = Mutex::new(0);
 static CHANGED: Condvar = Condvar::new();
-static STOP: Cell = Cell::new();
-static ROUNDS: Cell = Cell::new();
+static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut threads = Vec::new();
@@ -30,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
                 }
                 *turn += 1;
                 // Read while the lock is held: whoever has the next turn then sees it too, and nobody is left waiting.
-                let last = STOP.get() != 0;
+                let last = !ROUNDS.wanted();
                 drop(turn);
                 CHANGED.notify_one();
                 if last {
@@ -41,12 +40,6 @@ fn run(cx: &mut Ctx) -> Outcome {
             }
         })?);
     }
-    ROUNDS.wait("the first rounds", 10)?;
-
-    cx.ready()?;
-
-    let before = ROUNDS.get();
-    gate::wait_until("more rounds", || Ok(ROUNDS.get().wrapping_sub(before) > 10))?;
-    STOP.set(1);
+    ROUNDS.cross(cx, 10, 10)?;
     threads.into_iter().try_for_each(Thread::join)
 }
