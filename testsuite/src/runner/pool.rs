@@ -125,6 +125,10 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
+    if options.watch_stdin && pool.lock().stopping && !pool.job.keep {
+        // Whoever began this may be gone, too.
+        remove(&pool.job.workdir).map_err(io_error(format!("remove {}", pool.job.workdir.display())))?;
+    }
     result?;
     pool.say(&Event::Done)
 }
