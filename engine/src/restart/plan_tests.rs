@@ -124,9 +124,9 @@ fn job() -> Records {
         ],
         inodes: vec![
             inode("/bin/job", InodeKind::Regular),
-            inode("/work", InodeKind::Directory),
+            inode("/srv", InodeKind::Directory),
             inode("", InodeKind::Pipe(Pipe { capacity: 65536, ..Pipe::default() })),
-            Inode { unlinked: Some(unlinked), ..inode("/work/scratch", InodeKind::Regular) },
+            Inode { unlinked: Some(unlinked), ..inode("/srv/scratch", InodeKind::Regular) },
         ],
         shared: vec![],
     }

@@ -3,13 +3,16 @@
 //! - `unsafe` stands only in the rooms made for it;
 //! - no absolute path of somebody's machine, no host name of a package archive or registry;
 //! - every source file says at its head what lives in it;
-//! - what one package may depend on.
+//! - what one package may depend on;
+//! - under which licences dependencies may be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+
+use serde::Deserialize;
 
 use crate::room::Room;
 
@@ -39,6 +42,10 @@ const FORBIDDEN: &[(&[&str], &str)] = &[
 const EDGES: &[(&str, &[&str])] =
     &[("xtask", &["cairn-testsuite", "cairn-qemu"]), ("cairn-testsuite", &["cairn-qemu"])];
 
+/// Licences that go with ours.
+const LICENCES: &[&str] =
+    &["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "Unlicense", "Unicode-3.0"];
+
 /// Our packages, by directory.
 const PACKAGES: &[(&str, &str)] = &[
     ("engine", "cairn"),
@@ -62,10 +69,43 @@ pub fn run(room: &Room) -> Result<bool> {
         complaints
             .extend(forbidden_edges(package, &text).into_iter().map(|c| format!("{dir}/Cargo.toml: {c}")));
     }
+    complaints.extend(bad_licences(room)?);
     for complaint in &complaints {
         eprintln!("{complaint}");
     }
     Ok(complaints.is_empty())
+}
+
+/// What cargo says of a package.
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    license: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+/// Packages in the lock file whose licence offers none of ours.
+fn bad_licences(room: &Room) -> Result<Vec<String>> {
+    let output = room.cargo().args(["metadata", "--format-version", "1", "--locked"]).output()?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let all: Metadata = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
+    let bad = all.packages.into_iter().filter(|p| !p.license.as_deref().is_some_and(is_fine));
+    Ok(bad.map(|p| format!("{}: licence {}", p.name, p.license.unwrap_or("unknown".into()))).collect())
+}
+
+/// Whether a licence expression can be met with [`LICENCES`].
+fn is_fine(licence: &str) -> bool {
+    // Some packages still write the old slash for `OR`.
+    let Ok(expression) = spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX) else { return false };
+    expression.evaluate(|wanted| {
+        wanted.license.id().is_some_and(|id| LICENCES.contains(&id.name)) && wanted.addition.is_none()
+    })
 }
 
 /// Files under version control or about to be.
@@ -158,6 +198,17 @@ mod tests {
         assert_eq!(judge("xtask/src/x.rs", "fn f() {}\n"), ["1: no `//!` head that says what lives here"]);
         let path = ["see /ho", "me/me/x\n"].concat();
         assert_eq!(judge("README.md", &path).len(), 1);
+    }
+
+    #[rstest]
+    #[case("MIT OR Apache-2.0", true)]
+    #[case("Unlicense/MIT", true)]
+    #[case("(MIT OR Apache-2.0) AND Unicode-3.0", true)]
+    #[case("Apache-2.0 WITH LLVM-exception OR MIT", true)]
+    #[case("MIT AND GPL-3.0-only", false)]
+    #[case("Proprietary", false)]
+    fn licences(#[case] text: &str, #[case] wanted: bool) {
+        assert_eq!(is_fine(text), wanted);
     }
 
     #[test]
