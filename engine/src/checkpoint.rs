@@ -12,7 +12,7 @@ use crate::resource::pkey::AskKeys;
 use crate::resource::process::{self, Alive, AskRlimits, AskStops, Life, Process, State, Zombie};
 use crate::resource::signal::{self, AskActions, AskNumber};
 use crate::resource::thread::{self, AskThread};
-use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, PosixTimer};
+use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify, PosixTimer};
 use crate::resource::{Records, bytes::PathBytes, rseq};
 use crate::tree::{Frozen, Scope, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -299,8 +299,15 @@ fn ask(
     reported: &mut HashMap<i32, bool>,
 ) -> Result<Alive> {
     let pid = task.pid;
-    let status = thread::status(pid, pid)?;
-    let pending = signal::capture_pending(pid, true, status.shdpnd)?;
+    // Looked at before the timers are read, and again after.
+    let mut before = signal::capture_pending(pid, true, 0)?;
+    let notified = seen.timers.iter().filter_map(|timer| match timer.notify {
+        Notify::Thread(tid) => Some(tid),
+        Notify::None | Notify::Signal => None,
+    });
+    for tid in notified.collect::<HashSet<i32>>() {
+        before.extend(signal::capture_pending(tid, false, 0)?);
+    }
     let rseq_unknown = !rseq::kernel_tells(pid);
     let stat = task.stat.clone();
     let group_stop = task.group_stop();
@@ -340,6 +347,12 @@ fn ask(
         let outcome = tracee.run(&scratch, &program)?;
         threads.push(asked.answer(&outcome, tracee)?);
     }
+    let status = thread::status(pid, pid)?;
+    let pending = signal::capture_pending(pid, true, status.shdpnd)?;
+    let (mut interval_timers, mut posix_timers) = (interval.answer(&outcome), posix.answer(&outcome));
+    let after: Vec<_> = pending.iter().chain(threads.iter().flat_map(|t| &t.pending)).cloned().collect();
+    timer::reconcile(&before, &after, &mut interval_timers, &mut posix_timers);
+
     let brk = brk.answer(&outcome).unwrap_or(0) as u64;
     Ok(Alive {
         state: group_stop.map_or(State::Running, |signal| State::Stopped { signal, reported: false }),
@@ -362,8 +375,8 @@ fn ask(
         umask: status.umask.unwrap_or(0o022),
         actions: actions.answer(&outcome),
         pending,
-        interval_timers: interval.answer(&outcome),
-        posix_timers: posix.answer(&outcome),
+        interval_timers,
+        posix_timers,
         rlimits: rlimits.answer(&outcome),
         personality: process::personality(pid)?,
         subreaper: outcome.data(subreaper)[0] != 0,

@@ -158,6 +158,22 @@ impl Pending {
         Pending { signal, siginfo: Bytes(info[..len].to_vec()) }
     }
 
+    fn word(&self, at: usize) -> i32 {
+        let byte = |i: usize| self.siginfo.0.get(at + i).copied().unwrap_or(0);
+        i32::from_ne_bytes([byte(0), byte(1), byte(2), byte(3)])
+    }
+
+    /// `si_code`
+    pub fn code(&self) -> i32 {
+        self.word(8)
+    }
+
+    /// The POSIX timer whose expiry it is.
+    pub fn timer(&self) -> Option<i32> {
+        const SI_TIMER: i32 = -2;
+        (self.code() == SI_TIMER).then(|| self.word(16))
+    }
+
     fn info(&self) -> Vec<u8> {
         let mut info = self.siginfo.0.clone();
         info.resize(ptrace::SIGINFO_SIZE, 0);

@@ -1,5 +1,6 @@
 //! Interval timers and POSIX timers.
 
+use super::signal::Pending;
 use crate::error::{Error, Result};
 use crate::remote::{Arg, CallId, DataId, Outcome, Program};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,13 @@ impl Setting {
         let round = |ns: u64| (ns / NANOS, (ns % NANOS).div_ceil(unit));
         let (interval, value) = (round(self.interval), round(self.value));
         [interval.0, interval.1, value.0, value.1].iter().flat_map(|w| w.to_ne_bytes()).collect()
+    }
+
+    /// It has fired since it was read: what is left is left until the time after that, if there is one.
+    fn has_fired(&mut self) {
+        if self.value != 0 {
+            self.value = if self.interval == 0 { 0 } else { self.value + self.interval };
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -186,6 +194,32 @@ impl AskPosixTimers {
     }
 }
 
+/// Brings timers that were read between two looks at the pending signals into line with the second look. Time does not stand still
+/// while we look: a timer may have fired after it was read, and its signal would come a second time. (One that fires before it is read
+/// has its signal in the second look, which is the one that counts.)
+pub fn reconcile(
+    before: &[Pending],
+    after: &[Pending],
+    interval: &mut IntervalTimers,
+    posix: &mut [PosixTimer],
+) {
+    /// How the kernel signs the signals of interval timers (include/uapi/asm-generic/siginfo.h).
+    const SI_KERNEL: i32 = 0x80;
+    for signal in after.iter().filter(|signal| !before.contains(signal)) {
+        if let Some(id) = signal.timer() {
+            let known = before.iter().any(|earlier| earlier.timer() == Some(id));
+            posix.iter_mut().filter(|t| t.id == id && !known).for_each(|t| t.setting.has_fired());
+        } else if signal.code() == SI_KERNEL {
+            match signal.signal {
+                libc::SIGALRM => interval.real.has_fired(),
+                libc::SIGVTALRM => interval.virt.has_fired(),
+                libc::SIGPROF => interval.prof.has_fired(),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// `PR_TIMER_CREATE_RESTORE_IDS`, Linux 6.15 (include/uapi/linux/prctl.h): timer_create takes the id it is handed.
 const PR_TIMER_CREATE_RESTORE_IDS: i32 = 77;
 
@@ -258,6 +292,7 @@ pub fn arm_posix(timers: &[PosixTimer], program: &mut Program) -> Vec<CallId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::bytes::Bytes;
 
     const SAMPLE: &str = "ID: 3\nsignal: 60/00007fff86e452a8\nnotify: signal/tid.2634\nClockID: 1\n\
                           ID: 1\nsignal: 14/0000000000000000\nnotify: none/pid.2634\nClockID: -6\n";
@@ -276,6 +311,36 @@ mod tests {
     fn a_timer_about_to_fire_is_not_disarmed() {
         let setting = Setting { interval: 0, value: 300 };
         assert_eq!(Setting::decode(&setting.encode(MICRO), MICRO).value, 1000);
+    }
+
+    fn pending(signal: i32, code: i32, timer: i32) -> Pending {
+        let words = [signal, 0, code, 0, timer];
+        Pending { signal, siginfo: Bytes(words.iter().flat_map(|w| w.to_ne_bytes()).collect()) }
+    }
+
+    #[test]
+    fn a_timer_that_fires_while_it_is_looked_at_fires_once() {
+        let setting = |interval| Setting { interval, value: 5 };
+        let mut posix = parse(2634, SAMPLE).unwrap();
+        (posix[0].setting, posix[1].setting) = (setting(0), setting(100));
+        let mut interval = IntervalTimers { real: setting(0), ..IntervalTimers::default() };
+        let (one, three, alarm) = (pending(14, -2, 1), pending(60, -2, 3), pending(libc::SIGALRM, 0x80, 0));
+        let after = [one.clone(), three.clone(), alarm.clone()];
+
+        let (mut calm, mut same) = (posix.clone(), interval);
+        reconcile(&after, &after, &mut same, &mut calm);
+        assert_eq!((&calm, same), (&posix, interval), "what was pending before says nothing");
+
+        reconcile(&[], &after, &mut interval, &mut posix);
+        assert_eq!((posix[0].setting.value, posix[1].setting.value, interval.real.value), (0, 105, 0));
+    }
+
+    #[test]
+    fn an_alarm_from_somebody_else_is_no_expiry() {
+        let mut interval =
+            IntervalTimers { real: Setting { interval: 0, value: 5 }, ..IntervalTimers::default() };
+        reconcile(&[], &[pending(libc::SIGALRM, 0, 77)], &mut interval, &mut []);
+        assert_eq!(interval.real.value, 5);
     }
 
     #[test]

@@ -276,12 +276,14 @@ fn await_stop(pid: i32, tid: i32, deadline: Instant) -> Result<Option<Tracee>> {
             Some(Stop::Exited(_) | Stop::Killed(_)) => return Ok(None),
             Some(Stop::Interrupted) => None,
             Some(Stop::Group(signal)) => Some(signal),
+            // Any other stop uses up the one that was asked for (kernel/signal.c, `ptrace_stop`): it is asked for again.
             Some(Stop::Signal(signal)) => {
-                // It was being delivered already; the stop that we asked for comes right after.
+                ptrace::interrupt(tid).context(|| format!("interrupt thread {tid} of {pid}"))?;
                 ptrace::cont(tid, signal).context(|| format!("deliver signal {signal} to {tid}"))?;
                 continue;
             }
             Some(Stop::Syscall | Stop::Event(_)) => {
+                ptrace::interrupt(tid).context(|| format!("interrupt thread {tid} of {pid}"))?;
                 ptrace::cont(tid, 0).context(|| format!("continue {tid}"))?;
                 continue;
             }

@@ -118,6 +118,47 @@ fn a_job_that_changes_all_the_time_is_saved_or_let_alone(#[case] text: &str) {
 }
 
 #[test]
+#[ignore = "a job for another test"]
+fn ticking_job() {
+    use nix::sys::signal::{SigEvent, SigevNotify, Signal};
+    use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let ticked = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(libc::SIGUSR1, Arc::clone(&ticked)).expect("SIGUSR1 can be caught");
+    let notify = SigevNotify::SigevSignal { signal: Signal::SIGUSR1, si_value: 0 };
+    let mut timer = Timer::new(nix::time::ClockId::CLOCK_MONOTONIC, SigEvent::new(notify)).expect("a timer");
+    let tick = Expiration::Interval(Duration::from_micros(50).into());
+    timer.set(tick, TimerSetTimeFlags::empty()).expect("it is armed");
+    for count in 1u64.. {
+        std::fs::write("count.new", count.to_string())
+            .and_then(|()| std::fs::rename("count.new", "count"))
+            .expect("written");
+        while !ticked.swap(false, Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A signal that is being delivered when the stop is asked for uses it up.
+#[test]
+fn a_job_that_gets_signals_all_the_time_is_saved() {
+    let job = Job::helper("harm::ticking_job");
+    wait_for("the first tick", || (job.count() > 0).then_some(()));
+    for _ in 0..100 {
+        let output = job.checkpoint("context", &["--sync", "none"]);
+        assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    }
+    job.await_progress();
+    let output = job.checkpoint("context", &["--kill"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let output = cairn(["restart", "--detach", job.path("context").to_str().expect("UTF-8")]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    job.await_progress();
+}
+
+#[test]
 fn a_job_that_ends_meanwhile_is_told_and_leaves_no_file() {
     for delay in 0..20 {
         let job = Job::script("while :; do read x < /dev/null; done");

@@ -59,6 +59,12 @@ impl Job {
         Job { dir, pid }
     }
 
+    /// An ignored test of this program, which is a job for others.
+    fn helper(test: &str) -> Job {
+        let program = std::env::current_exe().expect("this program has a path");
+        Job::script(&format!("exec {} --exact {test} --ignored --nocapture", program.display()))
+    }
+
     /// Writes ascending numbers to the file `count`, over and over.
     fn counter() -> Job {
         let job = Job::script("i=0; while :; do i=$((i+1)); echo $i > count.new; mv count.new count; done");

@@ -93,7 +93,15 @@ fn bad_licences(room: &Room) -> Result<Vec<String>> {
     // Those for other systems are in the lock file, but were never fetched.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut command = room.cargo();
-    command.args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", &platform]);
+    command.args([
+        "metadata",
+        "--format-version",
+        "1",
+        "--locked",
+        "--offline",
+        "--filter-platform",
+        &platform,
+    ]);
     let output = command.output().context("start cargo")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
