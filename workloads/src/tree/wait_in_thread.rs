@@ -14,6 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
+    static BORN: Cell = Cell::new();
     static GO: Cell = Cell::new();
     let shared: &'static Shared = Box::leak(Box::new(Shared::new()?));
     let child = fork("the child of the main thread", || {
@@ -27,9 +28,12 @@ fn run(cx: &mut Ctx) -> Outcome {
             shared.cell(0).block_until(1);
             kit::exit(72)
         })?;
+        BORN.set(1);
         GO.block_until(1);
         own.join_as(72)
     })?;
+    // Only then may this thread look into /proc: a child would keep what is open at its birth.
+    BORN.wait("the child of a thread", 1)?;
     waiter.wait_blocked_in(libc::SYS_wait4)?;
     maker.wait_blocked_in(libc::SYS_futex)?;
 
