@@ -43,8 +43,18 @@ const EDGES: &[(&str, &[&str])] =
     &[("xtask", &["cairn-testsuite", "cairn-qemu"]), ("cairn-testsuite", &["cairn-qemu"])];
 
 /// Licences that go with ours.
-const LICENCES: &[&str] =
-    &["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "Unlicense", "Unicode-3.0"];
+const LICENCES: &[&str] = &[
+    "Apache-2.0",
+    "MIT",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unlicense",
+    "Unicode-3.0",
+    "BSL-1.0",
+];
 
 /// Our packages, by directory.
 const PACKAGES: &[(&str, &str)] = &[
