@@ -6,7 +6,7 @@ use crate::remote::{Arg, Program};
 use crate::resource::file::{self, Fd};
 use crate::resource::inode::Found;
 use crate::resource::mapping::{self, Tables};
-use crate::resource::memory::{self, Memory, Vma};
+use crate::resource::memory::{self, Backing, Memory, Vma};
 use crate::resource::pages::{self, Owner, Teller};
 use crate::resource::pkey::AskKeys;
 use crate::resource::process::{self, Alive, AskRlimits, AskStops, Life, Process, State, Zombie};
@@ -338,7 +338,9 @@ fn ask(
 
     reported.extend(stops.answer(&outcome));
     let first = ask_thread.answer(&outcome, leader)?;
-    let vdso = memory::vdso_digest(pid, &seen.vmas)?;
+    let is_vdso = |v: &Vma| matches!(&v.backing, Backing::Special { name } if name == memory::VDSO);
+    let vdso = seen.vmas.iter().find(|(vma, _)| is_vdso(vma));
+    let vdso = vdso.map(|(vma, _)| memory::vdso_digest(pid, vma.start..vma.end)).transpose()?;
     let lock_future = memory::lock_future(pid, scratch.stub().0)?;
     let mut threads = vec![first];
     for tracee in &mut task.threads[1..] {

@@ -488,16 +488,17 @@ pub fn auxv(pid: i32) -> Result<Bytes> {
     Ok(Bytes(auxv))
 }
 
+/// Name of the mapping with the kernel's code.
+pub const VDSO: &str = "[vdso]";
+
 /// Digest of the vdso's code, to be compared with the running kernel's at restart.
 ///
 /// # Errors
 /// Memory that cannot be read.
-pub fn vdso_digest(pid: i32, vmas: &[(Vma, bool)]) -> Result<Option<u64>> {
-    let is_vdso = |v: &Vma| matches!(&v.backing, Backing::Special { name } if name == "[vdso]");
-    let Some((vma, _)) = vmas.iter().find(|(v, _)| is_vdso(v)) else { return Ok(None) };
-    let mut code = vec![0u8; vma.len() as usize];
-    crate::sys::vm::read(pid, RemoteAddr(vma.start), &mut code).context(|| format!("read vdso of {pid}"))?;
-    Ok(Some(xxhash_rust::xxh3::xxh3_64(&code)))
+pub fn vdso_digest(pid: i32, vdso: Range) -> Result<u64> {
+    let mut code = vec![0u8; (vdso.end - vdso.start) as usize];
+    crate::sys::vm::read(pid, RemoteAddr(vdso.start), &mut code).context(|| format!("read vdso of {pid}"))?;
+    Ok(xxhash_rust::xxh3::xxh3_64(&code))
 }
 
 /// Whether mlockall(2) is in force for mappings to come: no interface tells, but a mapping that was just made, such as the

@@ -46,14 +46,17 @@ fn call(program: &mut Program, address: u64, flags: u64, signature: u32) -> Call
     program.may(libc::SYS_rseq, &args, "probe rseq")
 }
 
+/// Where the area may be: nowhere for a thread without a thread pointer.
+fn candidates(tracee: &Tracee) -> impl Iterator<Item = u64> + use<> {
+    let near = tracee.regs.thread_pointer() & !(u64::from(SIZE) - 1);
+    (near.saturating_sub(REACH)..near + REACH).step_by(SIZE as usize).filter(move |_| near != 0)
+}
+
 impl AskRseq {
     /// Adds the calls.
     pub fn ask(program: &mut Program, tracee: &Tracee) -> Self {
         let registered = call(program, NOWHERE, 0, SIGNATURE);
-        let near = tracee.regs.thread_pointer() & !(u64::from(SIZE) - 1);
-        let addresses =
-            (near.saturating_sub(REACH)..near + REACH).step_by(SIZE as usize).filter(|_| near != 0);
-        let candidates = addresses.map(|a| (a, call(program, a, UNREGISTER, !SIGNATURE))).collect();
+        let candidates = candidates(tracee).map(|a| (a, call(program, a, UNREGISTER, !SIGNATURE))).collect();
         AskRseq { registered, candidates }
     }
 
@@ -84,9 +87,7 @@ impl AskRseq {
 pub fn abort_critical_section(tracee: &mut Tracee, unknown: bool) -> Result<()> {
     if unknown {
         // Every place where the area may be; that a section is in force shows by its descriptor.
-        let near = tracee.regs.thread_pointer() & !(u64::from(SIZE) - 1);
-        for address in (near.saturating_sub(REACH)..near + REACH).step_by(SIZE as usize).filter(|_| near != 0)
-        {
+        for address in candidates(tracee) {
             if leave_section(tracee, address, SIGNATURE)? {
                 break;
             }

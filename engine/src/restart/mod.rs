@@ -110,16 +110,9 @@ fn check_machine(records: &Records, host: &Host) -> Result<()> {
 }
 
 fn vdso_digest(host: &Host) -> Result<Option<u64>> {
-    let vmas: Vec<_> = host
-        .special
-        .iter()
-        .map(|(name, start, len)| {
-            let backing = memory::Backing::Special { name: name.clone() };
-            let (start, end) = (*start, start + len);
-            (memory::Vma { start, end, prot: 0, backing, flags: vec![], guards: vec![], pkey: 0 }, false)
-        })
-        .collect();
-    memory::vdso_digest(std::process::id() as i32, &vmas)
+    let vdso = host.special.iter().find(|(name, ..)| name == memory::VDSO);
+    let own = std::process::id() as i32;
+    vdso.map(|(_, start, len)| memory::vdso_digest(own, *start..start + len)).transpose()
 }
 
 /// Looks at ourselves: what a fork of us will have.

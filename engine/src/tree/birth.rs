@@ -60,11 +60,24 @@ pub enum Step {
 /// # Errors
 /// A text that says which constellation cannot be made.
 pub fn births(processes: &[Process], subreapers: &BTreeSet<i32>) -> Result<Vec<Step>, String> {
+    let (mut children, mut groups) = (BTreeMap::new(), BTreeMap::new());
+    for process in processes {
+        children.entry(process.ppid).or_insert_with(Vec::new).push(process.pid);
+        if process.pgid != 0 {
+            groups.entry(process.pgid).or_insert_with(Vec::new).push(process.pid);
+        }
+    }
+    for pids in children.values_mut().chain(groups.values_mut()) {
+        pids.sort_unstable();
+    }
     let mut planner = Planner {
         by_pid: processes.iter().map(|p| (p.pid, p)).collect(),
+        children,
+        groups,
         subreapers,
         steps: Vec::new(),
         born: BTreeSet::new(),
+        played: BTreeSet::new(),
     };
     planner.family(Parent::Engine, 0)?;
     if let Some(missing) = processes.iter().find(|p| !planner.born.contains(&p.pid)) {
@@ -79,9 +92,15 @@ pub fn births(processes: &[Process], subreapers: &BTreeSet<i32>) -> Result<Vec<S
 
 struct Planner<'a> {
     by_pid: BTreeMap<i32, &'a Process>,
+    /// By parent, by PID; the engine is 0.
+    children: BTreeMap<i32, Vec<i32>>,
+    /// Members of each process group, by PID.
+    groups: BTreeMap<i32, Vec<i32>>,
     subreapers: &'a BTreeSet<i32>,
     steps: Vec<Step>,
     born: BTreeSet<i32>,
+    /// Sessions whose leader a helper played.
+    played: BTreeSet<i32>,
 }
 
 fn leads_session(process: &Process) -> bool {
@@ -94,7 +113,7 @@ impl Planner<'_> {
             Parent::Engine => 0,
             Parent::Process(pid) => pid,
         };
-        self.by_pid.values().filter(|p| p.ppid == ppid).map(|p| p.pid).collect()
+        self.children.get(&ppid).cloned().unwrap_or_default()
     }
 
     /// The session that a process must be born into for its own sake and its early children's; nothing when any will do.
@@ -191,6 +210,7 @@ impl Planner<'_> {
         }
         self.steps.push(Step::BearHelper { parent, pid: sid });
         self.steps.push(Step::Setsid(sid));
+        self.played.insert(sid);
         for child in children {
             let exit_signal = self.by_pid[child].exit_signal;
             self.steps.push(Step::Bear { parent: Parent::Process(sid), pid: *child, exit_signal });
@@ -203,16 +223,17 @@ impl Planner<'_> {
     }
 
     fn join(&mut self, pgid: i32, who: impl Fn(&Process) -> bool) {
-        let members = self.by_pid.values().filter(|p| p.pgid == pgid && p.pid != pgid && !leads_session(p));
-        let members: Vec<i32> =
-            members.filter(|p| self.born.contains(&p.pid) && who(p)).map(|p| p.pid).collect();
-        self.steps.extend(members.into_iter().map(|pid| Step::Setpgid { pid, pgid }));
+        let members = self.groups.get(&pgid).into_iter().flatten().filter(|pid| {
+            let process = self.by_pid[*pid];
+            **pid != pgid && !leads_session(process) && self.born.contains(*pid) && who(process)
+        });
+        self.steps.extend(members.map(|pid| Step::Setpgid { pid: *pid, pgid }));
     }
 
     /// A group is there as long as somebody is in it: first everybody who gave a group its number begins it, then who only joins joins,
     /// then those move on who have left the group that has their number, each after the others have joined that one.
     fn groups(&mut self, processes: &[Process]) -> Result<(), String> {
-        let groups: BTreeSet<i32> = processes.iter().map(|p| p.pgid).filter(|g| *g != 0).collect();
+        let groups: BTreeSet<i32> = self.groups.keys().copied().collect();
         let begins = |p: &Process| groups.contains(&p.pid) && !leads_session(p);
         for process in processes.iter().filter(|p| begins(p)) {
             self.steps.push(Step::Setpgid { pid: process.pid, pgid: process.pid });
@@ -220,31 +241,30 @@ impl Planner<'_> {
         for pgid in &groups {
             match self.by_pid.get(pgid) {
                 Some(_) => self.join(*pgid, |p| !begins(p)),
-                None if self.steps.contains(&Step::Setsid(*pgid)) => {} // joined while the helper was there
-                None => self.group_without_leader(*pgid, processes)?,
+                None if self.played.contains(pgid) => {} // joined while the helper was there
+                None => self.group_without_leader(*pgid),
             }
         }
         let mut movers: Vec<&Process> = processes.iter().filter(|p| begins(p) && p.pgid != p.pid).collect();
         while !movers.is_empty() {
-            let free = movers.iter().position(|m| !movers.iter().any(|other| other.pgid == m.pid));
-            let Some(free) = free else {
-                return Err(format!("pid {}: process groups that exchanged their leaders", movers[0].pid));
-            };
-            let mover = movers.remove(free);
-            self.steps.push(Step::Setpgid { pid: mover.pid, pgid: mover.pgid });
+            let wanted: BTreeSet<i32> = movers.iter().map(|m| m.pgid).collect();
+            let (stay, free): (Vec<&Process>, _) = movers.into_iter().partition(|m| wanted.contains(&m.pid));
+            if free.is_empty() {
+                return Err(format!("pid {}: process groups that exchanged their leaders", stay[0].pid));
+            }
+            self.steps.extend(free.iter().map(|m| Step::Setpgid { pid: m.pid, pgid: m.pgid }));
+            movers = stay;
         }
         Ok(())
     }
 
-    fn group_without_leader(&mut self, pgid: i32, processes: &[Process]) -> Result<(), String> {
-        let member = processes.iter().find(|p| p.pgid == pgid).expect("groups come from processes");
-        // Any process of the session can bear the helper; the member itself is one.
-        let parent = Parent::Process(member.pid);
+    fn group_without_leader(&mut self, pgid: i32) {
+        // Any process of the session can bear the helper; a member is one.
+        let parent = Parent::Process(self.groups[&pgid][0]);
         self.steps.push(Step::BearHelper { parent, pid: pgid });
         self.steps.push(Step::Setpgid { pid: pgid, pgid });
         self.join(pgid, |_| true);
         self.steps.push(Step::Leave { pid: pgid, parent });
-        Ok(())
     }
 }
 
