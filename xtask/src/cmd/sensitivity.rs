@@ -49,8 +49,8 @@ pub struct Args {
     /// Cells at once
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     jobs: usize,
-    /// Factor on every time limit
-    #[arg(long, default_value_t = 1.0)]
+    /// Factor on every time limit; some faults show by a workload that waits for good
+    #[arg(long, default_value_t = 0.25)]
     timeout_scale: f64,
     #[command(flatten)]
     source: Source,
