@@ -49,7 +49,7 @@ fn build(size: &Size) -> anyhow::Result<std::convert::Infallible> {
     }
     up.cell(0).wait("the processes", size.procs as u32 - 1)?;
 
-    let mut memory = Mapping::private((size.mib << 20).max(PAGE))?;
+    let mut memory = Mapping::private((size.mib << 20).max(page_size()))?;
     if size.mib > 0 {
         pattern::fill(memory.bytes_mut(), 1);
     }
@@ -59,7 +59,7 @@ fn build(size: &Size) -> anyhow::Result<std::convert::Infallible> {
         files.push(std::fs::File::open("/dev/null").context("open /dev/null")?);
     }
     // Every second page stays read-only, so that neighbours do not merge.
-    let pages = Mapping::private((2 * size.vmas).max(1) * PAGE)?;
+    let pages = Mapping::private((2 * size.vmas).max(1) * page_size())?;
     for index in 0..size.vmas / 2 {
         pages.protect(2 * index, 1, libc::PROT_READ)?;
     }

@@ -26,7 +26,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         fd::write_all(&unlinked, &pattern::bytes(900, cx.seed + 1))?;
         std::fs::remove_file("unlinked").context("unlink")?;
         let at = Some((secret.as_fd(), 0));
-        let mapped = Mapping::new(PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, at)?;
+        let mapped = Mapping::new(page_size(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, at)?;
         std::fs::set_permissions(".", PermissionsExt::from_mode(0o700)).context("chmod")?;
         kit::set_groups(&[])?;
         kit::set_gids(1000, 1000, 1000)?;

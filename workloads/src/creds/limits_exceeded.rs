@@ -32,7 +32,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         std::fs::remove_file("unlinked").context("unlink")?;
         let mut memory = Mapping::private(4 << 20)?;
         pattern::fill(memory.bytes_mut(), cx.seed + 1);
-        let locked = Mapping::private(16 * PAGE)?;
+        let locked = Mapping::private(16 * page_size())?;
         // SAFETY: the range is the mapping's.
         sys::check("mlock", unsafe { libc::mlock(locked.ptr().cast(), locked.len()) })?;
         let locked_size = procfs::status(sys::getpid(), "VmLck")?;

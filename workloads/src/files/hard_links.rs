@@ -22,7 +22,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("inode", kit::inode(&first)?, kit::inode(&second)?)?;
-    expect_eq("links", fd::stat(&first)?.st_nlink, 2u64)?;
+    expect_eq("links", fd::stat(&first)?.st_nlink, 2)?;
     for (file, name) in [(&first, "first"), (&second, "second")] {
         let shown = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("readlink")?;
         expect_eq("name", shown, cx.dir.join(name))?;

@@ -34,17 +34,17 @@ fn run(cx: &mut Ctx) -> Outcome {
     for (index, name) in names.into_iter().enumerate() {
         let path = Path::new(OsStr::from_bytes(name));
         let file = fd::open(path, kit::MAKE, 0o600)?;
-        fd::write_all(&file, &pattern::bytes(PAGE, cx.seed + index as u64))?;
+        fd::write_all(&file, &pattern::bytes(page_size(), cx.seed + index as u64))?;
         let at = Some((file.as_fd(), 0));
-        files.push((Mapping::new(PAGE, libc::PROT_READ, libc::MAP_PRIVATE, at)?, file, path));
+        files.push((Mapping::new(page_size(), libc::PROT_READ, libc::MAP_PRIVATE, at)?, file, path));
     }
 
     cx.ready()?;
 
     for (index, (mapping, file, path)) in files.iter().enumerate() {
         let what = format!("file {path:?}");
-        kit::verify(&what, file, PAGE, cx.seed + index as u64)?;
-        expect_eq(&format!("{what}: offset"), fd::offset(file)?, PAGE as i64)?;
+        kit::verify(&what, file, page_size(), cx.seed + index as u64)?;
+        expect_eq(&format!("{what}: offset"), fd::offset(file)?, page_size() as i64)?;
         pattern::verify(&format!("{what}, mapped"), mapping.bytes(), cx.seed + index as u64)?;
         let shown = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("readlink")?;
         expect_eq("name", shown, cx.dir.join(path))?;

@@ -20,7 +20,7 @@ const BLOCKS: usize = 4000;
 fn run(cx: &mut Ctx) -> Outcome {
     let shared = Shared::new()?;
     let file = kit::make("file", BLOCK * BLOCKS, cx.seed)?;
-    let seen = Mapping::shared(BLOCKS.next_multiple_of(PAGE))?;
+    let seen = Mapping::shared(BLOCKS.next_multiple_of(page_size()))?;
     let contents = pattern::bytes(BLOCK * BLOCKS, cx.seed);
     let mut readers = Vec::new();
     for index in 0..2 {

@@ -30,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     kit::verify("the one that replaced it", &replacing, 600, cx.seed + 2)?;
     let by_name = fd::open("renamed directory/new name", libc::O_RDONLY, 0)?;
     expect_eq("inode of the moved one", kit::inode(&moved)?, kit::inode(&by_name)?)?;
-    expect_eq("links of the one renamed over", fd::stat(&replaced)?.st_nlink, 0u64)?;
+    expect_eq("links of the one renamed over", fd::stat(&replaced)?.st_nlink, 0)?;
     let found = kit::read_directory(&directory, 4096)?;
     expect_eq("names in the renamed directory", found, Some(vec!["new name".to_owned()]))
 }

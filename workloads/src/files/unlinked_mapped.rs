@@ -16,11 +16,11 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let file = kit::make_unlinked("gone", 3 * PAGE, cx.seed)?;
+    let file = kit::make_unlinked("gone", 3 * page_size(), cx.seed)?;
     let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-    let mut mapped = Mapping::new(3 * PAGE, access, shared, Some((file.as_fd(), 0)))?;
+    let mut mapped = Mapping::new(3 * page_size(), access, shared, Some((file.as_fd(), 0)))?;
     let child = stage.fork("the child", |stage| {
-        let mut own = Mapping::new(PAGE, access, shared, Some((file.as_fd(), PAGE as i64)))?;
+        let mut own = Mapping::new(page_size(), access, shared, Some((file.as_fd(), page_size() as i64)))?;
         // SAFETY: the copy of the parent's descriptor belongs to this process and is not used again.
         unsafe { libc::close(file.as_raw_fd()) };
         stage.hold();
@@ -35,10 +35,10 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     kit::expect_no_name("gone")?;
     pattern::verify("mapping", mapped.bytes(), cx.seed)?;
-    kit::verify("descriptor", &kept, 3 * PAGE, cx.seed)?;
+    kit::verify("descriptor", &kept, 3 * page_size(), cx.seed)?;
     mapped.page_mut(1)[100] = 0xaa;
     stage.release();
     child.join()?;
     expect_eq("written by the child, mapped", mapped.page(1)[200], 0xbb)?;
-    expect_bytes("written by the child, read", &fd::read_at(&kept, 1, PAGE as i64 + 200)?, &[0xbb])
+    expect_bytes("written by the child, read", &fd::read_at(&kept, 1, page_size() as i64 + 200)?, &[0xbb])
 }

@@ -1,9 +1,12 @@
 //! Threads that block in read(2) with registers full of their own values.
 
-use super::over_read::OverRead;
 use crate::framework::prelude::*;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
+
+/// A function that loads one set of registers, executes read(2) on one byte and stores the registers, with nothing in
+/// between: the descriptor, where the byte goes, the registers before, the registers after. Returns what read(2) returned.
+pub type OverRead = unsafe extern "C" fn(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize;
 
 /// What one thread is given.
 pub struct Blocked {
@@ -14,7 +17,7 @@ pub struct Blocked {
     fd: i32,
 }
 
-/// Sixteen-byte aligned bytes: what fxsave wants.
+/// Bytes aligned to a cache line: what every instruction that stores registers is content with.
 #[repr(C, align(64))]
 pub struct Aligned<const N: usize>(pub [u8; N]);
 
@@ -67,10 +70,4 @@ pub fn unchanged<const N: usize>(blocked: &Blocked, function: OverRead) -> Outco
     pattern::fill(&mut input.0, blocked.key);
     let output = blocked.through(function, &input)?;
     expect_bytes(&format!("registers of thread {}", blocked.number), &output.0, &input.0)
-}
-
-/// The processor and the kernel offer protection keys: leaf 7 of cpuid, bit 4 of ecx.
-pub fn has_protection_keys() -> bool {
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ecx & (1 << 4) != 0
 }

@@ -1,38 +1,19 @@
-//! Registers of x86_64: general, x87, SSE, AVX, AVX-512, control words, segment bases, protection keys.
+//! Registers: what each architecture has beside memory, in threads blocked in a system call and in mid-computation. A
+//! workload of one architecture exists only there; the group has one name everywhere.
 
-mod avx512_registers;
-mod avx_registers;
-mod flags;
-mod general_registers;
 mod kit;
-mod mxcsr_modes;
-mod over_read;
-mod protection_key_rights;
-mod protection_keys;
 mod scalar_in_motion;
-mod segment_bases;
-mod sse_registers;
-mod vectors_in_motion;
-mod x87_in_motion;
-mod x87_pending_exception;
-mod x87_registers;
 
-use crate::framework::Workload;
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "powerpc64")]
+mod powerpc64le;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
-/// Every workload of this group.
-pub const WORKLOADS: &[&Workload] = &[
-    &general_registers::WORKLOAD,
-    &flags::WORKLOAD,
-    &sse_registers::WORKLOAD,
-    &avx_registers::WORKLOAD,
-    &avx512_registers::WORKLOAD,
-    &x87_registers::WORKLOAD,
-    &x87_pending_exception::WORKLOAD,
-    &mxcsr_modes::WORKLOAD,
-    &segment_bases::WORKLOAD,
-    &protection_key_rights::WORKLOAD,
-    &protection_keys::WORKLOAD,
-    &scalar_in_motion::WORKLOAD,
-    &x87_in_motion::WORKLOAD,
-    &vectors_in_motion::WORKLOAD,
-];
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::WORKLOADS;
+#[cfg(target_arch = "powerpc64")]
+pub use powerpc64le::WORKLOADS;
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::WORKLOADS;

@@ -7,9 +7,14 @@ use libc::{
     PROT_WRITE,
 };
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
 
-/// Bytes in a small page. The corpus asks the machine where it matters; every target today has 4 KiB.
-pub const PAGE: usize = 4096;
+/// Bytes in a small page: 4 KiB, or 16 or 64 on arm64, or 64 on powerpc.
+pub fn page_size() -> usize {
+    static SIZE: OnceLock<usize> = OnceLock::new();
+    // SAFETY: sysconf has no preconditions.
+    *SIZE.get_or_init(|| usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096))
+}
 
 /// A range of mapped memory that this value owns. Half-open, page aligned.
 #[derive(Debug)]
@@ -106,48 +111,50 @@ impl Mapping {
 
     /// Page number `index`, which the caller knows to be readable.
     pub fn page(&self, index: usize) -> &[u8] {
-        assert!((index + 1) * PAGE <= self.len, "page {index} is outside of the mapping");
+        assert!((index + 1) * page_size() <= self.len, "page {index} is outside of the mapping");
         // SAFETY: inside of the mapping, as just checked; readable as in `bytes`.
-        unsafe { std::slice::from_raw_parts(self.ptr().add(index * PAGE), PAGE) }
+        unsafe { std::slice::from_raw_parts(self.ptr().add(index * page_size()), page_size()) }
     }
 
     /// Page number `index`, which the caller knows to be writable.
     pub fn page_mut(&mut self, index: usize) -> &mut [u8] {
-        assert!((index + 1) * PAGE <= self.len, "page {index} is outside of the mapping");
+        assert!((index + 1) * page_size() <= self.len, "page {index} is outside of the mapping");
         // SAFETY: inside of the mapping, as just checked; writable as in `bytes_mut`.
-        unsafe { std::slice::from_raw_parts_mut(self.ptr().add(index * PAGE), PAGE) }
+        unsafe { std::slice::from_raw_parts_mut(self.ptr().add(index * page_size()), page_size()) }
     }
 
     /// mprotect(2) on pages `first .. first + count`.
     pub fn protect(&self, first: usize, count: usize, prot: i32) -> Result<()> {
-        assert!((first + count) * PAGE <= self.len, "pages outside of the mapping");
+        assert!((first + count) * page_size() <= self.len, "pages outside of the mapping");
         // SAFETY: inside of the mapping; callers touch the pages only as the new protection allows.
         sys::check("mprotect", unsafe {
-            libc::mprotect(self.ptr().add(first * PAGE).cast(), count * PAGE, prot)
+            libc::mprotect(self.ptr().add(first * page_size()).cast(), count * page_size(), prot)
         })?;
         Ok(())
     }
 
     /// madvise(2) on the whole mapping.
     pub fn advise(&self, advice: i32) -> Result<()> {
-        self.advise_pages(0, self.len / PAGE, advice)
+        self.advise_pages(0, self.len / page_size(), advice)
     }
 
     /// madvise(2) on pages `first .. first + count`.
     pub fn advise_pages(&self, first: usize, count: usize, advice: i32) -> Result<()> {
-        assert!((first + count) * PAGE <= self.len, "pages outside of the mapping");
+        assert!((first + count) * page_size() <= self.len, "pages outside of the mapping");
         // SAFETY: inside of the mapping; advice that drops contents drops plain bytes of ours.
         sys::check(&format!("madvise({advice})"), unsafe {
-            libc::madvise(self.ptr().add(first * PAGE).cast(), count * PAGE, advice)
+            libc::madvise(self.ptr().add(first * page_size()).cast(), count * page_size(), advice)
         })?;
         Ok(())
     }
 
     /// Unmaps pages `first .. first + count`, leaving a hole that this value still spans: callers keep away from it.
     pub fn punch(&self, first: usize, count: usize) -> Result<()> {
-        assert!((first + count) * PAGE <= self.len, "pages outside of the mapping");
+        assert!((first + count) * page_size() <= self.len, "pages outside of the mapping");
         // SAFETY: inside of the mapping; nothing borrows the pages, callers keep away from them.
-        sys::check("munmap", unsafe { libc::munmap(self.ptr().add(first * PAGE).cast(), count * PAGE) })?;
+        sys::check("munmap", unsafe {
+            libc::munmap(self.ptr().add(first * page_size()).cast(), count * page_size())
+        })?;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Nothing here may leave a trace in the state between `ready` and `go`, unless the workload asked for it.
 
+pub mod arch;
 pub mod child;
 pub mod expect;
 pub mod fd;
@@ -73,13 +74,13 @@ impl Ctx {
 pub mod prelude {
     pub use super::child::{Child, fork};
     pub use super::expect::{expect, expect_bytes, expect_eq};
-    pub use super::mapping::{Mapping, PAGE};
+    pub use super::mapping::{Mapping, page_size};
     pub use super::needs::{Need, skip};
     pub use super::pattern::{self, Rng};
     pub use super::rounds::Rounds;
     pub use super::shared::{Cell, Shared};
     pub use super::stage::Stage;
     pub use super::thread::{self, Thread};
-    pub use super::{Ctx, Outcome, Workload, fd, gate, helper, procfs, signal, sys};
+    pub use super::{Ctx, Outcome, Workload, arch, fd, gate, helper, procfs, signal, sys};
     pub use anyhow::{Context as _, anyhow, bail};
 }

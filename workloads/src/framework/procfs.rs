@@ -161,7 +161,8 @@ pub fn pagemap(start: usize, pages: usize) -> Result<Vec<u64>> {
     use std::os::unix::fs::FileExt as _;
     let file = std::fs::File::open("/proc/self/pagemap").context("open /proc/self/pagemap")?;
     let mut bytes = vec![0u8; pages * 8];
-    file.read_exact_at(&mut bytes, (start / super::mapping::PAGE * 8) as u64).context("read pagemap")?;
+    file.read_exact_at(&mut bytes, (start / super::mapping::page_size() * 8) as u64)
+        .context("read pagemap")?;
     Ok(bytes.chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap_or([0; 8]))).collect())
 }
 

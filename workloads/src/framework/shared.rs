@@ -1,6 +1,6 @@
 //! Memory that parent and children share, and words in it that they wait on.
 
-use super::mapping::{Mapping, PAGE};
+use super::mapping::{Mapping, page_size};
 use super::{Outcome, gate, sys};
 use anyhow::Result;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ pub struct Shared(Mapping);
 
 impl Shared {
     pub fn new() -> Result<Self> {
-        Ok(Self(Mapping::shared(PAGE)?))
+        Ok(Self(Mapping::shared(page_size())?))
     }
 
     /// Word number `index`, below 256.

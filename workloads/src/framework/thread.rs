@@ -1,5 +1,6 @@
 //! Threads that report differences, and waiting until they are blocked where they should be.
 
+use super::mapping::page_size;
 use super::{Outcome, gate, procfs, sys};
 use anyhow::{Context as _, Result, anyhow};
 use std::sync::mpsc;
@@ -16,12 +17,13 @@ pub struct Thread {
 /// Starts a thread with a small stack; returns when it runs.
 pub fn spawn(body: impl FnOnce() -> Outcome + Send + 'static) -> Result<Thread> {
     let (send, receive) = mpsc::channel();
-    let handle = std::thread::Builder::new().stack_size(128 << 10).spawn(move || {
-        // The receiver is gone only when the spawning side failed, and then the process ends anyway.
-        let _ = send.send(sys::gettid());
-        drop(send);
-        body()
-    })?;
+    let handle =
+        std::thread::Builder::new().stack_size((128 << 10).max(4 * page_size())).spawn(move || {
+            // The receiver is gone only when the spawning side failed, and then the process ends anyway.
+            let _ = send.send(sys::gettid());
+            drop(send);
+            body()
+        })?;
     Ok(Thread { tid: receive.recv().context("thread ended at once")?, handle })
 }
 

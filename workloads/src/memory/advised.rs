@@ -25,7 +25,7 @@ const ADVICE: [(i32, &str); 6] = [
 fn run(cx: &mut Ctx) -> Outcome {
     let mut ranges = Vec::new();
     for (advice, flag) in ADVICE {
-        let mut memory = Mapping::private(4 * PAGE)?;
+        let mut memory = Mapping::private(4 * page_size())?;
         match memory.advise(advice) {
             // Not built into this kernel.
             Err(error) if sys::errno_in(&error) == Some(libc::EINVAL) => continue,

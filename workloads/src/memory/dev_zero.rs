@@ -17,8 +17,8 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     let zero = std::fs::File::options().read(true).write(true).open("/dev/zero").context("open /dev/zero")?;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
-    let mut private = Mapping::new(4 * PAGE, prot, libc::MAP_PRIVATE, Some((zero.as_fd(), 0)))?;
-    let mut shared = Mapping::new(4 * PAGE, prot, libc::MAP_SHARED, Some((zero.as_fd(), 0)))?;
+    let mut private = Mapping::new(4 * page_size(), prot, libc::MAP_PRIVATE, Some((zero.as_fd(), 0)))?;
+    let mut shared = Mapping::new(4 * page_size(), prot, libc::MAP_SHARED, Some((zero.as_fd(), 0)))?;
     drop(zero);
     pattern::fill(private.page_mut(1), cx.seed + 1);
     pattern::fill(shared.page_mut(2), cx.seed + 2);
@@ -26,7 +26,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let (start, seed) = (shared.start(), cx.seed);
     let child = fork("child", || {
         signal.cell(0).block_until(1);
-        let mut view = Mapping::adopt(start, 4 * PAGE);
+        let mut view = Mapping::adopt(start, 4 * page_size());
         pattern::verify("child's shared page", view.page(2), seed + 2)?;
         pattern::fill(view.page_mut(0), seed + 3);
         Ok(())

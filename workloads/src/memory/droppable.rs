@@ -17,7 +17,8 @@ const MAP_DROPPABLE: i32 = 0x08;
 
 fn run(cx: &mut Ctx) -> Outcome {
     let flags = MAP_DROPPABLE | libc::MAP_ANONYMOUS;
-    let Ok(mut memory) = Mapping::new(4 * PAGE, libc::PROT_READ | libc::PROT_WRITE, flags, None) else {
+    let Ok(mut memory) = Mapping::new(4 * page_size(), libc::PROT_READ | libc::PROT_WRITE, flags, None)
+    else {
         return skip("the kernel has no MAP_DROPPABLE");
     };
     for index in 0..4 {

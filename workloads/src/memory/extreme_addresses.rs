@@ -16,12 +16,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let lowest = std::fs::read_to_string("/proc/sys/vm/mmap_min_addr").context("read mmap_min_addr")?;
-    let lowest: usize = lowest.trim().parse::<usize>()?.max(PAGE);
-    // The last page of 47 bits is kept free by the kernel.
-    let highest = (1 << 47) - 2 * PAGE;
+    let lowest: usize = lowest.trim().parse::<usize>()?.max(page_size());
+    let highest = arch::ADDRESS_ENDS.iter().map(|(bits, free)| (1 << bits) - (free + 1) * page_size());
     let mut pages = Vec::new();
-    for start in [lowest, 1 << 31, (1 << 32) - PAGE, 1 << 46, highest] {
-        match Mapping::at(start, PAGE, prot, flags, None) {
+    for start in [lowest, 1 << 31, (1 << 32) - page_size(), 1 << 46].into_iter().chain(highest) {
+        match Mapping::at(start, page_size(), prot, flags, None) {
             Ok(mut page) => {
                 pattern::fill(page.bytes_mut(), cx.seed + start as u64);
                 pages.push(page);

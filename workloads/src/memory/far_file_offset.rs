@@ -24,17 +24,18 @@ fn run(cx: &mut Ctx) -> Outcome {
         .create_new(true)
         .open(&path)
         .context("create file")?;
-    if let Err(error) = file.write_all_at(&pattern::bytes(2 * PAGE, cx.seed), OFFSET) {
+    if let Err(error) = file.write_all_at(&pattern::bytes(2 * page_size(), cx.seed), OFFSET) {
         std::fs::remove_file(path).context("remove file")?;
         return skip(format!("the file system has no files of 5 GiB: {error}"));
     }
     let source = Some((file.as_fd(), OFFSET as i64));
-    let mut memory = Mapping::new(2 * PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE, source)?;
+    let mut memory =
+        Mapping::new(2 * page_size(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE, source)?;
     pattern::fill(memory.page_mut(1), 1);
 
     cx.ready()?;
 
-    expect_bytes("file page", memory.page(0), &pattern::bytes(2 * PAGE, cx.seed)[..PAGE])?;
+    expect_bytes("file page", memory.page(0), &pattern::bytes(2 * page_size(), cx.seed)[..page_size()])?;
     pattern::verify("copied page", memory.page(1), 1)?;
     expect_eq("offset", procfs::vma_at(memory.start())?.offset, OFFSET)?;
     std::fs::remove_file(path).context("remove file")

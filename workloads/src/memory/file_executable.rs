@@ -13,18 +13,12 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// A function without arguments that returns 0x5aa5.
-#[cfg(target_arch = "x86_64")]
-const CODE: &[u8] = &[0xb8, 0xa5, 0x5a, 0x00, 0x00, 0xc3];
-#[cfg(target_arch = "aarch64")]
-const CODE: &[u8] = &[0xa0, 0x54, 0x8b, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
-
 fn run(cx: &mut Ctx) -> Outcome {
     let path = cx.dir.join("code");
-    std::fs::write(&path, [CODE, &[0; 5000]].concat()).context("write file")?;
+    std::fs::write(&path, [arch::CODE, &vec![0; page_size() + 904]].concat()).context("write file")?;
     let file = std::fs::File::open(&path).context("open file")?;
     let prot = libc::PROT_READ | libc::PROT_EXEC;
-    let code = Mapping::new(2 * PAGE, prot, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?;
+    let code = Mapping::new(2 * page_size(), prot, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?;
     drop(file);
 
     cx.ready()?;

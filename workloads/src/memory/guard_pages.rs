@@ -17,12 +17,12 @@ const MADV_GUARD_INSTALL: i32 = 102;
 const MADV_GUARD_REMOVE: i32 = 103;
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut memory = Mapping::private(16 * PAGE)?;
+    let mut memory = Mapping::private(16 * page_size())?;
     pattern::fill(memory.bytes_mut(), cx.seed);
     if memory.advise_pages(4, 2, MADV_GUARD_INSTALL).is_err() {
         return skip("the kernel has no MADV_GUARD_INSTALL");
     }
-    let whole = Mapping::private(4 * PAGE)?;
+    let whole = Mapping::private(4 * page_size())?;
     whole.advise(MADV_GUARD_INSTALL)?;
     let before = super::kit::layout(memory.start(), memory.end())?;
 
@@ -30,12 +30,12 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     expect_eq("layout", super::kit::layout(memory.start(), memory.end())?, before)?;
     for index in [4, 5] {
-        super::kit::dies_reading(memory.start() + index * PAGE, libc::SIGSEGV)?;
+        super::kit::dies_reading(memory.start() + index * page_size(), libc::SIGSEGV)?;
     }
     super::kit::dies_writing(whole.start(), libc::SIGSEGV)?;
-    let want = pattern::bytes(16 * PAGE, cx.seed);
-    expect_bytes("below the guards", &memory.bytes()[..4 * PAGE], &want[..4 * PAGE])?;
-    expect_bytes("above the guards", &memory.bytes()[6 * PAGE..], &want[6 * PAGE..])?;
+    let want = pattern::bytes(16 * page_size(), cx.seed);
+    expect_bytes("below the guards", &memory.bytes()[..4 * page_size()], &want[..4 * page_size()])?;
+    expect_bytes("above the guards", &memory.bytes()[6 * page_size()..], &want[6 * page_size()..])?;
     memory.advise_pages(4, 2, MADV_GUARD_REMOVE)?;
-    pattern::verify_zero("pages whose guard was removed", &memory.bytes()[4 * PAGE..6 * PAGE])
+    pattern::verify_zero("pages whose guard was removed", &memory.bytes()[4 * page_size()..6 * page_size()])
 }

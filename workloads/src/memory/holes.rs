@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut memory = Mapping::private(60 * PAGE)?;
+    let mut memory = Mapping::private(60 * page_size())?;
     for index in 0..60 {
         pattern::fill(memory.page_mut(index), cx.seed + index as u64);
     }
@@ -28,5 +28,5 @@ fn run(cx: &mut Ctx) -> Outcome {
     for index in (0..60).filter(|index| index % 3 != 1) {
         pattern::verify("page beside a hole", memory.page(index), cx.seed + index as u64)?;
     }
-    super::kit::dies_reading(memory.start() + PAGE, libc::SIGSEGV)
+    super::kit::dies_reading(memory.start() + page_size(), libc::SIGSEGV)
 }

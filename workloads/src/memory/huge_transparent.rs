@@ -1,4 +1,4 @@
-//! Two megabytes in one page, a part of it split off by mprotect(2) later.
+//! A huge page, a part of it split off by mprotect(2) later.
 
 use crate::framework::prelude::*;
 
@@ -12,28 +12,37 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-const HUGE: usize = 2 << 20;
-
 fn run(cx: &mut Ctx) -> Outcome {
-    let room = Mapping::private(3 * HUGE)?;
+    let huge = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size");
+    let huge: usize = huge.context("read hpage_pmd_size")?.trim().parse()?;
+    // Of 64 KiB pages, arm64 makes huge ones of 512 MiB.
+    if huge > 64 << 20 {
+        return skip("a huge page is larger than 64 MiB");
+    }
+    let split = (huge / page_size() / 2).min(100);
+    let room = Mapping::private(3 * huge)?;
     room.advise(libc::MADV_HUGEPAGE)?;
-    let start = room.start().next_multiple_of(HUGE);
-    let mut memory = std::mem::ManuallyDrop::new(Mapping::adopt(start, HUGE));
-    for index in 0..HUGE / PAGE {
+    let start = room.start().next_multiple_of(huge);
+    let mut memory = std::mem::ManuallyDrop::new(Mapping::adopt(start, huge));
+    for index in 0..huge / page_size() {
         memory.page_mut(index)[..64].copy_from_slice(&pattern::bytes(64, cx.seed + index as u64));
     }
     if procfs::vma_at(start)?.kib("AnonHugePages")? == 0 {
         return skip("the kernel gave no huge page");
     }
-    memory.protect(100, 1, libc::PROT_READ)?;
+    memory.protect(split, 1, libc::PROT_READ)?;
 
     cx.ready()?;
 
-    for index in 0..HUGE / PAGE {
+    for index in 0..huge / page_size() {
         pattern::verify(&format!("page {index}"), &memory.page(index)[..64], cx.seed + index as u64)?;
         pattern::verify_zero(&format!("rest of page {index}"), &memory.page(index)[64..])?;
     }
     let vma = procfs::vma_at(start)?;
     expect(vma.has("hg"), || format!("the range has lost its hg flag: {:?}", vma.flags))?;
-    expect_eq("protection of the split page", procfs::vma_at(start + 100 * PAGE)?.perms.as_str(), "r--p")
+    expect_eq(
+        "protection of the split page",
+        procfs::vma_at(start + split * page_size())?.perms.as_str(),
+        "r--p",
+    )
 }

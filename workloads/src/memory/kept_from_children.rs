@@ -13,8 +13,8 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut absent = Mapping::private(3 * PAGE)?;
-    let mut wiped = Mapping::private(3 * PAGE)?;
+    let mut absent = Mapping::private(3 * page_size())?;
+    let mut wiped = Mapping::private(3 * page_size())?;
     pattern::fill(absent.bytes_mut(), cx.seed);
     pattern::fill(wiped.bytes_mut(), cx.seed);
     absent.advise(libc::MADV_DONTFORK)?;

@@ -22,7 +22,10 @@ pub fn shape(mappings: &[Mapping]) -> Result<Vec<(String, u64, u64)>> {
 
 /// How many pages of the mapping are in memory or swapped out.
 pub fn populated(memory: &Mapping) -> Result<usize> {
-    Ok(procfs::pagemap(memory.start(), memory.len() / PAGE)?.iter().filter(|page| *page >> 62 != 0).count())
+    Ok(procfs::pagemap(memory.start(), memory.len() / page_size())?
+        .iter()
+        .filter(|page| *page >> 62 != 0)
+        .count())
 }
 
 /// mremap(2) to a new place, whatever the size.
@@ -87,16 +90,16 @@ pub fn hugetlbfs() -> Result<Option<PathBuf>> {
     }))
 }
 
-/// Writes 64 recognisable bytes into every 4 KiB of a huge page.
+/// Writes 64 recognisable bytes into every small page of a huge one.
 pub fn mark(page: &mut [u8], key: u64) {
-    for (index, part) in page.chunks_exact_mut(PAGE).enumerate() {
+    for (index, part) in page.chunks_exact_mut(page_size()).enumerate() {
         pattern::fill(&mut part[..64], key * 1000 + index as u64);
     }
 }
 
 /// What [`mark`] wrote must be there, and zeros between.
 pub fn verify_marks(what: &str, page: &[u8], key: u64) -> Outcome {
-    for (index, part) in page.chunks_exact(PAGE).enumerate() {
+    for (index, part) in page.chunks_exact(page_size()).enumerate() {
         pattern::verify(&format!("{what}, part {index}"), &part[..64], key * 1000 + index as u64)?;
         pattern::verify_zero(&format!("{what}, behind part {index}"), &part[64..])?;
     }

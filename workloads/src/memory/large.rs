@@ -17,8 +17,8 @@ const LEN: usize = 64 << 20;
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut memory = Mapping::private(LEN)?;
-    let common = pattern::bytes(PAGE, cx.seed);
-    for (index, page) in memory.bytes_mut().chunks_exact_mut(PAGE).enumerate() {
+    let common = pattern::bytes(page_size(), cx.seed);
+    for (index, page) in memory.bytes_mut().chunks_exact_mut(page_size()).enumerate() {
         page.copy_from_slice(&common);
         page[place(index)..][..8].copy_from_slice(&(index as u64).to_le_bytes());
     }
@@ -26,7 +26,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     let mut want = common.clone();
-    for (index, page) in memory.bytes().chunks_exact(PAGE).enumerate() {
+    for (index, page) in memory.bytes().chunks_exact(page_size()).enumerate() {
         let at = place(index);
         want[at..][..8].copy_from_slice(&(index as u64).to_le_bytes());
         expect_bytes(&format!("page {index}"), page, &want)?;
@@ -37,5 +37,5 @@ fn run(cx: &mut Ctx) -> Outcome {
 
 /// Offset of the page's number.
 fn place(index: usize) -> usize {
-    index * 8 % PAGE
+    index * 8 % page_size()
 }

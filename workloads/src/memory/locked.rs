@@ -13,8 +13,8 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut all = Mapping::private(8 * PAGE)?;
-    let mut touched = Mapping::private(8 * PAGE)?;
+    let mut all = Mapping::private(8 * page_size())?;
+    let mut touched = Mapping::private(8 * page_size())?;
     for memory in [&all, &touched] {
         memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::kit::without_thp)?;
     }

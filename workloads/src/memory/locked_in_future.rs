@@ -17,7 +17,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let seed = cx.seed;
     // In a child, so that only a small process is locked into memory.
     let child = fork("locking child", || {
-        let mut old = Mapping::private(4 * PAGE)?;
+        let mut old = Mapping::private(4 * page_size())?;
         pattern::fill(old.page_mut(1), seed);
         // SAFETY: no memory arguments.
         let rc = unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) };
@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         signal.cell(0).block_until(1);
         pattern::verify("old page", old.page(1), seed)?;
         expect(!procfs::vma_at(old.start())?.has("lo"), || "an old range became locked".into())?;
-        let new = Mapping::private(4 * PAGE)?;
+        let new = Mapping::private(4 * page_size())?;
         expect(procfs::vma_at(new.start())?.has("lo"), || "a new range is not locked".into())?;
         expect_eq("populated pages of a new range", super::kit::populated(&new)?, 0)
     })?;

@@ -15,7 +15,7 @@ pub const WORKLOAD: Workload = Workload {
 const COUNT: usize = 2000;
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut memory = Mapping::private(COUNT * PAGE)?;
+    let mut memory = Mapping::private(COUNT * page_size())?;
     for index in (0..COUNT).step_by(7) {
         pattern::fill(&mut memory.page_mut(index)[..128], cx.seed + index as u64);
     }

@@ -16,7 +16,7 @@ pub const WORKLOAD: Workload = Workload {
 const PR_SET_VMA: i32 = 0x5356_4d41;
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut memory = Mapping::private(4 * PAGE)?;
+    let mut memory = Mapping::private(4 * page_size())?;
     pattern::fill(memory.bytes_mut(), cx.seed);
     let name = c"cairn heap (1)";
     // SAFETY: the range is ours, the name is a C string that the kernel copies. 0 is PR_SET_VMA_ANON_NAME.

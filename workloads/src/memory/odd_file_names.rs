@@ -20,9 +20,15 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut mappings = Vec::new();
     for (index, name) in NAMES.iter().enumerate() {
         let path = cx.dir.join(name);
-        std::fs::write(&path, pattern::bytes(2 * PAGE, cx.seed + index as u64)).context("write file")?;
+        std::fs::write(&path, pattern::bytes(2 * page_size(), cx.seed + index as u64))
+            .context("write file")?;
         let file = std::fs::File::open(&path).context("open file")?;
-        mappings.push(Mapping::new(2 * PAGE, libc::PROT_READ, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?);
+        mappings.push(Mapping::new(
+            2 * page_size(),
+            libc::PROT_READ,
+            libc::MAP_PRIVATE,
+            Some((file.as_fd(), 0)),
+        )?);
     }
     let before = super::kit::shape(&mappings)?;
 

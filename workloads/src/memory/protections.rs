@@ -22,7 +22,7 @@ const KINDS: [(i32, &str); 5] = [
 ];
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut memory = Mapping::private(20 * PAGE)?;
+    let mut memory = Mapping::private(20 * page_size())?;
     pattern::fill(memory.bytes_mut(), cx.seed);
     for index in 0..20 {
         memory.protect(index, 1, KINDS[index % 5].0)?;
@@ -31,11 +31,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     for index in 0..20 {
-        let vma = procfs::vma_at(memory.start() + index * PAGE)?;
+        let vma = procfs::vma_at(memory.start() + index * page_size())?;
         expect_eq(&format!("protection of page {index}"), vma.perms.as_str(), KINDS[index % 5].1)?;
     }
     super::kit::dies_reading(memory.start(), libc::SIGSEGV)?;
-    super::kit::dies_writing(memory.start() + PAGE, libc::SIGSEGV)?;
+    super::kit::dies_writing(memory.start() + page_size(), libc::SIGSEGV)?;
     memory.protect(0, 20, libc::PROT_READ)?;
     pattern::verify("contents", memory.bytes(), cx.seed)
 }

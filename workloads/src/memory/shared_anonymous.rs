@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut memory = Mapping::shared(16 * PAGE)?;
+    let mut memory = Mapping::shared(16 * page_size())?;
     for index in [0, 1, 7, 15] {
         pattern::fill(memory.page_mut(index), cx.seed + index as u64);
     }

@@ -14,26 +14,26 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut memory = Mapping::shared(8 * PAGE)?;
+    let mut memory = Mapping::shared(8 * page_size())?;
     let signal = Shared::new()?;
     pattern::fill(memory.bytes_mut(), cx.seed);
     let (seed, start) = (cx.seed, memory.start());
     let moved = fork("moving child", || {
-        let mut view = super::kit::remap(Mapping::adopt(start, 8 * PAGE), 8 * PAGE)?;
+        let mut view = super::kit::remap(Mapping::adopt(start, 8 * page_size()), 8 * page_size())?;
         expect(view.start() != start, || "mremap did not move".into())?;
         signal.cell(0).block_until(1);
-        pattern::verify("moved view", &view.bytes()[..7 * PAGE], seed)?;
+        pattern::verify("moved view", &view.bytes()[..7 * page_size()], seed)?;
         pattern::verify("page written by the parent", view.page(7), 7)?;
         pattern::fill(view.page_mut(6), 6);
         Ok(())
     })?;
     let half = fork("child with half", || {
-        let view = Mapping::adopt(start, 8 * PAGE);
+        let view = Mapping::adopt(start, 8 * page_size());
         view.punch(0, 4)?;
         signal.cell(1).block_until(1);
         pattern::verify("page written by the moving child", view.page(6), 6)?;
         pattern::verify("page written by the parent", view.page(7), 7)?;
-        let mut view = Mapping::adopt(start + 4 * PAGE, 4 * PAGE);
+        let mut view = Mapping::adopt(start + 4 * page_size(), 4 * page_size());
         pattern::fill(view.page_mut(0), 4);
         Ok(())
     })?;

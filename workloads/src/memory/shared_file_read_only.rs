@@ -15,9 +15,9 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let path = cx.dir.join("file");
-    std::fs::write(&path, pattern::bytes(2 * PAGE, cx.seed)).context("write file")?;
+    std::fs::write(&path, pattern::bytes(2 * page_size(), cx.seed)).context("write file")?;
     let file = std::fs::File::open(&path).context("open file")?;
-    let memory = Mapping::new(2 * PAGE, libc::PROT_READ, libc::MAP_SHARED, Some((file.as_fd(), 0)))?;
+    let memory = Mapping::new(2 * page_size(), libc::PROT_READ, libc::MAP_SHARED, Some((file.as_fd(), 0)))?;
     drop(file);
 
     cx.ready()?;

@@ -12,25 +12,25 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-const PAGES: usize = (1 << 30) / PAGE;
 const STEP: usize = 1021;
 
 fn run(cx: &mut Ctx) -> Outcome {
+    let pages = (1 << 30) / page_size();
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    let mut memory = Mapping::new(PAGES * PAGE, libc::PROT_READ | libc::PROT_WRITE, flags, None)?;
+    let mut memory = Mapping::new(pages * page_size(), libc::PROT_READ | libc::PROT_WRITE, flags, None)?;
     memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::kit::without_thp)?;
-    for index in (0..PAGES).step_by(STEP) {
+    for index in (0..pages).step_by(STEP) {
         pattern::fill(memory.page_mut(index), cx.seed + index as u64);
     }
 
     cx.ready()?;
 
-    let pages = procfs::pagemap(memory.start(), PAGES)?;
-    let populated = pages.iter().filter(|page| *page >> 62 != 0).count();
-    expect_eq("populated pages", populated, PAGES.div_ceil(STEP))?;
-    for index in (0..PAGES).step_by(STEP) {
+    let found = procfs::pagemap(memory.start(), pages)?;
+    let populated = found.iter().filter(|page| *page >> 62 != 0).count();
+    expect_eq("populated pages", populated, pages.div_ceil(STEP))?;
+    for index in (0..pages).step_by(STEP) {
         pattern::verify(&format!("page {index}"), memory.page(index), cx.seed + index as u64)?;
-        if index + 1 < PAGES {
+        if index + 1 < pages {
             pattern::verify_zero("page behind it", memory.page(index + 1))?;
         }
     }

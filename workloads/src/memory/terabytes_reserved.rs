@@ -19,7 +19,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let Ok(space) = Mapping::reserve(LEN) else {
         return skip("4 TiB of address space are not to be had");
     };
-    let at = |index: usize| LEN / ISLANDS / PAGE * index + 17;
+    let at = |index: usize| LEN / ISLANDS / page_size() * index + 17;
     for index in 0..ISLANDS {
         space.protect(at(index), 1, libc::PROT_READ | libc::PROT_WRITE)?;
         pattern::fill(island(&space, at(index)).bytes_mut(), cx.seed + index as u64);
@@ -38,5 +38,5 @@ fn run(cx: &mut Ctx) -> Outcome {
 
 /// One page of the reservation, as a value that does not unmap it.
 fn island(space: &Mapping, page: usize) -> std::mem::ManuallyDrop<Mapping> {
-    std::mem::ManuallyDrop::new(Mapping::adopt(space.start() + page * PAGE, PAGE))
+    std::mem::ManuallyDrop::new(Mapping::adopt(space.start() + page * page_size(), page_size()))
 }

@@ -15,13 +15,13 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let (first, second) = (cx.dir.join("first"), cx.dir.join("second"));
-    std::fs::write(&first, pattern::bytes(4 * PAGE, cx.seed)).context("write file")?;
+    std::fs::write(&first, pattern::bytes(4 * page_size(), cx.seed)).context("write file")?;
     std::fs::hard_link(&first, &second).context("link")?;
     let mut mappings = Vec::new();
     for path in [&first, &second] {
         let file = std::fs::File::open(path).context("open file")?;
         let prot = libc::PROT_READ | libc::PROT_WRITE;
-        mappings.push(Mapping::new(4 * PAGE, prot, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?);
+        mappings.push(Mapping::new(4 * page_size(), prot, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?);
     }
     pattern::fill(mappings[0].page_mut(1), 1);
     pattern::fill(mappings[1].page_mut(2), 2);
@@ -32,8 +32,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("names, offsets and inodes", super::kit::shape(&mappings)?, before)?;
     pattern::verify("copied page of the first", mappings[0].page(1), 1)?;
     pattern::verify("copied page of the second", mappings[1].page(2), 2)?;
-    let want = pattern::bytes(4 * PAGE, cx.seed);
-    expect_bytes("file page of the first", mappings[0].page(2), &want[2 * PAGE..3 * PAGE])?;
-    expect_bytes("file page of the second", mappings[1].page(1), &want[PAGE..2 * PAGE])?;
+    let want = pattern::bytes(4 * page_size(), cx.seed);
+    expect_bytes("file page of the first", mappings[0].page(2), &want[2 * page_size()..3 * page_size()])?;
+    expect_bytes("file page of the second", mappings[1].page(1), &want[page_size()..2 * page_size()])?;
     std::fs::remove_file(first).and_then(|()| std::fs::remove_file(second)).context("remove the file")
 }

@@ -16,23 +16,24 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let path = cx.dir.join("file");
-    std::fs::write(&path, pattern::bytes(6 * PAGE, cx.seed)).context("write file")?;
+    std::fs::write(&path, pattern::bytes(6 * page_size(), cx.seed)).context("write file")?;
     let file = std::fs::File::options().read(true).write(true).open(&path).context("open file")?;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
-    let mut shared = Mapping::new(4 * PAGE, prot, libc::MAP_SHARED, Some((file.as_fd(), PAGE as i64)))?;
-    let mut private = Mapping::new(6 * PAGE, prot, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?;
+    let mut shared =
+        Mapping::new(4 * page_size(), prot, libc::MAP_SHARED, Some((file.as_fd(), page_size() as i64)))?;
+    let mut private = Mapping::new(6 * page_size(), prot, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?;
     drop(file);
     std::fs::remove_file(&path).context("remove file")?;
-    std::fs::write(&path, vec![0xbb; 6 * PAGE]).context("write the other file")?;
+    std::fs::write(&path, vec![0xbb; 6 * page_size()]).context("write the other file")?;
     pattern::fill(shared.page_mut(3), 3);
     pattern::fill(private.page_mut(5), 5);
 
     cx.ready()?;
 
-    let want = pattern::bytes(6 * PAGE, cx.seed);
-    expect_bytes("shared mapping", &shared.bytes()[..3 * PAGE], &want[PAGE..4 * PAGE])?;
+    let want = pattern::bytes(6 * page_size(), cx.seed);
+    expect_bytes("shared mapping", &shared.bytes()[..3 * page_size()], &want[page_size()..4 * page_size()])?;
     pattern::verify("written page of the shared mapping", shared.page(3), 3)?;
-    expect_bytes("private mapping", &private.bytes()[..4 * PAGE], &want[..4 * PAGE])?;
+    expect_bytes("private mapping", &private.bytes()[..4 * page_size()], &want[..4 * page_size()])?;
     pattern::verify("file page written through the other mapping", private.page(4), 3)?;
     pattern::verify("copied page of the private mapping", private.page(5), 5)?;
     pattern::fill(shared.page_mut(0), 77);

@@ -15,14 +15,13 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 const PAGES: usize = 64;
-const WORDS: usize = PAGE / 8;
 static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let memory = Mapping::private(PAGES * PAGE)?;
+    let memory = Mapping::private(PAGES * page_size())?;
     // SAFETY: mapped until the end of this function, which joins the writer first; aligned; only used as atomics.
     let words: &'static [AtomicU64] =
-        unsafe { std::slice::from_raw_parts(memory.ptr().cast::<AtomicU64>(), PAGES * WORDS) };
+        unsafe { std::slice::from_raw_parts(memory.ptr().cast::<AtomicU64>(), PAGES * page_size() / 8) };
     let writer = thread::spawn(move || {
         let mut number = 0;
         while ROUNDS.wanted() {

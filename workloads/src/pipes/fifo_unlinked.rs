@@ -22,7 +22,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect(!std::path::Path::new("nameless").exists(), || "the name is back".into())?;
-    expect_eq("links", fd::stat(&reader)?.st_nlink, 0u64)?;
+    expect_eq("links", fd::stat(&reader)?.st_nlink, 0)?;
     expect_eq("one inode", fd::stat(&reader)?.st_ino, fd::stat(&writer)?.st_ino)?;
     pattern::verify("fifo", &fd::read_all(&reader, 700)?, cx.seed)?;
     fd::write_all(&writer, b"still")?;

@@ -4,7 +4,7 @@
 use crate::framework::sys;
 use anyhow::{Context as _, Result, ensure};
 
-/// Names of the functions, by architecture (Documentation of the architectures, vdso(7)).
+/// Names of the functions (vdso(7)). arm64 has no getcpu there.
 #[cfg(target_arch = "x86_64")]
 const NAMES: [&[u8]; 2] = [b"__vdso_clock_gettime", b"__vdso_getcpu"];
 #[cfg(not(target_arch = "x86_64"))]
@@ -20,6 +20,8 @@ const SYM_SIZE: usize = 24;
 /// The vdso of this process.
 pub struct Vdso {
     base: usize,
+    /// What is added to the addresses in the image: it is linked to 1 MiB on powerpc before 5.12.
+    bias: usize,
     strings: usize,
     symbols: usize,
 }
@@ -54,7 +56,7 @@ impl Vdso {
             entry += 16;
         }
         ensure!(strings > symbols && symbols != 0, "the vdso's tables are in an order that is not known");
-        Ok(Self { base, strings, symbols })
+        Ok(Self { base, bias, strings, symbols })
     }
 
     /// Where the image starts.
@@ -91,7 +93,7 @@ impl Vdso {
             let same = (0..name.len()).all(|i| read::<u8>(text + i) == name[i])
                 && read::<u8>(text + name.len()) == 0;
             let value = read::<u64>(symbol + 8) as usize;
-            (same && value != 0).then(|| self.base.wrapping_add(value))
+            (same && value != 0).then(|| self.bias.wrapping_add(value))
         })
     }
 }

@@ -45,7 +45,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut threads = Vec::new();
     for (index, flags) in [0, SS_AUTODISARM, 0, libc::SS_DISABLE].into_iter().enumerate() {
         let body = move || {
-            let stack = Mapping::private((8 + index) * 4 * PAGE)?;
+            let stack = Mapping::private((8 + index) * 4 * page_size())?;
             let set = (stack.start() + 16 * index, stack.len() - 4096, flags);
             sigaltstack(Some(if flags == libc::SS_DISABLE { (0, 0, flags) } else { set }))?;
             let want = sigaltstack(None)?;

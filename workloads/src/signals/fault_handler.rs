@@ -23,15 +23,15 @@ extern "C" fn repair(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
     FAULTS.fetch_add(1, SeqCst);
     // SAFETY: the page belongs to the workload. Any other address is a real fault: end at once.
     unsafe {
-        if !(page..page + PAGE).contains(&at) {
+        if !(page..page + page_size()).contains(&at) {
             libc::_exit(1);
         }
-        libc::mprotect(page as *mut _, PAGE, libc::PROT_READ | libc::PROT_WRITE);
+        libc::mprotect(page as *mut _, page_size(), libc::PROT_READ | libc::PROT_WRITE);
     }
 }
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut page = Mapping::private(PAGE)?;
+    let mut page = Mapping::private(page_size())?;
     page.bytes_mut()[17] = 42;
     PLACE.store(page.start(), SeqCst);
     signal::handle(libc::SIGSEGV, repair, libc::SA_NODEFER, &[])?;

@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("SigIgn", shown & signal::bits(&ignored), signal::bits(&ignored))?;
     let (path, argv) = helper::command("pause", &[])?;
     let child = fork("an executed program", || Err(helper::exec(&path, &argv)))?;
-    child.wait_blocked_in(libc::SYS_pause)?;
+    child.wait_blocked_in(arch::PAUSE)?;
     let shown = u64::from_str_radix(&procfs::status(child.pid, "SigIgn")?, 16)?;
     child.kill(libc::SIGTERM)?;
     child.kill(libc::SIGKILL)?;

@@ -28,16 +28,10 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("errno of pause", sys::errno_of(rc), Some(libc::EINTR))?;
         expect_eq("handler ran for", RAN.load(SeqCst), libc::SIGUSR1)
     })?;
-    stage.wait_in(&child, PAUSE)?;
+    stage.wait_in(&child, arch::PAUSE)?;
 
     cx.ready()?;
 
     child.kill(libc::SIGUSR1)?;
     child.join()
 }
-
-/// Newer architectures have no pause; libc uses ppoll.
-#[cfg(target_arch = "x86_64")]
-const PAUSE: libc::c_long = libc::SYS_pause;
-#[cfg(not(target_arch = "x86_64"))]
-const PAUSE: libc::c_long = libc::SYS_ppoll;

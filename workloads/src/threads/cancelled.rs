@@ -25,7 +25,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("pthread_create", rc, 0)?;
     let main = sys::getpid();
     let tid = procfs::tids()?.into_iter().find(|tid| *tid != main).context("no second thread")?;
-    thread::wait_blocked_in(tid, libc::SYS_pause)?;
+    thread::wait_blocked_in(tid, arch::PAUSE)?;
 
     cx.ready()?;
 

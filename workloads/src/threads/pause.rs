@@ -29,16 +29,16 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     let pausing = thread::spawn(|| {
         // SAFETY: no preconditions.
-        let rc = unsafe { libc::syscall(libc::SYS_pause) };
+        let rc = unsafe { libc::pause() };
         expect_eq("how pause ended", sys::errno_of(rc), Some(libc::EINTR))?;
         RETURNED.bump();
         expect_eq("handlers that ran before", HANDLED.load(Ordering::SeqCst), 1)
     })?;
-    pausing.wait_blocked_in(libc::SYS_pause)?;
+    pausing.wait_blocked_in(arch::PAUSE)?;
 
     cx.ready()?;
 
-    pausing.wait_blocked_in(libc::SYS_pause)?;
+    pausing.wait_blocked_in(arch::PAUSE)?;
     expect_eq("returns from pause", RETURNED.get(), 0)?;
     // SAFETY: the thread has not been joined.
     expect_eq("pthread_kill", unsafe { libc::pthread_kill(pausing.pthread(), libc::SIGUSR1) }, 0)?;

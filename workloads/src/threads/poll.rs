@@ -24,7 +24,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             let ready = sys::check("poll", unsafe { libc::poll(fds.as_mut_ptr(), 1, timeout) })?;
             expect_eq("descriptors that poll found", (ready, fds[0].revents), (1, libc::POLLIN))
         })?;
-        thread.wait_blocked_in(libc::SYS_poll)?;
+        thread.wait_blocked_in(arch::POLL)?;
         pairs.push((thread, writer));
     }
 

@@ -27,7 +27,7 @@ extern "C" fn body(argument: *mut libc::c_void) -> i32 {
 }
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let stack = Mapping::private(16 * PAGE)?;
+    let stack = Mapping::private(16 * page_size())?;
     let flags = libc::CLONE_VM
         | libc::CLONE_FS
         | libc::CLONE_FILES

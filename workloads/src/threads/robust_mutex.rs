@@ -15,7 +15,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let memory = Mapping::shared(PAGE)?;
+    let memory = Mapping::shared(page_size())?;
     let shared = Shared::new()?;
     let (first, second) = (memory.start(), memory.start() + 512);
     init(first)?;

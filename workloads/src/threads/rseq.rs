@@ -1,5 +1,6 @@
 //! The rseq(2) area that the C library registers for each thread, found through the symbols it exports (glibc 2.35 on).
 
+use crate::framework::arch;
 use anyhow::Result;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,31 +23,14 @@ fn symbol(name: &CStr) -> Option<*const libc::c_void> {
 
 /// `cpu_id` of the calling thread's area: the second word of struct rseq.
 pub fn cpu_id(offset: isize) -> u32 {
-    let area = thread_pointer().wrapping_add_signed(offset);
+    let area = arch::thread_pointer().wrapping_add_signed(offset);
     // SAFETY: the C library keeps the area at this place for the thread's life; the kernel writes it.
     unsafe { &*((area + 4) as *const AtomicU32) }.load(Ordering::SeqCst)
 }
 
-/// The calling thread's thread pointer, from which `__rseq_offset` counts.
-fn thread_pointer() -> usize {
-    let pointer: usize;
-    // SAFETY: reads the thread pointer only. On x86_64 the first word of the control block is its own address.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        std::arch::asm!("mov {}, fs:[0]", out(reg) pointer, options(nostack, readonly, preserves_flags));
-    }
-    // SAFETY: reads the thread pointer only.
-    #[cfg(target_arch = "aarch64")]
-    unsafe {
-        std::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nostack, nomem, preserves_flags));
-    }
-    pointer
-}
-
 /// Adds one to the counter of the processor that the calling thread runs on, in a restartable sequence.
-#[cfg(target_arch = "x86_64")]
 pub fn increment(offset: isize, counters: &'static [std::sync::atomic::AtomicU64]) -> Result<()> {
-    let area = thread_pointer().wrapping_add_signed(offset);
+    let area = arch::thread_pointer().wrapping_add_signed(offset);
     anyhow::ensure!(
         (cpu_id(offset) as usize) < counters.len(),
         "processor {} has no counter",
@@ -59,7 +43,8 @@ pub fn increment(offset: isize, counters: &'static [std::sync::atomic::AtomicU64
 }
 
 /// The sequence: announce the descriptor, read the processor number, load, dawdle so that an interruption here is likely, store.
-/// The store is the commit. The signature before the abort handler is the one that the C library registers on x86.
+/// The store is the commit. The signature before the abort handler is the one that the C library registers on the architecture
+/// (sysdeps/unix/sysv/linux/ARCH/bits/rseq.h of glibc 2.35).
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 unsafe extern "C" fn increment_in_sequence(area: *mut u8, counters: *const u64) {
@@ -89,5 +74,76 @@ unsafe extern "C" fn increment_in_sequence(area: *mut u8, counters: *const u64) 
         ".long 0x53053053",
         "6:",
         "jmp 3b",
+    )
+}
+
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+unsafe extern "C" fn increment_in_sequence(area: *mut u8, counters: *const u64) {
+    std::arch::naked_asm!(
+        ".pushsection .data.rel.cairn_rseq, \"aw\"",
+        ".balign 32",
+        "2:",
+        ".long 0, 0",
+        ".quad 4f, 5f - 4f, 6f",
+        ".popsection",
+        "3:",
+        "adrp x8, 2b",
+        "add x8, x8, :lo12:2b",
+        "str x8, [x0, #8]",
+        "4:",
+        "ldr w9, [x0, #4]",
+        "ldr x10, [x1, x9, lsl #3]",
+        "mov w11, #100",
+        "7:",
+        "subs w11, w11, #1",
+        "b.ne 7b",
+        "add x10, x10, #1",
+        "str x10, [x1, x9, lsl #3]",
+        "5:",
+        "str xzr, [x0, #8]",
+        "ret",
+        ".inst 0xd428bc00",
+        "6:",
+        "b 3b",
+    )
+}
+
+#[cfg(target_arch = "powerpc64")]
+#[unsafe(naked)]
+unsafe extern "C" fn increment_in_sequence(area: *mut u8, counters: *const u64) {
+    std::arch::naked_asm!(
+        ".pushsection .data.rel.cairn_rseq, \"aw\"",
+        ".balign 32",
+        "2:",
+        ".long 0, 0",
+        ".quad 4f, 5f - 4f, 6f",
+        ".popsection",
+        "mflr 0",
+        "bcl 20, 31, 8f",
+        "8:",
+        "mflr 5",
+        "mtlr 0",
+        "addis 5, 5, (2b - 8b)@ha",
+        "addi 5, 5, (2b - 8b)@l",
+        "3:",
+        "std 5, 8(3)",
+        "4:",
+        "lwz 6, 4(3)",
+        "sldi 6, 6, 3",
+        "ldx 7, 4, 6",
+        "li 8, 100",
+        "mtctr 8",
+        "7:",
+        "bdnz 7b",
+        "addi 7, 7, 1",
+        "stdx 7, 4, 6",
+        "5:",
+        "li 8, 0",
+        "std 8, 8(3)",
+        "blr",
+        ".long 0x0fe5000b",
+        "6:",
+        "b 3b",
     )
 }

@@ -34,7 +34,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         })?;
         gate::wait_until("the thread to block in select", || {
             let blocked = |nr| procfs::is_blocked_in(sys::getpid(), thread.tid, nr);
-            Ok(blocked(libc::SYS_select)? || blocked(libc::SYS_pselect6)?)
+            Ok(blocked(libc::SYS_pselect6)? || arch::SELECT.map_or(Ok(false), blocked)?)
         })?;
         pairs.push((thread, writer));
     }

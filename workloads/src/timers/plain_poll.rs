@@ -14,8 +14,11 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
+    let Some(calls) = CALLS else {
+        return skip("the architecture has neither poll nor select, only ppoll and pselect6");
+    };
     let mut threads = Vec::new();
-    for (name, number) in CALLS {
+    for (name, number) in calls {
         let wait = move || {
             let start = kit::now(libc::CLOCK_MONOTONIC)?;
             let mut limit = libc::timeval { tv_sec: 0, tv_usec: kit::SHORT.as_micros() as _ };
@@ -40,8 +43,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     threads.into_iter().try_for_each(Thread::join)
 }
 
-#[cfg(target_arch = "x86_64")]
-const CALLS: [(&str, libc::c_long); 2] = [("poll", libc::SYS_poll), ("select", libc::SYS_select)];
-/// Newer architectures have neither call.
-#[cfg(not(target_arch = "x86_64"))]
-const CALLS: [(&str, libc::c_long); 0] = [];
+/// Architectures since arm64 have neither call.
+#[cfg(not(target_arch = "aarch64"))]
+const CALLS: Option<[(&str, libc::c_long); 2]> = match arch::SELECT {
+    Some(select) => Some([("poll", arch::POLL), ("select", select)]),
+    None => None,
+};
+#[cfg(target_arch = "aarch64")]
+const CALLS: Option<[(&str, libc::c_long); 2]> = None;

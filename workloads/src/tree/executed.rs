@@ -26,7 +26,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     gate::wait_until("the program to run", || {
         Ok(std::fs::read(format!("/proc/{pid}/environ"))?.starts_with(b"CAIRN_A"))
     })?;
-    stage.wait_in(&child, PAUSE).context(name)?;
+    stage.wait_in(&child, arch::PAUSE).context(name)?;
     let facts = || {
         anyhow::Ok((
             std::fs::read(format!("/proc/{pid}/cmdline"))?,
@@ -43,9 +43,3 @@ fn run(cx: &mut Ctx) -> Outcome {
     child.kill(libc::SIGTERM)?;
     child.join_killed(libc::SIGTERM)
 }
-
-/// Newer architectures have no pause; libc uses ppoll.
-#[cfg(target_arch = "x86_64")]
-const PAUSE: libc::c_long = libc::SYS_pause;
-#[cfg(not(target_arch = "x86_64"))]
-const PAUSE: libc::c_long = libc::SYS_ppoll;

@@ -1,8 +1,8 @@
 //! The next x87 instruction that waits raises SIGFPE: after the restart, not during it. The handler clears the flags in the
 //! frame and the instruction runs once more.
 
-use super::kit::{Aligned, blocked_threads};
 use super::over_read;
+use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering};
 

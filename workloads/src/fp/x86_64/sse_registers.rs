@@ -1,6 +1,7 @@
 //! xmm0 to xmm15 of six threads, each with values of its own.
 
-use super::{kit, over_read};
+use super::over_read;
+use crate::fp::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -4,9 +4,6 @@
 //! All four arguments: the descriptor, where the byte goes, the registers before, the registers after. Returns what read(2)
 //! returned. The functions clobber only what the C calling convention allows, and leave the upper halves clean.
 
-/// The type of all of them.
-pub type OverRead = unsafe extern "C" fn(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize;
-
 /// xmm0–xmm15, 16 bytes each.
 #[unsafe(naked)]
 pub unsafe extern "C" fn sse(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {

@@ -1,7 +1,7 @@
 //! MXCSR of nine threads, and what the arithmetic makes of it afterwards.
 
-use super::kit::{Aligned, blocked_threads};
 use super::over_read;
+use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

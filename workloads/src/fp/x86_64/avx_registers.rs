@@ -1,6 +1,7 @@
 //! ymm0 to ymm15 of six threads: the upper halves are not in the state that fxsave knows.
 
-use super::{kit, over_read};
+use super::over_read;
+use crate::fp::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -1,7 +1,7 @@
 //! Carry, parity, adjust, zero, sign, overflow, alignment check, and the direction flag that C code must never see set.
 
-use super::kit::{Aligned, blocked_threads};
 use super::over_read;
+use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

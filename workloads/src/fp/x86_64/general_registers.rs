@@ -1,7 +1,7 @@
 //! All registers but the three that the system call itself changes, with values of their own in four threads.
 
-use super::kit::{Aligned, Blocked, blocked_threads};
 use super::over_read;
+use crate::fp::kit::{Aligned, Blocked, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -1,6 +1,7 @@
 //! zmm0 to zmm31 and k0 to k7 of four threads.
 
-use super::{kit, over_read};
+use super::over_read;
+use crate::fp::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

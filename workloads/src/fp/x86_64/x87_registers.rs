@@ -1,8 +1,8 @@
 //! Eight numbers of 80 bits on a stack whose top differs by thread, some of them empty, precision and rounding changed, sticky
 //! exception flags set.
 
-use super::kit::{Aligned, blocked_threads};
 use super::over_read;
+use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -1,7 +1,7 @@
 //! pkey_alloc(2) and pkey_mprotect(2): the key belongs to the mapping, the rights to the thread, the allocation to the address
 //! space.
 
-use super::kit::has_protection_keys;
+use super::has_protection_keys;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -18,14 +18,14 @@ fn run(cx: &mut Ctx) -> Outcome {
     if !has_protection_keys() {
         return skip("the processor or the kernel has no protection keys");
     }
-    let mut memory = Mapping::private(2 * PAGE)?;
+    let mut memory = Mapping::private(2 * page_size())?;
     pattern::fill(memory.bytes_mut(), cx.seed);
     // SAFETY: no memory arguments. 1 is PKEY_DISABLE_ACCESS.
     let key = sys::check("pkey_alloc", unsafe { libc::syscall(libc::SYS_pkey_alloc, 0, 1) })?;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: our own page; it is not touched until its rights are given back.
     sys::check("pkey_mprotect", unsafe {
-        libc::syscall(libc::SYS_pkey_mprotect, memory.start(), PAGE, prot, key)
+        libc::syscall(libc::SYS_pkey_mprotect, memory.start(), page_size(), prot, key)
     })?;
 
     cx.ready()?;
@@ -46,7 +46,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     child.join_killed(libc::SIGSEGV)?;
     // SAFETY: as above; key 0 gives the page back to everybody.
     sys::check("pkey_mprotect", unsafe {
-        libc::syscall(libc::SYS_pkey_mprotect, memory.start(), PAGE, prot, 0)
+        libc::syscall(libc::SYS_pkey_mprotect, memory.start(), page_size(), prot, 0)
     })?;
     pattern::verify("contents", memory.bytes(), cx.seed)?;
     // SAFETY: no mapping has the key any more. It must still be allocated for this to succeed.

@@ -1,7 +1,8 @@
 //! PKRU, a register of the extended state that ptrace shows only inside of the XSAVE area.
 
-use super::kit::{Aligned, blocked_threads, has_protection_keys};
+use super::has_protection_keys;
 use super::over_read;
+use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
