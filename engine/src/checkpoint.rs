@@ -318,7 +318,7 @@ fn ask(
     let (leader, scratch) = task.leader()?;
 
     let mut program = Program::new();
-    let ask_thread = AskThread::ask(&mut program, leader, rseq_unknown);
+    let ask_thread = AskThread::ask(&mut program, leader, rseq_unknown)?;
     let actions = AskActions::ask(&mut program);
     let interval = AskIntervalTimers::ask(&mut program);
     let rlimits = AskRlimits::ask(&mut program);
@@ -345,7 +345,7 @@ fn ask(
     let mut threads = vec![first];
     for tracee in &mut task.threads[1..] {
         let mut program = Program::new();
-        let asked = AskThread::ask(&mut program, tracee, rseq_unknown);
+        let asked = AskThread::ask(&mut program, tracee, rseq_unknown)?;
         let outcome = tracee.run(&scratch, &program)?;
         threads.push(asked.answer(&outcome, tracee)?);
     }

@@ -3,10 +3,12 @@
 //!
 //! A fault changes the records after they were captured: what is lost there is lost after the restart.
 
+use crate::arch;
 use crate::resource::Records;
 use crate::resource::inode::InodeKind;
 use crate::resource::memory::{Backing, Vma};
 use crate::resource::process::{Alive, Life, State};
+use crate::resource::thread::Thread;
 use crate::resource::timer::IntervalTimers;
 use std::collections::HashSet;
 
@@ -30,18 +32,6 @@ fn each(records: &mut Records, change: impl Fn(&mut Alive)) {
     }
 }
 
-/// Zeroes a part of every thread's XSAVE area.
-fn wipe(records: &mut Records, range: std::ops::Range<usize>) {
-    each(records, |alive| {
-        for set in alive.threads.iter_mut().flat_map(|t| &mut t.extended) {
-            let end = range.end.min(set.data.0.len());
-            if let Some(part) = set.data.0.get_mut(range.start..end) {
-                part.fill(0);
-            }
-        }
-    });
-}
-
 fn pipes(records: &mut Records, change: impl Fn(&mut crate::resource::pipe::Pipe)) {
     for inode in &mut records.inodes {
         if let InodeKind::Pipe(pipe) | InodeKind::Fifo(pipe) = &mut inode.kind {
@@ -59,23 +49,8 @@ fn forget_pages(records: &mut Records, which: impl Fn(&Vma) -> bool) {
     });
 }
 
-/// All of them.
+/// All of them but those of the registers, which are the architecture's.
 pub const FAULTS: &[Fault] = &[
-    Fault {
-        name: "sse-lost",
-        what: "the SSE registers of every thread are zero",
-        commit: |r| wipe(r, 160..416),
-    },
-    Fault {
-        name: "x87-lost",
-        what: "the x87 registers of every thread are zero",
-        commit: |r| wipe(r, 32..160),
-    },
-    Fault {
-        name: "avx-upper-lost",
-        what: "the upper halves of the AVX registers are zero",
-        commit: |r| wipe(r, 576..832),
-    },
     Fault {
         name: "pipe-byte-lost",
         what: "a pipe loses its last byte",
@@ -204,16 +179,6 @@ pub const FAULTS: &[Fault] = &[
         commit: |r| each(r, |a| a.memory.vmas.iter_mut().for_each(|v| v.flags.clear())),
     },
     Fault {
-        name: "mxcsr-lost",
-        what: "rounding and exception masks of SSE are lost",
-        commit: |r| wipe(r, 24..28),
-    },
-    Fault {
-        name: "thread-pointer-lost",
-        what: "thread-local storage is gone",
-        commit: |r| each(r, |a| a.threads.iter_mut().skip(1).for_each(|t| t.regs.fs_base = 0)),
-    },
-    Fault {
         name: "huge-pages-lost",
         what: "private huge pages come back as zeros",
         commit: |r| forget_pages(r, |vma| matches!(vma.backing, Backing::HugeAnonymous { .. })),
@@ -304,17 +269,28 @@ pub const FAULTS: &[Fault] = &[
 /// # Panics
 /// When there is no fault of that name.
 pub fn commit(records: &mut Records) {
-    if let Some(name) = std::env::var_os(VARIABLE) {
-        let fault = FAULTS.iter().find(|f| *name == *f.name);
-        (fault.unwrap_or_else(|| panic!("no fault {}", name.display())).commit)(records);
+    let Some(name) = std::env::var_os(VARIABLE) else { return };
+    if let Some(fault) = FAULTS.iter().find(|f| *name == *f.name) {
+        (fault.commit)(records);
+    } else if let Some(fault) = arch::FAULTS.iter().find(|f| *name == *f.name) {
+        each(records, |alive| {
+            for (place, thread) in alive.threads.iter_mut().enumerate() {
+                let Thread { regs, extended, .. } = thread;
+                extended.iter_mut().for_each(|set| (fault.spoil)(place, regs, set.note, &mut set.data.0));
+            }
+        });
+    } else {
+        panic!("no fault {}", name.display());
     }
 }
 
 /// All faults as text: a line for each, or a JSON array.
 pub fn list(json: bool) -> String {
+    let of_registers = arch::FAULTS.iter().map(|f| (f.name, f.what));
+    let all = of_registers.chain(FAULTS.iter().map(|f| (f.name, f.what)));
     if json {
-        let entry = |f: &Fault| serde_json::json!({ "name": f.name, "what": f.what, "phase": "checkpoint" });
-        return serde_json::Value::Array(FAULTS.iter().map(entry).collect()).to_string();
+        let entry = |(name, what)| serde_json::json!({ "name": name, "what": what, "phase": "checkpoint" });
+        return serde_json::Value::Array(all.map(entry).collect()).to_string();
     }
-    FAULTS.iter().map(|f| format!("{:28} {}", f.name, f.what)).collect::<Vec<_>>().join("\n")
+    all.map(|(name, what)| format!("{name:28} {what}")).collect::<Vec<_>>().join("\n")
 }

@@ -1,5 +1,6 @@
 //! x86-64: general registers, XSAVE area, system call ABI, the executor stub.
 
+use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 use std::arch::global_asm;
 
@@ -9,8 +10,15 @@ pub const E_MACHINE: u16 = 62;
 /// The system call instruction, which sits in the vdso of every process.
 pub const SYSCALL_INSN: &[u8] = &[0x0f, 0x05];
 
-/// One past the highest user address with four-level page tables (Documentation/arch/x86/x86_64/mm.rst).
-pub const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+/// What may be one past the highest user address, the largest first. Here only that of four-level page tables: above it nothing is mapped
+/// unless asked for by address (Documentation/arch/x86/x86_64/5level-paging.rst).
+pub const TASK_SIZES: &[u64] = &[0x7fff_ffff_f000];
+
+/// `O_LARGEFILE` (include/uapi/asm-generic/fcntl.h), which C libraries define as 0.
+pub const O_LARGEFILE: i32 = 0o100_000;
+
+/// Precedes the abort handlers of restartable sequences (tools/testing/selftests/rseq/rseq-x86.h); glibc registers with it.
+pub const RSEQ_SIGNATURE: u32 = 0x5305_3053;
 
 /// `struct user_regs_struct`, arch/x86/include/asm/user_64.h; the `NT_PRSTATUS` register set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,14 +79,19 @@ impl Regs {
         self.rsp
     }
 
-    /// Sets the stack pointer.
-    pub fn set_sp(&mut self, sp: u64) {
-        self.rsp = sp;
+    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer `frame`: the address is in the frame.
+    pub fn set_return_into(&mut self, frame: u64, _to: u64) {
+        self.rsp = frame;
     }
 
-    /// The thread pointer.
-    pub fn thread_pointer(&self) -> u64 {
+    /// The thread pointer, around which C libraries have a thread's control block.
+    pub fn thread_pointer(&self, _tls: &[u8]) -> u64 {
         self.fs_base
+    }
+
+    /// Whether these may be the registers of a sleep that was interrupted and has time left, and do not show it. Here they always do.
+    pub fn may_hide_time_left(&self) -> bool {
+        false
     }
 
     /// Whether the thread runs code of this engine's word size; a 32-bit one has another system call ABI.
@@ -125,6 +138,16 @@ impl Regs {
         self
     }
 
+    /// Number of the system call, at its entry stop.
+    pub fn syscall_number(&self) -> i64 {
+        self.orig_rax as i64
+    }
+
+    /// Registers that continue an interrupted call whose time left they do not show.
+    pub fn with_time_left(self) -> Self {
+        self.rewound(SYS_RESTART_SYSCALL)
+    }
+
     /// Result of a system call at its exit stop.
     pub fn syscall_result(&self) -> i64 {
         self.rax as i64
@@ -141,9 +164,9 @@ impl Regs {
         self
     }
 
-    /// What the control block keeps to bring these registers back without a tracer, in the stub's order.
-    pub fn stub_save(&self) -> [u64; STUB_SAVED] {
-        [
+    /// What the control block keeps to bring these registers back without a tracer, in the stub's order: the last part of the block.
+    pub fn stub_way_back(&self, _mask: u64) -> Vec<u8> {
+        let saved: [u64; STUB_SAVED] = [
             self.eflags,
             self.r15,
             self.r14,
@@ -162,7 +185,8 @@ impl Regs {
             self.rsp,
             self.rbx,
             self.rip,
-        ]
+        ];
+        saved.into_iter().flat_map(u64::to_ne_bytes).collect()
     }
 }
 
@@ -203,8 +227,14 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 
-/// Note types of the extended register sets, in the order they are written back.
+/// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all.
 pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
+/// Those of them that system calls change.
+pub const LOST_IN_SYSCALLS: &[u32] = &[];
+/// The one that a signal frame holds.
+pub const SIGNAL_FRAME_SET: u32 = NT_X86_XSTATE;
+/// The one with the thread pointer, where that is no general register.
+pub const TLS_SET: Option<u32> = None;
 /// `NT_X86_XSTATE`, include/uapi/linux/elf.h.
 pub const NT_X86_XSTATE: u32 = 0x202;
 /// No XSAVE area is larger: AMX tiles bring it to 11 KiB.
@@ -214,11 +244,30 @@ pub const EXTENDED_MAX: usize = 64 * 1024;
 const XSAVE_XCR0: usize = 464;
 const XSAVE_XSTATE_BV: usize = 512;
 
+/// Makes the thread, at the entry stop of a system call, not make it.
+///
+/// # Errors
+/// What ptrace says.
+pub fn skip_syscall(tid: i32) -> std::io::Result<()> {
+    let regs = ptrace::get_regs(tid)?;
+    ptrace::set_regs(tid, &Regs { orig_rax: NO_SYSCALL, ..regs })
+}
+
+/// Whether a set that system calls change holds something to lose.
+pub fn is_live(_note: u32, _data: &[u8]) -> bool {
+    true
+}
+
+/// A set as it is kept in a record.
+pub fn canonical(_note: u32, data: Vec<u8>) -> Option<Vec<u8>> {
+    Some(data)
+}
+
 /// Checks that a saved extended set fits this machine, of which `here` is a sample.
 ///
 /// # Errors
 /// A text that names the missing features.
-pub fn extended_fits(saved: &[u8], here: &[u8]) -> Result<(), String> {
+pub fn extended_fits(_note: u32, saved: &[u8], here: &[u8]) -> Result<(), String> {
     let word = |area: &[u8], at: usize| -> u64 {
         area.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
     };
@@ -234,18 +283,16 @@ pub fn extended_fits(saved: &[u8], here: &[u8]) -> Result<(), String> {
 
 /// Where two XSAVE areas differ in what user code can see: not the kernel's note of its own features, and not which components are
 /// in their initial state, because their values are there in any case.
-pub fn extended_difference(want: &[u8], have: &[u8]) -> Option<usize> {
+pub fn extended_difference(_note: u32, want: &[u8], have: &[u8]) -> Option<usize> {
     let ignored = XSAVE_XCR0..XSAVE_XSTATE_BV + 8;
     (0..want.len().max(have.len())).find(|at| !ignored.contains(at) && want.get(*at) != have.get(*at))
 }
 
-/// `syscall; ret`
+/// `syscall; ret`, at the address that [`Regs::for_syscall`] wants.
 pub const SYSCALL_AND_RETURN: &[u8] = &[0x0f, 0x05, 0xc3];
 /// `mov $15, %rax; syscall`, in either encoding: what C libraries hand to the kernel as `sa_restorer`.
 pub const SIGRETURN_CODE: &[&[u8]] =
     &[&[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], &[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05]];
-/// The register set that goes into a signal frame.
-pub const SIGNAL_FRAME_SET: u32 = NT_X86_XSTATE;
 
 /// A frame as the kernel lays it on the stack for a signal handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -321,8 +368,8 @@ pub fn signal_frame(regs: &Regs, mask: u64, xsave: &[u8], sigreturn: u64) -> Sig
     SignalFrame { at, bytes }
 }
 
-/// Words that [`Regs::stub_save`] yields.
-pub const STUB_SAVED: usize = 18;
+/// Words that [`Regs::stub_way_back`] yields.
+const STUB_SAVED: usize = 18;
 /// Where the control block begins, in bytes from the stub's start. The stub reaches its last jump through this distance.
 pub const STUB_CONTROL: u64 = 0x400;
 /// Bytes of one table entry: number, six arguments, flags, result, expected result.
@@ -423,27 +470,65 @@ global_asm!(
     ".popsection",
 );
 
-unsafe extern "C" {
-    static cairn_stub_start: u8;
-    static cairn_stub_done: u8;
-    static cairn_stub_end: u8;
-}
-
-/// The executor stub: runs a table of system calls and stops once. Position independent.
-pub fn stub() -> &'static [u8] {
-    // SAFETY: both symbols bound the one section laid down above, in read-only memory of this program.
-    unsafe {
-        let start = &raw const cairn_stub_start;
-        let len = (&raw const cairn_stub_end).offset_from(start) as usize;
-        std::slice::from_raw_parts(start, len)
+/// Zeroes a part of an XSAVE area.
+#[cfg(feature = "planted-faults")]
+fn wipe(area: &mut [u8], range: std::ops::Range<usize>) {
+    let end = range.end.min(area.len());
+    if let Some(part) = area.get_mut(range.start..end) {
+        part.fill(0);
     }
 }
 
-/// Offset within the stub where a task is when it tells its tracer that the table is done.
-pub fn stub_done() -> u64 {
-    // SAFETY: both symbols are in the one section laid down above.
-    unsafe { (&raw const cairn_stub_done).offset_from(&raw const cairn_stub_start) as u64 }
-}
+/// Errors of the registers, for [`crate::fault`].
+#[cfg(feature = "planted-faults")]
+pub const FAULTS: &[super::RegisterFault] = &[
+    super::RegisterFault {
+        name: "sse-lost",
+        what: "the SSE registers of every thread are zero",
+        spoil: |_, _, _, area| wipe(area, 160..416),
+    },
+    super::RegisterFault {
+        name: "x87-lost",
+        what: "the x87 registers of every thread are zero",
+        spoil: |_, _, _, area| wipe(area, 32..160),
+    },
+    super::RegisterFault {
+        name: "avx-upper-lost",
+        what: "the upper halves of the AVX registers are zero",
+        spoil: |_, _, _, area| wipe(area, 576..832),
+    },
+    super::RegisterFault {
+        name: "sse-swapped",
+        what: "two SSE registers are exchanged",
+        spoil: |_, _, _, area| {
+            let (low, high) = area.split_at_mut(176);
+            low[160..].swap_with_slice(&mut high[..16]);
+        },
+    },
+    super::RegisterFault {
+        name: "sse-of-other-threads-lost",
+        what: "the SSE registers of all threads but the first are zero",
+        spoil: |thread, _, _, area| {
+            if thread > 0 {
+                wipe(area, 160..416);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "mxcsr-lost",
+        what: "rounding and exception masks of SSE are lost",
+        spoil: |_, _, _, area| wipe(area, 24..28),
+    },
+    super::RegisterFault {
+        name: "thread-pointer-lost",
+        what: "thread-local storage is gone",
+        spoil: |thread, regs, _, _| {
+            if thread > 0 {
+                regs.fs_base = 0;
+            }
+        },
+    },
+];
 
 #[cfg(test)]
 mod tests {
@@ -466,21 +551,11 @@ mod tests {
     }
 
     #[test]
-    fn the_stub_is_done_behind_a_system_call() {
-        let done = stub_done() as usize;
-        assert_eq!(&stub()[done - SYSCALL_INSN.len()..done], SYSCALL_INSN);
-    }
-
-    #[test]
-    fn stub_fits_before_its_control_block() {
-        assert!((100..STUB_CONTROL as usize).contains(&stub().len()), "{} bytes", stub().len());
-    }
-
-    #[test]
     fn saved_registers_end_with_the_instruction_pointer() {
         let regs = Regs { eflags: 1, rip: 2, rbx: 3, ..Regs::default() };
-        let saved = regs.stub_save();
-        assert_eq!((saved[0], saved[STUB_SAVED - 1], saved[STUB_SAVED - 2]), (1, 2, 3));
+        let saved = regs.stub_way_back(0);
+        let word = |i: usize| u64::from_ne_bytes(saved[i * 8..i * 8 + 8].try_into().unwrap());
+        assert_eq!((word(0), word(STUB_SAVED - 1), word(STUB_SAVED - 2)), (1, 2, 3));
     }
 
     #[test]

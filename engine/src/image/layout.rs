@@ -54,30 +54,8 @@ pub struct Machine {
 impl Machine {
     /// The machine this program was built for.
     pub const fn here() -> Machine {
-        // The numbers are those of <elf.h>.
-        let e_machine = if cfg!(target_arch = "x86_64") {
-            62
-        } else if cfg!(target_arch = "x86") {
-            3
-        } else if cfg!(target_arch = "aarch64") {
-            183
-        } else if cfg!(target_arch = "arm") {
-            40
-        } else if cfg!(target_arch = "powerpc64") {
-            21
-        } else if cfg!(target_arch = "powerpc") {
-            20
-        } else if cfg!(target_arch = "s390x") {
-            22
-        } else if cfg!(any(target_arch = "riscv64", target_arch = "riscv32")) {
-            243
-        } else if cfg!(target_arch = "loongarch64") {
-            258
-        } else {
-            0
-        };
         Machine {
-            e_machine,
+            e_machine: crate::arch::E_MACHINE,
             class: if cfg!(target_pointer_width = "64") { 2 } else { 1 },
             data: if cfg!(target_endian = "little") { 1 } else { 2 },
         }

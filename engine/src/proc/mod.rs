@@ -1,4 +1,3 @@
 //! /proc text turned into data.
 
-pub mod pagemap;
 pub mod smaps;

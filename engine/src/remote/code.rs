@@ -3,7 +3,7 @@
 use super::RemoteAddr;
 use crate::arch;
 use crate::error::{Context, Error, Result};
-use crate::sys::vm;
+use crate::sys::{self, vm};
 use memchr::memmem;
 
 /// A system call instruction, and perhaps the way back.
@@ -87,7 +87,7 @@ fn mapped(pid: i32) -> Result<Vec<Mapped>> {
                 line if memmem::find(line, b"/libc").is_some() => 1,
                 _ => 2,
             };
-            let executable = words.next()?.starts_with("r-x") && end <= arch::TASK_SIZE;
+            let executable = words.next()?.starts_with("r-x") && end <= sys::task_size();
             Some(Mapped { start, end, executable, rank })
         })
         .collect();

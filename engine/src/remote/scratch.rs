@@ -14,7 +14,6 @@ const TABLE_OFFSET: u64 = 0x10000;
 
 /// Offsets in the control block; the stub in `arch` knows them too.
 const CONTROL_LEFT: u64 = 16;
-const CONTROL_WORDS: usize = 7 + arch::STUB_SAVED;
 
 /// A mapped scratch range of one address space.
 #[derive(Debug, Clone, Copy)]
@@ -129,9 +128,9 @@ fn check(result: i64) -> io::Result<u64> {
 
 /// The control block for a run over `count` entries, with what brings `tracee` back should we die meanwhile.
 pub(super) fn control_block(scratch: &Scratch, tracee: &Tracee, count: usize) -> Vec<u8> {
-    let mut words = Vec::with_capacity(CONTROL_WORDS);
-    words.extend([scratch.table().0, count as u64, count as u64]);
-    words.extend([tracee.pid as u64, tracee.tid as u64, tracee.notify_signal() as u64, tracee.mask]);
-    words.extend(tracee.regs_to_continue().stub_save());
-    words.iter().flat_map(|w: &u64| w.to_ne_bytes()).collect()
+    let signal = tracee.notify_signal() as u64;
+    let words = [scratch.table().0, count as u64, count as u64, tracee.pid as u64, tracee.tid as u64, signal];
+    let mut block: Vec<u8> = words.into_iter().chain([tracee.mask]).flat_map(u64::to_ne_bytes).collect();
+    block.extend(tracee.regs_to_continue().stub_way_back(tracee.mask));
+    block
 }

@@ -34,6 +34,10 @@ pub struct Tracee {
     /// Everything but the notification is blocked.
     quiet: bool,
     notify: i32,
+    /// Register sets that system calls change, as they were at the stop: note type and contents.
+    kept: Vec<(u32, Vec<u8>)>,
+    /// Interrupted in a call with time left, which the registers do not show.
+    time_left: bool,
 }
 
 impl Tracee {
@@ -57,7 +61,78 @@ impl Tracee {
             disturbed: false,
             quiet: false,
             notify,
+            kept: Vec::new(),
+            time_left: false,
         })
+    }
+
+    /// Saves what the first system call that we make here would lose. For a thread with a life of its own, not for a newborn.
+    ///
+    /// # Errors
+    /// *vanished* when the thread died.
+    pub fn look_closer(&mut self) -> Result<()> {
+        for note in arch::LOST_IN_SYSCALLS {
+            if let Some(data) = self.register_set(*note)?.filter(|data| arch::is_live(*note, data)) {
+                self.kept.push((*note, data));
+            }
+        }
+        if self.regs.may_hide_time_left() && self.is_at_syscall() {
+            self.find_time_left()?;
+        }
+        Ok(())
+    }
+
+    fn is_at_syscall(&self) -> bool {
+        let mut code = [0u8; arch::SYSCALL_INSN.len()];
+        // What cannot be read is no instruction.
+        vm::read(self.pid, RemoteAddr(self.regs.ip()), &mut code).is_ok() && code == *arch::SYSCALL_INSN
+    }
+
+    /// Where the registers do not show whether an interrupted call has time left, the kernel does: let go until its next system call, the
+    /// thread enters restart_syscall(2) if so. That call, or whichever it is, is not made.
+    fn find_time_left(&mut self) -> Result<()> {
+        let regs = self.regs;
+        self.disturb(&regs)?;
+        self.step_to_syscall()?;
+        let entered = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
+        self.time_left = entered.syscall_number() == arch::SYS_RESTART_SYSCALL;
+        arch::skip_syscall(self.tid).context(|| format!("skip a system call of {}", self.tid))?;
+        self.step_to_syscall()?;
+        self.settle()
+    }
+
+    /// Lets the thread go on to the next entry or exit of a system call.
+    fn step_to_syscall(&mut self) -> Result<()> {
+        loop {
+            ptrace::cont_to_syscall(self.tid).context(|| format!("step {}", self.tid))?;
+            match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
+                Stop::Syscall => return Ok(()),
+                Stop::Interrupted | Stop::Group(_) => {}
+                Stop::Signal(sig) => self.held.push(sig),
+                stop => return Err(self.gone(stop)),
+            }
+        }
+    }
+
+    /// A register set as it was at the stop; nothing where there is none.
+    ///
+    /// # Errors
+    /// What ptrace says.
+    pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
+        match self.kept.iter().find(|(kept, _)| *kept == note) {
+            Some((_, data)) => Ok(Some(data.clone())),
+            None => ptrace::register_set(self.tid, note)
+                .context(|| format!("read register set {note:#x} of {}", self.tid)),
+        }
+    }
+
+    /// The thread pointer.
+    ///
+    /// # Errors
+    /// What ptrace says.
+    pub fn thread_pointer(&self) -> Result<u64> {
+        let tls = arch::TLS_SET.map_or(Ok(None), |note| self.register_set(note))?;
+        Ok(self.regs.thread_pointer(tls.as_deref().unwrap_or_default()))
     }
 
     fn gone(&self, stop: Stop) -> Error {
@@ -109,16 +184,9 @@ impl Tracee {
             None => None,
         };
         self.disturb(&regs)?;
-        let mut stops = 0;
-        while stops < 2 {
-            ptrace::cont_to_syscall(self.tid).context(|| format!("step {}", self.tid))?;
-            match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
-                Stop::Syscall => stops += 1,
-                Stop::Interrupted | Stop::Group(_) => {}
-                Stop::Signal(sig) => self.held.push(sig),
-                stop => return Err(self.gone(stop)),
-            }
-        }
+        // Its entry and its exit.
+        self.step_to_syscall()?;
+        self.step_to_syscall()?;
         let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
         self.settle()?;
         if let Some((at, bytes)) = overwritten {
@@ -130,10 +198,12 @@ impl Tracee {
     /// Puts a frame below the stack in use that leads back to where the thread is now, and makes the registers of a borrowed call return into
     /// it. Returns what was there; nothing when there is no room.
     fn lay_way_back(&self, regs: &mut Regs, way: WayBack) -> Result<Option<(RemoteAddr, Vec<u8>)>> {
-        let mut extended = vec![0u8; arch::EXTENDED_MAX];
-        let len = ptrace::get_regset(self.tid, arch::SIGNAL_FRAME_SET, &mut extended)
-            .context(|| format!("read extended registers of {}", self.tid))?;
-        let frame = arch::signal_frame(&self.regs_to_continue(), self.mask, &extended[..len], way.sigreturn);
+        // A frame would not bring these back.
+        if !self.kept.is_empty() {
+            return Ok(None);
+        }
+        let Some(extended) = self.register_set(arch::SIGNAL_FRAME_SET)? else { return Ok(None) };
+        let frame = arch::signal_frame(&self.regs_to_continue(), self.mask, &extended, way.sigreturn);
         if frame.at < way.stack_start {
             return Ok(None);
         }
@@ -143,7 +213,7 @@ impl Tracee {
         if there.is_err() {
             return Ok(None);
         }
-        regs.set_sp(frame.at);
+        regs.set_return_into(frame.at, way.sigreturn);
         Ok(Some((RemoteAddr(frame.at), before)))
     }
 
@@ -296,6 +366,10 @@ impl Tracee {
         if self.disturbed {
             ptrace::set_sigmask(self.tid, self.mask)
                 .context(|| format!("restore signal mask of {}", self.tid))?;
+            for (note, data) in &self.kept {
+                ptrace::set_regset(self.tid, *note, data)
+                    .context(|| format!("restore register set {note:#x} of {}", self.tid))?;
+            }
             ptrace::set_regs(self.tid, &self.regs_to_continue())
                 .context(|| format!("restore registers of {}", self.tid))?;
             (self.disturbed, self.quiet) = (false, false);
@@ -306,7 +380,7 @@ impl Tracee {
     /// Registers that go on with the interrupted call of *this* task: nothing is lost, because the task still has the time that
     /// was left (`restart_syscall`).
     pub fn regs_to_continue(&self) -> Regs {
-        resumed(&self.regs, true)
+        if self.time_left { self.regs.with_time_left() } else { resumed(&self.regs, true) }
     }
 
     /// Notes that the thread was changed from outside [`Tracee::run`], so that [`Tracee::settle`] writes everything.

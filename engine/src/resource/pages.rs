@@ -1,11 +1,10 @@
 //! Page contents: which pages hold something, and how they get into the context file.
 
 use super::memory::{Backing, Vma, VmaFlag};
-use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::{self, PageSink};
 use crate::remote::RemoteAddr;
-use crate::sys::{page_size, pagemap_scan as scan, vm};
+use crate::sys::{page_size, pagemap_scan as scan, task_size, vm};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -346,7 +345,7 @@ fn scan_all(pagemap: &File, teller: Teller) -> std::io::Result<Population> {
     let not = scan::IS_FILE | scan::IS_PFNZERO;
     let mut found = Population::default();
     // A guard marker looks swapped, too.
-    scan::scan(pagemap, 0, arch::TASK_SIZE, wanted, not, wanted, |region| {
+    scan::scan(pagemap, 0, task_size(), wanted, not, wanted, |region| {
         let list = if region.categories & guard != 0 { &mut found.guards } else { &mut found.own };
         push(list, region.start..region.end);
     })?;

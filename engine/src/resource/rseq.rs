@@ -1,6 +1,7 @@
 //! Restartable sequences: where a thread registered its area, also on kernels that do not tell.
 
 use super::thread::Rseq;
+use crate::arch::RSEQ_SIGNATURE as SIGNATURE;
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, CallId, Outcome, Program, RemoteAddr, Tracee};
 use crate::sys::{ptrace, vm};
@@ -23,8 +24,6 @@ pub fn kernel_tells(tid: i32) -> bool {
     ptrace::rseq_configuration(tid).is_ok()
 }
 
-/// Registered by glibc and by everyone else on x86 (tools/testing/selftests/rseq/rseq-x86.h).
-const SIGNATURE: u32 = 0x5305_3053;
 /// The only length before Linux 6.3.
 const SIZE: u32 = 32;
 const UNREGISTER: u64 = 1;
@@ -47,16 +46,17 @@ fn call(program: &mut Program, address: u64, flags: u64, signature: u32) -> Call
 }
 
 /// Where the area may be: nowhere for a thread without a thread pointer.
-fn candidates(tracee: &Tracee) -> impl Iterator<Item = u64> + use<> {
-    let near = tracee.regs.thread_pointer() & !(u64::from(SIZE) - 1);
+fn candidates(thread_pointer: u64) -> impl Iterator<Item = u64> {
+    let near = thread_pointer & !(u64::from(SIZE) - 1);
     (near.saturating_sub(REACH)..near + REACH).step_by(SIZE as usize).filter(move |_| near != 0)
 }
 
 impl AskRseq {
     /// Adds the calls.
-    pub fn ask(program: &mut Program, tracee: &Tracee) -> Self {
+    pub fn ask(program: &mut Program, thread_pointer: u64) -> Self {
         let registered = call(program, NOWHERE, 0, SIGNATURE);
-        let candidates = candidates(tracee).map(|a| (a, call(program, a, UNREGISTER, !SIGNATURE))).collect();
+        let candidates =
+            candidates(thread_pointer).map(|a| (a, call(program, a, UNREGISTER, !SIGNATURE))).collect();
         AskRseq { registered, candidates }
     }
 
@@ -87,7 +87,7 @@ impl AskRseq {
 pub fn abort_critical_section(tracee: &mut Tracee, unknown: bool) -> Result<()> {
     if unknown {
         // Every place where the area may be; that a section is in force shows by its descriptor.
-        for address in candidates(tracee) {
+        for address in candidates(tracee.thread_pointer()?) {
             if leave_section(tracee, address, SIGNATURE)? {
                 break;
             }

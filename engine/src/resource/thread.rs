@@ -78,11 +78,15 @@ const PR_GET_TID_ADDRESS: i32 = 40;
 
 impl AskThread {
     /// Adds the calls. `rseq_unknown`: this kernel does not tell a tracer about restartable sequences.
-    pub fn ask(program: &mut Program, tracee: &Tracee, rseq_unknown: bool) -> Self {
+    ///
+    /// # Errors
+    /// What ptrace says.
+    pub fn ask(program: &mut Program, tracee: &Tracee, rseq_unknown: bool) -> Result<Self> {
         let clear_child_tid = program.out(8);
         let args = [PR_GET_TID_ADDRESS.into(), clear_child_tid.into()];
         program.must(libc::SYS_prctl, &args, "read clear_child_tid (needs CONFIG_CHECKPOINT_RESTORE)");
-        AskThread {
+        let rseq = if rseq_unknown { Some(tracee.thread_pointer()?) } else { None };
+        Ok(AskThread {
             altstack: AskAltStack::ask(program),
             clear_child_tid,
             timer_slack: AskNumber::ask(
@@ -92,8 +96,8 @@ impl AskThread {
                 "read timer slack",
             ),
             creds: AskCreds::ask(program),
-            rseq: rseq_unknown.then(|| super::rseq::AskRseq::ask(program, tracee)),
-        }
+            rseq: rseq.map(|near| super::rseq::AskRseq::ask(program, near)),
+        })
     }
 
     /// The record.
@@ -103,12 +107,15 @@ impl AskThread {
     pub fn answer(&self, outcome: &Outcome, tracee: &mut Tracee) -> Result<Thread> {
         let tid = tracee.tid;
         let status = status(tracee.pid, tid)?;
+        let mut extended = Vec::new();
+        for note in arch::EXTENDED_SETS {
+            let data = tracee.register_set(*note)?.and_then(|data| arch::canonical(*note, data));
+            extended.extend(data.map(|data| RegisterSet { note: *note, data: Bytes(data) }));
+        }
         let rseq = match &self.rseq {
             Some(asked) => asked.answer(outcome, tid)?,
             None => super::rseq::capture(tid)?,
         };
-        let extended =
-            arch::EXTENDED_SETS.iter().map(|note| register_set(tid, *note)).collect::<Result<_>>()?;
         Ok(Thread {
             tid,
             comm: comm(tracee.pid, tid)?,
@@ -129,18 +136,6 @@ impl AskThread {
             affinity: Bytes(task::affinity(tid).context(|| format!("read affinity of {tid}"))?),
         })
     }
-}
-
-/// One extended register set of a stopped thread.
-///
-/// # Errors
-/// What ptrace says.
-pub fn register_set(tid: i32, note: u32) -> Result<RegisterSet> {
-    let mut data = vec![0u8; arch::EXTENDED_MAX];
-    let len = ptrace::get_regset(tid, note, &mut data)
-        .context(|| format!("read register set {note:#x} of {tid}"))?;
-    data.truncate(len);
-    Ok(RegisterSet { note, data: Bytes(data) })
 }
 
 /// /proc/PID/task/TID/status.
@@ -203,19 +198,25 @@ impl Thread {
         Ok(())
     }
 
-    /// Writes the extended register sets and reads them back: some kernels have dropped parts in silence (PKRU, 5.14 to 6.1).
+    /// Writes the extended register sets, which must fit this machine, and reads them back: some kernels have dropped parts in silence (PKRU, 5.14 to 6.1).
     ///
     /// # Errors
     /// What differs.
     pub fn rebuild_extended(&self) -> Result<()> {
         let tid = self.tid;
-        for set in &self.extended {
-            ptrace::set_regset(tid, set.note, &set.data.0)
-                .context(|| format!("set register set {:#x} of {tid}", set.note))?;
-            let now = register_set(tid, set.note)?;
-            if let Some(at) = arch::extended_difference(&set.data.0, &now.data.0) {
+        for RegisterSet { note, data: Bytes(data) } in &self.extended {
+            let what = || format!("register set {note:#x} of {tid}");
+            let read = || ptrace::register_set(tid, *note).context(|| format!("read {}", what()));
+            let Some(here) = read()? else {
+                return Err(Error::Conflict(format!("{}: this machine does not have it", what())));
+            };
+            arch::extended_fits(*note, data, &here)
+                .map_err(|why| Error::Conflict(format!("{}: {why}", what())))?;
+            ptrace::set_regset(tid, *note, data).context(|| format!("set {}", what()))?;
+            let now = read()?.unwrap_or_default();
+            if let Some(at) = arch::extended_difference(*note, data, &now) {
                 return Err(Error::Failed {
-                    what: format!("set register set {:#x} of {tid}", set.note),
+                    what: format!("set {}", what()),
                     source: std::io::Error::other(format!("the kernel did not take byte {at}")),
                 });
             }

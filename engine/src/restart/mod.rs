@@ -3,7 +3,6 @@
 pub mod open;
 pub mod plan;
 
-use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
 use crate::remote::{Code, Program, RemoteAddr, Scratch, Tracee};
@@ -125,7 +124,7 @@ fn host(records: &Records) -> Result<Host> {
         let parsed = range
             .and_then(|(a, b)| Some((u64::from_str_radix(a, 16).ok()?, u64::from_str_radix(b, 16).ok()?)));
         let Some((start, end)) = parsed else { continue };
-        if start >= arch::TASK_SIZE {
+        if start >= sys::task_size() {
             continue;
         }
         busy.push(start..end);
@@ -142,7 +141,7 @@ fn host(records: &Records) -> Result<Host> {
     Ok(Host {
         special,
         busy,
-        task_size: arch::TASK_SIZE,
+        task_size: sys::task_size(),
         creds: Creds::of_status(&status, securebits, 0)?,
         rlimits: rlimits.collect::<Result<_>>()?,
         timer_ids_by_wish: timer::restore_ids_available(),
@@ -276,7 +275,7 @@ impl<'a> Site<'a> {
         let work = self.works.get_mut(&pid).expect("just born");
         let tracee = work.threads.get_mut(&pid).expect("just born");
         let mut program = Program::new();
-        let asked = AskRseq::ask(&mut program, tracee);
+        let asked = AskRseq::ask(&mut program, tracee.thread_pointer()?);
         let outcome = tracee.run(&work.scratch, &program)?;
         asked.answer(&outcome, pid)
     }

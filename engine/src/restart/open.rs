@@ -1,6 +1,7 @@
 //! The engine's own part of a restart: every open file description once, so that sharing by dup(2) and fork(2) comes out right by
 //! inheritance. What was made here is taken away again when the restart fails.
 
+use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
 use crate::resource::inode::{self, Inode, InodeKind, Unlinked, stand_in};
@@ -219,8 +220,7 @@ impl<'a> Opened<'a> {
             libc::O_WRONLY => (&mut ends.1, ends.0.as_ref()),
             _ => (&mut None, ends.0.as_ref().or(ends.1.as_ref())),
         };
-        const O_LARGEFILE: i32 = 0o100_000;
-        if file.flags & O_LARGEFILE == 0
+        if file.flags & arch::O_LARGEFILE == 0
             && let Some(fd) = end.take()
         {
             // Later descriptions still need a way in.

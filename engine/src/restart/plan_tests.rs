@@ -17,7 +17,7 @@ fn host() -> Host {
     Host {
         special: vec![("[vdso]".into(), 0x7fff_0000_0000, 0x2000)],
         busy: vec![0x5555_0000_0000..0x5555_0010_0000, 0x7fff_0000_0000..0x7fff_0000_2000],
-        task_size: crate::arch::TASK_SIZE,
+        task_size: crate::sys::task_size(),
         creds: Creds::default(),
         rlimits: vec![(1024, 4096)],
         timer_ids_by_wish: true,
@@ -180,13 +180,13 @@ fn a_vdso_of_another_size_does_not_fit() {
 
 proptest! {
     #[test]
-    fn the_scratch_range_is_where_nobody_has_anything(starts in prop::collection::vec(0u64..crate::arch::TASK_SIZE >> 12, 1..40), pages in 1u64..1 << 30) {
+    fn the_scratch_range_is_where_nobody_has_anything(starts in prop::collection::vec(0u64..crate::sys::task_size() >> 12, 1..40), pages in 1u64..1 << 30) {
         let mut records = job();
         let Life::Alive(alive) = &mut records.processes[0].life else { unreachable!("the leader lives") };
         let mut starts: Vec<u64> = starts.into_iter().map(|page| page << 12).collect();
         starts.sort_unstable();
         starts.dedup();
-        let ends = starts[1..].iter().copied().chain([crate::arch::TASK_SIZE]);
+        let ends = starts[1..].iter().copied().chain([crate::sys::task_size()]);
         let anonymous = Backing::Anonymous { name: None };
         alive.memory.vmas = starts
             .iter()
@@ -196,7 +196,7 @@ proptest! {
         let size = SCRATCH_SIZE + 0x2000;
         if let Ok(hole) = find_hole(&records, &host(), size) {
             let hole = hole..hole + size;
-            prop_assert!(hole.end <= crate::arch::TASK_SIZE);
+            prop_assert!(hole.end <= crate::sys::task_size());
             for (_, alive) in records.alive() {
                 for vma in &alive.memory.vmas {
                     prop_assert!(vma.end <= hole.start || hole.end <= vma.start, "{vma:?} and {hole:?}");

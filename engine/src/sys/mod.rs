@@ -17,7 +17,9 @@ pub mod task;
 pub mod vm;
 pub mod wait;
 
+use crate::arch::TASK_SIZES;
 use std::io;
+use std::sync::OnceLock;
 
 /// Turns the return value of a libc call into a result, with errno as the error.
 pub(crate) fn cvt(ret: libc::c_long) -> io::Result<libc::c_long> {
@@ -34,6 +36,31 @@ pub fn prctl(option: i32, args: [u64; 4]) -> io::Result<i32> {
 /// Bytes of a page.
 pub fn page_size() -> u64 {
     rustix::param::page_size() as u64
+}
+
+/// One past the highest user address.
+pub fn task_size() -> u64 {
+    static SIZE: OnceLock<u64> = OnceLock::new();
+    *SIZE.get_or_init(|| {
+        let (most, fewer) = TASK_SIZES.split_last().expect("there is one");
+        *fewer.iter().find(|size| is_address(**size - page_size())).unwrap_or(most)
+    })
+}
+
+/// Whether a page may be mapped at `address`: mincore(2) does not tell, mmap(2) without MAP_FIXED takes the address for a hint, and
+/// MAP_FIXED_NOREPLACE harms nothing.
+fn is_address(address: u64) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    let len = page_size() as usize;
+    // SAFETY: nothing that is mapped is replaced, and only what was just mapped is unmapped.
+    unsafe {
+        let got = libc::mmap(address as *mut _, len, libc::PROT_NONE, flags, -1, 0);
+        if got == libc::MAP_FAILED {
+            return io::Error::last_os_error().raw_os_error() == Some(libc::EEXIST);
+        }
+        libc::munmap(got, len);
+        got as u64 == address
+    }
 }
 
 /// Writes to a descriptor that was handed to us by number, and closes it.

@@ -3,7 +3,7 @@
 //! Every request must come from the thread that seized the tracee.
 
 use super::cvt;
-use crate::arch::Regs;
+use crate::arch::{EXTENDED_MAX, Regs};
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::ptr;
@@ -59,6 +59,20 @@ pub fn get_regset(tid: Tid, note: u32, buf: &mut [u8]) -> io::Result<usize> {
     let mut iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
     request(libc::PTRACE_GETREGSET, tid, note as usize, ptr::from_mut(&mut iov) as usize)?;
     Ok(iov.iov_len)
+}
+
+/// A register set by its ELF note type; nothing where the machine or the kernel does not have it.
+pub fn register_set(tid: Tid, note: u32) -> io::Result<Option<Vec<u8>>> {
+    let mut data = vec![0u8; EXTENDED_MAX];
+    match get_regset(tid, note, &mut data) {
+        Ok(len) => {
+            data.truncate(len);
+            Ok(Some(data))
+        }
+        // kernel/ptrace.c, `ptrace_regset`: no such set; the sets themselves: not on this machine.
+        Err(err) if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENODEV)) => Ok(None),
+        Err(err) => Err(err),
+    }
 }
 
 /// Writes a register set.

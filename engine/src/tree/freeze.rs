@@ -196,6 +196,7 @@ impl Task {
                 if let Some(tracee) = await_stop(self.pid, tid, deadline)? {
                     known.insert(tid);
                     self.threads.push(tracee);
+                    self.threads.last_mut().expect("just pushed").look_closer()?;
                 }
             }
         }

@@ -1,0 +1,617 @@
+//! 64-bit Arm: general registers, the SIMD, SVE and SME sets, pointer authentication keys, system call ABI, the executor stub.
+
+use crate::sys::ptrace;
+use serde::{Deserialize, Serialize};
+use std::arch::global_asm;
+
+/// ELF `e_machine` of this architecture (`EM_AARCH64`).
+pub const E_MACHINE: u16 = 183;
+
+/// `svc #0`
+pub const SYSCALL_INSN: &[u8] = &[0x01, 0, 0, 0xd4];
+
+/// What may be one past the highest user address, the largest first: 52, 48, 47, 42, 39 and 36 bits
+/// (Documentation/arch/arm64/memory.rst). Above 48 bits nothing is mapped unless asked for by address.
+pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
+
+/// `O_LARGEFILE` (arch/arm64/include/uapi/asm/fcntl.h), which C libraries define as 0.
+pub const O_LARGEFILE: i32 = 0o400_000;
+
+/// Precedes the abort handlers of restartable sequences, a `brk` with a number of its own (tools/testing/selftests/rseq/rseq-arm64.h);
+/// glibc registers with it.
+pub const RSEQ_SIGNATURE: u32 = 0xd428_bc00;
+
+/// `struct user_pt_regs`, arch/arm64/include/uapi/asm/ptrace.h; the `NT_PRSTATUS` register set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Regs {
+    pub regs: [u64; 31],
+    pub sp: u64,
+    pub pc: u64,
+    pub pstate: u64,
+}
+
+/// 32-bit code (arch/arm64/include/uapi/asm/ptrace.h, `PSR_MODE32_BIT`).
+const MODE32: u64 = 0x10;
+/// `PSR_BTYPE_MASK` and the software step bit: of the branch or step that was under way.
+const UNDER_WAY: u64 = 0xc00 | 1 << 21;
+/// The link register.
+const LR: usize = 30;
+/// Where system calls have their number.
+const NR: usize = 8;
+
+impl Regs {
+    /// The instruction pointer.
+    pub fn ip(&self) -> u64 {
+        self.pc
+    }
+
+    /// Sets the instruction pointer.
+    pub fn set_ip(&mut self, ip: u64) {
+        self.pc = ip;
+        self.pstate &= !UNDER_WAY;
+    }
+
+    /// The stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.sp
+    }
+
+    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer `frame`.
+    pub fn set_return_into(&mut self, frame: u64, to: u64) {
+        self.sp = frame;
+        self.regs[LR] = to;
+    }
+
+    /// The thread pointer, around which C libraries have a thread's control block; `tls` is [`TLS_SET`].
+    pub fn thread_pointer(&self, tls: &[u8]) -> u64 {
+        word(tls, 0)
+    }
+
+    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system call ABI.
+    pub fn is_native(&self) -> bool {
+        self.pstate & MODE32 == 0
+    }
+
+    /// The system call that the stop interrupted, when the registers show it. They do not: before a tracer sees them, the kernel has set
+    /// them up to make the call again, or has put EINTR into the result, and has forgotten the call
+    /// (arch/arm64/kernel/signal.c, `do_signal`, Linux 5.10).
+    pub fn interrupted_syscall(&self) -> Option<Interrupted> {
+        None
+    }
+
+    /// Whether these may be the registers of a sleep that was interrupted and has time left: about to make a call that knows
+    /// `ERESTART_RESTARTBLOCK` (kernel/time/hrtimer.c, posix-timers.c, kernel/futex), if a system call instruction comes next.
+    pub fn may_hide_time_left(&self) -> bool {
+        const FUTEX_CMD_MASK: u64 = 0x7f;
+        match self.regs[NR] as i64 {
+            libc::SYS_nanosleep | libc::SYS_restart_syscall => true,
+            libc::SYS_clock_nanosleep => self.regs[1] & libc::TIMER_ABSTIME as u64 == 0,
+            libc::SYS_futex => {
+                let wait = [libc::FUTEX_WAIT as u64, libc::FUTEX_WAIT_BITSET as u64];
+                wait.contains(&(self.regs[1] & FUTEX_CMD_MASK)) && self.regs[3] != 0
+            }
+            _ => false,
+        }
+    }
+
+    /// These registers about to make a system call: here they are already.
+    pub fn rewound(mut self, nr: i64) -> Self {
+        self.regs[NR] = nr as u64;
+        self
+    }
+
+    /// These registers, marked as not being in a system call: here they never are.
+    pub fn outside_syscall(self) -> Self {
+        self
+    }
+
+    /// Registers that make one system call with the instruction at `ip`.
+    pub fn for_syscall(mut self, ip: u64, nr: i64, args: [u64; 6]) -> Self {
+        self.regs[..6].copy_from_slice(&args);
+        self.regs[NR] = nr as u64;
+        self.set_ip(ip);
+        self
+    }
+
+    /// Number of the system call, at its entry stop.
+    pub fn syscall_number(&self) -> i64 {
+        self.regs[NR] as i64
+    }
+
+    /// Registers that continue an interrupted call whose time left they do not show.
+    pub fn with_time_left(self) -> Self {
+        self.rewound(SYS_RESTART_SYSCALL)
+    }
+
+    /// Result of a system call at its exit stop.
+    pub fn syscall_result(&self) -> i64 {
+        self.regs[0] as i64
+    }
+
+    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a stack that ends at `stack_top`.
+    pub fn for_stub(mut self, stub: u64, control: u64, stack_top: u64) -> Self {
+        self.set_ip(stub);
+        self.regs[19] = control;
+        self.sp = stack_top;
+        self
+    }
+
+    /// What the control block keeps to bring these registers back without a tracer: a signal frame, aligned to 16 bytes, into which the
+    /// stub puts the SIMD registers before it hands it to rt_sigreturn(2). No register would be free for a jump to the end.
+    pub fn stub_way_back(&self, mask: u64) -> Vec<u8> {
+        let mut block = vec![0; 8];
+        block.extend(frame(self, mask, &[0; SIMD_SIZE]));
+        block
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().expect("eight bytes")))
+}
+
+/// An interrupted system call: its number and how it is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interrupted {
+    /// System call number.
+    pub nr: i64,
+    /// What the kernel left in the result register.
+    pub kind: InterruptedKind,
+}
+
+/// See signal(7), "Interruption of system calls", and include/linux/errno.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterruptedKind {
+    /// To be made again with the same arguments.
+    Again,
+    /// To be continued by restart_syscall(2) with the time that is left, which the task keeps in the kernel.
+    RestartBlock,
+    /// Failed with EINTR.
+    Eintr,
+}
+
+/// System calls that report EINTR to a stop although no handler ran: their first argument is gone by then.
+pub fn repeatable_after_eintr(_nr: i64) -> bool {
+    false
+}
+
+/// Number of restart_syscall(2).
+pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
+
+/// Makes the thread, at the entry stop of a system call, not make it.
+///
+/// # Errors
+/// What ptrace says.
+pub fn skip_syscall(tid: i32) -> std::io::Result<()> {
+    /// The number of the call under way, an `int`; include/uapi/linux/elf.h.
+    const NT_ARM_SYSTEM_CALL: u32 = 0x404;
+    ptrace::set_regset(tid, NT_ARM_SYSTEM_CALL, &(-1i32).to_ne_bytes())
+}
+
+// include/uapi/linux/elf.h
+const NT_PRFPREG: u32 = 2;
+const NT_ARM_TLS: u32 = 0x401;
+const NT_ARM_SVE: u32 = 0x405;
+const NT_ARM_PACA_KEYS: u32 = 0x407;
+const NT_ARM_PACG_KEYS: u32 = 0x408;
+const NT_ARM_TAGGED_ADDR_CTRL: u32 = 0x409;
+const NT_ARM_PAC_ENABLED_KEYS: u32 = 0x40a;
+const NT_ARM_SSVE: u32 = 0x40b;
+const NT_ARM_ZA: u32 = 0x40c;
+const NT_ARM_ZT: u32 = 0x40d;
+const NT_ARM_FPMR: u32 = 0x40e;
+const NT_ARM_POE: u32 = 0x40f;
+
+/// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all. What SVE has in
+/// common with the SIMD registers is in both, and streaming mode begins when its set is written: these come after one another.
+pub const EXTENDED_SETS: &[u32] = &[
+    NT_ARM_TLS,
+    NT_ARM_TAGGED_ADDR_CTRL,
+    NT_ARM_PACA_KEYS,
+    NT_ARM_PACG_KEYS,
+    NT_ARM_PAC_ENABLED_KEYS,
+    NT_PRFPREG,
+    NT_ARM_SVE,
+    NT_ARM_ZA,
+    NT_ARM_ZT,
+    NT_ARM_FPMR,
+    NT_ARM_POE,
+    NT_ARM_SSVE,
+];
+/// Those of them that system calls change: they end streaming mode, and leave of SVE's registers only what the SIMD registers are part of
+/// (Documentation/arch/arm64/sve.rst, sme.rst).
+pub const LOST_IN_SYSCALLS: &[u32] = &[NT_ARM_SVE, NT_ARM_SSVE];
+/// The one that a signal frame holds.
+pub const SIGNAL_FRAME_SET: u32 = NT_PRFPREG;
+/// The one with the thread pointer.
+pub const TLS_SET: Option<u32> = Some(NT_ARM_TLS);
+/// No set is larger: that of ZA, with vectors of 256 bytes, and a header.
+pub const EXTENDED_MAX: usize = 128 * 1024;
+
+/// `struct user_sve_header`, which `user_za_header` shares (arch/arm64/include/uapi/asm/ptrace.h).
+struct VectorHeader;
+
+impl VectorHeader {
+    const SIZE: usize = 16;
+    const VL: usize = 8;
+    const MAX_VL: usize = 10;
+    const FLAGS: usize = 12;
+    /// The registers are SVE's, not just the SIMD part of them.
+    const IS_SVE: u16 = 1;
+
+    fn half(data: &[u8], at: usize) -> u16 {
+        data.get(at..at + 2).map_or(0, |b| u16::from_le_bytes(b.try_into().expect("two bytes")))
+    }
+}
+
+fn is_sve(note: u32) -> bool {
+    [NT_ARM_SVE, NT_ARM_SSVE].contains(&note)
+}
+
+/// Whether a set that system calls change holds something to lose.
+pub fn is_live(_note: u32, data: &[u8]) -> bool {
+    VectorHeader::half(data, VectorHeader::FLAGS) & VectorHeader::IS_SVE != 0
+}
+
+/// A set as it is kept in a record; nothing when it is as every thread has it at first. Of vector registers that are not in use only the
+/// vector length is kept.
+pub fn canonical(note: u32, mut data: Vec<u8>) -> Option<Vec<u8>> {
+    if note == NT_ARM_ZT && data.iter().all(|byte| *byte == 0) {
+        // To write it would turn on ZA.
+        return None;
+    }
+    if is_sve(note) && !is_live(note, &data) && data.len() > VectorHeader::SIZE {
+        data.truncate(VectorHeader::SIZE);
+        data[..4].copy_from_slice(&(VectorHeader::SIZE as u32).to_le_bytes());
+    }
+    Some(data)
+}
+
+/// Checks that a saved extended set fits this machine, of which `here` is a sample.
+///
+/// # Errors
+/// A text that names what is missing.
+pub fn extended_fits(note: u32, saved: &[u8], here: &[u8]) -> Result<(), String> {
+    if is_sve(note) || note == NT_ARM_ZA {
+        let (vl, most) =
+            (VectorHeader::half(saved, VectorHeader::VL), VectorHeader::half(here, VectorHeader::MAX_VL));
+        return if vl > most {
+            Err(format!("vectors of {vl} bytes, this machine's have at most {most}"))
+        } else {
+            Ok(())
+        };
+    }
+    if saved.len() > here.len() {
+        return Err(format!("{} bytes, this machine's has {}", saved.len(), here.len()));
+    }
+    Ok(())
+}
+
+/// Where two register sets differ in what user code can see.
+pub fn extended_difference(note: u32, want: &[u8], have: &[u8]) -> Option<usize> {
+    let have = canonical(note, have.to_vec()).unwrap_or_default();
+    // Of a header: sizes and the longest vectors are the machine's.
+    let ignored = match note {
+        NT_ARM_SVE | NT_ARM_SSVE | NT_ARM_ZA => 0..VectorHeader::VL,
+        _ => 0..0,
+    };
+    let machine = VectorHeader::MAX_VL..VectorHeader::FLAGS;
+    let counts = |at: &usize| !ignored.contains(at) && !(!ignored.is_empty() && machine.contains(at));
+    (0..want.len().max(have.len())).find(|at| counts(at) && want.get(*at) != have.get(*at))
+}
+
+/// `svc #0; ret`
+pub const SYSCALL_AND_RETURN: &[u8] = &[0x01, 0, 0, 0xd4, 0xc0, 0x03, 0x5f, 0xd6];
+/// `mov x8, #139; svc #0`, which the vdso has for signal handlers to return to.
+pub const SIGRETURN_CODE: &[&[u8]] = &[&[0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4]];
+
+/// A frame as the kernel lays it on the stack for a signal handler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalFrame {
+    /// Its address, which the stack pointer has when the handler returns.
+    pub at: u64,
+    /// What belongs there.
+    pub bytes: Vec<u8>,
+}
+
+/// Bytes of `struct user_fpsimd_state` that hold something: 32 registers, FPSR, FPCR.
+const SIMD_SIZE: usize = 32 * 16 + 8;
+/// Offsets in `struct rt_sigframe` (arch/arm64/kernel/signal.c): the context, its machine part, the records that follow.
+const FRAME_UCONTEXT: usize = 128;
+const FRAME_MCONTEXT: usize = FRAME_UCONTEXT + 176;
+const FRAME_RECORDS: usize = FRAME_MCONTEXT + 288;
+
+/// The part of a signal frame that rt_sigreturn(2) looks at, for these registers and this mask.
+fn frame(regs: &Regs, mask: u64, simd: &[u8; SIMD_SIZE]) -> Vec<u8> {
+    const FPSIMD_MAGIC: u32 = 0x4650_8001;
+    const FPSIMD_SIZE: u32 = 0x210;
+    let mut bytes = vec![0; FRAME_UCONTEXT];
+    let mut put = |words: &[u64]| words.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+    // Flags and link; an alternate stack with flags that do not exist: the one that is set stays.
+    put(&[0, 0, 0, 0xffff_ffff, 0]);
+    put(&[mask]);
+    put(&[0; 16]); // room for a larger mask, and alignment
+    put(&[0]); // address of a fault
+    put(&regs.regs);
+    put(&[regs.sp, regs.pc, regs.pstate]);
+    put(&[0]); // alignment
+    let (registers, status) = simd.split_at(32 * 16);
+    bytes.extend([FPSIMD_MAGIC, FPSIMD_SIZE].map(u32::to_le_bytes).concat());
+    bytes.extend(status);
+    bytes.extend(registers);
+    bytes.extend([0; 16]); // the end of the records
+    bytes
+}
+
+/// The frame from which rt_sigreturn(2) restores registers and mask, below the stack in use. What signal handlers may have below the stack
+/// pointer is nothing: this ABI has no red zone.
+pub fn signal_frame(regs: &Regs, mask: u64, simd: &[u8], _sigreturn: u64) -> SignalFrame {
+    /// With all the room for records, which the kernel checks to be in user space.
+    const WHOLE: u64 = FRAME_RECORDS as u64 + 4096;
+    let mut state = [0; SIMD_SIZE];
+    let len = simd.len().min(SIMD_SIZE);
+    state[..len].copy_from_slice(&simd[..len]);
+    SignalFrame { at: (regs.sp - WHOLE) & !15, bytes: frame(regs, mask, &state) }
+}
+
+/// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16 bytes.
+pub const STUB_CONTROL: u64 = 0x400;
+/// Bytes of one table entry: number, six arguments, flags, result, expected result.
+pub const ENTRY_SIZE: u64 = 80;
+/// Offset of the result within an entry.
+pub const ENTRY_RESULT: u64 = 64;
+/// Offset of the first argument within an entry.
+pub const ENTRY_ARGS: u64 = 8;
+
+// Control block, offsets in bytes:
+//   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   64 signal frame
+global_asm!(
+    ".pushsection .rodata.cairn_stub, \"a\", @progbits",
+    ".balign 16",
+    ".globl cairn_stub_start",
+    ".globl cairn_stub_end",
+    "cairn_stub_start:",
+    "    ldr x20, [x19]",
+    "    ldr x21, [x19, #8]",
+    "2:  cbz x21, 9f",
+    "    ldr x22, [x20, #56]",
+    "    ldp x0, x1, [x20, #8]",
+    "    ldp x2, x3, [x20, #24]",
+    "    ldp x4, x5, [x20, #40]",
+    "    tbz w22, #0, 3f",
+    "    ldr x0, [x0]",
+    "3:  tbz w22, #1, 3f",
+    "    ldr x1, [x1]",
+    "3:  tbz w22, #2, 3f",
+    "    ldr x2, [x2]",
+    "3:  tbz w22, #3, 3f",
+    "    ldr x3, [x3]",
+    "3:  tbz w22, #4, 3f",
+    "    ldr x4, [x4]",
+    "3:  tbz w22, #5, 3f",
+    "    ldr x5, [x5]",
+    "3:  ldr x8, [x20]",
+    "    svc #0",
+    "    str x0, [x20, #64]",
+    "    tbz w22, #6, 4f", // must not fail
+    "    cmn x0, #4095",
+    "    b.cs 9f",
+    "4:  tbz w22, #7, 5f", // must be as expected
+    "    ldr x1, [x20, #72]",
+    "    cmp x0, x1",
+    "    b.ne 9f",
+    "5:  add x20, x20, #80",
+    "    sub x21, x21, #1",
+    "    b 2b",
+    // Done: tell the tracer by a signal that does nothing to a task without one.
+    "9:  str x21, [x19, #16]",
+    "    ldp x0, x1, [x19, #24]",
+    "    ldr x2, [x19, #40]",
+    "    mov x8, #131", // tgkill
+    "    svc #0",
+    ".globl cairn_stub_done",
+    "cairn_stub_done:",
+    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had been. The SIMD registers are as they were
+    // all the time, and rt_sigreturn wants them in its frame: the record begins 592 bytes into it.
+    "    add x1, x19, #64",
+    "    mov sp, x1",
+    "    add x1, x1, #592",
+    "    mrs x2, fpsr",
+    "    str w2, [x1, #8]",
+    "    mrs x2, fpcr",
+    "    str w2, [x1, #12]",
+    "    add x1, x1, #16",
+    "    stp q0, q1, [x1]",
+    "    stp q2, q3, [x1, #32]",
+    "    stp q4, q5, [x1, #64]",
+    "    stp q6, q7, [x1, #96]",
+    "    stp q8, q9, [x1, #128]",
+    "    stp q10, q11, [x1, #160]",
+    "    stp q12, q13, [x1, #192]",
+    "    stp q14, q15, [x1, #224]",
+    "    stp q16, q17, [x1, #256]",
+    "    stp q18, q19, [x1, #288]",
+    "    stp q20, q21, [x1, #320]",
+    "    stp q22, q23, [x1, #352]",
+    "    stp q24, q25, [x1, #384]",
+    "    stp q26, q27, [x1, #416]",
+    "    stp q28, q29, [x1, #448]",
+    "    stp q30, q31, [x1, #480]",
+    "    mov x8, #139", // rt_sigreturn
+    "    svc #0",
+    "cairn_stub_end:",
+    ".popsection",
+);
+
+/// Errors of the registers, for [`crate::fault`].
+#[cfg(feature = "planted-faults")]
+pub const FAULTS: &[super::RegisterFault] = &[
+    super::RegisterFault {
+        name: "simd-lost",
+        what: "the SIMD registers of every thread are zero",
+        spoil: |_, _, note, data| {
+            if note == NT_PRFPREG {
+                data[..512].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "simd-upper-lost",
+        what: "the upper halves of the SIMD registers are zero",
+        spoil: |_, _, note, data| {
+            if note == NT_PRFPREG {
+                data[..512].chunks_exact_mut(16).for_each(|register| register[8..].fill(0));
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "simd-swapped",
+        what: "two SIMD registers are exchanged",
+        spoil: |_, _, note, data| {
+            if note == NT_PRFPREG {
+                let (low, high) = data.split_at_mut(16 * 9);
+                low[16 * 8..].swap_with_slice(&mut high[..16]);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "simd-of-last-thread-lost",
+        what: "the SIMD registers of all threads but the first are zero",
+        spoil: |thread, _, note, data| {
+            if note == NT_PRFPREG && thread > 0 {
+                data[..512].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "fpcr-lost",
+        what: "rounding and exception control are lost",
+        spoil: |_, _, note, data| {
+            if note == NT_PRFPREG {
+                data[516..520].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "fpsr-lost",
+        what: "the sticky flags of floating point are lost",
+        spoil: |_, _, note, data| {
+            if note == NT_PRFPREG {
+                data[512..516].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "sve-upper-lost",
+        what: "of SVE's registers only what the SIMD registers are part of is kept",
+        spoil: |_, _, note, data| {
+            let vl = usize::from(VectorHeader::half(data, VectorHeader::VL));
+            if note == NT_ARM_SVE && is_live(note, data) && vl > 16 {
+                data[VectorHeader::SIZE..][..32 * vl].chunks_exact_mut(vl).for_each(|z| z[16..].fill(0));
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "sve-predicates-lost",
+        what: "SVE's predicate registers are zero",
+        spoil: |_, _, note, data| {
+            let vl = usize::from(VectorHeader::half(data, VectorHeader::VL));
+            if note == NT_ARM_SVE && is_live(note, data) {
+                data[VectorHeader::SIZE + 32 * vl..][..16 * vl / 8].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "sve-length-lost",
+        what: "every thread has vectors of 16 bytes",
+        spoil: |_, _, note, data| {
+            if note == NT_ARM_SVE && !is_live(note, data) && data.len() >= VectorHeader::SIZE {
+                data[VectorHeader::VL..][..2].copy_from_slice(&16u16.to_le_bytes());
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "pointer-keys-lost",
+        what: "one of the keys that sign addresses is another",
+        spoil: |_, _, note, data| {
+            if note == NT_ARM_PACA_KEYS {
+                data[0] ^= 1;
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "generic-key-lost",
+        what: "the key that signs data is another",
+        spoil: |_, _, note, data| {
+            if note == NT_ARM_PACG_KEYS {
+                data[0] ^= 1;
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "tag-checks-lost",
+        what: "memory tags are not checked",
+        spoil: |_, _, note, data| {
+            if note == NT_ARM_TAGGED_ADDR_CTRL {
+                data.fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "thread-pointer-lost",
+        what: "thread-local storage is gone",
+        spoil: |thread, _, note, data| {
+            if note == NT_ARM_TLS && thread > 0 {
+                data[..8].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "flags-lost",
+        what: "the condition flags are zero",
+        spoil: |_, regs, _, _| regs.pstate &= !0xf000_0000,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_has_its_parts_where_the_kernel_looks() {
+        let mut regs = Regs { sp: 0xffff_1238_0010, pc: 7, pstate: 8, ..Regs::default() };
+        regs.regs[30] = 6;
+        let mut simd = vec![3u8; 512];
+        simd.extend([1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let frame = signal_frame(&regs, 5, &simd, 9);
+        assert_eq!(frame.at % 16, 0);
+        assert!(frame.at + frame.bytes.len() as u64 <= regs.sp);
+        let at = |at: usize| word(&frame.bytes, at);
+        assert_eq!(at(FRAME_UCONTEXT + 40), 5);
+        assert_eq!((at(FRAME_MCONTEXT + 8 + 30 * 8), at(FRAME_MCONTEXT + 8 + 32 * 8)), (6, 7));
+        assert_eq!(at(FRAME_RECORDS), 0x0210_4650_8001);
+        assert_eq!(at(FRAME_RECORDS + 8), 0x2_0000_0001);
+        assert_eq!(at(FRAME_RECORDS + 16), 0x0303_0303_0303_0303);
+        assert_eq!(frame.bytes.len(), FRAME_RECORDS + 0x210 + 16);
+    }
+
+    #[test]
+    fn the_frame_in_the_control_block_is_aligned() {
+        let block = Regs::default().stub_way_back(5);
+        assert_eq!(word(&block, 8 + FRAME_UCONTEXT + 40), 5);
+        assert_eq!((STUB_CONTROL + 7 * 8 + 8) % 16, 0);
+    }
+
+    #[test]
+    fn vectors_that_are_not_in_use_are_only_a_length() {
+        let mut data = vec![0u8; 544];
+        data[VectorHeader::VL] = 32;
+        let kept = canonical(NT_ARM_SVE, data.clone()).unwrap();
+        assert_eq!((kept.len(), kept[VectorHeader::VL]), (VectorHeader::SIZE, 32));
+        assert_eq!(extended_difference(NT_ARM_SVE, &kept, &data), None);
+        data[VectorHeader::FLAGS] = 1;
+        assert_eq!(canonical(NT_ARM_SVE, data.clone()), Some(data.clone()));
+        assert_eq!(extended_difference(NT_ARM_SVE, &kept, &data), Some(VectorHeader::FLAGS));
+    }
+}
