@@ -13,7 +13,7 @@ use crate::resource::process::{self, Alive, AskRlimits, AskStops, Life, Process,
 use crate::resource::signal::{self, AskActions, AskNumber};
 use crate::resource::thread::{self, AskThread};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify, PosixTimer};
-use crate::resource::{Records, bytes::PathBytes, rseq};
+use crate::resource::{Records, bytes::PathBytes, rseq, tags};
 use crate::tree::{Frozen, Scope, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
@@ -138,6 +138,7 @@ enum Seen {
 struct SeenAlive {
     vmas: Vec<(Vma, bool)>,
     pages: Owner,
+    tagged: Vec<pages::Range>,
     fds: Vec<Fd>,
     cwd: usize,
     root: Option<usize>,
@@ -188,7 +189,7 @@ impl Survey {
         self.problems.extend(mappings.problems);
         let mut vmas = mappings.vmas;
         let pages = tables.copying.owner();
-        pages::gather(pid, &mut vmas, teller, pages, &mut tables.copying)?;
+        let tagged = pages::gather(pid, &mut vmas, teller, pages, &mut tables.copying)?;
         let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
             .context(|| format!("open pidfd of {pid}"))?;
         let mut fds = Vec::new();
@@ -223,7 +224,7 @@ impl Survey {
         let exe = opened("exe", libc::O_RDONLY)?;
         let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
             .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;
-        Ok(SeenAlive { vmas, pages, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })
+        Ok(SeenAlive { vmas, pages, tagged, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })
     }
 
     /// Asks every thread what only it can tell.
@@ -370,6 +371,7 @@ fn ask(
             thp_disabled: thp.answer(&outcome) == Some(1),
             dumpable: dumpable.answer(&outcome).unwrap_or(1) as i32,
             pkeys: keys.answer(&outcome),
+            tags: tags::capture(pid, &seen.tagged)?,
         },
         fds: seen.fds,
         cwd: seen.cwd,

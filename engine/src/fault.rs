@@ -49,7 +49,7 @@ fn forget_pages(records: &mut Records, which: impl Fn(&Vma) -> bool) {
     });
 }
 
-/// All of them but those of the registers, which are the architecture's.
+/// All of them but those of the architecture.
 pub const FAULTS: &[Fault] = &[
     Fault {
         name: "pipe-byte-lost",
@@ -264,13 +264,24 @@ pub const FAULTS: &[Fault] = &[
     },
 ];
 
+/// Those of memory tags, where there are any.
+const OF_TAGS: &[Fault] = if arch::MEMORY_TAGS {
+    &[Fault {
+        name: "memory-tags-lost",
+        what: "all memory tags are 0",
+        commit: |r| each(r, |a| a.memory.tags.clear()),
+    }]
+} else {
+    &[]
+};
+
 /// Commits the fault that the environment names.
 ///
 /// # Panics
 /// When there is no fault of that name.
 pub fn commit(records: &mut Records) {
     let Some(name) = std::env::var_os(VARIABLE) else { return };
-    if let Some(fault) = FAULTS.iter().find(|f| *name == *f.name) {
+    if let Some(fault) = FAULTS.iter().chain(OF_TAGS).find(|f| *name == *f.name) {
         (fault.commit)(records);
     } else if let Some(fault) = arch::FAULTS.iter().find(|f| *name == *f.name) {
         each(records, |alive| {
@@ -287,7 +298,7 @@ pub fn commit(records: &mut Records) {
 /// All faults as text: a line for each, or a JSON array.
 pub fn list(json: bool) -> String {
     let of_registers = arch::FAULTS.iter().map(|f| (f.name, f.what));
-    let all = of_registers.chain(FAULTS.iter().map(|f| (f.name, f.what)));
+    let all = of_registers.chain(FAULTS.iter().chain(OF_TAGS).map(|f| (f.name, f.what)));
     if json {
         let entry = |(name, what)| serde_json::json!({ "name": name, "what": what, "phase": "checkpoint" });
         return serde_json::Value::Array(all.map(entry).collect()).to_string();

@@ -1,5 +1,6 @@
 //! 64-bit Arm: general registers, the SIMD, SVE and SME sets, pointer authentication keys, system call ABI, the executor stub.
 
+use super::{Interrupted, SignalFrame};
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 use std::arch::global_asm;
@@ -16,6 +17,9 @@ pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 
 
 /// `O_LARGEFILE` (arch/arm64/include/uapi/asm/fcntl.h), which C libraries define as 0.
 pub const O_LARGEFILE: i32 = 0o400_000;
+
+/// Whether memory can have tags.
+pub const MEMORY_TAGS: bool = true;
 
 /// Precedes the abort handlers of restartable sequences, a `brk` with a number of its own (tools/testing/selftests/rseq/rseq-arm64.h);
 /// glibc registers with it.
@@ -79,6 +83,11 @@ impl Regs {
     /// (arch/arm64/kernel/signal.c, `do_signal`, Linux 5.10).
     pub fn interrupted_syscall(&self) -> Option<Interrupted> {
         None
+    }
+
+    /// Whether a transaction is open, which nothing but the processor can carry on: those of this architecture end at every stop.
+    pub fn in_transaction(&self) -> bool {
+        false
     }
 
     /// Whether these may be the registers of a sleep that was interrupted and has time left: about to make a call that knows
@@ -151,26 +160,6 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().expect("eight bytes")))
 }
 
-/// An interrupted system call: its number and how it is to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interrupted {
-    /// System call number.
-    pub nr: i64,
-    /// What the kernel left in the result register.
-    pub kind: InterruptedKind,
-}
-
-/// See signal(7), "Interruption of system calls", and include/linux/errno.h.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InterruptedKind {
-    /// To be made again with the same arguments.
-    Again,
-    /// To be continued by restart_syscall(2) with the time that is left, which the task keeps in the kernel.
-    RestartBlock,
-    /// Failed with EINTR.
-    Eintr,
-}
-
 /// System calls that report EINTR to a stop although no handler ran: their first argument is gone by then.
 pub fn repeatable_after_eintr(_nr: i64) -> bool {
     false
@@ -222,8 +211,8 @@ pub const EXTENDED_SETS: &[u32] = &[
 /// Those of them that system calls change: they end streaming mode, and leave of SVE's registers only what the SIMD registers are part of
 /// (Documentation/arch/arm64/sve.rst, sme.rst).
 pub const LOST_IN_SYSCALLS: &[u32] = &[NT_ARM_SVE, NT_ARM_SSVE];
-/// The one that a signal frame holds.
-pub const SIGNAL_FRAME_SET: u32 = NT_PRFPREG;
+/// Those that a signal frame holds.
+pub const SIGNAL_FRAME_SETS: &[u32] = &[NT_PRFPREG];
 /// The one with the thread pointer.
 pub const TLS_SET: Option<u32> = Some(NT_ARM_TLS);
 /// No set is larger: that of ZA, with vectors of 256 bytes, and a header.
@@ -306,15 +295,6 @@ pub const SYSCALL_AND_RETURN: &[u8] = &[0x01, 0, 0, 0xd4, 0xc0, 0x03, 0x5f, 0xd6
 /// `mov x8, #139; svc #0`, which the vdso has for signal handlers to return to.
 pub const SIGRETURN_CODE: &[&[u8]] = &[&[0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd4]];
 
-/// A frame as the kernel lays it on the stack for a signal handler.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignalFrame {
-    /// Its address, which the stack pointer has when the handler returns.
-    pub at: u64,
-    /// What belongs there.
-    pub bytes: Vec<u8>,
-}
-
 /// Bytes of `struct user_fpsimd_state` that hold something: 32 registers, FPSR, FPCR.
 const SIMD_SIZE: usize = 32 * 16 + 8;
 /// Offsets in `struct rt_sigframe` (arch/arm64/kernel/signal.c): the context, its machine part, the records that follow.
@@ -346,23 +326,17 @@ fn frame(regs: &Regs, mask: u64, simd: &[u8; SIMD_SIZE]) -> Vec<u8> {
 
 /// The frame from which rt_sigreturn(2) restores registers and mask, below the stack in use. What signal handlers may have below the stack
 /// pointer is nothing: this ABI has no red zone.
-pub fn signal_frame(regs: &Regs, mask: u64, simd: &[u8], _sigreturn: u64) -> SignalFrame {
+pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64) -> SignalFrame {
     /// With all the room for records, which the kernel checks to be in user space.
     const WHOLE: u64 = FRAME_RECORDS as u64 + 4096;
     let mut state = [0; SIMD_SIZE];
-    let len = simd.len().min(SIMD_SIZE);
-    state[..len].copy_from_slice(&simd[..len]);
+    let len = sets[0].len().min(SIMD_SIZE);
+    state[..len].copy_from_slice(&sets[0][..len]);
     SignalFrame { at: (regs.sp - WHOLE) & !15, bytes: frame(regs, mask, &state) }
 }
 
 /// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16 bytes.
 pub const STUB_CONTROL: u64 = 0x400;
-/// Bytes of one table entry: number, six arguments, flags, result, expected result.
-pub const ENTRY_SIZE: u64 = 80;
-/// Offset of the result within an entry.
-pub const ENTRY_RESULT: u64 = 64;
-/// Offset of the first argument within an entry.
-pub const ENTRY_ARGS: u64 = 8;
 
 // Control block, offsets in bytes:
 //   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   64 signal frame
@@ -584,7 +558,7 @@ mod tests {
         regs.regs[30] = 6;
         let mut simd = vec![3u8; 512];
         simd.extend([1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let frame = signal_frame(&regs, 5, &simd, 9);
+        let frame = signal_frame(&regs, 5, &[simd], 9);
         assert_eq!(frame.at % 16, 0);
         assert!(frame.at + frame.bytes.len() as u64 <= regs.sp);
         let at = |at: usize| word(&frame.bytes, at);

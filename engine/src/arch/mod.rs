@@ -11,13 +11,58 @@ mod aarch64;
 #[cfg(target_arch = "aarch64")]
 pub use aarch64::*;
 
+#[cfg(target_arch = "powerpc64")]
+mod powerpc64;
+#[cfg(target_arch = "powerpc64")]
+pub use powerpc64::*;
+
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::*;
 
-#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+#[cfg(not(any(
+    target_arch = "aarch64",
+    all(target_arch = "powerpc64", target_endian = "little"),
+    target_arch = "x86_64"
+)))]
 compile_error!("cairn has no engine for this architecture yet");
+
+/// Bytes of one entry of a stub's table: number, six arguments, flags, result, expected result.
+pub const ENTRY_SIZE: u64 = 80;
+/// Offset of the result within an entry.
+pub const ENTRY_RESULT: u64 = 64;
+/// Offset of the first argument within an entry.
+pub const ENTRY_ARGS: u64 = 8;
+
+/// An interrupted system call: its number and how it is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interrupted {
+    /// System call number.
+    pub nr: i64,
+    /// What the kernel left in the result register.
+    pub kind: InterruptedKind,
+}
+
+/// See signal(7), "Interruption of system calls", and include/linux/errno.h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterruptedKind {
+    /// To be made again with the same arguments.
+    Again,
+    /// To be continued by restart_syscall(2) with the time that is left, which the task keeps in the kernel.
+    RestartBlock,
+    /// Failed with EINTR.
+    Eintr,
+}
+
+/// A frame as the kernel lays it on the stack for a signal handler.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignalFrame {
+    /// Its address, which the stack pointer has when the handler returns.
+    pub at: u64,
+    /// What belongs there.
+    pub bytes: Vec<u8>,
+}
 
 unsafe extern "C" {
     static cairn_stub_start: u8;

@@ -1,5 +1,6 @@
 //! x86-64: general registers, XSAVE area, system call ABI, the executor stub.
 
+use super::{Interrupted, InterruptedKind, SignalFrame};
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 use std::arch::global_asm;
@@ -16,6 +17,9 @@ pub const TASK_SIZES: &[u64] = &[0x7fff_ffff_f000];
 
 /// `O_LARGEFILE` (include/uapi/asm-generic/fcntl.h), which C libraries define as 0.
 pub const O_LARGEFILE: i32 = 0o100_000;
+
+/// Whether memory can have tags.
+pub const MEMORY_TAGS: bool = false;
 
 /// Precedes the abort handlers of restartable sequences (tools/testing/selftests/rseq/rseq-x86.h); glibc registers with it.
 pub const RSEQ_SIGNATURE: u32 = 0x5305_3053;
@@ -87,6 +91,11 @@ impl Regs {
     /// The thread pointer, around which C libraries have a thread's control block.
     pub fn thread_pointer(&self, _tls: &[u8]) -> u64 {
         self.fs_base
+    }
+
+    /// Whether a transaction is open, which nothing but the processor can carry on: those of this architecture end at every stop.
+    pub fn in_transaction(&self) -> bool {
+        false
     }
 
     /// Whether these may be the registers of a sleep that was interrupted and has time left, and do not show it. Here they always do.
@@ -190,26 +199,6 @@ impl Regs {
     }
 }
 
-/// An interrupted system call: its number and how it is to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Interrupted {
-    /// System call number.
-    pub nr: i64,
-    /// What the kernel left in the result register.
-    pub kind: InterruptedKind,
-}
-
-/// See signal(7), "Interruption of system calls", and include/linux/errno.h.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InterruptedKind {
-    /// To be made again with the same arguments.
-    Again,
-    /// To be continued by restart_syscall(2) with the time that is left, which the task keeps in the kernel.
-    RestartBlock,
-    /// Failed with EINTR.
-    Eintr,
-}
-
 /// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
 pub fn repeatable_after_eintr(nr: i64) -> bool {
     matches!(
@@ -231,8 +220,8 @@ pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 /// Those of them that system calls change.
 pub const LOST_IN_SYSCALLS: &[u32] = &[];
-/// The one that a signal frame holds.
-pub const SIGNAL_FRAME_SET: u32 = NT_X86_XSTATE;
+/// Those that a signal frame holds.
+pub const SIGNAL_FRAME_SETS: &[u32] = &[NT_X86_XSTATE];
 /// The one with the thread pointer, where that is no general register.
 pub const TLS_SET: Option<u32> = None;
 /// `NT_X86_XSTATE`, include/uapi/linux/elf.h.
@@ -294,18 +283,10 @@ pub const SYSCALL_AND_RETURN: &[u8] = &[0x0f, 0x05, 0xc3];
 pub const SIGRETURN_CODE: &[&[u8]] =
     &[&[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], &[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05]];
 
-/// A frame as the kernel lays it on the stack for a signal handler.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignalFrame {
-    /// Its address, which the stack pointer has when the handler returns.
-    pub at: u64,
-    /// What belongs there.
-    pub bytes: Vec<u8>,
-}
-
 /// The frame from which rt_sigreturn(2), at `sigreturn`, restores registers and mask: `struct rt_sigframe`
 /// (arch/x86/include/asm/sigframe.h) with the address of the caller's code first, below the red zone of the stack in use.
-pub fn signal_frame(regs: &Regs, mask: u64, xsave: &[u8], sigreturn: u64) -> SignalFrame {
+pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64) -> SignalFrame {
+    let xsave = &sets[0];
     const RED_ZONE: u64 = 128;
     const UCONTEXT_SIZE: u64 = 304;
     const SIGINFO_SIZE: u64 = 128;
@@ -372,12 +353,6 @@ pub fn signal_frame(regs: &Regs, mask: u64, xsave: &[u8], sigreturn: u64) -> Sig
 const STUB_SAVED: usize = 18;
 /// Where the control block begins, in bytes from the stub's start. The stub reaches its last jump through this distance.
 pub const STUB_CONTROL: u64 = 0x400;
-/// Bytes of one table entry: number, six arguments, flags, result, expected result.
-pub const ENTRY_SIZE: u64 = 80;
-/// Offset of the result within an entry.
-pub const ENTRY_RESULT: u64 = 64;
-/// Offset of the first argument within an entry.
-pub const ENTRY_ARGS: u64 = 8;
 
 // Control block, offsets in bytes:
 //   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   56.. saved registers (eflags first, rip last)
@@ -538,7 +513,7 @@ mod tests {
     fn a_signal_frame_lies_below_the_red_zone_and_is_aligned() {
         let regs = Regs { rsp: 0x7fff_0000_1238, rip: 7, ..Regs::default() };
         for size in [832, 2696, 11008] {
-            let frame = signal_frame(&regs, 5, &vec![0u8; size], 9);
+            let frame = signal_frame(&regs, 5, &[vec![0u8; size]], 9);
             assert!(frame.at + frame.bytes.len() as u64 <= regs.rsp - 128);
             // As at the entry of a handler: a return address was pushed to an aligned stack.
             assert_eq!(frame.at % 16, 8);

@@ -202,8 +202,9 @@ impl Tracee {
         if !self.kept.is_empty() {
             return Ok(None);
         }
-        let Some(extended) = self.register_set(arch::SIGNAL_FRAME_SET)? else { return Ok(None) };
-        let frame = arch::signal_frame(&self.regs_to_continue(), self.mask, &extended, way.sigreturn);
+        let sets = arch::SIGNAL_FRAME_SETS.iter().map(|note| self.register_set(*note));
+        let Some(sets) = sets.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
+        let frame = arch::signal_frame(&self.regs_to_continue(), self.mask, &sets, way.sigreturn);
         if frame.at < way.stack_start {
             return Ok(None);
         }

@@ -159,6 +159,8 @@ const KEPT: &[(VmFlags, VmaFlag)] = &[
     (VmFlags::LOCKED, VmaFlag::Locked),
     (VmFlags::LOCK_ON_FAULT, VmaFlag::LockedOnFault),
     (VmFlags::SEALED, VmaFlag::Sealed),
+    (VmFlags::BTI, VmaFlag::BranchTargets),
+    (VmFlags::MTE, VmaFlag::Tagged),
 ];
 
 fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
@@ -193,6 +195,9 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
         record.flags.sort_unstable();
     } else if !vma.unknown.is_empty() {
         return Err(format!("flags that are not known: {}", vma.unknown.join(" ")));
+    }
+    if record.flags.contains(&VmaFlag::Tagged) && !matches!(record.backing, Backing::Anonymous { .. }) {
+        return Err("memory tags of what is not private anonymous memory".into());
     }
     if !rest.is_empty() {
         let names: Vec<_> = rest.iter_names().map(|(name, _)| name.to_lowercase()).collect();

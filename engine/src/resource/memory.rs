@@ -3,6 +3,7 @@
 use super::bytes::{Bytes, PathBytes};
 use super::pages::{Extent, Range};
 use super::pkey::Keys;
+use super::tags::Tags;
 use crate::error::{Context, Error, Result};
 use crate::proc::smaps::{self, VmFlags};
 use crate::remote::{Arg, Program, RemoteAddr};
@@ -67,6 +68,10 @@ pub enum VmaFlag {
     Locked,
     LockedOnFault,
     Sealed,
+    /// Indirect branches must lead to a landing pad (`PROT_BTI`, arm64).
+    BranchTargets,
+    /// With memory tags (`PROT_MTE`, arm64).
+    Tagged,
 }
 
 /// A mapping.
@@ -142,6 +147,9 @@ pub struct Memory {
     /// Allocated protection keys, bit n for key n.
     #[serde(default)]
     pub pkeys: u32,
+    /// Memory tags that are not 0, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tags>,
 }
 
 impl Vma {
@@ -178,6 +186,15 @@ impl Vma {
 
     fn has(&self, flag: VmaFlag) -> bool {
         self.flags.contains(&flag)
+    }
+
+    /// `PROT_*` with those that a mapping's flags show.
+    fn whole_prot(&self) -> i32 {
+        // arch/arm64/include/uapi/asm/mman.h
+        const PROT_BTI: i32 = 0x10;
+        const PROT_MTE: i32 = 0x20;
+        let bit = |flag, prot| if self.has(flag) { prot } else { 0 };
+        self.prot | bit(VmaFlag::BranchTargets, PROT_BTI) | bit(VmaFlag::Tagged, PROT_MTE)
     }
 
     fn label(&self) -> String {
@@ -267,9 +284,9 @@ impl Memory {
         let private =
             private_file || matches!(vma.backing, Backing::Anonymous { .. } | Backing::HugeAnonymous { .. });
         if private && (vma.has(VmaFlag::Accounted) || self.holds_pages(vma)) {
-            vma.prot | libc::PROT_WRITE
+            vma.whole_prot() | libc::PROT_WRITE
         } else {
-            vma.prot
+            vma.whole_prot()
         }
     }
 
@@ -375,10 +392,10 @@ impl Memory {
             let args = [PR_SET_VMA.into(), Arg::Imm(0), vma.start.into(), vma.len().into(), text.into()];
             program.must(libc::SYS_prctl, &args, format!("name {}", vma.label()));
         }
-        let args: [Arg; 4] = [vma.start.into(), vma.len().into(), vma.prot.into(), vma.pkey.into()];
+        let args: [Arg; 4] = [vma.start.into(), vma.len().into(), vma.whole_prot().into(), vma.pkey.into()];
         if vma.pkey != 0 && !keys.is_execute_only(vma) {
             program.must(libc::SYS_pkey_mprotect, &args, format!("protect {} with a key", vma.label()));
-        } else if vma.prot != self.first_prot(vma) {
+        } else if vma.whole_prot() != self.first_prot(vma) {
             program.must(libc::SYS_mprotect, &args[..3], format!("protect {}", vma.label()));
         }
         if vma.has(VmaFlag::Locked) {

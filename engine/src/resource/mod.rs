@@ -15,6 +15,7 @@ pub mod process;
 pub mod rseq;
 pub mod shared;
 pub mod signal;
+pub mod tags;
 pub mod thread;
 pub mod timer;
 

@@ -389,7 +389,8 @@ fn read_pagemap(pagemap: &File, range: Range) -> std::io::Result<Vec<Range>> {
     Ok(own)
 }
 
-/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings, which are sorted.
+/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings, which are sorted. Returns the pages that
+/// have memory tags.
 ///
 /// # Errors
 /// What the kernel says.
@@ -399,8 +400,9 @@ pub fn gather(
     teller: Teller,
     owner: Owner,
     copying: &mut Copying,
-) -> Result<()> {
+) -> Result<Vec<Range>> {
     let what = || format!("find pages of {pid}");
+    let mut tagged = Vec::new();
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
     let plain = copying.source(Source::Process { pid, forced: false });
     let forced = copying.source(Source::Process { pid, forced: true });
@@ -426,10 +428,13 @@ pub fn gather(
                 take_inside(&mut own, &range)
             }
         };
+        if vma.flags.contains(&VmaFlag::Tagged) {
+            tagged.extend(pages.iter().cloned());
+        }
         let source = if vma.prot & libc::PROT_READ == 0 { forced } else { plain };
         copying.add(owner, source, pages, matches!(vma.backing, Backing::File { .. }));
     }
-    Ok(())
+    Ok(tagged)
 }
 
 #[cfg(test)]

@@ -335,6 +335,7 @@ impl<'a> Site<'a> {
         let work = self.works.get_mut(&pid).expect("the plan bears before it settles");
         let leader = work.threads.get_mut(&pid).expect("a process has its leader");
         Scratch::at(work.scratch.stub(), Code::find(pid)?).unmap(leader)?;
+        alive.memory.tags.iter().try_for_each(|tags| tags.rebuild(pid))?;
         process::set_oom_score_adj(pid, alive.oom_score_adj)?;
         process::set_coredump_filter(pid, alive.coredump_filter)?;
         for thread in &alive.threads {

@@ -220,7 +220,9 @@ fn find_hole(records: &Records, host: &Host, size: u64) -> Result<u64, String> {
     const LOWEST: u64 = 1 << 32;
     let mut busy: Vec<(u64, u64)> = host.busy.iter().map(|r| (r.start, r.end)).collect();
     busy.extend(records.alive().flat_map(|(_, a)| a.memory.vmas.iter().map(|v| (v.start, v.end))));
-    busy.push((host.task_size, u64::MAX));
+    // Some architectures have addresses above, at the price of deeper page tables for everybody.
+    const HIGHEST: u64 = 1 << 47;
+    busy.push((host.task_size.min(HIGHEST), u64::MAX));
     busy.sort_unstable();
     let (mut best, mut end) = ((0, 0), LOWEST);
     for (start, stop) in busy {

@@ -68,6 +68,7 @@ fn alive(tids: &[i32]) -> Alive {
             thp_disabled: false,
             dumpable: 1,
             pkeys: 0,
+            tags: Vec::new(),
         },
         fds: vec![],
         cwd: 1,

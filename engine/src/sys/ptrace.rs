@@ -70,7 +70,9 @@ pub fn register_set(tid: Tid, note: u32) -> io::Result<Option<Vec<u8>>> {
             Ok(Some(data))
         }
         // kernel/ptrace.c, `ptrace_regset`: no such set; the sets themselves: not on this machine.
-        Err(err) if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENODEV)) => Ok(None),
+        Err(err) if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENODEV | libc::ENODATA)) => {
+            Ok(None)
+        }
         Err(err) => Err(err),
     }
 }
@@ -147,6 +149,24 @@ pub fn peek_siginfo(tid: Tid, shared: bool) -> io::Result<Vec<[u8; SIGINFO_SIZE]
             return Ok(all);
         }
     }
+}
+
+// arch/arm64/include/uapi/asm/ptrace.h, Linux 5.10
+const PEEKMTETAGS: libc::c_uint = 33;
+const POKEMTETAGS: libc::c_uint = 34;
+
+/// Reads memory tags from `addr` on, a byte for each 16 bytes of memory (arm64). Returns how many it read: up to the end of a page at least.
+pub fn peek_tags(tid: Tid, addr: u64, tags: &mut [u8]) -> io::Result<usize> {
+    let mut iov = libc::iovec { iov_base: tags.as_mut_ptr().cast(), iov_len: tags.len() };
+    request(PEEKMTETAGS, tid, addr as usize, ptr::from_mut(&mut iov) as usize)?;
+    Ok(iov.iov_len)
+}
+
+/// Writes memory tags from `addr` on; returns how many it wrote.
+pub fn poke_tags(tid: Tid, addr: u64, tags: &[u8]) -> io::Result<usize> {
+    let mut iov = libc::iovec { iov_base: tags.as_ptr().cast_mut().cast(), iov_len: tags.len() };
+    request(POKEMTETAGS, tid, addr as usize, ptr::from_mut(&mut iov) as usize)?;
+    Ok(iov.iov_len)
 }
 
 /// Where a thread has registered its restartable sequence area.

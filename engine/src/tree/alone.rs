@@ -22,6 +22,9 @@ pub fn problems(tasks: &[Task]) -> Result<Vec<String>> {
             if !thread.regs.is_native() {
                 problems.push(format!("pid {pid}: thread {tid} runs 32-bit code"));
             }
+            if thread.regs.in_transaction() {
+                problems.push(format!("pid {pid}: thread {tid} is in a memory transaction"));
+            }
             let status = status(pid, tid)?;
             if status.seccomp.unwrap_or(0) != 0 {
                 problems.push(format!("pid {pid}: thread {tid} has a seccomp filter"));

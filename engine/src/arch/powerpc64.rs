@@ -1,0 +1,560 @@
+//! 64-bit POWER, little-endian: general registers, the FP, VMX and VSX sets, special registers, system call ABI, the executor stub.
+
+use super::{Interrupted, InterruptedKind, SignalFrame};
+use crate::sys::ptrace;
+use serde::{Deserialize, Serialize};
+use std::arch::global_asm;
+
+/// ELF `e_machine` of this architecture (`EM_PPC64`).
+pub const E_MACHINE: u16 = 21;
+
+/// `sc`
+pub const SYSCALL_INSN: &[u8] = &[0x02, 0, 0, 0x44];
+
+/// What may be one past the highest user address, the largest first: with 64 KiB pages, with 4 KiB pages
+/// (arch/powerpc/include/asm/task_size_64.h). Above 128 TiB nothing is mapped unless asked for by address.
+pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 49, 1 << 47, 1 << 46];
+
+/// `O_LARGEFILE` (arch/powerpc/include/uapi/asm/fcntl.h), which C libraries define as 0.
+pub const O_LARGEFILE: i32 = 0o200_000;
+
+/// Whether memory can have tags.
+pub const MEMORY_TAGS: bool = false;
+
+/// Precedes the abort handlers of restartable sequences, a trap that is never taken (tools/testing/selftests/rseq/rseq-ppc.h); glibc
+/// registers with it.
+pub const RSEQ_SIGNATURE: u32 = 0x0fe5_000b;
+
+/// `struct user_pt_regs`, arch/powerpc/include/uapi/asm/ptrace.h, with the zeros that follow it; the `NT_PRSTATUS` register set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Regs {
+    pub gpr: [u64; 32],
+    pub nip: u64,
+    pub msr: u64,
+    pub orig_gpr3: u64,
+    pub ctr: u64,
+    pub link: u64,
+    pub xer: u64,
+    pub ccr: u64,
+    pub softe: u64,
+    pub trap: u64,
+    pub dar: u64,
+    pub dsisr: u64,
+    pub result: u64,
+    pub reserved: [u64; 4],
+}
+
+// arch/powerpc/include/asm/reg.h
+const MSR_SF: u64 = 1 << 63;
+const MSR_VEC: u64 = 1 << 25;
+const MSR_VSX: u64 = 1 << 23;
+const MSR_FP: u64 = 1 << 13;
+const MSR_FE: u64 = 1 << 11 | 1 << 8;
+/// Transactional memory: available, and the state of a transaction.
+const MSR_TM: u64 = 7 << 32;
+const MSR_TS: u64 = 3 << 33;
+
+/// "Summary overflow" of the first condition field: the system call failed.
+const CR0_SO: u64 = 1 << 28;
+/// `sc` and `scv 0`, as the kernel's `trap` has them (arch/powerpc/include/asm/ptrace.h, `trap_is_syscall`).
+const TRAP_SC: u64 = 0xc00;
+const TRAP_SCV: u64 = 0x3000;
+
+// include/linux/errno.h: seen by tracers only.
+const ERESTARTSYS: u64 = 512;
+const ERESTARTNOINTR: u64 = 513;
+const ERESTARTNOHAND: u64 = 514;
+const ERESTART_RESTARTBLOCK: u64 = 516;
+
+impl Regs {
+    /// The instruction pointer.
+    pub fn ip(&self) -> u64 {
+        self.nip
+    }
+
+    /// Sets the instruction pointer.
+    pub fn set_ip(&mut self, ip: u64) {
+        self.nip = ip;
+    }
+
+    /// The stack pointer.
+    pub fn sp(&self) -> u64 {
+        self.gpr[1]
+    }
+
+    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer `frame`.
+    pub fn set_return_into(&mut self, frame: u64, to: u64) {
+        self.gpr[1] = frame;
+        self.link = to;
+    }
+
+    /// The thread control block, from which the thread pointer is 0x7000 away (64-Bit ELF V2 ABI, "TLS").
+    pub fn thread_pointer(&self, _tls: &[u8]) -> u64 {
+        self.gpr[13].saturating_sub(0x7000)
+    }
+
+    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system call ABI.
+    pub fn is_native(&self) -> bool {
+        self.msr & MSR_SF != 0
+    }
+
+    /// Whether a transaction is open, which nothing but the processor can carry on.
+    pub fn in_transaction(&self) -> bool {
+        self.msr & MSR_TS != 0
+    }
+
+    /// Whether these may be the registers of a sleep that was interrupted and has time left, and do not show it. Here they always do.
+    pub fn may_hide_time_left(&self) -> bool {
+        false
+    }
+
+    /// The system call that the stop interrupted, when it did (arch/powerpc/kernel/signal.c, `check_syscall_restart`).
+    pub fn interrupted_syscall(&self) -> Option<Interrupted> {
+        let error = match self.trap & !0xf {
+            TRAP_SC if self.ccr & CR0_SO != 0 => self.gpr[3],
+            TRAP_SCV if (self.gpr[3] as i64) < 0 => self.gpr[3].wrapping_neg(),
+            _ => return None,
+        };
+        let kind = match error {
+            ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND => InterruptedKind::Again,
+            ERESTART_RESTARTBLOCK => InterruptedKind::RestartBlock,
+            errno if errno == libc::EINTR as u64 => InterruptedKind::Eintr,
+            _ => return None,
+        };
+        Some(Interrupted { nr: self.gpr[0] as i64, kind })
+    }
+
+    /// These registers with an interrupted system call turned into one that will be made again: `nr` in the number register,
+    /// the instruction pointer on the system call instruction, and no trace left for the kernel's own restart logic.
+    pub fn rewound(mut self, nr: i64) -> Self {
+        self.gpr[0] = nr as u64;
+        self.gpr[3] = self.orig_gpr3;
+        self.nip -= SYSCALL_INSN.len() as u64;
+        self.outside_syscall()
+    }
+
+    /// These registers, marked as not being in a system call, without what only the kernel's own affairs have left in them.
+    pub fn outside_syscall(self) -> Self {
+        Regs {
+            msr: self.msr & !(MSR_VEC | MSR_VSX | MSR_FP | MSR_FE | MSR_TM),
+            orig_gpr3: 0,
+            softe: 1,
+            trap: 0,
+            dar: 0,
+            dsisr: 0,
+            result: 0,
+            ..self
+        }
+    }
+
+    /// Registers that make one system call with the instruction at `ip`.
+    pub fn for_syscall(mut self, ip: u64, nr: i64, args: [u64; 6]) -> Self {
+        self.gpr[0] = nr as u64;
+        self.gpr[3..9].copy_from_slice(&args);
+        self.nip = ip;
+        self.trap = 0;
+        self
+    }
+
+    /// Number of the system call, at its entry stop.
+    pub fn syscall_number(&self) -> i64 {
+        self.gpr[0] as i64
+    }
+
+    /// Registers that continue an interrupted call whose time left they do not show.
+    pub fn with_time_left(self) -> Self {
+        self.rewound(SYS_RESTART_SYSCALL)
+    }
+
+    /// Result of a system call at its exit stop.
+    pub fn syscall_result(&self) -> i64 {
+        let value = self.gpr[3] as i64;
+        if self.trap & !0xf == TRAP_SC && self.ccr & CR0_SO != 0 { -value } else { value }
+    }
+
+    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a stack that ends at `stack_top`.
+    pub fn for_stub(mut self, stub: u64, control: u64, stack_top: u64) -> Self {
+        self.nip = stub;
+        self.trap = 0;
+        self.gpr[31] = control;
+        self.gpr[1] = stack_top;
+        self
+    }
+
+    /// What the control block keeps to bring these registers back without a tracer: a signal frame, aligned to 16 bytes, into which the
+    /// stub puts the FP and vector registers before it hands it to rt_sigreturn(2). No register would be free for a jump to the end.
+    pub fn stub_way_back(&self, mask: u64) -> Vec<u8> {
+        let mut block = vec![0; 8];
+        block.extend(frame(self, mask, FRAME_IN_CONTROL));
+        block
+    }
+}
+
+/// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
+pub fn repeatable_after_eintr(nr: i64) -> bool {
+    matches!(
+        nr,
+        libc::SYS_epoll_wait
+            | libc::SYS_epoll_pwait
+            | libc::SYS_epoll_pwait2
+            | libc::SYS_semop
+            | libc::SYS_semtimedop
+            | libc::SYS_rt_sigtimedwait
+            | libc::SYS_io_getevents
+    )
+}
+
+/// Number of restart_syscall(2).
+pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
+
+/// Makes the thread, at the entry stop of a system call, not make it.
+///
+/// # Errors
+/// What ptrace says.
+pub fn skip_syscall(tid: i32) -> std::io::Result<()> {
+    let mut regs = ptrace::get_regs(tid)?;
+    regs.gpr[0] = u64::MAX;
+    ptrace::set_regs(tid, &regs)
+}
+
+// include/uapi/linux/elf.h
+const NT_PRFPREG: u32 = 2;
+const NT_PPC_VMX: u32 = 0x100;
+const NT_PPC_VSX: u32 = 0x102;
+const NT_PPC_TAR: u32 = 0x103;
+const NT_PPC_PPR: u32 = 0x104;
+const NT_PPC_DSCR: u32 = 0x105;
+const NT_PPC_PKEY: u32 = 0x110;
+const NT_PPC_HASHKEYR: u32 = 0x112;
+
+/// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all. VSX has the halves
+/// of its first 32 registers that are not the FP registers; the other 32 are those of VMX.
+pub const EXTENDED_SETS: &[u32] =
+    &[NT_PRFPREG, NT_PPC_VMX, NT_PPC_VSX, NT_PPC_TAR, NT_PPC_PPR, NT_PPC_DSCR, NT_PPC_PKEY, NT_PPC_HASHKEYR];
+/// Those of them that system calls change.
+pub const LOST_IN_SYSCALLS: &[u32] = &[];
+/// Those that a signal frame holds.
+pub const SIGNAL_FRAME_SETS: &[u32] = &[NT_PRFPREG, NT_PPC_VMX, NT_PPC_VSX];
+/// The one with the thread pointer, where that is no general register.
+pub const TLS_SET: Option<u32> = None;
+/// No set is larger.
+pub const EXTENDED_MAX: usize = 4096;
+
+/// Whether a set that system calls change holds something to lose.
+pub fn is_live(_note: u32, _data: &[u8]) -> bool {
+    true
+}
+
+/// A set as it is kept in a record.
+pub fn canonical(note: u32, mut data: Vec<u8>) -> Option<Vec<u8>> {
+    if note == NT_PPC_VMX {
+        // VSCR and VRSAVE are words of 16 bytes, of which the rest is whatever was there.
+        data[512..528][..12].fill(0);
+        data[532..].fill(0);
+    }
+    Some(data)
+}
+
+/// Checks that a saved extended set fits this machine, of which `here` is a sample.
+///
+/// # Errors
+/// A text that names what is missing.
+pub fn extended_fits(_note: u32, saved: &[u8], here: &[u8]) -> Result<(), String> {
+    if saved.len() == here.len() {
+        Ok(())
+    } else {
+        Err(format!("{} bytes, this machine's has {}", saved.len(), here.len()))
+    }
+}
+
+/// Where two register sets differ in what user code can see.
+pub fn extended_difference(note: u32, want: &[u8], have: &[u8]) -> Option<usize> {
+    let have = canonical(note, have.to_vec()).unwrap_or_default();
+    (0..want.len().max(have.len())).find(|at| want.get(*at) != have.get(*at))
+}
+
+/// `sc; blr`
+pub const SYSCALL_AND_RETURN: &[u8] = &[0x02, 0, 0, 0x44, 0x20, 0, 0x80, 0x4e];
+/// `li r0, 172; sc`, which the vdso has for signal handlers to return to.
+pub const SIGRETURN_CODE: &[&[u8]] = &[&[0xac, 0, 0, 0x38, 0x02, 0, 0, 0x44]];
+
+/// Offsets in `struct rt_sigframe` (arch/powerpc/kernel/signal_64.c), which begins with the `struct ucontext`: its machine part
+/// (`struct sigcontext`), in that the general, FP and vector registers.
+const FRAME_MCONTEXT: usize = 168;
+const FRAME_GPR: usize = FRAME_MCONTEXT + 64;
+const FRAME_FPR: usize = FRAME_GPR + 384;
+const FRAME_VECTORS_AT: usize = FRAME_FPR + 264;
+/// 34 registers of VMX, then the halves of VSX; anywhere that is aligned, and the room of the frame is.
+const FRAME_VECTORS: usize = 896;
+const FRAME_SIZE: usize = FRAME_VECTORS + 34 * 16 + 32 * 8;
+/// Address that stands for the frame in a control block: the stub puts the right one into the frame.
+const FRAME_IN_CONTROL: u64 = 0;
+
+/// The part of a signal frame at `at` that rt_sigreturn(2) looks at, for these registers and this mask; FP and vector registers are zero.
+fn frame(regs: &Regs, mask: u64, at: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(FRAME_SIZE);
+    let mut put = |words: &[u64]| words.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+    // Flags and link; an alternate stack with flags that do not exist: the one that is set stays.
+    put(&[0, 0, 0, 0xffff_ffff, 0]);
+    put(&[mask]);
+    put(&[0; 15]); // room for a larger mask
+    put(&[0; 8]); // what the kernel tells handlers
+    put(&regs.gpr);
+    let msr = regs.msr & !(MSR_TM | MSR_FE) | MSR_FP | MSR_VEC | MSR_VSX;
+    put(&[regs.nip, msr, regs.orig_gpr3, regs.ctr, regs.link, regs.xer, regs.ccr, 1, 0, 0, 0, 0]);
+    put(&regs.reserved);
+    put(&[0; 33]); // FP registers
+    put(&[at + FRAME_VECTORS as u64]);
+    bytes.resize(FRAME_SIZE, 0);
+    bytes
+}
+
+/// The frame from which rt_sigreturn(2) restores registers and mask, below the red zone of the stack in use
+/// (arch/powerpc/include/asm/ptrace.h, `USER_REDZONE_SIZE`).
+pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64) -> SignalFrame {
+    const RED_ZONE: u64 = 512;
+    /// `struct rt_sigframe`, which the kernel checks to be in user space, is not larger.
+    const WHOLE: u64 = 8192;
+    let at = (regs.gpr[1] - RED_ZONE - WHOLE) & !15;
+    let mut bytes = frame(regs, mask, at);
+    let mut put = |at: usize, set: &[u8]| bytes[at..at + set.len()].copy_from_slice(set);
+    put(FRAME_FPR, &sets[0]);
+    put(FRAME_VECTORS, &sets[1]);
+    put(FRAME_VECTORS + 34 * 16, &sets[2]);
+    SignalFrame { at, bytes }
+}
+
+/// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16 bytes.
+pub const STUB_CONTROL: u64 = 0x800;
+
+// Control block, offsets in bytes:
+//   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   64 signal frame
+global_asm!(
+    ".pushsection .rodata.cairn_stub, \"a\", @progbits",
+    ".balign 16",
+    ".globl cairn_stub_start",
+    ".globl cairn_stub_end",
+    "cairn_stub_start:",
+    "    ld 30, 0(31)",
+    "    ld 29, 8(31)",
+    "2:  cmpdi 29, 0",
+    "    beq 9f",
+    "    ld 28, 56(30)",
+    "    ld 3, 8(30)",
+    "    andi. 9, 28, 1",
+    "    beq 3f",
+    "    ld 3, 0(3)",
+    "3:  ld 4, 16(30)",
+    "    andi. 9, 28, 2",
+    "    beq 3f",
+    "    ld 4, 0(4)",
+    "3:  ld 5, 24(30)",
+    "    andi. 9, 28, 4",
+    "    beq 3f",
+    "    ld 5, 0(5)",
+    "3:  ld 6, 32(30)",
+    "    andi. 9, 28, 8",
+    "    beq 3f",
+    "    ld 6, 0(6)",
+    "3:  ld 7, 40(30)",
+    "    andi. 9, 28, 16",
+    "    beq 3f",
+    "    ld 7, 0(7)",
+    "3:  ld 8, 48(30)",
+    "    andi. 9, 28, 32",
+    "    beq 3f",
+    "    ld 8, 0(8)",
+    "3:  ld 0, 0(30)",
+    "    sc",
+    "    bns 4f",
+    "    neg 3, 3",
+    "4:  std 3, 64(30)",
+    "    andi. 9, 28, 64", // must not fail
+    "    beq 4f",
+    "    li 9, -4095",
+    "    cmpld 3, 9",
+    "    bge 9f",
+    "4:  andi. 9, 28, 128", // must be as expected
+    "    beq 5f",
+    "    ld 9, 72(30)",
+    "    cmpd 3, 9",
+    "    bne 9f",
+    "5:  addi 30, 30, 80",
+    "    addi 29, 29, -1",
+    "    b 2b",
+    // Done: tell the tracer by a signal that does nothing to a task without one.
+    "9:  std 29, 16(31)",
+    "    ld 3, 24(31)",
+    "    ld 4, 32(31)",
+    "    ld 5, 40(31)",
+    "    li 0, 250", // tgkill
+    "    sc",
+    ".globl cairn_stub_done",
+    "cairn_stub_done:",
+    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had been. The FP and vector registers are as
+    // they were all the time, and rt_sigreturn wants them in its frame: FP at 616, the address of the others at 880, the others at 896.
+    "    addi 1, 31, 64",
+    "    addi 3, 1, 896",
+    "    std 3, 880(1)",
+    "    addi 4, 1, 616",
+    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+    "    stfd \\n, 8*\\n(4)",
+    ".endr",
+    "    mffs 0",
+    "    stfd 0, 256(4)",
+    "    lfd 0, 0(4)",
+    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+    "    li 5, 16*\\n",
+    "    stvx \\n, 5, 3",
+    ".endr",
+    "    li 5, 512",
+    "    mfvscr 0",
+    "    stvx 0, 5, 3",
+    "    mfspr 5, 256", // VRSAVE
+    "    stw 5, 528(3)",
+    // The lower halves of the first 32 of VSX, through a register that has been put away.
+    "    addi 4, 3, 544",
+    ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+    "    xxpermdi 32, \\n, \\n, 2",
+    "    li 5, 8*\\n",
+    "    stxsdx 32, 5, 4",
+    ".endr",
+    "    li 0, 172", // rt_sigreturn
+    "    sc",
+    "cairn_stub_end:",
+    ".popsection",
+);
+
+/// Errors of the registers, for [`crate::fault`].
+#[cfg(feature = "planted-faults")]
+pub const FAULTS: &[super::RegisterFault] = &[
+    super::RegisterFault {
+        name: "fp-lost",
+        what: "the FP registers of every thread are zero",
+        spoil: |_, _, note, data| {
+            if note == NT_PRFPREG {
+                data[..256].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "fpscr-lost",
+        what: "rounding modes and sticky flags are lost",
+        spoil: |_, _, note, data| {
+            if note == NT_PRFPREG {
+                data[256..264].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "vmx-lost",
+        what: "the VMX registers of every thread are zero",
+        spoil: |_, _, note, data| {
+            if note == NT_PPC_VMX {
+                data[..512].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "vmx-swapped",
+        what: "two VMX registers are exchanged",
+        spoil: |_, _, note, data| {
+            if note == NT_PPC_VMX {
+                let (low, high) = data.split_at_mut(16 * 21);
+                low[16 * 20..].swap_with_slice(&mut high[..16]);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "vmx-of-other-threads-lost",
+        what: "the VMX registers of all threads but the first are zero",
+        spoil: |thread, _, note, data| {
+            if note == NT_PPC_VMX && thread > 0 {
+                data[..512].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "vrsave-lost",
+        what: "VRSAVE is 0",
+        spoil: |_, _, note, data| {
+            if note == NT_PPC_VMX {
+                data[528..532].fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "vsx-halves-lost",
+        what: "of the first VSX registers only the FP registers are kept",
+        spoil: |_, _, note, data| {
+            if note == NT_PPC_VSX {
+                data.fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "tar-lost",
+        what: "the target address register is 0",
+        spoil: |_, _, note, data| {
+            if note == NT_PPC_TAR {
+                data.fill(0);
+            }
+        },
+    },
+    super::RegisterFault {
+        name: "condition-lost",
+        what: "the condition register is 0",
+        spoil: |_, regs, _, _| regs.ccr = 0,
+    },
+    super::RegisterFault {
+        name: "thread-pointer-lost",
+        what: "thread-local storage is gone",
+        spoil: |thread, regs, _, _| {
+            if thread > 0 {
+                regs.gpr[13] = 0;
+            }
+        },
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(bytes: &[u8], at: usize) -> u64 {
+        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    }
+
+    #[test]
+    fn the_frame_has_its_parts_where_the_kernel_looks() {
+        let mut regs = Regs { nip: 7, ..Regs::default() };
+        regs.gpr[1] = 0x7fff_1238_0018;
+        let sets = [vec![1u8; 264], vec![2u8; 544], vec![3u8; 256]];
+        let frame = signal_frame(&regs, 5, &sets, 9);
+        assert_eq!(frame.at % 16, 0);
+        let at = |at: usize| word(&frame.bytes, at);
+        assert_eq!((at(40), at(FRAME_GPR + 8), at(FRAME_GPR + 32 * 8)), (5, regs.gpr[1], 7));
+        assert_eq!(at(FRAME_VECTORS_AT), frame.at + FRAME_VECTORS as u64);
+        assert_eq!(
+            (at(616), at(896), at(896 + 544)),
+            (0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303)
+        );
+        assert_eq!((STUB_CONTROL + 7 * 8 + 8) % 16, 0);
+    }
+
+    #[test]
+    fn an_interrupted_call_is_made_again_by_either_instruction() {
+        let mut regs = Regs { nip: 0x1004, orig_gpr3: 3, trap: 0xc00, ccr: CR0_SO, ..Regs::default() };
+        (regs.gpr[0], regs.gpr[3]) = (29, ERESTARTNOHAND);
+        let want = Some(Interrupted { nr: 29, kind: InterruptedKind::Again });
+        assert_eq!(regs.interrupted_syscall(), want);
+        let again = regs.rewound(29);
+        assert_eq!((again.nip, again.gpr[3], again.trap), (0x1000, 3, 0));
+        (regs.trap, regs.ccr, regs.gpr[3]) = (0x3000, 0, ERESTARTNOHAND.wrapping_neg());
+        assert_eq!(regs.interrupted_syscall(), want);
+        regs.gpr[3] = 0;
+        assert_eq!(regs.interrupted_syscall(), None);
+    }
+}
