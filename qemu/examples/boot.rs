@@ -1,6 +1,6 @@
 //! Boots kernels and runs one command in each guest: `boot INIT SELECTOR… -- PROGRAM [ARG…]`. The program of this
 //! machine is put into the guest as `/bin/job`. Shows what comes out of the result port, and the boot's times.
-//! With `-i` instead of the program: a shell on this terminal.
+//! `ARCH` in the environment names the architecture. With `-i` instead of the program: a shell on this terminal.
 
 use std::path::Path;
 use std::time::Instant;
@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let program = command.first().ok_or(usage)?;
 
     let progress = Stderr::default();
-    let machine = Machine::of(Arch::X86_64)?;
+    let arch: Arch = std::env::var("ARCH").as_deref().unwrap_or("x86_64").parse()?;
+    let machine = Machine::of(arch);
     let offline = std::env::var_os("OFFLINE").is_some();
     setup::ensure(
         &[setup::Need::qemu(machine), setup::Need::GPGV, setup::Need::KEYRING],
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if program == "-i" {
         let kernel = resolution.kernels.first().ok_or("no kernel")?;
         let accel = accel::probe(kernel, Path::new(init), &cache, &progress)?;
-        let (builder, command) = initramfs::add_shell(Builder::new(kernel, Path::new(init))?)?;
+        let (builder, command) = initramfs::add_shell(Builder::new(kernel, Path::new(init))?, None)?;
         let base = builder.build(&cache)?;
         let job = Job { command, console: Console::Interactive, ..Job::default() };
         let dir = tempfile::tempdir()?;
@@ -60,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Builder::new(kernel, Path::new(init))?.program(Path::new(program), "/bin/job")?.build(&cache)?;
         let words = std::iter::once("/bin/job".to_owned()).chain(command[1..].iter().cloned());
         let mut job = Job { command: words.collect(), ..Job::default() };
-        job.hugepages_2m = std::env::var("HUGE").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+        job.huge_mib = std::env::var("HUGE").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
         let dir = tempfile::tempdir()?;
         let start = Instant::now();
         let factor = accel.time_scale(machine);

@@ -62,9 +62,6 @@ pub enum Error {
     /// The probe's initramfs could not be made.
     #[error(transparent)]
     Initramfs(#[from] crate::initramfs::Error),
-    /// There is no machine for the architecture.
-    #[error(transparent)]
-    NotYet(#[from] crate::machine::NotYet),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,15 +75,16 @@ struct Kept {
 /// # Errors
 /// When the probe's files cannot be written.
 pub fn probe(kernel: &Kernel, init: &Path, cache: &Cache, progress: &dyn Progress) -> Result<Accel, Error> {
-    let machine = Machine::of(kernel.arch)?;
+    let machine = Machine::of(kernel.arch);
     let accel = match hopeless(machine) {
         Some(why) => Accel::Tcg { why },
         None => boot_once(machine, kernel, init, cache, progress)?,
     };
     match &accel {
-        Accel::Kvm => progress.message("guests run on KVM"),
+        Accel::Kvm => progress.message(&format!("{} guests run on KVM", machine.arch)),
         Accel::Tcg { why } => progress.message(&format!(
-            "WARNING: guests run under emulation (TCG), several times slower than on hardware: {why}"
+            "WARNING: {} guests run under emulation (TCG), several times slower than on hardware: {why}",
+            machine.arch
         )),
     }
     Ok(accel)

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A guest's architecture. Whether guests of it can be started yet is [`crate::machine::Machine::of`]'s answer.
+/// A guest's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arch {
@@ -14,38 +14,64 @@ pub enum Arch {
     /// 64-bit Arm, little-endian.
     Aarch64,
     /// 64-bit POWER, little-endian.
-    Ppc64le,
+    Powerpc64le,
 }
 
 impl Arch {
     /// Every architecture with a name here.
-    pub const ALL: [Arch; 3] = [Arch::X86_64, Arch::Aarch64, Arch::Ppc64le];
+    pub const ALL: [Arch; 3] = [Arch::X86_64, Arch::Aarch64, Arch::Powerpc64le];
 
     /// The architecture this program was built for.
     pub fn host() -> Option<Arch> {
         match std::env::consts::ARCH {
             "x86_64" => Some(Arch::X86_64),
             "aarch64" => Some(Arch::Aarch64),
-            "powerpc64" if cfg!(target_endian = "little") => Some(Arch::Ppc64le),
+            "powerpc64" if cfg!(target_endian = "little") => Some(Arch::Powerpc64le),
             _ => None,
         }
     }
 
-    /// The name used on command lines and in results; `uname -m` says the same.
+    /// The name used on command lines, in the matrix and in results.
     pub fn name(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64",
             Arch::Aarch64 => "aarch64",
-            Arch::Ppc64le => "ppc64le",
+            Arch::Powerpc64le => "powerpc64le",
         }
     }
 
-    /// Debian's name, as in `binary-amd64` and `linux-image-…-amd64`.
+    /// What else it is called: by the kernel (`uname -m`) and by Debian. Understood on command lines, never written.
+    pub fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Arch::X86_64 => &["amd64"],
+            Arch::Aarch64 => &["arm64"],
+            Arch::Powerpc64le => &["ppc64le", "ppc64el"],
+        }
+    }
+
+    /// The GNU triple without the vendor: `aarch64-linux-gnu`. Debian names cross compilers and library directories so.
+    pub fn gnu_triple(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64-linux-gnu",
+            Arch::Aarch64 => "aarch64-linux-gnu",
+            Arch::Powerpc64le => "powerpc64le-linux-gnu",
+        }
+    }
+
+    /// Debian's name, as in `binary-amd64`.
     pub fn debian(self) -> &'static str {
         match self {
             Arch::X86_64 => "amd64",
             Arch::Aarch64 => "arm64",
-            Arch::Ppc64le => "ppc64el",
+            Arch::Powerpc64le => "ppc64el",
+        }
+    }
+
+    /// The name of Debian's general kernel, as in `linux-image-…-amd64`.
+    pub fn debian_kernel(self) -> &'static str {
+        match self {
+            Arch::Powerpc64le => "powerpc64le",
+            other => other.debian(),
         }
     }
 
@@ -54,7 +80,7 @@ impl Arch {
         match self {
             Arch::X86_64 => "arch/x86/boot/bzImage",
             Arch::Aarch64 => "arch/arm64/boot/Image",
-            Arch::Ppc64le => "vmlinux",
+            Arch::Powerpc64le => "vmlinux",
         }
     }
 }
@@ -67,7 +93,7 @@ impl fmt::Display for Arch {
 
 /// The text names no architecture.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("unknown architecture {0:?} (known: x86_64, aarch64, ppc64le)")]
+#[error("unknown architecture {0:?} (known: x86_64, aarch64, powerpc64le)")]
 pub struct UnknownArch(String);
 
 impl FromStr for Arch {
@@ -76,7 +102,7 @@ impl FromStr for Arch {
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         Arch::ALL
             .into_iter()
-            .find(|arch| arch.name() == s || arch.debian() == s)
+            .find(|arch| arch.name() == s || arch.aliases().contains(&s))
             .ok_or_else(|| UnknownArch(s.to_owned()))
     }
 }
@@ -90,7 +116,10 @@ mod tests {
         for arch in Arch::ALL {
             assert_eq!(arch.name().parse(), Ok(arch));
             assert_eq!(arch.debian().parse(), Ok(arch));
+            assert!(arch.aliases().iter().all(|alias| alias.parse() == Ok(arch)));
+            assert_eq!(serde_json::to_value(arch).unwrap(), arch.name());
         }
+        assert_eq!("ppc64le".parse(), Ok(Arch::Powerpc64le));
         assert!("vax".parse::<Arch>().is_err());
     }
 }

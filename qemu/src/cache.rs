@@ -4,6 +4,7 @@
 //! archive/<key>/<suite>/     verified indexes of one archive (kernels::archive)
 //! pool/<sha256>.deb          packages whose digest was checked
 //! kernels/<sha256>-<format>/ unpacked packages
+//! extra/<sha256>-<format>/   other packages, unpacked (kernels::extra)
 //! initramfs/<digest>.cpio    base file systems
 //! probe/                     answers of accel::probe
 //! locks/<name>.lock          advisory locks, never removed

@@ -22,7 +22,7 @@ use crate::accel::Accel;
 use crate::initramfs;
 use crate::job::{InitEnd, InitEvent, Job};
 use crate::kernels::Kernel;
-use crate::machine::{Machine, NotYet};
+use crate::machine::Machine;
 use crate::splat::{Kind, Splat};
 use stream::{Raw, Running};
 
@@ -85,9 +85,6 @@ impl<'a> Boot<'a> {
 /// Why a guest could not be started at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no machine for the architecture.
-    #[error(transparent)]
-    NotYet(#[from] NotYet),
     /// The initramfs could not be written.
     #[error(transparent)]
     Initramfs(#[from] initramfs::Error),
@@ -384,7 +381,7 @@ pub fn interactive(boot: &Boot<'_>) -> Result<i32, Error> {
 
 /// Writes the boot's files; gives the program and its arguments.
 fn prepare(boot: &Boot<'_>, console: command::Console) -> Result<(PathBuf, Vec<String>), Error> {
-    let machine = Machine::of(boot.kernel.arch)?;
+    let machine = Machine::of(boot.kernel.arch);
     let program = crate::kernels::fetch::find_program(machine.qemu)
         .ok_or(Error::NoQemu { program: machine.qemu, package: machine.package })?;
     std::fs::create_dir_all(boot.dir).map_err(io_error(format!("create {}", boot.dir.display())))?;

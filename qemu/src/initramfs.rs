@@ -14,12 +14,13 @@
 
 mod builder;
 mod cpio;
+mod elf;
 mod libs;
 mod modules;
 mod shell;
 
 pub use builder::Builder;
-pub use libs::needed;
+pub use libs::{arch_of, needed};
 pub use shell::add_shell;
 
 use std::fs::{self, File};

@@ -20,6 +20,9 @@ pub const MODULES_PATH: &str = "/etc/cairn/modules.load";
 /// The result port's name, as the guest sees it in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "cairn.result";
 
+/// A reservation is no fewer huge pages than this: they may be of 32 MiB.
+pub const MIN_HUGE_PAGES: u64 = 8;
+
 /// What to run in the guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -31,9 +34,10 @@ pub struct Job {
     /// Directory to start in, made when it is missing; `/` when absent.
     #[serde(default)]
     pub cwd: Option<String>,
-    /// Huge pages of 2 MiB to reserve before the command starts.
+    /// Memory in MiB to reserve in huge pages of the kernel's usual size before the command starts, but no fewer than
+    /// [`MIN_HUGE_PAGES`]; nothing when 0.
     #[serde(default)]
-    pub hugepages_2m: u32,
+    pub huge_mib: u32,
     /// `kernel.pid_max`; PID 1 sets the largest value (4194304) when absent.
     #[serde(default)]
     pub pid_max: Option<u32>,

@@ -7,6 +7,7 @@ pub mod apt_sources;
 pub mod archive;
 mod config;
 pub(crate) mod control;
+pub mod extra;
 pub mod fetch;
 pub mod image;
 pub mod index;
@@ -41,6 +42,9 @@ pub struct Kernel {
     pub arch: Arch,
     /// Its point release.
     pub point: Version,
+    /// Which of several kernels of its series ([`Candidate::variant`]).
+    #[serde(default)]
+    pub variant: String,
     /// `uname -r`.
     pub release: String,
     /// The package, or the path it came from.
@@ -63,6 +67,11 @@ impl Kernel {
     /// The series it belongs to.
     pub fn series(&self) -> Series {
         self.point.series
+    }
+
+    /// What it is called: its series, with its variant.
+    pub fn label(&self) -> String {
+        selector::label(self.series(), &self.variant)
     }
 
     /// Its point release.
@@ -128,6 +137,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         what: String,
+    },
+    /// No suite serves a package that is needed beside kernels.
+    #[error("no package {wanted} to be had: {reason}")]
+    NoPackage {
+        /// Which.
+        wanted: String,
+        /// What each suite has instead.
+        reason: String,
     },
     /// Offline, and the package was never fetched.
     #[error("{package} is not in the cache (run once without --offline)")]

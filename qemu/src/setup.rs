@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::arch::Arch;
 use crate::kernels::fetch::{find_program, on_path};
 use crate::machine::Machine;
 use crate::progress::Progress;
@@ -41,6 +42,34 @@ impl Need {
 
     /// A shell for guests that somebody looks around in.
     pub const BUSYBOX: Need = Need::Program { program: "busybox", package: "busybox-static" };
+
+    /// What links programs of another architecture: Debian's cross compiler and C library. Nothing for this machine's own.
+    pub fn cross_compiler(arch: Arch) -> Vec<Need> {
+        if Arch::host() == Some(arch) {
+            return Vec::new();
+        }
+        let (program, compiler, library, package) = match arch {
+            Arch::X86_64 => (
+                "x86_64-linux-gnu-gcc",
+                "gcc-x86-64-linux-gnu",
+                &["/usr/x86_64-linux-gnu/lib/libc.a"],
+                "libc6-dev-amd64-cross",
+            ),
+            Arch::Aarch64 => (
+                "aarch64-linux-gnu-gcc",
+                "gcc-aarch64-linux-gnu",
+                &["/usr/aarch64-linux-gnu/lib/libc.a"],
+                "libc6-dev-arm64-cross",
+            ),
+            Arch::Powerpc64le => (
+                "powerpc64le-linux-gnu-gcc",
+                "gcc-powerpc64le-linux-gnu",
+                &["/usr/powerpc64le-linux-gnu/lib/libc.a"],
+                "libc6-dev-ppc64el-cross",
+            ),
+        };
+        vec![Need::Program { program, package: compiler }, Need::File { any_of: library, package }]
+    }
 
     fn is_met(&self) -> bool {
         match self {
@@ -147,6 +176,16 @@ mod tests {
         let here = Need::File { any_of: &["/nowhere", "/etc/passwd"], package: "base-passwd" };
         assert_eq!(missing(&[here.clone(), ABSENT, ABSENT]), ["no-such-package"]);
         ensure(&[here], false, &Silent).unwrap();
+    }
+
+    #[test]
+    fn only_other_architectures_need_a_cross_compiler() {
+        for arch in Arch::ALL {
+            let needs = Need::cross_compiler(arch);
+            assert_eq!(needs.is_empty(), Arch::host() == Some(arch));
+            let Some(Need::Program { program, .. }) = needs.first() else { continue };
+            assert!(program.starts_with(arch.gnu_triple()), "{program}");
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! cargo test -p cairn-qemu --test boots -- --ignored
 //! ```
 //!
-//! `CAIRN_BOOT_KERNELS` names the kernels (selectors with spaces between; default: 6.12).
+//! `CAIRN_BOOT_KERNELS` names the kernels (selectors with spaces between; default: 6.12), `CAIRN_BOOT_ARCH` the
+//! architecture (default: x86_64). PID 1 for another architecture than this machine's has to be built beforehand:
+//! `CAIRN_BOOT_INIT` names it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -21,27 +23,34 @@ use cairn_qemu::progress::Stderr;
 use cairn_qemu::splat::Kind;
 use cairn_qemu::{Arch, Cache, Job, setup};
 
-const INIT: &str = env!("CARGO_BIN_EXE_cairn-init");
+/// PID 1 of the guests.
+fn init() -> &'static Path {
+    static INIT: OnceLock<PathBuf> = OnceLock::new();
+    INIT.get_or_init(|| {
+        let given = std::env::var_os("CAIRN_BOOT_INIT");
+        given.map_or_else(|| env!("CARGO_BIN_EXE_cairn-init").into(), PathBuf::from)
+    })
+}
 
 fn cache() -> &'static Cache {
     static CACHE: OnceLock<Cache> = OnceLock::new();
     CACHE.get_or_init(|| Cache::from_env().unwrap())
 }
 
-/// The kernels to test, and what guests run on.
-fn kernels() -> &'static (Vec<Kernel>, Accel) {
-    static KERNELS: OnceLock<(Vec<Kernel>, Accel)> = OnceLock::new();
+/// The kernels to test, what guests run on, and a shell for them.
+fn kernels() -> &'static (Vec<Kernel>, Accel, PathBuf) {
+    static KERNELS: OnceLock<(Vec<Kernel>, Accel, PathBuf)> = OnceLock::new();
     KERNELS.get_or_init(|| {
         let progress = Stderr::default();
-        let machine = Machine::of(Arch::X86_64).unwrap();
-        let needs =
-            [setup::Need::qemu(machine), setup::Need::GPGV, setup::Need::KEYRING, setup::Need::BUSYBOX];
+        let arch: Arch = std::env::var("CAIRN_BOOT_ARCH").as_deref().unwrap_or("x86_64").parse().unwrap();
+        let machine = Machine::of(arch);
+        let needs = [setup::Need::qemu(machine), setup::Need::GPGV, setup::Need::KEYRING];
         setup::ensure(&needs, false, &progress).unwrap();
         let matrix = Matrix::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../matrix.toml")).unwrap();
         let wanted = std::env::var("CAIRN_BOOT_KERNELS").unwrap_or_else(|_| "6.12".into());
         let selectors: Vec<_> = wanted.split_whitespace().map(|s| s.parse().unwrap()).collect();
         let options = Options {
-            arch: Arch::X86_64,
+            arch,
             mirror: None,
             keyring: None,
             offline: false,
@@ -49,8 +58,9 @@ fn kernels() -> &'static (Vec<Kernel>, Accel) {
             progress: &progress,
         };
         let kernels = kernels::resolve(&matrix, &selectors, &options).unwrap().kernels;
-        let accel = accel::probe(&kernels[0], Path::new(INIT), cache(), &progress).unwrap();
-        (kernels, accel)
+        let accel = accel::probe(&kernels[0], init(), cache(), &progress).unwrap();
+        let busybox = kernels::extra::busybox(&matrix, &options).unwrap();
+        (kernels, accel, busybox)
     })
 }
 
@@ -65,10 +75,10 @@ struct Said {
 
 /// A boot of a shell script on every kernel.
 fn shell(script: &str, adjust: impl Fn(&mut Job, &mut Patience), check: impl Fn(&Kernel, Said)) {
-    let (kernels, accel) = kernels();
+    let (kernels, accel, busybox) = kernels();
     for kernel in kernels {
-        let builder = Builder::new(kernel, Path::new(INIT)).unwrap();
-        let (builder, _) = initramfs::add_shell(builder).unwrap();
+        let builder = Builder::new(kernel, init()).unwrap();
+        let (builder, _) = initramfs::add_shell(builder, Some(busybox)).unwrap();
         let base = builder.build(cache()).unwrap();
         let mut job = Job { command: vec!["/bin/sh".into(), "-c".into(), script.into()], ..Job::default() };
         let mut patience = Patience::default();
@@ -115,7 +125,7 @@ fn a_job_has_what_it_was_promised() {
     let script = r#"
         echo "word $WORD"; pwd; cat /etc/extra
         cat /proc/sys/kernel/pid_max
-        cat /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
+        test $(cat /proc/sys/vm/nr_hugepages) -ge 8 && echo huge pages
         grep -c hugetlbfs /proc/mounts; test -c /dev/ptmx && test -c /dev/pts/ptmx && echo ptys
         cat /sys/class/net/lo/operstate; cat /sys/class/net/lo/flags
         for d in /tmp /run /dev/shm /var/tmp; do echo x > $d/probe && echo "$d ok"; done
@@ -127,7 +137,7 @@ fn a_job_has_what_it_was_promised() {
         |job, _| {
             job.env.insert("WORD".into(), "a b".into());
             job.cwd = Some("/cells/here".into());
-            job.hugepages_2m = 8;
+            job.huge_mib = 16;
             job.files = vec![JobFile { path: "/etc/extra".into(), mode: 0o600, data: b"extra\n".to_vec() }];
         },
         |_, said| {
@@ -138,7 +148,7 @@ fn a_job_has_what_it_was_promised() {
                     "/cells/here",
                     "extra",
                     "4194304",
-                    "8",
+                    "huge pages",
                     "1",
                     "ptys",
                     "unknown",
@@ -290,8 +300,8 @@ fn ten_thousand_lines_arrive_in_order() {
 #[test]
 #[ignore = "boots guests"]
 fn a_dropped_guest_leaves_no_qemu() {
-    let (kernels, accel) = kernels();
-    let base = Builder::new(&kernels[0], Path::new(INIT)).unwrap().build(cache()).unwrap();
+    let (kernels, accel, _) = kernels();
+    let base = Builder::new(&kernels[0], init()).unwrap().build(cache()).unwrap();
     let job = Job { command: vec!["/init".into()], ..Job::default() };
     let dir = tempfile::tempdir().unwrap();
     let boot = Boot::new(&kernels[0], &base, &job, dir.path(), accel.clone());

@@ -96,9 +96,9 @@ pub enum CellError {
 /// The identity of one cell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cell {
-    /// The kernel's label: its series (`6.12`), `host`, or the release of a kernel that the user brought.
+    /// The kernel's label: its series (`6.12`, a variant of it `6.12-16k`), `host`, or the release of a kernel that the user brought.
     pub kernel: String,
-    /// The machine, as `uname -m` says it.
+    /// The architecture: `x86_64`, `aarch64`, `powerpc64le`.
     pub arch: String,
     /// Which build of the corpus.
     pub userland: Userland,

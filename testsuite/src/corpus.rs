@@ -82,7 +82,7 @@ pub fn list(program: &Path) -> Result<Vec<Workload>, CorpusError> {
 pub struct Axes {
     /// The kernel's label.
     pub kernel: String,
-    /// `uname -m`.
+    /// The architecture.
     pub arch: String,
     /// Builds of the corpus that exist.
     pub userlands: Vec<Userland>,

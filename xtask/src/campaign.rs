@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use cairn_qemu::Arch;
 use cairn_testsuite::bundle::Bundles;
 use cairn_testsuite::cell::{Cell, Mode, Selection, Userland};
 use cairn_testsuite::corpus::{self, Axes, Workload};
@@ -20,7 +21,7 @@ use cairn_testsuite::partition::{self, Partition};
 use cairn_testsuite::report::{CellResult, KernelInfo, Results, RunInfo, html, junit, results};
 
 use crate::places::Spot;
-use crate::programs::{Programs, Wanted};
+use crate::programs::{PerArch, Programs, Wanted};
 use crate::progress::Screen;
 use crate::room::Room;
 
@@ -53,6 +54,9 @@ pub struct Plan {
     pub guests: usize,
 }
 
+/// What the corpus of each architecture consists of.
+pub type Corpora = BTreeMap<Arch, Vec<Workload>>;
+
 /// One kernel with its cells.
 pub struct Leg {
     /// Where they run.
@@ -69,12 +73,13 @@ impl Plan {
     }
 
     /// The cells of every kernel.
-    pub fn legs(&self, corpus: &[Workload], spots: Vec<Spot>) -> Vec<Leg> {
-        let moving: BTreeMap<&str, bool> = corpus.iter().map(|w| (w.name.as_str(), w.moving)).collect();
+    pub fn legs(&self, corpora: &Corpora, spots: Vec<Spot>) -> Vec<Leg> {
         let leg = |spot: Spot| {
+            let corpus = corpora[&spot.arch()].as_slice();
+            let moving: BTreeMap<&str, bool> = corpus.iter().map(|w| (w.name.as_str(), w.moving)).collect();
             let axes = Axes {
                 kernel: spot.label().to_owned(),
-                arch: spot.arch().to_owned(),
+                arch: spot.arch().to_string(),
                 userlands: self.userlands.clone(),
                 engines: self.engines.keys().cloned().collect(),
                 modes: self.modes.clone(),
@@ -137,21 +142,21 @@ pub fn job(plan: &Plan) -> Job {
 }
 
 /// Runs every leg and writes the reports. Returns the run's directory and its results.
-pub fn run(room: &Room, plan: &Plan, programs: &Programs, legs: Vec<Leg>) -> Result<(PathBuf, Results)> {
+pub fn run(room: &Room, plan: &Plan, programs: &PerArch, legs: Vec<Leg>) -> Result<(PathBuf, Results)> {
     let expectations = Expectations::load(&room.root.join("expectations.toml"))?;
     let (id, dir) = room.new_run()?;
     let stop = stop_flag()?;
     let screen = Screen::new();
     let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let order: Vec<String> = legs.iter().map(|leg| leg.spot.label().to_owned()).collect();
+    let order: Vec<String> = legs.iter().map(|leg| leg.spot.name()).collect();
     let queue = Mutex::new(legs.into_iter().collect::<VecDeque<Leg>>());
     let done: Mutex<Vec<(KernelInfo, Vec<CellResult>)>> = Mutex::new(Vec::new());
 
     let host_release = host_release()?;
     // What there is so far: also what a run that is cut short leaves.
     let results = |mut done: Vec<(KernelInfo, Vec<CellResult>)>, interrupted: bool| {
-        done.sort_by_key(|(kernel, _)| order.iter().position(|label| *label == kernel.label));
+        done.sort_by_key(|(kernel, _)| order.iter().position(|name| *name == kernel.name()));
         let (kernels, cells): (Vec<_>, Vec<_>) = done.into_iter().unzip();
         let run = RunInfo {
             id: id.clone(),
@@ -174,6 +179,7 @@ pub fn run(room: &Room, plan: &Plan, programs: &Programs, legs: Vec<Leg>) -> Res
             if stop.raised() {
                 return Ok(());
             }
+            let programs = &programs[&leg.spot.arch()];
             let result = run_leg(plan, programs, &dir, &expectations, leg, &screen, stop.clone())?;
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             done.push(result);
@@ -208,8 +214,8 @@ fn run_leg(
     stop: StopFlag,
 ) -> Result<(KernelInfo, Vec<CellResult>)> {
     let Leg { spot, cells } = leg;
-    let mut progress = screen.kernel(spot.label(), cells.len());
-    progress.note(&format!("{}: {} cells, {}", spot.label(), cells.len(), spot.describe()));
+    let mut progress = screen.kernel(&spot.name(), cells.len());
+    progress.note(&format!("{}: {} cells, {}", spot.name(), cells.len(), spot.describe()));
     let mut job = job(plan);
     spot.fill_in(&mut job, plan, programs)?;
     let flag = spot.repro_flag();

@@ -1,31 +1,50 @@
 //! Which kernels a command runs on: the flags, and what follows from them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::{self as found, Kernel, Located, Matrix, Options, Selector};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Arch, Cache, accel, progress};
-use cairn_testsuite::driver::guest::{Luggage, open_cache};
+use cairn_testsuite::driver::guest::open_cache;
 use clap::Parser;
 
 use crate::campaign::Plan;
+use crate::cross;
 use crate::places::{Guest, Spot};
-use crate::programs::Programs;
+use crate::programs::PerArch;
 use crate::room::Room;
 
 #[derive(Parser)]
 pub struct KernelArgs {
-    /// Kernel: 6.x, 6.12, 6.12.107, all, host, a vmlinuz, a linux-image .deb, a build tree; repeatable
+    /// Kernel: 6.x, 6.12, 6.12-16k, 6.12.107, all, host, a vmlinuz, a linux-image .deb, a build tree; repeatable
     #[arg(long, value_name = "KERNEL", default_value = "6.x")]
     pub kernel: Vec<Selector>,
-    /// Architecture of the guests
-    #[arg(long, default_value = std::env::consts::ARCH)]
-    pub arch: String,
+    /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left out
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Vec<ArchArg>,
     #[command(flatten)]
     pub source: Source,
+}
+
+/// One `--arch` argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchArg {
+    /// Every architecture of the matrix.
+    All,
+    /// This one.
+    One(Arch),
+}
+
+impl FromStr for ArchArg {
+    type Err = <Arch as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "all" { Ok(ArchArg::All) } else { text.parse().map(ArchArg::One) }
+    }
 }
 
 /// Where kernels come from.
@@ -42,38 +61,65 @@ pub struct Source {
 /// Kernels that were chosen and are not yet prepared.
 pub struct Choice {
     host: bool,
-    arch: Arch,
     cache: Cache,
-    located: Located,
+    guests: Vec<Located>,
+    /// The architecture of each of `guests`.
+    archs: Vec<Arch>,
     paths: Vec<PathBuf>,
 }
 
-/// The architecture, if guests of it can be started.
-pub fn supported_arch(text: &str) -> Result<Arch> {
-    let arch: Arch = text.parse()?;
-    Machine::of(arch)?;
-    Ok(arch)
+/// The architectures that the flags mean, none twice.
+pub fn architectures(given: &[ArchArg], matrix: &Matrix) -> Result<Vec<Arch>> {
+    let mut archs: Vec<Arch> = Vec::new();
+    for arg in given {
+        match arg {
+            ArchArg::All => archs.extend(matrix.architectures()),
+            ArchArg::One(arch) => archs.push(*arch),
+        }
+    }
+    if archs.is_empty() {
+        archs.push(cross::host()?);
+    }
+    let mut seen = BTreeSet::new();
+    archs.retain(|arch| seen.insert(*arch));
+    Ok(archs)
+}
+
+/// Which of the selectors say something for this architecture. What the matrix has for others only is told and left
+/// out; what it has for none stays, and is an error later.
+pub fn for_arch(matrix: &Matrix, selectors: &[Selector], archs: &[Arch], arch: Arch) -> Vec<Selector> {
+    let speaks = |selector: &Selector| {
+        let elsewhere = archs.iter().any(|&other| other != arch && matrix.covers(other, selector));
+        let mine = matrix.covers(arch, selector) || !elsewhere;
+        if !mine {
+            eprintln!("the matrix has no {selector} for {arch}");
+        }
+        mine
+    };
+    selectors.iter().filter(|selector| speaks(selector)).cloned().collect()
 }
 
 /// Resolves the flags and installs what the machine lacks; what does not exist is an error here, before anything is built.
 pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
-    let arch = supported_arch(&args.arch)?;
-    let (host, guests): (Vec<&Selector>, Vec<&Selector>) =
-        args.kernel.iter().partition(|selector| **selector == Selector::Host);
-    let mut choice = Choice {
-        host: !host.is_empty(),
-        arch,
-        cache: open_cache().context("open the cache")?,
-        located: Located::default(),
-        paths: Vec::new(),
-    };
-    if guests.is_empty() {
+    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+    let archs = architectures(&args.arch, &matrix)?;
+    let (host, selectors): (Vec<Selector>, Vec<Selector>) =
+        args.kernel.iter().cloned().partition(|selector| *selector == Selector::Host);
+    let own = cross::host()?;
+    if !host.is_empty() && !archs.contains(&own) {
+        bail!("--kernel host runs on this machine, which is {own}");
+    }
+    let cache = open_cache().context("open the cache")?;
+    let mut choice =
+        Choice { host: !host.is_empty(), cache, guests: Vec::new(), archs: Vec::new(), paths: Vec::new() };
+    if selectors.is_empty() {
         return Ok(choice);
     }
     let progress = progress::Stderr::default();
-    let needs = [Need::qemu(Machine::of(arch)?), Need::GPGV, Need::KEYRING];
+    let mut needs = vec![Need::GPGV, Need::KEYRING];
+    needs.extend(archs.iter().map(|&arch| Need::qemu(Machine::of(arch))));
+    needs.extend(archs.iter().flat_map(|&arch| Need::cross_compiler(arch)));
     setup::ensure(&needs, args.source.offline, &progress)?;
-    let selectors: Vec<Selector> = guests.into_iter().cloned().collect();
     choice.paths = selectors
         .iter()
         .filter_map(|selector| match selector {
@@ -81,11 +127,18 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
             _ => None,
         })
         .collect();
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
-    let options = options(arch, &args.source, &choice.cache, &progress);
-    choice.located = found::locate(&matrix, &selectors, &options)?;
-    for unavailable in &choice.located.unavailable {
-        eprintln!("not served today: {unavailable}");
+    if let (Some(path), [_, _, ..]) = (choice.paths.first(), archs.as_slice()) {
+        bail!("{} is a kernel of one architecture: name that one with --arch", path.display());
+    }
+    for &arch in &archs {
+        let mine = for_arch(&matrix, &selectors, &archs, arch);
+        if mine.is_empty() {
+            continue;
+        }
+        let options = options(arch, &args.source, &choice.cache, &progress);
+        let located = found::locate(&matrix, &mine, &options)?;
+        choice.guests.push(located);
+        choice.archs.push(arch);
     }
     Ok(choice)
 }
@@ -101,40 +154,55 @@ pub fn options<'a>(
 }
 
 impl Choice {
-    /// Fetches every chosen kernel, in order.
+    /// The architectures that something is to run on, each of which needs programs.
+    pub fn archs(&self) -> Result<Vec<Arch>> {
+        let mut archs = self.archs.clone();
+        if self.host && !archs.contains(&cross::host()?) {
+            archs.insert(0, cross::host()?);
+        }
+        Ok(archs)
+    }
+
+    /// Fetches every chosen kernel, by architecture, in order.
     pub fn obtain(&self, source: &Source) -> Result<Vec<Kernel>> {
         let progress = progress::Stderr::default();
-        let options = options(self.arch, source, &self.cache, &progress);
-        let kernels = self.located.candidates.iter().map(|candidate| found::obtain(candidate, &options));
-        Ok(kernels.collect::<Result<_, _>>()?)
+        let mut kernels = Vec::new();
+        for (&arch, located) in self.archs.iter().zip(&self.guests) {
+            let options = options(arch, source, &self.cache, &progress);
+            for candidate in &located.candidates {
+                kernels.push(found::obtain(candidate, &options)?);
+            }
+        }
+        Ok(kernels)
     }
 
     /// Makes every chosen kernel ready to run on.
-    pub fn prepare(self, source: &Source, plan: &Plan, programs: &Programs) -> Result<Vec<Spot>> {
+    pub fn prepare(self, source: &Source, plan: &Plan, programs: &PerArch) -> Result<Vec<Spot>> {
         let mut spots = Vec::new();
         if self.host {
             spots.push(Spot::host()?);
         }
+        let progress = progress::Stderr::default();
         let kernels = self.obtain(source)?;
-        let Some(first) = kernels.first() else { return Ok(spots) };
-        let accel = accel::probe(first, &programs.init, &self.cache, &progress::Stderr::default())?;
-        let machine = Machine::of(self.arch)?;
-        let luggage = Luggage {
-            init: programs.init.clone(),
-            runner: programs.runner.clone(),
-            workloads: programs.workloads.clone(),
-            engines: plan.engines.clone(),
-        };
+        let mut accels: BTreeMap<Arch, accel::Accel> = BTreeMap::new();
         let labels = labels(&kernels);
         for (kernel, label) in kernels.into_iter().zip(labels) {
+            let arch = kernel.arch;
+            let built = &programs[&arch];
+            let accel = match accels.get(&arch) {
+                Some(known) => known.clone(),
+                None => accel::probe(&kernel, &built.init, &self.cache, &progress)?,
+            };
+            accels.insert(arch, accel.clone());
+            let luggage = built.luggage(built.engines(&plan.engines)?);
             let base = luggage.base(&kernel, &self.cache)?;
             // A kernel that the user brought is no series of the matrix: only its path names it.
             let path = self.paths.iter().find(|path| kernel.suite.is_none() && path.exists()).cloned();
             spots.push(Spot::Guest(Box::new(Guest {
                 label,
-                time_scale: accel.time_scale(machine),
-                accel: accel.clone(),
-                luggage: luggage.clone(),
+                time_scale: accel.time_scale(Machine::of(arch)),
+                accel,
+                luggage,
                 base,
                 path,
                 kernel,
@@ -147,19 +215,53 @@ impl Choice {
     }
 }
 
-/// What cells call each kernel: its series where that is clear and it came from an archive, otherwise its release.
+/// What cells call each kernel: as the matrix does where that is clear and it came from an archive, otherwise its
+/// release.
 fn labels(kernels: &[Kernel]) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let mut labels = Vec::new();
     for kernel in kernels {
-        let series = kernel.series().to_string();
-        let alone = kernels.iter().filter(|other| other.series() == kernel.series()).count() == 1;
-        let mut label =
-            if alone && kernel.suite.is_some() { series } else { kernel.release.replace('/', "_") };
-        while !taken.insert(label.clone()) {
+        let called = |other: &Kernel| (other.arch, other.label());
+        let alone = kernels.iter().filter(|other| called(other) == called(kernel)).count() == 1;
+        let clear = alone && kernel.suite.is_some();
+        let mut label = if clear { kernel.label() } else { kernel.release.replace('/', "_") };
+        while !taken.insert((kernel.arch, label.clone())) {
             label.push('~');
         }
         labels.push(label);
     }
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn matrix() -> Matrix {
+        let text = "[[kernel]]\nseries='6.1'\narch=['x86_64','powerpc64le']\nsources=[{suite='a'}]\n\
+                    [[kernel]]\nseries='6.2'\nvariant='16k'\narch=['aarch64']\nsources=[{suite='a'}]";
+        Matrix::parse(Path::new("matrix.toml"), text).unwrap()
+    }
+
+    #[test]
+    fn architectures_once_each() {
+        let args = |words: &[&str]| words.iter().map(|w| w.parse().unwrap()).collect::<Vec<ArchArg>>();
+        let of = |words: &[&str]| architectures(&args(words), &matrix()).unwrap();
+        assert_eq!(of(&["arm64", "aarch64"]), [Arch::Aarch64]);
+        assert_eq!(of(&["ppc64el", "all"]), [Arch::Powerpc64le, Arch::X86_64, Arch::Aarch64]);
+        assert_eq!(of(&[]), [cross::host().unwrap()]);
+        assert!("vax".parse::<ArchArg>().is_err());
+    }
+
+    #[test]
+    fn a_selector_counts_where_the_matrix_has_it() {
+        let selectors: Vec<Selector> = ["6.1", "6.2-16k", "9.9"].map(|word| word.parse().unwrap()).into();
+        let of = |arch| -> Vec<String> {
+            for_arch(&matrix(), &selectors, &Arch::ALL, arch).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(of(Arch::X86_64), ["6.1", "9.9"]);
+        assert_eq!(of(Arch::Aarch64), ["6.2-16k", "9.9"]);
+    }
 }

@@ -2,6 +2,8 @@
 
 mod campaign;
 mod cmd;
+mod corpora;
+mod cross;
 mod kernels;
 mod places;
 mod programs;

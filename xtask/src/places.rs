@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use cairn_qemu::Arch;
 use cairn_qemu::accel::Accel;
 use cairn_qemu::kernels::Kernel;
 use cairn_testsuite::driver::guest::{self, GuestPlace, Luggage};
@@ -13,6 +14,7 @@ use cairn_testsuite::expectations::Release;
 use cairn_testsuite::report::KernelInfo;
 
 use crate::campaign::{Plan, host_release};
+use crate::cross;
 use crate::programs::Programs;
 
 /// Memory of a guest, in MiB.
@@ -26,6 +28,8 @@ pub enum Spot {
     Host {
         /// `uname -r`.
         release: String,
+        /// This machine's architecture.
+        arch: Arch,
     },
     /// A kernel in a virtual machine.
     Guest(Box<Guest>),
@@ -52,7 +56,7 @@ pub struct Guest {
 impl Spot {
     /// The host as a spot.
     pub fn host() -> Result<Spot> {
-        Ok(Spot::Host { release: host_release()? })
+        Ok(Spot::Host { release: host_release()?, arch: cross::host()? })
     }
 
     /// What cells call it.
@@ -63,18 +67,23 @@ impl Spot {
         }
     }
 
-    /// `uname -m`.
-    pub fn arch(&self) -> &str {
+    /// The architecture.
+    pub fn arch(&self) -> Arch {
         match self {
-            Spot::Host { .. } => std::env::consts::ARCH,
-            Spot::Guest(guest) => guest.kernel.arch.name(),
+            Spot::Host { arch, .. } => *arch,
+            Spot::Guest(guest) => guest.kernel.arch,
         }
+    }
+
+    /// Both: `6.12/aarch64`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.label(), self.arch())
     }
 
     /// The kernel's release, for what is expected of it.
     pub fn release(&self) -> Option<Release> {
         match self {
-            Spot::Host { release } => Release::parse(release),
+            Spot::Host { release, .. } => Release::parse(release),
             Spot::Guest(guest) => Release::parse(&guest.kernel.release),
         }
     }
@@ -82,7 +91,7 @@ impl Spot {
     /// A few words for people.
     pub fn describe(&self) -> String {
         match self {
-            Spot::Host { release } => format!("this host, {release}"),
+            Spot::Host { release, .. } => format!("this host, {release}"),
             Spot::Guest(guest) => {
                 let Kernel { release, package, version, .. } = &guest.kernel;
                 format!("{release} ({package} {version}) under {}", guest.accel.name())
@@ -105,7 +114,7 @@ impl Spot {
     pub fn kernel_info(&self) -> KernelInfo {
         let mut info = KernelInfo {
             label: self.label().to_owned(),
-            arch: self.arch().to_owned(),
+            arch: self.arch().to_string(),
             release: String::new(),
             package: String::new(),
             suite: None,
@@ -116,7 +125,7 @@ impl Spot {
             wall_ms: 0,
         };
         match self {
-            Spot::Host { release } => info.release.clone_from(release),
+            Spot::Host { release, .. } => info.release.clone_from(release),
             Spot::Guest(guest) => {
                 let kernel = &guest.kernel;
                 info.release.clone_from(&kernel.release);
@@ -137,7 +146,7 @@ impl Spot {
                 let dir = tempfile::Builder::new().prefix("cairn-").tempdir().context("make a directory")?;
                 job.workdir = dir.keep();
                 job.workloads = programs.workloads.clone();
-                job.engines = plan.engines.clone();
+                job.engines = programs.engines(&plan.engines)?;
             }
             Spot::Guest(guest) => {
                 job.time_scale *= guest.time_scale;
@@ -149,7 +158,7 @@ impl Spot {
 
     /// The place to run in. `dir` is the run's directory.
     pub fn place(&self, programs: &Programs, dir: &Path) -> Box<dyn Place> {
-        let dir = dir.join("kernels").join(self.label());
+        let dir = dir.join("kernels").join(self.arch().name()).join(self.label());
         match self {
             Spot::Host { .. } => Box::new(HostPlace { runner: programs.runner.clone(), dir }),
             Spot::Guest(guest) => Box::new(GuestPlace {

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
+use cairn_qemu::Arch;
 use cairn_testsuite::cell::Userland;
+use cairn_testsuite::driver::guest::Luggage;
 use serde::Deserialize;
 
+use crate::cross::{self, Toolchain};
+use crate::kernels::Source;
 use crate::room::Room;
 
 /// The programs of one build.
@@ -24,6 +28,33 @@ pub struct Programs {
     pub init: PathBuf,
 }
 
+impl Programs {
+    /// The program of each engine: those that were given without one are the ones just built.
+    pub fn engines(&self, asked: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, PathBuf>> {
+        let one = |(name, program): (&String, &PathBuf)| -> Result<(String, PathBuf)> {
+            let program = match (program.as_os_str().is_empty(), name.as_str()) {
+                (false, _) => std::path::absolute(program).context("find the engine")?,
+                (true, "cairn") => self.cairn.clone().context("the engine was not built")?,
+                (true, other) => {
+                    bail!("engine {other} is not part of this tree: give its program as {other}=PROGRAM")
+                }
+            };
+            Ok((name.clone(), program))
+        };
+        asked.iter().map(one).collect()
+    }
+
+    /// What travels into a guest.
+    pub fn luggage(&self, engines: BTreeMap<String, PathBuf>) -> Luggage {
+        Luggage {
+            init: self.init.clone(),
+            runner: self.runner.clone(),
+            workloads: self.workloads.clone(),
+            engines,
+        }
+    }
+}
+
 /// What may differ between builds.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted {
@@ -35,16 +66,11 @@ pub struct Wanted {
     pub no_engine: bool,
 }
 
-/// The triple of a host that builds statically with its own C library.
-fn static_triple() -> Result<&'static str> {
-    match std::env::consts::ARCH {
-        "x86_64" => Ok("x86_64-unknown-linux-gnu"),
-        other => bail!("building on {other} is not supported yet; x86_64 is"),
-    }
-}
+/// Programs by architecture.
+pub type PerArch = BTreeMap<Arch, Programs>;
 
-/// Builds everything.
-pub fn build(room: &Room, wanted: Wanted) -> Result<Programs> {
+/// Builds everything for one architecture.
+pub fn build(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Programs> {
     let mut args = vec!["--package", "cairn-workloads"];
     if !wanted.no_engine {
         args.extend(["--package", "cairn"]);
@@ -52,34 +78,20 @@ pub fn build(room: &Room, wanted: Wanted) -> Result<Programs> {
     if wanted.faults {
         args.extend(["--features", "cairn/planted-faults"]);
     }
-    let dynamic = cargo_build(room, wanted, &args, &[])?;
-    let triple = static_triple()?;
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-    let fixed = cargo_build(
-        room,
-        wanted,
-        &[
-            "--target",
-            triple,
-            "--no-default-features",
-            "--features",
-            "cairn-qemu/init",
-            "--package",
-            "cairn-workloads",
-            "--package",
-            "cairn-testsuite",
-            "--package",
-            "cairn-qemu",
-            "--bin",
-            "cairn-workloads",
-            "--bin",
-            "cairn-runner",
-            "--bin",
-            "cairn-init",
-        ],
-        &[(flags.as_str(), "-C target-feature=+crt-static")],
-    )?;
+    let dynamic = cargo_build(room, toolchain, wanted, &args, &[])?;
+    let arch = toolchain.arch;
+    let mut args = Vec::new();
+    if !toolchain.foreign {
+        // With a target that is named, the flags below are not for build scripts.
+        args.extend(["--target", cross::triple(arch)]);
+    }
+    args.extend(["--no-default-features", "--features", "cairn-qemu/init"]);
+    args.extend(["--package", "cairn-workloads", "--package", "cairn-testsuite", "--package", "cairn-qemu"]);
+    args.extend(["--bin", "cairn-workloads", "--bin", "cairn-runner", "--bin", "cairn-init"]);
+    let flags = cross::target_variable(arch, "RUSTFLAGS");
+    let fixed = cargo_build(room, toolchain, wanted, &args, &[(&flags, "-C target-feature=+crt-static")])?;
     let folder = room.ours().join(if wanted.faults { "programs-with-faults" } else { "programs" });
+    let folder = folder.join(arch.name());
     let keep = |built: &BTreeMap<String, PathBuf>, name: &str, kind: &str| -> Result<PathBuf> {
         let from = built.get(name).with_context(|| format!("cargo built no {kind} {name}"))?;
         copy(from, &folder.join(kind).join(name))
@@ -95,10 +107,24 @@ pub fn build(room: &Room, wanted: Wanted) -> Result<Programs> {
     })
 }
 
+/// Builds everything for several architectures.
+pub fn build_all(room: &Room, archs: &[Arch], source: &Source, wanted: Wanted) -> Result<PerArch> {
+    let toolchains: Vec<Toolchain> =
+        archs.iter().map(|&arch| Toolchain::find(room, arch, source)).collect::<Result<_>>()?;
+    let build_one = |toolchain: &Toolchain| {
+        if toolchain.foreign {
+            eprintln!("building for {}", toolchain.arch);
+        }
+        let built = build(room, toolchain, wanted);
+        built.with_context(|| format!("build for {}", toolchain.arch)).map(|built| (toolchain.arch, built))
+    };
+    toolchains.iter().map(build_one).collect()
+}
+
 /// Builds the corpus alone.
 pub fn build_corpus(room: &Room, offline: bool) -> Result<PathBuf> {
     let wanted = Wanted { offline, ..Wanted::default() };
-    let built = cargo_build(room, wanted, &["--package", "cairn-workloads"], &[])?;
+    let built = cargo_build(room, &Toolchain::native()?, wanted, &["--package", "cairn-workloads"], &[])?;
     built.get("cairn-workloads").cloned().context("cargo built no cairn-workloads")
 }
 
@@ -118,12 +144,18 @@ struct Target {
 /// Runs `cargo build --release` and gives the executables it names.
 fn cargo_build(
     room: &Room,
+    toolchain: &Toolchain,
     wanted: Wanted,
     args: &[&str],
     env: &[(&str, &str)],
 ) -> Result<BTreeMap<String, PathBuf>> {
     let mut command = room.cargo();
-    command.args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"]).args(args);
+    command.args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"]);
+    command.args(&toolchain.args).args(args);
+    command.envs(toolchain.env.iter().map(|(name, value)| (name, value)));
+    if let Some(dir) = &toolchain.target_dir {
+        command.env("CARGO_TARGET_DIR", dir);
+    }
     if wanted.offline {
         command.arg("--offline");
     }

@@ -45,8 +45,9 @@ impl Screen {
     /// A bar for one kernel.
     pub fn kernel(&self, label: &str, cells: usize) -> KernelProgress {
         let bar = if self.terminal {
-            let style = ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} {elapsed} {wide_msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{prefix:>18} {bar:30} {pos}/{len} {elapsed} {wide_msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar =
                 self.bars.add(ProgressBar::new(cells as u64).with_style(style).with_prefix(label.to_owned()));
             bar.enable_steady_tick(Duration::from_millis(250));

@@ -94,6 +94,7 @@ mod tests {
         Kernel {
             arch: Arch::X86_64,
             point: Version::new(6, 12, 1),
+            variant: String::new(),
             release: "6.12.1".into(),
             package: "linux-image-6.12.1".into(),
             version: "6.12.1-1".into(),
@@ -113,7 +114,7 @@ mod tests {
         let (kernel, job) = (kernel(), Job::default());
         let mut boot = Boot::new(&kernel, Path::new("/b"), &job, Path::new("/d"), accel);
         boot.extra_cmdline = "nosmap".into();
-        let machine = Machine::of(Arch::X86_64).unwrap();
+        let machine = Machine::of(Arch::X86_64);
         let args = command_line(machine, &boot, Path::new("/d/initrd"), console);
         insta::assert_snapshot!(name, args.join("\n"));
     }

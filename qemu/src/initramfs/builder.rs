@@ -58,16 +58,19 @@ impl<'a> Builder<'a> {
         builder.tree.put("/etc/group", text("root:x:0:\nnogroup:x:65534:\n"))?;
         builder.tree.put("/etc/hosts", text("127.0.0.1 localhost\n::1 localhost\n"))?;
         builder = builder.program(init, "/init")?;
-        let machine = Machine::of(kernel.arch)
-            .map_err(|e| Error::Program { path: init.to_owned(), what: e.to_string() })?;
-        builder.optional_modules(machine.modules)
+        builder.optional_modules(Machine::of(kernel.arch).modules)
     }
 
     /// Adds a program, and its loader and libraries when it is linked dynamically.
     ///
     /// # Errors
-    /// When it cannot be read, or a library it needs is missing.
+    /// When it cannot be read, is for another architecture than the kernel, or a library it needs is missing.
     pub fn program(mut self, host: &Path, guest: &str) -> Result<Self, Error> {
+        let arch = libs::arch_of(host)?;
+        if arch != self.kernel.arch {
+            let what = format!("a program for {arch}; the guest is {}", self.kernel.arch);
+            return Err(Error::Program { path: host.to_owned(), what });
+        }
         let files = libs::needed(host)?;
         if !files.is_empty() && self.like.is_none() {
             self.like = Some(host.to_owned());

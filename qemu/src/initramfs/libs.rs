@@ -1,33 +1,44 @@
 //! What a dynamically linked program needs at run time: its loader and its libraries, at the paths it will look for.
 //!
-//! The program's own loader is asked (`ld.so --list`, `ld.so(8)`), so run paths, the cache and hardware-capability
-//! directories come out as they do on this machine. That works for programs that this machine can run; a program for
-//! another architecture has to be linked statically.
+//! For a program that this machine can run, its own loader is asked (`ld.so --list`, `ld.so(8)`), so run paths, the
+//! cache and hardware-capability directories come out as they do here. For a program of another architecture
+//! ([`foreign`]) the names it asks for are followed through the directories of that architecture's libraries.
+
+mod foreign;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use object::read::elf::{FileHeader, ProgramHeader};
-use object::{Endianness, elf};
-
+use super::elf::Elf;
 use super::{Error, io_error};
+use crate::arch::Arch;
 
 /// The files a program loads: guest path to file of this machine. Empty for a static program.
 ///
 /// # Errors
 /// When the program cannot be read or is no ELF file, or a library is missing.
 pub fn needed(program: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let Some(loader) = interpreter(program)? else { return Ok(BTreeMap::new()) };
-    let mut files = list(&loader, program)?;
-    files.insert(loader.clone(), PathBuf::from(loader));
-    Ok(files)
+    let elf = Elf::read(program)?;
+    let Some(loader) = elf.interpreter.clone() else { return Ok(BTreeMap::new()) };
+    match elf.foreign() {
+        Some(arch) => foreign::needed(program, &elf, &loader, arch),
+        None => {
+            let mut files = list(&loader, program)?;
+            files.insert(loader.clone(), PathBuf::from(loader));
+            Ok(files)
+        }
+    }
 }
 
 /// The files that a library, which programs open by name while they run, needs: itself first of all.
 /// `like` is a program whose loader decides where the library is.
 pub(super) fn library(name: &str, like: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let Some(loader) = interpreter(like)? else { return Ok(BTreeMap::new()) };
+    let elf = Elf::read(like)?;
+    let Some(loader) = elf.interpreter.clone() else { return Ok(BTreeMap::new()) };
+    if let Some(arch) = elf.foreign() {
+        return foreign::library(name, arch);
+    }
     // The loader lists dependencies of a file; the library itself is found as a dependency by preloading it.
     let output = Command::new(&loader)
         .args(["--preload", name, "--list"])
@@ -43,22 +54,6 @@ pub(super) fn library(name: &str, like: &Path) -> Result<BTreeMap<String, PathBu
         return Err(Error::Library(name.to_owned()));
     }
     Ok(files)
-}
-
-/// The loader that a program asks for; none for a static one.
-fn interpreter(program: &Path) -> Result<Option<String>, Error> {
-    let data = std::fs::read(program).map_err(io_error("read", program))?;
-    let wrong = |what: String| Error::Program { path: program.to_owned(), what };
-    let header = elf::FileHeader64::<Endianness>::parse(&*data)
-        .map_err(|_| wrong("not a 64-bit ELF program".to_owned()))?;
-    let endian = header.endian().map_err(|e| wrong(e.to_string()))?;
-    for segment in header.program_headers(endian, &*data).map_err(|e| wrong(e.to_string()))? {
-        if let Some(path) = segment.interpreter(endian, &*data).map_err(|e| wrong(e.to_string()))? {
-            let path = std::str::from_utf8(path).map_err(|e| wrong(e.to_string()))?;
-            return Ok(Some(path.to_owned()));
-        }
-    }
-    Ok(None)
 }
 
 fn list(loader: &str, program: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
@@ -96,6 +91,15 @@ fn parse(text: &str) -> Result<BTreeMap<String, PathBuf>, String> {
     Ok(files)
 }
 
+/// The architecture of a program, by its ELF header.
+///
+/// # Errors
+/// When it cannot be read, or is no 64-bit ELF file of an architecture that is known here.
+pub fn arch_of(program: &Path) -> Result<Arch, Error> {
+    let unknown = || Error::Program { path: program.to_owned(), what: "of an unknown architecture".into() };
+    Elf::read(program)?.arch.ok_or_else(unknown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,9 +128,11 @@ mod tests {
 
     #[test]
     fn this_test_program_needs_libc() {
-        let files = needed(&std::env::current_exe().unwrap()).unwrap();
+        let program = std::env::current_exe().unwrap();
+        let files = needed(&program).unwrap();
         assert!(files.keys().any(|path| path.contains("libc.so")), "{files:?}");
         assert!(files.values().all(|path| path.is_file()), "{files:?}");
+        assert_eq!(Some(arch_of(&program).unwrap()), Arch::host());
     }
 
     #[test]

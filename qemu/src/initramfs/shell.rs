@@ -67,14 +67,18 @@ const APPLETS: &[&str] = &[
     "timeout",
 ];
 
-/// Adds a shell and ordinary tools: a busybox where one is installed (Debian: `busybox-static`), else `bash` or `sh`
-/// with the common tools of this machine. Gives the guest command that starts it interactively.
+/// Adds a shell and ordinary tools: the busybox that is given (for a guest of another architecture), or the one that is
+/// installed (Debian: `busybox-static`), else `bash` or `sh` with the common tools of this machine. Gives the guest
+/// command that starts it interactively.
 ///
 /// # Errors
 /// When no shell is found, or one cannot be read.
-pub fn add_shell<'a>(builder: Builder<'a>) -> Result<(Builder<'a>, Vec<String>), Error> {
+pub fn add_shell<'a>(
+    builder: Builder<'a>,
+    busybox: Option<&Path>,
+) -> Result<(Builder<'a>, Vec<String>), Error> {
     let command = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-    if let Some(busybox) = find_program("busybox") {
+    if let Some(busybox) = busybox.map(Path::to_owned).or_else(|| find_program("busybox")) {
         let mut builder = builder.program(&busybox, "/bin/busybox")?;
         for applet in APPLETS {
             let path = format!("/bin/{applet}");

@@ -1,4 +1,5 @@
-//! A package archive: from an address and a keyring to the verified list of a suite's kernels.
+//! A package archive: from an address and a keyring to the verified list of what a suite has for us: its kernels,
+//! and the few packages that are needed beside them ([`super::extra`]).
 //!
 //! The chain of trust: the keyring verifies `InRelease` (`gpgv`), whose text names the digest of `Packages.xz`, which
 //! names the digest of each package. Dates are not judged: an old snapshot of an archive is a legitimate source of
@@ -74,7 +75,7 @@ impl Error {
 }
 
 /// The format of what is kept of a suite.
-const FORMAT: &str = "v2";
+const FORMAT: &str = "v3";
 
 /// What is kept of a suite once it was verified.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -115,11 +116,11 @@ impl<'a> Archive<'a> {
         &self.mirror.base
     }
 
-    /// The kernel packages of a suite, verified.
+    /// The packages of a suite that matter here, verified.
     ///
     /// # Errors
     /// When the index cannot be fetched or does not verify; offline, when it is not cached.
-    pub fn kernels(&self, suite: &str) -> Result<Vec<Package>, Error> {
+    pub fn packages(&self, suite: &str) -> Result<Vec<Package>, Error> {
         let mut suites = self.suites.lock().expect("no panic while holding the lock");
         if let Some(packages) = suites.get(suite) {
             return Ok(packages.clone());
@@ -133,7 +134,7 @@ impl<'a> Archive<'a> {
         let key = &fetch::sha256_hex(self.mirror.base.as_bytes())[..12];
         let dir = self.cache.dir(&format!("archive/{key}/{suite}"))?;
         let _lock = self.cache.lock(&format!("archive-{key}-{suite}"))?;
-        let kept_at = dir.join(format!("kernels-{}-{FORMAT}.json", self.arch.debian()));
+        let kept_at = dir.join(format!("packages-{}-{FORMAT}.json", self.arch.debian()));
         let kept: Option<Verified> =
             fs::read(&kept_at).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         if self.offline {
@@ -167,11 +168,11 @@ impl<'a> Archive<'a> {
         let verified = Verified {
             packages_sha256: promise.sha256,
             date: date.to_owned(),
-            packages: index::kernel_packages(&packages),
+            packages: index::packages(&packages),
         };
         let json = serde_json::to_vec_pretty(&verified).expect("plain data serialises");
         cache::write_atomically(&kept_at, &json)?;
-        // The index was only needed for its kernels.
+        // The rest of the index is of no use here.
         fs::remove_file(&compressed).map_err(|source| fetch::Error::Io {
             action: "remove",
             path: compressed.clone(),

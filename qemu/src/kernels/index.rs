@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::control;
 use super::version::{Series, Version};
 
-/// One package with a kernel or a part of one.
+/// One package: a kernel or a part of one, or something else that is needed.
 ///
 /// Up to 6.18 Debian's `linux-image-RELEASE` holds everything. From 6.19 it is empty and depends on
 /// `linux-binary-RELEASE` (the image), `linux-modules-RELEASE` and `linux-base-RELEASE` (the configuration and the
@@ -149,12 +149,16 @@ pub fn promise(release: &str, suite: &str, debian_arch: &str) -> Result<Promise,
         .ok_or(Malformed::NoIndex(path))
 }
 
-/// The packages with kernels and parts of them in the text of a `Packages` file, of every flavour, signed or not.
-pub fn kernel_packages(packages: &str) -> Vec<Package> {
+/// The packages that matter here in the text of a `Packages` file: kernels and parts of them, of every flavour, signed or
+/// not, and [`super::extra::NAMES`].
+pub fn packages(packages: &str) -> Vec<Package> {
     control::stanzas(packages)
         .filter_map(|stanza| {
             let name = stanza.get("Package")?;
-            part_of(name)?;
+            let kernel = part_of(name).is_some();
+            if !kernel && !super::extra::NAMES.contains(&name) {
+                return None;
+            }
             let package = Package {
                 name: name.to_owned(),
                 version: stanza.get("Version")?.to_owned(),
@@ -162,7 +166,7 @@ pub fn kernel_packages(packages: &str) -> Vec<Package> {
                 size: stanza.get("Size")?.parse().ok()?,
                 sha256: stanza.get("SHA256")?.to_ascii_lowercase(),
             };
-            let whole = package.point().is_some()
+            let whole = (!kernel || package.point().is_some())
                 && package.sha256.len() == 64
                 && package.sha256.bytes().all(|b| b.is_ascii_hexdigit())
                 && !package.filename.contains("..");
@@ -224,7 +228,7 @@ mod tests {
 
     #[test]
     fn finds_the_kernels_and_nothing_else() {
-        insta::assert_json_snapshot!(kernel_packages(PACKAGES));
+        insta::assert_json_snapshot!(super::packages(PACKAGES));
     }
 
     #[rstest]
@@ -235,7 +239,7 @@ mod tests {
     #[case("7.3", "cloud-amd64", &["7.3-cloud-amd64"])]
     #[case("6.1", "cloud-amd64", &[])]
     fn newest_first(#[case] series: &str, #[case] flavour: &str, #[case] names: &[&str]) {
-        let builds = builds(&kernel_packages(PACKAGES), series.parse().unwrap(), flavour);
+        let builds = builds(&super::packages(PACKAGES), series.parse().unwrap(), flavour);
         let found: Vec<&str> = builds
             .iter()
             .map(|build| {
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_kernel_in_parts() {
-        let packages = kernel_packages(PACKAGES);
+        let packages = super::packages(PACKAGES);
         let names = |series| -> Vec<Vec<String>> {
             builds(&packages, series, "cloud-amd64")
                 .into_iter()
@@ -262,7 +266,7 @@ mod tests {
 
     #[test]
     fn complete_or_not() {
-        let packages = kernel_packages(PACKAGES);
+        let packages = super::packages(PACKAGES);
         let complete = |series| builds(&packages, series, "cloud-amd64")[0].is_complete();
         assert!(complete(Series::new(7, 3)));
         assert!(complete(Series::new(6, 12)));

@@ -61,7 +61,7 @@ pub(super) fn candidate(path: &Path, options: &Options<'_>) -> Result<Candidate,
         (Local::Image(path.clone()), release, point)
     };
     let point = point.ok_or_else(|| wrong(&path, format!("no version can be told from {release:?}")))?;
-    Ok(Candidate { point, release, origin: Origin::Local(local), cached: true })
+    Ok(Candidate { point, variant: String::new(), release, origin: Origin::Local(local), cached: true })
 }
 
 fn tree_release(tree: &Path) -> Result<String, Error> {
@@ -122,6 +122,7 @@ pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>
     Ok(Kernel {
         arch: options.arch,
         point: candidate.point,
+        variant: String::new(),
         release: candidate.release.clone(),
         package: local.path().display().to_string(),
         version: candidate.release.clone(),

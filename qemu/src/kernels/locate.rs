@@ -11,7 +11,7 @@ use super::archive::{self, Archive};
 use super::index::{self, Build};
 use super::local::{self, Local};
 use super::matrix::{Entry, Matrix};
-use super::selector::Selector;
+use super::selector::{self, Selector};
 use super::version::{Series, Version};
 use super::{Error, Options, obtain};
 
@@ -20,6 +20,8 @@ use super::{Error, Options, obtain};
 pub struct Candidate {
     /// Its point release.
     pub point: Version,
+    /// Which of several kernels of its series; empty for the plain one, and for what the user brought.
+    pub variant: String,
     /// `uname -r`.
     pub release: String,
     /// Where it is.
@@ -52,6 +54,11 @@ impl Candidate {
         self.point.series
     }
 
+    /// What it is called: its series, with its variant.
+    pub fn label(&self) -> String {
+        selector::label(self.series(), &self.variant)
+    }
+
     /// Bytes to fetch; 0 when cached or local.
     pub fn bytes_to_fetch(&self) -> u64 {
         match &self.origin {
@@ -73,18 +80,18 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// A series of the matrix that is not to be had today.
+/// An entry of the matrix that is not to be had today.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unavailable {
-    /// Which series.
-    pub series: Series,
+    /// The entry's label: the series, with its variant.
+    pub kernel: String,
     /// Why, in words.
     pub reason: String,
 }
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.series, self.reason)
+        write!(f, "{}: {}", self.kernel, self.reason)
     }
 }
 
@@ -103,19 +110,20 @@ pub struct Located {
 /// When a selector names nothing that is to be had (the error lists what is), or an index cannot be read or verified.
 pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) -> Result<Located, Error> {
     let mut archive: Option<Archive<'_>> = None;
-    let mut found: BTreeMap<(Version, String), Candidate> = BTreeMap::new();
-    let mut unavailable: BTreeMap<Series, String> = BTreeMap::new();
+    let mut found: BTreeMap<(Version, String, String), Candidate> = BTreeMap::new();
+    let mut unavailable: BTreeMap<(Series, String), Unavailable> = BTreeMap::new();
+    let key = |c: &Candidate| (c.point, c.variant.clone(), c.release.clone());
     for selector in selectors {
         if let Selector::Host = selector {
             return Err(Error::Host);
         }
         if let Selector::Path(path) = selector {
             let candidate = local::candidate(path, options)?;
-            found.insert((candidate.point, candidate.release.clone()), candidate);
+            found.insert(key(&candidate), candidate);
             continue;
         }
         let entries: Vec<&Entry> =
-            matrix.of(options.arch).filter(|entry| covers(selector, entry.series)).collect();
+            matrix.of(options.arch).filter(|entry| entry.is_meant_by(selector)).collect();
         if entries.is_empty() {
             return Err(unknown(selector, "the matrix has none", matrix, options, &[]));
         }
@@ -128,21 +136,27 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
         let mut reasons = Vec::new();
         for entry in entries {
             // Only a point release can be somewhere else than with the first suite that serves the series.
-            let everywhere = matches!(selector, Selector::Release(_));
+            let everywhere = matches!(selector, Selector::Release(..));
             let offers = offers(archive, entry, everywhere, options)?;
             let chosen = match selector {
-                Selector::Release(version) => offers.served.iter().find(|c| c.point == *version),
+                Selector::Release(version, _) => offers.served.iter().find(|c| c.point == *version),
                 _ => offers.served.first(),
             };
             if let Some(candidate) = chosen {
-                found.insert((candidate.point, candidate.release.clone()), candidate.clone());
+                // Another suite than the preferred one serves it: that is worth a word.
+                if !offers.reasons.is_empty() && !everywhere {
+                    let word = format!("{} from elsewhere: {}", entry.label(), offers.reason());
+                    options.progress.message(&word);
+                }
+                found.insert(key(candidate), candidate.clone());
                 hit = true;
             } else if wide {
-                options.progress.message(&format!("{}: not served today: {}", entry.series, offers.reason()));
-                unavailable.insert(entry.series, offers.reason());
+                let missing = Unavailable { kernel: entry.label(), reason: offers.reason() };
+                options.progress.message(&format!("not served today: {missing}"));
+                unavailable.insert((entry.series, entry.variant.clone()), missing);
             } else {
                 let reason = match selector {
-                    Selector::Release(_) if !offers.served.is_empty() => {
+                    Selector::Release(..) if !offers.served.is_empty() => {
                         "no suite serves it today".to_owned()
                     }
                     _ => offers.reason(),
@@ -157,18 +171,8 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
     }
     Ok(Located {
         candidates: found.into_values().collect(),
-        unavailable: unavailable.into_iter().map(|(series, reason)| Unavailable { series, reason }).collect(),
+        unavailable: unavailable.into_values().collect(),
     })
-}
-
-fn covers(selector: &Selector, series: Series) -> bool {
-    match selector {
-        Selector::All => true,
-        Selector::Major(major) => series.major == *major,
-        Selector::Series(wanted) => series == *wanted,
-        Selector::Release(version) => series == version.series,
-        Selector::Host | Selector::Path(_) => false,
-    }
 }
 
 /// What the sources of one entry offer: the preferred source's newest first, then its older ones, then the next source's
@@ -195,7 +199,7 @@ fn offers(
         if !everywhere && !offers.served.is_empty() {
             break;
         }
-        let packages = match archive.kernels(&source.suite) {
+        let packages = match archive.packages(&source.suite) {
             Ok(packages) => packages,
             // A suite that is gone is news about the archive; an archive out of reach is an error.
             Err(e) if e.is_absence() => {
@@ -204,11 +208,12 @@ fn offers(
             }
             Err(e) => return Err(e.into()),
         };
-        let flavour = source.flavour_for(options.arch);
+        let flavour = entry.flavour(source, options.arch);
         let mut served = Vec::new();
         for build in index::builds(&packages, entry.series, &flavour) {
             served.push(Candidate {
                 point: build.point,
+                variant: entry.variant.clone(),
                 release: build.release.clone(),
                 cached: obtain::is_cached(&build, options)?,
                 origin: Origin::Archive {
@@ -240,8 +245,8 @@ fn unknown(
     options: &Options<'_>,
     served: &[Candidate],
 ) -> Error {
-    let series: Vec<String> = matrix.series(options.arch).iter().map(ToString::to_string).collect();
-    let mut offer = format!("series of the matrix: {}", series.join(", "));
+    let mut offer =
+        format!("series of the matrix for {}: {}", options.arch, matrix.labels(options.arch).join(", "));
     if !served.is_empty() {
         let releases: Vec<String> = served.iter().map(|c| format!("{} ({})", c.point, suite_of(c))).collect();
         offer.push_str(&format!(
@@ -265,7 +270,7 @@ fn suite_of(candidate: &Candidate) -> &str {
 pub(crate) const DEBIAN_KEYRINGS: &[&str] =
     &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
-fn open_archive<'a>(matrix: &Matrix, options: &Options<'a>) -> Result<Archive<'a>, Error> {
+pub(super) fn open_archive<'a>(matrix: &Matrix, options: &Options<'a>) -> Result<Archive<'a>, Error> {
     let mirror = mirror(matrix, options)?;
     let env_keyring = std::env::var_os("CAIRN_KEYRING").filter(|v| !v.is_empty()).map(PathBuf::from);
     let keyrings = match options.keyring.clone().or(env_keyring) {
@@ -290,8 +295,7 @@ fn mirror(matrix: &Matrix, options: &Options<'_>) -> Result<Mirror, Error> {
     if let Some(base) = options.mirror.clone().or(set) {
         return Ok(Mirror { base: base.trim_end_matches('/').to_owned(), keyring: None });
     }
-    let suites: Vec<&str> =
-        matrix.entries.iter().flat_map(|entry| &entry.sources).map(|source| source.suite.as_str()).collect();
+    let suites: Vec<&str> = matrix.suites().into_iter().collect();
     let mirrors = apt_sources::debian_mirrors(&apt_sources::read(Path::new("/etc/apt")), &suites);
     apt_sources::expand_mirror_lists(mirrors).into_iter().next().ok_or(Error::NoArchive)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::selector::{Selector, is_variant, label};
 use super::version::Series;
 use crate::arch::Arch;
 
@@ -37,21 +38,36 @@ pub enum Error {
     },
 }
 
-/// The whole file. Entries are sorted by series.
+/// The whole file. Entries are sorted by series, the plain one before its variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
     /// The entries.
     #[serde(rename = "kernel")]
     pub entries: Vec<Entry>,
+    /// Where the sources of the standard library come from.
+    #[serde(default)]
+    pub toolchain: Toolchain,
 }
 
-/// One series on one or more architectures.
+/// What a cross build takes from the archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Toolchain {
+    /// Suites that are searched for the `rust-src` of the compiler's own version, in this order.
+    pub suites: Vec<String>,
+}
+
+/// One series, or one variant of it, on one or more architectures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Which series.
     pub series: Series,
+    /// Which of several kernels of the series, by the word that its release name ends with (`16k`, `64k`: the size of
+    /// its pages). Empty for the plain one.
+    #[serde(default)]
+    pub variant: String,
     /// On which architectures.
     pub arch: Vec<Arch>,
     /// Where it is served, the preferred place first. A point release asked for by number is looked up in all.
@@ -64,19 +80,32 @@ pub struct Entry {
 pub struct Source {
     /// The suite, as in `dists/SUITE`.
     pub suite: String,
-    /// The kernel's flavour without the architecture: `cloud`, or empty for the general one.
+    /// What stands before the architecture in the kernel's release name: `cloud`, or nothing for the general one.
     #[serde(default)]
     pub flavour: String,
 }
 
-impl Source {
-    /// The end of the kernel's release name: `cloud-amd64`, `amd64`.
-    pub fn flavour_for(&self, arch: Arch) -> String {
-        if self.flavour.is_empty() {
-            arch.debian().to_owned()
-        } else {
-            format!("{}-{}", self.flavour, arch.debian())
+impl Entry {
+    /// The end of the release name of a source's kernels: `cloud-amd64`, `amd64`, `arm64-16k`.
+    pub fn flavour(&self, source: &Source, arch: Arch) -> String {
+        let words = [&source.flavour, arch.debian_kernel(), &self.variant];
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+    }
+
+    /// Whether a selector means this entry.
+    pub fn is_meant_by(&self, selector: &Selector) -> bool {
+        match selector {
+            Selector::All => true,
+            Selector::Major(major) => self.series.major == *major,
+            Selector::Series(series, variant) => self.series == *series && self.variant == *variant,
+            Selector::Release(version, variant) => self.series == version.series && self.variant == *variant,
+            Selector::Host | Selector::Path(_) => false,
         }
+    }
+
+    /// What the entry is called on command lines and in cells: `6.12`, `6.12-16k`.
+    pub fn label(&self) -> String {
+        label(self.series, &self.variant)
     }
 }
 
@@ -99,32 +128,38 @@ impl Matrix {
         let mut matrix: Matrix = toml::from_str(text)
             .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
         matrix.check().map_err(|what| Error::Invalid { path: path.to_owned(), what })?;
-        matrix.entries.sort_by_key(|entry| entry.series);
+        matrix.entries.sort_by(|a, b| (a.series, &a.variant).cmp(&(b.series, &b.variant)));
         Ok(matrix)
     }
 
     fn check(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
         for entry in &self.entries {
+            let label = entry.label();
             if entry.sources.is_empty() {
-                return Err(format!("series {} has no source", entry.series));
+                return Err(format!("series {label} has no source"));
             }
             if entry.arch.is_empty() {
-                return Err(format!("series {} has no architecture", entry.series));
+                return Err(format!("series {label} has no architecture"));
+            }
+            if !entry.variant.is_empty() && !is_variant(&entry.variant) {
+                return Err(format!("series {}: not a variant: {:?}", entry.series, entry.variant));
             }
             for &arch in &entry.arch {
-                if !seen.insert((entry.series, arch)) {
-                    return Err(format!("series {} appears twice for {arch}", entry.series));
+                if !seen.insert((label.clone(), arch)) {
+                    return Err(format!("series {label} appears twice for {arch}"));
                 }
             }
             for source in &entry.sources {
-                let plain = |s: &str| s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
-                if source.suite.is_empty() || !plain(&source.suite) || !plain(&source.flavour) {
-                    return Err(format!("series {}: not a suite and flavour: {source:?}", entry.series));
+                if !is_suite(&source.suite) || !source.flavour.bytes().all(is_plain) {
+                    return Err(format!("series {label}: not a suite and flavour: {source:?}"));
                 }
             }
         }
-        Ok(())
+        match self.toolchain.suites.iter().find(|suite| !is_suite(suite)) {
+            Some(suite) => Err(format!("toolchain: not a suite: {suite:?}")),
+            None => Ok(()),
+        }
     }
 
     /// The entries for one architecture, oldest series first.
@@ -132,10 +167,35 @@ impl Matrix {
         self.entries.iter().filter(move |entry| entry.arch.contains(&arch))
     }
 
-    /// The series for one architecture, oldest first.
-    pub fn series(&self, arch: Arch) -> Vec<Series> {
-        self.of(arch).map(|entry| entry.series).collect()
+    /// What the entries for one architecture are called, oldest series first.
+    pub fn labels(&self, arch: Arch) -> Vec<String> {
+        self.of(arch).map(Entry::label).collect()
     }
+
+    /// Whether a selector means an entry for this architecture.
+    pub fn covers(&self, arch: Arch, selector: &Selector) -> bool {
+        self.of(arch).any(|entry| entry.is_meant_by(selector))
+    }
+
+    /// Every architecture that has an entry.
+    pub fn architectures(&self) -> Vec<Arch> {
+        Arch::ALL.into_iter().filter(|&arch| self.of(arch).next().is_some()).collect()
+    }
+
+    /// Every suite that is named.
+    pub fn suites(&self) -> BTreeSet<&str> {
+        let kernels =
+            self.entries.iter().flat_map(|entry| &entry.sources).map(|source| source.suite.as_str());
+        kernels.chain(self.toolchain.suites.iter().map(String::as_str)).collect()
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.'
+}
+
+fn is_suite(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(is_plain)
 }
 
 #[cfg(test)]
@@ -144,7 +204,7 @@ mod tests {
 
     use super::*;
 
-    const TWO: &str = r#"
+    const SOME: &str = r#"
         [[kernel]]
         series = "6.12"
         arch = ["x86_64"]
@@ -153,6 +213,17 @@ mod tests {
         series = "5.10"
         arch = ["x86_64", "aarch64"]
         sources = [{ suite = "bullseye" }]
+        [[kernel]]
+        series = "5.10"
+        variant = "16k"
+        arch = ["aarch64"]
+        sources = [{ suite = "bullseye" }]
+        [[kernel]]
+        series = "6.1"
+        arch = ["powerpc64le"]
+        sources = [{ suite = "bookworm" }]
+        [toolchain]
+        suites = ["trixie"]
     "#;
 
     fn parse(text: &str) -> Result<Matrix, Error> {
@@ -161,12 +232,19 @@ mod tests {
 
     #[test]
     fn sorted_and_filtered() {
-        let matrix = parse(TWO).unwrap();
-        assert_eq!(matrix.series(Arch::X86_64), [Series::new(5, 10), Series::new(6, 12)]);
-        assert_eq!(matrix.series(Arch::Aarch64), [Series::new(5, 10)]);
-        let sources = &matrix.entries[1].sources;
-        assert_eq!(sources[0].flavour_for(Arch::X86_64), "cloud-amd64");
-        assert_eq!(sources[1].flavour_for(Arch::X86_64), "amd64");
+        let matrix = parse(SOME).unwrap();
+        assert_eq!(matrix.labels(Arch::X86_64), ["5.10", "6.12"]);
+        assert_eq!(matrix.labels(Arch::Aarch64), ["5.10", "5.10-16k"]);
+        assert_eq!(matrix.architectures(), Arch::ALL);
+        let flavours = |arch: Arch| -> Vec<String> {
+            let entries = matrix.of(arch);
+            entries.flat_map(|entry| entry.sources.iter().map(|source| entry.flavour(source, arch))).collect()
+        };
+        assert_eq!(flavours(Arch::X86_64), ["amd64", "cloud-amd64", "amd64"]);
+        assert_eq!(flavours(Arch::Aarch64), ["arm64", "arm64-16k"]);
+        assert_eq!(flavours(Arch::Powerpc64le), ["powerpc64le"]);
+        let suites: Vec<&str> = matrix.suites().into_iter().collect();
+        assert_eq!(suites, ["bookworm", "bookworm-backports", "bullseye", "trixie"]);
     }
 
     #[rstest]
@@ -176,6 +254,11 @@ mod tests {
     #[case("[[kernel]]\nseries='6.1'\narch=['x86_64']\nsources=[{suite='../a'}]", "not a suite")]
     #[case("[[kernel]]\nseries='6.1'\narch=['x86_64']\nsources=[{suite='a'}]\nextra=1", "unknown field")]
     #[case("[[kernel]]\nseries='6.1'\narch=['x86_64','x86_64']\nsources=[{suite='a'}]", "twice")]
+    #[case(
+        "[[kernel]]\nseries='6.1'\nvariant='16K'\narch=['x86_64']\nsources=[{suite='a'}]",
+        "not a variant"
+    )]
+    #[case("kernel=[]\n[toolchain]\nsuites=['a/b']", "toolchain: not a suite")]
     fn refused(#[case] text: &str, #[case] why: &str) {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
@@ -185,6 +268,8 @@ mod tests {
     fn the_projects_own_file_is_valid() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../matrix.toml");
         let matrix = Matrix::load(&path).unwrap();
-        assert!(matrix.series(Arch::X86_64).len() >= 10);
+        assert!(matrix.labels(Arch::X86_64).len() >= 10);
+        assert_eq!(matrix.architectures(), Arch::ALL);
+        assert!(!matrix.toolchain.suites.is_empty());
     }
 }

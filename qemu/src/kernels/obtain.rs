@@ -20,8 +20,10 @@ pub fn obtain(candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Er
     match &candidate.origin {
         Origin::Local(path) => local::kernel(path, candidate, options),
         Origin::Archive { suite, build, base } => {
+            // The matrix says what a kernel is called, not the packages that are kept.
+            let named = |kernel| Kernel { variant: candidate.variant.clone(), ..kernel };
             if let Some(kernel) = kept(&digests(build), options)? {
-                return Ok(kernel);
+                return Ok(named(kernel));
             }
             if !build.is_complete() {
                 let what = "the archive serves its image, not its modules and configuration any more";
@@ -40,13 +42,13 @@ pub fn obtain(candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Er
                 sha256: image.sha256.clone(),
                 digests: digests(build),
             };
-            unpacked(&debs, candidate, facts, options)
+            unpacked(&debs, candidate, facts, options).map(named)
         }
     }
 }
 
 /// Fetches one package into the pool, unless it is there.
-fn fetch_package(package: &Package, base: &str, options: &Options<'_>) -> Result<PathBuf, Error> {
+pub(super) fn fetch_package(package: &Package, base: &str, options: &Options<'_>) -> Result<PathBuf, Error> {
     let deb = pooled(package, options);
     options.cache.dir("pool")?;
     let _lock = options.cache.lock(&format!("pool-{}", &package.sha256[..16]))?;
@@ -135,6 +137,7 @@ pub(super) fn unpacked(
     let kernel = Kernel {
         arch: options.arch,
         point: candidate.point,
+        variant: candidate.variant.clone(),
         release,
         package: facts.package,
         version: facts.version,

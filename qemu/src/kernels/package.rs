@@ -121,6 +121,46 @@ fn unpack_one(deb: &Path, dest: &Path, release: &mut Option<String>) -> Result<(
     })
 }
 
+/// Lays out in `dest` the regular files of a package that are `places` or lie below one, at their own paths.
+///
+/// # Errors
+/// When it is no package, holds nothing of the kind, or cannot be unpacked.
+pub fn unpack_files(deb: &Path, places: &[&str], dest: &Path) -> Result<(), Error> {
+    let mut count = 0;
+    member(deb, "data.tar", |tar| {
+        for entry in tar.entries()? {
+            let mut entry = entry?;
+            let path = entry.path()?.into_owned();
+            let Some(path) = plain(&path) else { continue };
+            if !entry.header().entry_type().is_file() || !places.iter().any(|place| path.starts_with(place)) {
+                continue;
+            }
+            let to = dest.join(path);
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            io::copy(&mut entry, &mut File::create(&to)?)?;
+            count += 1;
+        }
+        Ok(())
+    })?;
+    if count == 0 {
+        let what = format!("it holds no {}", places.join(" or "));
+        return Err(Error::Malformed { path: deb.to_owned(), what });
+    }
+    Ok(())
+}
+
+/// A path below the root, without what could lead out of it; none when something would.
+fn plain(path: &Path) -> Option<PathBuf> {
+    let parts = path.components().filter_map(|part| match part {
+        std::path::Component::Normal(name) => Some(Some(name)),
+        std::path::Component::CurDir | std::path::Component::RootDir => None,
+        _ => Some(None),
+    });
+    parts.collect()
+}
+
 /// Where a file of the package goes.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
@@ -129,14 +169,8 @@ struct Place {
 }
 
 fn place(path: &Path) -> Option<Place> {
-    let parts: Vec<&str> = path
-        .components()
-        .filter_map(|part| match part {
-            std::path::Component::Normal(name) => Some(name.to_str()),
-            std::path::Component::CurDir | std::path::Component::RootDir => None,
-            _ => Some(None),
-        })
-        .collect::<Option<_>>()?;
+    let path = plain(path)?;
+    let parts: Vec<&str> = path.iter().map(|name| name.to_str()).collect::<Option<_>>()?;
     let parts = parts.strip_prefix(&["usr"]).unwrap_or(&parts);
     match parts {
         ["boot", file] => {
@@ -264,6 +298,19 @@ mod tests {
         assert_eq!(fs::read(out.join("vmlinuz")).unwrap(), b"kernel");
         assert_eq!(fs::read(out.join("modules/kernel/a.ko")).unwrap(), b"module");
         assert_eq!(fs::read_dir(&out).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn some_files_of_a_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.deb");
+        deb(&path, &[("./usr/src/l/a", b"a"), ("./usr/src/l/b/c", b"c"), ("./usr/src/lib", b"no")]);
+        let out = dir.path().join("out");
+        unpack_files(&path, &["usr/src/l"], &out).unwrap();
+        assert_eq!(fs::read(out.join("usr/src/l/b/c")).unwrap(), b"c");
+        assert!(out.join("usr/src/l/a").is_file() && !out.join("usr/src/lib").exists());
+        let error = unpack_files(&path, &["bin/x"], &out).unwrap_err().to_string();
+        assert!(error.contains("it holds no bin/x"), "{error}");
     }
 
     #[test]

@@ -15,10 +15,10 @@ pub enum Selector {
     All,
     /// `6.x`: every series with this first number.
     Major(u32),
-    /// `6.12`: the newest point release of a series.
-    Series(Series),
-    /// `6.12.107`: this point release.
-    Release(Version),
+    /// `6.12`: the newest point release of a series. `6.12-16k`: of its variant of that name; the plain one has none.
+    Series(Series, String),
+    /// `6.12.107`, `6.12.107-16k`: this point release.
+    Release(Version, String),
     /// A `vmlinuz`, a `linux-image` package (`.deb`) or a kernel build tree.
     Path(PathBuf),
 }
@@ -26,7 +26,7 @@ pub enum Selector {
 /// The text is no selector.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "not a kernel: {0:?} (give a series like 6.12, 6.x, a release like 6.12.107, all, host, \
+    "not a kernel: {0:?} (give a series like 6.12 or 6.12-16k, 6.x, a release like 6.12.107, all, host, \
      or a path to a vmlinuz, a linux-image .deb or a build tree)"
 )]
 pub struct NotASelector(pub String);
@@ -49,11 +49,15 @@ impl FromStr for Selector {
         if text.contains('/') || text.ends_with(".deb") || text == "." || text == ".." {
             return Ok(Selector::Path(PathBuf::from(text)));
         }
-        if let Ok(series) = text.parse::<Series>() {
-            return Ok(Selector::Series(series));
+        let (number, variant) = match text.split_once('-') {
+            Some((number, variant)) if is_variant(variant) => (number, variant.to_owned()),
+            _ => (text, String::new()),
+        };
+        if let Ok(series) = number.parse::<Series>() {
+            return Ok(Selector::Series(series, variant));
         }
-        if let Ok(version) = text.parse::<Version>() {
-            return Ok(Selector::Release(version));
+        if let Ok(version) = number.parse::<Version>() {
+            return Ok(Selector::Release(version, variant));
         }
         if ["vmlinuz", "vmlinux", "bzImage", "Image"].iter().any(|name| text.starts_with(name)) {
             return Ok(Selector::Path(PathBuf::from(text)));
@@ -62,14 +66,24 @@ impl FromStr for Selector {
     }
 }
 
+/// A series or release with the name of its variant; the plain one has none.
+pub fn label(number: impl fmt::Display, variant: &str) -> String {
+    if variant.is_empty() { number.to_string() } else { format!("{number}-{variant}") }
+}
+
+/// Whether a word can name a variant.
+pub(super) fn is_variant(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Selector::Host => f.write_str("host"),
             Selector::All => f.write_str("all"),
             Selector::Major(major) => write!(f, "{major}.x"),
-            Selector::Series(series) => write!(f, "{series}"),
-            Selector::Release(version) => write!(f, "{version}"),
+            Selector::Series(series, variant) => f.write_str(&label(series, variant)),
+            Selector::Release(version, variant) => f.write_str(&label(version, variant)),
             Selector::Path(path) => write!(f, "{}", path.display()),
         }
     }
@@ -86,8 +100,10 @@ mod tests {
     #[case("host", Selector::Host)]
     #[case("all", Selector::All)]
     #[case("6.x", Selector::Major(6))]
-    #[case("6.12", Selector::Series(Series::new(6, 12)))]
-    #[case("6.12.107", Selector::Release(Version::new(6, 12, 107)))]
+    #[case("6.12", Selector::Series(Series::new(6, 12), String::new()))]
+    #[case("6.12-16k", Selector::Series(Series::new(6, 12), "16k".into()))]
+    #[case("6.12.107", Selector::Release(Version::new(6, 12, 107), String::new()))]
+    #[case("6.12.107-16k", Selector::Release(Version::new(6, 12, 107), "16k".into()))]
     #[case("./6.12", Selector::Path("./6.12".into()))]
     #[case("/boot/vmlinuz-6.1.0", Selector::Path("/boot/vmlinuz-6.1.0".into()))]
     #[case("linux-image-6.12.107.deb", Selector::Path("linux-image-6.12.107.deb".into()))]
@@ -104,6 +120,9 @@ mod tests {
     #[case("6")]
     #[case("6.12.")]
     #[case("6.12.1.2")]
+    #[case("6.12-")]
+    #[case("6.12-16k-x")]
+    #[case("6.x-16k")]
     #[case("99999999999.1")]
     #[case("latest")]
     fn rubbish(#[case] text: &str) {
@@ -112,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn display_round_trips(text in "host|all|[0-9]{1,3}\\.x|[1-9][0-9]{0,2}\\.[1-9]?[0-9](\\.[1-9]?[0-9])?|/[a-z/]{1,12}") {
+        fn display_round_trips(text in "host|all|[0-9]{1,3}\\.x|[1-9][0-9]{0,2}\\.[1-9]?[0-9](\\.[1-9]?[0-9])?(-[0-9]{1,2}k)?|/[a-z/]{1,12}") {
             let selector: Selector = text.parse().unwrap();
             prop_assert_eq!(selector.to_string().parse(), Ok(selector));
         }

@@ -22,8 +22,8 @@ const RUNNER: &str = "/usr/bin/cairn-runner";
 const JOB: &str = "/etc/cairn/runner.json";
 /// Where cells live in the guest; a tmpfs.
 const WORKDIR: &str = "/tmp/cairn";
-/// Huge pages of 2 MiB that the corpus finds.
-const HUGEPAGES: u32 = 32;
+/// Memory in huge pages that the corpus finds, in MiB.
+pub const HUGE_MIB: u32 = 64;
 /// Silence that a cell's own limit does not explain, unscaled.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -123,6 +123,52 @@ pub fn fill_in(job: &mut Job, luggage: &Luggage, accel: &Accel) {
         luggage.engines.keys().map(|name| (name.clone(), PathBuf::from(engine_path(name)))).collect();
 }
 
+/// What one command in a guest came to.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit status, when it exited by itself.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub output: String,
+    /// How the guest ended, and what the console said last, in words.
+    pub end: String,
+}
+
+/// Boots a guest for one command. `dir` is for its files.
+///
+/// # Errors
+/// When the guest cannot be started.
+pub fn ask(
+    kernel: &Kernel,
+    base: &Path,
+    accel: &Accel,
+    time_scale: f64,
+    dir: &Path,
+    command: &[&str],
+) -> Result<Said, PlaceError> {
+    let job =
+        GuestJob { command: command.iter().map(|&word| word.to_owned()).collect(), ..GuestJob::default() };
+    let boot = Boot::new(kernel, base, &job, dir, accel.clone()).scaled(time_scale);
+    let mut guest = Guest::boot(&boot).map_err(PlaceError::new(format!("boot {}", kernel.release)))?;
+    let mut said = Said { code: None, output: String::new(), end: String::new() };
+    let mut last = String::new();
+    while let Some(event) = guest.next() {
+        match event {
+            GuestEvent::Line(line) => {
+                said.output.push_str(&line);
+                said.output.push('\n');
+            }
+            GuestEvent::Console(line) => last = line,
+            GuestEvent::Booted(_) | GuestEvent::Splat(_) => {}
+            GuestEvent::Ended(end) => {
+                said.code = end.init.as_ref().and_then(|init| init.code);
+                said.end = format!("{:?}, {:?}; {last}", end.cause, end.init);
+            }
+        }
+    }
+    Ok(said)
+}
+
 impl Place for GuestPlace {
     fn run(&mut self, job: &Job, stop: &StopFlag, hear: &mut dyn FnMut(Heard)) -> Result<Ending, PlaceError> {
         self.lives += 1;
@@ -130,7 +176,7 @@ impl Place for GuestPlace {
         let data = serde_json::to_vec(job).map_err(PlaceError::new("write a job"))?;
         let guest_job = GuestJob {
             command: [RUNNER, "run", "--job", JOB].map(str::to_owned).to_vec(),
-            hugepages_2m: HUGEPAGES,
+            huge_mib: HUGE_MIB,
             files: vec![JobFile { path: JOB.to_owned(), mode: 0o600, data }],
             ..GuestJob::default()
         };

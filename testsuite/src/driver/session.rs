@@ -205,9 +205,8 @@ impl<'a> Session<'a> {
                     splats.entry(*id).or_default().push(text.clone());
                 }
             }
-            Heard::Event(Event::Hello { release, machine, engines, .. }) => {
+            Heard::Event(Event::Hello { release, engines, .. }) => {
                 self.kernel.release = release;
-                self.kernel.arch = machine;
                 self.kernel.engines = engines;
             }
             Heard::Event(Event::Start { id }) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::results::{CellResult, Results};
+use crate::cell::Cell;
 use crate::verdict::Verdict;
 
 const STYLE: &str = "
@@ -87,17 +88,25 @@ fn kernels(results: &Results) -> Markup {
 
 fn matrix(results: &Results) -> Markup {
     let mut rows: Vec<&str> = Vec::new();
-    let mut fields: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    let mut fields: BTreeMap<(&str, &str, &str), Vec<usize>> = BTreeMap::new();
     for (index, cell) in results.cells.iter().enumerate() {
         if !rows.contains(&cell.cell.workload.as_str()) {
             rows.push(&cell.cell.workload);
         }
-        fields.entry((&cell.cell.workload, &cell.cell.kernel)).or_default().push(index);
+        let Cell { workload, kernel, arch, .. } = &cell.cell;
+        fields.entry((workload, kernel, arch)).or_default().push(index);
     }
     let mut last = "";
     html! {
         table {
-            thead { tr { th {} @for kernel in &results.kernels { th { (kernel.label) } } } }
+            thead {
+                tr {
+                    th {}
+                    @for kernel in &results.kernels {
+                        th { (kernel.label) @if results.is_mixed() { br; (kernel.arch) } }
+                    }
+                }
+            }
             tbody {
                 @for row in rows {
                     @let group = crate::cell::group_of(row);
@@ -108,7 +117,7 @@ fn matrix(results: &Results) -> Markup {
                         td { (row) }
                         @for kernel in &results.kernels {
                             td {
-                                @for &index in fields.get(&(row, kernel.label.as_str())).into_iter().flatten() {
+                                @for &index in fields.get(&(row, kernel.label.as_str(), kernel.arch.as_str())).into_iter().flatten() {
                                     (square(index, &results.cells[index]))
                                 }
                             }
@@ -164,5 +173,14 @@ mod tests {
             assert!(!page.contains(word), "{word}");
         }
         insta::assert_snapshot!(page.replace("><", ">\n<"));
+    }
+
+    #[test]
+    fn two_architectures_do_not_share_a_column() {
+        let page = super::render(&sample::mixed());
+        assert!(page.contains("<th>5.10<br>x86_64</th><th>5.10<br>aarch64</th>"), "{page}");
+        let row = page.split("<td>fp/avx</td>").nth(1).and_then(|rest| rest.split("</tr>").next()).unwrap();
+        assert_eq!(row.matches("c pass").count(), 1, "{row}");
+        assert_eq!(row.matches("c fail").count(), 1, "{row}");
     }
 }

@@ -56,7 +56,7 @@ pub struct RunInfo {
 pub struct KernelInfo {
     /// What cells call it.
     pub label: String,
-    /// `uname -m`.
+    /// The architecture, as cells name it.
     pub arch: String,
     /// `uname -r` as the kernel itself says; empty if it never came up.
     pub release: String,
@@ -138,7 +138,19 @@ pub enum ResultsError {
     },
 }
 
+impl KernelInfo {
+    /// What sets it apart from every other kernel of a run: `6.12/aarch64`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.label, self.arch)
+    }
+}
+
 impl Results {
+    /// Whether it ran on more than one architecture.
+    pub fn is_mixed(&self) -> bool {
+        self.kernels.windows(2).any(|two| two[0].arch != two[1].arch)
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -273,6 +285,18 @@ pub(crate) mod sample {
                 cell("7.3", "pipes/full", Mode::Once, Verdict::Xpass, "expected to fail: known <loss>"),
             ],
         }
+    }
+
+    /// The same cells, with the second kernel's on another architecture and a kernel of the same name.
+    pub(crate) fn mixed() -> Results {
+        let mut run = run();
+        let second = std::mem::replace(&mut run.kernels[1].label, "5.10".into());
+        run.kernels[1].arch = "aarch64".into();
+        for cell in run.cells.iter_mut().map(|cell| &mut cell.cell).filter(|cell| cell.kernel == second) {
+            cell.kernel = "5.10".into();
+            cell.arch = "aarch64".into();
+        }
+        run
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::results::{CellResult, Results};
+use crate::cell::Cell;
 use crate::verdict::{Stage, Verdict};
 
 /// Red cells described one by one; more are counted.
@@ -71,36 +72,53 @@ fn line(results: &Results, paint: &Paint) -> String {
 /// Groups down, kernels across, in each field what is not a plain pass.
 fn matrix(results: &Results, colour: bool) -> String {
     let paint = Paint(colour);
-    let kernels: Vec<&str> = results.kernels.iter().map(|k| k.label.as_str()).collect();
+    type Column<'a> = (&'a str, &'a str);
+    let kernels: Vec<Column<'_>> =
+        results.kernels.iter().map(|k| (k.arch.as_str(), k.label.as_str())).collect();
     let mut groups: Vec<&str> = Vec::new();
-    let mut fields: BTreeMap<(&str, &str), BTreeMap<Verdict, usize>> = BTreeMap::new();
+    let mut fields: BTreeMap<(&str, Column<'_>), BTreeMap<Verdict, usize>> = BTreeMap::new();
     for cell in &results.cells {
         let group = cell.cell.group();
         if !groups.contains(&group) {
             groups.push(group);
         }
-        *fields.entry((group, &cell.cell.kernel)).or_default().entry(cell.verdict).or_insert(0) += 1;
+        let column = (cell.cell.arch.as_str(), cell.cell.kernel.as_str());
+        *fields.entry((group, column)).or_default().entry(cell.verdict).or_insert(0) += 1;
     }
-    let text = |group: &str, kernel: &str| -> (String, bool) {
+    let text = |group: &str, kernel: Column<'_>| -> (String, bool) {
         let Some(counts) = fields.get(&(group, kernel)) else { return ("-".to_owned(), false) };
         let words: Vec<String> =
             Verdict::ALL.into_iter().filter_map(|v| counts.get(&v).map(|n| format!("{n} {v}"))).collect();
         (words.join(" "), counts.keys().any(|v| v.is_red()))
     };
     let first = groups.iter().map(|g| g.len()).chain([6]).max().unwrap_or(6);
+    // The architecture stands above its first kernel, when there is more than one.
+    let heads: Vec<&str> = kernels
+        .iter()
+        .enumerate()
+        .map(|(n, (arch, _))| if n > 0 && kernels[n - 1].0 == *arch { "" } else { arch })
+        .map(|arch| if results.is_mixed() { arch } else { "" })
+        .collect();
     let widths: Vec<usize> = kernels
         .iter()
-        .map(|k| groups.iter().map(|g| text(g, k).0.len()).chain([k.len()]).max().unwrap_or(0))
+        .zip(&heads)
+        .map(|(&k, head)| {
+            let fields = groups.iter().map(|g| text(g, k).0.len());
+            fields.chain([k.1.len(), head.len()]).max().unwrap_or(0)
+        })
         .collect();
-    let mut out = String::new();
-    put(&mut out, format_args!("{:first$}", ""));
-    for (kernel, width) in kernels.iter().zip(&widths) {
-        put(&mut out, format_args!("  {kernel:width$}"));
+    let head = |names: Vec<&str>| -> String {
+        let columns = names.iter().zip(&widths).map(|(name, width)| format!("  {name:width$}"));
+        format!("{:first$}", "") + &columns.collect::<String>()
+    };
+    let mut lines = Vec::new();
+    if results.is_mixed() {
+        lines.push(head(heads.clone()));
     }
-    let mut lines = vec![std::mem::take(&mut out)];
+    lines.push(head(kernels.iter().map(|(_, label)| *label).collect()));
     for group in &groups {
         let mut line = format!("{group:first$}");
-        for (kernel, width) in kernels.iter().zip(&widths) {
+        for (&kernel, width) in kernels.iter().zip(&widths) {
             let (text, red) = text(group, kernel);
             let padded = format!("{text:width$}");
             line.push_str("  ");
@@ -113,11 +131,13 @@ fn matrix(results: &Results, colour: bool) -> String {
 
 /// Why things were skipped, each reason once.
 fn skips(out: &mut String, results: &Results) {
-    let mut reasons: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    let mut reasons: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for cell in results.cells.iter().filter(|c| c.verdict == Verdict::Skip) {
         let kernels = reasons.entry((&cell.cell.workload, &cell.reason)).or_default();
-        if !kernels.contains(&cell.cell.kernel.as_str()) {
-            kernels.push(&cell.cell.kernel);
+        let Cell { kernel, arch, .. } = &cell.cell;
+        let name = if results.is_mixed() { format!("{kernel}/{arch}") } else { kernel.clone() };
+        if !kernels.contains(&name) {
+            kernels.push(name);
         }
     }
     if !reasons.is_empty() {
@@ -158,6 +178,11 @@ mod tests {
     #[test]
     fn plain() {
         insta::assert_snapshot!(render(&sample::run(), false));
+    }
+
+    #[test]
+    fn two_architectures() {
+        insta::assert_snapshot!(render(&sample::mixed(), false));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use clap::Parser;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group};
 use serde::{Deserialize, Serialize};
 
+use crate::cross::Toolchain;
 use crate::programs::{self, Wanted};
 use crate::room::Room;
 
@@ -102,7 +103,8 @@ pub fn run(args: &Args) -> Result<bool> {
     cairn_testsuite::runner::close_inherited().context("close inherited descriptors")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become subreaper")?;
     let room = Room::find()?;
-    let built = programs::build(&room, Wanted { offline: args.offline, ..Wanted::default() })?;
+    let built =
+        programs::build(&room, &Toolchain::native()?, Wanted { offline: args.offline, ..Wanted::default() })?;
     let cairn = built.cairn.context("the engine was not built")?;
     let corpus = &built.workloads[&Userland::Dynamic];
     let criu = criu_that_works();

@@ -3,13 +3,13 @@
 use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::Selector;
 use cairn_testsuite::bundle::Bundles;
-use cairn_testsuite::cell::{Cell, Selection, Userland};
-use cairn_testsuite::corpus;
+use cairn_testsuite::cell::{Cell, Selection};
 use cairn_testsuite::report::terminal;
 use clap::Parser;
 
 use crate::campaign;
-use crate::cmd::test::{How, resolve_engines};
+use crate::cmd::test::How;
+use crate::corpora;
 use crate::kernels::{self, KernelArgs, Source};
 use crate::programs;
 use crate::room::Room;
@@ -57,18 +57,18 @@ pub fn run(args: &Args) -> Result<bool> {
         keep: args.keep,
         guests: 1,
     };
-    let mut plan = how.plan(Selection::new(&[&cell.workload])?)?;
+    let plan = how.plan(Selection::new(&[&cell.workload])?)?;
     let kernel = match &args.kernel {
         Some(kernel) => kernel.clone(),
         None => cell.kernel.parse()?,
     };
-    let flags = KernelArgs { kernel: vec![kernel], arch: cell.arch.clone(), source: args.source.clone() };
+    let flags =
+        KernelArgs { kernel: vec![kernel], arch: vec![cell.arch.parse()?], source: args.source.clone() };
     let choice = kernels::choose(&room, &flags)?;
-    let programs = programs::build(&room, plan.wanted(args.source.offline))?;
-    resolve_engines(&mut plan, &programs)?;
-    let list = corpus::list(&programs.workloads[&Userland::Dynamic])?;
+    let wanted = plan.wanted(args.source.offline);
+    let programs = programs::build_all(&room, &choice.archs()?, &flags.source, wanted)?;
     let spots = choice.prepare(&flags.source, &plan, &programs)?;
-    let legs = plan.legs(&list, spots);
+    let legs = plan.legs(&corpora::of(&room, &programs, &spots)?, spots);
     if legs.iter().all(|leg| leg.cells.is_empty()) {
         bail!("the corpus has no {} for the {} build", cell.workload, cell.userland);
     }

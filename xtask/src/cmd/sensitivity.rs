@@ -10,10 +10,11 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use cairn_qemu::Arch;
 use cairn_qemu::kernels::Selector;
 use cairn_testsuite::bundle::Bundles;
 use cairn_testsuite::cell::{Cell, Mode, Selection, Userland};
-use cairn_testsuite::corpus;
+use cairn_testsuite::driver::guest::{engine_path, open_cache};
 use cairn_testsuite::driver::{Session, Settings, StopFlag};
 use cairn_testsuite::expectations::Expectations;
 use cairn_testsuite::report::CellResult;
@@ -21,9 +22,11 @@ use cairn_testsuite::verdict::Verdict;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use super::test::{How, resolve_engines};
+use super::test::How;
 use crate::campaign::{self, Leg, Plan};
-use crate::kernels::{self, KernelArgs, Source};
+use crate::corpora;
+use crate::cross;
+use crate::kernels::{self, ArchArg, KernelArgs, Source};
 use crate::places::Spot;
 use crate::programs::{self, Programs, Wanted};
 use crate::progress::Screen;
@@ -37,6 +40,9 @@ pub struct Args {
     /// Kernel to run on; one. A host needs free huge pages for everything to be caught; guests have them
     #[arg(long, default_value = "6.12")]
     kernel: Selector,
+    /// Architecture of the guest; this machine's own when left out
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
     /// Only these faults
     #[arg(long, value_name = "NAME")]
     fault: Vec<String>,
@@ -113,37 +119,35 @@ pub fn run(args: &Args) -> Result<bool> {
         keep: false,
         guests: 1,
     };
-    let mut plan = how.plan(Selection::new(&args.workload)?)?;
+    let plan = how.plan(Selection::new(&args.workload)?)?;
     let flags = KernelArgs {
         kernel: vec![args.kernel.clone()],
-        arch: std::env::consts::ARCH.to_owned(),
+        arch: args.arch.map(ArchArg::One).into_iter().collect(),
         source: args.source.clone(),
     };
     let choice = kernels::choose(&room, &flags)?;
-    let offline = args.source.offline;
+    let archs = choice.archs()?;
+    let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
     eprintln!("building the engine without and with its planted faults");
-    let normal = programs::build(&room, Wanted { offline, ..Wanted::default() })?;
-    let faulty = programs::build(&room, Wanted { faults: true, offline, ..Wanted::default() })?;
-    let (Some(normal), Some(with_faults)) = (&normal.cairn, &faulty.cairn) else {
-        bail!("the engine was not built")
+    let normal = programs::build_all(&room, &archs, &flags.source, wanted)?;
+    let faulty = programs::build_all(&room, &archs, &flags.source, Wanted { faults: true, ..wanted })?;
+    let spots = choice.prepare(&flags.source, &plan, &faulty)?;
+    let [spot] = spots.as_slice() else {
+        bail!("--kernel {} names {} kernels, one is wanted", args.kernel, spots.len());
     };
-    if faults_of(normal).is_ok() {
+    let arch = spot.arch();
+    if faults_of(&normal[&arch], spot).is_ok() {
         bail!(
             "a normal build of the engine has the subcommand `faults`: planted faults must be absent from it"
         );
     }
-    resolve_engines(&mut plan, &faulty)?;
-    let mut faults = faults_of(with_faults)?;
+    let mut faults = faults_of(&faulty[&arch], spot)?;
     if let Some(unknown) = args.fault.iter().find(|name| faults.iter().all(|f| f.name != **name)) {
         let known: Vec<&str> = faults.iter().map(|f| f.name.as_str()).collect();
         bail!("no fault {unknown} (known: {})", known.join(", "));
     }
     faults.retain(|fault| args.fault.is_empty() || args.fault.contains(&fault.name));
-    let list = corpus::list(&faulty.workloads[&Userland::Dynamic])?;
-    let mut legs = plan.legs(&list, choice.prepare(&flags.source, &plan, &faulty)?);
-    if legs.len() != 1 {
-        bail!("--kernel {} names {} kernels, one is wanted", args.kernel, legs.len());
-    }
+    let mut legs = plan.legs(&corpora::of(&room, &faulty, &spots)?, spots);
     let Leg { spot, mut cells } = legs.remove(0);
     // What fails at times anyway catches nothing.
     let expectations = Expectations::load(&room.root.join("expectations.toml"))?;
@@ -154,7 +158,8 @@ pub fn run(args: &Args) -> Result<bool> {
     }
 
     let (id, dir) = room.new_run()?;
-    let hunt = Hunt { plan: &plan, programs: &faulty, spot: &spot, dir: &dir, stop: campaign::stop_flag()? };
+    let hunt =
+        Hunt { plan: &plan, programs: &faulty[&arch], spot: &spot, dir: &dir, stop: campaign::stop_flag()? };
     let mut caught: Vec<Caught> = Vec::new();
     let mut unfit: BTreeSet<Cell> = BTreeSet::new();
     println!("{} faults, {} cells, {}", faults.len(), cells.len(), spot.describe());
@@ -213,16 +218,31 @@ fn score(fault: &Fault, cell: &Cell) -> usize {
     group + 2 * own
 }
 
-fn faults_of(program: &Path) -> Result<Vec<Fault>> {
-    let output = Command::new(program)
-        .args(["faults", "--json"])
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("start {}", program.display()))?;
-    if !output.status.success() {
-        bail!("cairn faults --json: {}", output.status);
-    }
-    serde_json::from_slice(&output.stdout).context("read cairn faults --json")
+/// The faults that an engine says it can commit. One for another architecture says so in a guest.
+fn faults_of(built: &Programs, spot: &Spot) -> Result<Vec<Fault>> {
+    const COMMAND: [&str; 2] = ["faults", "--json"];
+    let program = built.cairn.clone().context("the engine was not built")?;
+    let said = match spot {
+        Spot::Guest(guest) if guest.kernel.arch != cross::host()? => {
+            let luggage = built.luggage([("cairn".to_owned(), program)].into());
+            let base = luggage.base(&guest.kernel, &open_cache()?)?;
+            let command: Vec<String> =
+                std::iter::once(engine_path("cairn")).chain(COMMAND.map(str::to_owned)).collect();
+            corpora::ask(guest, &base, &command.iter().map(String::as_str).collect::<Vec<_>>())?.into_bytes()
+        }
+        _ => {
+            let output = Command::new(&program)
+                .args(COMMAND)
+                .stdin(Stdio::null())
+                .output()
+                .with_context(|| format!("start {}", program.display()))?;
+            if !output.status.success() {
+                bail!("cairn faults --json: {}", output.status);
+            }
+            output.stdout
+        }
+    };
+    serde_json::from_slice(&said).context("read cairn faults --json")
 }
 
 /// Everything that is the same for every fault.

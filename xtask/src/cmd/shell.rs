@@ -4,14 +4,14 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cairn_qemu::kernels::Selector;
-use cairn_qemu::machine::Machine;
+use cairn_qemu::kernels::{Matrix, Selector, extra};
 use cairn_qemu::setup::{self, Need};
-use cairn_qemu::{Cache, accel, guest, initramfs, job, progress};
-use cairn_testsuite::driver::guest::Luggage;
+use cairn_qemu::{Arch, Cache, accel, guest, initramfs, job, progress};
+use cairn_testsuite::driver::guest::HUGE_MIB;
 use clap::Parser;
 
-use crate::kernels::{self, KernelArgs, Source, supported_arch};
+use crate::cross::{self, Toolchain};
+use crate::kernels::{self, ArchArg, KernelArgs, Source};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Wanted};
 use crate::room::Room;
@@ -21,9 +21,9 @@ pub struct Args {
     /// Kernel of the guest; one
     #[arg(long, value_name = "KERNEL")]
     kernel: Selector,
-    /// Architecture of the guest
-    #[arg(long, default_value = std::env::consts::ARCH)]
-    arch: String,
+    /// Architecture of the guest; this machine's own when left out
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<Arch>,
     #[command(flatten)]
     source: Source,
     /// A command to run in place of the shell
@@ -39,36 +39,42 @@ pub fn run(args: &Args) -> Result<bool> {
     if args.command.is_empty() && !std::io::stdin().is_terminal() {
         bail!("standard input is no terminal: give a command after --");
     }
-    let arch = supported_arch(&args.arch)?;
-    let machine = Machine::of(arch)?;
+    let own = cross::host()?;
+    let arch = args.arch.unwrap_or(own);
     let progress = progress::Stderr::default();
-    setup::ensure(&[Need::qemu(machine), Need::BUSYBOX], args.source.offline, &progress)?;
+    if arch == own {
+        setup::ensure(&[Need::BUSYBOX], args.source.offline, &progress)?;
+    }
     let flags = KernelArgs {
         kernel: vec![args.kernel.clone()],
-        arch: args.arch.clone(),
+        arch: vec![ArchArg::One(arch)],
         source: args.source.clone(),
     };
     let found = kernels::choose(&room, &flags)?.obtain(&args.source)?;
     let [kernel] = found.as_slice() else {
         bail!("--kernel {} names {} kernels, one is wanted", args.kernel, found.len());
     };
-    let programs = programs::build(&room, Wanted { offline: args.source.offline, ..Wanted::default() })?;
+    let toolchain = Toolchain::find(&room, arch, &args.source)?;
+    let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
+    let programs = programs::build(&room, &toolchain, wanted)?;
     let cache = Cache::from_env()?;
     let cairn = programs.cairn.clone().context("the engine was not built")?;
-    let luggage = Luggage {
-        init: programs.init.clone(),
-        runner: programs.runner.clone(),
-        workloads: programs.workloads.clone(),
-        engines: [("cairn".to_owned(), cairn)].into(),
+    let luggage = programs.luggage([("cairn".to_owned(), cairn)].into());
+    // A shell for another architecture comes from the archive; this machine's own is the one that is installed.
+    let busybox = if arch == own {
+        None
+    } else {
+        let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+        Some(extra::busybox(&matrix, &kernels::options(arch, &args.source, &cache, &progress))?)
     };
-    let (builder, shell) = initramfs::add_shell(luggage.pack(kernel)?)?;
+    let (builder, shell) = initramfs::add_shell(luggage.pack(kernel)?, busybox.as_deref())?;
     let base = builder.build(&cache)?;
     let accel = accel::probe(kernel, &programs.init, &cache, &progress)?;
     let command = if args.command.is_empty() { shell } else { args.command.clone() };
     let job = job::Job {
         command,
         cwd: Some("/tmp".to_owned()),
-        hugepages_2m: 32,
+        huge_mib: HUGE_MIB,
         console: job::Console::Interactive,
         ..job::Job::default()
     };

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use cairn_testsuite::cell::{Mode, Selection, Userland};
+use cairn_testsuite::engine;
 use cairn_testsuite::partition::Partition;
 use cairn_testsuite::report::terminal;
-use cairn_testsuite::{corpus, engine};
 use clap::Parser;
 
 use crate::campaign::{self, Plan};
+use crate::corpora;
 use crate::kernels::{self, KernelArgs};
 use crate::programs;
 use crate::room::Room;
@@ -101,33 +102,15 @@ impl How {
     }
 }
 
-/// Engines that were given without a program are the ones just built.
-pub fn resolve_engines(plan: &mut Plan, built: &programs::Programs) -> Result<()> {
-    for (name, program) in &mut plan.engines {
-        if program.as_os_str().is_empty() {
-            *program = match name.as_str() {
-                "cairn" => built.cairn.clone().context("the engine was not built")?,
-                other => {
-                    bail!("engine {other} is not part of this tree: give its program as {other}=PROGRAM")
-                }
-            };
-        } else {
-            *program = std::path::absolute(&*program).context("find the engine")?;
-        }
-    }
-    Ok(())
-}
-
 pub fn run(args: &Args) -> Result<bool> {
     let room = Room::find()?;
-    let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
+    let plan = args.how.plan(Selection::new(&args.workload)?)?;
+    let source = &args.kernels.source;
     let choice = kernels::choose(&room, &args.kernels)?;
     eprintln!("building engine, corpus and guest");
-    let programs = programs::build(&room, plan.wanted(args.kernels.source.offline))?;
-    resolve_engines(&mut plan, &programs)?;
-    let list = corpus::list(&programs.workloads[&Userland::Dynamic])?;
-    let spots = choice.prepare(&args.kernels.source, &plan, &programs)?;
-    let mut legs = plan.legs(&list, spots);
+    let programs = programs::build_all(&room, &choice.archs()?, source, plan.wanted(source.offline))?;
+    let spots = choice.prepare(source, &plan, &programs)?;
+    let mut legs = plan.legs(&corpora::of(&room, &programs, &spots)?, spots);
     if let Some(part) = args.partition {
         campaign::take_part(&room, &mut legs, part)?;
     }
@@ -140,7 +123,7 @@ pub fn run(args: &Args) -> Result<bool> {
             for (cell, _) in &leg.cells {
                 println!("{cell}");
             }
-            eprintln!("{}: {} cells, {}", leg.spot.label(), leg.cells.len(), leg.spot.describe());
+            eprintln!("{}: {} cells, {}", leg.spot.name(), leg.cells.len(), leg.spot.describe());
         }
         return Ok(true);
     }

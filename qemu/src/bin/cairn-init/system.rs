@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cairn_qemu::job::{Job, MODULES_PATH};
+use cairn_qemu::job::{Job, MIN_HUGE_PAGES, MODULES_PATH};
 use rustix::mount::{MountFlags, mount};
 use rustix::system::RebootCommand;
 
@@ -18,7 +18,7 @@ const MOUNTS: &[(&str, &str, &core::ffi::CStr, MountFlags)] = &[
     ("devpts", "/dev/pts", c"gid=0,mode=620,ptmxmode=666", MountFlags::empty()),
     ("tmpfs", "/dev/shm", c"mode=1777", MountFlags::NODEV),
     ("mqueue", "/dev/mqueue", c"", MountFlags::empty()),
-    ("hugetlbfs", "/dev/hugepages", c"mode=1777,pagesize=2M", MountFlags::empty()),
+    ("hugetlbfs", "/dev/hugepages", c"mode=1777", MountFlags::empty()),
     ("tmpfs", "/tmp", c"mode=1777", MountFlags::NODEV),
     ("tmpfs", "/run", c"mode=0755", MountFlags::NODEV),
     ("cgroup2", "/sys/fs/cgroup", c"", MountFlags::empty()),
@@ -77,19 +77,29 @@ pub fn prepare(job: &Job) -> Vec<String> {
     // 4194304 is the largest the kernel takes on 64-bit machines (PID_MAX_LIMIT).
     set("/proc/sys/kernel/pid_max", job.pid_max.unwrap_or(4_194_304).to_string());
     set("/proc/sys/kernel/hostname", "cairn-guest".to_owned());
-    if job.hugepages_2m > 0 {
-        let path = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
-        set(path, job.hugepages_2m.to_string());
-        let got = fs::read_to_string(path).unwrap_or_default();
-        if got.trim() != job.hugepages_2m.to_string() {
-            warnings.push(format!(
-                "asked for {} huge pages of 2 MiB, got {:?}",
-                job.hugepages_2m,
-                got.trim()
-            ));
-        }
+    if job.huge_mib > 0 {
+        warnings.extend(reserve_huge_pages(job.huge_mib).err());
     }
     warnings
+}
+
+/// Reserves this much memory in huge pages of the kernel's usual size, which depends on architecture and page size.
+fn reserve_huge_pages(mib: u32) -> Result<(), String> {
+    const COUNT: &str = "/proc/sys/vm/nr_hugepages";
+    let text = fs::read_to_string("/proc/meminfo").map_err(|e| format!("read /proc/meminfo: {e}"))?;
+    let kib = huge_page_kib(&text).ok_or("this kernel has no huge pages")?;
+    let count = (u64::from(mib) * 1024).div_ceil(kib).max(MIN_HUGE_PAGES);
+    fs::write(COUNT, count.to_string()).map_err(|e| format!("write {count} to {COUNT}: {e}"))?;
+    let got = fs::read_to_string(COUNT).map_err(|e| format!("read {COUNT}: {e}"))?;
+    let got = got.trim();
+    let enough = got == count.to_string();
+    if enough { Ok(()) } else { Err(format!("asked for {count} huge pages of {kib} KiB, got {got}")) }
+}
+
+/// The usual size of huge pages that `/proc/meminfo` tells, in KiB.
+fn huge_page_kib(meminfo: &str) -> Option<u64> {
+    let rest = meminfo.lines().find_map(|line| line.strip_prefix("Hugepagesize:"))?;
+    rest.trim().strip_suffix(" kB")?.parse().ok().filter(|&kib| kib > 0)
 }
 
 /// The kernel's taint mask.
@@ -119,5 +129,19 @@ pub fn power_off() -> ! {
     eprintln!("cairn-init: power off: {error:?}");
     loop {
         std::thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_huge_pages() {
+        assert_eq!(
+            huge_page_kib("HugePages_Total: 0\nHugepagesize:      32768 kB\nHugetlb: 0 kB\n"),
+            Some(32768)
+        );
+        assert_eq!(huge_page_kib("MemTotal: 1 kB\n"), None);
     }
 }

@@ -1,0 +1,144 @@
+//! Packages of the archive that are no kernels and that the harness unpacks for itself, through the same chain of
+//! trust: the standard library's sources for cross builds, and a shell for guests of another architecture.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::archive::Archive;
+use super::index::Package;
+use super::matrix::Matrix;
+use super::version::compare_debian;
+use super::{Error, Options, fetch, locate, obtain, package};
+use crate::cache;
+
+/// Names of the packages that indexes are searched for beside kernels.
+pub const NAMES: &[&str] = &[RUST_SRC, BUSYBOX];
+
+const RUST_SRC: &str = "rust-src";
+const BUSYBOX: &str = "busybox-static";
+
+/// The layout of an unpacked package; a change of what is left of one takes a new number.
+const LAYOUT: &str = "v1";
+
+/// The directory `library` with the standard library's sources of exactly this compiler version (`1.95.0`), from the
+/// suites that the matrix names for it. `options.arch` is the architecture to build on; the package is the same for
+/// all.
+///
+/// # Errors
+/// [`Error::NoPackage`] when no suite serves that version, or when fetching or unpacking fails.
+pub fn rust_src(matrix: &Matrix, version: &str, options: &Options<'_>) -> Result<PathBuf, Error> {
+    let suites: Vec<&str> = matrix.toolchain.suites.iter().map(String::as_str).collect();
+    let archive = locate::open_archive(matrix, options)?;
+    let found = find(&archive, RUST_SRC, &suites, &|package| upstream(&package.version) == version)?;
+    let sources = format!("usr/src/rustc-{version}/library");
+    let dir = unpacked(&found, &archive, &[&sources], options)?;
+    Ok(dir.join(sources))
+}
+
+/// A statically linked busybox for guests of `options.arch`, the newest of the first suite that serves one.
+///
+/// # Errors
+/// [`Error::NoPackage`] when none does, or when fetching or unpacking fails.
+pub fn busybox(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Error> {
+    const PLACES: [&str; 2] = ["usr/bin/busybox", "bin/busybox"];
+    // The suites of its newest kernels serve the architecture.
+    let entries: Vec<_> = matrix.of(options.arch).collect();
+    let suites: Vec<&str> =
+        entries.iter().rev().flat_map(|entry| &entry.sources).map(|source| source.suite.as_str()).collect();
+    let archive = locate::open_archive(matrix, options)?;
+    let found = find(&archive, BUSYBOX, &suites, &|_| true)?;
+    let dir = unpacked(&found, &archive, &PLACES, options)?;
+    PLACES.map(|place| dir.join(place)).into_iter().find(|file| file.is_file()).ok_or_else(|| {
+        Error::NoPackage { wanted: BUSYBOX.to_owned(), reason: format!("{} holds none", found.filename) }
+    })
+}
+
+/// The version without what Debian adds to it: of `1:1.95.0+dfsg1-2~bpo13+1` it is `1.95.0`.
+fn upstream(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
+    &version[..end]
+}
+
+/// The newest package of this name that is `wanted`, in the first suite that has one.
+fn find(
+    archive: &Archive<'_>,
+    name: &str,
+    suites: &[&str],
+    wanted: &dyn Fn(&Package) -> bool,
+) -> Result<Package, Error> {
+    let mut reasons: Vec<String> = Vec::new();
+    for suite in suites {
+        let packages = match archive.packages(suite) {
+            Ok(packages) => packages,
+            Err(e) if e.is_absence() => {
+                reasons.push(e.to_string());
+                continue;
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let of_name: Vec<Package> = packages.into_iter().filter(|package| package.name == name).collect();
+        let best = of_name.iter().filter(|package| wanted(package));
+        if let Some(package) = best.max_by(|a, b| compare_debian(&a.version, &b.version)) {
+            return Ok(package.clone());
+        }
+        let versions: Vec<&str> = of_name.iter().map(|package| package.version.as_str()).collect();
+        let has = if versions.is_empty() { "none".to_owned() } else { versions.join(", ") };
+        reasons.push(format!("{suite} has {has}"));
+    }
+    Err(Error::NoPackage { wanted: name.to_owned(), reason: reasons.join("; ") })
+}
+
+/// The directory with these files and directories of a package, fetched and unpacked unless that was done before.
+fn unpacked(
+    found: &Package,
+    archive: &Archive<'_>,
+    places: &[&str],
+    options: &Options<'_>,
+) -> Result<PathBuf, Error> {
+    let parent = options.cache.dir("extra")?;
+    let key = format!("{}-{LAYOUT}", &found.sha256[..32]);
+    let dir = parent.join(&key);
+    let _lock = options.cache.lock(&format!("extra-{key}"))?;
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let deb = obtain::fetch_package(found, archive.base(), options)?;
+    options.progress.message(&format!("unpacking {} {}", found.name, found.version));
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| cache::Error::Io { action, path, source }
+    };
+    let staging = tempfile::Builder::new()
+        .suffix(".tmp")
+        .tempdir_in(&parent)
+        .map_err(io("create a directory in", &parent))?;
+    package::unpack_files(&deb, places, staging.path())?;
+    let staged = staging.keep();
+    if let Err(source) = fs::rename(&staged, &dir) {
+        // Nothing may stay under a passing name; that the rename failed is the error to tell.
+        let _ = fs::remove_dir_all(&staged);
+        return Err(io("rename into", &dir)(source).into());
+    }
+    // What was unpacked is all that is ever wanted of it.
+    fs::remove_file(&deb).map_err(|source| fetch::Error::Io { action: "remove", path: deb, source })?;
+    Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("1.95.0+dfsg1-2~bpo13+1", "1.95.0")]
+    #[case("1.85.1+dfsg1-1+deb13u1", "1.85.1")]
+    #[case("1:1.37.0-6+b9", "1.37.0")]
+    #[case("1.95.0~beta.2-1", "1.95.0")]
+    #[case("1.95.0", "1.95.0")]
+    #[case("", "")]
+    fn upstream_versions(#[case] version: &str, #[case] wanted: &str) {
+        assert_eq!(upstream(version), wanted);
+    }
+}
