@@ -1,8 +1,9 @@
-//! Threads that block in read(2) with registers full of their own values.
+//! Threads that block in read(2), or compute without any call, with registers full of their own values.
 
 use crate::framework::prelude::*;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A function that loads one set of registers, executes read(2) on one byte and stores the registers, with nothing in
 /// between: the descriptor, where the byte goes, the registers before, the registers after. Returns what read(2) returned.
@@ -22,7 +23,8 @@ pub struct Blocked {
 pub struct Aligned<const N: usize>(pub [u8; N]);
 
 impl Blocked {
-    /// The descriptor that the thread reads from.
+    /// The descriptor that the thread reads from: still in a register after the call where the result has another one.
+    #[cfg(target_arch = "x86_64")]
     pub fn fd(&self) -> i32 {
         self.fd
     }
@@ -70,4 +72,50 @@ pub fn unchanged<const N: usize>(blocked: &Blocked, function: OverRead) -> Outco
     pattern::fill(&mut input.0, blocked.key);
     let output = blocked.through(function, &input)?;
     expect_bytes(&format!("registers of thread {}", blocked.number), &output.0, &input.0)
+}
+
+/// What a thread without calls is given.
+pub struct Spinning {
+    /// Its number, from 0.
+    pub number: u64,
+    /// For contents of its own.
+    pub key: u64,
+}
+
+/// Becomes 1 when the threads are to end.
+static STOP: AtomicU32 = AtomicU32::new(0);
+static STARTED: Cell = Cell::new();
+
+impl Spinning {
+    /// The word that becomes 1 when the thread is to end: what its loop looks at. Tells the others that it runs.
+    pub fn start(&self) -> *const u32 {
+        STARTED.bump();
+        STOP.as_ptr()
+    }
+}
+
+/// Starts `count` threads that all run `body`, passes the gate when each has said that it runs, and stops and joins them.
+pub fn spinning_threads(cx: &mut Ctx, count: u64, body: fn(&Spinning) -> Outcome) -> Outcome {
+    let mut threads = Vec::new();
+    for number in 0..count {
+        let key = cx.seed + 1000 * number;
+        threads.push(thread::spawn(move || body(&Spinning { number, key }))?);
+    }
+    STARTED.wait("the threads", count as u32)?;
+
+    cx.ready()?;
+
+    std::thread::yield_now();
+    STOP.store(1, Ordering::SeqCst);
+    threads.into_iter().try_for_each(Thread::join)
+}
+
+/// Each lane must be what it started as plus its step times the number of rounds.
+pub fn counted(what: &str, now: &[u64], start: &[u64], step: impl Fn(usize) -> u64, rounds: u64) -> Outcome {
+    expect(rounds > 0, || "the loop did not run".into())?;
+    for (lane, (now, start)) in now.iter().zip(start).enumerate() {
+        let want = start.wrapping_add(step(lane).wrapping_mul(rounds));
+        expect_eq(&format!("{what}, lane {lane}, after {rounds} rounds"), *now, want)?;
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::kit;
 use crate::framework::prelude::*;
+use std::sync::atomic::AtomicU32;
 
 pub const WORKLOAD: Workload = Workload {
     name: "timed-waits",
@@ -12,6 +13,10 @@ pub const WORKLOAD: Workload = Workload {
     statik: false,
     run,
 };
+
+/// Writable: a futex in a read-only private copy of a page, as constants are on powerpc, is refused with EFAULT
+/// (`get_futex_key`, kernel/futex/core.c).
+static WORD: AtomicU32 = AtomicU32::new(0);
 
 type Wait = (&'static str, libc::c_long, fn(&libc::timespec) -> libc::c_long, Option<i32>);
 
@@ -31,7 +36,7 @@ const WAITS: [Wait; 3] = [
         "futex",
         libc::SYS_futex,
         // SAFETY: the word and the time live through the call.
-        |time| unsafe { libc::syscall(libc::SYS_futex, &0u32, libc::FUTEX_WAIT, 0u32, time) },
+        |time| unsafe { libc::syscall(libc::SYS_futex, WORD.as_ptr(), libc::FUTEX_WAIT, 0u32, time) },
         Some(libc::ETIMEDOUT),
     ),
     (

@@ -1,8 +1,8 @@
 //! Sixteen registers of four lanes each count up by their own steps in a loop without a system call. At the end every lane must
 //! be its step times the number of rounds.
 
+use crate::fp::kit::{counted, spinning_threads};
 use crate::framework::prelude::*;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const WORKLOAD: Workload = Workload {
     name: "vectors-in-motion",
@@ -14,37 +14,24 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-static STOP: AtomicU32 = AtomicU32::new(0);
-static STARTED: Cell = Cell::new();
-
 fn run(cx: &mut Ctx) -> Outcome {
     if !std::is_x86_feature_detected!("avx2") {
         return skip("the processor has no AVX2");
     }
-    let seed = cx.seed;
-    let mut threads = Vec::new();
-    for number in 0..2 {
-        threads.push(thread::spawn(move || {
-            let mut rng = Rng::new(seed + number);
-            let steps: [u64; 64] = std::array::from_fn(|_| rng.word());
-            let (mut sums, mut rounds) = ([0u64; 64], 0u64);
-            STARTED.bump();
-            // SAFETY: the processor has AVX2; both arrays have the 512 bytes that are read and written.
-            unsafe { count(steps.as_ptr(), sums.as_mut_ptr(), STOP.as_ptr(), &mut rounds) };
-            expect(rounds > 0, || "the loop did not run".into())?;
-            for (lane, (sum, step)) in sums.iter().zip(&steps).enumerate() {
-                expect_eq(&format!("lane {lane} after {rounds} rounds"), *sum, step.wrapping_mul(rounds))?;
-            }
-            Ok(())
-        })?);
-    }
-    STARTED.wait("the threads", 2)?;
-
-    cx.ready()?;
-
-    std::thread::yield_now();
-    STOP.store(1, Ordering::SeqCst);
-    threads.into_iter().try_for_each(Thread::join)
+    spinning_threads(cx, 2, |spinning| {
+        let mut rng = Rng::new(spinning.key);
+        let steps: [u64; 64] = std::array::from_fn(|_| rng.word());
+        let (mut sums, mut rounds) = ([0u64; 64], 0u64);
+        // SAFETY: the processor has AVX2; both arrays have the 512 bytes that are read and written.
+        unsafe { count(steps.as_ptr(), sums.as_mut_ptr(), spinning.start(), &mut rounds) };
+        counted(
+            &format!("AVX registers of thread {}", spinning.number),
+            &sums,
+            &[0; 64],
+            |lane| steps[lane],
+            rounds,
+        )
+    })
 }
 
 /// Adds the steps to ymm0–ymm15 until `*stop` is not 0; stores the sums and the number of rounds.

@@ -1,0 +1,19 @@
+//! v0 to v31 of six threads.
+
+use super::over_read;
+use crate::fp::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "simd-registers",
+    group: "fp",
+    purpose: "the thirty-two SIMD and floating-point registers",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    kit::blocked_threads(cx, 6, |blocked| kit::unchanged::<512>(blocked, over_read::simd))
+}
