@@ -124,6 +124,11 @@ impl Regs {
         self
     }
 
+    /// Arguments of a system call that is under way.
+    pub fn arguments(&self) -> [u64; 6] {
+        self.regs[..6].try_into().expect("six registers")
+    }
+
     /// Number of the system call, at its entry stop.
     pub fn syscall_number(&self) -> i64 {
         self.regs[NR] as i64
@@ -163,6 +168,16 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 /// System calls that report EINTR to a stop although no handler ran: their first argument is gone by then.
 pub fn repeatable_after_eintr(_nr: i64) -> bool {
     false
+}
+
+/// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time, kernel/futex; there is no poll(2)).
+pub const WITH_TIME_LEFT: &[i64] = &[libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_futex];
+
+/// The system call number that code, which ends before the instruction, loads last: `mov x8, #nr`, or into w8.
+pub fn number_loaded(code: &[u8]) -> Option<i64> {
+    let words = code.rchunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().expect("four bytes")));
+    let mut loads = words.filter(|word| word & 0x7fe0_001f == 0x5280_0008);
+    loads.next().map(|word| i64::from(word >> 5 & 0xffff))
 }
 
 /// Number of restart_syscall(2).
@@ -568,6 +583,14 @@ mod tests {
         assert_eq!(at(FRAME_RECORDS + 8), 0x2_0000_0001);
         assert_eq!(at(FRAME_RECORDS + 16), 0x0303_0303_0303_0303);
         assert_eq!(frame.bytes.len(), FRAME_RECORDS + 0x210 + 16);
+    }
+
+    #[test]
+    fn code_tells_the_number() {
+        // mov x8, #115; mov x3, x20
+        let code = [0x68, 0x0e, 0x80, 0xd2, 0xe3, 0x03, 0x14, 0xaa];
+        assert_eq!(number_loaded(&code), Some(libc::SYS_clock_nanosleep));
+        assert_eq!(number_loaded(&code[4..]), None);
     }
 
     #[test]

@@ -158,6 +158,12 @@ impl Regs {
         self
     }
 
+    /// Arguments of a system call that was interrupted.
+    pub fn arguments(&self) -> [u64; 6] {
+        let [_, a1, a2, a3, a4, a5] = self.gpr[3..9] else { unreachable!("six registers") };
+        [self.orig_gpr3, a1, a2, a3, a4, a5]
+    }
+
     /// Number of the system call, at its entry stop.
     pub fn syscall_number(&self) -> i64 {
         self.gpr[0] as i64
@@ -204,6 +210,17 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
     )
+}
+
+/// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time, kernel/futex, fs/select.c).
+pub const WITH_TIME_LEFT: &[i64] =
+    &[libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_futex, libc::SYS_poll];
+
+/// The system call number that code, which ends before the instruction, loads last: `li r0, nr`.
+pub fn number_loaded(code: &[u8]) -> Option<i64> {
+    let words = code.rchunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().expect("four bytes")));
+    let mut loads = words.filter(|word| word & 0xffff_0000 == 0x3800_0000);
+    loads.next().map(|word| i64::from(word & 0xffff))
 }
 
 /// Number of restart_syscall(2).
@@ -542,6 +559,14 @@ mod tests {
             (0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303)
         );
         assert_eq!((STUB_CONTROL + 7 * 8 + 8) % 16, 0);
+    }
+
+    #[test]
+    fn code_tells_the_number() {
+        // li r0, 246; mr r6, r31
+        let code = [0xf6, 0, 0, 0x38, 0x78, 0xfb, 0xe6, 0x7f];
+        assert_eq!(number_loaded(&code), Some(libc::SYS_clock_nanosleep));
+        assert_eq!(number_loaded(&code[4..]), None);
     }
 
     #[test]

@@ -147,6 +147,11 @@ impl Regs {
         self
     }
 
+    /// Arguments of a system call that is under way.
+    pub fn arguments(&self) -> [u64; 6] {
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
+    }
+
     /// Number of the system call, at its entry stop.
     pub fn syscall_number(&self) -> i64 {
         self.orig_rax as i64
@@ -211,6 +216,16 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
     )
+}
+
+/// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time, kernel/futex, fs/select.c).
+pub const WITH_TIME_LEFT: &[i64] =
+    &[libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_futex, libc::SYS_poll];
+
+/// The system call number that code, which ends before the instruction, loads last: `mov $nr, %eax`.
+pub fn number_loaded(code: &[u8]) -> Option<i64> {
+    let load = code.windows(5).rposition(|c| c[0] == 0xb8 && c[3..] == [0, 0])?;
+    Some(i64::from(u16::from_le_bytes([code[load + 1], code[load + 2]])))
 }
 
 /// Number of restart_syscall(2).
@@ -523,6 +538,14 @@ mod tests {
             assert_eq!(xsave_at % 64, 0);
             assert_eq!(xsave_at - frame.at + size.min(2696) as u64 + 4, frame.bytes.len() as u64);
         }
+    }
+
+    #[test]
+    fn code_tells_the_number() {
+        // xor %r10d,%r10d; mov $230,%eax; mov %rbx,%rdx
+        let code = [0x45, 0x31, 0xd2, 0xb8, 0xe6, 0, 0, 0, 0x48, 0x89, 0xda];
+        assert_eq!(number_loaded(&code), Some(libc::SYS_clock_nanosleep));
+        assert_eq!(number_loaded(&code[4..]), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub mod code;
 pub mod program;
 pub mod scratch;
+mod sleep;
 pub mod tracee;
 
 use serde::{Deserialize, Serialize};

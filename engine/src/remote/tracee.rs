@@ -4,6 +4,7 @@ use super::RemoteAddr;
 use super::code::{Code, WayBack};
 use super::program::{Loader, Outcome, Program};
 use super::scratch::{self, Scratch};
+use super::sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::sys::ptrace::{self, Tid};
@@ -384,6 +385,15 @@ impl Tracee {
         if self.time_left { self.regs.with_time_left() } else { resumed(&self.regs, true) }
     }
 
+    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
+    pub fn regs_to_restart(&self) -> Regs {
+        let number = self.regs.interrupted_syscall().map_or(self.regs.syscall_number(), |call| call.nr);
+        let continued = number == arch::SYS_RESTART_SYSCALL
+            && (self.time_left || self.regs.interrupted_syscall().is_some());
+        let own = if continued { sleep::own_number(self) } else { None };
+        own.map_or_else(|| resumed(&self.regs, false), |nr| self.regs.rewound(nr))
+    }
+
     /// Notes that the thread was changed from outside [`Tracee::run`], so that [`Tracee::settle`] writes everything.
     pub fn mark_disturbed(&mut self) {
         self.disturbed = true;
@@ -402,7 +412,7 @@ impl Tracee {
 
 /// Registers with which a thread goes on after a stop, its interrupted system call made again. `same_task`: the task that was
 /// interrupted goes on itself and can use restart_syscall(2); a restarted one begins the wait anew with the arguments it gave.
-pub fn resumed(regs: &Regs, same_task: bool) -> Regs {
+fn resumed(regs: &Regs, same_task: bool) -> Regs {
     use arch::InterruptedKind::{Again, Eintr, RestartBlock};
     match regs.interrupted_syscall() {
         None => regs.outside_syscall(),

@@ -119,7 +119,7 @@ impl AskThread {
         Ok(Thread {
             tid,
             comm: comm(tracee.pid, tid)?,
-            regs: crate::remote::tracee::resumed(&tracee.regs, false),
+            regs: tracee.regs_to_restart(),
             extended,
             sigmask: tracee.mask,
             altstack: self.altstack.answer(outcome),

@@ -3,6 +3,7 @@
 mod alarm;
 mod alarm_fires;
 mod clocks_forward;
+mod continued_sleeps;
 mod interval_timers;
 mod kit;
 mod libc_timer;
@@ -44,6 +45,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &processor_time::WORKLOAD,
     &sleep::WORKLOAD,
     &sleep_remaining::WORKLOAD,
+    &continued_sleeps::WORKLOAD,
     &ticking::WORKLOAD,
     &timed_waits::WORKLOAD,
 ];

@@ -1,0 +1,50 @@
+//! Which call a sleep was that has been interrupted before. The kernel continues such a sleep by restart_syscall(2), whose number takes the
+//! place of the call's own in the registers; the arguments stay. In a restarted task there is nothing to continue, and the call has to be
+//! made by its own number.
+
+use super::{RemoteAddr, Tracee};
+use crate::arch::{self, SYS_RESTART_SYSCALL};
+use crate::sys::{page_size, vm};
+
+/// As much code before a system call as loads its number.
+const REACH: u64 = 48;
+
+/// The call's own number, for a thread that was interrupted in restart_syscall(2). The code before the instruction tells it where it loads a
+/// number; a C library's syscall(2) does not, and is used for futex(2) most of all, which its arguments tell.
+pub fn own_number(tracee: &Tracee) -> Option<i64> {
+    let call = tracee.regs.rewound(SYS_RESTART_SYSCALL).ip();
+    let in_page = call % page_size();
+    let loaded = [REACH, in_page].into_iter().find_map(|len| {
+        let mut code = vec![0u8; len as usize];
+        let there = vm::read(tracee.pid, RemoteAddr(call - len), &mut code).is_ok();
+        there.then_some(code)
+    });
+    let number = loaded.and_then(|code| arch::number_loaded(&code));
+    number.filter(|nr| arch::WITH_TIME_LEFT.contains(nr)).or_else(|| by_arguments(tracee.regs.arguments()))
+}
+
+/// A private futex wait with a timeout looks like no other call that can have time left.
+fn by_arguments(arguments: [u64; 6]) -> Option<i64> {
+    let [address, operation, _, timeout, ..] = arguments;
+    let wait = [libc::FUTEX_WAIT, libc::FUTEX_WAIT_BITSET].map(|op| (op | libc::FUTEX_PRIVATE_FLAG) as u64);
+    let operation = operation & !(libc::FUTEX_CLOCK_REALTIME as u64);
+    let is_futex =
+        wait.contains(&operation) && address % 4 == 0 && address >= page_size() && timeout >= page_size();
+    is_futex.then_some(libc::SYS_futex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_futex_wait_shows_by_its_arguments() {
+        let futex = Some(libc::SYS_futex);
+        assert_eq!(by_arguments([0x7fff_0000_1000, 137, 2, 0x7fff_0000_2000, 0, !0]), futex);
+        assert_eq!(by_arguments([0x7fff_0000_1000, 128, 2, 0x7fff_0000_2000, 0, 0]), futex);
+        // nanosleep, clock_nanosleep, poll
+        assert_eq!(by_arguments([0x7fff_0000_1000, 0, 0, 0, 0, 0]), None);
+        assert_eq!(by_arguments([1, 0, 0x7fff_0000_1000, 0x7fff_0000_1000, 0, 0]), None);
+        assert_eq!(by_arguments([0x7fff_0000_1000, 1, 5000, 0, 0, 0]), None);
+    }
+}
