@@ -100,8 +100,8 @@ impl<'a> Session<'a> {
         self.round(all, place, observer)?;
         self.blame_groups();
         for _ in 0..self.settings.retries {
-            let red: VecDeque<u32> =
-                self.outcomes.iter().filter(|(_, o)| o.verdict.is_red()).map(|(id, _)| *id).collect();
+            let newly_red = |(id, outcome): &(&u32, &Outcome)| self.judge(**id, outcome.verdict).0.is_red();
+            let red: VecDeque<u32> = self.outcomes.iter().filter(newly_red).map(|(id, _)| *id).collect();
             if red.is_empty() || self.stop.raised() {
                 break;
             }
@@ -236,7 +236,8 @@ impl<'a> Session<'a> {
                     outcome.verdict = Verdict::Splat;
                     outcome.stage = Some(Stage::Log);
                 }
-                observer.ended(cell, &outcome);
+                let verdict = self.judge(id, outcome.verdict).0;
+                observer.ended(cell, &Outcome { verdict, ..outcome.clone() });
                 self.outcomes.insert(id, outcome);
             }
             Heard::Event(Event::Done) => {}
@@ -276,14 +277,20 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// A verdict in the light of what is expected, and why.
+    fn judge(&self, id: u32, seen: Verdict) -> (Verdict, Option<String>) {
+        let Settings { expectations, today, .. } = self.settings;
+        let (cell, _) = &self.cells[id as usize];
+        let release = Release::parse(&self.kernel.release).or_else(|| Release::parse(&self.kernel.label));
+        expectations.judge(cell, release, seen, *today)
+    }
+
     /// The last word on every cell, and the bundles of the red ones.
     fn results(&self, place: &dyn Place, observer: &mut dyn Observer) -> Vec<CellResult> {
-        let release = Release::parse(&self.kernel.release).or_else(|| Release::parse(&self.kernel.label));
         let mut results = Vec::new();
         for (id, outcome) in &self.outcomes {
             let (cell, _) = &self.cells[*id as usize];
-            let Settings { expectations, today, .. } = self.settings;
-            let (mut verdict, why) = expectations.judge(cell, release, outcome.verdict, *today);
+            let (mut verdict, why) = self.judge(*id, outcome.verdict);
             let mut reason = outcome.reason.clone();
             let first = self.first_reason.get(id);
             if verdict == Verdict::Pass
