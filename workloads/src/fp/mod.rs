@@ -2,6 +2,8 @@
 //! workload of one architecture exists only there; the group has one name everywhere.
 
 mod kit;
+#[cfg(not(target_arch = "aarch64"))]
+mod protection_keys;
 mod scalar_in_motion;
 
 #[cfg(target_arch = "aarch64")]

@@ -7,7 +7,6 @@ mod general_registers;
 mod mxcsr_modes;
 mod over_read;
 mod protection_key_rights;
-mod protection_keys;
 mod segment_bases;
 mod sse_registers;
 mod vectors_in_motion;
@@ -15,7 +14,7 @@ mod x87_in_motion;
 mod x87_pending_exception;
 mod x87_registers;
 
-use super::scalar_in_motion;
+use super::{protection_keys, scalar_in_motion};
 use crate::framework::Workload;
 
 /// Every workload of this group.

@@ -1,0 +1,19 @@
+//! f0 to f31 of four threads that use no vectors.
+
+use super::over_read;
+use crate::fp::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "float-registers",
+    group: "fp",
+    purpose: "the thirty-two floating-point registers",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    kit::blocked_threads(cx, 4, |blocked| kit::unchanged::<256>(blocked, over_read::float))
+}

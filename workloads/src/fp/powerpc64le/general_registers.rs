@@ -1,0 +1,45 @@
+//! The registers that `sc` keeps, with values of their own in four threads: table of contents and thread pointer included.
+
+use super::over_read;
+use crate::fp::kit::{Aligned, Blocked, OverRead, blocked_threads};
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "general-registers",
+    group: "fp",
+    purpose: "general, link and condition registers over a blocked system call",
+    needs: &[],
+    moving: false,
+    statik: true,
+    run,
+};
+
+/// Bytes of r2, r13–r31; of these with the link register, and with the condition register.
+pub const GENERAL: usize = 20 * 8;
+const ALL: usize = GENERAL + 16;
+
+fn run(cx: &mut Ctx) -> Outcome {
+    blocked_threads(cx, 4, |blocked| {
+        // The first field of the condition register tells of success.
+        let (input, output) = through(blocked, over_read::general, 0x0fff_ffff)?;
+        expect_bytes("link and condition register", &output[GENERAL..], &input[GENERAL..])
+    })
+}
+
+/// Compares the general registers. The bytes before and after, with the fields of the condition register in `kept` only.
+pub fn through(blocked: &Blocked, function: OverRead, kept: u64) -> anyhow::Result<([u8; ALL], [u8; ALL])> {
+    let mut input = Aligned([0; ALL]);
+    pattern::fill(&mut input.0, blocked.key);
+    // Where there are only 32 bits.
+    input.0[GENERAL + 12..].fill(0);
+    // The two lowest bits of an address of code are not kept anywhere.
+    input.0[GENERAL] &= !3;
+    let mut output = blocked.through(function, &input)?;
+    expect_bytes("r2, r13 to r31", &output.0[..GENERAL], &input.0[..GENERAL])?;
+    for registers in [&mut input.0, &mut output.0] {
+        for (byte, mask) in registers[GENERAL + 8..].iter_mut().zip(kept.to_le_bytes()) {
+            *byte &= mask;
+        }
+    }
+    Ok((input.0, output.0))
+}
