@@ -77,6 +77,9 @@ const OPENERS: &[(&str, Kind)] = &[
     ("BUG: soft lockup", Kind::Lockup),
     ("watchdog: BUG: ", Kind::Lockup),
     ("Watchdog detected hard LOCKUP", Kind::Lockup),
+    // powerpc watches over its CPUs by itself (arch/powerpc/kernel/watchdog.c).
+    ("self-detected hard LOCKUP", Kind::Lockup),
+    ("detected hard LOCKUP on other CPUs", Kind::Lockup),
     ("BUG: workqueue lockup", Kind::Lockup),
     ("BUG: KASAN", Kind::Sanitizer),
     ("BUG: KCSAN", Kind::Sanitizer),
@@ -86,6 +89,8 @@ const OPENERS: &[(&str, Kind)] = &[
     ("kmemleak: ", Kind::Sanitizer),
     ("BUG: unable to handle", Kind::Oops),
     ("BUG: kernel NULL pointer dereference", Kind::Oops),
+    // powerpc (arch/powerpc/mm/fault.c, bad_page_fault); its others say `Unable to handle kernel`, as arm64 does.
+    ("BUG: Kernel NULL pointer dereference", Kind::Oops),
     ("kernel BUG at ", Kind::Oops),
     ("Unable to handle kernel ", Kind::Oops),
     ("general protection fault", Kind::Oops),
@@ -258,6 +263,24 @@ fn belongs(open: &Open, text: &str) -> bool {
         "softirqs last",
         "Kernel panic",
         "Fixing recursive",
+        // arm64
+        "user pgtable: ",
+        "swapper pgtable: ",
+        "SMP: stopping",
+        "PHYS_OFFSET: ",
+        "CPU features: ",
+        "Memory Limit: ",
+        // powerpc
+        "Faulting instruction address: ",
+        "LE PAGE_SIZE=",
+        "NIP",
+        "LR [",
+        "REGS: ",
+        "MSR: ",
+        "CFAR: ",
+        "GPR",
+        "Instruction dump",
+        "watchdog: CPU ",
     ];
     text.is_empty()
         || text.starts_with([' ', '\t', '<', '?', '('])
@@ -265,7 +288,22 @@ fn belongs(open: &Open, text: &str) -> bool {
         || text.starts_with("---")
         || text.starts_with("===")
         || MARKS.iter().any(|mark| text.starts_with(mark))
+        || is_register(text)
+        || is_address(text)
         || (open.splat.kind == Kind::Sanitizer && !text.is_empty())
+}
+
+/// A line of arm64's general registers: `x26: 0…`, `x9 : 0…`.
+fn is_register(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix('x') else { return false };
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    rest.trim_start().starts_with(": ")
+}
+
+/// A line that begins with an address in brackets: powerpc's call traces, arm64's page table walks.
+fn is_address(text: &str) -> bool {
+    let address = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    address.is_some_and(|(digits, _)| digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// A console line without its time stamp and caller, `[   12.345678][  T71] `.
@@ -283,6 +321,8 @@ fn strip_stamp(line: &str) -> &str {
         && let Some((inner, tail)) = tail.split_once(']')
         && !inner.is_empty()
         && inner.bytes().all(|b| b.is_ascii_digit() || b" .TC".contains(&b))
+        // An address may consist of digits alone; it has no point and no letter.
+        && inner.contains(['.', 'T', 'C'])
     {
         rest = tail.strip_prefix(' ').unwrap_or(tail);
     }

@@ -78,8 +78,17 @@ pub fn build(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Progr
     if wanted.faults {
         args.extend(["--features", "cairn/planted-faults"]);
     }
-    let dynamic = cargo_build(room, toolchain, wanted, &args, &[])?;
     let arch = toolchain.arch;
+    let folder = room.ours().join(if wanted.faults { "programs-with-faults" } else { "programs" });
+    let folder = folder.join(arch.name());
+    let keep = |built: &BTreeMap<String, PathBuf>, name: &str, kind: &str| -> Result<PathBuf> {
+        let from = built.get(name).with_context(|| format!("cargo built no {kind} {name}"))?;
+        copy(from, &folder.join(kind).join(name))
+    };
+    let built = cargo_build(room, toolchain, wanted, &args, &[])?;
+    // Kept at once: cargo may put the static build of a program where the dynamic one is.
+    let cairn = if wanted.no_engine { None } else { Some(keep(&built, "cairn", "dynamic")?) };
+    let dynamic = keep(&built, "cairn-workloads", "dynamic")?;
     let mut args = Vec::new();
     if !toolchain.foreign {
         // With a target that is named, the flags below are not for build scripts.
@@ -89,21 +98,15 @@ pub fn build(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Progr
     args.extend(["--package", "cairn-workloads", "--package", "cairn-testsuite", "--package", "cairn-qemu"]);
     args.extend(["--bin", "cairn-workloads", "--bin", "cairn-runner", "--bin", "cairn-init"]);
     let flags = cross::target_variable(arch, "RUSTFLAGS");
-    let fixed = cargo_build(room, toolchain, wanted, &args, &[(&flags, "-C target-feature=+crt-static")])?;
-    let folder = room.ours().join(if wanted.faults { "programs-with-faults" } else { "programs" });
-    let folder = folder.join(arch.name());
-    let keep = |built: &BTreeMap<String, PathBuf>, name: &str, kind: &str| -> Result<PathBuf> {
-        let from = built.get(name).with_context(|| format!("cargo built no {kind} {name}"))?;
-        copy(from, &folder.join(kind).join(name))
-    };
+    let built = cargo_build(room, toolchain, wanted, &args, &[(&flags, "-C target-feature=+crt-static")])?;
     Ok(Programs {
-        cairn: if wanted.no_engine { None } else { Some(keep(&dynamic, "cairn", "dynamic")?) },
+        cairn,
         workloads: BTreeMap::from([
-            (Userland::Dynamic, keep(&dynamic, "cairn-workloads", "dynamic")?),
-            (Userland::Static, keep(&fixed, "cairn-workloads", "static")?),
+            (Userland::Dynamic, dynamic),
+            (Userland::Static, keep(&built, "cairn-workloads", "static")?),
         ]),
-        runner: keep(&fixed, "cairn-runner", "static")?,
-        init: keep(&fixed, "cairn-init", "static")?,
+        runner: keep(&built, "cairn-runner", "static")?,
+        init: keep(&built, "cairn-init", "static")?,
     })
 }
 

@@ -56,7 +56,10 @@ pub(super) fn candidate(path: &Path, options: &Options<'_>) -> Result<Candidate,
         };
         (Local::Package(path.clone()), release, Version::prefix_of(&about.version))
     } else {
-        let release = image::release_of(&path).map_err(|what| wrong(&path, what))?;
+        let image::About { arch, release } = image::about(&path).map_err(|what| wrong(&path, what))?;
+        if arch != options.arch {
+            return Err(wrong(&path, format!("a kernel for {arch}, not {}", options.arch)));
+        }
         let point = Version::prefix_of(&release);
         (Local::Image(path.clone()), release, point)
     };

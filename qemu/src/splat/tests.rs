@@ -11,6 +11,8 @@ use super::*;
 #[case::warn("warn", include_str!("logs/warn.txt"))]
 #[case::panic_no_init("panic-no-init", include_str!("logs/panic-no-init.txt"))]
 #[case::lockups("lockups", include_str!("logs/lockups.txt"))]
+#[case::arm64_oops("arm64-oops", include_str!("logs/arm64-oops.txt"))]
+#[case::powerpc_oops("powerpc-oops", include_str!("logs/powerpc-oops.txt"))]
 #[case::bad_page("bad-page", include_str!("logs/bad-page.txt"))]
 fn reports(#[case] name: &str, #[case] log: &str) {
     insta::assert_json_snapshot!(name, scan(log));
@@ -21,6 +23,7 @@ fn reports(#[case] name: &str, #[case] log: &str) {
 #[case("<4>[    1.234567][  T71] BUG: x", "BUG: x")]
 #[case("[drm] fine", "[drm] fine")]
 #[case("plain", "plain")]
+#[case("[    1.234567] [0000000000000010] pgd=0", "[0000000000000010] pgd=0")]
 #[case("[  OK  ] Started", "[  OK  ] Started")]
 fn stamps(#[case] line: &str, #[case] text: &str) {
     assert_eq!(strip_stamp(line), text);

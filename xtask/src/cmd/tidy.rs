@@ -3,6 +3,7 @@
 //! - `unsafe` stands only in the rooms made for it;
 //! - no absolute path of somebody's machine, no host name of a package archive or registry;
 //! - every source file says at its head what lives in it;
+//! - what one architecture has and another has not stands in the engine's `arch/`;
 //! - what one package may depend on;
 //! - under which licences dependencies may be.
 
@@ -24,6 +25,39 @@ const UNSAFE: &[&str] = &[
     "testsuite/src/runner/sys.rs",
     // The corpus makes the raw calls whose effects are to be saved.
     "workloads/",
+];
+
+/// Where the engine may speak of one architecture.
+const ARCH_ROOM: (&str, &str) = ("engine/src/", "engine/src/arch/");
+
+/// Words of one architecture: conditions on it, and registers.
+const ARCH_WORDS: &[&str] = &[
+    "target_arch",
+    "rax",
+    "rbx",
+    "rcx",
+    "rdx",
+    "rip",
+    "rsp",
+    "rbp",
+    "eflags",
+    "fs_base",
+    "gs_base",
+    "mxcsr",
+    "xsave",
+    "pstate",
+    "nzcv",
+    "fpsr",
+    "fpcr",
+    "svcr",
+    "tpidr",
+    "nip",
+    "gpr",
+    "msr",
+    "xer",
+    "fpscr",
+    "vscr",
+    "vrsave",
 ];
 
 /// Words that must not appear anywhere, each with the reason. Split so that this file does not contain them.
@@ -157,6 +191,10 @@ fn judge(name: &str, text: &str) -> Vec<String> {
         if rust && !may && is_unsafe(line) {
             found.push(format!("{number}: `unsafe` outside its rooms"));
         }
+        if rust && name.starts_with(ARCH_ROOM.0) && !name.starts_with(ARCH_ROOM.1) {
+            let word = arch_word(line);
+            found.extend(word.map(|word| format!("{number}: `{word}` belongs into {}", ARCH_ROOM.1)));
+        }
         for (parts, why) in FORBIDDEN {
             if line.contains(&parts.concat()) {
                 found.push(format!("{number}: `{}`: {why}", parts.concat()));
@@ -179,6 +217,13 @@ fn is_unsafe(line: &str) -> bool {
                 && !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
         })
     })
+}
+
+/// The first word of one architecture in the code of this line.
+fn arch_word(line: &str) -> Option<&'static str> {
+    let code = line.split("//").next().unwrap_or("");
+    let words: Vec<&str> = code.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    ARCH_WORDS.iter().find(|arch| words.iter().any(|word| word == *arch)).copied()
 }
 
 /// Dependencies between our packages that the architecture does not allow.
@@ -220,6 +265,18 @@ mod tests {
         assert_eq!(judge("xtask/src/x.rs", "fn f() {}\n"), ["1: no `//!` head that says what lives here"]);
         let path = ["see /ho", "me/me/x\n"].concat();
         assert_eq!(judge("README.md", &path).len(), 1);
+    }
+
+    #[rstest]
+    #[case("#[cfg(target_arch = \"x86_64\")]", Some("target_arch"))]
+    #[case("regs.rip = 0;", Some("rip"))]
+    #[case("let stripe = 1; // rip", None)]
+    fn words_of_one_architecture(#[case] line: &str, #[case] word: Option<&str>) {
+        assert_eq!(arch_word(line), word);
+        let text = format!("//! Head.\n{line}\n");
+        assert_eq!(judge("engine/src/remote/x.rs", &text).len(), usize::from(word.is_some()));
+        assert!(judge("engine/src/arch/x86_64.rs", &text).is_empty());
+        assert!(judge("workloads/src/fp/x.rs", &text).is_empty());
     }
 
     #[rstest]
