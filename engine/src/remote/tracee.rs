@@ -94,21 +94,36 @@ impl Tracee {
     fn find_time_left(&mut self) -> Result<()> {
         let regs = self.regs;
         self.disturb(&regs)?;
-        self.step_to_syscall()?;
+        self.enter_syscall()?;
         let entered = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
         self.time_left = entered.syscall_number() == arch::SYS_RESTART_SYSCALL;
         arch::skip_syscall(self.tid).context(|| format!("skip a system call of {}", self.tid))?;
-        self.step_to_syscall()?;
+        self.leave_syscall()?;
         self.settle()
     }
 
-    /// Lets the thread go on to the next entry or exit of a system call.
-    fn step_to_syscall(&mut self) -> Result<()> {
+    /// Lets the thread go on to the next entry of a system call.
+    fn enter_syscall(&mut self) -> Result<()> {
         loop {
             ptrace::cont_to_syscall(self.tid).context(|| format!("step {}", self.tid))?;
             match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
                 Stop::Syscall => return Ok(()),
                 Stop::Interrupted | Stop::Group(_) => {}
+                Stop::Signal(sig) => self.held.push(sig),
+                stop => return Err(self.gone(stop)),
+            }
+        }
+    }
+
+    /// From the entry of a system call to a stop before the thread's next instruction. Not the exit stop: at those of system calls arm64 has
+    /// one register for its own (arch/arm64/kernel/ptrace.c, `report_syscall`).
+    fn leave_syscall(&mut self) -> Result<()> {
+        loop {
+            // A signal stop uses it up.
+            ptrace::interrupt(self.tid).context(|| format!("interrupt {}", self.tid))?;
+            ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
+            match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
+                Stop::Interrupted | Stop::Group(_) => return Ok(()),
                 Stop::Signal(sig) => self.held.push(sig),
                 stop => return Err(self.gone(stop)),
             }
@@ -176,7 +191,7 @@ impl Tracee {
         Ok(regs.ip() == scratch.stub().0 + arch::stub_done())
     }
 
-    /// Makes one borrowed system call, by two system call stops. For the calls without which there is no scratch range: everything else is a
+    /// Makes one borrowed system call, by two stops. For the calls without which there is no scratch range: everything else is a
     /// [`Program`]. The thread is left as it was.
     pub fn syscall(&mut self, code: &Code, nr: i64, args: [u64; 6]) -> Result<i64> {
         let mut regs = self.regs.for_syscall(code.syscall, nr, args);
@@ -185,9 +200,8 @@ impl Tracee {
             None => None,
         };
         self.disturb(&regs)?;
-        // Its entry and its exit.
-        self.step_to_syscall()?;
-        self.step_to_syscall()?;
+        self.enter_syscall()?;
+        self.leave_syscall()?;
         let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
         self.settle()?;
         if let Some((at, bytes)) = overwritten {
