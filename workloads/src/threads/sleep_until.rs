@@ -7,7 +7,8 @@ pub const WORKLOAD: Workload = Workload {
     group: "threads",
     purpose: "a sleep with an absolute end that passes while waiting",
     needs: &[],
-    moving: false,
+    // The sleep may end at any time.
+    moving: true,
     statik: true,
     run,
 };
