@@ -6,7 +6,7 @@ use crate::remote::{Arg, Program};
 use crate::resource::file::{self, Fd};
 use crate::resource::inode::Found;
 use crate::resource::mapping::{self, Tables};
-use crate::resource::memory::{self, Backing, Memory, Vma};
+use crate::resource::memory::{self, Backing, Memory, Vma, VmaFlag};
 use crate::resource::pages::{self, Owner, Teller};
 use crate::resource::pkey::AskKeys;
 use crate::resource::process::{self, Alive, AskRlimits, AskStops, Life, Process, State, Zombie};
@@ -189,7 +189,10 @@ impl Survey {
         self.problems.extend(mappings.problems);
         let mut vmas = mappings.vmas;
         let pages = tables.copying.owner();
-        let tagged = pages::gather(pid, &mut vmas, teller, pages, &mut tables.copying)?;
+        let mut tagged = pages::gather(pid, &mut vmas, teller, pages, &mut tables.copying)?;
+        let shared = vmas.iter().filter(|(vma, _)| vma.flags.contains(&VmaFlag::Tagged));
+        tagged.extend(shared.flat_map(|(vma, _)| tables.shared.populated_in(vma)));
+        tagged.sort_by_key(|range| range.start);
         let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
             .context(|| format!("open pidfd of {pid}"))?;
         let mut fds = Vec::new();

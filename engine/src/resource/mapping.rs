@@ -196,8 +196,9 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
     } else if !vma.unknown.is_empty() {
         return Err(format!("flags that are not known: {}", vma.unknown.join(" ")));
     }
-    if record.flags.contains(&VmaFlag::Tagged) && !matches!(record.backing, Backing::Anonymous { .. }) {
-        return Err("memory tags of what is not private anonymous memory".into());
+    let can_be_tagged = matches!(record.backing, Backing::Anonymous { .. } | Backing::Shared { .. });
+    if record.flags.contains(&VmaFlag::Tagged) && !can_be_tagged {
+        return Err("memory tags of a file or of huge pages".into());
     }
     if !rest.is_empty() {
         let names: Vec<_> = rest.iter_names().map(|(name, _)| name.to_lowercase()).collect();

@@ -1,6 +1,7 @@
 //! Shared anonymous memory: one object, however many processes map it.
 
-use super::pages::{self, Copying, Extent, Owner, Source};
+use super::memory::{Backing, Vma};
+use super::pages::{self, Copying, Extent, Owner, Range, Source};
 use crate::error::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -23,6 +24,8 @@ pub struct SharedMemory {
 #[derive(Default)]
 pub struct SharedObjects {
     all: Vec<(SharedMemory, Owner)>,
+    /// What of each object holds anything, sorted offsets.
+    populated: Vec<Vec<Range>>,
     known: HashMap<(u64, u64), usize>,
 }
 
@@ -43,9 +46,19 @@ impl SharedObjects {
         let ranges = pages::data_ranges(&file, meta.len()).context(what)?;
         let owner = copying.owner();
         let source = copying.source(Source::File(file));
-        copying.add(owner, source, ranges, false);
+        copying.add(owner, source, ranges.iter().cloned(), false);
+        self.populated.push(ranges);
         self.all.push((SharedMemory { size: meta.len(), page, content: Vec::new() }, owner));
         Ok(index)
+    }
+
+    /// Addresses in a mapping of shared memory where the object holds anything.
+    pub fn populated_in(&self, vma: &Vma) -> Vec<Range> {
+        let Backing::Shared { object, offset } = vma.backing else { return Vec::new() };
+        let shown = offset..offset + (vma.end - vma.start);
+        let inside = self.populated[object].iter().filter(|r| r.start < shown.end && r.end > shown.start);
+        let address = |at: u64| vma.start + (at.clamp(shown.start, shown.end) - offset);
+        inside.map(|range| address(range.start)..address(range.end)).collect()
     }
 
     /// The table for the records.
