@@ -1,6 +1,7 @@
 //! 64-bit Arm: general registers, the SIMD, SVE and SME sets, pointer authentication keys, system call ABI, the executor stub.
 
 use super::{Interrupted, SignalFrame};
+use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 use std::arch::global_asm;
@@ -90,6 +91,19 @@ impl Regs {
         false
     }
 
+    /// Whether a stop made the call that the thread was seen in return EINTR; then these are registers that make it again.
+    pub fn undo_eintr(&mut self, call: &Blocked) -> bool {
+        let size = SYSCALL_INSN.len() as u64;
+        let same = (self.regs[NR] as i64, self.pc, self.sp) == (call.nr, call.ip, call.sp);
+        let undone =
+            same && self.regs[0] as i64 == -i64::from(libc::EINTR) && self.regs[1..6] == call.args[1..];
+        if undone {
+            self.regs[0] = call.args[0];
+            self.set_ip(self.pc - size);
+        }
+        undone
+    }
+
     /// Whether these may be the registers of a sleep that was interrupted and has time left: about to make a call that knows
     /// `ERESTART_RESTARTBLOCK` (kernel/time/hrtimer.c, posix-timers.c, kernel/futex), if a system call instruction comes next.
     pub fn may_hide_time_left(&self) -> bool {
@@ -165,9 +179,20 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().expect("eight bytes")))
 }
 
-/// System calls that report EINTR to a stop although no handler ran: their first argument is gone by then.
-pub fn repeatable_after_eintr(_nr: i64) -> bool {
-    false
+/// The first argument of a call that a stop interrupts is gone when the stop shows: it has to be looked at before.
+pub const STOPS_LOSE_ARGUMENTS: bool = true;
+
+/// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
+pub fn repeatable_after_eintr(nr: i64) -> bool {
+    matches!(
+        nr,
+        libc::SYS_epoll_pwait
+            | libc::SYS_epoll_pwait2
+            | libc::SYS_semop
+            | libc::SYS_semtimedop
+            | libc::SYS_rt_sigtimedwait
+            | libc::SYS_io_getevents
+    )
 }
 
 /// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time, kernel/futex; there is no poll(2)).
@@ -583,6 +608,19 @@ mod tests {
         assert_eq!(at(FRAME_RECORDS + 8), 0x2_0000_0001);
         assert_eq!(at(FRAME_RECORDS + 16), 0x0303_0303_0303_0303);
         assert_eq!(frame.bytes.len(), FRAME_RECORDS + 0x210 + 16);
+    }
+
+    #[test]
+    fn a_call_that_a_stop_made_fail_is_made_again() {
+        let call = Blocked { nr: libc::SYS_rt_sigtimedwait, args: [1, 2, 3, 4, 5, 6], sp: 7, ip: 0x1004 };
+        let mut regs = Regs { sp: 7, pc: 0x1004, ..Regs::default() };
+        regs.regs[..6].copy_from_slice(&[-libc::EINTR as u64, 2, 3, 4, 5, 6]);
+        regs.regs[NR] = call.nr as u64;
+        let mut other = regs;
+        assert!(regs.undo_eintr(&call));
+        assert_eq!((regs.regs[0], regs.pc), (1, 0x1000));
+        other.regs[2] = 9;
+        assert!(!other.undo_eintr(&call));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! 64-bit POWER, little-endian: general registers, the FP, VMX and VSX sets, special registers, system call ABI, the executor stub.
 
 use super::{Interrupted, InterruptedKind, SignalFrame};
+use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 use std::arch::global_asm;
@@ -105,6 +106,11 @@ impl Regs {
         self.msr & MSR_TS != 0
     }
 
+    /// Whether a stop made the call that the thread was seen in return EINTR: here the registers themselves show it.
+    pub fn undo_eintr(&mut self, _call: &Blocked) -> bool {
+        false
+    }
+
     /// Whether these may be the registers of a sleep that was interrupted and has time left, and do not show it. Here they always do.
     pub fn may_hide_time_left(&self) -> bool {
         false
@@ -197,6 +203,9 @@ impl Regs {
         block
     }
 }
+
+/// The arguments of a call that a stop interrupts are there when the stop shows.
+pub const STOPS_LOSE_ARGUMENTS: bool = false;
 
 /// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
 pub fn repeatable_after_eintr(nr: i64) -> bool {

@@ -1,6 +1,7 @@
 //! x86-64: general registers, XSAVE area, system call ABI, the executor stub.
 
 use super::{Interrupted, InterruptedKind, SignalFrame};
+use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 use std::arch::global_asm;
@@ -95,6 +96,11 @@ impl Regs {
 
     /// Whether a transaction is open, which nothing but the processor can carry on: those of this architecture end at every stop.
     pub fn in_transaction(&self) -> bool {
+        false
+    }
+
+    /// Whether a stop made the call that the thread was seen in return EINTR: here the registers themselves show it.
+    pub fn undo_eintr(&mut self, _call: &Blocked) -> bool {
         false
     }
 
@@ -203,6 +209,9 @@ impl Regs {
         saved.into_iter().flat_map(u64::to_ne_bytes).collect()
     }
 }
+
+/// The arguments of a call that a stop interrupts are there when the stop shows.
+pub const STOPS_LOSE_ARGUMENTS: bool = false;
 
 /// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
 pub fn repeatable_after_eintr(nr: i64) -> bool {

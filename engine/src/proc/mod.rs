@@ -1,3 +1,4 @@
 //! /proc text turned into data.
 
 pub mod smaps;
+pub mod syscall;

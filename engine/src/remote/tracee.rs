@@ -7,6 +7,7 @@ use super::scratch::{self, Scratch};
 use super::sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
+use crate::proc::syscall::Blocked;
 use crate::sys::ptrace::{self, Tid};
 use crate::sys::vm;
 use crate::sys::wait::{self, Stop};
@@ -67,11 +68,15 @@ impl Tracee {
         })
     }
 
-    /// Saves what the first system call that we make here would lose. For a thread with a life of its own, not for a newborn.
+    /// Saves what the first system call that we make here would lose. For a thread with a life of its own, not for a newborn. `blocked` is
+    /// the call that it was seen in before the stop.
     ///
     /// # Errors
     /// *vanished* when the thread died.
-    pub fn look_closer(&mut self) -> Result<()> {
+    pub fn look_closer(&mut self, blocked: Option<Blocked>) -> Result<()> {
+        if blocked.is_some_and(|call| arch::repeatable_after_eintr(call.nr) && self.regs.undo_eintr(&call)) {
+            self.disturbed = true;
+        }
         for note in arch::LOST_IN_SYSCALLS {
             if let Some(data) = self.register_set(*note)?.filter(|data| arch::is_live(*note, data)) {
                 self.kept.push((*note, data));

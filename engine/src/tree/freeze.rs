@@ -1,7 +1,9 @@
 //! Stopping everything in scope, and letting it go again.
 
 use super::scope::{Scope, threads};
+use crate::arch;
 use crate::error::{Context, Error, Result};
+use crate::proc::syscall::{self, Blocked};
 use crate::remote::{Code, Scratch, Tracee};
 use crate::sys::ptrace;
 use crate::sys::wait::{self, Stop};
@@ -184,19 +186,21 @@ impl Task {
                 Err(err) => return Err(err),
             };
             for tid in tids {
-                if !known.contains(&tid) && seize(self.pid, tid)? {
-                    fresh.push(tid);
+                if !known.contains(&tid)
+                    && let Some(blocked) = seize(self.pid, tid)?
+                {
+                    fresh.push((tid, blocked));
                 }
             }
             if fresh.is_empty() {
                 break;
             }
             let deadline = Instant::now() + PATIENCE;
-            for tid in fresh {
+            for (tid, blocked) in fresh {
                 if let Some(tracee) = await_stop(self.pid, tid, deadline)? {
                     known.insert(tid);
                     self.threads.push(tracee);
-                    self.threads.last_mut().expect("just pushed").look_closer()?;
+                    self.threads.last_mut().expect("just pushed").look_closer(blocked)?;
                 }
             }
         }
@@ -236,15 +240,16 @@ impl Task {
     }
 }
 
-/// Seizes a thread and asks it to stop; false when it has ended.
-fn seize(pid: i32, tid: i32) -> Result<bool> {
+/// Seizes a thread and asks it to stop; nothing when it has ended. Returns the call that it was blocked in before, where the stop will not
+/// show that.
+fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
     match ptrace::seize(tid, ptrace::SYSGOOD) {
         Ok(()) => {}
-        Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
+        Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
         Err(err) => {
-            let Ok(status) = crate::resource::thread::status(pid, tid) else { return Ok(false) };
+            let Ok(status) = crate::resource::thread::status(pid, tid) else { return Ok(None) };
             if status.state.starts_with(['Z', 'X']) {
-                return Ok(false);
+                return Ok(None);
             }
             if status.tracerpid != 0 {
                 return Err(Error::unsupported(format!(
@@ -255,9 +260,16 @@ fn seize(pid: i32, tid: i32) -> Result<bool> {
             return Err(err).context(|| format!("seize thread {tid} of {pid}"));
         }
     }
+    let blocked = if arch::STOPS_LOSE_ARGUMENTS {
+        // What cannot be read has ended, which shows next.
+        let line = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
+        syscall::parse(&line)
+    } else {
+        None
+    };
     match ptrace::interrupt(tid) {
-        Ok(()) => Ok(true),
-        Err(err) if err.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+        Ok(()) => Ok(Some(blocked)),
+        Err(err) if err.raw_os_error() == Some(libc::ESRCH) => Ok(None),
         Err(err) => Err(err).context(|| format!("interrupt thread {tid} of {pid}")),
     }
 }
