@@ -41,10 +41,7 @@ pub fn rust_src(matrix: &Matrix, version: &str, options: &Options<'_>) -> Result
 /// [`Error::NoPackage`] when none does, or when fetching or unpacking fails.
 pub fn busybox(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Error> {
     const PLACES: [&str; 2] = ["usr/bin/busybox", "bin/busybox"];
-    // The suites of its newest kernels serve the architecture.
-    let entries: Vec<_> = matrix.of(options.arch).collect();
-    let suites: Vec<&str> =
-        entries.iter().rev().flat_map(|entry| &entry.sources).map(|source| source.suite.as_str()).collect();
+    let suites: Vec<&str> = matrix.toolchain.suites.iter().map(String::as_str).collect();
     let archive = locate::open_archive(matrix, options)?;
     let found = find(&archive, BUSYBOX, &suites, &|_| true)?;
     let dir = unpacked(&found, &archive, &PLACES, options)?;

@@ -45,16 +45,16 @@ pub struct Matrix {
     /// The entries.
     #[serde(rename = "kernel")]
     pub entries: Vec<Entry>,
-    /// Where the sources of the standard library come from.
+    /// Where everything else comes from.
     #[serde(default)]
     pub toolchain: Toolchain,
 }
 
-/// What a cross build takes from the archive.
+/// What is taken from the archive beside kernels ([`super::extra`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Toolchain {
-    /// Suites that are searched for the `rust-src` of the compiler's own version, in this order.
+    /// Suites that are searched for it, in this order.
     pub suites: Vec<String>,
 }
 
