@@ -205,6 +205,13 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
     loads.next().map(|word| i64::from(word >> 5 & 0xffff))
 }
 
+/// Number of pkey_mprotect(2).
+pub const SYS_PKEY_MPROTECT: i64 = libc::SYS_pkey_mprotect;
+/// Number of pkey_alloc(2).
+pub const SYS_PKEY_ALLOC: i64 = libc::SYS_pkey_alloc;
+/// Number of pkey_free(2).
+pub const SYS_PKEY_FREE: i64 = libc::SYS_pkey_free;
+
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 

@@ -209,13 +209,14 @@ pub const STOPS_LOSE_ARGUMENTS: bool = false;
 
 /// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
 pub fn repeatable_after_eintr(nr: i64) -> bool {
+    /// arch/powerpc/kernel/syscalls/syscall.tbl; there is no semop(2).
+    const SYS_SEMTIMEDOP: i64 = 392;
     matches!(
         nr,
         libc::SYS_epoll_wait
             | libc::SYS_epoll_pwait
             | libc::SYS_epoll_pwait2
-            | libc::SYS_semop
-            | libc::SYS_semtimedop
+            | SYS_SEMTIMEDOP
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
     )
@@ -231,6 +232,14 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
     let mut loads = words.filter(|word| word & 0xffff_0000 == 0x3800_0000);
     loads.next().map(|word| i64::from(word & 0xffff))
 }
+
+// arch/powerpc/kernel/syscalls/syscall.tbl
+/// Number of pkey_mprotect(2).
+pub const SYS_PKEY_MPROTECT: i64 = 386;
+/// Number of pkey_alloc(2).
+pub const SYS_PKEY_ALLOC: i64 = 384;
+/// Number of pkey_free(2).
+pub const SYS_PKEY_FREE: i64 = 385;
 
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
@@ -276,8 +285,8 @@ pub fn is_live(_note: u32, _data: &[u8]) -> bool {
 /// A set as it is kept in a record.
 pub fn canonical(note: u32, mut data: Vec<u8>) -> Option<Vec<u8>> {
     if note == NT_PPC_VMX {
-        // VSCR and VRSAVE are words of 16 bytes, of which the rest is whatever was there.
-        data[512..528][..12].fill(0);
+        // VSCR and VRSAVE are the first words of 16 bytes each, of which the rest is whatever was there.
+        data[516..528].fill(0);
         data[532..].fill(0);
     }
     Some(data)

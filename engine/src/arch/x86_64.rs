@@ -237,6 +237,13 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
     Some(i64::from(u16::from_le_bytes([code[load + 1], code[load + 2]])))
 }
 
+/// Number of pkey_mprotect(2).
+pub const SYS_PKEY_MPROTECT: i64 = libc::SYS_pkey_mprotect;
+/// Number of pkey_alloc(2).
+pub const SYS_PKEY_ALLOC: i64 = libc::SYS_pkey_alloc;
+/// Number of pkey_free(2).
+pub const SYS_PKEY_FREE: i64 = libc::SYS_pkey_free;
+
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 

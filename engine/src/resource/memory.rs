@@ -4,6 +4,7 @@ use super::bytes::{Bytes, PathBytes};
 use super::pages::{Extent, Range};
 use super::pkey::Keys;
 use super::tags::Tags;
+use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::proc::smaps::{self, VmFlags};
 use crate::remote::{Arg, Program, RemoteAddr};
@@ -394,7 +395,7 @@ impl Memory {
         }
         let args: [Arg; 4] = [vma.start.into(), vma.len().into(), vma.whole_prot().into(), vma.pkey.into()];
         if vma.pkey != 0 && !keys.is_execute_only(vma) {
-            program.must(libc::SYS_pkey_mprotect, &args, format!("protect {} with a key", vma.label()));
+            program.must(arch::SYS_PKEY_MPROTECT, &args, format!("protect {} with a key", vma.label()));
         } else if vma.whole_prot() != self.first_prot(vma) {
             program.must(libc::SYS_mprotect, &args[..3], format!("protect {}", vma.label()));
         }

@@ -1,6 +1,7 @@
 //! Memory protection keys: which of them are allocated, and handing out the same ones again.
 
 use super::memory::Vma;
+use crate::arch;
 use crate::remote::{Arg, CallId, Outcome, Program};
 
 /// No architecture has more than this many keys but powerpc (32); key 0 is everybody's.
@@ -19,7 +20,7 @@ impl AskKeys {
     pub fn ask(program: &mut Program) -> Self {
         let ask = |key: u32| {
             let args = [NOWHERE, crate::sys::page_size(), 0, key.into()].map(Arg::from);
-            (key, program.may(libc::SYS_pkey_mprotect, &args, format!("look for protection key {key}")))
+            (key, program.may(arch::SYS_PKEY_MPROTECT, &args, format!("look for protection key {key}")))
         };
         AskKeys(KEYS.map(ask).collect())
     }
@@ -47,7 +48,7 @@ impl Keys {
         let highest = u32::BITS - used.leading_zeros();
         for key in 1..highest {
             let what = format!("allocate protection key {key}");
-            program.equal(libc::SYS_pkey_alloc, &[Arg::Imm(0), Arg::Imm(0)], key.into(), what);
+            program.equal(arch::SYS_PKEY_ALLOC, &[Arg::Imm(0), Arg::Imm(0)], key.into(), what);
         }
         let keys =
             Keys { allocated, passing: (1..highest).fold(0, |keys, key| keys | 1 << key) & !allocated };
@@ -69,7 +70,7 @@ impl Keys {
 
 fn free(keys: u32, program: &mut Program) {
     for key in KEYS.filter(|key| keys & (1 << key) != 0) {
-        program.must(libc::SYS_pkey_free, &[key.into()], format!("free protection key {key}"));
+        program.must(arch::SYS_PKEY_FREE, &[key.into()], format!("free protection key {key}"));
     }
 }
 
