@@ -207,6 +207,19 @@ impl Regs {
 /// The arguments of a call that a stop interrupts are there when the stop shows.
 pub const STOPS_LOSE_ARGUMENTS: bool = false;
 
+/// Before anything is borne: a thread that has never written to the data stream control register itself gets the system's value instead of the
+/// one that ptrace sets (`dscr_inherit` in arch/powerpc/kernel/process.c, `restore_sprs`). Children inherit that it was written.
+pub fn prepare_restart() {
+    /// `PPC_FEATURE2_DSCR`, arch/powerpc/include/uapi/asm/cputable.h
+    const HAS_DSCR: u64 = 0x2000_0000;
+    // SAFETY: the register only directs prefetching, and gets the value that it has.
+    unsafe {
+        if libc::getauxval(libc::AT_HWCAP2) & HAS_DSCR != 0 {
+            std::arch::asm!("mfspr {value}, 3", "mtspr 3, {value}", value = out(reg) _);
+        }
+    }
+}
+
 /// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
 pub fn repeatable_after_eintr(nr: i64) -> bool {
     /// arch/powerpc/kernel/syscalls/syscall.tbl; there is no semop(2).
@@ -320,7 +333,6 @@ pub const SIGRETURN_CODE: &[&[u8]] = &[&[0xac, 0, 0, 0x38, 0x02, 0, 0, 0x44]];
 const FRAME_MCONTEXT: usize = 168;
 const FRAME_GPR: usize = FRAME_MCONTEXT + 64;
 const FRAME_FPR: usize = FRAME_GPR + 384;
-const FRAME_VECTORS_AT: usize = FRAME_FPR + 264;
 /// 34 registers of VMX, then the halves of VSX; anywhere that is aligned, and the room of the frame is.
 const FRAME_VECTORS: usize = 896;
 const FRAME_SIZE: usize = FRAME_VECTORS + 34 * 16 + 32 * 8;
@@ -571,7 +583,7 @@ mod tests {
         assert_eq!(frame.at % 16, 0);
         let at = |at: usize| word(&frame.bytes, at);
         assert_eq!((at(40), at(FRAME_GPR + 8), at(FRAME_GPR + 32 * 8)), (5, regs.gpr[1], 7));
-        assert_eq!(at(FRAME_VECTORS_AT), frame.at + FRAME_VECTORS as u64);
+        assert_eq!(at(FRAME_FPR + 264), frame.at + FRAME_VECTORS as u64);
         assert_eq!(
             (at(616), at(896), at(896 + 544)),
             (0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303)

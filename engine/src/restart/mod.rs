@@ -3,6 +3,7 @@
 pub mod open;
 pub mod plan;
 
+use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
 use crate::remote::{Code, Program, RemoteAddr, Scratch, Tracee};
@@ -183,6 +184,7 @@ struct Work {
 /// The step that failed, by pid and call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
     let Prepared { reader, records, plan, begin } = prepared;
+    arch::prepare_restart();
     // What a helper leaves behind is adopted by us, as it would have been by init.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).context(|| "become subreaper")?;
     let mut site = Site::new(&records, plan.scratch);

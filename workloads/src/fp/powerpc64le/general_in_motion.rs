@@ -1,5 +1,5 @@
-//! Every general register, the count register, the link register, the fixed-point exceptions, the condition register and the
-//! priority of the thread, in a loop without a system call, which would change half of them.
+//! Every general register, the count register, the link register, the fixed-point exceptions and the condition register, in a
+//! loop without a system call, which would change half of them.
 
 use crate::fp::kit::spinning_threads;
 use crate::framework::prelude::*;
@@ -19,13 +19,11 @@ const CTR: usize = 32;
 const XER: usize = 33;
 const LR: usize = 34;
 const CR: usize = 35;
-/// The priority before and after.
-const PPR: [usize; 2] = [36, 37];
 
 fn run(cx: &mut Ctx) -> Outcome {
     spinning_threads(cx, 2, |spinning| {
         let mut rng = Rng::new(spinning.key);
-        let mut now: [u64; 38] = std::array::from_fn(|_| rng.word());
+        let mut now: [u64; 36] = std::array::from_fn(|_| rng.word());
         // Summary overflow, overflow, carry.
         now[XER] = [0xa000_0000, 0xe000_0000][spinning.number as usize];
         now[LR] &= !3;
@@ -48,8 +46,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("XER", now[XER], start[XER])?;
         expect_eq("LR", now[LR], start[LR])?;
         // Field 6 is the loop's.
-        expect_eq("CR", now[CR] & 0xffff_ff0f, start[CR] & 0xffff_ff0f)?;
-        expect_eq("PPR", now[PPR[1]], now[PPR[0]])
+        expect_eq("CR", now[CR] & 0xffff_ff0f, start[CR] & 0xffff_ff0f)
     })
 }
 
@@ -77,10 +74,6 @@ unsafe extern "C" fn count(registers: *mut u64, stop: *const u32) {
         "mtlr 0",
         "ld 0, 8 * 35(3)",
         "mtcr 0",
-        // Low priority.
-        "or 1, 1, 1",
-        "mfspr 0, 896",
-        "std 0, 8 * 36(3)",
         ".irp n, 0, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17",
         r"ld \n, 8 * \n(3)",
         ".endr",
@@ -115,10 +108,6 @@ unsafe extern "C" fn count(registers: *mut u64, stop: *const u32) {
         "std 0, 8 * 34(30)",
         "mfcr 0",
         "std 0, 8 * 35(30)",
-        "mfspr 0, 896",
-        "std 0, 8 * 37(30)",
-        // Medium priority.
-        "or 2, 2, 2",
         ".irp n, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31",
         r"ld \n, 96 + 8 * (\n - 13)(1)",
         ".endr",

@@ -8,6 +8,7 @@ mod fpscr_modes;
 mod general_in_motion;
 mod general_registers;
 mod over_read;
+mod priority_in_motion;
 mod protection_key_rights;
 mod special_registers;
 mod vector_registers;
@@ -33,6 +34,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &protection_keys::WORKLOAD,
     &scalar_in_motion::WORKLOAD,
     &general_in_motion::WORKLOAD,
+    &priority_in_motion::WORKLOAD,
     &vsx_in_motion::WORKLOAD,
 ];
 
