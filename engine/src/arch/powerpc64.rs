@@ -235,9 +235,9 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
     )
 }
 
-/// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time, kernel/futex, fs/select.c).
-pub const WITH_TIME_LEFT: &[i64] =
-    &[libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_futex, libc::SYS_poll];
+/// Calls that the kernel continues with the time that is left and that can be made again afterwards: none, because their first argument is
+/// gone by then (arch/powerpc/kernel/signal.c, `check_syscall_restart`, puts only the number of restart_syscall(2) in place).
+pub const WITH_TIME_LEFT: &[i64] = &[];
 
 /// The system call number that code, which ends before the instruction, loads last: `li r0, nr`.
 pub fn number_loaded(code: &[u8]) -> Option<i64> {

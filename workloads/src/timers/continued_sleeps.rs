@@ -25,6 +25,7 @@ extern "C" fn handle(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
 /// Waits until the process sleeps in a system call, whichever: which one it is called depends on the libc, and on what it has been through.
 fn wait_asleep(child: &Child) -> Outcome {
     gate::wait_until(&format!("{} ({}) to sleep", child.name, child.pid), || {
+        expect(procfs::Stat::of(child.pid)?.state != 'Z', || format!("{} has ended", child.name))?;
         let text = std::fs::read_to_string(format!("/proc/{}/syscall", child.pid)).context("read syscall")?;
         let number = text.split_whitespace().next().and_then(|word| word.parse::<i64>().ok());
         Ok(number.is_some_and(|nr| nr >= 0) && procfs::Stat::of(child.pid)?.state == 'S')
