@@ -1,11 +1,12 @@
 //! From an archive to a kernel in the cache, over a small archive of this directory with a key of its own. Wants `gpgv`.
 //!
-//! The archive serves suite `test` with one kernel, 6.99.7, in three packages that hold a line of text each.
+//! The archive serves suite `test` with one kernel, 6.99.7, in three packages that hold a line of text each, and with the
+//! sources of a standard library, 1.2.3.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cairn_qemu::kernels::{self, Error, Kernel, Matrix, Options, Selector, archive};
+use cairn_qemu::kernels::{self, Error, Kernel, Matrix, Options, Selector, archive, extra};
 use cairn_qemu::progress::Silent;
 use cairn_qemu::{Arch, Cache};
 use rstest::rstest;
@@ -45,16 +46,26 @@ impl Place {
                     [[kernel]]\nseries = '6.100'\narch = ['x86_64']\nsources = [{ suite = 'test', flavour = 'cloud' }]\n\
                     [[kernel]]\nseries = '7.0'\narch = ['x86_64']\nsources = [{ suite = 'gone', flavour = 'cloud' }]\n";
         let matrix = Matrix::parse(Path::new("matrix.toml"), text).unwrap();
-        let options = Options {
+        let selectors: Vec<Selector> = vec![selector.parse().unwrap()];
+        let options = self.options(keyring, offline);
+        kernels::resolve(&matrix, &selectors, &options).map(|resolution| resolution.kernels)
+    }
+
+    fn options(&self, keyring: &str, offline: bool) -> Options<'_> {
+        Options {
             arch: Arch::X86_64,
             mirror: Some(format!("file:{}", self.dir.path().join("archive").display())),
             keyring: Some(self.file(keyring)),
             offline,
             cache: &self.cache,
             progress: &Silent,
-        };
-        let selectors: Vec<Selector> = vec![selector.parse().unwrap()];
-        kernels::resolve(&matrix, &selectors, &options).map(|resolution| resolution.kernels)
+        }
+    }
+
+    fn rust_src(&self, version: &str, offline: bool) -> Result<PathBuf, Error> {
+        let text = "kernel = []\n[toolchain]\nsuites = ['gone', 'test']";
+        let matrix = Matrix::parse(Path::new("matrix.toml"), text).unwrap();
+        extra::rust_src(&matrix, version, &self.options("keyring.gpg", offline))
     }
 }
 
@@ -166,6 +177,39 @@ fn a_package_by_its_path_takes_its_neighbours_along() {
     let kernels = place.resolve(&place.package("binary").display().to_string(), false).unwrap();
     assert!(kernels[0].config.enabled("CONFIG_TEST"));
     assert_eq!(kernels[0].suite, None);
+}
+
+#[test]
+fn the_sources_of_the_standard_library() {
+    let place = Place::new();
+    let library = place.rust_src("1.2.3", false).unwrap();
+    assert!(library.ends_with("usr/src/rustc-1.2.3/library"), "{}", library.display());
+    assert!(library.join("std/src/lib.rs").is_file());
+    // The rest of the package is of no use here.
+    assert!(!library.parent().unwrap().join("compiler").exists());
+    fs::remove_dir_all(place.file("")).unwrap();
+    assert_eq!(place.rust_src("1.2.3", true).unwrap(), library);
+}
+
+#[rstest]
+#[case("1.2.4")]
+#[case("1.2")]
+fn a_version_of_the_library_that_nobody_serves(#[case] version: &str) {
+    let error = Place::new().rust_src(version, false).unwrap_err();
+    assert!(matches!(error, Error::NoPackage { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("test has 1.2.3+dfsg1-1") && text.contains("no such file there"), "{text}");
+}
+
+#[test]
+fn a_changed_library_is_refused() {
+    let place = Place::new();
+    let path = place.file("pool/rust-src_1.2.3+dfsg1-1_all.deb");
+    let mut bad = fs::read(&path).unwrap();
+    bad[100] ^= 1;
+    fs::write(&path, bad).unwrap();
+    let error = place.rust_src("1.2.3", false).unwrap_err().to_string();
+    assert!(error.contains("the archive's index says"), "{error}");
 }
 
 #[test]
