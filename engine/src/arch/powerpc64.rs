@@ -63,12 +63,6 @@ const CR0_SO: u64 = 1 << 28;
 const TRAP_SC: u64 = 0xc00;
 const TRAP_SCV: u64 = 0x3000;
 
-// include/linux/errno.h: seen by tracers only.
-const ERESTARTSYS: u64 = 512;
-const ERESTARTNOINTR: u64 = 513;
-const ERESTARTNOHAND: u64 = 514;
-const ERESTART_RESTARTBLOCK: u64 = 516;
-
 impl Regs {
     /// The instruction pointer.
     pub fn ip(&self) -> u64 {
@@ -123,12 +117,7 @@ impl Regs {
             TRAP_SCV if (self.gpr[3] as i64) < 0 => self.gpr[3].wrapping_neg(),
             _ => return None,
         };
-        let kind = match error {
-            ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND => InterruptedKind::Again,
-            ERESTART_RESTARTBLOCK => InterruptedKind::RestartBlock,
-            errno if errno == libc::EINTR as u64 => InterruptedKind::Eintr,
-            _ => return None,
-        };
+        let kind = InterruptedKind::of_error(error)?;
         Some(Interrupted { nr: self.gpr[0] as i64, kind })
     }
 
@@ -602,12 +591,12 @@ mod tests {
     #[test]
     fn an_interrupted_call_is_made_again_by_either_instruction() {
         let mut regs = Regs { nip: 0x1004, orig_gpr3: 3, trap: 0xc00, ccr: CR0_SO, ..Regs::default() };
-        (regs.gpr[0], regs.gpr[3]) = (29, ERESTARTNOHAND);
+        (regs.gpr[0], regs.gpr[3]) = (29, 514);
         let want = Some(Interrupted { nr: 29, kind: InterruptedKind::Again });
         assert_eq!(regs.interrupted_syscall(), want);
         let again = regs.rewound(29);
         assert_eq!((again.nip, again.gpr[3], again.trap), (0x1000, 3, 0));
-        (regs.trap, regs.ccr, regs.gpr[3]) = (0x3000, 0, ERESTARTNOHAND.wrapping_neg());
+        (regs.trap, regs.ccr, regs.gpr[3]) = (0x3000, 0, 514u64.wrapping_neg());
         assert_eq!(regs.interrupted_syscall(), want);
         regs.gpr[3] = 0;
         assert_eq!(regs.interrupted_syscall(), None);

@@ -62,12 +62,6 @@ pub struct Regs {
 /// Not in a system call, as the kernel's `orig_ax` says it.
 const NO_SYSCALL: u64 = u64::MAX;
 
-// include/linux/errno.h: seen by tracers only.
-const ERESTARTSYS: u64 = 512;
-const ERESTARTNOINTR: u64 = 513;
-const ERESTARTNOHAND: u64 = 514;
-const ERESTART_RESTARTBLOCK: u64 = 516;
-
 impl Regs {
     /// The instruction pointer.
     pub fn ip(&self) -> u64 {
@@ -120,12 +114,7 @@ impl Regs {
         if self.orig_rax == NO_SYSCALL || (self.rax as i64) >= 0 {
             return None;
         }
-        let kind = match self.rax.wrapping_neg() {
-            ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND => InterruptedKind::Again,
-            ERESTART_RESTARTBLOCK => InterruptedKind::RestartBlock,
-            errno if errno == libc::EINTR as u64 => InterruptedKind::Eintr,
-            _ => return None,
-        };
+        let kind = InterruptedKind::of_error(self.rax.wrapping_neg())?;
         Some(Interrupted { nr: self.orig_rax as i64, kind })
     }
 

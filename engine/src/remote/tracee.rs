@@ -406,9 +406,10 @@ impl Tracee {
 
     /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
     pub fn regs_to_restart(&self) -> Regs {
-        let number = self.regs.interrupted_syscall().map_or(self.regs.syscall_number(), |call| call.nr);
-        let continued = number == arch::SYS_RESTART_SYSCALL
-            && (self.time_left || self.regs.interrupted_syscall().is_some());
+        let continued = match self.regs.interrupted_syscall() {
+            Some(call) => call.nr == arch::SYS_RESTART_SYSCALL,
+            None => self.time_left && self.regs.syscall_number() == arch::SYS_RESTART_SYSCALL,
+        };
         let own = if continued { sleep::own_number(self) } else { None };
         own.map_or_else(|| resumed(&self.regs, false), |nr| self.regs.rewound(nr))
     }
