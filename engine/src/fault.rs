@@ -252,6 +252,11 @@ pub const FAULTS: &[Fault] = &[
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.sched.nice = 0)),
     },
     Fault {
+        name: "controls-forgotten",
+        what: "settings of prctl(2) are a new program's",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.controls.clear())),
+    },
+    Fault {
         name: "timer-period-lost",
         what: "periodic timers fire once",
         commit: |r| {

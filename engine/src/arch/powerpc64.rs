@@ -263,6 +263,7 @@ const NT_PPC_VSX: u32 = 0x102;
 const NT_PPC_TAR: u32 = 0x103;
 const NT_PPC_PPR: u32 = 0x104;
 const NT_PPC_DSCR: u32 = 0x105;
+const NT_PPC_EBB: u32 = 0x106;
 const NT_PPC_PKEY: u32 = 0x110;
 const NT_PPC_HASHKEYR: u32 = 0x112;
 
@@ -270,6 +271,9 @@ const NT_PPC_HASHKEYR: u32 = 0x112;
 /// of its first 32 registers that are not the FP registers; the other 32 are those of VMX.
 pub const EXTENDED_SETS: &[u32] =
     &[NT_PRFPREG, NT_PPC_VMX, NT_PPC_VSX, NT_PPC_TAR, NT_PPC_PPR, NT_PPC_DSCR, NT_PPC_PKEY, NT_PPC_HASHKEYR];
+/// Sets that only a thread has that cannot be saved. The registers of event-based branches are there once a performance counter has led to
+/// one, and are taken from nobody else (arch/powerpc/kernel/ptrace/ptrace-view.c, `ebb_get`, `ebb_set`; `used_ebb`).
+pub const REFUSED_SETS: &[(u32, &str)] = &[(NT_PPC_EBB, "uses event-based branches")];
 /// Those of them that system calls change.
 pub const LOST_IN_SYSCALLS: &[u32] = &[];
 /// Those that a signal frame holds.

@@ -3,6 +3,7 @@
 //! Records are values: no descriptors of ours, no pointers, no state of a run. Tables refer to each other by index.
 
 pub mod bytes;
+pub mod control;
 pub mod creds;
 pub mod file;
 pub mod inode;

@@ -1,6 +1,7 @@
 //! A thread: registers, what it registered with the kernel, its name and its place in the scheduler.
 
 use super::bytes::{Bytes, PathBytes};
+use super::control::{self, AskControls, Controls};
 use super::creds::{AskCreds, Creds};
 use super::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
 use crate::arch::{self, Regs};
@@ -54,6 +55,9 @@ pub struct Thread {
     pub rseq: Option<Rseq>,
     /// Timer slack in nanoseconds; nothing where the kernel does not apply one (real-time policies).
     pub timer_slack: u64,
+    /// Settings of prctl(2) that are not a new program's.
+    #[serde(default, skip_serializing_if = "Controls::is_empty")]
+    pub controls: Controls,
     /// Credentials.
     pub creds: Creds,
     /// Scheduling policy, nice value, priority.
@@ -69,6 +73,7 @@ pub struct AskThread {
     altstack: AskAltStack,
     clear_child_tid: DataId,
     timer_slack: AskNumber,
+    controls: AskControls,
     creds: AskCreds,
     rseq: Option<super::rseq::AskRseq>,
 }
@@ -95,6 +100,7 @@ impl AskThread {
                 &[libc::PR_GET_TIMERSLACK.into()],
                 "read timer slack",
             ),
+            controls: AskControls::ask(program),
             creds: AskCreds::ask(program),
             rseq: rseq.map(|near| super::rseq::AskRseq::ask(program, near)),
         })
@@ -130,6 +136,7 @@ impl AskThread {
             ),
             rseq,
             timer_slack: self.timer_slack.answer(outcome).unwrap_or(0) as u64,
+            controls: self.controls.answer(outcome),
             creds: self.creds.answer(outcome, &status)?,
             sched: task::sched_attr(tid).context(|| format!("read scheduling of {tid}"))?,
             ioprio: task::ioprio(tid).context(|| format!("read I/O priority of {tid}"))?,
@@ -177,6 +184,7 @@ impl Thread {
         if self.timer_slack != 0 {
             prctl(program, &[libc::PR_SET_TIMERSLACK.into(), self.timer_slack.into()], "set timer slack");
         }
+        control::rebuild(&self.controls, program);
         self.creds.rebuild(born, program);
     }
 

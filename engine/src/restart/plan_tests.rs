@@ -43,6 +43,7 @@ fn thread(tid: i32) -> Thread {
         clear_child_tid: 0,
         rseq: None,
         timer_slack: 50_000,
+        controls: Default::default(),
         creds: Creds::default(),
         sched: Default::default(),
         ioprio: 0,

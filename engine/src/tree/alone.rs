@@ -1,9 +1,11 @@
 //! What a checkpoint cannot part: things that processes share across the border, or with each other in ways that are not rebuilt.
 
 use super::freeze::Task;
+use crate::arch;
 use crate::error::{Context, Result};
 use crate::resource::thread::status;
 use crate::sys::kcmp::{Kind, kcmp};
+use crate::sys::ptrace;
 use std::cmp::Ordering;
 
 const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
@@ -24,6 +26,14 @@ pub fn problems(tasks: &[Task]) -> Result<Vec<String>> {
             }
             if thread.regs.in_transaction() {
                 problems.push(format!("pid {pid}: thread {tid} is in a memory transaction"));
+            }
+            for (note, what) in arch::REFUSED_SETS {
+                if ptrace::register_set(tid, *note)
+                    .context(|| format!("look whether {tid} {what}"))?
+                    .is_some()
+                {
+                    problems.push(format!("pid {pid}: thread {tid} {what}"));
+                }
             }
             let status = status(pid, tid)?;
             if status.seccomp.unwrap_or(0) != 0 {

@@ -19,6 +19,7 @@ mod program_break;
 mod statics;
 mod system_calls_in_motion;
 mod thp_disabled;
+mod thread_controls;
 mod timer_slack;
 mod vdso;
 mod vdso_in_motion;
@@ -38,6 +39,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &thp_disabled::WORKLOAD,
     &not_dumpable::WORKLOAD,
     &timer_slack::WORKLOAD,
+    &thread_controls::WORKLOAD,
     &coredump_filter::WORKLOAD,
     &jit_code::WORKLOAD,
     &deep_stack::WORKLOAD,

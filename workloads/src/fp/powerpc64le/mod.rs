@@ -3,6 +3,7 @@
 //! What a system call keeps is written in Documentation/arch/powerpc/syscall64-abi.rst. What it does not keep is looked at
 //! in mid-computation.
 
+mod exception_modes;
 mod float_registers;
 mod fpscr_modes;
 mod general_in_motion;
@@ -28,6 +29,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &vector_registers::WORKLOAD,
     &vsx_registers::WORKLOAD,
     &fpscr_modes::WORKLOAD,
+    &exception_modes::WORKLOAD,
     &vector_status::WORKLOAD,
     &special_registers::WORKLOAD,
     &protection_key_rights::WORKLOAD,
