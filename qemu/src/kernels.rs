@@ -1,6 +1,6 @@
 //! Kernels: from what the user asks for to an image, its modules and its configuration in the cache.
 //!
-//! [`locate`] finds out what a [`Selector`] means today and fetches only indexes; [`obtain`] fetches one kernel,
+//! [`locate`] finds out what a [`Selector`] means today and fetches only indexes; [`obtain_all`] fetches kernels,
 //! verified; [`resolve`] does both.
 
 pub mod apt_sources;
@@ -27,7 +27,7 @@ pub use config::KernelConfig;
 pub(crate) use locate::DEBIAN_KEYRINGS;
 pub use locate::{Candidate, Located, Origin, Unavailable, locate};
 pub use matrix::Matrix;
-pub use obtain::obtain;
+pub use obtain::obtain_all;
 pub use selector::Selector;
 pub use version::{Series, Version};
 
@@ -154,6 +154,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the archive answered that it has not what its index promised.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Error::Archive(e) => e.is_absence(),
+            Error::Fetch(e) => matches!(e, fetch::Error::NotFound { .. }),
+            _ => false,
+        }
+    }
+}
+
 /// Kernels ready to boot, and the series that were asked for and are not to be had.
 #[derive(Debug)]
 pub struct Resolution {
@@ -168,8 +179,5 @@ pub struct Resolution {
 /// # Errors
 /// When a selector names nothing that is to be had (the error lists what is), or a fetch fails.
 pub fn resolve(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) -> Result<Resolution, Error> {
-    let located = locate(matrix, selectors, options)?;
-    let kernels =
-        located.candidates.iter().map(|candidate| obtain(candidate, options)).collect::<Result<_, _>>()?;
-    Ok(Resolution { kernels, unavailable: located.unavailable })
+    obtain_all(matrix, &locate(matrix, selectors, options)?, options)
 }

@@ -171,6 +171,17 @@ fn a_series_nobody_serves() {
     assert!(matches!(error, Error::Unknown { .. }), "{error}");
 }
 
+#[rstest]
+#[case::by_series("6.99")]
+#[case::by_release("6.99.7")]
+#[case::none_left("all")]
+fn a_package_that_the_archive_promises_and_has_not_is_an_error(#[case] selector: &str) {
+    let place = Place::new();
+    fs::remove_file(place.package("binary")).unwrap();
+    let error = place.resolve(selector, false).unwrap_err();
+    assert!(error.is_absence(), "{error}");
+}
+
 #[test]
 fn a_package_by_its_path_takes_its_neighbours_along() {
     let place = Place::new();

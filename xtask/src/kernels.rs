@@ -61,6 +61,7 @@ pub struct Source {
 /// Kernels that were chosen and are not yet prepared.
 pub struct Choice {
     host: bool,
+    matrix: Matrix,
     cache: Cache,
     guests: Vec<Located>,
     /// The architecture of each of `guests`.
@@ -110,8 +111,8 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
         bail!("--kernel host runs on this machine, which is {own}");
     }
     let cache = open_cache().context("open the cache")?;
-    let mut choice =
-        Choice { host: !host.is_empty(), cache, guests: Vec::new(), archs: Vec::new(), paths: Vec::new() };
+    let (guests, paths) = (Vec::new(), Vec::new());
+    let mut choice = Choice { host: !host.is_empty(), matrix, cache, guests, archs: Vec::new(), paths };
     if selectors.is_empty() {
         return Ok(choice);
     }
@@ -131,12 +132,12 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
         bail!("{} is a kernel of one architecture: name that one with --arch", path.display());
     }
     for &arch in &archs {
-        let mine = for_arch(&matrix, &selectors, &archs, arch);
+        let mine = for_arch(&choice.matrix, &selectors, &archs, arch);
         if mine.is_empty() {
             continue;
         }
         let options = options(arch, &args.source, &choice.cache, &progress);
-        let located = found::locate(&matrix, &mine, &options)?;
+        let located = found::locate(&choice.matrix, &mine, &options)?;
         choice.guests.push(located);
         choice.archs.push(arch);
     }
@@ -169,9 +170,7 @@ impl Choice {
         let mut kernels = Vec::new();
         for (&arch, located) in self.archs.iter().zip(&self.guests) {
             let options = options(arch, source, &self.cache, &progress);
-            for candidate in &located.candidates {
-                kernels.push(found::obtain(candidate, &options)?);
-            }
+            kernels.extend(found::obtain_all(&self.matrix, located, &options)?.kernels);
         }
         Ok(kernels)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::index::{self, Part};
-use super::locate::{Candidate, Origin};
+use super::locate::{Asked, Candidate, Origin};
 use super::version::Version;
 use super::{Error, Kernel, KernelConfig, Options, fetch, image, obtain, package};
 
@@ -64,7 +64,14 @@ pub(super) fn candidate(path: &Path, options: &Options<'_>) -> Result<Candidate,
         (Local::Image(path.clone()), release, point)
     };
     let point = point.ok_or_else(|| wrong(&path, format!("no version can be told from {release:?}")))?;
-    Ok(Candidate { point, variant: String::new(), release, origin: Origin::Local(local), cached: true })
+    Ok(Candidate {
+        point,
+        variant: String::new(),
+        release,
+        origin: Origin::Local(local),
+        cached: true,
+        asked: Asked::Exactly,
+    })
 }
 
 fn tree_release(tree: &Path) -> Result<String, Error> {

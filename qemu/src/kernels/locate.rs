@@ -28,6 +28,20 @@ pub struct Candidate {
     pub origin: Origin,
     /// Whether nothing needs to be fetched any more.
     pub cached: bool,
+    /// How it was asked for.
+    #[serde(skip)]
+    pub asked: Asked,
+}
+
+/// How closely a selector names a kernel, which is how much may stand in for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// As one of many: it may be missing.
+    Widely,
+    /// By its series: any release will do.
+    BySeries,
+    /// It and nothing else.
+    Exactly,
 }
 
 /// Where a candidate is.
@@ -143,12 +157,18 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
                 _ => offers.served.first(),
             };
             if let Some(candidate) = chosen {
+                let asked = match selector {
+                    Selector::Release(..) => Asked::Exactly,
+                    _ if wide => Asked::Widely,
+                    _ => Asked::BySeries,
+                };
+                let candidate = Candidate { asked, ..candidate.clone() };
                 // Another suite than the preferred one serves it: that is worth a word.
                 if !offers.reasons.is_empty() && !everywhere {
                     let word = format!("{} from elsewhere: {}", entry.label(), offers.reason());
                     options.progress.message(&word);
                 }
-                found.insert(key(candidate), candidate.clone());
+                found.insert(key(&candidate), candidate);
                 hit = true;
             } else if wide {
                 let missing = Unavailable { kernel: entry.label(), reason: offers.reason() };
@@ -173,6 +193,28 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
         candidates: found.into_values().collect(),
         unavailable: unavailable.into_values().collect(),
     })
+}
+
+/// What may stand in for a candidate whose packages an index promises and the archive has not: an archive in the middle of a change. Other
+/// releases of its series, the preferred first; the same release of another suite, where it was asked for exactly.
+///
+/// # Errors
+/// When an index cannot be read or verified.
+pub(super) fn instead_of(
+    candidate: &Candidate,
+    matrix: &Matrix,
+    options: &Options<'_>,
+) -> Result<Vec<Candidate>, Error> {
+    let Origin::Archive { build: missing, .. } = &candidate.origin else { return Ok(Vec::new()) };
+    let is_entry = |entry: &&Entry| entry.series == candidate.series() && entry.variant == candidate.variant;
+    let Some(entry) = matrix.of(options.arch).find(is_entry) else { return Ok(Vec::new()) };
+    let mut others = offers(&open_archive(matrix, options)?, entry, true, options)?.served;
+    others.retain(|other| {
+        let Origin::Archive { build, .. } = &other.origin else { return false };
+        build.image().sha256 != missing.image().sha256
+            && (candidate.asked != Asked::Exactly || other.point == candidate.point)
+    });
+    Ok(others)
 }
 
 /// What the sources of one entry offer: the preferred source's newest first, then its older ones, then the next source's
@@ -216,6 +258,7 @@ fn offers(
                 variant: entry.variant.clone(),
                 release: build.release.clone(),
                 cached: obtain::is_cached(&build, options)?,
+                asked: Asked::BySeries,
                 origin: Origin::Archive {
                     suite: source.suite.clone(),
                     base: archive.base().to_owned(),

@@ -5,18 +5,63 @@ use std::path::{Path, PathBuf};
 
 use super::fetch::{self, Request};
 use super::index::{Build, Package};
-use super::locate::{Candidate, Origin};
-use super::{Error, Kernel, KernelConfig, Options, local, package};
+use super::locate::{self, Asked, Candidate, Located, Origin, Unavailable};
+use super::matrix::Matrix;
+use super::{Error, Kernel, KernelConfig, Options, Resolution, local, package};
 use crate::cache;
 
 /// The layout of an unpacked kernel; a change of what [`package::unpack`] leaves takes a new number.
 const LAYOUT: &str = "v2";
 
+/// Makes what was found ready to boot. Where the archive has not what its index promises, something else of the series stands in, which is
+/// said; a kernel that was only asked for as one of many may be missing.
+///
+/// # Errors
+/// When one cannot be fetched or is not what the index promised, or none is left; offline, when one is not cached.
+pub fn obtain_all(matrix: &Matrix, located: &Located, options: &Options<'_>) -> Result<Resolution, Error> {
+    let mut all = Resolution { kernels: Vec::new(), unavailable: located.unavailable.clone() };
+    let mut last = None;
+    for candidate in &located.candidates {
+        match obtain_or_another(matrix, candidate, options) {
+            Ok(kernel) => all.kernels.push(kernel),
+            Err(e) if e.is_absence() && candidate.asked == Asked::Widely => {
+                let missing = Unavailable { kernel: candidate.label(), reason: e.to_string() };
+                options.progress.message(&format!("not served today: {missing}"));
+                all.unavailable.push(missing);
+                last = Some(e);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    match last {
+        Some(absent) if all.kernels.is_empty() => Err(absent),
+        _ => Ok(all),
+    }
+}
+
+fn obtain_or_another(matrix: &Matrix, candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
+    let absent = match obtain(candidate, options) {
+        Err(e) if e.is_absence() => e,
+        other => return other,
+    };
+    for other in locate::instead_of(candidate, matrix, options)? {
+        match obtain(&other, options) {
+            Err(e) if e.is_absence() => {}
+            Ok(kernel) => {
+                options.progress.message(&format!("{absent}; {other} instead"));
+                return Ok(kernel);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Err(absent)
+}
+
 /// Makes a candidate ready to boot: from the cache, or fetched, verified and unpacked.
 ///
 /// # Errors
 /// When it cannot be fetched or is not what the index promised; offline, when it is not cached.
-pub fn obtain(candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
+pub(super) fn obtain(candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
     match &candidate.origin {
         Origin::Local(path) => local::kernel(path, candidate, options),
         Origin::Archive { suite, build, base } => {

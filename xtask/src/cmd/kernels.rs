@@ -47,9 +47,7 @@ pub fn run(args: &Args) -> Result<bool> {
         let options = options(arch, &args.source, &cache, &progress);
         let mut located = found::locate(&matrix, &mine, &options)?;
         if args.fetch {
-            for candidate in &located.candidates {
-                found::obtain(candidate, &options)?;
-            }
+            found::obtain_all(&matrix, &located, &options)?;
             located = found::locate(&matrix, &mine, &options)?;
         }
         all.push((arch, located));
