@@ -296,8 +296,12 @@ pub fn is_live(_note: u32, data: &[u8]) -> bool {
 }
 
 /// A set as it is kept in a record; nothing when it is as every thread has it at first. Of vector registers that are not in use only the
-/// vector length is kept.
+/// vector length is kept, and that of streaming mode is in the set of ZA: to write a set without registers is EINVAL outside of that mode
+/// (arch/arm64/kernel/ptrace.c, `sve_set_common`, Linux 6.16).
 pub fn canonical(note: u32, mut data: Vec<u8>) -> Option<Vec<u8>> {
+    if note == NT_ARM_SSVE && !is_live(note, &data) {
+        return None;
+    }
     if note == NT_ARM_ZT && data.iter().all(|byte| *byte == 0) {
         // To write it would turn on ZA.
         return None;
@@ -657,6 +661,7 @@ mod tests {
         let kept = canonical(NT_ARM_SVE, data.clone()).unwrap();
         assert_eq!((kept.len(), kept[VectorHeader::VL]), (VectorHeader::SIZE, 32));
         assert_eq!(extended_difference(NT_ARM_SVE, &kept, &data), None);
+        assert_eq!(canonical(NT_ARM_SSVE, data.clone()), None, "ZA's set has its length");
         data[VectorHeader::FLAGS] = 1;
         assert_eq!(canonical(NT_ARM_SVE, data.clone()), Some(data.clone()));
         assert_eq!(extended_difference(NT_ARM_SVE, &kept, &data), Some(VectorHeader::FLAGS));

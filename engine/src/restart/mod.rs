@@ -368,13 +368,7 @@ impl<'a> Site<'a> {
         for (pid, work) in self.works.drain() {
             // What is gone already needs no killing.
             let _ = sys::guard::kill(pid, libc::SIGKILL);
-            for tid in work.threads.keys() {
-                while let Ok(stop) = wait::wait(*tid) {
-                    if matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
-                        break;
-                    }
-                }
-            }
+            wait::await_ends(pid, work.threads.into_keys());
         }
     }
 }

@@ -88,6 +88,19 @@ pub fn wait_until(tid: Tid, deadline: Instant) -> io::Result<Option<Stop>> {
     }
 }
 
+/// Waits for the end of threads that are traced and were killed, all of one process. The leader's end is told when the others have been waited
+/// for (ptrace(2), "Death under ptrace"): it has to come last.
+pub fn await_ends(pid: Tid, tids: impl IntoIterator<Item = Tid>) {
+    let (leader, others): (Vec<Tid>, Vec<Tid>) = tids.into_iter().partition(|tid| *tid == pid);
+    for tid in others.into_iter().chain(leader) {
+        while let Ok(stop) = wait(tid) {
+            if matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
+                break;
+            }
+        }
+    }
+}
+
 fn sigchld_set() -> libc::sigset_t {
     // SAFETY: sigemptyset initialises the set before it is read.
     unsafe {

@@ -155,14 +155,7 @@ impl Frozen {
             }
         }
         for task in &tasks {
-            // The leader's end is reported when all other threads have ended.
-            for tracee in task.threads.iter().rev() {
-                while let Ok(stop) = wait::wait(tracee.tid) {
-                    if matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
-                        break;
-                    }
-                }
-            }
+            wait::await_ends(task.pid, task.threads.iter().map(|tracee| tracee.tid));
         }
         Ok(())
     }
