@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod check;
 pub mod kernels;
+pub mod kmod;
 pub mod report;
 pub mod repro;
 pub mod sensitivity;
