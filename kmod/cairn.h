@@ -2,8 +2,8 @@
 /*
  * What the module's files know of each other.
  *
- * An ioctl is: a structure in uapi/cairn.h, a member of union cairn_argument,
- * a handler in the file of its object, and a line in the table in main.c.
+ * An ioctl is: a structure of the user ABI, a member of union cairn_argument, a
+ * handler in the file of its object, and a line in the table in main.c.
  */
 #ifndef _CAIRN_H
 #define _CAIRN_H

@@ -16,10 +16,13 @@
 #include "lookup.h"
 #include "uapi/cairn.h"
 
+typedef unsigned long kallsyms_fn(const char *name);
+
 static unsigned long no_lookup(const char *name)
 {
 	return 0;
 }
+
 DEFINE_STATIC_CALL(cairn_kallsyms, no_lookup);
 
 #define DEFINE_SYMBOL(result, name, params, args, absent, feature, why)	\
@@ -87,8 +90,7 @@ u64 cairn_lookup_symbols(u64 features)
 	size_t i;
 
 	if (kallsyms)
-		static_call_update(cairn_kallsyms,
-				   (typeof(&no_lookup))kallsyms);
+		static_call_update(cairn_kallsyms, (kallsyms_fn *)kallsyms);
 
 	for (i = 0; i < ARRAY_SIZE(symbols); i++) {
 		const struct symbol *symbol = &symbols[i];

@@ -11,7 +11,7 @@ use crate::arch::Arch;
 use crate::kernels::archive::Archive;
 use crate::kernels::index::Package;
 use crate::kernels::version::compare_debian;
-use crate::kernels::{Matrix, Options, fetch_package, open_archive, package};
+use crate::kernels::{self, Matrix, Options, fetch, fetch_package, open_archive, package};
 
 /// Everything of one kernel.
 #[derive(Debug)]
@@ -35,15 +35,22 @@ pub fn find(matrix: &Matrix, target: &Target, suite: &str, options: &Options<'_>
 
     let name = format!("linux-headers-{}", target.release);
     let headers = newest(&archive, suite, &name, target)?;
-    let deb = fetch_package(&headers, archive.base(), &theirs)?;
+    let fetch = |package: &Package, archive: &Archive<'_>, options: &Options<'_>| {
+        fetch_package(package, archive.base(), options).map_err(|error| match error {
+            // Archives forget the packages of an architecture before its index does.
+            kernels::Error::Fetch(e @ fetch::Error::NotFound { .. }) => absent(target, &e.to_string()),
+            other => other.into(),
+        })
+    };
+    let deb = fetch(&headers, &archive, &theirs)?;
     let needs = needs(&package::about(&deb)?.depends).map_err(|what| absent(target, &what))?;
 
     let common = newest(&archive, suite, &needs.common, target)?;
     let kbuild = newest(&own_archive, suite, &needs.kbuild, target)?;
-    let kbuild_deb = fetch_package(&kbuild, own_archive.base(), &ours)?;
+    let kbuild_deb = fetch(&kbuild, &own_archive, &ours)?;
     let mut packages = names(&package::about(&kbuild_deb)?.depends);
     packages.push(compiler_package(&needs.compiler, target.arch, host));
-    let debs = vec![deb, fetch_package(&common, archive.base(), &theirs)?, kbuild_deb];
+    let debs = vec![deb, fetch(&common, &archive, &theirs)?, kbuild_deb];
     Ok(Headers { debs, packages })
 }
 
@@ -53,7 +60,7 @@ fn absent(target: &Target, reason: &str) -> Error {
 
 /// The newest package of this name in the suite.
 fn newest(archive: &Archive<'_>, suite: &str, name: &str, target: &Target) -> Result<Package, Error> {
-    let packages = archive.packages(suite).map_err(crate::kernels::Error::from)?;
+    let packages = archive.packages(suite).map_err(kernels::Error::from)?;
     let of_name = packages.into_iter().filter(|package| package.name == name);
     of_name
         .max_by(|a, b| compare_debian(&a.version, &b.version))
