@@ -17,10 +17,12 @@ pub mod root;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::arch::Arch;
 use crate::cache;
 use crate::kernels::{self, Candidate, Kernel, Matrix, Options, Origin, fetch, package};
+use crate::setup;
 
 /// A change of how modules are built takes a new number.
 const FORMAT: &str = "v1";
@@ -92,6 +94,9 @@ pub enum Error {
         /// What it has to have.
         wanted: String,
     },
+    /// The machine lacks what makes build roots.
+    #[error(transparent)]
+    Setup(#[from] setup::Error),
     /// Making the build root failed.
     #[error("make a build root of {suite}: {why}")]
     Root {
@@ -220,8 +225,9 @@ pub fn obtain(
     sparse: bool,
     options: &Options<'_>,
 ) -> Result<Built, Error> {
-    let key = format!("{}-{}-{}-{FORMAT}", target.release, target.arch, &sources.digest[..24]);
-    let dir = options.cache.dir("kmod")?.join(&key);
+    let kept = options.cache.dir("kmod")?;
+    let kernel = format!("{}-{}-", target.release, target.arch);
+    let dir = kept.join(format!("{kernel}{}-{FORMAT}", &sources.digest[..24]));
     let module = dir.join(MODULE);
     let is_kept = || module.is_file() && (!sparse || dir.join(SPARSE_CLEAN).is_file());
     if is_kept() {
@@ -257,7 +263,26 @@ pub fn obtain(
     if sparse {
         cache::write_atomically(&dir.join(SPARSE_CLEAN), b"")?;
     }
+    forget_old(&kept, &kernel)?;
     Ok(Built { module, cached: false })
+}
+
+/// A module that was built this long ago from other sources is built again when it is wanted.
+const KEEP: Duration = Duration::from_secs(6 * 3600);
+
+/// Every change of the sources makes new modules; without this they would pile up. `kernel` is how the names of one
+/// kernel's modules begin.
+fn forget_old(kept: &Path, kernel: &str) -> Result<(), Error> {
+    for entry in fs::read_dir(kept).map_err(io_error("list", kept))? {
+        let entry = entry.map_err(io_error("list", kept))?;
+        let modified = entry.metadata().and_then(|about| about.modified());
+        let old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEEP));
+        if old && entry.file_name().to_string_lossy().starts_with(kernel) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the sources lie in a build root. The same for all, so that a module is the same wherever it was built.
@@ -351,6 +376,57 @@ mod tests {
         let with_sparse = complaints(output, true);
         assert_eq!(with_sparse.len(), 4, "{with_sparse:?}");
         assert!(complaints("  LD [M]  cairn.ko\n", true).is_empty());
+    }
+
+    #[test]
+    fn old_modules_of_one_kernel_go() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["6.1-x86_64-a", "6.1-x86_64-b", "6.12-x86_64-a"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let long_ago = std::time::SystemTime::now() - 2 * KEEP;
+        for name in ["6.1-x86_64-a", "6.12-x86_64-a"] {
+            fs::File::open(dir.path().join(name)).unwrap().set_modified(long_ago).unwrap();
+        }
+        forget_old(dir.path(), "6.1-x86_64-").unwrap();
+        let left = |name: &str| dir.path().join(name).exists();
+        assert!(!left("6.1-x86_64-a") && left("6.1-x86_64-b") && left("6.12-x86_64-a"));
+    }
+
+    #[test]
+    fn a_kept_module_needs_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("Makefile"), "m").unwrap();
+        fs::create_dir(dir.path().join("uapi")).unwrap();
+        let sources = Sources::read(dir.path()).unwrap();
+        let cache = crate::Cache::at(dir.path().join("cache")).unwrap();
+        let options = Options {
+            arch: Arch::X86_64,
+            mirror: Some("file:/nowhere".to_owned()),
+            keyring: None,
+            offline: true,
+            cache: &cache,
+            progress: &crate::progress::Silent,
+        };
+        let matrix = Matrix::parse(
+            Path::new("matrix.toml"),
+            "[[kernel]]\nseries='6.1'\narch=['x86_64']\nsources=[{suite='a'}]",
+        )
+        .unwrap();
+        let target = |suite: Option<&str>| Target {
+            release: "6.1-t".to_owned(),
+            arch: Arch::X86_64,
+            suite: suite.map(str::to_owned),
+        };
+        let obtain = |suite, sparse| obtain(&matrix, &target(suite), &sources, sparse, &options);
+        assert!(obtain(None, false).unwrap_err().is_absence());
+        let place = cache.root().join(format!("kmod/6.1-t-x86_64-{}-{FORMAT}", &sources.digest[..24]));
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join(MODULE), "module").unwrap();
+        assert!(obtain(Some("a"), false).unwrap().cached);
+        assert!(obtain(Some("a"), true).is_err(), "sparse has not seen it");
+        fs::write(place.join(SPARSE_CLEAN), "").unwrap();
+        assert!(obtain(Some("a"), true).unwrap().cached);
     }
 
     #[test]

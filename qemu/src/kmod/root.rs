@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use super::{Error, io_error};
 use crate::cache::{self, Lock};
 use crate::kernels::{Matrix, Options, open_archive};
+use crate::setup::{self, Need};
 
 /// What every root has besides compilers.
 const ALWAYS: &[&str] = &["make", "sparse"];
@@ -82,6 +83,7 @@ fn make(
     roots: &Path,
     options: &Options<'_>,
 ) -> Result<(), Error> {
+    setup::ensure(&[Need::MMDEBSTRAP], options.offline, options.progress)?;
     let archive = open_archive(matrix, options)?;
     let list: Vec<&str> = packages.iter().map(String::as_str).collect();
     options.progress.message(&format!("making a build root of {suite} with {}", list.join(", ")));

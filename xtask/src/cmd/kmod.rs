@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     let progress = progress::Stderr::default();
     let source = &args.kernels.source;
-    setup::ensure(&needs(), source.offline, &progress)?;
+    setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
     let cache = Cache::from_env()?;
     let sources = Sources::read(&room.root.join("kmod"))?;
     let mut good = true;
@@ -69,15 +69,9 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(good)
 }
 
-/// What building needs of this machine.
-pub fn needs() -> Vec<Need> {
-    vec![Need::GPGV, Need::KEYRING, Need::MMDEBSTRAP]
-}
-
 /// The module for a kernel that is to be booted.
 pub fn for_kernel(room: &Room, kernel: &Kernel, source: &Source) -> Result<Built> {
     let progress = progress::Stderr::default();
-    setup::ensure(&needs(), source.offline, &progress)?;
     let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
     let cache = Cache::from_env()?;
     let sources = Sources::read(&room.root.join("kmod"))?;
