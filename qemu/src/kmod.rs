@@ -25,7 +25,7 @@ use crate::kernels::{self, Candidate, Kernel, Matrix, Options, Origin, fetch, pa
 use crate::setup;
 
 /// A change of how modules are built takes a new number.
-const FORMAT: &str = "v1";
+const FORMAT: &str = "v2";
 
 /// The module's file, in the sources after a build and in the cache.
 const MODULE: &str = "cairn.ko";
@@ -306,9 +306,9 @@ fn build_in(
     make.push(format!("ARCH={}", kbuild_arch(target.arch)));
     make.push(format!("CROSS_COMPILE={}-", target.arch.gnu_triple()));
     if sparse {
-        // KBUILD_CHECKSRC: Debian's headers lack the script with which newer kernels try sparse first. The last: sparse
-        // does not know that word yet, and what it adds to __typeof__ makes no difference to sparse.
-        make.extend(["C=2", "KBUILD_CHECKSRC=2", "CF=-D__typeof_unqual__=__typeof__"].map(Into::into));
+        // Debian's headers lack the script with which newer kernels try sparse before they believe in it.
+        make.extend(["C=2", "KBUILD_CHECKSRC=2"].map(Into::into));
+        make.push(format!("CF={SPARSE_WORDS}"));
     }
     root.run(&make)
 }
@@ -330,10 +330,13 @@ const HARMLESS: &[&str] = &[
     "pahole version differs from the one used to build the kernel",
 ];
 
-/// What sparse cannot do: it takes the built-in functions in the kernel's own MODULE_INFO for no constants (7.x), and
-/// its check for itself is missing in Debian's headers. The compiler has judged the constants already.
-const SPARSE_CANNOT: &[&str] =
-    &["error: bad constant expression", "sparse is not available or not up to date"];
+/// What stands in for words of newer kernels that sparse does not know: a type without its qualifiers, and the length of a
+/// text as a constant, which `MODULE_INFO()` asserts from 7.2 on. Without them sparse ends in errors, and **after an error
+/// it gives no warnings**, so no error of sparse may be let pass.
+const SPARSE_WORDS: &str = "-D__typeof_unqual__=__typeof__ -D'__builtin_strlen(x)=(sizeof(x)-1)'";
+
+/// The kernel cannot find the script, and says that sparse is not there; it is.
+const SPARSE_CANNOT: &[&str] = &["sparse is not available or not up to date", "checker-valid.sh: "];
 
 /// The lines of a build that complain about something of ours.
 fn complaints(output: &str, sparse: bool) -> Vec<String> {
@@ -367,14 +370,16 @@ mod tests {
         let output = "  CC [M]  /build/main.o\n\
              warning: the compiler differs from the one used to build the kernel\n\
              /build/main.c:3:5: warning: unused variable 'x' [-Wunused-variable]\n\
+             /usr/src/l/Makefile:1311: C=2 specified, but sparse is not available or not up to date\n\
+             make[3]: /usr/src/l/scripts/checker-valid.sh: not found\n\
              main.c:35:1: error: bad constant expression\n\
              WARNING: modpost: missing MODULE_LICENSE() in cairn.o\n\
              ERROR: modpost: \"f\" [cairn.ko] undefined!\n\
              /bin/sh: 1: pahole: not found\n\
              Skipping BTF generation for cairn.ko due to unavailability of vmlinux\n";
-        assert_eq!(complaints(output, false).len(), 5);
+        assert_eq!(complaints(output, false).len(), 6);
         let with_sparse = complaints(output, true);
-        assert_eq!(with_sparse.len(), 4, "{with_sparse:?}");
+        assert_eq!(with_sparse.len(), 5, "{with_sparse:?}");
         assert!(complaints("  LD [M]  cairn.ko\n", true).is_empty());
     }
 
