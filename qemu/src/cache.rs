@@ -5,6 +5,8 @@
 //! pool/<sha256>.deb          packages whose digest was checked
 //! kernels/<sha256>-<format>/ unpacked packages
 //! extra/<sha256>-<format>/   other packages, unpacked (kernels::extra)
+//! roots/<suite>/             build roots for kernel modules (kmod::root)
+//! kmod/<release>-<digest>/   built kernel modules (kmod)
 //! initramfs/<digest>.cpio    base file systems
 //! probe/                     answers of accel::probe
 //! locks/<name>.lock          advisory locks, never removed

@@ -41,12 +41,34 @@ pub struct Job {
     /// `kernel.pid_max`; PID 1 sets the largest value (4194304) when absent.
     #[serde(default)]
     pub pid_max: Option<u32>,
+    /// Modules to load behind those that the machine needs, in this order. One that does not load ends the job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<JobModule>,
     /// Files laid into the guest for this job only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<JobFile>,
     /// Whether the console is a log or somebody's terminal.
     #[serde(default)]
     pub console: Console,
+}
+
+impl Job {
+    /// Lays a module into the guest, to be loaded with these parameters (`name=value …`) before the command starts.
+    pub fn load(&mut self, name: &str, data: Vec<u8>, parameters: &str) {
+        let path = format!("/etc/cairn/{name}.ko");
+        self.files.push(JobFile { path: path.clone(), mode: 0o644, data });
+        self.modules.push(JobModule { path, parameters: parameters.to_owned() });
+    }
+}
+
+/// A module that a job wants loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobModule {
+    /// Absolute path in the guest, of one of the job's files for instance.
+    pub path: String,
+    /// Its parameters, as for finit_module(2).
+    #[serde(default)]
+    pub parameters: String,
 }
 
 /// A file that belongs to one job. It travels in the second archive, not in the JSON.
@@ -129,6 +151,21 @@ pub struct InitEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_travels_as_a_file() {
+        let mut job = Job::default();
+        job.load("cairn", vec![1, 2], "mode=0666");
+        let told: Job = serde_json::from_str(&serde_json::to_string(&job).unwrap()).unwrap();
+        assert_eq!(
+            told.modules,
+            [JobModule { path: "/etc/cairn/cairn.ko".into(), parameters: "mode=0666".into() }]
+        );
+        assert_eq!(
+            (job.files[0].path.as_str(), job.files[0].data.as_slice()),
+            ("/etc/cairn/cairn.ko", &[1, 2][..])
+        );
+    }
 
     #[test]
     fn events_carry_the_prefix() {

@@ -24,9 +24,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use config::KernelConfig;
-pub(crate) use locate::DEBIAN_KEYRINGS;
 pub use locate::{Candidate, Located, Origin, Unavailable, locate};
+pub(crate) use locate::{DEBIAN_KEYRINGS, open_archive};
 pub use matrix::Matrix;
+pub(crate) use obtain::fetch_package;
 pub use obtain::obtain_all;
 pub use selector::Selector;
 pub use version::{Series, Version};

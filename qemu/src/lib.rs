@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | what the host lacks | [`setup`] |
 //! | which kernels there are, and getting one, verified | [`kernels`] |
+//! | a kernel module, built for each of them | [`kmod`] |
 //! | what the guest's file system holds | [`initramfs`] |
 //! | what PID 1 (`cairn-init`) is told to run | [`job`] |
 //! | which machine to emulate, and whether the hardware helps | [`machine`], [`accel`] |
@@ -28,6 +29,8 @@ pub mod initramfs;
 pub mod job;
 #[cfg(feature = "host")]
 pub mod kernels;
+#[cfg(feature = "host")]
+pub mod kmod;
 #[cfg(feature = "host")]
 pub mod machine;
 pub mod progress;

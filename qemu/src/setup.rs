@@ -40,6 +40,9 @@ impl Need {
     pub const KEYRING: Need =
         Need::File { any_of: crate::kernels::DEBIAN_KEYRINGS, package: "debian-archive-keyring" };
 
+    /// What makes the build roots of kernel modules.
+    pub const MMDEBSTRAP: Need = Need::Program { program: "mmdebstrap", package: "mmdebstrap" };
+
     /// A shell for guests that somebody looks around in.
     pub const BUSYBOX: Need = Need::Program { program: "busybox", package: "busybox-static" };
 

@@ -27,6 +27,10 @@ enum Command {
     Check(cmd::check::Args),
     /// List the kernels that can be had today, and what is cached
     Kernels(cmd::kernels::Args),
+    /// Build the kernel module for kernels of the matrix
+    Kmod(cmd::kmod::Args),
+    /// Compare the module's user ABI with its Rust mirror
+    HeaderCheck(cmd::header_check::Args),
     /// List the workloads of the corpus
     Workloads(cmd::workloads::Args),
     /// Run one cell again
@@ -46,6 +50,8 @@ fn main() -> std::process::ExitCode {
         Command::Test(args) => cmd::test::run(&args),
         Command::Check(args) => cmd::check::run(&args),
         Command::Kernels(args) => cmd::kernels::run(&args),
+        Command::Kmod(args) => cmd::kmod::run(&args),
+        Command::HeaderCheck(args) => cmd::header_check::run(&args),
         Command::Shell(args) => cmd::shell::run(&args),
         Command::Workloads(args) => cmd::workloads::run(&args),
         Command::Repro(args) => cmd::repro::run(&args),

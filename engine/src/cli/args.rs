@@ -46,6 +46,8 @@ pub enum Command {
     Info(InfoArgs),
     /// Explain what would stop a checkpoint of a process, without making one
     Check(CheckArgs),
+    /// Show the version of this program, and what the kernel module says of itself
+    About(AboutArgs),
     /// Print a shell's completion script
     Completions {
         /// For which shell
@@ -181,6 +183,13 @@ pub struct CheckArgs {
     pub id: i32,
     #[command(flatten)]
     pub scope: ScopeArgs,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct AboutArgs {
     /// Report as JSON
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod about;
 mod args;
 mod check;
 mod checkpoint;
@@ -23,6 +24,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Check(args) => check::run(args),
+        Command::About(args) => about::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Man => completions::man(),
         #[cfg(feature = "planted-faults")]

@@ -9,6 +9,7 @@ pub mod clone;
 pub mod file;
 pub mod guard;
 pub mod kcmp;
+pub mod kmod;
 pub mod mapping;
 pub mod pagemap_scan;
 pub mod ptrace;

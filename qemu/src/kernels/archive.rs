@@ -75,7 +75,7 @@ impl Error {
 }
 
 /// The format of what is kept of a suite.
-const FORMAT: &str = "v3";
+const FORMAT: &str = "v4";
 
 /// What is kept of a suite once it was verified.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,6 +114,11 @@ impl<'a> Archive<'a> {
     /// The archive's address, without a slash at the end.
     pub fn base(&self) -> &str {
         &self.mirror.base
+    }
+
+    /// The keyring files that its release files are verified with.
+    pub(crate) fn keyrings(&self) -> &[PathBuf] {
+        &self.keyrings
     }
 
     /// The packages of a suite that matter here, verified.

@@ -149,14 +149,23 @@ pub fn promise(release: &str, suite: &str, debian_arch: &str) -> Result<Promise,
         .ok_or(Malformed::NoIndex(path))
 }
 
+/// Whether a package is one of those that modules are built with: the headers of one kernel or what several have in
+/// common, or kbuild's programs.
+fn builds_modules(name: &str) -> bool {
+    ["linux-headers-", "linux-kbuild-"]
+        .iter()
+        .filter_map(|prefix| name.strip_prefix(prefix))
+        .any(|release| release.starts_with(|c: char| c.is_ascii_digit()) && !release.ends_with("-dbgsym"))
+}
+
 /// The packages that matter here in the text of a `Packages` file: kernels and parts of them, of every flavour, signed or
-/// not, and [`super::extra::NAMES`].
+/// not, what modules are built with, and [`super::extra::NAMES`].
 pub fn packages(packages: &str) -> Vec<Package> {
     control::stanzas(packages)
         .filter_map(|stanza| {
             let name = stanza.get("Package")?;
             let kernel = part_of(name).is_some();
-            if !kernel && !super::extra::NAMES.contains(&name) {
+            if !kernel && !builds_modules(name) && !super::extra::NAMES.contains(&name) {
                 return None;
             }
             let package = Package {

@@ -313,7 +313,8 @@ fn suite_of(candidate: &Candidate) -> &str {
 pub(crate) const DEBIAN_KEYRINGS: &[&str] =
     &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
-pub(super) fn open_archive<'a>(matrix: &Matrix, options: &Options<'a>) -> Result<Archive<'a>, Error> {
+/// The archive that the options mean, whose suites are read when they are asked for.
+pub(crate) fn open_archive<'a>(matrix: &Matrix, options: &Options<'a>) -> Result<Archive<'a>, Error> {
     let mirror = mirror(matrix, options)?;
     let env_keyring = std::env::var_os("CAIRN_KEYRING").filter(|v| !v.is_empty()).map(PathBuf::from);
     let keyrings = match options.keyring.clone().or(env_keyring) {

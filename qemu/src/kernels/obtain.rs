@@ -93,7 +93,7 @@ pub(super) fn obtain(candidate: &Candidate, options: &Options<'_>) -> Result<Ker
 }
 
 /// Fetches one package into the pool, unless it is there.
-pub(super) fn fetch_package(package: &Package, base: &str, options: &Options<'_>) -> Result<PathBuf, Error> {
+pub(crate) fn fetch_package(package: &Package, base: &str, options: &Options<'_>) -> Result<PathBuf, Error> {
     let deb = pooled(package, options);
     options.cache.dir("pool")?;
     let _lock = options.cache.lock(&format!("pool-{}", &package.sha256[..16]))?;

@@ -43,6 +43,8 @@ pub struct About {
     pub version: String,
     /// Debian's name of its architecture.
     pub arch: String,
+    /// What it needs, as written (`Depends`); empty when it needs nothing.
+    pub depends: String,
 }
 
 /// Reads the package's own description.
@@ -71,7 +73,12 @@ pub fn about(deb: &Path) -> Result<About, Error> {
             .map(str::to_owned)
             .ok_or_else(|| malformed(&format!("its control file has no {name}")))
     };
-    Ok(About { name: field("Package")?, version: field("Version")?, arch: field("Architecture")? })
+    Ok(About {
+        name: field("Package")?,
+        version: field("Version")?,
+        arch: field("Architecture")?,
+        depends: stanza.get("Depends").unwrap_or_default().to_owned(),
+    })
 }
 
 /// Lays a kernel's packages out in `dest`: `vmlinuz`, `config`, `modules/` (what `/lib/modules/RELEASE` holds).

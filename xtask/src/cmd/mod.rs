@@ -3,7 +3,9 @@
 
 pub mod bench;
 pub mod check;
+pub mod header_check;
 pub mod kernels;
+pub mod kmod;
 pub mod report;
 pub mod repro;
 pub mod sensitivity;

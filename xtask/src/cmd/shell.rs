@@ -24,6 +24,12 @@ pub struct Args {
     /// Architecture of the guest; this machine's own when left out
     #[arg(long, value_name = "ARCH")]
     arch: Option<Arch>,
+    /// Build the kernel module and load it in the guest
+    #[arg(long)]
+    kmod: bool,
+    /// Parameters of the module
+    #[arg(long, value_name = "NAME=VALUE", requires = "kmod")]
+    kmod_param: Vec<String>,
     #[command(flatten)]
     source: Source,
     /// A command to run in place of the shell
@@ -71,13 +77,18 @@ pub fn run(args: &Args) -> Result<bool> {
     let base = builder.build(&cache)?;
     let accel = accel::probe(kernel, &programs.init, &cache, &progress)?;
     let command = if args.command.is_empty() { shell } else { args.command.clone() };
-    let job = job::Job {
+    let mut job = job::Job {
         command,
         cwd: Some("/tmp".to_owned()),
         huge_mib: HUGE_MIB,
         console: job::Console::Interactive,
         ..job::Job::default()
     };
+    if args.kmod {
+        let module = super::kmod::for_kernel(&room, kernel, &args.source)?.module;
+        let data = std::fs::read(&module).with_context(|| format!("read {}", module.display()))?;
+        job.load("cairn", data, &args.kmod_param.join(" "));
+    }
     let dir = tempfile::Builder::new().prefix("cairn-shell-").tempdir()?;
     let mut boot = guest::Boot::new(kernel, &base, &job, dir.path(), accel);
     (boot.cpus, boot.memory_mib) = (CPUS, MEMORY_MIB);

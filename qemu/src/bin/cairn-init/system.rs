@@ -1,5 +1,6 @@
 //! The system around the job: file systems, modules, settings, and the power switch.
 
+use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 
@@ -56,14 +57,22 @@ pub fn load_modules() -> Vec<String> {
         Ok(list) => list,
         Err(e) => return vec![format!("read {MODULES_PATH}: {e}")],
     };
-    let load = |path: &str| -> Result<(), String> {
-        let file = fs::File::open(path).map_err(|e| format!("open module {path}: {e}"))?;
-        match rustix::system::finit_module(&file, c"", 0) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
-            Err(e) => Err(format!("load module {path}: {e}")),
-        }
-    };
-    list.lines().filter(|line| !line.is_empty()).filter_map(|path| load(path).err()).collect()
+    list.lines().filter(|line| !line.is_empty()).filter_map(|path| load(path, "").err()).collect()
+}
+
+/// Loads the modules that the job asks for, in its order.
+pub fn load_for_job(job: &Job) -> Result<(), Failure> {
+    job.modules.iter().try_for_each(|module| load(&module.path, &module.parameters))
+}
+
+/// Loads one module. That it is loaded already is fine.
+fn load(path: &str, parameters: &str) -> Result<(), Failure> {
+    let file = fs::File::open(path).map_err(|e| format!("open module {path}: {e}"))?;
+    let words = CString::new(parameters).map_err(|e| format!("parameters of module {path}: {e}"))?;
+    match rustix::system::finit_module(&file, &words, 0) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(e) => Err(format!("load module {path} {parameters}: {e} (the console says more)")),
+    }
 }
 
 /// Brings the job's settings into force. What could not be done as asked comes back in words.

@@ -1,0 +1,456 @@
+//! An out-of-tree kernel module, built for a kernel of the archive and kept in the cache.
+//!
+//! A module is built with the compiler and the kbuild programs of the suite that its kernel came from. The way there:
+//!
+//! | step | module |
+//! | --- | --- |
+//! | the kernel's headers, kbuild and which compiler they want, verified as kernels are | [`headers`] |
+//! | a small system of that suite with that compiler, to build in | [`root`] |
+//! | `make` in it, every warning an error | here |
+//!
+//! What was built is kept under release, architecture and a digest of the sources: a second time takes no time and needs
+//! neither network nor root.
+
+pub mod headers;
+pub mod root;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::arch::Arch;
+use crate::cache;
+use crate::kernels::{self, Candidate, Kernel, Matrix, Options, Origin, fetch, package};
+use crate::setup;
+
+/// A change of how modules are built takes a new number.
+const FORMAT: &str = "v2";
+
+/// The module's file, in the sources after a build and in the cache.
+const MODULE: &str = "cairn.ko";
+
+/// Stands beside a kept module that sparse has nothing to say about.
+const SPARSE_CLEAN: &str = "sparse-clean";
+
+/// The kernel to build for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// `uname -r`.
+    pub release: String,
+    /// Its architecture.
+    pub arch: Arch,
+    /// The suite it comes from; none for a kernel that the user brought.
+    pub suite: Option<String>,
+}
+
+impl From<&Kernel> for Target {
+    fn from(kernel: &Kernel) -> Target {
+        Target { release: kernel.release.clone(), arch: kernel.arch, suite: kernel.suite.clone() }
+    }
+}
+
+impl Target {
+    /// The target that a candidate is, which need not be fetched for that.
+    pub fn of(candidate: &Candidate, arch: Arch) -> Target {
+        let suite = match &candidate.origin {
+            Origin::Archive { suite, .. } => Some(suite.clone()),
+            Origin::Local(_) => None,
+        };
+        Target { release: candidate.release.clone(), arch, suite }
+    }
+}
+
+/// A module that is ready to be loaded.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The `.ko` file, in the cache.
+    pub module: PathBuf,
+    /// Whether it was there already.
+    pub cached: bool,
+}
+
+/// Why there is no module.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is nothing to build it with; that says nothing about the module.
+    #[error("no headers of {release}: {reason}")]
+    NoHeaders {
+        /// Of which kernel.
+        release: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Only root can make and enter a build root.
+    #[error(
+        "a kernel module is built in a system of its kernel's suite, and only root can make and enter one"
+    )]
+    NotRoot,
+    /// Offline, and the build root was never made.
+    #[error("the build root of {suite} with {wanted} is not in the cache (run once without --offline)")]
+    NoRoot {
+        /// Of which suite.
+        suite: String,
+        /// What it has to have.
+        wanted: String,
+    },
+    /// The machine lacks what makes build roots.
+    #[error(transparent)]
+    Setup(#[from] setup::Error),
+    /// Making the build root failed.
+    #[error("make a build root of {suite}: {why}")]
+    Root {
+        /// Of which suite.
+        suite: String,
+        /// The last words of mmdebstrap.
+        why: String,
+    },
+    /// The compiler, kbuild or sparse complained.
+    #[error("build the module for {release}: {}", complaints.join("\n    "))]
+    Build {
+        /// For which kernel.
+        release: String,
+        /// The lines that say what is wrong.
+        complaints: Vec<String>,
+    },
+    /// A program that is needed could not be run, or failed.
+    #[error("{what}: {why}")]
+    Program {
+        /// What it was to do.
+        what: String,
+        /// Its last words.
+        why: String,
+    },
+    /// The kernel's packages are not to be had.
+    #[error(transparent)]
+    Kernels(#[from] kernels::Error),
+    /// A file could not be read or written.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Whether there is nothing to build with, as opposed to something being wrong.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Error::NoHeaders { .. })
+    }
+}
+
+impl From<cache::Error> for Error {
+    fn from(error: cache::Error) -> Error {
+        Error::Kernels(error.into())
+    }
+}
+
+impl From<package::Error> for Error {
+    fn from(error: package::Error) -> Error {
+        Error::Kernels(error.into())
+    }
+}
+
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { action, path, source }
+}
+
+/// The module's sources, and the digest that they are known by.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    dir: PathBuf,
+    /// Relative to `dir`, sorted, the Makefile last: the order of the digest.
+    files: Vec<PathBuf>,
+    /// SHA-256 over the content of all files, which the Makefile calculates as well and the module tells.
+    pub digest: String,
+}
+
+impl Sources {
+    /// Reads the sources in a directory: `*.c`, `*.h`, `uapi/*.h` and the Makefile.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read(dir: &Path) -> Result<Sources, Error> {
+        let mut files = Vec::new();
+        for (place, endings) in [("", &["c", "h"] as &[&str]), ("uapi", &["h"])] {
+            let whole = dir.join(place);
+            for entry in fs::read_dir(&whole).map_err(io_error("list", &whole))? {
+                let entry = entry.map_err(io_error("list", &whole))?;
+                let name = PathBuf::from(entry.file_name());
+                let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
+                // kbuild leaves one of its own making where somebody built.
+                let made = name.to_string_lossy().ends_with(".mod.c");
+                if endings.contains(&ending) && !made {
+                    files.push(Path::new(place).join(name));
+                }
+            }
+        }
+        // As strings, which is how make sorts them: a path sorts `a/b` before `a.b`.
+        files.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
+        files.push(PathBuf::from("Makefile"));
+        let mut content = Vec::new();
+        for file in &files {
+            let path = dir.join(file);
+            content.extend(fs::read(&path).map_err(io_error("read", &path))?);
+        }
+        Ok(Sources { dir: dir.to_owned(), files, digest: fetch::sha256_hex(&content) })
+    }
+
+    /// Copies them into a directory, which must not exist.
+    fn copy_to(&self, dest: &Path) -> Result<(), Error> {
+        for file in &self.files {
+            let (from, to) = (self.dir.join(file), dest.join(file));
+            let parent = to.parent().unwrap_or(dest);
+            fs::create_dir_all(parent).map_err(io_error("create", parent))?;
+            fs::copy(&from, &to).map_err(io_error("copy", &from))?;
+        }
+        Ok(())
+    }
+}
+
+/// The module for one kernel: from the cache, or built. With `sparse` it is also checked with that, and a complaint is
+/// an error. `options` says where the archive is; its architecture is not looked at.
+///
+/// # Errors
+/// [`Error::NoHeaders`] when there is nothing to build with, [`Error::Build`] when the sources are at fault.
+pub fn obtain(
+    matrix: &Matrix,
+    target: &Target,
+    sources: &Sources,
+    sparse: bool,
+    options: &Options<'_>,
+) -> Result<Built, Error> {
+    let kept = options.cache.dir("kmod")?;
+    let kernel = format!("{}-{}-", target.release, target.arch);
+    let dir = kept.join(format!("{kernel}{}-{FORMAT}", &sources.digest[..24]));
+    let module = dir.join(MODULE);
+    let is_kept = || module.is_file() && (!sparse || dir.join(SPARSE_CLEAN).is_file());
+    if is_kept() {
+        return Ok(Built { module, cached: true });
+    }
+    let suite = target.suite.as_deref().ok_or_else(|| Error::NoHeaders {
+        release: target.release.clone(),
+        reason: "it is a kernel that you brought; build for it with make -C kmod KDIR=…".to_owned(),
+    })?;
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::NotRoot);
+    }
+    let headers = headers::find(matrix, target, suite, options)?;
+    let root = root::enter(matrix, suite, &headers.packages, options)?;
+    // Somebody else may have built it while we waited for the root.
+    if is_kept() {
+        return Ok(Built { module, cached: true });
+    }
+    for deb in &headers.debs {
+        root.unpack(deb)?;
+    }
+    options.progress.message(&format!("building {MODULE} for {}", target.release));
+    let output = build_in(&root, target, sources, sparse)?;
+    let complaints = complaints(&output.text, sparse);
+    let built = root.path().join(BUILD_DIR).join(MODULE);
+    if !output.success || !complaints.is_empty() || !built.is_file() {
+        let complaints = if complaints.is_empty() { last_lines(&output.text) } else { complaints };
+        return Err(Error::Build { release: target.release.clone(), complaints });
+    }
+    fs::create_dir_all(&dir).map_err(io_error("create", &dir))?;
+    let bytes = fs::read(&built).map_err(io_error("read", &built))?;
+    cache::write_atomically(&module, &bytes)?;
+    if sparse {
+        cache::write_atomically(&dir.join(SPARSE_CLEAN), b"")?;
+    }
+    forget_old(&kept, &kernel)?;
+    Ok(Built { module, cached: false })
+}
+
+/// A module that was built this long ago from other sources is built again when it is wanted.
+const KEEP: Duration = Duration::from_secs(6 * 3600);
+
+/// Every change of the sources makes new modules; without this they would pile up. `kernel` is how the names of one
+/// kernel's modules begin.
+fn forget_old(kept: &Path, kernel: &str) -> Result<(), Error> {
+    for entry in fs::read_dir(kept).map_err(io_error("list", kept))? {
+        let entry = entry.map_err(io_error("list", kept))?;
+        let modified = entry.metadata().and_then(|about| about.modified());
+        let old = modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEEP));
+        if old && entry.file_name().to_string_lossy().starts_with(kernel) {
+            let path = entry.path();
+            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the sources lie in a build root. The same for all, so that a module is the same wherever it was built.
+const BUILD_DIR: &str = "build";
+
+fn build_in(
+    root: &root::Root,
+    target: &Target,
+    sources: &Sources,
+    sparse: bool,
+) -> Result<root::Output, Error> {
+    let place = root.path().join(BUILD_DIR);
+    if place.exists() {
+        fs::remove_dir_all(&place).map_err(io_error("remove", &place))?;
+    }
+    sources.copy_to(&place)?;
+    let mut make: Vec<String> =
+        ["make", "-C", "/build", "modules", "W=1", "KCFLAGS=-Werror"].map(Into::into).into();
+    make.push(format!("KDIR=/usr/src/linux-headers-{}", target.release));
+    make.push(format!("CAIRN_SOURCE={}", sources.digest));
+    make.push(format!("ARCH={}", kbuild_arch(target.arch)));
+    make.push(format!("CROSS_COMPILE={}-", target.arch.gnu_triple()));
+    if sparse {
+        // Debian's headers lack the script with which newer kernels try sparse before they believe in it.
+        make.extend(["C=2", "KBUILD_CHECKSRC=2"].map(Into::into));
+        make.push(format!("CF={SPARSE_WORDS}"));
+    }
+    root.run(&make)
+}
+
+/// What the kernel's makefiles call an architecture.
+fn kbuild_arch(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "x86",
+        Arch::Aarch64 => "arm64",
+        Arch::Powerpc64le => "powerpc",
+    }
+}
+
+/// Complaints that are not about the module.
+const HARMLESS: &[&str] = &[
+    // The programs of a suite are rebuilt now and then; they stay the same version.
+    "the compiler differs from the one used to build the kernel",
+    // Types for BPF, of which modules have no need here.
+    "pahole version differs from the one used to build the kernel",
+];
+
+/// What stands in for words of newer kernels that sparse does not know: a type without its qualifiers, and the length of a
+/// text as a constant, which `MODULE_INFO()` asserts from 7.2 on. Without them sparse ends in errors, and **after an error
+/// it gives no warnings**, so no error of sparse may be let pass.
+const SPARSE_WORDS: &str = "-D__typeof_unqual__=__typeof__ -D'__builtin_strlen(x)=(sizeof(x)-1)'";
+
+/// The kernel cannot find the script, and says that sparse is not there; it is.
+const SPARSE_CANNOT: &[&str] = &["sparse is not available or not up to date", "checker-valid.sh: "];
+
+/// The lines of a build that complain about something of ours.
+fn complaints(output: &str, sparse: bool) -> Vec<String> {
+    const WORDS: &[&str] = &["warning:", "error:", "undefined!", "not found"];
+    let harmless = |line: &str| {
+        HARMLESS.iter().any(|words| line.contains(words))
+            || (sparse && SPARSE_CANNOT.iter().any(|words| line.contains(words)))
+    };
+    output
+        .lines()
+        .filter(|line| {
+            let lower = line.to_lowercase();
+            WORDS.iter().any(|word| lower.contains(word)) && !harmless(line)
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The end of a build that failed without a word that we know.
+fn last_lines(output: &str) -> Vec<String> {
+    let lines: Vec<&str> = output.lines().collect();
+    lines[lines.len().saturating_sub(12)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_counts_as_a_complaint() {
+        let output = "  CC [M]  /build/main.o\n\
+             warning: the compiler differs from the one used to build the kernel\n\
+             /build/main.c:3:5: warning: unused variable 'x' [-Wunused-variable]\n\
+             /usr/src/l/Makefile:1311: C=2 specified, but sparse is not available or not up to date\n\
+             make[3]: /usr/src/l/scripts/checker-valid.sh: not found\n\
+             main.c:35:1: error: bad constant expression\n\
+             WARNING: modpost: missing MODULE_LICENSE() in cairn.o\n\
+             ERROR: modpost: \"f\" [cairn.ko] undefined!\n\
+             /bin/sh: 1: pahole: not found\n\
+             Skipping BTF generation for cairn.ko due to unavailability of vmlinux\n";
+        assert_eq!(complaints(output, false).len(), 6);
+        let with_sparse = complaints(output, true);
+        assert_eq!(with_sparse.len(), 5, "{with_sparse:?}");
+        assert!(complaints("  LD [M]  cairn.ko\n", true).is_empty());
+    }
+
+    #[test]
+    fn old_modules_of_one_kernel_go() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["6.1-x86_64-a", "6.1-x86_64-b", "6.12-x86_64-a"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let long_ago = std::time::SystemTime::now() - 2 * KEEP;
+        for name in ["6.1-x86_64-a", "6.12-x86_64-a"] {
+            fs::File::open(dir.path().join(name)).unwrap().set_modified(long_ago).unwrap();
+        }
+        forget_old(dir.path(), "6.1-x86_64-").unwrap();
+        let left = |name: &str| dir.path().join(name).exists();
+        assert!(!left("6.1-x86_64-a") && left("6.1-x86_64-b") && left("6.12-x86_64-a"));
+    }
+
+    #[test]
+    fn a_kept_module_needs_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("Makefile"), "m").unwrap();
+        fs::create_dir(dir.path().join("uapi")).unwrap();
+        let sources = Sources::read(dir.path()).unwrap();
+        let cache = crate::Cache::at(dir.path().join("cache")).unwrap();
+        let options = Options {
+            arch: Arch::X86_64,
+            mirror: Some("file:/nowhere".to_owned()),
+            keyring: None,
+            offline: true,
+            cache: &cache,
+            progress: &crate::progress::Silent,
+        };
+        let matrix = Matrix::parse(
+            Path::new("matrix.toml"),
+            "[[kernel]]\nseries='6.1'\narch=['x86_64']\nsources=[{suite='a'}]",
+        )
+        .unwrap();
+        let target = |suite: Option<&str>| Target {
+            release: "6.1-t".to_owned(),
+            arch: Arch::X86_64,
+            suite: suite.map(str::to_owned),
+        };
+        let obtain = |suite, sparse| obtain(&matrix, &target(suite), &sources, sparse, &options);
+        assert!(obtain(None, false).unwrap_err().is_absence());
+        let place = cache.root().join(format!("kmod/6.1-t-x86_64-{}-{FORMAT}", &sources.digest[..24]));
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join(MODULE), "module").unwrap();
+        assert!(obtain(Some("a"), false).unwrap().cached);
+        assert!(obtain(Some("a"), true).is_err(), "sparse has not seen it");
+        fs::write(place.join(SPARSE_CLEAN), "").unwrap();
+        assert!(obtain(Some("a"), true).unwrap().cached);
+    }
+
+    #[test]
+    fn sources_are_known_by_their_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        fs::create_dir(dir.path().join("uapi")).unwrap();
+        write("Makefile", "m");
+        write("b.c", "b");
+        write("a.h", "a");
+        write("uapi/c.h", "c");
+        write("cairn.mod.c", "made");
+        write("README.md", "text");
+        let sources = Sources::read(dir.path()).unwrap();
+        assert_eq!(sources.digest, fetch::sha256_hex(b"abcm"));
+        let copy = dir.path().join("copy");
+        sources.copy_to(&copy).unwrap();
+        assert_eq!(Sources::read(&copy).unwrap().digest, sources.digest);
+        write("b.c", "x");
+        assert_ne!(Sources::read(dir.path()).unwrap().digest, sources.digest);
+    }
+}

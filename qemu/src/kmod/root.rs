@@ -1,0 +1,222 @@
+//! Build roots: small systems, one a suite, with the compilers that modules for its kernels are built with.
+//!
+//! `mmdebstrap` makes them from the archive that kernels come from, verified with the same keys. The system has nothing
+//! but the essential packages and those that were asked for; when more are wanted than it has, it is made anew with all
+//! of them. Headers are unpacked into it as they are needed and stay.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::{Error, io_error};
+use crate::cache::{self, Lock};
+use crate::kernels::{Matrix, Options, open_archive};
+use crate::setup::{self, Need};
+
+/// What every root has besides compilers.
+const ALWAYS: &[&str] = &["make", "sparse"];
+
+/// The list of packages that a root was made with, and which headers it has.
+const PACKAGES: &str = ".cairn-packages";
+const UNPACKED: &str = ".cairn-unpacked";
+
+/// A build root that nobody else works in for as long as this lives.
+pub struct Root {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+/// What a command in a root said.
+#[derive(Debug)]
+pub struct Output {
+    /// Whether it ended well.
+    pub success: bool,
+    /// Standard output and error.
+    pub text: String,
+}
+
+/// The suite whose system is the base for packages of `suite`: backports are built with their base's compiler, and what
+/// is experimental with that of the development suite.
+fn base_suite(suite: &str) -> &str {
+    match suite {
+        "experimental" => "sid",
+        other => other.strip_suffix("-backports").unwrap_or(other),
+    }
+}
+
+/// The build root for kernels of `suite` with these packages; made when there is none, or when it has not all of them.
+/// Blocks while somebody else works in it.
+///
+/// # Errors
+/// When it cannot be made; offline, when it would have to be.
+pub fn enter(
+    matrix: &Matrix,
+    suite: &str,
+    packages: &[String],
+    options: &Options<'_>,
+) -> Result<Root, Error> {
+    let base = base_suite(suite);
+    let roots = options.cache.dir("roots")?;
+    let lock = options.cache.lock(&format!("root-{base}"))?;
+    let path = roots.join(base);
+    let mut wanted: BTreeSet<String> = ALWAYS.iter().map(|name| (*name).to_owned()).collect();
+    wanted.extend(packages.iter().cloned());
+    let kept = fs::read_to_string(path.join(PACKAGES)).unwrap_or_default();
+    let has: BTreeSet<String> = kept.lines().map(str::to_owned).collect();
+    if !wanted.is_subset(&has) {
+        if options.offline {
+            let lacking: Vec<&str> = wanted.difference(&has).map(String::as_str).collect();
+            return Err(Error::NoRoot { suite: base.to_owned(), wanted: lacking.join(", ") });
+        }
+        wanted.extend(has);
+        make(matrix, base, &wanted, &roots, options)?;
+    }
+    Ok(Root { path, _lock: lock })
+}
+
+fn make(
+    matrix: &Matrix,
+    suite: &str,
+    packages: &BTreeSet<String>,
+    roots: &Path,
+    options: &Options<'_>,
+) -> Result<(), Error> {
+    setup::ensure(&[Need::MMDEBSTRAP], options.offline, options.progress)?;
+    let archive = open_archive(matrix, options)?;
+    let list: Vec<&str> = packages.iter().map(String::as_str).collect();
+    options.progress.message(&format!("making a build root of {suite} with {}", list.join(", ")));
+    let keyrings: Vec<String> = archive.keyrings().iter().map(|path| path.display().to_string()).collect();
+    let staging = tempfile::Builder::new()
+        .prefix(&format!("{suite}-"))
+        .suffix(".tmp")
+        .tempdir_in(roots)
+        .map_err(io_error("create a directory in", roots))?;
+    let failed = |why: String| Error::Root { suite: suite.to_owned(), why };
+    let output = Command::new("mmdebstrap")
+        .args(["--mode=root", "--variant=essential", "--quiet"])
+        // As elsewhere here, an old snapshot of an archive will do.
+        .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
+        .arg(format!("--include={}", list.join(",")))
+        .arg(suite)
+        .arg(staging.path())
+        .arg(format!("deb [signed-by={}] {} {suite} main", keyrings.join(","), archive.base()))
+        .env("LC_ALL", "C")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| failed(format!("start mmdebstrap: {e}")))?;
+    if !output.status.success() {
+        return Err(failed(last_words(&output.stderr)));
+    }
+    let mut text = list.join("\n");
+    text.push('\n');
+    fs::set_permissions(staging.path(), Permissions::from_mode(0o755))
+        .map_err(io_error("set the permissions of", staging.path()))?;
+    cache::write_atomically(&staging.path().join(PACKAGES), text.as_bytes())?;
+    let path = roots.join(suite);
+    if path.exists() {
+        fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+    }
+    fs::rename(staging.path(), &path).map_err(io_error("rename into", &path))?;
+    // It has its name now; there is nothing left to remove.
+    let _ = staging.keep();
+    Ok(())
+}
+
+/// The lines in which a program says what is wrong, or else the last few.
+fn last_words(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("E:")).collect();
+    if errors.is_empty() {
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(3)..].join("; ")
+    } else {
+        errors.join("; ")
+    }
+}
+
+impl Root {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Unpacks what a package has below `/usr`, unless that was done before. `deb` is named after its digest.
+    ///
+    /// # Errors
+    /// When it cannot be unpacked.
+    pub fn unpack(&self, deb: &Path) -> Result<(), Error> {
+        let marks = self.path.join(UNPACKED);
+        fs::create_dir_all(&marks).map_err(io_error("create", &marks))?;
+        let mark = marks.join(deb.file_stem().unwrap_or_default());
+        if mark.is_file() {
+            return Ok(());
+        }
+        let failed = |why: String| Error::Program { what: format!("unpack {}", deb.display()), why };
+        let mut source = Command::new("dpkg-deb")
+            .arg("--fsys-tarfile")
+            .arg(deb)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| failed(format!("start dpkg-deb: {e}")))?;
+        let stream = source.stdout.take().ok_or_else(|| failed("no output".to_owned()))?;
+        // Only /usr: `/lib` of a package is a directory, in the root it is a link that has to stay.
+        let output = Command::new("tar")
+            .args(["--extract", "--keep-directory-symlink", "--no-same-owner", "--wildcards", "-C"])
+            .arg(&self.path)
+            .args(["--exclude=./usr/share/*", "./usr/*"])
+            .stdin(stream)
+            .output()
+            .map_err(|e| failed(format!("start tar: {e}")))?;
+        let source = source.wait().map_err(|e| failed(format!("wait for dpkg-deb: {e}")))?;
+        if !output.status.success() || !source.success() {
+            return Err(failed(last_words(&output.stderr)));
+        }
+        cache::write_atomically(&mark, b"")?;
+        Ok(())
+    }
+
+    /// Runs a command in the root, with `/proc` there (objtool wants it) and nothing of ours in its environment.
+    ///
+    /// # Errors
+    /// When it cannot be started; that it fails is no error.
+    pub fn run(&self, command: &[String]) -> Result<Output, Error> {
+        // The mount lives in a mount namespace of its own and ends with it.
+        const ENTER: &str = "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\" 2>&1";
+        let output = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", ENTER])
+            .arg(&self.path)
+            .args(command)
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .env("TMPDIR", "/tmp")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| Error::Program { what: "enter the build root".to_owned(), why: e.to_string() })?;
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        Ok(Output { success: output.status.success(), text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_and_their_bases() {
+        assert_eq!(base_suite("trixie-backports"), "trixie");
+        assert_eq!(base_suite("bullseye"), "bullseye");
+        assert_eq!(base_suite("experimental"), "sid");
+    }
+
+    #[test]
+    fn errors_first() {
+        assert_eq!(last_words(b"I: one\nE: two\nI: three\n"), "E: two");
+        assert_eq!(last_words(b"a\nb\nc\nd\n"), "b; c; d");
+    }
+}
