@@ -260,7 +260,7 @@ pub const EXTENDED_SETS: &[u32] = &[
 ];
 /// Sets that only a thread has that cannot be saved.
 pub const REFUSED_SETS: &[(u32, &str)] = &[];
-/// Those of them that system calls change: they end streaming mode, and leave of SVE's registers only what the SIMD registers are part of
+/// Those of [`EXTENDED_SETS`] that system calls change: they end streaming mode, and leave of SVE's registers only what the SIMD registers are part of
 /// (Documentation/arch/arm64/sve.rst, sme.rst).
 pub const LOST_IN_SYSCALLS: &[u32] = &[NT_ARM_SVE, NT_ARM_SSVE];
 /// Those that a signal frame holds.

@@ -274,7 +274,7 @@ pub const EXTENDED_SETS: &[u32] =
 /// Sets that only a thread has that cannot be saved. The registers of event-based branches are there once a performance counter has led to
 /// one, and are taken from nobody else (arch/powerpc/kernel/ptrace/ptrace-view.c, `ebb_get`, `ebb_set`; `used_ebb`).
 pub const REFUSED_SETS: &[(u32, &str)] = &[(NT_PPC_EBB, "uses event-based branches")];
-/// Those of them that system calls change.
+/// Those of [`EXTENDED_SETS`] that system calls change.
 pub const LOST_IN_SYSCALLS: &[u32] = &[];
 /// Those that a signal frame holds.
 pub const SIGNAL_FRAME_SETS: &[u32] = &[NT_PRFPREG, NT_PPC_VMX, NT_PPC_VSX];

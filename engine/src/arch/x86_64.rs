@@ -243,7 +243,7 @@ pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 /// Sets that only a thread has that cannot be saved.
 pub const REFUSED_SETS: &[(u32, &str)] = &[];
-/// Those of them that system calls change.
+/// Those of [`EXTENDED_SETS`] that system calls change.
 pub const LOST_IN_SYSCALLS: &[u32] = &[];
 /// Those that a signal frame holds.
 pub const SIGNAL_FRAME_SETS: &[u32] = &[NT_X86_XSTATE];
