@@ -338,14 +338,14 @@ struct Population {
     guards: Vec<Range>,
 }
 
-/// One walk over everything that is populated.
-fn scan_all(pagemap: &File, teller: Teller) -> std::io::Result<Population> {
+/// One walk over everything that is populated in `range`.
+fn scan_all(pagemap: &File, teller: Teller, range: Range) -> std::io::Result<Population> {
     let guard = if teller == Teller::ScanGuards { scan::IS_GUARD } else { 0 };
     let wanted = scan::IS_PRESENT | scan::IS_SWAPPED | guard;
     let not = scan::IS_FILE | scan::IS_PFNZERO;
     let mut found = Population::default();
     // A guard marker looks swapped, too.
-    scan::scan(pagemap, 0, task_size(), wanted, not, wanted, |region| {
+    scan::scan(pagemap, range.start, range.end, wanted, not, wanted, |region| {
         let list = if region.categories & guard != 0 { &mut found.guards } else { &mut found.own };
         push(list, region.start..region.end);
     })?;
@@ -406,7 +406,13 @@ pub fn gather(
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
     let plain = copying.source(Source::Process { pid, forced: false });
     let forced = copying.source(Source::Process { pid, forced: true });
-    let all = if teller == Teller::Read { None } else { Some(scan_all(&pagemap, teller).context(what)?) };
+    // From the first mapping to the last, not from 0 to the end of the address space: powerpc (Linux 7.2) takes no range for one of
+    // user addresses that is as long as all of them (`__access_ok`, arch/powerpc/include/asm/uaccess.h). What lies beyond, x86's vsyscall
+    // page, is the kernel's own.
+    let span = vmas.first().map_or(0, |(vma, _)| vma.start)
+        ..vmas.last().map_or(0, |(vma, _)| vma.end).min(task_size());
+    let all =
+        if teller == Teller::Read { None } else { Some(scan_all(&pagemap, teller, span).context(what)?) };
     let (mut own, mut guards) =
         all.as_ref().map_or((&[][..], &[][..]), |all| (&all.own[..], &all.guards[..]));
     for (vma, populated) in vmas {

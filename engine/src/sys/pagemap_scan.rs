@@ -47,6 +47,13 @@ struct ScanArg {
 /// `_IOWR('f', 16, struct pm_scan_arg)`
 const PAGEMAP_SCAN: u64 = (3 << 30) | ((size_of::<ScanArg>() as u64) << 16) | ((b'f' as u64) << 8) | 16;
 
+/// Where a scan goes on. Not simply at `walk_end`: the kernel gathers regions in a buffer of at most `PMD_SIZE / PAGE_SIZE` of them (32 on
+/// powerpc with 64 KiB pages), and what it stored when that was last full stays there when the walk then reaches its end
+/// (`do_pagemap_scan`, fs/proc/task_mmu.c, Linux 6.7 to 6.12). What was told is not told again.
+fn next_start(arg: &ScanArg, told: &[Region]) -> u64 {
+    told.last().map_or(0, |last| last.end).max(arg.walk_end)
+}
+
 /// Calls `each` for every region in `[start, end)` whose pages are in one of the categories `any_of` and in `none_of` these, in address
 /// order, with the categories among `report` that they are in.
 ///
@@ -80,7 +87,23 @@ pub fn scan(
         let n =
             cvt(unsafe { libc::ioctl(pagemap.as_fd().as_raw_fd(), PAGEMAP_SCAN, &mut arg) }.into())? as usize;
         regions[..n].iter().copied().for_each(&mut each);
-        at = arg.walk_end;
+        at = next_start(&arg, &regions[..n]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_end_of_the_walk_tells_nothing_twice() {
+        let region = |start, end| Region { start, end, categories: IS_PRESENT };
+        let stale = ScanArg { walk_end: 0x3000, end: 0x9000, ..ScanArg::default() };
+        assert_eq!(next_start(&stale, &[region(0x1000, 0x2000), region(0x3000, 0x4000)]), 0x4000);
+        let full = ScanArg { walk_end: 0x6000, end: 0x9000, ..ScanArg::default() };
+        assert_eq!(next_start(&full, &[region(0x1000, 0x2000), region(0x3000, 0x4000)]), 0x6000);
+        let nothing = ScanArg { walk_end: 0x9000, end: 0x9000, ..ScanArg::default() };
+        assert_eq!(next_start(&nothing, &[]), 0x9000);
+    }
 }
