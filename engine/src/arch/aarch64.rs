@@ -242,22 +242,25 @@ const NT_ARM_ZT: u32 = 0x40d;
 const NT_ARM_FPMR: u32 = 0x40e;
 const NT_ARM_POE: u32 = 0x40f;
 
-/// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all. What SVE has in
-/// common with the SIMD registers is in both, and streaming mode begins when its set is written: these come after one another.
+/// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all. Streaming mode
+/// begins when its set is written. The SIMD registers come last: since Linux 6.16 to write a set of SVE without registers zeroes them
+/// (arch/arm64/kernel/ptrace.c, `sve_set_common`).
 pub const EXTENDED_SETS: &[u32] = &[
     NT_ARM_TLS,
     NT_ARM_TAGGED_ADDR_CTRL,
     NT_ARM_PACA_KEYS,
     NT_ARM_PACG_KEYS,
     NT_ARM_PAC_ENABLED_KEYS,
-    NT_PRFPREG,
     NT_ARM_SVE,
     NT_ARM_ZA,
     NT_ARM_ZT,
     NT_ARM_FPMR,
     NT_ARM_POE,
     NT_ARM_SSVE,
+    NT_PRFPREG,
 ];
+/// Sets that are part of others as long as these are live: to write them would take from the whole.
+pub const PART_OF: &[(u32, &[u32])] = &[(NT_PRFPREG, &[NT_ARM_SVE, NT_ARM_SSVE])];
 /// Sets that only a thread has that cannot be saved.
 pub const REFUSED_SETS: &[(u32, &str)] = &[];
 /// Those of [`EXTENDED_SETS`] that system calls change: they end streaming mode, and leave of SVE's registers only what the SIMD registers are part of
@@ -281,6 +284,11 @@ impl VectorHeader {
     /// The registers are SVE's, not just the SIMD part of them.
     const IS_SVE: u16 = 1;
 
+    /// Bytes of header and registers.
+    fn size(data: &[u8]) -> usize {
+        data.first_chunk().map_or(0, |size| u32::from_le_bytes(*size) as usize)
+    }
+
     fn half(data: &[u8], at: usize) -> u16 {
         data.get(at..at + 2).map_or(0, |b| u16::from_le_bytes(b.try_into().expect("two bytes")))
     }
@@ -291,8 +299,8 @@ fn is_sve(note: u32) -> bool {
 }
 
 /// Whether a set that system calls change holds something to lose.
-pub fn is_live(_note: u32, data: &[u8]) -> bool {
-    VectorHeader::half(data, VectorHeader::FLAGS) & VectorHeader::IS_SVE != 0
+pub fn is_live(note: u32, data: &[u8]) -> bool {
+    is_sve(note) && VectorHeader::half(data, VectorHeader::FLAGS) & VectorHeader::IS_SVE != 0
 }
 
 /// A set as it is kept in a record; nothing when it is as every thread has it at first. Of vector registers that are not in use only the
@@ -305,6 +313,11 @@ pub fn canonical(note: u32, mut data: Vec<u8>) -> Option<Vec<u8>> {
     if note == NT_ARM_ZT && data.iter().all(|byte| *byte == 0) {
         // To write it would turn on ZA.
         return None;
+    }
+    if note == NT_ARM_ZA {
+        // Only what the header says: later kernels fill the rest of the set with zeros (seen on Linux 6.16), and to write any of them
+        // would turn on ZA.
+        data.truncate(VectorHeader::size(&data));
     }
     if is_sve(note) && !is_live(note, &data) && data.len() > VectorHeader::SIZE {
         data.truncate(VectorHeader::SIZE);
@@ -344,6 +357,16 @@ pub fn extended_difference(note: u32, want: &[u8], have: &[u8]) -> Option<usize>
     let machine = VectorHeader::MAX_VL..VectorHeader::FLAGS;
     let counts = |at: &usize| !ignored.contains(at) && !(!ignored.is_empty() && machine.contains(at));
     (0..want.len().max(have.len())).find(|at| counts(at) && want.get(*at) != have.get(*at))
+}
+
+/// To be called after a register set was written: the vector registers that a caller may rely on are used up. Linux 6.16 to 7.2 zeroes
+/// those of the writer when it is to zero those of the thread (`sve_set_common` took `current` for `target`).
+pub fn vectors_are_lost() {
+    // SAFETY: no instruction; the registers named are saved and restored around it by the compiler.
+    unsafe {
+        std::arch::asm!("", out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _,
+            out("v14") _, out("v15") _, options(nomem, nostack, preserves_flags));
+    }
 }
 
 /// `svc #0; ret`
@@ -662,6 +685,12 @@ mod tests {
         assert_eq!((kept.len(), kept[VectorHeader::VL]), (VectorHeader::SIZE, 32));
         assert_eq!(extended_difference(NT_ARM_SVE, &kept, &data), None);
         assert_eq!(canonical(NT_ARM_SSVE, data.clone()), None, "ZA's set has its length");
+        data[0] = VectorHeader::SIZE as u8;
+        assert_eq!(
+            canonical(NT_ARM_ZA, data.clone()).unwrap().len(),
+            VectorHeader::SIZE,
+            "padding is not ZA"
+        );
         data[VectorHeader::FLAGS] = 1;
         assert_eq!(canonical(NT_ARM_SVE, data.clone()), Some(data.clone()));
         assert_eq!(extended_difference(NT_ARM_SVE, &kept, &data), Some(VectorHeader::FLAGS));

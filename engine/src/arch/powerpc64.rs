@@ -274,6 +274,8 @@ pub const EXTENDED_SETS: &[u32] =
 /// Sets that only a thread has that cannot be saved. The registers of event-based branches are there once a performance counter has led to
 /// one, and are taken from nobody else (arch/powerpc/kernel/ptrace/ptrace-view.c, `ebb_get`, `ebb_set`; `used_ebb`).
 pub const REFUSED_SETS: &[(u32, &str)] = &[(NT_PPC_EBB, "uses event-based branches")];
+/// Sets that are part of others as long as these are live.
+pub const PART_OF: &[(u32, &[u32])] = &[];
 /// Those of [`EXTENDED_SETS`] that system calls change.
 pub const LOST_IN_SYSCALLS: &[u32] = &[];
 /// Those that a signal frame holds.
@@ -309,6 +311,9 @@ pub fn extended_fits(_note: u32, saved: &[u8], here: &[u8]) -> Result<(), String
         Err(format!("{} bytes, this machine's has {}", saved.len(), here.len()))
     }
 }
+
+/// To be called after a register set was written.
+pub fn vectors_are_lost() {}
 
 /// Where two register sets differ in what user code can see.
 pub fn extended_difference(note: u32, want: &[u8], have: &[u8]) -> Option<usize> {

@@ -243,6 +243,8 @@ pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 /// Sets that only a thread has that cannot be saved.
 pub const REFUSED_SETS: &[(u32, &str)] = &[];
+/// Sets that are part of others as long as these are live.
+pub const PART_OF: &[(u32, &[u32])] = &[];
 /// Those of [`EXTENDED_SETS`] that system calls change.
 pub const LOST_IN_SYSCALLS: &[u32] = &[];
 /// Those that a signal frame holds.
@@ -294,6 +296,9 @@ pub fn extended_fits(_note: u32, saved: &[u8], here: &[u8]) -> Result<(), String
     }
     Ok(())
 }
+
+/// To be called after a register set was written.
+pub fn vectors_are_lost() {}
 
 /// Where two XSAVE areas differ in what user code can see: not the kernel's note of its own features, and not which components are
 /// in their initial state, because their values are there in any case.

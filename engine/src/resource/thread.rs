@@ -118,6 +118,14 @@ impl AskThread {
             let data = tracee.register_set(*note)?.and_then(|data| arch::canonical(*note, data));
             extended.extend(data.map(|data| RegisterSet { note: *note, data: Bytes(data) }));
         }
+        let live =
+            |note: &u32| extended.iter().any(|set| set.note == *note && arch::is_live(*note, &set.data.0));
+        let in_others: Vec<u32> = arch::PART_OF
+            .iter()
+            .filter(|(_, wholes)| wholes.iter().any(live))
+            .map(|(part, _)| *part)
+            .collect();
+        extended.retain(|set| !in_others.contains(&set.note));
         let rseq = match &self.rseq {
             Some(asked) => asked.answer(outcome, tid)?,
             None => super::rseq::capture(tid)?,
@@ -206,25 +214,30 @@ impl Thread {
         Ok(())
     }
 
-    /// Writes the extended register sets, which must fit this machine, and reads them back: some kernels have dropped parts in silence (PKRU, 5.14 to 6.1).
+    /// Writes the extended register sets, which must fit this machine, and reads all back in the end: to write one may change another, and some
+    /// kernels have dropped parts in silence (PKRU, 5.14 to 6.1). What is as it should be is not written.
     ///
     /// # Errors
     /// What differs.
     pub fn rebuild_extended(&self) -> Result<()> {
         let tid = self.tid;
+        let what = |note: u32| format!("register set {note:#x} of {tid}");
+        let read = |note| ptrace::register_set(tid, note).context(|| format!("read {}", what(note)));
         for RegisterSet { note, data: Bytes(data) } in &self.extended {
-            let what = || format!("register set {note:#x} of {tid}");
-            let read = || ptrace::register_set(tid, *note).context(|| format!("read {}", what()));
-            let Some(here) = read()? else {
-                return Err(Error::Conflict(format!("{}: this machine does not have it", what())));
+            let Some(here) = read(*note)? else {
+                return Err(Error::Conflict(format!("{}: this machine does not have it", what(*note))));
             };
             arch::extended_fits(*note, data, &here)
-                .map_err(|why| Error::Conflict(format!("{}: {why}", what())))?;
-            ptrace::set_regset(tid, *note, data).context(|| format!("set {}", what()))?;
-            let now = read()?.unwrap_or_default();
+                .map_err(|why| Error::Conflict(format!("{}: {why}", what(*note))))?;
+            if arch::canonical(*note, here).as_ref() != Some(data) {
+                ptrace::set_regset(tid, *note, data).context(|| format!("set {}", what(*note)))?;
+            }
+        }
+        for RegisterSet { note, data: Bytes(data) } in &self.extended {
+            let now = read(*note)?.unwrap_or_default();
             if let Some(at) = arch::extended_difference(*note, data, &now) {
                 return Err(Error::Failed {
-                    what: format!("set {}", what()),
+                    what: format!("set {}", what(*note)),
                     source: std::io::Error::other(format!("the kernel did not take byte {at}")),
                 });
             }

@@ -3,7 +3,7 @@
 //! Every request must come from the thread that seized the tracee.
 
 use super::cvt;
-use crate::arch::{EXTENDED_MAX, Regs};
+use crate::arch::{self, EXTENDED_MAX, Regs};
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::ptr;
@@ -80,7 +80,9 @@ pub fn register_set(tid: Tid, note: u32) -> io::Result<Option<Vec<u8>>> {
 /// Writes a register set.
 pub fn set_regset(tid: Tid, note: u32, buf: &[u8]) -> io::Result<()> {
     let mut iov = libc::iovec { iov_base: buf.as_ptr().cast_mut().cast(), iov_len: buf.len() };
-    request(libc::PTRACE_SETREGSET, tid, note as usize, ptr::from_mut(&mut iov) as usize)?;
+    let written = request(libc::PTRACE_SETREGSET, tid, note as usize, ptr::from_mut(&mut iov) as usize);
+    arch::vectors_are_lost();
+    written?;
     if iov.iov_len == buf.len() {
         Ok(())
     } else {
