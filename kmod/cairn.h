@@ -13,10 +13,45 @@
 
 #include "uapi/cairn.h"
 
+struct signal_struct;
+struct task_struct;
+
 /* Every ioctl's argument, as the dispatcher copies it in and out. */
 union cairn_argument {
 	__u32 size;
 	struct cairn_about about;
+	struct cairn_hold hold;
+	struct cairn_release release;
+	struct cairn_thread thread;
+	struct cairn_regset regset;
+	struct cairn_pending pending;
+	struct cairn_process process;
+	struct cairn_actions actions;
+	struct cairn_timer timer;
 };
+
+/* session.c */
+int cairn_open(struct inode *inode, struct file *file);
+int cairn_close(struct inode *inode, struct file *file);
+int cairn_hold(struct file *file, union cairn_argument *arg);
+int cairn_release(struct file *file, union cairn_argument *arg);
+
+/* thread.c */
+int cairn_thread(struct file *file, union cairn_argument *arg);
+int cairn_regset(struct file *file, union cairn_argument *arg);
+int cairn_pending(struct file *file, union cairn_argument *arg);
+
+/* process.c */
+int cairn_process(struct file *file, union cairn_argument *arg);
+int cairn_actions(struct file *file, union cairn_argument *arg);
+
+/* timer.c */
+int cairn_timer(struct file *file, union cairn_argument *arg);
+void cairn_interval_timers(const struct signal_struct *signal,
+			   struct cairn_process *process);
+
+/* sleep.c; the first one of the calling thread */
+void cairn_repeat_after_eintr(void);
+void cairn_sleep(struct task_struct *task, struct cairn_thread *thread);
 
 #endif /* _CAIRN_H */

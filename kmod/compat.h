@@ -1,16 +1,210 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * All differences between kernel versions, and nothing else: no other file
- * looks at LINUX_VERSION_CODE. Each entry names the version, and the file or
- * commit that made the difference, and gives old kernels the new name.
+ * All differences between kernel versions and architectures, and nothing else:
+ * no other file looks at LINUX_VERSION_CODE or CONFIG_X86_64. Each entry names
+ * the version, and the file or commit that made the difference.
  */
 #ifndef _CAIRN_COMPAT_H
 #define _CAIRN_COMPAT_H
 
+#include <linux/sched.h>
+#include <linux/mm.h>
+#include <linux/posix-timers.h>
+#include <linux/prctl.h>
+#include <linux/restart_block.h>
+#include <linux/sched/coredump.h>
+#include <linux/sched/signal.h>
+#include <linux/thread_info.h>
 #include <linux/version.h>
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+#include <linux/sched/exec_state.h>
+#endif
+
+#ifdef CONFIG_X86_64
+#include <linux/pkeys.h>
+#endif
+
+#include "uapi/cairn.h"
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 10, 0)
 #error "cairn needs Linux 5.10 or newer"
 #endif
+
+/* What CAIRN_FEATURE_HOLD stands for has been tried on these. */
+#define CAIRN_HOLD_HERE		IS_ENABLED(CONFIG_X86_64)
+
+/* Threads of the kernel's in a user's process: 5.12, by another name 6.4. */
+#if defined(PF_USER_WORKER)
+#define CAIRN_PF_WORKER		PF_USER_WORKER
+#elif defined(PF_IO_WORKER)
+#define CAIRN_PF_WORKER		PF_IO_WORKER
+#else
+#define CAIRN_PF_WORKER		0
+#endif
+
+static inline bool cairn_on_cpu(const struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	return smp_load_acquire(&task->on_cpu);
+#else
+	return false;
+#endif
+}
+
+static inline u64 cairn_sigset(const sigset_t *set)
+{
+	static_assert(_NSIG_WORDS == 1);
+	return set->sig[0];
+}
+
+static inline u64 cairn_restorer(const struct sigaction *sa)
+{
+#ifdef __ARCH_HAS_SA_RESTORER
+	return (unsigned long)sa->sa_restorer;
+#else
+	return 0;
+#endif
+}
+
+/* A structure of its own since 6.19; the length is recorded since 6.3. */
+static inline void cairn_rseq(const struct task_struct *task,
+			      struct cairn_thread *thread)
+{
+	thread->rseq = 0;
+	thread->rseq_len = 0;
+	thread->rseq_signature = 0;
+#ifdef CONFIG_RSEQ
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+	thread->rseq = (unsigned long)task->rseq.usrptr;
+	thread->rseq_len = task->rseq.len;
+	thread->rseq_signature = task->rseq.sig;
+#else
+	thread->rseq = (unsigned long)task->rseq;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	thread->rseq_len = task->rseq_len;
+#else
+	thread->rseq_len = task->rseq ? 32 : 0;
+#endif
+	thread->rseq_signature = task->rseq_sig;
+#endif
+#endif
+}
+
+static inline u32 cairn_tsc(struct task_struct *task)
+{
+#ifdef CONFIG_X86_64
+	return test_tsk_thread_flag(task, TIF_NOTSC) ? PR_TSC_SIGSEGV :
+						       PR_TSC_ENABLE;
+#else
+	return 0;
+#endif
+}
+
+static inline u32 cairn_pkeys(struct mm_struct *mm)
+{
+	u32 keys = 0;
+#ifdef CONFIG_X86_64
+	int key;
+
+	for (key = 1; key < arch_max_pkey(); key++)
+		if (mm_pkey_is_allocated(mm, key))
+			keys |= 1U << key;
+#endif
+	return keys;
+}
+
+static inline u32 cairn_lock_future(const struct mm_struct *mm)
+{
+	if (!(mm->def_flags & VM_LOCKED))
+		return 0;
+	return mm->def_flags & VM_LOCKONFAULT ? 2 : 1;
+}
+
+/* Two flags, and flags in a bitmap, since 6.18. */
+static inline u32 cairn_thp_disable(struct mm_struct *mm)
+{
+#ifdef PR_THP_DISABLE_EXCEPT_ADVISED
+	if (mm_flags_test(MMF_DISABLE_THP_COMPLETELY, mm))
+		return 1;
+	if (mm_flags_test(MMF_DISABLE_THP_EXCEPT_ADVISED, mm))
+		return 1 | PR_THP_DISABLE_EXCEPT_ADVISED;
+	return 0;
+#else
+	return test_bit(MMF_DISABLE_THP, &mm->flags);
+#endif
+}
+
+/* The task's and not its memory's since 7.2. */
+static inline u32 cairn_dumpable(const struct task_struct *task,
+				 struct mm_struct *mm)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+	u32 dumpable;
+
+	rcu_read_lock();
+	dumpable = READ_ONCE(rcu_dereference(task->exec_state)->dumpable);
+	rcu_read_unlock();
+	return dumpable;
+#else
+	return get_dumpable(mm);
+#endif
+}
+
+/* A list until 6.11, kernel/time/posix-timers.c. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define cairn_for_each_timer(timer, signal)	\
+	hlist_for_each_entry(timer, &(signal)->posix_timers, list)
+#else
+#define cairn_for_each_timer(timer, signal)	\
+	list_for_each_entry(timer, &(signal)->posix_timers, list)
+#endif
+
+/*
+ * Whether a timer counts, and whether it has fired and is put off until its
+ * signal is taken: one state since 6.13, kernel/time/posix-timers.h.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+static inline bool cairn_timer_is_armed(const struct k_itimer *timer)
+{
+	return timer->it_status != 0;
+}
+
+static inline bool cairn_timer_waits(const struct k_itimer *timer)
+{
+	return timer->it_status == 2;
+}
+#else
+static inline bool cairn_timer_is_armed(const struct k_itimer *timer)
+{
+	return timer->it_active;
+}
+
+static inline bool cairn_timer_waits(const struct k_itimer *timer)
+{
+	return timer->it_requeue_pending & 1;
+}
+#endif
+
+/* When a poll(2) ends by CLOCK_MONOTONIC, in nanoseconds. A timespec64 in 7.x. */
+static inline s64 cairn_poll_end(const struct restart_block *block)
+{
+	if (!block->poll.has_timeout)
+		return S64_MAX;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+	return timespec64_to_ns(&block->poll.end_time);
+#else
+	return (s64)block->poll.tv_sec * NSEC_PER_SEC + block->poll.tv_nsec;
+#endif
+}
+
+/* FLAGS_CLOCKRT, kernel/futex/futex.h; until 6.6 it was 2. */
+static inline clockid_t cairn_futex_clock(const struct restart_block *block)
+{
+	const u32 realtime =
+		LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0) ? 0x20 : 2;
+
+	return block->futex.flags & realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+}
 
 #endif /* _CAIRN_COMPAT_H */

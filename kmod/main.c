@@ -11,6 +11,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/rcupdate.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
@@ -27,6 +28,14 @@
 
 /* A structure of the ABI keeps its size once it is released; see its rules. */
 static_assert(sizeof(struct cairn_about) == 120);
+static_assert(sizeof(struct cairn_hold) == 24);
+static_assert(sizeof(struct cairn_release) == 8);
+static_assert(sizeof(struct cairn_thread) == 112);
+static_assert(sizeof(struct cairn_regset) == 32);
+static_assert(sizeof(struct cairn_pending) == 32);
+static_assert(sizeof(struct cairn_process) == 344);
+static_assert(sizeof(struct cairn_actions) == 16);
+static_assert(sizeof(struct cairn_timer) == 32);
 static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_about, version));
 static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_about, source));
 static_assert(sizeof(union cairn_argument) <= 512, "it lives on the stack");
@@ -72,8 +81,19 @@ struct cairn_command {
 		.run = handler,						\
 	}
 
+/* To hold a process takes a judgement whether the caller may. */
+#define HOLDING		(CAIRN_FEATURE_HOLD | CAIRN_FEATURE_ACCESS)
+
 static const struct cairn_command commands[] = {
 	COMMAND(CAIRN_IOC_ABOUT, about, 120, 0, cairn_about),
+	COMMAND(CAIRN_IOC_HOLD, hold, 24, HOLDING, cairn_hold),
+	COMMAND(CAIRN_IOC_RELEASE, release, 8, HOLDING, cairn_release),
+	COMMAND(CAIRN_IOC_THREAD, thread, 112, HOLDING, cairn_thread),
+	COMMAND(CAIRN_IOC_REGSET, regset, 32, HOLDING, cairn_regset),
+	COMMAND(CAIRN_IOC_PENDING, pending, 32, HOLDING, cairn_pending),
+	COMMAND(CAIRN_IOC_PROCESS, process, 344, HOLDING, cairn_process),
+	COMMAND(CAIRN_IOC_ACTIONS, actions, 16, HOLDING, cairn_actions),
+	COMMAND(CAIRN_IOC_TIMER, timer, 32, HOLDING, cairn_timer),
 };
 
 static long cairn_ioctl(struct file *file, unsigned int cmd, unsigned long where)
@@ -117,6 +137,8 @@ static long cairn_ioctl(struct file *file, unsigned int cmd, unsigned long where
 
 static const struct file_operations cairn_fops = {
 	.owner = THIS_MODULE,
+	.open = cairn_open,
+	.release = cairn_close,
 	.unlocked_ioctl = cairn_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
@@ -137,7 +159,10 @@ static int __init cairn_init(void)
 		return -EINVAL;
 	}
 	cairn_device.mode = mode;
-	features = cairn_lookup_symbols(CAIRN_FEATURE_ACCESS);
+	features = CAIRN_FEATURE_ACCESS;
+	if (CAIRN_HOLD_HERE)
+		features |= CAIRN_FEATURE_HOLD;
+	features = cairn_lookup_symbols(features);
 	err = misc_register(&cairn_device);
 	if (err) {
 		pr_err("register the device: %d\n", err);
@@ -151,6 +176,8 @@ static int __init cairn_init(void)
 static void __exit cairn_exit(void)
 {
 	misc_deregister(&cairn_device);
+	/* Threads that were let go may not have left held_run() yet. */
+	synchronize_rcu_tasks();
 }
 
 module_init(cairn_init);

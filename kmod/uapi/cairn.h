@@ -50,6 +50,11 @@
 /* The module can judge whether the caller may reach into another task. */
 #define CAIRN_FEATURE_ACCESS	(1ULL << 0)
 
+/*
+ * Threads can be held, and looked into while they are: HOLD to TIMER below.
+ */
+#define CAIRN_FEATURE_HOLD	(1ULL << 1)
+
 /**
  * struct cairn_about - what the loaded module is and can do
  * @size: in: sizeof(struct cairn_about)
@@ -72,5 +77,295 @@ struct cairn_about {
  * device may ask.
  */
 #define CAIRN_IOC_ABOUT		_IO(CAIRN_IOC_TYPE, 0x00)
+
+/**
+ * struct cairn_hold - stop every thread of a process, without a tracer
+ * @size: in: sizeof(struct cairn_hold)
+ * @pid: in: the process, as the caller's PID namespace counts
+ * @flags: in: CAIRN_HOLD_*
+ * @timeout_ms: in: how long to wait for threads in a sleep that nothing
+ *	interrupts; a minute at most
+ * @threads: out: how many threads of the process the session holds now
+ * @reserved: in: zero
+ *
+ * A session is an open file of the device. A thread that it holds executes
+ * nothing of its program until the session lets it go: by CAIRN_IOC_RELEASE,
+ * or because the file is closed, whatever the reason. Of what it was doing it
+ * notices as much as of a signal that is ignored; calls that end with EINTR
+ * after such a signal are made again. It can be killed. Threads that are
+ * stopped, by a signal or a tracer, stay so, and are held when they go on.
+ */
+struct cairn_hold {
+	__u32 size;
+	__s32 pid;
+	__u32 flags;
+	__u32 timeout_ms;
+	__u32 threads;
+	__u32 reserved;
+};
+
+/* Hold also what a tracer traces. The tracer is not told. */
+#define CAIRN_HOLD_TRACED	1
+
+/*
+ * CAIRN_IOC_HOLD: takes a struct cairn_hold. After an error nothing of the
+ * process is held.
+ *
+ * ESRCH	there is no such process
+ * EPERM	the caller may not attach to it as ptrace does
+ * EDEADLK	it is the caller's own process
+ * EINVAL	a thread that is not a process, an unknown flag
+ * EALREADY	the session holds it
+ * EBUSY	a thread of it is traced, and CAIRN_HOLD_TRACED is not given
+ * EOPNOTSUPP	a kernel thread, or a process for which the kernel works in
+ *		threads of its own (io_uring)
+ * ETIMEDOUT	a thread of it does not stop
+ * EINTR	the caller was killed
+ */
+#define CAIRN_IOC_HOLD		_IO(CAIRN_IOC_TYPE, 0x10)
+
+/**
+ * struct cairn_release - let a process go
+ * @size: in: sizeof(struct cairn_release)
+ * @pid: in: the process; 0 for all that the session holds
+ */
+struct cairn_release {
+	__u32 size;
+	__s32 pid;
+};
+
+/*
+ * CAIRN_IOC_RELEASE: takes a struct cairn_release. ESRCH: the session does not
+ * hold it.
+ */
+#define CAIRN_IOC_RELEASE	_IO(CAIRN_IOC_TYPE, 0x11)
+
+/* Where a thread is: cairn_thread.state */
+#define CAIRN_STATE_HELD	0	/* in the module */
+#define CAIRN_STATE_STOPPED	1	/* stopped by a signal */
+#define CAIRN_STATE_TRACED	2	/* stopped by a tracer */
+
+/* What a thread was interrupted in, with time left: cairn_thread.sleep */
+#define CAIRN_SLEEP_NONE	0	/* nothing of the kind */
+#define CAIRN_SLEEP_NANO	1	/* nanosleep(2), clock_nanosleep(2) */
+#define CAIRN_SLEEP_POLL	2	/* poll(2) */
+#define CAIRN_SLEEP_FUTEX	3	/* futex(2) */
+#define CAIRN_SLEEP_OTHER	4	/* one that the module does not know */
+
+/**
+ * struct cairn_thread - what is a thread's own
+ * @size: in: sizeof(struct cairn_thread)
+ * @tid: in: the thread, of a process that the session holds
+ * @state: out: CAIRN_STATE_*
+ * @stop_signal: out: the signal that stopped it; 0 when none did
+ * @sigmask: out: signals blocked, bit n-1 for signal n; where a call has set
+ *	others for its time, those before it
+ * @altstack_sp: out: sigaltstack(2)
+ * @altstack_size: out: the same
+ * @altstack_flags: out: SS_* as the thread set them, without SS_ONSTACK
+ * @pdeath_signal: out: PR_SET_PDEATHSIG
+ * @clear_child_tid: out: set_tid_address(2)
+ * @rseq: out: rseq(2); 0 for none
+ * @rseq_len: out: the same
+ * @rseq_signature: out: the same
+ * @timer_slack: out: PR_GET_TIMERSLACK, nanoseconds
+ * @securebits: out: PR_GET_SECUREBITS
+ * @tsc: out: PR_GET_TSC; 0 where the architecture has no such setting
+ * @mce_kill: out: PR_MCE_KILL_GET
+ * @sleep: out: CAIRN_SLEEP_*
+ * @sleep_clock: out: which clock the sleep's end is told by, CLOCK_*
+ * @reserved: zero
+ * @sleep_left: out: nanoseconds to its end; 0 when that is over
+ */
+struct cairn_thread {
+	__u32 size;
+	__s32 tid;
+	__u32 state;
+	__u32 stop_signal;
+	__u64 sigmask;
+	__u64 altstack_sp;
+	__u64 altstack_size;
+	__u32 altstack_flags;
+	__u32 pdeath_signal;
+	__u64 clear_child_tid;
+	__u64 rseq;
+	__u32 rseq_len;
+	__u32 rseq_signature;
+	__u64 timer_slack;
+	__u32 securebits;
+	__u32 tsc;
+	__u32 mce_kill;
+	__u32 sleep;
+	__s32 sleep_clock;
+	__u32 reserved;
+	__u64 sleep_left;
+};
+
+/*
+ * CAIRN_IOC_THREAD: fills a struct cairn_thread. ESRCH: the session does not
+ * hold such a thread, or it has ended. The same with REGSET and PENDING.
+ */
+#define CAIRN_IOC_THREAD	_IO(CAIRN_IOC_TYPE, 0x12)
+
+/**
+ * struct cairn_regset - a register set, as PTRACE_GETREGSET has it
+ * @size: in: sizeof(struct cairn_regset)
+ * @tid: in: the thread
+ * @note: in: ELF note type (NT_PRSTATUS and so on)
+ * @reserved: in: zero
+ * @addr: in: where it goes
+ * @len: in: room there; out: bytes of the set
+ */
+struct cairn_regset {
+	__u32 size;
+	__s32 tid;
+	__u32 note;
+	__u32 reserved;
+	__u64 addr;
+	__u64 len;
+};
+
+/*
+ * CAIRN_IOC_REGSET: takes a struct cairn_regset.
+ *
+ * EINVAL	this kernel has no such set
+ * ENODEV	this machine has none, or the thread does not use it
+ */
+#define CAIRN_IOC_REGSET	_IO(CAIRN_IOC_TYPE, 0x13)
+
+/* Bytes of a siginfo_t. */
+#define CAIRN_SIGINFO_SIZE	128
+
+/**
+ * struct cairn_pending - queued signals in their order
+ * @size: in: sizeof(struct cairn_pending)
+ * @tid: in: the thread
+ * @shared: in: 0 for the queue of the thread, 1 for that of its process
+ * @reserved: in: zero
+ * @addr: in: where they go, CAIRN_SIGINFO_SIZE bytes each
+ * @count: in: for how many there is room; out: how many there are, of which the
+ *	first have been stored
+ */
+struct cairn_pending {
+	__u32 size;
+	__s32 tid;
+	__u32 shared;
+	__u32 reserved;
+	__u64 addr;
+	__u64 count;
+};
+
+/* CAIRN_IOC_PENDING: takes a struct cairn_pending. */
+#define CAIRN_IOC_PENDING	_IO(CAIRN_IOC_TYPE, 0x14)
+
+/* Resource limits that there are. */
+#define CAIRN_RLIMITS		16
+
+/**
+ * struct cairn_process - what the threads of a process share
+ * @size: in: sizeof(struct cairn_process)
+ * @pid: in: the process, which the session holds
+ * @brk: out: the end of the heap
+ * @lock_future: out: mlockall(2): 1 for MCL_FUTURE, 2 with MCL_ONFAULT, 0 for
+ *	neither
+ * @pkeys: out: protection keys that the process has allocated, bit n for key n
+ * @dumpable: out: PR_GET_DUMPABLE
+ * @thp_disable: out: PR_GET_THP_DISABLE
+ * @subreaper: out: PR_GET_CHILD_SUBREAPER
+ * @stop_report: out: the signal of a stop that its parent has not waited for;
+ *	0 for none
+ * @real_value: out: nanoseconds until ITIMER_REAL fires; 0 when it is not armed
+ * @real_interval: out: nanoseconds from then on; 0 for once
+ * @virt_value: out: ITIMER_VIRTUAL
+ * @virt_interval: out: the same
+ * @prof_value: out: ITIMER_PROF
+ * @prof_interval: out: the same
+ * @rlim_cur: out: soft limits; all bits set for none
+ * @rlim_max: out: hard limits
+ */
+struct cairn_process {
+	__u32 size;
+	__s32 pid;
+	__u64 brk;
+	__u32 lock_future;
+	__u32 pkeys;
+	__u32 dumpable;
+	__u32 thp_disable;
+	__u32 subreaper;
+	__u32 stop_report;
+	__u64 real_value;
+	__u64 real_interval;
+	__u64 virt_value;
+	__u64 virt_interval;
+	__u64 prof_value;
+	__u64 prof_interval;
+	__u64 rlim_cur[CAIRN_RLIMITS];
+	__u64 rlim_max[CAIRN_RLIMITS];
+};
+
+/*
+ * CAIRN_IOC_PROCESS: fills a struct cairn_process. ESRCH: the session does not
+ * hold it, or it has ended. The same with ACTIONS and TIMER.
+ */
+#define CAIRN_IOC_PROCESS	_IO(CAIRN_IOC_TYPE, 0x15)
+
+/* Signals are numbered from 1 to this. */
+#define CAIRN_SIGNALS		64
+
+/**
+ * struct cairn_action - an element of what CAIRN_IOC_ACTIONS stores
+ * @handler: address, SIG_DFL or SIG_IGN
+ * @flags: SA_*
+ * @restorer: where the handler returns to; 0 where the architecture has none
+ * @mask: signals blocked meanwhile, bit n-1 for signal n
+ */
+struct cairn_action {
+	__u64 handler;
+	__u64 flags;
+	__u64 restorer;
+	__u64 mask;
+};
+
+/**
+ * struct cairn_actions - the actions of signals
+ * @size: in: sizeof(struct cairn_actions)
+ * @pid: in: the process
+ * @addr: in: where they go, an array of CAIRN_SIGNALS struct cairn_action
+ */
+struct cairn_actions {
+	__u32 size;
+	__s32 pid;
+	__u64 addr;
+};
+
+/* CAIRN_IOC_ACTIONS: takes a struct cairn_actions. */
+#define CAIRN_IOC_ACTIONS	_IO(CAIRN_IOC_TYPE, 0x16)
+
+/**
+ * struct cairn_timer - the setting of a timer of timer_create(2)
+ * @size: in: sizeof(struct cairn_timer)
+ * @pid: in: the process
+ * @id: in: the timer's id
+ * @clock: out: CLOCK_*
+ * @value: out: nanoseconds until it fires; 0 when it is not armed
+ * @interval: out: nanoseconds from then on; 0 for once
+ */
+struct cairn_timer {
+	__u32 size;
+	__s32 pid;
+	__s32 id;
+	__s32 clock;
+	__u64 value;
+	__u64 interval;
+};
+
+/*
+ * CAIRN_IOC_TIMER: takes a struct cairn_timer.
+ *
+ * ENOENT	there is no such timer
+ * EOPNOTSUPP	its clock is one that the module cannot read: of processor time,
+ *		or one that wakes the machine
+ */
+#define CAIRN_IOC_TIMER		_IO(CAIRN_IOC_TYPE, 0x17)
 
 #endif /* _UAPI_CAIRN_H */

@@ -7,6 +7,7 @@ use super::cvt;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 /// `CAIRN_ABI_VERSION`: what this program was written for.
 pub const ABI_VERSION: u32 = 1;
@@ -16,11 +17,53 @@ pub const DEVICE: &str = "/dev/cairn";
 pub const IOC_TYPE: u32 = 0xC7;
 /// `CAIRN_FEATURE_ACCESS`: the module can judge whether the caller may reach into another task.
 pub const FEATURE_ACCESS: u64 = 1 << 0;
+/// `CAIRN_FEATURE_HOLD`: threads can be held, and looked into while they are.
+pub const FEATURE_HOLD: u64 = 1 << 1;
+/// `CAIRN_HOLD_TRACED`: hold also what a tracer traces.
+pub const HOLD_TRACED: u32 = 1;
+/// `CAIRN_STATE_HELD`: a thread is in the module.
+pub const STATE_HELD: u32 = 0;
+/// `CAIRN_STATE_STOPPED`: it is stopped by a signal.
+pub const STATE_STOPPED: u32 = 1;
+/// `CAIRN_STATE_TRACED`: it is stopped by a tracer.
+pub const STATE_TRACED: u32 = 2;
+/// `CAIRN_SLEEP_NONE`: a thread was not interrupted in a call with time left.
+pub const SLEEP_NONE: u32 = 0;
+/// `CAIRN_SLEEP_NANO`: in nanosleep(2) or clock_nanosleep(2).
+pub const SLEEP_NANO: u32 = 1;
+/// `CAIRN_SLEEP_POLL`: in poll(2).
+pub const SLEEP_POLL: u32 = 2;
+/// `CAIRN_SLEEP_FUTEX`: in futex(2).
+pub const SLEEP_FUTEX: u32 = 3;
+/// `CAIRN_SLEEP_OTHER`: in one that the module does not know.
+pub const SLEEP_OTHER: u32 = 4;
+/// `CAIRN_SIGINFO_SIZE`
+pub const SIGINFO_SIZE: usize = 128;
+/// `CAIRN_RLIMITS`
+pub const RLIMITS: usize = 16;
+/// `CAIRN_SIGNALS`
+pub const SIGNALS: usize = 64;
 /// `CAIRN_IOC_ABOUT`
 pub const IOC_ABOUT: libc::Ioctl = libc::_IO(IOC_TYPE, 0x00);
+/// `CAIRN_IOC_HOLD`
+pub const IOC_HOLD: libc::Ioctl = libc::_IO(IOC_TYPE, 0x10);
+/// `CAIRN_IOC_RELEASE`
+pub const IOC_RELEASE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x11);
+/// `CAIRN_IOC_THREAD`
+pub const IOC_THREAD: libc::Ioctl = libc::_IO(IOC_TYPE, 0x12);
+/// `CAIRN_IOC_REGSET`
+pub const IOC_REGSET: libc::Ioctl = libc::_IO(IOC_TYPE, 0x13);
+/// `CAIRN_IOC_PENDING`
+pub const IOC_PENDING: libc::Ioctl = libc::_IO(IOC_TYPE, 0x14);
+/// `CAIRN_IOC_PROCESS`
+pub const IOC_PROCESS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x15);
+/// `CAIRN_IOC_ACTIONS`
+pub const IOC_ACTIONS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x16);
+/// `CAIRN_IOC_TIMER`
+pub const IOC_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
 
 /// What features are called, bit by bit.
-const FEATURES: &[(u64, &str)] = &[(FEATURE_ACCESS, "access")];
+const FEATURES: &[(u64, &str)] = &[(FEATURE_ACCESS, "access"), (FEATURE_HOLD, "hold")];
 
 /// `struct cairn_about`: what the loaded module is and can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +80,9 @@ pub struct About {
     /// SHA-256 of its sources in hexadecimal digits, ended by a zero byte.
     pub source: [u8; 72],
 }
+
+// SAFETY: integers and arrays of bytes, without padding.
+unsafe impl Argument for About {}
 
 impl About {
     /// The module's version.
@@ -71,7 +117,190 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// The open device.
+/// An argument of an ioctl. Zeros are a valid one.
+///
+/// # Safety
+/// `repr(C)`, of integers and arrays of them, without padding, with the size first.
+unsafe trait Argument: Copy {}
+
+/// Declares the structures of the ABI with their ioctls, which are filled by the module.
+macro_rules! arguments {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+            #[repr(C)]
+            pub struct $name {
+                /// Bytes of this structure.
+                pub size: u32,
+                $($(#[$field_doc])* pub $field: $type,)*
+            }
+            // SAFETY: integers only, and `cargo xtask header-check` finds holes.
+            unsafe impl Argument for $name {}
+        )*
+    };
+}
+
+arguments! {
+    /// `struct cairn_hold`: stop every thread of a process.
+    Hold {
+        /// Whom.
+        pid: i32,
+        /// `HOLD_*`
+        flags: u32,
+        /// How long to wait for threads that do not stop.
+        timeout_ms: u32,
+        /// Threads held, told by the module.
+        threads: u32,
+        /// 0
+        reserved: u32,
+    }
+    /// `struct cairn_release`: let a process go.
+    Release {
+        /// Whom; 0 for all.
+        pid: i32,
+    }
+    /// `struct cairn_thread`: what is a thread's own.
+    Thread {
+        /// Which.
+        tid: i32,
+        /// `STATE_*`
+        state: u32,
+        /// What stopped it; 0 when nothing did.
+        stop_signal: u32,
+        /// Blocked signals, bit n-1 for signal n.
+        sigmask: u64,
+        /// Alternate signal stack: lowest address.
+        altstack_sp: u64,
+        /// Its size.
+        altstack_size: u64,
+        /// `SS_*`
+        altstack_flags: u32,
+        /// Parent-death signal.
+        pdeath_signal: u32,
+        /// `set_tid_address(2)`
+        clear_child_tid: u64,
+        /// Restartable sequence area; 0 for none.
+        rseq: u64,
+        /// Its length.
+        rseq_len: u32,
+        /// Its signature.
+        rseq_signature: u32,
+        /// Nanoseconds.
+        timer_slack: u64,
+        /// `SECBIT_*`
+        securebits: u32,
+        /// `PR_GET_TSC`; 0 where there is no such setting.
+        tsc: u32,
+        /// `PR_MCE_KILL_GET`
+        mce_kill: u32,
+        /// `SLEEP_*`
+        sleep: u32,
+        /// Clock of the sleep's end.
+        sleep_clock: i32,
+        /// 0
+        reserved: u32,
+        /// Nanoseconds to the sleep's end.
+        sleep_left: u64,
+    }
+    /// `struct cairn_regset`: a register set.
+    Regset {
+        /// Whose.
+        tid: i32,
+        /// ELF note type.
+        note: u32,
+        /// 0
+        reserved: u32,
+        /// Where it goes.
+        addr: u64,
+        /// Room there, then bytes of the set.
+        len: u64,
+    }
+    /// `struct cairn_pending`: queued signals.
+    Pending {
+        /// Whose.
+        tid: i32,
+        /// 1 for the queue of the process.
+        shared: u32,
+        /// 0
+        reserved: u32,
+        /// Where they go.
+        addr: u64,
+        /// Room for so many, then how many there are.
+        count: u64,
+    }
+    /// `struct cairn_process`: what the threads of a process share.
+    Process {
+        /// Which.
+        pid: i32,
+        /// End of the heap.
+        brk: u64,
+        /// 1 for `MCL_FUTURE`, 2 with `MCL_ONFAULT`.
+        lock_future: u32,
+        /// Allocated protection keys, bit n for key n.
+        pkeys: u32,
+        /// `PR_GET_DUMPABLE`
+        dumpable: u32,
+        /// `PR_GET_THP_DISABLE`
+        thp_disable: u32,
+        /// `PR_GET_CHILD_SUBREAPER`
+        subreaper: u32,
+        /// Signal of a stop that the parent has not waited for.
+        stop_report: u32,
+        /// `ITIMER_REAL`, nanoseconds until it fires.
+        real_value: u64,
+        /// Its period.
+        real_interval: u64,
+        /// `ITIMER_VIRTUAL`
+        virt_value: u64,
+        /// Its period.
+        virt_interval: u64,
+        /// `ITIMER_PROF`
+        prof_value: u64,
+        /// Its period.
+        prof_interval: u64,
+        /// Soft limits.
+        rlim_cur: [u64; RLIMITS],
+        /// Hard limits.
+        rlim_max: [u64; RLIMITS],
+    }
+    /// `struct cairn_actions`: the actions of signals.
+    Actions {
+        /// Whose.
+        pid: i32,
+        /// Where they go.
+        addr: u64,
+    }
+    /// `struct cairn_timer`: the setting of a POSIX timer.
+    Timer {
+        /// Whose.
+        pid: i32,
+        /// Its id.
+        id: i32,
+        /// `CLOCK_*`
+        clock: i32,
+        /// Nanoseconds until it fires; 0 when it is not armed.
+        value: u64,
+        /// Its period.
+        interval: u64,
+    }
+}
+
+/// `struct cairn_action`: what a signal does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Action {
+    /// Address, `SIG_DFL` or `SIG_IGN`.
+    pub handler: u64,
+    /// `SA_*`
+    pub flags: u64,
+    /// Where the handler returns to.
+    pub restorer: u64,
+    /// Signals blocked meanwhile.
+    pub mask: u64,
+}
+
+/// The open device: a session, which holds processes until it is closed.
 #[derive(Debug)]
 pub struct Device(File);
 
@@ -89,16 +318,111 @@ impl Device {
     /// # Errors
     /// ENOTTY when the device is somebody else's.
     pub fn about(&self) -> io::Result<About> {
-        let mut about = About {
-            size: size_of::<About>() as u32,
-            abi_version: 0,
-            features: 0,
-            version: [0; 32],
-            source: [0; 72],
-        };
-        // SAFETY: `about` is live and exclusive for the call, and tells its own size, beyond which nothing is written.
-        cvt(unsafe { libc::ioctl(self.0.as_raw_fd(), IOC_ABOUT, &mut about) }.into())?;
-        Ok(about)
+        self.ioctl(IOC_ABOUT, |_: &mut About| {})
+    }
+
+    /// Makes an ioctl with zeros for everything that `fill` does not set.
+    fn ioctl<A: Argument>(&self, nr: libc::Ioctl, fill: impl FnOnce(&mut A)) -> io::Result<A> {
+        // SAFETY: zeros are a valid argument.
+        let mut arg: A = unsafe { std::mem::zeroed() };
+        fill(&mut arg);
+        // SAFETY: the argument begins with its size, beyond which nothing is written; it is live and exclusive for the call. Where the
+        // argument has an address, the callers below hand it with as much room as they say there is.
+        unsafe {
+            (&raw mut arg).cast::<u32>().write(size_of::<A>() as u32);
+            cvt(libc::ioctl(self.0.as_raw_fd(), nr, &raw mut arg).into())?;
+        }
+        Ok(arg)
+    }
+
+    /// Stops every thread of a process. Returns how many there are.
+    ///
+    /// # Errors
+    /// See the header: ESRCH, EPERM, EDEADLK, EBUSY (traced), EOPNOTSUPP, ETIMEDOUT (does not stop).
+    pub fn hold(&self, pid: i32, flags: u32, timeout: Duration) -> io::Result<u32> {
+        let timeout_ms = timeout.as_millis().try_into().unwrap_or(u32::MAX);
+        self.ioctl(IOC_HOLD, |hold: &mut Hold| {
+            (hold.pid, hold.flags, hold.timeout_ms) = (pid, flags, timeout_ms)
+        })
+        .map(|hold| hold.threads)
+    }
+
+    /// Lets a process go.
+    ///
+    /// # Errors
+    /// ESRCH: it is not held.
+    pub fn release(&self, pid: i32) -> io::Result<()> {
+        self.ioctl(IOC_RELEASE, |release: &mut Release| release.pid = pid).map(drop)
+    }
+
+    /// What is a thread's own. As with everything below, the thread's process has to be held.
+    ///
+    /// # Errors
+    /// ESRCH: it is not held, or has ended.
+    pub fn thread(&self, tid: i32) -> io::Result<Thread> {
+        self.ioctl(IOC_THREAD, |thread: &mut Thread| thread.tid = tid)
+    }
+
+    /// Reads a register set into `buf`; returns the bytes filled.
+    ///
+    /// # Errors
+    /// EINVAL, ENODEV: there is none.
+    pub fn regset(&self, tid: i32, note: u32, buf: &mut [u8]) -> io::Result<usize> {
+        let (addr, len) = (buf.as_mut_ptr() as u64, buf.len() as u64);
+        self.ioctl(IOC_REGSET, |set: &mut Regset| {
+            (set.tid, set.note, set.addr, set.len) = (tid, note, addr, len);
+        })
+        .map(|set| set.len as usize)
+    }
+
+    /// The queued signals of the thread, or of its process, in queue order.
+    ///
+    /// # Errors
+    /// ESRCH
+    pub fn pending(&self, tid: i32, shared: bool) -> io::Result<Vec<[u8; SIGINFO_SIZE]>> {
+        let mut room = 32;
+        loop {
+            let mut all = vec![[0u8; SIGINFO_SIZE]; room];
+            let addr = all.as_mut_ptr() as u64;
+            let told = self.ioctl(IOC_PENDING, |pending: &mut Pending| {
+                (pending.tid, pending.shared) = (tid, shared.into());
+                (pending.addr, pending.count) = (addr, room as u64);
+            })?;
+            let there = told.count as usize;
+            if there <= room {
+                all.truncate(there);
+                return Ok(all);
+            }
+            // More may come while we ask again.
+            room = there + 32;
+        }
+    }
+
+    /// What the threads of a process share.
+    ///
+    /// # Errors
+    /// ESRCH
+    pub fn process(&self, pid: i32) -> io::Result<Process> {
+        self.ioctl(IOC_PROCESS, |process: &mut Process| process.pid = pid)
+    }
+
+    /// The actions of signals, that of signal 1 first.
+    ///
+    /// # Errors
+    /// ESRCH
+    pub fn actions(&self, pid: i32) -> io::Result<Vec<Action>> {
+        let mut all = vec![Action::default(); SIGNALS];
+        let addr = all.as_mut_ptr() as u64;
+        self.ioctl(IOC_ACTIONS, |actions: &mut Actions| (actions.pid, actions.addr) = (pid, addr))?;
+        Ok(all)
+    }
+
+    /// The setting of a POSIX timer.
+    ///
+    /// # Errors
+    /// ENOENT: there is none; EOPNOTSUPP: its clock is one that the module cannot read.
+    pub fn timer(&self, pid: i32, id: i32) -> io::Result<Timer> {
+        self.ioctl(IOC_TIMER, |timer: &mut Timer| (timer.pid, timer.id) = (pid, id))
     }
 }
 
@@ -128,9 +452,45 @@ pub fn layout() -> Vec<String> {
         "CAIRN_DEVICE" = DEVICE,
         "CAIRN_IOC_TYPE" = IOC_TYPE,
         "CAIRN_FEATURE_ACCESS" = FEATURE_ACCESS,
+        "CAIRN_FEATURE_HOLD" = FEATURE_HOLD,
+        "CAIRN_HOLD_TRACED" = HOLD_TRACED,
+        "CAIRN_STATE_HELD" = STATE_HELD,
+        "CAIRN_STATE_STOPPED" = STATE_STOPPED,
+        "CAIRN_STATE_TRACED" = STATE_TRACED,
+        "CAIRN_SLEEP_NONE" = SLEEP_NONE,
+        "CAIRN_SLEEP_NANO" = SLEEP_NANO,
+        "CAIRN_SLEEP_POLL" = SLEEP_POLL,
+        "CAIRN_SLEEP_FUTEX" = SLEEP_FUTEX,
+        "CAIRN_SLEEP_OTHER" = SLEEP_OTHER,
+        "CAIRN_SIGINFO_SIZE" = SIGINFO_SIZE,
+        "CAIRN_RLIMITS" = RLIMITS,
+        "CAIRN_SIGNALS" = SIGNALS,
         "CAIRN_IOC_ABOUT" = IOC_ABOUT,
+        "CAIRN_IOC_HOLD" = IOC_HOLD,
+        "CAIRN_IOC_RELEASE" = IOC_RELEASE,
+        "CAIRN_IOC_THREAD" = IOC_THREAD,
+        "CAIRN_IOC_REGSET" = IOC_REGSET,
+        "CAIRN_IOC_PENDING" = IOC_PENDING,
+        "CAIRN_IOC_PROCESS" = IOC_PROCESS,
+        "CAIRN_IOC_ACTIONS" = IOC_ACTIONS,
+        "CAIRN_IOC_TIMER" = IOC_TIMER,
     );
     structure!(lines: "cairn_about" = About { size, abi_version, features, version, source });
+    structure!(lines: "cairn_hold" = Hold { size, pid, flags, timeout_ms, threads, reserved });
+    structure!(lines: "cairn_release" = Release { size, pid });
+    structure!(lines: "cairn_thread" = Thread {
+        size, tid, state, stop_signal, sigmask, altstack_sp, altstack_size, altstack_flags, pdeath_signal, clear_child_tid, rseq,
+        rseq_len, rseq_signature, timer_slack, securebits, tsc, mce_kill, sleep, sleep_clock, reserved, sleep_left,
+    });
+    structure!(lines: "cairn_regset" = Regset { size, tid, note, reserved, addr, len });
+    structure!(lines: "cairn_pending" = Pending { size, tid, shared, reserved, addr, count });
+    structure!(lines: "cairn_process" = Process {
+        size, pid, brk, lock_future, pkeys, dumpable, thp_disable, subreaper, stop_report, real_value, real_interval, virt_value,
+        virt_interval, prof_value, prof_interval, rlim_cur, rlim_max,
+    });
+    structure!(lines: "cairn_action" = Action { handler, flags, restorer, mask });
+    structure!(lines: "cairn_actions" = Actions { size, pid, addr });
+    structure!(lines: "cairn_timer" = Timer { size, pid, id, clock, value, interval });
     lines
 }
 

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is left on timers, as getitimer(2) and timer_gettime(2) tell it.
+ */
+#include <linux/sched.h>
+#include <linux/hrtimer.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/posix-timers.h>
+#include <linux/sched/signal.h>
+#include <linux/time.h>
+
+#include "cairn.h"
+#include "compat.h"
+#include "session.h"
+
+/* Left on a timer of processor time, of which so much has passed. */
+static u64 left_of_cputime(u64 expires, u64 passed)
+{
+	if (!expires)
+		return 0;
+	return expires < passed ? TICK_NSEC : expires - passed;
+}
+
+/* With the lock of its signal handlers held. */
+void cairn_interval_timers(const struct signal_struct *signal,
+			   struct cairn_process *process)
+{
+	const struct hrtimer *real = &signal->real_timer;
+	const struct cpu_itimer *it = signal->it;
+	u64 user, system;
+
+	process->real_interval = ktime_to_ns(signal->it_real_incr);
+	process->real_value = 0;
+	if (hrtimer_active(real)) {
+		s64 left = ktime_to_ns(__hrtimer_get_remaining(real, true));
+
+		process->real_value = left <= 0 ? NSEC_PER_USEC : left;
+	}
+
+	/* What the timers run by; up to date as long as one is armed. */
+	user = atomic64_read(&signal->cputimer.cputime_atomic.utime);
+	system = atomic64_read(&signal->cputimer.cputime_atomic.stime);
+	process->virt_interval = it[CPUCLOCK_VIRT].incr;
+	process->virt_value = left_of_cputime(it[CPUCLOCK_VIRT].expires, user);
+	process->prof_interval = it[CPUCLOCK_PROF].incr;
+	process->prof_value = left_of_cputime(it[CPUCLOCK_PROF].expires,
+					      user + system);
+}
+
+static bool is_understood(clockid_t clock)
+{
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_MONOTONIC:
+	case CLOCK_BOOTTIME:
+	case CLOCK_TAI:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int read_setting(const struct k_itimer *timer, struct cairn_timer *wanted)
+{
+	bool silent = timer->it_sigev_notify == SIGEV_NONE;
+	s64 interval = ktime_to_ns(timer->it_interval);
+	s64 left;
+
+	wanted->clock = timer->it_clock;
+	wanted->interval = 0;
+	wanted->value = 0;
+	if (!is_understood(timer->it_clock))
+		return -EOPNOTSUPP;
+	wanted->interval = interval;
+	if (!interval && !silent && !cairn_timer_is_armed(timer))
+		return 0;
+	left = ktime_to_ns(__hrtimer_get_remaining(&timer->it.real.timer, false));
+	/* It is put off only when its signal is taken, or not at all. */
+	if (interval && left <= 0 && (silent || cairn_timer_waits(timer)))
+		left += (div64_u64(-left, interval) + 1) * interval;
+	if (left > 0)
+		wanted->value = left;
+	else if (!silent)
+		wanted->value = 1;
+	return 0;
+}
+
+static int read_timer(struct task_struct *leader, void *arg)
+{
+	struct cairn_timer *wanted = arg;
+	const struct k_itimer *timer;
+
+	cairn_for_each_timer(timer, leader->signal)
+		if (timer->it_id == wanted->id)
+			return read_setting(timer, wanted);
+	return -ENOENT;
+}
+
+int cairn_timer(struct file *file, union cairn_argument *arg)
+{
+	struct cairn_timer *wanted = &arg->timer;
+	struct task_struct *leader = cairn_begin(file, wanted->pid, true);
+	int ret;
+
+	if (IS_ERR(leader))
+		return PTR_ERR(leader);
+	ret = cairn_with_signals(leader, read_timer, wanted);
+	cairn_end(file);
+	return ret;
+}
