@@ -14,11 +14,14 @@ use crate::resource::signal::{self, AskActions, AskNumber};
 use crate::resource::thread::{self, AskThread};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify, PosixTimer};
 use crate::resource::{Records, bytes::PathBytes, rseq, tags};
+use crate::source::{Source, Wanted};
+use crate::sys::kmod::Device;
 use crate::tree::{Frozen, Scope, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,6 +35,8 @@ pub struct Options<'a> {
     pub kill: bool,
     /// Whether to wait for the disk.
     pub sync: image::Sync,
+    /// Where the state is to come from.
+    pub source: Wanted,
     /// Told of bytes copied and bytes in all.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
     /// Asked whether to give up.
@@ -45,6 +50,8 @@ pub struct Report {
     pub file: PathBuf,
     /// The process asked for.
     pub pid: i32,
+    /// Where the state came from.
+    pub source: Source,
     /// Threads and zombies saved.
     pub tasks: usize,
     /// Size of the file.
@@ -61,10 +68,17 @@ pub struct Report {
 /// Every kind; the target runs on and no file is left, unless the last step, the kill, is what failed.
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
+    let (mut report, source) = options.source.attempt(|device| attempt(options, device))?;
+    (report.source, report.total_ns) = (source, nanos(begin.elapsed()));
+    Ok(report)
+}
+
+fn attempt(options: &Options<'_>, device: Option<Arc<Device>>) -> Result<Report> {
+    let begin = Instant::now();
     let pid = options.scope.id();
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here()).map_err(failed)?;
-    let mut frozen = Frozen::freeze(options.scope, options.cancelled)?;
+    let mut frozen = Frozen::freeze(options.scope, device, options.cancelled)?;
     let records = save(options, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let since = frozen.since;
     let (written, pause) = if options.kill {
@@ -80,6 +94,7 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     Ok(Report {
         file: options.file.clone(),
         pid,
+        source: Source::Ptrace,
         tasks: records.tasks(),
         bytes: written.bytes,
         pause_ns: nanos(pause),
@@ -110,7 +125,7 @@ fn save(options: &Options<'_>, frozen: &mut Frozen, writer: &Writer) -> Result<R
 /// # Errors
 /// *unsupported* with all the reasons; else as [`checkpoint`].
 pub fn check(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<usize> {
-    let frozen = Frozen::freeze(scope, cancelled)?;
+    let frozen = Frozen::freeze(scope, None, cancelled)?;
     let survey = Survey::of(&frozen).and_then(Survey::accept).map_err(|err| frozen.blame(err))?;
     let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
     drop(survey);
@@ -304,25 +319,25 @@ fn ask(
 ) -> Result<Alive> {
     let pid = task.pid;
     // Looked at before the timers are read, and again after.
-    let mut before = signal::capture_pending(pid, true, 0)?;
+    let mut before = signal::capture_pending(&task.threads[0], true, 0)?;
     let notified = seen.timers.iter().filter_map(|timer| match timer.notify {
         Notify::Thread(tid) => Some(tid),
         Notify::None | Notify::Signal => None,
     });
-    for tid in notified.collect::<HashSet<i32>>() {
-        before.extend(signal::capture_pending(tid, false, 0)?);
+    let notified: HashSet<i32> = notified.collect();
+    for thread in task.threads.iter().filter(|thread| notified.contains(&thread.tid())) {
+        before.extend(signal::capture_pending(thread, false, 0)?);
     }
     let rseq_unknown = !rseq::kernel_tells(pid);
     let stat = task.stat.clone();
     let group_stop = task.group_stop();
     // Before anything of ours runs in them: the kernel would forget what they were in.
-    for tracee in &mut task.threads {
-        rseq::abort_critical_section(tracee, rseq_unknown)?;
+    for thread in &mut task.threads {
+        rseq::abort_critical_section(thread, rseq_unknown)?;
     }
-    let (leader, scratch) = task.leader()?;
 
     let mut program = Program::new();
-    let ask_thread = AskThread::ask(&mut program, leader, rseq_unknown)?;
+    let ask_thread = AskThread::ask(&mut program, &task.threads[0], rseq_unknown)?;
     let actions = AskActions::ask(&mut program);
     let interval = AskIntervalTimers::ask(&mut program);
     let rlimits = AskRlimits::ask(&mut program);
@@ -338,23 +353,24 @@ fn ask(
     let subreaper = program.out(4);
     program.must(libc::SYS_prctl, &[libc::PR_GET_CHILD_SUBREAPER.into(), subreaper.into()], "read subreaper");
     let stops = AskStops::ask(&mut program, stopped);
-    let outcome = leader.run(&scratch, &program)?;
+    let outcome = task.ask(0, &program)?;
 
     reported.extend(stops.answer(&outcome));
-    let first = ask_thread.answer(&outcome, leader)?;
+    let first = ask_thread.answer(&outcome, &task.threads[0])?;
     let is_vdso = |v: &Vma| matches!(&v.backing, Backing::Special { name } if name == memory::VDSO);
     let vdso = seen.vmas.iter().find(|(vma, _)| is_vdso(vma));
     let vdso = vdso.map(|(vma, _)| memory::vdso_digest(pid, vma.start..vma.end)).transpose()?;
-    let lock_future = memory::lock_future(pid, scratch.stub().0)?;
+    let scratch = task.scratch()?;
+    let lock_future = memory::lock_future(&task.threads[0], scratch)?;
     let mut threads = vec![first];
-    for tracee in &mut task.threads[1..] {
+    for at in 1..task.threads.len() {
         let mut program = Program::new();
-        let asked = AskThread::ask(&mut program, tracee, rseq_unknown)?;
-        let outcome = tracee.run(&scratch, &program)?;
-        threads.push(asked.answer(&outcome, tracee)?);
+        let asked = AskThread::ask(&mut program, &task.threads[at], rseq_unknown)?;
+        let outcome = task.ask(at, &program)?;
+        threads.push(asked.answer(&outcome, &task.threads[at])?);
     }
     let status = thread::status(pid, pid)?;
-    let pending = signal::capture_pending(pid, true, status.shdpnd)?;
+    let pending = signal::capture_pending(&task.threads[0], true, status.shdpnd)?;
     let (mut interval_timers, mut posix_timers) = (interval.answer(&outcome), posix.answer(&outcome));
     let after: Vec<_> = pending.iter().chain(threads.iter().flat_map(|t| &t.pending)).cloned().collect();
     timer::reconcile(&before, &after, &mut interval_timers, &mut posix_timers);

@@ -11,5 +11,6 @@ pub mod proc;
 pub mod remote;
 pub mod resource;
 pub mod restart;
+pub mod source;
 pub mod sys;
 pub mod tree;

@@ -81,7 +81,7 @@ impl Plan {
                 kernel: spot.label().to_owned(),
                 arch: spot.arch().to_string(),
                 userlands: self.userlands.clone(),
-                engines: self.engines.keys().cloned().collect(),
+                engines: self.engines.keys().filter(|name| spot.has(name)).cloned().collect(),
                 modes: self.modes.clone(),
             };
             let cells = corpus::cells(corpus, &self.selection, &axes);

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::{self as found, Kernel, Located, Matrix, Options, Selector};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::setup::{self, Need};
-use cairn_qemu::{Arch, Cache, accel, progress};
+use cairn_qemu::{Arch, Cache, accel, kmod, progress};
 use cairn_testsuite::driver::guest::open_cache;
+use cairn_testsuite::engine::CAIRN_KMOD;
 use clap::Parser;
 
 use crate::campaign::Plan;
@@ -67,6 +68,8 @@ pub struct Choice {
     /// The architecture of each of `guests`.
     archs: Vec<Arch>,
     paths: Vec<PathBuf>,
+    /// The sources of the kernel module.
+    kmod: PathBuf,
 }
 
 /// The architectures that the flags mean, none twice.
@@ -112,7 +115,8 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
     }
     let cache = open_cache().context("open the cache")?;
     let (guests, paths) = (Vec::new(), Vec::new());
-    let mut choice = Choice { host: !host.is_empty(), matrix, cache, guests, archs: Vec::new(), paths };
+    let kmod = room.root.join("kmod");
+    let mut choice = Choice { host: !host.is_empty(), matrix, cache, guests, archs: Vec::new(), paths, kmod };
     if selectors.is_empty() {
         return Ok(choice);
     }
@@ -193,7 +197,19 @@ impl Choice {
                 None => accel::probe(&kernel, &built.init, &self.cache, &progress)?,
             };
             accels.insert(arch, accel.clone());
-            let luggage = built.luggage(built.engines(&plan.engines)?);
+            let mut engines = built.engines(&plan.engines)?;
+            let mut absent = BTreeMap::new();
+            let mut module = None;
+            if engines.contains_key(CAIRN_KMOD) {
+                match self.module(&kernel, source)? {
+                    Ok(data) => module = Some(data),
+                    Err(reason) => {
+                        engines.remove(CAIRN_KMOD);
+                        absent.insert(CAIRN_KMOD.to_owned(), reason);
+                    }
+                }
+            }
+            let luggage = built.luggage(engines);
             let base = luggage.base(&kernel, &self.cache)?;
             // A kernel that the user brought is no series of the matrix: only its path names it.
             let path = self.paths.iter().find(|path| kernel.suite.is_none() && path.exists()).cloned();
@@ -202,6 +218,8 @@ impl Choice {
                 time_scale: accel.time_scale(Machine::of(arch)),
                 accel,
                 luggage,
+                module,
+                absent,
                 base,
                 path,
                 kernel,
@@ -211,6 +229,23 @@ impl Choice {
             bail!("no kernel is chosen");
         }
         Ok(spots)
+    }
+}
+
+impl Choice {
+    /// The kernel module for a kernel, or why there is none.
+    fn module(&self, kernel: &Kernel, source: &Source) -> Result<Result<Vec<u8>, String>> {
+        let progress = progress::Stderr::default();
+        let options = options(kernel.arch, source, &self.cache, &progress);
+        let sources = kmod::Sources::read(&self.kmod)?;
+        match kmod::obtain(&self.matrix, &kmod::Target::from(kernel), &sources, false, &options) {
+            Ok(built) => {
+                let read = std::fs::read(&built.module);
+                Ok(Ok(read.with_context(|| format!("read {}", built.module.display()))?))
+            }
+            Err(error) if error.is_absence() => Ok(Err(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -49,6 +49,10 @@ pub struct Guest {
     pub time_scale: f64,
     /// What travels into it.
     pub luggage: Luggage,
+    /// The kernel module to load there, if any.
+    pub module: Option<Vec<u8>>,
+    /// Engines that were asked for and cannot run there, with the reason.
+    pub absent: BTreeMap<String, String>,
     /// The file or tree it came from, when the user brought it.
     pub path: Option<PathBuf>,
 }
@@ -88,6 +92,14 @@ impl Spot {
         }
     }
 
+    /// Whether this engine can run here.
+    pub fn has(&self, engine: &str) -> bool {
+        match self {
+            Spot::Host { .. } => true,
+            Spot::Guest(guest) => !guest.absent.contains_key(engine),
+        }
+    }
+
     /// A few words for people.
     pub fn describe(&self) -> String {
         match self {
@@ -121,6 +133,7 @@ impl Spot {
             sha256: None,
             accel: "host".to_owned(),
             engines: BTreeMap::new(),
+            absent: BTreeMap::new(),
             boots: 0,
             wall_ms: 0,
         };
@@ -133,6 +146,7 @@ impl Spot {
                 info.suite.clone_from(&kernel.suite);
                 info.sha256 = Some(kernel.sha256.clone());
                 info.accel = guest.accel.name().to_lowercase();
+                info.absent.clone_from(&guest.absent);
             }
         }
         info
@@ -168,6 +182,7 @@ impl Spot {
                 dir,
                 cpus: CPUS,
                 memory_mib: MEMORY_MIB,
+                module: guest.module.clone(),
                 lives: 0,
             }),
         }

@@ -1,6 +1,7 @@
 //! The grammar of the command line and its help.
 
 use cairn::image::Sync;
+use cairn::source::Wanted;
 use cairn::tree::Scope;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -112,6 +113,27 @@ impl From<SyncArg> for Sync {
     }
 }
 
+/// Where the state of the job comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SourceArg {
+    /// The kernel module when it is loaded and can tell everything, else ptrace
+    Auto,
+    /// ptrace and /proc
+    Ptrace,
+    /// The kernel module, or fail
+    Kmod,
+}
+
+impl From<SourceArg> for Wanted {
+    fn from(arg: SourceArg) -> Self {
+        match arg {
+            SourceArg::Auto => Wanted::Auto,
+            SourceArg::Ptrace => Wanted::Ptrace,
+            SourceArg::Kmod => Wanted::Kmod,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct CheckpointArgs {
     /// The process
@@ -128,6 +150,9 @@ pub struct CheckpointArgs {
     /// Wait for the disk, or not
     #[arg(long, value_enum, default_value_t = SyncArg::File)]
     pub sync: SyncArg,
+    /// Where the state comes from
+    #[arg(long, value_enum, default_value_t = SourceArg::Auto)]
+    pub source: SourceArg,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,

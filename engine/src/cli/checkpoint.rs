@@ -4,6 +4,7 @@ use super::args::CheckpointArgs;
 use super::worker;
 use anyhow::Context;
 use cairn::checkpoint::{Options, checkpoint};
+use cairn::source::Source;
 use cairn::tree::Scope;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
             file,
             kill: args.kill,
             sync: args.sync.into(),
+            source: args.source.into(),
             progress: &progress,
             cancelled,
         };
@@ -35,12 +37,16 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
                 Scope::Session(id) => format!("session {id}"),
             };
             println!(
-                "{what}: {} tasks in {}, {}; paused {:.1} ms, {:.1} ms in all",
+                "{what}: {} tasks in {}, {}; paused {:.1} ms, {:.1} ms in all, {}",
                 report.tasks,
                 report.file.display(),
                 HumanBytes(report.bytes),
                 report.pause_ns as f64 / 1e6,
                 report.total_ns as f64 / 1e6,
+                match report.source {
+                    Source::Ptrace => "by ptrace",
+                    Source::Kmod => "by the kernel module",
+                },
             );
         }
         Ok(0)

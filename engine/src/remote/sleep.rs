@@ -2,8 +2,8 @@
 //! place of the call's own in the registers; the arguments stay. In a restarted task there is nothing to continue, and the call has to be
 //! made by its own number.
 
-use super::{RemoteAddr, Tracee};
-use crate::arch::{self, SYS_RESTART_SYSCALL};
+use super::RemoteAddr;
+use crate::arch::{self, Regs, SYS_RESTART_SYSCALL};
 use crate::sys::{page_size, vm};
 
 /// As much code before a system call as loads its number.
@@ -11,16 +11,16 @@ const REACH: u64 = 48;
 
 /// The call's own number, for a thread that was interrupted in restart_syscall(2). The code before the instruction tells it where it loads a
 /// number; a C library's syscall(2) does not, and is used for futex(2) most of all, which its arguments tell.
-pub fn own_number(tracee: &Tracee) -> Option<i64> {
-    let call = tracee.regs.rewound(SYS_RESTART_SYSCALL).ip();
+pub fn own_number(pid: i32, regs: &Regs) -> Option<i64> {
+    let call = regs.rewound(SYS_RESTART_SYSCALL).ip();
     let in_page = call % page_size();
     let loaded = [REACH, in_page].into_iter().find_map(|len| {
         let mut code = vec![0u8; len as usize];
-        let there = vm::read(tracee.pid, RemoteAddr(call - len), &mut code).is_ok();
+        let there = vm::read(pid, RemoteAddr(call - len), &mut code).is_ok();
         there.then_some(code)
     });
     let number = loaded.and_then(|code| arch::number_loaded(&code));
-    number.filter(|nr| arch::WITH_TIME_LEFT.contains(nr)).or_else(|| by_arguments(tracee.regs.arguments()))
+    number.filter(|nr| arch::WITH_TIME_LEFT.contains(nr)).or_else(|| by_arguments(regs.arguments()))
 }
 
 /// A private futex wait with a timeout looks like no other call that can have time left.

@@ -2,7 +2,7 @@
 
 use super::RemoteAddr;
 use super::code::{Code, WayBack};
-use super::program::{Loader, Outcome, Program};
+use super::program::{Call, Expect, Loader, Outcome, Program};
 use super::scratch::{self, Scratch};
 use super::sleep;
 use crate::arch::{self, Regs};
@@ -258,15 +258,7 @@ impl Tracee {
                 .context(|| format!("read results from {}", self.pid))?;
             loader.take(&batch, &memory, left).map_err(|failure| {
                 let (call, result) = *failure;
-                let source = match result {
-                    -4095..0 => io::Error::from_raw_os_error(-result as i32),
-                    value => io::Error::other(format!("unexpected result {value:#x}")),
-                };
-                let what = format!("pid {}: {}", self.tid, call.what);
-                match source.raw_os_error() {
-                    Some(libc::EPERM | libc::EACCES) => Error::Denied { what, source },
-                    _ => Error::Failed { what, source },
-                }
+                call_failed(self.tid, &call, as_error(result))
             })?;
         }
     }
@@ -410,7 +402,7 @@ impl Tracee {
             Some(call) => call.nr == arch::SYS_RESTART_SYSCALL,
             None => self.time_left && self.regs.syscall_number() == arch::SYS_RESTART_SYSCALL,
         };
-        let own = if continued { sleep::own_number(self) } else { None };
+        let own = if continued { sleep::own_number(self.pid, &self.regs) } else { None };
         own.map_or_else(|| resumed(&self.regs, false), |nr| self.regs.rewound(nr))
     }
 
@@ -430,9 +422,35 @@ impl Tracee {
     }
 }
 
+/// Why a program does not go on after a call with this result.
+pub(super) fn refusal(call: &Call, result: i64) -> Option<io::Error> {
+    let refused = match call.expect {
+        Expect::Any => false,
+        Expect::Success => (-4095..0).contains(&result),
+        Expect::Value(value) => result as u64 != value,
+    };
+    refused.then(|| as_error(result))
+}
+
+fn as_error(result: i64) -> io::Error {
+    match result {
+        -4095..0 => io::Error::from_raw_os_error(-result as i32),
+        value => io::Error::other(format!("unexpected result {value:#x}")),
+    }
+}
+
+/// A call of a program for thread `tid` that was refused.
+pub(super) fn call_failed(tid: Tid, call: &Call, source: io::Error) -> Error {
+    let what = format!("pid {tid}: {}", call.what);
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => Error::Denied { what, source },
+        _ => Error::Failed { what, source },
+    }
+}
+
 /// Registers with which a thread goes on after a stop, its interrupted system call made again. `same_task`: the task that was
 /// interrupted goes on itself and can use restart_syscall(2); a restarted one begins the wait anew with the arguments it gave.
-fn resumed(regs: &Regs, same_task: bool) -> Regs {
+pub(super) fn resumed(regs: &Regs, same_task: bool) -> Regs {
     use arch::InterruptedKind::{Again, Eintr, RestartBlock};
     match regs.interrupted_syscall() {
         None => regs.outside_syscall(),

@@ -7,7 +7,7 @@ use super::tags::Tags;
 use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::proc::smaps::{self, VmFlags};
-use crate::remote::{Arg, Program, RemoteAddr};
+use crate::remote::{Arg, Program, RemoteAddr, Scratch, Stopped};
 use serde::{Deserialize, Serialize};
 
 /// What a mapping shows. Indices point into the tables of the records.
@@ -524,7 +524,19 @@ pub fn vdso_digest(pid: i32, vdso: Range) -> Result<u64> {
 ///
 /// # Errors
 /// *vanished*
-pub fn lock_future(pid: i32, fresh: u64) -> Result<Option<LockFuture>> {
+pub fn lock_future(leader: &Stopped, scratch: Option<Scratch>) -> Result<Option<LockFuture>> {
+    let fresh = match (leader, scratch) {
+        (Stopped::Traced(_), Some(scratch)) => scratch.stub().0,
+        (Stopped::Held(leader), _) => {
+            return Ok(match leader.process()?.lock_future {
+                0 => None,
+                1 => Some(LockFuture::Now),
+                _ => Some(LockFuture::OnFault),
+            });
+        }
+        (Stopped::Traced(_), None) => return Ok(None),
+    };
+    let pid = leader.pid();
     let status = crate::resource::thread::status(pid, pid)?;
     if status.vmlck.unwrap_or(0) == 0 {
         return Ok(None);

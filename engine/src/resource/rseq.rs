@@ -3,7 +3,7 @@
 use super::thread::Rseq;
 use crate::arch::RSEQ_SIGNATURE as SIGNATURE;
 use crate::error::{Context, Error, Result};
-use crate::remote::{Arg, CallId, Outcome, Program, RemoteAddr, Tracee};
+use crate::remote::{Arg, CallId, Outcome, Program, RemoteAddr, Stopped, Tracee};
 use crate::sys::{ptrace, vm};
 
 /// Asks the kernel, Linux 5.13 and up.
@@ -17,6 +17,21 @@ pub fn capture(tid: i32) -> Result<Option<Rseq>> {
         size: conf.size,
         signature: conf.signature,
     }))
+}
+
+/// The area of a stopped thread, on a kernel that tells; the module does on all.
+///
+/// # Errors
+/// What the kernel says.
+pub fn registered(thread: &Stopped) -> Result<Option<Rseq>> {
+    match thread {
+        Stopped::Traced(tracee) => capture(tracee.tid),
+        Stopped::Held(held) => Ok((held.told.rseq != 0).then_some(Rseq {
+            address: held.told.rseq,
+            size: held.told.rseq_len,
+            signature: held.told.rseq_signature,
+        })),
+    }
 }
 
 /// Whether this kernel answers `PTRACE_GET_RSEQ_CONFIGURATION`; `tid` is a stopped tracee.
@@ -82,9 +97,23 @@ impl AskRseq {
 /// (kernel/rseq.c, `rseq_ip_fixup`), because our programs make the kernel forget that it was inside. To be called before the
 /// first of them. `unknown`: this kernel does not tell where the area is.
 ///
+/// In a thread that the module holds nothing of ours runs, and the kernel aborts the section itself when it goes on: only the registers for
+/// the record are changed.
+///
 /// # Errors
 /// Memory that cannot be read or written.
-pub fn abort_critical_section(tracee: &mut Tracee, unknown: bool) -> Result<()> {
+pub fn abort_critical_section(thread: &mut Stopped, unknown: bool) -> Result<()> {
+    let tracee = match thread {
+        Stopped::Traced(tracee) => tracee,
+        Stopped::Held(held) => {
+            let (pid, ip) = (held.pid, held.regs.ip());
+            let abort = (held.told.rseq != 0)
+                .then(|| abort_handler(pid, ip, held.told.rseq, held.told.rseq_signature))
+                .flatten();
+            abort.into_iter().for_each(|handler| held.regs.set_ip(handler));
+            return Ok(());
+        }
+    };
     if unknown {
         // Every place where the area may be; that a section is in force shows by its descriptor.
         for address in candidates(tracee.thread_pointer()?) {
@@ -100,33 +129,42 @@ pub fn abort_critical_section(tracee: &mut Tracee, unknown: bool) -> Result<()> 
     }
 }
 
-/// Whether the thread was in a section announced by an area at `address`, and has been sent to its abort handler.
-fn leave_section(tracee: &mut Tracee, address: u64, signature: u32) -> Result<bool> {
-    // struct rseq: cpu_id_start, cpu_id, then the descriptor's address at byte 8 (include/uapi/linux/rseq.h).
-    let pointer = RemoteAddr(address.wrapping_add(8));
+/// Where an area says which section its thread is in: after cpu_id_start and cpu_id of `struct rseq` (include/uapi/linux/rseq.h).
+fn section_pointer(address: u64) -> RemoteAddr {
+    RemoteAddr(address.wrapping_add(8))
+}
+
+/// The abort handler of the section that a thread of `pid` is in when it is at `ip` and has an area at `address`.
+fn abort_handler(pid: i32, ip: u64, address: u64, signature: u32) -> Option<u64> {
     let mut word = [0u8; 8];
     // What cannot be read is no area, no descriptor, no handler.
-    let pid = tracee.pid;
     let read = |at: u64, buf: &mut [u8]| at != 0 && vm::read(pid, RemoteAddr(at), buf).is_ok();
-    if !read(pointer.0, &mut word) {
-        return Ok(false);
+    if !read(section_pointer(address).0, &mut word) {
+        return None;
     }
     // struct rseq_cs: version, flags, start_ip, post_commit_offset, abort_ip.
     let mut cs = [0u8; 32];
     if !read(u64::from_ne_bytes(word), &mut cs) {
-        return Ok(false);
+        return None;
     }
     let field = |at: usize| u64::from_ne_bytes(cs[at..at + 8].try_into().expect("eight bytes"));
     let (version, start, length, abort) = (field(0) as u32, field(8), field(16), field(24));
     let mut mark = [0u8; 4];
-    let inside = version == 0 && tracee.regs.ip().wrapping_sub(start) < length;
-    if !inside || !read(abort.wrapping_sub(4), &mut mark) || u32::from_ne_bytes(mark) != signature {
+    let inside = version == 0 && ip.wrapping_sub(start) < length;
+    (inside && read(abort.wrapping_sub(4), &mut mark) && u32::from_ne_bytes(mark) == signature)
+        .then_some(abort)
+}
+
+/// Whether the thread was in a section announced by an area at `address`, and has been sent to its abort handler.
+fn leave_section(tracee: &mut Tracee, address: u64, signature: u32) -> Result<bool> {
+    let Some(abort) = abort_handler(tracee.pid, tracee.regs.ip(), address, signature) else {
         return Ok(false);
-    }
+    };
     tracee.regs.set_ip(abort);
     tracee.mark_disturbed();
     tracee.settle()?;
-    vm::write(tracee.pid, pointer, &[0; 8]).context(|| format!("clear rseq section of {}", tracee.tid))?;
+    vm::write(tracee.pid, section_pointer(address), &[0; 8])
+        .context(|| format!("clear rseq section of {}", tracee.tid))?;
     Ok(true)
 }
 

@@ -1,8 +1,8 @@
 //! Signals: actions, blocked masks, alternate stacks, pending queues.
 
 use super::bytes::Bytes;
-use crate::error::{Context, Result};
-use crate::remote::{Arg, CallId, DataId, Outcome, Program};
+use crate::error::Result;
+use crate::remote::{Arg, CallId, DataId, Outcome, Program, Stopped};
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 
@@ -182,9 +182,8 @@ impl Pending {
 }
 
 /// What /proc says is pending, as masks: for what sits in no queue because the queue was full.
-pub fn capture_pending(tid: i32, shared: bool, mask: u64) -> Result<Vec<Pending>> {
-    let queue = ptrace::peek_siginfo(tid, shared).context(|| format!("read pending signals of {tid}"))?;
-    let mut pending: Vec<Pending> = queue.iter().map(Pending::decode).collect();
+pub fn capture_pending(thread: &Stopped, shared: bool, mask: u64) -> Result<Vec<Pending>> {
+    let mut pending: Vec<Pending> = thread.queue(shared)?.iter().map(Pending::decode).collect();
     for signal in (1..=SIGNALS).filter(|s| mask & (1 << (s - 1)) != 0) {
         if !pending.iter().any(|p| p.signal == signal) {
             // Pending without a queue entry: the receiver is told SI_USER and nothing else (kernel/signal.c, collect_signal).

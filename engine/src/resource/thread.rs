@@ -6,7 +6,7 @@ use super::creds::{AskCreds, Creds};
 use super::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
-use crate::remote::{Arg, DataId, Outcome, Program, Tracee};
+use crate::remote::{Arg, DataId, Outcome, Program, Stopped};
 use crate::sys::{ptrace, task};
 use serde::{Deserialize, Serialize};
 
@@ -86,11 +86,14 @@ impl AskThread {
     ///
     /// # Errors
     /// What ptrace says.
-    pub fn ask(program: &mut Program, tracee: &Tracee, rseq_unknown: bool) -> Result<Self> {
+    pub fn ask(program: &mut Program, thread: &Stopped, rseq_unknown: bool) -> Result<Self> {
         let clear_child_tid = program.out(8);
         let args = [PR_GET_TID_ADDRESS.into(), clear_child_tid.into()];
         program.must(libc::SYS_prctl, &args, "read clear_child_tid (needs CONFIG_CHECKPOINT_RESTORE)");
-        let rseq = if rseq_unknown { Some(tracee.thread_pointer()?) } else { None };
+        let rseq = match thread {
+            Stopped::Traced(tracee) if rseq_unknown => Some(tracee.thread_pointer()?),
+            Stopped::Traced(_) | Stopped::Held(_) => None,
+        };
         Ok(AskThread {
             altstack: AskAltStack::ask(program),
             clear_child_tid,
@@ -110,12 +113,12 @@ impl AskThread {
     ///
     /// # Errors
     /// *vanished*, *unsupported*, or what the kernel says.
-    pub fn answer(&self, outcome: &Outcome, tracee: &mut Tracee) -> Result<Thread> {
-        let tid = tracee.tid;
-        let status = status(tracee.pid, tid)?;
+    pub fn answer(&self, outcome: &Outcome, thread: &Stopped) -> Result<Thread> {
+        let (pid, tid) = (thread.pid(), thread.tid());
+        let status = status(pid, tid)?;
         let mut extended = Vec::new();
         for note in arch::EXTENDED_SETS {
-            let data = tracee.register_set(*note)?.and_then(|data| arch::canonical(*note, data));
+            let data = thread.register_set(*note)?.and_then(|data| arch::canonical(*note, data));
             extended.extend(data.map(|data| RegisterSet { note: *note, data: Bytes(data) }));
         }
         let live =
@@ -128,16 +131,16 @@ impl AskThread {
         extended.retain(|set| !in_others.contains(&set.note));
         let rseq = match &self.rseq {
             Some(asked) => asked.answer(outcome, tid)?,
-            None => super::rseq::capture(tid)?,
+            None => super::rseq::registered(thread)?,
         };
         Ok(Thread {
             tid,
-            comm: comm(tracee.pid, tid)?,
-            regs: tracee.regs_to_restart(),
+            comm: comm(pid, tid)?,
+            regs: thread.regs_to_restart(),
             extended,
-            sigmask: tracee.mask,
+            sigmask: thread.mask(),
             altstack: self.altstack.answer(outcome),
-            pending: signal::capture_pending(tid, false, status.sigpnd)?,
+            pending: signal::capture_pending(thread, false, status.sigpnd)?,
             robust_list: task::robust_list(tid).context(|| format!("read robust list of {tid}"))?,
             clear_child_tid: u64::from_ne_bytes(
                 outcome.data(self.clear_child_tid).try_into().expect("eight bytes"),

@@ -92,15 +92,23 @@ pub fn set_regset(tid: Tid, note: u32, buf: &[u8]) -> io::Result<()> {
 
 /// The general registers.
 pub fn get_regs(tid: Tid) -> io::Result<Regs> {
-    let mut regs = MaybeUninit::<Regs>::zeroed();
-    // SAFETY: `Regs` is a `repr(C)` struct of u64s, so its bytes may be seen and set as bytes.
-    let buf = unsafe { std::slice::from_raw_parts_mut(regs.as_mut_ptr().cast::<u8>(), size_of::<Regs>()) };
-    let n = get_regset(tid, libc::NT_PRSTATUS as u32, buf)?;
-    if n != size_of::<Regs>() {
-        return Err(io::Error::other(format!("general registers: {n} bytes, want {}", size_of::<Regs>())));
+    let mut buf = [0u8; size_of::<Regs>()];
+    let n = get_regset(tid, libc::NT_PRSTATUS as u32, &mut buf)?;
+    regs_of(&buf[..n])
+}
+
+/// The general registers, from the register set `NT_PRSTATUS`.
+///
+/// # Errors
+/// When it has another size.
+pub fn regs_of(set: &[u8]) -> io::Result<Regs> {
+    let (n, want) = (set.len(), size_of::<Regs>());
+    if n != want {
+        return Err(io::Error::other(format!("general registers: {n} bytes, want {want}")));
     }
-    // SAFETY: all bytes are initialised (zeroed, then filled), and any bit pattern is a valid `Regs`.
-    Ok(unsafe { regs.assume_init() })
+    // SAFETY: `Regs` is a `repr(C)` struct of u64s, for which any bit pattern is valid; there are enough bytes, and alignment does not
+    // matter to this read.
+    Ok(unsafe { set.as_ptr().cast::<Regs>().read_unaligned() })
 }
 
 /// Sets the general registers.

@@ -5,7 +5,6 @@ use crate::arch;
 use crate::error::{Context, Result};
 use crate::resource::thread::status;
 use crate::sys::kcmp::{Kind, kcmp};
-use crate::sys::ptrace;
 use std::cmp::Ordering;
 
 const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
@@ -20,18 +19,15 @@ pub fn problems(tasks: &[Task]) -> Result<Vec<String>> {
     for task in &alive {
         let pid = task.pid;
         for thread in &task.threads {
-            let tid = thread.tid;
-            if !thread.regs.is_native() {
+            let tid = thread.tid();
+            if !thread.regs().is_native() {
                 problems.push(format!("pid {pid}: thread {tid} runs 32-bit code"));
             }
-            if thread.regs.in_transaction() {
+            if thread.regs().in_transaction() {
                 problems.push(format!("pid {pid}: thread {tid} is in a memory transaction"));
             }
             for (note, what) in arch::REFUSED_SETS {
-                if ptrace::register_set(tid, *note)
-                    .context(|| format!("look whether {tid} {what}"))?
-                    .is_some()
-                {
+                if thread.register_set(*note)?.is_some() {
                     problems.push(format!("pid {pid}: thread {tid} {what}"));
                 }
             }

@@ -4,11 +4,13 @@ use super::scope::{Scope, threads};
 use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::proc::syscall::{self, Blocked};
-use crate::remote::{Code, Scratch, Tracee};
+use crate::remote::{Code, Held, Outcome, Program, Scratch, Stopped, Tracee};
+use crate::sys::kmod::Device;
 use crate::sys::ptrace;
 use crate::sys::wait::{self, Stop};
 use procfs::process::Stat;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A stop that has not come after this long never comes: the thread sleeps where nothing interrupts it.
@@ -22,9 +24,11 @@ pub struct Task {
     /// /proc/PID/stat, read while it was stopped.
     pub stat: Stat,
     /// Its threads, the leader first; none of a zombie.
-    pub threads: Vec<Tracee>,
+    pub threads: Vec<Stopped>,
     /// The scratch range, once there is one.
-    pub scratch: Option<Scratch>,
+    scratch: Option<Scratch>,
+    /// Who holds it; nobody when it is traced.
+    device: Option<Arc<Device>>,
 }
 
 /// All processes in scope, stopped. Dropping it lets them go.
@@ -34,16 +38,18 @@ pub struct Frozen {
     pub tasks: Vec<Task>,
     /// When the first thread was asked to stop.
     pub since: Instant,
+    device: Option<Arc<Device>>,
 }
 
 impl Frozen {
-    /// Seizes and stops every thread in scope, until all that there are have been stopped. `cancelled` is asked between processes.
+    /// Stops every thread in scope, until all that there are have been stopped: has `device` hold them, or seizes them. `cancelled` is
+    /// asked between processes.
     ///
     /// # Errors
     /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader gone. Nothing stays stopped.
-    pub fn freeze(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<Self> {
+    pub fn freeze(scope: Scope, device: Option<Arc<Device>>, cancelled: &dyn Fn() -> bool) -> Result<Self> {
         wait::block_sigchld();
-        let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now() };
+        let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now(), device };
         let mut known = HashSet::new();
         let mut complete = false;
         while !complete {
@@ -81,7 +87,8 @@ impl Frozen {
                 Ok(false)
             };
         };
-        self.tasks.push(Task { pid, stat, threads: Vec::new(), scratch: None });
+        let device = self.device.clone();
+        self.tasks.push(Task { pid, stat, threads: Vec::new(), scratch: None, device });
         let task = self.tasks.last_mut().expect("just pushed");
         if task.stat.state == 'Z' {
             if threads(pid)?.len() > 1 {
@@ -116,12 +123,16 @@ impl Frozen {
         let mut first = Ok(());
         for mut task in self.tasks.drain(..) {
             // Out of the scratch range, all of them, before it goes.
-            let settled = task.threads.iter_mut().map(Tracee::settle).fold(Ok(()), Result::and);
+            let settled = task.tracees().map(Tracee::settle).fold(Ok(()), Result::and);
             first = first.and(settled).and_then(|()| task.unmap_scratch());
-            for tracee in task.threads {
-                let result = tracee.detach();
-                first = first.and(result);
+            let threads = std::mem::take(&mut task.threads);
+            for thread in threads {
+                if let Stopped::Traced(tracee) = thread {
+                    let result = tracee.detach();
+                    first = first.and(result);
+                }
             }
+            first = first.and(task.release());
         }
         first
     }
@@ -155,7 +166,11 @@ impl Frozen {
             }
         }
         for task in &tasks {
-            wait::await_ends(task.pid, task.threads.iter().map(|tracee| tracee.tid));
+            match &task.device {
+                // Nobody but its parent may wait for it, and its end is all we want.
+                Some(_) => await_end(task.pid)?,
+                None => wait::await_ends(task.pid, task.threads.iter().map(Stopped::tid)),
+            }
         }
         Ok(())
     }
@@ -170,6 +185,59 @@ impl Drop for Frozen {
 
 impl Task {
     fn stop_threads(&mut self) -> Result<()> {
+        match self.device.clone() {
+            Some(device) => self.hold(&device)?,
+            None => self.seize()?,
+        }
+        self.threads.sort_by_key(|t| (t.tid() != self.pid, t.tid()));
+        match self.threads.first() {
+            Some(leader) if leader.tid() != self.pid => Err(Error::unsupported(format!(
+                "pid {}: its first thread has ended, others run on",
+                self.pid
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has the module hold all threads; none when the process has ended.
+    fn hold(&mut self, device: &Arc<Device>) -> Result<()> {
+        let pid = self.pid;
+        if let Err(err) = device.hold(pid, 0, PATIENCE) {
+            let reason = match err.raw_os_error() {
+                Some(libc::ESRCH) => return Ok(()),
+                Some(libc::EBUSY) => "traced by another process already",
+                Some(libc::ETIMEDOUT) => "a thread of it does not stop: a sleep that cannot be interrupted",
+                Some(libc::EOPNOTSUPP) => "the kernel works in threads of its own for it",
+                _ => return Err(err).context(|| format!("hold {pid}")),
+            };
+            return Err(Error::unsupported(format!("pid {pid}: {reason}")));
+        }
+        for tid in threads(pid)? {
+            self.threads.extend(Held::look(device, pid, tid)?.map(Stopped::Held));
+        }
+        Ok(())
+    }
+
+    /// Lets go what the module holds.
+    fn release(&self) -> Result<()> {
+        let Some(device) = &self.device else { return Ok(()) };
+        match device.release(self.pid) {
+            Err(err) if err.raw_os_error() != Some(libc::ESRCH) => {
+                Err(err).context(|| format!("let {} go", self.pid))
+            }
+            // What is not there any more needs no release.
+            _ => Ok(()),
+        }
+    }
+
+    fn tracees(&mut self) -> impl Iterator<Item = &mut Tracee> {
+        self.threads.iter_mut().filter_map(|thread| match thread {
+            Stopped::Traced(tracee) => Some(tracee),
+            Stopped::Held(_) => None,
+        })
+    }
+
+    fn seize(&mut self) -> Result<()> {
         let mut known = HashSet::new();
         loop {
             let mut fresh = Vec::new();
@@ -190,46 +258,73 @@ impl Task {
             }
             let deadline = Instant::now() + PATIENCE;
             for (tid, blocked) in fresh {
-                if let Some(tracee) = await_stop(self.pid, tid, deadline)? {
+                if let Some(mut tracee) = await_stop(self.pid, tid, deadline)? {
                     known.insert(tid);
-                    self.threads.push(tracee);
-                    self.threads.last_mut().expect("just pushed").look_closer(blocked)?;
+                    let looked = tracee.look_closer(blocked);
+                    // In the list in any case, to be let go.
+                    self.threads.push(Stopped::Traced(tracee));
+                    looked?;
                 }
             }
         }
-        self.threads.sort_by_key(|t| (t.tid != self.pid, t.tid));
-        match self.threads.first() {
-            Some(leader) if leader.tid != self.pid => Err(Error::unsupported(format!(
-                "pid {}: its first thread has ended, others run on",
-                self.pid
-            ))),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// The signal that stopped it before we did.
     pub fn group_stop(&self) -> Option<i32> {
-        self.threads.iter().find_map(|thread| thread.group_stop)
+        self.threads.iter().find_map(Stopped::group_stop)
     }
 
-    /// The leader and the scratch range, which is mapped when there is none yet.
-    pub fn leader(&mut self) -> Result<(&mut Tracee, Scratch)> {
-        let leader = &mut self.threads[0];
-        let scratch = match self.scratch {
-            Some(scratch) => scratch,
-            None => {
+    /// The outcome of a program of questions to the thread at this place: it runs it, or the module answers.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub fn ask(&mut self, thread: usize, program: &Program) -> Result<Outcome> {
+        let scratch = self.scratch()?;
+        match (&mut self.threads[thread], scratch) {
+            (Stopped::Held(held), _) => held.answer(program),
+            (Stopped::Traced(tracee), Some(scratch)) => tracee.run(&scratch, program),
+            (Stopped::Traced(_), None) => unreachable!("a traced process gets a scratch range"),
+        }
+    }
+
+    /// The scratch range in a traced process, mapped when there is none yet; what the module holds has none.
+    ///
+    /// # Errors
+    /// The calls that map it.
+    pub fn scratch(&mut self) -> Result<Option<Scratch>> {
+        match (self.scratch, &mut self.threads[0]) {
+            (None, Stopped::Traced(leader)) => {
                 let code = Code::find_with_way_back(self.pid, leader.regs.sp())?;
-                *self.scratch.insert(Scratch::map(leader, code, None)?)
+                self.scratch = Some(Scratch::map(leader, code, None)?);
             }
-        };
-        Ok((leader, scratch))
+            (Some(_), _) | (None, Stopped::Held(_)) => {}
+        }
+        Ok(self.scratch)
     }
 
     fn unmap_scratch(&mut self) -> Result<()> {
         match (self.scratch.take(), self.threads.first_mut()) {
-            (Some(scratch), Some(leader)) => scratch.unmap(leader),
+            (Some(scratch), Some(Stopped::Traced(leader))) => scratch.unmap(leader),
             _ => Ok(()),
         }
+    }
+}
+
+/// Waits until a process that was killed has ended.
+fn await_end(pid: i32) -> Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    match pidfd_open(Pid::from_raw(pid).expect("a process id is positive"), PidfdFlags::empty()) {
+        Ok(pidfd) => loop {
+            match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None) {
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(err) => return Err(err).context(|| format!("wait for the end of {pid}")),
+            }
+        },
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(err) => Err(err).context(|| format!("open pidfd of {pid}")),
     }
 }
 

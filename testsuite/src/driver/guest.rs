@@ -102,6 +102,8 @@ pub struct GuestPlace {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// The kernel module to load, if any.
+    pub module: Option<Vec<u8>>,
     /// Lives so far.
     pub lives: u32,
 }
@@ -174,12 +176,15 @@ impl Place for GuestPlace {
         self.lives += 1;
         let dir = self.life_dir();
         let data = serde_json::to_vec(job).map_err(PlaceError::new("write a job"))?;
-        let guest_job = GuestJob {
+        let mut guest_job = GuestJob {
             command: [RUNNER, "run", "--job", JOB].map(str::to_owned).to_vec(),
             huge_mib: HUGE_MIB,
             files: vec![JobFile { path: JOB.to_owned(), mode: 0o600, data }],
             ..GuestJob::default()
         };
+        if let Some(module) = &self.module {
+            guest_job.load("cairn", module.clone(), "");
+        }
         let mut boot = Boot::new(&self.kernel, &self.base, &guest_job, &dir, self.accel.clone());
         (boot.cpus, boot.memory_mib) = (self.cpus, self.memory_mib);
         boot.idle_timeout = Duration::from_millis(job.cell_timeout_ms) + 2 * PATIENCE;

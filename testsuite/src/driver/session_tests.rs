@@ -88,6 +88,7 @@ fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -
             seed: 1,
             workloads: BTreeMap::new(),
             engines: BTreeMap::new(),
+            absent: BTreeMap::new(),
             fixed_addresses: false,
             engine_env: BTreeMap::new(),
             fail_fast: false,

@@ -12,6 +12,10 @@ use crate::verdict::Stage;
 /// The `cairn` program.
 pub(super) struct Cairn {
     pub(super) program: PathBuf,
+    /// What cells call it.
+    pub(super) name: &'static str,
+    /// Where it takes a target's state from.
+    pub(super) source: &'static str,
 }
 
 /// What `cairn checkpoint --json` prints, as far as it is of interest here.
@@ -24,12 +28,12 @@ struct Report {
 
 impl Engine for Cairn {
     fn name(&self) -> &'static str {
-        "cairn"
+        self.name
     }
 
     fn checkpoint(&self, pid: u32, file: &Path, after: After) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["checkpoint", &pid.to_string(), "--json", "-o"]).arg(file);
+        command.args(["checkpoint", &pid.to_string(), "--source", self.source, "--json", "-o"]).arg(file);
         if after == After::Kill {
             command.arg("--kill");
         }
@@ -90,19 +94,22 @@ mod tests {
 
     #[test]
     fn command_lines() {
-        let cairn = Cairn { program: "/bin/cairn".into() };
+        let cairn = Cairn { program: "/bin/cairn".into(), name: "cairn", source: "ptrace" };
         let file = Path::new("c.1");
         assert_eq!(
             words(&cairn.checkpoint(7, file, After::Kill)),
-            "/bin/cairn checkpoint 7 --json -o c.1 --kill"
+            "/bin/cairn checkpoint 7 --source ptrace --json -o c.1 --kill"
         );
-        assert_eq!(words(&cairn.checkpoint(7, file, After::Run)), "/bin/cairn checkpoint 7 --json -o c.1");
+        assert_eq!(
+            words(&cairn.checkpoint(7, file, After::Run)),
+            "/bin/cairn checkpoint 7 --source ptrace --json -o c.1"
+        );
         assert_eq!(words(&cairn.restart(file)), "/bin/cairn restart c.1 --notify-fd 1");
     }
 
     #[test]
     fn figures() {
-        let cairn = Cairn { program: "cairn".into() };
+        let cairn = Cairn { program: "cairn".into(), name: "cairn", source: "ptrace" };
         let line = r#"{"file":"c","pid":1,"tasks":2,"bytes":4096,"pause_ns":10,"total_ns":20}"#;
         assert_eq!(cairn.measured(line).unwrap().pause_ns, Some(10));
         assert_eq!(cairn.measured("done"), None);

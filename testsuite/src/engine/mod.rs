@@ -47,12 +47,16 @@ pub enum After {
 }
 
 /// Names of all engines.
-pub const ALL: &[&str] = &["cairn"];
+pub const ALL: &[&str] = &["cairn", CAIRN_KMOD];
+
+/// cairn with the kernel module as the source of a target's state: the same program, and only in guests that have loaded the module.
+pub const CAIRN_KMOD: &str = "cairn-kmod";
 
 /// The adapter of this name around this program.
 pub fn named(name: &str, program: PathBuf) -> Option<Box<dyn Engine>> {
     match name {
-        "cairn" => Some(Box::new(cairn::Cairn { program })),
+        "cairn" => Some(Box::new(cairn::Cairn { program, name: "cairn", source: "ptrace" })),
+        CAIRN_KMOD => Some(Box::new(cairn::Cairn { program, name: CAIRN_KMOD, source: "kmod" })),
         _ => None,
     }
 }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::results::{CellResult, Results};
-use crate::cell::Cell;
+use super::results::{CellResult, Column, Results};
 use crate::verdict::Verdict;
 
 const STYLE: &str = "
@@ -88,13 +87,14 @@ fn kernels(results: &Results) -> Markup {
 
 fn matrix(results: &Results) -> Markup {
     let mut rows: Vec<&str> = Vec::new();
-    let mut fields: BTreeMap<(&str, &str, &str), Vec<usize>> = BTreeMap::new();
+    let mut fields: BTreeMap<(&str, Column<'_>), Vec<usize>> = BTreeMap::new();
+    let columns = results.columns();
+    let several = results.engines().len() > 1;
     for (index, cell) in results.cells.iter().enumerate() {
         if !rows.contains(&cell.cell.workload.as_str()) {
             rows.push(&cell.cell.workload);
         }
-        let Cell { workload, kernel, arch, .. } = &cell.cell;
-        fields.entry((workload, kernel, arch)).or_default().push(index);
+        fields.entry((&cell.cell.workload, Column::of(&cell.cell))).or_default().push(index);
     }
     let mut last = "";
     html! {
@@ -102,8 +102,8 @@ fn matrix(results: &Results) -> Markup {
             thead {
                 tr {
                     th {}
-                    @for kernel in &results.kernels {
-                        th { (kernel.label) @if results.is_mixed() { br; (kernel.arch) } }
+                    @for column in &columns {
+                        th { (column.kernel) @if results.is_mixed() { br; (column.arch) } @if several { br; (column.engine) } }
                     }
                 }
             }
@@ -111,13 +111,13 @@ fn matrix(results: &Results) -> Markup {
                 @for row in rows {
                     @let group = crate::cell::group_of(row);
                     @if std::mem::replace(&mut last, group) != group {
-                        tr { th.group colspan=(results.kernels.len() + 1) { (group) } }
+                        tr { th.group colspan=(columns.len() + 1) { (group) } }
                     }
                     tr {
                         td { (row) }
-                        @for kernel in &results.kernels {
+                        @for &column in &columns {
                             td {
-                                @for &index in fields.get(&(row, kernel.label.as_str(), kernel.arch.as_str())).into_iter().flatten() {
+                                @for &index in fields.get(&(row, column)).into_iter().flatten() {
                                     (square(index, &results.cells[index]))
                                 }
                             }

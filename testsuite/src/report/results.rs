@@ -1,6 +1,6 @@
 //! `results.json`: the whole of a run as data. Every other report is a rendering of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,6 +70,9 @@ pub struct KernelInfo {
     pub accel: String,
     /// What each engine said to `--version` there.
     pub engines: BTreeMap<String, String>,
+    /// Engines that were asked for and could not run there, with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, String>,
     /// How often it was booted.
     pub boots: u32,
     /// Time from start to end of all its guests, in milliseconds.
@@ -145,7 +148,42 @@ impl KernelInfo {
     }
 }
 
+/// A column of the matrix: an engine on a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Column<'a> {
+    /// The architecture.
+    pub arch: &'a str,
+    /// The kernel's label.
+    pub kernel: &'a str,
+    /// The engine's name.
+    pub engine: &'a str,
+}
+
+impl<'a> Column<'a> {
+    /// Where a cell belongs.
+    pub fn of(cell: &'a Cell) -> Self {
+        Column { arch: &cell.arch, kernel: &cell.kernel, engine: &cell.engine }
+    }
+}
+
 impl Results {
+    /// The engines that were judged, or asked for.
+    pub fn engines(&self) -> BTreeSet<&str> {
+        let absent = self.kernels.iter().flat_map(|kernel| kernel.absent.keys());
+        self.cells.iter().map(|cell| &cell.cell.engine).chain(absent).map(String::as_str).collect()
+    }
+
+    /// The columns of the matrix: for each kernel the engines.
+    pub fn columns(&self) -> Vec<Column<'_>> {
+        let engines = self.engines();
+        self.kernels
+            .iter()
+            .flat_map(|kernel| {
+                engines.iter().map(|engine| Column { arch: &kernel.arch, kernel: &kernel.label, engine })
+            })
+            .collect()
+    }
+
     /// Whether it ran on more than one architecture.
     pub fn is_mixed(&self) -> bool {
         self.kernels.windows(2).any(|two| two[0].arch != two[1].arch)
@@ -252,6 +290,7 @@ pub(crate) mod sample {
             sha256: Some("00ff".into()),
             accel: "tcg".into(),
             engines: BTreeMap::from([("cairn".into(), "cairn 0.1.0".into())]),
+            absent: BTreeMap::new(),
             boots: 1,
             wall_ms: 61_000,
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::results::{CellResult, Results};
+use super::results::{CellResult, Column, Results};
 use crate::cell::Cell;
 use crate::verdict::{Stage, Verdict};
 
@@ -72,9 +72,7 @@ fn line(results: &Results, paint: &Paint) -> String {
 /// Groups down, kernels across, in each field what is not a plain pass.
 fn matrix(results: &Results, colour: bool) -> String {
     let paint = Paint(colour);
-    type Column<'a> = (&'a str, &'a str);
-    let kernels: Vec<Column<'_>> =
-        results.kernels.iter().map(|k| (k.arch.as_str(), k.label.as_str())).collect();
+    let columns = results.columns();
     let mut groups: Vec<&str> = Vec::new();
     let mut fields: BTreeMap<(&str, Column<'_>), BTreeMap<Verdict, usize>> = BTreeMap::new();
     for cell in &results.cells {
@@ -82,44 +80,51 @@ fn matrix(results: &Results, colour: bool) -> String {
         if !groups.contains(&group) {
             groups.push(group);
         }
-        let column = (cell.cell.arch.as_str(), cell.cell.kernel.as_str());
-        *fields.entry((group, column)).or_default().entry(cell.verdict).or_insert(0) += 1;
+        *fields.entry((group, Column::of(&cell.cell))).or_default().entry(cell.verdict).or_insert(0) += 1;
     }
-    let text = |group: &str, kernel: Column<'_>| -> (String, bool) {
-        let Some(counts) = fields.get(&(group, kernel)) else { return ("-".to_owned(), false) };
+    let text = |group: &str, column: Column<'_>| -> (String, bool) {
+        let Some(counts) = fields.get(&(group, column)) else { return ("-".to_owned(), false) };
         let words: Vec<String> =
             Verdict::ALL.into_iter().filter_map(|v| counts.get(&v).map(|n| format!("{n} {v}"))).collect();
         (words.join(" "), counts.keys().any(|v| v.is_red()))
     };
     let first = groups.iter().map(|g| g.len()).chain([6]).max().unwrap_or(6);
-    // The architecture stands above its first kernel, when there is more than one.
-    let heads: Vec<&str> = kernels
+    // Above: the architecture, the kernel, the engine, where there are several, each over the first of its columns.
+    let first_of = |same: &dyn Fn(&Column<'_>, &Column<'_>) -> bool, n: usize| {
+        n == 0 || !same(&columns[n - 1], &columns[n])
+    };
+    let same_arch = |a: &Column<'_>, b: &Column<'_>| a.arch == b.arch;
+    let same_kernel = |a: &Column<'_>, b: &Column<'_>| same_arch(a, b) && a.kernel == b.kernel;
+    let over = |name: &dyn Fn(&Column<'_>) -> String, same: &dyn Fn(&Column<'_>, &Column<'_>) -> bool| {
+        let all = columns.iter().enumerate();
+        all.map(|(n, c)| if first_of(same, n) { name(c) } else { String::new() }).collect::<Vec<String>>()
+    };
+    let mut heads = Vec::new();
+    if results.is_mixed() {
+        heads.push(over(&|c| c.arch.to_owned(), &same_arch));
+    }
+    heads.push(over(&|c| c.kernel.to_owned(), &same_kernel));
+    if results.engines().len() > 1 {
+        heads.push(over(&|c| c.engine.to_owned(), &|_, _| false));
+    }
+    let widths: Vec<usize> = columns
         .iter()
         .enumerate()
-        .map(|(n, (arch, _))| if n > 0 && kernels[n - 1].0 == *arch { "" } else { arch })
-        .map(|arch| if results.is_mixed() { arch } else { "" })
-        .collect();
-    let widths: Vec<usize> = kernels
-        .iter()
-        .zip(&heads)
-        .map(|(&k, head)| {
-            let fields = groups.iter().map(|g| text(g, k).0.len());
-            fields.chain([k.1.len(), head.len()]).max().unwrap_or(0)
+        .map(|(n, &column)| {
+            let fields = groups.iter().map(|g| text(g, column).0.len());
+            fields.chain(heads.iter().map(|head| head[n].len())).max().unwrap_or(0)
         })
         .collect();
-    let head = |names: Vec<&str>| -> String {
+    let head = |names: &Vec<String>| -> String {
         let columns = names.iter().zip(&widths).map(|(name, width)| format!("  {name:width$}"));
         format!("{:first$}", "") + &columns.collect::<String>()
     };
     let mut lines = Vec::new();
-    if results.is_mixed() {
-        lines.push(head(heads.clone()));
-    }
-    lines.push(head(kernels.iter().map(|(_, label)| *label).collect()));
+    lines.extend(heads.iter().map(head));
     for group in &groups {
         let mut line = format!("{group:first$}");
-        for (&kernel, width) in kernels.iter().zip(&widths) {
-            let (text, red) = text(group, kernel);
+        for (&column, width) in columns.iter().zip(&widths) {
+            let (text, red) = text(group, column);
             let padded = format!("{text:width$}");
             line.push_str("  ");
             line.push_str(&if red { paint.red(&padded) } else { padded });
@@ -138,6 +143,12 @@ fn skips(out: &mut String, results: &Results) {
         let name = if results.is_mixed() { format!("{kernel}/{arch}") } else { kernel.clone() };
         if !kernels.contains(&name) {
             kernels.push(name);
+        }
+    }
+    for kernel in &results.kernels {
+        for (engine, reason) in &kernel.absent {
+            let kernels = reasons.entry((engine, reason)).or_default();
+            kernels.push(if results.is_mixed() { kernel.name() } else { kernel.label.clone() });
         }
     }
     if !reasons.is_empty() {

@@ -1,0 +1,250 @@
+//! One thread that the kernel module holds: what the module tells of it, and answers to programs that are never run.
+//!
+//! A program of questions is a table of system calls. In a traced thread they are made; here the module knows what each of them would have
+//! returned, so that both ways give the same answers in the same form.
+
+use super::program::{Answer, Arg, Call, Outcome, Program};
+use super::{sleep, tracee};
+use crate::arch::{self, Regs};
+use crate::error::{Context, Error, Result};
+use crate::sys::kmod::{self, Device};
+use crate::sys::ptrace;
+use std::cell::OnceCell;
+use std::mem::size_of;
+use std::sync::Arc;
+
+/// A thread in the module, or stopped by a signal or a tracer with the module waiting for it.
+#[derive(Debug)]
+pub struct Held {
+    /// Its thread group.
+    pub pid: i32,
+    /// Itself.
+    pub tid: i32,
+    /// Registers as they are.
+    pub regs: Regs,
+    /// What the module tells of it.
+    pub told: kmod::Thread,
+    device: Arc<Device>,
+}
+
+impl Held {
+    /// A thread of a process that `device` holds; nothing when it has ended.
+    ///
+    /// # Errors
+    /// What the module says.
+    pub fn look(device: &Arc<Device>, pid: i32, tid: i32) -> Result<Option<Self>> {
+        let told = match device.thread(tid) {
+            Ok(told) => told,
+            Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            Err(err) => return Err(err).context(|| format!("look at thread {tid} of {pid}")),
+        };
+        let mut buf = vec![0u8; size_of::<Regs>()];
+        let note = libc::NT_PRSTATUS as u32;
+        let len = device.regset(tid, note, &mut buf).context(|| format!("read registers of {tid}"))?;
+        let regs = ptrace::regs_of(&buf[..len]).context(|| format!("read registers of {tid}"))?;
+        Ok(Some(Held { pid, tid, regs, told, device: Arc::clone(device) }))
+    }
+
+    /// The signal that stopped it.
+    pub fn group_stop(&self) -> Option<i32> {
+        (self.told.stop_signal != 0).then_some(self.told.stop_signal as i32)
+    }
+
+    /// A register set by its ELF note type; nothing where there is none.
+    ///
+    /// # Errors
+    /// What the module says.
+    pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
+        let mut data = vec![0u8; arch::EXTENDED_MAX];
+        match self.device.regset(self.tid, note, &mut data) {
+            Ok(len) => {
+                data.truncate(len);
+                Ok(Some(data))
+            }
+            Err(err) if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENODEV | libc::ENODATA)) => {
+                Ok(None)
+            }
+            Err(err) => Err(err).context(|| format!("read register set {note:#x} of {}", self.tid)),
+        }
+    }
+
+    /// The queued signals of the thread, or of its process.
+    ///
+    /// # Errors
+    /// What the module says.
+    pub fn queue(&self, shared: bool) -> Result<Vec<[u8; ptrace::SIGINFO_SIZE]>> {
+        self.device.pending(self.tid, shared).context(|| format!("read pending signals of {}", self.tid))
+    }
+
+    /// What the threads of its process share.
+    ///
+    /// # Errors
+    /// What the module says.
+    pub fn process(&self) -> Result<kmod::Process> {
+        self.device.process(self.pid).context(|| format!("look at process {}", self.pid))
+    }
+
+    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
+    pub fn regs_to_restart(&self) -> Regs {
+        let continued =
+            self.regs.interrupted_syscall().is_some_and(|call| call.nr == arch::SYS_RESTART_SYSCALL);
+        let own = if continued { sleep::own_number(self.pid, &self.regs) } else { None };
+        own.map_or_else(|| tracee::resumed(&self.regs, false), |nr| self.regs.rewound(nr))
+    }
+
+    /// Answers every call of a program.
+    ///
+    /// # Errors
+    /// A call that must not fail and would have; *unsupported* for a question that the module cannot answer.
+    pub fn answer(&self, program: &Program) -> Result<Outcome> {
+        let known = Known { held: self, process: OnceCell::new(), actions: OnceCell::new() };
+        program.answered(|call| {
+            let answer = known.answer(call)?;
+            match tracee::refusal(call, answer.result) {
+                Some(source) => Err(tracee::call_failed(self.tid, call, source)),
+                None => Ok(answer),
+            }
+        })
+    }
+}
+
+/// What has been asked of the module so far.
+struct Known<'a> {
+    held: &'a Held,
+    process: OnceCell<kmod::Process>,
+    actions: OnceCell<Vec<kmod::Action>>,
+}
+
+/// What a call returns that writes nothing.
+fn number(result: impl TryInto<i64>) -> Answer {
+    Answer { result: result.try_into().unwrap_or(i64::MAX), written: None }
+}
+
+/// An errno.
+fn errno(errno: i32) -> Answer {
+    number(-i64::from(errno))
+}
+
+/// What a call writes to where its argument points.
+fn words<const N: usize>(argument: usize, words: [u64; N]) -> Answer {
+    bytes(argument, words.iter().flat_map(|word| word.to_ne_bytes()).collect())
+}
+
+fn bytes(argument: usize, bytes: Vec<u8>) -> Answer {
+    Answer { result: 0, written: Some((argument, bytes)) }
+}
+
+impl Known<'_> {
+    fn process(&self) -> Result<&kmod::Process> {
+        match self.process.get() {
+            Some(process) => Ok(process),
+            None => {
+                let process = self.held.process()?;
+                Ok(self.process.get_or_init(|| process))
+            }
+        }
+    }
+
+    fn action(&self, signal: u64) -> Result<kmod::Action> {
+        let actions = match self.actions.get() {
+            Some(actions) => actions,
+            None => {
+                let pid = self.held.pid;
+                let actions =
+                    self.held.device.actions(pid).context(|| format!("read signal actions of {pid}"))?;
+                self.actions.get_or_init(|| actions)
+            }
+        };
+        Ok(actions[signal as usize - 1])
+    }
+
+    fn answer(&self, call: &Call) -> Result<Answer> {
+        let argument = |at: usize| if let Arg::Imm(value) = call.args[at] { value } else { 0 };
+        let told = &self.held.told;
+        Ok(match call.nr {
+            libc::SYS_prctl => return self.prctl(call, argument(0) as i32),
+            libc::SYS_sigaltstack => {
+                words(1, [told.altstack_sp, told.altstack_flags.into(), told.altstack_size])
+            }
+            libc::SYS_rt_sigaction => {
+                let action = self.action(argument(0))?;
+                words(2, [action.handler, action.flags, action.restorer, action.mask])
+            }
+            libc::SYS_getitimer => {
+                let process = self.process()?;
+                let (value, interval) = match argument(0) as i32 {
+                    0 => (process.real_value, process.real_interval),
+                    1 => (process.virt_value, process.virt_interval),
+                    _ => (process.prof_value, process.prof_interval),
+                };
+                spec(value, interval, 1000)
+            }
+            libc::SYS_prlimit64 => {
+                let (process, resource) = (self.process()?, argument(1) as usize);
+                words(3, [process.rlim_cur[resource], process.rlim_max[resource]])
+            }
+            libc::SYS_timer_gettime => {
+                let timer = self.timer(argument(0) as i32)?;
+                spec(timer.value, timer.interval, 1)
+            }
+            libc::SYS_brk => number(self.process()?.brk),
+            // Whether a key is allocated, see `resource::pkey`.
+            arch::SYS_PKEY_MPROTECT => {
+                let allocated = self.process()?.pkeys & 1 << argument(3) != 0;
+                errno(if allocated { libc::ENOMEM } else { libc::EINVAL })
+            }
+            // Whether a child has yet to report its stop.
+            libc::SYS_waitid => {
+                let child = argument(1) as i32;
+                let report =
+                    self.held.device.process(child).context(|| format!("look at process {child}"))?;
+                let signal = if report.stop_report != 0 { libc::SIGCHLD } else { 0 };
+                bytes(2, signal.to_ne_bytes().to_vec())
+            }
+            _ => return Err(self.unanswered(call)),
+        })
+    }
+
+    fn prctl(&self, call: &Call, option: i32) -> Result<Answer> {
+        const PR_GET_TID_ADDRESS: i32 = 40;
+        let told = &self.held.told;
+        let word = |value: u32| bytes(1, value.to_ne_bytes().to_vec());
+        Ok(match option {
+            PR_GET_TID_ADDRESS => words(1, [told.clear_child_tid]),
+            libc::PR_GET_TIMERSLACK => number(told.timer_slack),
+            libc::PR_GET_SECUREBITS => number(told.securebits),
+            libc::PR_GET_PDEATHSIG => word(told.pdeath_signal),
+            libc::PR_GET_TSC if told.tsc != 0 => word(told.tsc),
+            // powerpc's, where the module holds nothing.
+            libc::PR_GET_TSC | libc::PR_GET_FPEXC | libc::PR_GET_UNALIGN => errno(libc::EINVAL),
+            libc::PR_MCE_KILL_GET => number(told.mce_kill),
+            libc::PR_GET_DUMPABLE => number(self.process()?.dumpable),
+            libc::PR_GET_THP_DISABLE => number(self.process()?.thp_disable),
+            libc::PR_GET_CHILD_SUBREAPER => word(self.process()?.subreaper),
+            _ => return Err(self.unanswered(call)),
+        })
+    }
+
+    fn timer(&self, id: i32) -> Result<kmod::Timer> {
+        let pid = self.held.pid;
+        self.held.device.timer(pid, id).map_err(|err| match err.raw_os_error() {
+            Some(libc::EOPNOTSUPP) => Error::unsupported(format!(
+                "pid {pid}: POSIX timer {id}: the kernel module does not read clocks of processor time or alarms"
+            )),
+            _ => Error::Failed { what: format!("read POSIX timer {id} of {pid}"), source: err },
+        })
+    }
+
+    /// A question was added that the module is not asked.
+    fn unanswered(&self, call: &Call) -> Error {
+        Error::unsupported(format!("pid {}: {}: the kernel module does not tell", self.held.tid, call.what))
+    }
+}
+
+/// `struct itimerspec`, or `struct itimerval` with fractions of `unit` nanoseconds, where the second argument points.
+fn spec(value: u64, interval: u64, unit: u64) -> Answer {
+    const NANOS: u64 = 1_000_000_000;
+    let parts = |ns: u64| [ns / NANOS, ns % NANOS / unit];
+    let ([a, b], [c, d]) = (parts(interval), parts(value));
+    words(1, [a, b, c, d])
+}
