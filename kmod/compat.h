@@ -186,6 +186,12 @@ static inline bool cairn_timer_waits(const struct k_itimer *timer)
 }
 #endif
 
+/* When a timer of processor time fires; 0 when it is not armed. */
+static inline u64 cairn_cpu_timer_expires(const struct k_itimer *timer)
+{
+	return timer->it.cpu.node.expires;
+}
+
 /* When a poll(2) ends by CLOCK_MONOTONIC, in nanoseconds. A timespec64 in 7.x. */
 static inline s64 cairn_poll_end(const struct restart_block *block)
 {

@@ -6,6 +6,7 @@
 #include <linux/hrtimer.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
+#include <linux/pid.h>
 #include <linux/posix-timers.h>
 #include <linux/sched/signal.h>
 #include <linux/time.h>
@@ -48,7 +49,13 @@ void cairn_interval_timers(const struct signal_struct *signal,
 					      user + system);
 }
 
-static bool is_understood(clockid_t clock)
+/* Whether a clock is of processor time: clocks of devices are negative, too. */
+static bool is_of_cputime(clockid_t clock)
+{
+	return clock < 0 && (clock & CPUCLOCK_CLOCK_MASK) != CLOCKFD;
+}
+
+static bool is_of_time(clockid_t clock)
 {
 	switch (clock) {
 	case CLOCK_REALTIME:
@@ -61,21 +68,88 @@ static bool is_understood(clockid_t clock)
 	}
 }
 
-static int read_setting(const struct k_itimer *timer, struct cairn_timer *wanted)
+static u64 sample(clockid_t clock, u64 user, u64 system, u64 runtime)
+{
+	switch (CPUCLOCK_WHICH(clock)) {
+	case CPUCLOCK_PROF:
+		return user + system;
+	case CPUCLOCK_VIRT:
+		return user;
+	default:
+		return runtime;
+	}
+}
+
+static u64 sample_thread(clockid_t clock, const struct task_struct *task)
+{
+	return sample(clock, task->utime, task->stime, task->se.sum_exec_runtime);
+}
+
+/* Of all threads, also those that have ended. */
+static u64 sample_process(clockid_t clock, const struct task_struct *leader)
+{
+	const struct signal_struct *signal = leader->signal;
+	const struct task_cputime_atomic *counted;
+	const struct task_struct *thread;
+	u64 passed;
+
+	/* What the timers run by, as long as one is armed. */
+	if (READ_ONCE(signal->posix_cputimers.timers_active)) {
+		counted = &signal->cputimer.cputime_atomic;
+		return sample(clock, atomic64_read(&counted->utime),
+			      atomic64_read(&counted->stime),
+			      atomic64_read(&counted->sum_exec_runtime));
+	}
+	passed = sample(clock, signal->utime, signal->stime,
+			signal->sum_sched_runtime);
+	for_each_thread(leader, thread)
+		passed += sample_thread(clock, thread);
+	return passed;
+}
+
+/* What is left on a timer of processor time, of a process that is held. */
+static int left_of_cpu_timer(const struct k_itimer *timer,
+			     const struct task_struct *leader, s64 *left)
+{
+	clockid_t clock = timer->it_clock;
+	bool thread = CPUCLOCK_PERTHREAD(clock);
+	const struct task_struct *task;
+	u64 passed;
+
+	task = pid_task(timer->it.cpu.pid, thread ? PIDTYPE_PID : PIDTYPE_TGID);
+	if (!task || task->signal != leader->signal)
+		return -EOPNOTSUPP;
+	passed = thread ? sample_thread(clock, task) : sample_process(clock, task);
+	*left = cairn_cpu_timer_expires(timer) - passed;
+	return 0;
+}
+
+static int read_setting(const struct k_itimer *timer,
+			const struct task_struct *leader,
+			struct cairn_timer *wanted)
 {
 	bool silent = timer->it_sigev_notify == SIGEV_NONE;
 	s64 interval = ktime_to_ns(timer->it_interval);
+	int err;
 	s64 left;
 
 	wanted->clock = timer->it_clock;
-	wanted->interval = 0;
-	wanted->value = 0;
-	if (!is_understood(timer->it_clock))
-		return -EOPNOTSUPP;
 	wanted->interval = interval;
-	if (!interval && !silent && !cairn_timer_is_armed(timer))
-		return 0;
-	left = ktime_to_ns(__hrtimer_get_remaining(&timer->it.real.timer, false));
+	wanted->value = 0;
+	if (is_of_cputime(timer->it_clock)) {
+		if (!cairn_cpu_timer_expires(timer))
+			return 0;
+		err = left_of_cpu_timer(timer, leader, &left);
+		if (err)
+			return err;
+	} else if (is_of_time(timer->it_clock)) {
+		if (!interval && !silent && !cairn_timer_is_armed(timer))
+			return 0;
+		left = ktime_to_ns(__hrtimer_get_remaining(&timer->it.real.timer,
+							   false));
+	} else {
+		return -EOPNOTSUPP;
+	}
 	/* It is put off only when its signal is taken, or not at all. */
 	if (interval && left <= 0 && (silent || cairn_timer_waits(timer)))
 		left += (div64_u64(-left, interval) + 1) * interval;
@@ -93,7 +167,7 @@ static int read_timer(struct task_struct *leader, void *arg)
 
 	cairn_for_each_timer(timer, leader->signal)
 		if (timer->it_id == wanted->id)
-			return read_setting(timer, wanted);
+			return read_setting(timer, leader, wanted);
 	return -ENOENT;
 }
 

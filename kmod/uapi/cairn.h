@@ -363,8 +363,8 @@ struct cairn_timer {
  * CAIRN_IOC_TIMER: takes a struct cairn_timer.
  *
  * ENOENT	there is no such timer
- * EOPNOTSUPP	its clock is one that the module cannot read: of processor time,
- *		or one that wakes the machine
+ * EOPNOTSUPP	its clock is one that the module cannot read: one that wakes the
+ *		machine, or the processor time of another process
  */
 #define CAIRN_IOC_TIMER		_IO(CAIRN_IOC_TYPE, 0x17)
 

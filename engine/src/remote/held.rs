@@ -229,7 +229,7 @@ impl Known<'_> {
         let pid = self.held.pid;
         self.held.device.timer(pid, id).map_err(|err| match err.raw_os_error() {
             Some(libc::EOPNOTSUPP) => Error::unsupported(format!(
-                "pid {pid}: POSIX timer {id}: the kernel module does not read clocks of processor time or alarms"
+                "pid {pid}: POSIX timer {id}: the kernel module does not read its clock"
             )),
             _ => Error::Failed { what: format!("read POSIX timer {id} of {pid}"), source: err },
         })

@@ -10,6 +10,7 @@ use crate::sys::ptrace;
 use crate::sys::wait::{self, Stop};
 use procfs::process::Stat;
 use std::collections::HashSet;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -158,6 +159,9 @@ impl Frozen {
     pub fn kill(mut self) -> Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
         let tasks = std::mem::take(&mut self.tasks);
+        // Only its parent may wait for what is not traced; that it has ended can be seen by what was opened before.
+        let held = tasks.iter().filter(|task| task.device.is_some() && !task.threads.is_empty());
+        let ends = held.map(|task| open_pidfd(task.pid)).collect::<Result<Vec<_>>>()?;
         for task in tasks.iter().filter(|t| !t.threads.is_empty()) {
             let pid = Pid::from_raw(task.pid).expect("a process id is positive");
             match kill_process(pid, Signal::KILL) {
@@ -165,14 +169,10 @@ impl Frozen {
                 Err(err) => return Err(err).context(|| format!("kill {}", task.pid)),
             }
         }
-        for task in &tasks {
-            match &task.device {
-                // Nobody but its parent may wait for it, and its end is all we want.
-                Some(_) => await_end(task.pid)?,
-                None => wait::await_ends(task.pid, task.threads.iter().map(Stopped::tid)),
-            }
+        for task in tasks.iter().filter(|task| task.device.is_none()) {
+            wait::await_ends(task.pid, task.threads.iter().map(Stopped::tid));
         }
-        Ok(())
+        ends.iter().try_for_each(await_end)
     }
 }
 
@@ -311,20 +311,21 @@ impl Task {
     }
 }
 
-/// Waits until a process that was killed has ended.
-fn await_end(pid: i32) -> Result<()> {
-    use rustix::event::{PollFd, PollFlags, poll};
+fn open_pidfd(pid: i32) -> Result<OwnedFd> {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
-    match pidfd_open(Pid::from_raw(pid).expect("a process id is positive"), PidfdFlags::empty()) {
-        Ok(pidfd) => loop {
-            match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None) {
-                Ok(_) => return Ok(()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(err) => return Err(err).context(|| format!("wait for the end of {pid}")),
-            }
-        },
-        Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(err) => Err(err).context(|| format!("open pidfd of {pid}")),
+    pidfd_open(Pid::from_raw(pid).expect("a process id is positive"), PidfdFlags::empty())
+        .context(|| format!("open pidfd of {pid}"))
+}
+
+/// Waits until a process has ended.
+fn await_end(pidfd: &OwnedFd) -> Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    loop {
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(err) => return Err(err).context(|| "wait for the end of a process that was killed"),
+        }
     }
 }
 
