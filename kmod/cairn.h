@@ -28,6 +28,7 @@ union cairn_argument {
 	struct cairn_process process;
 	struct cairn_actions actions;
 	struct cairn_timer timer;
+	struct cairn_continue proceed;
 };
 
 /* session.c */
@@ -52,6 +53,8 @@ void cairn_interval_timers(const struct signal_struct *signal,
 
 /* sleep.c; the first one of the calling thread */
 void cairn_repeat_after_eintr(void);
+bool cairn_sleep_init(void);
 void cairn_sleep(struct task_struct *task, struct cairn_thread *thread);
+int cairn_continue(struct file *file, union cairn_argument *arg);
 
 #endif /* _CAIRN_H */

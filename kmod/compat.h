@@ -8,6 +8,7 @@
 #define _CAIRN_COMPAT_H
 
 #include <linux/sched.h>
+#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/posix-timers.h>
 #include <linux/prctl.h>
@@ -204,13 +205,43 @@ static inline s64 cairn_poll_end(const struct restart_block *block)
 #endif
 }
 
-/* FLAGS_CLOCKRT, kernel/futex/futex.h; until 6.6 it was 2. */
+static inline void cairn_set_poll_end(struct restart_block *block, s64 end)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+	block->poll.end_time = ns_to_timespec64(end);
+#else
+	block->poll.tv_sec = div_u64(end, NSEC_PER_SEC);
+	block->poll.tv_nsec = end - (s64)block->poll.tv_sec * NSEC_PER_SEC;
+#endif
+}
+
+/*
+ * FLAGS_* of kernel/futex/futex.h (until 5.15 in kernel/futex.c), which got the
+ * size of the futex and thereby other numbers in 6.7.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#define CAIRN_FUTEX_SIZE_32	0x02
+#define CAIRN_FUTEX_SHARED	0x10
+#define CAIRN_FUTEX_CLOCKRT	0x20
+#define CAIRN_FUTEX_HAS_TIMEOUT	0x40
+#else
+#define CAIRN_FUTEX_SIZE_32	0
+#define CAIRN_FUTEX_SHARED	0x01
+#define CAIRN_FUTEX_CLOCKRT	0x02
+#define CAIRN_FUTEX_HAS_TIMEOUT	0x04
+#endif
+
 static inline clockid_t cairn_futex_clock(const struct restart_block *block)
 {
-	const u32 realtime =
-		LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0) ? 0x20 : 2;
+	return block->futex.flags & CAIRN_FUTEX_CLOCKRT ? CLOCK_REALTIME :
+							  CLOCK_MONOTONIC;
+}
 
-	return block->futex.flags & realtime ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+static inline u32 cairn_futex_flags(bool shared, clockid_t clock)
+{
+	return CAIRN_FUTEX_SIZE_32 | CAIRN_FUTEX_HAS_TIMEOUT |
+	       (shared ? CAIRN_FUTEX_SHARED : 0) |
+	       (clock == CLOCK_REALTIME ? CAIRN_FUTEX_CLOCKRT : 0);
 }
 
 #endif /* _CAIRN_COMPAT_H */

@@ -84,6 +84,11 @@ static unsigned long find_kallsyms(void)
 	return address - offset;
 }
 
+unsigned long cairn_lookup_address(const char *name)
+{
+	return static_call(cairn_kallsyms)(name);
+}
+
 u64 cairn_lookup_symbols(u64 features)
 {
 	unsigned long kallsyms = find_kallsyms();

@@ -48,4 +48,14 @@ CAIRN_SYMBOLS(CAIRN_DECLARE_SYMBOL)
  */
 u64 cairn_lookup_symbols(u64 features);
 
+/**
+ * cairn_lookup_address() - where a function of the kernel is that is never
+ * called from here, only recognized and handed back to the kernel
+ * @name: its name
+ *
+ * Context: Process context, after cairn_lookup_symbols().
+ * Return: its address; 0 when this kernel does not have it
+ */
+unsigned long cairn_lookup_address(const char *name);
+
 #endif /* _CAIRN_LOOKUP_H */

@@ -30,12 +30,13 @@
 static_assert(sizeof(struct cairn_about) == 120);
 static_assert(sizeof(struct cairn_hold) == 24);
 static_assert(sizeof(struct cairn_release) == 8);
-static_assert(sizeof(struct cairn_thread) == 112);
+static_assert(sizeof(struct cairn_thread) == 144);
 static_assert(sizeof(struct cairn_regset) == 32);
 static_assert(sizeof(struct cairn_pending) == 32);
 static_assert(sizeof(struct cairn_process) == 344);
 static_assert(sizeof(struct cairn_actions) == 16);
 static_assert(sizeof(struct cairn_timer) == 32);
+static_assert(sizeof(struct cairn_continue) == 64);
 static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_about, version));
 static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_about, source));
 static_assert(sizeof(union cairn_argument) <= 512, "it lives on the stack");
@@ -88,12 +89,13 @@ static const struct cairn_command commands[] = {
 	COMMAND(CAIRN_IOC_ABOUT, about, 120, 0, cairn_about),
 	COMMAND(CAIRN_IOC_HOLD, hold, 24, HOLDING, cairn_hold),
 	COMMAND(CAIRN_IOC_RELEASE, release, 8, HOLDING, cairn_release),
-	COMMAND(CAIRN_IOC_THREAD, thread, 112, HOLDING, cairn_thread),
+	COMMAND(CAIRN_IOC_THREAD, thread, 144, HOLDING, cairn_thread),
 	COMMAND(CAIRN_IOC_REGSET, regset, 32, HOLDING, cairn_regset),
 	COMMAND(CAIRN_IOC_PENDING, pending, 32, HOLDING, cairn_pending),
 	COMMAND(CAIRN_IOC_PROCESS, process, 344, HOLDING, cairn_process),
 	COMMAND(CAIRN_IOC_ACTIONS, actions, 16, HOLDING, cairn_actions),
 	COMMAND(CAIRN_IOC_TIMER, timer, 32, HOLDING, cairn_timer),
+	COMMAND(CAIRN_IOC_CONTINUE, proceed, 64, CAIRN_FEATURE_CONTINUE, cairn_continue),
 };
 
 static long cairn_ioctl(struct file *file, unsigned int cmd, unsigned long where)
@@ -163,6 +165,8 @@ static int __init cairn_init(void)
 	if (CAIRN_HOLD_HERE)
 		features |= CAIRN_FEATURE_HOLD;
 	features = cairn_lookup_symbols(features);
+	if (cairn_sleep_init() && CAIRN_HOLD_HERE)
+		features |= CAIRN_FEATURE_CONTINUE;
 	err = misc_register(&cairn_device);
 	if (err) {
 		pr_err("register the device: %d\n", err);

@@ -3,13 +3,19 @@
  * Calls that were interrupted: those that the kernel continues with the time
  * that is left, and those that end with EINTR after a signal that was none.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/compat.h>
 #include <linux/errno.h>
-#include <linux/kallsyms.h>
+#include <linux/init.h>
+#include <linux/kernel.h>
 #include <linux/ktime.h>
+#include <linux/pid.h>
 #include <linux/ptrace.h>
 #include <linux/restart_block.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
@@ -18,7 +24,7 @@
 
 #include "cairn.h"
 #include "compat.h"
-#include "session.h"
+#include "lookup.h"
 
 /*
  * Calls that do nothing when they end with EINTR, so that they can be made
@@ -56,6 +62,43 @@ void cairn_repeat_after_eintr(void)
 		syscall_set_return_value(current, regs, -ERESTARTNOHAND, 0);
 }
 
+/* Functions that restart blocks name. They are static; kallsyms knows them. */
+static struct restart {
+	const char *name;
+	u32 sleep;
+	unsigned long fn;
+} restarts[] __ro_after_init = {
+	{ "hrtimer_nanosleep_restart", CAIRN_SLEEP_NANO },
+	{ "do_restart_poll", CAIRN_SLEEP_POLL },
+	{ "futex_wait_restart", CAIRN_SLEEP_FUTEX },
+};
+
+bool __init cairn_sleep_init(void)
+{
+	bool all = true;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(restarts); i++) {
+		restarts[i].fn = cairn_lookup_address(restarts[i].name);
+		if (!restarts[i].fn) {
+			pr_info("this kernel has no %s, which goes on with a sleep\n",
+				restarts[i].name);
+			all = false;
+		}
+	}
+	return all;
+}
+
+static u32 sleep_of(const struct restart_block *block)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(restarts); i++)
+		if ((unsigned long)block->fn == restarts[i].fn)
+			return restarts[i].sleep;
+	return CAIRN_SLEEP_OTHER;
+}
+
 static s64 now_of(clockid_t clock)
 {
 	switch (clock) {
@@ -81,26 +124,123 @@ static void ends(struct cairn_thread *thread, clockid_t clock, s64 end)
 void cairn_sleep(struct task_struct *task, struct cairn_thread *thread)
 {
 	const struct restart_block *block = &task->restart_block;
-	char fn[KSYM_SYMBOL_LEN];
+	struct pt_regs *regs = task_pt_regs(task);
+	u64 *args = thread->sleep_args;
 
 	thread->sleep = CAIRN_SLEEP_NONE;
 	thread->sleep_clock = 0;
 	thread->sleep_left = 0;
-	if (syscall_get_nr(task, task_pt_regs(task)) < 0 ||
-	    syscall_get_error(task, task_pt_regs(task)) != -ERESTART_RESTARTBLOCK)
+	memset(thread->sleep_args, 0, sizeof(thread->sleep_args));
+	if (syscall_get_nr(task, regs) < 0 ||
+	    syscall_get_error(task, regs) != -ERESTART_RESTARTBLOCK)
 		return;
-	/* The functions are static; kallsyms knows them all the same. */
-	sprint_symbol_no_offset(fn, (unsigned long)block->fn);
-	if (!strcmp(fn, "do_restart_poll")) {
-		thread->sleep = CAIRN_SLEEP_POLL;
-		ends(thread, CLOCK_MONOTONIC, cairn_poll_end(block));
-	} else if (!strcmp(fn, "futex_wait_restart")) {
-		thread->sleep = CAIRN_SLEEP_FUTEX;
-		ends(thread, cairn_futex_clock(block), block->futex.time);
-	} else if (!strcmp(fn, "hrtimer_nanosleep_restart")) {
-		thread->sleep = CAIRN_SLEEP_NANO;
+	thread->sleep = sleep_of(block);
+	switch (thread->sleep) {
+	case CAIRN_SLEEP_NANO:
 		ends(thread, block->nanosleep.clockid, block->nanosleep.expires);
-	} else {
-		thread->sleep = CAIRN_SLEEP_OTHER;
+		if (block->nanosleep.type != TT_NONE)
+			args[0] = (unsigned long)block->nanosleep.rmtp;
+		break;
+	case CAIRN_SLEEP_POLL:
+		ends(thread, CLOCK_MONOTONIC, cairn_poll_end(block));
+		args[0] = (unsigned long)block->poll.ufds;
+		args[1] = block->poll.nfds;
+		break;
+	case CAIRN_SLEEP_FUTEX:
+		ends(thread, cairn_futex_clock(block), block->futex.time);
+		args[0] = (unsigned long)block->futex.uaddr;
+		args[1] = block->futex.val;
+		args[2] = !!(block->futex.flags & CAIRN_FUTEX_SHARED);
+		args[3] = block->futex.bitset;
+		break;
 	}
+}
+
+/* What the kernel calls to go on with a sleep. */
+static int set_function(struct restart_block *block, u32 sleep)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(restarts); i++) {
+		if (restarts[i].sleep == sleep && restarts[i].fn) {
+			block->fn = (long (*)(struct restart_block *))restarts[i].fn;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* Fills a restart block; it is the task's only when all of it is right. */
+static int describe(struct restart_block *block, const struct cairn_continue *how)
+{
+	s64 end;
+
+	if (how->left > CAIRN_SLEEP_MAX)
+		return -EINVAL;
+	end = now_of(how->clock) + how->left;
+	switch (how->sleep) {
+	case CAIRN_SLEEP_NANO:
+		if (how->clock != CLOCK_REALTIME && how->clock != CLOCK_MONOTONIC &&
+		    how->clock != CLOCK_BOOTTIME && how->clock != CLOCK_TAI)
+			return -EINVAL;
+		block->nanosleep.clockid = how->clock;
+		block->nanosleep.type = how->args[0] ? TT_NATIVE : TT_NONE;
+		block->nanosleep.rmtp = u64_to_user_ptr(how->args[0]);
+		block->nanosleep.expires = end;
+		break;
+	case CAIRN_SLEEP_POLL:
+		if (how->clock != CLOCK_MONOTONIC || how->args[1] > INT_MAX)
+			return -EINVAL;
+		block->poll.ufds = u64_to_user_ptr(how->args[0]);
+		block->poll.nfds = how->args[1];
+		block->poll.has_timeout = 1;
+		cairn_set_poll_end(block, end);
+		break;
+	case CAIRN_SLEEP_FUTEX:
+		if (how->clock != CLOCK_REALTIME && how->clock != CLOCK_MONOTONIC)
+			return -EINVAL;
+		block->futex.uaddr = u64_to_user_ptr(how->args[0]);
+		block->futex.val = how->args[1];
+		block->futex.flags = cairn_futex_flags(how->args[2] & 1, how->clock);
+		block->futex.bitset = how->args[3];
+		block->futex.time = end;
+		break;
+	default:
+		return -EINVAL;
+	}
+	return set_function(block, how->sleep);
+}
+
+int cairn_continue(struct file *file, union cairn_argument *arg)
+{
+	const struct cairn_continue *how = &arg->proceed;
+	struct restart_block block = {};
+	struct task_struct *task;
+	struct pid *pid;
+	int err;
+
+	if (how->reserved)
+		return -EINVAL;
+	err = describe(&block, how);
+	if (err)
+		return err;
+	pid = find_get_pid(how->tid);
+	task = get_pid_task(pid, PIDTYPE_PID);
+	put_pid(pid);
+	if (!task)
+		return -ESRCH;
+	/*
+	 * Only for the tracer, which may change everything else of the thread,
+	 * and only while it is stopped for it. It is the tracer that lets it go,
+	 * so it stays so, unless it is killed.
+	 */
+	rcu_read_lock();
+	err = -EPERM;
+	if (task->ptrace && same_thread_group(rcu_dereference(task->parent), current))
+		err = task_is_traced(task) && !cairn_on_cpu(task) ? 0 : -EAGAIN;
+	rcu_read_unlock();
+	if (!err)
+		task->restart_block = block;
+	put_task_struct(task);
+	return err;
 }

@@ -1,7 +1,7 @@
 //! Where the state of a target comes from: its threads, made to tell by ptrace, or the kernel module.
 
 use crate::error::{Context, Error, Result};
-use crate::sys::kmod::{DEVICE, Device, FEATURE_HOLD};
+use crate::sys::kmod::{DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -66,6 +66,13 @@ fn open() -> Result<Arc<Device>> {
         return Err(Error::unsupported("the kernel module cannot hold threads on this kernel"));
     }
     Ok(Arc::new(device))
+}
+
+/// The module, when it can have threads go on with a sleep.
+pub fn continuing() -> Option<Device> {
+    let device = Device::open().ok()?;
+    let about = device.about().ok()?;
+    (about.is_spoken() && about.features & FEATURE_CONTINUE != 0).then_some(device)
 }
 
 #[cfg(test)]

@@ -55,6 +55,9 @@
  */
 #define CAIRN_FEATURE_HOLD	(1ULL << 1)
 
+/* A thread can go on with a sleep for the time that was left: CONTINUE. */
+#define CAIRN_FEATURE_CONTINUE	(1ULL << 2)
+
 /**
  * struct cairn_about - what the loaded module is and can do
  * @size: in: sizeof(struct cairn_about)
@@ -176,6 +179,7 @@ struct cairn_release {
  * @sleep_clock: out: which clock the sleep's end is told by, CLOCK_*
  * @reserved: zero
  * @sleep_left: out: nanoseconds to its end; 0 when that is over
+ * @sleep_args: out: of the call that sleeps, as in cairn_continue.args
  */
 struct cairn_thread {
 	__u32 size;
@@ -199,6 +203,7 @@ struct cairn_thread {
 	__s32 sleep_clock;
 	__u32 reserved;
 	__u64 sleep_left;
+	__u64 sleep_args[4];
 };
 
 /*
@@ -367,5 +372,43 @@ struct cairn_timer {
  *		machine, or the processor time of another process
  */
 #define CAIRN_IOC_TIMER		_IO(CAIRN_IOC_TYPE, 0x17)
+
+/* No sleep is longer, in nanoseconds: 146 years. */
+#define CAIRN_SLEEP_MAX		(1ULL << 62)
+
+/**
+ * struct cairn_continue - a sleep for a thread to go on with
+ * @size: in: sizeof(struct cairn_continue)
+ * @tid: in: the thread, which has to be stopped by the caller as its tracer
+ * @sleep: in: CAIRN_SLEEP_NANO, CAIRN_SLEEP_POLL or CAIRN_SLEEP_FUTEX
+ * @clock: in: CLOCK_*, as in cairn_thread.sleep_clock
+ * @left: in: nanoseconds until it is over, CAIRN_SLEEP_MAX at most
+ * @args: in: of the call that slept. NANO: the address for the time left when a
+ *	signal ends it, or 0. POLL: the addresses of the array, and its length.
+ *	FUTEX: the address, the value, 1 when it is shared between processes and 0
+ *	else, and the bitset.
+ * @reserved: in: zero
+ *
+ * The thread goes on with it when the next thing that it does is to call
+ * restart_syscall(2). Whatever it does before that makes it forget.
+ */
+struct cairn_continue {
+	__u32 size;
+	__s32 tid;
+	__u32 sleep;
+	__s32 clock;
+	__u64 left;
+	__u64 args[4];
+	__u64 reserved;
+};
+
+/*
+ * CAIRN_IOC_CONTINUE: takes a struct cairn_continue.
+ *
+ * ESRCH	there is no such thread
+ * EPERM	the caller is not its tracer
+ * EAGAIN	it is not stopped
+ */
+#define CAIRN_IOC_CONTINUE	_IO(CAIRN_IOC_TYPE, 0x18)
 
 #endif /* _UAPI_CAIRN_H */

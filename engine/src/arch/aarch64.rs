@@ -125,6 +125,12 @@ impl Regs {
         self
     }
 
+    /// These registers, which are about to make a system call, with another number of it.
+    pub fn calling(mut self, nr: i64) -> Self {
+        self.regs[NR] = nr as u64;
+        self
+    }
+
     /// These registers, marked as not being in a system call: here they never are.
     pub fn outside_syscall(self) -> Self {
         self

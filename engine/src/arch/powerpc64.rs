@@ -130,6 +130,12 @@ impl Regs {
         self.outside_syscall()
     }
 
+    /// These registers, which are about to make a system call, with another number of it.
+    pub fn calling(mut self, nr: i64) -> Self {
+        self.gpr[0] = nr as u64;
+        self
+    }
+
     /// These registers, marked as not being in a system call, without what only the kernel's own affairs have left in them.
     pub fn outside_syscall(self) -> Self {
         Regs {

@@ -127,6 +127,12 @@ impl Regs {
         self
     }
 
+    /// These registers, which are about to make a system call, with another number of it.
+    pub fn calling(mut self, nr: i64) -> Self {
+        self.rax = nr as u64;
+        self
+    }
+
     /// These registers, marked as not being in a system call.
     pub fn outside_syscall(mut self) -> Self {
         self.orig_rax = NO_SYSCALL;

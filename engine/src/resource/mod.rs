@@ -16,6 +16,7 @@ pub mod process;
 pub mod rseq;
 pub mod shared;
 pub mod signal;
+pub mod sleep;
 pub mod tags;
 pub mod thread;
 pub mod timer;

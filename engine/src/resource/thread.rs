@@ -4,6 +4,7 @@ use super::bytes::{Bytes, PathBytes};
 use super::control::{self, AskControls, Controls};
 use super::creds::{AskCreds, Creds};
 use super::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
+use super::sleep::Sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, DataId, Outcome, Program, Stopped};
@@ -55,6 +56,9 @@ pub struct Thread {
     pub rseq: Option<Rseq>,
     /// Timer slack in nanoseconds; nothing where the kernel does not apply one (real-time policies).
     pub timer_slack: u64,
+    /// The time left of the call that its registers make again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep: Option<Sleep>,
     /// Settings of prctl(2) that are not a new program's.
     #[serde(default, skip_serializing_if = "Controls::is_empty")]
     pub controls: Controls,
@@ -146,6 +150,7 @@ impl AskThread {
                 outcome.data(self.clear_child_tid).try_into().expect("eight bytes"),
             ),
             rseq,
+            sleep: Sleep::of(thread),
             timer_slack: self.timer_slack.answer(outcome).unwrap_or(0) as u64,
             controls: self.controls.answer(outcome),
             creds: self.creds.answer(outcome, &status)?,

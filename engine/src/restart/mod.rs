@@ -11,8 +11,9 @@ use crate::resource::creds::Creds;
 use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::process::{self, Alive};
 use crate::resource::rseq::AskRseq;
-use crate::resource::thread::{self, Rseq};
+use crate::resource::thread::{self, Rseq, Thread};
 use crate::resource::{Records, memory, rseq, signal, timer};
+use crate::source;
 use crate::sys::wait::{self, Stop};
 use crate::sys::{self, clone, ptrace, task};
 use crate::tree::freeze::read_stat;
@@ -352,7 +353,30 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
+    /// Has every thread that slept go on with the time that was left, where the module is there to do that. Elsewhere, and where the module
+    /// refuses, the call is made again, as the registers are.
+    fn continue_sleeps(&mut self) {
+        let sleeping = |thread: &&Thread| thread.sleep.is_some();
+        if !self.alive.values().any(|alive| alive.threads.iter().any(|thread| sleeping(&thread))) {
+            return;
+        }
+        let Some(device) = source::continuing() else { return };
+        for (pid, alive) in &self.alive {
+            let work = self.works.get_mut(pid).expect("the plan bears all processes");
+            for thread in alive.threads.iter().filter(sleeping) {
+                let tracee = work.threads.get_mut(&thread.tid).expect("the plan bears all threads");
+                let proceeds =
+                    thread.sleep.is_some_and(|sleep| device.proceed(sleep.request(thread.tid)).is_ok());
+                if proceeds {
+                    tracee.regs = tracee.regs.calling(arch::SYS_RESTART_SYSCALL);
+                    tracee.mark_disturbed();
+                }
+            }
+        }
+    }
+
     fn release(&mut self) -> Result<()> {
+        self.continue_sleeps();
         let works = std::mem::take(&mut self.works);
         let mut tracees: Vec<Tracee> = works.into_values().flat_map(|w| w.threads.into_values()).collect();
         // A failure before this loop takes everybody along; after it, nobody.

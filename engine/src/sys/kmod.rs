@@ -19,6 +19,8 @@ pub const IOC_TYPE: u32 = 0xC7;
 pub const FEATURE_ACCESS: u64 = 1 << 0;
 /// `CAIRN_FEATURE_HOLD`: threads can be held, and looked into while they are.
 pub const FEATURE_HOLD: u64 = 1 << 1;
+/// `CAIRN_FEATURE_CONTINUE`: a thread can go on with a sleep for the time that was left.
+pub const FEATURE_CONTINUE: u64 = 1 << 2;
 /// `CAIRN_HOLD_TRACED`: hold also what a tracer traces.
 pub const HOLD_TRACED: u32 = 1;
 /// `CAIRN_STATE_HELD`: a thread is in the module.
@@ -61,9 +63,14 @@ pub const IOC_PROCESS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x15);
 pub const IOC_ACTIONS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x16);
 /// `CAIRN_IOC_TIMER`
 pub const IOC_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
+/// `CAIRN_SLEEP_MAX`
+pub const SLEEP_MAX: u64 = 1 << 62;
+/// `CAIRN_IOC_CONTINUE`
+pub const IOC_CONTINUE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x18);
 
 /// What features are called, bit by bit.
-const FEATURES: &[(u64, &str)] = &[(FEATURE_ACCESS, "access"), (FEATURE_HOLD, "hold")];
+const FEATURES: &[(u64, &str)] =
+    &[(FEATURE_ACCESS, "access"), (FEATURE_HOLD, "hold"), (FEATURE_CONTINUE, "continue")];
 
 /// `struct cairn_about`: what the loaded module is and can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +209,8 @@ arguments! {
         reserved: u32,
         /// Nanoseconds to the sleep's end.
         sleep_left: u64,
+        /// Of the call that sleeps, as in [`Continue`].
+        sleep_args: [u64; 4],
     }
     /// `struct cairn_regset`: a register set.
     Regset {
@@ -270,6 +279,21 @@ arguments! {
         pid: i32,
         /// Where they go.
         addr: u64,
+    }
+    /// `struct cairn_continue`: a sleep for a thread to go on with.
+    Continue {
+        /// Which thread.
+        tid: i32,
+        /// `SLEEP_*`
+        sleep: u32,
+        /// `CLOCK_*`
+        clock: i32,
+        /// Nanoseconds until it is over.
+        left: u64,
+        /// Of the call that slept, see the header.
+        args: [u64; 4],
+        /// 0
+        reserved: u64,
     }
     /// `struct cairn_timer`: the setting of a POSIX timer.
     Timer {
@@ -424,6 +448,14 @@ impl Device {
     pub fn timer(&self, pid: i32, id: i32) -> io::Result<Timer> {
         self.ioctl(IOC_TIMER, |timer: &mut Timer| (timer.pid, timer.id) = (pid, id))
     }
+
+    /// Gives a thread that is stopped and traced by us a sleep to go on with.
+    ///
+    /// # Errors
+    /// See the header: ESRCH, EPERM (not ours), EINVAL (no such sleep).
+    pub fn proceed(&self, how: Continue) -> io::Result<()> {
+        self.ioctl(IOC_CONTINUE, |argument: &mut Continue| *argument = how).map(drop)
+    }
 }
 
 /// One line for everything in the header, as `cargo xtask header-check` reads it: `struct NAME SIZE`,
@@ -474,13 +506,16 @@ pub fn layout() -> Vec<String> {
         "CAIRN_IOC_PROCESS" = IOC_PROCESS,
         "CAIRN_IOC_ACTIONS" = IOC_ACTIONS,
         "CAIRN_IOC_TIMER" = IOC_TIMER,
+        "CAIRN_FEATURE_CONTINUE" = FEATURE_CONTINUE,
+        "CAIRN_SLEEP_MAX" = SLEEP_MAX,
+        "CAIRN_IOC_CONTINUE" = IOC_CONTINUE,
     );
     structure!(lines: "cairn_about" = About { size, abi_version, features, version, source });
     structure!(lines: "cairn_hold" = Hold { size, pid, flags, timeout_ms, threads, reserved });
     structure!(lines: "cairn_release" = Release { size, pid });
     structure!(lines: "cairn_thread" = Thread {
         size, tid, state, stop_signal, sigmask, altstack_sp, altstack_size, altstack_flags, pdeath_signal, clear_child_tid, rseq,
-        rseq_len, rseq_signature, timer_slack, securebits, tsc, mce_kill, sleep, sleep_clock, reserved, sleep_left,
+        rseq_len, rseq_signature, timer_slack, securebits, tsc, mce_kill, sleep, sleep_clock, reserved, sleep_left, sleep_args,
     });
     structure!(lines: "cairn_regset" = Regset { size, tid, note, reserved, addr, len });
     structure!(lines: "cairn_pending" = Pending { size, tid, shared, reserved, addr, count });
@@ -491,6 +526,7 @@ pub fn layout() -> Vec<String> {
     structure!(lines: "cairn_action" = Action { handler, flags, restorer, mask });
     structure!(lines: "cairn_actions" = Actions { size, pid, addr });
     structure!(lines: "cairn_timer" = Timer { size, pid, id, clock, value, interval });
+    structure!(lines: "cairn_continue" = Continue { size, tid, sleep, clock, left, args, reserved });
     lines
 }
 

@@ -49,6 +49,11 @@ pub const IGNORED: &[Ignored] = &[
         reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
     },
     Ignored {
+        path: "**.threads.*.sleep.left",
+        how: How::BothOrNeither,
+        reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
+    },
+    Ignored {
         path: "**.threads.*.extended.*.data",
         how: How::InBytes(512, 520),
         reason: "XSTATE_BV: the processor may say of a component in its initial state that it is in use or not \

@@ -1,0 +1,59 @@
+//! Sleeps that were interrupted with time left: the kernel keeps in a restart block when they end, and only the kernel module sees that.
+//!
+//! A record that has one of a thread has it in addition: its registers make the whole call again, which is what happens without the module.
+
+use crate::remote::Stopped;
+use crate::sys::kmod::{self, Continue};
+use serde::{Deserialize, Serialize};
+
+/// Which call sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// nanosleep(2), clock_nanosleep(2)
+    Nanosleep,
+    /// poll(2)
+    Poll,
+    /// futex(2)
+    Futex,
+}
+
+const NAMES: [(Call, u32); 3] =
+    [(Call::Nanosleep, kmod::SLEEP_NANO), (Call::Poll, kmod::SLEEP_POLL), (Call::Futex, kmod::SLEEP_FUTEX)];
+
+/// A sleep to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sleep {
+    /// The call.
+    pub call: Call,
+    /// The clock that its end is told by, `CLOCK_*`.
+    pub clock: i32,
+    /// Nanoseconds to its end.
+    pub left: u64,
+    /// What the kernel keeps of the call's arguments: of nanosleep the address for what is left, of poll the array and its length, of futex the
+    /// address, the value, whether it is shared, and the bitset.
+    pub args: [u64; 4],
+}
+
+impl Sleep {
+    /// That of a stopped thread, where it can be seen and has an end.
+    pub fn of(thread: &Stopped) -> Option<Self> {
+        let Stopped::Held(held) = thread else { return None };
+        let told = &held.told;
+        let (call, _) = NAMES.into_iter().find(|(_, number)| *number == told.sleep)?;
+        (told.sleep_left < kmod::SLEEP_MAX).then_some(Sleep {
+            call,
+            clock: told.sleep_clock,
+            left: told.sleep_left,
+            args: told.sleep_args,
+        })
+    }
+
+    /// What the module is to be told to have thread `tid` go on with it.
+    pub fn request(&self, tid: i32) -> Continue {
+        let (_, sleep) =
+            NAMES.into_iter().find(|(call, _)| *call == self.call).expect("all calls are listed");
+        let Sleep { clock, left, args, .. } = *self;
+        Continue { size: size_of::<Continue>() as u32, tid, sleep, clock, left, args, reserved: 0 }
+    }
+}
