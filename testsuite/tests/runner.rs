@@ -43,11 +43,12 @@ checkpoint)
     test "$CAIRN_FAULT" = litters && : > cwd/litter
     test "$CAIRN_FAULT" = half-file && : > context.1.tmp
     case "$*" in *--kill*) kill -KILL $2 ;; esac
-    echo "context" > "$5"
+    echo "$4" > "$7"
     echo '{"file":"f","pid":1,"tasks":1,"bytes":8,"pause_ns":1000,"total_ns":2000}' ;;
 info)
     n=1; test "$CAIRN_FAULT" = drifts && n=${2##*.}
-    echo "{\"header\":{\"when\":\"$2\"},\"records\":{\"value\":$n}}" ;;
+    source=any; test "$CAIRN_FAULT" = sources-differ && read source < "$2"
+    echo "{\"header\":{\"when\":\"$2\"},\"records\":{\"value\":$n,\"source\":\"$source\"}}" ;;
 restart) echo "mmap 0x1000: no memory" >&2; exit 1 ;;
 esac
 "#;
@@ -107,8 +108,20 @@ fn events(dir: &Path, job: &Job) -> Vec<Event> {
 }
 
 fn outcome(workload: &str, mode: Mode, fault: &str, timeout_ms: u64) -> (Outcome, Vec<String>) {
+    outcome_of("cairn", workload, mode, fault, timeout_ms)
+}
+
+fn outcome_of(
+    engine: &str,
+    workload: &str,
+    mode: Mode,
+    fault: &str,
+    timeout_ms: u64,
+) -> (Outcome, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
-    let job = job(dir.path(), &[workload], mode, fault, timeout_ms);
+    let mut job = job(dir.path(), &[workload], mode, fault, timeout_ms);
+    job.engines = BTreeMap::from([(engine.to_owned(), dir.path().join("engine"))]);
+    job.cells.iter_mut().for_each(|cell| cell.engine = engine.to_owned());
     let events = events(dir.path(), &job);
     assert!(matches!(events.first(), Some(Event::Hello { .. })));
     assert_eq!(events.last(), Some(&Event::Done));
@@ -127,6 +140,18 @@ fn outcome(workload: &str, mode: Mode, fault: &str, timeout_ms: u64) -> (Outcome
 }
 
 const LONG: u64 = 30_000;
+
+#[rstest]
+#[case::one_source("cairn", Verdict::Pass, None)]
+#[case::two_sources("cairn-kmod", Verdict::Fail, Some(Stage::Fixpoint))]
+fn two_sources_have_to_come_to_the_same_records(
+    #[case] engine: &str,
+    #[case] verdict: Verdict,
+    #[case] stage: Option<Stage>,
+) {
+    let (outcome, _) = outcome_of(engine, "pass", Mode::Continue, "sources-differ", LONG);
+    assert_eq!((outcome.verdict, outcome.stage), (verdict, stage), "{}", outcome.reason);
+}
 
 #[rstest]
 #[case("pass", "", Verdict::Pass, None, "")]

@@ -29,6 +29,8 @@ enum Command {
     Kernels(cmd::kernels::Args),
     /// Build the kernel module for kernels of the matrix
     Kmod(cmd::kmod::Args),
+    /// Put the kernel module to the test in guests
+    KmodTest(cmd::kmod_test::Args),
     /// Compare the module's user ABI with its Rust mirror
     HeaderCheck(cmd::header_check::Args),
     /// List the workloads of the corpus
@@ -51,6 +53,7 @@ fn main() -> std::process::ExitCode {
         Command::Check(args) => cmd::check::run(&args),
         Command::Kernels(args) => cmd::kernels::run(&args),
         Command::Kmod(args) => cmd::kmod::run(&args),
+        Command::KmodTest(args) => cmd::kmod_test::run(&args),
         Command::HeaderCheck(args) => cmd::header_check::run(&args),
         Command::Shell(args) => cmd::shell::run(&args),
         Command::Workloads(args) => cmd::workloads::run(&args),

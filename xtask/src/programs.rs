@@ -125,6 +125,13 @@ pub fn build_all(room: &Room, archs: &[Arch], source: &Source, wanted: Wanted) -
     toolchains.iter().map(build_one).collect()
 }
 
+/// Builds an example of the engine.
+pub fn build_example(room: &Room, toolchain: &Toolchain, wanted: Wanted, name: &str) -> Result<PathBuf> {
+    let built = cargo_build(room, toolchain, wanted, &["--package", "cairn", "--example", name], &[])?;
+    let from = built.get(name).with_context(|| format!("cargo built no example {name}"))?;
+    copy(from, &room.ours().join("programs").join(toolchain.arch.name()).join("examples").join(name))
+}
+
 /// Builds the corpus alone.
 pub fn build_corpus(room: &Room, offline: bool) -> Result<PathBuf> {
     let wanted = Wanted { offline, ..Wanted::default() };

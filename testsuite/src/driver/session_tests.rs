@@ -88,7 +88,6 @@ fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -
             seed: 1,
             workloads: BTreeMap::new(),
             engines: BTreeMap::new(),
-            absent: BTreeMap::new(),
             fixed_addresses: false,
             engine_env: BTreeMap::new(),
             fail_fast: false,
@@ -109,6 +108,7 @@ fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -
         sha256: None,
         accel: "tcg".into(),
         engines: BTreeMap::new(),
+        absent: BTreeMap::new(),
         boots: 0,
         wall_ms: 0,
     };

@@ -16,6 +16,19 @@ pub(super) struct Cairn {
     pub(super) name: &'static str,
     /// Where it takes a target's state from.
     pub(super) source: &'static str,
+    /// Where else it can take it from.
+    pub(super) other: &'static str,
+}
+
+impl Cairn {
+    fn checkpoint_from(&self, source: &str, pid: u32, file: &Path, after: After) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["checkpoint", &pid.to_string(), "--source", source, "--json", "-o"]).arg(file);
+        if after == After::Kill {
+            command.arg("--kill");
+        }
+        command
+    }
 }
 
 /// What `cairn checkpoint --json` prints, as far as it is of interest here.
@@ -32,12 +45,11 @@ impl Engine for Cairn {
     }
 
     fn checkpoint(&self, pid: u32, file: &Path, after: After) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(["checkpoint", &pid.to_string(), "--source", self.source, "--json", "-o"]).arg(file);
-        if after == After::Kill {
-            command.arg("--kill");
-        }
-        command
+        self.checkpoint_from(self.source, pid, file, after)
+    }
+
+    fn checkpoint_otherwise(&self, pid: u32, file: &Path, after: After) -> Command {
+        self.checkpoint_from(self.other, pid, file, after)
     }
 
     fn restart(&self, file: &Path) -> Command {
@@ -94,14 +106,14 @@ mod tests {
 
     #[test]
     fn command_lines() {
-        let cairn = Cairn { program: "/bin/cairn".into(), name: "cairn", source: "ptrace" };
+        let cairn = Cairn { program: "/bin/cairn".into(), name: "cairn", source: "kmod", other: "ptrace" };
         let file = Path::new("c.1");
         assert_eq!(
             words(&cairn.checkpoint(7, file, After::Kill)),
-            "/bin/cairn checkpoint 7 --source ptrace --json -o c.1 --kill"
+            "/bin/cairn checkpoint 7 --source kmod --json -o c.1 --kill"
         );
         assert_eq!(
-            words(&cairn.checkpoint(7, file, After::Run)),
+            words(&cairn.checkpoint_otherwise(7, file, After::Run)),
             "/bin/cairn checkpoint 7 --source ptrace --json -o c.1"
         );
         assert_eq!(words(&cairn.restart(file)), "/bin/cairn restart c.1 --notify-fd 1");
@@ -109,7 +121,7 @@ mod tests {
 
     #[test]
     fn figures() {
-        let cairn = Cairn { program: "cairn".into(), name: "cairn", source: "ptrace" };
+        let cairn = Cairn { program: "cairn".into(), name: "cairn", source: "kmod", other: "ptrace" };
         let line = r#"{"file":"c","pid":1,"tasks":2,"bytes":4096,"pause_ns":10,"total_ns":20}"#;
         assert_eq!(cairn.measured(line).unwrap().pause_ns, Some(10));
         assert_eq!(cairn.measured("done"), None);

@@ -17,6 +17,11 @@ pub trait Engine: Send + Sync {
     /// Saves the tree below `pid` into `file`; ends with 0 once the file is complete.
     fn checkpoint(&self, pid: u32, file: &Path, after: After) -> Command;
 
+    /// The same by another way that has to come to the same records, if the engine has one.
+    fn checkpoint_otherwise(&self, pid: u32, file: &Path, after: After) -> Command {
+        self.checkpoint(pid, file, after)
+    }
+
     /// Brings the tree back. The program stays its parent and ends as the root task ends (128 + signal when one
     /// killed it). On its standard output it says [`RELEASED`] when the tree runs again.
     fn restart(&self, file: &Path) -> Command;
@@ -55,8 +60,10 @@ pub const CAIRN_KMOD: &str = "cairn-kmod";
 /// The adapter of this name around this program.
 pub fn named(name: &str, program: PathBuf) -> Option<Box<dyn Engine>> {
     match name {
-        "cairn" => Some(Box::new(cairn::Cairn { program, name: "cairn", source: "ptrace" })),
-        CAIRN_KMOD => Some(Box::new(cairn::Cairn { program, name: CAIRN_KMOD, source: "kmod" })),
+        "cairn" => Some(Box::new(cairn::Cairn { program, name: "cairn", source: "ptrace", other: "ptrace" })),
+        CAIRN_KMOD => {
+            Some(Box::new(cairn::Cairn { program, name: CAIRN_KMOD, source: "kmod", other: "ptrace" }))
+        }
         _ => None,
     }
 }

@@ -28,6 +28,8 @@ pub enum How {
     BothOrNeither,
     /// In bytes from..to of a string of hexadecimal digits.
     InBytes(usize, usize),
+    /// When one of them is not there.
+    WhenAbsent,
     /// When one of them is this number.
     WhenOneIs(u64),
 }
@@ -47,6 +49,11 @@ pub const IGNORED: &[Ignored] = &[
         path: "**.posix_timers.*.setting.value",
         how: How::BothOrNeither,
         reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
+    },
+    Ignored {
+        path: "**.threads.*.sleep",
+        how: How::WhenAbsent,
+        reason: "only the kernel module sees that an interrupted call has time left, and how much",
     },
     Ignored {
         path: "**.threads.*.sleep.left",
@@ -172,6 +179,7 @@ fn is_ignored(path: &[String], before: Option<&Value>, after: Option<&Value>, mo
     IGNORED.iter().filter(|entry| matches(entry.path, path)).any(|entry| match (entry.how, before, after) {
         (How::Freely, _, _) => true,
         (How::WhenMoving, _, _) => moving,
+        (How::WhenAbsent, before, after) => before.is_none() || after.is_none(),
         (How::BothOrNeither, Some(a), Some(b)) => {
             moving || (a.as_u64() == Some(0)) == (b.as_u64() == Some(0))
         }

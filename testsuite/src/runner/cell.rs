@@ -162,7 +162,8 @@ impl CellRun<'_> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Run)?;
         self.settle(root, root, Stage::Checkpoint)?;
-        self.checkpoint(root, 2, After::Run)?;
+        let otherwise = self.engine.checkpoint_otherwise(root, &self.context(2), After::Run);
+        self.checkpoint_by(otherwise, root, 2, After::Run)?;
         self.compare(1, 2)?;
         self.nothing_new()?;
         self.let_go(root)?;
@@ -274,8 +275,12 @@ impl CellRun<'_> {
 
     /// Saves the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`] waits until it is gone.
     fn checkpoint(&mut self, root: u32, n: u32, after: After) -> Step<()> {
+        let command = self.engine.checkpoint(root, &self.context(n), after);
+        self.checkpoint_by(command, root, n, after)
+    }
+
+    fn checkpoint_by(&mut self, command: Command, root: u32, n: u32, after: After) -> Step<()> {
         let file = self.context(n);
-        let command = self.engine.checkpoint(root, &file, after);
         let stdout = self.engine_run(Stage::Checkpoint, &format!("checkpoint.{n}"), command)?;
         self.measured.extend(self.engine.measured(&stdout));
         if !file.is_file() {

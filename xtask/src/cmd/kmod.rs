@@ -79,6 +79,11 @@ pub fn for_kernel(room: &Room, kernel: &Kernel, source: &Source) -> Result<Built
     Ok(kmod::obtain(&matrix, &Target::from(kernel), &sources, false, &options)?)
 }
 
+/// Whether an error of [`for_kernel`] is that there is nothing to build with.
+pub fn is_absence(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<kmod::Error>().is_some_and(kmod::Error::is_absence)
+}
+
 /// Rows with columns as wide as they have to be.
 fn table(rows: &[[String; 5]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);

@@ -6,6 +6,7 @@ pub mod check;
 pub mod header_check;
 pub mod kernels;
 pub mod kmod;
+pub mod kmod_test;
 pub mod report;
 pub mod repro;
 pub mod sensitivity;

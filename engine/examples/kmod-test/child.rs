@@ -1,0 +1,194 @@
+//! Processes to be held: this program once more, with a way to live.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Marks a child's command line.
+pub const FLAG: &str = "--live";
+
+/// An ordinary user.
+pub const USER: u32 = 1000;
+/// Another one.
+pub const OTHER: u32 = 1001;
+
+/// Waits for something that shows only when one looks. Half a minute is for slow emulation.
+pub fn wait_for(mut there: impl FnMut() -> bool) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !there() {
+        ensure!(Instant::now() < deadline, "it does not come about");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// The end of a child's life is its parent's.
+fn tie() {
+    // SAFETY: a plain number goes to the kernel.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+}
+
+/// Lives as `kind` says, and never returns.
+pub fn live(kind: &str) -> ! {
+    tie();
+    match kind {
+        "count" => count(),
+        "threads" => {
+            for _ in 0..8 {
+                std::thread::spawn(|| count());
+            }
+            count()
+        }
+        "sleep" => loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        },
+        // Threads come and go, and it becomes itself again and again.
+        "churn" => {
+            let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(|| {})).collect();
+            threads.into_iter().for_each(|thread| thread.join().expect("an empty thread ends well"));
+            let own = std::env::current_exe().expect("there is /proc");
+            let failed = Command::new(own).args([FLAG, "churn"]).exec();
+            panic!("exec: {failed}");
+        }
+        "undumpable" => {
+            // SAFETY: plain numbers go to the kernel.
+            unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+            println!("ready");
+            loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+        }
+        // Holds the process whose number comes on standard input, until it is killed.
+        "hold" => {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).expect("a number comes");
+            let device = cairn::sys::kmod::Device::open().expect("the module is loaded");
+            device
+                .hold(line.trim().parse().expect("a number"), 0, Duration::from_secs(20))
+                .expect("it is held");
+            println!("ready");
+            loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            }
+        }
+        other => panic!("no way to live is called {other}"),
+    }
+}
+
+/// Counts in the clock of its own processor time, which everybody can read in /proc.
+fn count() -> ! {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+/// A child that lives; killed at the end.
+pub struct Living(Child);
+
+impl Living {
+    /// Starts one.
+    pub fn new(kind: &str) -> Result<Self> {
+        Self::of(&std::env::current_exe()?, kind, None)
+    }
+
+    /// Starts one for a user.
+    pub fn of_user(kind: &str, user: u32) -> Result<Self> {
+        Self::of(&std::env::current_exe()?, kind, Some(user))
+    }
+
+    /// Starts a program for a user.
+    pub fn of(program: &Path, kind: &str, user: Option<u32>) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args([FLAG, kind]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
+        Ok(Living(command.spawn().with_context(|| format!("start {}", program.display()))?))
+    }
+
+    /// Its PID.
+    pub fn pid(&self) -> i32 {
+        self.0.id() as i32
+    }
+
+    /// Says a line to it.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
+        use std::io::Write;
+        let mut stdin = self.0.stdin.take().context("it has been told before")?;
+        writeln!(stdin, "{line}").context("tell the child")
+    }
+
+    /// Waits for it to say `ready`.
+    pub fn ready(&mut self) -> Result<()> {
+        use std::io::{BufRead, BufReader};
+        let stdout = self.0.stdout.take().context("it has spoken before")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        ensure!(line == "ready\n", "the child says {line:?}");
+        Ok(())
+    }
+
+    /// The letter of its state in /proc.
+    pub fn state(&self) -> Result<char> {
+        state(self.pid())
+    }
+
+    /// Ticks of processor time that it has used.
+    pub fn ticks(&self) -> Result<u64> {
+        let fields = stat(self.pid())?;
+        Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+    }
+
+    /// Whether its processor time goes on.
+    pub fn runs_on(&self) -> Result<()> {
+        let before = self.ticks()?;
+        wait_for(|| self.ticks().is_ok_and(|now| now > before)).context("it does not run on")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: plain numbers go to the kernel.
+        unsafe { libc::kill(self.pid(), signal) };
+    }
+
+    /// Kills it and waits for the signal to have been its end.
+    pub fn kill(mut self) -> Result<()> {
+        self.0.kill().context("kill the child")?;
+        let status = self.0.wait().context("wait for the child")?;
+        match status.signal() {
+            Some(libc::SIGKILL) => Ok(()),
+            _ => bail!("the child ended with {status}"),
+        }
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        // One that was killed already has been waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The fields of /proc/PID/stat from the state on.
+fn stat(pid: i32) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, rest) = text.rsplit_once(')').context("a stat without a name")?;
+    Ok(rest.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+/// The letter of a task's state in /proc.
+pub fn state(pid: i32) -> Result<char> {
+    stat(pid)?[0].chars().next().context("a state without a letter")
+}
+
+/// A copy of this program that runs as its owner, root.
+pub fn set_uid_copy() -> Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let copy = PathBuf::from("/tmp/kmod-test-set-uid");
+    std::fs::copy(std::env::current_exe()?, &copy).context("copy this program")?;
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o4755)).context("make it set-uid")?;
+    Ok(copy)
+}

@@ -1,0 +1,144 @@
+//! What may happen to those who hold and to those who are held.
+
+use super::Check;
+use super::child::{self, Living};
+use super::rules::refused;
+use anyhow::{Context, Result, ensure};
+use cairn::sys::kmod::{Device, STATE_HELD, STATE_STOPPED};
+use std::time::{Duration, Instant};
+
+pub const CHECKS: &[Check] = &[
+    ("a held process stands still and goes on", stands_still),
+    ("all threads are held", all_threads),
+    ("the last close lets go", close),
+    ("the holder is killed", holder_killed),
+    ("the held process is killed", held_killed),
+    ("a stopped process stays stopped", stopped),
+    ("a signal waits for the release", signal_waits),
+    ("two holders", two_holders),
+    ("threads come and go, programs are replaced", churn),
+    ("many sessions", many_sessions),
+];
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn stands_still() -> Result<()> {
+    let living = Living::new("count")?;
+    let device = Device::open()?;
+    living.runs_on()?;
+    ensure!(device.hold(living.pid(), 0, PATIENCE)? == 1, "it has one thread");
+    refused(device.hold(living.pid(), 0, PATIENCE), libc::EALREADY)?;
+    let before = living.ticks()?;
+    // A hundred ticks of a processor that nobody else wants.
+    std::thread::sleep(Duration::from_secs(1));
+    ensure!(living.ticks()? <= before + 1, "it has run while it was held");
+    ensure!(device.thread(living.pid())?.state == STATE_HELD, "it is in the module");
+    device.release(living.pid())?;
+    living.runs_on()
+}
+
+fn all_threads() -> Result<()> {
+    let living = Living::new("threads")?;
+    let tasks = format!("/proc/{}/task", living.pid());
+    child::wait_for(|| std::fs::read_dir(&tasks).is_ok_and(|dir| dir.count() == 9))?;
+    let device = Device::open()?;
+    ensure!(device.hold(living.pid(), 0, PATIENCE)? == 9, "it has nine threads");
+    for entry in std::fs::read_dir(&tasks)? {
+        let tid: i32 = entry?.file_name().to_string_lossy().parse()?;
+        device.thread(tid)?;
+    }
+    device.release(living.pid())?;
+    living.runs_on()
+}
+
+fn close() -> Result<()> {
+    let living = Living::new("count")?;
+    let device = Device::open()?;
+    device.hold(living.pid(), 0, PATIENCE)?;
+    drop(device);
+    living.runs_on()
+}
+
+fn holder_killed() -> Result<()> {
+    let living = Living::new("count")?;
+    let mut holder = Living::new("hold")?;
+    holder.tell(&living.pid().to_string())?;
+    holder.ready()?;
+    holder.kill()?;
+    living.runs_on()
+}
+
+fn held_killed() -> Result<()> {
+    let living = Living::new("threads")?;
+    let (device, pid) = (Device::open()?, living.pid());
+    device.hold(pid, 0, PATIENCE)?;
+    living.kill()?;
+    refused(device.thread(pid), libc::ESRCH)?;
+    refused(device.process(pid), libc::ESRCH)
+}
+
+fn stopped() -> Result<()> {
+    let living = Living::new("count")?;
+    living.signal(libc::SIGSTOP);
+    child::wait_for(|| living.state().is_ok_and(|state| state == 'T'))?;
+    let device = Device::open()?;
+    device.hold(living.pid(), 0, PATIENCE)?;
+    let thread = device.thread(living.pid())?;
+    ensure!((thread.state, thread.stop_signal) == (STATE_STOPPED, libc::SIGSTOP as u32), "{thread:?}");
+    device.release(living.pid())?;
+    ensure!(living.state()? == 'T', "it goes on");
+    living.signal(libc::SIGCONT);
+    living.runs_on()
+}
+
+fn signal_waits() -> Result<()> {
+    let living = Living::new("count")?;
+    let device = Device::open()?;
+    device.hold(living.pid(), 0, PATIENCE)?;
+    living.signal(libc::SIGTERM);
+    let pending = device.pending(living.pid(), true)?;
+    let signals: Vec<u8> = pending.iter().map(|info| info[0]).collect();
+    ensure!(signals == [libc::SIGTERM as u8], "pending: {signals:?}");
+    ensure!(living.state()? != 'Z', "it has died of a signal while it was held");
+    device.release(living.pid())?;
+    child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it dies of the signal")
+}
+
+fn two_holders() -> Result<()> {
+    let living = Living::new("count")?;
+    let (first, second) = (Device::open()?, Device::open()?);
+    first.hold(living.pid(), 0, PATIENCE)?;
+    // It waits in the first one's work and comes to the second's only after.
+    refused(second.hold(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
+    refused(second.thread(living.pid()), libc::ESRCH)?;
+    first.release(living.pid())?;
+    living.runs_on()?;
+    second.hold(living.pid(), 0, PATIENCE)?;
+    second.release(living.pid())?;
+    living.runs_on()
+}
+
+fn churn() -> Result<()> {
+    let living = Living::new("churn")?;
+    let device = Device::open()?;
+    let end = Instant::now() + Duration::from_secs(3);
+    let mut held = 0;
+    while Instant::now() < end {
+        device.hold(living.pid(), 0, PATIENCE)?;
+        device.process(living.pid())?;
+        device.release(living.pid())?;
+        held += 1;
+    }
+    ensure!(held > 10, "held {held} times only");
+    living.runs_on()
+}
+
+fn many_sessions() -> Result<()> {
+    let all: Vec<Living> = (0..32).map(|_| Living::new("sleep")).collect::<Result<_>>()?;
+    let devices: Vec<Device> = all.iter().map(|_| Device::open()).collect::<std::io::Result<_>>()?;
+    for (living, device) in all.iter().zip(&devices) {
+        device.hold(living.pid(), 0, PATIENCE)?;
+    }
+    // Killed while they are held, and then closed.
+    all.into_iter().try_for_each(Living::kill)
+}

@@ -1,0 +1,278 @@
+//! What has to be refused: the rules of the ABI, and who may reach whom. Nothing may have changed afterwards.
+
+use super::Check;
+use super::child::{self, Living, OTHER, USER};
+use anyhow::{Context, Result, bail, ensure};
+use cairn::sys::kmod::{Continue, Device, HOLD_TRACED, SLEEP_NANO};
+use std::io;
+use std::time::Duration;
+
+pub const CHECKS: &[Check] = &[
+    ("unloading under use is refused", unload_under_use),
+    ("what is no process cannot be held", no_process),
+    ("oneself cannot be held", oneself),
+    ("kernel threads cannot be held", kernel_thread),
+    ("a thread is no process", thread_is_no_process),
+    ("unknown flags are refused", unknown_flags),
+    ("what is not held tells nothing", not_held),
+    ("what is traced is held only on request", traced),
+    ("a sleep is given only by the tracer", sleep_of_a_stranger),
+    ("another user's process", another_user),
+    ("root's process", roots_process),
+    ("a process of one's own", own_process),
+    ("a set-uid program", set_uid),
+    ("a process that may not be dumped", undumpable),
+    ("a process with a capability more", more_capable),
+    ("a PID of another namespace", other_namespace),
+];
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// That a call fails, and how.
+pub fn refused<T>(result: io::Result<T>, errno: i32) -> Result<()> {
+    match result {
+        Ok(_) => bail!("it was granted"),
+        Err(err) if err.raw_os_error() == Some(errno) => Ok(()),
+        Err(err) => bail!("{err}, wanted {}", io::Error::from_raw_os_error(errno)),
+    }
+}
+
+fn unload_under_use() -> Result<()> {
+    let _device = Device::open()?;
+    match rustix::system::delete_module(c"cairn", libc::O_NONBLOCK) {
+        Err(rustix::io::Errno::AGAIN) => Ok(()),
+        other => bail!("{other:?}"),
+    }
+}
+
+fn no_process() -> Result<()> {
+    let device = Device::open()?;
+    for pid in [0, -1, i32::MIN, i32::MAX] {
+        refused(device.hold(pid, 0, PATIENCE), libc::ESRCH).with_context(|| format!("pid {pid}"))?;
+    }
+    Ok(())
+}
+
+fn oneself() -> Result<()> {
+    refused(Device::open()?.hold(std::process::id() as i32, 0, PATIENCE), libc::EDEADLK)
+}
+
+fn kernel_thread() -> Result<()> {
+    /// kthreadd
+    const KTHREADD: i32 = 2;
+    refused(Device::open()?.hold(KTHREADD, 0, PATIENCE), libc::EOPNOTSUPP)
+}
+
+fn thread_is_no_process() -> Result<()> {
+    let living = Living::new("threads")?;
+    let pid = living.pid();
+    let mut other = None;
+    child::wait_for(|| {
+        let tids = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let tids = tids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        other = tids.filter(|tid| *tid != pid).max();
+        other.is_some()
+    })?;
+    refused(Device::open()?.hold(other.context("it has a second thread")?, 0, PATIENCE), libc::EINVAL)?;
+    living.runs_on()
+}
+
+fn unknown_flags() -> Result<()> {
+    let living = Living::new("count")?;
+    refused(Device::open()?.hold(living.pid(), !HOLD_TRACED, PATIENCE), libc::EINVAL)?;
+    living.runs_on()
+}
+
+fn not_held() -> Result<()> {
+    let living = Living::new("count")?;
+    let (device, pid) = (Device::open()?, living.pid());
+    refused(device.thread(pid), libc::ESRCH)?;
+    refused(device.regset(pid, 1, &mut [0; 64]), libc::ESRCH)?;
+    refused(device.pending(pid, false), libc::ESRCH)?;
+    refused(device.process(pid), libc::ESRCH)?;
+    refused(device.actions(pid), libc::ESRCH)?;
+    refused(device.timer(pid, 0), libc::ESRCH)?;
+    refused(device.release(pid), libc::ESRCH)
+}
+
+/// Runs `act` while we trace a child.
+fn while_traced(act: impl FnOnce(&Living) -> Result<()>) -> Result<()> {
+    use cairn::sys::{ptrace, wait};
+    let living = Living::new("count")?;
+    ptrace::seize(living.pid(), 0)?;
+    ptrace::interrupt(living.pid())?;
+    wait::wait(living.pid())?;
+    let done = act(&living);
+    ptrace::detach(living.pid())?;
+    done?;
+    living.runs_on()
+}
+
+fn traced() -> Result<()> {
+    while_traced(|living| {
+        let device = Device::open()?;
+        refused(device.hold(living.pid(), 0, PATIENCE), libc::EBUSY)?;
+        ensure!(device.hold(living.pid(), HOLD_TRACED, PATIENCE)? == 1, "it has one thread");
+        ensure!(device.thread(living.pid())?.state == cairn::sys::kmod::STATE_TRACED, "it is traced");
+        Ok(device.release(living.pid())?)
+    })
+}
+
+fn sleep_of_a_stranger() -> Result<()> {
+    let living = Living::new("count")?;
+    let how = Continue {
+        size: size_of::<Continue>() as u32,
+        tid: living.pid(),
+        sleep: SLEEP_NANO,
+        clock: libc::CLOCK_MONOTONIC,
+        left: 1,
+        args: [0; 4],
+        reserved: 0,
+    };
+    let device = Device::open()?;
+    refused(device.proceed(how), libc::EPERM)?;
+    refused(device.proceed(Continue { tid: i32::MAX, ..how }), libc::ESRCH)?;
+    for wrong in [
+        Continue { sleep: 77, ..how },
+        Continue { clock: 77, ..how },
+        Continue { left: u64::MAX, ..how },
+        Continue { reserved: 1, ..how },
+    ] {
+        refused(device.proceed(wrong), libc::EINVAL)?;
+    }
+    while_traced(|living| Ok(device.proceed(Continue { tid: living.pid(), ..how })?))
+}
+
+/// What a user gets who holds a process.
+fn by_user(user: u32, pid: i32) -> io::Result<u32> {
+    // A thread has its own ids when the system call is made directly; the C library's function would change those of all.
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                // SAFETY: plain numbers go to the kernel.
+                let changed = unsafe {
+                    libc::syscall(libc::SYS_setresgid, user, user, user) == 0
+                        && libc::syscall(libc::SYS_setresuid, user, user, user) == 0
+                };
+                if !changed {
+                    return Err(io::Error::other("cannot become another user"));
+                }
+                let device = Device::open()?;
+                let held = device.hold(pid, 0, PATIENCE)?;
+                device.release(pid).map(|()| held)
+            })
+            .join()
+            .expect("the thread does not panic")
+    })
+}
+
+fn another_user() -> Result<()> {
+    let living = Living::of_user("count", OTHER)?;
+    refused(by_user(USER, living.pid()), libc::EPERM)?;
+    living.runs_on()
+}
+
+fn roots_process() -> Result<()> {
+    let living = Living::new("count")?;
+    refused(by_user(USER, living.pid()), libc::EPERM)?;
+    refused(by_user(USER, 1), libc::EPERM)?;
+    living.runs_on()
+}
+
+fn own_process() -> Result<()> {
+    let living = Living::of_user("count", USER)?;
+    living.runs_on()?;
+    ensure!(by_user(USER, living.pid())? == 1, "it has one thread");
+    living.runs_on()
+}
+
+fn set_uid() -> Result<()> {
+    let copy = child::set_uid_copy()?;
+    let living = Living::of(&copy, "count", Some(USER))?;
+    living.runs_on()?;
+    let done = refused(by_user(USER, living.pid()), libc::EPERM);
+    std::fs::remove_file(&copy)?;
+    done?;
+    living.runs_on()
+}
+
+fn undumpable() -> Result<()> {
+    let mut living = Living::of_user("undumpable", USER)?;
+    living.ready()?;
+    refused(by_user(USER, living.pid()), libc::EPERM)
+}
+
+fn more_capable() -> Result<()> {
+    // A process of the user's that root has left a capability: ids alone are not enough.
+    let own = std::env::current_exe()?;
+    let mut command = std::process::Command::new(own);
+    command.args([child::FLAG, "count"]);
+    // SAFETY: only system calls are made between fork and exec.
+    unsafe {
+        use std::os::unix::process::CommandExt;
+        command.pre_exec(|| keep_one_capability(USER));
+    }
+    let mut process = command.spawn()?;
+    let done = refused(by_user(USER, process.id() as i32), libc::EPERM);
+    process.kill()?;
+    process.wait()?;
+    done
+}
+
+/// Becomes a user who keeps CAP_NET_RAW over an exec.
+fn keep_one_capability(user: u32) -> io::Result<()> {
+    const CAP_NET_RAW: u32 = 13;
+    const VERSION_3: u32 = 0x2008_0522;
+    let check = |result: libc::c_long| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    let header = [VERSION_3, 0];
+    let one = 1 << CAP_NET_RAW;
+    let sets: [u32; 6] = [one, one, one, 0, 0, 0];
+    // SAFETY: the structures of capset(2) live for the call; everything else is plain numbers.
+    unsafe {
+        check(libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0).into())?;
+        check(libc::syscall(libc::SYS_setresgid, user, user, user))?;
+        check(libc::syscall(libc::SYS_setresuid, user, user, user))?;
+        check(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()))?;
+        let raise = libc::PR_CAP_AMBIENT_RAISE;
+        check(libc::prctl(libc::PR_CAP_AMBIENT, raise, CAP_NET_RAW, 0, 0).into())
+    }
+}
+
+fn other_namespace() -> Result<()> {
+    let outside = Living::new("count")?;
+    // SAFETY: fork in a program of one thread; the child makes calls and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let code = match in_namespace(outside.pid()) {
+            Ok(()) => 0,
+            Err(err) => {
+                println!("# {err:#}");
+                1
+            }
+        };
+        std::process::exit(code);
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    ensure!(status == 0, "in the namespace: status {status:#x}");
+    outside.runs_on()
+}
+
+/// In a namespace of PIDs of our own, where the first process is 1 and what is outside has no number.
+fn in_namespace(outside: i32) -> Result<()> {
+    // SAFETY: a plain number goes to the kernel.
+    ensure!(unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0, "unshare: {}", io::Error::last_os_error());
+    // SAFETY: as above.
+    let first = unsafe { libc::fork() };
+    if first == 0 {
+        let device = Device::open();
+        let refused = device.map(|device| refused(device.hold(outside, 0, PATIENCE), libc::ESRCH));
+        std::process::exit(if matches!(refused, Ok(Ok(()))) { 0 } else { 1 });
+    }
+    let mut status = 0;
+    // SAFETY: the status is ours.
+    unsafe { libc::waitpid(first, &mut status, 0) };
+    ensure!(status == 0, "a PID of outside: status {status:#x}");
+    Ok(())
+}
