@@ -159,20 +159,20 @@ struct task_struct *cairn_begin(struct file *file, pid_t tid, bool process)
 		return task;
 	mutex_lock(&session->lock);
 	held = xa_load(&session->threads, task->pid);
-	if (!held || held->task != task ||
-	    smp_load_acquire(&held->progress) == CAIRN_GONE ||
-	    (process && !thread_group_leader(task)))
+	if (!held || held->task != task || (process && !thread_group_leader(task)))
 		goto unlock;
-	/* It says that it waits a moment before it sleeps. */
-	while (cairn_on_cpu(task)) {
-		err = -EINTR;
-		if (fatal_signal_pending(current))
+	/*
+	 * It says that it waits a moment before it sleeps; and one that was
+	 * stopped and is made to go on is on its way into the work.
+	 */
+	while (!is_quiet(held) || cairn_on_cpu(task)) {
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
 			goto unlock;
+		}
 		usleep_range(10, 50);
 	}
-	/* One that was stopped may have been made to go on. */
-	err = -EAGAIN;
-	if (!is_quiet(held))
+	if (smp_load_acquire(&held->progress) == CAIRN_GONE)
 		goto unlock;
 	/* The session has a reference to the task. */
 	put_task_struct(task);
@@ -332,6 +332,25 @@ static int hold_threads(struct cairn_session *session,
 	return 0;
 }
 
+/*
+ * Every thread has credentials of its own, and until it was held it could get
+ * others, by exec of a set-uid program too. What is held keeps those it has.
+ */
+static bool may_access_all(struct cairn_session *session,
+			   struct task_struct *leader)
+{
+	struct cairn_held *held;
+	unsigned long tid;
+
+	xa_for_each(&session->threads, tid, held)
+		if (same_thread_group(held->task, leader) &&
+		    smp_load_acquire(&held->progress) != CAIRN_GONE &&
+		    !cairn_ptrace_may_access(held->task,
+					     PTRACE_MODE_ATTACH_REALCREDS))
+			return false;
+	return true;
+}
+
 static int hold_process(struct cairn_session *session,
 			struct task_struct *leader, struct cairn_hold *hold)
 {
@@ -343,6 +362,8 @@ static int hold_process(struct cairn_session *session,
 		if (same_thread_group(held->task, leader))
 			return -EALREADY;
 	err = hold_threads(session, leader, hold);
+	if (!err && !may_access_all(session, leader))
+		err = -EPERM;
 	if (err) {
 		let_all_go(session, leader);
 		return err;

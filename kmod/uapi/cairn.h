@@ -115,7 +115,7 @@ struct cairn_hold {
  * process is held.
  *
  * ESRCH	there is no such process
- * EPERM	the caller may not attach to it as ptrace does
+ * EPERM	the caller may not attach to each of its threads as ptrace does
  * EDEADLK	it is the caller's own process
  * EINVAL	a thread that is not a process, an unknown flag
  * EALREADY	the session holds it

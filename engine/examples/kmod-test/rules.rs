@@ -22,6 +22,7 @@ pub const CHECKS: &[Check] = &[
     ("a process of one's own", own_process),
     ("a set-uid program", set_uid),
     ("a process that may not be dumped", undumpable),
+    ("a process with a thread of another user", mixed),
     ("a process with a capability more", more_capable),
     ("a PID of another namespace", other_namespace),
 ];
@@ -200,6 +201,13 @@ fn undumpable() -> Result<()> {
     let mut living = Living::of_user("undumpable", USER)?;
     living.ready()?;
     refused(by_user(USER, living.pid()), libc::EPERM)
+}
+
+fn mixed() -> Result<()> {
+    let mut living = Living::new("mixed")?;
+    living.ready()?;
+    refused(by_user(USER, living.pid()), libc::EPERM)?;
+    living.runs_on()
 }
 
 fn more_capable() -> Result<()> {

@@ -189,3 +189,31 @@ fn a_restarted_job_goes_on_where_it_was() {
     assert!((at..at + 1000).contains(&now), "{now} after {at}");
     job.await_progress();
 }
+
+/// A thread group ends with its last thread: who waits for the leader first waits for ever.
+#[test]
+fn a_restart_of_threads_that_fails_ends_and_leaves_nothing() {
+    let program = std::env::current_exe().expect("this program has a path");
+    let test = "--exact harm::ticking_job --ignored --nocapture";
+    let job = Job::script(&format!("exec nice -n -3 {} {test}", program.display()));
+    wait_for("the first tick", || (job.count() > 0).then_some(()));
+    assert_ne!(status_field(job.pid, "Threads").as_deref(), Some("1"), "a test runs in a thread of its own");
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", job.pid)).expect("the job lives");
+    let nice =
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(16).map(str::to_owned));
+    if nice.as_deref() != Some("-3") {
+        eprintln!("skipped: needs CAP_SYS_NICE");
+        return;
+    }
+    let output = job.checkpoint("context", &["--kill"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    // What scheduling it had is given back last, when all its threads are there.
+    let file = job.path("context");
+    let without =
+        ["60", "setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice", CAIRN, "restart", "--detach"];
+    let restart = cmd("timeout", without.iter().map(std::ffi::OsStr::new).chain([file.as_os_str()]));
+    let output = restart.stdin_null().stdout_capture().stderr_capture().unchecked().run().expect("it starts");
+    assert_eq!(exit_code(&output), 5, "{}", complaint(&output));
+    assert!(job.is_gone(), "something was left");
+}
