@@ -29,6 +29,7 @@ union cairn_argument {
 	struct cairn_actions actions;
 	struct cairn_timer timer;
 	struct cairn_continue proceed;
+	struct cairn_read read;
 };
 
 /* session.c */
@@ -45,6 +46,9 @@ int cairn_pending(struct file *file, union cairn_argument *arg);
 /* process.c */
 int cairn_process(struct file *file, union cairn_argument *arg);
 int cairn_actions(struct file *file, union cairn_argument *arg);
+
+/* memory.c */
+int cairn_read(struct file *file, union cairn_argument *arg);
 
 /* timer.c */
 int cairn_timer(struct file *file, union cairn_argument *arg);

@@ -37,6 +37,7 @@ static_assert(sizeof(struct cairn_process) == 344);
 static_assert(sizeof(struct cairn_actions) == 16);
 static_assert(sizeof(struct cairn_timer) == 32);
 static_assert(sizeof(struct cairn_continue) == 64);
+static_assert(sizeof(struct cairn_read) == 32);
 static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_about, version));
 static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_about, source));
 static_assert(sizeof(union cairn_argument) <= 512, "it lives on the stack");
@@ -95,6 +96,7 @@ static const struct cairn_command commands[] = {
 	COMMAND(CAIRN_IOC_PROCESS, process, 344, HOLDING, cairn_process),
 	COMMAND(CAIRN_IOC_ACTIONS, actions, 16, HOLDING, cairn_actions),
 	COMMAND(CAIRN_IOC_TIMER, timer, 32, HOLDING, cairn_timer),
+	COMMAND(CAIRN_IOC_READ, read, 32, HOLDING, cairn_read),
 	COMMAND(CAIRN_IOC_CONTINUE, proceed, 64, CAIRN_FEATURE_CONTINUE, cairn_continue),
 };
 

@@ -204,7 +204,8 @@ impl Survey {
         self.problems.extend(mappings.problems);
         let mut vmas = mappings.vmas;
         let pages = tables.copying.owner();
-        let mut tagged = pages::gather(pid, &mut vmas, teller, pages, &mut tables.copying)?;
+        let mut tagged =
+            pages::gather(pid, task.device.clone(), &mut vmas, teller, pages, &mut tables.copying)?;
         let shared = vmas.iter().filter(|(vma, _)| vma.flags.contains(&VmaFlag::Tagged));
         tagged.extend(shared.flat_map(|(vma, _)| tables.shared.populated_in(vma)));
         tagged.sort_by_key(|range| range.start);

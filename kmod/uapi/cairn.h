@@ -373,6 +373,28 @@ struct cairn_timer {
  */
 #define CAIRN_IOC_TIMER		_IO(CAIRN_IOC_TYPE, 0x17)
 
+/**
+ * struct cairn_read - memory of a process
+ * @size: in: sizeof(struct cairn_read)
+ * @pid: in: the process, which the session holds
+ * @from: in: where it is there
+ * @to: in: where it goes
+ * @len: in: bytes wanted; out: bytes read, up to the first that is not there
+ */
+struct cairn_read {
+	__u32 size;
+	__s32 pid;
+	__u64 from;
+	__u64 to;
+	__u64 len;
+};
+
+/*
+ * CAIRN_IOC_READ: takes a struct cairn_read. Reads also what the process itself
+ * may not, as a tracer can. ESRCH as above.
+ */
+#define CAIRN_IOC_READ		_IO(CAIRN_IOC_TYPE, 0x19)
+
 /* No sleep is longer, in nanoseconds: 146 years. */
 #define CAIRN_SLEEP_MAX		(1ULL << 62)
 

@@ -19,6 +19,7 @@ const REQUESTS: &[(libc::Ioctl, usize, Option<usize>)] = &[
     (kmod::IOC_PROCESS, size_of::<kmod::Process>(), None),
     (kmod::IOC_ACTIONS, size_of::<kmod::Actions>(), Some(std::mem::offset_of!(kmod::Actions, addr))),
     (kmod::IOC_TIMER, size_of::<kmod::Timer>(), None),
+    (kmod::IOC_READ, size_of::<kmod::Read>(), Some(std::mem::offset_of!(kmod::Read, to))),
     (kmod::IOC_CONTINUE, size_of::<kmod::Continue>(), None),
 ];
 
@@ -115,9 +116,8 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
         if let Some(at) = address {
             // The kernel's half, what is not mapped, and our own room.
             words[at / 8] = numbers.pick(&[0, 8, good, good, good, 0xffff_8880_0000_0000, u64::MAX]);
-            if words[at / 8] == good && words.len() > at / 8 + 1 {
-                words[at / 8 + 1] = numbers.below(1024) as u64;
-            }
+            // The length, or how many, stands behind it.
+            words[at / 8 + 1] = numbers.below(1024) as u64;
         }
         let nr = if numbers.below(64) == 0 { numbers.next() as u32 as libc::Ioctl } else { nr };
         let file = &sessions[numbers.below(2)];

@@ -4,12 +4,13 @@ use super::memory::{Backing, Vma, VmaFlag};
 use crate::error::{Context, Error, Result};
 use crate::image::{self, PageSink};
 use crate::remote::RemoteAddr;
+use crate::sys::kmod::Device;
 use crate::sys::{page_size, pagemap_scan as scan, task_size, vm};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Saved bytes: where they belong and where they are in the context file. Whole pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +35,13 @@ pub enum Source {
         pid: i32,
         /// Without read permission: through /proc/PID/mem, which overrides it.
         forced: bool,
+    },
+    /// A process's memory without read permission, of a process that the module holds.
+    Held {
+        /// Whose.
+        pid: i32,
+        /// Who holds it.
+        device: Arc<Device>,
     },
     /// An open file.
     File(File),
@@ -243,6 +251,9 @@ fn read_frame(source: &Source, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
             let mem = File::open(format!("/proc/{pid}/mem")).context(|| format!("open memory of {pid}"))?;
             each(&|buf, at| mem.read_exact_at(buf, at), buf).context(|| format!("read memory of {pid}"))
         }
+        Source::Held { pid, device } => {
+            each(&|buf, at| device.read(*pid, at, buf), buf).context(|| format!("read memory of {pid}"))
+        }
         Source::File(file) => {
             each(&|buf, at| read_to_end(file, buf, at), buf).context(|| "read shared or unlinked file")
         }
@@ -396,6 +407,7 @@ fn read_pagemap(pagemap: &File, range: Range) -> std::io::Result<Vec<Range>> {
 /// What the kernel says.
 pub fn gather(
     pid: i32,
+    device: Option<Arc<Device>>,
     vmas: &mut [(Vma, bool)],
     teller: Teller,
     owner: Owner,
@@ -405,7 +417,11 @@ pub fn gather(
     let mut tagged = Vec::new();
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
     let plain = copying.source(Source::Process { pid, forced: false });
-    let forced = copying.source(Source::Process { pid, forced: true });
+    // Without a tracer /proc/PID/mem may not override permissions any more (CONFIG_PROC_MEM_FORCE_PTRACE, Linux 6.12).
+    let forced = copying.source(match device {
+        Some(device) => Source::Held { pid, device },
+        None => Source::Process { pid, forced: true },
+    });
     // From the first mapping to the last, not from 0 to the end of the address space: powerpc (Linux 7.2) takes no range for one of
     // user addresses that is as long as all of them (`__access_ok`, arch/powerpc/include/asm/uaccess.h). What lies beyond, x86's vsyscall
     // page, is the kernel's own.

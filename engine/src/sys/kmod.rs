@@ -63,6 +63,8 @@ pub const IOC_PROCESS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x15);
 pub const IOC_ACTIONS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x16);
 /// `CAIRN_IOC_TIMER`
 pub const IOC_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
+/// `CAIRN_IOC_READ`
+pub const IOC_READ: libc::Ioctl = libc::_IO(IOC_TYPE, 0x19);
 /// `CAIRN_SLEEP_MAX`
 pub const SLEEP_MAX: u64 = 1 << 62;
 /// `CAIRN_IOC_CONTINUE`
@@ -280,6 +282,17 @@ arguments! {
         /// Where they go.
         addr: u64,
     }
+    /// `struct cairn_read`: memory of a process.
+    Read {
+        /// Whose.
+        pid: i32,
+        /// Where it is there.
+        from: u64,
+        /// Where it goes.
+        to: u64,
+        /// Bytes wanted, then bytes read.
+        len: u64,
+    }
     /// `struct cairn_continue`: a sleep for a thread to go on with.
     Continue {
         /// Which thread.
@@ -449,6 +462,18 @@ impl Device {
         self.ioctl(IOC_TIMER, |timer: &mut Timer| (timer.pid, timer.id) = (pid, id))
     }
 
+    /// Fills `buf` with the memory at `from`, also what the process itself may not read.
+    ///
+    /// # Errors
+    /// ESRCH; EFAULT when not all of it is there.
+    pub fn read(&self, pid: i32, from: u64, buf: &mut [u8]) -> io::Result<()> {
+        let (to, len) = (buf.as_mut_ptr() as u64, buf.len() as u64);
+        let read = self.ioctl(IOC_READ, |read: &mut Read| {
+            (read.pid, read.from, read.to, read.len) = (pid, from, to, len);
+        })?;
+        if read.len == len { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EFAULT)) }
+    }
+
     /// Gives a thread that is stopped and traced by us a sleep to go on with.
     ///
     /// # Errors
@@ -507,6 +532,7 @@ pub fn layout() -> Vec<String> {
         "CAIRN_IOC_ACTIONS" = IOC_ACTIONS,
         "CAIRN_IOC_TIMER" = IOC_TIMER,
         "CAIRN_FEATURE_CONTINUE" = FEATURE_CONTINUE,
+        "CAIRN_IOC_READ" = IOC_READ,
         "CAIRN_SLEEP_MAX" = SLEEP_MAX,
         "CAIRN_IOC_CONTINUE" = IOC_CONTINUE,
     );
@@ -526,6 +552,7 @@ pub fn layout() -> Vec<String> {
     structure!(lines: "cairn_action" = Action { handler, flags, restorer, mask });
     structure!(lines: "cairn_actions" = Actions { size, pid, addr });
     structure!(lines: "cairn_timer" = Timer { size, pid, id, clock, value, interval });
+    structure!(lines: "cairn_read" = Read { size, pid, from, to, len });
     structure!(lines: "cairn_continue" = Continue { size, tid, sleep, clock, left, args, reserved });
     lines
 }

@@ -29,7 +29,7 @@ pub struct Task {
     /// The scratch range, once there is one.
     scratch: Option<Scratch>,
     /// Who holds it; nobody when it is traced.
-    device: Option<Arc<Device>>,
+    pub device: Option<Arc<Device>>,
 }
 
 /// All processes in scope, stopped. Dropping it lets them go.
