@@ -95,7 +95,8 @@ struct cairn_about {
  * nothing of its program until the session lets it go: by CAIRN_IOC_RELEASE,
  * or because the file is closed, whatever the reason. Of what it was doing it
  * notices as much as of a signal that is ignored; calls that end with EINTR
- * after such a signal are made again. It can be killed. Threads that are
+ * after such a signal are made again. A signal that ends a process ends it,
+ * others wait for the release. Threads that are
  * stopped, by a signal or a tracer, stay so, and are held when they go on.
  */
 struct cairn_hold {

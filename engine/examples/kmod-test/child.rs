@@ -44,6 +44,17 @@ pub fn live(kind: &str) -> ! {
         "sleep" => loop {
             std::thread::sleep(Duration::from_secs(3600));
         },
+        // Ends in a handler of SIGUSR1.
+        "handler" => {
+            extern "C" fn end(_: libc::c_int) {
+                // SAFETY: async-signal-safe.
+                unsafe { libc::_exit(0) };
+            }
+            // SAFETY: the handler does nothing that a handler may not.
+            unsafe { libc::signal(libc::SIGUSR1, end as *const () as libc::sighandler_t) };
+            println!("ready");
+            count()
+        }
         // Threads come and go, and it becomes itself again and again.
         "churn" => {
             let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(|| {})).collect();

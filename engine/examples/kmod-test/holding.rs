@@ -13,6 +13,7 @@ pub const CHECKS: &[Check] = &[
     ("the last close lets go", close),
     ("the holder is killed", holder_killed),
     ("the held process is killed", held_killed),
+    ("a signal that would end it ends it", fatal_signal),
     ("a stopped process stays stopped", stopped),
     ("a signal waits for the release", signal_waits),
     ("two holders", two_holders),
@@ -77,6 +78,15 @@ fn held_killed() -> Result<()> {
     refused(device.process(pid), libc::ESRCH)
 }
 
+/// The kernel makes such a signal one that kills as soon as it is sent (kernel/signal.c, `complete_signal`).
+fn fatal_signal() -> Result<()> {
+    let living = Living::new("threads")?;
+    let device = Device::open()?;
+    device.hold(living.pid(), 0, PATIENCE)?;
+    living.signal(libc::SIGTERM);
+    child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it ends")
+}
+
 fn stopped() -> Result<()> {
     let living = Living::new("count")?;
     living.signal(libc::SIGSTOP);
@@ -92,16 +102,17 @@ fn stopped() -> Result<()> {
 }
 
 fn signal_waits() -> Result<()> {
-    let living = Living::new("count")?;
+    let mut living = Living::new("handler")?;
+    living.ready()?;
     let device = Device::open()?;
     device.hold(living.pid(), 0, PATIENCE)?;
-    living.signal(libc::SIGTERM);
+    living.signal(libc::SIGUSR1);
     let pending = device.pending(living.pid(), true)?;
     let signals: Vec<u8> = pending.iter().map(|info| info[0]).collect();
-    ensure!(signals == [libc::SIGTERM as u8], "pending: {signals:?}");
-    ensure!(living.state()? != 'Z', "it has died of a signal while it was held");
+    ensure!(signals == [libc::SIGUSR1 as u8], "pending: {signals:?}");
+    ensure!(living.state()? != 'Z', "it has taken a signal while it was held");
     device.release(living.pid())?;
-    child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it dies of the signal")
+    child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it takes the signal")
 }
 
 fn two_holders() -> Result<()> {
