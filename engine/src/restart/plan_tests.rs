@@ -42,6 +42,7 @@ fn thread(tid: i32) -> Thread {
         robust_list: (0, 0),
         clear_child_tid: 0,
         rseq: None,
+        sleep: None,
         timer_slack: 50_000,
         controls: Default::default(),
         creds: Creds::default(),

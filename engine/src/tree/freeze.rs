@@ -293,12 +293,9 @@ impl Task {
     /// # Errors
     /// The calls that map it.
     pub fn scratch(&mut self) -> Result<Option<Scratch>> {
-        match (self.scratch, &mut self.threads[0]) {
-            (None, Stopped::Traced(leader)) => {
-                let code = Code::find_with_way_back(self.pid, leader.regs.sp())?;
-                self.scratch = Some(Scratch::map(leader, code, None)?);
-            }
-            (Some(_), _) | (None, Stopped::Held(_)) => {}
+        if let (None, Stopped::Traced(leader)) = (self.scratch, &mut self.threads[0]) {
+            let code = Code::find_with_way_back(self.pid, leader.regs.sp())?;
+            self.scratch = Some(Scratch::map(leader, code, None)?);
         }
         Ok(self.scratch)
     }
