@@ -388,7 +388,7 @@ fn ask(
             exe: seen.exe,
             vdso,
             lock_future,
-            thp_disabled: thp.answer(&outcome) == Some(1),
+            thp_disable: thp.answer(&outcome).unwrap_or(0) as u32,
             dumpable: dumpable.answer(&outcome).unwrap_or(1) as i32,
             pkeys: keys.answer(&outcome),
             tags: tags::capture(pid, &seen.tagged)?,

@@ -438,6 +438,22 @@ mod tests {
     }
 
     #[test]
+    fn an_answered_program_looks_like_one_that_was_run() {
+        let mut p = Program::new();
+        let out = p.out(8);
+        let told = p.must(1, &[Arg::Imm(7), out.into()], "ask");
+        let refused = p.may(2, &[], "ask more");
+        let outcome = p.answered(|call| match call.nr {
+            1 => Ok(Answer { result: 5, written: Some((1, vec![1, 2])) }),
+            2 => Ok(Answer { result: -22, written: None }),
+            _ => Err(()),
+        });
+        let outcome = outcome.unwrap();
+        assert_eq!((outcome.result(told), outcome.result(refused)), (5, -22));
+        assert_eq!(outcome.data(out), [1, 2, 0, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
     fn a_call_that_never_fits_is_refused() {
         let mut p = Program::new();
         let big = p.out(4096);

@@ -141,8 +141,8 @@ pub struct Memory {
     pub vdso: Option<u64>,
     /// For mappings to come.
     pub lock_future: Option<LockFuture>,
-    /// `PR_SET_THP_DISABLE`
-    pub thp_disabled: bool,
+    /// What PR_GET_THP_DISABLE says: 0, or 1 with the flags that it was set with (`PR_THP_DISABLE_EXCEPT_ADVISED`, Linux 6.18).
+    pub thp_disable: u32,
     /// `PR_SET_DUMPABLE`
     pub dumpable: i32,
     /// Allocated protection keys, bit n for key n.
@@ -437,8 +437,9 @@ impl Memory {
         program.point(map, 11 * 8, auxv, 0);
         let args = [libc::PR_SET_MM.into(), PR_SET_MM_MAP.into(), map.into(), size.into(), Arg::Imm(0)];
         program.must(libc::SYS_prctl, &args, "set code, data, heap, stack and executable (PR_SET_MM_MAP)");
-        if self.thp_disabled {
-            let args = [libc::PR_SET_THP_DISABLE.into(), Arg::Imm(1), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
+        if self.thp_disable != 0 {
+            let flags = self.thp_disable & !1;
+            let args = [libc::PR_SET_THP_DISABLE.into(), Arg::Imm(1), flags.into(), Arg::Imm(0), Arg::Imm(0)];
             program.must(libc::SYS_prctl, &args, "disable transparent huge pages");
         }
     }

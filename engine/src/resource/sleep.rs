@@ -57,3 +57,16 @@ impl Sleep {
         Continue { size: size_of::<Continue>() as u32, tid, sleep, clock, left, args, reserved: 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sleep_is_asked_for_as_it_was_told() {
+        let sleep = Sleep { call: Call::Futex, clock: 1, left: 5, args: [16, 2, 1, !0] };
+        let request = sleep.request(77);
+        assert_eq!((request.tid, request.sleep, request.clock, request.left), (77, kmod::SLEEP_FUTEX, 1, 5));
+        assert_eq!((request.args, request.reserved), ([16, 2, 1, !0], 0));
+    }
+}

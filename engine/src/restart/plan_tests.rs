@@ -67,7 +67,7 @@ fn alive(tids: &[i32]) -> Alive {
             exe: 0,
             vdso: None,
             lock_future: None,
-            thp_disabled: false,
+            thp_disable: 0,
             dumpable: 1,
             pkeys: 0,
             tags: Vec::new(),

@@ -19,6 +19,7 @@ mod program_break;
 mod statics;
 mod system_calls_in_motion;
 mod thp_disabled;
+mod thp_except_advised;
 mod thread_controls;
 mod timer_slack;
 mod vdso;
@@ -37,6 +38,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &program_break::WORKLOAD,
     &personality::WORKLOAD,
     &thp_disabled::WORKLOAD,
+    &thp_except_advised::WORKLOAD,
     &not_dumpable::WORKLOAD,
     &timer_slack::WORKLOAD,
     &thread_controls::WORKLOAD,
