@@ -16,7 +16,7 @@ use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify, Po
 use crate::resource::{Records, bytes::PathBytes, rseq, tags};
 use crate::source::{Source, Wanted};
 use crate::sys::kmod::Device;
-use crate::tree::{Frozen, Scope, Task, alone};
+use crate::tree::{Frozen, Holder, Scope, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
@@ -37,6 +37,8 @@ pub struct Options<'a> {
     pub sync: image::Sync,
     /// Where the state is to come from.
     pub source: Wanted,
+    /// Save also what a tracer traces; only the module can.
+    pub traced: bool,
     /// Told of bytes copied and bytes in all.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
     /// Asked whether to give up.
@@ -74,11 +76,12 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
 }
 
 fn attempt(options: &Options<'_>, device: Option<Arc<Device>>) -> Result<Report> {
+    let holder = device.map(|device| Holder { device, traced: options.traced });
     let begin = Instant::now();
     let pid = options.scope.id();
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here()).map_err(failed)?;
-    let mut frozen = Frozen::freeze(options.scope, device, options.cancelled)?;
+    let mut frozen = Frozen::freeze(options.scope, holder, options.cancelled)?;
     let records = save(options, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let since = frozen.since;
     let (written, pause) = if options.kill {

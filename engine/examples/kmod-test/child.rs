@@ -116,6 +116,13 @@ impl Living {
         Self::of(&std::env::current_exe()?, kind, None)
     }
 
+    /// Starts one that shares nothing with us, so that it can be saved.
+    pub fn apart(kind: &str) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([FLAG, kind]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Living(command.spawn().context("start a child")?))
+    }
+
     /// Starts one for a user.
     pub fn of_user(kind: &str, user: u32) -> Result<Self> {
         Self::of(&std::env::current_exe()?, kind, Some(user))

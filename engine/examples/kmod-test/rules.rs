@@ -16,6 +16,7 @@ pub const CHECKS: &[Check] = &[
     ("unknown flags are refused", unknown_flags),
     ("what is not held tells nothing", not_held),
     ("what is traced is held only on request", traced),
+    ("what a debugger traces is saved only on request", debugged),
     ("a sleep is given only by the tracer", sleep_of_a_stranger),
     ("another user's process", another_user),
     ("root's process", roots_process),
@@ -98,12 +99,18 @@ fn not_held() -> Result<()> {
 
 /// Runs `act` while we trace a child.
 fn while_traced(act: impl FnOnce(&Living) -> Result<()>) -> Result<()> {
-    use cairn::sys::{ptrace, wait};
+    use cairn::sys::ptrace;
     let living = Living::new("count")?;
     ptrace::seize(living.pid(), 0)?;
+    while_stopped(&living, || act(&living))
+}
+
+/// Runs `act` while a child of ours that we trace is stopped, and lets it go.
+fn while_stopped(living: &Living, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    use cairn::sys::{ptrace, wait};
     ptrace::interrupt(living.pid())?;
     wait::wait(living.pid())?;
-    let done = act(&living);
+    let done = act();
     ptrace::detach(living.pid())?;
     done?;
     living.runs_on()
@@ -116,6 +123,37 @@ fn traced() -> Result<()> {
         ensure!(device.hold(living.pid(), HOLD_TRACED, PATIENCE)? == 1, "it has one thread");
         ensure!(device.thread(living.pid())?.state == cairn::sys::kmod::STATE_TRACED, "it is traced");
         Ok(device.release(living.pid())?)
+    })
+}
+
+fn debugged() -> Result<()> {
+    use cairn::checkpoint::{Options, checkpoint};
+    use cairn::sys::ptrace;
+    let living = Living::apart("count")?;
+    let save = |traced| {
+        checkpoint(&Options {
+            scope: cairn::tree::Scope::Process(living.pid()),
+            file: "/tmp/kmod-test.context".into(),
+            kill: false,
+            sync: cairn::image::Sync::None,
+            source: cairn::source::Wanted::Kmod,
+            traced,
+            progress: &|_, _| {},
+            cancelled: &|| false,
+        })
+    };
+    // Traced and running.
+    ptrace::seize(living.pid(), 0)?;
+    ensure!(save(false).is_err_and(|err| err.exit_code() == 3), "it is saved without being asked to");
+    save(true)?;
+    living.runs_on()?;
+    std::fs::remove_file("/tmp/kmod-test.context").context("it has been saved")?;
+    while_stopped(&living, || {
+        ensure!(
+            save(true).is_err_and(|err| err.exit_code() == 3),
+            "it is saved when its tracer has stopped it"
+        );
+        Ok(())
     })
 }
 

@@ -153,6 +153,9 @@ pub struct CheckpointArgs {
     /// Where the state comes from
     #[arg(long, value_enum, default_value_t = SourceArg::Auto)]
     pub source: SourceArg,
+    /// Save it also when a debugger traces it, which takes the kernel module; the debugger is not told, and its breakpoints are saved as code
+    #[arg(long)]
+    pub traced: bool,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,

@@ -23,6 +23,7 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
             kill: args.kill,
             sync: args.sync.into(),
             source: args.source.into(),
+            traced: args.traced,
             progress: &progress,
             cancelled,
         };

@@ -32,6 +32,12 @@ pub fn problems(tasks: &[Task]) -> Result<Vec<String>> {
                 }
             }
             let status = status(pid, tid)?;
+            if tasks.iter().any(|task| task.pid == status.tracerpid) {
+                problems.push(format!(
+                    "pid {pid}: thread {tid} is traced by process {}, which is to be saved, too",
+                    status.tracerpid
+                ));
+            }
             if status.seccomp.unwrap_or(0) != 0 {
                 problems.push(format!("pid {pid}: thread {tid} has a seccomp filter"));
             }

@@ -5,7 +5,7 @@ use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::proc::syscall::{self, Blocked};
 use crate::remote::{Code, Held, Outcome, Program, Scratch, Stopped, Tracee};
-use crate::sys::kmod::Device;
+use crate::sys::kmod::{self, Device};
 use crate::sys::ptrace;
 use crate::sys::wait::{self, Stop};
 use procfs::process::Stat;
@@ -39,18 +39,27 @@ pub struct Frozen {
     pub tasks: Vec<Task>,
     /// When the first thread was asked to stop.
     pub since: Instant,
-    device: Option<Arc<Device>>,
+    holder: Option<Holder>,
+}
+
+/// The kernel module as the one that stops threads.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// The session.
+    pub device: Arc<Device>,
+    /// Hold also what a tracer traces, as long as that has not stopped it.
+    pub traced: bool,
 }
 
 impl Frozen {
-    /// Stops every thread in scope, until all that there are have been stopped: has `device` hold them, or seizes them. `cancelled` is
+    /// Stops every thread in scope, until all that there are have been stopped: has `holder` hold them, or seizes them. `cancelled` is
     /// asked between processes.
     ///
     /// # Errors
     /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader gone. Nothing stays stopped.
-    pub fn freeze(scope: Scope, device: Option<Arc<Device>>, cancelled: &dyn Fn() -> bool) -> Result<Self> {
+    pub fn freeze(scope: Scope, holder: Option<Holder>, cancelled: &dyn Fn() -> bool) -> Result<Self> {
         wait::block_sigchld();
-        let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now(), device };
+        let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now(), holder };
         let mut known = HashSet::new();
         let mut complete = false;
         while !complete {
@@ -88,7 +97,7 @@ impl Frozen {
                 Ok(false)
             };
         };
-        let device = self.device.clone();
+        let device = self.holder.as_ref().map(|holder| Arc::clone(&holder.device));
         self.tasks.push(Task { pid, stat, threads: Vec::new(), scratch: None, device });
         let task = self.tasks.last_mut().expect("just pushed");
         if task.stat.state == 'Z' {
@@ -103,7 +112,7 @@ impl Frozen {
         if task.stat.flags & PF_KTHREAD != 0 {
             return Err(Error::unsupported(format!("pid {pid}: a kernel thread")));
         }
-        task.stop_threads()?;
+        task.stop_threads(self.holder.as_ref())?;
         if task.threads.is_empty() {
             // Ended before it could be seized: a zombie now, or gone.
             self.tasks.pop();
@@ -184,9 +193,9 @@ impl Drop for Frozen {
 }
 
 impl Task {
-    fn stop_threads(&mut self) -> Result<()> {
-        match self.device.clone() {
-            Some(device) => self.hold(&device)?,
+    fn stop_threads(&mut self, holder: Option<&Holder>) -> Result<()> {
+        match holder {
+            Some(holder) => self.hold(holder)?,
             None => self.seize()?,
         }
         self.threads.sort_by_key(|t| (t.tid() != self.pid, t.tid()));
@@ -200,9 +209,10 @@ impl Task {
     }
 
     /// Has the module hold all threads; none when the process has ended.
-    fn hold(&mut self, device: &Arc<Device>) -> Result<()> {
+    fn hold(&mut self, Holder { device, traced }: &Holder) -> Result<()> {
         let pid = self.pid;
-        if let Err(err) = device.hold(pid, 0, PATIENCE) {
+        let flags = if *traced { kmod::HOLD_TRACED } else { 0 };
+        if let Err(err) = device.hold(pid, flags, PATIENCE) {
             let reason = match err.raw_os_error() {
                 Some(libc::ESRCH) => return Ok(()),
                 Some(libc::EBUSY) => "traced by another process already",
@@ -213,7 +223,12 @@ impl Task {
             return Err(Error::unsupported(format!("pid {pid}: {reason}")));
         }
         for tid in threads(pid)? {
-            self.threads.extend(Held::look(device, pid, tid)?.map(Stopped::Held));
+            let Some(held) = Held::look(device, pid, tid)? else { continue };
+            // What it was stopped with, a signal perhaps, is the tracer's to see and ours to lose.
+            if held.told.state == kmod::STATE_TRACED {
+                return Err(Error::unsupported(format!("pid {pid}: thread {tid} is stopped by its tracer")));
+            }
+            self.threads.push(Stopped::Held(held));
         }
         Ok(())
     }

@@ -5,5 +5,5 @@ pub mod birth;
 pub mod freeze;
 pub mod scope;
 
-pub use freeze::{Frozen, Task};
+pub use freeze::{Frozen, Holder, Task};
 pub use scope::Scope;
