@@ -216,19 +216,27 @@ int cairn_with_signals(struct task_struct *task,
 
 static bool all_quiet(struct cairn_session *session, struct task_struct *leader)
 {
+	struct task_struct *thread;
 	struct cairn_held *held;
-	unsigned long tid;
+	bool quiet = true;
 
-	xa_for_each(&session->threads, tid, held)
-		if (same_thread_group(held->task, leader) && !is_quiet(held))
-			return false;
-	return true;
+	rcu_read_lock();
+	for_each_thread(leader, thread) {
+		held = xa_load(&session->threads, thread->pid);
+		if (held && held->task == thread && !is_quiet(held)) {
+			quiet = false;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return quiet;
 }
 
 /* Asks one thread to stop. Takes over the reference to it. */
 static int ask(struct cairn_session *session, struct task_struct *task)
 {
 	struct cairn_held *held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
+	struct cairn_held *old;
 	int err;
 
 	if (!held) {
@@ -242,9 +250,13 @@ static int ask(struct cairn_session *session, struct task_struct *task)
 	init_waitqueue_head(&held->go);
 	init_task_work(&held->work, held_run);
 
-	err = xa_err(xa_store(&session->threads, task->pid, held, GFP_KERNEL));
+	old = xa_store(&session->threads, task->pid, held, GFP_KERNEL);
+	err = xa_err(old);
 	if (err)
 		goto put;
+	/* One that has ended, and whose TID is in use again. */
+	if (old)
+		let_go(old);
 	__module_get(THIS_MODULE);
 	kref_get(&held->ref);
 	if (!task_work_add(task, &held->work, TWA_SIGNAL))
