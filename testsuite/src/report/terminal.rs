@@ -197,6 +197,21 @@ mod tests {
     }
 
     #[test]
+    fn engines_have_columns_and_reasons_to_be_absent() {
+        let mut results = sample::run();
+        let mut more = results.cells.clone();
+        more.iter_mut().for_each(|cell| cell.cell.engine = "cairn-kmod".into());
+        let first = results.kernels[0].label.clone();
+        results.cells.extend(more.into_iter().filter(|cell| cell.cell.kernel != first));
+        results.kernels[0].absent.insert("cairn-kmod".into(), "no headers".into());
+        let text = render(&results, false);
+        let engines: Vec<&str> = text.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+        assert_eq!(engines.len(), 2 * results.kernels.len(), "{text}");
+        assert!(engines.chunks(2).all(|two| two == ["cairn", "cairn-kmod"]), "{text}");
+        assert!(text.contains(&format!("  cairn-kmod on {first}: no headers")), "{text}");
+    }
+
+    #[test]
     fn colour_only_adds_escapes() {
         let coloured = render(&sample::run(), true);
         assert!(coloured.contains("\x1b[31m"));
