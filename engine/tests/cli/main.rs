@@ -65,9 +65,10 @@ impl Job {
         Job::script(&format!("exec {} --exact {test} --ignored --nocapture", program.display()))
     }
 
-    /// Writes ascending numbers to the file `count`, over and over.
+    /// Writes ascending numbers to the file `count`, over and over. All by itself: mv(1) would have a file of /proc open for a moment, which
+    /// cannot be saved.
     fn counter() -> Job {
-        let job = Job::script("i=0; while :; do i=$((i+1)); echo $i > count.new; mv count.new count; done");
+        let job = Job::script("i=0; while :; do i=$((i+1)); echo $i > count; done");
         job.await_progress();
         job
     }
@@ -77,8 +78,14 @@ impl Job {
     }
 
     fn count(&self) -> u64 {
-        let text = std::fs::read_to_string(self.path("count")).unwrap_or_default();
-        text.trim().parse().unwrap_or(0)
+        loop {
+            let text = std::fs::read_to_string(self.path("count")).unwrap_or_else(|_| "0".to_owned());
+            // Between being emptied and being written.
+            if let Ok(count) = text.trim().parse() {
+                return count;
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Waits until the counter has gone on from where it is, and nobody traces it.
