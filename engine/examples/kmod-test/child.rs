@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// Marks a child's command line.
 pub const FLAG: &str = "--live";
 
+/// What a child calls itself once its own life begins. Before that, the runtime has files of /proc open.
+const NAME: &std::ffi::CStr = c"living";
+
 /// An ordinary user.
 pub const USER: u32 = 1000;
 /// Another one.
@@ -33,6 +36,8 @@ fn tie() {
 /// Lives as `kind` says, and never returns.
 pub fn live(kind: &str) -> ! {
     tie();
+    // SAFETY: the name lives for the call.
+    unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
     match kind {
         "count" => count(),
         "threads" => {
@@ -120,7 +125,13 @@ impl Living {
     pub fn apart(kind: &str) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([FLAG, kind]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Living(command.spawn().context("start a child")?))
+        let living = Living(command.spawn().context("start a child")?);
+        let comm = format!("/proc/{}/comm", living.pid());
+        wait_for(|| {
+            std::fs::read_to_string(&comm).is_ok_and(|name| name.trim_end().as_bytes() == NAME.to_bytes())
+        })
+        .context("the child begins its life")?;
+        Ok(living)
     }
 
     /// Starts one for a user.
