@@ -52,6 +52,7 @@ int cairn_read(struct file *file, union cairn_argument *arg);
 
 /* timer.c */
 int cairn_timer(struct file *file, union cairn_argument *arg);
+bool cairn_is_of_time(clockid_t clock);
 void cairn_interval_timers(const struct signal_struct *signal,
 			   struct cairn_process *process);
 

@@ -96,18 +96,12 @@ int cairn_actions(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_actions *wanted = &arg->actions;
 	struct cairn_action *actions;
-	struct task_struct *leader;
 	int ret;
 
 	actions = kcalloc(CAIRN_SIGNALS, sizeof(*actions), GFP_KERNEL_ACCOUNT);
 	if (!actions)
 		return -ENOMEM;
-	leader = cairn_begin(file, wanted->pid, true);
-	ret = PTR_ERR_OR_ZERO(leader);
-	if (!ret) {
-		ret = cairn_with_signals(leader, read_actions, actions);
-		cairn_end(file);
-	}
+	ret = cairn_look(file, wanted->pid, true, read_actions, actions);
 	if (!ret && copy_to_user(u64_to_user_ptr(wanted->addr), actions,
 				 CAIRN_SIGNALS * sizeof(*actions)))
 		ret = -EFAULT;

@@ -128,7 +128,7 @@ int cairn_close(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static struct task_struct *get_task(pid_t nr)
+struct task_struct *cairn_get_task(pid_t nr)
 {
 	struct task_struct *task;
 	struct pid *pid;
@@ -151,7 +151,7 @@ static bool is_quiet(const struct cairn_held *held)
 struct task_struct *cairn_begin(struct file *file, pid_t tid, bool process)
 {
 	struct cairn_session *session = file->private_data;
-	struct task_struct *task = get_task(tid);
+	struct task_struct *task = cairn_get_task(tid);
 	struct cairn_held *held;
 	int err = -ESRCH;
 
@@ -211,6 +211,19 @@ int cairn_with_signals(struct task_struct *task,
 		spin_unlock_irq(&sighand->siglock);
 	}
 	rcu_read_unlock();
+	return ret;
+}
+
+int cairn_look(struct file *file, pid_t tid, bool process,
+	       int (*read)(struct task_struct *task, void *arg), void *arg)
+{
+	struct task_struct *task = cairn_begin(file, tid, process);
+	int ret;
+
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	ret = cairn_with_signals(task, read, arg);
+	cairn_end(file);
 	return ret;
 }
 
@@ -397,7 +410,7 @@ int cairn_hold(struct file *file, union cairn_argument *arg)
 
 	if (hold->flags & ~CAIRN_HOLD_TRACED || hold->reserved)
 		return -EINVAL;
-	leader = get_task(hold->pid);
+	leader = cairn_get_task(hold->pid);
 	if (IS_ERR(leader))
 		return PTR_ERR(leader);
 	if (!thread_group_leader(leader))
@@ -425,7 +438,7 @@ int cairn_release(struct file *file, union cairn_argument *arg)
 	unsigned int count;
 
 	if (arg->release.pid) {
-		leader = get_task(arg->release.pid);
+		leader = cairn_get_task(arg->release.pid);
 		if (IS_ERR(leader))
 			return PTR_ERR(leader);
 	}

@@ -55,6 +55,14 @@ struct cairn_held {
 };
 
 /**
+ * cairn_get_task() - a thread by its number
+ * @nr: as the caller's PID namespace counts
+ *
+ * Return: the thread with a reference, or an ERR_PTR
+ */
+struct task_struct *cairn_get_task(pid_t nr);
+
+/**
  * cairn_begin() - find a quiet thread, and keep the session as it is
  * @file: of the device
  * @tid: the thread, as the caller's PID namespace counts
@@ -82,5 +90,11 @@ void cairn_end(struct file *file);
 int cairn_with_signals(struct task_struct *task,
 		       int (*read)(struct task_struct *task, void *arg),
 		       void *arg);
+
+/**
+ * cairn_look() - cairn_with_signals() between cairn_begin() and cairn_end()
+ */
+int cairn_look(struct file *file, pid_t tid, bool process,
+	       int (*read)(struct task_struct *task, void *arg), void *arg);
 
 #endif /* _CAIRN_SESSION_H */

@@ -10,7 +10,6 @@
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
-#include <linux/pid.h>
 #include <linux/ptrace.h>
 #include <linux/restart_block.h>
 #include <linux/sched.h>
@@ -25,6 +24,7 @@
 #include "cairn.h"
 #include "compat.h"
 #include "lookup.h"
+#include "session.h"
 
 /*
  * Calls that do nothing when they end with EINTR, so that they can be made
@@ -180,8 +180,7 @@ static int describe(struct restart_block *block, const struct cairn_continue *ho
 	end = now_of(how->clock) + how->left;
 	switch (how->sleep) {
 	case CAIRN_SLEEP_NANO:
-		if (how->clock != CLOCK_REALTIME && how->clock != CLOCK_MONOTONIC &&
-		    how->clock != CLOCK_BOOTTIME && how->clock != CLOCK_TAI)
+		if (!cairn_is_of_time(how->clock))
 			return -EINVAL;
 		block->nanosleep.clockid = how->clock;
 		block->nanosleep.type = how->args[0] ? TT_NATIVE : TT_NONE;
@@ -216,7 +215,6 @@ int cairn_continue(struct file *file, union cairn_argument *arg)
 	const struct cairn_continue *how = &arg->proceed;
 	struct restart_block block = {};
 	struct task_struct *task;
-	struct pid *pid;
 	int err;
 
 	if (how->reserved)
@@ -224,11 +222,9 @@ int cairn_continue(struct file *file, union cairn_argument *arg)
 	err = describe(&block, how);
 	if (err)
 		return err;
-	pid = find_get_pid(how->tid);
-	task = get_pid_task(pid, PIDTYPE_PID);
-	put_pid(pid);
-	if (!task)
-		return -ESRCH;
+	task = cairn_get_task(how->tid);
+	if (IS_ERR(task))
+		return PTR_ERR(task);
 	/*
 	 * Only for the tracer, which may change everything else of the thread,
 	 * and only while it is stopped for it. It is the tracer that lets it go,

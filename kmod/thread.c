@@ -156,7 +156,6 @@ int cairn_pending(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_pending *wanted = &arg->pending;
 	struct queue queue = { .shared = wanted->shared, .room = wanted->count };
-	struct task_struct *task;
 	int ret;
 
 	static_assert(sizeof_field(struct sigqueue, info) <= CAIRN_SIGINFO_SIZE);
@@ -167,12 +166,7 @@ int cairn_pending(struct file *file, union cairn_argument *arg)
 			      GFP_KERNEL_ACCOUNT);
 	if (!queue.data)
 		return -ENOMEM;
-	task = cairn_begin(file, wanted->tid, false);
-	ret = PTR_ERR_OR_ZERO(task);
-	if (!ret) {
-		ret = cairn_with_signals(task, read_queue, &queue);
-		cairn_end(file);
-	}
+	ret = cairn_look(file, wanted->tid, false, read_queue, &queue);
 	if (!ret) {
 		wanted->count = queue.count;
 		if (copy_to_user(u64_to_user_ptr(wanted->addr), queue.data,

@@ -55,7 +55,7 @@ static bool is_of_cputime(clockid_t clock)
 	return clock < 0 && (clock & CPUCLOCK_CLOCK_MASK) != CLOCKFD;
 }
 
-static bool is_of_time(clockid_t clock)
+bool cairn_is_of_time(clockid_t clock)
 {
 	switch (clock) {
 	case CLOCK_REALTIME:
@@ -142,7 +142,7 @@ static int read_setting(const struct k_itimer *timer,
 		err = left_of_cpu_timer(timer, leader, &left);
 		if (err)
 			return err;
-	} else if (is_of_time(timer->it_clock)) {
+	} else if (cairn_is_of_time(timer->it_clock)) {
 		if (!interval && !silent && !cairn_timer_is_armed(timer))
 			return 0;
 		left = ktime_to_ns(__hrtimer_get_remaining(&timer->it.real.timer,
@@ -173,13 +173,5 @@ static int read_timer(struct task_struct *leader, void *arg)
 
 int cairn_timer(struct file *file, union cairn_argument *arg)
 {
-	struct cairn_timer *wanted = &arg->timer;
-	struct task_struct *leader = cairn_begin(file, wanted->pid, true);
-	int ret;
-
-	if (IS_ERR(leader))
-		return PTR_ERR(leader);
-	ret = cairn_with_signals(leader, read_timer, wanted);
-	cairn_end(file);
-	return ret;
+	return cairn_look(file, arg->timer.pid, true, read_timer, &arg->timer);
 }
