@@ -70,14 +70,12 @@ pub struct Report {
 /// Every kind; the target runs on and no file is left, unless the last step, the kill, is what failed.
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
-    let (mut report, source) = options.source.attempt(|device| attempt(options, device))?;
-    (report.source, report.total_ns) = (source, nanos(begin.elapsed()));
-    Ok(report)
+    options.source.attempt(|device| attempt(options, device, begin))
 }
 
-fn attempt(options: &Options<'_>, device: Option<Arc<Device>>) -> Result<Report> {
+fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -> Result<Report> {
+    let source = Source::of(device.as_ref());
     let holder = device.map(|device| Holder { device, traced: options.traced });
-    let begin = Instant::now();
     let pid = options.scope.id();
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here()).map_err(failed)?;
@@ -97,7 +95,7 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>) -> Result<Report>
     Ok(Report {
         file: options.file.clone(),
         pid,
-        source: Source::Ptrace,
+        source,
         tasks: records.tasks(),
         bytes: written.bytes,
         pause_ns: nanos(pause),
@@ -332,7 +330,7 @@ fn ask(
     for thread in task.threads.iter().filter(|thread| notified.contains(&thread.tid())) {
         before.extend(signal::capture_pending(thread, false, 0)?);
     }
-    let rseq_unknown = !rseq::kernel_tells(pid);
+    let rseq_unknown = task.device.is_none() && !rseq::kernel_tells(pid);
     let stat = task.stat.clone();
     let group_stop = task.group_stop();
     // Before anything of ours runs in them: the kernel would forget what they were in.

@@ -27,33 +27,34 @@ pub enum Source {
     Kmod,
 }
 
+impl Source {
+    /// That of an attempt with this device, or with none.
+    pub fn of(device: Option<&Arc<Device>>) -> Self {
+        if device.is_some() { Source::Kmod } else { Source::Ptrace }
+    }
+}
+
 impl Wanted {
     /// Makes an attempt with the module, when it is wanted and there, or with ptrace; with ptrace again, when the module is not insisted
     /// on and cannot tell everything. An attempt that fails must leave the target as it was.
     ///
     /// # Errors
     /// Those of the last attempt; when the module is insisted on, that it is not there or cannot hold threads.
-    pub fn attempt<T>(
-        self,
-        mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>,
-    ) -> Result<(T, Source)> {
-        let by_ptrace = |attempt: &mut dyn FnMut(Option<Arc<Device>>) -> Result<T>| {
-            attempt(None).map(|done| (done, Source::Ptrace))
-        };
+    pub fn attempt<T>(self, mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>) -> Result<T> {
+        let module = || open(FEATURE_HOLD, "hold threads").map(Arc::new);
         match self {
-            Wanted::Ptrace => by_ptrace(&mut attempt),
-            Wanted::Kmod => attempt(Some(open()?)).map(|done| (done, Source::Kmod)),
-            Wanted::Auto => match open().map(|device| attempt(Some(device))) {
-                Ok(Ok(done)) => Ok((done, Source::Kmod)),
-                Err(_) | Ok(Err(Error::Unsupported(_))) => by_ptrace(&mut attempt),
-                Ok(Err(err)) => Err(err),
+            Wanted::Ptrace => attempt(None),
+            Wanted::Kmod => attempt(Some(module()?)),
+            Wanted::Auto => match module().map(|device| attempt(Some(device))) {
+                Err(_) | Ok(Err(Error::Unsupported(_))) => attempt(None),
+                Ok(other) => other,
             },
         }
     }
 }
 
-/// A session with the module, when that can do all it has to.
-fn open() -> Result<Arc<Device>> {
+/// A session with the module, when that has a feature.
+fn open(feature: u64, what: &str) -> Result<Device> {
     let device = Device::open().context(|| format!("open {DEVICE}"))?;
     let about = device.about().context(|| format!("ask {DEVICE}"))?;
     if !about.is_spoken() {
@@ -62,17 +63,15 @@ fn open() -> Result<Arc<Device>> {
             about.abi_version
         )));
     }
-    if about.features & FEATURE_HOLD == 0 {
-        return Err(Error::unsupported("the kernel module cannot hold threads on this kernel"));
+    if about.features & feature == 0 {
+        return Err(Error::unsupported(format!("the kernel module cannot {what} on this kernel")));
     }
-    Ok(Arc::new(device))
+    Ok(device)
 }
 
 /// The module, when it can have threads go on with a sleep.
 pub fn continuing() -> Option<Device> {
-    let device = Device::open().ok()?;
-    let about = device.about().ok()?;
-    (about.is_spoken() && about.features & FEATURE_CONTINUE != 0).then_some(device)
+    open(FEATURE_CONTINUE, "go on with sleeps").ok()
 }
 
 #[cfg(test)]
@@ -87,10 +86,10 @@ mod tests {
         let mut seen = Vec::new();
         let mut attempt = |device: Option<Arc<Device>>| {
             seen.push(device.is_some());
-            Ok(())
+            Ok(Source::of(device.as_ref()))
         };
-        assert_eq!(Wanted::Auto.attempt(&mut attempt).unwrap(), ((), Source::Ptrace));
-        assert_eq!(Wanted::Ptrace.attempt(&mut attempt).unwrap(), ((), Source::Ptrace));
+        assert_eq!(Wanted::Auto.attempt(&mut attempt).unwrap(), Source::Ptrace);
+        assert_eq!(Wanted::Ptrace.attempt(&mut attempt).unwrap(), Source::Ptrace);
         assert!(Wanted::Kmod.attempt(&mut attempt).is_err());
         assert_eq!(seen, [false, false]);
     }

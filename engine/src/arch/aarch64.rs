@@ -120,9 +120,8 @@ impl Regs {
     }
 
     /// These registers about to make a system call: here they are already.
-    pub fn rewound(mut self, nr: i64) -> Self {
-        self.regs[NR] = nr as u64;
-        self
+    pub fn rewound(self, nr: i64) -> Self {
+        self.calling(nr)
     }
 
     /// These registers, which are about to make a system call, with another number of it.

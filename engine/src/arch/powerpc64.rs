@@ -124,10 +124,9 @@ impl Regs {
     /// These registers with an interrupted system call turned into one that will be made again: `nr` in the number register,
     /// the instruction pointer on the system call instruction, and no trace left for the kernel's own restart logic.
     pub fn rewound(mut self, nr: i64) -> Self {
-        self.gpr[0] = nr as u64;
         self.gpr[3] = self.orig_gpr3;
         self.nip -= SYSCALL_INSN.len() as u64;
-        self.outside_syscall()
+        self.calling(nr).outside_syscall()
     }
 
     /// These registers, which are about to make a system call, with another number of it.

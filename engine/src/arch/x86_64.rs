@@ -121,10 +121,9 @@ impl Regs {
     /// These registers with an interrupted system call turned into one that will be made again: `nr` in the number register,
     /// the instruction pointer on the system call instruction, and no trace left for the kernel's own restart logic.
     pub fn rewound(mut self, nr: i64) -> Self {
-        self.rax = nr as u64;
         self.rip -= SYSCALL_INSN.len() as u64;
         self.orig_rax = NO_SYSCALL;
-        self
+        self.calling(nr)
     }
 
     /// These registers, which are about to make a system call, with another number of it.

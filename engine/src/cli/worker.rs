@@ -4,12 +4,14 @@ use cairn::error::{Context, Result};
 use cairn::sys::guard::{self, Side};
 use cairn::sys::wait::{self, Stop};
 use nix::sys::signal::{SigSet, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Asked at every safe point whether to give up.
 pub type Cancelled = Arc<AtomicBool>;
+
+/// Those by which we are asked to give up.
+const HEARD: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
 /// Runs `work` in a worker; its exit code is the result.
 ///
@@ -17,18 +19,18 @@ pub type Cancelled = Arc<AtomicBool>;
 /// Only of the worker itself; in the front, errors have been printed already.
 pub fn run(work: impl FnOnce(&dyn Fn() -> bool) -> anyhow::Result<u8>) -> anyhow::Result<u8> {
     // Until each side listens, signals wait: one that killed the front alone would leave a worker that nobody has told.
-    let until_heard = [SIGHUP, SIGINT, SIGTERM].into_iter().filter_map(|n| Signal::try_from(n).ok());
-    let until_heard: SigSet = until_heard.collect();
-    until_heard.thread_block().map_err(std::io::Error::from).context(|| "block signals")?;
+    let heard: SigSet = HEARD.into_iter().collect();
+    heard.thread_block().map_err(std::io::Error::from).context(|| "block signals")?;
     match guard::split().context(|| "start worker")? {
-        Side::Front(worker) => Ok(attend(worker, &until_heard)?),
+        Side::Front(worker) => Ok(attend(worker, heard)?),
         Side::Worker => {
             guard::survive_file_size_limit().context(|| "ignore SIGXFSZ")?;
             let cancelled = Cancelled::default();
-            for signal in [SIGHUP, SIGINT, SIGTERM] {
-                signal_hook::flag::register(signal, Arc::clone(&cancelled)).context(|| "catch signals")?;
+            for signal in HEARD {
+                signal_hook::flag::register(signal as i32, Arc::clone(&cancelled))
+                    .context(|| "catch signals")?;
             }
-            until_heard.thread_unblock().map_err(std::io::Error::from).context(|| "unblock signals")?;
+            unblock(heard)?;
             let code = match work(&|| cancelled.load(Ordering::Relaxed)) {
                 Ok(code) => code,
                 Err(err) => super::report(&err),
@@ -38,11 +40,15 @@ pub fn run(work: impl FnOnce(&dyn Fn() -> bool) -> anyhow::Result<u8>) -> anyhow
     }
 }
 
+fn unblock(signals: SigSet) -> Result<()> {
+    signals.thread_unblock().map_err(std::io::Error::from).context(|| "unblock signals")
+}
+
 /// Passes signals on and waits.
-fn attend(worker: i32, until_heard: &SigSet) -> Result<u8> {
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]).context(|| "catch signals")?;
-    until_heard.thread_unblock().map_err(std::io::Error::from).context(|| "unblock signals")?;
+fn attend(worker: i32, heard: SigSet) -> Result<u8> {
+    let numbers = HEARD.map(|signal| signal as i32);
+    let mut signals = signal_hook::iterator::Signals::new(numbers).context(|| "catch signals")?;
+    unblock(heard)?;
     std::thread::spawn(move || {
         for signal in signals.forever() {
             // A worker that has ended needs no signal.

@@ -4,11 +4,11 @@
 //! returned, so that both ways give the same answers in the same form.
 
 use super::program::{Answer, Arg, Call, Outcome, Program};
-use super::{sleep, tracee};
+use super::tracee;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::sys::kmod::{self, Device};
-use crate::sys::ptrace;
+use crate::sys::{PR_GET_TID_ADDRESS, ptrace};
 use std::cell::OnceCell;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -55,17 +55,8 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
-        let mut data = vec![0u8; arch::EXTENDED_MAX];
-        match self.device.regset(self.tid, note, &mut data) {
-            Ok(len) => {
-                data.truncate(len);
-                Ok(Some(data))
-            }
-            Err(err) if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENODEV | libc::ENODATA)) => {
-                Ok(None)
-            }
-            Err(err) => Err(err).context(|| format!("read register set {note:#x} of {}", self.tid)),
-        }
+        ptrace::set_if_there(|data| self.device.regset(self.tid, note, data))
+            .context(|| format!("read register set {note:#x} of {}", self.tid))
     }
 
     /// The queued signals of the thread, or of its process.
@@ -86,10 +77,7 @@ impl Held {
 
     /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
     pub fn regs_to_restart(&self) -> Regs {
-        let continued =
-            self.regs.interrupted_syscall().is_some_and(|call| call.nr == arch::SYS_RESTART_SYSCALL);
-        let own = if continued { sleep::own_number(self.pid, &self.regs) } else { None };
-        own.map_or_else(|| tracee::resumed(&self.regs, false), |nr| self.regs.rewound(nr))
+        tracee::regs_to_restart(self.pid, &self.regs, false)
     }
 
     /// Answers every call of a program.
@@ -206,7 +194,6 @@ impl Known<'_> {
     }
 
     fn prctl(&self, call: &Call, option: i32) -> Result<Answer> {
-        const PR_GET_TID_ADDRESS: i32 = 40;
         let told = &self.held.told;
         let word = |value: u32| bytes(1, value.to_ne_bytes().to_vec());
         Ok(match option {

@@ -398,12 +398,7 @@ impl Tracee {
 
     /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
     pub fn regs_to_restart(&self) -> Regs {
-        let continued = match self.regs.interrupted_syscall() {
-            Some(call) => call.nr == arch::SYS_RESTART_SYSCALL,
-            None => self.time_left && self.regs.syscall_number() == arch::SYS_RESTART_SYSCALL,
-        };
-        let own = if continued { sleep::own_number(self.pid, &self.regs) } else { None };
-        own.map_or_else(|| resumed(&self.regs, false), |nr| self.regs.rewound(nr))
+        regs_to_restart(self.pid, &self.regs, self.time_left)
     }
 
     /// Notes that the thread was changed from outside [`Tracee::run`], so that [`Tracee::settle`] writes everything.
@@ -448,9 +443,20 @@ pub(super) fn call_failed(tid: Tid, call: &Call, source: io::Error) -> Error {
     }
 }
 
+/// Registers with which a restarted thread goes on that had these. `time_left`: it was interrupted in a call with time left, which they do not
+/// show.
+pub(super) fn regs_to_restart(pid: i32, regs: &Regs, time_left: bool) -> Regs {
+    let continued = match regs.interrupted_syscall() {
+        Some(call) => call.nr == arch::SYS_RESTART_SYSCALL,
+        None => time_left && regs.syscall_number() == arch::SYS_RESTART_SYSCALL,
+    };
+    let own = if continued { sleep::own_number(pid, regs) } else { None };
+    own.map_or_else(|| resumed(regs, false), |nr| regs.rewound(nr))
+}
+
 /// Registers with which a thread goes on after a stop, its interrupted system call made again. `same_task`: the task that was
 /// interrupted goes on itself and can use restart_syscall(2); a restarted one begins the wait anew with the arguments it gave.
-pub(super) fn resumed(regs: &Regs, same_task: bool) -> Regs {
+fn resumed(regs: &Regs, same_task: bool) -> Regs {
     use arch::InterruptedKind::{Again, Eintr, RestartBlock};
     match regs.interrupted_syscall() {
         None => regs.outside_syscall(),

@@ -535,7 +535,7 @@ pub fn lock_future(leader: &Stopped, scratch: Option<Scratch>) -> Result<Option<
                 _ => Some(LockFuture::OnFault),
             });
         }
-        (Stopped::Traced(_), None) => return Ok(None),
+        (Stopped::Traced(_), None) => unreachable!("a traced process gets a scratch range"),
     };
     let pid = leader.pid();
     let status = crate::resource::thread::status(pid, pid)?;

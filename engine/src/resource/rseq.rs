@@ -3,8 +3,8 @@
 use super::thread::Rseq;
 use crate::arch::RSEQ_SIGNATURE as SIGNATURE;
 use crate::error::{Context, Error, Result};
-use crate::remote::{Arg, CallId, Outcome, Program, RemoteAddr, Stopped, Tracee};
-use crate::sys::{ptrace, vm};
+use crate::remote::{Arg, CallId, Held, Outcome, Program, RemoteAddr, Stopped, Tracee};
+use crate::sys::{kmod, ptrace, vm};
 
 /// Asks the kernel, Linux 5.13 and up.
 ///
@@ -26,12 +26,13 @@ pub fn capture(tid: i32) -> Result<Option<Rseq>> {
 pub fn registered(thread: &Stopped) -> Result<Option<Rseq>> {
     match thread {
         Stopped::Traced(tracee) => capture(tracee.tid),
-        Stopped::Held(held) => Ok((held.told.rseq != 0).then_some(Rseq {
-            address: held.told.rseq,
-            size: held.told.rseq_len,
-            signature: held.told.rseq_signature,
-        })),
+        Stopped::Held(held) => Ok(told(held)),
     }
+}
+
+fn told(held: &Held) -> Option<Rseq> {
+    let kmod::Thread { rseq: address, rseq_len: size, rseq_signature: signature, .. } = held.told;
+    (address != 0).then_some(Rseq { address, size, signature })
 }
 
 /// Whether this kernel answers `PTRACE_GET_RSEQ_CONFIGURATION`; `tid` is a stopped tracee.
@@ -107,10 +108,9 @@ pub fn abort_critical_section(thread: &mut Stopped, unknown: bool) -> Result<()>
         Stopped::Traced(tracee) => tracee,
         Stopped::Held(held) => {
             let (pid, ip) = (held.pid, held.regs.ip());
-            let abort = (held.told.rseq != 0)
-                .then(|| abort_handler(pid, ip, held.told.rseq, held.told.rseq_signature))
-                .flatten();
-            abort.into_iter().for_each(|handler| held.regs.set_ip(handler));
+            if let Some(abort) = told(held).and_then(|r| abort_handler(pid, ip, r.address, r.signature)) {
+                held.regs.set_ip(abort);
+            }
             return Ok(());
         }
     };

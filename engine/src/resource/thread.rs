@@ -8,7 +8,7 @@ use super::sleep::Sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, DataId, Outcome, Program, Stopped};
-use crate::sys::{ptrace, task};
+use crate::sys::{PR_GET_TID_ADDRESS, ptrace, task};
 use serde::{Deserialize, Serialize};
 
 /// The registered restartable sequence area, rseq(2).
@@ -81,9 +81,6 @@ pub struct AskThread {
     creds: AskCreds,
     rseq: Option<super::rseq::AskRseq>,
 }
-
-/// `PR_GET_TID_ADDRESS`, with `CONFIG_CHECKPOINT_RESTORE`.
-const PR_GET_TID_ADDRESS: i32 = 40;
 
 impl AskThread {
     /// Adds the calls. `rseq_unknown`: this kernel does not tell a tracer about restartable sequences.

@@ -64,6 +64,9 @@ fn is_address(address: u64) -> bool {
     }
 }
 
+/// `PR_GET_TID_ADDRESS` of prctl(2), with `CONFIG_CHECKPOINT_RESTORE` (include/uapi/linux/prctl.h).
+pub const PR_GET_TID_ADDRESS: i32 = 40;
+
 /// Writes to a descriptor that was handed to us by number, and closes it.
 pub fn notify(fd: i32, message: &[u8]) -> io::Result<()> {
     use std::io::Write;

@@ -63,8 +63,13 @@ pub fn get_regset(tid: Tid, note: u32, buf: &mut [u8]) -> io::Result<usize> {
 
 /// A register set by its ELF note type; nothing where the machine or the kernel does not have it.
 pub fn register_set(tid: Tid, note: u32) -> io::Result<Option<Vec<u8>>> {
+    set_if_there(|data| get_regset(tid, note, data))
+}
+
+/// What `read` fills with a register set; nothing where it says that there is none.
+pub fn set_if_there(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Option<Vec<u8>>> {
     let mut data = vec![0u8; EXTENDED_MAX];
-    match get_regset(tid, note, &mut data) {
+    match read(&mut data) {
         Ok(len) => {
             data.truncate(len);
             Ok(Some(data))
