@@ -8,12 +8,13 @@ use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::{self as found, Kernel, Located, Matrix, Options, Selector};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::setup::{self, Need};
-use cairn_qemu::{Arch, Cache, accel, kmod, progress};
+use cairn_qemu::{Arch, Cache, accel, progress};
 use cairn_testsuite::driver::guest::open_cache;
 use cairn_testsuite::engine::CAIRN_KMOD;
 use clap::Parser;
 
 use crate::campaign::Plan;
+use crate::cmd;
 use crate::cross;
 use crate::places::{Guest, Spot};
 use crate::programs::PerArch;
@@ -68,8 +69,6 @@ pub struct Choice {
     /// The architecture of each of `guests`.
     archs: Vec<Arch>,
     paths: Vec<PathBuf>,
-    /// The sources of the kernel module.
-    kmod: PathBuf,
 }
 
 /// The architectures that the flags mean, none twice.
@@ -115,8 +114,7 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
     }
     let cache = open_cache().context("open the cache")?;
     let (guests, paths) = (Vec::new(), Vec::new());
-    let kmod = room.root.join("kmod");
-    let mut choice = Choice { host: !host.is_empty(), matrix, cache, guests, archs: Vec::new(), paths, kmod };
+    let mut choice = Choice { host: !host.is_empty(), matrix, cache, guests, archs: Vec::new(), paths };
     if selectors.is_empty() {
         return Ok(choice);
     }
@@ -180,7 +178,7 @@ impl Choice {
     }
 
     /// Makes every chosen kernel ready to run on.
-    pub fn prepare(self, source: &Source, plan: &Plan, programs: &PerArch) -> Result<Vec<Spot>> {
+    pub fn prepare(self, room: &Room, source: &Source, plan: &Plan, programs: &PerArch) -> Result<Vec<Spot>> {
         let mut spots = Vec::new();
         if self.host {
             spots.push(Spot::host()?);
@@ -201,7 +199,7 @@ impl Choice {
             let mut absent = BTreeMap::new();
             let mut module = None;
             if engines.contains_key(CAIRN_KMOD) {
-                match self.module(&kernel, source)? {
+                match cmd::kmod::for_kernel(room, &kernel, source)? {
                     Ok(data) => module = Some(data),
                     Err(reason) => {
                         engines.remove(CAIRN_KMOD);
@@ -229,23 +227,6 @@ impl Choice {
             bail!("no kernel is chosen");
         }
         Ok(spots)
-    }
-}
-
-impl Choice {
-    /// The kernel module for a kernel, or why there is none.
-    fn module(&self, kernel: &Kernel, source: &Source) -> Result<Result<Vec<u8>, String>> {
-        let progress = progress::Stderr::default();
-        let options = options(kernel.arch, source, &self.cache, &progress);
-        let sources = kmod::Sources::read(&self.kmod)?;
-        match kmod::obtain(&self.matrix, &kmod::Target::from(kernel), &sources, false, &options) {
-            Ok(built) => {
-                let read = std::fs::read(&built.module);
-                Ok(Ok(read.with_context(|| format!("read {}", built.module.display()))?))
-            }
-            Err(error) if error.is_absence() => Ok(Err(error.to_string())),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 

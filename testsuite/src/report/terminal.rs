@@ -90,23 +90,13 @@ fn matrix(results: &Results, colour: bool) -> String {
     };
     let first = groups.iter().map(|g| g.len()).chain([6]).max().unwrap_or(6);
     // Above: the architecture, the kernel, the engine, where there are several, each over the first of its columns.
-    let first_of = |same: &dyn Fn(&Column<'_>, &Column<'_>) -> bool, n: usize| {
-        n == 0 || !same(&columns[n - 1], &columns[n])
+    let names: Vec<[&str; 3]> = columns.iter().map(|c| [c.arch, c.kernel, c.engine]).collect();
+    let several = [results.is_mixed(), true, results.engines().len() > 1];
+    let over = |level: usize| -> Vec<&str> {
+        let known = |n: usize| n > 0 && names[n - 1][..=level] == names[n][..=level];
+        (0..names.len()).map(|n| if known(n) { "" } else { names[n][level] }).collect()
     };
-    let same_arch = |a: &Column<'_>, b: &Column<'_>| a.arch == b.arch;
-    let same_kernel = |a: &Column<'_>, b: &Column<'_>| same_arch(a, b) && a.kernel == b.kernel;
-    let over = |name: &dyn Fn(&Column<'_>) -> String, same: &dyn Fn(&Column<'_>, &Column<'_>) -> bool| {
-        let all = columns.iter().enumerate();
-        all.map(|(n, c)| if first_of(same, n) { name(c) } else { String::new() }).collect::<Vec<String>>()
-    };
-    let mut heads = Vec::new();
-    if results.is_mixed() {
-        heads.push(over(&|c| c.arch.to_owned(), &same_arch));
-    }
-    heads.push(over(&|c| c.kernel.to_owned(), &same_kernel));
-    if results.engines().len() > 1 {
-        heads.push(over(&|c| c.engine.to_owned(), &|_, _| false));
-    }
+    let heads: Vec<Vec<&str>> = (0..3).filter(|level| several[*level]).map(over).collect();
     let widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -115,12 +105,11 @@ fn matrix(results: &Results, colour: bool) -> String {
             fields.chain(heads.iter().map(|head| head[n].len())).max().unwrap_or(0)
         })
         .collect();
-    let head = |names: &Vec<String>| -> String {
+    let head = |names: &Vec<&str>| -> String {
         let columns = names.iter().zip(&widths).map(|(name, width)| format!("  {name:width$}"));
         format!("{:first$}", "") + &columns.collect::<String>()
     };
-    let mut lines = Vec::new();
-    lines.extend(heads.iter().map(head));
+    let mut lines: Vec<String> = heads.iter().map(head).collect();
     for group in &groups {
         let mut line = format!("{group:first$}");
         for (&column, width) in columns.iter().zip(&widths) {

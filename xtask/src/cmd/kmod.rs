@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::{self as found, Kernel, Matrix, Selector};
 use cairn_qemu::kmod::{self, Built, Sources, Target};
 use cairn_qemu::setup::{self, Need};
@@ -69,19 +69,21 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(good)
 }
 
-/// The module for a kernel that is to be booted.
-pub fn for_kernel(room: &Room, kernel: &Kernel, source: &Source) -> Result<Built> {
+/// The module for a kernel that is to be booted, or why there is nothing to build it with.
+pub fn for_kernel(room: &Room, kernel: &Kernel, source: &Source) -> Result<Result<Vec<u8>, String>> {
     let progress = progress::Stderr::default();
     let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
     let cache = Cache::from_env()?;
     let sources = Sources::read(&room.root.join("kmod"))?;
     let options = options(kernel.arch, source, &cache, &progress);
-    Ok(kmod::obtain(&matrix, &Target::from(kernel), &sources, false, &options)?)
-}
-
-/// Whether an error of [`for_kernel`] is that there is nothing to build with.
-pub fn is_absence(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<kmod::Error>().is_some_and(kmod::Error::is_absence)
+    match kmod::obtain(&matrix, &Target::from(kernel), &sources, false, &options) {
+        Ok(Built { module, .. }) => {
+            let read = std::fs::read(&module);
+            Ok(Ok(read.with_context(|| format!("read {}", module.display()))?))
+        }
+        Err(error) if error.is_absence() => Ok(Err(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Rows with columns as wide as they have to be.

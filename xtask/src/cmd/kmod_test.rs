@@ -1,6 +1,7 @@
 //! `cargo xtask kmod-test`: puts the kernel module to the test in guests: what has to be refused, what may go wrong, and requests at random.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -8,13 +9,13 @@ use cairn_qemu::guest::{Boot, Event, Guest};
 use cairn_qemu::job::{Job, JobFile};
 use cairn_qemu::kernels::{Kernel, Selector};
 use cairn_qemu::machine::Machine;
-use cairn_qemu::{Cache, accel, progress};
+use cairn_qemu::{Arch, Cache, accel, progress};
 use clap::Parser;
 
 use crate::cross::Toolchain;
-use crate::kernels::{self, KernelArgs};
+use crate::kernels::{self, KernelArgs, Source};
 use crate::places::{CPUS, MEMORY_MIB};
-use crate::programs::{self, Wanted};
+use crate::programs::{self, Programs, Wanted};
 use crate::room::Room;
 
 /// Where the module and the program lie in a guest.
@@ -40,19 +41,23 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     let source = &args.kernels.source;
     let choice = kernels::choose(&room, &args.kernels)?;
+    let programs: BTreeMap<Arch, Tested> = choice
+        .archs()?
+        .into_iter()
+        .map(|arch| Ok((arch, build(&room, arch, source)?)))
+        .collect::<Result<_>>()?;
     let mut good = true;
     let mut rows = Vec::new();
     for kernel in choice.obtain(source)? {
         let name = format!("{}/{}", kernel.label(), kernel.arch);
-        let module = match super::kmod::for_kernel(&room, &kernel, source) {
-            Ok(built) => built.module,
-            Err(error) if super::kmod::is_absence(&error) => {
-                rows.push(format!("{name}: skipped: {error:#}"));
+        let module = match super::kmod::for_kernel(&room, &kernel, source)? {
+            Ok(module) => module,
+            Err(absence) => {
+                rows.push(format!("{name}: skipped: {absence}"));
                 continue;
             }
-            Err(error) => return Err(error),
         };
-        let verdict = test(&room, &kernel, &module, args).with_context(|| name.clone())?;
+        let verdict = test(&programs[&kernel.arch], &kernel, module, args).with_context(|| name.clone())?;
         good &= verdict.complaints.is_empty();
         rows.push(format!("{name}: {} ok, {} not", verdict.ok, verdict.complaints.len()));
         rows.extend(verdict.complaints.iter().map(|complaint| format!("  {complaint}")));
@@ -80,18 +85,26 @@ impl Verdict {
     }
 }
 
-fn test(room: &Room, kernel: &Kernel, module: &Path, args: &Args) -> Result<Verdict> {
-    let source = &args.kernels.source;
-    let toolchain = Toolchain::find(room, kernel.arch, source)?;
+/// What travels into a guest.
+struct Tested {
+    built: Programs,
+    program: PathBuf,
+}
+
+fn build(room: &Room, arch: Arch, source: &Source) -> Result<Tested> {
+    let toolchain = Toolchain::find(room, arch, source)?;
     let wanted = Wanted { offline: source.offline, no_engine: true, ..Wanted::default() };
     let built = programs::build(room, &toolchain, wanted)?;
     let program = programs::build_example(room, &toolchain, wanted, "kmod-test")?;
+    Ok(Tested { built, program })
+}
+
+fn test(Tested { built, program }: &Tested, kernel: &Kernel, data: Vec<u8>, args: &Args) -> Result<Verdict> {
     let cache = Cache::from_env()?;
     let luggage = built.luggage([].into());
-    let base = luggage.pack(kernel)?.program(&program, PROGRAM)?.build(&cache)?;
+    let base = luggage.pack(kernel)?.program(program, PROGRAM)?.build(&cache)?;
     let accel = accel::probe(kernel, &built.init, &cache, &progress::Stderr::default())?;
     let scale = accel.time_scale(Machine::of(kernel.arch));
-    let data = std::fs::read(module).with_context(|| format!("read {}", module.display()))?;
     let job = Job {
         command: vec![PROGRAM.into(), MODULE.into(), args.seconds.to_string(), args.seed.to_string()],
         files: vec![JobFile { path: MODULE.into(), mode: 0o600, data }],

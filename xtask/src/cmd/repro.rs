@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let choice = kernels::choose(&room, &flags)?;
     let wanted = plan.wanted(args.source.offline);
     let programs = programs::build_all(&room, &choice.archs()?, &flags.source, wanted)?;
-    let spots = choice.prepare(&flags.source, &plan, &programs)?;
+    let spots = choice.prepare(&room, &flags.source, &plan, &programs)?;
     let legs = plan.legs(&corpora::of(&room, &programs, &spots)?, spots);
     if legs.iter().all(|leg| leg.cells.is_empty()) {
         bail!("the corpus has no {} for the {} build", cell.workload, cell.userland);

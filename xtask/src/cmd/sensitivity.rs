@@ -131,7 +131,7 @@ pub fn run(args: &Args) -> Result<bool> {
     eprintln!("building the engine without and with its planted faults");
     let normal = programs::build_all(&room, &archs, &flags.source, wanted)?;
     let faulty = programs::build_all(&room, &archs, &flags.source, Wanted { faults: true, ..wanted })?;
-    let spots = choice.prepare(&flags.source, &plan, &faulty)?;
+    let spots = choice.prepare(&room, &flags.source, &plan, &faulty)?;
     let [spot] = spots.as_slice() else {
         bail!("--kernel {} names {} kernels, one is wanted", args.kernel, spots.len());
     };

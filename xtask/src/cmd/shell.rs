@@ -85,8 +85,7 @@ pub fn run(args: &Args) -> Result<bool> {
         ..job::Job::default()
     };
     if args.kmod {
-        let module = super::kmod::for_kernel(&room, kernel, &args.source)?.module;
-        let data = std::fs::read(&module).with_context(|| format!("read {}", module.display()))?;
+        let data = super::kmod::for_kernel(&room, kernel, &args.source)?.map_err(anyhow::Error::msg)?;
         job.load("cairn", data, &args.kmod_param.join(" "));
     }
     let dir = tempfile::Builder::new().prefix("cairn-shell-").tempdir()?;

@@ -109,7 +109,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let choice = kernels::choose(&room, &args.kernels)?;
     eprintln!("building engine, corpus and guest");
     let programs = programs::build_all(&room, &choice.archs()?, source, plan.wanted(source.offline))?;
-    let spots = choice.prepare(source, &plan, &programs)?;
+    let spots = choice.prepare(&room, source, &plan, &programs)?;
     let mut legs = plan.legs(&corpora::of(&room, &programs, &spots)?, spots);
     if let Some(part) = args.partition {
         campaign::take_part(&room, &mut legs, part)?;
