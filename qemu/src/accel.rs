@@ -146,7 +146,7 @@ fn judge(mut guest: Guest) -> Accel {
             Event::Ended(end) => {
                 let why = match end.cause {
                     Cause::NoBoot(why) | Cause::Died(why) => first_line(&why),
-                    Cause::Panicked(why) => first_line(&why),
+                    Cause::Panicked(why) | Cause::Emulator(why) => first_line(&why),
                     Cause::Overtime(_) | Cause::Idle(_) => {
                         format!("the guest did not reach PID 1 in {:.0?}", start.elapsed())
                     }

@@ -160,6 +160,9 @@ pub enum Cause {
     Finished,
     /// The kernel panicked; the text is its reason.
     Panicked(String),
+    /// The kernel panicked because the emulator executed code that is not there; what it complained of.
+    /// See [`Splat::is_of_stale_code`].
+    Emulator(String),
     /// The result port was silent for this long.
     Idle(Duration),
     /// The guest took this long altogether.
@@ -186,6 +189,7 @@ pub struct Guest {
     queue: VecDeque<Event>,
     verdict: Option<Cause>,
     over: bool,
+    emulated: bool,
 }
 
 struct Deadlines {
@@ -228,6 +232,7 @@ impl Guest {
             queue: VecDeque::new(),
             verdict: None,
             over: false,
+            emulated: matches!(boot.accel, Accel::Tcg { .. }),
         })
     }
 
@@ -353,6 +358,10 @@ impl Guest {
         });
         let init = self.init_end.take().filter(|_| cause == Cause::Finished);
         let splats = std::mem::take(&mut self.splats);
+        let cause = match splats.iter().find(|splat| self.emulated && splat.is_of_stale_code()) {
+            Some(splat) if matches!(cause, Cause::Panicked(_)) => Cause::Emulator(splat.title.clone()),
+            _ => cause,
+        };
         self.queue.push_back(Event::Ended(End { cause, init, splats, wall: self.started.elapsed() }));
     }
 }

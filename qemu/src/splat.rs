@@ -71,6 +71,22 @@ pub struct Splat {
     pub text: String,
 }
 
+impl Splat {
+    /// Whether a processor of x86 stopped at a breakpoint instruction that its memory does not have: it executed what
+    /// stood there before.
+    ///
+    /// Processors do not do that. QEMU before 8.1 does when its translator reads code that another virtual processor
+    /// is changing (accel/tcg/translate-all.c: pages were locked only after translation), and kernels change their code
+    /// all the time. The byte before the one in angle brackets is where the breakpoint was.
+    pub fn is_of_stale_code(&self) -> bool {
+        const INT3: &str = "cc";
+        let code = self.text.lines().find_map(|line| line.strip_prefix("Code: "));
+        let before =
+            code.and_then(|code| code.split_once('<')).and_then(|(head, _)| head.split_whitespace().last());
+        self.kind == Kind::Oops && self.title.contains("int3: ") && before.is_some_and(|byte| byte != INT3)
+    }
+}
+
 /// First lines, by what they contain. The first match wins, so the special come before the general.
 const OPENERS: &[(&str, Kind)] = &[
     ("Kernel panic - not syncing", Kind::Panic),
@@ -96,6 +112,8 @@ const OPENERS: &[(&str, Kind)] = &[
     ("general protection fault", Kind::Oops),
     ("Internal error: ", Kind::Oops),
     ("Oops: ", Kind::Oops),
+    // Without the word before it until 6.9 (arch/x86/kernel/dumpstack.c).
+    ("int3: 0000 [#", Kind::Oops),
     ("rcu: INFO: rcu_", Kind::RcuStall),
     ("INFO: rcu_", Kind::RcuStall),
     ("blocked for more than", Kind::HungTask),

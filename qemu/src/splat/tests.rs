@@ -43,6 +43,33 @@ fn words_of_other_programs_open_nothing() {
     assert_eq!(scan("test: WARNING: nothing\nmy BUG: no\n"), []);
 }
 
+const CHANGED: &str = "Code: 00 89 83 e3 01 0f 85 54 ff ff ff 41 8b 4f 20 66 <90> f7 c1 00 00 10 00";
+
+#[rstest]
+#[case::of_6_4("int3: 0000 [#1] PREEMPT SMP NOPTI", CHANGED, true)]
+#[case::of_7_3("Oops: int3: 0000 [#1] SMP NOPTI", CHANGED, true)]
+#[case::a_breakpoint_that_is_there(
+    "Oops: int3: 0000 [#1] SMP NOPTI",
+    "Code: 0f 85 54 ff cc <90> f7 c1",
+    false
+)]
+#[case::another_fault("Oops: invalid opcode: 0000 [#1] SMP NOPTI", CHANGED, false)]
+#[case::code_that_cannot_be_read(
+    "Oops: int3: 0000 [#1] SMP NOPTI",
+    "Code: Unable to access opcode bytes",
+    false
+)]
+fn code_that_was_changed_meanwhile(#[case] title: &str, #[case] code: &str, #[case] stale: bool) {
+    let log = format!(
+        "[    3.0] {title}\n[    3.0] CPU: 3 PID: 1 Comm: swapper/0\n[    3.0] RIP: 0010:__mod_timer+0x1c3/0x370\n[    3.0] {code}\n"
+    );
+    let splats = scan(&log);
+    assert_eq!(
+        splats.iter().map(|splat| (splat.kind, splat.is_of_stale_code())).collect::<Vec<_>>(),
+        [(Kind::Oops, stale)]
+    );
+}
+
 proptest! {
     #[test]
     fn never_panics_and_keeps_order(log in "([ -~]{0,40}\n|WARNING: CPU: 0\n|---\\[ end trace 1 \\]---\n|Kernel panic - not syncing: x\n){0,60}") {

@@ -254,6 +254,7 @@ fn ending(cause: Cause, done: bool, complaint: Option<String>) -> Ending {
             died(Verdict::Missing, detail)
         }
         (Cause::Panicked(text), _) => died(Verdict::Panic, text),
+        (Cause::Emulator(detail), _) => Ending::Emulator { detail },
         (Cause::Idle(time), _) => died(Verdict::Timeout, format!("the guest was silent for {time:.0?}")),
         (Cause::Overtime(time), _) => died(Verdict::Timeout, format!("the guest took more than {time:.0?}")),
         (Cause::NoBoot(text), _) => died(Verdict::Boot, text),
@@ -285,6 +286,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(verdict(Cause::Panicked("oh".into())), Verdict::Panic);
+        assert!(matches!(ending(Cause::Emulator("oh".into()), false, None), Ending::Emulator { .. }));
         assert_eq!(verdict(Cause::Idle(PATIENCE)), Verdict::Timeout);
         assert_eq!(verdict(Cause::NoBoot("no".into())), Verdict::Boot);
     }

@@ -19,6 +19,11 @@ pub enum Ending {
         /// One line.
         detail: String,
     },
+    /// The emulator under it failed, which says nothing of what ran there.
+    Emulator {
+        /// One line.
+        detail: String,
+    },
     /// We ended it.
     Stopped,
 }

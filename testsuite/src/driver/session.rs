@@ -2,7 +2,8 @@
 //!
 //! A guest that dies takes some cells with it. If only one was running, it is guilty, and the next guest goes on after
 //! it. If several were, they are suspects: the next guest runs them one at a time, and the one that kills again is
-//! guilty. If none does, all of them stay red: something killed a guest, and that must not be lost.
+//! guilty. If none does, all of them stay red: something killed a guest, and that must not be lost. Where the emulator is
+//! known to have failed, nobody is guilty, and the same cells run again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -19,6 +20,9 @@ use crate::verdict::{Stage, Verdict};
 
 /// Lives in a row without a single verdict, after which a place is given up.
 const HOPELESS: u32 = 2;
+
+/// How often the emulator may fail before its failures count as the guest's.
+const EMULATOR_FAILURES: u32 = 3;
 
 /// What is the same for every life.
 pub struct Settings<'a> {
@@ -127,6 +131,7 @@ impl<'a> Session<'a> {
     ) -> Result<(), PlaceError> {
         let mut alone: VecDeque<u32> = VecDeque::new();
         let mut fruitless = 0;
+        let mut emulator_failures = 0;
         while !self.stop.raised() && (!pending.is_empty() || !alone.is_empty()) {
             let one_at_a_time = !alone.is_empty();
             let batch: Vec<u32> = if one_at_a_time { alone.drain(..) } else { pending.drain(..) }.collect();
@@ -143,6 +148,18 @@ impl<'a> Session<'a> {
                     }
                     continue;
                 }
+                Ending::Emulator { detail } if emulator_failures < EMULATOR_FAILURES => {
+                    emulator_failures += 1;
+                    observer
+                        .note(&format!("{}: the emulator failed, once more: {detail}", self.kernel.label));
+                    if one_at_a_time {
+                        alone.extend(left)
+                    } else {
+                        pending.extend(left)
+                    }
+                    continue;
+                }
+                Ending::Emulator { detail } => (Verdict::Panic, detail),
                 Ending::Died { verdict, detail } => (verdict, detail),
             };
             observer.note(&format!("{}: {verdict}: {detail}", self.kernel.label));

@@ -19,6 +19,8 @@ struct Scripted {
     /// Fails this often.
     failing: BTreeMap<&'static str, u32>,
     never_boots: bool,
+    /// So many lives end by a failure of the emulator while their first cell runs.
+    emulator_failures: u32,
     forgets: Option<&'static str>,
     lives: u32,
 }
@@ -31,6 +33,11 @@ impl Place for Scripted {
         }
         let dead = || Ok(Ending::Died { verdict: Verdict::Panic, detail: "it panicked".into() });
         for batch in job.cells.chunks(job.jobs) {
+            if self.emulator_failures > 0 {
+                self.emulator_failures -= 1;
+                hear(Heard::Event(Event::Start { id: batch[0].id }));
+                return Ok(Ending::Emulator { detail: "stale code".into() });
+            }
             for cell in batch {
                 if self.forgets != Some(cell.workload.as_str()) {
                     hear(Heard::Event(Event::Start { id: cell.id }));
@@ -165,6 +172,14 @@ fn a_guest_that_never_boots_is_given_up() {
     let results = run(&mut place, &["g/a", "g/b"], 0, "");
     assert_eq!(verdicts(&results), [Boot, Boot]);
     assert_eq!(place.lives, HOPELESS);
+}
+
+#[rstest]
+#[case::happens(EMULATOR_FAILURES, [Pass, Pass, Pass])]
+#[case::is_no_excuse_for_ever(EMULATOR_FAILURES + 1, [Panic, Pass, Pass])]
+fn a_failure_of_the_emulator(#[case] emulator_failures: u32, #[case] wanted: [Verdict; 3]) {
+    let mut place = Scripted { emulator_failures, ..Default::default() };
+    assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b", "g/c"], 0, "")), wanted);
 }
 
 #[test]

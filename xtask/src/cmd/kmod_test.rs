@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cairn_qemu::guest::{Boot, Event, Guest};
+use cairn_qemu::guest::{Boot, Cause, Event, Guest};
 use cairn_qemu::job::{Job, JobFile};
 use cairn_qemu::kernels::{Kernel, Selector};
 use cairn_qemu::machine::Machine;
@@ -17,6 +17,9 @@ use crate::kernels::{self, KernelArgs, Source};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Programs, Wanted};
 use crate::room::Room;
+
+/// How often the emulator may fail before its failures count as the module's.
+const EMULATOR_FAILURES: u32 = 3;
 
 /// Where the module and the program lie in a guest.
 const MODULE: &str = "/etc/cairn/cairn.ko";
@@ -57,7 +60,14 @@ pub fn run(args: &Args) -> Result<bool> {
                 continue;
             }
         };
-        let verdict = test(&programs[&kernel.arch], &kernel, module, args).with_context(|| name.clone())?;
+        let tried = || test(&programs[&kernel.arch], &kernel, &module, args).with_context(|| name.clone());
+        let mut verdict = tried()?;
+        for _ in 0..EMULATOR_FAILURES {
+            if verdict.emulator_failed {
+                eprintln!("{name}: the emulator failed, once more");
+                verdict = tried()?;
+            }
+        }
         good &= verdict.complaints.is_empty();
         rows.push(format!("{name}: {} ok, {} not", verdict.ok, verdict.complaints.len()));
         rows.extend(verdict.complaints.iter().map(|complaint| format!("  {complaint}")));
@@ -72,6 +82,7 @@ pub fn run(args: &Args) -> Result<bool> {
 struct Verdict {
     ok: usize,
     complaints: Vec<String>,
+    emulator_failed: bool,
 }
 
 impl Verdict {
@@ -99,7 +110,7 @@ fn build(room: &Room, arch: Arch, source: &Source) -> Result<Tested> {
     Ok(Tested { built, program })
 }
 
-fn test(Tested { built, program }: &Tested, kernel: &Kernel, data: Vec<u8>, args: &Args) -> Result<Verdict> {
+fn test(Tested { built, program }: &Tested, kernel: &Kernel, module: &[u8], args: &Args) -> Result<Verdict> {
     let cache = Cache::from_env()?;
     let luggage = built.luggage([].into());
     let base = luggage.pack(kernel)?.program(program, PROGRAM)?.build(&cache)?;
@@ -107,7 +118,7 @@ fn test(Tested { built, program }: &Tested, kernel: &Kernel, data: Vec<u8>, args
     let scale = accel.time_scale(Machine::of(kernel.arch));
     let job = Job {
         command: vec![PROGRAM.into(), MODULE.into(), args.seconds.to_string(), args.seed.to_string()],
-        files: vec![JobFile { path: MODULE.into(), mode: 0o600, data }],
+        files: vec![JobFile { path: MODULE.into(), mode: 0o600, data: module.to_vec() }],
         ..Job::default()
     };
     let dir = tempfile::Builder::new().prefix("cairn-kmod-test-").tempdir().context("make a directory")?;
@@ -124,12 +135,17 @@ fn test(Tested { built, program }: &Tested, kernel: &Kernel, data: Vec<u8>, args
                 eprintln!("  {line}");
                 verdict.hear(&line);
             }
-            Event::Splat(splat) => verdict.complaints.push(format!("the kernel: {}", splat.title)),
+            Event::Splat(splat) => {
+                splat.text.lines().for_each(|line| eprintln!("  | {line}"));
+                verdict.complaints.push(format!("the kernel: {}", splat.title));
+            }
             Event::Booted(_) | Event::Console(_) => {}
-            Event::Ended(end) => match end.init.as_ref().and_then(|init| init.code) {
-                Some(0 | 1) => {}
-                _ => verdict.complaints.push(format!("the guest ended early: {:?}", end.cause)),
-            },
+            Event::Ended(end) => {
+                verdict.emulator_failed = matches!(end.cause, Cause::Emulator(_));
+                if !matches!(end.init.as_ref().and_then(|init| init.code), Some(0 | 1)) {
+                    verdict.complaints.push(format!("the guest ended early: {:?}", end.cause));
+                }
+            }
         }
     }
     if verdict.ok == 0 {
