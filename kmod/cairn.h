@@ -30,6 +30,7 @@ union cairn_argument {
 	struct cairn_timer timer;
 	struct cairn_continue proceed;
 	struct cairn_read read;
+	struct cairn_restorer restorer;
 };
 
 /* session.c */
@@ -55,6 +56,9 @@ int cairn_timer(struct file *file, union cairn_argument *arg);
 bool cairn_is_of_time(clockid_t clock);
 void cairn_interval_timers(const struct signal_struct *signal,
 			   struct cairn_process *process);
+
+/* restorer.c */
+int cairn_restorer(struct file *file, union cairn_argument *arg);
 
 /* sleep.c; the first one of the calling thread */
 void cairn_repeat_after_eintr(void);

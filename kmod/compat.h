@@ -59,7 +59,7 @@ static inline u64 cairn_sigset(const sigset_t *set)
 	return set->sig[0];
 }
 
-static inline u64 cairn_restorer(const struct sigaction *sa)
+static inline u64 cairn_sa_restorer(const struct sigaction *sa)
 {
 #ifdef __ARCH_HAS_SA_RESTORER
 	return (unsigned long)sa->sa_restorer;

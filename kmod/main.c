@@ -38,6 +38,7 @@ static_assert(sizeof(struct cairn_actions) == 16);
 static_assert(sizeof(struct cairn_timer) == 32);
 static_assert(sizeof(struct cairn_continue) == 64);
 static_assert(sizeof(struct cairn_read) == 32);
+static_assert(sizeof(struct cairn_restorer) == 8);
 static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_about, version));
 static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_about, source));
 static_assert(sizeof(union cairn_argument) <= 512, "it lives on the stack");
@@ -98,6 +99,7 @@ static const struct cairn_command commands[] = {
 	COMMAND(CAIRN_IOC_TIMER, timer, 32, HOLDING, cairn_timer),
 	COMMAND(CAIRN_IOC_READ, read, 32, HOLDING, cairn_read),
 	COMMAND(CAIRN_IOC_CONTINUE, proceed, 64, CAIRN_FEATURE_CONTINUE, cairn_continue),
+	COMMAND(CAIRN_IOC_RESTORER, restorer, 8, CAIRN_FEATURE_RESTORER, cairn_restorer),
 };
 
 static long cairn_ioctl(struct file *file, unsigned int cmd, unsigned long where)
@@ -163,7 +165,7 @@ static int __init cairn_init(void)
 		return -EINVAL;
 	}
 	cairn_device.mode = mode;
-	features = CAIRN_FEATURE_ACCESS;
+	features = CAIRN_FEATURE_ACCESS | CAIRN_FEATURE_RESTORER;
 	if (CAIRN_HOLD_HERE)
 		features |= CAIRN_FEATURE_HOLD;
 	features = cairn_lookup_symbols(features);

@@ -86,7 +86,7 @@ static int read_actions(struct task_struct *leader, void *arg)
 
 		actions[i].handler = (unsigned long)sa->sa_handler;
 		actions[i].flags = sa->sa_flags;
-		actions[i].restorer = cairn_restorer(sa);
+		actions[i].restorer = cairn_sa_restorer(sa);
 		actions[i].mask = cairn_sigset(&sa->sa_mask);
 	}
 	return 0;

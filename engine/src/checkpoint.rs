@@ -14,7 +14,7 @@ use crate::resource::signal::{self, AskActions, AskNumber};
 use crate::resource::thread::{self, AskThread};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify, PosixTimer};
 use crate::resource::{Records, bytes::PathBytes, rseq, tags};
-use crate::source::{Source, Wanted};
+use crate::source::{self, Source, Wanted};
 use crate::sys::kmod::Device;
 use crate::tree::{Frozen, Holder, Scope, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -70,6 +70,7 @@ pub struct Report {
 /// Every kind; the target runs on and no file is left, unless the last step, the kill, is what failed.
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
+    source::become_restorer()?;
     options.source.attempt(|device| attempt(options, device, begin))
 }
 
@@ -126,6 +127,7 @@ fn save(options: &Options<'_>, frozen: &mut Frozen, writer: &Writer) -> Result<R
 /// # Errors
 /// *unsupported* with all the reasons; else as [`checkpoint`].
 pub fn check(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<usize> {
+    source::become_restorer()?;
     let frozen = Frozen::freeze(scope, None, cancelled)?;
     let survey = Survey::of(&frozen).and_then(Survey::accept).map_err(|err| frozen.blame(err))?;
     let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
@@ -224,8 +226,9 @@ impl Survey {
         let mut opened = |name: &str, flags: i32| -> Result<usize> {
             let link = format!("/proc/{pid}/{name}");
             let who = format!("pid {pid}: {name}");
-            let inode =
-                tables.inodes.add(&Found { link: Path::new(&link), who: &who }, &mut tables.copying)?;
+            let inode = tables
+                .inodes
+                .add(&Found { link: Path::new(&link), who: &who, fd: None }, &mut tables.copying)?;
             if name == "exe" {
                 tables.inodes.require_identity(inode, Path::new(&link))?;
             }

@@ -1,7 +1,9 @@
 //! Where the state of a target comes from: its threads, made to tell by ptrace, or the kernel module.
 
 use crate::error::{Context, Error, Result};
-use crate::sys::kmod::{DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD};
+use crate::sys::kmod::{DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD, FEATURE_RESTORER};
+use rustix::process::{dumpable_behavior, set_dumpable_behavior};
+use rustix::thread::{CapabilitySet, capabilities};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -72,6 +74,33 @@ fn open(feature: u64, what: &str) -> Result<Device> {
 /// The module, when it can have threads go on with a sleep.
 pub fn continuing() -> Option<Device> {
     open(FEATURE_CONTINUE, "go on with sleeps").ok()
+}
+
+/// Makes sure that this thread, and those that it starts, may choose PIDs and follow `/proc/PID/map_files`: both take CAP_CHECKPOINT_RESTORE
+/// (capabilities(7)), which the module gives to who may open its device.
+///
+/// # Errors
+/// *denied* when we are neither privileged nor get it from the module.
+pub fn become_restorer() -> Result<()> {
+    let enough = CapabilitySet::CHECKPOINT_RESTORE | CapabilitySet::SYS_ADMIN;
+    let own = capabilities(None).context(|| "read own capabilities")?;
+    if own.effective.intersects(enough) {
+        return Ok(());
+    }
+    from_module().map_err(|why| {
+        let what = format!(
+            "choose PIDs and look behind mappings: takes CAP_CHECKPOINT_RESTORE, or the kernel module and the right to open {DEVICE} ({why})"
+        );
+        Error::Denied { what, source: std::io::Error::from_raw_os_error(libc::EPERM) }
+    })
+}
+
+fn from_module() -> Result<()> {
+    let device = open(FEATURE_RESTORER, "let users restart")?;
+    let before = dumpable_behavior().context(|| "read own dumpable attribute")?;
+    device.become_restorer().context(|| "get CAP_CHECKPOINT_RESTORE from the module")?;
+    // Who is not dumpable can neither trace its children nor write to their /proc files.
+    set_dumpable_behavior(before).context(|| "set own dumpable attribute")
 }
 
 #[cfg(test)]

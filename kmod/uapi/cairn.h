@@ -58,6 +58,9 @@
 /* A thread can go on with a sleep for the time that was left: CONTINUE. */
 #define CAIRN_FEATURE_CONTINUE	(1ULL << 2)
 
+/* Ordinary users can restart what was theirs: RESTORER. */
+#define CAIRN_FEATURE_RESTORER	(1ULL << 3)
+
 /**
  * struct cairn_about - what the loaded module is and can do
  * @size: in: sizeof(struct cairn_about)
@@ -395,6 +398,29 @@ struct cairn_read {
  * may not, as a tracer can. ESRCH as above.
  */
 #define CAIRN_IOC_READ		_IO(CAIRN_IOC_TYPE, 0x19)
+
+/**
+ * struct cairn_restorer - become one who may restart processes
+ * @size: in: sizeof(struct cairn_restorer)
+ * @reserved: in: zero
+ */
+struct cairn_restorer {
+	__u32 size;
+	__u32 reserved;
+};
+
+/*
+ * CAIRN_IOC_RESTORER: takes a struct cairn_restorer. Gives the calling thread
+ * CAP_CHECKPOINT_RESTORE in its own user namespace, permitted and effective:
+ * with it the kernel lets a thread choose the PIDs of its children, follow
+ * /proc/PID/map_files of processes that it may trace, and change what
+ * /proc/self/exe leads to (capabilities(7)). It opens no process and no file.
+ * As with every gain of capabilities, the process is not dumpable afterwards.
+ *
+ * EPERM	the thread has no_new_privs, or not that capability in its bounding
+ *		set
+ */
+#define CAIRN_IOC_RESTORER	_IO(CAIRN_IOC_TYPE, 0x1a)
 
 /* No sleep is longer, in nanoseconds: 146 years. */
 #define CAIRN_SLEEP_MAX		(1ULL << 62)

@@ -10,7 +10,7 @@ use cairn_qemu::machine::Machine;
 use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Arch, Cache, accel, progress};
 use cairn_testsuite::driver::guest::open_cache;
-use cairn_testsuite::engine::CAIRN_KMOD;
+use cairn_testsuite::engine;
 use clap::Parser;
 
 use crate::campaign::Plan;
@@ -198,12 +198,14 @@ impl Choice {
             let mut engines = built.engines(&plan.engines)?;
             let mut absent = BTreeMap::new();
             let mut module = None;
-            if engines.contains_key(CAIRN_KMOD) {
+            let needing: Vec<String> =
+                engines.keys().filter(|name| engine::needs_module(name)).cloned().collect();
+            if !needing.is_empty() {
                 match cmd::kmod::for_kernel(room, &kernel, source)? {
                     Ok(data) => module = Some(data),
                     Err(reason) => {
-                        engines.remove(CAIRN_KMOD);
-                        absent.insert(CAIRN_KMOD.to_owned(), reason);
+                        engines.retain(|name, _| !engine::needs_module(name));
+                        absent.extend(needing.into_iter().map(|name| (name, reason.clone())));
                     }
                 }
             }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use cairn_qemu::Arch;
 use cairn_testsuite::cell::Userland;
 use cairn_testsuite::driver::guest::Luggage;
-use cairn_testsuite::engine::CAIRN_KMOD;
+use cairn_testsuite::engine;
 use serde::Deserialize;
 
 use crate::cross::{self, Toolchain};
@@ -35,7 +35,9 @@ impl Programs {
         let one = |(name, program): (&String, &PathBuf)| -> Result<(String, PathBuf)> {
             let program = match (program.as_os_str().is_empty(), name.as_str()) {
                 (false, _) => std::path::absolute(program).context("find the engine")?,
-                (true, "cairn" | CAIRN_KMOD) => self.cairn.clone().context("the engine was not built")?,
+                (true, name) if engine::ALL.contains(&name) => {
+                    self.cairn.clone().context("the engine was not built")?
+                }
                 (true, other) => {
                     bail!("engine {other} is not part of this tree: give its program as {other}=PROGRAM")
                 }

@@ -103,7 +103,8 @@ impl Files {
     ) -> Result<Fd> {
         let who = format!("pid {pid}: fd {fd}");
         let link = format!("/proc/{pid}/fd/{fd}");
-        let inode = inodes.add(&Found { link: Path::new(&link), who: &who }, copying)?;
+        let inode =
+            inodes.add(&Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)) }, copying)?;
         let path = format!("/proc/{pid}/fdinfo/{fd}");
         let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
         let info =

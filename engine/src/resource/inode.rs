@@ -4,9 +4,12 @@ use super::bytes::PathBytes;
 use super::pages::{self, Copying, Extent, Owner, Source};
 use super::pipe::Pipe;
 use crate::error::{Context, Error, Result};
+use crate::sys::task;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{File, Metadata, OpenOptions};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -77,6 +80,26 @@ pub struct Found<'a> {
     pub link: &'a Path,
     /// For messages: `pid 4711: fd 7`.
     pub who: &'a str,
+    /// The descriptor that it is, if it is one: process and number.
+    pub fd: Option<(BorrowedFd<'a>, i32)>,
+}
+
+impl Found<'_> {
+    /// Opens it for reading. Its permissions may be others by now than those that the target's own descriptor was opened by, which then is the
+    /// one way; reading from that moves the time of the last access.
+    fn open(&self) -> std::io::Result<File> {
+        let opened =
+            OpenOptions::new().read(true).custom_flags(libc::O_NOATIME | libc::O_NONBLOCK).open(self.link);
+        match (opened, self.fd) {
+            (Err(err), Some((pidfd, fd))) if err.kind() == std::io::ErrorKind::PermissionDenied => {
+                let file = File::from(task::borrow_fd(pidfd, fd)?);
+                let flags = rustix::fs::fcntl_getfl(&file)?;
+                let readable = !flags.contains(OFlags::PATH) && flags & OFlags::RWMODE != OFlags::WRONLY;
+                if readable { Ok(file) } else { Err(err) }
+            }
+            (opened, _) => opened,
+        }
+    }
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -102,7 +125,7 @@ impl Inodes {
     /// # Errors
     /// *unsupported*, with the kind; *vanished*.
     pub fn add(&mut self, found: &Found<'_>, copying: &mut Copying) -> Result<usize> {
-        let Found { link, who } = found;
+        let Found { link, who, .. } = found;
         let target = std::fs::read_link(link).context(|| format!("{who}: read {}", link.display()))?;
         let shown = PathBytes::from(target.as_path());
         let meta = std::fs::metadata(link).context(|| format!("{who} ({shown}): stat"))?;
@@ -182,11 +205,7 @@ impl Inodes {
         copying: &mut Copying,
     ) -> Result<Unlinked> {
         if *kind == InodeKind::Regular {
-            let file = OpenOptions::new()
-                .read(true)
-                .custom_flags(libc::O_NOATIME | libc::O_NONBLOCK)
-                .open(found.link);
-            let file: File = file.context(|| format!("{}: open unlinked file", found.who))?;
+            let file = found.open().context(|| format!("{}: open unlinked file", found.who))?;
             let ranges =
                 pages::data_ranges(&file, meta.len()).context(|| format!("{}: find holes", found.who))?;
             let owner = copying.owner();

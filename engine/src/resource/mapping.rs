@@ -118,7 +118,7 @@ fn backing(
     if let Some(file) = known.get(&key) {
         return Ok(Backing::File { file: *file, offset: vma.offset, shared: vma.shared });
     }
-    let inode = tables.inodes.add(&Found { link, who: &who }, &mut tables.copying)?;
+    let inode = tables.inodes.add(&Found { link, who: &who, fd: None }, &mut tables.copying)?;
     if !vma.shared {
         tables.inodes.require_identity(inode, link)?;
     }

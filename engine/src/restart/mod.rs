@@ -50,6 +50,8 @@ pub struct Prepared {
     pub records: Records,
     /// What will be done.
     pub plan: Plan,
+    /// Whether we may carry it out.
+    restorer: Result<()>,
     begin: Instant,
 }
 
@@ -70,6 +72,8 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     check_pids(&records)?;
     open::check_paths(&records)?;
     let limit = raise_descriptor_limit()?;
+    // Before we look at ourselves: what we are, a newborn is.
+    let restorer = source::become_restorer();
     let host = host(&records)?;
     check_machine(&records, &host)?;
     let plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
@@ -77,7 +81,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
         let need = plan.end_slot;
         return Err(Error::Conflict(format!("needs {need} descriptors, but the hard limit is {limit}")));
     }
-    Ok(Prepared { reader, records, plan, begin })
+    Ok(Prepared { reader, records, plan, restorer, begin })
 }
 
 fn check_pids(records: &Records) -> Result<()> {
@@ -184,7 +188,8 @@ struct Work {
 /// # Errors
 /// The step that failed, by pid and call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, plan, begin } = prepared;
+    let Prepared { reader, records, plan, restorer, begin } = prepared;
+    restorer?;
     arch::prepare_restart();
     // What a helper leaves behind is adopted by us, as it would have been by init.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).context(|| "become subreaper")?;

@@ -12,7 +12,7 @@ use crate::resource::{Records, file::OpenFile};
 use crate::sys::{self, page_size};
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -28,9 +28,23 @@ pub struct Opened<'a> {
     /// Held open so that FIFOs keep their bytes.
     fifos: Vec<OwnedFd>,
     /// Names that are to go again, the newest last.
-    names: Vec<(PathBuf, bool)>,
-    /// Where an unlinked inode is, when not at its own path.
-    places: HashMap<usize, PathBuf>,
+    names: Vec<Name>,
+    /// Where an unlinked inode is, and its device and number there.
+    places: HashMap<usize, (PathBuf, (u64, u64))>,
+}
+
+/// A name that was made, and will be removed.
+struct Name {
+    path: PathBuf,
+    is_dir: bool,
+    /// What it is of, and what that inode is to become once everything is open on it: owner and permissions may be such that nobody can open it.
+    made: Option<(usize, OwnedFd)>,
+}
+
+impl Name {
+    fn remove(&self) -> std::io::Result<()> {
+        if self.is_dir { std::fs::remove_dir(&self.path) } else { std::fs::remove_file(&self.path) }
+    }
 }
 
 impl<'a> Opened<'a> {
@@ -104,18 +118,9 @@ impl<'a> Opened<'a> {
             (kind, Some(unlinked)) => {
                 let path = self.free_name(inode)?;
                 let what = || format!("make {} (unlinked)", path.display());
-                match kind {
-                    InodeKind::Directory => std::fs::create_dir(&path).context(what)?,
-                    InodeKind::Fifo(_) => {
-                        rustix::fs::mknodat(
-                            rustix::fs::CWD,
-                            &path,
-                            rustix::fs::FileType::Fifo,
-                            Mode::RWXU,
-                            0,
-                        )
-                        .context(what)?;
-                    }
+                let made = match kind {
+                    InodeKind::Directory => make_directory(&path).context(what)?,
+                    InodeKind::Fifo(_) => make_fifo(&path).context(what)?,
                     InodeKind::Regular => self.make_regular(&path, unlinked).context(what)?,
                     InodeKind::Device { .. } | InodeKind::Symlink | InodeKind::Pipe(_) => {
                         return Err(Error::Conflict(format!(
@@ -123,10 +128,11 @@ impl<'a> Opened<'a> {
                             inode.path
                         )));
                     }
-                }
-                self.names.push((path.clone(), *kind == InodeKind::Directory));
-                dress(&path, unlinked).context(what)?;
-                self.places.insert(index, path);
+                };
+                let is_dir = *kind == InodeKind::Directory;
+                let meta = rustix::fs::fstat(&made).context(what)?;
+                self.names.push(Name { path: path.clone(), is_dir, made: Some((index, made)) });
+                self.places.insert(index, (path, (meta.st_dev, meta.st_ino)));
                 self.hold_fifo(index)
             }
             (_, None) => self.hold_fifo(index),
@@ -137,12 +143,7 @@ impl<'a> Opened<'a> {
         let inode = &self.records.inodes[index];
         // A writer, even one of ours, would show to its reader.
         if let InodeKind::Fifo(state @ Pipe { never_written: false, .. }) = &inode.kind {
-            let path = self.places.get(&index).map_or(inode.path.as_path(), PathBuf::as_path);
-            let what = || format!("open FIFO {}", path.display());
-            check_kind(path, inode)?;
-            let fifo =
-                rustix::fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
-                    .context(what)?;
+            let fifo = self.open_inode(index, libc::O_RDWR | libc::O_NONBLOCK)?;
             pipe::rebuild(state, fifo.as_fd())?;
             self.fifos.push(fifo);
         }
@@ -155,7 +156,7 @@ impl<'a> Opened<'a> {
         let mut missing: Vec<&Path> = own.ancestors().skip(1).take_while(|dir| !dir.exists()).collect();
         while let Some(dir) = missing.pop() {
             std::fs::create_dir(dir).context(|| format!("make directory {}", dir.display()))?;
-            self.names.push((dir.to_path_buf(), true));
+            self.names.push(Name { path: dir.to_path_buf(), is_dir: true, made: None });
         }
         const ENOUGH: u32 = 1000;
         let mut names = std::iter::once(own.to_path_buf()).chain((0..ENOUGH).map(|n| stand_in(own, n)));
@@ -163,7 +164,7 @@ impl<'a> Opened<'a> {
         free.ok_or_else(|| Error::Conflict(format!("{}: no free name beside it", inode.path)))
     }
 
-    fn make_regular(&self, path: &Path, unlinked: &Unlinked) -> std::io::Result<()> {
+    fn make_regular(&self, path: &Path, unlinked: &Unlinked) -> std::io::Result<OwnedFd> {
         let file = File::create_new(path)?;
         file.set_len(unlinked.size)?;
         let mut buf = vec![0u8; crate::image::MAX_FRAME];
@@ -178,7 +179,7 @@ impl<'a> Opened<'a> {
                 at += len as u64;
             }
         }
-        Ok(())
+        Ok(file.into())
     }
 
     /// Opens a file and puts it at its slot, with flags and position.
@@ -192,12 +193,9 @@ impl<'a> Opened<'a> {
             let fd = self.open_pipe(file)?;
             return self.place(fd, slot);
         }
-        let path = self.places.get(&file.inode).map_or(inode.path.as_path(), PathBuf::as_path);
-        check_kind(path, inode)?;
         // Opening a FIFO must not wait for its other end.
         let nonblock = if matches!(inode.kind, InodeKind::Fifo(_)) { libc::O_NONBLOCK } else { 0 };
-        let flags = file.flags | nonblock | libc::O_CLOEXEC | libc::O_NOCTTY;
-        let fd = open(path, flags)?;
+        let fd = self.open_inode(file.inode, file.flags | nonblock | libc::O_NOCTTY)?;
         if file.flags & libc::O_PATH == 0 {
             if let InodeKind::Fifo(state) = &inode.kind {
                 pipe::set_capacity(state, fd.as_fd())?;
@@ -205,11 +203,37 @@ impl<'a> Opened<'a> {
             }
             if file.offset != 0 {
                 let to = rustix::fs::SeekFrom::Start(file.offset);
-                rustix::fs::seek(&fd, to)
-                    .context(|| format!("seek {} to {}", path.display(), file.offset))?;
+                rustix::fs::seek(&fd, to).context(|| format!("seek {} to {}", inode.path, file.offset))?;
             }
         }
         self.place(fd, slot)
+    }
+
+    /// Opens what has a name, once it is sure to be what the records say. Looked at and opened is the same inode: between the two, somebody
+    /// may put something else at its path.
+    fn open_inode(&self, index: usize, flags: i32) -> Result<OwnedFd> {
+        let inode = &self.records.inodes[index];
+        let place = self.places.get(&index);
+        let path = place.map_or(inode.path.as_path(), |(path, _)| path.as_path());
+        let handle = open(path, libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC)?;
+        let link = link_to(&handle);
+        let meta = std::fs::metadata(&link).context(|| format!("stat {}", path.display()))?;
+        judge(path, &meta, inode)?;
+        let seen = (meta.dev(), meta.ino());
+        let replaced = || Err(Error::Conflict(format!("{}: somebody replaces it meanwhile", path.display())));
+        if place.is_some_and(|(_, made)| *made != seen) {
+            return replaced();
+        }
+        if inode.kind == InodeKind::Symlink {
+            return Ok(handle);
+        }
+        if flags & libc::O_NOFOLLOW == 0 {
+            return open_as(&link, flags | libc::O_CLOEXEC, path);
+        }
+        // A magic link would not be followed. What it is shows only afterwards.
+        let fd = open(path, flags | libc::O_CLOEXEC)?;
+        let stat = rustix::fs::fstat(&fd).context(|| format!("stat {}", path.display()))?;
+        if (stat.st_dev, stat.st_ino) == seen { Ok(fd) } else { replaced() }
     }
 
     /// The ends that pipe2(2) gave go first: what was opened through /proc bears `O_LARGEFILE`.
@@ -224,13 +248,13 @@ impl<'a> Opened<'a> {
             && let Some(fd) = end.take()
         {
             // Later descriptions still need a way in.
-            let link = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            let link = link_to(&fd);
             *end = Some(open(&link, (file.flags & libc::O_ACCMODE) | libc::O_CLOEXEC | libc::O_NONBLOCK)?);
             set_flags(&fd, file.flags)?;
             return Ok(fd);
         }
         let via = end.as_ref().or(any).expect("both ends are held until names are removed");
-        let link = PathBuf::from(format!("/proc/self/fd/{}", via.as_raw_fd()));
+        let link = link_to(via);
         open(&link, file.flags | libc::O_CLOEXEC)
     }
 
@@ -241,13 +265,14 @@ impl<'a> Opened<'a> {
     pub fn remove_names(&mut self) -> Result<()> {
         self.pipes.clear();
         self.fifos.clear();
-        while let Some((path, is_dir)) = self.names.pop() {
-            let what = || format!("remove {}", path.display());
-            if is_dir {
-                std::fs::remove_dir(&path).context(what)?
-            } else {
-                std::fs::remove_file(&path).context(what)?
+        while let Some(name) = self.names.pop() {
+            if let Some((index, made)) = &name.made {
+                let unlinked = self.records.inodes[*index].unlinked.as_ref();
+                let unlinked = unlinked.expect("only what was unlinked is made");
+                dress(made, unlinked)
+                    .context(|| format!("set owner and permissions of {}", name.path.display()))?;
             }
+            name.remove().context(|| format!("remove {}", name.path.display()))?;
         }
         Ok(())
     }
@@ -293,35 +318,53 @@ impl<'a> Opened<'a> {
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
         // Only after a failure are there any left; the failure is what gets reported.
-        while let Some((path, is_dir)) = self.names.pop() {
-            let _ = if is_dir { std::fs::remove_dir(&path) } else { std::fs::remove_file(&path) };
+        while let Some(name) = self.names.pop() {
+            let _ = name.remove();
         }
     }
 }
 
+fn make_directory(path: &Path) -> std::io::Result<OwnedFd> {
+    std::fs::create_dir(path)?;
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+fn make_fifo(path: &Path) -> std::io::Result<OwnedFd> {
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    // Does not wait for a writer, and is none.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// The magic link that leads to what a descriptor is of.
+fn link_to(fd: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
 fn open(path: &Path, flags: i32) -> Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::from_bits_retain(flags as u32), Mode::empty()).map_err(|errno| match errno
-    {
-        rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
-            Error::Conflict(format!("{}: no such file", path.display()))
+    open_as(path, flags, path)
+}
+
+/// Opens `link`, which messages call `name`.
+fn open_as(link: &Path, flags: i32, name: &Path) -> Result<OwnedFd> {
+    match rustix::fs::open(link, OFlags::from_bits_retain(flags as u32), Mode::empty()) {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {
+            Err(Error::Conflict(format!("{}: no such file", name.display())))
         }
-        other => {
-            let err: Result<()> = Err(other).context(|| format!("open {}", path.display()));
-            err.expect_err("it is one")
-        }
-    })
+        other => other.context(|| format!("open {}", name.display())),
+    }
 }
 
 fn set_flags(fd: &OwnedFd, flags: i32) -> Result<()> {
     rustix::fs::fcntl_setfl(fd, OFlags::from_bits_retain(flags as u32)).context(|| "set flags of open file")
 }
 
-/// Owner, permissions and times of an unlinked file.
-fn dress(path: &Path, unlinked: &Unlinked) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::os::unix::fs::chown(path, Some(unlinked.owner.0), Some(unlinked.owner.1))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(unlinked.mode))?;
-    set_times(path, unlinked.times)
+/// Owner and permissions of an unlinked file; by descriptor, for its name may lead elsewhere by now.
+fn dress(made: &OwnedFd, unlinked: &Unlinked) -> std::io::Result<()> {
+    std::os::unix::fs::fchown(made, Some(unlinked.owner.0), Some(unlinked.owner.1))?;
+    rustix::fs::fchmod(made, Mode::from_raw_mode(unlinked.mode))?;
+    Ok(())
 }
 
 /// Access and modification time, in nanoseconds since the epoch.
@@ -338,12 +381,17 @@ fn set_times(path: &Path, (accessed, modified): (i64, i64)) -> std::io::Result<(
 /// # Errors
 /// *conflict*
 pub fn check_kind(path: &Path, inode: &Inode) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) => judge(path, &meta, inode),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::Conflict(format!("{}: no such file", path.display())))
+        }
+        Err(err) => Err(err).context(|| format!("stat {}", path.display())),
+    }
+}
+
+fn judge(path: &Path, meta: &Metadata, inode: &Inode) -> Result<()> {
     let conflict = |what: String| Err(Error::Conflict(format!("{}: {what}", path.display())));
-    let meta = match std::fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return conflict("no such file".into()),
-        Err(err) => return Err(err).context(|| format!("stat {}", path.display())),
-    };
     let format = meta.mode() & libc::S_IFMT;
     let want = match inode.kind {
         InodeKind::Regular => libc::S_IFREG,
@@ -363,7 +411,7 @@ pub fn check_kind(path: &Path, inode: &Inode) -> Result<()> {
         }
     }
     match inode.identity {
-        Some(identity) if identity != inode::identity(&meta) => {
+        Some(identity) if identity != inode::identity(meta) => {
             conflict("has changed since the checkpoint, and private mappings need it as it was".into())
         }
         _ => Ok(()),

@@ -21,6 +21,8 @@ pub const FEATURE_ACCESS: u64 = 1 << 0;
 pub const FEATURE_HOLD: u64 = 1 << 1;
 /// `CAIRN_FEATURE_CONTINUE`: a thread can go on with a sleep for the time that was left.
 pub const FEATURE_CONTINUE: u64 = 1 << 2;
+/// `CAIRN_FEATURE_RESTORER`: ordinary users can restart what was theirs.
+pub const FEATURE_RESTORER: u64 = 1 << 3;
 /// `CAIRN_HOLD_TRACED`: hold also what a tracer traces.
 pub const HOLD_TRACED: u32 = 1;
 /// `CAIRN_STATE_HELD`: a thread is in the module.
@@ -65,14 +67,20 @@ pub const IOC_ACTIONS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x16);
 pub const IOC_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
 /// `CAIRN_IOC_READ`
 pub const IOC_READ: libc::Ioctl = libc::_IO(IOC_TYPE, 0x19);
+/// `CAIRN_IOC_RESTORER`
+pub const IOC_RESTORER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1a);
 /// `CAIRN_SLEEP_MAX`
 pub const SLEEP_MAX: u64 = 1 << 62;
 /// `CAIRN_IOC_CONTINUE`
 pub const IOC_CONTINUE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x18);
 
 /// What features are called, bit by bit.
-const FEATURES: &[(u64, &str)] =
-    &[(FEATURE_ACCESS, "access"), (FEATURE_HOLD, "hold"), (FEATURE_CONTINUE, "continue")];
+const FEATURES: &[(u64, &str)] = &[
+    (FEATURE_ACCESS, "access"),
+    (FEATURE_HOLD, "hold"),
+    (FEATURE_CONTINUE, "continue"),
+    (FEATURE_RESTORER, "restorer"),
+];
 
 /// `struct cairn_about`: what the loaded module is and can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,6 +301,11 @@ arguments! {
         /// Bytes wanted, then bytes read.
         len: u64,
     }
+    /// `struct cairn_restorer`: become one who may restart processes.
+    Restorer {
+        /// 0
+        reserved: u32,
+    }
     /// `struct cairn_continue`: a sleep for a thread to go on with.
     Continue {
         /// Which thread.
@@ -474,6 +487,14 @@ impl Device {
         if read.len == len { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EFAULT)) }
     }
 
+    /// Gives the calling thread CAP_CHECKPOINT_RESTORE; the process is not dumpable afterwards.
+    ///
+    /// # Errors
+    /// EPERM: no_new_privs, or a bounding set without it.
+    pub fn become_restorer(&self) -> io::Result<()> {
+        self.ioctl(IOC_RESTORER, |_: &mut Restorer| {}).map(drop)
+    }
+
     /// Gives a thread that is stopped and traced by us a sleep to go on with.
     ///
     /// # Errors
@@ -532,6 +553,8 @@ pub fn layout() -> Vec<String> {
         "CAIRN_IOC_ACTIONS" = IOC_ACTIONS,
         "CAIRN_IOC_TIMER" = IOC_TIMER,
         "CAIRN_FEATURE_CONTINUE" = FEATURE_CONTINUE,
+        "CAIRN_FEATURE_RESTORER" = FEATURE_RESTORER,
+        "CAIRN_IOC_RESTORER" = IOC_RESTORER,
         "CAIRN_IOC_READ" = IOC_READ,
         "CAIRN_SLEEP_MAX" = SLEEP_MAX,
         "CAIRN_IOC_CONTINUE" = IOC_CONTINUE,
@@ -553,6 +576,7 @@ pub fn layout() -> Vec<String> {
     structure!(lines: "cairn_actions" = Actions { size, pid, addr });
     structure!(lines: "cairn_timer" = Timer { size, pid, id, clock, value, interval });
     structure!(lines: "cairn_read" = Read { size, pid, from, to, len });
+    structure!(lines: "cairn_restorer" = Restorer { size, reserved });
     structure!(lines: "cairn_continue" = Continue { size, tid, sleep, clock, left, args, reserved });
     lines
 }

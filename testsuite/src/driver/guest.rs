@@ -183,7 +183,8 @@ impl Place for GuestPlace {
             ..GuestJob::default()
         };
         if let Some(module) = &self.module {
-            guest_job.load("cairn", module.clone(), "");
+            // Every guest is a machine for tests: its users may.
+            guest_job.load("cairn", module.clone(), "mode=0666");
         }
         let mut boot = Boot::new(&self.kernel, &self.base, &guest_job, &dir, self.accel.clone());
         (boot.cpus, boot.memory_mib) = (self.cpus, self.memory_mib);

@@ -18,6 +18,8 @@ pub(super) struct Cairn {
     pub(super) source: &'static str,
     /// Where else it can take it from.
     pub(super) other: &'static str,
+    /// As whom it runs.
+    pub(super) user: Option<u32>,
 }
 
 impl Cairn {
@@ -42,6 +44,10 @@ struct Report {
 impl Engine for Cairn {
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn user(&self) -> Option<u32> {
+        self.user
     }
 
     fn checkpoint(&self, pid: u32, file: &Path, after: After) -> Command {
@@ -106,7 +112,13 @@ mod tests {
 
     #[test]
     fn command_lines() {
-        let cairn = Cairn { program: "/bin/cairn".into(), name: "cairn", source: "kmod", other: "ptrace" };
+        let cairn = Cairn {
+            program: "/bin/cairn".into(),
+            name: "cairn",
+            source: "kmod",
+            other: "ptrace",
+            user: None,
+        };
         let file = Path::new("c.1");
         assert_eq!(
             words(&cairn.checkpoint(7, file, After::Kill)),
@@ -121,7 +133,8 @@ mod tests {
 
     #[test]
     fn figures() {
-        let cairn = Cairn { program: "cairn".into(), name: "cairn", source: "kmod", other: "ptrace" };
+        let cairn =
+            Cairn { program: "cairn".into(), name: "cairn", source: "kmod", other: "ptrace", user: None };
         let line = r#"{"file":"c","pid":1,"tasks":2,"bytes":4096,"pause_ns":10,"total_ns":20}"#;
         assert_eq!(cairn.measured(line).unwrap().pause_ns, Some(10));
         assert_eq!(cairn.measured("done"), None);

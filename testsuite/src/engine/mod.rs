@@ -14,6 +14,11 @@ pub trait Engine: Send + Sync {
     /// The name used in cells.
     fn name(&self) -> &'static str;
 
+    /// As whom its programs and their workloads run, when not as we do: an ordinary user's id, which is the group's, too.
+    fn user(&self) -> Option<u32> {
+        None
+    }
+
     /// Saves the tree below `pid` into `file`; ends with 0 once the file is complete.
     fn checkpoint(&self, pid: u32, file: &Path, after: After) -> Command;
 
@@ -52,18 +57,29 @@ pub enum After {
 }
 
 /// Names of all engines.
-pub const ALL: &[&str] = &["cairn", CAIRN_KMOD];
+pub const ALL: &[&str] = &["cairn", CAIRN_KMOD, CAIRN_USER];
 
 /// cairn with the kernel module as the source of a target's state: the same program, and only in guests that have loaded the module.
 pub const CAIRN_KMOD: &str = "cairn-kmod";
 
+/// The same, with the program and its workloads those of an ordinary user.
+pub const CAIRN_USER: &str = "cairn-user";
+
+/// Whether an engine of this name wants the kernel module loaded.
+pub fn needs_module(name: &str) -> bool {
+    matches!(name, CAIRN_KMOD | CAIRN_USER)
+}
+
+/// The first id that distributions give to users.
+const ORDINARY: u32 = 1000;
+
 /// The adapter of this name around this program.
 pub fn named(name: &str, program: PathBuf) -> Option<Box<dyn Engine>> {
-    match name {
-        "cairn" => Some(Box::new(cairn::Cairn { program, name: "cairn", source: "ptrace", other: "ptrace" })),
-        CAIRN_KMOD => {
-            Some(Box::new(cairn::Cairn { program, name: CAIRN_KMOD, source: "kmod", other: "ptrace" }))
-        }
-        _ => None,
-    }
+    let (name, source, user) = match name {
+        "cairn" => ("cairn", "ptrace", None),
+        CAIRN_KMOD => (CAIRN_KMOD, "kmod", None),
+        CAIRN_USER => (CAIRN_USER, "kmod", Some(ORDINARY)),
+        _ => return None,
+    };
+    Some(Box::new(cairn::Cairn { program, name, source, other: "ptrace", user }))
 }

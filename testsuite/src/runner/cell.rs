@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -200,7 +201,8 @@ impl CellRun<'_> {
             .stdin(Stdio::null())
             .stdout(output("stdout").map_err(|e| setup("open stdout", e))?)
             .stderr(output("stderr").map_err(|e| setup("open stderr", e))?);
-        self.environment(&mut command);
+        self.hand_over().map_err(|e| setup("give the cell's directory to its user", e))?;
+        self.identity(&mut command);
         sys::start_afresh(&mut command, true);
         // The engine is at fixed addresses, the workload only in one of the modes.
         if self.job.fixed_addresses && self.spec.mode != Mode::Once {
@@ -321,7 +323,7 @@ impl CellRun<'_> {
         let log =
             File::create(&stderr).map_err(|e| Failure::infra(Stage::Restart, format!("open a log: {e}")))?;
         command.current_dir(self.dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        self.environment(&mut command);
+        self.identity(&mut command);
         command.envs(&self.job.engine_env);
         sys::start_afresh(&mut command, false);
         let started = Instant::now();
@@ -478,7 +480,7 @@ impl CellRun<'_> {
             .stdin(Stdio::null())
             .stdout(File::create(&out).map_err(|e| infra("open a log", e))?)
             .stderr(File::create(&err).map_err(|e| infra("open a log", e))?);
-        self.environment(&mut command);
+        self.identity(&mut command);
         command.envs(&self.job.engine_env);
         sys::start_afresh(&mut command, false);
         let child = self.supervisor.spawn(&mut command).map_err(|e| infra("start the engine", e))?;
@@ -503,8 +505,23 @@ impl CellRun<'_> {
         self.supervisor.wait_end(pid, self.deadline).map_err(|stop| Failure::stopped(stage, what, stop))
     }
 
-    /// The same small environment for every program, whatever this process was started with.
-    fn environment(&self, command: &mut Command) {
+    /// Gives the directory, where the engine writes, and what is in the workload's to the user that both run as.
+    fn hand_over(&self) -> io::Result<()> {
+        let Some(id) = self.engine.user() else { return Ok(()) };
+        let cwd = self.cwd();
+        let inside = ["ready", "go", "stdout", "stderr"].map(|name| cwd.join(name));
+        [self.dir.to_path_buf(), cwd]
+            .into_iter()
+            .chain(inside)
+            .try_for_each(|path| std::os::unix::fs::chown(path, Some(id), Some(id)))
+    }
+
+    /// The same user and the same small environment for every program, whatever this process was started with.
+    fn identity(&self, command: &mut Command) {
+        if let Some(id) = self.engine.user() {
+            // Supplementary groups go as well.
+            command.uid(id).gid(id);
+        }
         command
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
