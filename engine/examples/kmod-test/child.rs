@@ -1,6 +1,6 @@
 //! Processes to be held: this program once more, with a way to live.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,9 @@ pub const FLAG: &str = "--live";
 
 /// What a child calls itself once its own life begins. Before that, the runtime has files of /proc open.
 const NAME: &std::ffi::CStr = c"living";
+
+/// How long the module may wait for a process to stand still.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An ordinary user.
 pub const USER: u32 = 1000;
@@ -46,9 +49,7 @@ pub fn live(kind: &str) -> ! {
             }
             count()
         }
-        "sleep" => loop {
-            std::thread::sleep(Duration::from_secs(3600));
-        },
+        "sleep" => idle(),
         // Ends in a handler of SIGUSR1.
         "handler" => {
             extern "C" fn end(_: libc::c_int) {
@@ -72,9 +73,7 @@ pub fn live(kind: &str) -> ! {
             // SAFETY: plain numbers go to the kernel.
             unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
             println!("ready");
-            loop {
-                std::thread::sleep(Duration::from_secs(3600));
-            }
+            idle()
         }
         // Its first thread becomes a user's, the others stay root's, and who may look is not said by the process but by each thread.
         "mixed" => {
@@ -90,19 +89,66 @@ pub fn live(kind: &str) -> ! {
         }
         // Holds the process whose number comes on standard input, until it is killed.
         "hold" => {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).expect("a number comes");
             let device = cairn::sys::kmod::Device::open().expect("the module is loaded");
-            device
-                .hold(line.trim().parse().expect("a number"), 0, Duration::from_secs(20))
-                .expect("it is held");
+            device.hold(line().parse().expect("a number"), 0, PATIENCE).expect("it is held");
             println!("ready");
-            loop {
-                std::thread::sleep(Duration::from_secs(3600));
-            }
+            idle()
+        }
+        "save" => {
+            let line = line();
+            let (pid, file) = line.split_once(' ').expect("a PID and a file");
+            say(save(pid.parse().expect("a PID"), file.into()).map(|_| "saved"));
+            idle()
+        }
+        "restart" => {
+            say(restart(line().into()).map(|_| "restarted"));
+            idle()
         }
         other => panic!("no way to live is called {other}"),
     }
+}
+
+fn idle() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// A line of what it is told.
+fn line() -> String {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).expect("it is told something");
+    line.trim_end().to_owned()
+}
+
+fn say(result: cairn::error::Result<&str>) {
+    match result {
+        Ok(word) => println!("{word}"),
+        Err(err) => {
+            let code = err.exit_code();
+            println!("refused {code} {}", format!("{:#}", anyhow::Error::from(err)).replace('\n', " "));
+        }
+    }
+}
+
+fn save(pid: i32, file: PathBuf) -> cairn::error::Result<()> {
+    use cairn::checkpoint::{Options, checkpoint};
+    checkpoint(&Options {
+        scope: cairn::tree::Scope::Process(pid),
+        file,
+        kill: true,
+        sync: cairn::image::Sync::None,
+        source: cairn::source::Wanted::Kmod,
+        traced: false,
+        progress: &|_, _| {},
+        cancelled: &|| false,
+    })
+    .map(drop)
+}
+
+fn restart(file: PathBuf) -> cairn::error::Result<()> {
+    use cairn::restart::{Options, carry_out, prepare};
+    carry_out(prepare(&Options { file, progress: &|_, _| {} })?).map(drop)
 }
 
 /// Counts in the clock of its own processor time, which everybody can read in /proc.
@@ -123,8 +169,16 @@ impl Living {
 
     /// Starts one that shares nothing with us, so that it can be saved.
     pub fn apart(kind: &str) -> Result<Self> {
+        Self::apart_of(kind, None)
+    }
+
+    /// Starts one of a user's that shares nothing with us.
+    pub fn apart_of(kind: &str, user: Option<u32>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([FLAG, kind]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(user) = user {
+            command.uid(user).gid(user);
+        }
         let living = Living(command.spawn().context("start a child")?);
         let comm = format!("/proc/{}/comm", living.pid());
         wait_for(|| {
@@ -163,11 +217,24 @@ impl Living {
 
     /// Waits for it to say `ready`.
     pub fn ready(&mut self) -> Result<()> {
+        let line = self.hear()?;
+        ensure!(line == "ready", "the child says {line:?}");
+        Ok(())
+    }
+
+    /// Waits for it to say a line, the only one.
+    pub fn hear(&mut self) -> Result<String> {
         use std::io::{BufRead, BufReader};
         let stdout = self.0.stdout.take().context("it has spoken before")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
-        ensure!(line == "ready\n", "the child says {line:?}");
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// Waits for a signal that is its end.
+    pub fn ended_by(mut self, signal: i32) -> Result<()> {
+        let status = self.0.wait().context("wait for the child")?;
+        ensure!(status.signal() == Some(signal), "the child ended with {status}");
         Ok(())
     }
 
@@ -178,14 +245,12 @@ impl Living {
 
     /// Ticks of processor time that it has used.
     pub fn ticks(&self) -> Result<u64> {
-        let fields = stat(self.pid())?;
-        Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+        ticks(self.pid())
     }
 
     /// Whether its processor time goes on.
     pub fn runs_on(&self) -> Result<()> {
-        let before = self.ticks()?;
-        wait_for(|| self.ticks().is_ok_and(|now| now > before)).context("it does not run on")
+        runs_on(self.pid())
     }
 
     /// Sends it a signal.
@@ -197,11 +262,7 @@ impl Living {
     /// Kills it and waits for the signal to have been its end.
     pub fn kill(mut self) -> Result<()> {
         self.0.kill().context("kill the child")?;
-        let status = self.0.wait().context("wait for the child")?;
-        match status.signal() {
-            Some(libc::SIGKILL) => Ok(()),
-            _ => bail!("the child ended with {status}"),
-        }
+        self.ended_by(libc::SIGKILL)
     }
 }
 
@@ -218,6 +279,18 @@ fn stat(pid: i32) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = text.rsplit_once(')').context("a stat without a name")?;
     Ok(rest.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+/// Ticks of processor time that a process has used.
+fn ticks(pid: i32) -> Result<u64> {
+    let fields = stat(pid)?;
+    Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+}
+
+/// Whether a process's time goes on.
+pub fn runs_on(pid: i32) -> Result<()> {
+    let before = ticks(pid)?;
+    wait_for(|| ticks(pid).is_ok_and(|now| now > before)).context("it does not run on")
 }
 
 /// The letter of a task's state in /proc.

@@ -21,6 +21,7 @@ const REQUESTS: &[(libc::Ioctl, usize, Option<usize>)] = &[
     (kmod::IOC_TIMER, size_of::<kmod::Timer>(), None),
     (kmod::IOC_READ, size_of::<kmod::Read>(), Some(std::mem::offset_of!(kmod::Read, to))),
     (kmod::IOC_CONTINUE, size_of::<kmod::Continue>(), None),
+    (kmod::IOC_RESTORER, size_of::<kmod::Restorer>(), None),
 ];
 
 /// What the module may say to a bad request.

@@ -7,6 +7,7 @@
 mod child;
 mod fuzz;
 mod holding;
+mod restarts;
 mod rules;
 
 use anyhow::{Context, Result, ensure};
@@ -52,7 +53,7 @@ fn run(args: &[String]) -> Result<bool> {
     if about.features & FEATURE_HOLD == 0 {
         println!("skip all else: on this kernel the module holds nothing");
     } else {
-        for (name, check) in rules::CHECKS.iter().chain(holding::CHECKS) {
+        for (name, check) in rules::CHECKS.iter().chain(holding::CHECKS).chain(restarts::CHECKS) {
             say(name, check());
         }
         say("fuzz", fuzz::run(time, seed));

@@ -1,11 +1,10 @@
 //! What has to be refused: the rules of the ABI, and who may reach whom. Nothing may have changed afterwards.
 
 use super::Check;
-use super::child::{self, Living, OTHER, USER};
+use super::child::{self, Living, OTHER, PATIENCE, USER};
 use anyhow::{Context, Result, bail, ensure};
 use cairn::sys::kmod::{Continue, Device, HOLD_TRACED, SLEEP_NANO};
 use std::io;
-use std::time::Duration;
 
 pub const CHECKS: &[Check] = &[
     ("unloading under use is refused", unload_under_use),
@@ -27,8 +26,6 @@ pub const CHECKS: &[Check] = &[
     ("a process with a capability more", more_capable),
     ("a PID of another namespace", other_namespace),
 ];
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// That a call fails, and how.
 pub fn refused<T>(result: io::Result<T>, errno: i32) -> Result<()> {
@@ -182,27 +179,33 @@ fn sleep_of_a_stranger() -> Result<()> {
     while_traced(|living| Ok(device.proceed(Continue { tid: living.pid(), ..how })?))
 }
 
-/// What a user gets who holds a process.
-fn by_user(user: u32, pid: i32) -> io::Result<u32> {
-    // A thread has its own ids when the system call is made directly; the C library's function would change those of all.
+/// Does something as a user. A thread has its own ids when the system call is made directly; the C library's function would change those of all.
+pub fn as_user<T: Send>(user: u32, act: impl FnOnce() -> T + Send) -> Result<T> {
     std::thread::scope(|scope| {
         scope
             .spawn(|| {
-                // SAFETY: plain numbers go to the kernel.
+                // SAFETY: plain numbers go to the kernel, and no list of groups.
                 let changed = unsafe {
-                    libc::syscall(libc::SYS_setresgid, user, user, user) == 0
+                    libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()) == 0
+                        && libc::syscall(libc::SYS_setresgid, user, user, user) == 0
                         && libc::syscall(libc::SYS_setresuid, user, user, user) == 0
                 };
-                if !changed {
-                    return Err(io::Error::other("cannot become another user"));
-                }
-                let device = Device::open()?;
-                let held = device.hold(pid, 0, PATIENCE)?;
-                device.release(pid).map(|()| held)
+                ensure!(changed, "become user {user}: {}", io::Error::last_os_error());
+                Ok(act())
             })
             .join()
             .expect("the thread does not panic")
     })
+}
+
+/// What a user gets who holds a process.
+fn by_user(user: u32, pid: i32) -> io::Result<u32> {
+    as_user(user, || {
+        let device = Device::open()?;
+        let held = device.hold(pid, 0, PATIENCE)?;
+        device.release(pid).map(|()| held)
+    })
+    .map_err(io::Error::other)?
 }
 
 fn another_user() -> Result<()> {

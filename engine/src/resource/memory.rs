@@ -245,6 +245,9 @@ const IOV_MAX: usize = 1024;
 impl Memory {
     /// Builds the address space around the scratch range, in which nothing else is mapped but what is parked.
     pub fn rebuild(&self, site: &Site<'_>, program: &mut Program) {
+        // First: the kernel changes the executable only while the one before is mapped nowhere (replace_mm_exe_file, kernel/fork.c), and the
+        // new one may be the engine's own.
+        self.rebuild_marks(site, program);
         self.rebuild_special(site, program);
         let keys = Keys::take(self.pkeys, &self.vmas, program);
         for vma in self.vmas.iter().filter(|v| !v.is_special()) {
@@ -255,7 +258,7 @@ impl Memory {
             self.finish(vma, &keys, program);
         }
         keys.finish(program);
-        self.rebuild_marks(site, program);
+        self.rebuild_thp_disable(program);
     }
 
     /// Moves the running kernel's vdso and its data to where the process knows them.
@@ -437,6 +440,9 @@ impl Memory {
         program.point(map, 11 * 8, auxv, 0);
         let args = [libc::PR_SET_MM.into(), PR_SET_MM_MAP.into(), map.into(), size.into(), Arg::Imm(0)];
         program.must(libc::SYS_prctl, &args, "set code, data, heap, stack and executable (PR_SET_MM_MAP)");
+    }
+
+    fn rebuild_thp_disable(&self, program: &mut Program) {
         if self.thp_disable != 0 {
             let flags = self.thp_disable & !1;
             let args = [libc::PR_SET_THP_DISABLE.into(), Arg::Imm(1), flags.into(), Arg::Imm(0), Arg::Imm(0)];

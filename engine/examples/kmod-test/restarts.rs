@@ -1,0 +1,357 @@
+//! Restarts by an ordinary user: what was the user's comes back, and a context file that somebody has made up gets nobody anything.
+
+use super::Check;
+use super::child::{self, Living, OTHER, USER};
+use super::rules::{as_user, refused};
+use anyhow::{Context, Result, bail, ensure};
+use cairn::image::{MAX_FRAME, Origin, Reader, Sync, Writer};
+use cairn::resource::Records;
+use cairn::resource::bytes::PathBytes;
+use cairn::resource::file::{Fd, OpenFile};
+use cairn::resource::inode::{Inode, InodeKind};
+use cairn::resource::process::{Alive, Life};
+use cairn::sys::kmod::{DEVICE, Device};
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+pub const CHECKS: &[Check] = &[
+    ("a user restarts what was the user's", own),
+    ("a user without the device restarts nothing", without_the_device),
+    ("who gave up privileges gets none", given_up),
+    ("the right to restart opens no process", opens_nothing),
+    ("another user's process is not saved", save_of_another),
+    ("a forged file asks for root's ids", || forged(DENIED, |records| thread(records).creds.uid = [0; 4])),
+    ("a forged file asks for another user's ids", || {
+        forged(DENIED, |records| thread(records).creds.uid = [USER, OTHER, USER, USER])
+    }),
+    ("a forged file asks for root's group", || forged(DENIED, |records| thread(records).creds.gid = [0; 4])),
+    ("a forged file asks for more groups", || {
+        forged(DENIED, |records| thread(records).creds.groups = vec![0])
+    }),
+    ("a forged file asks for capabilities", || {
+        const CAP_SYS_ADMIN: u64 = 1 << 21;
+        forged(DENIED, |records| {
+            let capabilities = &mut thread(records).creds.capabilities;
+            (capabilities.permitted, capabilities.effective) = (CAP_SYS_ADMIN, CAP_SYS_ADMIN);
+        })
+    }),
+    ("a forged file asks for a set of inheritable capabilities", || {
+        forged(DENIED, |records| thread(records).creds.capabilities.inheritable = 1)
+    }),
+    ("a forged file asks for securebits", || forged(DENIED, |records| thread(records).creds.securebits = 1)),
+    ("a forged file asks for a higher limit", || {
+        forged(DENIED, |records| {
+            let stack = &mut alive(records).rlimits[libc::RLIMIT_MEMLOCK as usize];
+            *stack = (u64::MAX, u64::MAX);
+        })
+    }),
+    ("a forged file asks for a better nice value", || {
+        forged(DENIED, |records| thread(records).sched.nice = -20)
+    }),
+    ("a forged file asks for real time", || {
+        forged(DENIED, |records| {
+            let sched = &mut thread(records).sched;
+            (sched.policy, sched.priority) = (libc::SCHED_FIFO as u32, 50);
+        })
+    }),
+    ("a forged file asks for less chance to be killed", || {
+        forged(DENIED, |records| alive(records).oom_score_adj = -1000)
+    }),
+    ("a forged file asks for another root directory", || {
+        forged(DENIED, |records| {
+            let process = alive(records);
+            process.root = Some(process.cwd);
+        })
+    }),
+    ("a forged file asks for root's file", roots_file),
+    ("a forged file asks for a PID in use", pid_in_use),
+    ("a forged file asks for the PID of init", || forged(CONFLICT, |records| renumber(records, 1))),
+    ("a forged file asks for a PID that cannot be", || forged(ANY, |records| renumber(records, i32::MAX))),
+    ("a forged file asks for memory of the kernel", || {
+        forged(ANY, |records| {
+            let vmas = &mut alive(records).memory.vmas;
+            let last = vmas.last_mut().expect("it has memory");
+            (last.start, last.end) = (0xffff_8880_0000_0000, 0xffff_8880_0000_1000);
+        })
+    }),
+    ("a set-uid program in the place of its own gets nobody anything", set_uid_program),
+    ("a damaged file is refused", damaged),
+];
+
+/// Exit codes of `cairn`.
+const MALFORMED: Option<u8> = Some(4);
+const DENIED: Option<u8> = Some(5);
+const CONFLICT: Option<u8> = Some(7);
+/// Whatever it is.
+const ANY: Option<u8> = None;
+
+/// A directory of the user's, with what a check needs.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Result<Self> {
+        let path = PathBuf::from("/tmp/kmod-test-restarts");
+        std::fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
+        std::os::unix::fs::chown(&path, Some(USER), Some(USER))?;
+        Ok(Place(path))
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What is left of it is told by the next check, which cannot make it.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The process of a context file with one.
+fn alive(records: &mut Records) -> &mut Alive {
+    match &mut records.processes[0].life {
+        Life::Alive(alive) => alive,
+        Life::Zombie(_) => unreachable!("it was saved alive"),
+    }
+}
+
+fn thread(records: &mut Records) -> &mut cairn::resource::thread::Thread {
+    &mut alive(records).threads[0]
+}
+
+fn renumber(records: &mut Records, pid: i32) {
+    records.root = pid;
+    records.processes[0].pid = pid;
+    (records.processes[0].pgid, records.processes[0].sid) = (pid, pid);
+    thread(records).tid = pid;
+}
+
+/// Saves a process of the user's, by the user, and ends it. Returns its PID.
+fn saved(file: &Path) -> Result<i32> {
+    let living = Living::apart_of("count", Some(USER))?;
+    let pid = living.pid();
+    let mut saver = Living::of_user("save", USER)?;
+    saver.tell(&format!("{pid} {}", file.display()))?;
+    let said = saver.hear()?;
+    ensure!(said == "saved", "{said}");
+    // Killed by the checkpoint.
+    living.ended_by(libc::SIGKILL)?;
+    Ok(pid)
+}
+
+/// Writes a changed copy of a context file, pages and all.
+fn change(from: &Path, to: &Path, change: impl FnOnce(&mut Records)) -> Result<()> {
+    let reader = Reader::open(from)?;
+    let mut records: Records = reader.records()?;
+    change(&mut records);
+    let writer = Writer::create(to, Origin::here())?;
+    let range = reader.page_range();
+    let mut at = range.start;
+    while at < range.end {
+        let mut piece = vec![0; (range.end - at).min(MAX_FRAME as u64) as usize];
+        reader.read_pages(at, &mut piece)?;
+        ensure!(writer.pages().append(&piece)? == at, "pages have moved");
+        at += piece.len() as u64;
+    }
+    writer.finish(&records, Sync::None)?;
+    std::os::unix::fs::chown(to, Some(USER), Some(USER))?;
+    Ok(())
+}
+
+/// What comes of a restart by the user.
+enum Outcome {
+    /// It runs, below this program.
+    Runs(Living),
+    /// The exit code that `cairn` would have, and why.
+    Refused(u8, String),
+}
+
+fn restart(file: &Path) -> Result<Outcome> {
+    let mut restarter = Living::of_user("restart", USER)?;
+    restarter.tell(&file.display().to_string())?;
+    let said = restarter.hear()?;
+    match said.split_once(' ') {
+        Some(("refused", rest)) => {
+            let (code, why) = rest.split_once(' ').context("a refusal says why")?;
+            Ok(Outcome::Refused(code.parse()?, why.to_owned()))
+        }
+        _ if said == "restarted" => Ok(Outcome::Runs(restarter)),
+        _ => bail!("the restart says {said:?}"),
+    }
+}
+
+/// That nothing of a process is there.
+fn nobody(pid: i32) -> Result<()> {
+    child::wait_for(|| !Path::new(&format!("/proc/{pid}")).exists())
+        .with_context(|| format!("process {pid} is gone"))
+}
+
+/// That a restart from a file is refused, and how, and leaves nothing.
+fn is_refused(file: &Path, pid: i32, code: Option<u8>) -> Result<()> {
+    match restart(file)? {
+        Outcome::Runs(_) => bail!("it was granted"),
+        Outcome::Refused(got, why) => {
+            ensure!(code.is_none_or(|code| code == got), "exit code {got}: {why}");
+            nobody(pid)
+        }
+    }
+}
+
+/// That a restart from a changed file is refused, and that from the unchanged one is not.
+fn forged(code: Option<u8>, how: impl FnOnce(&mut Records)) -> Result<()> {
+    let place = Place::new()?;
+    let (real, forged) = (place.file("context"), place.file("forged"));
+    let pid = saved(&real)?;
+    change(&real, &forged, how)?;
+    is_refused(&forged, pid, code)?;
+    comes_back(&real, pid)
+}
+
+/// That a restart brings back a process of the user's that is in nothing more than it was.
+fn comes_back(file: &Path, pid: i32) -> Result<()> {
+    let Outcome::Runs(_restarter) = restart(file)? else { bail!("the unchanged file is refused") };
+    child::runs_on(pid)?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let ids = format!("\t{USER}\t{USER}\t{USER}\t{USER}");
+    for (field, value) in [
+        ("Uid:", ids.as_str()),
+        ("Gid:", ids.as_str()),
+        ("CapPrm:", "\t0000000000000000"),
+        ("CapEff:", "\t0000000000000000"),
+    ] {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).context("a status")?;
+        ensure!(line == value, "{field}{line}");
+    }
+    Ok(())
+}
+
+fn own() -> Result<()> {
+    let place = Place::new()?;
+    let file = place.file("context");
+    let pid = saved(&file)?;
+    nobody(pid)?;
+    comes_back(&file, pid)?;
+    // Its restart has ended, and it was tied to that.
+    nobody(pid)
+}
+
+fn without_the_device() -> Result<()> {
+    let place = Place::new()?;
+    let file = place.file("context");
+    let pid = saved(&file)?;
+    std::fs::set_permissions(DEVICE, Permissions::from_mode(0o600))?;
+    let done = is_refused(&file, pid, DENIED);
+    std::fs::set_permissions(DEVICE, Permissions::from_mode(0o666))?;
+    done
+}
+
+fn given_up() -> Result<()> {
+    const CAP_CHECKPOINT_RESTORE: libc::c_ulong = 40;
+    for (what, option, value) in [
+        ("no_new_privs", libc::PR_SET_NO_NEW_PRIVS, 1),
+        ("a bounding set without it", libc::PR_CAPBSET_DROP, CAP_CHECKPOINT_RESTORE),
+    ] {
+        // Given up by a thread, for itself and those that it starts, while it still may.
+        let attempt = || -> Result<()> {
+            // SAFETY: plain numbers go to the kernel.
+            let done = unsafe { libc::prctl(option, value, 0, 0, 0) };
+            ensure!(done == 0, "give up: {}", io::Error::last_os_error());
+            as_user(USER, || refused(Device::open()?.become_restorer(), libc::EPERM))?
+        };
+        std::thread::scope(|scope| scope.spawn(attempt).join().expect("the thread does not panic"))
+            .context(what)?;
+    }
+    Ok(())
+}
+
+fn opens_nothing() -> Result<()> {
+    let living = Living::of_user("count", OTHER)?;
+    let pid = living.pid();
+    as_user(USER, || -> Result<()> {
+        let device = Device::open()?;
+        device.become_restorer()?;
+        refused(device.hold(pid, 0, child::PATIENCE), libc::EPERM).context("hold")?;
+        refused(cairn::sys::ptrace::seize(pid, 0), libc::EPERM).context("trace")?;
+        refused(std::fs::read_dir(format!("/proc/{pid}/map_files")), libc::EACCES)
+            .context("look behind mappings")?;
+        refused(std::fs::read(format!("/proc/{pid}/mem")), libc::EACCES).context("read memory")?;
+        refused(std::fs::read("/etc/cairn/cairn.ko"), libc::EACCES).context("read root's file")
+    })??;
+    living.runs_on()
+}
+
+fn save_of_another() -> Result<()> {
+    let place = Place::new()?;
+    let living = Living::apart_of("count", Some(OTHER))?;
+    let mut saver = Living::of_user("save", USER)?;
+    saver.tell(&format!("{} {}", living.pid(), place.file("context").display()))?;
+    let said = saver.hear()?;
+    ensure!(said.starts_with("refused 5 "), "{said}");
+    ensure!(!place.file("context").exists(), "there is a file");
+    living.runs_on()
+}
+
+fn roots_file() -> Result<()> {
+    let place = Place::new()?;
+    let secret = place.file("secret");
+    std::fs::write(&secret, "only for root")?;
+    std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
+    let (real, forged) = (place.file("context"), place.file("forged"));
+    let pid = saved(&real)?;
+    for flags in [libc::O_RDONLY, libc::O_RDWR] {
+        change(&real, &forged, |records| {
+            let path = PathBytes::from(secret.as_path());
+            records.inodes.push(Inode { path, kind: InodeKind::Regular, identity: None, unlinked: None });
+            records.files.push(OpenFile { inode: records.inodes.len() - 1, flags, offset: 0, owner: None });
+            let file = records.files.len() - 1;
+            alive(records).fds.push(Fd { fd: 100, file, cloexec: false });
+        })?;
+        is_refused(&forged, pid, DENIED)?;
+    }
+    ensure!(std::fs::read(&secret)? == b"only for root", "it was written to");
+    comes_back(&real, pid)
+}
+
+fn pid_in_use() -> Result<()> {
+    let place = Place::new()?;
+    let (real, forged) = (place.file("context"), place.file("forged"));
+    let pid = saved(&real)?;
+    let living = Living::of_user("count", OTHER)?;
+    change(&real, &forged, |records| renumber(records, living.pid()))?;
+    is_refused(&forged, pid, CONFLICT)?;
+    living.runs_on()?;
+    comes_back(&real, pid)
+}
+
+fn set_uid_program() -> Result<()> {
+    let place = Place::new()?;
+    let program = child::set_uid_copy()?;
+    let (real, forged) = (place.file("context"), place.file("forged"));
+    let pid = saved(&real)?;
+    change(&real, &forged, |records| {
+        let path = PathBytes::from(program.as_path());
+        records.inodes.push(Inode { path, kind: InodeKind::Regular, identity: None, unlinked: None });
+        let inode = records.inodes.len() - 1;
+        records.files.push(OpenFile { inode, flags: libc::O_RDONLY, offset: 0, owner: None });
+        let file = records.files.len() - 1;
+        alive(records).memory.exe = file;
+    })?;
+    // The kernel may take it for its executable. What it may do is decided by exec alone.
+    let done = comes_back(&forged, pid);
+    std::fs::remove_file(&program)?;
+    done
+}
+
+fn damaged() -> Result<()> {
+    let place = Place::new()?;
+    let file = place.file("context");
+    let pid = saved(&file)?;
+    let mut bytes = std::fs::read(&file)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes)?;
+    is_refused(&file, pid, MALFORMED)
+}
