@@ -20,6 +20,7 @@ use cairn_testsuite::expectations::Expectations;
 use cairn_testsuite::partition::{self, Partition};
 use cairn_testsuite::report::{CellResult, KernelInfo, Results, RunInfo, html, junit, results};
 
+use crate::cmd::kmod_test::Trial;
 use crate::places::Spot;
 use crate::programs::{PerArch, Programs, Wanted};
 use crate::progress::Screen;
@@ -52,6 +53,8 @@ pub struct Plan {
     pub seed: u64,
     /// Kernels at once.
     pub guests: usize,
+    /// How the kernel module is put to the test, where it is loaded.
+    pub trial: Option<Trial>,
 }
 
 /// What the corpus of each architecture consists of.
@@ -229,8 +232,17 @@ fn run_leg(
         repro: &repro,
     };
     let mut place: Box<dyn Place> = spot.place(programs, dir);
-    let session = Session::new(&settings, spot.kernel_info(), cells, stop);
-    Ok(session.run(place.as_mut(), &mut progress)?)
+    let session = Session::new(&settings, spot.kernel_info(), cells, stop.clone());
+    let (mut kernel, results) = session.run(place.as_mut(), &mut progress)?;
+    if let (Spot::Guest(guest), Some(trial)) = (&spot, &plan.trial)
+        && let Some(module) = &guest.module
+        && !stop.raised()
+    {
+        progress.note(&format!("{}: putting the kernel module to the test", spot.name()));
+        let mut ignore = |_: &str| {};
+        kernel.module = Some(trial.run(&guest.kernel, &guest.luggage, module, &guest.accel, &mut ignore)?);
+    }
+    Ok((kernel, results))
 }
 
 /// JUnit and HTML beside `results.json`.

@@ -134,6 +134,7 @@ impl Spot {
             accel: "host".to_owned(),
             engines: BTreeMap::new(),
             absent: BTreeMap::new(),
+            module: None,
             boots: 0,
             wall_ms: 0,
         };

@@ -1,6 +1,7 @@
 //! Processes to be held: this program once more, with a way to live.
 
 use anyhow::{Context, Result, ensure};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -94,6 +95,35 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             idle()
         }
+        // The same, and waits for an answer that cannot be stored.
+        "hold-and-wait" => {
+            use cairn::sys::kmod::{Actions, Device, IOC_ACTIONS};
+            let pid = line().parse().expect("a number");
+            let device = Device::open().expect("the module is loaded");
+            device.hold(pid, 0, PATIENCE).expect("it is held");
+            let addr = page_that_never_comes();
+            let mut actions = Actions { size: size_of::<Actions>() as u32, pid, addr };
+            println!("ready");
+            // SAFETY: the argument is live, and where the answer would go is a page of ours.
+            let result = unsafe { libc::ioctl(device.as_raw_fd(), IOC_ACTIONS, &raw mut actions) };
+            panic!("the answer has been stored: {result}");
+        }
+        // Opens sessions that each want to hold the process, until there is no memory.
+        "hold-much" => {
+            let pid = line().parse().expect("a number");
+            let most = rustix::process::Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) };
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, most).expect("root may");
+            let mut sessions = Vec::new();
+            loop {
+                let device = cairn::sys::kmod::Device::open().expect("a session, until we are killed");
+                // Only the first one gets it; the others' requests wait behind that, for as long as they like.
+                match device.hold(pid, 0, Duration::ZERO) {
+                    Err(err) if err.raw_os_error() == Some(libc::ETIMEDOUT) => {}
+                    other => drop(other.expect("it is there to be held")),
+                }
+                sessions.push(device);
+            }
+        }
         "save" => {
             let line = line();
             let (pid, file) = line.split_once(' ').expect("a PID and a file");
@@ -105,6 +135,30 @@ pub fn live(kind: &str) -> ! {
             idle()
         }
         other => panic!("no way to live is called {other}"),
+    }
+}
+
+/// The address of a page that the kernel waits for us to fill: userfaultfd(2).
+fn page_that_never_comes() -> u64 {
+    // include/uapi/linux/userfaultfd.h
+    const UFFD_API: u64 = 0xaa;
+    const UFFDIO_API: libc::Ioctl = libc::_IOWR::<[u64; 3]>(0xaa, 0x3f);
+    const UFFDIO_REGISTER: libc::Ioctl = libc::_IOWR::<[u64; 4]>(0xaa, 0x00);
+    const UFFDIO_REGISTER_MODE_MISSING: u64 = 1;
+    let len = 1 << 16;
+    // SAFETY: a mapping of our own, and structures of ours that are as long as the requests say.
+    unsafe {
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        let page =
+            libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+        assert_ne!(page, libc::MAP_FAILED);
+        let fd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) as i32;
+        assert!(fd >= 0, "userfaultfd: {}", std::io::Error::last_os_error());
+        let mut api = [UFFD_API, 0, 0];
+        assert_eq!(libc::ioctl(fd, UFFDIO_API, api.as_mut_ptr()), 0);
+        let mut register = [page as u64, len as u64, UFFDIO_REGISTER_MODE_MISSING, 0];
+        assert_eq!(libc::ioctl(fd, UFFDIO_REGISTER, register.as_mut_ptr()), 0);
+        page as u64
     }
 }
 

@@ -1,7 +1,7 @@
 //! What may happen to those who hold and to those who are held.
 
 use super::Check;
-use super::child::{self, Living};
+use super::child::{self, Living, PATIENCE};
 use super::rules::refused;
 use anyhow::{Context, Result, ensure};
 use cairn::sys::kmod::{Device, STATE_HELD, STATE_STOPPED};
@@ -19,9 +19,9 @@ pub const CHECKS: &[Check] = &[
     ("two holders", two_holders),
     ("threads come and go, programs are replaced", churn),
     ("many sessions", many_sessions),
+    ("the holder waits for memory that nobody gives", holder_waits),
+    ("the holder runs out of memory", holder_hungry),
 ];
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn stands_still() -> Result<()> {
     let living = Living::new("count")?;
@@ -152,4 +152,44 @@ fn many_sessions() -> Result<()> {
     }
     // Killed while they are held, and then closed.
     all.into_iter().try_for_each(Living::kill)
+}
+
+/// The answer of a request goes to a page that userfaultfd(2) is to fill, and nobody does.
+fn holder_waits() -> Result<()> {
+    let living = Living::new("threads")?;
+    let mut holder = Living::new("hold-and-wait")?;
+    holder.tell(&living.pid().to_string())?;
+    holder.ready()?;
+    let wchan = format!("/proc/{}/wchan", holder.pid());
+    child::wait_for(|| std::fs::read_to_string(&wchan).is_ok_and(|wchan| wchan == "handle_userfault"))
+        .context("it waits for the page")?;
+    // Nobody else is kept waiting by that, but whoever wants the same process.
+    let other = Living::new("count")?;
+    let device = Device::open()?;
+    device.hold(other.pid(), 0, PATIENCE)?;
+    refused(device.hold(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
+    drop(device);
+    holder.kill()?;
+    living.runs_on()?;
+    other.runs_on()
+}
+
+/// In a control group with little memory, sessions are opened until the kernel has to kill somebody: their memory is the holder's.
+fn holder_hungry() -> Result<()> {
+    const GROUPS: &str = "/sys/fs/cgroup";
+    const LITTLE: &str = "2M";
+    let group = std::path::Path::new(GROUPS).join("kmod-test");
+    std::fs::write(format!("{GROUPS}/cgroup.subtree_control"), "+memory")
+        .context("have memory controlled")?;
+    std::fs::create_dir(&group).context("make a control group")?;
+    std::fs::write(group.join("memory.max"), LITTLE)?;
+    let living = Living::new("threads")?;
+    let mut holder = Living::new("hold-much")?;
+    std::fs::write(group.join("cgroup.procs"), holder.pid().to_string())?;
+    holder.tell(&living.pid().to_string())?;
+    holder.ended_by(libc::SIGKILL)?;
+    let events = std::fs::read_to_string(group.join("memory.events"))?;
+    ensure!(events.lines().any(|line| line == "oom_kill 1"), "nobody was killed for memory: {events}");
+    std::fs::remove_dir(&group).context("remove the control group")?;
+    living.runs_on()
 }

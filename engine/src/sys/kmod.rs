@@ -354,6 +354,12 @@ pub struct Action {
 #[derive(Debug)]
 pub struct Device(File);
 
+impl AsRawFd for Device {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 impl Device {
     /// Opens it.
     ///

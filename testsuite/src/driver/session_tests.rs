@@ -116,6 +116,7 @@ fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -
         accel: "tcg".into(),
         engines: BTreeMap::new(),
         absent: BTreeMap::new(),
+        module: None,
         boots: 0,
         wall_ms: 0,
     };

@@ -56,6 +56,7 @@ fn page(results: &Results) -> Markup {
                 h2 { "Matrix" }
                 p { "Modes: 1 once, 2 twice, c continue; s before it: the static build." }
                 (matrix(results))
+                (module(results))
                 h2 { "Everything but plain passes" }
                 @for (index, cell) in results.cells.iter().enumerate() {
                     @if cell.verdict != Verdict::Pass { (details(index, cell)) }
@@ -129,6 +130,46 @@ fn matrix(results: &Results) -> Markup {
     }
 }
 
+/// Checks of the module down, kernels across.
+fn module(results: &Results) -> Markup {
+    let tried: Vec<_> =
+        results.kernels.iter().filter_map(|kernel| Some((kernel, kernel.module.as_ref()?))).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (_, module) in &tried {
+        for check in &module.checks {
+            if !names.contains(&check.name.as_str()) {
+                names.push(&check.name);
+            }
+        }
+    }
+    html! {
+        @if !tried.is_empty() {
+            h2 { "The kernel module, put to the test" }
+            table {
+                thead { tr { th {} @for (kernel, _) in &tried { th { (kernel.label) @if results.is_mixed() { br; (kernel.arch) } } } } }
+                tbody {
+                    @for name in names {
+                        tr {
+                            td { (name) }
+                            @for (_, module) in &tried {
+                                td {
+                                    @for check in module.checks.iter().filter(|check| check.name == name) {
+                                        @match &check.failure {
+                                            None => { a class="c pass" { "ok" } }
+                                            Some(why) => { a class="c fail" title=(why) { "not" } " " (why) }
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    tr { td { "remarks" } @for (_, module) in &tried { td { @for note in &module.notes { (note) br; } } } }
+                }
+            }
+        }
+    }
+}
+
 fn square(index: usize, cell: &CellResult) -> Markup {
     use crate::cell::{Mode, Userland};
     let mode = match cell.cell.mode {
@@ -173,6 +214,16 @@ mod tests {
             assert!(!page.contains(word), "{word}");
         }
         insta::assert_snapshot!(page.replace("><", ">\n<"));
+    }
+
+    #[test]
+    fn what_the_module_was_put_to_is_there_when_it_was() {
+        let page = super::render(&sample::with_module());
+        assert!(
+            page.contains("put to the test") && page.contains("EIO, which is &lt;not&gt; documented"),
+            "{page}"
+        );
+        assert!(!super::render(&sample::run()).contains("put to the test"));
     }
 
     #[test]

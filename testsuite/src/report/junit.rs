@@ -25,6 +25,19 @@ pub fn render(results: &Results) -> Result<String, quick_junit::SerializeError> 
                 suite.add_test_case(case(cell));
             }
         }
+        for check in kernel.module.iter().flat_map(|module| &module.checks) {
+            let status = match &check.failure {
+                None => TestCaseStatus::success(),
+                Some(why) => {
+                    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                    status.set_message(why.as_str());
+                    status
+                }
+            };
+            let mut case = TestCase::new(check.name.as_str(), status);
+            case.set_classname("kernel module");
+            suite.add_test_case(case);
+        }
         report.add_test_suite(suite);
     }
     report.to_string()

@@ -6,4 +6,4 @@ pub mod junit;
 pub mod results;
 pub mod terminal;
 
-pub use results::{CellResult, KernelInfo, Results, RunInfo};
+pub use results::{CellResult, KernelInfo, ModuleReport, Results, RunInfo};

@@ -73,10 +73,62 @@ pub struct KernelInfo {
     /// Engines that were asked for and could not run there, with the reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub absent: BTreeMap<String, String>,
+    /// What the module was put to there, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<ModuleReport>,
     /// How often it was booted.
     pub boots: u32,
     /// Time from start to end of all its guests, in milliseconds.
     pub wall_ms: u64,
+}
+
+/// What the kernel module was put to on a kernel, apart from the corpus.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleReport {
+    /// In the order in which they were made.
+    pub checks: Vec<Check>,
+    /// Figures and remarks.
+    pub notes: Vec<String>,
+}
+
+/// Something that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What.
+    pub name: String,
+    /// Why it is not as it should be; nothing when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+impl ModuleReport {
+    /// Takes in a line of the program that makes the checks: `ok NAME`, `FAIL NAME: why`, or a remark.
+    pub fn hear(&mut self, line: &str) {
+        if let Some(name) = line.strip_prefix("ok ") {
+            self.checks.push(Check { name: name.to_owned(), failure: None });
+        } else if let Some(rest) = line.strip_prefix("FAIL ") {
+            let (name, why) = rest.split_once(": ").unwrap_or((rest, "no reason is given"));
+            self.complain(name, why);
+        } else {
+            self.notes.push(line.trim_start_matches("# ").to_owned());
+        }
+    }
+
+    /// Adds what is not as it should be.
+    pub fn complain(&mut self, name: &str, why: &str) {
+        self.checks.push(Check { name: name.to_owned(), failure: Some(why.to_owned()) });
+    }
+
+    /// What is not as it should be.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.checks.iter().filter_map(|check| Some((check.name.as_str(), check.failure.as_deref()?)))
+    }
+
+    /// `58 ok, 0 not`.
+    pub fn count(&self) -> String {
+        let failed = self.failures().count();
+        format!("{} ok, {failed} not", self.checks.len() - failed)
+    }
 }
 
 /// One cell's verdict.
@@ -236,7 +288,12 @@ impl Results {
 
     /// Whether the run may end with 0: it came to its end, ran something, and nothing is red.
     pub fn is_green(&self) -> bool {
-        !self.run.interrupted && !self.cells.is_empty() && self.red().next().is_none()
+        let module_fails =
+            |kernel: &KernelInfo| kernel.module.iter().any(|module| module.failures().next().is_some());
+        !self.run.interrupted
+            && !self.cells.is_empty()
+            && self.red().next().is_none()
+            && !self.kernels.iter().any(module_fails)
     }
 
     /// What each cell took, by its text form, for the next run's balance.
@@ -291,6 +348,7 @@ pub(crate) mod sample {
             accel: "tcg".into(),
             engines: BTreeMap::from([("cairn".into(), "cairn 0.1.0".into())]),
             absent: BTreeMap::new(),
+            module: None,
             boots: 1,
             wall_ms: 61_000,
         };
@@ -326,6 +384,24 @@ pub(crate) mod sample {
         }
     }
 
+    /// The same, with what the module was put to on both kernels.
+    pub(crate) fn with_module() -> Results {
+        let mut run = run();
+        for (kernel, lines) in run.kernels.iter_mut().zip([
+            &[
+                "ok loads",
+                "ok a forged file asks for root's ids",
+                "# seed 1: 400 requests, 40 granted",
+                "ok fuzz",
+            ][..],
+            &["ok loads", "FAIL fuzz: EIO, which is <not> documented"],
+        ]) {
+            let module = kernel.module.get_or_insert_default();
+            lines.iter().for_each(|line| module.hear(line));
+        }
+        run
+    }
+
     /// The same cells, with the second kernel's on another architecture and a kernel of the same name.
     pub(crate) fn mixed() -> Results {
         let mut run = run();
@@ -357,6 +433,20 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_told_by_how_they_begin() {
+        let mut module = ModuleReport::default();
+        for line in
+            ["ok loads", "# seed 1: 400 requests", "FAIL fuzz: EIO: not documented", "oklahoma", "FAIL"]
+        {
+            module.hear(line);
+        }
+        module.complain("the kernel", "WARNING");
+        let failures: Vec<_> = module.failures().collect();
+        assert_eq!(failures, [("fuzz", "EIO: not documented"), ("the kernel", "WARNING")]);
+        assert_eq!((module.count().as_str(), module.notes.len()), ("1 ok, 2 not", 3));
+    }
+
+    #[test]
     fn green_needs_cells_and_an_end() {
         let mut run = sample::run();
         assert!(!run.is_green());
@@ -365,6 +455,14 @@ mod tests {
         run.run.interrupted = true;
         assert!(!run.is_green());
         run.run.interrupted = false;
+        let mut module = ModuleReport::default();
+        module.hear("ok loads");
+        run.kernels[0].module = Some(module.clone());
+        assert!(run.is_green());
+        module.hear("FAIL unloads: it is in use");
+        run.kernels[0].module = Some(module);
+        assert!(!run.is_green());
+        run.kernels[0].module = None;
         run.cells.clear();
         assert!(!run.is_green());
     }

@@ -25,6 +25,7 @@ pub fn render(results: &Results, colour: bool) -> String {
         }
     }
     skips(&mut out, results);
+    module(&mut out, results, &paint);
     let red: Vec<&CellResult> = results.red().collect();
     if !red.is_empty() {
         out.push_str("\nred:\n");
@@ -148,6 +149,21 @@ fn skips(out: &mut String, results: &Results) {
     }
 }
 
+/// What the module was put to.
+fn module(out: &mut String, results: &Results, paint: &Paint) {
+    let tried = results.kernels.iter().filter_map(|kernel| Some((kernel, kernel.module.as_ref()?)));
+    for (n, (kernel, module)) in tried.enumerate() {
+        if n == 0 {
+            out.push_str("\nthe kernel module, put to the test:\n");
+        }
+        let notes: String = module.notes.iter().map(|note| format!("; {note}")).collect();
+        put(out, format_args!("  {}: {}{notes}\n", kernel.name(), module.count()));
+        for (name, why) in module.failures() {
+            put(out, format_args!("    {} {name}: {why}\n", paint.red("FAIL")));
+        }
+    }
+}
+
 fn more(out: &mut String, all: usize) {
     if all > SHOWN {
         put(out, format_args!("  and {} more, in the HTML report\n", all - SHOWN));
@@ -178,6 +194,11 @@ mod tests {
     #[test]
     fn plain() {
         insta::assert_snapshot!(render(&sample::run(), false));
+    }
+
+    #[test]
+    fn what_the_module_was_put_to() {
+        insta::assert_snapshot!(render(&sample::with_module(), false));
     }
 
     #[test]

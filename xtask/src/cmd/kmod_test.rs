@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cairn_qemu::accel::{self, Accel};
 use cairn_qemu::guest::{Boot, Cause, Event, Guest};
 use cairn_qemu::job::{Job, JobFile};
 use cairn_qemu::kernels::{Kernel, Selector};
 use cairn_qemu::machine::Machine;
-use cairn_qemu::{Arch, Cache, accel, progress};
+use cairn_qemu::{Arch, Cache, progress};
+use cairn_testsuite::driver::guest::Luggage;
+use cairn_testsuite::report::ModuleReport;
 use clap::Parser;
 
 use crate::cross::Toolchain;
 use crate::kernels::{self, KernelArgs, Source};
 use crate::places::{CPUS, MEMORY_MIB};
-use crate::programs::{self, Programs, Wanted};
+use crate::programs::{self, Wanted};
 use crate::room::Room;
 
 /// How often the emulator may fail before its failures count as the module's.
@@ -44,11 +47,11 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     let source = &args.kernels.source;
     let choice = kernels::choose(&room, &args.kernels)?;
-    let programs: BTreeMap<Arch, Tested> = choice
-        .archs()?
-        .into_iter()
-        .map(|arch| Ok((arch, build(&room, arch, source)?)))
-        .collect::<Result<_>>()?;
+    let archs = choice.archs()?;
+    let wanted = Wanted { no_engine: true, ..Wanted::default() };
+    let programs = programs::build_all(&room, &archs, source, Wanted { offline: source.offline, ..wanted })?;
+    let plan = Trial::plan(&room, archs, source, args.seconds, args.seed)?;
+    let cache = Cache::from_env()?;
     let mut good = true;
     let mut rows = Vec::new();
     for kernel in choice.obtain(source)? {
@@ -60,112 +63,118 @@ pub fn run(args: &Args) -> Result<bool> {
                 continue;
             }
         };
-        let tried = || test(&programs[&kernel.arch], &kernel, &module, args).with_context(|| name.clone());
-        let mut verdict = tried()?;
-        for _ in 0..EMULATOR_FAILURES {
-            if verdict.emulator_failed {
-                eprintln!("{name}: the emulator failed, once more");
-                verdict = tried()?;
-            }
-        }
-        good &= verdict.complaints.is_empty();
-        rows.push(format!("{name}: {} ok, {} not", verdict.ok, verdict.complaints.len()));
-        rows.extend(verdict.complaints.iter().map(|complaint| format!("  {complaint}")));
+        let built = &programs[&kernel.arch];
+        let accel = accel::probe(&kernel, &built.init, &cache, &progress::Stderr::default())?;
+        eprintln!("{name}: {}", kernel.release);
+        let report = plan
+            .run(&kernel, &built.luggage([].into()), &module, &accel, &mut |line| eprintln!("  {line}"))
+            .with_context(|| name.clone())?;
+        good &= report.failures().next().is_none();
+        rows.push(format!("{name}: {}", report.count()));
+        rows.extend(report.failures().map(|(what, why)| format!("  {what}: {why}")));
     }
     println!();
     rows.iter().for_each(|row| println!("{row}"));
     Ok(good)
 }
 
-/// What became of the checks on one kernel.
-#[derive(Default)]
-struct Verdict {
-    ok: usize,
-    complaints: Vec<String>,
-    emulator_failed: bool,
+/// How the module is put to the test.
+pub struct Trial {
+    /// The program that does it, for each architecture.
+    programs: BTreeMap<Arch, PathBuf>,
+    seconds: u64,
+    seed: u64,
 }
 
-impl Verdict {
-    /// Takes in a line of the program.
-    fn hear(&mut self, line: &str) {
-        if line.starts_with("ok ") {
-            self.ok += 1;
-        } else if line.starts_with("FAIL") {
-            self.complaints.push(line.to_owned());
+impl Trial {
+    /// Builds what it takes.
+    pub fn plan(
+        room: &Room,
+        archs: impl IntoIterator<Item = Arch>,
+        source: &Source,
+        seconds: u64,
+        seed: u64,
+    ) -> Result<Trial> {
+        let build = |arch| -> Result<(Arch, PathBuf)> {
+            let toolchain = Toolchain::find(room, arch, source)?;
+            let wanted = Wanted { offline: source.offline, ..Wanted::default() };
+            Ok((arch, programs::build_example(room, &toolchain, wanted, "kmod-test")?))
+        };
+        let programs = archs.into_iter().map(build).collect::<Result<_>>()?;
+        Ok(Trial { programs, seconds, seed })
+    }
+
+    /// Carries it out in a guest; in another one when the emulator fails.
+    pub fn run(
+        &self,
+        kernel: &Kernel,
+        luggage: &Luggage,
+        module: &[u8],
+        accel: &Accel,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<ModuleReport> {
+        let mut failures = 0;
+        loop {
+            let (report, emulator_failed) = self.run_once(kernel, luggage, module, accel, say)?;
+            if !emulator_failed || failures == EMULATOR_FAILURES {
+                return Ok(report);
+            }
+            failures += 1;
+            say("the emulator failed, once more");
         }
     }
-}
 
-/// What travels into a guest.
-struct Tested {
-    built: Programs,
-    program: PathBuf,
-}
-
-fn build(room: &Room, arch: Arch, source: &Source) -> Result<Tested> {
-    let toolchain = Toolchain::find(room, arch, source)?;
-    let wanted = Wanted { offline: source.offline, no_engine: true, ..Wanted::default() };
-    let built = programs::build(room, &toolchain, wanted)?;
-    let program = programs::build_example(room, &toolchain, wanted, "kmod-test")?;
-    Ok(Tested { built, program })
-}
-
-fn test(Tested { built, program }: &Tested, kernel: &Kernel, module: &[u8], args: &Args) -> Result<Verdict> {
-    let cache = Cache::from_env()?;
-    let luggage = built.luggage([].into());
-    let base = luggage.pack(kernel)?.program(program, PROGRAM)?.build(&cache)?;
-    let accel = accel::probe(kernel, &built.init, &cache, &progress::Stderr::default())?;
-    let scale = accel.time_scale(Machine::of(kernel.arch));
-    let job = Job {
-        command: vec![PROGRAM.into(), MODULE.into(), args.seconds.to_string(), args.seed.to_string()],
-        files: vec![JobFile { path: MODULE.into(), mode: 0o600, data: module.to_vec() }],
-        ..Job::default()
-    };
-    let dir = tempfile::Builder::new().prefix("cairn-kmod-test-").tempdir().context("make a directory")?;
-    let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel);
-    (boot.cpus, boot.memory_mib) = (CPUS, MEMORY_MIB);
-    boot.idle_timeout = Duration::from_secs(60 + args.seconds);
-    boot.total_timeout = Duration::from_secs(300 + 2 * args.seconds);
-    eprintln!("{}/{}: {}", kernel.label(), kernel.arch, kernel.release);
-    let mut guest = Guest::boot(&boot.scaled(scale)).context("boot")?;
-    let mut verdict = Verdict::default();
-    while let Some(event) = guest.next() {
-        match event {
-            Event::Line(line) => {
-                eprintln!("  {line}");
-                verdict.hear(&line);
-            }
-            Event::Splat(splat) => {
-                splat.text.lines().for_each(|line| eprintln!("  | {line}"));
-                verdict.complaints.push(format!("the kernel: {}", splat.title));
-            }
-            Event::Booted(_) | Event::Console(_) => {}
-            Event::Ended(end) => {
-                verdict.emulator_failed = matches!(end.cause, Cause::Emulator(_));
-                if !matches!(end.init.as_ref().and_then(|init| init.code), Some(0 | 1)) {
-                    verdict.complaints.push(format!("the guest ended early: {:?}", end.cause));
+    fn run_once(
+        &self,
+        kernel: &Kernel,
+        luggage: &Luggage,
+        module: &[u8],
+        accel: &Accel,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(ModuleReport, bool)> {
+        let base = luggage
+            .pack(kernel)?
+            .program(&self.programs[&kernel.arch], PROGRAM)?
+            .build(&Cache::from_env()?)?;
+        let scale = accel.time_scale(Machine::of(kernel.arch));
+        let job = Job {
+            command: vec![PROGRAM.into(), MODULE.into(), self.seconds.to_string(), self.seed.to_string()],
+            files: vec![JobFile { path: MODULE.into(), mode: 0o600, data: module.to_vec() }],
+            ..Job::default()
+        };
+        let dir =
+            tempfile::Builder::new().prefix("cairn-kmod-test-").tempdir().context("make a directory")?;
+        let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel.clone());
+        (boot.cpus, boot.memory_mib) = (CPUS, MEMORY_MIB);
+        boot.idle_timeout = Duration::from_secs(60 + self.seconds);
+        boot.total_timeout = Duration::from_secs(300 + 2 * self.seconds);
+        let mut guest = Guest::boot(&boot.scaled(scale)).context("boot")?;
+        let mut report = ModuleReport::default();
+        let mut emulator_failed = false;
+        while let Some(event) = guest.next() {
+            match event {
+                Event::Line(line) => {
+                    say(&line);
+                    report.hear(&line);
+                }
+                // One of the checks has a process run out of its control group's memory.
+                Event::Splat(splat) if splat.title.starts_with("Memory cgroup out of memory") => {}
+                Event::Splat(splat) => {
+                    splat.text.lines().for_each(|line| say(&format!("| {line}")));
+                    report.complain("the kernel", &splat.title);
+                }
+                Event::Booted(_) | Event::Console(_) => {}
+                Event::Ended(end) => {
+                    emulator_failed = matches!(end.cause, Cause::Emulator(_));
+                    if !matches!(end.init.as_ref().and_then(|init| init.code), Some(0 | 1)) {
+                        report.complain("the guest", &format!("it ended early: {:?}", end.cause));
+                    }
                 }
             }
         }
-    }
-    if verdict.ok == 0 {
-        verdict.complaints.push("nothing was checked".to_owned());
-    }
-    Ok(verdict)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_counted_by_how_they_begin() {
-        let mut verdict = Verdict::default();
-        for line in
-            ["ok loads", "# seed 1: 400 requests", "FAIL fuzz: EIO, which is not documented", "oklahoma"]
-        {
-            verdict.hear(line);
+        if !report.checks.iter().any(|check| check.failure.is_none()) {
+            report.complain("everything", "nothing was checked");
         }
-        assert_eq!((verdict.ok, verdict.complaints.len()), (1, 1));
+        Ok((report, emulator_failed))
     }
 }

@@ -11,6 +11,7 @@ use cairn_testsuite::report::terminal;
 use clap::Parser;
 
 use crate::campaign::{self, Plan};
+use crate::cmd::kmod_test::Trial;
 use crate::corpora;
 use crate::kernels::{self, KernelArgs};
 use crate::programs;
@@ -28,6 +29,9 @@ pub struct Args {
     /// Only this part of all cells, balanced by what they took last time
     #[arg(long, value_name = "K/N")]
     pub partition: Option<Partition>,
+    /// Put the kernel module to the test, too, wherever it is loaded, with requests at random for so many seconds (see kmod-test)
+    #[arg(long, value_name = "SECONDS")]
+    pub kmod_test: Option<u64>,
     /// Print the cells and run nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -98,15 +102,22 @@ impl How {
             keep: self.keep,
             seed: self.seed,
             guests: self.guests,
+            trial: None,
         })
     }
 }
 
 pub fn run(args: &Args) -> Result<bool> {
     let room = Room::find()?;
-    let plan = args.how.plan(Selection::new(&args.workload)?)?;
+    let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
     let source = &args.kernels.source;
     let choice = kernels::choose(&room, &args.kernels)?;
+    if let Some(seconds) = args.kmod_test {
+        if !plan.engines.keys().any(|name| engine::needs_module(name)) {
+            bail!("--kmod-test takes an engine with the kernel module: --engine {}", engine::CAIRN_KMOD);
+        }
+        plan.trial = Some(Trial::plan(&room, choice.archs()?, source, seconds, args.how.seed)?);
+    }
     eprintln!("building engine, corpus and guest");
     let programs = programs::build_all(&room, &choice.archs()?, source, plan.wanted(source.offline))?;
     let spots = choice.prepare(&room, source, &plan, &programs)?;
