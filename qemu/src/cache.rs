@@ -6,6 +6,7 @@
 //! kernels/<sha256>-<format>/ unpacked packages
 //! extra/<sha256>-<format>/   other packages, unpacked (kernels::extra)
 //! roots/<suite>/             build roots for kernel modules (kmod::root)
+//! disks/<random>.tmp/        disks of guests that run now (kmod::disk)
 //! kmod/<release>-<digest>/   built kernel modules (kmod)
 //! initramfs/<digest>.cpio    base file systems
 //! probe/                     answers of accel::probe

@@ -44,6 +44,9 @@ pub struct Boot<'a> {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// The raw image of a disk (virtio-blk, `/dev/vda`), which the guest may write to. It has no use afterwards: what is
+    /// written need not reach it.
+    pub disk: Option<&'a Path>,
     /// How long until PID 1 says that it is up.
     pub boot_timeout: Duration,
     /// How long without a line on the result port.
@@ -65,6 +68,7 @@ impl<'a> Boot<'a> {
             accel,
             cpus: 2,
             memory_mib: 1024,
+            disk: None,
             boot_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(120),
             total_timeout: Duration::from_secs(3600),

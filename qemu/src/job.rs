@@ -31,6 +31,10 @@ pub struct Job {
     /// The whole environment of the command; `PATH`, `HOME` and `TERM` have defaults.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
+    /// A block device with an ext4 file system that becomes `/` before the command starts: the command and everything it
+    /// needs is there, and [`Job::files`] are out of reach. `/proc`, `/sys`, `/dev`, `/run` and `/tmp` come along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// Directory to start in, made when it is missing; `/` when absent.
     #[serde(default)]
     pub cwd: Option<String>,

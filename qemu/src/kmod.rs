@@ -7,10 +7,12 @@
 //! | the kernel's headers, kbuild and which compiler they want, verified as kernels are | [`headers`] |
 //! | a small system of that suite with that compiler, to build in | [`root`] |
 //! | `make` in it, every warning an error | here |
+//! | that system with the kernel's own files on a disk, for a guest that is to build by itself | [`disk`] |
 //!
 //! What was built is kept under release, architecture and a digest of the sources: a second time takes no time and needs
 //! neither network nor root.
 
+pub mod disk;
 pub mod headers;
 pub mod root;
 
@@ -202,7 +204,7 @@ impl Sources {
     }
 
     /// Copies them into a directory, which must not exist.
-    fn copy_to(&self, dest: &Path) -> Result<(), Error> {
+    pub(crate) fn copy_to(&self, dest: &Path) -> Result<(), Error> {
         for file in &self.files {
             let (from, to) = (self.dir.join(file), dest.join(file));
             let parent = to.parent().unwrap_or(dest);

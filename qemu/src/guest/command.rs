@@ -20,7 +20,7 @@ pub enum Console {
 pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: Console) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|&word| word.to_owned()));
-    // Nothing but what is named below: no screen, no network card, no drives, no user configuration.
+    // Nothing but what is named below: no screen, no network card, no user configuration.
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add(&["-machine", machine.machine]);
     match &boot.accel {
@@ -44,6 +44,12 @@ pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: 
     add(&["-device", &format!("virtserialport,nr=1,chardev=result,name={PORT_NAME}")]);
     add(&["-object", "rng-random,id=entropy,filename=/dev/urandom"]);
     add(&["-device", &format!("virtio-rng-{},rng=entropy", machine.virtio)]);
+    if let Some(disk) = boot.disk {
+        // Nobody looks at the image afterwards, so nothing has to be flushed.
+        let file = disk.display().to_string().replace(',', ",,");
+        add(&["-drive", &format!("if=none,id=disk,format=raw,cache=unsafe,file={file}")]);
+        add(&["-device", &format!("virtio-blk-{},drive=disk", machine.virtio)]);
+    }
     add(&["-kernel", &boot.kernel.image.display().to_string()]);
     add(&["-initrd", &initrd.display().to_string()]);
     add(&["-append", &kernel_command_line(machine, boot)]);
@@ -110,10 +116,12 @@ mod tests {
     #[case::emulated("emulated", Accel::Tcg { why: "test".into() }, Console::Stream)]
     #[case::hardware("hardware", Accel::Kvm, Console::Stream)]
     #[case::terminal("terminal", Accel::Kvm, Console::Terminal)]
+    #[case::disk("disk", Accel::Kvm, Console::Stream)]
     fn arguments(#[case] name: &str, #[case] accel: Accel, #[case] console: Console) {
         let (kernel, job) = (kernel(), Job::default());
         let mut boot = Boot::new(&kernel, Path::new("/b"), &job, Path::new("/d"), accel);
         boot.extra_cmdline = "nosmap".into();
+        boot.disk = (name == "disk").then_some(Path::new("/d/a,b.img"));
         let machine = Machine::of(Arch::X86_64);
         let args = command_line(machine, &boot, Path::new("/d/initrd"), console);
         insta::assert_snapshot!(name, args.join("\n"));

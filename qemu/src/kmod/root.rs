@@ -126,7 +126,7 @@ fn make(
 }
 
 /// The lines in which a program says what is wrong, or else the last few.
-fn last_words(stderr: &[u8]) -> String {
+pub(super) fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("E:")).collect();
     if errors.is_empty() {
@@ -179,28 +179,37 @@ impl Root {
         Ok(())
     }
 
-    /// Runs a command in the root, with `/proc` there (objtool wants it) and nothing of ours in its environment.
+    /// Runs a command in the root; see [`run_in`].
     ///
     /// # Errors
     /// When it cannot be started; that it fails is no error.
     pub fn run(&self, command: &[String]) -> Result<Output, Error> {
-        // The mount lives in a mount namespace of its own and ends with it.
-        const ENTER: &str = "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\" 2>&1";
-        let output = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", ENTER])
-            .arg(&self.path)
-            .args(command)
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("LC_ALL", "C")
-            .env("TMPDIR", "/tmp")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| Error::Program { what: "enter the build root".to_owned(), why: e.to_string() })?;
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Ok(Output { success: output.status.success(), text })
+        run_in(&self.path, command)
     }
+}
+
+/// Runs a command in the system in this directory, with `/proc` there (objtool wants it) and nothing of ours in its
+/// environment.
+///
+/// # Errors
+/// When it cannot be started; that it fails is no error.
+pub(super) fn run_in(root: &Path, command: &[String]) -> Result<Output, Error> {
+    // The mount lives in a mount namespace of its own and ends with it.
+    const ENTER: &str = "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\" 2>&1";
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", ENTER])
+        .arg(root)
+        .args(command)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C")
+        .env("TMPDIR", "/tmp")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| Error::Program { what: "enter the build root".to_owned(), why: e.to_string() })?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    Ok(Output { success: output.status.success(), text })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! PID 1 of a guest: sets the system up, runs one job, reaps what is orphaned, reports, powers off.
 //!
-//! The order of its life: mounts, modules, the result port, the job's modules and settings, loopback; [`InitEvent::Start`]; the
-//! command; [`InitEvent::End`]; power off. Whatever fails before the command is [`InitEvent::Error`], if the port is
+//! The order of its life: mounts, modules, the result port, the job's modules and settings, loopback, the job's root;
+//! [`InitEvent::Start`]; the command; [`InitEvent::End`]; power off. Whatever fails before the command is [`InitEvent::Error`], if the port is
 //! there by then, and a line on the console in any case.
 //!
 //! It must not end before the machine does: a PID 1 that exits is a kernel panic, which the host would report.
@@ -56,6 +56,9 @@ fn live(port: &mut Option<File>) -> Result<(), Failure> {
     system::load_for_job(&job)?;
     warnings.extend(system::prepare(&job));
     warnings.extend(network::loopback_up().err());
+    if let Some(device) = &job.root {
+        system::change_root(device)?;
+    }
     for warning in &warnings {
         eprintln!("cairn-init: {warning}");
     }

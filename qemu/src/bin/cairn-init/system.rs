@@ -2,10 +2,12 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use cairn_qemu::job::{Job, MIN_HUGE_PAGES, MODULES_PATH};
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::process::{chdir, chroot};
 use rustix::system::RebootCommand;
 
 use crate::Failure;
@@ -29,6 +31,14 @@ const MOUNTS: &[(&str, &str, &core::ffi::CStr, MountFlags)] = &[
 
 const REQUIRED: usize = 3;
 
+/// Links that programs expect in `/dev` and that no kernel makes; shells open `/dev/fd/N` for what they substitute.
+const LINKS: &[(&str, &str)] = &[
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+];
+
 /// Mounts everything.
 pub fn mount_early() -> Result<(), Failure> {
     for (number, (kind, target, options, flags)) in MOUNTS.iter().enumerate() {
@@ -48,7 +58,38 @@ pub fn mount_early() -> Result<(), Failure> {
             eprintln!("cairn-init: {text}");
         }
     }
+    for (target, link) in LINKS {
+        if let Err(e) = symlink(target, link) {
+            eprintln!("cairn-init: link {link}: {e}");
+        }
+    }
     Ok(())
+}
+
+/// Makes the file system of a disk the root, with what is mounted here moved there.
+pub fn change_root(device: &str) -> Result<(), Failure> {
+    const AT: &str = "/disk";
+    fs::create_dir_all(AT).map_err(|e| format!("create {AT}: {e}"))?;
+    mount(device, AT, "ext4", MountFlags::empty(), c"").map_err(|e| format!("mount {device}: {e}"))?;
+    // What is mounted below these goes with them.
+    for target in MOUNTS.iter().map(|(_, target, ..)| target).filter(|target| is_at_top(target)) {
+        let there = format!("{AT}{target}");
+        fs::create_dir_all(&there).map_err(|e| format!("create {there}: {e}"))?;
+        mount_move(*target, &there).map_err(|e| format!("move {target} to {there}: {e}"))?;
+    }
+    // The first root, an initramfs, can be neither unmounted nor left with pivot_root(2).
+    let enter = || {
+        chdir(AT)?;
+        mount_move(".", "/")?;
+        chroot(".")?;
+        chdir("/")
+    };
+    enter().map_err(|e| format!("make {device} the root: {e}"))
+}
+
+/// Whether a path lies directly below the root.
+fn is_at_top(path: &str) -> bool {
+    path.matches('/').count() == 1
 }
 
 /// Loads the modules of the list, in its order. What fails is told and does not stop the guest.
@@ -144,6 +185,12 @@ pub fn power_off() -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_moves_to_another_root() {
+        let tops: Vec<&str> = MOUNTS.iter().map(|(_, target, ..)| *target).filter(|t| is_at_top(t)).collect();
+        assert_eq!(tops, ["/proc", "/sys", "/dev", "/tmp", "/run"]);
+    }
 
     #[test]
     fn the_size_of_huge_pages() {
