@@ -9,6 +9,7 @@ mod places;
 mod programs;
 mod progress;
 mod room;
+mod trial;
 
 use clap::{Parser, Subcommand};
 
@@ -31,6 +32,8 @@ enum Command {
     Kmod(cmd::kmod::Args),
     /// Put the kernel module to the test in guests
     KmodTest(cmd::kmod_test::Args),
+    /// Try the module's installation by DKMS in guests
+    Dkms(cmd::dkms::Args),
     /// Compare the module's user ABI with its Rust mirror
     HeaderCheck(cmd::header_check::Args),
     /// List the workloads of the corpus
@@ -54,6 +57,7 @@ fn main() -> std::process::ExitCode {
         Command::Kernels(args) => cmd::kernels::run(&args),
         Command::Kmod(args) => cmd::kmod::run(&args),
         Command::KmodTest(args) => cmd::kmod_test::run(&args),
+        Command::Dkms(args) => cmd::dkms::run(&args),
         Command::HeaderCheck(args) => cmd::header_check::run(&args),
         Command::Shell(args) => cmd::shell::run(&args),
         Command::Workloads(args) => cmd::workloads::run(&args),

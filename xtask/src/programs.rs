@@ -92,16 +92,10 @@ pub fn build(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Progr
     // Kept at once: cargo may put the static build of a program where the dynamic one is.
     let cairn = if wanted.no_engine { None } else { Some(keep(&built, "cairn", "dynamic")?) };
     let dynamic = keep(&built, "cairn-workloads", "dynamic")?;
-    let mut args = Vec::new();
-    if !toolchain.foreign {
-        // With a target that is named, the flags below are not for build scripts.
-        args.extend(["--target", cross::triple(arch)]);
-    }
-    args.extend(["--no-default-features", "--features", "cairn-qemu/init"]);
+    let mut args = vec!["--no-default-features", "--features", "cairn-qemu/init"];
     args.extend(["--package", "cairn-workloads", "--package", "cairn-testsuite", "--package", "cairn-qemu"]);
     args.extend(["--bin", "cairn-workloads", "--bin", "cairn-runner", "--bin", "cairn-init"]);
-    let flags = cross::target_variable(arch, "RUSTFLAGS");
-    let built = cargo_build(room, toolchain, wanted, &args, &[(&flags, "-C target-feature=+crt-static")])?;
+    let built = build_static(room, toolchain, wanted, &args)?;
     Ok(Programs {
         cairn,
         workloads: BTreeMap::from([
@@ -125,6 +119,44 @@ pub fn build_all(room: &Room, archs: &[Arch], source: &Source, wanted: Wanted) -
         built.with_context(|| format!("build for {}", toolchain.arch)).map(|built| (toolchain.arch, built))
     };
     toolchains.iter().map(build_one).collect()
+}
+
+/// What runs in a guest that has a system of its own, whichever its C library.
+#[derive(Debug, Clone)]
+pub struct Standalone {
+    /// The engine; static.
+    pub cairn: PathBuf,
+    /// PID 1; static.
+    pub init: PathBuf,
+}
+
+/// Builds what runs in any system.
+pub fn build_standalone(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Standalone> {
+    let mut args = vec!["--no-default-features", "--features", "cairn-qemu/init"];
+    args.extend(["--package", "cairn-qemu", "--package", "cairn", "--bin", "cairn-init", "--bin", "cairn"]);
+    let built = build_static(room, toolchain, wanted, &args)?;
+    let folder = room.ours().join("programs").join(toolchain.arch.name()).join("static");
+    let keep = |name: &str| -> Result<PathBuf> {
+        let from = built.get(name).with_context(|| format!("cargo built no static {name}"))?;
+        copy(from, &folder.join(name))
+    };
+    Ok(Standalone { cairn: keep("cairn")?, init: keep("cairn-init")? })
+}
+
+fn build_static(
+    room: &Room,
+    toolchain: &Toolchain,
+    wanted: Wanted,
+    args: &[&str],
+) -> Result<BTreeMap<String, PathBuf>> {
+    let mut words = Vec::new();
+    if !toolchain.foreign {
+        // With a target that is named, the flags below are not for build scripts.
+        words.extend(["--target", cross::triple(toolchain.arch)]);
+    }
+    words.extend(args);
+    let flags = cross::target_variable(toolchain.arch, "RUSTFLAGS");
+    cargo_build(room, toolchain, wanted, &words, &[(&flags, "-C target-feature=+crt-static")])
 }
 
 /// Builds an example of the engine.

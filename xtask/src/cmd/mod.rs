@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod dkms;
 pub mod header_check;
 pub mod kernels;
 pub mod kmod;

@@ -1,0 +1,146 @@
+//! `cargo xtask dkms`: tries the documented installation of the kernel module by DKMS, in guests that run a suite's
+//! kernel with that suite's own system: its `dkms`, compiler and headers.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use cairn_qemu::guest::Boot;
+use cairn_qemu::initramfs::Builder;
+use cairn_qemu::job::Job;
+use cairn_qemu::kernels::{Kernel, Matrix, Selector};
+use cairn_qemu::kmod::{self, Sources, disk};
+use cairn_qemu::machine::Machine;
+use cairn_qemu::{Cache, accel, progress};
+use clap::Parser;
+
+use crate::cross::{self, Toolchain};
+use crate::kernels::{self, KernelArgs};
+use crate::places::{CPUS, MEMORY_MIB};
+use crate::programs::{self, Standalone, Wanted};
+use crate::room::Room;
+use crate::trial::{self, Verdict};
+
+/// What is done and checked in a guest. A program of the suite's own shell: that is what people type into.
+const SCRIPT: &str = include_str!("dkms/guest.sh");
+
+/// Where script and engine lie on the disk.
+const SCRIPT_PATH: &str = "/srv/cairn/guest.sh";
+const ENGINE_PATH: &str = "/usr/local/bin/cairn";
+
+/// What people install, and what apt brings along unless it is told not to: with it, DKMS signs what it builds.
+const PACKAGES: &[&str] = &["dkms", "openssl"];
+
+/// Older kernels have the checksum of ext4 in a module that only its name leads to.
+const CHECKSUMS: &[&str] = &["crc32c_generic"];
+
+#[derive(Parser)]
+pub struct Args {
+    #[command(flatten)]
+    kernels: KernelArgs,
+}
+
+pub fn run(args: &Args) -> Result<bool> {
+    let room = Room::find()?;
+    if args.kernels.kernel.contains(&Selector::Host) {
+        bail!("DKMS is tried in guests only");
+    }
+    let source = &args.kernels.source;
+    let choice = kernels::choose(&room, &args.kernels)?;
+    let arch = cross::host()?;
+    if choice.archs()? != [arch] {
+        bail!("DKMS is tried with systems of this machine's own architecture, {arch}");
+    }
+    let toolchain = Toolchain::find(&room, arch, source)?;
+    let wanted = Wanted { offline: source.offline, ..Wanted::default() };
+    let conf = room.root.join("kmod/dkms.conf");
+    let conf = fs::read_to_string(&conf).with_context(|| format!("read {}", conf.display()))?;
+    let plan = Plan {
+        args,
+        matrix: Matrix::load(&room.root.join("matrix.toml"))?,
+        cache: Cache::from_env()?,
+        sources: Sources::read(&room.root.join("kmod"))?,
+        version: version(&conf).context("dkms.conf says no version")?.to_owned(),
+        programs: programs::build_standalone(&room, &toolchain, wanted)?,
+    };
+    let mut good = true;
+    let mut rows = Vec::new();
+    for kernel in choice.obtain(source)? {
+        let name = format!("{}/{}", kernel.label(), kernel.arch);
+        match trial::again_if_emulator_fails(&name, || plan.carry_out(&kernel)) {
+            Ok(verdict) => {
+                good &= verdict.is_good();
+                rows.extend(verdict.rows(&name));
+            }
+            Err(error) => match error.downcast_ref::<kmod::Error>() {
+                Some(absence) if absence.is_absence() => rows.push(format!("{name}: skipped: {absence}")),
+                _ => return Err(error),
+            },
+        }
+    }
+    println!();
+    rows.iter().for_each(|row| println!("{row}"));
+    Ok(good)
+}
+
+/// What is the same for every kernel.
+struct Plan<'a> {
+    args: &'a Args,
+    matrix: Matrix,
+    cache: Cache,
+    sources: Sources,
+    version: String,
+    programs: Standalone,
+}
+
+impl Plan<'_> {
+    /// One guest, with a disk of its own.
+    fn carry_out(&self, kernel: &Kernel) -> Result<Verdict> {
+        let progress = progress::Stderr::default();
+        let options = kernels::options(kernel.arch, &self.args.kernels.source, &self.cache, &progress);
+        let dir = tempfile::Builder::new().prefix("cairn-dkms-").tempdir().context("make a directory")?;
+        let script = dir.path().join("guest.sh");
+        fs::write(&script, SCRIPT).context("write the script")?;
+        let wanted = disk::Wanted {
+            packages: PACKAGES,
+            sources: &self.sources,
+            programs: &[(&script, SCRIPT_PATH), (&self.programs.cairn, ENGINE_PATH)],
+        };
+        let disk = disk::make(&self.matrix, kernel, &wanted, &options)?;
+        let base = Builder::new(kernel, &self.programs.init)?
+            .optional_modules(CHECKSUMS)?
+            .modules(["virtio_blk", "ext4"])?
+            .build(&self.cache)?;
+        let accel = accel::probe(kernel, &self.programs.init, &self.cache, &progress)?;
+        let scale = accel.time_scale(Machine::of(kernel.arch));
+        let job = Job {
+            command: [SCRIPT_PATH, disk::SOURCES, &self.version, &self.sources.digest].map(Into::into).into(),
+            root: Some("/dev/vda".to_owned()),
+            ..Job::default()
+        };
+        let image = disk.image();
+        let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel);
+        (boot.cpus, boot.memory_mib, boot.disk) = (CPUS, MEMORY_MIB, Some(image.as_path()));
+        // Nothing is heard while the module is built.
+        boot.idle_timeout = Duration::from_secs(180);
+        boot.total_timeout = Duration::from_secs(600);
+        Verdict::of(&boot.scaled(scale))
+    }
+}
+
+/// The version that DKMS knows the module by.
+fn version(conf: &str) -> Option<&str> {
+    let value = conf.lines().find_map(|line| line.strip_prefix("PACKAGE_VERSION="))?;
+    Some(value.trim().trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_dkms_calls_it() {
+        assert_eq!(version("PACKAGE_NAME=\"cairn\"\nPACKAGE_VERSION=\"0.1.0\"\n"), Some("0.1.0"));
+        assert_eq!(version("PACKAGE_NAME=cairn\n"), None);
+    }
+}
