@@ -47,6 +47,7 @@
 static inline bool cairn_on_cpu(const struct task_struct *task)
 {
 #ifdef CONFIG_SMP
+	/* Pairs with finish_task() in kernel/sched/core.c. */
 	return smp_load_acquire(&task->on_cpu);
 #else
 	return false;

@@ -34,7 +34,7 @@ DEFINE_STATIC_CALL(cairn_kallsyms, no_lookup);
 	static void found_##name(unsigned long address)			\
 	{								\
 		static_call_update(cairn_call_##name,			\
-				   (cairn_##name##_fn *)address);	\
+				   (typeof(cairn_absent_##name) *)address); \
 	}
 CAIRN_SYMBOLS(DEFINE_SYMBOL)
 

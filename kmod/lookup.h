@@ -30,8 +30,7 @@ struct task_struct;
 	  "decides as ptrace does whether a task may be looked into")
 
 #define CAIRN_DECLARE_SYMBOL(result, name, params, args, absent, feature, why) \
-	typedef result cairn_##name##_fn params;			\
-	cairn_##name##_fn cairn_absent_##name;				\
+	result cairn_absent_##name params;				\
 	DECLARE_STATIC_CALL(cairn_call_##name, cairn_absent_##name);	\
 	static inline result cairn_##name params			\
 	{								\

@@ -79,7 +79,7 @@ struct cairn_command {
 #define COMMAND(ioc, member, first_size, features_needed, handler)	\
 	[_IOC_NR(ioc)] = {						\
 		.min_size = first_size,					\
-		.size = sizeof(((union cairn_argument *)0)->member),	\
+		.size = sizeof_field(union cairn_argument, member),	\
 		.needs = features_needed,				\
 		.run = handler,						\
 	}

@@ -63,23 +63,37 @@ int cairn_open(struct inode *inode, struct file *file)
 }
 
 /*
+ * How far a thread is. Who sees that it waits, or is gone, sees everything
+ * that it did until then.
+ */
+static int progress_of(const struct cairn_held *held)
+{
+	/* Pairs with get_to(). */
+	return smp_load_acquire(&held->progress);
+}
+
+static void get_to(struct cairn_held *held, int progress)
+{
+	/* Pairs with progress_of(). */
+	smp_store_release(&held->progress, progress);
+	wake_up_all(&held->session->changed);
+}
+
+/*
  * The work: runs in the thread itself, without locks, on its way back to its
  * program.
  */
 static void held_run(struct callback_head *work)
 {
 	struct cairn_held *held = container_of(work, struct cairn_held, work);
-	struct cairn_session *session = held->session;
 
 	if (!(current->flags & PF_EXITING) && !READ_ONCE(held->released)) {
 		cairn_repeat_after_eintr();
-		smp_store_release(&held->progress, CAIRN_WAITING);
-		wake_up_all(&session->changed);
+		get_to(held, CAIRN_WAITING);
 		/* Signals wait until it goes on, except one that kills. */
 		wait_event_killable(held->go, READ_ONCE(held->released));
 	}
-	smp_store_release(&held->progress, CAIRN_GONE);
-	wake_up_all(&session->changed);
+	get_to(held, CAIRN_GONE);
 	kref_put(&held->ref, held_free);
 	/* cairn_exit() waits until nobody is behind this line any more. */
 	module_put(THIS_MODULE);
@@ -144,7 +158,7 @@ struct task_struct *cairn_get_task(pid_t nr)
 /* Whether the thread executes nothing of its program before it is let go. */
 static bool is_quiet(const struct cairn_held *held)
 {
-	return smp_load_acquire(&held->progress) != CAIRN_ASKED ||
+	return progress_of(held) != CAIRN_ASKED ||
 	       task_is_stopped_or_traced(held->task);
 }
 
@@ -172,7 +186,7 @@ struct task_struct *cairn_begin(struct file *file, pid_t tid, bool process)
 		}
 		usleep_range(10, 50);
 	}
-	if (smp_load_acquire(&held->progress) == CAIRN_GONE)
+	if (progress_of(held) == CAIRN_GONE)
 		goto unlock;
 	/* The session has a reference to the task. */
 	put_task_struct(task);
@@ -369,7 +383,7 @@ static bool may_access_all(struct cairn_session *session,
 
 	xa_for_each(&session->threads, tid, held)
 		if (same_thread_group(held->task, leader) &&
-		    smp_load_acquire(&held->progress) != CAIRN_GONE &&
+		    progress_of(held) != CAIRN_GONE &&
 		    !cairn_ptrace_may_access(held->task,
 					     PTRACE_MODE_ATTACH_REALCREDS))
 			return false;
@@ -396,7 +410,7 @@ static int hold_process(struct cairn_session *session,
 	hold->threads = 0;
 	xa_for_each(&session->threads, tid, held)
 		if (same_thread_group(held->task, leader) &&
-		    smp_load_acquire(&held->progress) != CAIRN_GONE)
+		    progress_of(held) != CAIRN_GONE)
 			hold->threads++;
 	return 0;
 }

@@ -22,7 +22,7 @@
  */
 struct cairn_session {
 	struct kref ref;
-	struct mutex lock;
+	struct mutex lock;	/* covers threads */
 	struct xarray threads;
 	wait_queue_head_t changed;
 };

@@ -17,7 +17,7 @@
 /* No register set is larger. */
 #define REGSET_MAX	(128 * 1024)
 /* More queued signals than a caller can have room for. */
-#define PENDING_MAX	(1 << 20)
+#define PENDING_MAX	(1024 * 1024)
 
 static u32 state_of(struct task_struct *task)
 {

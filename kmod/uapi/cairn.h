@@ -27,6 +27,7 @@
 #ifndef _UAPI_CAIRN_H
 #define _UAPI_CAIRN_H
 
+#include <linux/const.h>
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
@@ -48,18 +49,18 @@
  */
 
 /* The module can judge whether the caller may reach into another task. */
-#define CAIRN_FEATURE_ACCESS	(1ULL << 0)
+#define CAIRN_FEATURE_ACCESS	_BITULL(0)
 
 /*
  * Threads can be held, and looked into while they are: HOLD to TIMER below.
  */
-#define CAIRN_FEATURE_HOLD	(1ULL << 1)
+#define CAIRN_FEATURE_HOLD	_BITULL(1)
 
 /* A thread can go on with a sleep for the time that was left: CONTINUE. */
-#define CAIRN_FEATURE_CONTINUE	(1ULL << 2)
+#define CAIRN_FEATURE_CONTINUE	_BITULL(2)
 
 /* Ordinary users can restart what was theirs: RESTORER. */
-#define CAIRN_FEATURE_RESTORER	(1ULL << 3)
+#define CAIRN_FEATURE_RESTORER	_BITULL(3)
 
 /**
  * struct cairn_about - what the loaded module is and can do
@@ -423,7 +424,7 @@ struct cairn_restorer {
 #define CAIRN_IOC_RESTORER	_IO(CAIRN_IOC_TYPE, 0x1a)
 
 /* No sleep is longer, in nanoseconds: 146 years. */
-#define CAIRN_SLEEP_MAX		(1ULL << 62)
+#define CAIRN_SLEEP_MAX		0x4000000000000000ULL
 
 /**
  * struct cairn_continue - a sleep for a thread to go on with
