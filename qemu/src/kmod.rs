@@ -7,11 +7,13 @@
 //! | the kernel's headers, kbuild and which compiler they want, verified as kernels are | [`headers`] |
 //! | a small system of that suite with that compiler, to build in | [`root`] |
 //! | `make` in it, every warning an error | here |
+//! | what the kernel's people would say of their style | [`checkpatch`] |
 //! | that system with the kernel's own files on a disk, for a guest that is to build by itself | [`disk`] |
 //!
 //! What was built is kept under release, architecture and a digest of the sources: a second time takes no time and needs
 //! neither network nor root.
 
+pub mod checkpatch;
 pub mod disk;
 pub mod headers;
 pub mod root;

@@ -43,6 +43,9 @@ impl Need {
     /// What makes the build roots of kernel modules.
     pub const MMDEBSTRAP: Need = Need::Program { program: "mmdebstrap", package: "mmdebstrap" };
 
+    /// What the kernel's `checkpatch.pl` is written in.
+    pub const PERL: Need = Need::Program { program: "perl", package: "perl" };
+
     /// What writes the file systems of disks, as an ordinary user and without mounting any.
     pub const MKE2FS: Need = Need::Program { program: "mke2fs", package: "e2fsprogs" };
 

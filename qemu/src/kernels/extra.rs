@@ -1,5 +1,6 @@
 //! Packages of the archive that are no kernels and that the harness unpacks for itself, through the same chain of
-//! trust: the standard library's sources for cross builds, and a shell for guests of another architecture.
+//! trust: the standard library's sources for cross builds, a shell for guests of another architecture, and the kernel's
+//! own judge of style.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,15 +8,23 @@ use std::path::{Path, PathBuf};
 use super::archive::Archive;
 use super::index::Package;
 use super::matrix::Matrix;
-use super::version::compare_debian;
+use super::version::{Series, compare_debian};
 use super::{Error, Options, fetch, locate, obtain, package};
 use crate::cache;
 
-/// Names of the packages that indexes are searched for beside kernels.
-pub const NAMES: &[&str] = &[RUST_SRC, BUSYBOX];
+/// Whether a package of this name is one that indexes are searched for beside kernels.
+pub(super) fn is_wanted(name: &str) -> bool {
+    [RUST_SRC, BUSYBOX].contains(&name) || is_kernel_source(name)
+}
+
+/// Whether this is the package with a series' sources (`linux-source-6.12`), not one that leads to the newest.
+fn is_kernel_source(name: &str) -> bool {
+    name.strip_prefix(KERNEL_SOURCE).is_some_and(|series| series.parse::<Series>().is_ok())
+}
 
 const RUST_SRC: &str = "rust-src";
 const BUSYBOX: &str = "busybox-static";
+const KERNEL_SOURCE: &str = "linux-source-";
 
 /// The layout of an unpacked package; a change of what is left of one takes a new number.
 const LAYOUT: &str = "v1";
@@ -31,7 +40,8 @@ pub fn rust_src(matrix: &Matrix, version: &str, options: &Options<'_>) -> Result
     let archive = locate::open_archive(matrix, options)?;
     let found = find(&archive, RUST_SRC, &suites, &|package| upstream(&package.version) == version)?;
     let sources = format!("usr/src/rustc-{version}/library");
-    let dir = unpacked(&found, &archive, &[&sources], options)?;
+    let dir =
+        unpacked(&found, &archive, options, &|deb, dest| package::unpack_files(deb, &[&sources], dest))?;
     Ok(dir.join(sources))
 }
 
@@ -44,10 +54,39 @@ pub fn busybox(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Error>
     let suites: Vec<&str> = matrix.toolchain.suites.iter().map(String::as_str).collect();
     let archive = locate::open_archive(matrix, options)?;
     let found = find(&archive, BUSYBOX, &suites, &|_| true)?;
-    let dir = unpacked(&found, &archive, &PLACES, options)?;
+    let dir = unpacked(&found, &archive, options, &|deb, dest| package::unpack_files(deb, &PLACES, dest))?;
     PLACES.map(|place| dir.join(place)).into_iter().find(|file| file.is_file()).ok_or_else(|| {
         Error::NoPackage { wanted: BUSYBOX.to_owned(), reason: format!("{} holds none", found.filename) }
     })
+}
+
+/// `checkpatch.pl`, with the lists that it reads beside it, of the newest kernel sources in the suites that the matrix
+/// names for tools. No smaller package has it.
+///
+/// # Errors
+/// [`Error::NoPackage`] when no suite serves any, or when fetching or unpacking fails.
+pub fn checkpatch(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Error> {
+    const PLACES: [&str; 3] =
+        ["scripts/checkpatch.pl", "scripts/spelling.txt", "scripts/const_structs.checkpatch"];
+    let archive = locate::open_archive(matrix, options)?;
+    let mut found: Option<Package> = None;
+    for suite in &matrix.toolchain.suites {
+        let packages = match archive.packages(suite) {
+            Err(e) if e.is_absence() => continue,
+            other => other?,
+        };
+        let sources = packages.into_iter().filter(|package| is_kernel_source(&package.name));
+        found = found.into_iter().chain(sources).max_by(|a, b| compare_debian(&a.version, &b.version));
+    }
+    let found = found.ok_or_else(|| Error::NoPackage {
+        wanted: format!("{KERNEL_SOURCE}…"),
+        reason: format!("none in {}", matrix.toolchain.suites.join(", ")),
+    })?;
+    let tree = format!("usr/src/{}.tar.xz", found.name);
+    let dir = unpacked(&found, &archive, options, &|deb, dest| {
+        package::unpack_inner_files(deb, &tree, &PLACES, dest)
+    })?;
+    Ok(dir.join(PLACES[0]))
 }
 
 /// The version without what Debian adds to it: of `1:1.95.0+dfsg1-2~bpo13+1` it is `1.95.0`.
@@ -86,12 +125,12 @@ fn find(
     Err(Error::NoPackage { wanted: name.to_owned(), reason: reasons.join("; ") })
 }
 
-/// The directory with these files and directories of a package, fetched and unpacked unless that was done before.
+/// The directory with what `lay_out` leaves of a package, fetched and unpacked unless that was done before.
 fn unpacked(
     found: &Package,
     archive: &Archive<'_>,
-    places: &[&str],
     options: &Options<'_>,
+    lay_out: &dyn Fn(&Path, &Path) -> Result<(), package::Error>,
 ) -> Result<PathBuf, Error> {
     let parent = options.cache.dir("extra")?;
     let key = format!("{}-{LAYOUT}", &found.sha256[..32]);
@@ -110,7 +149,7 @@ fn unpacked(
         .suffix(".tmp")
         .tempdir_in(&parent)
         .map_err(io("create a directory in", &parent))?;
-    package::unpack_files(&deb, places, staging.path())?;
+    lay_out(&deb, staging.path())?;
     let staged = staging.keep();
     if let Err(source) = fs::rename(&staged, &dir) {
         // Nothing may stay under a passing name; that the rename failed is the error to tell.
@@ -127,6 +166,14 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("linux-source-6.12", true)]
+    #[case("linux-source", false)]
+    #[case("linux-source-6.12-rt", false)]
+    fn packages_of_kernel_sources(#[case] name: &str, #[case] wanted: bool) {
+        assert_eq!(is_wanted(name), wanted);
+    }
 
     #[rstest]
     #[case("1.95.0+dfsg1-2~bpo13+1", "1.95.0")]

@@ -159,13 +159,13 @@ fn builds_modules(name: &str) -> bool {
 }
 
 /// The packages that matter here in the text of a `Packages` file: kernels and parts of them, of every flavour, signed or
-/// not, what modules are built with, and [`super::extra::NAMES`].
+/// not, what modules are built with, and those of [`super::extra`].
 pub fn packages(packages: &str) -> Vec<Package> {
     control::stanzas(packages)
         .filter_map(|stanza| {
             let name = stanza.get("Package")?;
             let kernel = part_of(name).is_some();
-            if !kernel && !builds_modules(name) && !super::extra::NAMES.contains(&name) {
+            if !kernel && !builds_modules(name) && !super::extra::is_wanted(name) {
                 return None;
             }
             let package = Package {

@@ -135,27 +135,65 @@ fn unpack_one(deb: &Path, dest: &Path, release: &mut Option<String>) -> Result<(
 pub fn unpack_files(deb: &Path, places: &[&str], dest: &Path) -> Result<(), Error> {
     let mut count = 0;
     member(deb, "data.tar", |tar| {
+        count = take(tar, places, dest, &|path| path)?;
+        Ok(())
+    })?;
+    some(count, deb, places)
+}
+
+/// The same for `inner`, a `.tar.xz` in the package with a tree below one directory, as kernel sources come. The places
+/// are relative to that directory.
+///
+/// # Errors
+/// When it is no package, holds nothing of the kind, or cannot be unpacked.
+pub fn unpack_inner_files(deb: &Path, inner: &str, places: &[&str], dest: &Path) -> Result<(), Error> {
+    let mut count = 0;
+    let below_top = |path: PathBuf| path.components().skip(1).collect();
+    member(deb, "data.tar", |tar| {
         for entry in tar.entries()? {
-            let mut entry = entry?;
-            let path = entry.path()?.into_owned();
-            let Some(path) = plain(&path) else { continue };
-            if !entry.header().entry_type().is_file() || !places.iter().any(|place| path.starts_with(place)) {
-                continue;
+            let entry = entry?;
+            if plain(&entry.path()?).is_some_and(|path| path == Path::new(inner)) {
+                let mut inner = tar::Archive::new(liblzma::read::XzDecoder::new_multi_decoder(entry));
+                count = take(&mut inner, places, dest, &below_top)?;
             }
-            let to = dest.join(path);
-            if let Some(parent) = to.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            io::copy(&mut entry, &mut File::create(&to)?)?;
-            count += 1;
         }
         Ok(())
     })?;
-    if count == 0 {
-        let what = format!("it holds no {}", places.join(" or "));
-        return Err(Error::Malformed { path: deb.to_owned(), what });
+    some(count, deb, places)
+}
+
+/// Lays out the regular files of an archive that are `places` or lie below one. `to` makes a path of the archive one of
+/// `dest`. Gives how many there were.
+fn take(
+    tar: &mut tar::Archive<impl Read>,
+    places: &[&str],
+    dest: &Path,
+    to: &dyn Fn(PathBuf) -> PathBuf,
+) -> io::Result<usize> {
+    let mut count = 0;
+    for entry in tar.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let Some(path) = plain(&path).map(to) else { continue };
+        if !entry.header().entry_type().is_file() || !places.iter().any(|place| path.starts_with(place)) {
+            continue;
+        }
+        let to = dest.join(path);
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        io::copy(&mut entry, &mut File::create(&to)?)?;
+        count += 1;
     }
-    Ok(())
+    Ok(count)
+}
+
+fn some(count: usize, deb: &Path, places: &[&str]) -> Result<(), Error> {
+    if count > 0 {
+        return Ok(());
+    }
+    let what = format!("it holds no {}", places.join(" or "));
+    Err(Error::Malformed { path: deb.to_owned(), what })
 }
 
 /// A path below the root, without what could lead out of it; none when something would.
@@ -318,6 +356,20 @@ mod tests {
         assert!(out.join("usr/src/l/a").is_file() && !out.join("usr/src/lib").exists());
         let error = unpack_files(&path, &["bin/x"], &out).unwrap_err().to_string();
         assert!(error.contains("it holds no bin/x"), "{error}");
+    }
+
+    #[test]
+    fn some_files_of_an_archive_in_a_package() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.deb");
+        let sources = xz(&tar_of(&[("l-6.1/scripts/a", b"a"), ("l-6.1/b", b"b")]));
+        deb(&path, &[("./usr/src/l.tar.xz", &sources), ("./usr/src/scripts/a", b"no")]);
+        let out = dir.path().join("out");
+        unpack_inner_files(&path, "usr/src/l.tar.xz", &["scripts"], &out).unwrap();
+        assert_eq!(fs::read(out.join("scripts/a")).unwrap(), b"a");
+        assert!(!out.join("b").exists());
+        let error = unpack_inner_files(&path, "usr/src/m.tar.xz", &["scripts"], &out).unwrap_err();
+        assert!(error.to_string().contains("it holds no scripts"), "{error}");
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::{self as found, Kernel, Matrix, Selector};
-use cairn_qemu::kmod::{self, Built, Sources, Target};
+use cairn_qemu::kmod::{self, Built, Sources, Target, checkpatch};
 use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Cache, progress};
 use clap::Parser;
 
+use crate::cross;
 use crate::kernels::{KernelArgs, Source, architectures, for_arch, options};
 use crate::room::Room;
 
@@ -19,6 +20,9 @@ pub struct Args {
     /// Check the sources with sparse as well; what it says is an error
     #[arg(long)]
     sparse: bool,
+    /// Check the style of the sources with the kernel's checkpatch.pl as well; what it says is an error
+    #[arg(long)]
+    checkpatch: bool,
 }
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -66,6 +70,13 @@ pub fn run(args: &Args) -> Result<bool> {
         }
     }
     print!("{}", table(&rows));
+    if args.checkpatch {
+        let options = options(cross::host()?, source, &cache, &progress);
+        let complaints = checkpatch::judge(&matrix, &sources, &options)?;
+        complaints.iter().for_each(|complaint| println!("{complaint}"));
+        println!("checkpatch: {} complaints", complaints.len());
+        good &= complaints.is_empty();
+    }
     Ok(good)
 }
 
