@@ -43,9 +43,17 @@ quiet() {
 	if complaints "$2" >"$said"; then fail "$1"; else ok "$1"; fi
 }
 
-# What there is for the running kernel, but for depmod's own lists.
+# That DKMS knows the module as installed for the running kernel.
+installed() {
+	dkms status "$module" >"$said" 2>&1
+	sed 's/^/#   /' "$said"
+	what="dkms status: installed for $release"
+	if grep "$release" "$said" | grep -q ': installed$'; then ok "$what"; else fail "$what"; fi
+}
+
+# What there is of modules, but for depmod's own lists.
 listing() {
-	find "$modules/" ! -name 'modules.*' | sort
+	find /lib/modules/ ! -name 'modules.*' | sort
 }
 
 echo "# $(. /etc/os-release; echo "$PRETTY_NAME"), dkms $(dpkg-query -W -f '${Version}' dkms)"
@@ -67,13 +75,7 @@ log=$(find /var/lib/dkms/cairn -name make.log)
 if [ -n "$log" ]; then quiet "the build has no complaint" "$log"; else fail "the build left a log"; fi
 grep '^# \|command:' "$log" | sed 's/^/# /'
 
-dkms status "$module" >"$said" 2>&1
-sed 's/^/#   /' "$said"
-if grep "$release" "$said" | grep -q ': installed$'; then
-	ok "dkms status: installed for $release"
-else
-	fail "dkms status: installed for $release"
-fi
+installed
 
 check "modprobe finds the installed one" sh -c "modinfo -n cairn | grep '^$modules/updates/dkms/cairn\.ko'"
 echo "#   $(cat "$said"), signed by: $(modinfo -F signer cairn 2>&1 | grep . || echo nobody)"
@@ -86,15 +88,20 @@ check "it was built from the sources that went in" grep "sources: *$digest\$" /t
 check "rmmod cairn" rmmod cairn
 check "/dev/cairn is gone" test ! -e /dev/cairn
 
+# What happens to it when another kernel is installed, but that it is built already.
+check "dkms uninstall $module" dkms uninstall "$module" -k "$release"
+check "dkms autoinstall" dkms autoinstall
+installed
+
 check "dkms remove $module --all" dkms remove "$module" --all
 sed 's/^/#   /' "$said"
 dkms status "$module" >"$said" 2>&1
 if [ -s "$said" ]; then fail "dkms status: nothing"; else ok "dkms status: nothing"; fi
 listing >/tmp/after
 if diff /tmp/before /tmp/after >"$said"; then
-	ok "nothing is left in $modules"
+	ok "nothing is left in /lib/modules"
 else
-	fail "nothing is left in $modules"
+	fail "nothing is left in /lib/modules"
 fi
 check "modprobe finds none" sh -c '! modprobe -n -q cairn'
 find /var/lib/dkms /usr/src -name '*cairn*' | sed 's/^/# left: /'
