@@ -4,11 +4,11 @@
 //! installing the package would do as well; its headers are in the root already, unpacked ([`super::headers`] says why),
 //! and get the links that their package has for them. Whoever boots it writes into the copy alone.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -23,8 +23,8 @@ pub const SOURCES: &str = "/srv/cairn/kmod";
 /// As large as the disk claims to be. What nobody writes takes no room.
 const SIZE: &str = "4G";
 
-/// What is older than this was left by a run that was killed.
-const KEEP: Duration = Duration::from_secs(24 * 3600);
+/// In a disk's directory, locked by whoever uses it.
+const ALIVE: &str = "alive";
 
 /// What the disk holds besides the suite's system.
 pub struct Wanted<'a> {
@@ -39,6 +39,7 @@ pub struct Wanted<'a> {
 /// A disk; gone when this is dropped.
 pub struct Disk {
     dir: TempDir,
+    _alive: File,
 }
 
 impl Disk {
@@ -75,12 +76,13 @@ pub fn make(
     }
     options.progress.message(&format!("making a disk with {} and {}", kernel.release, packages.join(", ")));
     let disks = options.cache.dir("disks")?;
-    forget_old(&disks)?;
-    let dir = tempfile::Builder::new()
-        .suffix(".tmp")
-        .tempdir_in(&disks)
-        .map_err(io_error("create a directory in", &disks))?;
-    let disk = Disk { dir };
+    let (dir, alive) = {
+        // Nobody may take for dead what is only about to be locked.
+        let _lock = options.cache.lock("disks")?;
+        sweep(&disks)?;
+        claim(&disks)?
+    };
+    let disk = Disk { dir, _alive: alive };
     let system = disk.dir.path().join("system");
     // Links do for the time until the image is written: nothing below changes a file in place.
     link_tree(root.path(), &system)?;
@@ -145,13 +147,47 @@ fn run(command: &mut Command, what: &str) -> Result<(), Error> {
     if output.status.success() { Ok(()) } else { Err(failed(last_words(&output.stderr))) }
 }
 
-fn forget_old(disks: &Path) -> Result<(), Error> {
+/// A directory that is ours for as long as its lock is held.
+fn claim(disks: &Path) -> Result<(TempDir, File), Error> {
+    let dir = tempfile::Builder::new()
+        .suffix(".tmp")
+        .tempdir_in(disks)
+        .map_err(io_error("create a directory in", disks))?;
+    let path = dir.path().join(ALIVE);
+    let alive = File::create(&path).map_err(io_error("create", &path))?;
+    alive.lock().map_err(io_error("lock", &path))?;
+    Ok((dir, alive))
+}
+
+/// Removes what was left by runs that were killed: nobody holds its lock.
+fn sweep(disks: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(disks).map_err(io_error("list", disks))? {
         let path = entry.map_err(io_error("list", disks))?.path();
-        let modified = path.metadata().and_then(|about| about.modified());
-        if modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEEP)) {
-            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+        let in_use = File::open(path.join(ALIVE))
+            .is_ok_and(|alive| matches!(alive.try_lock(), Err(fs::TryLockError::WouldBlock)));
+        if !in_use {
+            match fs::remove_dir_all(&path) {
+                // Its owner may be done with it just now.
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", &path)(e)),
+                _ => {}
+            }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_uses_is_swept() {
+        let disks = tempfile::tempdir().unwrap();
+        let (used, _alive) = claim(disks.path()).unwrap();
+        let (left, alive) = claim(disks.path()).unwrap();
+        let left = left.keep();
+        drop(alive);
+        sweep(disks.path()).unwrap();
+        assert!(used.path().is_dir() && !left.exists());
+    }
 }
