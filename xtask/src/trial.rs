@@ -2,82 +2,68 @@
 
 use anyhow::{Context, Result};
 use cairn_qemu::guest::{Boot, Cause, Event, Guest};
+use cairn_testsuite::report::ModuleReport;
 
 /// How often the emulator may fail before its failures count as the module's.
 const EMULATOR_FAILURES: u32 = 3;
 
-/// What became of the checks on one kernel.
-#[derive(Default)]
-pub struct Verdict {
-    ok: usize,
-    complaints: Vec<String>,
+/// What one guest came to.
+pub struct Outcome {
+    report: ModuleReport,
     emulator_failed: bool,
 }
 
-/// Makes a trial, and makes it again where the emulator failed. `name` is what the kernel is called.
-pub fn again_if_emulator_fails(name: &str, attempt: impl Fn() -> Result<Verdict>) -> Result<Verdict> {
-    let attempt = || attempt().with_context(|| name.to_owned());
-    let mut verdict = attempt()?;
+/// Makes a trial, and makes it again where the emulator failed; `say` gets what there is to see meanwhile.
+pub fn again_if_emulator_fails(
+    say: &mut dyn FnMut(&str),
+    mut attempt: impl FnMut(&mut dyn FnMut(&str)) -> Result<Outcome>,
+) -> Result<ModuleReport> {
+    let mut outcome = attempt(say)?;
     for _ in 0..EMULATOR_FAILURES {
-        if verdict.emulator_failed {
-            eprintln!("{name}: the emulator failed, once more");
-            verdict = attempt()?;
+        if outcome.emulator_failed {
+            say("the emulator failed, once more");
+            outcome = attempt(say)?;
         }
     }
-    Ok(verdict)
+    Ok(outcome.report)
 }
 
-impl Verdict {
-    /// Boots a guest and listens until it is gone. What it prints is shown as it comes.
-    pub fn of(boot: &Boot<'_>) -> Result<Verdict> {
-        eprintln!("{}/{}: {}", boot.kernel.label(), boot.kernel.arch, boot.kernel.release);
-        let mut guest = Guest::boot(boot).context("boot")?;
-        let mut verdict = Verdict::default();
-        while let Some(event) = guest.next() {
-            match event {
-                Event::Line(line) => {
-                    eprintln!("  {line}");
-                    verdict.hear(&line);
-                }
-                Event::Splat(splat) => {
-                    splat.text.lines().for_each(|line| eprintln!("  | {line}"));
-                    verdict.complaints.push(format!("the kernel: {}", splat.title));
-                }
-                Event::Booted(_) | Event::Console(_) => {}
-                Event::Ended(end) => {
-                    verdict.emulator_failed = matches!(end.cause, Cause::Emulator(_));
-                    if !matches!(end.init.as_ref().and_then(|init| init.code), Some(0 | 1)) {
-                        verdict.complaints.push(format!("the guest ended early: {:?}", end.cause));
-                    }
+/// Boots a guest and listens until it is gone. What it prints is shown as it comes.
+pub fn listen(boot: &Boot<'_>, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
+    let mut guest = Guest::boot(boot).context("boot")?;
+    let mut report = ModuleReport::default();
+    let mut emulator_failed = false;
+    while let Some(event) = guest.next() {
+        match event {
+            Event::Line(line) => {
+                say(&line);
+                report.hear(&line);
+            }
+            // One of the checks has a process run out of its control group's memory.
+            Event::Splat(splat) if splat.title.starts_with("Memory cgroup out of memory") => {}
+            Event::Splat(splat) => {
+                splat.text.lines().for_each(|line| say(&format!("| {line}")));
+                report.complain("the kernel", &splat.title);
+            }
+            Event::Booted(_) | Event::Console(_) => {}
+            Event::Ended(end) => {
+                emulator_failed = matches!(end.cause, Cause::Emulator(_));
+                if !matches!(end.init.as_ref().and_then(|init| init.code), Some(0 | 1)) {
+                    report.complain("the guest", &format!("it ended early: {:?}", end.cause));
                 }
             }
         }
-        if verdict.ok == 0 {
-            verdict.complaints.push("nothing was checked".to_owned());
-        }
-        Ok(verdict)
     }
+    if report.checks.iter().all(|check| check.failure.is_some()) {
+        report.complain("everything", "nothing was checked");
+    }
+    Ok(Outcome { report, emulator_failed })
+}
 
-    /// Takes in a line of the program.
-    fn hear(&mut self, line: &str) {
-        if line.starts_with("ok ") {
-            self.ok += 1;
-        } else if line.starts_with("FAIL") {
-            self.complaints.push(line.to_owned());
-        }
-    }
-
-    /// Whether nothing was wrong.
-    pub fn is_good(&self) -> bool {
-        self.complaints.is_empty()
-    }
-
-    /// The summary: a line for the kernel, and one for each complaint.
-    pub fn rows(&self, name: &str) -> Vec<String> {
-        let mut rows = vec![format!("{name}: {} ok, {} not", self.ok, self.complaints.len())];
-        rows.extend(self.complaints.iter().map(|complaint| format!("  {complaint}")));
-        rows
-    }
+/// The summary: a line for the kernel, and one for each complaint.
+pub fn rows(name: &str, report: &ModuleReport) -> Vec<String> {
+    let failures = report.failures().map(|(what, why)| format!("  FAIL {what}: {why}"));
+    std::iter::once(format!("{name}: {}", report.count())).chain(failures).collect()
 }
 
 #[cfg(test)]
@@ -85,15 +71,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_counted_by_how_they_begin() {
-        let mut verdict = Verdict::default();
-        for line in
-            ["ok loads", "# seed 1: 400 requests", "FAIL fuzz: EIO, which is not documented", "oklahoma"]
-        {
-            verdict.hear(line);
+    fn a_summary_names_what_failed() {
+        let mut report = ModuleReport::default();
+        ["ok loads", "FAIL fuzz: EIO, which is not documented"].iter().for_each(|line| report.hear(line));
+        assert_eq!(
+            rows("6.1/x86_64", &report),
+            ["6.1/x86_64: 1 ok, 1 not", "  FAIL fuzz: EIO, which is not documented"]
+        );
+    }
+
+    #[test]
+    fn the_emulator_gets_its_chances_and_no_more() {
+        for (failures, wanted) in [(0, 1), (2, 3), (100, EMULATOR_FAILURES + 1)] {
+            let mut made = 0;
+            let attempt = |_: &mut dyn FnMut(&str)| {
+                made += 1;
+                Ok(Outcome { report: ModuleReport::default(), emulator_failed: made <= failures })
+            };
+            again_if_emulator_fails(&mut |_| {}, attempt).unwrap();
+            assert_eq!(made, wanted);
         }
-        assert!(!verdict.is_good());
-        let rows = verdict.rows("6.1/x86_64");
-        assert_eq!(rows, ["6.1/x86_64: 1 ok, 1 not", "  FAIL fuzz: EIO, which is not documented"]);
     }
 }

@@ -117,9 +117,11 @@ pub fn live(kind: &str) -> ! {
             loop {
                 let device = cairn::sys::kmod::Device::open().expect("a session, until we are killed");
                 // Only the first one gets it; the others' requests wait behind that, for as long as they like.
-                match device.hold(pid, 0, Duration::ZERO) {
+                let patience = if sessions.is_empty() { PATIENCE } else { Duration::ZERO };
+                match device.hold(pid, 0, patience) {
+                    Ok(_) => println!("ready"),
                     Err(err) if err.raw_os_error() == Some(libc::ETIMEDOUT) => {}
-                    other => drop(other.expect("it is there to be held")),
+                    Err(err) => panic!("it is there to be held: {err}"),
                 }
                 sessions.push(device);
             }

@@ -160,8 +160,10 @@ fn holder_waits() -> Result<()> {
     let mut holder = Living::new("hold-and-wait")?;
     holder.tell(&living.pid().to_string())?;
     holder.ready()?;
-    let wchan = format!("/proc/{}/wchan", holder.pid());
-    child::wait_for(|| std::fs::read_to_string(&wchan).is_ok_and(|wchan| wchan == "handle_userfault"))
+    let call = format!("/proc/{}/syscall", holder.pid());
+    let ioctl = format!("{} ", libc::SYS_ioctl);
+    // A task that runs is told as `running`: it sleeps in the call.
+    child::wait_for(|| std::fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&ioctl)))
         .context("it waits for the page")?;
     // Nobody else is kept waiting by that, but whoever wants the same process.
     let other = Living::new("count")?;
@@ -177,7 +179,7 @@ fn holder_waits() -> Result<()> {
 /// In a control group with little memory, sessions are opened until the kernel has to kill somebody: their memory is the holder's.
 fn holder_hungry() -> Result<()> {
     const GROUPS: &str = "/sys/fs/cgroup";
-    const LITTLE: &str = "2M";
+    const LITTLE: &str = "1M";
     let group = std::path::Path::new(GROUPS).join("kmod-test");
     std::fs::write(format!("{GROUPS}/cgroup.subtree_control"), "+memory")
         .context("have memory controlled")?;
@@ -187,6 +189,7 @@ fn holder_hungry() -> Result<()> {
     let mut holder = Living::new("hold-much")?;
     std::fs::write(group.join("cgroup.procs"), holder.pid().to_string())?;
     holder.tell(&living.pid().to_string())?;
+    holder.ready().context("it holds the process")?;
     holder.ended_by(libc::SIGKILL)?;
     let events = std::fs::read_to_string(group.join("memory.events"))?;
     ensure!(events.lines().any(|line| line == "oom_kill 1"), "nobody was killed for memory: {events}");

@@ -19,7 +19,7 @@ use crate::kernels::{self, KernelArgs};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Standalone, Wanted};
 use crate::room::Room;
-use crate::trial::{self, Verdict};
+use crate::trial::{self, Outcome};
 
 /// What is done and checked in a guest. A program of the suite's own shell: that is what people type into.
 const SCRIPT: &str = include_str!("dkms/guest.sh");
@@ -67,10 +67,14 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut rows = Vec::new();
     for kernel in choice.obtain(source)? {
         let name = format!("{}/{}", kernel.label(), kernel.arch);
-        match trial::again_if_emulator_fails(&name, || plan.carry_out(&kernel)) {
-            Ok(verdict) => {
-                good &= verdict.is_good();
-                rows.extend(verdict.rows(&name));
+        eprintln!("{name}: {}", kernel.release);
+        let mut say = |line: &str| eprintln!("  {line}");
+        match trial::again_if_emulator_fails(&mut say, |say| plan.carry_out(&kernel, say))
+            .with_context(|| name.clone())
+        {
+            Ok(report) => {
+                good &= report.failures().next().is_none();
+                rows.extend(trial::rows(&name, &report));
             }
             Err(error) => match error.downcast_ref::<kmod::Error>() {
                 Some(absence) if absence.is_absence() => rows.push(format!("{name}: skipped: {absence}")),
@@ -95,7 +99,7 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     /// One guest, with a disk of its own.
-    fn carry_out(&self, kernel: &Kernel) -> Result<Verdict> {
+    fn carry_out(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
         let progress = progress::Stderr::default();
         let options = kernels::options(kernel.arch, &self.args.kernels.source, &self.cache, &progress);
         let dir = tempfile::Builder::new().prefix("cairn-dkms-").tempdir().context("make a directory")?;
@@ -124,7 +128,7 @@ impl Plan<'_> {
         // Nothing is heard while the module is built.
         boot.idle_timeout = Duration::from_secs(180);
         boot.total_timeout = Duration::from_secs(600);
-        Verdict::of(&boot.scaled(scale))
+        trial::listen(&boot.scaled(scale), say)
     }
 }
 

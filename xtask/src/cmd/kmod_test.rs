@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use cairn_qemu::accel::{self, Accel};
-use cairn_qemu::guest::{Boot, Cause, Event, Guest};
+use cairn_qemu::guest::Boot;
 use cairn_qemu::job::{Job, JobFile};
 use cairn_qemu::kernels::{Kernel, Selector};
 use cairn_qemu::machine::Machine;
@@ -20,9 +20,7 @@ use crate::kernels::{self, KernelArgs, Source};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Wanted};
 use crate::room::Room;
-
-/// How often the emulator may fail before its failures count as the module's.
-const EMULATOR_FAILURES: u32 = 3;
+use crate::trial;
 
 /// Where the module and the program lie in a guest.
 const MODULE: &str = "/etc/cairn/cairn.ko";
@@ -70,8 +68,7 @@ pub fn run(args: &Args) -> Result<bool> {
             .run(&kernel, &built.luggage([].into()), &module, &accel, &mut |line| eprintln!("  {line}"))
             .with_context(|| name.clone())?;
         good &= report.failures().next().is_none();
-        rows.push(format!("{name}: {}", report.count()));
-        rows.extend(report.failures().map(|(what, why)| format!("  {what}: {why}")));
+        rows.extend(trial::rows(&name, &report));
     }
     println!();
     rows.iter().for_each(|row| println!("{row}"));
@@ -113,25 +110,6 @@ impl Trial {
         accel: &Accel,
         say: &mut dyn FnMut(&str),
     ) -> Result<ModuleReport> {
-        let mut failures = 0;
-        loop {
-            let (report, emulator_failed) = self.run_once(kernel, luggage, module, accel, say)?;
-            if !emulator_failed || failures == EMULATOR_FAILURES {
-                return Ok(report);
-            }
-            failures += 1;
-            say("the emulator failed, once more");
-        }
-    }
-
-    fn run_once(
-        &self,
-        kernel: &Kernel,
-        luggage: &Luggage,
-        module: &[u8],
-        accel: &Accel,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<(ModuleReport, bool)> {
         let base = luggage
             .pack(kernel)?
             .program(&self.programs[&kernel.arch], PROGRAM)?
@@ -148,33 +126,7 @@ impl Trial {
         (boot.cpus, boot.memory_mib) = (CPUS, MEMORY_MIB);
         boot.idle_timeout = Duration::from_secs(60 + self.seconds);
         boot.total_timeout = Duration::from_secs(300 + 2 * self.seconds);
-        let mut guest = Guest::boot(&boot.scaled(scale)).context("boot")?;
-        let mut report = ModuleReport::default();
-        let mut emulator_failed = false;
-        while let Some(event) = guest.next() {
-            match event {
-                Event::Line(line) => {
-                    say(&line);
-                    report.hear(&line);
-                }
-                // One of the checks has a process run out of its control group's memory.
-                Event::Splat(splat) if splat.title.starts_with("Memory cgroup out of memory") => {}
-                Event::Splat(splat) => {
-                    splat.text.lines().for_each(|line| say(&format!("| {line}")));
-                    report.complain("the kernel", &splat.title);
-                }
-                Event::Booted(_) | Event::Console(_) => {}
-                Event::Ended(end) => {
-                    emulator_failed = matches!(end.cause, Cause::Emulator(_));
-                    if !matches!(end.init.as_ref().and_then(|init| init.code), Some(0 | 1)) {
-                        report.complain("the guest", &format!("it ended early: {:?}", end.cause));
-                    }
-                }
-            }
-        }
-        if !report.checks.iter().any(|check| check.failure.is_none()) {
-            report.complain("everything", "nothing was checked");
-        }
-        Ok((report, emulator_failed))
+        let boot = boot.scaled(scale);
+        trial::again_if_emulator_fails(say, |say| trial::listen(&boot, say))
     }
 }
