@@ -29,7 +29,7 @@ union cairn_argument {
 	struct cairn_actions actions;
 	struct cairn_timer timer;
 	struct cairn_continue proceed;
-	struct cairn_read read;
+	struct cairn_save save;
 	struct cairn_restorer restorer;
 };
 
@@ -49,7 +49,7 @@ int cairn_process(struct file *file, union cairn_argument *arg);
 int cairn_actions(struct file *file, union cairn_argument *arg);
 
 /* memory.c */
-int cairn_read(struct file *file, union cairn_argument *arg);
+int cairn_save(struct file *device, union cairn_argument *arg);
 
 /* timer.c */
 int cairn_timer(struct file *file, union cairn_argument *arg);

@@ -7,15 +7,17 @@
 #ifndef _CAIRN_COMPAT_H
 #define _CAIRN_COMPAT_H
 
-#include <linux/sched.h>
+#include <linux/fs.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/posix-timers.h>
 #include <linux/prctl.h>
 #include <linux/restart_block.h>
+#include <linux/sched.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/signal.h>
 #include <linux/thread_info.h>
+#include <linux/uio.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
@@ -30,6 +32,11 @@
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 10, 0)
 #error "cairn needs Linux 5.10 or newer"
+#endif
+
+/* Selected by what unpacks a compressed initramfs (RD_ZSTD), among others. */
+#if !IS_ENABLED(CONFIG_XXHASH)
+#error "cairn needs a kernel with CONFIG_XXHASH"
 #endif
 
 /* What CAIRN_FEATURE_HOLD stands for has been tried on these. */
@@ -213,6 +220,43 @@ static inline void cairn_set_poll_end(struct restart_block *block, s64 end)
 #else
 	block->poll.tv_sec = div_u64(end, NSEC_PER_SEC);
 	block->poll.tv_nsec = end - (s64)block->poll.tv_sec * NSEC_PER_SEC;
+#endif
+}
+
+/*
+ * Takes pages of a process, and returns how many, or an error. The sixth of
+ * seven parameters went in 6.5, mm/gup.c.
+ */
+static inline long cairn_get_pages(struct mm_struct *mm, unsigned long from,
+				   unsigned long count, struct page **pages)
+{
+	long taken;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+	taken = get_user_pages_remote(mm, from, count, FOLL_FORCE, pages, NULL);
+#else
+	taken = get_user_pages_remote(mm, from, count, FOLL_FORCE, pages, NULL,
+				      NULL);
+#endif
+	mmap_read_unlock(mm);
+	return taken;
+}
+
+/* Says itself that the file system is written to since 6.8, fs/read_write.c. */
+static inline ssize_t cairn_iter_write(struct file *file, struct iov_iter *iter,
+				       loff_t *at)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	return vfs_iter_write(file, iter, at, 0);
+#else
+	ssize_t done;
+
+	file_start_write(file);
+	done = vfs_iter_write(file, iter, at, 0);
+	file_end_write(file);
+	return done;
 #endif
 }
 

@@ -37,7 +37,8 @@ static_assert(sizeof(struct cairn_process) == 344);
 static_assert(sizeof(struct cairn_actions) == 16);
 static_assert(sizeof(struct cairn_timer) == 32);
 static_assert(sizeof(struct cairn_continue) == 64);
-static_assert(sizeof(struct cairn_read) == 32);
+static_assert(sizeof(struct cairn_range) == 16);
+static_assert(sizeof(struct cairn_save) == 56);
 static_assert(sizeof(struct cairn_restorer) == 8);
 static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_about, version));
 static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_about, source));
@@ -97,7 +98,7 @@ static const struct cairn_command commands[] = {
 	COMMAND(CAIRN_IOC_PROCESS, process, 344, HOLDING, cairn_process),
 	COMMAND(CAIRN_IOC_ACTIONS, actions, 16, HOLDING, cairn_actions),
 	COMMAND(CAIRN_IOC_TIMER, timer, 32, HOLDING, cairn_timer),
-	COMMAND(CAIRN_IOC_READ, read, 32, HOLDING, cairn_read),
+	COMMAND(CAIRN_IOC_SAVE, save, 56, HOLDING | CAIRN_FEATURE_SAVE, cairn_save),
 	COMMAND(CAIRN_IOC_CONTINUE, proceed, 64, CAIRN_FEATURE_CONTINUE, cairn_continue),
 	COMMAND(CAIRN_IOC_RESTORER, restorer, 8, CAIRN_FEATURE_RESTORER, cairn_restorer),
 };
@@ -167,7 +168,7 @@ static int __init cairn_init(void)
 	cairn_device.mode = mode;
 	features = CAIRN_FEATURE_ACCESS | CAIRN_FEATURE_RESTORER;
 	if (CAIRN_HOLD_HERE)
-		features |= CAIRN_FEATURE_HOLD;
+		features |= CAIRN_FEATURE_HOLD | CAIRN_FEATURE_SAVE;
 	features = cairn_lookup_symbols(features);
 	if (cairn_sleep_init() && CAIRN_HOLD_HERE)
 		features |= CAIRN_FEATURE_CONTINUE;

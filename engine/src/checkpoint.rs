@@ -79,7 +79,7 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     let holder = device.map(|device| Holder { device, traced: options.traced });
     let pid = options.scope.id();
     let failed = |source| Error::of_image(&options.file, source);
-    let writer = Writer::create(&options.file, Origin::here()).map_err(failed)?;
+    let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
     let mut frozen = Frozen::freeze(options.scope, holder, options.cancelled)?;
     let records = save(options, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let since = frozen.since;

@@ -1,7 +1,8 @@
 //! Where the state of a target comes from: its threads, made to tell by ptrace, or the kernel module.
 
 use crate::error::{Context, Error, Result};
-use crate::sys::kmod::{DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD, FEATURE_RESTORER};
+use crate::image::FrameSum;
+use crate::sys::kmod::{DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD, FEATURE_RESTORER, FEATURE_SAVE};
 use rustix::process::{dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
 use serde::Serialize;
@@ -34,6 +35,14 @@ impl Source {
     pub fn of(device: Option<&Arc<Device>>) -> Self {
         if device.is_some() { Source::Kmod } else { Source::Ptrace }
     }
+
+    /// The checksum of page data, which the module makes while it writes them.
+    pub fn frame_sum(self) -> FrameSum {
+        match self {
+            Source::Ptrace => FrameSum::Xxh3,
+            Source::Kmod => FrameSum::Xxh64,
+        }
+    }
 }
 
 impl Wanted {
@@ -43,7 +52,7 @@ impl Wanted {
     /// # Errors
     /// Those of the last attempt; when the module is insisted on, that it is not there or cannot hold threads.
     pub fn attempt<T>(self, mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>) -> Result<T> {
-        let module = || open(FEATURE_HOLD, "hold threads").map(Arc::new);
+        let module = || open(FEATURE_HOLD | FEATURE_SAVE, "hold threads and save memory").map(Arc::new);
         match self {
             Wanted::Ptrace => attempt(None),
             Wanted::Kmod => attempt(Some(module()?)),
@@ -55,8 +64,8 @@ impl Wanted {
     }
 }
 
-/// A session with the module, when that has a feature.
-fn open(feature: u64, what: &str) -> Result<Device> {
+/// A session with the module, when that has some features.
+fn open(features: u64, what: &str) -> Result<Device> {
     let device = Device::open().context(|| format!("open {DEVICE}"))?;
     let about = device.about().context(|| format!("ask {DEVICE}"))?;
     if !about.is_spoken() {
@@ -65,7 +74,7 @@ fn open(feature: u64, what: &str) -> Result<Device> {
             about.abi_version
         )));
     }
-    if about.features & feature == 0 {
+    if about.features & features != features {
         return Err(Error::unsupported(format!("the kernel module cannot {what} on this kernel")));
     }
     Ok(device)

@@ -62,6 +62,9 @@
 /* Ordinary users can restart what was theirs: RESTORER. */
 #define CAIRN_FEATURE_RESTORER	_BITULL(3)
 
+/* Memory goes from where it is into a file: SAVE. */
+#define CAIRN_FEATURE_SAVE	_BITULL(4)
+
 /**
  * struct cairn_about - what the loaded module is and can do
  * @size: in: sizeof(struct cairn_about)
@@ -378,27 +381,67 @@ struct cairn_timer {
  */
 #define CAIRN_IOC_TIMER		_IO(CAIRN_IOC_TYPE, 0x17)
 
+/* What one request may save, in bytes and in ranges. */
+#define CAIRN_SAVE_MAX		0x100000
+#define CAIRN_SAVE_RANGES	256
+
 /**
- * struct cairn_read - memory of a process
- * @size: in: sizeof(struct cairn_read)
- * @pid: in: the process, which the session holds
- * @from: in: where it is there
- * @to: in: where it goes
- * @len: in: bytes wanted; out: bytes read, up to the first that is not there
+ * struct cairn_range - memory that is to be saved
+ * @from: its address; whole pages
+ * @len: its bytes; whole pages
+ * @flags: CAIRN_RANGE_*
  */
-struct cairn_read {
+struct cairn_range {
+	__u64 from;
+	__u32 len;
+	__u32 flags;
+};
+
+/* Pages of zeros, too, which are left out otherwise. */
+#define CAIRN_RANGE_ZEROS	1
+
+/**
+ * struct cairn_save - memory of a process, into a file
+ * @size: in: sizeof(struct cairn_save)
+ * @pid: in: the process, which the session holds
+ * @fd: in: an open file
+ * @count: in: how many ranges
+ * @ranges: in: address of an array of struct cairn_range
+ * @saved: in: address for a bit for each page of all ranges, in their order,
+ *	in words of 64: bit n % 64 of word n / 64 is set when page n was saved
+ * @offset: out: where in the file
+ * @len: out: bytes saved
+ * @sum: out: their checksum, XXH64 with seed 0
+ *
+ * What is saved of all ranges goes into one piece of the file, to where the
+ * file is positioned, which moves on by as much. Many can do so at a time, and
+ * each gets a place of its own. The session is not kept busy meanwhile.
+ */
+struct cairn_save {
 	__u32 size;
 	__s32 pid;
-	__u64 from;
-	__u64 to;
+	__s32 fd;
+	__u32 count;
+	__u64 ranges;
+	__u64 saved;
+	__u64 offset;
 	__u64 len;
+	__u64 sum;
 };
 
 /*
- * CAIRN_IOC_READ: takes a struct cairn_read. Reads also what the process itself
- * may not, as a tracer can. ESRCH as above.
+ * CAIRN_IOC_SAVE: takes a struct cairn_save. Saves also what the process itself
+ * may not read, as a tracer can. What cannot be written whole leaves a piece of
+ * the file that says nothing.
+ *
+ * ESRCH	the session does not hold the process, or it has ended
+ * EBADF	no such descriptor, or not open for writing
+ * EINVAL	no regular file, or one that is only appended to; a range that is
+ *		not whole pages, an unknown flag, more than CAIRN_SAVE_MAX
+ * EFAULT	not all of the memory is there
+ *		and all that write(2) can say of a file
  */
-#define CAIRN_IOC_READ		_IO(CAIRN_IOC_TYPE, 0x19)
+#define CAIRN_IOC_SAVE		_IO(CAIRN_IOC_TYPE, 0x19)
 
 /**
  * struct cairn_restorer - become one who may restart processes

@@ -88,6 +88,20 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             count()
         }
+        // Has memory with something in every page, and memory of zeros, and says where.
+        "patterns" => {
+            let full: Vec<u64> = (1..=(1 << 20) / 8 + 1024).collect();
+            let mut zeros = vec![1u8; 1 << 18];
+            zeros.fill(0);
+            let whole = |at: u64, len: usize| {
+                let from = at.next_multiple_of(4096);
+                format!("{from} {}", (at + len as u64 - from) / 4096 * 4096)
+            };
+            let full_at = whole(full.as_ptr() as u64, full.len() * 8);
+            println!("{full_at} {}", whole(zeros.as_ptr() as u64, zeros.len()));
+            std::hint::black_box((&full, &zeros));
+            idle()
+        }
         // Holds the process whose number comes on standard input, until it is killed.
         "hold" => {
             let device = cairn::sys::kmod::Device::open().expect("the module is loaded");

@@ -4,6 +4,7 @@
 use super::child::Living;
 use anyhow::{Context, Result, ensure};
 use cairn::sys::kmod::{self, DEVICE, Device};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ const REQUESTS: &[(libc::Ioctl, usize, Option<usize>)] = &[
     (kmod::IOC_PROCESS, size_of::<kmod::Process>(), None),
     (kmod::IOC_ACTIONS, size_of::<kmod::Actions>(), Some(std::mem::offset_of!(kmod::Actions, addr))),
     (kmod::IOC_TIMER, size_of::<kmod::Timer>(), None),
-    (kmod::IOC_READ, size_of::<kmod::Read>(), Some(std::mem::offset_of!(kmod::Read, to))),
+    (kmod::IOC_SAVE, size_of::<kmod::Save>(), Some(std::mem::offset_of!(kmod::Save, ranges))),
     (kmod::IOC_CONTINUE, size_of::<kmod::Continue>(), None),
     (kmod::IOC_RESTORER, size_of::<kmod::Restorer>(), None),
 ];
@@ -41,6 +42,7 @@ const KNOWN: &[i32] = &[
     libc::ENODEV,
     libc::EAGAIN,
     libc::ENOMEM,
+    libc::EBADF,
 ];
 
 /// A generator of numbers that can be told to begin anywhere (xorshift64*).
@@ -82,6 +84,8 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
     const REQUESTS_IN_A_ROUND: usize = 400;
     let targets = [Living::new("count")?, Living::new("threads")?];
     let mut sessions = [open()?, open()?];
+    let file = File::from(memfd_create("kmod-test", MemfdFlags::CLOEXEC)?);
+    let mapped = targets.iter().map(|target| mapped(target.pid())).collect::<Result<Vec<_>>>()?.concat();
     // Room for the largest answer.
     let mut room = vec![0u8; 256 << 10];
     let good = room.as_mut_ptr() as u64;
@@ -120,6 +124,21 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
             // The length, or how many, stands behind it.
             words[at / 8 + 1] = numbers.below(1024) as u64;
         }
+        if nr == kmod::IOC_SAVE {
+            // A file and some ranges, which stand where the answer goes.
+            let fd = numbers.pick(&[file.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd(), -1, 0, 1]);
+            let count = numbers.pick(&[0, 1, 1, 2, 3, 255, 256, 257, 1024]);
+            words[1] = u64::from(fd as u32) | (count as u64) << 32;
+            for range in room.chunks_exact_mut(16).take(count) {
+                let from = numbers.pick(&mapped) + numbers.pick(&[0, 0, 0, 0, 4096, 8192, 1]);
+                let len = numbers.pick(&[4096u32, 4096, 8192, 65536, 0, 1]);
+                let flags = numbers.pick(&[0u32, 0, 0, kmod::RANGE_ZEROS, kmod::RANGE_ZEROS, 2]);
+                range[..8].copy_from_slice(&from.to_ne_bytes());
+                range[8..12].copy_from_slice(&len.to_ne_bytes());
+                range[12..].copy_from_slice(&flags.to_ne_bytes());
+            }
+            words[3] = numbers.pick(&[good + 65536, good + 65536, good, 0, 0xffff_8880_0000_0000, u64::MAX]);
+        }
         let nr = if numbers.below(64) == 0 { numbers.next() as u32 as libc::Ioctl } else { nr };
         let file = &sessions[numbers.below(2)];
         // SAFETY: the argument is longer than any structure that the module knows, and its addresses are those of our room, which is larger than
@@ -141,6 +160,13 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
     device.thread(targets[1].pid())?;
     device.release(targets[1].pid())?;
     Ok((REQUESTS_IN_A_ROUND as u64, granted))
+}
+
+/// Where a process has memory.
+fn mapped(pid: i32) -> Result<Vec<u64>> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let starts = maps.lines().filter_map(|line| line.split_once('-'));
+    starts.map(|(start, _)| u64::from_str_radix(start, 16).context("an address")).collect()
 }
 
 fn open() -> Result<File> {

@@ -9,6 +9,7 @@ mod fuzz;
 mod holding;
 mod restarts;
 mod rules;
+mod saves;
 
 use anyhow::{Context, Result, ensure};
 use cairn::sys::kmod::{DEVICE, Device, FEATURE_HOLD};
@@ -53,7 +54,9 @@ fn run(args: &[String]) -> Result<bool> {
     if about.features & FEATURE_HOLD == 0 {
         println!("skip all else: on this kernel the module holds nothing");
     } else {
-        for (name, check) in rules::CHECKS.iter().chain(holding::CHECKS).chain(restarts::CHECKS) {
+        for (name, check) in
+            rules::CHECKS.iter().chain(holding::CHECKS).chain(saves::CHECKS).chain(restarts::CHECKS)
+        {
             say(name, check());
         }
         say("fuzz", fuzz::run(time, seed));

@@ -4,7 +4,7 @@ use super::Check;
 use super::child::{self, Living, OTHER, USER};
 use super::rules::{as_user, refused};
 use anyhow::{Context, Result, bail, ensure};
-use cairn::image::{MAX_FRAME, Origin, Reader, Sync, Writer};
+use cairn::image::{FrameSum, MAX_FRAME, Origin, Reader, Sync, Writer};
 use cairn::resource::Records;
 use cairn::resource::bytes::PathBytes;
 use cairn::resource::file::{Fd, OpenFile};
@@ -147,7 +147,7 @@ fn change(from: &Path, to: &Path, change: impl FnOnce(&mut Records)) -> Result<(
     let reader = Reader::open(from)?;
     let mut records: Records = reader.records()?;
     change(&mut records);
-    let writer = Writer::create(to, Origin::here())?;
+    let writer = Writer::create(to, Origin::here(), FrameSum::Xxh3)?;
     let range = reader.page_range();
     let mut at = range.start;
     while at < range.end {

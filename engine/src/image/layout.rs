@@ -5,6 +5,7 @@
 
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh64::xxh64;
 
 use super::error::{Error, Section};
 
@@ -15,7 +16,9 @@ pub const END_MAGIC: [u8; 8] = *b"CAIRNEND";
 /// The newest format version that this program reads, and the one it writes.
 pub const SUPPORTED_VERSION: u32 = 1;
 /// Feature bits that this program understands among those that a reader must understand.
-pub const KNOWN_FEATURES: u64 = 0;
+pub const KNOWN_FEATURES: u64 = FEATURE_XXH64;
+/// Required feature: page data are summed with XXH64, not with XXH3.
+pub const FEATURE_XXH64: u64 = 1 << 0;
 /// Length of the header, in bytes.
 pub const HEADER_LEN: usize = 4096;
 /// Length of the footer, in bytes.
@@ -39,6 +42,32 @@ pub const KIND_CHECKSUMS: u32 = 3;
 const VERSION_TEXT: std::ops::Range<usize> = 64..128;
 const RELEASE_TEXT: std::ops::Range<usize> = 128..256;
 const HEADER_SUM: usize = HEADER_LEN - 8;
+
+/// What a frame's checksum is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameSum {
+    /// XXH3 with 64 bits: the fastest in user space.
+    Xxh3,
+    /// XXH64: the one that kernels have.
+    Xxh64,
+}
+
+impl FrameSum {
+    /// The checksum of a frame.
+    pub fn of(self, bytes: &[u8]) -> u64 {
+        match self {
+            FrameSum::Xxh3 => xxh3_64(bytes),
+            FrameSum::Xxh64 => xxh64(bytes, 0),
+        }
+    }
+
+    fn feature(self) -> u64 {
+        match self {
+            FrameSum::Xxh3 => 0,
+            FrameSum::Xxh64 => FEATURE_XXH64,
+        }
+    }
+}
 
 /// An architecture as ELF files name it. The machine number alone would not do: big- and little-endian PowerPC share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +179,7 @@ pub struct Header {
 }
 
 impl Header {
-    pub(super) fn new(origin: &Origin) -> Header {
+    pub(super) fn new(origin: &Origin, sums: FrameSum) -> Header {
         Header {
             version: SUPPORTED_VERSION,
             machine: origin.machine,
@@ -158,9 +187,14 @@ impl Header {
             created_ns: origin.created_ns,
             cairn_version: text(fitting(&origin.cairn_version, VERSION_TEXT.len())),
             kernel_release: text(fitting(&origin.kernel_release, RELEASE_TEXT.len())),
-            required_features: 0,
+            required_features: sums.feature(),
             optional_features: 0,
         }
+    }
+
+    /// What the checksums of the page data are.
+    pub fn frame_sum(&self) -> FrameSum {
+        if self.required_features & FEATURE_XXH64 != 0 { FrameSum::Xxh64 } else { FrameSum::Xxh3 }
     }
 
     /// Offset of the page data: the first page boundary after the header.
@@ -244,7 +278,7 @@ pub struct Frame {
     pub offset: u64,
     /// Bytes, at most [`MAX_FRAME`]
     pub len: u32,
-    /// xxh3-64 of the bytes
+    /// Of the bytes, see [`FrameSum`]
     pub sum: u64,
 }
 

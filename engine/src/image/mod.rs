@@ -24,7 +24,7 @@ mod writer;
 
 pub use digest::{Absent, Digest, Extent};
 pub use error::{Error, Section};
-pub use layout::{Frame, Header, MAX_FRAME, Machine, Origin, SUPPORTED_VERSION};
+pub use layout::{Frame, FrameSum, Header, MAX_FRAME, Machine, Origin, SUPPORTED_VERSION};
 pub use reader::Reader;
 pub use records::Schemas;
-pub use writer::{PageSink, Sync, Writer, Written};
+pub use writer::{Appended, PageSink, Sync, Writer, Written};

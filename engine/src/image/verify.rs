@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::error::{Error, Section};
 use super::layout::{Frame, MAX_FRAME};
 use super::reader::Reader;
@@ -75,7 +73,7 @@ impl Work<'_> {
         }
         let bytes = &mut buf[..frame.len as usize];
         self.reader.read_pages(frame.offset, bytes)?;
-        if xxh3_64(bytes) != frame.sum {
+        if self.reader.header().frame_sum().of(bytes) != frame.sum {
             return Err(Error::damaged(Section::Pages, frame.offset, "checksum does not match"));
         }
         Ok(())

@@ -2,16 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::{SeekFrom, seek};
 use serde::Serialize;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::error::Error;
-use super::layout::{self, Entry, Footer, Frame, Header, MAX_FRAME, Origin};
+use super::layout::{self, Entry, Footer, Frame, FrameSum, Header, MAX_FRAME, Origin};
 use super::pending::Pending;
 use super::records::{self, EncodeError, Schemas};
 
@@ -45,36 +47,38 @@ pub struct Written {
 pub struct Writer {
     pending: Pending,
     page_size: u32,
+    sums: FrameSum,
     header_sum: u64,
+    /// The next frame goes to where the file is positioned, which is this at first.
     data_start: u64,
-    /// Offset of the next frame.
-    next: AtomicU64,
     /// A frame was reserved but not written: the file has a hole and must not be finished.
     broken: AtomicBool,
     frames: Mutex<Vec<Frame>>,
 }
 
 impl Writer {
-    /// Begins a file that will be `path`, an existing one of that name being replaced at the end.
+    /// Begins a file that will be `path`, an existing one of that name being replaced at the end, whose pages are summed with `sums`.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NoSpace`]; [`Error::BadRequest`] for a page size that the format does not admit.
-    pub fn create(path: &Path, origin: Origin) -> Result<Writer, Error> {
+    pub fn create(path: &Path, origin: Origin, sums: FrameSum) -> Result<Writer, Error> {
         if !layout::page_size_is_valid(origin.page_size) {
             let what = "page size must be a power of two from 4 KiB to 1 MiB";
             return Err(Error::BadRequest { offset: 0, len: u64::from(origin.page_size), what });
         }
         let pending = Pending::create(path)?;
-        let header = Header::new(&origin);
+        let header = Header::new(&origin, sums);
         let raw = header.encode();
         pending.file().write_all_at(&raw, 0).map_err(|err| Error::write("write", path, 0, err))?;
         let data_start = header.data_start();
+        seek(pending.file(), SeekFrom::Start(data_start))
+            .map_err(|errno| Error::io("seek in", path, errno))?;
         Ok(Writer {
             pending,
             page_size: origin.page_size,
+            sums,
             header_sum: layout::header_sum(&raw),
             data_start,
-            next: AtomicU64::new(data_start),
             broken: AtomicBool::new(false),
             frames: Mutex::new(Vec::new()),
         })
@@ -85,9 +89,13 @@ impl Writer {
         PageSink { writer: self }
     }
 
-    /// Bytes of page data appended so far.
-    pub fn page_bytes(&self) -> u64 {
-        self.next.load(Ordering::Relaxed) - self.data_start
+    /// Moves the file's position on by `len` bytes; returns where it was.
+    fn move_on(&self, len: u64) -> Result<u64, Error> {
+        let failed = |errno| Error::io("seek in", self.pending.path(), errno);
+        let len = i64::try_from(len).expect("no longer than a frame");
+        let end = seek(self.pending.file(), SeekFrom::Current(len)).map_err(failed)?;
+        // A device (`/dev/full`, in tests) has no position.
+        Ok(end.saturating_sub(len as u64).max(self.data_start))
     }
 
     /// Writes records, page checksums, index and footer, and gives the file its name.
@@ -97,11 +105,11 @@ impl Writer {
     /// final name was then made or changed, unless it was the last step that failed: syncing the directory.
     pub fn finish<R: Serialize + Schemas>(self, records: &R, sync: Sync) -> Result<Written, Error> {
         let path = self.pending.path();
+        let pages_end = self.move_on(0)?;
         if self.broken.into_inner() {
             let source = io::Error::other("page data is incomplete after an earlier failure");
             return Err(Error::io("finish", path, source));
         }
-        let pages_end = self.next.into_inner();
         let mut frames = self.frames.into_inner().expect("no append panicked");
         frames.sort_unstable();
         let pages = Entry {
@@ -155,6 +163,17 @@ impl Writer {
     }
 }
 
+/// What somebody else has appended for us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Bytes from the start of the file
+    pub offset: u64,
+    /// Bytes
+    pub len: u64,
+    /// Their checksum
+    pub sum: u64,
+}
+
 /// Appends page data to a [`Writer`].
 #[derive(Clone, Copy)]
 pub struct PageSink<'a> {
@@ -180,19 +199,49 @@ impl PageSink<'_> {
         let len = pages.len() as u64;
         if pages.len() > MAX_FRAME || !len.is_multiple_of(u64::from(writer.page_size)) {
             let what = "appended page data must be whole pages, at most a frame";
-            return Err(Error::BadRequest { offset: writer.next.load(Ordering::Relaxed), len, what });
+            return Err(Error::BadRequest { offset: 0, len, what });
         }
+        let offset = writer.move_on(len)?;
         if pages.is_empty() {
-            return Ok(writer.next.load(Ordering::Relaxed));
+            return Ok(offset);
         }
-        let offset = writer.next.fetch_add(len, Ordering::Relaxed);
         if let Err(err) = writer.pending.file().write_all_at(pages, offset) {
             writer.broken.store(true, Ordering::Relaxed);
-            return Err(Error::write("write page data to", writer.pending.path(), offset, err));
+            return Err(Error::write("write page data to", self.path(), offset, err));
         }
-        let frame = Frame { offset, len: len as u32, sum: xxh3_64(pages) };
-        writer.frames.lock().expect("no append panicked").push(frame);
+        self.add(Appended { offset, len, sum: writer.sums.of(pages) });
         Ok(offset)
+    }
+
+    /// Has somebody else append up to a frame, who is given the file, takes its place as we do (from where the file is
+    /// positioned, which moves on by as much at the same time), and sums what it writes as the file wants it.
+    ///
+    /// # Errors
+    /// That of `append`. The file cannot be finished any more.
+    pub fn append_by<E>(
+        &self,
+        append: impl FnOnce(BorrowedFd<'_>) -> Result<Appended, E>,
+    ) -> Result<Appended, E> {
+        let done = append(self.writer.pending.file().as_fd());
+        match &done {
+            Ok(appended) if appended.len > 0 => self.add(*appended),
+            Ok(_) => {}
+            Err(_) => self.writer.broken.store(true, Ordering::Relaxed),
+        }
+        done
+    }
+
+    /// The error of a write that [`PageSink::append_by`] had made.
+    pub fn failed(&self, err: io::Error) -> Error {
+        match self.writer.move_on(0) {
+            Ok(offset) => Error::write("write page data to", self.path(), offset, err),
+            Err(other) => other,
+        }
+    }
+
+    fn add(&self, Appended { offset, len, sum }: Appended) {
+        let frame = Frame { offset, len: len as u32, sum };
+        self.writer.frames.lock().expect("no append panicked").push(frame);
     }
 }
 
@@ -240,7 +289,7 @@ mod tests {
     use super::*;
 
     fn full_writer(path: &Path) -> Writer {
-        let mut writer = Writer::create(path, Origin::here()).unwrap();
+        let mut writer = Writer::create(path, Origin::here(), FrameSum::Xxh3).unwrap();
         let full = File::options().read(true).write(true).open("/dev/full").unwrap();
         writer.pending.stand_in(full);
         writer
@@ -277,7 +326,7 @@ mod tests {
     fn page_sizes_that_cannot_be_are_refused() {
         for page_size in [0, 512, 4097, 2 << 20] {
             let origin = Origin { page_size, ..Origin::here() };
-            let refused = Writer::create(Path::new("context.1"), origin);
+            let refused = Writer::create(Path::new("context.1"), origin, FrameSum::Xxh3);
             assert!(matches!(refused, Err(Error::BadRequest { .. })), "{page_size}");
         }
     }
@@ -286,7 +335,7 @@ mod tests {
     fn frames_are_listed_in_the_order_of_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("context.1");
-        let writer = Writer::create(&path, Origin::here()).unwrap();
+        let writer = Writer::create(&path, Origin::here(), FrameSum::Xxh3).unwrap();
         let page = vec![1; writer.page_size as usize];
         for _ in 0..5 {
             writer.pages().append(&page).unwrap();

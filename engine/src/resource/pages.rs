@@ -2,9 +2,9 @@
 
 use super::memory::{Backing, Vma, VmaFlag};
 use crate::error::{Context, Error, Result};
-use crate::image::{self, PageSink};
+use crate::image::{self, Appended, PageSink};
 use crate::remote::RemoteAddr;
-use crate::sys::kmod::Device;
+use crate::sys::kmod::{self, Device};
 use crate::sys::{page_size, pagemap_scan as scan, task_size, vm};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -36,7 +36,7 @@ pub enum Source {
         /// Without read permission: through /proc/PID/mem, which overrides it.
         forced: bool,
     },
-    /// A process's memory without read permission, of a process that the module holds.
+    /// The memory of a process that the module holds, and writes itself.
     Held {
         /// Whose.
         pid: i32,
@@ -174,37 +174,92 @@ impl Copying {
         sink: &PageSink<'_>,
         extents: &mut Vec<(usize, Extent)>,
     ) -> Result<u64> {
-        let len: usize = frame.pieces.iter().map(Piece::len).sum();
-        let buf = &mut buf[..len];
-        read_frame(&self.sources[frame.source], &frame.pieces, buf)?;
-        // Squeeze the zero pages out, in place.
-        let page = page_size() as usize;
-        let zeros = zero_page();
-        let (mut from, mut to) = (0, 0);
         let first = extents.len();
-        for piece in &frame.pieces {
-            for at in piece.range.clone().step_by(page) {
-                if piece.keep_zeros || buf[from..from + page] != zeros[..page] {
-                    if from != to {
-                        buf.copy_within(from..from + page, to);
-                    }
-                    match extents[first..].last_mut() {
-                        Some((owner, last)) if *owner == piece.owner && last.start + last.len == at => {
-                            last.len += page as u64;
-                        }
-                        _ => extents
-                            .push((piece.owner, Extent { start: at, len: page as u64, offset: to as u64 })),
-                    }
-                    to += page;
-                }
-                from += page;
+        let (len, offset) = match &self.sources[frame.source] {
+            Source::Held { pid, device } => save_frame(*pid, device, &frame.pieces, sink, extents)?,
+            source => copy_frame(source, &frame.pieces, buf, sink, extents)?,
+        };
+        extents[first..].iter_mut().for_each(|(_, extent)| extent.offset += offset);
+        Ok(len)
+    }
+}
+
+/// Reads the pieces and appends what is not zero. Returns the bytes read, and where the extents begin in the file.
+fn copy_frame(
+    source: &Source,
+    pieces: &[Piece],
+    buf: &mut [u8],
+    sink: &PageSink<'_>,
+    extents: &mut Vec<(usize, Extent)>,
+) -> Result<(u64, u64)> {
+    let len: usize = pieces.iter().map(Piece::len).sum();
+    let buf = &mut buf[..len];
+    read_frame(source, pieces, buf)?;
+    // Squeeze the zero pages out, in place.
+    let page = page_size() as usize;
+    let zeros = zero_page();
+    let (mut from, mut to) = (0, 0);
+    list(pieces, extents, |piece| {
+        let kept = piece.keep_zeros || buf[from..from + page] != zeros[..page];
+        if kept {
+            if from != to {
+                buf.copy_within(from..from + page, to);
             }
+            to += page;
         }
-        if to > 0 {
-            let offset = sink.append(&buf[..to]).map_err(|err| Error::of_image(sink.path(), err))?;
-            extents[first..].iter_mut().for_each(|(_, extent)| extent.offset += offset);
+        from += page;
+        kept
+    });
+    let offset = sink.append(&buf[..to]).map_err(|err| Error::of_image(sink.path(), err))?;
+    Ok((len as u64, offset))
+}
+
+/// Has the module append the pieces, which then pass through no memory of ours. Returns as [`copy_frame`].
+fn save_frame(
+    pid: i32,
+    device: &Device,
+    pieces: &[Piece],
+    sink: &PageSink<'_>,
+    extents: &mut Vec<(usize, Extent)>,
+) -> Result<(u64, u64)> {
+    let ranges: Vec<_> = pieces.iter().map(Piece::to_save).collect();
+    let len: usize = pieces.iter().map(Piece::len).sum();
+    let mut saved = vec![0u64; (len / page_size() as usize).div_ceil(64)];
+    let appended = sink.append_by(|file| {
+        let save = device.save(pid, file, &ranges, &mut saved)?;
+        Ok(Appended { offset: save.offset, len: save.len, sum: save.sum })
+    });
+    let appended = appended.or_else(|err: std::io::Error| match err.raw_os_error() {
+        Some(libc::EFAULT | libc::ESRCH) => Err(err).context(|| format!("save memory of {pid}")),
+        _ => Err(Error::of_image(sink.path(), sink.failed(err))),
+    })?;
+    let mut number = 0;
+    list(pieces, extents, |_| {
+        let kept = saved[number / 64] >> (number % 64) & 1 != 0;
+        number += 1;
+        kept
+    });
+    Ok((len as u64, appended.offset))
+}
+
+/// Adds the extents of those pages that `is_kept` says are in the file, which is asked for every page in their order. Offsets begin with 0.
+fn list(pieces: &[Piece], extents: &mut Vec<(usize, Extent)>, mut is_kept: impl FnMut(&Piece) -> bool) {
+    let page = page_size();
+    let first = extents.len();
+    let mut offset = 0;
+    for piece in pieces {
+        for start in piece.range.clone().step_by(page as usize) {
+            if !is_kept(piece) {
+                continue;
+            }
+            match extents[first..].last_mut() {
+                Some((owner, last)) if *owner == piece.owner && last.start + last.len == start => {
+                    last.len += page;
+                }
+                _ => extents.push((piece.owner, Extent { start, len: page, offset })),
+            }
+            offset += page;
         }
-        Ok(len as u64)
     }
 }
 
@@ -230,6 +285,11 @@ impl Piece {
     fn len(&self) -> usize {
         (self.range.end - self.range.start) as usize
     }
+
+    fn to_save(&self) -> kmod::Range {
+        let flags = if self.keep_zeros { kmod::RANGE_ZEROS } else { 0 };
+        kmod::Range { from: self.range.start, len: self.len() as u32, flags }
+    }
 }
 
 fn read_frame(source: &Source, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
@@ -251,9 +311,7 @@ fn read_frame(source: &Source, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
             let mem = File::open(format!("/proc/{pid}/mem")).context(|| format!("open memory of {pid}"))?;
             each(&|buf, at| mem.read_exact_at(buf, at), buf).context(|| format!("read memory of {pid}"))
         }
-        Source::Held { pid, device } => {
-            each(&|buf, at| device.read(*pid, at, buf), buf).context(|| format!("read memory of {pid}"))
-        }
+        Source::Held { .. } => unreachable!("the module writes it itself"),
         Source::File(file) => {
             each(&|buf, at| read_to_end(file, buf, at), buf).context(|| "read shared or unlinked file")
         }
@@ -416,12 +474,16 @@ pub fn gather(
     let what = || format!("find pages of {pid}");
     let mut tagged = Vec::new();
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
-    let plain = copying.source(Source::Process { pid, forced: false });
-    // Without a tracer /proc/PID/mem may not override permissions any more (CONFIG_PROC_MEM_FORCE_PTRACE, Linux 6.12).
-    let forced = copying.source(match device {
-        Some(device) => Source::Held { pid, device },
-        None => Source::Process { pid, forced: true },
-    });
+    let (plain, forced) = match device {
+        Some(device) => {
+            let held = copying.source(Source::Held { pid, device });
+            (held, held)
+        }
+        None => {
+            let [plain, forced] = [false, true].map(|forced| copying.source(Source::Process { pid, forced }));
+            (plain, forced)
+        }
+    };
     // From the first mapping to the last, not from 0 to the end of the address space: powerpc (Linux 7.2) takes no range for one of
     // user addresses that is as long as all of them (`__access_ok`, arch/powerpc/include/asm/uaccess.h). What lies beyond, x86's vsyscall
     // page, is the kernel's own.
@@ -465,6 +527,33 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn kept_pages_are_listed_once_and_in_their_order(
+            pieces in prop::collection::vec((0usize..3, 0u64..3, 1u64..6), 1..12),
+            kept in prop::collection::vec(any::<bool>(), 60),
+        ) {
+            let page = page_size();
+            let mut at = 0;
+            let pieces: Vec<_> = pieces.into_iter().map(|(owner, gap, len)| {
+                let start = at + gap * page;
+                at = start + len * page;
+                Piece { owner, range: start..at, keep_zeros: false }
+            }).collect();
+            // Of earlier frames.
+            let mut extents = vec![(0, Extent { start: 0, len: page, offset: 0 })];
+            let mut answers = kept.iter().copied();
+            list(&pieces, &mut extents, |_| answers.next().expect("there are enough"));
+            let pages = pieces.iter().flat_map(|p| p.range.clone().step_by(page as usize).map(|at| (p.owner, at)));
+            let want: Vec<_> = pages.zip(&kept).filter(|(_, kept)| **kept).map(|(page, _)| page).collect();
+            let listed = extents[1..].iter().flat_map(|(owner, e)| {
+                (0..e.len / page).map(|n| (*owner, e.start + n * page, e.offset + n * page))
+            });
+            for ((number, want), (owner, start, offset)) in (0..).zip(&want).zip(listed.clone()) {
+                prop_assert_eq!((*want, number * page), ((owner, start), offset));
+            }
+            prop_assert_eq!(listed.count(), want.len());
+        }
+
         #[test]
         fn what_is_inside_is_cut_out_in_one_pass(gaps in prop::collection::vec((0u64..4, 1u64..9), 0..20)) {
             // Ranges with gaps between them, and mappings that tile the same space: nothing is lost, nothing is there twice.

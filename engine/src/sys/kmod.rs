@@ -6,7 +6,7 @@
 use super::cvt;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 /// `CAIRN_ABI_VERSION`: what this program was written for.
@@ -23,6 +23,8 @@ pub const FEATURE_HOLD: u64 = 1 << 1;
 pub const FEATURE_CONTINUE: u64 = 1 << 2;
 /// `CAIRN_FEATURE_RESTORER`: ordinary users can restart what was theirs.
 pub const FEATURE_RESTORER: u64 = 1 << 3;
+/// `CAIRN_FEATURE_SAVE`: memory goes from where it is into a file.
+pub const FEATURE_SAVE: u64 = 1 << 4;
 /// `CAIRN_HOLD_TRACED`: hold also what a tracer traces.
 pub const HOLD_TRACED: u32 = 1;
 /// `CAIRN_STATE_HELD`: a thread is in the module.
@@ -41,6 +43,12 @@ pub const SLEEP_POLL: u32 = 2;
 pub const SLEEP_FUTEX: u32 = 3;
 /// `CAIRN_SLEEP_OTHER`: in one that the module does not know.
 pub const SLEEP_OTHER: u32 = 4;
+/// `CAIRN_SAVE_MAX`: bytes that one request may save.
+pub const SAVE_MAX: usize = 1 << 20;
+/// `CAIRN_SAVE_RANGES`: ranges of one request.
+pub const SAVE_RANGES: usize = 256;
+/// `CAIRN_RANGE_ZEROS`: pages of zeros are saved, too.
+pub const RANGE_ZEROS: u32 = 1;
 /// `CAIRN_SIGINFO_SIZE`
 pub const SIGINFO_SIZE: usize = 128;
 /// `CAIRN_RLIMITS`
@@ -65,8 +73,8 @@ pub const IOC_PROCESS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x15);
 pub const IOC_ACTIONS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x16);
 /// `CAIRN_IOC_TIMER`
 pub const IOC_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
-/// `CAIRN_IOC_READ`
-pub const IOC_READ: libc::Ioctl = libc::_IO(IOC_TYPE, 0x19);
+/// `CAIRN_IOC_SAVE`
+pub const IOC_SAVE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x19);
 /// `CAIRN_IOC_RESTORER`
 pub const IOC_RESTORER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1a);
 /// `CAIRN_SLEEP_MAX`
@@ -80,6 +88,7 @@ const FEATURES: &[(u64, &str)] = &[
     (FEATURE_HOLD, "hold"),
     (FEATURE_CONTINUE, "continue"),
     (FEATURE_RESTORER, "restorer"),
+    (FEATURE_SAVE, "save"),
 ];
 
 /// `struct cairn_about`: what the loaded module is and can do.
@@ -290,16 +299,24 @@ arguments! {
         /// Where they go.
         addr: u64,
     }
-    /// `struct cairn_read`: memory of a process.
-    Read {
+    /// `struct cairn_save`: memory of a process, into a file.
+    Save {
         /// Whose.
         pid: i32,
-        /// Where it is there.
-        from: u64,
-        /// Where it goes.
-        to: u64,
-        /// Bytes wanted, then bytes read.
+        /// Into which.
+        fd: i32,
+        /// How many ranges.
+        count: u32,
+        /// Where these are.
+        ranges: u64,
+        /// Where a bit for each page goes.
+        saved: u64,
+        /// Where it was written to.
+        offset: u64,
+        /// Bytes written.
         len: u64,
+        /// Their checksum.
+        sum: u64,
     }
     /// `struct cairn_restorer`: become one who may restart processes.
     Restorer {
@@ -348,6 +365,18 @@ pub struct Action {
     pub restorer: u64,
     /// Signals blocked meanwhile.
     pub mask: u64,
+}
+
+/// `struct cairn_range`: memory that is to be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Range {
+    /// Whole pages.
+    pub from: u64,
+    /// Bytes.
+    pub len: u32,
+    /// `RANGE_*`
+    pub flags: u32,
 }
 
 /// The open device: a session, which holds processes until it is closed.
@@ -481,16 +510,24 @@ impl Device {
         self.ioctl(IOC_TIMER, |timer: &mut Timer| (timer.pid, timer.id) = (pid, id))
     }
 
-    /// Fills `buf` with the memory at `from`, also what the process itself may not read.
+    /// Saves memory, also what the process itself may not read, to where `file` is positioned, which moves on. A bit of `saved` for each page
+    /// says whether it was, beginning with the lowest of the first word; there have to be enough of them.
     ///
     /// # Errors
-    /// ESRCH; EFAULT when not all of it is there.
-    pub fn read(&self, pid: i32, from: u64, buf: &mut [u8]) -> io::Result<()> {
-        let (to, len) = (buf.as_mut_ptr() as u64, buf.len() as u64);
-        let read = self.ioctl(IOC_READ, |read: &mut Read| {
-            (read.pid, read.from, read.to, read.len) = (pid, from, to, len);
-        })?;
-        if read.len == len { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EFAULT)) }
+    /// See the header: ESRCH, EBADF, EINVAL, EFAULT (not all of it is there), and those of write(2).
+    pub fn save(
+        &self,
+        pid: i32,
+        file: BorrowedFd<'_>,
+        ranges: &[Range],
+        saved: &mut [u64],
+    ) -> io::Result<Save> {
+        let bytes: usize = ranges.iter().map(|range| range.len as usize).sum();
+        assert!(bytes.div_ceil(super::page_size() as usize) <= saved.len() * 64, "a bit for each page");
+        self.ioctl(IOC_SAVE, |save: &mut Save| {
+            (save.pid, save.fd, save.count) = (pid, file.as_raw_fd(), ranges.len() as u32);
+            (save.ranges, save.saved) = (ranges.as_ptr() as u64, saved.as_mut_ptr() as u64);
+        })
     }
 
     /// Gives the calling thread CAP_CHECKPOINT_RESTORE; the process is not dumpable afterwards.
@@ -561,7 +598,11 @@ pub fn layout() -> Vec<String> {
         "CAIRN_FEATURE_CONTINUE" = FEATURE_CONTINUE,
         "CAIRN_FEATURE_RESTORER" = FEATURE_RESTORER,
         "CAIRN_IOC_RESTORER" = IOC_RESTORER,
-        "CAIRN_IOC_READ" = IOC_READ,
+        "CAIRN_FEATURE_SAVE" = FEATURE_SAVE,
+        "CAIRN_IOC_SAVE" = IOC_SAVE,
+        "CAIRN_SAVE_MAX" = SAVE_MAX,
+        "CAIRN_SAVE_RANGES" = SAVE_RANGES,
+        "CAIRN_RANGE_ZEROS" = RANGE_ZEROS,
         "CAIRN_SLEEP_MAX" = SLEEP_MAX,
         "CAIRN_IOC_CONTINUE" = IOC_CONTINUE,
     );
@@ -581,7 +622,8 @@ pub fn layout() -> Vec<String> {
     structure!(lines: "cairn_action" = Action { handler, flags, restorer, mask });
     structure!(lines: "cairn_actions" = Actions { size, pid, addr });
     structure!(lines: "cairn_timer" = Timer { size, pid, id, clock, value, interval });
-    structure!(lines: "cairn_read" = Read { size, pid, from, to, len });
+    structure!(lines: "cairn_range" = Range { from, len, flags });
+    structure!(lines: "cairn_save" = Save { size, pid, fd, count, ranges, saved, offset, len, sum });
     structure!(lines: "cairn_restorer" = Restorer { size, reserved });
     structure!(lines: "cairn_continue" = Continue { size, tid, sleep, clock, left, args, reserved });
     lines

@@ -10,7 +10,7 @@ fn the_digest_sees_contents_and_not_layout() {
     // Writes (address, page) pairs one frame each, gives back the reader and one extent per page.
     let write = |name: &str, saved: &[(u64, &Vec<u8>)]| {
         let path = dir.path().join(name);
-        let writer = Writer::create(&path, fixed_origin(4096)).unwrap();
+        let writer = Writer::create(&path, fixed_origin(4096), FrameSum::Xxh3).unwrap();
         let extents: Vec<Extent> = saved
             .iter()
             .map(|&(start, page)| Extent { start, len: 4096, offset: writer.pages().append(page).unwrap() })

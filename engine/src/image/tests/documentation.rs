@@ -29,7 +29,7 @@ impl Schemas for Example {
 }
 
 fn write_example(path: &Path) {
-    let writer = Writer::create(path, fixed_origin(4096)).unwrap();
+    let writer = Writer::create(path, fixed_origin(4096), FrameSum::Xxh3).unwrap();
     let mut page = vec![0; 4096];
     page[..12].copy_from_slice(b"hello, cairn");
     let offset = writer.pages().append(&page).unwrap();

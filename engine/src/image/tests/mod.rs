@@ -51,7 +51,7 @@ fn page(number: usize, size: usize) -> Vec<u8> {
 
 /// A file of `frames` frames, each of so many 4 KiB pages.
 fn write_file(path: &Path, frames: &[usize]) -> Job {
-    let writer = Writer::create(path, fixed_origin(4096)).unwrap();
+    let writer = Writer::create(path, fixed_origin(4096), FrameSum::Xxh3).unwrap();
     let mut job = job(4711);
     let mut number = 0;
     for &pages in frames {
@@ -100,7 +100,7 @@ fn read_all(path: &Path) -> Result<Contents, Error> {
 #[case::quick(Sync::None)]
 fn round_trip(#[case] sync: Sync) {
     let (dir, path) = scratch();
-    let writer = Writer::create(&path, Origin::here()).unwrap();
+    let writer = Writer::create(&path, Origin::here(), FrameSum::Xxh3).unwrap();
     let size = page_size_here() as usize;
     let (first, second) = (page(1, size), page(2, size));
     let at = [writer.pages().append(&first).unwrap(), writer.pages().append(&second).unwrap()];
@@ -125,6 +125,52 @@ fn round_trip(#[case] sync: Sync) {
     assert_eq!(half[..size / 2], first[size / 2..]);
 }
 
+/// Frames by us and by somebody else, who is given the file and finds its place there.
+#[rstest]
+fn another_may_append(#[values(FrameSum::Xxh3, FrameSum::Xxh64)] sums: FrameSum) {
+    use std::io::Write;
+    let (_dir, path) = scratch();
+    let writer = Writer::create(&path, fixed_origin(4096), sums).unwrap();
+    let sink = writer.pages();
+    let theirs = |number: usize| {
+        sink.append_by(|file| {
+            let mut file = fs::File::from(file.try_clone_to_owned()?);
+            let (bytes, offset) = (page(number, 8192), std::io::Seek::stream_position(&mut file)?);
+            file.write_all(&bytes)?;
+            Ok::<_, std::io::Error>(Appended { offset, len: 8192, sum: sums.of(&bytes) })
+        })
+    };
+    assert_eq!(sink.append(&page(1, 4096)).unwrap(), 4096);
+    assert_eq!(theirs(2).unwrap().offset, 8192);
+    assert_eq!(sink.append(&page(3, 4096)).unwrap(), 16384);
+    // Nothing of it was worth keeping.
+    sink.append_by(|_| Ok::<_, Error>(Appended::default())).unwrap();
+    let written = writer.finish(&job(1), Sync::None).unwrap();
+    assert_eq!((written.frames, written.page_bytes), (3, 16384));
+    let reader = Reader::open(&path).unwrap();
+    assert_eq!(reader.header().frame_sum(), sums);
+    reader.verify_pages(2, &|_| ()).unwrap();
+
+    // Whichever function it is, it notices.
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8192 + 5000] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let damaged = Reader::open(&path).unwrap().verify_pages(2, &|_| ());
+    assert!(matches!(damaged, Err(Error::Damaged { offset: 8192, .. })), "{damaged:?}");
+}
+
+#[test]
+fn what_another_could_not_append_spoils_the_file() {
+    let (_dir, path) = scratch();
+    let writer = Writer::create(&path, fixed_origin(4096), FrameSum::Xxh64).unwrap();
+    let full = || std::io::Error::from_raw_os_error(libc::ENOSPC);
+    let failed = writer.pages().append_by(|_| Err(full())).unwrap_err();
+    assert!(matches!(writer.pages().failed(failed), Error::NoSpace { written: 4096, .. }));
+    let err = writer.finish(&job(1), Sync::None).unwrap_err();
+    assert!(err.to_string().starts_with("finish"), "{err}");
+    assert!(!path.exists());
+}
+
 #[test]
 fn a_file_may_be_without_pages() {
     let (_dir, path) = scratch();
@@ -137,7 +183,7 @@ fn a_file_may_be_without_pages() {
 #[test]
 fn large_pages_are_aligned() {
     let (_dir, path) = scratch();
-    let writer = Writer::create(&path, fixed_origin(65536)).unwrap();
+    let writer = Writer::create(&path, fixed_origin(65536), FrameSum::Xxh3).unwrap();
     assert_eq!(writer.pages().append(&page(0, 65536)).unwrap(), 65536);
     writer.finish(&(), Sync::None).unwrap();
     let reader = Reader::open(&path).unwrap();
@@ -148,7 +194,7 @@ fn large_pages_are_aligned() {
 #[test]
 fn many_threads_append_at_once() {
     let (_dir, path) = scratch();
-    let writer = Writer::create(&path, fixed_origin(4096)).unwrap();
+    let writer = Writer::create(&path, fixed_origin(4096), FrameSum::Xxh3).unwrap();
     let sink = writer.pages();
     let placed: Vec<(u64, usize, usize)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4usize)
@@ -168,8 +214,8 @@ fn many_threads_append_at_once() {
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     let total: u64 = placed.iter().map(|&(_, _, pages)| pages as u64 * 4096).sum();
-    assert_eq!(writer.page_bytes(), total);
-    writer.finish(&job(1), Sync::None).unwrap();
+    let written = writer.finish(&job(1), Sync::None).unwrap();
+    assert_eq!(written.page_bytes, total);
 
     let reader = Reader::open(&path).unwrap();
     let last = std::cell::Cell::new(0);
@@ -187,7 +233,7 @@ fn many_threads_append_at_once() {
 #[case::more_than_a_frame(MAX_FRAME + 4096)]
 fn odd_lengths_are_refused_and_leave_the_file_usable(#[case] len: usize) {
     let (_dir, path) = scratch();
-    let writer = Writer::create(&path, fixed_origin(4096)).unwrap();
+    let writer = Writer::create(&path, fixed_origin(4096), FrameSum::Xxh3).unwrap();
     let refused = writer.pages().append(&vec![0; len]);
     assert!(matches!(refused, Err(Error::BadRequest { .. })), "{refused:?}");
     writer.finish(&job(1), Sync::None).unwrap();
@@ -198,7 +244,7 @@ fn odd_lengths_are_refused_and_leave_the_file_usable(#[case] len: usize) {
 fn a_dropped_writer_leaves_nothing_and_the_old_file() {
     let (dir, path) = scratch();
     fs::write(&path, "old").unwrap();
-    let writer = Writer::create(&path, fixed_origin(4096)).unwrap();
+    let writer = Writer::create(&path, fixed_origin(4096), FrameSum::Xxh3).unwrap();
     writer.pages().append(&page(0, 4096)).unwrap();
     drop(writer);
     assert_eq!(names(dir.path()), ["context.4711"]);
@@ -229,7 +275,7 @@ fn finishing_replaces_what_had_the_name() {
 #[case::missing_directory("/nonexistent/context.1")]
 #[case::no_name("/")]
 fn impossible_places_are_refused_at_once(#[case] path: &str) {
-    let Err(err) = Writer::create(Path::new(path), fixed_origin(4096)) else {
+    let Err(err) = Writer::create(Path::new(path), fixed_origin(4096), FrameSum::Xxh3) else {
         panic!("a writer for {path}");
     };
     assert!(matches!(err, Error::Io { .. }), "{err:?}");
@@ -240,7 +286,7 @@ fn impossible_places_are_refused_at_once(#[case] path: &str) {
 fn long_names_are_cut_at_a_character() {
     let (_dir, path) = scratch();
     let origin = Origin { kernel_release: "ä".repeat(100), ..fixed_origin(4096) };
-    Writer::create(&path, origin).unwrap().finish(&(), Sync::None).unwrap();
+    Writer::create(&path, origin, FrameSum::Xxh3).unwrap().finish(&(), Sync::None).unwrap();
     assert_eq!(Reader::open(&path).unwrap().header().kernel_release, "ä".repeat(64));
 }
 
@@ -269,7 +315,7 @@ proptest! {
     ) {
         let (_dir, path) = scratch();
         let job = Job { pid, comm, extents };
-        let writer = Writer::create(&path, fixed_origin(4096)).unwrap();
+        let writer = Writer::create(&path, fixed_origin(4096), FrameSum::Xxh3).unwrap();
         let mut all = Vec::new();
         for (number, pages) in frames.into_iter().enumerate() {
             let bytes = page(number, pages * 4096);

@@ -27,7 +27,7 @@ impl Schemas for Other {
 fn unknown_fields_are_passed_over_and_absent_ones_may_be() {
     let (_dir, path) = scratch();
     let newer = Newer { pid: 5, comm: "x".into(), extents: vec![], colour: Some(vec![1; 5000]) };
-    Writer::create(&path, fixed_origin(4096)).unwrap().finish(&newer, Sync::None).unwrap();
+    Writer::create(&path, fixed_origin(4096), FrameSum::Xxh3).unwrap().finish(&newer, Sync::None).unwrap();
     let job: Job = Reader::open(&path).unwrap().records().unwrap();
     assert_eq!((job.pid, job.comm.as_str()), (5, "x"));
 
@@ -41,7 +41,10 @@ fn unknown_fields_are_passed_over_and_absent_ones_may_be() {
 #[test]
 fn newer_and_unknown_kinds_are_refused() {
     let (_dir, path) = scratch();
-    Writer::create(&path, fixed_origin(4096)).unwrap().finish(&Other { pid: 1 }, Sync::None).unwrap();
+    Writer::create(&path, fixed_origin(4096), FrameSum::Xxh3)
+        .unwrap()
+        .finish(&Other { pid: 1 }, Sync::None)
+        .unwrap();
     let reader = Reader::open(&path).unwrap();
     let err = reader.records::<Job>().unwrap_err();
     assert_eq!(
