@@ -1,306 +1,223 @@
 //! `cargo xtask bench`: what a checkpoint and a restart cost, over sizes and numbers.
 //!
 //! A target of the wanted size is built, saved and killed, and brought back, several times; the median counts. The pause
-//! is how long the target stood still. CRIU is measured in the same run where one is installed that says it works here.
+//! is how long the target stood still. CRIU is measured in the same run where one is installed that says it works here;
+//! in a guest, the kernel module.
+
+mod measure;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cairn_qemu::guest::{Boot, Event, Guest};
+use cairn_qemu::job::Job;
+use cairn_qemu::kernels::{Kernel, Selector};
+use cairn_qemu::machine::Machine;
+use cairn_qemu::{Cache, accel, progress};
 use cairn_testsuite::cell::Userland;
+use cairn_testsuite::driver::guest::corpus_path;
 use clap::Parser;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group};
-use serde::{Deserialize, Serialize};
 
+use self::measure::{Engine, Plan, Point, Sweep};
 use crate::cross::Toolchain;
-use crate::programs::{self, Wanted};
+use crate::kernels::{self, KernelArgs, Source};
+use crate::places::CPUS;
+use crate::programs::{self, Programs, Wanted};
 use crate::room::Room;
+
+/// Where this program and the engine lie in a guest.
+const PROGRAM: &str = "/usr/bin/xtask";
+const CAIRN: &str = "/usr/bin/cairn";
 
 #[derive(Parser)]
 pub struct Args {
     /// Sweeps to run; all when left out
     #[arg(value_enum)]
     sweep: Vec<Sweep>,
+    /// Measure in a guest of this kernel, by ptrace and by the kernel module, and compare; repeatable. On this host when left out
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Vec<Selector>,
     /// Times each point is measured; the median counts
     #[arg(long, default_value_t = 3)]
     repeat: usize,
-    /// Leave out points above this many MiB of memory
-    #[arg(long, default_value_t = 4096)]
-    max_mib: u64,
+    /// Leave out points above this many MiB of memory; 4096 when left out, 1024 in guests
+    #[arg(long)]
+    max_mib: Option<u64>,
     /// Write the figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Use nothing from the network
-    #[arg(long)]
-    offline: bool,
-}
-
-/// What is varied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Sweep {
-    Memory,
-    Threads,
-    Descriptors,
-    Mappings,
-    Processes,
-}
-
-impl Sweep {
-    const ALL: [Sweep; 5] =
-        [Sweep::Memory, Sweep::Threads, Sweep::Descriptors, Sweep::Mappings, Sweep::Processes];
-
-    /// The flag of the target, and the points.
-    fn points(self) -> (&'static str, &'static [u64]) {
-        match self {
-            Sweep::Memory => ("--mib", &[10, 100, 1024, 4096]),
-            Sweep::Threads => ("--threads", &[1, 10, 100, 1000]),
-            Sweep::Descriptors => ("--fds", &[10, 100, 1000, 10_000]),
-            Sweep::Mappings => ("--vmas", &[100, 1000, 10_000, 20_000]),
-            Sweep::Processes => ("--procs", &[1, 10, 100, 500]),
-        }
-    }
-}
-
-/// One point's medians.
-#[derive(Debug, Serialize)]
-struct Point {
-    engine: String,
-    sweep: Sweep,
-    value: u64,
-    pause_ms: Option<f64>,
-    checkpoint_ms: f64,
-    bytes: u64,
-    restart_ms: f64,
-}
-
-/// One measurement.
-struct Sample {
-    pause: Option<Duration>,
-    checkpoint: Duration,
-    bytes: u64,
-    restart: Duration,
-}
-
-/// What `cairn checkpoint --json` prints, as far as it is of interest here.
-#[derive(Deserialize)]
-struct CheckpointReport {
-    bytes: u64,
-    pause_ns: u64,
-}
-
-/// What `cairn restart --json --detach` prints, as far as it is of interest here.
-#[derive(Deserialize)]
-struct RestartReport {
-    pid: i32,
+    #[command(flatten)]
+    source: Source,
+    /// This is the guest
+    #[arg(long, hide = true)]
+    inside: bool,
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    // A shell's stray descriptor would become part of every target, and perhaps one that no engine can save.
-    cairn_testsuite::runner::close_inherited().context("close inherited descriptors")?;
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become subreaper")?;
-    let room = Room::find()?;
-    let built =
-        programs::build(&room, &Toolchain::native()?, Wanted { offline: args.offline, ..Wanted::default() })?;
-    let cairn = built.cairn.context("the engine was not built")?;
-    let corpus = &built.workloads[&Userland::Dynamic];
-    let criu = criu_that_works();
-    if criu.is_none() {
-        println!("no criu that works on this kernel is installed; cairn is measured alone");
+    if args.inside {
+        return inside(args);
     }
-    let sweeps = if args.sweep.is_empty() { Sweep::ALL.to_vec() } else { args.sweep.clone() };
-    let mut points = Vec::new();
-    println!(
-        "{:12} {:>6}  {:6} {:>10} {:>14} {:>10} {:>11} {:>10}",
-        "sweep", "value", "engine", "pause", "checkpoint", "bytes", "restart", "GB/s"
-    );
-    for sweep in sweeps {
-        let (flag, values) = sweep.points();
-        for &value in values.iter().filter(|v| sweep != Sweep::Memory || **v <= args.max_mib) {
-            let engines = [("cairn", Some(&cairn)), ("criu", criu.as_ref())];
-            for (engine, program) in engines.into_iter().filter_map(|(e, p)| Some((e, p?))) {
-                let point = measure(engine, program, corpus, (sweep, flag, value), args.repeat.max(1))?;
-                print_point(&point);
-                points.push(point);
-            }
+    let room = Room::find()?;
+    let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
+    let built = programs::build(&room, &Toolchain::native()?, wanted)?;
+    let mut table = Table::default();
+    if args.kernel.is_empty() {
+        on_the_host(args, &built, &mut table)?;
+    } else {
+        let flags = KernelArgs { kernel: args.kernel.clone(), arch: Vec::new(), source: args.source.clone() };
+        for kernel in kernels::choose(&room, &flags)?.obtain(&args.source)? {
+            in_a_guest(args, &room, &built, &kernel, &mut table)?;
         }
     }
     if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&points)? + "\n";
+        let text = serde_json::to_string_pretty(&table.points)? + "\n";
         fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(true)
 }
 
-fn print_point(point: &Point) {
-    let pause = point.pause_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
-    let rate = point.bytes as f64 / 1e6 / point.checkpoint_ms;
-    let sweep = format!("{:?}", point.sweep).to_lowercase();
-    println!(
-        "{sweep:12} {:>6}  {:6} {pause:>10} {:>11.1} ms {:>6.1} MB {:>8.1} ms {rate:>10.2}",
-        point.value,
-        point.engine,
-        point.checkpoint_ms,
-        point.bytes as f64 / 1e6,
-        point.restart_ms
-    );
-}
-
-/// The CRIU on the path, if `criu check` is content.
-fn criu_that_works() -> Option<PathBuf> {
-    let output = Command::new("criu").arg("check").stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| PathBuf::from("criu"))
-}
-
-fn measure(
-    engine: &str,
-    program: &Path,
-    corpus: &Path,
-    (sweep, flag, value): (Sweep, &str, u64),
-    repeat: usize,
-) -> Result<Point> {
-    let mut samples = Vec::new();
-    for _ in 0..repeat {
-        let dir = tempfile::Builder::new().prefix("cairn-bench-").tempdir()?;
-        let target = Target::start(corpus, flag, value, dir.path())?;
-        let sample = match engine {
-            "cairn" => cairn_once(program, target, dir.path()),
-            _ => criu_once(program, target, dir.path()),
-        };
-        samples.push(sample.with_context(|| format!("{engine}, {flag} {value}"))?);
+fn on_the_host(args: &Args, built: &Programs, table: &mut Table) -> Result<()> {
+    let cairn = built.cairn.clone().context("the engine was not built")?;
+    let criu = measure::criu_that_works();
+    if criu.is_none() {
+        println!("no criu that works on this kernel is installed; cairn is measured alone");
     }
-    let median = |mut list: Vec<f64>| -> f64 {
-        list.sort_by(f64::total_cmp);
-        list[list.len() / 2]
+    let engines = [(Engine::Cairn, Some(cairn)), (Engine::Criu, criu)];
+    let plan = Plan {
+        sweeps: &args.sweep,
+        repeat: args.repeat,
+        max_mib: args.max_mib.unwrap_or(4096),
+        engines: engines.into_iter().filter_map(|(engine, program)| Some((engine, program?))).collect(),
+        corpus: built.workloads[&Userland::Dynamic].clone(),
     };
-    let ms =
-        |f: &dyn Fn(&Sample) -> Duration| median(samples.iter().map(|s| f(s).as_secs_f64() * 1e3).collect());
-    let paused = samples.iter().all(|s| s.pause.is_some());
-    Ok(Point {
-        engine: engine.to_owned(),
-        sweep,
-        value,
-        pause_ms: paused.then(|| ms(&|s| s.pause.unwrap_or_default())),
-        checkpoint_ms: ms(&|s| s.checkpoint),
-        bytes: median(samples.iter().map(|s| s.bytes as f64).collect()) as u64,
-        restart_ms: ms(&|s| s.restart),
+    table.begin("host");
+    plan.carry_out(&mut |point| {
+        table.add(point);
+        Ok(())
     })
 }
 
-/// A running target; dropping it kills its process group.
-struct Target {
-    pid: i32,
-}
-
-impl Target {
-    fn start(corpus: &Path, flag: &str, value: u64, dir: &Path) -> Result<Target> {
-        // Neither pipe nor terminal may stay with it, so its one line goes to a file that `tail` watches for us.
-        let said = dir.join("said");
-        let file = fs::File::create(&said)?;
-        let child = Command::new("setsid")
-            .args(["--wait"])
-            .arg(corpus)
-            .args(["bench-target", flag, &value.to_string()])
-            .current_dir(dir)
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file)
-            .spawn()
-            .context("start the target (setsid of util-linux)")?;
-        let mut watch = Command::new("tail")
-            .args(["-n", "+1", "--follow", &format!("--pid={}", child.id())])
-            .arg(&said)
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("start tail")?;
-        let mut line = String::new();
-        let stdout = watch.stdout.take().context("tail without a pipe")?;
-        let read = BufReader::new(stdout).read_line(&mut line);
-        watch.kill().context("end tail")?;
-        watch.wait().context("wait for tail")?;
-        read.context("read what the target says")?;
-        let mut target = Target { pid: 0 };
-        let pid = line.trim().strip_prefix("ready ").and_then(|pid| pid.parse().ok());
-        target.pid = pid.with_context(|| format!("the target said {:?}", line.trim()))?;
-        Ok(target)
+/// Boots a guest in which this program measures, and hears what it comes to.
+fn in_a_guest(args: &Args, room: &Room, built: &Programs, kernel: &Kernel, table: &mut Table) -> Result<()> {
+    let max_mib = args.max_mib.unwrap_or(1024);
+    let cache = Cache::from_env()?;
+    let accel = accel::probe(kernel, &built.init, &cache, &progress::Stderr::default())?;
+    let cairn = built.cairn.clone().context("the engine was not built")?;
+    let own = std::env::current_exe().context("find this program")?;
+    let base = built
+        .luggage([("cairn".to_owned(), cairn)].into())
+        .pack(kernel)?
+        .program(&own, PROGRAM)?
+        .program("/usr/bin/setsid".as_ref(), "/usr/bin/setsid")?
+        .program("/usr/bin/tail".as_ref(), "/usr/bin/tail")?
+        .build(&cache)?;
+    let mut command = vec![PROGRAM.to_owned(), "bench".to_owned(), "--inside".to_owned()];
+    command.extend([
+        "--repeat".to_owned(),
+        args.repeat.to_string(),
+        "--max-mib".to_owned(),
+        max_mib.to_string(),
+    ]);
+    command.extend(args.sweep.iter().map(|sweep| sweep.name()));
+    let mut job = Job { command, ..Job::default() };
+    println!("{}, {}", kernel.release, accel.name());
+    match super::kmod::for_kernel(room, kernel, &args.source)? {
+        Ok(module) => job.load("cairn", module, ""),
+        Err(absence) => println!("without the kernel module: {absence}"),
     }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        kill_group(self.pid);
-        if let Err(error) = reap_all() {
-            eprintln!("{error:#}");
+    let dir = tempfile::Builder::new().prefix("cairn-bench-").tempdir()?;
+    let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel.clone());
+    // The target and its context file, half of memory being for files; and something for everybody else.
+    (boot.cpus, boot.memory_mib) = (CPUS, 1024 + 3 * u32::try_from(max_mib)?);
+    boot.idle_timeout = Duration::from_secs(600);
+    boot.total_timeout = Duration::from_secs(3600);
+    let boot = boot.scaled(accel.time_scale(Machine::of(kernel.arch)));
+    table.begin(&kernel.release);
+    let mut guest = Guest::boot(&boot).context("boot")?;
+    while let Some(event) = guest.next() {
+        match event {
+            Event::Line(line) => table.add(serde_json::from_str(&line).context("read what the guest says")?),
+            Event::Splat(splat) => bail!("{}: {}", kernel.release, splat.title),
+            Event::Ended(end) if end.init.as_ref().and_then(|init| init.code) != Some(0) => {
+                bail!("{}: the guest ended early: {:?}, {:?}", kernel.release, end.cause, end.init)
+            }
+            Event::Booted(_) | Event::Console(_) | Event::Ended(_) => {}
         }
     }
+    Ok(())
 }
 
-/// Waits for everything that was killed: its orphans are ours, and nobody else would be quick to free their numbers.
-fn reap_all() -> Result<()> {
-    loop {
-        match rustix::process::wait(WaitOptions::empty()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::CHILD) => return Ok(()),
-            Err(errno) => return Err(errno).context("wait for the target"),
-        }
+/// In the guest: a line for each point.
+fn inside(args: &Args) -> Result<bool> {
+    let mut engines = vec![(Engine::Cairn, PathBuf::from(CAIRN))];
+    if fs::exists("/dev/cairn")? {
+        engines.push((Engine::CairnKmod, PathBuf::from(CAIRN)));
     }
+    let plan = Plan {
+        sweeps: &args.sweep,
+        repeat: args.repeat,
+        max_mib: args.max_mib.context("no --max-mib")?,
+        engines,
+        corpus: PathBuf::from(corpus_path(Userland::Dynamic)),
+    };
+    plan.carry_out(&mut |point| {
+        println!("{}", serde_json::to_string(&point)?);
+        Ok(())
+    })?;
+    Ok(true)
 }
 
-/// Ends every process of a target that we started, by the number of its group, which all of them stay in.
-fn kill_group(leader: i32) {
-    let Some(group) = Pid::from_raw(leader).filter(|_| leader > 1) else { return };
-    match kill_process_group(group, Signal::KILL) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-        Err(errno) => eprintln!("end the target {leader}: {errno}"),
+/// The points so far, which are shown as they come.
+#[derive(Default)]
+struct Table {
+    points: Vec<Point>,
+    kernel: String,
+}
+
+impl Table {
+    fn begin(&mut self, kernel: &str) {
+        self.kernel = kernel.to_owned();
+        println!(
+            "{:12} {:>6}  {:10} {:>10} {:>7} {:>14} {:>7} {:>10} {:>11} {:>7} {:>8}",
+            "sweep",
+            "value",
+            "engine",
+            "pause",
+            "times",
+            "checkpoint",
+            "times",
+            "bytes",
+            "restart",
+            "times",
+            "GB/s"
+        );
     }
-}
 
-fn timed(command: &mut Command) -> Result<(Duration, String)> {
-    let clock = Instant::now();
-    let output = command.stdin(Stdio::null()).output().context("start the engine")?;
-    let took = clock.elapsed();
-    if !output.status.success() {
-        bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    /// Each figure stands beside how many times it goes into the first engine's.
+    fn add(&mut self, mut point: Point) {
+        point.kernel.clone_from(&self.kernel);
+        let same = |p: &&Point| (&p.kernel, p.sweep, p.value) == (&point.kernel, point.sweep, point.value);
+        let first = self.points.iter().find(same);
+        let times = |of: &dyn Fn(&Point) -> Option<f64>| match first.and_then(of).zip(of(&point)) {
+            Some((first, own)) => format!("{:.2}", first / own),
+            None => String::new(),
+        };
+        let pause = point.pause_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms"));
+        println!(
+            "{:12} {:>6}  {:10} {pause:>10} {:>7} {:>11.1} ms {:>7} {:>7.1} MB {:>8.1} ms {:>7} {:>8.2}",
+            point.sweep.name(),
+            point.value,
+            point.engine,
+            times(&|p| p.pause_ms),
+            point.checkpoint_ms,
+            times(&|p| Some(p.checkpoint_ms)),
+            point.bytes as f64 / 1e6,
+            point.restart_ms,
+            times(&|p| Some(p.restart_ms)),
+            point.bytes as f64 / 1e6 / point.checkpoint_ms,
+        );
+        self.points.push(point);
     }
-    Ok((took, String::from_utf8_lossy(&output.stdout).into_owned()))
-}
-
-fn cairn_once(program: &Path, target: Target, dir: &Path) -> Result<Sample> {
-    let file = dir.join("context");
-    let mut save = Command::new(program);
-    save.args(["checkpoint", &target.pid.to_string(), "--kill", "--json", "--sync", "none", "-o"]).arg(&file);
-    let (checkpoint, said) = timed(&mut save)?;
-    let report: CheckpointReport = serde_json::from_str(&said).context("read the checkpoint's report")?;
-    reap_all()?;
-    let mut back = Command::new(program);
-    back.arg("restart").arg(&file).args(["--detach", "--json"]);
-    let (restart, said) = timed(&mut back)?;
-    let restarted: RestartReport = serde_json::from_str(&said).context("read the restart's report")?;
-    kill_group(restarted.pid);
-    reap_all()?;
-    let pause = Some(Duration::from_nanos(report.pause_ns));
-    Ok(Sample { pause, checkpoint, bytes: report.bytes, restart })
-}
-
-fn criu_once(program: &Path, target: Target, dir: &Path) -> Result<Sample> {
-    let images = dir.join("images");
-    fs::create_dir(&images)?;
-    let mut save = Command::new(program);
-    save.args(["dump", "--tree", &target.pid.to_string(), "--images-dir"]).arg(&images);
-    let (checkpoint, _) = timed(&mut save)?;
-    reap_all()?;
-    let mut bytes = 0;
-    for entry in fs::read_dir(&images)? {
-        bytes += entry?.metadata()?.len();
-    }
-    let mut back = Command::new(program);
-    back.args(["restore", "--restore-detached", "--images-dir"]).arg(&images);
-    let (restart, _) = timed(&mut back)?;
-    kill_group(target.pid);
-    reap_all()?;
-    // CRIU's target stands still from beginning to end.
-    Ok(Sample { pause: Some(checkpoint), checkpoint, bytes, restart })
 }
