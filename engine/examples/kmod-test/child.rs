@@ -88,6 +88,19 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             count()
         }
+        // Has a file open that has no name any more.
+        "unlinked" => {
+            use std::os::unix::fs::FileExt;
+            let path = "/tmp/kmod-test-restarts/gone";
+            let file = std::fs::File::options().read(true).write(true).create_new(true).open(path);
+            let file = file.expect("the directory is ours");
+            file.write_all_at(b"without a name", 0).expect("there is room");
+            std::fs::remove_file(path).expect("it was there");
+            // SAFETY: both are descriptors of ours, or unused.
+            unsafe { libc::dup2(file.as_raw_fd(), 100) };
+            drop(file);
+            count()
+        }
         // Has memory with something in every page, and memory of zeros, and says where.
         "patterns" => {
             let full: Vec<u64> = (1..=(1 << 20) / 8 + 1024).collect();
@@ -139,6 +152,30 @@ pub fn live(kind: &str) -> ! {
                 }
                 sessions.push(device);
             }
+        }
+        // Holds a process and saves its memory again and again, with several threads, until it is killed.
+        "save-much" => {
+            use cairn::sys::kmod::{Device, RANGE_ZEROS, Range};
+            use std::os::fd::AsFd;
+            let pid: i32 = line().parse().expect("a number");
+            let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it is there");
+            let stack = maps.lines().find(|line| line.ends_with("[stack]")).expect("it has a stack");
+            let end = stack.split(['-', ' ']).nth(1).expect("a range");
+            let from = u64::from_str_radix(end, 16).expect("an address") - 8192;
+            let device = Device::open().expect("the module is loaded");
+            device.hold(pid, 0, PATIENCE).expect("it is held");
+            let file =
+                rustix::fs::memfd_create("save-much", rustix::fs::MemfdFlags::CLOEXEC).expect("a file");
+            let again = || loop {
+                rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).expect("a file has a position");
+                let ranges = [Range { from, len: 8192, flags: RANGE_ZEROS }; 128];
+                device.save(pid, file.as_fd(), &ranges, &mut [0; 4]).expect("it can be saved");
+            };
+            std::thread::scope(|scope| {
+                (0..3).for_each(|_| drop(scope.spawn(again)));
+                println!("ready");
+                again()
+            })
         }
         "save" => {
             let line = line();

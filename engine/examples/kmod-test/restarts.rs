@@ -11,10 +11,13 @@ use cairn::resource::file::{Fd, OpenFile};
 use cairn::resource::inode::{Inode, InodeKind};
 use cairn::resource::process::{Alive, Life};
 use cairn::sys::kmod::{DEVICE, Device};
-use std::fs::Permissions;
+use rustix::fs::CWD;
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub const CHECKS: &[Check] = &[
     ("a user restarts what was the user's", own),
@@ -77,6 +80,8 @@ pub const CHECKS: &[Check] = &[
         })
     }),
     ("a set-uid program in the place of its own gets nobody anything", set_uid_program),
+    ("a file is exchanged between check and use", exchanged),
+    ("a file that is made anew is exchanged meanwhile", exchanged_anew),
     ("a damaged file is refused", damaged),
 ];
 
@@ -131,7 +136,11 @@ fn renumber(records: &mut Records, pid: i32) {
 
 /// Saves a process of the user's, by the user, and ends it. Returns its PID.
 fn saved(file: &Path) -> Result<i32> {
-    let living = Living::apart_of("count", Some(USER))?;
+    saved_as("count", file)
+}
+
+fn saved_as(kind: &str, file: &Path) -> Result<i32> {
+    let living = Living::apart_of(kind, Some(USER))?;
     let pid = living.pid();
     let mut saver = Living::of_user("save", USER)?;
     saver.tell(&format!("{pid} {}", file.display()))?;
@@ -170,7 +179,10 @@ enum Outcome {
 }
 
 fn restart(file: &Path) -> Result<Outcome> {
-    let mut restarter = Living::of_user("restart", USER)?;
+    restart_by(Living::of_user("restart", USER)?, file)
+}
+
+fn restart_by(mut restarter: Living, file: &Path) -> Result<Outcome> {
     restarter.tell(&file.display().to_string())?;
     let said = restarter.hear()?;
     match said.split_once(' ') {
@@ -343,6 +355,134 @@ fn set_uid_program() -> Result<()> {
     let done = comes_back(&forged, pid);
     std::fs::remove_file(&program)?;
     done
+}
+
+/// Does something again and again, as fast as it can, while something else is done.
+fn meanwhile<T>(again: impl Fn() + Send + 'static, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let thread = std::thread::spawn(move || {
+        while !flag.load(Ordering::Relaxed) {
+            again();
+        }
+    });
+    let done = work();
+    stop.store(true, Ordering::Relaxed);
+    thread.join().expect("it does not panic");
+    done
+}
+
+/// A file of root's that looks like one of the user's: as long, and as old.
+fn secret_like(file: &Path, secret: &Path) -> Result<()> {
+    let meta = std::fs::metadata(file)?;
+    std::fs::write(secret, vec![b'?'; meta.len() as usize])?;
+    File::options().write(true).open(secret)?.set_modified(meta.modified()?)?;
+    Ok(std::fs::set_permissions(secret, Permissions::from_mode(0o600))?)
+}
+
+/// The user's job has a file open, whose name leads to root's every other moment.
+fn exchanged() -> Result<()> {
+    const TIMES: u32 = 20;
+    let place = Place::new()?;
+    let (mine, link, context) = (place.file("mine"), place.file("link"), place.file("context"));
+    std::fs::write(&mine, "the user's own")?;
+    std::os::unix::fs::chown(&mine, Some(USER), Some(USER))?;
+    let inode = std::fs::metadata(&mine)?.ino();
+    secret_like(&mine, Path::new("/tmp/kmod-test-secret"))?;
+    symlink("/tmp/kmod-test-secret", &link)?;
+    let real = place.file("real");
+    let pid = saved(&real)?;
+    change(&real, &context, |records| {
+        let path = PathBytes::from(mine.as_path());
+        records.inodes.push(Inode { path, kind: InodeKind::Regular, identity: None, unlinked: None });
+        let inode = records.inodes.len() - 1;
+        records.files.push(OpenFile { inode, flags: libc::O_RDWR, offset: 0, owner: None });
+        let file = records.files.len() - 1;
+        alive(records).fds.push(Fd { fd: 100, file, cloexec: false });
+    })?;
+    let exchange = {
+        let (mine, link) = (mine.clone(), link.clone());
+        move || {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(CWD, &mine, CWD, &link, flags).expect("both are there");
+        }
+    };
+    let (mut granted, mut refused) = (0, 0);
+    meanwhile(exchange, || {
+        for _ in 0..TIMES {
+            match restart(&context)? {
+                Outcome::Runs(restarter) => {
+                    let opened = std::fs::metadata(format!("/proc/{pid}/fd/100"))?.ino();
+                    ensure!(opened == inode, "what it has open is inode {opened}, not {inode}");
+                    granted += 1;
+                    drop(restarter);
+                }
+                Outcome::Refused(code, why) => {
+                    ensure!([DENIED, CONFLICT].contains(&Some(code)), "exit code {code}: {why}");
+                    refused += 1;
+                }
+            }
+            nobody(pid)?;
+        }
+        Ok(())
+    })?;
+    println!("# {granted} restarts granted, {refused} refused");
+    ensure!(std::fs::read("/tmp/kmod-test-secret")? == vec![b'?'; 14], "root's file was written to");
+    std::fs::remove_file("/tmp/kmod-test-secret")?;
+    comes_back(&real, pid)
+}
+
+/// The user's job has a file without a name, which root makes anew in a directory of the user's; who puts a link to a file of root's there
+/// instead.
+fn exchanged_anew() -> Result<()> {
+    const TIMES: u32 = 20;
+    let place = Place::new()?;
+    let (context, secret) = (place.file("context"), PathBuf::from("/tmp/kmod-test-secret"));
+    let gone = place.file("gone");
+    let pid = saved_as("unlinked", &context)?;
+    std::fs::write(&secret, "only for root")?;
+    std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
+    let exchange = {
+        let (secret, link) = (secret.clone(), place.file("link"));
+        move || match std::fs::symlink_metadata(&gone) {
+            // The file is there for moments only, and may be gone again.
+            Ok(meta) if meta.is_file() => {
+                let _ = rustix::fs::renameat(CWD, &link, CWD, &gone);
+            }
+            Ok(_) => std::fs::remove_file(&gone).expect("nobody else removes the link"),
+            Err(_) => {
+                let _ = symlink(&secret, &link);
+            }
+        }
+    };
+    let (mut granted, mut refused) = (0, 0);
+    meanwhile(exchange, || {
+        for _ in 0..TIMES {
+            match restart_by(Living::new("restart")?, &context)? {
+                Outcome::Runs(restarter) => {
+                    let opened = std::fs::read(format!("/proc/{pid}/fd/100"))?;
+                    ensure!(opened == b"without a name", "what it has open is another file");
+                    granted += 1;
+                    drop(restarter);
+                }
+                Outcome::Refused(code, why) => {
+                    ensure!(CONFLICT == Some(code), "exit code {code}: {why}");
+                    refused += 1;
+                }
+            }
+            nobody(pid)?;
+            let meta = std::fs::metadata(&secret)?;
+            let same = (meta.uid(), meta.gid(), meta.mode() & 0o7777) == (0, 0, 0o600);
+            ensure!(same && std::fs::read(&secret)? == b"only for root", "root's file is another one");
+        }
+        Ok(())
+    })?;
+    println!("# {granted} restarts granted, {refused} refused");
+    std::fs::remove_file(&secret)?;
+    let Outcome::Runs(_restarter) = restart_by(Living::new("restart")?, &context)? else {
+        bail!("it is refused when nobody exchanges anything")
+    };
+    child::runs_on(pid)
 }
 
 fn damaged() -> Result<()> {

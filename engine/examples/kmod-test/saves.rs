@@ -20,6 +20,8 @@ pub const CHECKS: &[Check] = &[
     ("memory into what is no file", into_no_file),
     ("memory in odd pieces", odd_ranges),
     ("memory for which there is no room", disk_full),
+    ("the process is killed while its memory is saved", killed_meanwhile),
+    ("who saves is killed meanwhile", saver_killed),
 ];
 
 const PAGE: usize = 4096;
@@ -210,6 +212,47 @@ fn odd_ranges() -> Result<()> {
     refused(held.device.save(held.living.pid(), file.as_fd(), &most, &mut saved), libc::EINVAL)?;
     ensure!(file.metadata()?.len() == SAVE_MAX as u64, "something was written");
     held.living.kill()
+}
+
+fn killed_meanwhile() -> Result<()> {
+    let (held, mut file) = (&Held::new()?, file()?);
+    let ranges = [range(held.full.0, SAVE_MAX)];
+    let wanted = held.memory(held.full.0, SAVE_MAX)?;
+    let (saved, first) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let saving = scope.spawn(move || -> Result<u32> {
+            for times in 0.. {
+                file.rewind()?;
+                match held.save(&file, &ranges) {
+                    Ok((save, _)) => {
+                        ensure!(written(&file, &save)? == wanted, "it is something else");
+                        // Only the first is waited for.
+                        let _ = saved.send(());
+                    }
+                    // Its memory is gone, or on its way.
+                    Err(err) if matches!(err.raw_os_error(), Some(libc::ESRCH | libc::EFAULT)) => {
+                        return Ok(times);
+                    }
+                    Err(err) => anyhow::bail!("{err}"),
+                }
+            }
+            unreachable!("it is killed");
+        });
+        first.recv().context("it is not even saved once")?;
+        held.living.signal(libc::SIGKILL);
+        let times = saving.join().expect("a check does not panic")?;
+        println!("# saved {times} times before it was gone");
+        Ok(())
+    })
+}
+
+fn saver_killed() -> Result<()> {
+    let living = Living::new("count")?;
+    let mut saver = Living::new("save-much")?;
+    saver.tell(&living.pid().to_string())?;
+    saver.ready()?;
+    saver.kill()?;
+    living.runs_on()
 }
 
 fn disk_full() -> Result<()> {
