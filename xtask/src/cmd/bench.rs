@@ -19,6 +19,7 @@ use cairn_qemu::{Cache, accel, progress};
 use cairn_testsuite::cell::Userland;
 use cairn_testsuite::driver::guest::corpus_path;
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::measure::{Engine, Plan, Point, Sweep};
 use crate::cross::Toolchain;
@@ -136,13 +137,15 @@ fn in_a_guest(args: &Args, room: &Room, built: &Programs, kernel: &Kernel, table
     let boot = boot.scaled(accel.time_scale(Machine::of(kernel.arch)));
     table.begin(&kernel.release);
     let mut guest = Guest::boot(&boot).context("boot")?;
+    let mut last = String::new();
     while let Some(event) = guest.next() {
         match event {
             Event::Line(line) => table.add(serde_json::from_str(&line).context("read what the guest says")?),
             Event::Splat(splat) => bail!("{}: {}", kernel.release, splat.title),
             Event::Ended(end) if end.init.as_ref().and_then(|init| init.code) != Some(0) => {
-                bail!("{}: the guest ended early: {:?}, {:?}", kernel.release, end.cause, end.init)
+                bail!("{}: the guest ended early: {:?}; its last words: {last}", kernel.release, end.cause)
             }
+            Event::Console(line) if line.starts_with("error:") => last = line,
             Event::Booted(_) | Event::Console(_) | Event::Ended(_) => {}
         }
     }
@@ -151,6 +154,9 @@ fn in_a_guest(args: &Args, room: &Room, built: &Programs, kernel: &Kernel, table
 
 /// In the guest: a line for each point.
 fn inside(args: &Args) -> Result<bool> {
+    // Nobody has raised it here.
+    let most = Rlimit { current: Some(1 << 16), maximum: Some(1 << 16) };
+    setrlimit(Resource::Nofile, most).context("raise the limit of descriptors")?;
     let mut engines = vec![(Engine::Cairn, PathBuf::from(CAIRN))];
     if fs::exists("/dev/cairn")? {
         engines.push((Engine::CairnKmod, PathBuf::from(CAIRN)));
