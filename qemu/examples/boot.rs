@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         job.huge_mib = std::env::var("HUGE").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
         let dir = tempfile::tempdir()?;
         let start = Instant::now();
-        let factor = accel.time_scale(machine);
+        let factor = accel.time_scale(kernel);
         let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel).scaled(factor);
         boot.extra_cmdline = std::env::var("APPEND").unwrap_or_default();
         boot.cpus = std::env::var("CPUS").ok().and_then(|n| n.parse().ok()).unwrap_or(2);

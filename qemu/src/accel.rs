@@ -33,12 +33,15 @@ pub enum Accel {
 }
 
 impl Accel {
-    /// The factor for timeouts on this machine.
-    pub fn time_scale(&self, machine: &Machine) -> f64 {
-        match self {
+    /// The factor for timeouts on this machine, with this kernel.
+    pub fn time_scale(&self, kernel: &Kernel) -> f64 {
+        /// What looking at every access to memory and at every lock costs.
+        const SANITIZED: f64 = 4.0;
+        let machine = match self {
             Accel::Kvm => 1.0,
-            Accel::Tcg { .. } => machine.tcg_scale,
-        }
+            Accel::Tcg { .. } => Machine::of(kernel.arch).tcg_scale,
+        };
+        if kernel.config.enabled("CONFIG_KASAN") { machine * SANITIZED } else { machine }
     }
 
     /// `KVM` or `TCG`.

@@ -8,6 +8,7 @@
 //! roots/<suite>/             build roots for kernel modules (kmod::root)
 //! disks/<random>.tmp/        disks of guests that run now (kmod::disk)
 //! kmod/<release>-<digest>/   built kernel modules (kmod)
+//! debug/<version>-<digest>/  built debugging kernels (kmod::debug)
 //! initramfs/<digest>.cpio    base file systems
 //! probe/                     answers of accel::probe
 //! locks/<name>.lock          advisory locks, never removed

@@ -7,6 +7,7 @@
 //! | the kernel's headers, kbuild and which compiler they want, verified as kernels are | [`headers`] |
 //! | a small system of that suite with that compiler, to build in | [`root`] |
 //! | `make` in it, every warning an error | here |
+//! | a kernel with everything that finds faults, and modules for it | [`debug`] |
 //! | what the kernel's people would say of their style | [`checkpatch`] |
 //! | that system with the kernel's own files on a disk, for a guest that is to build by itself | [`disk`] |
 //!
@@ -14,6 +15,7 @@
 //! neither network nor root.
 
 pub mod checkpatch;
+pub mod debug;
 pub mod disk;
 pub mod headers;
 pub mod root;
@@ -46,22 +48,28 @@ pub struct Target {
     pub arch: Arch,
     /// The suite it comes from; none for a kernel that the user brought.
     pub suite: Option<String>,
+    /// The tree that it was built in, when that is one of ours ([`debug`]).
+    pub tree: Option<PathBuf>,
 }
 
 impl From<&Kernel> for Target {
     fn from(kernel: &Kernel) -> Target {
-        Target { release: kernel.release.clone(), arch: kernel.arch, suite: kernel.suite.clone() }
+        let tree = kernel.modules.clone().filter(|dir| debug::suite_of(dir).is_some());
+        Target { release: kernel.release.clone(), arch: kernel.arch, suite: kernel.suite.clone(), tree }
     }
 }
 
 impl Target {
     /// The target that a candidate is, which need not be fetched for that.
     pub fn of(candidate: &Candidate, arch: Arch) -> Target {
-        let suite = match &candidate.origin {
-            Origin::Archive { suite, .. } => Some(suite.clone()),
-            Origin::Local(_) => None,
+        let (suite, tree) = match &candidate.origin {
+            Origin::Archive { suite, .. } => (Some(suite.clone()), None),
+            Origin::Local(local) => match debug::suite_of(local.path()) {
+                Some(suite) => (Some(suite), Some(local.path().to_owned())),
+                None => (None, None),
+            },
         };
-        Target { release: candidate.release.clone(), arch, suite }
+        Target { release: candidate.release.clone(), arch, suite, tree }
     }
 }
 
@@ -230,7 +238,8 @@ pub fn obtain(
     options: &Options<'_>,
 ) -> Result<Built, Error> {
     let kept = options.cache.dir("kmod")?;
-    let kernel = format!("{}-{}-", target.release, target.arch);
+    let name = target.tree.as_ref().and_then(|tree| tree.file_name()).and_then(|name| name.to_str());
+    let kernel = format!("{}-{}-", name.unwrap_or(&target.release), target.arch);
     let dir = kept.join(format!("{kernel}{}-{FORMAT}", &sources.digest[..24]));
     let module = dir.join(MODULE);
     let is_kept = || module.is_file() && (!sparse || dir.join(SPARSE_CLEAN).is_file());
@@ -244,17 +253,27 @@ pub fn obtain(
     if !rustix::process::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
-    let headers = headers::find(matrix, target, suite, options)?;
-    let root = root::enter(matrix, suite, &headers.packages, options)?;
+    let (packages, debs) = match &target.tree {
+        Some(_) => (debug::packages(), Vec::new()),
+        None => {
+            let found = headers::find(matrix, target, suite, options)?;
+            (found.packages, found.debs)
+        }
+    };
+    let root = root::enter(matrix, suite, &packages, options)?;
     // Somebody else may have built it while we waited for the root.
     if is_kept() {
         return Ok(Built { module, cached: true });
     }
-    for deb in &headers.debs {
+    for deb in &debs {
         root.unpack(deb)?;
     }
+    let headers = match &target.tree {
+        Some(tree) => debug::lay_into(&root, tree)?,
+        None => PathBuf::from(format!("/usr/src/linux-headers-{}", target.release)),
+    };
     options.progress.message(&format!("building {MODULE} for {}", target.release));
-    let output = build_in(&root, target, sources, sparse)?;
+    let output = build_in(&root, target, &headers, sources, sparse)?;
     let complaints = complaints(&output.text, sparse);
     let built = root.path().join(BUILD_DIR).join(MODULE);
     if !output.success || !complaints.is_empty() || !built.is_file() {
@@ -295,6 +314,7 @@ const BUILD_DIR: &str = "build";
 fn build_in(
     root: &root::Root,
     target: &Target,
+    headers: &Path,
     sources: &Sources,
     sparse: bool,
 ) -> Result<root::Output, Error> {
@@ -305,7 +325,7 @@ fn build_in(
     sources.copy_to(&place)?;
     let mut make: Vec<String> =
         ["make", "-C", "/build", "modules", "W=1", "KCFLAGS=-Werror"].map(Into::into).into();
-    make.push(format!("KDIR=/usr/src/linux-headers-{}", target.release));
+    make.push(format!("KDIR={}", headers.display()));
     make.push(format!("CAIRN_SOURCE={}", sources.digest));
     make.push(format!("ARCH={}", kbuild_arch(target.arch)));
     make.push(format!("CROSS_COMPILE={}-", target.arch.gnu_triple()));
@@ -426,6 +446,7 @@ mod tests {
             release: "6.1-t".to_owned(),
             arch: Arch::X86_64,
             suite: suite.map(str::to_owned),
+            tree: None,
         };
         let obtain = |suite, sparse| obtain(&matrix, &target(suite), &sources, sparse, &options);
         assert!(obtain(None, false).unwrap_err().is_absence());

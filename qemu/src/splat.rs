@@ -102,7 +102,8 @@ const OPENERS: &[(&str, Kind)] = &[
     ("BUG: KMSAN", Kind::Sanitizer),
     ("BUG: KFENCE", Kind::Sanitizer),
     ("UBSAN: ", Kind::Sanitizer),
-    ("kmemleak: ", Kind::Sanitizer),
+    ("new suspected memory leaks", Kind::Sanitizer),
+    ("kmemleak: Kernel memory leak detector disabled", Kind::Sanitizer),
     ("BUG: unable to handle", Kind::Oops),
     ("BUG: kernel NULL pointer dereference", Kind::Oops),
     // powerpc (arch/powerpc/mm/fault.c, bad_page_fault); its others say `Unable to handle kernel`, as arm64 does.

@@ -22,7 +22,7 @@ use crate::room::Room;
 
 #[derive(Parser)]
 pub struct KernelArgs {
-    /// Kernel: 6.x, 6.12, 6.12-16k, 6.12.107, all, host, a vmlinuz, a linux-image .deb, a build tree; repeatable
+    /// Kernel: 6.x, 6.12, 6.12-16k, 6.12.107, all, host, debug, a vmlinuz, a linux-image .deb, a build tree; repeatable
     #[arg(long, value_name = "KERNEL", default_value = "6.x")]
     pub kernel: Vec<Selector>,
     /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left out
@@ -215,7 +215,7 @@ impl Choice {
             let path = self.paths.iter().find(|path| kernel.suite.is_none() && path.exists()).cloned();
             spots.push(Spot::Guest(Box::new(Guest {
                 label,
-                time_scale: accel.time_scale(Machine::of(arch)),
+                time_scale: accel.time_scale(&kernel),
                 accel,
                 luggage,
                 module,

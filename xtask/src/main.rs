@@ -28,6 +28,8 @@ enum Command {
     Check(cmd::check::Args),
     /// List the kernels that can be had today, and what is cached
     Kernels(cmd::kernels::Args),
+    /// Build the debugging kernel, which `--kernel debug` boots
+    Kernel(cmd::kernel::Args),
     /// Build the kernel module for kernels of the matrix
     Kmod(cmd::kmod::Args),
     /// Put the kernel module to the test in guests
@@ -55,6 +57,7 @@ fn main() -> std::process::ExitCode {
         Command::Test(args) => cmd::test::run(&args),
         Command::Check(args) => cmd::check::run(&args),
         Command::Kernels(args) => cmd::kernels::run(&args),
+        Command::Kernel(args) => cmd::kernel::run(&args),
         Command::Kmod(args) => cmd::kmod::run(&args),
         Command::KmodTest(args) => cmd::kmod_test::run(&args),
         Command::Dkms(args) => cmd::dkms::run(&args),

@@ -89,6 +89,34 @@ pub fn checkpatch(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Err
     Ok(dir.join(PLACES[0]))
 }
 
+/// The sources of a kernel, as the archive has them.
+#[derive(Clone, Debug)]
+pub struct KernelSource {
+    /// The package's version.
+    pub version: String,
+    /// A `.tar.xz` with one directory.
+    pub tarball: PathBuf,
+}
+
+/// The newest sources of a series in a suite.
+///
+/// # Errors
+/// [`Error::NoPackage`] when the suite serves none, or when fetching or unpacking fails.
+pub fn kernel_source(
+    matrix: &Matrix,
+    suite: &str,
+    series: Series,
+    options: &Options<'_>,
+) -> Result<KernelSource, Error> {
+    let archive = locate::open_archive(matrix, options)?;
+    let name = format!("{KERNEL_SOURCE}{series}");
+    let found = find(&archive, &name, &[suite], &|_| true)?;
+    let tarball = format!("usr/src/{name}.tar.xz");
+    let dir =
+        unpacked(&found, &archive, options, &|deb, dest| package::unpack_files(deb, &[&tarball], dest))?;
+    Ok(KernelSource { version: found.version, tarball: dir.join(tarball) })
+}
+
 /// The version without what Debian adds to it: of `1:1.95.0+dfsg1-2~bpo13+1` it is `1.95.0`.
 fn upstream(version: &str) -> &str {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);

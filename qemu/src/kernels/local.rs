@@ -9,6 +9,7 @@ use super::index::{self, Part};
 use super::locate::{Asked, Candidate, Origin};
 use super::version::Version;
 use super::{Error, Kernel, KernelConfig, Options, fetch, image, obtain, package};
+use crate::kmod::debug;
 
 /// What a path turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +65,13 @@ pub(super) fn candidate(path: &Path, options: &Options<'_>) -> Result<Candidate,
         (Local::Image(path.clone()), release, point)
     };
     let point = point.ok_or_else(|| wrong(&path, format!("no version can be told from {release:?}")))?;
+    let variant = match &local {
+        Local::BuildTree(tree) if debug::suite_of(tree).is_some() => debug::NAME,
+        _ => "",
+    };
     Ok(Candidate {
         point,
-        variant: String::new(),
+        variant: variant.to_owned(),
         release,
         origin: Origin::Local(local),
         cached: true,
@@ -132,11 +137,11 @@ pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>
     Ok(Kernel {
         arch: options.arch,
         point: candidate.point,
-        variant: String::new(),
+        variant: candidate.variant.clone(),
         release: candidate.release.clone(),
         package: local.path().display().to_string(),
         version: candidate.release.clone(),
-        suite: None,
+        suite: debug::suite_of(local.path()),
         sha256,
         image,
         modules: modules.and_then(|dir| dir.canonicalize().ok()),

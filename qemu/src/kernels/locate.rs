@@ -14,6 +14,7 @@ use super::matrix::{Entry, Matrix};
 use super::selector::{self, Selector};
 use super::version::{Series, Version};
 use super::{Error, Options, obtain};
+use crate::kmod::debug;
 
 /// A kernel that was found and not necessarily fetched.
 #[derive(Clone, Debug, Serialize)]
@@ -118,6 +119,15 @@ pub struct Located {
     pub unavailable: Vec<Unavailable>,
 }
 
+/// Where the debugging kernel is.
+fn debug_tree(options: &Options<'_>) -> Result<PathBuf, Error> {
+    let none = |reason: &str| Error::NoPackage { wanted: debug::NAME.to_owned(), reason: reason.to_owned() };
+    if !debug::is_for(options.arch) {
+        return Err(none(&format!("the debugging kernel is not built for {}", options.arch)));
+    }
+    debug::find(options.cache)?.ok_or_else(|| none("build the debugging kernel first: cargo xtask kernel --debug"))
+}
+
 /// Finds what the selectors mean, reading the indexes of the suites that matter.
 ///
 /// # Errors
@@ -131,8 +141,13 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
         if let Selector::Host = selector {
             return Err(Error::Host);
         }
-        if let Selector::Path(path) = selector {
-            let candidate = local::candidate(path, options)?;
+        let path = match selector {
+            Selector::Path(path) => Some(path.clone()),
+            Selector::Debug => Some(debug_tree(options)?),
+            _ => None,
+        };
+        if let Some(path) = path {
+            let candidate = local::candidate(&path, options)?;
             found.insert(key(&candidate), candidate);
             continue;
         }
@@ -298,7 +313,7 @@ fn unknown(
             releases.join(", ")
         ));
     }
-    offer.push_str("\nalso: 6.x, all, host, or a path to a vmlinuz, a linux-image .deb or a build tree");
+    offer.push_str("\nalso: 6.x, all, host, debug, or a path to a vmlinuz, a linux-image .deb or a build tree");
     Error::Unknown { selector: selector.to_string(), arch: options.arch, reason: reason.to_owned(), offer }
 }
 

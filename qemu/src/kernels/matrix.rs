@@ -99,7 +99,7 @@ impl Entry {
             Selector::Major(major) => self.series.major == *major,
             Selector::Series(series, variant) => self.series == *series && self.variant == *variant,
             Selector::Release(version, variant) => self.series == version.series && self.variant == *variant,
-            Selector::Host | Selector::Path(_) => false,
+            Selector::Host | Selector::Debug | Selector::Path(_) => false,
         }
     }
 

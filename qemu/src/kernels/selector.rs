@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::version::{Series, Version};
+use crate::kmod::debug;
 
 /// One `--kernel` argument.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Selector {
     /// `host`: the running kernel, without a machine around it. Not for this crate: the caller handles it.
     Host,
+    /// `debug`: the debugging kernel ([`crate::kmod::debug`]).
+    Debug,
     /// `all`: every series of the matrix.
     All,
     /// `6.x`: every series with this first number.
@@ -26,7 +29,7 @@ pub enum Selector {
 /// The text is no selector.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "not a kernel: {0:?} (give a series like 6.12 or 6.12-16k, 6.x, a release like 6.12.107, all, host, \
+    "not a kernel: {0:?} (give a series like 6.12 or 6.12-16k, 6.x, a release like 6.12.107, all, host, debug, \
      or a path to a vmlinuz, a linux-image .deb or a build tree)"
 )]
 pub struct NotASelector(pub String);
@@ -39,6 +42,7 @@ impl FromStr for Selector {
         match text {
             "host" => return Ok(Selector::Host),
             "all" => return Ok(Selector::All),
+            debug::NAME => return Ok(Selector::Debug),
             _ => {}
         }
         if let Some(major) = text.strip_suffix(".x") {
@@ -53,6 +57,10 @@ impl FromStr for Selector {
             Some((number, variant)) if is_variant(variant) => (number, variant.to_owned()),
             _ => (text, String::new()),
         };
+        // What its cells are called.
+        if variant == debug::NAME {
+            return Ok(Selector::Debug);
+        }
         if let Ok(series) = number.parse::<Series>() {
             return Ok(Selector::Series(series, variant));
         }
@@ -81,6 +89,7 @@ impl fmt::Display for Selector {
         match self {
             Selector::Host => f.write_str("host"),
             Selector::All => f.write_str("all"),
+            Selector::Debug => f.write_str(debug::NAME),
             Selector::Major(major) => write!(f, "{major}.x"),
             Selector::Series(series, variant) => f.write_str(&label(series, variant)),
             Selector::Release(version, variant) => f.write_str(&label(version, variant)),
@@ -99,6 +108,8 @@ mod tests {
     #[rstest]
     #[case("host", Selector::Host)]
     #[case("all", Selector::All)]
+    #[case("debug", Selector::Debug)]
+    #[case("6.12-debug", Selector::Debug)]
     #[case("6.x", Selector::Major(6))]
     #[case("6.12", Selector::Series(Series::new(6, 12), String::new()))]
     #[case("6.12-16k", Selector::Series(Series::new(6, 12), "16k".into()))]

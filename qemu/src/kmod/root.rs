@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -186,6 +187,14 @@ impl Root {
     pub fn run(&self, command: &[String]) -> Result<Output, Error> {
         run_in(&self.path, command)
     }
+
+    /// The same, and tells each line that it says as it comes.
+    ///
+    /// # Errors
+    /// As [`Root::run`].
+    pub fn run_and_tell(&self, command: &[String], each: &mut dyn FnMut(&str)) -> Result<Output, Error> {
+        run_and_tell_in(&self.path, command, each)
+    }
 }
 
 /// Runs a command in the system in this directory, with `/proc` there (objtool wants it) and nothing of ours in its
@@ -194,9 +203,14 @@ impl Root {
 /// # Errors
 /// When it cannot be started; that it fails is no error.
 pub(super) fn run_in(root: &Path, command: &[String]) -> Result<Output, Error> {
+    run_and_tell_in(root, command, &mut |_| {})
+}
+
+fn run_and_tell_in(root: &Path, command: &[String], each: &mut dyn FnMut(&str)) -> Result<Output, Error> {
     // The mount lives in a mount namespace of its own and ends with it.
-    const ENTER: &str = "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\" 2>&1";
-    let output = Command::new("unshare")
+    const ENTER: &str = "exec 2>&1; mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\"";
+    let failed = |e: io::Error| Error::Program { what: "run in the build root".to_owned(), why: e.to_string() };
+    let mut child = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c", ENTER])
         .arg(root)
         .args(command)
@@ -205,11 +219,19 @@ pub(super) fn run_in(root: &Path, command: &[String]) -> Result<Output, Error> {
         .env("LC_ALL", "C")
         .env("TMPDIR", "/tmp")
         .stdin(Stdio::null())
-        .output()
-        .map_err(|e| Error::Program { what: "enter the build root".to_owned(), why: e.to_string() })?;
-    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.push_str(&String::from_utf8_lossy(&output.stderr));
-    Ok(Output { success: output.status.success(), text })
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut text = String::new();
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        let read = String::from_utf8_lossy(&line);
+        each(&read);
+        text.push_str(&read);
+        line.clear();
+    }
+    Ok(Output { success: child.wait().map_err(failed)?.success(), text })
 }
 
 #[cfg(test)]

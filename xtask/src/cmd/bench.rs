@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail};
 use cairn_qemu::guest::{Boot, Event, Guest};
 use cairn_qemu::job::Job;
 use cairn_qemu::kernels::{Kernel, Selector};
-use cairn_qemu::machine::Machine;
 use cairn_qemu::{Cache, accel, progress};
 use cairn_testsuite::cell::Userland;
 use cairn_testsuite::driver::guest::corpus_path;
@@ -134,7 +133,7 @@ fn in_a_guest(args: &Args, room: &Room, built: &Programs, kernel: &Kernel, table
     (boot.cpus, boot.memory_mib) = (CPUS, 1024 + 3 * u32::try_from(max_mib)?);
     boot.idle_timeout = Duration::from_secs(600);
     boot.total_timeout = Duration::from_secs(3600);
-    let boot = boot.scaled(accel.time_scale(Machine::of(kernel.arch)));
+    let boot = boot.scaled(accel.time_scale(kernel));
     table.begin(&kernel.release);
     let mut guest = Guest::boot(&boot).context("boot")?;
     let mut last = String::new();

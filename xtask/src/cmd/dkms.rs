@@ -10,7 +10,6 @@ use cairn_qemu::initramfs::Builder;
 use cairn_qemu::job::Job;
 use cairn_qemu::kernels::{Kernel, Matrix, Selector};
 use cairn_qemu::kmod::{self, Sources, disk};
-use cairn_qemu::machine::Machine;
 use cairn_qemu::{Cache, accel, progress};
 use clap::Parser;
 
@@ -116,7 +115,7 @@ impl Plan<'_> {
             .modules(["virtio_blk", "ext4"])?
             .build(&self.cache)?;
         let accel = accel::probe(kernel, &self.programs.init, &self.cache, &progress)?;
-        let scale = accel.time_scale(Machine::of(kernel.arch));
+        let scale = accel.time_scale(kernel);
         let job = Job {
             command: [SCRIPT_PATH, disk::SOURCES, &self.version, &self.sources.digest].map(Into::into).into(),
             root: Some("/dev/vda".to_owned()),

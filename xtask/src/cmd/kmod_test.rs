@@ -9,7 +9,6 @@ use cairn_qemu::accel::{self, Accel};
 use cairn_qemu::guest::Boot;
 use cairn_qemu::job::{Job, JobFile};
 use cairn_qemu::kernels::{Kernel, Selector};
-use cairn_qemu::machine::Machine;
 use cairn_qemu::{Arch, Cache, progress};
 use cairn_testsuite::driver::guest::Luggage;
 use cairn_testsuite::report::ModuleReport;
@@ -114,7 +113,7 @@ impl Trial {
             .pack(kernel)?
             .program(&self.programs[&kernel.arch], PROGRAM)?
             .build(&Cache::from_env()?)?;
-        let scale = accel.time_scale(Machine::of(kernel.arch));
+        let scale = accel.time_scale(kernel);
         let job = Job {
             command: vec![PROGRAM.into(), MODULE.into(), self.seconds.to_string(), self.seed.to_string()],
             files: vec![JobFile { path: MODULE.into(), mode: 0o600, data: module.to_vec() }],

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod check;
 pub mod dkms;
 pub mod header_check;
+pub mod kernel;
 pub mod kernels;
 pub mod kmod;
 pub mod kmod_test;

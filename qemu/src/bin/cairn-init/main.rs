@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod leaks;
 mod network;
 mod port;
 mod run;
@@ -56,6 +57,7 @@ fn live(port: &mut Option<File>) -> Result<(), Failure> {
     system::load_for_job(&job)?;
     warnings.extend(system::prepare(&job));
     warnings.extend(network::loopback_up().err());
+    warnings.extend(leaks::forget().err());
     if let Some(device) = &job.root {
         system::change_root(device)?;
     }
@@ -67,6 +69,7 @@ fn live(port: &mut Option<File>) -> Result<(), Failure> {
         InitEvent::Start { release: system::release(), uptime_ns: system::uptime_ns(), taint, warnings };
     say(port, &start);
     let mut end = run::run(&job, port)?;
+    leaks::tell()?;
     end.taint_before = taint;
     end.taint = system::taint();
     say(port, &InitEvent::End(end));

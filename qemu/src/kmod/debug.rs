@@ -1,0 +1,283 @@
+//! The debugging kernel: built from the archive's sources with everything that finds faults of memory and locking.
+//!
+//! It is built in the build root of its suite, from the package with that series' sources and with the options of
+//! [`OPTIONS`], and nothing else: what is not named there is off. What is kept in the cache is a build tree with the
+//! image and with what modules are built with. To the rest it is a kernel that somebody built in a tree.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::root::{self, Root};
+use super::{Error, io_error};
+use crate::arch::Arch;
+use crate::cache::{self, Cache};
+use crate::kernels::{Matrix, Options, Series, extra, fetch};
+
+/// The word for it on command lines, and the end of its release name.
+pub const NAME: &str = "debug";
+
+/// Its options.
+const OPTIONS: &str = include_str!("../../debug.config");
+
+/// A change of how it is built takes a new number.
+const FORMAT: &str = "v1";
+
+/// The only architecture that it is built for.
+const ARCH: Arch = Arch::X86_64;
+
+/// Where its sources are taken from: the suite, which is also that of the compiler, and the series.
+const SUITE: &str = "trixie";
+const SERIES: Series = Series::new(6, 12);
+
+/// What the build root needs beyond what modules are built with.
+const PACKAGES: &[&str] = &["gcc-14", "bc", "bison", "flex", "libelf-dev"];
+const COMPILER: &str = "gcc-14";
+
+/// Says in a tree of ours in which suite's root it was built.
+const SUITE_MARK: &str = ".cairn-suite";
+
+/// Where it is built in the root.
+const BUILD_DIR: &str = "kernel";
+
+/// What modules are built with, and what is booted; of the rest of the tree nothing is kept.
+const KEPT: &[&str] = &[
+    ".config",
+    "Makefile",
+    "Module.symvers",
+    "System.map",
+    "modules.builtin",
+    "modules.order",
+    "include",
+    "scripts",
+    "arch/x86/Makefile",
+    "arch/x86/Makefile.um",
+    "arch/x86/Makefile_32.cpu",
+    "arch/x86/boot/bzImage",
+    "arch/x86/include",
+    "tools/objtool/objtool",
+];
+
+/// A kernel that is ready.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The build tree, in the cache.
+    pub tree: PathBuf,
+    /// Whether it was there already.
+    pub cached: bool,
+}
+
+/// The suite in whose root a tree was built, when it is one of ours.
+pub fn suite_of(tree: &Path) -> Option<String> {
+    let text = fs::read_to_string(tree.join(SUITE_MARK)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// What is added to the root's packages to build modules for it.
+pub(super) fn packages() -> Vec<String> {
+    PACKAGES.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The debugging kernel, when it has been built with today's options; of several the newest.
+///
+/// # Errors
+/// When the cache cannot be read.
+pub fn find(cache: &Cache) -> Result<Option<PathBuf>, cache::Error> {
+    let dir = cache.dir(NAME)?;
+    let io = |source| cache::Error::Io { action: "list", path: dir.clone(), source };
+    let mut found: Vec<(std::time::SystemTime, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(&dir).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.ends_with(&suffix()) {
+            let made = fs::metadata(&path).and_then(|about| about.modified()).map_err(io)?;
+            found.push((made, path));
+        }
+    }
+    Ok(found.into_iter().max().map(|(_, path)| path))
+}
+
+/// The end of the names of trees with today's options.
+fn suffix() -> String {
+    format!("-{}-{FORMAT}", &fetch::sha256_hex(OPTIONS.as_bytes())[..16])
+}
+
+/// Builds it from the newest sources, unless that was done before. Takes some twenty minutes of processor time and five
+/// GiB of disk, of which 300 MiB stay.
+///
+/// # Errors
+/// [`Error::Build`] when it does not compile, or an option of ours does not hold.
+pub fn obtain(matrix: &Matrix, options: &Options<'_>) -> Result<Built, Error> {
+    if options.offline {
+        let tree = find(options.cache)?;
+        let none = || Error::NoRoot { suite: SUITE.to_owned(), wanted: "a debugging kernel".to_owned() };
+        return Ok(Built { tree: tree.ok_or_else(none)?, cached: true });
+    }
+    let sources = extra::kernel_source(matrix, SUITE, SERIES, options)?;
+    let tree = options.cache.dir(NAME)?.join(format!("{}{}", sources.version, suffix()));
+    if tree.is_dir() {
+        return Ok(Built { tree, cached: true });
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::NotRoot);
+    }
+    let root = root::enter(matrix, SUITE, &packages(), options)?;
+    if tree.is_dir() {
+        return Ok(Built { tree, cached: true });
+    }
+    let place = root.path().join(BUILD_DIR);
+    remove(&place)?;
+    fs::create_dir(&place).map_err(io_error("create", &place))?;
+    options.progress.message(&format!("unpacking the sources of {}", sources.version));
+    run("tar", &["--extract", "--strip-components=1", "-C"], &[&place, Path::new("--file"), &sources.tarball])?;
+    build(&root, &place, &sources.version, options)?;
+    keep(&place, &tree)?;
+    remove(&place)?;
+    Ok(Built { tree, cached: false })
+}
+
+fn build(root: &Root, place: &Path, version: &str, options: &Options<'_>) -> Result<(), Error> {
+    let ours = place.join("cairn.config");
+    fs::write(&ours, OPTIONS).map_err(io_error("write", &ours))?;
+    let make = |words: &[&str]| -> Vec<String> {
+        let compilers = [format!("CC={COMPILER}"), format!("HOSTCC={COMPILER}")];
+        let dir = format!("/{BUILD_DIR}");
+        let all = ["make", "-C", &dir, "ARCH=x86"].into_iter().chain(words.iter().copied());
+        all.map(str::to_owned).chain(compilers).collect()
+    };
+    let failed = |complaints| Error::Build { release: format!("{version}-{NAME}"), complaints };
+    let output = root.run(&make(&["KCONFIG_ALLCONFIG=cairn.config", "allnoconfig"]))?;
+    if !output.success {
+        return Err(failed(super::last_lines(&output.text)));
+    }
+    let config = place.join(".config");
+    let config = fs::read_to_string(&config).map_err(io_error("read", &config))?;
+    let lost = lost(OPTIONS, &config);
+    if !lost.is_empty() {
+        return Err(failed(lost));
+    }
+    let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
+    options.progress.message(&format!("compiling {version}-{NAME}: some twenty minutes of processor time"));
+    let mut compiled = 0u32;
+    let output = root.run_and_tell(&make(&[&format!("-j{jobs}"), "bzImage", "modules"]), &mut |line| {
+        const EVERY: u32 = 250;
+        if line.trim_start().starts_with("CC ") {
+            compiled += 1;
+            if compiled.is_multiple_of(EVERY) {
+                options.progress.message(&format!("compiled {compiled} files"));
+            }
+        }
+    })?;
+    if output.success { Ok(()) } else { Err(failed(super::last_lines(&output.text))) }
+}
+
+/// The lines of `wanted` that do not hold in a configuration.
+fn lost(wanted: &str, config: &str) -> Vec<String> {
+    let has: std::collections::BTreeSet<&str> = config.lines().collect();
+    let holds = |line: &str| match line.strip_prefix("# ").and_then(|line| line.strip_suffix(" is not set")) {
+        // Options that cannot be had at all are not mentioned.
+        Some(option) => !config.contains(&format!("\n{option}=")),
+        None => has.contains(line),
+    };
+    let lines = wanted.lines().filter(|line| line.starts_with("CONFIG_") || line.starts_with("# CONFIG_"));
+    lines.filter(|line| !holds(line)).map(|line| format!("{line} does not hold")).collect()
+}
+
+/// Moves what is kept to its place in the cache, which it gets when it is complete.
+fn keep(place: &Path, tree: &Path) -> Result<(), Error> {
+    let parent = tree.parent().unwrap_or(tree);
+    let staging = tempfile::Builder::new()
+        .suffix(".tmp")
+        .tempdir_in(parent)
+        .map_err(io_error("create a directory in", parent))?;
+    for kept in KEPT {
+        let (from, to) = (place.join(kept), staging.path().join(kept));
+        let above = to.parent().unwrap_or(&to);
+        fs::create_dir_all(above).map_err(io_error("create", above))?;
+        // Perhaps on another file system.
+        run("cp", &["-a", "--"], &[&from, &to])?;
+    }
+    let mark = staging.path().join(SUITE_MARK);
+    fs::write(&mark, SUITE).map_err(io_error("write", &mark))?;
+    fs::rename(staging.path(), tree).map_err(io_error("rename into", tree))?;
+    // It has its name now; there is nothing left to remove.
+    let _ = staging.keep();
+    Ok(())
+}
+
+/// Lays a tree into a build root, to build modules with; once.
+pub(super) fn lay_into(root: &Root, tree: &Path) -> Result<PathBuf, Error> {
+    let name = tree.file_name().unwrap_or_default();
+    let within = Path::new("usr/src").join(name);
+    let place = root.path().join(&within);
+    if !place.is_dir() {
+        let beside = place.with_extension("part");
+        remove(&beside)?;
+        let above = root.path().join("usr/src");
+        fs::create_dir_all(&above).map_err(io_error("create", &above))?;
+        run("cp", &["-a", "--"], &[tree, &beside])?;
+        fs::rename(&beside, &place).map_err(io_error("rename into", &place))?;
+    }
+    Ok(Path::new("/").join(within))
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    if path.exists() { fs::remove_dir_all(path).map_err(io_error("remove", path)) } else { Ok(()) }
+}
+
+fn run(program: &str, words: &[&str], paths: &[&Path]) -> Result<(), Error> {
+    let failed = |why: String| Error::Program { what: format!("run {program}"), why };
+    let mut command = std::process::Command::new(program);
+    let output = command.args(words).args(paths).output().map_err(|e| failed(e.to_string()))?;
+    if output.status.success() { Ok(()) } else { Err(failed(root::last_words(&output.stderr))) }
+}
+
+/// Whether a kernel of this architecture can be had at all.
+pub fn is_for(arch: Arch) -> bool {
+    arch == ARCH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_do_not_hold_are_named() {
+        let wanted = "# words\nCONFIG_A=y\n# CONFIG_B is not set\n\nCONFIG_C=\"-x\"\n# CONFIG_D is not set\n";
+        let config = "#\n# CONFIG_A is not set\nCONFIG_C=\"-x\"\nCONFIG_D=m\nCONFIG_BB=y\n";
+        assert_eq!(lost(wanted, config), ["CONFIG_A=y does not hold", "# CONFIG_D is not set does not hold"]);
+        assert!(lost(wanted, "CONFIG_A=y\nCONFIG_C=\"-x\"\n").is_empty());
+    }
+
+    #[test]
+    fn the_options_name_nothing_twice() {
+        let mut names: Vec<&str> = OPTIONS
+            .lines()
+            .filter(|line| line.contains("CONFIG_"))
+            .map(|line| line.trim_start_matches("# ").split(['=', ' ']).next().unwrap_or_default())
+            .collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(all > 100, "only {all} options");
+    }
+
+    #[test]
+    fn the_newest_with_todays_options_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path()).unwrap();
+        assert_eq!(find(&cache).unwrap(), None);
+        let tree = |name: String| {
+            let path = dir.path().join(NAME).join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        tree("6.12.9-1-0123456789abcdef-v1".to_owned());
+        let ours = tree(format!("6.12.8-1{}", suffix()));
+        let found = find(&cache).unwrap().unwrap();
+        assert_eq!(found.file_name(), ours.file_name());
+        assert_eq!(suite_of(&found), None);
+        fs::write(ours.join(SUITE_MARK), SUITE).unwrap();
+        assert_eq!(suite_of(&found).as_deref(), Some(SUITE));
+    }
+}
