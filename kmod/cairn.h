@@ -13,6 +13,7 @@
 
 #include "uapi/cairn.h"
 
+struct cairn_end;
 struct signal_struct;
 struct task_struct;
 
@@ -60,10 +61,10 @@ void cairn_interval_timers(const struct signal_struct *signal,
 /* restorer.c */
 int cairn_restorer(struct file *file, union cairn_argument *arg);
 
-/* sleep.c; the first one of the calling thread */
-void cairn_repeat_after_eintr(void);
+/* sleep.c */
 bool cairn_sleep_init(void);
-void cairn_sleep(struct task_struct *task, struct cairn_thread *thread);
+void cairn_sleep(struct task_struct *task, const struct cairn_end *end,
+		 struct cairn_thread *thread);
 int cairn_continue(struct file *file, union cairn_argument *arg);
 
 #endif /* _CAIRN_H */

@@ -8,6 +8,7 @@
 #define _CAIRN_COMPAT_H
 
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/posix-timers.h>
@@ -17,6 +18,7 @@
 #include <linux/sched/coredump.h>
 #include <linux/sched/signal.h>
 #include <linux/thread_info.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/version.h>
 
@@ -194,6 +196,108 @@ static inline bool cairn_timer_waits(const struct k_itimer *timer)
 	return timer->it_requeue_pending & 1;
 }
 #endif
+
+/*
+ * Clears what interrupts the task's sleeps because works are waiting: a flag of
+ * its own since 5.11 and 5.10.162, include/linux/sched/signal.h. With the lock of
+ * its signals.
+ */
+static inline void cairn_forget_works(struct task_struct *task)
+{
+#ifdef JOBCTL_TASK_WORK
+	task->jobctl &= ~JOBCTL_TASK_WORK;
+#else
+	clear_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL);
+#endif
+}
+
+/* The thread's registers are below what is saved of its last sleep. */
+static inline unsigned long cairn_stack_pointer(const struct task_struct *task)
+{
+#ifdef CONFIG_X86_64
+	return READ_ONCE(task->thread.sp);
+#else
+	return 0;
+#endif
+}
+
+/* By another name since 5.14, include/linux/sched.h. */
+static inline bool cairn_is_interruptible(const struct task_struct *task)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
+	return READ_ONCE(task->__state) & TASK_INTERRUPTIBLE;
+#else
+	return READ_ONCE(task->state) & TASK_INTERRUPTIBLE;
+#endif
+}
+
+typedef enum hrtimer_restart cairn_timer_fn(struct hrtimer *timer);
+
+/* Private since 6.16, include/linux/hrtimer_types.h. */
+static inline cairn_timer_fn *cairn_timer_function(const struct hrtimer *timer)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+	return ACCESS_PRIVATE(timer, function);
+#else
+	return timer->function;
+#endif
+}
+
+/* With the function since 6.13, kernel/time/hrtimer.c. */
+static inline void cairn_timer_on_stack(struct hrtimer *timer,
+					cairn_timer_fn *function, clockid_t clock)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+	hrtimer_setup_on_stack(timer, function, clock, HRTIMER_MODE_ABS);
+#else
+	hrtimer_init_on_stack(timer, clock, HRTIMER_MODE_ABS);
+	timer->function = function;
+#endif
+}
+
+/*
+ * System calls that the module makes: from their registers, as the table of
+ * system calls has them (arch/x86/include/asm/syscall_wrapper.h, 4.17).
+ */
+#ifdef CONFIG_X86_64
+#define CAIRN_CALL_SYMBOL(X, name)					\
+	X(long, __x64_sys_##name, (const struct pt_regs *regs), (regs),	\
+	  -EINTR, CAIRN_FEATURE_CONTINUE, "is made again until its end")
+#define CAIRN_CALL_SYMBOLS(X)						\
+	CAIRN_CALL_SYMBOL(X, rt_sigtimedwait)				\
+	CAIRN_CALL_SYMBOL(X, semtimedop)				\
+	CAIRN_CALL_SYMBOL(X, epoll_wait)				\
+	CAIRN_CALL_SYMBOL(X, epoll_pwait)
+#define CAIRN_MAKES(name)	cairn___x64_sys_##name
+#else
+#define CAIRN_CALL_SYMBOLS(X)
+#define CAIRN_MAKES(name)	NULL
+#endif
+
+/* The call that a thread makes when it goes back to its program; -1 for none. */
+static inline int cairn_call_ahead(const struct pt_regs *regs)
+{
+#ifdef CONFIG_X86_64
+	u16 code;
+
+	/* SYSCALL is 0f 05. */
+	if (regs->cs == __USER_CS && !get_user(code, (u16 __user *)regs->ip) &&
+	    code == 0x050f && regs->ax <= INT_MAX)
+		return regs->ax;
+#endif
+	return -1;
+}
+
+/* Changes the registers as that instruction does. */
+static inline void cairn_enter_call(struct pt_regs *regs)
+{
+#ifdef CONFIG_X86_64
+	regs->orig_ax = regs->ax;
+	regs->ip += 2;
+	regs->cx = regs->ip;
+	regs->r11 = regs->flags;
+#endif
+}
 
 /* When a timer of processor time fires; 0 when it is not armed. */
 static inline u64 cairn_cpu_timer_expires(const struct k_itimer *timer)

@@ -12,6 +12,8 @@
 #include <linux/static_call.h>
 #include <linux/types.h>
 
+#include "compat.h"
+
 struct task_struct;
 
 /*
@@ -27,7 +29,8 @@ struct task_struct;
 	X(bool, ptrace_may_access,					\
 	  (struct task_struct *task, unsigned int mode), (task, mode),	\
 	  false, CAIRN_FEATURE_ACCESS,					\
-	  "decides as ptrace does whether a task may be looked into")
+	  "decides as ptrace does whether a task may be looked into")	\
+	CAIRN_CALL_SYMBOLS(X)
 
 #define CAIRN_DECLARE_SYMBOL(result, name, params, args, absent, feature, why) \
 	result cairn_absent_##name params;				\

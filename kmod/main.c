@@ -18,6 +18,7 @@
 #include "cairn.h"
 #include "compat.h"
 #include "lookup.h"
+#include "session.h"
 
 #define CAIRN_VERSION "0.1.0"
 
@@ -168,10 +169,12 @@ static int __init cairn_init(void)
 	cairn_device.mode = mode;
 	features = CAIRN_FEATURE_ACCESS | CAIRN_FEATURE_RESTORER;
 	if (CAIRN_HOLD_HERE)
-		features |= CAIRN_FEATURE_HOLD | CAIRN_FEATURE_SAVE;
+		features |= CAIRN_FEATURE_HOLD | CAIRN_FEATURE_SAVE |
+			    CAIRN_FEATURE_CONTINUE;
 	features = cairn_lookup_symbols(features);
-	if (cairn_sleep_init() && CAIRN_HOLD_HERE)
-		features |= CAIRN_FEATURE_CONTINUE;
+	if (features & CAIRN_FEATURE_CONTINUE &&
+	    !(cairn_sleep_init() && cairn_again_init()))
+		features &= ~CAIRN_FEATURE_CONTINUE;
 	err = misc_register(&cairn_device);
 	if (err) {
 		pr_err("register the device: %d\n", err);

@@ -183,7 +183,7 @@ static struct mm_struct *get_memory(struct file *device, pid_t pid)
 	if (IS_ERR(leader))
 		return ERR_CAST(leader);
 	mm = get_task_mm(leader);
-	cairn_end(device);
+	cairn_finish(device);
 	return mm ?: ERR_PTR(-ESRCH);
 }
 

@@ -68,7 +68,7 @@ int cairn_process(struct file *file, union cairn_argument *arg)
 		read_limits(leader, process);
 		ret = cairn_with_signals(leader, read_signal, process);
 	}
-	cairn_end(file);
+	cairn_finish(file);
 	return ret;
 }
 

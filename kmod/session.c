@@ -79,6 +79,14 @@ static void get_to(struct cairn_held *held, int progress)
 	wake_up_all(&held->session->changed);
 }
 
+/* Whether it is known when the call ends that the thread was interrupted in. */
+static bool has_end(const struct cairn_held *held)
+{
+	/* What has slept again since then is in another sleep. */
+	return held->interrupted && held->end.known &&
+	       held->end.sleep == held->slept;
+}
+
 /*
  * The work: runs in the thread itself, without locks, on its way back to its
  * program.
@@ -86,15 +94,23 @@ static void get_to(struct cairn_held *held, int progress)
 static void held_run(struct callback_head *work)
 {
 	struct cairn_held *held = container_of(work, struct cairn_held, work);
+	bool others_can_wait = cairn_can_wait(work->next);
+	struct cairn_end end = {};
 
-	if (!(current->flags & PF_EXITING) && !READ_ONCE(held->released)) {
-		cairn_repeat_after_eintr();
+	if (!(current->flags & PF_EXITING)) {
+		held->slept = current->nvcsw;
+		held->interrupted = cairn_interrupted();
 		get_to(held, CAIRN_WAITING);
 		/* Signals wait until it goes on, except one that kills. */
 		wait_event_killable(held->go, READ_ONCE(held->released));
+		/* Who asks for the thread has looked for it before. */
+		if (READ_ONCE(held->released) && has_end(held))
+			end = held->end;
 	}
 	get_to(held, CAIRN_GONE);
 	kref_put(&held->ref, held_free);
+	if (end.known)
+		cairn_go_on(&end, others_can_wait);
 	/* cairn_exit() waits until nobody is behind this line any more. */
 	module_put(THIS_MODULE);
 }
@@ -197,7 +213,16 @@ unlock:
 	return ERR_PTR(err);
 }
 
-void cairn_end(struct file *file)
+const struct cairn_end *cairn_end_of(struct file *file, struct task_struct *task)
+{
+	struct cairn_session *session = file->private_data;
+	struct cairn_held *held = xa_load(&session->threads, task->pid);
+
+	return held && progress_of(held) == CAIRN_WAITING && has_end(held) ?
+		&held->end : NULL;
+}
+
+void cairn_finish(struct file *file)
 {
 	struct cairn_session *session = file->private_data;
 
@@ -237,7 +262,7 @@ int cairn_look(struct file *file, pid_t tid, bool process,
 	if (IS_ERR(task))
 		return PTR_ERR(task);
 	ret = cairn_with_signals(task, read, arg);
-	cairn_end(file);
+	cairn_finish(file);
 	return ret;
 }
 
@@ -257,6 +282,41 @@ static bool all_quiet(struct cairn_session *session, struct task_struct *leader)
 	}
 	rcu_read_unlock();
 	return quiet;
+}
+
+/* Queues the work, which has the module and @held stay until it has run. */
+static bool queue(struct cairn_held *held, enum task_work_notify_mode how)
+{
+	__module_get(THIS_MODULE);
+	kref_get(&held->ref);
+	if (!task_work_add(held->task, &held->work, how))
+		return true;
+	module_put(THIS_MODULE);
+	kref_put(&held->ref, held_free);
+	return false;
+}
+
+/* Has a thread run its work as soon as it can. Returns whether it will. */
+static bool interrupt(struct cairn_held *held)
+{
+	struct cairn_nudge *nudge = NULL;
+
+	if (cairn_may_have_end(held->task))
+		nudge = cairn_nudge_alloc();
+	if (!nudge)
+		return queue(held, TWA_SIGNAL);
+	/*
+	 * The work does not wake it, but from now on it cannot go back to its
+	 * program without it: what is seen is of the call that it leaves.
+	 */
+	if (!queue(held, TWA_RESUME)) {
+		cairn_nudge_free(nudge);
+		return false;
+	}
+	cairn_find_end(held->task, &held->end);
+	if (!cairn_nudge(held->task, nudge))
+		cairn_nudge_free(nudge);
+	return true;
 }
 
 /* Asks one thread to stop. Takes over the reference to it. */
@@ -284,13 +344,9 @@ static int ask(struct cairn_session *session, struct task_struct *task)
 	/* One that has ended, and whose TID is in use again. */
 	if (old)
 		let_go(old);
-	__module_get(THIS_MODULE);
-	kref_get(&held->ref);
-	if (!task_work_add(task, &held->work, TWA_SIGNAL))
+	if (interrupt(held))
 		return 0;
 	/* It ends. That is no failure: there is nobody to hold. */
-	module_put(THIS_MODULE);
-	kref_put(&held->ref, held_free);
 	xa_erase(&session->threads, task->pid);
 put:
 	kref_put(&held->ref, held_free);

@@ -35,12 +35,27 @@ enum cairn_progress {
 };
 
 /**
+ * struct cairn_end - when a call ends by itself that a thread was interrupted in
+ * @known: whether that is known
+ * @time: by CLOCK_MONOTONIC, nanoseconds
+ * @sleep: how often the thread had slept then
+ */
+struct cairn_end {
+	bool known;
+	s64 time;
+	unsigned long sleep;
+};
+
+/**
  * struct cairn_held - a thread that is held, or will be
  * @work: what it runs before it goes back to its program
  * @ref: the session and the queued work
  * @session: whose it is
  * @task: the thread
  * @go: where it waits
+ * @end: of the call that it was in when it was asked to stop
+ * @slept: how often it had slept when it came to its work
+ * @interrupted: it came from a call that is made again
  * @progress: enum cairn_progress
  * @released: it may go
  */
@@ -50,6 +65,9 @@ struct cairn_held {
 	struct cairn_session *session;
 	struct task_struct *task;
 	wait_queue_head_t go;
+	struct cairn_end end;
+	unsigned long slept;
+	bool interrupted;
 	int progress;
 	bool released;
 };
@@ -69,13 +87,13 @@ struct task_struct *cairn_get_task(pid_t nr);
  * @process: it has to be the first thread of its process
  *
  * The thread is off its processor, so that everything it has is in memory, and
- * executes nothing of its program before cairn_end(). It may be killed
+ * executes nothing of its program before cairn_finish(). It may be killed
  * nevertheless: what is reached through its task may go away.
  *
- * Return: the thread, or an ERR_PTR, after which cairn_end() must not be called
+ * Return: the thread, or an ERR_PTR, after which cairn_finish() must not be called
  */
 struct task_struct *cairn_begin(struct file *file, pid_t tid, bool process);
-void cairn_end(struct file *file);
+void cairn_finish(struct file *file);
 
 /**
  * cairn_with_signals() - read what the lock of a task's signal handlers covers
@@ -92,9 +110,91 @@ int cairn_with_signals(struct task_struct *task,
 		       void *arg);
 
 /**
- * cairn_look() - cairn_with_signals() between cairn_begin() and cairn_end()
+ * cairn_look() - cairn_with_signals() between cairn_begin() and cairn_finish()
  */
 int cairn_look(struct file *file, pid_t tid, bool process,
 	       int (*read)(struct task_struct *task, void *arg), void *arg);
+
+/**
+ * cairn_end_of() - the end of the call that a thread was interrupted in
+ * @file: of the device
+ * @task: the thread
+ *
+ * Context: Between cairn_begin() and cairn_finish().
+ * Return: the end; NULL when there is none, or it is not known
+ */
+const struct cairn_end *cairn_end_of(struct file *file, struct task_struct *task);
+
+/* again.c */
+bool cairn_again_init(void);
+
+/**
+ * struct cairn_nudge - interrupts a sleep, without a signal
+ */
+struct cairn_nudge;
+
+/* NULL when there is no memory. */
+struct cairn_nudge *cairn_nudge_alloc(void);
+void cairn_nudge_free(struct cairn_nudge *nudge);
+
+/**
+ * cairn_nudge() - interrupt the sleep of a thread, or the next that it begins
+ * before it is back in its program
+ * @task: the thread
+ * @nudge: goes over to it
+ *
+ * Context: Any.
+ * Return: false when it ends, and @nudge has not gone over
+ */
+bool cairn_nudge(struct task_struct *task, struct cairn_nudge *nudge);
+
+/**
+ * cairn_may_have_end() - whether a thread may be in a call that ends by itself
+ * and of which only a timer on its stack knows when
+ */
+bool cairn_may_have_end(struct task_struct *task);
+
+/**
+ * cairn_find_end() - look for the end of the call that a thread is in
+ * @task: the thread, with a reference; whatever it does meanwhile
+ * @end: not known yet; is, when the thread slept in the call all the while
+ *
+ * It says something of the call that the thread is in when it next leaves the
+ * kernel if a work has been queued for it before.
+ */
+void cairn_find_end(struct task_struct *task, struct cairn_end *end);
+
+/**
+ * cairn_interrupted() - have the calling thread make a call again that has been
+ * interrupted and would end with EINTR
+ *
+ * Return: whether there is such a call
+ */
+bool cairn_interrupted(void);
+
+/**
+ * cairn_can_wait() - whether nobody waits for any of a list of works
+ * @work: the first, of the calling thread; NULL for none
+ */
+bool cairn_can_wait(const struct callback_head *work);
+
+/**
+ * cairn_go_on() - make the call that was interrupted, until its end
+ * @end: the end
+ * @others_can_wait: the works behind the one that calls
+ *
+ * Context: The thread itself, after cairn_interrupted().
+ */
+void cairn_go_on(const struct cairn_end *end, bool others_can_wait);
+
+/**
+ * cairn_call_again() - have a thread make the call that it is about to make, but
+ * end it
+ * @task: the thread, stopped
+ * @end: when, by CLOCK_MONOTONIC
+ *
+ * Return: 0, -ENOMEM, or -ESRCH when it ends
+ */
+int cairn_call_again(struct task_struct *task, s64 end);
 
 #endif /* _CAIRN_SESSION_H */

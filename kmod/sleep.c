@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls that were interrupted: those that the kernel continues with the time
- * that is left, and those that end with EINTR after a signal that was none.
+ * Calls that were interrupted and have time left.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/compat.h>
 #include <linux/errno.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
@@ -25,42 +23,6 @@
 #include "compat.h"
 #include "lookup.h"
 #include "session.h"
-
-/*
- * Calls that do nothing when they end with EINTR, so that they can be made
- * again: signal(7), "not restarted".
- */
-static bool is_repeatable(int nr)
-{
-	switch (nr) {
-#ifdef __NR_epoll_wait
-	case __NR_epoll_wait:
-#endif
-	case __NR_epoll_pwait:
-#ifdef __NR_epoll_pwait2	/* 5.11 */
-	case __NR_epoll_pwait2:
-#endif
-#ifdef __NR_semop
-	case __NR_semop:
-#endif
-	case __NR_semtimedop:
-	case __NR_rt_sigtimedwait:
-	case __NR_io_getevents:
-		return true;
-	default:
-		return false;
-	}
-}
-
-void cairn_repeat_after_eintr(void)
-{
-	struct pt_regs *regs = current_pt_regs();
-
-	if (in_compat_syscall() || syscall_get_error(current, regs) != -EINTR)
-		return;
-	if (is_repeatable(syscall_get_nr(current, regs)))
-		syscall_set_return_value(current, regs, -ERESTARTNOHAND, 0);
-}
 
 /* Functions that restart blocks name. They are static; kallsyms knows them. */
 static struct restart {
@@ -121,7 +83,8 @@ static void ends(struct cairn_thread *thread, clockid_t clock, s64 end)
 	thread->sleep_left = left > 0 ? left : 0;
 }
 
-void cairn_sleep(struct task_struct *task, struct cairn_thread *thread)
+void cairn_sleep(struct task_struct *task, const struct cairn_end *end,
+		 struct cairn_thread *thread)
 {
 	const struct restart_block *block = &task->restart_block;
 	struct pt_regs *regs = task_pt_regs(task);
@@ -131,6 +94,11 @@ void cairn_sleep(struct task_struct *task, struct cairn_thread *thread)
 	thread->sleep_clock = 0;
 	thread->sleep_left = 0;
 	memset(thread->sleep_args, 0, sizeof(thread->sleep_args));
+	if (end) {
+		thread->sleep = CAIRN_SLEEP_CALL;
+		ends(thread, CLOCK_MONOTONIC, end->time);
+		return;
+	}
 	if (syscall_get_nr(task, regs) < 0 ||
 	    syscall_get_error(task, regs) != -ERESTART_RESTARTBLOCK)
 		return;
@@ -210,16 +178,26 @@ static int describe(struct restart_block *block, const struct cairn_continue *ho
 	return set_function(block, how->sleep);
 }
 
+/* A call whose registers say all but its end. */
+static int check_call(const struct cairn_continue *how)
+{
+	if (how->clock != CLOCK_MONOTONIC || how->left > CAIRN_SLEEP_MAX ||
+	    memchr_inv(how->args, 0, sizeof(how->args)))
+		return -EINVAL;
+	return 0;
+}
+
 int cairn_continue(struct file *file, union cairn_argument *arg)
 {
 	const struct cairn_continue *how = &arg->proceed;
+	bool is_call = how->sleep == CAIRN_SLEEP_CALL;
 	struct restart_block block = {};
 	struct task_struct *task;
 	int err;
 
 	if (how->reserved)
 		return -EINVAL;
-	err = describe(&block, how);
+	err = is_call ? check_call(how) : describe(&block, how);
 	if (err)
 		return err;
 	task = cairn_get_task(how->tid);
@@ -235,7 +213,9 @@ int cairn_continue(struct file *file, union cairn_argument *arg)
 	if (task->ptrace && same_thread_group(rcu_dereference(task->parent), current))
 		err = task_is_traced(task) && !cairn_on_cpu(task) ? 0 : -EAGAIN;
 	rcu_read_unlock();
-	if (!err)
+	if (!err && is_call)
+		err = cairn_call_again(task, ktime_get_ns() + how->left);
+	else if (!err)
 		task->restart_block = block;
 	put_task_struct(task);
 	return err;

@@ -72,8 +72,8 @@ int cairn_thread(struct file *file, union cairn_argument *arg)
 	cred = __task_cred(task);
 	thread->securebits = cred->securebits;
 	rcu_read_unlock();
-	cairn_sleep(task, thread);
-	cairn_end(file);
+	cairn_sleep(task, cairn_end_of(file, task), thread);
+	cairn_finish(file);
 	return 0;
 }
 
@@ -115,7 +115,7 @@ int cairn_regset(struct file *file, union cairn_argument *arg)
 		else
 			ret = regset_get(task, regset, room, data);
 	}
-	cairn_end(file);
+	cairn_finish(file);
 	if (ret < 0)
 		goto free;
 	wanted->len = ret;

@@ -162,6 +162,9 @@ struct cairn_release {
 #define CAIRN_SLEEP_POLL	2	/* poll(2) */
 #define CAIRN_SLEEP_FUTEX	3	/* futex(2) */
 #define CAIRN_SLEEP_OTHER	4	/* one that the module does not know */
+#define CAIRN_SLEEP_CALL	5	/* what is about to be made: rt_sigtimedwait(2),
+					 * epoll_wait(2), semtimedop(2)
+					 */
 
 /**
  * struct cairn_thread - what is a thread's own
@@ -473,17 +476,20 @@ struct cairn_restorer {
  * struct cairn_continue - a sleep for a thread to go on with
  * @size: in: sizeof(struct cairn_continue)
  * @tid: in: the thread, which has to be stopped by the caller as its tracer
- * @sleep: in: CAIRN_SLEEP_NANO, CAIRN_SLEEP_POLL or CAIRN_SLEEP_FUTEX
+ * @sleep: in: CAIRN_SLEEP_NANO, CAIRN_SLEEP_POLL, CAIRN_SLEEP_FUTEX or
+ *	CAIRN_SLEEP_CALL
  * @clock: in: CLOCK_*, as in cairn_thread.sleep_clock
  * @left: in: nanoseconds until it is over, CAIRN_SLEEP_MAX at most
  * @args: in: of the call that slept. NANO: the address for the time left when a
  *	signal ends it, or 0. POLL: the addresses of the array, and its length.
  *	FUTEX: the address, the value, 1 when it is shared between processes and 0
- *	else, and the bitset.
+ *	else, and the bitset. CALL: zeros.
  * @reserved: in: zero
  *
  * The thread goes on with it when the next thing that it does is to call
- * restart_syscall(2). Whatever it does before that makes it forget.
+ * restart_syscall(2); with CALL, when it is to make a call of those above, as
+ * its registers show it: with its instruction and its number. It then makes that
+ * call before it is back in its program. Whatever it does before makes it forget.
  */
 struct cairn_continue {
 	__u32 size;
@@ -501,6 +507,7 @@ struct cairn_continue {
  * ESRCH	there is no such thread
  * EPERM	the caller is not its tracer
  * EAGAIN	it is not stopped
+ * EINVAL	no such sleep
  */
 #define CAIRN_IOC_CONTINUE	_IO(CAIRN_IOC_TYPE, 0x18)
 

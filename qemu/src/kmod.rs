@@ -328,7 +328,10 @@ fn build_in(
     make.push(format!("KDIR={}", headers.display()));
     make.push(format!("CAIRN_SOURCE={}", sources.digest));
     make.push(format!("ARCH={}", kbuild_arch(target.arch)));
-    make.push(format!("CROSS_COMPILE={}-", target.arch.gnu_triple()));
+    make.push(match target.tree {
+        Some(_) => format!("CC={}", debug::COMPILER),
+        None => format!("CROSS_COMPILE={}-", target.arch.gnu_triple()),
+    });
     if sparse {
         // Debian's headers lack the script with which newer kernels try sparse before they believe in it.
         make.extend(["C=2", "KBUILD_CHECKSRC=2"].map(Into::into));

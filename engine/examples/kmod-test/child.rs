@@ -51,6 +51,16 @@ pub fn live(kind: &str) -> ! {
             count()
         }
         "sleep" => idle(),
+        // Waits in a call that ends by itself, and says how long.
+        "sigtimedwait" | "semtimedop" | "epoll_wait" | "sigwait" => {
+            let begin = Instant::now();
+            let ended = wait(kind);
+            match ended {
+                Ok(()) => println!("{}", begin.elapsed().as_millis()),
+                Err(err) => println!("{err}"),
+            }
+            idle()
+        }
         // Ends in a handler of SIGUSR1.
         "handler" => {
             extern "C" fn end(_: libc::c_int) {
@@ -189,6 +199,57 @@ pub fn live(kind: &str) -> ! {
         }
         other => panic!("no way to live is called {other}"),
     }
+}
+
+/// How long a wait is.
+pub const WAIT: Duration = Duration::from_millis(2500);
+/// How long one is that does not end by itself while anybody looks.
+pub const LONG_WAIT: Duration = Duration::from_secs(4000);
+
+/// Waits for something that does not come; for SIGUSR2, which may, in "sigwait".
+fn wait(kind: &str) -> std::io::Result<()> {
+    let time = |time: Duration| libc::timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: i64::from(time.subsec_nanos()),
+    };
+    let sigwait = |time: libc::timespec| {
+        // SAFETY: the set and the time are live; no information is asked for.
+        unsafe {
+            let mut set: libc::sigset_t = std::mem::zeroed();
+            libc::sigaddset(&mut set, libc::SIGUSR2);
+            libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+            libc::syscall(libc::SYS_rt_sigtimedwait, &set, 0usize, &time, 8usize)
+        }
+    };
+    let result = match kind {
+        "sigtimedwait" => sigwait(time(WAIT)),
+        "sigwait" => sigwait(time(LONG_WAIT)),
+        // SAFETY: a set of one semaphore of our own, which nobody raises; the operation and the time are live.
+        "semtimedop" => unsafe {
+            let id = libc::semget(libc::IPC_PRIVATE, 1, 0o600);
+            let mut lower = libc::sembuf { sem_num: 0, sem_op: -1, sem_flg: 0 };
+            let ended = libc::syscall(libc::SYS_semtimedop, id, &mut lower, 1usize, &time(WAIT));
+            let err = std::io::Error::last_os_error();
+            libc::semctl(id, 0, libc::IPC_RMID);
+            if ended == -1 && err.raw_os_error() == Some(libc::EAGAIN) {
+                return Ok(());
+            }
+            return Err(err);
+        },
+        // SAFETY: an epoll that watches nothing, and room for one event.
+        _ => unsafe {
+            let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
+            let mut event: libc::epoll_event = std::mem::zeroed();
+            libc::syscall(libc::SYS_epoll_wait, fd, &mut event, 1, WAIT.as_millis() as i32)
+        },
+    };
+    let err = std::io::Error::last_os_error();
+    let as_it_should = match kind {
+        "sigtimedwait" => result == -1 && err.raw_os_error() == Some(libc::EAGAIN),
+        "sigwait" => result == i64::from(libc::SIGUSR2),
+        _ => result == 0,
+    };
+    if as_it_should { Ok(()) } else { Err(std::io::Error::other(format!("{kind}: {result}, {err}"))) }
 }
 
 /// The address of a page that the kernel waits for us to fill: userfaultfd(2).

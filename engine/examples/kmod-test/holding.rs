@@ -4,7 +4,7 @@ use super::Check;
 use super::child::{self, Living, PATIENCE};
 use super::rules::refused;
 use anyhow::{Context, Result, ensure};
-use cairn::sys::kmod::{Device, STATE_HELD, STATE_STOPPED};
+use cairn::sys::kmod::{Device, SLEEP_CALL, SLEEP_NONE, STATE_HELD, STATE_STOPPED};
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
@@ -17,6 +17,12 @@ pub const CHECKS: &[Check] = &[
     ("a stopped process stays stopped", stopped),
     ("a signal waits for the release", signal_waits),
     ("two holders", two_holders),
+    ("a wait for a signal ends when it would have ended", || wait_goes_on("sigtimedwait")),
+    ("a wait for a semaphore ends when it would have ended", || wait_goes_on("semtimedop")),
+    ("a wait for an epoll ends when it would have ended", || wait_goes_on("epoll_wait")),
+    ("a wait goes on that is held again and again", held_again),
+    ("two hold a wait", two_hold_a_wait),
+    ("a wait gets what it waits for", wait_gets),
     ("threads come and go, programs are replaced", churn),
     ("many sessions", many_sessions),
     ("the holder waits for memory that nobody gives", holder_waits),
@@ -36,6 +42,100 @@ fn stands_still() -> Result<()> {
     ensure!(device.thread(living.pid())?.state == STATE_HELD, "it is in the module");
     device.release(living.pid())?;
     living.runs_on()
+}
+
+/// Starts a process that waits, and gives it the time to begin.
+fn waiting(kind: &str) -> Result<Living> {
+    let living = Living::new(kind)?;
+    let nr = match kind {
+        "semtimedop" => libc::SYS_semtimedop,
+        "epoll_wait" => libc::SYS_epoll_wait,
+        _ => libc::SYS_rt_sigtimedwait,
+    };
+    let file = format!("/proc/{}/syscall", living.pid());
+    let begins = format!("{nr} ");
+    child::wait_for(|| std::fs::read_to_string(&file).is_ok_and(|text| text.starts_with(&begins)))?;
+    Ok(living)
+}
+
+/// How long a process waited that says so, after it was seen to begin.
+fn waited(mut living: Living) -> Result<Duration> {
+    let said = living.hear()?;
+    Ok(Duration::from_millis(said.parse().with_context(|| format!("it said {said:?}"))?))
+}
+
+/// That a wait took as long as it was for: begun anew it would have taken longer by what had gone by before.
+fn took_its_time(waited: Duration) -> Result<()> {
+    let range = child::WAIT..child::WAIT + WAITED_BEFORE;
+    ensure!(range.contains(&waited), "a wait of {:?} took {waited:?}", child::WAIT);
+    Ok(())
+}
+
+/// Of the wait's time, before it is held.
+const WAITED_BEFORE: Duration = Duration::from_millis(2000);
+
+fn wait_goes_on(kind: &str) -> Result<()> {
+    let living = waiting(kind)?;
+    std::thread::sleep(WAITED_BEFORE);
+    let device = Device::open()?;
+    device.hold(living.pid(), 0, PATIENCE)?;
+    let told = device.thread(living.pid())?;
+    if kind == "semtimedop" && told.sleep == SLEEP_NONE && before_5_16() {
+        // It sleeps by a timer of another kind there (ipc/sem.c), and is made again with its whole time.
+        return living.kill();
+    }
+    ensure!(told.sleep == SLEEP_CALL, "the sleep told is {}", told.sleep);
+    let left = Duration::from_nanos(told.sleep_left);
+    ensure!(left <= child::WAIT - WAITED_BEFORE, "{left:?} are left of {:?}", child::WAIT);
+    device.release(living.pid())?;
+    took_its_time(waited(living)?)
+}
+
+fn held_again() -> Result<()> {
+    let living = waiting("sigtimedwait")?;
+    std::thread::sleep(WAITED_BEFORE);
+    let device = Device::open()?;
+    for _ in 0..20 {
+        device.hold(living.pid(), 0, PATIENCE)?;
+        let told = device.thread(living.pid())?.sleep;
+        // It may have ended meanwhile.
+        ensure!([SLEEP_CALL, SLEEP_NONE].contains(&told), "the sleep told is {told}");
+        device.release(living.pid())?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    took_its_time(waited(living)?)
+}
+
+/// The second gets the process as soon as the first lets it go, whatever the wait.
+fn two_hold_a_wait() -> Result<()> {
+    let living = waiting("sigwait")?;
+    let pid = living.pid();
+    for _ in 0..10 {
+        let first = Device::open()?;
+        let second = std::thread::spawn(move || -> Result<()> {
+            let device = Device::open()?;
+            device.hold(pid, 0, PATIENCE)?;
+            Ok(())
+        });
+        first.hold(pid, 0, PATIENCE)?;
+        drop(first);
+        second.join().expect("a check does not panic").context("the second holder")?;
+    }
+    living.signal(libc::SIGUSR2);
+    let said = waited(living)?;
+    ensure!(said < child::LONG_WAIT, "it waited for {said:?}");
+    Ok(())
+}
+
+fn wait_gets() -> Result<()> {
+    let living = waiting("sigwait")?;
+    let device = Device::open()?;
+    device.hold(living.pid(), 0, PATIENCE)?;
+    device.release(living.pid())?;
+    living.signal(libc::SIGUSR2);
+    let said = waited(living)?;
+    ensure!(said < child::LONG_WAIT, "it waited for {said:?}");
+    Ok(())
 }
 
 fn all_threads() -> Result<()> {
@@ -195,4 +295,12 @@ fn holder_hungry() -> Result<()> {
     ensure!(events.lines().any(|line| line == "oom_kill 1"), "nobody was killed for memory: {events}");
     std::fs::remove_dir(&group).context("remove the control group")?;
     living.runs_on()
+}
+
+/// Whether the kernel is older than Linux 5.16.
+fn before_5_16() -> bool {
+    let name = rustix::system::uname();
+    let mut numbers = name.release().to_str().unwrap_or_default().split('.').map(|part| part.parse().ok());
+    let version: (Option<u32>, Option<u32>) = (numbers.next().flatten(), numbers.next().flatten());
+    version < (Some(5), Some(16))
 }

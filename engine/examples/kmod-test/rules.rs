@@ -3,7 +3,7 @@
 use super::Check;
 use super::child::{self, Living, OTHER, PATIENCE, USER};
 use anyhow::{Context, Result, bail, ensure};
-use cairn::sys::kmod::{Continue, Device, HOLD_TRACED, SLEEP_NANO};
+use cairn::sys::kmod::{Continue, Device, HOLD_TRACED, SLEEP_CALL, SLEEP_NANO};
 use std::io;
 
 pub const CHECKS: &[Check] = &[
@@ -173,10 +173,17 @@ fn sleep_of_a_stranger() -> Result<()> {
         Continue { clock: 77, ..how },
         Continue { left: u64::MAX, ..how },
         Continue { reserved: 1, ..how },
+        Continue { sleep: SLEEP_CALL, args: [1, 0, 0, 0], ..how },
+        Continue { sleep: SLEEP_CALL, clock: libc::CLOCK_REALTIME, ..how },
     ] {
         refused(device.proceed(wrong), libc::EINVAL)?;
     }
-    while_traced(|living| Ok(device.proceed(Continue { tid: living.pid(), ..how })?))
+    while_traced(|living| Ok(device.proceed(Continue { tid: living.pid(), ..how })?))?;
+    // One that is in no such call goes on with what it does.
+    while_traced(|living| {
+        let how = Continue { tid: living.pid(), sleep: SLEEP_CALL, left: 1 << 40, ..how };
+        (0..3).try_for_each(|_| Ok(device.proceed(how)?))
+    })
 }
 
 /// Does something as a user. A thread has its own ids when the system call is made directly; the C library's function would change those of all.

@@ -1,4 +1,5 @@
-//! Sleeps that were interrupted with time left: the kernel keeps in a restart block when they end, and only the kernel module sees that.
+//! Sleeps that were interrupted with time left: the kernel keeps in a restart block, or on the thread's stack, when they end, and only the
+//! kernel module sees that.
 //!
 //! A record that has one of a thread has it in addition: its registers make the whole call again, which is what happens without the module.
 
@@ -16,10 +17,23 @@ pub enum Call {
     Poll,
     /// futex(2)
     Futex,
+    /// The call that the registers make: rt_sigtimedwait(2), semtimedop(2), epoll_wait(2).
+    Ahead,
 }
 
-const NAMES: [(Call, u32); 3] =
-    [(Call::Nanosleep, kmod::SLEEP_NANO), (Call::Poll, kmod::SLEEP_POLL), (Call::Futex, kmod::SLEEP_FUTEX)];
+const NAMES: [(Call, u32); 4] = [
+    (Call::Nanosleep, kmod::SLEEP_NANO),
+    (Call::Poll, kmod::SLEEP_POLL),
+    (Call::Futex, kmod::SLEEP_FUTEX),
+    (Call::Ahead, kmod::SLEEP_CALL),
+];
+
+impl Call {
+    /// Whether the kernel goes on with it by restart_syscall(2).
+    pub fn has_restart_block(self) -> bool {
+        self != Call::Ahead
+    }
+}
 
 /// A sleep to go on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +45,7 @@ pub struct Sleep {
     /// Nanoseconds to its end.
     pub left: u64,
     /// What the kernel keeps of the call's arguments: of nanosleep the address for what is left, of poll the array and its length, of futex the
-    /// address, the value, whether it is shared, and the bitset.
+    /// address, the value, whether it is shared, and the bitset; zeros where the registers say it all.
     pub args: [u64; 4],
 }
 

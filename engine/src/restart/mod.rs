@@ -370,9 +370,10 @@ impl<'a> Site<'a> {
             let work = self.works.get_mut(pid).expect("the plan bears all processes");
             for thread in alive.threads.iter().filter(sleeping) {
                 let tracee = work.threads.get_mut(&thread.tid).expect("the plan bears all threads");
-                let proceeds =
-                    thread.sleep.is_some_and(|sleep| device.proceed(sleep.request(thread.tid)).is_ok());
-                if proceeds {
+                let by_block = thread.sleep.is_some_and(|sleep| {
+                    device.proceed(sleep.request(thread.tid)).is_ok() && sleep.call.has_restart_block()
+                });
+                if by_block {
                     tracee.regs = tracee.regs.calling(arch::SYS_RESTART_SYSCALL);
                     tracee.mark_disturbed();
                 }

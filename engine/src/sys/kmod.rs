@@ -43,6 +43,8 @@ pub const SLEEP_POLL: u32 = 2;
 pub const SLEEP_FUTEX: u32 = 3;
 /// `CAIRN_SLEEP_OTHER`: in one that the module does not know.
 pub const SLEEP_OTHER: u32 = 4;
+/// `CAIRN_SLEEP_CALL`: about to make a call that ends by itself.
+pub const SLEEP_CALL: u32 = 5;
 /// `CAIRN_SAVE_MAX`: bytes that one request may save.
 pub const SAVE_MAX: usize = 1 << 20;
 /// `CAIRN_SAVE_RANGES`: ranges of one request.
@@ -583,6 +585,7 @@ pub fn layout() -> Vec<String> {
         "CAIRN_SLEEP_POLL" = SLEEP_POLL,
         "CAIRN_SLEEP_FUTEX" = SLEEP_FUTEX,
         "CAIRN_SLEEP_OTHER" = SLEEP_OTHER,
+        "CAIRN_SLEEP_CALL" = SLEEP_CALL,
         "CAIRN_SIGINFO_SIZE" = SIGINFO_SIZE,
         "CAIRN_RLIMITS" = RLIMITS,
         "CAIRN_SIGNALS" = SIGNALS,

@@ -125,7 +125,8 @@ fn debug_tree(options: &Options<'_>) -> Result<PathBuf, Error> {
     if !debug::is_for(options.arch) {
         return Err(none(&format!("the debugging kernel is not built for {}", options.arch)));
     }
-    debug::find(options.cache)?.ok_or_else(|| none("build the debugging kernel first: cargo xtask kernel --debug"))
+    debug::find(options.cache)?
+        .ok_or_else(|| none("build the debugging kernel first: cargo xtask kernel --debug"))
 }
 
 /// Finds what the selectors mean, reading the indexes of the suites that matter.
@@ -313,7 +314,9 @@ fn unknown(
             releases.join(", ")
         ));
     }
-    offer.push_str("\nalso: 6.x, all, host, debug, or a path to a vmlinuz, a linux-image .deb or a build tree");
+    offer.push_str(
+        "\nalso: 6.x, all, host, debug, or a path to a vmlinuz, a linux-image .deb or a build tree",
+    );
     Error::Unknown { selector: selector.to_string(), arch: options.arch, reason: reason.to_owned(), offer }
 }
 

@@ -31,7 +31,7 @@ const SERIES: Series = Series::new(6, 12);
 
 /// What the build root needs beyond what modules are built with.
 const PACKAGES: &[&str] = &["gcc-14", "bc", "bison", "flex", "libelf-dev"];
-const COMPILER: &str = "gcc-14";
+pub(super) const COMPILER: &str = "gcc-14";
 
 /// Says in a tree of ours in which suite's root it was built.
 const SUITE_MARK: &str = ".cairn-suite";
@@ -128,7 +128,11 @@ pub fn obtain(matrix: &Matrix, options: &Options<'_>) -> Result<Built, Error> {
     remove(&place)?;
     fs::create_dir(&place).map_err(io_error("create", &place))?;
     options.progress.message(&format!("unpacking the sources of {}", sources.version));
-    run("tar", &["--extract", "--strip-components=1", "-C"], &[&place, Path::new("--file"), &sources.tarball])?;
+    run(
+        "tar",
+        &["--extract", "--strip-components=1", "-C"],
+        &[&place, Path::new("--file"), &sources.tarball],
+    )?;
     build(&root, &place, &sources.version, options)?;
     keep(&place, &tree)?;
     remove(&place)?;

@@ -209,7 +209,8 @@ pub(super) fn run_in(root: &Path, command: &[String]) -> Result<Output, Error> {
 fn run_and_tell_in(root: &Path, command: &[String], each: &mut dyn FnMut(&str)) -> Result<Output, Error> {
     // The mount lives in a mount namespace of its own and ends with it.
     const ENTER: &str = "exec 2>&1; mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\"";
-    let failed = |e: io::Error| Error::Program { what: "run in the build root".to_owned(), why: e.to_string() };
+    let failed =
+        |e: io::Error| Error::Program { what: "run in the build root".to_owned(), why: e.to_string() };
     let mut child = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c", ENTER])
         .arg(root)

@@ -18,6 +18,7 @@ mod posix_pending;
 mod posix_settings;
 mod posix_ticking;
 mod processor_time;
+mod sigtimedwait_ends;
 mod sleep;
 mod sleep_remaining;
 mod ticking;
@@ -43,6 +44,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &posix_settings::WORKLOAD,
     &posix_ticking::WORKLOAD,
     &processor_time::WORKLOAD,
+    &sigtimedwait_ends::WORKLOAD,
     &sleep::WORKLOAD,
     &sleep_remaining::WORKLOAD,
     &continued_sleeps::WORKLOAD,

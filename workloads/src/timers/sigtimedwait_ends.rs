@@ -1,0 +1,59 @@
+//! sigtimedwait(2) ends with EINTR whatever interrupts it, so it is made again; and it ends when it would have ended, which is told by a sleep
+//! that began with it.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "sigtimedwait-ends",
+    group: "timers",
+    purpose: "sigtimedwait ends at its time, or with the signal that comes before, and never with EINTR",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+/// How long sleep and wait are. They go on for as long as it takes to be saved and brought back, which is why they are compared with
+/// each other and not with a clock.
+const TIME: Duration = Duration::from_millis(2500);
+/// How much of it has gone by before that: so much later would end what has begun anew.
+const BEFORE: Duration = Duration::from_millis(2000);
+const AWAITED: i32 = 44;
+
+/// Waits for a signal for so long: its number, or the errno.
+fn wait(time: Duration) -> anyhow::Result<Result<i32, i32>> {
+    signal::block(&[AWAITED])?;
+    let set = signal::bits(&[AWAITED]);
+    // SAFETY: the set and the time live through the call; no siginfo is asked for.
+    let rc = unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &set, 0usize, &kit::timespec(time), 8usize) };
+    Ok(sys::errno_of(rc).map_or(Ok(rc as i32), Err))
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    let sleeps = fork("the process that sleeps", || {
+        // SAFETY: the time lives through the call.
+        let rc = unsafe { libc::syscall(libc::SYS_nanosleep, &kit::timespec(TIME), 0usize) };
+        expect_eq("errno of nanosleep", sys::errno_of(rc), None)
+    })?;
+    let waits =
+        fork("the process that waits", || expect_eq("what it ended with", wait(TIME)?, Err(libc::EAGAIN)))?;
+    let gets =
+        fork("the process that gets its signal", || expect_eq("the signal", wait(kit::LONG)?, Ok(AWAITED)))?;
+    stage.wait_in(&sleeps, libc::SYS_nanosleep)?;
+    stage.wait_in(&waits, libc::SYS_rt_sigtimedwait)?;
+    stage.wait_in(&gets, libc::SYS_rt_sigtimedwait)?;
+    std::thread::sleep(BEFORE);
+
+    cx.ready()?;
+
+    gets.kill(AWAITED)?;
+    gets.join()?;
+    sleeps.join()?;
+    let slept = kit::now(libc::CLOCK_MONOTONIC)?;
+    waits.join()?;
+    let late = kit::now(libc::CLOCK_MONOTONIC)?.saturating_sub(slept);
+    expect(late < BEFORE / 2, || format!("the wait ended {late:?} after a sleep that began with it"))
+}
