@@ -102,7 +102,8 @@ const OPENERS: &[(&str, Kind)] = &[
     ("BUG: KMSAN", Kind::Sanitizer),
     ("BUG: KFENCE", Kind::Sanitizer),
     ("UBSAN: ", Kind::Sanitizer),
-    ("new suspected memory leaks", Kind::Sanitizer),
+    // What kmemleak has found, as PID 1 shows it; the kernel itself only says how many.
+    ("unreferenced object 0x", Kind::Sanitizer),
     ("kmemleak: Kernel memory leak detector disabled", Kind::Sanitizer),
     ("BUG: unable to handle", Kind::Oops),
     ("BUG: kernel NULL pointer dereference", Kind::Oops),
@@ -124,8 +125,12 @@ const OPENERS: &[(&str, Kind)] = &[
     ("WARNING: suspicious RCU usage", Kind::Lockdep),
     ("INFO: possible circular locking", Kind::Lockdep),
     ("INFO: inconsistent lock state", Kind::Lockdep),
+    ("INFO: trying to register non-static key", Kind::Lockdep),
+    ("[ BUG: ", Kind::Lockdep),
     ("WARNING: ", Kind::Warn),
     ("BUG: ", Kind::Bug),
+    // `BUG kmalloc-64 (Not tainted): Poison overwritten` (mm/slub.c).
+    ("BUG ", Kind::Bug),
     ("Out of memory: Killed", Kind::OutOfMemory),
     ("Memory cgroup out of memory: Killed", Kind::OutOfMemory),
 ];

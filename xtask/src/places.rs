@@ -135,6 +135,7 @@ impl Spot {
             engines: BTreeMap::new(),
             absent: BTreeMap::new(),
             module: None,
+            complaints: Vec::new(),
             boots: 0,
             wall_ms: 0,
         };

@@ -61,9 +61,11 @@ fn kernel_command_line(machine: &Machine, boot: &Boot<'_>) -> String {
     let console = format!("console={}", machine.console);
     // Warnings are level 4; they have to reach the console, where splats are looked for, and chatter does not.
     // A panic ends the machine at once (-1: reboot, which QEMU turns into an exit).
-    let words =
-        [&console, "loglevel=5", "panic=-1", "random.trust_cpu=on", machine.cmdline, &boot.extra_cmdline];
-    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    // Without it KASAN says no more after its first report.
+    let kasan = if boot.kernel.config.enabled("CONFIG_KASAN") { "kasan_multi_shot" } else { "" };
+    let fixed = [&console, "loglevel=5", "panic=-1", "random.trust_cpu=on", kasan, machine.cmdline];
+    let words = fixed.into_iter().chain([boot.extra_cmdline.as_str()]);
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The command as a line for a shell.

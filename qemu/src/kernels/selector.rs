@@ -58,7 +58,7 @@ impl FromStr for Selector {
             _ => (text, String::new()),
         };
         // What its cells are called.
-        if variant == debug::NAME {
+        if text == debug::label() {
             return Ok(Selector::Debug);
         }
         if let Ok(series) = number.parse::<Series>() {

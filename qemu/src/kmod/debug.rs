@@ -235,6 +235,11 @@ fn run(program: &str, words: &[&str], paths: &[&Path]) -> Result<(), Error> {
     if output.status.success() { Ok(()) } else { Err(failed(root::last_words(&output.stderr))) }
 }
 
+/// What its cells are called.
+pub fn label() -> String {
+    format!("{SERIES}-{NAME}")
+}
+
 /// Whether a kernel of this architecture can be had at all.
 pub fn is_for(arch: Arch) -> bool {
     arch == ARCH

@@ -43,6 +43,28 @@ fn words_of_other_programs_open_nothing() {
     assert_eq!(scan("test: WARNING: nothing\nmy BUG: no\n"), []);
 }
 
+/// What kernels with sanitizers say in ways of their own.
+#[rstest]
+#[case(
+    "unreferenced object 0xffff88807e366000 (size 256):\n  comm \"kmod-test\", pid 99, jiffies 42\n",
+    Kind::Sanitizer
+)]
+#[case("[    3.0] [ BUG: Invalid wait context ]\n", Kind::Lockdep)]
+#[case("[    3.0] INFO: trying to register non-static key.\n", Kind::Lockdep)]
+#[case("[    3.0] BUG kmalloc-64 (Not tainted): Poison overwritten\n", Kind::Bug)]
+#[case("[    3.0] kmemleak: Kernel memory leak detector disabled\n", Kind::Sanitizer)]
+fn reports_of_sanitizers(#[case] log: &str, #[case] kind: Kind) {
+    assert_eq!(scan(log).iter().map(|splat| splat.kind).collect::<Vec<_>>(), [kind]);
+}
+
+#[test]
+fn a_leak_detector_may_say_that_it_is_there() {
+    assert_eq!(
+        scan("[    3.0] kmemleak: Kernel memory leak detector initialized (mem pool available: 37042)\n"),
+        []
+    );
+}
+
 const CHANGED: &str = "Code: 00 89 83 e3 01 0f 85 54 ff ff ff 41 8b 4f 20 66 <90> f7 c1 00 00 10 00";
 
 #[rstest]

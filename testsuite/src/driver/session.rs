@@ -214,10 +214,14 @@ impl<'a> Session<'a> {
         let mut running = BTreeSet::new();
         let mut heard_verdict = false;
         let mut splats: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        let mut complaints = Vec::new();
         let stop = self.stop.clone();
         let ending = place.run(&job, &stop, &mut |heard| match heard {
             Heard::Note(text) => observer.note(&text),
             Heard::Splat(text) => {
+                if running.is_empty() {
+                    complaints.push(text.clone());
+                }
                 for id in &running {
                     splats.entry(*id).or_default().push(text.clone());
                 }
@@ -259,6 +263,11 @@ impl<'a> Session<'a> {
             }
             Heard::Event(Event::Done) => {}
         })?;
+        if !matches!(ending, Ending::Emulator { .. }) {
+            // What a cell that has ended was blamed for may come again, late, from the console.
+            complaints.retain(|text: &String| !self.outcomes.values().any(|o| o.reason.contains(text)));
+            self.kernel.complaints.extend(complaints);
+        }
         Ok(Life { ending, running, heard_verdict })
     }
 

@@ -22,6 +22,8 @@ struct Scripted {
     /// So many lives end by a failure of the emulator while their first cell runs.
     emulator_failures: u32,
     forgets: Option<&'static str>,
+    /// What the kernel says when all is done.
+    complaints: Vec<&'static str>,
     lives: u32,
 }
 
@@ -64,6 +66,7 @@ impl Place for Scripted {
             }
         }
         hear(Heard::Event(Event::Done));
+        self.complaints.iter().for_each(|text| hear(Heard::Splat((*text).to_owned())));
         Ok(Ending::Finished)
     }
 
@@ -81,6 +84,15 @@ impl Observer for Silent {
 }
 
 fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -> Vec<(String, Verdict)> {
+    run_on_kernel(place, names, retries, expectations).1
+}
+
+fn run_on_kernel(
+    place: &mut Scripted,
+    names: &[&str],
+    retries: u32,
+    expectations: &str,
+) -> (KernelInfo, Vec<(String, Verdict)>) {
     let dir = tempfile::tempdir().unwrap();
     let expectations = Expectations::parse(expectations).unwrap();
     let settings = Settings {
@@ -117,6 +129,7 @@ fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -
         engines: BTreeMap::new(),
         absent: BTreeMap::new(),
         module: None,
+        complaints: Vec::new(),
         boots: 0,
         wall_ms: 0,
     };
@@ -137,7 +150,7 @@ fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -
     let session = Session::new(&settings, kernel, cells, StopFlag::default());
     let (kernel, results) = session.run(place, &mut Silent).unwrap();
     assert_eq!(kernel.boots, place.lives);
-    results.into_iter().map(|r| (r.cell.workload, r.verdict)).collect()
+    (kernel, results.into_iter().map(|r| (r.cell.workload, r.verdict)).collect())
 }
 
 fn verdicts(results: &[(String, Verdict)]) -> Vec<Verdict> {
@@ -181,6 +194,14 @@ fn a_guest_that_never_boots_is_given_up() {
 fn a_failure_of_the_emulator(#[case] emulator_failures: u32, #[case] wanted: [Verdict; 3]) {
     let mut place = Scripted { emulator_failures, ..Default::default() };
     assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b", "g/c"], 0, "")), wanted);
+}
+
+/// What a kernel finds when all is done, such as a leak, is no cell's, and counts all the same.
+#[test]
+fn a_complaint_while_no_cell_runs_is_kept() {
+    let mut place = Scripted { complaints: vec!["unreferenced object"], ..Default::default() };
+    let (kernel, results) = run_on_kernel(&mut place, &["g/a"], 0, "");
+    assert_eq!((kernel.complaints, verdicts(&results)), (vec!["unreferenced object".to_owned()], vec![Pass]));
 }
 
 #[test]

@@ -53,6 +53,9 @@ fn taint() -> u64 {
 const BROKEN: &[&str] = &[
     "WARNING: ",
     "BUG: ",
+    "BUG ",
+    "[ BUG: ",
+    "INFO: trying to register non-static key",
     "kernel BUG at ",
     "Oops: ",
     "Oops[",

@@ -57,6 +57,10 @@ fn page(results: &Results) -> Markup {
                 p { "Modes: 1 once, 2 twice, c continue; s before it: the static build." }
                 (matrix(results))
                 (module(results))
+                @for kernel in results.kernels.iter().filter(|kernel| !kernel.complaints.is_empty()) {
+                    h2 { (kernel.name()) " complained while no cell ran" }
+                    @for text in &kernel.complaints { pre { (text) } }
+                }
                 h2 { "Everything but plain passes" }
                 @for (index, cell) in results.cells.iter().enumerate() {
                     @if cell.verdict != Verdict::Pass { (details(index, cell)) }

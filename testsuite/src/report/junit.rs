@@ -38,6 +38,11 @@ pub fn render(results: &Results) -> Result<String, quick_junit::SerializeError> 
             case.set_classname("kernel module");
             suite.add_test_case(case);
         }
+        if !kernel.complaints.is_empty() {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(kernel.complaints.join("\n"));
+            suite.add_test_case(TestCase::new("the kernel, while no cell ran", status));
+        }
         report.add_test_suite(suite);
     }
     report.to_string()

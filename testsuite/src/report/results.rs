@@ -76,6 +76,9 @@ pub struct KernelInfo {
     /// What the module was put to there, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<ModuleReport>,
+    /// What it complained of while no cell ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub complaints: Vec<String>,
     /// How often it was booted.
     pub boots: u32,
     /// Time from start to end of all its guests, in milliseconds.
@@ -293,7 +296,7 @@ impl Results {
         !self.run.interrupted
             && !self.cells.is_empty()
             && self.red().next().is_none()
-            && !self.kernels.iter().any(module_fails)
+            && !self.kernels.iter().any(|kernel| module_fails(kernel) || !kernel.complaints.is_empty())
     }
 
     /// What each cell took, by its text form, for the next run's balance.
@@ -349,6 +352,7 @@ pub(crate) mod sample {
             engines: BTreeMap::from([("cairn".into(), "cairn 0.1.0".into())]),
             absent: BTreeMap::new(),
             module: None,
+            complaints: Vec::new(),
             boots: 1,
             wall_ms: 61_000,
         };
@@ -463,6 +467,9 @@ mod tests {
         run.kernels[0].module = Some(module);
         assert!(!run.is_green());
         run.kernels[0].module = None;
+        run.kernels[0].complaints.push("unreferenced object 0x1 (size 8)".to_owned());
+        assert!(!run.is_green());
+        run.kernels[0].complaints.clear();
         run.cells.clear();
         assert!(!run.is_green());
     }

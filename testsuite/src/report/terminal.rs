@@ -26,6 +26,7 @@ pub fn render(results: &Results, colour: bool) -> String {
     }
     skips(&mut out, results);
     module(&mut out, results, &paint);
+    complaints(&mut out, results, &paint);
     let red: Vec<&CellResult> = results.red().collect();
     if !red.is_empty() {
         out.push_str("\nred:\n");
@@ -160,6 +161,15 @@ fn module(out: &mut String, results: &Results, paint: &Paint) {
         put(out, format_args!("  {}: {}{notes}\n", kernel.name(), module.count()));
         for (name, why) in module.failures() {
             put(out, format_args!("    {} {name}: {why}\n", paint.red("FAIL")));
+        }
+    }
+}
+
+/// What kernels complained of while no cell ran.
+fn complaints(out: &mut String, results: &Results, paint: &Paint) {
+    for kernel in &results.kernels {
+        for text in &kernel.complaints {
+            put(out, format_args!("\n{} {}, while no cell ran: {text}\n", paint.red("SPLAT"), kernel.name()));
         }
     }
 }

@@ -53,11 +53,11 @@ fn live(port: &mut Option<File>) -> Result<(), Failure> {
     let port = port.insert(port::open()?);
     let text = std::fs::read(JOB_PATH).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
     let job: Job = serde_json::from_slice(&text).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
+    warnings.extend(leaks::forget().err());
     // A job that asks for a module is about that module; without it, it would fail in ways that mislead.
     system::load_for_job(&job)?;
     warnings.extend(system::prepare(&job));
     warnings.extend(network::loopback_up().err());
-    warnings.extend(leaks::forget().err());
     if let Some(device) = &job.root {
         system::change_root(device)?;
     }
