@@ -208,12 +208,13 @@ static bool is_asleep(struct task_struct *task, unsigned long *sleep)
 
 void cairn_find_end(struct task_struct *task, struct cairn_end *end)
 {
-	unsigned long bottom, top = (unsigned long)task_pt_regs(task);
-	unsigned long sleep;
+	unsigned long sleep, bottom, top;
 	void *copy;
 
 	if (!is_asleep(task, &end->sleep))
 		return;
+	/* Only numbers: the stack may go away. */
+	top = (unsigned long)task_pt_regs(task);
 	bottom = cairn_stack_pointer(task);
 	if (bottom >= top || top - bottom > THREAD_SIZE)
 		return;

@@ -211,7 +211,7 @@ static inline void cairn_forget_works(struct task_struct *task)
 #endif
 }
 
-/* The thread's registers are below what is saved of its last sleep. */
+/* Where the stack of a thread ends that sleeps. */
 static inline unsigned long cairn_stack_pointer(const struct task_struct *task)
 {
 #ifdef CONFIG_X86_64

@@ -30,6 +30,8 @@ struct task_struct;
 	  (struct task_struct *task, unsigned int mode), (task, mode),	\
 	  false, CAIRN_FEATURE_ACCESS,					\
 	  "decides as ptrace does whether a task may be looked into")	\
+	X(void, put_task_stack, (struct task_struct *task), (task),	\
+	  (void)0, CAIRN_FEATURE_HOLD, "gives back a stack that was kept") \
 	CAIRN_CALL_SYMBOLS(X)
 
 #define CAIRN_DECLARE_SYMBOL(result, name, params, args, absent, feature, why) \

@@ -14,6 +14,7 @@
 #include <linux/ptrace.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/sched/task_stack.h>
 #include <linux/slab.h>
 
 #include "cairn.h"
@@ -202,8 +203,9 @@ struct task_struct *cairn_begin(struct file *file, pid_t tid, bool process)
 		}
 		usleep_range(10, 50);
 	}
-	if (progress_of(held) == CAIRN_GONE)
+	if (progress_of(held) == CAIRN_GONE || !try_get_task_stack(task))
 		goto unlock;
+	session->looked_at = task;
 	/* The session has a reference to the task. */
 	put_task_struct(task);
 	return task;
@@ -226,6 +228,7 @@ void cairn_finish(struct file *file)
 {
 	struct cairn_session *session = file->private_data;
 
+	cairn_put_task_stack(session->looked_at);
 	mutex_unlock(&session->lock);
 }
 
@@ -301,8 +304,12 @@ static bool interrupt(struct cairn_held *held)
 {
 	struct cairn_nudge *nudge = NULL;
 
+	/* One that ends has no stack any more, sooner or later. */
+	if (!try_get_task_stack(held->task))
+		return false;
 	if (cairn_may_have_end(held->task))
 		nudge = cairn_nudge_alloc();
+	cairn_put_task_stack(held->task);
 	if (!nudge)
 		return queue(held, TWA_SIGNAL);
 	/*

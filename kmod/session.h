@@ -16,14 +16,16 @@
 /**
  * struct cairn_session - an open file of the device
  * @ref: the file, and every thread that was asked to stop
- * @lock: one ioctl at a time; covers @threads
+ * @lock: one ioctl at a time; covers @threads and @looked_at
  * @threads: struct cairn_held by TID in the initial PID namespace
+ * @looked_at: between cairn_begin() and cairn_finish()
  * @changed: woken when a thread is held, or has ended
  */
 struct cairn_session {
 	struct kref ref;
-	struct mutex lock;	/* covers threads */
+	struct mutex lock;	/* covers threads, looked_at */
 	struct xarray threads;
+	struct task_struct *looked_at;
 	wait_queue_head_t changed;
 };
 
@@ -88,7 +90,8 @@ struct task_struct *cairn_get_task(pid_t nr);
  *
  * The thread is off its processor, so that everything it has is in memory, and
  * executes nothing of its program before cairn_finish(). It may be killed
- * nevertheless: what is reached through its task may go away.
+ * nevertheless: what is reached through its task may go away, but for its stack,
+ * on which its registers are.
  *
  * Return: the thread, or an ERR_PTR, after which cairn_finish() must not be called
  */
@@ -151,6 +154,8 @@ bool cairn_nudge(struct task_struct *task, struct cairn_nudge *nudge);
 /**
  * cairn_may_have_end() - whether a thread may be in a call that ends by itself
  * and of which only a timer on its stack knows when
+ *
+ * Context: With a reference to the thread's stack.
  */
 bool cairn_may_have_end(struct task_struct *task);
 

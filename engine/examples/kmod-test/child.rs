@@ -98,6 +98,11 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             count()
         }
+        // Starts threads that end at once, as fast as it can.
+        "ending-threads" => loop {
+            let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(|| {})).collect();
+            threads.into_iter().for_each(|thread| thread.join().expect("an empty thread ends well"));
+        },
         // Has a file open that has no name any more.
         "unlinked" => {
             use std::os::unix::fs::FileExt;

@@ -24,6 +24,7 @@ pub const CHECKS: &[Check] = &[
     ("two hold a wait", two_hold_a_wait),
     ("a wait gets what it waits for", wait_gets),
     ("threads come and go, programs are replaced", churn),
+    ("threads end while they are asked for", ending_threads),
     ("many sessions", many_sessions),
     ("the holder waits for memory that nobody gives", holder_waits),
     ("the holder runs out of memory", holder_hungry),
@@ -136,6 +137,18 @@ fn wait_gets() -> Result<()> {
     let said = waited(living)?;
     ensure!(said < child::LONG_WAIT, "it waited for {said:?}");
     Ok(())
+}
+
+/// What is left of a thread that has ended has no stack any more.
+fn ending_threads() -> Result<()> {
+    const TIMES: u32 = 400;
+    let living = Living::new("ending-threads")?;
+    for _ in 0..TIMES {
+        let device = Device::open()?;
+        device.hold(living.pid(), 0, PATIENCE)?;
+        device.thread(living.pid())?;
+    }
+    living.runs_on()
 }
 
 fn all_threads() -> Result<()> {
