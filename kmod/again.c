@@ -71,6 +71,14 @@ static const struct repeatable *repeatable_of(int nr)
 	return NULL;
 }
 
+/* One that can be made until its end. */
+static const struct repeatable *limited_of(int nr)
+{
+	const struct repeatable *repeatable = repeatable_of(nr);
+
+	return repeatable && repeatable->make ? repeatable : NULL;
+}
+
 /* The function of the timers that end sleeps. */
 static unsigned long hrtimer_wakeup_at __ro_after_init;
 
@@ -158,12 +166,8 @@ static enum hrtimer_restart deadline_passes(struct hrtimer *timer)
 
 bool cairn_may_have_end(struct task_struct *task)
 {
-	const struct repeatable *repeatable;
-
-	if (!hrtimer_wakeup_at)
-		return false;
-	repeatable = repeatable_of(syscall_get_nr(task, task_pt_regs(task)));
-	return repeatable && repeatable->make;
+	return hrtimer_wakeup_at &&
+	       limited_of(syscall_get_nr(task, task_pt_regs(task)));
 }
 
 /* Whether a timer, of which this is a copy, ends a sleep of the task. */
@@ -306,10 +310,10 @@ static void make_until(const struct repeatable *repeatable, s64 end,
 void cairn_go_on(const struct cairn_end *end, bool others_can_wait)
 {
 	int nr = syscall_get_nr(current, current_pt_regs());
-	const struct repeatable *repeatable = repeatable_of(nr);
+	const struct repeatable *repeatable = limited_of(nr);
 	struct cairn_nudge *nudge;
 
-	if (!repeatable || !repeatable->make)
+	if (!repeatable)
 		return;
 	nudge = cairn_nudge_alloc();
 	/* Otherwise the kernel makes it again, with its whole time. */
@@ -348,9 +352,8 @@ static void again_run(struct callback_head *work)
 	const struct repeatable *repeatable;
 
 	if (!(current->flags & PF_EXITING)) {
-		repeatable = repeatable_of(cairn_call_ahead(regs));
-		if (repeatable && repeatable->make &&
-		    may_sleep(others_can_wait)) {
+		repeatable = limited_of(cairn_call_ahead(regs));
+		if (repeatable && may_sleep(others_can_wait)) {
 			struct cairn_nudge *nudge = again->nudge;
 
 			again->nudge = NULL;

@@ -172,6 +172,11 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     move |source| Error::Io { action, path, source }
 }
 
+/// Removes a directory that may be there.
+pub(crate) fn remove(dir: &Path) -> Result<(), Error> {
+    if dir.exists() { fs::remove_dir_all(dir).map_err(io_error("remove", dir)) } else { Ok(()) }
+}
+
 /// The module's sources, and the digest that they are known by.
 #[derive(Clone, Debug)]
 pub struct Sources {
@@ -319,9 +324,7 @@ fn build_in(
     sparse: bool,
 ) -> Result<root::Output, Error> {
     let place = root.path().join(BUILD_DIR);
-    if place.exists() {
-        fs::remove_dir_all(&place).map_err(io_error("remove", &place))?;
-    }
+    remove(&place)?;
     sources.copy_to(&place)?;
     let mut make: Vec<String> =
         ["make", "-C", "/build", "modules", "W=1", "KCFLAGS=-Werror"].map(Into::into).into();

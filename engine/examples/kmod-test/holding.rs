@@ -107,6 +107,14 @@ fn held_again() -> Result<()> {
     took_its_time(waited(living)?)
 }
 
+/// That a process that waits for a signal gets it.
+fn gets_its_signal(living: Living) -> Result<()> {
+    living.signal(libc::SIGUSR2);
+    let said = waited(living)?;
+    ensure!(said < child::LONG_WAIT, "it waited for {said:?}");
+    Ok(())
+}
+
 /// The second gets the process as soon as the first lets it go, whatever the wait.
 fn two_hold_a_wait() -> Result<()> {
     let living = waiting("sigwait")?;
@@ -122,10 +130,7 @@ fn two_hold_a_wait() -> Result<()> {
         drop(first);
         second.join().expect("a check does not panic").context("the second holder")?;
     }
-    living.signal(libc::SIGUSR2);
-    let said = waited(living)?;
-    ensure!(said < child::LONG_WAIT, "it waited for {said:?}");
-    Ok(())
+    gets_its_signal(living)
 }
 
 fn wait_gets() -> Result<()> {
@@ -133,10 +138,7 @@ fn wait_gets() -> Result<()> {
     let device = Device::open()?;
     device.hold(living.pid(), 0, PATIENCE)?;
     device.release(living.pid())?;
-    living.signal(libc::SIGUSR2);
-    let said = waited(living)?;
-    ensure!(said < child::LONG_WAIT, "it waited for {said:?}");
-    Ok(())
+    gets_its_signal(living)
 }
 
 /// What is left of a thread that has ended has no stack any more.

@@ -16,7 +16,6 @@ use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub const CHECKS: &[Check] = &[
@@ -357,19 +356,49 @@ fn set_uid_program() -> Result<()> {
     done
 }
 
-/// Does something again and again, as fast as it can, while something else is done.
-fn meanwhile<T>(again: impl Fn() + Send + 'static, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let thread = std::thread::spawn(move || {
-        while !flag.load(Ordering::Relaxed) {
-            again();
+/// Restarts again and again while somebody exchanges files as fast as it goes. `runs` judges what runs; a refusal has one of the codes; and
+/// nothing may have changed that `holds` looks at.
+fn while_exchanged(
+    exchange: impl Fn() + std::marker::Sync,
+    pid: i32,
+    restart: impl Fn() -> Result<Outcome>,
+    runs: impl Fn() -> Result<()>,
+    codes: &[Option<u8>],
+    holds: impl Fn() -> Result<()>,
+) -> Result<()> {
+    const TIMES: u32 = 20;
+    let stop = AtomicBool::new(false);
+    let (mut granted, mut refused) = (0, 0);
+    let mut attempts = || -> Result<()> {
+        for _ in 0..TIMES {
+            match restart()? {
+                Outcome::Runs(restarter) => {
+                    runs()?;
+                    granted += 1;
+                    drop(restarter);
+                }
+                Outcome::Refused(code, why) => {
+                    ensure!(codes.contains(&Some(code)), "exit code {code}: {why}");
+                    refused += 1;
+                }
+            }
+            nobody(pid)?;
+            holds()?;
         }
-    });
-    let done = work();
-    stop.store(true, Ordering::Relaxed);
-    thread.join().expect("it does not panic");
-    done
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                exchange();
+            }
+        });
+        let done = attempts();
+        stop.store(true, Ordering::Relaxed);
+        done
+    })?;
+    println!("# {granted} restarts granted, {refused} refused");
+    Ok(())
 }
 
 /// A file of root's that looks like one of the user's: as long, and as old.
@@ -382,7 +411,6 @@ fn secret_like(file: &Path, secret: &Path) -> Result<()> {
 
 /// The user's job has a file open, whose name leads to root's every other moment.
 fn exchanged() -> Result<()> {
-    const TIMES: u32 = 20;
     let place = Place::new()?;
     let (mine, link, context) = (place.file("mine"), place.file("link"), place.file("context"));
     std::fs::write(&mine, "the user's own")?;
@@ -400,33 +428,16 @@ fn exchanged() -> Result<()> {
         let file = records.files.len() - 1;
         alive(records).fds.push(Fd { fd: 100, file, cloexec: false });
     })?;
-    let exchange = {
-        let (mine, link) = (mine.clone(), link.clone());
-        move || {
-            let flags = rustix::fs::RenameFlags::EXCHANGE;
-            rustix::fs::renameat_with(CWD, &mine, CWD, &link, flags).expect("both are there");
-        }
+    let exchange = || {
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(CWD, &mine, CWD, &link, flags).expect("both are there");
     };
-    let (mut granted, mut refused) = (0, 0);
-    meanwhile(exchange, || {
-        for _ in 0..TIMES {
-            match restart(&context)? {
-                Outcome::Runs(restarter) => {
-                    let opened = std::fs::metadata(format!("/proc/{pid}/fd/100"))?.ino();
-                    ensure!(opened == inode, "what it has open is inode {opened}, not {inode}");
-                    granted += 1;
-                    drop(restarter);
-                }
-                Outcome::Refused(code, why) => {
-                    ensure!([DENIED, CONFLICT].contains(&Some(code)), "exit code {code}: {why}");
-                    refused += 1;
-                }
-            }
-            nobody(pid)?;
-        }
+    let is_mine = || {
+        let opened = std::fs::metadata(format!("/proc/{pid}/fd/100"))?.ino();
+        ensure!(opened == inode, "what it has open is inode {opened}, not {inode}");
         Ok(())
-    })?;
-    println!("# {granted} restarts granted, {refused} refused");
+    };
+    while_exchanged(exchange, pid, || restart(&context), is_mine, &[DENIED, CONFLICT], || Ok(()))?;
     ensure!(std::fs::read("/tmp/kmod-test-secret")? == vec![b'?'; 14], "root's file was written to");
     std::fs::remove_file("/tmp/kmod-test-secret")?;
     comes_back(&real, pid)
@@ -435,53 +446,38 @@ fn exchanged() -> Result<()> {
 /// The user's job has a file without a name, which root makes anew in a directory of the user's; who puts a link to a file of root's there
 /// instead.
 fn exchanged_anew() -> Result<()> {
-    const TIMES: u32 = 20;
     let place = Place::new()?;
     let (context, secret) = (place.file("context"), PathBuf::from("/tmp/kmod-test-secret"));
     let gone = place.file("gone");
     let pid = saved_as("unlinked", &context)?;
     std::fs::write(&secret, "only for root")?;
     std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
-    let exchange = {
-        let (secret, link) = (secret.clone(), place.file("link"));
-        move || match std::fs::symlink_metadata(&gone) {
-            // The file is there for moments only, and may be gone again.
-            Ok(meta) if meta.is_file() => {
-                let _ = rustix::fs::renameat(CWD, &link, CWD, &gone);
-            }
-            Ok(_) => std::fs::remove_file(&gone).expect("nobody else removes the link"),
-            Err(_) => {
-                let _ = symlink(&secret, &link);
-            }
+    let link = place.file("link");
+    let exchange = || match std::fs::symlink_metadata(&gone) {
+        // The file is there for moments only, and may be gone again.
+        Ok(meta) if meta.is_file() => {
+            let _ = rustix::fs::renameat(CWD, &link, CWD, &gone);
+        }
+        Ok(_) => std::fs::remove_file(&gone).expect("nobody else removes the link"),
+        Err(_) => {
+            let _ = symlink(&secret, &link);
         }
     };
-    let (mut granted, mut refused) = (0, 0);
-    meanwhile(exchange, || {
-        for _ in 0..TIMES {
-            match restart_by(Living::new("restart")?, &context)? {
-                Outcome::Runs(restarter) => {
-                    let opened = std::fs::read(format!("/proc/{pid}/fd/100"))?;
-                    ensure!(opened == b"without a name", "what it has open is another file");
-                    granted += 1;
-                    drop(restarter);
-                }
-                Outcome::Refused(code, why) => {
-                    ensure!(CONFLICT == Some(code), "exit code {code}: {why}");
-                    refused += 1;
-                }
-            }
-            nobody(pid)?;
-            let meta = std::fs::metadata(&secret)?;
-            let same = (meta.uid(), meta.gid(), meta.mode() & 0o7777) == (0, 0, 0o600);
-            ensure!(same && std::fs::read(&secret)? == b"only for root", "root's file is another one");
-        }
+    let by_root = || restart_by(Living::new("restart")?, &context);
+    let is_without_a_name = || {
+        let opened = std::fs::read(format!("/proc/{pid}/fd/100"))?;
+        ensure!(opened == b"without a name", "what it has open is another file");
         Ok(())
-    })?;
-    println!("# {granted} restarts granted, {refused} refused");
-    std::fs::remove_file(&secret)?;
-    let Outcome::Runs(_restarter) = restart_by(Living::new("restart")?, &context)? else {
-        bail!("it is refused when nobody exchanges anything")
     };
+    let is_unchanged = || {
+        let meta = std::fs::metadata(&secret)?;
+        let same = (meta.uid(), meta.gid(), meta.mode() & 0o7777) == (0, 0, 0o600);
+        ensure!(same && std::fs::read(&secret)? == b"only for root", "root's file is another one");
+        Ok(())
+    };
+    while_exchanged(exchange, pid, by_root, is_without_a_name, &[CONFLICT], is_unchanged)?;
+    std::fs::remove_file(&secret)?;
+    let Outcome::Runs(_restarter) = by_root()? else { bail!("it is refused when nobody exchanges anything") };
     child::runs_on(pid)
 }
 

@@ -6,9 +6,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::root::{self, Root};
-use super::{Error, io_error};
+use super::root::{self, Root, run_here};
+use super::{Error, io_error, remove};
 use crate::arch::Arch;
 use crate::cache::{self, Cache};
 use crate::kernels::{Matrix, Options, Series, extra, fetch};
@@ -128,11 +129,9 @@ pub fn obtain(matrix: &Matrix, options: &Options<'_>) -> Result<Built, Error> {
     remove(&place)?;
     fs::create_dir(&place).map_err(io_error("create", &place))?;
     options.progress.message(&format!("unpacking the sources of {}", sources.version));
-    run(
-        "tar",
-        &["--extract", "--strip-components=1", "-C"],
-        &[&place, Path::new("--file"), &sources.tarball],
-    )?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--strip-components=1", "-C"]).arg(&place).arg("--file").arg(&sources.tarball);
+    run_here(&mut tar, "unpack a kernel's sources")?;
     build(&root, &place, &sources.version, options)?;
     keep(&place, &tree)?;
     remove(&place)?;
@@ -197,8 +196,7 @@ fn keep(place: &Path, tree: &Path) -> Result<(), Error> {
         let (from, to) = (place.join(kept), staging.path().join(kept));
         let above = to.parent().unwrap_or(&to);
         fs::create_dir_all(above).map_err(io_error("create", above))?;
-        // Perhaps on another file system.
-        run("cp", &["-a", "--"], &[&from, &to])?;
+        copy(&from, &to)?;
     }
     let mark = staging.path().join(SUITE_MARK);
     fs::write(&mark, SUITE).map_err(io_error("write", &mark))?;
@@ -218,21 +216,15 @@ pub(super) fn lay_into(root: &Root, tree: &Path) -> Result<PathBuf, Error> {
         remove(&beside)?;
         let above = root.path().join("usr/src");
         fs::create_dir_all(&above).map_err(io_error("create", &above))?;
-        run("cp", &["-a", "--"], &[tree, &beside])?;
+        copy(tree, &beside)?;
         fs::rename(&beside, &place).map_err(io_error("rename into", &place))?;
     }
     Ok(Path::new("/").join(within))
 }
 
-fn remove(path: &Path) -> Result<(), Error> {
-    if path.exists() { fs::remove_dir_all(path).map_err(io_error("remove", path)) } else { Ok(()) }
-}
-
-fn run(program: &str, words: &[&str], paths: &[&Path]) -> Result<(), Error> {
-    let failed = |why: String| Error::Program { what: format!("run {program}"), why };
-    let mut command = std::process::Command::new(program);
-    let output = command.args(words).args(paths).output().map_err(|e| failed(e.to_string()))?;
-    if output.status.success() { Ok(()) } else { Err(failed(root::last_words(&output.stderr))) }
+/// Copies a file, or a tree as it is; perhaps to another file system.
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    run_here(Command::new("cp").args(["-a", "--"]).arg(from).arg(to), "copy a kernel's tree")
 }
 
 /// What its cells are called.

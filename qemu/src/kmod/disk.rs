@@ -8,11 +8,11 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::root::{self, last_words, run_in};
+use super::root::{self, last_words, run_here, run_in};
 use super::{Error, Sources, Target, headers, io_error};
 use crate::kernels::{Kernel, Matrix, Options};
 use crate::setup::{self, Need};
@@ -91,7 +91,7 @@ pub fn make(
     let mut mke2fs = Command::new("mke2fs");
     // Without a journal and with inode tables that the kernel need not fill: it lives for minutes.
     mke2fs.args(["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=1"]);
-    run(mke2fs.arg("-d").arg(&system).arg(disk.image()).arg(SIZE), "write a disk")?;
+    run_here(mke2fs.arg("-d").arg(&system).arg(disk.image()).arg(SIZE), "write a disk")?;
     fs::remove_dir_all(&system).map_err(io_error("remove", &system))?;
     Ok(disk)
 }
@@ -126,7 +126,7 @@ fn lay_in(system: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
         let to = below(to);
         let parent = to.parent().unwrap_or(system);
         fs::create_dir_all(parent).map_err(io_error("create", parent))?;
-        run(Command::new("install").args(["-m", "755", "-T"]).arg(from).arg(&to), "copy a program")?;
+        run_here(Command::new("install").args(["-m", "755", "-T"]).arg(from).arg(&to), "copy a program")?;
     }
     Ok(())
 }
@@ -137,14 +137,7 @@ const DKMS_CONF: &str = "dkms.conf";
 /// Copies what a directory holds into another one, as hard links to the same files.
 fn link_tree(from: &Path, to: &Path) -> Result<(), Error> {
     let everything = from.join(".");
-    run(Command::new("cp").args(["--archive", "--link", "-T"]).arg(&everything).arg(to), "copy a system")
-}
-
-fn run(command: &mut Command, what: &str) -> Result<(), Error> {
-    let failed = |why: String| Error::Program { what: what.to_owned(), why };
-    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output();
-    let output = output.map_err(|e| failed(format!("start {}: {e}", command.get_program().display())))?;
-    if output.status.success() { Ok(()) } else { Err(failed(last_words(&output.stderr))) }
+    run_here(Command::new("cp").args(["--archive", "--link", "-T"]).arg(&everything).arg(to), "copy a system")
 }
 
 /// A directory that is ours for as long as its lock is held.

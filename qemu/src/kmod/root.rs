@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Error, io_error};
+use super::{Error, io_error, remove};
 use crate::cache::{self, Lock};
 use crate::kernels::{Matrix, Options, open_archive};
 use crate::setup::{self, Need};
@@ -117,13 +117,19 @@ fn make(
         .map_err(io_error("set the permissions of", staging.path()))?;
     cache::write_atomically(&staging.path().join(PACKAGES), text.as_bytes())?;
     let path = roots.join(suite);
-    if path.exists() {
-        fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
-    }
+    remove(&path)?;
     fs::rename(staging.path(), &path).map_err(io_error("rename into", &path))?;
     // It has its name now; there is nothing left to remove.
     let _ = staging.keep();
     Ok(())
+}
+
+/// Runs a program of this machine to its good end.
+pub(super) fn run_here(command: &mut Command, what: &str) -> Result<(), Error> {
+    let failed = |why: String| Error::Program { what: what.to_owned(), why };
+    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output();
+    let output = output.map_err(|e| failed(format!("start {}: {e}", command.get_program().display())))?;
+    if output.status.success() { Ok(()) } else { Err(failed(last_words(&output.stderr))) }
 }
 
 /// The lines in which a program says what is wrong, or else the last few.
