@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Result<bool> {
         succeeds(command.args(["--", "--deny", "warnings"]))
     };
     let go_on = step("format", &mut || cargo(&["fmt", "--all", "--check"]))?
-        && step("house rules", &mut || tidy::run(&room))?
+        && step("house rules", &mut || tidy::run(&room, args.offline))?
         && step("lints", &mut || clippy(&[]))?
         && step("the module's header", &mut || header_check::check(&room, args.offline))?
         && step("lints, with planted faults", &mut || clippy(&["--features", "cairn/planted-faults"]))?

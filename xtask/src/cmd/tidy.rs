@@ -102,7 +102,7 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// Checks everything and prints what is wrong.
-pub fn run(room: &Room) -> Result<bool> {
+pub fn run(room: &Room, offline: bool) -> Result<bool> {
     let mut complaints = Vec::new();
     for path in tracked(room)? {
         let Ok(text) = fs::read_to_string(room.root.join(&path)) else { continue };
@@ -115,7 +115,7 @@ pub fn run(room: &Room) -> Result<bool> {
         complaints
             .extend(forbidden_edges(package, &text).into_iter().map(|c| format!("{dir}/Cargo.toml: {c}")));
     }
-    complaints.extend(bad_licences(room)?);
+    complaints.extend(bad_licences(room, offline)?);
     for complaint in &complaints {
         eprintln!("{complaint}");
     }
@@ -135,19 +135,15 @@ struct Metadata {
 }
 
 /// Dependencies whose licence offers none of ours.
-fn bad_licences(room: &Room) -> Result<Vec<String>> {
+fn bad_licences(room: &Room, offline: bool) -> Result<Vec<String>> {
     // Those for other systems are in the lock file, but were never fetched.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut command = room.cargo();
-    command.args([
-        "metadata",
-        "--format-version",
-        "1",
-        "--locked",
-        "--offline",
-        "--filter-platform",
-        &platform,
-    ]);
+    command.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
+    // On a new machine not all of them have been fetched yet.
+    if offline {
+        command.arg("--offline");
+    }
     let output = command.output().context("start cargo")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
