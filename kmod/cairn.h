@@ -61,6 +61,16 @@ void cairn_interval_timers(const struct signal_struct *signal,
 /* restorer.c */
 int cairn_restorer(struct file *file, union cairn_argument *arg);
 
+/* refusal.c */
+/**
+ * cairn_refused() - says in the log that somebody may not do something
+ * @what: a few words before the number
+ * @nr: the process or thread that it was about, in the first namespace
+ *
+ * Return: -EPERM.
+ */
+int cairn_refused(const char *what, pid_t nr);
+
 /* sleep.c */
 bool cairn_sleep_init(void);
 void cairn_sleep(struct task_struct *task, const struct cairn_end *end,

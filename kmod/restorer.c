@@ -6,8 +6,6 @@
  * The kernel has a capability of its own for exactly that, and judges by it
  * everywhere itself: capabilities(7), CAP_CHECKPOINT_RESTORE, since 5.9.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/errno.h>
@@ -27,7 +25,8 @@ int cairn_restorer(struct file *file, union cairn_argument *arg)
 	/* Whoever gave up to get more, or was made to, gets no more. */
 	if (task_no_new_privs(current) ||
 	    !cap_raised(old->cap_bset, CAP_CHECKPOINT_RESTORE))
-		return -EPERM;
+		return cairn_refused("the right to restart for",
+				     task_pid_nr(current));
 	new = prepare_creds();
 	if (!new)
 		return -ENOMEM;

@@ -465,7 +465,7 @@ static int hold_process(struct cairn_session *session,
 			return -EALREADY;
 	err = hold_threads(session, leader, hold);
 	if (!err && !may_access_all(session, leader))
-		err = -EPERM;
+		err = cairn_refused("to hold", task_pid_nr(leader));
 	if (err) {
 		let_all_go(session, leader);
 		return err;
@@ -497,7 +497,7 @@ int cairn_hold(struct file *file, union cairn_argument *arg)
 	else if (same_thread_group(leader, current))
 		err = -EDEADLK;
 	else if (!cairn_ptrace_may_access(leader, PTRACE_MODE_ATTACH_REALCREDS))
-		err = -EPERM;
+		err = cairn_refused("to hold", task_pid_nr(leader));
 	else
 		err = mutex_lock_killable(&session->lock);
 	if (!err) {

@@ -209,9 +209,10 @@ int cairn_continue(struct file *file, union cairn_argument *arg)
 	 * so it stays so, unless it is killed.
 	 */
 	rcu_read_lock();
-	err = -EPERM;
-	if (task->ptrace && same_thread_group(rcu_dereference(task->parent), current))
-		err = task_is_traced(task) && !cairn_on_cpu(task) ? 0 : -EAGAIN;
+	if (!task->ptrace || !same_thread_group(rcu_dereference(task->parent), current))
+		err = cairn_refused("to continue", task_pid_nr(task));
+	else if (!task_is_traced(task) || cairn_on_cpu(task))
+		err = -EAGAIN;
 	rcu_read_unlock();
 	if (!err && is_call)
 		err = cairn_call_again(task, ktime_get_ns() + how->left);

@@ -4,9 +4,14 @@ use super::Check;
 use super::child::{self, Living, OTHER, PATIENCE, USER};
 use anyhow::{Context, Result, bail, ensure};
 use cairn::sys::kmod::{Continue, Device, HOLD_TRACED, SLEEP_CALL, SLEEP_NANO};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Instant;
 
 pub const CHECKS: &[Check] = &[
+    // The first, as only so many refusals a minute are in the log.
+    ("what is refused is in the log, and seldom", refusals_are_logged),
     ("unloading under use is refused", unload_under_use),
     ("what is no process cannot be held", no_process),
     ("oneself cannot be held", oneself),
@@ -41,6 +46,38 @@ fn unload_under_use() -> Result<()> {
     match rustix::system::delete_module(c"cairn", libc::O_NONBLOCK) {
         Err(rustix::io::Errno::AGAIN) => Ok(()),
         other => bail!("{other:?}"),
+    }
+}
+
+fn refusals_are_logged() -> Result<()> {
+    /// What the module allows itself in a minute.
+    const MOST: usize = 5;
+    let began = Instant::now();
+    let mut log = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
+    log.seek(SeekFrom::End(0))?;
+    let living = Living::new("count")?;
+    for _ in 0..1000 {
+        refused(by_user(USER, living.pid()), libc::EPERM)?;
+    }
+    // A record for each read, until there is no more.
+    let (mut records, mut buffer) = (Vec::new(), [0; 8192]);
+    while let Some(len) = some(log.read(&mut buffer))? {
+        records.push(String::from_utf8_lossy(&buffer[..len]).into_owned());
+    }
+    let wanted = format!("cairn: refused: to hold {}, asked by PID ", living.pid());
+    let by_whom = format!(" of user {USER}");
+    let told = |record: &&String| record.contains(&wanted) && record.lines().any(|line| line.ends_with(&by_whom));
+    let count = records.iter().filter(told).count();
+    let minutes = began.elapsed().as_secs() as usize / 60 + 1;
+    ensure!((1..=MOST * minutes).contains(&count), "{count} of 1000 refusals are in the log: {records:#?}");
+    living.runs_on()
+}
+
+/// What a read from something that does not wait gave; `None` when there was nothing.
+fn some(read: io::Result<usize>) -> io::Result<Option<usize>> {
+    match read {
+        Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        other => other.map(Some),
     }
 }
 
