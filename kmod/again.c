@@ -286,6 +286,20 @@ static bool may_sleep(bool others_can_wait)
 	return cairn_can_wait(READ_ONCE(current->task_works));
 }
 
+/*
+ * A mask that an interrupted call was given, epoll_pwait(2), is the thread's still
+ * (kernel/signal.c, restore_saved_sigmask_unless()), and would be taken for its own
+ * by the same call. The kernel, too, puts the own one back when it makes a call
+ * again.
+ */
+static void take_back_mask(void)
+{
+	sigset_t own = current->saved_sigmask;
+
+	if (test_and_clear_restore_sigmask())
+		sigprocmask(SIG_SETMASK, &own, NULL);
+}
+
 /* Makes the call that the registers show. Takes over the nudge. */
 static void make_until(const struct repeatable *repeatable, s64 end,
 		       struct cairn_nudge *nudge)
@@ -298,6 +312,7 @@ static void make_until(const struct repeatable *repeatable, s64 end,
 			     CLOCK_MONOTONIC);
 	deadline.sleeper.task = current;
 	hrtimer_start(&deadline.sleeper.timer, ns_to_ktime(end), HRTIMER_MODE_ABS);
+	take_back_mask();
 	result = repeatable->make(regs);
 	hrtimer_cancel(&deadline.sleeper.timer);
 	destroy_hrtimer_on_stack(&deadline.sleeper.timer);

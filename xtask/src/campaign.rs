@@ -238,9 +238,10 @@ fn run_leg(
         && let Some(module) = &guest.module
         && !stop.raised()
     {
-        progress.note(&format!("{}: putting the kernel module to the test", spot.name()));
-        let mut ignore = |_: &str| {};
-        kernel.module = Some(trial.run(&guest.kernel, &guest.luggage, module, &guest.accel, &mut ignore)?);
+        progress.note(&format!("{}: putting the kernel module to the test, {trial}", spot.name()));
+        let mut say = |line: &str| progress.trial(line);
+        kernel.module =
+            Some(trial.run(&guest.kernel, &guest.luggage, module, &guest.accel, &stop, &mut say)?);
     }
     Ok((kernel, results))
 }

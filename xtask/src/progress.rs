@@ -85,6 +85,15 @@ pub struct KernelProgress {
 }
 
 impl KernelProgress {
+    /// What a trial of the kernel module says: shown as it is where something failed, else only where it is going on.
+    pub fn trial(&mut self, line: &str) {
+        match line.strip_prefix("ok ") {
+            Some(check) => self.bar.set_message(format!("{} {check}", self.count())),
+            None if line.starts_with('#') => {}
+            None => self.screen.line(&format!("{}: {line}", self.label)),
+        }
+    }
+
     fn count(&self) -> String {
         match self.red {
             0 => String::new(),

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use cairn_qemu::guest::{Boot, Cause, Event, Guest};
+use cairn_testsuite::driver::StopFlag;
 use cairn_testsuite::report::ModuleReport;
 
 /// How often the emulator may fail before its failures count as the module's.
@@ -28,12 +29,12 @@ pub fn again_if_emulator_fails(
     Ok(outcome.report)
 }
 
-/// Boots a guest and listens until it is gone. What it prints is shown as it comes.
-pub fn listen(boot: &Boot<'_>, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
+/// Boots a guest and listens until it is gone, or ends it when `stop` is raised. What it prints is shown as it comes.
+pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
     let mut guest = Guest::boot(boot).context("boot")?;
     let mut report = ModuleReport::default();
     let mut emulator_failed = false;
-    while let Some(event) = guest.next() {
+    while let Some(event) = guest.next_unless(&|| stop.raised()) {
         match event {
             Event::Line(line) => {
                 say(&line);

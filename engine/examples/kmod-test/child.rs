@@ -52,7 +52,7 @@ pub fn live(kind: &str) -> ! {
         }
         "sleep" => idle(),
         // Waits in a call that ends by itself, and says how long.
-        "sigtimedwait" | "semtimedop" | "epoll_wait" | "sigwait" => {
+        "sigtimedwait" | "semtimedop" | "epoll_wait" | "epoll_pwait" | "sigwait" => {
             let begin = Instant::now();
             let ended = wait(kind);
             match ended {
@@ -211,6 +211,16 @@ pub const WAIT: Duration = Duration::from_millis(2500);
 /// How long one is that does not end by itself while anybody looks.
 pub const LONG_WAIT: Duration = Duration::from_secs(4000);
 
+/// A set of one signal.
+fn only(signal: i32) -> libc::sigset_t {
+    // SAFETY: the set is ours; all zeros is the empty one.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigaddset(&mut set, signal);
+        set
+    }
+}
+
 /// Waits for something that does not come; for SIGUSR2, which may, in "sigwait".
 fn wait(kind: &str) -> std::io::Result<()> {
     let time = |time: Duration| libc::timespec {
@@ -220,8 +230,7 @@ fn wait(kind: &str) -> std::io::Result<()> {
     let sigwait = |time: libc::timespec| {
         // SAFETY: the set and the time are live; no information is asked for.
         unsafe {
-            let mut set: libc::sigset_t = std::mem::zeroed();
-            libc::sigaddset(&mut set, libc::SIGUSR2);
+            let set = only(libc::SIGUSR2);
             libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
             libc::syscall(libc::SYS_rt_sigtimedwait, &set, 0usize, &time, 8usize)
         }
@@ -240,6 +249,22 @@ fn wait(kind: &str) -> std::io::Result<()> {
                 return Ok(());
             }
             return Err(err);
+        },
+        // With a mask for the wait alone; the own one has to be there again afterwards.
+        // SAFETY: as below; the masks are live.
+        "epoll_pwait" => unsafe {
+            let (own, meanwhile) = (only(libc::SIGUSR2), only(libc::SIGUSR1));
+            let mut after: libc::sigset_t = std::mem::zeroed();
+            libc::sigprocmask(libc::SIG_SETMASK, &own, std::ptr::null_mut());
+            let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
+            let mut event: libc::epoll_event = std::mem::zeroed();
+            let ended = libc::epoll_pwait(fd, &mut event, 1, WAIT.as_millis() as i32, &meanwhile);
+            libc::sigprocmask(libc::SIG_BLOCK, std::ptr::null(), &mut after);
+            let has = [libc::SIGUSR1, libc::SIGUSR2].map(|signal| libc::sigismember(&after, signal) == 1);
+            if has != [false, true] {
+                return Err(std::io::Error::other(format!("USR1 and USR2 are blocked afterwards: {has:?}")));
+            }
+            ended.into()
         },
         // SAFETY: an epoll that watches nothing, and room for one event.
         _ => unsafe {

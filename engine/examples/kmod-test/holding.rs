@@ -20,7 +20,9 @@ pub const CHECKS: &[Check] = &[
     ("a wait for a signal ends when it would have ended", || wait_goes_on("sigtimedwait")),
     ("a wait for a semaphore ends when it would have ended", || wait_goes_on("semtimedop")),
     ("a wait for an epoll ends when it would have ended", || wait_goes_on("epoll_wait")),
-    ("a wait goes on that is held again and again", held_again),
+    ("a wait with a mask ends when it would have ended", || wait_goes_on("epoll_pwait")),
+    ("a wait goes on that is held again and again", || held_again("sigtimedwait")),
+    ("a wait with a mask goes on that is held again and again", || held_again("epoll_pwait")),
     ("two hold a wait", two_hold_a_wait),
     ("a wait gets what it waits for", wait_gets),
     ("threads come and go, programs are replaced", churn),
@@ -51,6 +53,7 @@ fn waiting(kind: &str) -> Result<Living> {
     let nr = match kind {
         "semtimedop" => libc::SYS_semtimedop,
         "epoll_wait" => libc::SYS_epoll_wait,
+        "epoll_pwait" => libc::SYS_epoll_pwait,
         _ => libc::SYS_rt_sigtimedwait,
     };
     let file = format!("/proc/{}/syscall", living.pid());
@@ -92,8 +95,8 @@ fn wait_goes_on(kind: &str) -> Result<()> {
     took_its_time(waited(living)?)
 }
 
-fn held_again() -> Result<()> {
-    let living = waiting("sigtimedwait")?;
+fn held_again(kind: &str) -> Result<()> {
+    let living = waiting(kind)?;
     std::thread::sleep(WAITED_BEFORE);
     let device = Device::open()?;
     for _ in 0..20 {

@@ -66,7 +66,8 @@ fn refusals_are_logged() -> Result<()> {
     }
     let wanted = format!("cairn: refused: to hold {}, asked by PID ", living.pid());
     let by_whom = format!(" of user {USER}");
-    let told = |record: &&String| record.contains(&wanted) && record.lines().any(|line| line.ends_with(&by_whom));
+    let told =
+        |record: &&String| record.contains(&wanted) && record.lines().any(|line| line.ends_with(&by_whom));
     let count = records.iter().filter(told).count();
     let minutes = began.elapsed().as_secs() as usize / 60 + 1;
     ensure!((1..=MOST * minutes).contains(&count), "{count} of 1000 refusals are in the log: {records:#?}");

@@ -11,6 +11,7 @@ use cairn_qemu::job::Job;
 use cairn_qemu::kernels::{Kernel, Matrix, Selector};
 use cairn_qemu::kmod::{self, Sources, disk};
 use cairn_qemu::{Cache, accel, progress};
+use cairn_testsuite::driver::StopFlag;
 use clap::Parser;
 
 use crate::cross::{self, Toolchain};
@@ -127,7 +128,7 @@ impl Plan<'_> {
         // Nothing is heard while the module is built.
         boot.idle_timeout = Duration::from_secs(180);
         boot.total_timeout = Duration::from_secs(600);
-        trial::listen(&boot.scaled(scale), say)
+        trial::listen(&boot.scaled(scale), &StopFlag::default(), say)
     }
 }
 

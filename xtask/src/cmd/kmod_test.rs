@@ -1,6 +1,7 @@
 //! `cargo xtask kmod-test`: puts the kernel module to the test in guests: what has to be refused, what may go wrong, and requests at random.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use cairn_qemu::guest::Boot;
 use cairn_qemu::job::{Job, JobFile};
 use cairn_qemu::kernels::{Kernel, Selector};
 use cairn_qemu::{Arch, Cache, progress};
+use cairn_testsuite::driver::StopFlag;
 use cairn_testsuite::driver::guest::Luggage;
 use cairn_testsuite::report::ModuleReport;
 use clap::Parser;
@@ -49,6 +51,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let programs = programs::build_all(&room, &archs, source, Wanted { offline: source.offline, ..wanted })?;
     let plan = Trial::plan(&room, archs, source, args.seconds, args.seed)?;
     let cache = Cache::from_env()?;
+    let stop = StopFlag::default();
     let mut good = true;
     let mut rows = Vec::new();
     for kernel in choice.obtain(source)? {
@@ -64,7 +67,9 @@ pub fn run(args: &Args) -> Result<bool> {
         let accel = accel::probe(&kernel, &built.init, &cache, &progress::Stderr::default())?;
         eprintln!("{name}: {}", kernel.release);
         let report = plan
-            .run(&kernel, &built.luggage([].into()), &module, &accel, &mut |line| eprintln!("  {line}"))
+            .run(&kernel, &built.luggage([].into()), &module, &accel, &stop, &mut |line| {
+                eprintln!("  {line}")
+            })
             .with_context(|| name.clone())?;
         good &= report.failures().next().is_none();
         rows.extend(trial::rows(&name, &report));
@@ -80,6 +85,12 @@ pub struct Trial {
     programs: BTreeMap<Arch, PathBuf>,
     seconds: u64,
     seed: u64,
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "requests at random for {} s", self.seconds)
+    }
 }
 
 impl Trial {
@@ -107,6 +118,7 @@ impl Trial {
         luggage: &Luggage,
         module: &[u8],
         accel: &Accel,
+        stop: &StopFlag,
         say: &mut dyn FnMut(&str),
     ) -> Result<ModuleReport> {
         let base = luggage
@@ -126,6 +138,6 @@ impl Trial {
         boot.idle_timeout = Duration::from_secs(60 + self.seconds);
         boot.total_timeout = Duration::from_secs(300 + 2 * self.seconds);
         let boot = boot.scaled(scale);
-        trial::again_if_emulator_fails(say, |say| trial::listen(&boot, say))
+        trial::again_if_emulator_fails(say, |say| trial::listen(&boot, stop, say))
     }
 }
