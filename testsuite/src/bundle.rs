@@ -71,15 +71,21 @@ impl Bundles {
         format!("{FOLDER}/{}", cell.slug())
     }
 
-    /// Forgets what an earlier attempt left.
+    /// Where the bundle of an attempt is put aside when there is another one.
+    pub fn aside(cell: &Cell, attempt: u32) -> String {
+        format!("{}.attempt-{attempt}", Bundles::relative(cell))
+    }
+
+    /// Puts aside what the attempt before this one left, the first being 1: it is all there is about a cell that passes
+    /// when it is tried again.
     ///
     /// # Errors
     /// [`BundleError::Write`].
-    pub fn begin(&self, cell: &Cell) -> Result<(), BundleError> {
-        let dir = self.run_dir.join(Bundles::relative(cell));
-        match fs::remove_dir_all(&dir) {
+    pub fn begin(&self, cell: &Cell, attempt: u32) -> Result<(), BundleError> {
+        let path = self.run_dir.join(Bundles::relative(cell));
+        match fs::rename(&path, self.run_dir.join(Bundles::aside(cell, attempt.saturating_sub(1)))) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(BundleError::Write { path: dir, source })
+                Err(BundleError::Write { path, source })
             }
             _ => Ok(()),
         }
@@ -117,7 +123,8 @@ impl Bundles {
         seed: u64,
         guest_files: &[PathBuf],
     ) -> Result<(), BundleError> {
-        let dir = self.run_dir.join(Bundles::relative(&result.cell));
+        let bundle = result.bundle.clone().unwrap_or_else(|| Bundles::relative(&result.cell));
+        let dir = self.run_dir.join(bundle);
         let put = |name: &str, text: &str| -> Result<(), BundleError> {
             let path = dir.join(name);
             fs::create_dir_all(&dir)
@@ -151,8 +158,13 @@ mod tests {
         bundles.piece(&cell, "context.1", 0, &BASE64.encode("abc")).unwrap();
         let file = dir.path().join(Bundles::relative(&cell)).join("context.1");
         assert_eq!(fs::read(&file).unwrap(), b"abcdef");
-        bundles.begin(&cell).unwrap();
+        bundles.begin(&cell, 2).unwrap();
         assert!(!file.exists());
+        let aside = dir.path().join(Bundles::aside(&cell, 1)).join("context.1");
+        assert_eq!(fs::read(&aside).unwrap(), b"abcdef");
+        // One that left nothing leaves nothing aside.
+        bundles.begin(&cell, 3).unwrap();
+        assert!(!dir.path().join(Bundles::aside(&cell, 2)).exists());
     }
 
     #[rstest]

@@ -233,8 +233,9 @@ impl<'a> Session<'a> {
             Heard::Event(Event::Start { id }) => {
                 let Some((cell, _)) = self.cells.get(id as usize) else { return };
                 running.insert(id);
-                *self.attempts.entry(id).or_insert(0) += 1;
-                if let Err(error) = self.settings.bundles.begin(cell) {
+                let attempt = self.attempts.entry(id).or_insert(0);
+                *attempt += 1;
+                if let Err(error) = self.settings.bundles.begin(cell, *attempt) {
                     observer.note(&error.to_string());
                 }
                 observer.started(cell);
@@ -337,10 +338,15 @@ impl<'a> Session<'a> {
                 attempts: self.attempts.get(id).copied().unwrap_or(0),
                 measured: outcome.measured.clone(),
                 notes: outcome.notes.clone(),
-                bundle: verdict.is_red().then(|| Bundles::relative(cell)),
+                bundle: match verdict {
+                    // Of the first attempt, which failed.
+                    Verdict::Flaky => Some(Bundles::aside(cell, 1)),
+                    red if red.is_red() => Some(Bundles::relative(cell)),
+                    _ => None,
+                },
                 repro: (self.settings.repro)(cell),
             };
-            if verdict.is_red() {
+            if result.bundle.is_some() {
                 let files = place.files();
                 if let Err(error) =
                     self.settings.bundles.finish(&result, &self.kernel, self.settings.job.seed, &files)

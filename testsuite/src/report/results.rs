@@ -156,7 +156,7 @@ pub struct CellResult {
     /// Remarks that change no verdict.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// The bundle's directory below the run's, for a red cell.
+    /// The bundle's directory below the run's, for a red cell and, of the first attempt, for a flaky one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<String>,
     /// The command that runs this cell again.

@@ -128,7 +128,7 @@ pub fn kill_descendants() {
 
 /// The living processes below `root`, by their parent links. Zombies that only `root`'s other children could reap are
 /// left out.
-fn descendants(root: libc::pid_t) -> Vec<libc::pid_t> {
+pub fn descendants(root: libc::pid_t) -> Vec<libc::pid_t> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };

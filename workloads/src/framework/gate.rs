@@ -101,6 +101,8 @@ fn start_watchdog() -> Outcome {
             let left = time_left();
             if left.is_zero() {
                 eprintln!("timed out waiting for the verification to end");
+                // Standard error is the reason, in few words; this is for who looks for the cause.
+                print!("{}", super::census::census());
                 child::kill_descendants();
                 // SAFETY: _exit has no preconditions.
                 unsafe { libc::_exit(1) }

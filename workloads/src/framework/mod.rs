@@ -4,6 +4,7 @@
 //! Nothing here may leave a trace in the state between `ready` and `go`, unless the workload asked for it.
 
 pub mod arch;
+pub mod census;
 pub mod child;
 pub mod expect;
 pub mod fd;
