@@ -290,7 +290,7 @@ static bool may_sleep(bool others_can_wait)
  * A mask that an interrupted call was given, epoll_pwait(2), is the thread's still
  * (kernel/signal.c, restore_saved_sigmask_unless()), and would be taken for its own
  * by the same call. The kernel, too, puts the own one back when it makes a call
- * again.
+ * again, by restore_saved_sigmask(), which takes a function that is not exported.
  */
 static void take_back_mask(void)
 {

@@ -112,7 +112,7 @@ impl Bundles {
         write().map_err(|source| BundleError::Write { path: path.clone(), source })
     }
 
-    /// Completes the bundle: `cell.json`, `repro.sh`, and the files of the guest's directory (console, QEMU's command line).
+    /// Completes the bundle that a result has, if any: `cell.json`, `repro.sh`, and the files of the guest's directory (console, QEMU's command line).
     ///
     /// # Errors
     /// [`BundleError`].
@@ -123,7 +123,7 @@ impl Bundles {
         seed: u64,
         guest_files: &[PathBuf],
     ) -> Result<(), BundleError> {
-        let bundle = result.bundle.clone().unwrap_or_else(|| Bundles::relative(&result.cell));
+        let Some(bundle) = &result.bundle else { return Ok(()) };
         let dir = self.run_dir.join(bundle);
         let put = |name: &str, text: &str| -> Result<(), BundleError> {
             let path = dir.join(name);

@@ -58,7 +58,8 @@ pub struct Session<'a> {
     stop: StopFlag,
     outcomes: BTreeMap<u32, Outcome>,
     attempts: BTreeMap<u32, u32>,
-    first_reason: BTreeMap<u32, String>,
+    /// Of a cell that is tried again: the attempt that was red, and why.
+    first_failure: BTreeMap<u32, (u32, String)>,
     /// Suspects of one death, with what it was.
     groups: Vec<(BTreeSet<u32>, Verdict, String)>,
 }
@@ -85,7 +86,7 @@ impl<'a> Session<'a> {
             stop,
             outcomes: BTreeMap::new(),
             attempts: BTreeMap::new(),
-            first_reason: BTreeMap::new(),
+            first_failure: BTreeMap::new(),
             groups: Vec::new(),
         }
     }
@@ -110,8 +111,8 @@ impl<'a> Session<'a> {
                 break;
             }
             for id in &red {
-                let reason = self.outcomes[id].reason.clone();
-                self.first_reason.entry(*id).or_insert(reason);
+                let attempt = self.attempts.get(id).copied().unwrap_or(0);
+                self.first_failure.entry(*id).or_insert((attempt, self.outcomes[id].reason.clone()));
             }
             observer.note(&format!("{}: trying {} red cells again", self.kernel.label, red.len()));
             self.round(red, place, observer)?;
@@ -319,12 +320,13 @@ impl<'a> Session<'a> {
             let (cell, _) = &self.cells[*id as usize];
             let (mut verdict, why) = self.judge(*id, outcome.verdict);
             let mut reason = outcome.reason.clone();
-            let first = self.first_reason.get(id);
+            let mut bundle = verdict.is_red().then(|| Bundles::relative(cell));
             if verdict == Verdict::Pass
-                && let Some(first) = first
+                && let Some((attempt, first)) = self.first_failure.get(id)
             {
                 verdict = Verdict::Flaky;
                 reason = format!("at first: {first}");
+                bundle = Some(Bundles::aside(cell, *attempt));
             }
             if let Some(why) = why {
                 reason = if reason.is_empty() { why } else { format!("{reason}; {why}") };
@@ -338,12 +340,7 @@ impl<'a> Session<'a> {
                 attempts: self.attempts.get(id).copied().unwrap_or(0),
                 measured: outcome.measured.clone(),
                 notes: outcome.notes.clone(),
-                bundle: match verdict {
-                    // Of the first attempt, which failed.
-                    Verdict::Flaky => Some(Bundles::aside(cell, 1)),
-                    red if red.is_red() => Some(Bundles::relative(cell)),
-                    _ => None,
-                },
+                bundle,
                 repro: (self.settings.repro)(cell),
             };
             if result.bundle.is_some() {

@@ -84,7 +84,8 @@ impl Observer for Silent {
 }
 
 fn run(place: &mut Scripted, names: &[&str], retries: u32, expectations: &str) -> Vec<(String, Verdict)> {
-    run_on_kernel(place, names, retries, expectations).1
+    let (_, results) = run_on_kernel(place, names, retries, expectations);
+    results.into_iter().map(|r| (r.cell.workload, r.verdict)).collect()
 }
 
 fn run_on_kernel(
@@ -92,7 +93,7 @@ fn run_on_kernel(
     names: &[&str],
     retries: u32,
     expectations: &str,
-) -> (KernelInfo, Vec<(String, Verdict)>) {
+) -> (KernelInfo, Vec<CellResult>) {
     let dir = tempfile::tempdir().unwrap();
     let expectations = Expectations::parse(expectations).unwrap();
     let settings = Settings {
@@ -150,7 +151,7 @@ fn run_on_kernel(
     let session = Session::new(&settings, kernel, cells, StopFlag::default());
     let (kernel, results) = session.run(place, &mut Silent).unwrap();
     assert_eq!(kernel.boots, place.lives);
-    (kernel, results.into_iter().map(|r| (r.cell.workload, r.verdict)).collect())
+    (kernel, results)
 }
 
 fn verdicts(results: &[(String, Verdict)]) -> Vec<Verdict> {
@@ -201,7 +202,8 @@ fn a_failure_of_the_emulator(#[case] emulator_failures: u32, #[case] wanted: [Ve
 fn a_complaint_while_no_cell_runs_is_kept() {
     let mut place = Scripted { complaints: vec!["unreferenced object"], ..Default::default() };
     let (kernel, results) = run_on_kernel(&mut place, &["g/a"], 0, "");
-    assert_eq!((kernel.complaints, verdicts(&results)), (vec!["unreferenced object".to_owned()], vec![Pass]));
+    let verdicts: Vec<Verdict> = results.iter().map(|r| r.verdict).collect();
+    assert_eq!((kernel.complaints, verdicts), (vec!["unreferenced object".to_owned()], vec![Pass]));
 }
 
 #[test]
@@ -216,6 +218,20 @@ fn silence_is_missing_never_pass() {
 fn retrying(#[case] retries: u32, #[case] wanted: Verdict) {
     let mut place = Scripted { failing: BTreeMap::from([("g/b", 1)]), ..Default::default() };
     assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b"], retries, "")), [Pass, wanted]);
+}
+
+/// Of a cell that is flaky nothing else is left to tell why.
+#[rstest]
+#[case(0, "red/6.12_x86_64_dynamic_cairn_g_a_once.attempt-1")]
+#[case::after_a_life_that_said_nothing(1, "red/6.12_x86_64_dynamic_cairn_g_a_once.attempt-2")]
+fn a_flaky_cell_has_the_bundle_of_the_attempt_that_failed(
+    #[case] emulator_failures: u32,
+    #[case] wanted: &str,
+) {
+    let failing = BTreeMap::from([("g/a", 1)]);
+    let mut place = Scripted { failing, emulator_failures, ..Default::default() };
+    let (_, results) = run_on_kernel(&mut place, &["g/a"], 1, "");
+    assert_eq!((results[0].verdict, results[0].bundle.as_deref()), (Flaky, Some(wanted)));
 }
 
 #[test]

@@ -1,54 +1,58 @@
 //! What is told of a hang, for those who have to find its cause: what every thread waits in, and whether processors get
 //! their timer interrupts.
 
-use super::{child, sys};
-use std::fmt::Write as _;
+use super::{child, procfs, sys};
 use std::fs;
+use std::sync::Once;
+
+/// Files of the kernel's, and which lines of them say whether processors get their timer interrupts, and when each expects its next one.
+const PROCESSORS: [(&str, &[&str]); 2] = [
+    ("/proc/interrupts", &["LOC:", "RES:"]),
+    ("/proc/timer_list", &["now at", "cpu:", ".expires_next", ".hres_active", ".nr_hangs"]),
+];
+
+/// Prints the census, for who looks for a cause; the reason, in few words, is on standard error. Once: whoever runs out of time first.
+pub fn tell() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| print!("{}", census()));
+}
 
 /// A line for each thread of the calling process and of everything below it, and the processors' timers.
 ///
 /// What cannot be read is told in its place: /proc/timer_list is root's.
-pub fn census() -> String {
-    let mut text = String::new();
+fn census() -> String {
     let own = sys::getpid();
+    let mut lines = Vec::new();
     for pid in std::iter::once(own).chain(child::descendants(own)) {
-        for tid in threads(pid) {
-            let of = |name: &str| first_line(&format!("/proc/{pid}/task/{tid}/{name}"));
-            let state = of("stat")
-                .rsplit_once(')')
-                .map_or('?', |(_, rest)| rest.trim_start().chars().next().unwrap_or('?'));
-            let call = of("syscall");
-            let call = call.split_whitespace().next().unwrap_or("-").to_owned();
-            // Writing to a String cannot fail.
-            let _ =
-                writeln!(text, "{pid}/{tid} {}: {state}, system call {call}, in {}", of("comm"), of("wchan"));
+        let tids = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let tids = tids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        lines.extend(tids.map(|tid| thread(pid, tid)));
+    }
+    for (path, wanted) in PROCESSORS {
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                let tells = |line: &&str| wanted.iter().any(|word| line.starts_with(word));
+                lines.extend(text.lines().map(str::trim).filter(tells).map(str::to_owned));
+            }
+            Err(error) => lines.push(format!("{path}: {error}")),
         }
     }
-    for (file, wanted) in [("/proc/interrupts", &["LOC:", "RES:"][..]), ("/proc/timer_list", &TIMERS)] {
-        let lines = fs::read_to_string(file).unwrap_or_else(|error| format!("{file}: {error}"));
-        let tells = |line: &&str| {
-            line.starts_with(file) || wanted.iter().any(|word| line.trim_start().starts_with(word))
-        };
-        lines.lines().filter(tells).for_each(|line| {
-            let _ = writeln!(text, "{}", line.trim());
-        });
-    }
-    text
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// The lines of /proc/timer_list that say when a processor expects its next timer, and what its clock says.
-const TIMERS: [&str; 5] = ["now at", "cpu:", ".expires_next", ".hres_active", ".nr_hangs"];
-
-fn threads(pid: i32) -> Vec<i32> {
-    let dir = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    dir.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-fn first_line(path: &str) -> String {
-    match fs::read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned(),
-        Err(error) => format!("({error})"),
-    }
+/// What one thread waits in.
+fn thread(pid: i32, tid: i32) -> String {
+    let of = |name: &str| {
+        let text = fs::read(format!("/proc/{pid}/task/{tid}/{name}"));
+        text.map_or_else(
+            |error| format!("({error})"),
+            |bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned(),
+        )
+    };
+    let state = procfs::Stat::of(tid).map_or('?', |stat| stat.state);
+    let call = of("syscall");
+    let call = call.split_whitespace().next().unwrap_or("-");
+    format!("{pid}/{tid} {}: {state}, system call {call}, in {}", of("comm"), of("wchan"))
 }
 
 #[cfg(test)]

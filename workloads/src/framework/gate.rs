@@ -3,7 +3,7 @@
 //! While a workload waits, its root thread is blocked in openat(2) on `go` and holds nothing that a workload without a
 //! gate would not hold: no descriptor, no timer, no thread. The watchdog thread starts only after `go`.
 
-use super::{Outcome, child, sys};
+use super::{Outcome, census, child, sys};
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -101,8 +101,7 @@ fn start_watchdog() -> Outcome {
             let left = time_left();
             if left.is_zero() {
                 eprintln!("timed out waiting for the verification to end");
-                // Standard error is the reason, in few words; this is for who looks for the cause.
-                print!("{}", super::census::census());
+                census::tell();
                 child::kill_descendants();
                 // SAFETY: _exit has no preconditions.
                 unsafe { libc::_exit(1) }

@@ -1,6 +1,6 @@
 //! `list` and `run`: finding a workload, running it, turning its outcome into an exit status.
 
-use super::{Ctx, Workload, child, gate::Gate, needs::Skip};
+use super::{Ctx, Workload, census, child, gate, gate::Gate, needs::Skip};
 use std::process::ExitCode;
 
 /// Exit status of a workload that cannot run here.
@@ -73,6 +73,9 @@ pub fn run(groups: &[&[&Workload]], name: &str, seed: u64) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
+            if gate::time_left().is_zero() {
+                census::tell();
+            }
             child::kill_descendants();
             match error.downcast_ref::<Skip>() {
                 Some(reason) if !passed => {
