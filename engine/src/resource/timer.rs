@@ -218,6 +218,12 @@ pub fn reconcile(
             }
         }
     }
+    let expired = interval.real.interval == 0 && interval.real.value <= MICRO;
+    if expired && after.iter().any(|signal| signal.signal == libc::SIGALRM && signal.code() == SI_KERNEL) {
+        // Its function has sent the signal and is not back yet: until then the kernel says 1 µs (kernel/time/itimer.c,
+        // `itimer_get_remtime`). A second one would be dropped, as long as the first is pending.
+        interval.real.value = 0;
+    }
 }
 
 /// `PR_TIMER_CREATE_RESTORE_IDS`, Linux 6.15 (include/uapi/linux/prctl.h): timer_create takes the id it is handed.
@@ -323,7 +329,8 @@ mod tests {
         let setting = |interval| Setting { interval, value: 5 };
         let mut posix = parse(2634, SAMPLE).unwrap();
         (posix[0].setting, posix[1].setting) = (setting(0), setting(100));
-        let mut interval = IntervalTimers { real: setting(0), ..IntervalTimers::default() };
+        let real = Setting { interval: 0, value: 5 * MICRO };
+        let mut interval = IntervalTimers { real, ..IntervalTimers::default() };
         let (one, three, alarm) = (pending(14, -2, 1), pending(60, -2, 3), pending(libc::SIGALRM, 0x80, 0));
         let after = [one.clone(), three.clone(), alarm.clone()];
 
@@ -333,6 +340,22 @@ mod tests {
 
         reconcile(&[], &after, &mut interval, &mut posix);
         assert_eq!((posix[0].setting.value, posix[1].setting.value, interval.real.value), (0, 105, 0));
+    }
+
+    #[test]
+    fn an_alarm_that_is_just_being_rung_is_over() {
+        let alarm = [pending(libc::SIGALRM, 0x80, 0)];
+        let left = |setting, pending: &[Pending]| {
+            let mut interval = IntervalTimers { real: setting, ..IntervalTimers::default() };
+            reconcile(pending, pending, &mut interval, &mut []);
+            interval.real
+        };
+        let once = |value| Setting { interval: 0, value };
+        let periodic = Setting { interval: 100, value: MICRO };
+        assert_eq!(left(once(MICRO), &alarm), once(0));
+        assert_eq!(left(once(MICRO), &[]), once(MICRO), "about to fire");
+        assert_eq!(left(once(2 * MICRO), &alarm), once(2 * MICRO), "armed again");
+        assert_eq!(left(periodic, &alarm), periodic, "armed again when its signal is taken");
     }
 
     #[test]
