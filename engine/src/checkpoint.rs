@@ -1,6 +1,6 @@
 //! The story of a checkpoint: stop, look, refuse or ask, copy, let go, write.
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Problems, Result};
 use crate::image::{self, Origin, Writer};
 use crate::remote::{Arg, Program};
 use crate::resource::file::{self, Fd};
@@ -58,7 +58,7 @@ pub struct Report {
     pub tasks: usize,
     /// Size of the file.
     pub bytes: u64,
-    /// From the first thread stopped to the last one released; up to the kill, when there was one.
+    /// From the first thread stopped to the last one released; up to the kill, when there was one. Of the last stop, if there were several.
     pub pause_ns: u64,
     /// All of it.
     pub total_ns: u64,
@@ -80,8 +80,8 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     let pid = options.scope.id();
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
-    let mut frozen = Frozen::freeze(options.scope, holder, options.cancelled)?;
-    let records = save(options, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let (mut frozen, survey) = stop_and_look(options.scope, holder.as_ref(), options.cancelled)?;
+    let records = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let since = frozen.since;
     let (written, pause) = if options.kill {
         let written = writer.finish(&records, options.sync).map_err(failed)?;
@@ -104,9 +104,30 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     })
 }
 
-/// Looks, refuses or asks, and copies.
-fn save(options: &Options<'_>, frozen: &mut Frozen, writer: &Writer) -> Result<Records> {
-    let survey = Survey::of(frozen)?.accept()?;
+/// The longest nap before what is only there for a moment is looked for once more; half a second in all, and ten looks.
+const LONGEST_NAP: Duration = Duration::from_millis(256);
+
+/// Stops, looks and refuses. When all that is in the way is such that a program will soon be done with it, the program is let go to be.
+fn stop_and_look(
+    scope: Scope,
+    holder: Option<&Holder>,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<(Frozen, Survey)> {
+    let mut nap = Duration::from_millis(1);
+    loop {
+        let frozen = Frozen::freeze(scope, holder.cloned(), cancelled)?;
+        match Survey::of(&frozen).and_then(Survey::accept) {
+            Ok(survey) => return Ok((frozen, survey)),
+            Err(Error::Unsupported(problems)) if !problems.lasting && nap <= LONGEST_NAP => frozen.thaw()?,
+            Err(err) => return Err(frozen.blame(err)),
+        }
+        std::thread::sleep(nap);
+        nap *= 2;
+    }
+}
+
+/// Asks and copies.
+fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Writer) -> Result<Records> {
     let interviewed = survey.interview(frozen, options.scope)?;
     let (done, all) = (AtomicU64::new(0), interviewed.tables.copying.bytes());
     let progress = options.progress;
@@ -128,8 +149,7 @@ fn save(options: &Options<'_>, frozen: &mut Frozen, writer: &Writer) -> Result<R
 /// *unsupported* with all the reasons; else as [`checkpoint`].
 pub fn check(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<usize> {
     source::become_restorer()?;
-    let frozen = Frozen::freeze(scope, None, cancelled)?;
-    let survey = Survey::of(&frozen).and_then(Survey::accept).map_err(|err| frozen.blame(err))?;
+    let (frozen, survey) = stop_and_look(scope, None, cancelled)?;
     let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
     drop(survey);
     frozen.thaw()?;
@@ -144,7 +164,7 @@ fn nanos(duration: Duration) -> u64 {
 struct Survey {
     tables: Tables,
     found: Vec<Seen>,
-    problems: Vec<String>,
+    problems: Problems,
 }
 
 /// What can be seen of one process.
@@ -166,7 +186,8 @@ struct SeenAlive {
 
 impl Survey {
     fn of(frozen: &Frozen) -> Result<Self> {
-        let mut survey = Survey { tables: Tables::default(), found: Vec::new(), problems: Vec::new() };
+        let mut survey =
+            Survey { tables: Tables::default(), found: Vec::new(), problems: Problems::default() };
         survey.problems.extend(alone::problems(&frozen.tasks)?);
         let teller = Teller::probe();
         for task in &frozen.tasks {
@@ -197,7 +218,7 @@ impl Survey {
 
     /// Refuses when there is a reason.
     fn accept(self) -> Result<Self> {
-        if self.problems.is_empty() { Ok(self) } else { Err(Error::Unsupported(self.problems)) }
+        if self.problems.reasons.is_empty() { Ok(self) } else { Err(Error::Unsupported(self.problems)) }
     }
 
     fn look_at(&mut self, task: &Task, teller: Teller) -> Result<SeenAlive> {

@@ -12,8 +12,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The target has something that cairn cannot save or bring back; nothing was changed.
-    #[error("unsupported: {}", .0.join("\nunsupported: "))]
-    Unsupported(Vec<String>),
+    #[error("unsupported: {}", .0.reasons.join("\nunsupported: "))]
+    Unsupported(Problems),
     /// The context file is damaged, truncated, foreign or from the future.
     #[error("{}", .path.display())]
     Malformed {
@@ -49,10 +49,38 @@ pub enum Error {
     Interrupted,
 }
 
+/// What cannot be saved.
+#[derive(Debug, Default)]
+pub struct Problems {
+    /// Each with pid and kind.
+    pub reasons: Vec<String>,
+    /// Some of them will still be there in a moment.
+    pub lasting: bool,
+}
+
+impl Problems {
+    /// One more that will stay.
+    pub fn push(&mut self, what: String) {
+        self.reasons.push(what);
+        self.lasting = true;
+    }
+
+    /// All of these, too.
+    pub fn extend(&mut self, others: Problems) {
+        self.reasons.extend(others.reasons);
+        self.lasting |= others.lasting;
+    }
+}
+
 impl Error {
     /// One reason not to checkpoint.
     pub fn unsupported(what: impl Into<String>) -> Self {
-        Error::Unsupported(vec![what.into()])
+        Error::Unsupported(Problems { reasons: vec![what.into()], lasting: true })
+    }
+
+    /// One reason not to checkpoint just now: programs have that for a moment only.
+    pub fn unsupported_now(what: impl Into<String>) -> Self {
+        Error::Unsupported(Problems { reasons: vec![what.into()], lasting: false })
     }
 
     /// An error with the context file at `path`: the kernel's refusal to read or write it, or what is wrong inside.

@@ -12,7 +12,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
             Err(err @ Error::Unsupported(_)) => {
                 let code = err.exit_code();
                 let Error::Unsupported(problems) = err else { unreachable!("matched above") };
-                (code, 0, problems)
+                (code, 0, problems.reasons)
             }
             Err(other) => return Err(other.into()),
         };

@@ -170,7 +170,8 @@ impl Inodes {
         if kind.is_file() || kind.is_dir() {
             let fs = rustix::fs::statfs(found.link).context(|| format!("{who} ({shown}): statfs"))?;
             if fs.f_type == PROC_SUPER_MAGIC {
-                return refuse("a file of /proc");
+                // Opened, read and closed by most, the C library among them.
+                return Err(Error::unsupported_now(format!("{who} is a file of /proc ({shown})")));
             }
             if shown.0.starts_with(b"/memfd:") {
                 return refuse("a memfd");

@@ -6,7 +6,7 @@ use super::inode::{Found, Inodes};
 use super::memory::{Backing, Vma, VmaFlag};
 use super::pages::Copying;
 use super::shared::SharedObjects;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Problems, Result};
 use crate::proc::smaps::{self, VmFlags};
 use crate::sys::page_size;
 use std::collections::HashMap;
@@ -31,7 +31,7 @@ pub struct Mappings {
     /// Sorted; a mapping and whether anything of its own may be in it.
     pub vmas: Vec<(Vma, bool)>,
     /// Reasons to refuse.
-    pub problems: Vec<String>,
+    pub problems: Problems,
 }
 
 /// Reads the mappings of a stopped process.

@@ -2,7 +2,7 @@
 
 use super::freeze::Task;
 use crate::arch;
-use crate::error::{Context, Result};
+use crate::error::{Context, Problems, Result};
 use crate::resource::thread::status;
 use crate::sys::kcmp::{Kind, kcmp};
 use std::cmp::Ordering;
@@ -13,8 +13,8 @@ const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "use
 ///
 /// # Errors
 /// *vanished*, or no kcmp(2).
-pub fn problems(tasks: &[Task]) -> Result<Vec<String>> {
-    let mut problems = Vec::new();
+pub fn problems(tasks: &[Task]) -> Result<Problems> {
+    let mut problems = Problems::default();
     let alive: Vec<&Task> = tasks.iter().filter(|t| !t.threads.is_empty()).collect();
     for task in &alive {
         let pid = task.pid;

@@ -65,8 +65,7 @@ impl Job {
         Job::script(&format!("exec {} --exact {test} --ignored --nocapture", program.display()))
     }
 
-    /// Writes ascending numbers to the file `count`, over and over. All by itself: mv(1) would have a file of /proc open for a moment, which
-    /// cannot be saved.
+    /// Writes ascending numbers to the file `count`, over and over, all by itself.
     fn counter() -> Job {
         let job = Job::script("i=0; while :; do i=$((i+1)); echo $i > count; done");
         job.await_progress();

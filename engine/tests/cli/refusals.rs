@@ -19,6 +19,41 @@ fn a_socket_is_named_by_pid_and_descriptor() {
     assert_eq!(job.mappings(), before);
 }
 
+/// Any stop ends sigwaitinfo(2), with EINTR: the first look meets the file open.
+#[test]
+fn a_file_of_proc_that_is_just_being_read_is_waited_for() {
+    let job = Job::script(
+        r#"exec python3 -c '
+import ctypes, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+usr1 = (ctypes.c_ulong * 16)(1 << (signal.SIGUSR1 - 1))
+with open("/proc/self/stat"):
+    open("up", "w").close()
+    ctypes.CDLL(None).sigwaitinfo(usr1, None)
+count = 0
+while True:
+    count += 1
+    with open("count", "w") as file: print(count, file=file)
+'"#,
+    );
+    wait_for("the file", || job.path("up").exists().then_some(()));
+    let output = job.checkpoint("context", &[]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    job.await_progress();
+}
+
+#[test]
+fn a_file_of_proc_that_stays_open_is_refused() {
+    let job = Job::script("exec 5< /proc/self/stat; : > up; while :; do read x < /dev/null; done");
+    wait_for("the file", || job.path("up").exists().then_some(()));
+    for output in [job.checkpoint("context", &[]), cairn(["check", &job.pid()])] {
+        assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!("pid {}: fd 5 is a file of /proc", job.pid)), "{said}");
+    }
+    assert!(!job.path("context").exists());
+}
+
 #[test]
 fn nobody_there_is_told() {
     let output = cairn(["checkpoint", "4194303", "-o", "/nonexistent"]);

@@ -20,6 +20,7 @@ mod name_reused;
 mod odd_names;
 mod offsets;
 mod own_root;
+mod proc_in_motion;
 mod read_only;
 mod reading_together;
 mod renamed;
@@ -66,6 +67,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &odd_names::WORKLOAD,
     &offsets::WORKLOAD,
     &own_root::WORKLOAD,
+    &proc_in_motion::WORKLOAD,
     &read_only::WORKLOAD,
     &reading_together::WORKLOAD,
     &renamed::WORKLOAD,

@@ -16,22 +16,12 @@ static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let seed = cx.seed;
-    thread::spawn(shrink_an_arena)?.join()?;
     let mut threads = Vec::new();
     for number in 0..3 {
         threads.push(thread::spawn(move || churn(seed + number))?);
     }
     ROUNDS.cross(cx, 100, 100)?;
     threads.into_iter().try_for_each(Thread::join)
-}
-
-/// When an arena shrinks for the first time, glibc reads `/proc/sys/vm/overcommit_memory`, once in a process
-/// (`check_may_shrink_heap`, sysdeps/unix/sysv/linux/malloc-sysdep.h). A checkpoint just then meets an open file of /proc and is refused.
-fn shrink_an_arena() -> Outcome {
-    // Too small to be mapped by themselves, and together more than an arena keeps.
-    let blocks: Vec<Vec<u8>> = (0..64).map(|_| vec![1; 100_000]).collect();
-    drop(std::hint::black_box(blocks));
-    Ok(())
 }
 
 fn churn(seed: u64) -> Outcome {
