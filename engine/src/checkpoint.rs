@@ -25,20 +25,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Whom to look at, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Whom.
+    pub scope: Scope,
+    /// Where the state is to come from.
+    pub source: Wanted,
+    /// Also what a tracer traces; only the module can.
+    pub traced: bool,
+}
+
 /// How to checkpoint.
 pub struct Options<'a> {
     /// Whom.
-    pub scope: Scope,
+    pub target: Target,
     /// Into which file.
     pub file: PathBuf,
     /// Kill what was checkpointed, once the file is safe.
     pub kill: bool,
     /// Whether to wait for the disk.
     pub sync: image::Sync,
-    /// Where the state is to come from.
-    pub source: Wanted,
-    /// Save also what a tracer traces; only the module can.
-    pub traced: bool,
     /// Told of bytes copied and bytes in all.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
     /// Asked whether to give up.
@@ -71,16 +78,15 @@ pub struct Report {
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
     source::become_restorer()?;
-    options.source.attempt(|device| attempt(options, device, begin))
+    options.target.source.attempt(|device| attempt(options, device, begin))
 }
 
 fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -> Result<Report> {
     let source = Source::of(device.as_ref());
-    let holder = device.map(|device| Holder { device, traced: options.traced });
-    let pid = options.scope.id();
+    let pid = options.target.scope.id();
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
-    let (mut frozen, survey) = stop_and_look(options.scope, holder.as_ref(), options.cancelled)?;
+    let (mut frozen, survey) = stop_and_look(options.target, device, options.cancelled)?;
     let records = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let since = frozen.since;
     let (written, pause) = if options.kill {
@@ -109,13 +115,14 @@ const LONGEST_NAP: Duration = Duration::from_millis(256);
 
 /// Stops, looks and refuses. When all that is in the way is such that a program will soon be done with it, the program is let go to be.
 fn stop_and_look(
-    scope: Scope,
-    holder: Option<&Holder>,
+    target: Target,
+    device: Option<Arc<Device>>,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<(Frozen, Survey)> {
+    let holder = device.map(|device| Holder { device, traced: target.traced });
     let mut nap = Duration::from_millis(1);
     loop {
-        let frozen = Frozen::freeze(scope, holder.cloned(), cancelled)?;
+        let frozen = Frozen::freeze(target.scope, holder.clone(), cancelled)?;
         match Survey::of(&frozen).and_then(Survey::accept) {
             Ok(survey) => return Ok((frozen, survey)),
             Err(Error::Unsupported(problems)) if !problems.lasting && nap <= LONGEST_NAP => frozen.thaw()?,
@@ -128,7 +135,7 @@ fn stop_and_look(
 
 /// Asks and copies.
 fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Writer) -> Result<Records> {
-    let interviewed = survey.interview(frozen, options.scope)?;
+    let interviewed = survey.interview(frozen, options.target.scope)?;
     let (done, all) = (AtomicU64::new(0), interviewed.tables.copying.bytes());
     let progress = options.progress;
     let copied = |bytes| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
@@ -143,17 +150,35 @@ fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Wri
     if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(records) }
 }
 
+/// What a check found.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked {
+    /// Where the state would come from.
+    pub source: Source,
+    /// Threads and zombies.
+    pub tasks: usize,
+}
+
 /// Finds out what would stop a checkpoint, without changing anything.
 ///
 /// # Errors
 /// *unsupported* with all the reasons; else as [`checkpoint`].
-pub fn check(scope: Scope, cancelled: &dyn Fn() -> bool) -> Result<usize> {
+pub fn check(target: Target, cancelled: &dyn Fn() -> bool) -> Result<Checked> {
     source::become_restorer()?;
-    let (frozen, survey) = stop_and_look(scope, None, cancelled)?;
-    let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
-    drop(survey);
-    frozen.thaw()?;
-    Ok(tasks)
+    target.source.attempt(|device| {
+        let source = Source::of(device.as_ref());
+        let (mut frozen, survey) = stop_and_look(target, device, cancelled)?;
+        let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
+        match source {
+            // To ask it more would take code in the target.
+            Source::Ptrace => drop(survey),
+            Source::Kmod => {
+                survey.interview(&mut frozen, target.scope).map_err(|err| frozen.blame(err))?;
+            }
+        }
+        frozen.thaw()?;
+        Ok(Checked { source, tasks })
+    })
 }
 
 fn nanos(duration: Duration) -> u64 {

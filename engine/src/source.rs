@@ -6,6 +6,7 @@ use crate::sys::kmod::{DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD, FEATURE_R
 use rustix::process::{dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
 use serde::Serialize;
+use std::fmt;
 use std::sync::Arc;
 
 /// Which source is wanted.
@@ -28,6 +29,15 @@ pub enum Source {
     Ptrace,
     /// The module and /proc
     Kmod,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Ptrace => "ptrace",
+            Source::Kmod => "the kernel module",
+        })
+    }
 }
 
 impl Source {

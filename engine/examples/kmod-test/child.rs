@@ -330,14 +330,16 @@ fn say(result: cairn::error::Result<&str>) {
 }
 
 fn save(pid: i32, file: PathBuf) -> cairn::error::Result<()> {
-    use cairn::checkpoint::{Options, checkpoint};
+    use cairn::checkpoint::{Options, Target, checkpoint};
     checkpoint(&Options {
-        scope: cairn::tree::Scope::Process(pid),
+        target: Target {
+            scope: cairn::tree::Scope::Process(pid),
+            source: cairn::source::Wanted::Kmod,
+            traced: false,
+        },
         file,
         kill: true,
         sync: cairn::image::Sync::None,
-        source: cairn::source::Wanted::Kmod,
-        traced: false,
         progress: &|_, _| {},
         cancelled: &|| false,
     })

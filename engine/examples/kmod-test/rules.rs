@@ -162,32 +162,35 @@ fn traced() -> Result<()> {
 }
 
 fn debugged() -> Result<()> {
-    use cairn::checkpoint::{Options, checkpoint};
+    use cairn::checkpoint::{Options, Target, check, checkpoint};
     use cairn::sys::ptrace;
     let living = Living::apart("count")?;
+    let target = |traced| Target {
+        scope: cairn::tree::Scope::Process(living.pid()),
+        source: cairn::source::Wanted::Kmod,
+        traced,
+    };
     let save = |traced| {
         checkpoint(&Options {
-            scope: cairn::tree::Scope::Process(living.pid()),
+            target: target(traced),
             file: "/tmp/kmod-test.context".into(),
             kill: false,
             sync: cairn::image::Sync::None,
-            source: cairn::source::Wanted::Kmod,
-            traced,
             progress: &|_, _| {},
             cancelled: &|| false,
         })
     };
     // Traced and running.
     ptrace::seize(living.pid(), 0)?;
-    ensure!(save(false).is_err_and(|err| err.exit_code() == 3), "it is saved without being asked to");
+    let unsupported = |err: cairn::error::Error| err.exit_code() == 3;
+    ensure!(check(target(false), &|| false).is_err_and(unsupported), "nothing is said to stand in the way");
+    ensure!(save(false).is_err_and(unsupported), "it is saved without being asked to");
+    check(target(true), &|| false)?;
     save(true)?;
     living.runs_on()?;
     std::fs::remove_file("/tmp/kmod-test.context").context("it has been saved")?;
     while_stopped(&living, || {
-        ensure!(
-            save(true).is_err_and(|err| err.exit_code() == 3),
-            "it is saved when its tracer has stopped it"
-        );
+        ensure!(save(true).is_err_and(unsupported), "it is saved when its tracer has stopped it");
         Ok(())
     })
 }

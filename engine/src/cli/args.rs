@@ -1,5 +1,6 @@
 //! The grammar of the command line and its help.
 
+use cairn::checkpoint::Target;
 use cairn::image::Sync;
 use cairn::source::Wanted;
 use cairn::tree::Scope;
@@ -134,11 +135,30 @@ impl From<SourceArg> for Wanted {
     }
 }
 
+/// Whom a checkpoint is of, and how it looks.
 #[derive(Debug, Args)]
-pub struct CheckpointArgs {
+pub struct TargetArgs {
     /// The process
     #[arg(value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub id: i32,
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// Where the state comes from
+    #[arg(long, value_enum, default_value_t = SourceArg::Auto)]
+    pub source: SourceArg,
+    /// Save it also when a debugger traces it, which takes the kernel module; the debugger is not told, and its breakpoints are saved as code
+    #[arg(long)]
+    pub traced: bool,
+}
+
+impl From<&TargetArgs> for Target {
+    fn from(args: &TargetArgs) -> Self {
+        Target { scope: args.scope.of(args.id), source: args.source.into(), traced: args.traced }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct CheckpointArgs {
     /// The context file [default: context.PID]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -146,16 +166,10 @@ pub struct CheckpointArgs {
     #[arg(long)]
     pub kill: bool,
     #[command(flatten)]
-    pub scope: ScopeArgs,
+    pub target: TargetArgs,
     /// Wait for the disk, or not
     #[arg(long, value_enum, default_value_t = SyncArg::File)]
     pub sync: SyncArg,
-    /// Where the state comes from
-    #[arg(long, value_enum, default_value_t = SourceArg::Auto)]
-    pub source: SourceArg,
-    /// Save it also when a debugger traces it, which takes the kernel module; the debugger is not told, and its breakpoints are saved as code
-    #[arg(long)]
-    pub traced: bool,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,
@@ -206,11 +220,8 @@ pub struct InfoArgs {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The process
-    #[arg(value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
-    pub id: i32,
     #[command(flatten)]
-    pub scope: ScopeArgs,
+    pub target: TargetArgs,
     /// Report as JSON
     #[arg(long)]
     pub json: bool,

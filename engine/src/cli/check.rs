@@ -2,29 +2,34 @@
 
 use super::args::CheckArgs;
 use super::worker;
-use cairn::checkpoint::check;
-use cairn::error::Error;
+use cairn::checkpoint::{Checked, check};
+use cairn::error::{Error, Problems};
 
 pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
     worker::run(|cancelled| {
-        let (code, tasks, problems) = match check(args.scope.of(args.id), cancelled) {
-            Ok(tasks) => (0, tasks, Vec::new()),
-            Err(err @ Error::Unsupported(_)) => {
-                let code = err.exit_code();
-                let Error::Unsupported(problems) = err else { unreachable!("matched above") };
-                (code, 0, problems.reasons)
-            }
+        let result = check((&args.target).into(), cancelled);
+        let code = result.as_ref().map_or_else(Error::exit_code, |_| 0);
+        let (checked, problems) = match result {
+            Ok(checked) => (Some(checked), Vec::new()),
+            Err(Error::Unsupported(Problems { reasons, .. })) => (None, reasons),
             Err(other) => return Err(other.into()),
         };
+        let pid = args.target.id;
         if args.json {
             println!(
                 "{}",
-                serde_json::json!({ "pid": args.id, "ok": code == 0, "tasks": tasks, "problems": problems })
+                serde_json::json!({
+                    "pid": pid,
+                    "ok": checked.is_some(),
+                    "tasks": checked.map_or(0, |checked| checked.tasks),
+                    "source": checked.map(|checked| checked.source),
+                    "problems": problems,
+                })
             );
-        } else if code == 0 {
-            println!("{}: nothing stands in the way of a checkpoint; {tasks} tasks", args.id);
+        } else if let Some(Checked { source, tasks }) = checked {
+            println!("{pid}: nothing stands in the way of a checkpoint by {source}; {tasks} tasks");
         } else {
-            println!("{}: cannot be checkpointed, because", args.id);
+            println!("{pid}: cannot be checkpointed, because");
             problems.iter().for_each(|problem| println!("  {problem}"));
         }
         Ok(code)

@@ -4,7 +4,6 @@ use super::args::CheckpointArgs;
 use super::worker;
 use anyhow::Context;
 use cairn::checkpoint::{Options, checkpoint};
-use cairn::source::Source;
 use cairn::tree::Scope;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::PathBuf;
@@ -12,18 +11,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
-    let file = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("context.{}", args.id)));
+    let file = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("context.{}", args.target.id)));
     let file = std::path::absolute(&file).with_context(|| format!("find {}", file.display()))?;
     worker::run(|cancelled| {
         let bar = Progress::new("copied");
         let progress = |done, all| bar.at(done, all);
         let options = Options {
-            scope: args.scope.of(args.id),
+            target: (&args.target).into(),
             file,
             kill: args.kill,
             sync: args.sync.into(),
-            source: args.source.into(),
-            traced: args.traced,
             progress: &progress,
             cancelled,
         };
@@ -32,22 +29,19 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
         if args.json {
             println!("{}", serde_json::to_string(&report)?);
         } else {
-            let what = match options.scope {
+            let what = match options.target.scope {
                 Scope::Tree(pid) | Scope::Process(pid) => format!("process {pid}"),
                 Scope::Group(id) => format!("process group {id}"),
                 Scope::Session(id) => format!("session {id}"),
             };
             println!(
-                "{what}: {} tasks in {}, {}; paused {:.1} ms, {:.1} ms in all, {}",
+                "{what}: {} tasks in {}, {}; paused {:.1} ms, {:.1} ms in all, by {}",
                 report.tasks,
                 report.file.display(),
                 HumanBytes(report.bytes),
                 report.pause_ns as f64 / 1e6,
                 report.total_ns as f64 / 1e6,
-                match report.source {
-                    Source::Ptrace => "by ptrace",
-                    Source::Kmod => "by the kernel module",
-                },
+                report.source,
             );
         }
         Ok(0)

@@ -55,6 +55,18 @@ fn a_file_of_proc_that_stays_open_is_refused() {
 }
 
 #[test]
+fn that_nothing_is_in_the_way_is_told_with_the_source() {
+    let job = Job::counter();
+    let output = cairn(["check", "--source", "ptrace", "--json", &job.pid()]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let expected =
+        serde_json::json!({ "pid": job.pid, "ok": true, "tasks": 1, "source": "ptrace", "problems": [] });
+    assert_eq!(told, expected);
+    job.await_progress();
+}
+
+#[test]
 fn nobody_there_is_told() {
     let output = cairn(["checkpoint", "4194303", "-o", "/nonexistent"]);
     assert_ne!(exit_code(&output), 0);
