@@ -359,20 +359,34 @@ static void again_free(struct again *again)
 	module_put(THIS_MODULE);
 }
 
+/*
+ * The call that the thread was interrupted in, and that the kernel is yet to make
+ * again: works may run before (kernel/signal.c, get_signal()). -1 for none.
+ */
+static int interrupted_call(struct pt_regs *regs)
+{
+	if (syscall_get_error(current, regs) != -ERESTARTNOHAND)
+		return -1;
+	return syscall_get_nr(current, regs);
+}
+
 static void again_run(struct callback_head *work)
 {
 	struct again *again = container_of(work, struct again, work);
 	struct pt_regs *regs = current_pt_regs();
 	bool others_can_wait = cairn_can_wait(work->next);
 	const struct repeatable *repeatable;
+	int nr = interrupted_call(regs);
+	bool ahead = nr < 0;
 
 	if (!(current->flags & PF_EXITING)) {
-		repeatable = limited_of(cairn_call_ahead(regs));
+		repeatable = limited_of(ahead ? cairn_call_ahead(regs) : nr);
 		if (repeatable && may_sleep(others_can_wait)) {
 			struct cairn_nudge *nudge = again->nudge;
 
 			again->nudge = NULL;
-			cairn_enter_call(regs);
+			if (ahead)
+				cairn_enter_call(regs);
 			make_until(repeatable, again->end, nudge);
 		}
 	}

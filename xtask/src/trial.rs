@@ -1,12 +1,16 @@
 //! A guest whose program prints a line for each thing it checks, `ok …` or `FAIL …`, and what became of them.
 
 use anyhow::{Context, Result};
-use cairn_qemu::guest::{Boot, Cause, Event, Guest};
+use cairn_qemu::guest::{Boot, Cause, End, Event, Guest};
 use cairn_testsuite::driver::StopFlag;
 use cairn_testsuite::report::ModuleReport;
+use std::collections::VecDeque;
 
 /// How often the emulator may fail before its failures count as the module's.
 const EMULATOR_FAILURES: u32 = 3;
+
+/// How much of what the console said last is shown of a guest that ends early.
+const LAST_WORDS: usize = 20;
 
 /// What one guest came to.
 pub struct Outcome {
@@ -34,6 +38,7 @@ pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Re
     let mut guest = Guest::boot(boot).context("boot")?;
     let mut report = ModuleReport::default();
     let mut emulator_failed = false;
+    let mut last_words = VecDeque::new();
     while let Some(event) = guest.next_unless(&|| stop.raised()) {
         match event {
             Event::Line(line) => {
@@ -46,11 +51,18 @@ pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Re
                 splat.text.lines().for_each(|line| say(&format!("| {line}")));
                 report.complain("the kernel", &splat.title);
             }
-            Event::Booted(_) | Event::Console(_) => {}
+            Event::Console(line) => {
+                last_words.push_back(line);
+                if last_words.len() > LAST_WORDS {
+                    last_words.pop_front();
+                }
+            }
+            Event::Booted(_) => {}
             Event::Ended(end) => {
                 emulator_failed = matches!(end.cause, Cause::Emulator(_));
-                if !matches!(end.init.as_ref().and_then(|init| init.code), Some(0 | 1)) {
-                    report.complain("the guest", &format!("it ended early: {:?}", end.cause));
+                if let Some(how) = early_end(&end) {
+                    last_words.iter().for_each(|line| say(&format!("| {line}")));
+                    report.complain("the guest", &how);
                 }
             }
         }
@@ -59,6 +71,17 @@ pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Re
         report.complain("everything", "nothing was checked");
     }
     Ok(Outcome { report, emulator_failed })
+}
+
+/// How the guest ended, when its program had not come to its own end.
+fn early_end(end: &End) -> Option<String> {
+    let init = end.init.as_ref();
+    match init.map(|init| (init.code, init.signal)) {
+        Some((Some(0 | 1), _)) => None,
+        Some((Some(code), _)) => Some(format!("its program ended early, with exit code {code}")),
+        Some((None, signal)) => Some(format!("its program was ended by signal {}", signal.unwrap_or(0))),
+        None => Some(format!("it ended early: {:?}", end.cause)),
+    }
 }
 
 /// The summary: a line for the kernel, and one for each complaint.

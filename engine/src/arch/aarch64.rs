@@ -4,7 +4,7 @@ mod sets;
 
 pub use sets::*;
 
-use super::{Interrupted, SignalFrame};
+use super::{Interrupted, InterruptedKind, SignalFrame};
 use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
@@ -128,9 +128,31 @@ impl Regs {
         self.calling(nr)
     }
 
-    /// These registers, which are about to make a system call, with another number of it.
-    pub fn calling(mut self, nr: i64) -> Self {
+    fn calling(mut self, nr: i64) -> Self {
         self.regs[NR] = nr as u64;
+        self
+    }
+
+    /// These registers, which an interrupted system call has left, with the call to be made again, or to be continued.
+    pub fn left_to_kernel(self, call: &Interrupted) -> Self {
+        self.rewound(match call.kind {
+            InterruptedKind::RestartBlock => SYS_RESTART_SYSCALL,
+            InterruptedKind::Again | InterruptedKind::Eintr => call.nr,
+        })
+    }
+
+    /// These registers, which an interrupted system call has left, with call `nr` to be made from its beginning.
+    pub fn repeating(self, nr: i64) -> Self {
+        self.rewound(nr)
+    }
+
+    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be made instead.
+    pub fn with_restart_block(self) -> Self {
+        self.calling(SYS_RESTART_SYSCALL)
+    }
+
+    /// What the kernel makes of registers that leave an interrupted call to it: here none do.
+    pub fn gone_on(self) -> Self {
         self
     }
 

@@ -64,15 +64,18 @@ pub struct SignalFrame {
     pub bytes: Vec<u8>,
 }
 
+/// include/linux/errno.h: seen by tracers only.
+#[cfg_attr(target_arch = "aarch64", allow(dead_code))]
+const ERESTARTNOHAND: u64 = 514;
+#[cfg_attr(target_arch = "aarch64", allow(dead_code))]
+const ERESTART_RESTARTBLOCK: u64 = 516;
+
 impl InterruptedKind {
     /// What an error means that the kernel left in the result register; nothing for those of a call that has ended by itself.
     #[cfg_attr(target_arch = "aarch64", allow(dead_code))]
     fn of_error(error: u64) -> Option<Self> {
-        // include/linux/errno.h: seen by tracers only.
         const ERESTARTSYS: u64 = 512;
         const ERESTARTNOINTR: u64 = 513;
-        const ERESTARTNOHAND: u64 = 514;
-        const ERESTART_RESTARTBLOCK: u64 = 516;
         const EINTR: u64 = libc::EINTR as u64;
         match error {
             ERESTARTSYS | ERESTARTNOINTR | ERESTARTNOHAND => Some(InterruptedKind::Again),

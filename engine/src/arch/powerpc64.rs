@@ -1,6 +1,6 @@
 //! 64-bit POWER, little-endian: general registers, the FP, VMX and VSX sets, special registers, system call ABI, the executor stub.
 
-use super::{Interrupted, InterruptedKind, SignalFrame};
+use super::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Interrupted, InterruptedKind, SignalFrame};
 use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
@@ -129,10 +129,48 @@ impl Regs {
         self.calling(nr).outside_syscall()
     }
 
-    /// These registers, which are about to make a system call, with another number of it.
-    pub fn calling(mut self, nr: i64) -> Self {
+    fn calling(mut self, nr: i64) -> Self {
         self.gpr[0] = nr as u64;
         self
+    }
+
+    /// These registers, which an interrupted system call has left, for the kernel to go on with: it makes the call again, and with a handler
+    /// to run first it ends it with EINTR, if that is what the call does (arch/powerpc/kernel/signal.c, `check_syscall_restart`). It does so on
+    /// the way out of every ptrace stop but those of a system call's entry and exit.
+    pub fn left_to_kernel(self, _call: &Interrupted) -> Self {
+        Regs { orig_gpr3: self.orig_gpr3, trap: self.trap & !0xf, ..self.outside_syscall() }
+    }
+
+    /// These registers, which an interrupted system call has left, with call `nr` to be made by the kernel from its beginning; with a handler
+    /// to run first it ends with EINTR.
+    pub fn repeating(self, nr: i64) -> Self {
+        self.calling(nr).failed(ERESTARTNOHAND)
+    }
+
+    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be made instead.
+    pub fn with_restart_block(self) -> Self {
+        if self.interrupted_syscall().is_none() {
+            return self.calling(SYS_RESTART_SYSCALL);
+        }
+        self.failed(ERESTART_RESTARTBLOCK)
+    }
+
+    /// With another error as the result of the call that they are in.
+    fn failed(mut self, error: u64) -> Self {
+        self.gpr[3] = if self.trap & !0xf == TRAP_SC { error } else { error.wrapping_neg() };
+        Regs { orig_gpr3: self.orig_gpr3, trap: self.trap & !0xf, ..self.outside_syscall() }
+    }
+
+    /// What the kernel makes of such registers when there is no handler to run: for those who put them into a thread by other ways than a
+    /// tracer's.
+    pub fn gone_on(self) -> Self {
+        match self.interrupted_syscall() {
+            Some(Interrupted { nr, kind: InterruptedKind::Again }) => self.rewound(nr),
+            Some(Interrupted { kind: InterruptedKind::RestartBlock, .. }) => {
+                self.rewound(SYS_RESTART_SYSCALL)
+            }
+            _ => self.outside_syscall(),
+        }
     }
 
     /// These registers, marked as not being in a system call, without what only the kernel's own affairs have left in them.
@@ -608,8 +646,9 @@ mod tests {
         (regs.gpr[0], regs.gpr[3]) = (29, 514);
         let want = Some(Interrupted { nr: 29, kind: InterruptedKind::Again });
         assert_eq!(regs.interrupted_syscall(), want);
-        let again = regs.rewound(29);
-        assert_eq!((again.nip, again.gpr[3], again.trap), (0x1000, 3, 0));
+        for again in [regs.rewound(29), regs.gone_on(), regs.repeating(29).gone_on()] {
+            assert_eq!((again.nip, again.gpr[3], again.trap), (0x1000, 3, 0));
+        }
         (regs.trap, regs.ccr, regs.gpr[3]) = (0x3000, 0, 514u64.wrapping_neg());
         assert_eq!(regs.interrupted_syscall(), want);
         regs.gpr[3] = 0;

@@ -1,6 +1,6 @@
 //! x86-64: general registers, XSAVE area, system call ABI, the executor stub.
 
-use super::{Interrupted, InterruptedKind, SignalFrame};
+use super::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Interrupted, InterruptedKind, SignalFrame};
 use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
@@ -126,10 +126,45 @@ impl Regs {
         self.calling(nr)
     }
 
-    /// These registers, which are about to make a system call, with another number of it.
-    pub fn calling(mut self, nr: i64) -> Self {
+    fn calling(mut self, nr: i64) -> Self {
         self.rax = nr as u64;
         self
+    }
+
+    /// These registers, which an interrupted system call has left, for the kernel to go on with: it makes the call again, and with a handler
+    /// to run first it ends it with EINTR, if that is what the call does (arch/x86/kernel/signal.c, `arch_do_signal_or_restart` and
+    /// `handle_signal`). It does so on the way out of every ptrace stop but those of a system call's entry and exit.
+    pub fn left_to_kernel(self, _call: &Interrupted) -> Self {
+        self
+    }
+
+    /// These registers, which an interrupted system call has left, with call `nr` to be made by the kernel from its beginning; with a handler
+    /// to run first it ends with EINTR.
+    pub fn repeating(mut self, nr: i64) -> Self {
+        self.orig_rax = nr as u64;
+        self.rax = ERESTARTNOHAND.wrapping_neg();
+        self
+    }
+
+    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be made instead.
+    pub fn with_restart_block(mut self) -> Self {
+        if self.interrupted_syscall().is_none() {
+            return self.calling(SYS_RESTART_SYSCALL);
+        }
+        self.rax = ERESTART_RESTARTBLOCK.wrapping_neg();
+        self
+    }
+
+    /// What the kernel makes of such registers when there is no handler to run: for those who put them into a thread by other ways than a
+    /// tracer's.
+    pub fn gone_on(self) -> Self {
+        match self.interrupted_syscall() {
+            Some(Interrupted { nr, kind: InterruptedKind::Again }) => self.rewound(nr),
+            Some(Interrupted { kind: InterruptedKind::RestartBlock, .. }) => {
+                self.rewound(SYS_RESTART_SYSCALL)
+            }
+            _ => self.outside_syscall(),
+        }
     }
 
     /// These registers, marked as not being in a system call.
@@ -580,8 +615,22 @@ mod tests {
     fn an_interrupted_pause_is_made_again() {
         let regs = Regs { rax: (-514i64) as u64, orig_rax: 34, rip: 0x1002, ..Regs::default() };
         assert_eq!(regs.interrupted_syscall(), Some(Interrupted { nr: 34, kind: InterruptedKind::Again }));
-        let again = regs.rewound(34);
-        assert_eq!((again.rax, again.rip, again.orig_rax), (34, 0x1000, u64::MAX));
+        for again in [regs.rewound(34), regs.gone_on(), regs.repeating(34).gone_on()] {
+            assert_eq!((again.rax, again.rip, again.orig_rax), (34, 0x1000, u64::MAX));
+        }
+    }
+
+    #[test]
+    fn an_interrupted_sleep_goes_on_by_its_restart_block() {
+        let regs = Regs { rax: (-516i64) as u64, orig_rax: 35, rip: 0x1002, ..Regs::default() };
+        let block = Some(Interrupted { nr: 35, kind: InterruptedKind::RestartBlock });
+        assert_eq!(regs.interrupted_syscall(), block);
+        assert_eq!((regs.gone_on().rax, regs.gone_on().rip), (219, 0x1000));
+        let again = regs.repeating(35);
+        assert_eq!(again.interrupted_syscall(), Some(Interrupted { nr: 35, kind: InterruptedKind::Again }));
+        assert_eq!(again.with_restart_block().interrupted_syscall(), block);
+        // Of a file that has it rewound.
+        assert_eq!(regs.rewound(35).with_restart_block().rax, 219);
     }
 
     #[test]

@@ -224,7 +224,7 @@ impl Tracee {
         }
         let sets = arch::SIGNAL_FRAME_SETS.iter().map(|note| self.register_set(*note));
         let Some(sets) = sets.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
-        let frame = arch::signal_frame(&self.regs_to_continue(), self.mask, &sets, way.sigreturn);
+        let frame = arch::signal_frame(&self.regs_to_continue().gone_on(), self.mask, &sets, way.sigreturn);
         if frame.at < way.stack_start {
             return Ok(None);
         }
@@ -373,8 +373,7 @@ impl Tracee {
         }
     }
 
-    /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask` say, with an interrupted system call made
-    /// again: by itself the kernel does that only at the stop that interrupted it.
+    /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask` say, and with an interrupted system call.
     pub fn settle(&mut self) -> Result<()> {
         if self.disturbed {
             ptrace::set_sigmask(self.tid, self.mask)
@@ -451,7 +450,7 @@ pub(super) fn regs_to_restart(pid: i32, regs: &Regs, time_left: bool) -> Regs {
         None => time_left && regs.syscall_number() == arch::SYS_RESTART_SYSCALL,
     };
     let own = if continued { sleep::own_number(pid, regs) } else { None };
-    own.map_or_else(|| resumed(regs, false), |nr| regs.rewound(nr))
+    own.map_or_else(|| resumed(regs, false), |nr| regs.repeating(nr))
 }
 
 /// Registers with which a thread goes on after a stop, its interrupted system call made again. `same_task`: the task that was
@@ -461,9 +460,10 @@ fn resumed(regs: &Regs, same_task: bool) -> Regs {
     match regs.interrupted_syscall() {
         None => regs.outside_syscall(),
         Some(call) => match call.kind {
-            RestartBlock if same_task => regs.rewound(arch::SYS_RESTART_SYSCALL),
-            Again | RestartBlock => regs.rewound(call.nr),
-            Eintr if arch::repeatable_after_eintr(call.nr) => regs.rewound(call.nr),
+            Again => regs.left_to_kernel(&call),
+            RestartBlock if same_task => regs.left_to_kernel(&call),
+            RestartBlock => regs.repeating(call.nr),
+            Eintr if arch::repeatable_after_eintr(call.nr) => regs.repeating(call.nr),
             Eintr => regs.outside_syscall(),
         },
     }

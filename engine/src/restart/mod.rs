@@ -374,7 +374,7 @@ impl<'a> Site<'a> {
                     device.proceed(sleep.request(thread.tid)).is_ok() && sleep.call.has_restart_block()
                 });
                 if by_block {
-                    tracee.regs = tracee.regs.calling(arch::SYS_RESTART_SYSCALL);
+                    tracee.regs = tracee.regs.with_restart_block();
                     tracee.mark_disturbed();
                 }
             }

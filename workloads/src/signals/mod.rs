@@ -3,6 +3,7 @@
 mod action_table;
 mod alternate_stacks;
 mod chosen_thread;
+mod ends_calls;
 mod fault_handler;
 mod full_queue;
 mod handler_runs;
@@ -35,6 +36,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &action_table::WORKLOAD,
     &alternate_stacks::WORKLOAD,
     &chosen_thread::WORKLOAD,
+    &ends_calls::WORKLOAD,
     &fault_handler::WORKLOAD,
     &full_queue::WORKLOAD,
     &handler_runs::WORKLOAD,
