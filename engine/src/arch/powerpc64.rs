@@ -136,8 +136,12 @@ impl Regs {
 
     /// These registers, which an interrupted system call has left, for the kernel to go on with: it makes the call again, and with a handler
     /// to run first it ends it with EINTR, if that is what the call does (arch/powerpc/kernel/signal.c, `check_syscall_restart`). It does so on
-    /// the way out of every ptrace stop but those of a system call's entry and exit.
-    pub fn left_to_kernel(self, _call: &Interrupted) -> Self {
+    /// the way out of every ptrace stop but those of a system call's entry and exit. Not so a sleep that has time left: the kernel would continue
+    /// it without putting its first argument back, and the next checkpoint would not find the call any more.
+    pub fn left_to_kernel(self, call: &Interrupted) -> Self {
+        if call.kind == InterruptedKind::RestartBlock {
+            return self.rewound(SYS_RESTART_SYSCALL);
+        }
         Regs { orig_gpr3: self.orig_gpr3, trap: self.trap & !0xf, ..self.outside_syscall() }
     }
 
@@ -518,6 +522,11 @@ global_asm!(
 /// Errors of the registers, for [`crate::fault`].
 #[cfg(feature = "planted-faults")]
 pub const FAULTS: &[super::RegisterFault] = &[
+    super::RegisterFault {
+        name: "interruption-lost",
+        what: "a call that a signal is to end is made again behind its handler",
+        spoil: |_, regs, _, _| *regs = regs.gone_on(),
+    },
     super::RegisterFault {
         name: "fp-lost",
         what: "the FP registers of every thread are zero",

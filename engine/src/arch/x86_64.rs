@@ -528,6 +528,11 @@ fn wipe(area: &mut [u8], range: std::ops::Range<usize>) {
 #[cfg(feature = "planted-faults")]
 pub const FAULTS: &[super::RegisterFault] = &[
     super::RegisterFault {
+        name: "interruption-lost",
+        what: "a call that a signal is to end is made again behind its handler",
+        spoil: |_, regs, _, _| *regs = regs.gone_on(),
+    },
+    super::RegisterFault {
         name: "sse-lost",
         what: "the SSE registers of every thread are zero",
         spoil: |_, _, _, area| wipe(area, 160..416),
