@@ -151,11 +151,6 @@ impl Regs {
         self.calling(SYS_RESTART_SYSCALL)
     }
 
-    /// What the kernel makes of registers that leave an interrupted call to it: here none do.
-    pub fn gone_on(self) -> Self {
-        self
-    }
-
     /// These registers, marked as not being in a system call: here they never are.
     pub fn outside_syscall(self) -> Self {
         self

@@ -55,6 +55,20 @@ pub enum InterruptedKind {
     Eintr,
 }
 
+impl Regs {
+    /// What the kernel makes of these registers when there is no handler to run: for those who put them into a thread by other ways than a
+    /// tracer's.
+    pub fn gone_on(self) -> Self {
+        match self.interrupted_syscall() {
+            Some(Interrupted { nr, kind: InterruptedKind::Again }) => self.rewound(nr),
+            Some(Interrupted { kind: InterruptedKind::RestartBlock, .. }) => {
+                self.rewound(SYS_RESTART_SYSCALL)
+            }
+            Some(Interrupted { kind: InterruptedKind::Eintr, .. }) | None => self.outside_syscall(),
+        }
+    }
+}
+
 /// A frame as the kernel lays it on the stack for a signal handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalFrame {

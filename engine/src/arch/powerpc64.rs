@@ -165,18 +165,6 @@ impl Regs {
         Regs { orig_gpr3: self.orig_gpr3, trap: self.trap & !0xf, ..self.outside_syscall() }
     }
 
-    /// What the kernel makes of such registers when there is no handler to run: for those who put them into a thread by other ways than a
-    /// tracer's.
-    pub fn gone_on(self) -> Self {
-        match self.interrupted_syscall() {
-            Some(Interrupted { nr, kind: InterruptedKind::Again }) => self.rewound(nr),
-            Some(Interrupted { kind: InterruptedKind::RestartBlock, .. }) => {
-                self.rewound(SYS_RESTART_SYSCALL)
-            }
-            _ => self.outside_syscall(),
-        }
-    }
-
     /// These registers, marked as not being in a system call, without what only the kernel's own affairs have left in them.
     pub fn outside_syscall(self) -> Self {
         Regs {
