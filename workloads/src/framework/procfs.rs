@@ -53,7 +53,11 @@ pub fn status(pid: libc::pid_t, key: &str) -> Result<String> {
 /// Whether thread `tid` of process `pid` sleeps in system call `nr`.
 pub fn is_blocked_in(pid: libc::pid_t, tid: libc::pid_t, nr: libc::c_long) -> Result<bool> {
     let path = format!("/proc/{pid}/task/{tid}/syscall");
-    let text = read_to_string(&path).context(path)?;
+    let text = match read_to_string(&path) {
+        // In the middle of an exec its files in /proc are root's (fs/proc/base.c, `task_dump_owner`).
+        Err(err) if err.kind() == std::io::ErrorKind::PermissionDenied => return Ok(false),
+        read => read.context(path)?,
+    };
     Ok(text.split_whitespace().next().is_some_and(|first| first.parse() == Ok(nr)))
 }
 
