@@ -4,7 +4,7 @@ mod sets;
 
 pub use sets::*;
 
-use super::{Interrupted, InterruptedKind, SignalFrame};
+use super::{Interrupted, SignalFrame};
 use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
@@ -133,12 +133,9 @@ impl Regs {
         self
     }
 
-    /// These registers, which an interrupted system call has left, with the call to be made again, or to be continued.
-    pub fn left_to_kernel(self, call: &Interrupted) -> Self {
-        self.rewound(match call.kind {
-            InterruptedKind::RestartBlock => SYS_RESTART_SYSCALL,
-            InterruptedKind::Again | InterruptedKind::Eintr => call.nr,
-        })
+    /// These registers, which an interrupted system call has left, for the kernel to go on with: here none ever show one.
+    pub fn left_to_kernel(self, _call: &Interrupted) -> Self {
+        self
     }
 
     /// These registers, which an interrupted system call has left, with call `nr` to be made from its beginning.

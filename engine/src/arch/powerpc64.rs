@@ -142,7 +142,7 @@ impl Regs {
         if call.kind == InterruptedKind::RestartBlock {
             return self.rewound(SYS_RESTART_SYSCALL);
         }
-        Regs { orig_gpr3: self.orig_gpr3, trap: self.trap & !0xf, ..self.outside_syscall() }
+        self.inside_syscall()
     }
 
     /// These registers, which an interrupted system call has left, with call `nr` to be made by the kernel from its beginning; with a handler
@@ -162,6 +162,11 @@ impl Regs {
     /// With another error as the result of the call that they are in.
     fn failed(mut self, error: u64) -> Self {
         self.gpr[3] = if self.trap & !0xf == TRAP_SC { error } else { error.wrapping_neg() };
+        self.inside_syscall()
+    }
+
+    /// These registers, without what only the kernel's own affairs have left in them, but for what tells that they are in a system call.
+    fn inside_syscall(self) -> Self {
         Regs { orig_gpr3: self.orig_gpr3, trap: self.trap & !0xf, ..self.outside_syscall() }
     }
 

@@ -87,7 +87,7 @@ pub fn set_caps(effective: u64, permitted: u64, inheritable: u64) -> Outcome {
 
 /// A mask of status, such as CapEff.
 pub fn caps(key: &str) -> Result<u64> {
-    Ok(u64::from_str_radix(&procfs::status(sys::gettid(), key)?, 16)?)
+    procfs::bits(sys::gettid(), key)
 }
 
 /// A child that changes itself by `change` and must find the same credentials after `go`, in the whole.

@@ -87,6 +87,11 @@ impl Child {
         Ok(())
     }
 
+    /// Waits until the child is stopped by a signal.
+    pub fn wait_stopped(&self) -> Outcome {
+        gate::wait_until("the stop", || Ok(procfs::Stat::of(self.pid)?.state == 'T'))
+    }
+
     /// Waits until the main thread of the child is blocked in system call `nr`.
     pub fn wait_blocked_in(&self, nr: libc::c_long) -> Outcome {
         gate::wait_until(&format!("{} ({}) to block in system call {nr}", self.name, self.pid), || {

@@ -50,6 +50,11 @@ pub fn status(pid: libc::pid_t, key: &str) -> Result<String> {
     Ok(line.with_context(|| format!("{path} has no {key}"))?.trim().to_owned())
 }
 
+/// A set of bits in /proc/PID/status: `ShdPnd`, `SigIgn`, `CapEff` …
+pub fn bits(pid: libc::pid_t, key: &str) -> Result<u64> {
+    Ok(u64::from_str_radix(&status(pid, key)?, 16)?)
+}
+
 /// Whether thread `tid` of process `pid` sleeps in system call `nr`.
 pub fn is_blocked_in(pid: libc::pid_t, tid: libc::pid_t, nr: libc::c_long) -> Result<bool> {
     let path = format!("/proc/{pid}/task/{tid}/syscall");

@@ -38,14 +38,10 @@ fn ends(name: &'static str, nr: libc::c_long, arguments: [usize; 6]) -> anyhow::
     Ok(child)
 }
 
-fn has_taken_all(child: &Child) -> anyhow::Result<bool> {
-    Ok(u64::from_str_radix(&procfs::status(child.pid, "ShdPnd")?, 16)? == 0)
-}
-
 /// Waits until a child, whose name is that of its call, has ended. One that sleeps with the signal behind it never does.
 fn leaves_call(child: &Child) -> Outcome {
     gate::wait_until("the end of a call", || {
-        let taken = has_taken_all(child)?;
+        let taken = procfs::bits(child.pid, "ShdPnd")? == 0;
         let state = procfs::Stat::of(child.pid)?.state;
         anyhow::ensure!(!(taken && state == 'S'), "{} was made again behind the handler", child.name);
         Ok(state == 'Z')
@@ -79,7 +75,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     ];
     for child in ended.iter().chain([&restarts]) {
         child.kill(libc::SIGSTOP)?;
-        gate::wait_until("the stop", || Ok(procfs::Stat::of(child.pid)?.state == 'T'))?;
+        child.wait_stopped()?;
         child.kill(libc::SIGUSR1)?;
     }
 
@@ -93,7 +89,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         child.join()?;
     }
     restarts.kill(libc::SIGCONT)?;
-    gate::wait_until("the handler to have run", || has_taken_all(&restarts))?;
+    gate::wait_until("the handler to have run", || Ok(procfs::bits(restarts.pid, "ShdPnd")? == 0))?;
     restarts.wait_blocked_in(libc::SYS_read)?;
     fd::write_all(&writer, b"after")?;
     restarts.join()

@@ -25,12 +25,12 @@ fn run(cx: &mut Ctx) -> Outcome {
         signal::kill(sys::getpid(), number)?;
     }
     expect_eq("pending", signal::pending()?, 0u64)?;
-    let shown = u64::from_str_radix(&procfs::status(sys::getpid(), "SigIgn")?, 16)?;
+    let shown = procfs::bits(sys::getpid(), "SigIgn")?;
     expect_eq("SigIgn", shown & signal::bits(&ignored), signal::bits(&ignored))?;
     let (path, argv) = helper::command("pause", &[])?;
     let child = fork("an executed program", || Err(helper::exec(&path, &argv)))?;
     child.wait_blocked_in(arch::PAUSE)?;
-    let shown = u64::from_str_radix(&procfs::status(child.pid, "SigIgn")?, 16)?;
+    let shown = procfs::bits(child.pid, "SigIgn")?;
     child.kill(libc::SIGTERM)?;
     child.kill(libc::SIGKILL)?;
     child.join_killed(libc::SIGKILL)?;

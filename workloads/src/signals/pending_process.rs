@@ -32,8 +32,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("pending set", signal::pending()?, pending)?;
-    expect_eq("ShdPnd", u64::from_str_radix(&procfs::status(me, "ShdPnd")?, 16)?, pending)?;
-    expect_eq("SigPnd", u64::from_str_radix(&procfs::status(me, "SigPnd")?, 16)?, 0u64)?;
+    expect_eq("ShdPnd", procfs::bits(me, "ShdPnd")?, pending)?;
+    expect_eq("SigPnd", procfs::bits(me, "SigPnd")?, 0u64)?;
     let want = [
         (libc::SIGHUP, libc::SI_USER, me, 0),
         (libc::SIGINT, libc::SI_QUEUE, me, 0x1111_2222_3333_4444),

@@ -21,7 +21,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     for index in 0..4usize {
         threads.push(thread::spawn(move || {
             GO.block_until(1);
-            let private = u64::from_str_radix(&procfs::status(sys::gettid(), "SigPnd")?, 16)?;
+            let private = procfs::bits(sys::gettid(), "SigPnd")?;
             let alone = if index == 3 { 0 } else { signal::bits(&[libc::SIGUSR1, 36]) };
             expect_eq(&format!("SigPnd of thread {index}"), private, alone)?;
             if index == 3 {
@@ -50,9 +50,9 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     cx.ready()?;
 
-    let own = u64::from_str_radix(&procfs::status(me, "SigPnd")?, 16)?;
+    let own = procfs::bits(me, "SigPnd")?;
     expect_eq("SigPnd of the main thread", own, signal::bit(37))?;
-    let shared = u64::from_str_radix(&procfs::status(me, "ShdPnd")?, 16)?;
+    let shared = procfs::bits(me, "ShdPnd")?;
     expect_eq("ShdPnd", shared, signal::bit(libc::SIGUSR2))?;
     GO.set(1);
     threads.into_iter().try_for_each(Thread::join)?;

@@ -49,7 +49,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     for child in [polls, selects] {
-        let blocked = u64::from_str_radix(&procfs::status(child.pid, "SigBlk")?, 16)?;
+        let blocked = procfs::bits(child.pid, "SigBlk")?;
         expect_eq(&format!("mask of {}", child.name), blocked, signal::bit(libc::SIGQUIT))?;
         child.kill(libc::SIGUSR1)?;
         child.join()?;

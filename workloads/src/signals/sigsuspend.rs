@@ -40,7 +40,7 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     cx.ready()?;
 
-    let blocked = u64::from_str_radix(&procfs::status(child.pid, "SigBlk")?, 16)?;
+    let blocked = procfs::bits(child.pid, "SigBlk")?;
     expect_eq("mask of the wait", blocked, within)?;
     child.kill(libc::SIGUSR2)?;
     child.kill(libc::SIGUSR1)?;

@@ -22,7 +22,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         Ok(())
     })?;
     child.kill(libc::SIGTSTP)?;
-    gate::wait_until("the stop", || Ok(procfs::Stat::of(child.pid)?.state == 'T'))?;
+    child.wait_stopped()?;
 
     cx.ready()?;
 

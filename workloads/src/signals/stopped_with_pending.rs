@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("sum of the values", SUM.load(SeqCst), 1_000 + 200 + 30 + 4u64)
     })?;
     child.kill(libc::SIGSTOP)?;
-    gate::wait_until("the stop", || Ok(procfs::Stat::of(child.pid)?.state == 'T'))?;
+    child.wait_stopped()?;
     for value in [1_000, 200, 30] {
         signal::queue(child.pid, 38, value)?;
     }
@@ -38,12 +38,10 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("state", procfs::Stat::of(child.pid)?.state, 'T')?;
-    let pending = u64::from_str_radix(&procfs::status(child.pid, "ShdPnd")?, 16)?;
+    let pending = procfs::bits(child.pid, "ShdPnd")?;
     expect_eq("ShdPnd", pending, signal::bits(&[38, libc::SIGUSR1]))?;
     child.kill(libc::SIGCONT)?;
-    gate::wait_until("the signals to be delivered", || {
-        Ok(u64::from_str_radix(&procfs::status(child.pid, "ShdPnd")?, 16)? == 0)
-    })?;
+    gate::wait_until("the signals to be delivered", || Ok(procfs::bits(child.pid, "ShdPnd")? == 0))?;
     stage.release();
     child.join()
 }

@@ -23,7 +23,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             let want = signal::mask()?;
             GO.block_until(1);
             expect_eq(&format!("mask of thread {index}"), signal::mask()?, want)?;
-            let shown = u64::from_str_radix(&procfs::status(sys::gettid(), "SigBlk")?, 16)?;
+            let shown = procfs::bits(sys::gettid(), "SigBlk")?;
             expect_eq("SigBlk", shown, want)
         })?);
     }

@@ -31,7 +31,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let group = members[0].pid;
     signal::kill(-group, libc::SIGSTOP)?;
     for member in &members {
-        gate::wait_until("the stop", || Ok(procfs::Stat::of(member.pid)?.state == 'T'))?;
+        member.wait_stopped()?;
         kit::waitid(libc::P_PID, member.pid, libc::WSTOPPED)?;
     }
 
