@@ -13,7 +13,7 @@ use crate::resource::process::{self, Alive, AskRlimits, AskStops, Life, Process,
 use crate::resource::signal::{self, AskActions, AskNumber};
 use crate::resource::thread::{self, AskThread};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify, PosixTimer};
-use crate::resource::{Records, bytes::PathBytes, rseq, tags};
+use crate::resource::{Records, bytes::PathBytes, identity, rseq, tags};
 use crate::source::{self, Source, Wanted};
 use crate::sys::kmod::Device;
 use crate::tree::{Frozen, Holder, Scope, Task, alone};
@@ -87,9 +87,10 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
     let (mut frozen, survey) = stop_and_look(options.target, device, options.cancelled)?;
-    let records = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let mut records = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let since = frozen.since;
     let (written, pause) = if options.kill {
+        identity::learn_contents(&mut records.inodes);
         let written = writer.finish(&records, options.sync).map_err(failed)?;
         let pause = since.elapsed();
         frozen.kill()?;
@@ -97,6 +98,7 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     } else {
         frozen.thaw()?;
         let pause = since.elapsed();
+        identity::learn_contents(&mut records.inodes);
         (writer.finish(&records, options.sync).map_err(failed)?, pause)
     };
     Ok(Report {
@@ -275,9 +277,6 @@ impl Survey {
             let inode = tables
                 .inodes
                 .add(&Found { link: Path::new(&link), who: &who, fd: None }, &mut tables.copying)?;
-            if name == "exe" {
-                tables.inodes.require_identity(inode, Path::new(&link))?;
-            }
             Ok(tables.files.add_opened(inode, flags))
         };
         let cwd = opened("cwd", libc::O_PATH | libc::O_DIRECTORY)?;

@@ -348,7 +348,7 @@ fn save(pid: i32, file: PathBuf) -> cairn::error::Result<()> {
 
 fn restart(file: PathBuf) -> cairn::error::Result<()> {
     use cairn::restart::{Options, carry_out, prepare};
-    carry_out(prepare(&Options { file, progress: &|_, _| {} })?).map(drop)
+    carry_out(prepare(&Options { file, progress: &|_, _| {}, changes: Default::default() })?).map(drop)
 }
 
 /// Counts in the clock of its own processor time, which everybody can read in /proc.

@@ -3,10 +3,12 @@
 use super::args::RestartArgs;
 use super::checkpoint::Progress;
 use anyhow::Context;
+use cairn::restart::changes::{Changes, Which};
 use cairn::restart::{Options, carry_out, prepare};
 use cairn::sys::guard;
 use cairn::sys::wait::{self, Stop};
 use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use std::ffi::OsString;
 use std::process::{Child, ExitStatus};
 
 /// Signals that go on to the job.
@@ -14,7 +16,8 @@ const FORWARDED: [i32; 8] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
 
 pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     let bar = Progress::new("verified");
-    let options = Options { file: args.file.clone(), progress: &|done, all| bar.at(done, all) };
+    let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
+    let options = Options { file: args.file.clone(), progress: &|done, all| bar.at(done, all), changes };
     let prepared = prepare(&options)?;
     bar.done();
     if args.plan {
@@ -43,6 +46,20 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
             _ => {}
         }
     }
+}
+
+/// Which files an option is about. Records have paths without links; what is not there shows later.
+fn which(given: &[OsString]) -> anyhow::Result<Which> {
+    let mut which = Which::default();
+    for path in given {
+        if path.is_empty() {
+            which.all = true;
+            continue;
+        }
+        let path = std::path::absolute(path).with_context(|| format!("find {}", path.display()))?;
+        which.paths.push(std::fs::canonicalize(&path).unwrap_or(path));
+    }
+    Ok(which)
 }
 
 /// Passes signals on to a process for as long as we live.

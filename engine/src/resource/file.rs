@@ -72,8 +72,6 @@ pub fn parse_fdinfo(text: &str) -> Option<FdInfo> {
     })
 }
 
-/// What two descriptors of one description agree on: inode, flags, position.
-type Alike = (usize, i32, u64);
 /// Process, descriptor, index of the description.
 type Seen = (i32, i32, usize);
 
@@ -81,8 +79,9 @@ type Seen = (i32, i32, usize);
 #[derive(Default)]
 pub struct Files {
     all: Vec<OpenFile>,
-    /// A descriptor of each that is in a table, to compare others with.
-    seen: HashMap<Alike, Vec<Seen>>,
+    /// A descriptor of each that is in a table, by inode, to compare others with. Flags and position tell nothing: a process outside that
+    /// shares the description may change them meanwhile.
+    seen: HashMap<usize, Vec<Seen>>,
     opened: HashMap<(usize, i32), usize>,
     /// Pipe ends by inode: a duplicate of each description, to look at the pipe with.
     ends: HashMap<usize, Vec<(OwnedFd, i32)>>,
@@ -111,7 +110,7 @@ impl Files {
             parse_fdinfo(&text).ok_or_else(|| Error::unsupported(format!("{who}: cannot read {path}")))?;
         if info.locked {
             return Err(Error::unsupported(format!(
-                "{who} ({}) holds a file lock or lease",
+                "{who} ({}) holds a file lock or lease; let it release that first",
                 inodes.get(inode).path
             )));
         }
@@ -119,7 +118,7 @@ impl Files {
         let flags = info.flags & !(libc::O_CLOEXEC | unnamed);
         let cloexec = info.flags & libc::O_CLOEXEC != 0;
         // Sorted by the kernel's own order of the objects.
-        let same = self.seen.entry((inode, flags, info.pos)).or_default();
+        let same = self.seen.entry(inode).or_default();
         let (mut low, mut high) = (0, same.len());
         while low < high {
             let middle = low.midpoint(high);
@@ -241,27 +240,52 @@ pub fn numbers(pid: i32) -> Result<Vec<i32>> {
     Ok(numbers)
 }
 
-/// Chooses a slot for every open file: where the engine has it, and every newborn inherits it. Where some process wants it at a number from
-/// `first` on, that is its slot, so that a table of any size needs hardly more numbers than it has; else it is one above all of them.
-/// Returns the slots by file and the first number above.
-pub fn choose_slots<'a>(files: usize, tables: impl Iterator<Item = &'a [Fd]>, first: i32) -> (Vec<i32>, i32) {
-    let mut slots = vec![None; files];
-    let mut taken = HashSet::new();
-    let mut above = first;
-    for fd in tables.flatten() {
-        above = above.max(fd.fd + 1);
-        if fd.fd >= first && slots[fd.file].is_none() && taken.insert(fd.fd) {
-            slots[fd.file] = Some(fd.fd);
-        }
+/// Numbers at which the engine has what every newborn inherits.
+#[derive(Debug)]
+pub struct Slots {
+    /// In use in some table.
+    wanted: HashSet<i32>,
+    next: i32,
+    /// One past the highest that was chosen.
+    end: i32,
+}
+
+impl Slots {
+    /// Those from `first` on.
+    pub fn new<'a>(tables: impl Iterator<Item = &'a [Fd]>, first: i32) -> Self {
+        Slots { wanted: tables.flatten().map(|fd| fd.fd).collect(), next: first, end: first }
     }
-    let place = |slot: Option<i32>| {
-        slot.unwrap_or_else(|| {
-            above += 1;
-            above - 1
-        })
-    };
-    let slots = slots.into_iter().map(place).collect();
-    (slots, above)
+
+    /// The lowest number that nobody wants and that was not chosen yet. A table may have its highest numbers just below the hard limit, above
+    /// which there are none: those in between come first.
+    pub fn free(&mut self) -> i32 {
+        while self.wanted.contains(&self.next) {
+            self.next += 1;
+        }
+        self.next += 1;
+        self.end = self.end.max(self.next);
+        self.next - 1
+    }
+
+    /// Chooses one for every open file. Where some process wants it at a number from the first on, that is its slot, so that a table of any
+    /// size needs hardly more numbers than it has; else it is a free one.
+    pub fn of_files<'a>(&mut self, files: usize, tables: impl Iterator<Item = &'a [Fd]>) -> Vec<i32> {
+        let first = self.next;
+        let mut slots = vec![None; files];
+        let mut taken = HashSet::new();
+        for fd in tables.flatten() {
+            if fd.fd >= first && slots[fd.file].is_none() && taken.insert(fd.fd) {
+                slots[fd.file] = Some(fd.fd);
+                self.end = self.end.max(fd.fd + 1);
+            }
+        }
+        slots.into_iter().map(|slot| slot.unwrap_or_else(|| self.free())).collect()
+    }
+
+    /// One past the highest that was chosen.
+    pub fn end(&self) -> i32 {
+        self.end
+    }
 }
 
 /// Arranges the descriptor table: everything from its slot to its number, everything else closed. A number that is another file's slot is
@@ -369,9 +393,17 @@ mod tests {
         ) {
             let to_fd = |(fd, (file, cloexec)): (&i32, &(usize, bool))| Fd { fd: *fd, file: *file, cloexec: *cloexec };
             let fds: Vec<Vec<Fd>> = tables.iter().map(|table| table.iter().map(to_fd).collect()).collect();
-            let (slots, spare) = choose_slots(12, fds.iter().map(Vec::as_slice), first);
-            prop_assert_eq!(slots.iter().collect::<HashSet<_>>().len(), slots.len());
-            prop_assert!(slots.iter().all(|slot| (first..spare).contains(slot)));
+            let tables_of = || fds.iter().map(Vec::as_slice);
+            let mut choice = Slots::new(tables_of(), first);
+            let slots = choice.of_files(12, tables_of());
+            let spare = choice.free();
+            prop_assert_eq!(slots.iter().chain([&spare]).collect::<HashSet<_>>().len(), slots.len() + 1);
+            prop_assert!(slots.iter().chain([&spare]).all(|slot| (first..choice.end()).contains(slot)));
+            // Gaps are used before numbers above.
+            let highest = fds.iter().flatten().map(|fd| fd.fd + 1).max().unwrap_or(0);
+            let numbers: HashSet<i32> = fds.iter().flatten().map(|fd| fd.fd).collect();
+            let gaps = (first..highest).filter(|number| !numbers.contains(number)).count() as i32;
+            prop_assert!(choice.end() <= highest.max(first) + (13 - gaps).max(0));
             for (table, fds) in tables.iter().zip(&fds) {
                 let mut now: BTreeMap<i32, (usize, bool)> = slots.iter().enumerate().map(|(file, slot)| (*slot, (file, true))).collect();
                 now.insert(0, (99, false)); // the engine's own

@@ -106,6 +106,7 @@ fn backing(
         path if path.starts_with(b"/SYSV") && vma.is_deleted() => return refuse("System V shared memory"),
         path if path.starts_with(b"/[aio]") => return refuse("an asynchronous I/O ring"),
         path if path.starts_with(b"/memfd:") => return refuse("a memfd"),
+        b"/secretmem (deleted)" => return refuse("secret memory (memfd_secret)"),
         path if !path.starts_with(b"/") => return refuse("not a file"),
         _ => {}
     }
@@ -119,9 +120,6 @@ fn backing(
         return Ok(Backing::File { file: *file, offset: vma.offset, shared: vma.shared });
     }
     let inode = tables.inodes.add(&Found { link, who: &who, fd: None }, &mut tables.copying)?;
-    if !vma.shared {
-        tables.inodes.require_identity(inode, link)?;
-    }
     let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY };
     let file = tables.files.add_opened(inode, flags);
     known.insert(key, file);

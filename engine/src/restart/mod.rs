@@ -1,5 +1,7 @@
 //! The story of a restart: verify, plan, open, bear, furnish, personalise, release.
 
+pub mod changes;
+pub mod nameless;
 pub mod open;
 pub mod plan;
 
@@ -17,6 +19,7 @@ use crate::source;
 use crate::sys::wait::{self, Stop};
 use crate::sys::{self, clone, ptrace, task};
 use crate::tree::freeze::read_stat;
+use changes::{Accepted, Changes};
 use open::Opened;
 use plan::{Host, Newborn, Plan, Step};
 use serde::Serialize;
@@ -30,6 +33,8 @@ pub struct Options<'a> {
     pub file: PathBuf,
     /// Told of bytes verified, and of all.
     pub progress: &'a dyn Fn(u64, u64),
+    /// What was decided about files that changed.
+    pub changes: Changes,
 }
 
 /// What a restart did.
@@ -48,6 +53,8 @@ pub struct Prepared {
     reader: Reader,
     /// What the file says.
     pub records: Records,
+    /// Named inodes that were looked at.
+    accepted: Vec<Option<Accepted>>,
     /// What will be done.
     pub plan: Plan,
     /// Whether we may carry it out.
@@ -70,18 +77,27 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let progress = |done| (options.progress)(done, range.end - range.start);
     reader.verify_pages(cpus, &progress).map_err(failed)?;
     check_pids(&records)?;
-    open::check_paths(&records)?;
-    let limit = raise_descriptor_limit()?;
+    let accepted = changes::check(&records, &options.changes)?;
+    raise_descriptor_limit(None)?;
     // Before we look at ourselves: what we are, a newborn is.
     let restorer = source::become_restorer();
-    let host = host(&records)?;
+    let mut host = host(&records, &accepted)?;
     check_machine(&records, &host)?;
-    let plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
-    if plan.end_slot as u64 > limit {
-        let need = plan.end_slot;
-        return Err(Error::Conflict(format!("needs {need} descriptors, but the hard limit is {limit}")));
+    let mut plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
+    let need = plan.end_slot as u64;
+    let limit = raise_descriptor_limit(Some(need))?;
+    // A newborn has it, too.
+    let own = &mut host.rlimits[libc::RLIMIT_NOFILE as usize];
+    if *own != (limit, limit) {
+        *own = (limit, limit);
+        plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
     }
-    Ok(Prepared { reader, records, plan, restorer, begin })
+    if need > limit {
+        return Err(Error::Conflict(format!(
+            "needs {need} descriptors at a time, and the hard limit is {limit} (`ulimit -Hn`): raise it, or restart with CAP_SYS_RESOURCE"
+        )));
+    }
+    Ok(Prepared { reader, records, accepted, plan, restorer, begin })
 }
 
 fn check_pids(records: &Records) -> Result<()> {
@@ -121,7 +137,7 @@ fn vdso_digest(host: &Host) -> Result<Option<u64>> {
 }
 
 /// Looks at ourselves: what a fork of us will have.
-fn host(records: &Records) -> Result<Host> {
+fn host(records: &Records, accepted: &[Option<Accepted>]) -> Result<Host> {
     let pid = std::process::id() as i32;
     let text = std::fs::read_to_string("/proc/self/maps").context(|| "read /proc/self/maps")?;
     let (mut special, mut busy) = (Vec::new(), Vec::new());
@@ -152,27 +168,38 @@ fn host(records: &Records) -> Result<Host> {
         rlimits: rlimits.collect::<Result<_>>()?,
         timer_ids_by_wish: timer::restore_ids_available(),
         first_slot: first_slot(records)?,
+        cut_back: changes::to_cut_back(accepted),
     })
 }
 
-/// The first descriptor that the engine never has for itself: it holds both ends of pipes, and FIFOs, while it opens files.
+/// The first descriptor that the engine never has for itself: while it opens files it has both ends of a pipe, or what else belongs to one
+/// inode, and all unlinked directories.
 fn first_slot(records: &Records) -> Result<i32> {
     const PASSING: i32 = 16;
     let own = crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0);
-    let held = |inode: &Inode| match inode.kind {
-        InodeKind::Pipe(_) => 2,
-        InodeKind::Fifo(_) => 1,
-        _ => 0,
-    };
-    Ok(own + PASSING + records.inodes.iter().map(held).sum::<i32>())
+    let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
+    const EACH: i32 = 3;
+    let forbidding = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);
+    let count = |which: &dyn Fn(&&Inode) -> bool| records.inodes.iter().filter(which).count() as i32;
+    Ok(own + PASSING + EACH * count(&kept) + count(&forbidding))
 }
 
-/// Raises the limit of descriptors as far as we may; returns it.
-fn raise_descriptor_limit() -> Result<u64> {
+/// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may; returns it. A newborn has its own from the
+/// plan.
+fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).context(|| "raise limit of open files")?;
+    if let (Some(need), Some(maximum)) = (need, limit.maximum)
+        && need > maximum
+    {
+        let higher = rustix::process::Rlimit { current: Some(need), maximum: Some(need) };
+        // Without CAP_SYS_RESOURCE it stays as it is, which the caller tells.
+        if setrlimit(Resource::Nofile, higher).is_ok() {
+            return Ok(need);
+        }
+    }
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
@@ -188,13 +215,13 @@ struct Work {
 /// # Errors
 /// The step that failed, by pid and call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, plan, restorer, begin } = prepared;
+    let Prepared { reader, records, accepted, plan, restorer, begin } = prepared;
     restorer?;
     arch::prepare_restart();
     // What a helper leaves behind is adopted by us, as it would have been by init.
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).context(|| "become subreaper")?;
     let mut site = Site::new(&records, plan.scratch);
-    let mut opened = Opened::new(&records, &reader);
+    let mut opened = Opened::new(&records, &reader, accepted);
     opened.place(reader.file(), plan.context_slot)?;
     match site.take_all(&plan.steps, &plan, &mut opened) {
         Ok(()) => {}
@@ -233,7 +260,9 @@ impl<'a> Site<'a> {
                 Step::MakeShared { object, slot } => opened.make_shared(*object, *slot)?,
                 Step::MakeInode { inode } => opened.make_inode(*inode)?,
                 Step::Open { file, slot } => opened.open(*file, *slot)?,
-                Step::RemoveNames => opened.remove_names()?,
+                Step::RemoveDirectories => opened.remove_directories()?,
+                Step::FinishInode { inode } => opened.finish_inode(*inode)?,
+                Step::CutBack { inode } => opened.cut_back(*inode)?,
                 Step::Bear { pid, exit_signal } => self.bear(*pid, *exit_signal)?,
                 Step::Run { pid, tid, program, born, .. } => {
                     self.run(*pid, *tid, program)?;
@@ -245,7 +274,10 @@ impl<'a> Site<'a> {
                 Step::ResetTimes => opened.reset_times(&plan.file_slots)?,
                 Step::SetOwners => opened.set_owners(&plan.file_slots)?,
                 Step::Settle { pid } => self.settle(*pid)?,
-                Step::Release => self.release()?,
+                Step::Release => {
+                    opened.close_slots();
+                    self.release()?;
+                }
             }
         }
         Ok(())

@@ -22,6 +22,7 @@ fn host() -> Host {
         rlimits: vec![(1024, 4096)],
         timer_ids_by_wish: true,
         first_slot: 100,
+        cut_back: vec![],
     }
 }
 
@@ -110,7 +111,15 @@ fn job() -> Records {
     child.state = State::Stopped { signal: libc::SIGSTOP, reported: true };
     child.fds = vec![Fd { fd: 1, file: 3, cloexec: false }];
     let zombie = Zombie { status: 7 << 8, comm: PathBytes(b"late".to_vec()) };
-    let unlinked = Unlinked { mode: 0o600, owner: (0, 0), times: (0, 0), size: 3, content: vec![] };
+    let unlinked = Unlinked {
+        mode: 0o600,
+        owner: (0, 0),
+        times: (0, 0),
+        size: 3,
+        content: vec![],
+        xattrs: vec![],
+        flags: 0,
+    };
     Records {
         root: 70,
         processes: vec![
