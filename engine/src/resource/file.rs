@@ -353,6 +353,28 @@ mod tests {
         assert_eq!(parse_fdinfo("pos:\tx\n"), None);
     }
 
+    /// As somebody outside who has the same description may do in the middle of a look.
+    #[test]
+    fn a_position_that_moves_meanwhile_does_not_split_a_description() {
+        use rustix::process::{PidfdFlags, getpid, pidfd_open};
+        use std::io::{Seek, SeekFrom};
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = std::fs::File::create_new(dir.path().join("log")).unwrap();
+        let (copy, other) = (file.try_clone().unwrap(), std::fs::File::open(dir.path().join("log")).unwrap());
+        let pid = std::process::id() as i32;
+        let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let (mut files, mut inodes, mut copying) = (Files::default(), Inodes::default(), Copying::default());
+        let mut add = |fd: &dyn AsRawFd| {
+            files.add_fd(pidfd.as_fd(), pid, fd.as_raw_fd(), &mut inodes, &mut copying).unwrap().file
+        };
+        let first = add(&file);
+        file.seek(SeekFrom::Start(17)).unwrap();
+        rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::APPEND).unwrap();
+        assert_eq!(add(&copy), first);
+        assert_ne!(add(&other), first);
+        assert_eq!(add(&file), first);
+    }
+
     #[test]
     fn a_table_with_gaps_is_closed_around_its_descriptors() {
         let fd = |fd, file| Fd { fd, file, cloexec: fd == 5 };

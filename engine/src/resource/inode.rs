@@ -10,6 +10,7 @@ use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -156,7 +157,10 @@ impl Inodes {
         let shown = PathBytes::from(target.as_path());
         let meta = std::fs::metadata(link).context(|| format!("{who} ({shown}): stat"))?;
         if !shown.0.starts_with(b"/") && !shown.0.starts_with(b"pipe:[") {
-            return Err(Error::unsupported(format!("{who} is {shown}")));
+            let what = without_a_path(&shown.0);
+            return Err(Error::unsupported(format!(
+                "{who} is {what} ({shown}), which cannot be saved yet; it can be checkpointed once that is closed"
+            )));
         }
         let stored = meta.is_file() || meta.is_dir();
         let fs = if stored { file_system(link, who, &shown)? } else { 0 };
@@ -180,6 +184,8 @@ impl Inodes {
             return Err(Error::unsupported(format!("{who} ({path}) is {why}")));
         }
         // The name that the client keeps is one.
+        let hidden =
+            hidden || deleted.is_some_and(|path| fs == FUSE_SUPER_MAGIC && is_hidden_beside(path, &meta));
         let other_names = meta.nlink().saturating_sub(hidden.into());
         if deleted.is_some() && other_names > 0 && !meta.is_dir() {
             return Err(Error::unsupported(format!(
@@ -261,6 +267,28 @@ impl Inodes {
     }
 }
 
+/// What a magic link means that is no path: `socket:[12]`, `anon_inode:[eventpoll]` (anon_inode_getfile in the kernel's sources).
+fn without_a_path(shown: &[u8]) -> &'static str {
+    const KINDS: &[(&[u8], &str)] = &[
+        (b"socket:", "a socket"),
+        (b"anon_inode:[eventpoll]", "an epoll instance"),
+        (b"anon_inode:[eventfd", "an eventfd"),
+        (b"anon_inode:[timerfd]", "a timerfd"),
+        (b"anon_inode:[signalfd]", "a signalfd"),
+        (b"anon_inode:inotify", "an inotify instance"),
+        (b"anon_inode:[fanotify]", "a fanotify group"),
+        (b"anon_inode:[io_uring]", "an io_uring"),
+        (b"anon_inode:[userfaultfd]", "a userfaultfd"),
+        (b"anon_inode:[perf_event]", "a performance event"),
+        (b"anon_inode:[pidfd]", "a pidfd"),
+        (b"pidfd:", "a pidfd"),
+        (b"anon_inode:bpf", "a BPF object"),
+        (b"anon_inode:kvm", "a virtual machine"),
+    ];
+    let known = KINDS.iter().find(|(prefix, _)| shown.starts_with(prefix));
+    known.map_or("a file without a path", |(_, what)| what)
+}
+
 fn file_system(link: &Path, who: &str, shown: &PathBytes) -> Result<i64> {
     let fs = rustix::fs::statfs(link).context(|| format!("{who} ({shown}): statfs"))?;
     Ok(fs.f_type)
@@ -325,6 +353,16 @@ fn is_kept_by_client(path: &Path, fs: i64) -> bool {
     };
     let Some(rest) = name.strip_prefix(prefix) else { return false };
     digits.contains(&rest.len()) && rest.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether a file that /proc shows as deleted has in truth the name that libfuse gave it: the kernel does not know of that one.
+fn is_hidden_beside(path: &[u8], meta: &Metadata) -> bool {
+    let Some(directory) = Path::new(OsStr::from_bytes(path)).parent() else { return false };
+    let Ok(entries) = std::fs::read_dir(directory) else { return false };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .any(|beside| is_kept_by_client(&beside, FUSE_SUPER_MAGIC) && leads_to(&beside, meta))
 }
 
 /// Between a name that is taken and the number that makes it a stand-in.

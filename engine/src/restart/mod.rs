@@ -175,7 +175,7 @@ fn host(records: &Records, accepted: &[Option<Accepted>]) -> Result<Host> {
 /// The first descriptor that the engine never has for itself: while it opens files it has both ends of a pipe, or what else belongs to one
 /// inode, and all unlinked directories.
 fn first_slot(records: &Records) -> Result<i32> {
-    const PASSING: i32 = 16;
+    const PASSING: i32 = 10;
     let own = crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0);
     let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
     const EACH: i32 = 3;

@@ -1,6 +1,7 @@
 //! The program as its users meet it: real processes on the running kernel, and everything that can go wrong around them. Needs root.
 
 mod changed;
+mod descriptors;
 mod files;
 mod harm;
 mod output;
