@@ -85,6 +85,10 @@ impl Error {
 
     /// An error with the context file at `path`: the kernel's refusal to read or write it, or what is wrong inside.
     pub fn of_image(path: &Path, source: crate::image::Error) -> Self {
+        if let crate::image::Error::Taken { path, what, advice } = source {
+            let what = format!("{} is {what}, which a context file does not replace", path.display());
+            return Error::Failed { what, source: io::Error::other(advice) };
+        }
         let Some(errno) = source.errno() else {
             return Error::Malformed { path: path.to_path_buf(), source };
         };

@@ -6,7 +6,7 @@ mod survey;
 use crate::activity;
 use crate::error::{Error, Result};
 use crate::image::{self, Origin, Writer};
-use crate::resource::Records;
+use crate::resource::{Records, identity};
 use crate::restart;
 use crate::source::{self, Source, Wanted};
 use crate::sys::kmod::Device;
@@ -104,15 +104,17 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
     let (mut frozen, survey) = stop_and_look(options.target, device, options.cancelled)?;
-    let records = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let mut records = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let since = frozen.since;
     let (written, pause) = if options.then == Then::Run {
         frozen.thaw()?;
         let pause = since.elapsed();
         rehearse(&records)?;
+        identity::learn_contents(&mut records.inodes);
         (writer.finish(&records, options.sync).map_err(failed)?, pause)
     } else {
         rehearse(&records)?;
+        identity::learn_contents(&mut records.inodes);
         let written = writer.finish(&records, options.sync).map_err(failed)?;
         let pause = since.elapsed();
         match options.then {

@@ -6,6 +6,7 @@ use cairn::restart::Session;
 use cairn::source::Wanted;
 use cairn::tree::Scope;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -226,6 +227,12 @@ pub struct RestartArgs {
     /// Restart also where the clocks that count from the start of the machine are behind those of the checkpoint
     #[arg(long)]
     pub ignore_clocks: bool,
+    /// Cut files that the job has open for writing back to what they were when more has been appended since; without a path, all of them
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub truncate: Vec<OsString>,
+    /// Go on with files that changed since, as they are now; without a path, all of them
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub ignore_changes: Vec<OsString>,
     /// Print the steps instead of taking them
     #[arg(long)]
     pub plan: bool,
@@ -247,7 +254,7 @@ pub struct RunArgs {
     pub detach: bool,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true)]
-    pub command: Vec<std::ffi::OsString>,
+    pub command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

@@ -4,12 +4,14 @@ use super::args::RestartArgs;
 use super::checkpoint::Progress;
 use super::out;
 use anyhow::Context;
+use cairn::restart::changes::{Changes, Which};
 use cairn::restart::{Options, Report, Session, carry_out, prepare};
 use cairn::sys::guard;
 use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
 use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
@@ -17,13 +19,17 @@ use std::time::Duration;
 const FORWARDED: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP];
 
 pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
+    // What a caller left open would be in the way of descriptors with high numbers.
+    cairn::sys::session::close_inherited(args.notify_fd).context("close inherited descriptors")?;
     let bar = Progress::new("verified");
+    let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
     let options = Options {
         file: args.file.clone(),
         detach: args.detach,
         session: args.session.map_or(if args.detach { Session::New } else { Session::Join }, Session::from),
         patience: Duration::from_secs(args.time),
         ignore_clocks: args.ignore_clocks,
+        changes,
         progress: &|done, all| bar.at(done, all),
         tell: &|what| eprintln!("cairn: {what}"),
     };
@@ -69,6 +75,20 @@ fn attend(report: &Report) -> anyhow::Result<u8> {
         }
     }
     Ok(code)
+}
+
+/// Which files an option is about. Records have paths without links; what is not there shows later.
+fn which(given: &[OsString]) -> anyhow::Result<Which> {
+    let mut which = Which::default();
+    for path in given {
+        if path.is_empty() {
+            which.all = true;
+            continue;
+        }
+        let path = std::path::absolute(path).with_context(|| format!("find {}", path.display()))?;
+        which.paths.push(std::fs::canonicalize(&path).unwrap_or(path));
+    }
+    Ok(which)
 }
 
 /// Passes signals on to a process for as long as we live.

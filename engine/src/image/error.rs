@@ -75,6 +75,10 @@ pub enum Error {
     #[error("{action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 
+    /// Something is there that no context file may take the place of.
+    #[error("{} is {what}, which a context file does not replace: {advice}", path.display())]
+    Taken { path: PathBuf, what: &'static str, advice: &'static str },
+
     /// A record type that has no form in CBOR; an error of the program, not of the file.
     #[error("encode the records: {what}")]
     Encode { what: String },

@@ -25,6 +25,7 @@ mod writer;
 pub use digest::{Absent, Digest, Extent};
 pub use error::{Error, Section};
 pub use layout::{Frame, FrameSum, Header, MAX_FRAME, Machine, Origin, SUPPORTED_VERSION};
+pub use pending::remove_partial;
 pub use reader::Reader;
 pub use records::Schemas;
 pub use writer::{Appended, PageSink, Sync, Writer, Written};

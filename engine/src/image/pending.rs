@@ -3,10 +3,12 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::Error;
 
@@ -17,7 +19,8 @@ type Opened = Result<(File, Option<String>), Errno>;
 const NAME_ATTEMPTS: u32 = 1000;
 
 /// A file being written for a name that it does not have yet. Dropped before [`Pending::publish`], it leaves
-/// nothing behind; when the process is killed, an unnamed file vanishes too, a hidden one stays.
+/// nothing behind; when the process is killed, an unnamed file vanishes too, a hidden one stays until
+/// [`remove_partial`] or the next file of that name.
 pub(super) struct Pending {
     file: File,
     path: PathBuf,
@@ -31,27 +34,18 @@ impl Pending {
     /// Creates the file in the directory of `path`, with mode 0600 less the umask.
     ///
     /// # Errors
-    /// [`Error::Io`]; also when `path` exists and is neither a regular file nor a symbolic link, since publishing
-    /// would replace it. A link itself is replaced, never followed: in a directory open to all it might be a trap.
+    /// [`Error::Io`]; [`Error::Taken`] when `path` is there and no regular file, since publishing would replace it. A link is neither replaced,
+    /// for it may be one of the system's (`/dev/stdout`), nor followed, for in a directory open to all it might be a trap.
     pub(super) fn create(path: &Path) -> Result<Pending, Error> {
-        Pending::create_by(path, |dir| open_unnamed(dir).or_else(|_| open_hidden(dir)))
+        Pending::create_by(path, |dir, name| open_unnamed(dir, name).or_else(|_| open_hidden(dir, name)))
     }
 
-    fn create_by(path: &Path, open: impl FnOnce(&OwnedFd) -> Opened) -> Result<Pending, Error> {
-        let name = path.file_name().ok_or_else(|| Error::io("create", path, Errno::ISDIR))?.to_owned();
-        let parent = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let dir = rustix::fs::openat(
-            CWD,
-            parent,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|errno| Error::io("open directory", parent, errno))?;
-        refuse_special(&dir, &name).map_err(|errno| Error::io("replace", path, errno))?;
-        let (file, hidden) = open(&dir).map_err(|errno| Error::io("create", path, errno))?;
+    fn create_by(path: &Path, open: impl FnOnce(&OwnedFd, &OsStr) -> Opened) -> Result<Pending, Error> {
+        let (dir, name) = place(path)?;
+        refuse_special(&dir, &name, path)?;
+        // Best effort: what a killed one has left is in nobody's way.
+        let _ = remove_stale(&dir, &name);
+        let (file, hidden) = open(&dir, &name).map_err(|errno| Error::io("create", path, errno))?;
         Ok(Pending { file, path: path.to_owned(), dir, name, hidden })
     }
 
@@ -70,10 +64,12 @@ impl Pending {
             let written = self.file.metadata().map_or(0, |meta| meta.len());
             self.file.sync_all().map_err(|err| Error::write("sync", &self.path, written, err))?;
         }
+        // Once more: meanwhile there has been time enough for something else to get there.
+        refuse_special(&self.dir, &self.name, &self.path)?;
         let named = match &self.hidden {
             None => match link_fd(&self.file, &self.dir, &self.name) {
                 // linkat(2) replaces nothing, rename(2) does, but needs a name to start from.
-                Err(Errno::EXIST) => hidden_names()
+                Err(Errno::EXIST) => hidden_names(&self.name)
                     .find_map(|hidden| match link_fd(&self.file, &self.dir, OsStr::new(&hidden)) {
                         Err(Errno::EXIST) => None,
                         Err(errno) => Some(Err(errno)),
@@ -110,34 +106,95 @@ impl Drop for Pending {
     }
 }
 
-/// Renaming over a directory, device, FIFO or socket is never what somebody meant.
-fn refuse_special(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
-    match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile | FileType::Symlink => Ok(()),
-            FileType::Directory => Err(Errno::ISDIR),
-            _ => Err(Errno::EXIST),
-        },
-        Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno),
+/// Directory and name of a path.
+fn place(path: &Path) -> Result<(OwnedFd, OsString), Error> {
+    let taken = || Error::Taken { path: path.to_owned(), what: "a directory", advice: "name a file in it" };
+    let name = path.file_name().ok_or_else(taken)?.to_owned();
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::openat(CWD, parent, flags, Mode::empty())
+        .map_err(|errno| Error::io("open directory", parent, errno))?;
+    Ok((dir, name))
+}
+
+/// Renaming over anything but a regular file is never what somebody meant.
+fn refuse_special(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), Error> {
+    let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other.map_err(|errno| Error::io("replace", path, errno))?,
+    };
+    const ELSEWHERE: &str = "name a regular file, or one that is not there yet";
+    let (what, advice) = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Symlink => ("a symbolic link", "name the file that it leads to"),
+        FileType::Directory => ("a directory", "name a file in it"),
+        FileType::Fifo => ("a FIFO", ELSEWHERE),
+        FileType::Socket => ("a socket", ELSEWHERE),
+        _ => ("a device", ELSEWHERE),
+    };
+    Err(Error::Taken { path: path.to_owned(), what, advice })
+}
+
+/// Removes what a killed writer of `path` has left under a hidden name, on file systems without unnamed files (NFS). What is still being
+/// written is let alone.
+///
+/// # Errors
+/// [`Error::Io`]
+pub fn remove_partial(path: &Path) -> Result<(), Error> {
+    let (dir, name) = place(path)?;
+    remove_stale(&dir, &name).map_err(|errno| Error::io("remove what is left of", path, errno))
+}
+
+fn remove_stale(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {
+    let prefix = hidden_prefix(name);
+    for entry in rustix::fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        let hidden = entry.file_name();
+        if !hidden.to_bytes().starts_with(prefix.as_bytes()) {
+            continue;
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // Somebody else's, or gone already.
+        let Ok(file) = rustix::fs::openat(dir, hidden, flags, Mode::empty()) else { continue };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            match rustix::fs::unlinkat(dir, hidden, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
     }
+    Ok(())
 }
 
 /// A file without a name, where the file system has such and /proc can give it one later.
-fn open_unnamed(dir: &OwnedFd) -> Opened {
+fn open_unnamed(dir: &OwnedFd, _: &OsStr) -> Opened {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::openat(dir, ".", flags, Mode::RUSR | Mode::WUSR)?);
     rustix::fs::statat(CWD, fd_path(&file), AtFlags::empty())?;
     Ok((file, None))
 }
 
-fn open_hidden(dir: &OwnedFd) -> Opened {
+/// A locked file with a hidden name: nobody holds the lock of one whose writer was killed.
+fn open_hidden(dir: &OwnedFd, name: &OsStr) -> Opened {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    for name in hidden_names() {
-        match rustix::fs::openat(dir, &name, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => return Ok((File::from(fd), Some(name))),
+    for hidden in hidden_names(name) {
+        let file = match rustix::fs::openat(dir, &hidden, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => File::from(fd),
             Err(Errno::EXIST) => continue,
             Err(errno) => return Err(errno),
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // Another one took it for stale before it was locked, and removes it.
+            Err(Errno::WOULDBLOCK) => continue,
+            // Not all file systems have locks.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::INVAL) => {}
+            other => other?,
+        }
+        if rustix::fs::fstat(&file)?.st_nlink > 0 {
+            return Ok((file, Some(hidden)));
         }
     }
     Err(Errno::EXIST)
@@ -152,9 +209,14 @@ fn fd_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-fn hidden_names() -> impl Iterator<Item = String> {
-    let pid = std::process::id();
-    (0..NAME_ATTEMPTS).map(move |n| format!(".cairn-{pid}-{n}.partial"))
+/// What all hidden names for a file of this name begin with: a digest, for the name may be as long as names can be.
+fn hidden_prefix(name: &OsStr) -> String {
+    format!(".cairn-{:016x}-", xxh3_64(name.as_bytes()))
+}
+
+fn hidden_names(name: &OsStr) -> impl Iterator<Item = String> {
+    let (prefix, pid) = (hidden_prefix(name), std::process::id());
+    (0..NAME_ATTEMPTS).map(move |n| format!("{prefix}{pid}-{n}.partial"))
 }
 
 #[cfg(test)]
@@ -181,7 +243,7 @@ pub(super) mod tests {
     /// Both ways of being invisible, with the final name free and taken.
     #[rstest]
     fn appears_only_when_it_is_whole(
-        #[values(open_unnamed, open_hidden)] open: fn(&OwnedFd) -> Opened,
+        #[values(open_unnamed, open_hidden)] open: fn(&OwnedFd, &OsStr) -> Opened,
         #[values(false, true)] taken: bool,
         #[values(false, true)] durable: bool,
     ) {
@@ -206,7 +268,9 @@ pub(super) mod tests {
     }
 
     #[rstest]
-    fn a_vanished_directory_is_an_error(#[values(open_unnamed, open_hidden)] open: fn(&OwnedFd) -> Opened) {
+    fn a_vanished_directory_is_an_error(
+        #[values(open_unnamed, open_hidden)] open: fn(&OwnedFd, &OsStr) -> Opened,
+    ) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("context.1");
         let pending = Pending::create_by(&path, open).unwrap();
@@ -230,5 +294,54 @@ pub(super) mod tests {
             let text = fs::read_to_string(dir.path().join(format!("context.{number}"))).unwrap();
             assert_eq!(text, number.to_string());
         }
+    }
+
+    /// A writer that was killed leaves its file unlocked.
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("context.1");
+        let stale = hidden_names(OsStr::new("context.1")).nth(7).unwrap();
+        let other = hidden_names(OsStr::new("context.2")).next().unwrap();
+        for name in [&stale, &other] {
+            fs::write(dir.path().join(name), "half").unwrap();
+        }
+        let running = Pending::create_by(&path, open_hidden).unwrap();
+        let mut left = names(dir.path());
+        left.sort();
+        let mut want = vec![other.clone(), running.hidden.clone().unwrap()];
+        want.sort();
+        assert_eq!(left, want);
+
+        fs::write(dir.path().join(&stale), "half").unwrap();
+        remove_partial(&path).unwrap();
+        assert!(!dir.path().join(&stale).exists());
+        running.publish(false).unwrap();
+        let mut left = names(dir.path());
+        left.sort();
+        assert_eq!(left, [other, "context.1".into()]);
+    }
+
+    #[rstest]
+    #[case::link("a symbolic link", |path: &Path| std::os::unix::fs::symlink("/dev/null", path).unwrap())]
+    #[case::directory("a directory", |path: &Path| fs::create_dir(path).unwrap())]
+    #[case::fifo("a FIFO", |path: &Path| rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap())]
+    #[case::socket("a socket", |path: &Path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()))]
+    fn only_a_regular_file_is_replaced(
+        #[case] what: &str,
+        #[case] make: fn(&Path),
+        #[values(false, true)] late: bool,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("context.1");
+        let pending = late.then(|| Pending::create(&path).unwrap());
+        make(&path);
+        let before = fs::symlink_metadata(&path).unwrap().file_type();
+        let err = match pending {
+            Some(pending) => pending.publish(false).unwrap_err(),
+            None => Pending::create(&path).err().unwrap(),
+        };
+        assert!(err.to_string().contains(&format!("context.1 is {what}")), "{err}");
+        assert_eq!(fs::symlink_metadata(&path).unwrap().file_type(), before);
     }
 }

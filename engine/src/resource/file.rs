@@ -74,8 +74,6 @@ pub fn parse_fdinfo(text: &str) -> Option<FdInfo> {
     })
 }
 
-/// What two descriptors of one description agree on: inode, flags, position.
-type Alike = (usize, i32, u64);
 /// Process, descriptor, index of the description.
 type Seen = (i32, i32, usize);
 
@@ -83,13 +81,14 @@ type Seen = (i32, i32, usize);
 #[derive(Default)]
 pub struct Files {
     all: Vec<OpenFile>,
-    /// A descriptor of each that is in a table, to compare others with.
-    seen: HashMap<Alike, Vec<Seen>>,
+    /// A descriptor of each that is in a table, by inode, to compare others with. Flags and position tell nothing: a process outside that
+    /// shares the description may change them meanwhile.
+    seen: HashMap<usize, Vec<Seen>>,
     opened: HashMap<(usize, i32), usize>,
     /// What processes outside may have, too, and would share a position or a pipe's bytes with.
     shown: Vec<Shown>,
-    /// Pipe ends by inode: a duplicate of each description, to look at the pipe with.
-    ends: HashMap<usize, Vec<(OwnedFd, i32)>>,
+    /// Descriptions of pipes and FIFOs, by inode.
+    ends: HashMap<usize, Vec<End>>,
 }
 
 impl Files {
@@ -115,7 +114,7 @@ impl Files {
             parse_fdinfo(&text).ok_or_else(|| Error::unsupported(format!("{who}: cannot read {path}")))?;
         if info.locked {
             return Err(Error::unsupported(format!(
-                "{who} ({}) holds a file lock or lease",
+                "{who} ({}) holds a file lock or lease; let it release that first",
                 inodes.get(inode).path
             )));
         }
@@ -123,7 +122,7 @@ impl Files {
         let flags = info.flags & !(libc::O_CLOEXEC | unnamed);
         let cloexec = info.flags & libc::O_CLOEXEC != 0;
         // Sorted by the kernel's own order of the objects.
-        let same = self.seen.entry((inode, flags, info.pos)).or_default();
+        let same = self.seen.entry(inode).or_default();
         let (mut low, mut high) = (0, same.len());
         while low < high {
             let middle = low.midpoint(high);
@@ -151,7 +150,7 @@ impl Files {
             self.shown.push(Shown { link: target.into_os_string().into_vec(), at: (pid, fd) });
         }
         if is_pipe && flags & libc::O_PATH == 0 {
-            self.ends.entry(inode).or_default().push((dup, flags));
+            self.ends.entry(inode).or_default().push(End { pid, fd, flags });
         }
         Ok(Fd { fd, file, cloexec })
     }
@@ -198,36 +197,59 @@ fn only_appends(flags: i32) -> bool {
     flags & libc::O_APPEND != 0 && flags & libc::O_ACCMODE == libc::O_WRONLY
 }
 
-fn capture_pipe(ends: &[(OwnedFd, i32)]) -> Result<Pipe> {
-    let access = |flags: i32| flags & libc::O_ACCMODE;
-    let reader = ends.iter().find(|(_, flags)| access(*flags) != libc::O_WRONLY);
-    let writer = ends.iter().find(|(_, flags)| access(*flags) != libc::O_RDONLY);
-    let packets = ends.iter().any(|(_, f)| access(*f) != libc::O_RDONLY && f & libc::O_DIRECT != 0);
-    let (known, missing) = match (reader, writer) {
-        (Some(_), Some(_)) => (None, ""),
-        (Some((end, _)), None) => (Some(end), "writer"),
-        (None, Some((end, _))) => (Some(end), "reader"),
+/// An end of a pipe, or of a FIFO: a descriptor of some process.
+struct End {
+    pid: i32,
+    fd: i32,
+    flags: i32,
+}
+
+impl End {
+    fn reads(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_WRONLY
+    }
+
+    fn writes(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+
+    /// A duplicate of our own.
+    fn borrow(&self) -> Result<OwnedFd> {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let End { pid, fd, .. } = self;
+        let what = || format!("pid {pid}: fd {fd}: duplicate");
+        let pidfd = pidfd_open(Pid::from_raw(*pid).expect("positive"), PidfdFlags::empty()).context(what)?;
+        task::borrow_fd(pidfd.as_fd(), *fd).context(what)
+    }
+}
+
+fn capture_pipe(ends: &[End]) -> Result<Pipe> {
+    let (reader, writer) = (ends.iter().find(|end| end.reads()), ends.iter().find(|end| end.writes()));
+    let packets = ends.iter().any(|end| end.writes() && end.flags & libc::O_DIRECT != 0);
+    let alone = match (reader, writer) {
+        (Some(_), Some(_)) => None,
+        (Some(end), None) => Some((end, "a pipe that a process outside writes to")),
+        (None, Some(end)) => Some((end, "a pipe that a process outside reads from")),
         (None, None) => unreachable!("a pipe was met by one of its ends"),
     };
     let mut never_written = false;
-    if let Some(end) = known {
-        match pipe::other_side(end.as_fd())? {
+    if let Some((end, what)) = alone {
+        match pipe::other_side(end.borrow()?.as_fd())? {
             OtherSide::Closed => {}
             OtherSide::NeverOpen => never_written = true,
             OtherSide::Open => {
-                let name = std::fs::read_link(format!("/proc/self/fd/{}", end.as_raw_fd()));
-                let name = name.map_or_else(|_| "pipe".to_string(), |n| n.display().to_string());
+                let End { pid, fd, .. } = end;
                 return Err(Error::unsupported(format!(
-                    "{name}: its {missing} is a process outside of what is checkpointed"
+                    "pid {pid}: fd {fd} is {what}: save a tree that has both, or start the job with files in place of it"
                 )));
             }
         }
     }
-    match reader {
-        Some((reader, _)) => Ok(Pipe { never_written, ..pipe::capture(reader.as_fd(), packets)? }),
-        None => {
+    match (reader, writer) {
+        (Some(reader), _) => Ok(Pipe { never_written, ..pipe::capture(reader.borrow()?.as_fd(), packets)? }),
+        (None, Some(writer)) => {
             // Nobody can read it but through /proc: what is inside is still there.
-            let writer = writer.expect("one of the two").0.as_fd();
+            let writer = writer.borrow()?;
             let link = format!("/proc/self/fd/{}", writer.as_raw_fd());
             let flags =
                 rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
@@ -235,6 +257,7 @@ fn capture_pipe(ends: &[(OwnedFd, i32)]) -> Result<Pipe> {
                 .context(|| "open read end of pipe")?;
             pipe::capture(reader.as_fd(), packets)
         }
+        (None, None) => unreachable!("a pipe was met by one of its ends"),
     }
 }
 
@@ -260,27 +283,52 @@ pub fn numbers(pid: i32) -> Result<Vec<i32>> {
     Ok(numbers)
 }
 
-/// Chooses a slot for every open file: where the engine has it, and every newborn inherits it. Where some process wants it at a number from
-/// `first` on, that is its slot, so that a table of any size needs hardly more numbers than it has; else it is one above all of them.
-/// Returns the slots by file and the first number above.
-pub fn choose_slots<'a>(files: usize, tables: impl Iterator<Item = &'a [Fd]>, first: i32) -> (Vec<i32>, i32) {
-    let mut slots = vec![None; files];
-    let mut taken = HashSet::new();
-    let mut above = first;
-    for fd in tables.flatten() {
-        above = above.max(fd.fd + 1);
-        if fd.fd >= first && slots[fd.file].is_none() && taken.insert(fd.fd) {
-            slots[fd.file] = Some(fd.fd);
-        }
+/// Numbers at which the engine has what every newborn inherits.
+#[derive(Debug)]
+pub struct Slots {
+    /// In use in some table.
+    wanted: HashSet<i32>,
+    next: i32,
+    /// One past the highest that was chosen.
+    end: i32,
+}
+
+impl Slots {
+    /// Those from `first` on.
+    pub fn new<'a>(tables: impl Iterator<Item = &'a [Fd]>, first: i32) -> Self {
+        Slots { wanted: tables.flatten().map(|fd| fd.fd).collect(), next: first, end: first }
     }
-    let place = |slot: Option<i32>| {
-        slot.unwrap_or_else(|| {
-            above += 1;
-            above - 1
-        })
-    };
-    let slots = slots.into_iter().map(place).collect();
-    (slots, above)
+
+    /// The lowest number that nobody wants and that was not chosen yet. A table may have its highest numbers just below the hard limit, above
+    /// which there are none: those in between come first.
+    pub fn free(&mut self) -> i32 {
+        while self.wanted.contains(&self.next) {
+            self.next += 1;
+        }
+        self.next += 1;
+        self.end = self.end.max(self.next);
+        self.next - 1
+    }
+
+    /// Chooses one for every open file. Where some process wants it at a number from the first on, that is its slot, so that a table of any
+    /// size needs hardly more numbers than it has; else it is a free one.
+    pub fn of_files<'a>(&mut self, files: usize, tables: impl Iterator<Item = &'a [Fd]>) -> Vec<i32> {
+        let first = self.next;
+        let mut slots = vec![None; files];
+        let mut taken = HashSet::new();
+        for fd in tables.flatten() {
+            if fd.fd >= first && slots[fd.file].is_none() && taken.insert(fd.fd) {
+                slots[fd.file] = Some(fd.fd);
+                self.end = self.end.max(fd.fd + 1);
+            }
+        }
+        slots.into_iter().map(|slot| slot.unwrap_or_else(|| self.free())).collect()
+    }
+
+    /// One past the highest that was chosen.
+    pub fn end(&self) -> i32 {
+        self.end
+    }
 }
 
 /// Arranges the descriptor table: everything from its slot to its number, everything else closed. A number that is another file's slot is
@@ -348,6 +396,28 @@ mod tests {
         assert_eq!(parse_fdinfo("pos:\tx\n"), None);
     }
 
+    /// As somebody outside who has the same description may do in the middle of a look.
+    #[test]
+    fn a_position_that_moves_meanwhile_does_not_split_a_description() {
+        use rustix::process::{PidfdFlags, getpid, pidfd_open};
+        use std::io::{Seek, SeekFrom};
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = std::fs::File::create_new(dir.path().join("log")).unwrap();
+        let (copy, other) = (file.try_clone().unwrap(), std::fs::File::open(dir.path().join("log")).unwrap());
+        let pid = std::process::id() as i32;
+        let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let (mut files, mut inodes, mut copying) = (Files::default(), Inodes::default(), Copying::default());
+        let mut add = |fd: &dyn AsRawFd| {
+            files.add_fd(pidfd.as_fd(), pid, fd.as_raw_fd(), &mut inodes, &mut copying).unwrap().file
+        };
+        let first = add(&file);
+        file.seek(SeekFrom::Start(17)).unwrap();
+        rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::APPEND).unwrap();
+        assert_eq!(add(&copy), first);
+        assert_ne!(add(&other), first);
+        assert_eq!(add(&file), first);
+    }
+
     #[test]
     fn a_table_with_gaps_is_closed_around_its_descriptors() {
         let fd = |fd, file| Fd { fd, file, cloexec: fd == 5 };
@@ -388,9 +458,17 @@ mod tests {
         ) {
             let to_fd = |(fd, (file, cloexec)): (&i32, &(usize, bool))| Fd { fd: *fd, file: *file, cloexec: *cloexec };
             let fds: Vec<Vec<Fd>> = tables.iter().map(|table| table.iter().map(to_fd).collect()).collect();
-            let (slots, spare) = choose_slots(12, fds.iter().map(Vec::as_slice), first);
-            prop_assert_eq!(slots.iter().collect::<HashSet<_>>().len(), slots.len());
-            prop_assert!(slots.iter().all(|slot| (first..spare).contains(slot)));
+            let tables_of = || fds.iter().map(Vec::as_slice);
+            let mut choice = Slots::new(tables_of(), first);
+            let slots = choice.of_files(12, tables_of());
+            let spare = choice.free();
+            prop_assert_eq!(slots.iter().chain([&spare]).collect::<HashSet<_>>().len(), slots.len() + 1);
+            prop_assert!(slots.iter().chain([&spare]).all(|slot| (first..choice.end()).contains(slot)));
+            // Gaps are used before numbers above.
+            let highest = fds.iter().flatten().map(|fd| fd.fd + 1).max().unwrap_or(0);
+            let numbers: HashSet<i32> = fds.iter().flatten().map(|fd| fd.fd).collect();
+            let gaps = (first..highest).filter(|number| !numbers.contains(number)).count() as i32;
+            prop_assert!(choice.end() <= highest.max(first) + (13 - gaps).max(0));
             for (table, fds) in tables.iter().zip(&fds) {
                 let mut now: BTreeMap<i32, (usize, bool)> = slots.iter().enumerate().map(|(file, slot)| (*slot, (file, true))).collect();
                 now.insert(0, (99, false)); // the engine's own

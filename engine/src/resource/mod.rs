@@ -2,11 +2,13 @@
 //!
 //! Records are values: no descriptors of ours, no pointers, no state of a run. Tables refer to each other by index.
 
+pub mod attributes;
 pub mod bytes;
 pub mod clock;
 pub mod control;
 pub mod creds;
 pub mod file;
+pub mod identity;
 pub mod inode;
 pub mod mapping;
 pub mod membarrier;
@@ -52,7 +54,7 @@ pub struct Records {
 
 impl Schemas for Records {
     const SCHEMAS: &'static [(&'static str, u32)] =
-        &[("processes", 1), ("threads", 1), ("memory", 1), ("files", 1), ("inodes", 1), ("shared", 1)];
+        &[("processes", 1), ("threads", 1), ("memory", 1), ("files", 1), ("inodes", 2), ("shared", 1)];
 }
 
 impl Records {

@@ -1,6 +1,8 @@
 //! The story of a restart: verify, plan, open, bear, furnish, personalise, release.
 
+pub mod changes;
 mod host;
+pub mod nameless;
 mod numbers;
 pub mod open;
 pub mod plan;
@@ -18,6 +20,7 @@ use crate::source;
 use crate::sys::wait::{self, Stop};
 use crate::sys::{self, clone, ptrace};
 use crate::tree::birth::StandIn;
+use changes::{Accepted, Changes};
 use open::Opened;
 use plan::{Newborn, Plan, Step};
 use serde::Serialize;
@@ -39,6 +42,8 @@ pub struct Options<'a> {
     pub ignore_clocks: bool,
     /// Told of bytes verified, and of all.
     pub progress: &'a dyn Fn(u64, u64),
+    /// What was decided about files that changed.
+    pub changes: Changes,
     /// Told what is waited for.
     pub tell: &'a dyn Fn(&str),
 }
@@ -52,6 +57,7 @@ impl Options<'_> {
             session: Session::Join,
             patience: Duration::from_secs(10),
             ignore_clocks: false,
+            changes: Changes::default(),
             progress: &|_, _| {},
             tell: &|_| {},
         }
@@ -102,6 +108,8 @@ pub struct Prepared {
     reader: Reader,
     /// What the file says.
     pub records: Records,
+    /// Named inodes that were looked at.
+    accepted: Vec<Option<Accepted>>,
     /// What will be done.
     pub plan: Plan,
     /// Whether we may carry it out.
@@ -126,11 +134,16 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     reader.verify_pages(cpus, &progress).map_err(failed)?;
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
-    open::check_paths(&records)?;
+    let accepted = changes::check(&records, &options.changes)?;
     // Before we look at ourselves: what we are, a newborn is.
     let restorer = source::become_restorer();
-    let plan = make_plan(&records, Home { detach: options.detach, session: options.session })?;
-    Ok(Prepared { reader, records, plan, restorer, detach: options.detach, begin })
+    let plan = make_plan(
+        &records,
+        &accepted,
+        Home { detach: options.detach, session: options.session },
+        crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
+    )?;
+    Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin })
 }
 
 /// Makes the plan of a restart, here and now, from records that were just made; all but what is in their way as long as the processes live.
@@ -138,18 +151,27 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
 /// # Errors
 /// *conflict*: what a restart would say.
 pub fn rehearse(records: &Records) -> Result<()> {
-    make_plan(records, Home { detach: false, session: Session::Join }).map(drop)
+    /// What a restart has open before it begins: standard input, output and error, and the context file.
+    const USED: i32 = 3;
+    make_plan(records, &[], Home { detach: false, session: Session::Join }, USED).map(drop)
 }
 
-fn make_plan(records: &Records, home: Home) -> Result<Plan> {
-    let limit = host::raise_descriptor_limit()?;
-    let host = host::look(records, home)?;
+fn make_plan(records: &Records, accepted: &[Option<Accepted>], home: Home, used: i32) -> Result<Plan> {
+    host::raise_descriptor_limit(None)?;
+    let mut host = host::look(records, accepted, home, used)?;
     host::check(records, &host)?;
-    let plan = plan::plan(records, &host).map_err(Error::Conflict)?;
-    if plan.end_slot as u64 > limit {
-        let need = plan.end_slot;
+    let mut plan = plan::plan(records, &host).map_err(Error::Conflict)?;
+    let need = plan.end_slot as u64;
+    let limit = host::raise_descriptor_limit(Some(need))?;
+    // A newborn has it, too.
+    let own = &mut host.rlimits[libc::RLIMIT_NOFILE as usize];
+    if *own != (limit, limit) {
+        *own = (limit, limit);
+        plan = plan::plan(records, &host).map_err(Error::Conflict)?;
+    }
+    if need > limit {
         return Err(Error::Conflict(format!(
-            "needs {need} descriptors, and the hard limit of open files is {limit} here (ulimit -Hn)"
+            "needs {need} descriptors at a time, and the hard limit is {limit} (`ulimit -Hn`): raise it, or restart with CAP_SYS_RESOURCE"
         )));
     }
     Ok(plan)
@@ -180,7 +202,7 @@ struct Work {
 /// # Errors
 /// The step that failed, by pid and call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, plan, restorer, detach, begin } = prepared;
+    let Prepared { reader, records, accepted, plan, restorer, detach, begin } = prepared;
     restorer?;
     arch::prepare_restart();
     // What a helper leaves behind is adopted by us, as it would have been by init, unless we are not to stay: who loses a parent in us would be
@@ -188,7 +210,7 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     let adopt = u64::from(!detach);
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [adopt, 0, 0, 0]).context(|| "become subreaper")?;
     let mut site = Site::new(&records, plan.scratch);
-    let mut opened = Opened::new(&records, &reader);
+    let mut opened = Opened::new(&records, &reader, accepted);
     opened.place(reader.file(), plan.context_slot)?;
     match site.take_all(&plan.steps, &plan, &mut opened) {
         Ok(()) => {}
@@ -228,7 +250,9 @@ impl<'a> Site<'a> {
                 Step::MakeShared { object, slot } => opened.make_shared(*object, *slot)?,
                 Step::MakeInode { inode } => opened.make_inode(*inode)?,
                 Step::Open { file, slot } => opened.open(*file, *slot)?,
-                Step::RemoveNames => opened.remove_names()?,
+                Step::RemoveDirectories => opened.remove_directories()?,
+                Step::FinishInode { inode } => opened.finish_inode(*inode)?,
+                Step::CutBack { inode } => opened.cut_back(*inode)?,
                 Step::Bear { pid, exit_signal } => self.bear(*pid, *exit_signal)?,
                 Step::Run { pid, tid, program, born, .. } => {
                     self.run(*pid, *tid, program)?;
@@ -241,7 +265,10 @@ impl<'a> Site<'a> {
                 Step::ResetTimes => opened.reset_times(&plan.file_slots)?,
                 Step::SetOwners => opened.set_owners(&plan.file_slots)?,
                 Step::Settle { pid } => self.settle(*pid)?,
-                Step::Release => self.release()?,
+                Step::Release => {
+                    opened.close_slots();
+                    self.release()?;
+                }
             }
         }
         Ok(())

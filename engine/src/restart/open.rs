@@ -1,63 +1,61 @@
 //! The engine's own part of a restart: every open file description once, so that sharing by dup(2) and fork(2) comes out right by
 //! inheritance. What was made here is taken away again when the restart fails.
 
+use super::changes::{self, Accepted, Verdict};
+use super::nameless::{self, Maker};
 use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
-use crate::resource::inode::{self, Inode, InodeKind, Unlinked, stand_in};
+use crate::resource::attributes::{self, Stage};
+use crate::resource::inode::{InodeKind, Unlinked};
 use crate::resource::pages::Extent;
 use crate::resource::pipe::{self, Pipe};
 use crate::resource::shared::SharedMemory;
 use crate::resource::{Records, file::OpenFile};
+use crate::sys::file::link_to;
 use crate::sys::{self, page_size};
 use rustix::fs::{Mode, OFlags};
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 /// What the engine holds while it restarts something.
 pub struct Opened<'a> {
     records: &'a Records,
     reader: &'a Reader,
+    /// Named inodes that were looked at before.
+    accepted: Vec<Option<Accepted>>,
     /// Descriptors at their slots; dropped when everybody has inherited them.
     slots: HashMap<i32, OwnedFd>,
     /// A pair of ends for each pipe, until all its descriptions are open.
     pipes: HashMap<usize, (Option<OwnedFd>, Option<OwnedFd>)>,
-    /// Held open so that FIFOs keep their bytes.
-    fifos: Vec<OwnedFd>,
-    /// Names that are to go again, the newest last.
-    names: Vec<Name>,
-    /// Where an unlinked inode is, and its device and number there.
-    places: HashMap<usize, (PathBuf, (u64, u64))>,
-}
-
-/// A name that was made, and will be removed.
-struct Name {
-    path: PathBuf,
-    is_dir: bool,
-    /// What it is of, and what that inode is to become once everything is open on it: owner and permissions may be such that nobody can open it.
-    made: Option<(usize, OwnedFd)>,
-}
-
-impl Name {
-    fn remove(&self) -> std::io::Result<()> {
-        if self.is_dir { std::fs::remove_dir(&self.path) } else { std::fs::remove_file(&self.path) }
-    }
+    /// Held open so that FIFOs keep their bytes, until all their descriptions are open.
+    fifos: HashMap<usize, OwnedFd>,
+    /// What has no name, until all its descriptions are open.
+    made: HashMap<usize, File>,
+    /// Descriptions that had to be opened while there was a name, by file.
+    early: HashMap<usize, OwnedFd>,
+    /// Files that nobody may change any more once they are done.
+    last: Vec<(usize, File)>,
+    maker: Maker,
 }
 
 impl<'a> Opened<'a> {
-    /// Nothing yet.
-    pub fn new(records: &'a Records, reader: &'a Reader) -> Self {
+    /// Nothing yet; `accepted` is what [`changes::check`] found.
+    pub fn new(records: &'a Records, reader: &'a Reader, accepted: Vec<Option<Accepted>>) -> Self {
         Opened {
             records,
             reader,
+            accepted,
             slots: HashMap::new(),
             pipes: HashMap::new(),
-            fifos: Vec::new(),
-            names: Vec::new(),
-            places: HashMap::new(),
+            fifos: HashMap::new(),
+            made: HashMap::new(),
+            early: HashMap::new(),
+            last: Vec::new(),
+            maker: Maker::default(),
         }
     }
 
@@ -102,41 +100,39 @@ impl<'a> Opened<'a> {
         self.reader.read_pages(extent.offset + at, buf).map_err(|err| std::io::Error::other(err.to_string()))
     }
 
-    /// Makes an unlinked file, a directory or a pipe, or opens a FIFO so that its bytes can go in.
+    /// Makes a pipe or what had lost its name, with its contents, or opens a FIFO so that its bytes can go in.
     ///
     /// # Errors
-    /// *conflict* for a path that is gone.
+    /// *conflict* for a path that is gone, or leads through a link.
     pub fn make_inode(&mut self, index: usize) -> Result<()> {
         let inode = &self.records.inodes[index];
-        match (&inode.kind, &inode.unlinked) {
-            (InodeKind::Pipe(state), _) => {
-                let (reader, writer) = pipe::make()?;
-                pipe::rebuild(state, writer.as_fd())?;
-                self.pipes.insert(index, (Some(reader), Some(writer)));
-                Ok(())
-            }
-            (kind, Some(unlinked)) => {
-                let path = self.free_name(inode)?;
-                let what = || format!("make {} (unlinked)", path.display());
-                let made = match kind {
-                    InodeKind::Directory => make_directory(&path).context(what)?,
-                    InodeKind::Fifo(_) => make_fifo(&path).context(what)?,
-                    InodeKind::Regular => self.make_regular(&path, unlinked).context(what)?,
-                    InodeKind::Device { .. } | InodeKind::Symlink | InodeKind::Pipe(_) => {
-                        return Err(Error::Conflict(format!(
-                            "{}: an unlinked device or link cannot be made",
-                            inode.path
-                        )));
-                    }
-                };
-                let is_dir = *kind == InodeKind::Directory;
-                let meta = rustix::fs::fstat(&made).context(what)?;
-                self.names.push(Name { path: path.clone(), is_dir, made: Some((index, made)) });
-                self.places.insert(index, (path, (meta.st_dev, meta.st_ino)));
-                self.hold_fifo(index)
-            }
-            (_, None) => self.hold_fifo(index),
+        if let InodeKind::Pipe(state) = &inode.kind {
+            let (reader, writer) = pipe::make()?;
+            pipe::rebuild(state, writer.as_fd())?;
+            self.pipes.insert(index, (Some(reader), Some(writer)));
+            return Ok(());
         }
+        if let Some(unlinked) = &inode.unlinked {
+            let path = inode.path.as_path();
+            let (records, early) = (self.records, &mut self.early);
+            let made = self.maker.make(inode, &mut |dir, name, made| {
+                let meta = made.metadata().context(|| format!("stat {}", path.display()))?;
+                // fcntl(2) cannot set this one, and a magic link cannot be opened with it.
+                let only_by_name =
+                    |file: &OpenFile| file.inode == index && file.flags & libc::O_NOFOLLOW != 0;
+                for (number, file) in records.files.iter().enumerate().filter(|(_, f)| only_by_name(f)) {
+                    let flags = file.flags | libc::O_NONBLOCK | libc::O_NOCTTY;
+                    early.insert(number, nameless::open_by_name((dir, name), flags, &meta, path)?);
+                }
+                Ok(())
+            })?;
+            if inode.kind == InodeKind::Regular {
+                nameless::set_first_flags(&made, unlinked, path)?;
+                self.fill(&made, unlinked).context(|| format!("fill {} (unlinked)", path.display()))?;
+            }
+            self.made.insert(index, made);
+        }
+        self.hold_fifo(index)
     }
 
     fn hold_fifo(&mut self, index: usize) -> Result<()> {
@@ -145,27 +141,12 @@ impl<'a> Opened<'a> {
         if let InodeKind::Fifo(state @ Pipe { never_written: false, .. }) = &inode.kind {
             let fifo = self.open_inode(index, libc::O_RDWR | libc::O_NONBLOCK)?;
             pipe::rebuild(state, fifo.as_fd())?;
-            self.fifos.push(fifo);
+            self.fifos.insert(index, fifo);
         }
         Ok(())
     }
 
-    /// The inode's own path when it is free, else a name beside it. Directories on the way that are gone are made, until names are removed.
-    fn free_name(&mut self, inode: &Inode) -> Result<PathBuf> {
-        let own = inode.path.as_path();
-        let mut missing: Vec<&Path> = own.ancestors().skip(1).take_while(|dir| !dir.exists()).collect();
-        while let Some(dir) = missing.pop() {
-            std::fs::create_dir(dir).context(|| format!("make directory {}", dir.display()))?;
-            self.names.push(Name { path: dir.to_path_buf(), is_dir: true, made: None });
-        }
-        const ENOUGH: u32 = 1000;
-        let mut names = std::iter::once(own.to_path_buf()).chain((0..ENOUGH).map(|n| stand_in(own, n)));
-        let free = names.find(|name| std::fs::symlink_metadata(name).is_err());
-        free.ok_or_else(|| Error::Conflict(format!("{}: no free name beside it", inode.path)))
-    }
-
-    fn make_regular(&self, path: &Path, unlinked: &Unlinked) -> std::io::Result<OwnedFd> {
-        let file = File::create_new(path)?;
+    fn fill(&self, file: &File, unlinked: &Unlinked) -> std::io::Result<()> {
         file.set_len(unlinked.size)?;
         let mut buf = vec![0u8; crate::image::MAX_FRAME];
         for extent in &unlinked.content {
@@ -179,7 +160,33 @@ impl<'a> Opened<'a> {
                 at += len as u64;
             }
         }
-        Ok(file.into())
+        Ok(())
+    }
+
+    /// All unlinked directories are made: their names go.
+    ///
+    /// # Errors
+    /// What unlinkat(2) says.
+    pub fn remove_directories(&mut self) -> Result<()> {
+        self.maker.remove_directories()
+    }
+
+    /// Everything is open on an inode that was made: it gets owner and permissions, which may be such that nobody can open it, and the
+    /// engine's own ends of pipes go.
+    ///
+    /// # Errors
+    /// *denied* for an owner who is not us.
+    pub fn finish_inode(&mut self, index: usize) -> Result<()> {
+        self.pipes.remove(&index);
+        self.fifos.remove(&index);
+        let inode = &self.records.inodes[index];
+        let (Some(made), Some(unlinked)) = (self.made.remove(&index), &inode.unlinked) else { return Ok(()) };
+        let path = inode.path.as_path();
+        nameless::dress(&made, unlinked, path)?;
+        if unlinked.flags != 0 {
+            self.last.push((index, made));
+        }
+        Ok(())
     }
 
     /// Opens a file and puts it at its slot, with flags and position.
@@ -195,45 +202,73 @@ impl<'a> Opened<'a> {
         }
         // Opening a FIFO must not wait for its other end.
         let nonblock = if matches!(inode.kind, InodeKind::Fifo(_)) { libc::O_NONBLOCK } else { 0 };
-        let fd = self.open_inode(file.inode, file.flags | nonblock | libc::O_NOCTTY)?;
+        let early = self.early.remove(&index);
+        let was_early = early.is_some();
+        let fd = match early {
+            Some(fd) => fd,
+            None => self.open_inode(file.inode, file.flags | nonblock | libc::O_NOCTTY)?,
+        };
         if file.flags & libc::O_PATH == 0 {
             if let InodeKind::Fifo(state) = &inode.kind {
                 pipe::set_capacity(state, fd.as_fd())?;
+            }
+            if was_early || nonblock != 0 {
                 set_flags(&fd, file.flags)?;
             }
-            if file.offset != 0 {
-                let to = rustix::fs::SeekFrom::Start(file.offset);
-                rustix::fs::seek(&fd, to).context(|| format!("seek {} to {}", inode.path, file.offset))?;
+            // A file that is another one by now, with the user's consent, may be shorter: a hole up to the old place is nobody's wish.
+            let accepted = self.accepted[file.inode].as_ref();
+            let end = accepted.filter(|a| a.verdict == Verdict::Ignored).and_then(Accepted::size);
+            let offset = file.offset.min(end.unwrap_or(u64::MAX));
+            if offset != 0 {
+                let to = rustix::fs::SeekFrom::Start(offset);
+                rustix::fs::seek(&fd, to).context(|| format!("seek {} to {offset}", inode.path))?;
             }
         }
         self.place(fd, slot)
     }
 
-    /// Opens what has a name, once it is sure to be what the records say. Looked at and opened is the same inode: between the two, somebody
-    /// may put something else at its path.
+    /// Opens an inode, once it is sure to be what was looked at before: between the two, somebody may put something else at its path.
     fn open_inode(&self, index: usize, flags: i32) -> Result<OwnedFd> {
         let inode = &self.records.inodes[index];
-        let place = self.places.get(&index);
-        let path = place.map_or(inode.path.as_path(), |(path, _)| path.as_path());
-        let handle = open(path, libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC)?;
-        let link = link_to(&handle);
-        let meta = std::fs::metadata(&link).context(|| format!("stat {}", path.display()))?;
-        judge(path, &meta, inode)?;
-        let seen = (meta.dev(), meta.ino());
-        let replaced = || Err(Error::Conflict(format!("{}: somebody replaces it meanwhile", path.display())));
-        if place.is_some_and(|(_, made)| *made != seen) {
-            return replaced();
+        let path = inode.path.as_path();
+        if let Some(made) = self.made.get(&index) {
+            return open_as(&link_to(made), flags | libc::O_CLOEXEC, path);
         }
+        let handle = self.open_accepted(index)?;
         if inode.kind == InodeKind::Symlink {
-            return Ok(handle);
+            return Ok(handle.into());
         }
         if flags & libc::O_NOFOLLOW == 0 {
-            return open_as(&link, flags | libc::O_CLOEXEC, path);
+            return open_as(&link_to(&handle), flags | libc::O_CLOEXEC, path);
         }
         // A magic link would not be followed. What it is shows only afterwards.
-        let fd = open(path, flags | libc::O_CLOEXEC)?;
-        let stat = rustix::fs::fstat(&fd).context(|| format!("stat {}", path.display()))?;
-        if (stat.st_dev, stat.st_ino) == seen { Ok(fd) } else { replaced() }
+        let parent = changes::open_handle(path.parent().unwrap_or(Path::new("/")))?.into();
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let meta = handle.metadata().context(|| format!("stat {}", path.display()))?;
+        nameless::open_by_name((&parent, name), flags, &meta, path)
+    }
+
+    /// A handle to a named inode.
+    fn open_accepted(&self, index: usize) -> Result<File> {
+        let path = self.records.inodes[index].path.as_path();
+        let handle = changes::open_handle(path)?;
+        let meta = handle.metadata().context(|| format!("stat {}", path.display()))?;
+        let accepted = self.accepted[index].as_ref().expect("all named inodes were looked at");
+        accepted.check(path, &meta)?;
+        Ok(handle)
+    }
+
+    /// Cuts what was appended to a file since the checkpoint.
+    ///
+    /// # Errors
+    /// *conflict* when the file is another one than was looked at.
+    pub fn cut_back(&self, index: usize) -> Result<()> {
+        let inode = &self.records.inodes[index];
+        let path = inode.path.as_path();
+        let size = inode.identity.as_ref().map_or(0, |identity| identity.size);
+        let handle = self.open_accepted(index)?;
+        let file = open_as(&link_to(&handle), libc::O_WRONLY | libc::O_CLOEXEC, path)?;
+        rustix::fs::ftruncate(&file, size).context(|| format!("cut {} back to {size} bytes", path.display()))
     }
 
     /// The ends that pipe2(2) gave go first: what was opened through /proc bears `O_LARGEFILE`.
@@ -253,34 +288,16 @@ impl<'a> Opened<'a> {
             set_flags(&fd, file.flags)?;
             return Ok(fd);
         }
-        let via = end.as_ref().or(any).expect("both ends are held until names are removed");
+        let via = end.as_ref().or(any).expect("both ends are held until all are open");
         let link = link_to(via);
         open(&link, file.flags | libc::O_CLOEXEC)
     }
 
-    /// Everything is open: names that should not be there go, and so do ends of pipes that nobody has.
+    /// Sets the times of unlinked files once more: what was done to them since has moved them. Then come the flags that forbid all further
+    /// changes.
     ///
     /// # Errors
-    /// What unlink(2) says.
-    pub fn remove_names(&mut self) -> Result<()> {
-        self.pipes.clear();
-        self.fifos.clear();
-        while let Some(name) = self.names.pop() {
-            if let Some((index, made)) = &name.made {
-                let unlinked = self.records.inodes[*index].unlinked.as_ref();
-                let unlinked = unlinked.expect("only what was unlinked is made");
-                dress(made, unlinked)
-                    .context(|| format!("set owner and permissions of {}", name.path.display()))?;
-            }
-            name.remove().context(|| format!("remove {}", name.path.display()))?;
-        }
-        Ok(())
-    }
-
-    /// Sets the times of unlinked files once more: what was done to them since has moved them.
-    ///
-    /// # Errors
-    /// What utimensat(2) says.
+    /// What utimensat(2) says; *denied* without CAP_LINUX_IMMUTABLE.
     pub fn reset_times(&self, file_slots: &[i32]) -> Result<()> {
         // An inode is in the records because something is open on it.
         let slots: HashMap<usize, i32> =
@@ -292,7 +309,18 @@ impl<'a> Opened<'a> {
                     .context(|| format!("set times of {} (unlinked)", inode.path))?;
             }
         }
+        for (index, file) in &self.last {
+            let inode = &self.records.inodes[*index];
+            let flags = inode.unlinked.as_ref().map_or(0, |unlinked| unlinked.flags);
+            attributes::set_flags(flags, Stage::Last, file, inode.path.as_path())?;
+        }
         Ok(())
+    }
+
+    /// Everybody has inherited what they need: a reader sees the end of a pipe only when the engine does not hold it either.
+    pub fn close_slots(&mut self) {
+        self.slots.clear();
+        self.last.clear();
     }
 
     /// Sets who is signalled of I/O; the processes must exist.
@@ -315,33 +343,6 @@ impl<'a> Opened<'a> {
     }
 }
 
-impl Drop for Opened<'_> {
-    fn drop(&mut self) {
-        // Only after a failure are there any left; the failure is what gets reported.
-        while let Some(name) = self.names.pop() {
-            let _ = name.remove();
-        }
-    }
-}
-
-fn make_directory(path: &Path) -> std::io::Result<OwnedFd> {
-    std::fs::create_dir(path)?;
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
-}
-
-fn make_fifo(path: &Path) -> std::io::Result<OwnedFd> {
-    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-    // Does not wait for a writer, and is none.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
-}
-
-/// The magic link that leads to what a descriptor is of.
-fn link_to(fd: &OwnedFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
-}
-
 fn open(path: &Path, flags: i32) -> Result<OwnedFd> {
     open_as(path, flags, path)
 }
@@ -350,7 +351,7 @@ fn open(path: &Path, flags: i32) -> Result<OwnedFd> {
 fn open_as(link: &Path, flags: i32, name: &Path) -> Result<OwnedFd> {
     match rustix::fs::open(link, OFlags::from_bits_retain(flags as u32), Mode::empty()) {
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {
-            Err(Error::Conflict(format!("{}: no such file", name.display())))
+            Err(Error::Conflict(format!("{}: no such file; put it back", name.display())))
         }
         other => other.context(|| format!("open {}", name.display())),
     }
@@ -360,13 +361,6 @@ fn set_flags(fd: &OwnedFd, flags: i32) -> Result<()> {
     rustix::fs::fcntl_setfl(fd, OFlags::from_bits_retain(flags as u32)).context(|| "set flags of open file")
 }
 
-/// Owner and permissions of an unlinked file; by descriptor, for its name may lead elsewhere by now.
-fn dress(made: &OwnedFd, unlinked: &Unlinked) -> std::io::Result<()> {
-    std::os::unix::fs::fchown(made, Some(unlinked.owner.0), Some(unlinked.owner.1))?;
-    rustix::fs::fchmod(made, Mode::from_raw_mode(unlinked.mode))?;
-    Ok(())
-}
-
 /// Access and modification time, in nanoseconds since the epoch.
 fn set_times(path: &Path, (accessed, modified): (i64, i64)) -> std::io::Result<()> {
     const NANOS: i64 = 1_000_000_000;
@@ -374,56 +368,4 @@ fn set_times(path: &Path, (accessed, modified): (i64, i64)) -> std::io::Result<(
     let times = rustix::fs::Timestamps { last_access: time(accessed), last_modification: time(modified) };
     rustix::fs::utimensat(rustix::fs::CWD, path, &times, rustix::fs::AtFlags::empty())?;
     Ok(())
-}
-
-/// Checks that a path leads to what the records say.
-///
-/// # Errors
-/// *conflict*
-pub fn check_kind(path: &Path, inode: &Inode) -> Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) => judge(path, &meta, inode),
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::Conflict(format!("{}: no such file", path.display())))
-        }
-        Err(err) => Err(err).context(|| format!("stat {}", path.display())),
-    }
-}
-
-fn judge(path: &Path, meta: &Metadata, inode: &Inode) -> Result<()> {
-    let conflict = |what: String| Err(Error::Conflict(format!("{}: {what}", path.display())));
-    let format = meta.mode() & libc::S_IFMT;
-    let want = match inode.kind {
-        InodeKind::Regular => libc::S_IFREG,
-        InodeKind::Directory => libc::S_IFDIR,
-        InodeKind::Device { .. } => libc::S_IFCHR,
-        InodeKind::Fifo(_) => libc::S_IFIFO,
-        InodeKind::Symlink => libc::S_IFLNK,
-        InodeKind::Pipe(_) => return Ok(()),
-    };
-    if format != want {
-        return conflict(format!("of another type ({format:#o}) than at the checkpoint ({want:#o})"));
-    }
-    if let InodeKind::Device { rdev } = inode.kind {
-        let here = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
-        if here != rdev {
-            return conflict(format!("device {here:?}, at the checkpoint it was {rdev:?}"));
-        }
-    }
-    match inode.identity {
-        Some(identity) if identity != inode::identity(meta) => {
-            conflict("has changed since the checkpoint, and private mappings need it as it was".into())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Checks every path before anything is made.
-///
-/// # Errors
-/// *conflict*
-pub fn check_paths(records: &Records) -> Result<()> {
-    let mut named =
-        records.inodes.iter().filter(|i| i.unlinked.is_none() && !matches!(i.kind, InodeKind::Pipe(_)));
-    named.try_for_each(|inode| check_kind(inode.path.as_path(), inode))
 }

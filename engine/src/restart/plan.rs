@@ -2,7 +2,7 @@
 
 use crate::remote::{Arg, Program, RemoteAddr, scratch::SCRATCH_SIZE};
 use crate::resource::creds::Creds;
-use crate::resource::file;
+use crate::resource::file::{self, Slots};
 use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::memory::{self, Backing, Site};
 use crate::resource::pages::Range;
@@ -35,6 +35,8 @@ pub struct Host {
     pub first_slot: i32,
     /// Who bears what has no parent in the records, if not the engine.
     pub stand_in: Option<StandIn>,
+    /// Inodes of files that are to be cut back.
+    pub cut_back: Vec<usize>,
 }
 
 /// A task that a program bears.
@@ -68,8 +70,18 @@ pub enum Step {
         /// Its descriptor.
         slot: i32,
     },
-    /// The engine takes away the names that it gave.
-    RemoveNames,
+    /// The engine takes away the names of unlinked directories.
+    RemoveDirectories,
+    /// Everything is open on what the engine has made: it gets owner and permissions.
+    FinishInode {
+        /// Which.
+        inode: usize,
+    },
+    /// The engine cuts off what was appended to a file since the checkpoint.
+    CutBack {
+        /// Which.
+        inode: usize,
+    },
     /// The engine bears a process, seizes it, maps its scratch range and unregisters the rseq area that it inherited.
     Bear {
         /// Its PID.
@@ -154,15 +166,12 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let subreapers: BTreeSet<i32> =
         records.alive().filter(|(_, a)| a.subreaper).map(|(p, _)| p.pid).collect();
     let births = births(&records.processes, &subreapers, host.stand_in)?;
-    let tables = records.alive().map(|(_, alive)| alive.fds.as_slice());
-    let (file_slots, mut slot) = file::choose_slots(records.files.len(), tables, host.first_slot);
-    let mut next = || {
-        slot += 1;
-        slot - 1
-    };
-    let context_slot = next();
-    let object_slots: Vec<i32> = records.shared.iter().map(|_| next()).collect();
-    let spare_slot = next();
+    let tables = || records.alive().map(|(_, alive)| alive.fds.as_slice());
+    let mut slots = Slots::new(tables(), host.first_slot);
+    let file_slots = slots.of_files(records.files.len(), tables());
+    let context_slot = slots.free();
+    let object_slots: Vec<i32> = records.shared.iter().map(|_| slots.free()).collect();
+    let spare_slot = slots.free();
     let parked_size: u64 = host.special.iter().map(|(_, _, len)| len).sum();
     let hole = find_hole(records, host, SCRATCH_SIZE + parked_size)?;
     let mut at = hole + SCRATCH_SIZE;
@@ -216,6 +225,8 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         planner.wind_up(process, alive);
     }
     planner.steps.extend(records.alive().map(|(p, _)| Step::Settle { pid: p.pid }));
+    // Nobody has run yet, and nothing is left that is likely to fail.
+    planner.steps.extend(host.cut_back.iter().map(|inode| Step::CutBack { inode: *inode }));
     planner.steps.push(Step::Release);
     Ok(Plan {
         steps: planner.steps,
@@ -223,7 +234,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         parked,
         context_slot,
         file_slots,
-        end_slot: slot,
+        end_slot: slots.end(),
     })
 }
 
@@ -301,18 +312,34 @@ impl Planner<'_> {
         for (object, slot) in self.object_slots.iter().enumerate() {
             self.steps.push(Step::MakeShared { object, slot: *slot });
         }
-        let made = |inode: &Inode| {
-            inode.unlinked.is_some() || matches!(inode.kind, InodeKind::Pipe(_) | InodeKind::Fifo(_))
-        };
-        let mut make: Vec<_> =
-            self.records.inodes.iter().enumerate().filter(|(_, inode)| made(inode)).collect();
-        // Directories first, the outer before the inner: files may have been in them.
-        make.sort_by_key(|(index, inode)| (inode.kind != InodeKind::Directory, inode.path.0.len(), *index));
-        self.steps.extend(make.into_iter().map(|(inode, _)| Step::MakeInode { inode }));
-        for (file, slot) in self.file_slots.iter().enumerate() {
-            self.steps.push(Step::Open { file, slot: *slot });
+        let inodes = &self.records.inodes;
+        let nameless_directory =
+            |inode: &Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
+        let mut directories: Vec<usize> =
+            (0..inodes.len()).filter(|index| nameless_directory(&inodes[*index])).collect();
+        // The outer before the inner; all of them before any name goes, for in a directory without one nothing can be made.
+        directories.sort_by_key(|index| (inodes[*index].path.0.len(), *index));
+        self.steps.extend(directories.iter().map(|inode| Step::MakeInode { inode: *inode }));
+        if !directories.is_empty() {
+            self.steps.push(Step::RemoveDirectories);
         }
-        self.steps.push(Step::RemoveNames);
+        let mut files: Vec<Vec<usize>> = vec![Vec::new(); inodes.len()];
+        for (index, file) in self.records.files.iter().enumerate() {
+            files[file.inode].push(index);
+        }
+        // One inode after the other, so that the engine has ends of one pipe at a time.
+        for (index, (inode, files)) in inodes.iter().zip(files).enumerate() {
+            let made =
+                inode.unlinked.is_some() || matches!(inode.kind, InodeKind::Pipe(_) | InodeKind::Fifo(_));
+            if made && !nameless_directory(inode) {
+                self.steps.push(Step::MakeInode { inode: index });
+            }
+            let slot = |file: &usize| self.file_slots[*file];
+            self.steps.extend(files.iter().map(|file| Step::Open { file: *file, slot: slot(file) }));
+            if made {
+                self.steps.push(Step::FinishInode { inode: index });
+            }
+        }
     }
 
     fn bear_everybody(&mut self, births: &[birth::Step]) {
@@ -491,7 +518,9 @@ impl fmt::Display for Step {
             Step::MakeShared { object, slot } => write!(f, "make shared memory {object} as fd {slot}"),
             Step::MakeInode { inode } => write!(f, "make inode {inode}"),
             Step::Open { file, slot } => write!(f, "open file {file} as fd {slot}"),
-            Step::RemoveNames => write!(f, "remove the names of unlinked files"),
+            Step::RemoveDirectories => write!(f, "remove the names of unlinked directories"),
+            Step::FinishInode { inode } => write!(f, "finish inode {inode}"),
+            Step::CutBack { inode } => write!(f, "cut inode {inode} back to its size at the checkpoint"),
             Step::Bear { pid, .. } => write!(f, "bear process {pid}"),
             Step::Run { tid, what, program, .. } => {
                 write!(f, "{tid}: {what}")?;

@@ -24,6 +24,7 @@ fn host() -> Host {
         policies: true,
         first_slot: 100,
         stand_in: None,
+        cut_back: vec![],
     }
 }
 
@@ -128,7 +129,15 @@ fn job() -> Records {
     child.state = State::Stopped { signal: libc::SIGSTOP, reported: true };
     child.fds = vec![Fd { fd: 1, file: 3, cloexec: false }];
     let zombie = Zombie { status: 7 << 8, comm: PathBytes(b"late".to_vec()) };
-    let unlinked = Unlinked { mode: 0o600, owner: (0, 0), times: (0, 0), size: 3, content: vec![] };
+    let unlinked = Unlinked {
+        mode: 0o600,
+        owner: (0, 0),
+        times: (0, 0),
+        size: 3,
+        content: vec![],
+        xattrs: vec![],
+        flags: 0,
+    };
     Records {
         root: 70,
         clocks: None,

@@ -1,8 +1,11 @@
-//! fcntl(2) of asynchronous I/O.
+//! fcntl(2) of asynchronous I/O; opening what a path leads to, and nothing else.
 
 use super::cvt;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::{Path, PathBuf};
 
 /// `struct f_owner_ex`, include/uapi/asm-generic/fcntl.h.
 #[repr(C)]
@@ -41,4 +44,17 @@ pub fn signal(fd: BorrowedFd<'_>) -> io::Result<i32> {
 pub fn set_signal(fd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     // SAFETY: numbers only.
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, signal) }.into()).map(drop)
+}
+
+/// Opens what a path leads to when no link is on the way, neither at its end nor before it; with `O_PATH`, the link at its end itself. A path
+/// that /proc gave has none, unless somebody has put one there since: ELOOP tells.
+pub fn open_directly(path: &Path, flags: OFlags) -> io::Result<File> {
+    let links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat2(CWD, path, flags, Mode::empty(), links)?))
+}
+
+/// The magic link that leads to what a descriptor of ours is of.
+pub fn link_to(fd: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }

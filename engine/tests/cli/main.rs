@@ -1,8 +1,12 @@
 //! The program as its users meet it: real processes on the running kernel, and everything that can go wrong around them. Needs root.
 
+mod changed;
+mod descriptors;
 mod files;
 mod harm;
+mod output;
 mod refusals;
+mod security;
 
 use duct::cmd;
 use std::path::{Path, PathBuf};
@@ -120,10 +124,16 @@ impl Job {
     }
 }
 
-impl Drop for Job {
-    fn drop(&mut self) {
+impl Job {
+    fn kill(&self) {
         // `cairn run` made it a group of its own; what has ended already is as it should be.
         let group = rustix::process::Pid::from_raw(self.pid).expect("positive");
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.kill();
     }
 }

@@ -102,3 +102,65 @@ fn a_path_that_is_gone_is_a_conflict_and_nothing_is_born() {
     assert!(complaint(&output).contains("data"), "{}", complaint(&output));
     assert!(job.is_gone());
 }
+
+/// Checkpoint and check refuse it, by pid, descriptor and kind, and nothing is left or changed.
+fn expect_refused(job: &Job, words: &[&str]) {
+    wait_for("the job", || job.path("up").exists().then_some(()));
+    let before = job.mappings();
+    for output in [job.checkpoint("context", &["--kill"]), cairn(["check", &job.pid()])] {
+        assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!("pid {}: ", job.pid)), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{words:?}: {said}");
+    }
+    assert!(!job.path("context").exists());
+    assert_eq!(job.mappings(), before);
+}
+
+const WAIT: &str = ": > up; while :; do read x < /dev/null; done";
+
+/// Saved and killed it could not come back.
+#[test]
+fn a_device_node_without_a_name_is_refused() {
+    let job = Job::script(&format!("mknod null c 1 3; exec 5< null; rm null; {WAIT}"));
+    expect_refused(&job, &["fd 5", "a device node whose name was removed"]);
+}
+
+#[test]
+fn a_symbolic_link_without_a_name_is_refused() {
+    let job = Job::script(
+        "exec python3 -c '
+import os, time
+os.symlink(\"/etc\", \"link\"); fd = os.open(\"link\", os.O_PATH | os.O_NOFOLLOW); os.unlink(\"link\")
+open(\"up\", \"w\").close(); time.sleep(600)'",
+    );
+    expect_refused(&job, &["fd 3", "a symbolic link whose name was removed"]);
+}
+
+#[test]
+fn secret_memory_is_refused_as_such() {
+    let job = Job::script(
+        "exec python3 -c '
+import ctypes, mmap, os, time
+fd = ctypes.CDLL(None).syscall(447, 0)
+if fd >= 0:
+    os.ftruncate(fd, 4096); m = mmap.mmap(fd, 4096); m[0] = 1
+open(\"up\" if fd >= 0 else \"none\", \"w\").close(); time.sleep(600)'",
+    );
+    wait_for("the job", || (job.path("up").exists() || job.path("none").exists()).then_some(()));
+    if job.path("none").exists() {
+        eprintln!("skipped: no memfd_secret here");
+        return;
+    }
+    expect_refused(&job, &["fd 3", "secret memory (memfd_secret)", "mapping"]);
+}
+
+#[test]
+fn a_terminal_is_refused_with_the_way_out() {
+    let job = Job::script(
+        "exec python3 -c '
+import os, time
+ours, theirs = os.openpty(); open(\"up\", \"w\").close(); time.sleep(600)'",
+    );
+    expect_refused(&job, &["fd 4 is a terminal (/dev/pts/", "`cairn run`", "`</dev/null >file 2>&1`"]);
+}

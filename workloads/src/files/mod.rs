@@ -36,7 +36,9 @@ mod truncated;
 mod umask;
 mod unlinked;
 mod unlinked_access;
+mod unlinked_attributes;
 mod unlinked_empty;
+mod unlinked_flags;
 mod unlinked_large;
 mod unlinked_mapped;
 mod unlinked_shared;
@@ -83,7 +85,9 @@ pub const WORKLOADS: &[&Workload] = &[
     &umask::WORKLOAD,
     &unlinked::WORKLOAD,
     &unlinked_access::WORKLOAD,
+    &unlinked_attributes::WORKLOAD,
     &unlinked_empty::WORKLOAD,
+    &unlinked_flags::WORKLOAD,
     &unlinked_large::WORKLOAD,
     &unlinked_mapped::WORKLOAD,
     &unlinked_shared::WORKLOAD,
