@@ -40,6 +40,21 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut whole = private(PAGES, 0)?;
     let mut part = private(PAGES - FROM, FROM)?;
     drop(file);
+    let stage = Stage::new()?;
+    let child = stage.fork("the process without the shared mapping", |stage| {
+        shared.punch(0, PAGES)?;
+        let mut whole = Mapping::adopt(whole.start(), whole.len());
+        pattern::fill(whole.page_mut(1), cx.seed + 400);
+        stage.hold();
+        pattern::verify("page that it wrote", whole.page(1), cx.seed + 400)?;
+        // Both of them are as its parent writes them when it has looked at its own.
+        pattern::verify("a page of the object", whole.page(2), cx.seed + 302)?;
+        pattern::verify(
+            "an unused page of the object",
+            whole.page(PAGES - 1),
+            cx.seed + 300 + PAGES as u64 - 1,
+        )
+    })?;
     for page in WRITTEN {
         pattern::fill(whole.page_mut(page), cx.seed + 100 + page as u64);
         pattern::fill(part.page_mut(page), cx.seed + 200 + page as u64);
@@ -66,7 +81,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     // And what is written into a private mapping shows nowhere else.
     pattern::fill(whole.page_mut(5), 1);
     pattern::verify("page 5 of the shared memory", shared.page(5), cx.seed + 305)?;
-    pattern::verify("page 5 of it in the part", part.page(5 - FROM), cx.seed + 305)
+    pattern::verify("page 5 of it in the part", part.page(5 - FROM), cx.seed + 305)?;
+    stage.release();
+    child.join()
 }
 
 /// Every page of the three mappings, as they were built.
