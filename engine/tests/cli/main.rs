@@ -2,7 +2,12 @@
 
 mod files;
 mod harm;
+mod looks;
+mod parents;
+mod python;
 mod refusals;
+mod refused_kinds;
+mod zombies;
 
 use duct::cmd;
 use std::path::{Path, PathBuf};
