@@ -1,11 +1,13 @@
-//! A look changes nothing: calls that every stop ends with EINTR (signal(7), "Interruption of system calls and library functions by stop signals")
-//! go on until what they wait for comes, however often the process is looked at.
+//! A look changes nothing: calls that every stop ends with EINTR (signal(7), "Interruption of
+//! system calls and library functions by stop signals") go on until what they wait for comes,
+//! however often the process is looked at.
 
 use super::python::Afterwards;
 use super::*;
 use rstest::rstest;
 
-/// What the jobs have in common: one call without an end, and what it returns, its result or the name of the error.
+/// What the jobs have in common: one call without an end, and what it returns, its result or the
+/// name of the error.
 const PRELUDE: &str = r#"
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 usr1 = (ctypes.c_ulong * 16)(1 << (signal.SIGUSR1 - 1))
@@ -38,13 +40,15 @@ enum Event {
     Program(&'static str, &'static str),
 }
 
-/// What the thread is blocked in: number and arguments of the call, stack and instruction pointer. Nothing while it runs.
+/// What the thread is blocked in: number and arguments of the call, stack and instruction pointer.
+/// Nothing while it runs.
 fn blocked(pid: i32) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/syscall")).ok()?;
     text.starts_with(|first: char| first.is_ascii_digit()).then_some(text)
 }
 
-/// Starts the job, looks at it, lets the call end; what it returned then, unless there is no such call here.
+/// Starts the job, looks at it, lets the call end; what it returned then, unless there is no such
+/// call here.
 fn looked_at(text: &str, event: Event, mut look: impl FnMut(&Job)) -> Option<String> {
     let job = python::start(&format!("{PRELUDE}\n{text}"));
     let afterwards =

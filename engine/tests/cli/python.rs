@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// What all of them have in common. A job that meets something that this kernel or machine has not says so in `skip`.
+/// What all of them have in common. A job that meets something that this kernel or machine has not
+/// says so in `skip`.
 const PRELUDE: &str = r#"
 import ctypes, errno, os, select, signal, socket, struct, sys, threading
 

@@ -1,5 +1,5 @@
-//! Kinds of state that no checkpoint can hold: each is refused before anything is changed, by `check` as well, with the pid and in words that
-//! say what it is.
+//! Kinds of state that no checkpoint can hold: each is refused before anything is changed, by
+//! `check` as well, with the pid and in words that say what it is.
 
 use super::python::Afterwards;
 use super::*;
@@ -11,7 +11,8 @@ import fcntl, resource
 
 SEIZE, NEWNS, NEWUTS, NEWPID, NEWNET, NEWTIME = 0x4206, 0x20000, 0x4000000, 0x20000000, 0x40000000, 0x80
 
-# A process that is nobody's descendant; its number. It works when the one between is gone, whose end is a signal to the job.
+# A process that is nobody's descendant; its number. It works when the one between is gone, whose
+# end is a signal to the job.
 def outside(work=lambda: None):
     (hears, tells), (waits, goes) = os.pipe(), os.pipe()
     between = os.fork()
@@ -49,14 +50,16 @@ fn goes_on(job: &Job) {
     wait_for("progress of the job", || (job.count() > before + 5).then_some(()));
 }
 
-/// Runs `cairn` with these arguments, but not for ever: some of these kinds could keep it busy without an end.
+/// Runs `cairn` with these arguments, but not for ever: some of these kinds could keep it busy
+/// without an end.
 fn bounded(args: &[&str]) -> Output {
     let limit = ["-s", "KILL", "30", CAIRN];
     let run = cmd("timeout", limit.iter().chain(args)).stdin_null().stdout_capture().stderr_capture();
     run.unchecked().run().expect("timeout starts")
 }
 
-/// Every word, in small letters, is said of the process, by both ways to ask, and the job runs on as it was.
+/// Every word, in small letters, is said of the process, by both ways to ask, and the job runs on
+/// as it was.
 fn is_refused(job: &Job, words: &[&str]) {
     let Some(who) = python::up(job) else { return };
     goes_on(job);
@@ -215,7 +218,7 @@ fn what_a_process_outside_has_a_part_in(#[case] words: &[&str], #[case] text: &s
 }
 
 #[rstest]
-#[case::network_of_a_thread("NEWNET", "network")]
+#[case::network_of_a_thread("NEWNET", "net")]
 #[case::names_of_a_thread("NEWUTS", "uts")]
 fn namespaces_of_a_thread(#[case] flag: &str, #[case] word: &str) {
     let text = format!(
@@ -260,16 +263,18 @@ call("mount", b"none", b"/", None, 0x44000, None)
 {more}
 "#
     );
-    is_refused(&job(&text), &["mount", "namespace"]);
+    is_refused(&job(&text), &["mnt namespace"]);
 }
 
-/// Device and inode number of the root directory are those of everybody's: it is the mount that differs.
+/// Device and inode number of the root directory are those of everybody's: it is the mount that
+/// differs.
 #[test]
 fn a_root_that_is_another_mount_of_the_root() {
     // In a mount namespace of its own, job and cairn together.
     let text = r#"
         cd "$DIR" && mkdir root && mount --rbind / root && mkfifo up || exit 99
-        pid=$("$CAIRN" run --detach -- chroot root sh -c "cd $DIR && : > up; while :; do read x < /dev/null; done") || exit 98
+        job='cd "$DIR" && : > up; while :; do read x < /dev/null; done'
+        pid=$("$CAIRN" run --detach -- chroot root sh -c "$job") || exit 98
         cat up && rm up
         "$CAIRN" check "$pid" | sed "s/pid $pid:/the job:/"
         "$CAIRN" checkpoint "$pid" -o context
@@ -282,11 +287,13 @@ fn a_root_that_is_another_mount_of_the_root() {
     let run = cmd!("unshare", "--mount", "sh", "-c", text).env("DIR", dir.path()).env("CAIRN", CAIRN);
     let output = run.stdout_capture().stderr_capture().unchecked().run().expect("unshare starts");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("the job: root"), "{said}{}", complaint(&output));
+    let named = said.lines().any(|line| line.contains("the job:") && line.contains("root"));
+    assert!(named, "{said}{}", complaint(&output));
     assert!(said.ends_with("code 3\nTracerPid:\t0\n"), "{said}{}", complaint(&output));
 }
 
-/// A core was dumped, which its parent is told in the wait status. Nobody can end so without dumping another.
+/// A core was dumped, which its parent is told in the wait status. Nobody can end so without
+/// dumping another.
 #[test]
 fn a_zombie_that_dumped_core() {
     let text = r#"

@@ -1,4 +1,5 @@
-//! As much memory is locked as RLIMIT_MEMLOCK allows, and not a page more could be: the limit counts, without CAP_IPC_LOCK.
+//! As much memory is locked as RLIMIT_MEMLOCK allows, and not a page more could be: the limit
+//! counts, without CAP_IPC_LOCK.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,5 @@
-//! set_mempolicy(2) and mbind(2): from which nodes memory is taken, for a thread and for ranges. One node is enough: the kernel keeps the policy all the same.
+//! set_mempolicy(2) and mbind(2): from which nodes memory is taken, for a thread and for ranges.
+//! One node is enough: the kernel keeps the policy all the same.
 
 use crate::framework::prelude::*;
 use anyhow::Result;
@@ -77,7 +78,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
 
     let all = policies(node)?;
-    // As many pages again without a policy of their own, so that neighbours are parted by them or touch.
+    // As many pages again without a policy of their own, so that neighbours are parted by them or
+    // touch.
     let mut private = Mapping::private((2 * all.len() + 2) * page_size())?;
     let mut shared = Mapping::shared((2 * all.len() + 2) * page_size())?;
     for memory in [&mut private, &mut shared] {

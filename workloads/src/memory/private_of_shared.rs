@@ -1,4 +1,5 @@
-//! Shared anonymous memory, opened through /proc/self/map_files and mapped once more, as private: pages written there are the process's own.
+//! Shared anonymous memory, opened through /proc/self/map_files and mapped once more, as private:
+//! pages written there are the process's own.
 
 use crate::framework::prelude::*;
 use libc::{MAP_PRIVATE, O_RDONLY, PROT_READ, PROT_WRITE};

@@ -1,4 +1,5 @@
-//! Both ends of pipes tell their process by signals when they are ready (O_ASYNC): by SIGIO, and by real-time signals of their own.
+//! Both ends of pipes tell their process by signals when they are ready (O_ASYNC): by SIGIO, and by
+//! real-time signals of their own.
 
 use super::kit;
 use crate::framework::prelude::*;

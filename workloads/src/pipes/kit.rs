@@ -10,7 +10,8 @@ const F_GETSIG: i32 = 11;
 const POLL_IN: i32 = 1;
 const POLL_OUT: i32 = 2;
 
-/// F_SETOWN to the calling process, F_SETSIG and O_ASYNC: `number` is sent when the end becomes ready; 0 is SIGIO without a word.
+/// F_SETOWN to the calling process, F_SETSIG and O_ASYNC: `number` is sent when the end becomes
+/// ready; 0 is SIGIO without a word.
 pub fn make_asynchronous(end: &OwnedFd, number: i32) -> Outcome {
     fd::fcntl(end, libc::F_SETOWN, sys::getpid())?;
     fd::fcntl(end, F_SETSIG, number)?;
@@ -25,8 +26,9 @@ pub fn notification(end: &OwnedFd) -> anyhow::Result<(i32, i32, bool)> {
     Ok((owner, signal, fd::flags(end)? & libc::O_ASYNC != 0))
 }
 
-/// A byte through the pipe: its coming is told by `reading` at the reader, its going by `writing` at the writer, where asked for. `send_sigio_to_task`,
-/// fs/fcntl.c, tells the descriptor with signals other than SIGIO without F_SETSIG.
+/// A byte through the pipe: its coming is told by `reading` at the reader, its going by `writing`
+/// at the writer, where asked for. The descriptor is told with a signal that F_SETSIG chose;
+/// without it, SIGIO comes alone (`send_sigio_to_task`, fs/fcntl.c).
 pub fn notified(reader: (&OwnedFd, i32), writer: (&OwnedFd, i32)) -> Outcome {
     fd::write_all(writer.0, b"x")?;
     told("what comes", reader, POLL_IN)?;

@@ -1,4 +1,5 @@
-//! prctl(PR_SET_MDWE) (Linux 6.3): nothing becomes executable that could be written, from then on and for ever. What was mapped before stays.
+//! prctl(PR_SET_MDWE) (Linux 6.3): nothing becomes executable that could be written, from then on
+//! and for ever. What was mapped before stays.
 
 use crate::framework::prelude::*;
 use libc::{MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE};
@@ -70,7 +71,8 @@ fn call(page: &Mapping) -> i32 {
     unsafe { std::mem::transmute::<*mut u8, extern "C" fn() -> i32>(page.ptr())() }
 }
 
-/// What is set is `bits`, and both ways to memory that can be written and executed are refused exactly if any is.
+/// What is set is `bits`, and both ways to memory that can be written and executed are refused
+/// exactly if any is.
 fn denied(bits: libc::c_ulong) -> Outcome {
     expect_eq("PR_GET_MDWE", sys::prctl(libc::PR_GET_MDWE, [0; 4])? as libc::c_ulong, bits)?;
     let want = (bits != 0).then_some(Some(libc::EACCES));

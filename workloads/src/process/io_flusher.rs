@@ -1,4 +1,5 @@
-//! prctl(PR_SET_IO_FLUSHER) (Linux 5.6): a thread that file systems wait for, whose own allocations must not wait for them. Privileged, also to be asked for.
+//! prctl(PR_SET_IO_FLUSHER) (Linux 5.6): a thread that file systems wait for, whose own allocations
+//! must not wait for them. Privileged, also to be asked for.
 
 use crate::framework::prelude::*;
 

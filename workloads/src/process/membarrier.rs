@@ -1,5 +1,5 @@
-//! membarrier(2): what an address space has registered for. The barriers of a process alone are refused with EPERM without that
-//! (`membarrier_private_expedited`, kernel/sched/membarrier.c).
+//! membarrier(2): what an address space has registered for. The barriers of a process alone are
+//! refused with EPERM without that (`membarrier_private_expedited`, kernel/sched/membarrier.c).
 
 use crate::framework::prelude::*;
 use anyhow::Result;

@@ -1,5 +1,5 @@
-//! prctl(PR_SET_MEMORY_MERGE) (Linux 6.4): all anonymous memory may be merged with equal pages, also what is mapped later, unless it was taken
-//! out by MADV_UNMERGEABLE.
+//! prctl(PR_SET_MEMORY_MERGE) (Linux 6.4): all anonymous memory may be merged with equal pages,
+//! also what is mapped later, unless it was taken out by MADV_UNMERGEABLE.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,5 @@
-//! prctl(PR_SET_SPECULATION_CTRL): which kinds of speculation a thread does without. One state cannot be left again, and one lasts until the next exec.
+//! prctl(PR_SET_SPECULATION_CTRL): which kinds of speculation a thread does without. One state
+//! cannot be left again, and one lasts until the next exec.
 
 use crate::framework::prelude::*;
 

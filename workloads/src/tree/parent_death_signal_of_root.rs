@@ -1,4 +1,5 @@
-//! The root of the tree has asked for a signal when its parent ends, which is somebody outside: the setting stays, and nobody has ended.
+//! The root of the tree has asked for a signal when its parent ends, which is somebody outside: the
+//! setting stays, and nobody has ended.
 
 use crate::framework::prelude::*;
 

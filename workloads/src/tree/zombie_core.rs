@@ -1,4 +1,5 @@
-//! Children have died of signals that dump core, under a limit that let none be written. To die so once more, without the limit, would leave a file.
+//! Children have died of signals that dump core, under a limit that let none be written. To die so
+//! once more, without the limit, would leave a file.
 
 use super::kit;
 use crate::framework::prelude::*;

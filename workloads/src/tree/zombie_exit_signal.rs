@@ -1,4 +1,5 @@
-//! Zombies that sent another signal than SIGCHLD when they ended, or none. Some of the signals have been taken, some are pending.
+//! Zombies that sent another signal than SIGCHLD when they ended, or none. Some of the signals have
+//! been taken, some are pending.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -22,7 +23,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     signal::block(&WATCHED)?;
     let (mut zombies, mut left) = (Vec::new(), Vec::new());
     for (code, (number, taken)) in (60..).zip(CASES) {
-        // SAFETY: without a new stack or shared memory this is fork; the child only ends through `exit`.
+        // SAFETY: without a new stack or shared memory this is fork; the child only ends through
+        // `exit`.
         let pid = sys::check("clone", unsafe { libc::syscall(libc::SYS_clone, number as u64, 0, 0, 0, 0) })?;
         if pid == 0 {
             kit::exit(code);
@@ -51,7 +53,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     expect_eq("signals and their senders", found, left)?;
     for (pid, number, code) in &zombies {
-        // Without __WALL only children that send SIGCHLD are found (wait_consider_task, kernel/exit.c).
+        // Without __WALL only children that send SIGCHLD are found (wait_consider_task,
+        // kernel/exit.c).
         let plain = kit::waitid(libc::P_PID, *pid, libc::WEXITED | libc::WNOHANG);
         expect_eq("errno of a plain wait", fd::errno("waitid", plain)?, libc::ECHILD)?;
         let found = kit::waitid(libc::P_PID, *pid, libc::WEXITED | libc::__WALL)?;
