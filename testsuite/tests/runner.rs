@@ -1,7 +1,8 @@
 //! The runner as a program, on this host, against a scripted corpus and a scripted engine.
 //!
 //! The scripts can save nothing, so most cells here run in mode `continue`, in which the original goes on; what matters
-//! is that every way of going wrong gets its own verdict and that nothing is ever left behind.
+//! is that every way of going wrong gets its own verdict and that nothing is ever left behind. Every checkpoint of the
+//! scripted engine fails when the harness has one of the workload's files open.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,6 +39,8 @@ const ENGINE: &str = r#"#!/bin/sh
 case "$1" in
 --version) echo "cairn 0 (scripted)" ;;
 checkpoint)
+    above=$(cut -d' ' -f4 /proc/$PPID/stat)
+    ls -l /proc/$PPID/fd /proc/$above/fd | grep "$PWD/cwd/" >&2 && exit 1
     test "$CAIRN_FAULT" = unsupported && { echo "fd 3 of $2 (socket): not supported" >&2; exit 3; }
     test "$CAIRN_FAULT" = silent && exit 0
     test "$CAIRN_FAULT" = litters && : > cwd/litter

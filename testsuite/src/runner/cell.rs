@@ -208,7 +208,7 @@ impl CellRun<'_> {
         if self.job.fixed_addresses && self.spec.mode != Mode::Once {
             sys::randomise_addresses(&mut command);
         }
-        let child = self.supervisor.spawn(&mut command).map_err(|e| setup("start the workload", e))?;
+        let child = self.supervisor.spawn(command).map_err(|e| setup("start the workload", e))?;
         let root = child.id();
 
         let mut said = Vec::new();
@@ -329,7 +329,7 @@ impl CellRun<'_> {
         let started = Instant::now();
         let mut child = self
             .supervisor
-            .spawn(&mut command)
+            .spawn(command)
             .map_err(|e| Failure::infra(Stage::Restart, format!("start the engine: {e}")))?;
         let pid = child.id();
         let pipe =
@@ -483,7 +483,7 @@ impl CellRun<'_> {
         self.identity(&mut command);
         command.envs(&self.job.engine_env);
         sys::start_afresh(&mut command, false);
-        let child = self.supervisor.spawn(&mut command).map_err(|e| infra("start the engine", e))?;
+        let child = self.supervisor.spawn(command).map_err(|e| infra("start the engine", e))?;
         match self.wait_for(child.id(), stage, tag)? {
             End::Exited(0) => fs::read(&out)
                 .map(|b| String::from_utf8_lossy(&b).into_owned())

@@ -77,9 +77,12 @@ impl Supervisor {
 
     /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the returned value.
     ///
+    /// The command is used up: it holds the files that it was given, and a file that a workload writes to is to be
+    /// open nowhere else, or it could not be saved.
+    ///
     /// # Errors
     /// What fork(2) or execve(2) say.
-    pub fn spawn(&mut self, command: &mut Command) -> io::Result<Child> {
+    pub fn spawn(&mut self, mut command: Command) -> io::Result<Child> {
         let child = command.spawn()?;
         // A number can come back once its former owner was reaped.
         self.ended.remove(&child.id());
