@@ -1,4 +1,4 @@
-//! One cell from its empty directory to its verdict: the three modes, readable as three lists of steps.
+//! One cell from its empty directory to its verdict: the modes, readable as lists of steps.
 //!
 //! A cell's directory holds `cwd/`, where the workload lives, and beside it the context files (`context.N`), their
 //! records (`record.N.json`) and what each program printed.
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failure, Step};
 use super::proc::{self, Picture};
 use super::supervisor::{End, Supervisor};
-use super::sys;
+use super::sys::{self, Standing};
 use crate::cell::Mode;
 use crate::engine::{self, After, Engine, RELEASED};
 use crate::event::{CellSpec, Job, Measured, Outcome};
@@ -32,6 +32,8 @@ use crate::verdict::{Stage, Verdict};
 const EXIT_SKIP: i32 = 77;
 /// How often to look at what no event announces.
 const TICK: Duration = Duration::from_millis(1);
+/// How long after the start of a restart a shell that is busy waits for its jobs that were killed, unscaled.
+const LEISURE: Duration = Duration::from_millis(250);
 
 /// What a supervisor is told on its standard input, in one line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,7 +86,8 @@ fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
         names: BTreeSet::new(),
     };
     let result = match spec.mode {
-        Mode::Once => cell.once(),
+        Mode::Once | Mode::Script => cell.once(),
+        Mode::Job => cell.job(),
         Mode::Twice => cell.twice(),
         Mode::Continue => cell.go_on(),
     };
@@ -131,7 +134,23 @@ impl CellRun<'_> {
     fn once(&mut self) -> Step<()> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Kill)?;
+        self.was_killed(root)?;
         let restarted = self.restart(root, 1)?;
+        self.lives_on(root, &restarted)
+    }
+
+    fn job(&mut self) -> Step<()> {
+        let root = self.start()?;
+        self.supervisor.let_jobs_wait(self.deadline);
+        self.checkpoint(root, 1, After::Kill)?;
+        self.supervisor.let_jobs_wait(Instant::now() + LEISURE.mul_f64(self.job.time_scale));
+        let restarted = self.restart(root, 1)?;
+        self.was_killed(root)?;
+        self.lives_on(root, &restarted)
+    }
+
+    /// What came back has the same state, verifies itself and leaves nothing.
+    fn lives_on(&mut self, root: u32, restarted: &Restarted) -> Step<()> {
         self.checkpoint(root, 2, After::Run)?;
         self.compare(1, 2)?;
         self.nothing_new()?;
@@ -143,6 +162,7 @@ impl CellRun<'_> {
     fn twice(&mut self) -> Step<()> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Kill)?;
+        self.was_killed(root)?;
         let first = self.restart(root, 1)?;
         self.checkpoint(root, 2, After::Kill)?;
         self.compare(1, 2)?;
@@ -164,7 +184,7 @@ impl CellRun<'_> {
         self.checkpoint(root, 1, After::Run)?;
         self.settle(root, root, Stage::Checkpoint)?;
         let otherwise = self.engine.checkpoint_otherwise(root, &self.context(2), After::Run);
-        self.checkpoint_by(otherwise, root, 2, After::Run)?;
+        self.checkpoint_by(otherwise, 2, After::Run)?;
         self.compare(1, 2)?;
         self.nothing_new()?;
         self.let_go(root)?;
@@ -203,9 +223,14 @@ impl CellRun<'_> {
             .stderr(output("stderr").map_err(|e| setup("open stderr", e))?);
         self.hand_over().map_err(|e| setup("give the cell's directory to its user", e))?;
         self.identity(&mut command);
-        sys::start_afresh(&mut command, true);
-        // The engine is at fixed addresses, the workload only in one of the modes.
-        if self.job.fixed_addresses && self.spec.mode != Mode::Once {
+        let standing = match self.spec.mode {
+            Mode::Once | Mode::Twice | Mode::Continue => Standing::SessionLeader,
+            Mode::Job => Standing::GroupLeader,
+            Mode::Script => Standing::Member,
+        };
+        sys::start_afresh(&mut command, standing);
+        // The engine is at fixed addresses, the workload not in all modes.
+        if self.job.fixed_addresses && matches!(self.spec.mode, Mode::Twice | Mode::Continue) {
             sys::randomise_addresses(&mut command);
         }
         let child = self.supervisor.spawn(command).map_err(|e| setup("start the workload", e))?;
@@ -278,10 +303,10 @@ impl CellRun<'_> {
     /// Saves the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`] waits until it is gone.
     fn checkpoint(&mut self, root: u32, n: u32, after: After) -> Step<()> {
         let command = self.engine.checkpoint(root, &self.context(n), after);
-        self.checkpoint_by(command, root, n, after)
+        self.checkpoint_by(command, n, after)
     }
 
-    fn checkpoint_by(&mut self, command: Command, root: u32, n: u32, after: After) -> Step<()> {
+    fn checkpoint_by(&mut self, command: Command, n: u32, after: After) -> Step<()> {
         let file = self.context(n);
         let stdout = self.engine_run(Stage::Checkpoint, &format!("checkpoint.{n}"), command)?;
         self.measured.extend(self.engine.measured(&stdout));
@@ -297,14 +322,6 @@ impl CellRun<'_> {
         if after == After::Run {
             return Ok(());
         }
-        // Only the first tree has the supervisor as its parent; a restarted one has its restart program.
-        if n == 1 {
-            let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
-            if end != End::Killed(Signal::SIGKILL as i32) {
-                let reason = format!("the original ended with {end} instead of being killed");
-                return Err(Failure::fail(Stage::Checkpoint, reason));
-            }
-        }
         let left = self
             .supervisor
             .wait_empty(self.deadline.min(Instant::now() + self.grace()))
@@ -316,6 +333,18 @@ impl CellRun<'_> {
         }
     }
 
+    /// Of the first tree: a restarted one has its restart program as its parent, not the supervisor.
+    fn was_killed(&mut self, root: u32) -> Step<()> {
+        let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
+        if end == End::Killed(Signal::SIGKILL as i32) {
+            return Ok(());
+        }
+        Err(Failure::fail(
+            Stage::Checkpoint,
+            format!("the original ended with {end} instead of being killed"),
+        ))
+    }
+
     /// Brings `context.N` back and waits until it runs and rests.
     fn restart(&mut self, root: u32, n: u32) -> Step<Restarted> {
         let mut command = self.engine.restart(&self.context(n));
@@ -325,7 +354,7 @@ impl CellRun<'_> {
         command.current_dir(self.dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         self.identity(&mut command);
         command.envs(&self.job.engine_env);
-        sys::start_afresh(&mut command, false);
+        sys::start_afresh(&mut command, Standing::Member);
         let started = Instant::now();
         let mut child = self
             .supervisor
@@ -482,7 +511,7 @@ impl CellRun<'_> {
             .stderr(File::create(&err).map_err(|e| infra("open a log", e))?);
         self.identity(&mut command);
         command.envs(&self.job.engine_env);
-        sys::start_afresh(&mut command, false);
+        sys::start_afresh(&mut command, Standing::Member);
         let child = self.supervisor.spawn(command).map_err(|e| infra("start the engine", e))?;
         match self.wait_for(child.id(), stage, tag)? {
             End::Exited(0) => fs::read(&out)

@@ -1,4 +1,5 @@
 //! The process that stands above one cell: subreaper of everything the cell starts, and the only one to wait for it.
+//! To what it starts it is also the shell of a user: the leader of the session, which lives on.
 //!
 //! Everything it waits for arrives as an event on a descriptor: ended children through a signalfd, the end of the runner
 //! through standard input, programs' words through their pipes. Only what the kernel announces nowhere (a task going to
@@ -16,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::process::{WaitOptions, wait};
+use rustix::process::{WaitOptions, getpgrp, setsid, wait, waitpgid};
 
 use super::proc;
 
@@ -60,19 +61,23 @@ pub struct Supervisor {
     signals: SignalFd,
     stdin: io::Stdin,
     ended: BTreeMap<u32, End>,
+    /// Until when the dead in other process groups wait; none: nobody does.
+    jobs_wait: Option<Instant>,
 }
 
 impl Supervisor {
-    /// Makes this process a subreaper and routes its signals. To be called before it has any child or thread.
+    /// Makes this process a subreaper and the leader of a session, and routes its signals. To be called before it has
+    /// any child or thread.
     ///
     /// # Errors
-    /// What prctl(2), sigprocmask(2) or signalfd(2) say.
+    /// What prctl(2), setsid(2), sigprocmask(2) or signalfd(2) say.
     pub fn new() -> Result<Supervisor, Errno> {
         prctl::set_child_subreaper(true)?;
+        setsid().map_err(errno)?;
         let set = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Supervisor { signals, stdin: io::stdin(), ended: BTreeMap::new() })
+        Ok(Supervisor { signals, stdin: io::stdin(), ended: BTreeMap::new(), jobs_wait: None })
     }
 
     /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the returned value.
@@ -92,6 +97,12 @@ impl Supervisor {
     /// How this child ended, if it has.
     pub fn end_of(&self, pid: u32) -> Option<End> {
         self.ended.get(&pid).copied()
+    }
+
+    /// Leaves whoever ends in another process group than this one's a zombie until then, as a shell does that waits
+    /// for its command in the foreground and looks after its jobs later.
+    pub fn let_jobs_wait(&mut self, until: Instant) {
+        self.jobs_wait = Some(until);
     }
 
     /// Waits until `condition` gives a value. It is asked at once, after every ended child, whenever one of `fds` is
@@ -115,8 +126,10 @@ impl Supervisor {
             if left.is_zero() {
                 return Err(Stop::Deadline);
             }
+            let jobs = self.jobs_wait.map(|until| until.saturating_duration_since(Instant::now()));
+            let next = [tick, jobs].into_iter().flatten().fold(left, Duration::min);
             // poll(2) counts milliseconds; round up so that it never spins.
-            let limit = tick.map_or(left, |tick| tick.min(left)).as_millis().clamp(1, 60_000);
+            let limit = next.as_millis().clamp(1, 60_000);
             let limit = PollTimeout::from(u16::try_from(limit).unwrap_or(u16::MAX));
             let mut polled = vec![
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
@@ -142,19 +155,25 @@ impl Supervisor {
         self.wait(deadline, None, &[], |sup| sup.end_of(pid))
     }
 
-    /// Waits until nothing lives below this process any more; otherwise says what does.
+    /// Waits until nothing is left below this process but the dead who wait; otherwise says what is.
     ///
     /// # Errors
     /// [`Stop`], except that running out of time is an answer.
     pub fn wait_empty(&mut self, deadline: Instant) -> Result<Vec<u32>, Stop> {
-        let me = std::process::id();
         // A grandchild's end is announced to its own parent, hence the interval.
         let tick = Some(Duration::from_millis(2));
-        match self.wait(deadline, tick, &[], |_| proc::descendants(me).is_empty().then_some(())) {
+        match self.wait(deadline, tick, &[], |sup| sup.left().is_empty().then_some(())) {
             Ok(()) => Ok(Vec::new()),
-            Err(Stop::Deadline) => Ok(proc::descendants(me).into_iter().collect()),
+            Err(Stop::Deadline) => Ok(self.left()),
             Err(other) => Err(other),
         }
+    }
+
+    /// Whoever is below this process, without the dead who are to wait.
+    fn left(&self) -> Vec<u32> {
+        let mut left: Vec<u32> = proc::descendants(std::process::id()).into_iter().collect();
+        left.retain(|&pid| self.jobs_wait.is_none() || !proc::is_dead(pid));
+        left
     }
 
     /// Kills whatever lives below this process and waits for its end; what does not die in 10 s is returned.
@@ -164,6 +183,7 @@ impl Supervisor {
     pub fn kill_all(&mut self) -> Result<Vec<u32>, Errno> {
         let me = std::process::id();
         let deadline = Instant::now() + Duration::from_secs(10);
+        self.jobs_wait = None;
         loop {
             self.reap()?;
             let left = proc::descendants(me);
@@ -183,15 +203,20 @@ impl Supervisor {
         }
     }
 
-    /// Takes the end of every child that has one.
+    /// Takes the end of every child that has one and does not have to wait.
     fn reap(&mut self) -> Result<(), Errno> {
         while let Some(info) = self.signals.read_signal()? {
             if info.ssi_signo != Signal::SIGCHLD as u32 {
                 eprintln!("cairn-runner: supervisor got signal {}", info.ssi_signo);
             }
         }
+        self.jobs_wait = self.jobs_wait.filter(|until| Instant::now() < *until);
         loop {
-            match wait(WaitOptions::NOHANG) {
+            let ended = match self.jobs_wait {
+                None => wait(WaitOptions::NOHANG),
+                Some(_) => waitpgid(getpgrp(), WaitOptions::NOHANG),
+            };
+            match ended {
                 Ok(Some((pid, status))) => {
                     let end = match (status.exit_status(), status.terminating_signal()) {
                         (Some(code), _) => End::Exited(code),
@@ -202,8 +227,13 @@ impl Supervisor {
                 }
                 Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
+                Err(other) => return Err(errno(other)),
             }
         }
     }
+}
+
+/// The same error in the words of the other crate.
+fn errno(errno: rustix::io::Errno) -> Errno {
+    Errno::from_raw(errno.raw_os_error())
 }
