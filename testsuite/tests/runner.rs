@@ -57,7 +57,7 @@ info)
     echo "{\"header\":{\"when\":\"$2\"},\"records\":{\"value\":$n,\"source\":\"$source\"}}" ;;
 restart) read source pid < "$2"
     state=$(cut -d' ' -f3 "/proc/$pid/stat" 2>/dev/null)
-    while test -e "/proc/$pid"; do :; done
+    while test -e "/proc/$pid"; do sleep 0.1; done
     echo "mmap 0x1000: no memory; the target was ${state:-gone}" >&2; exit 1 ;;
 esac
 "#;

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::{Failure, Step};
 use super::judge::{self_skip_or_crash, still_there, words};
 use super::proc::{self, Picture};
-use super::supervisor::{End, Supervisor};
+use super::supervisor::{End, Stop, Supervisor};
 use super::sys::{self, Standing};
 use crate::cell::Mode;
 use crate::engine::{self, After, Engine, RELEASED};
@@ -30,8 +30,6 @@ use crate::verdict::{Stage, Verdict};
 
 /// How often to look at what no event announces.
 const TICK: Duration = Duration::from_millis(1);
-/// How long after the start of a restart a shell that is busy waits for its jobs that were killed, unscaled.
-const LEISURE: Duration = Duration::from_millis(250);
 
 /// What a supervisor is told on its standard input, in one line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,9 +137,8 @@ impl CellRun<'_> {
 
     fn job(&mut self) -> Step<()> {
         let root = self.start()?;
-        self.supervisor.let_jobs_wait(self.deadline);
+        self.supervisor.let_jobs_wait(true);
         self.checkpoint(root, 1, After::Kill)?;
-        self.supervisor.let_jobs_wait(Instant::now() + LEISURE.mul_f64(self.job.time_scale));
         let restarted = self.restart(root, 1)?;
         self.was_killed(root)?;
         self.lives_on(root, &restarted)
@@ -280,7 +277,19 @@ impl CellRun<'_> {
         if self.spec.moving {
             return Ok(());
         }
-        let limit = self.deadline.min(Instant::now() + Duration::from_secs(2).mul_f64(self.job.time_scale));
+        match self.rests(root) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.notes.push(format!("{stage}: the tree did not come to rest"));
+                Ok(())
+            }
+            Err(stop) => Err(Failure::stopped(stage, "the tree to come to rest", stop)),
+        }
+    }
+
+    /// Waits, not for long, until nobody in the tree below `root` runs; whether that came true. Whoever has ended rests.
+    fn rests(&mut self, root: u32) -> Result<bool, Stop> {
+        let limit = self.deadline.min(Instant::now() + self.grace());
         let mut last = Picture::of(root);
         let rest = self.supervisor.wait(limit, Some(TICK), &[], |_| {
             let now = Picture::of(root);
@@ -289,12 +298,9 @@ impl CellRun<'_> {
             still.then_some(())
         });
         match rest {
-            Ok(()) => Ok(()),
-            Err(super::supervisor::Stop::Deadline) => {
-                self.notes.push(format!("{stage}: the tree did not come to rest"));
-                Ok(())
-            }
-            Err(stop) => Err(Failure::stopped(stage, "the tree to come to rest", stop)),
+            Ok(()) => Ok(true),
+            Err(Stop::Deadline) => Ok(false),
+            Err(stop) => Err(stop),
         }
     }
 
@@ -351,6 +357,11 @@ impl CellRun<'_> {
             child.stdout.take().ok_or_else(|| Failure::infra(Stage::Restart, "no pipe to the engine"))?;
         rustix::io::ioctl_fionbio(&pipe, true)
             .map_err(|e| Failure::infra(Stage::Restart, format!("set a pipe non-blocking: {e}")))?;
+        if self.spec.mode == Mode::Job {
+            // At rest it waits for something, and only the dead keep it waiting; a restart that failed has ended.
+            self.rests(pid).map_err(|stop| Failure::stopped(Stage::Restart, "the restart to wait", stop))?;
+            self.supervisor.let_jobs_wait(false);
+        }
         let mut said = Vec::new();
         let mut hung_up = false;
         let result = self.supervisor.wait(self.deadline, None, &[pipe.as_fd()], |sup| {

@@ -61,8 +61,8 @@ pub struct Supervisor {
     signals: SignalFd,
     stdin: io::Stdin,
     ended: BTreeMap<u32, End>,
-    /// Until when the dead in other process groups wait; none: nobody does.
-    jobs_wait: Option<Instant>,
+    /// Whether the dead in other process groups are left as they are.
+    jobs_wait: bool,
 }
 
 impl Supervisor {
@@ -77,7 +77,7 @@ impl Supervisor {
         let set = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Supervisor { signals, stdin: io::stdin(), ended: BTreeMap::new(), jobs_wait: None })
+        Ok(Supervisor { signals, stdin: io::stdin(), ended: BTreeMap::new(), jobs_wait: false })
     }
 
     /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the returned value.
@@ -99,10 +99,10 @@ impl Supervisor {
         self.ended.get(&pid).copied()
     }
 
-    /// Leaves whoever ends in another process group than this one's a zombie until then, as a shell does that waits
-    /// for its command in the foreground and looks after its jobs later.
-    pub fn let_jobs_wait(&mut self, until: Instant) {
-        self.jobs_wait = Some(until);
+    /// Leaves whoever ends in another process group than this one's a zombie, as a shell does that waits for its
+    /// command in the foreground and looks after its jobs later; with `false`, later has come.
+    pub fn let_jobs_wait(&mut self, wait: bool) {
+        self.jobs_wait = wait;
     }
 
     /// Waits until `condition` gives a value. It is asked at once, after every ended child, whenever one of `fds` is
@@ -126,10 +126,8 @@ impl Supervisor {
             if left.is_zero() {
                 return Err(Stop::Deadline);
             }
-            let jobs = self.jobs_wait.map(|until| until.saturating_duration_since(Instant::now()));
-            let next = [tick, jobs].into_iter().flatten().fold(left, Duration::min);
             // poll(2) counts milliseconds; round up so that it never spins.
-            let limit = next.as_millis().clamp(1, 60_000);
+            let limit = tick.map_or(left, |tick| tick.min(left)).as_millis().clamp(1, 60_000);
             let limit = PollTimeout::from(u16::try_from(limit).unwrap_or(u16::MAX));
             let mut polled = vec![
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
@@ -172,7 +170,7 @@ impl Supervisor {
     /// Whoever is below this process, without the dead who are to wait.
     fn left(&self) -> Vec<u32> {
         let mut left: Vec<u32> = proc::descendants(std::process::id()).into_iter().collect();
-        left.retain(|&pid| self.jobs_wait.is_none() || !proc::is_dead(pid));
+        left.retain(|&pid| !self.jobs_wait || !proc::is_dead(pid));
         left
     }
 
@@ -183,7 +181,7 @@ impl Supervisor {
     pub fn kill_all(&mut self) -> Result<Vec<u32>, Errno> {
         let me = std::process::id();
         let deadline = Instant::now() + Duration::from_secs(10);
-        self.jobs_wait = None;
+        self.jobs_wait = false;
         loop {
             self.reap()?;
             let left = proc::descendants(me);
@@ -210,11 +208,10 @@ impl Supervisor {
                 eprintln!("cairn-runner: supervisor got signal {}", info.ssi_signo);
             }
         }
-        self.jobs_wait = self.jobs_wait.filter(|until| Instant::now() < *until);
         loop {
             let ended = match self.jobs_wait {
-                None => wait(WaitOptions::NOHANG),
-                Some(_) => waitpgid(getpgrp(), WaitOptions::NOHANG),
+                false => wait(WaitOptions::NOHANG),
+                true => waitpgid(getpgrp(), WaitOptions::NOHANG),
             };
             match ended {
                 Ok(Some((pid, status))) => {
