@@ -6,10 +6,12 @@ use super::pipe::{self, OtherSide, Pipe};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, Program};
 use crate::sys::{kcmp, task};
+use crate::tree::outside::Shown;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 /// Who is signalled of I/O (F_SETOWN_EX, F_SETSIG).
@@ -84,6 +86,8 @@ pub struct Files {
     /// A descriptor of each that is in a table, to compare others with.
     seen: HashMap<Alike, Vec<Seen>>,
     opened: HashMap<(usize, i32), usize>,
+    /// What processes outside may have, too, and would share a position or a pipe's bytes with.
+    shown: Vec<Shown>,
     /// Pipe ends by inode: a duplicate of each description, to look at the pipe with.
     ends: HashMap<usize, Vec<(OwnedFd, i32)>>,
 }
@@ -139,12 +143,22 @@ impl Files {
         let dup = task::borrow_fd(pidfd, fd).context(|| format!("{who}: duplicate"))?;
         let owner = if flags & libc::O_PATH == 0 { owner(&dup, &who)? } else { None };
         self.all.push(OpenFile { inode, flags, offset: info.pos, owner });
-        if matches!(inodes.get(inode).kind, InodeKind::Pipe(_) | InodeKind::Fifo(_))
-            && flags & libc::O_PATH == 0
-        {
+        let kind = &inodes.get(inode).kind;
+        let is_pipe = matches!(kind, InodeKind::Pipe(_) | InodeKind::Fifo(_));
+        let has_position = matches!(kind, InodeKind::Regular | InodeKind::Directory) && !only_appends(flags);
+        if (is_pipe || has_position) && flags & libc::O_PATH == 0 {
+            let target = std::fs::read_link(&link).context(|| format!("{who}: read {link}"))?;
+            self.shown.push(Shown { link: target.into_os_string().into_vec(), at: (pid, fd) });
+        }
+        if is_pipe && flags & libc::O_PATH == 0 {
             self.ends.entry(inode).or_default().push((dup, flags));
         }
         Ok(Fd { fd, file, cloexec })
+    }
+
+    /// What processes outside may have, too.
+    pub fn shown(&self) -> &[Shown] {
+        &self.shown
     }
 
     /// A description that is in no table: of a mapping, an executable, a directory in use.
@@ -177,6 +191,11 @@ impl Files {
     pub fn finish(self) -> Vec<OpenFile> {
         self.all
     }
+}
+
+/// Whoever appends, and does not read, has no use for the position: two such descriptions do what one does.
+fn only_appends(flags: i32) -> bool {
+    flags & libc::O_APPEND != 0 && flags & libc::O_ACCMODE == libc::O_WRONLY
 }
 
 fn capture_pipe(ends: &[(OwnedFd, i32)]) -> Result<Pipe> {

@@ -3,16 +3,20 @@
 //! Records are values: no descriptors of ours, no pointers, no state of a run. Tables refer to each other by index.
 
 pub mod bytes;
+pub mod clock;
 pub mod control;
 pub mod creds;
 pub mod file;
 pub mod inode;
 pub mod mapping;
+pub mod membarrier;
 pub mod memory;
 pub mod pages;
 pub mod pipe;
 pub mod pkey;
+pub mod policy;
 pub mod process;
+pub mod refused;
 pub mod rseq;
 pub mod shared;
 pub mod signal;
@@ -33,6 +37,9 @@ use shared::SharedMemory;
 pub struct Records {
     /// The process that was asked for, or the first one of the group or session.
     pub root: i32,
+    /// What clocks showed meanwhile; nothing in older files.
+    #[serde(default)]
+    pub clocks: Option<clock::Clocks>,
     /// Parents before children, then by PID.
     pub processes: Vec<Process>,
     /// Open file descriptions.

@@ -1,5 +1,7 @@
 //! The story of a restart: verify, plan, open, bear, furnish, personalise, release.
 
+mod host;
+mod numbers;
 pub mod open;
 pub mod plan;
 
@@ -7,29 +9,79 @@ use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
 use crate::remote::{Code, Program, RemoteAddr, Scratch, Tracee};
-use crate::resource::creds::Creds;
-use crate::resource::inode::{Inode, InodeKind};
+use crate::resource::clock::Clocks;
 use crate::resource::process::{self, Alive};
 use crate::resource::rseq::AskRseq;
-use crate::resource::thread::{self, Rseq, Thread};
-use crate::resource::{Records, memory, rseq, signal, timer};
+use crate::resource::thread::{Rseq, Thread};
+use crate::resource::{Records, rseq, signal};
 use crate::source;
 use crate::sys::wait::{self, Stop};
-use crate::sys::{self, clone, ptrace, task};
-use crate::tree::freeze::read_stat;
+use crate::sys::{self, clone, ptrace};
+use crate::tree::birth::StandIn;
 use open::Opened;
-use plan::{Host, Newborn, Plan, Step};
+use plan::{Newborn, Plan, Step};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How to restart.
 pub struct Options<'a> {
     /// From which file.
     pub file: PathBuf,
+    /// Nobody waits for it: who adopts orphans becomes its parent.
+    pub detach: bool,
+    /// Where those go whose session is outside of what was saved.
+    pub session: Session,
+    /// How long to wait for PIDs of processes that have ended and have yet to be waited for.
+    pub patience: Duration,
+    /// Restart also where clocks are behind.
+    pub ignore_clocks: bool,
     /// Told of bytes verified, and of all.
     pub progress: &'a dyn Fn(u64, u64),
+    /// Told what is waited for.
+    pub tell: &'a dyn Fn(&str),
+}
+
+impl Options<'_> {
+    /// From this file, as the parent of what is restarted; nothing out of the ordinary is allowed.
+    pub fn of(file: PathBuf) -> Self {
+        Options {
+            file,
+            detach: false,
+            session: Session::Join,
+            patience: Duration::from_secs(10),
+            ignore_clocks: false,
+            progress: &|_, _| {},
+            tell: &|_| {},
+        }
+    }
+}
+
+/// Session and process group of those whose own are outside of what was saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// Those of whoever restarts.
+    Join,
+    /// A session of their own.
+    New,
+}
+
+/// Whose children those are that have no parent in the records, and in which session.
+#[derive(Debug, Clone, Copy)]
+struct Home {
+    detach: bool,
+    session: Session,
+}
+
+impl Home {
+    fn stand_in(self, records: &Records) -> Result<Option<StandIn>> {
+        let begins_session = self.session == Session::New;
+        if !self.detach && !begins_session {
+            return Ok(None);
+        }
+        Ok(Some(StandIn { pid: numbers::spare(records)?, begins_session }))
+    }
 }
 
 /// What a restart did.
@@ -37,6 +89,8 @@ pub struct Options<'a> {
 pub struct Report {
     /// The root process.
     pub pid: i32,
+    /// All processes that had a parent outside: the root, or the members of a group or session.
+    pub tops: Vec<i32>,
     /// Threads and zombies.
     pub tasks: usize,
     /// All of it.
@@ -52,6 +106,7 @@ pub struct Prepared {
     pub plan: Plan,
     /// Whether we may carry it out.
     restorer: Result<()>,
+    detach: bool,
     begin: Instant,
 }
 
@@ -69,111 +124,48 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let range = reader.page_range();
     let progress = |done| (options.progress)(done, range.end - range.start);
     reader.verify_pages(cpus, &progress).map_err(failed)?;
-    check_pids(&records)?;
+    check_clocks(&records, options)?;
+    numbers::await_free(&records, options.patience, options.tell)?;
     open::check_paths(&records)?;
-    let limit = raise_descriptor_limit()?;
     // Before we look at ourselves: what we are, a newborn is.
     let restorer = source::become_restorer();
-    let host = host(&records)?;
-    check_machine(&records, &host)?;
-    let plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
+    let plan = make_plan(&records, Home { detach: options.detach, session: options.session })?;
+    Ok(Prepared { reader, records, plan, restorer, detach: options.detach, begin })
+}
+
+/// Makes the plan of a restart, here and now, from records that were just made; all but what is in their way as long as the processes live.
+///
+/// # Errors
+/// *conflict*: what a restart would say.
+pub fn rehearse(records: &Records) -> Result<()> {
+    make_plan(records, Home { detach: false, session: Session::Join }).map(drop)
+}
+
+fn make_plan(records: &Records, home: Home) -> Result<Plan> {
+    let limit = host::raise_descriptor_limit()?;
+    let host = host::look(records, home)?;
+    host::check(records, &host)?;
+    let plan = plan::plan(records, &host).map_err(Error::Conflict)?;
     if plan.end_slot as u64 > limit {
         let need = plan.end_slot;
-        return Err(Error::Conflict(format!("needs {need} descriptors, but the hard limit is {limit}")));
+        return Err(Error::Conflict(format!(
+            "needs {need} descriptors, and the hard limit of open files is {limit} here (ulimit -Hn)"
+        )));
     }
-    Ok(Prepared { reader, records, plan, restorer, begin })
+    Ok(plan)
 }
 
-fn check_pids(records: &Records) -> Result<()> {
-    let tids = records.alive().flat_map(|(_, a)| a.threads.iter().map(|t| t.tid));
-    for tid in tids.chain(records.processes.iter().map(|p| p.pid)) {
-        match read_stat(tid)? {
-            None => {}
-            Some(stat) if stat.state == 'Z' => {
-                let parent = stat.ppid;
-                let what =
-                    format!("pid {tid} is in use by a zombie that its parent {parent} has not waited for");
-                return Err(Error::Conflict(what));
-            }
-            Some(stat) => return Err(Error::Conflict(format!("pid {tid} is in use by {}", stat.comm))),
-        }
+/// A clock that is behind makes every wait until a time longer by as much, and whoever looks at it sees time run backwards.
+fn check_clocks(records: &Records, options: &Options<'_>) -> Result<()> {
+    let behind = records.clocks.and_then(|then| Clocks::now().behind(&then));
+    match behind {
+        Some(seconds) if !options.ignore_clocks => Err(Error::Conflict(format!(
+            "the clocks that count from the start of the machine (CLOCK_MONOTONIC, CLOCK_BOOTTIME) are {seconds} s behind those of the \
+             checkpoint: whatever waits would wait so much longer. Restart in a time namespace that sets them (unshare --time \
+             --monotonic {seconds} --boottime {seconds} cairn restart …), or allow it by --ignore-clocks"
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
-}
-
-fn check_machine(records: &Records, host: &Host) -> Result<()> {
-    if let Some(why) = plan::special_mismatch(records, host) {
-        return Err(Error::Conflict(why));
-    }
-    let own = vdso_digest(host)?;
-    for (process, alive) in records.alive() {
-        if alive.memory.vdso.is_some() && alive.memory.vdso != own {
-            return Err(Error::Conflict(format!("pid {}: the running kernel has another vdso", process.pid)));
-        }
-    }
-    Ok(())
-}
-
-fn vdso_digest(host: &Host) -> Result<Option<u64>> {
-    let vdso = host.special.iter().find(|(name, ..)| name == memory::VDSO);
-    let own = std::process::id() as i32;
-    vdso.map(|(_, start, len)| memory::vdso_digest(own, *start..start + len)).transpose()
-}
-
-/// Looks at ourselves: what a fork of us will have.
-fn host(records: &Records) -> Result<Host> {
-    let pid = std::process::id() as i32;
-    let text = std::fs::read_to_string("/proc/self/maps").context(|| "read /proc/self/maps")?;
-    let (mut special, mut busy) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-        let parsed = range
-            .and_then(|(a, b)| Some((u64::from_str_radix(a, 16).ok()?, u64::from_str_radix(b, 16).ok()?)));
-        let Some((start, end)) = parsed else { continue };
-        if start >= sys::task_size() {
-            continue;
-        }
-        busy.push(start..end);
-        if let Some(name) = line.split_ascii_whitespace().nth(5)
-            && (name == "[vdso]" || name.starts_with("[vvar"))
-        {
-            special.push((name.to_string(), start, end - start));
-        }
-    }
-    let status = thread::status(pid, pid)?;
-    let securebits = sys::prctl(libc::PR_GET_SECUREBITS, [0; 4]).context(|| "read securebits")? as u32;
-    let rlimits =
-        (0..process::RLIMITS).map(|r| task::rlimit(pid, r).context(|| format!("read resource limit {r}")));
-    Ok(Host {
-        special,
-        busy,
-        task_size: sys::task_size(),
-        creds: Creds::of_status(&status, securebits, 0)?,
-        rlimits: rlimits.collect::<Result<_>>()?,
-        timer_ids_by_wish: timer::restore_ids_available(),
-        first_slot: first_slot(records)?,
-    })
-}
-
-/// The first descriptor that the engine never has for itself: it holds both ends of pipes, and FIFOs, while it opens files.
-fn first_slot(records: &Records) -> Result<i32> {
-    const PASSING: i32 = 16;
-    let own = crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0);
-    let held = |inode: &Inode| match inode.kind {
-        InodeKind::Pipe(_) => 2,
-        InodeKind::Fifo(_) => 1,
-        _ => 0,
-    };
-    Ok(own + PASSING + records.inodes.iter().map(held).sum::<i32>())
-}
-
-/// Raises the limit of descriptors as far as we may; returns it.
-fn raise_descriptor_limit() -> Result<u64> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context(|| "raise limit of open files")?;
-    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// A process on its way.
@@ -188,11 +180,13 @@ struct Work {
 /// # Errors
 /// The step that failed, by pid and call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, plan, restorer, begin } = prepared;
+    let Prepared { reader, records, plan, restorer, detach, begin } = prepared;
     restorer?;
     arch::prepare_restart();
-    // What a helper leaves behind is adopted by us, as it would have been by init.
-    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).context(|| "become subreaper")?;
+    // What a helper leaves behind is adopted by us, as it would have been by init, unless we are not to stay: who loses a parent in us would be
+    // told so (PR_SET_PDEATHSIG).
+    let adopt = u64::from(!detach);
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [adopt, 0, 0, 0]).context(|| "become subreaper")?;
     let mut site = Site::new(&records, plan.scratch);
     let mut opened = Opened::new(&records, &reader);
     opened.place(reader.file(), plan.context_slot)?;
@@ -204,7 +198,8 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
         }
     }
     let total_ns = begin.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
-    Ok(Report { pid: records.root, tasks: records.tasks(), total_ns })
+    let tops = records.processes.iter().filter(|process| process.ppid == 0).map(|process| process.pid);
+    Ok(Report { pid: records.root, tops: tops.collect(), tasks: records.tasks(), total_ns })
 }
 
 struct Site<'a> {
@@ -242,6 +237,7 @@ impl<'a> Site<'a> {
                 Step::End { pid, program, status } => self.end(*pid, program, *status)?,
                 Step::Reap { pid } => self.reap(*pid)?,
                 Step::Stop { pid, signal } => self.stop(*pid, *signal)?,
+                Step::Continue { pid } => self.go_on(*pid)?,
                 Step::ResetTimes => opened.reset_times(&plan.file_slots)?,
                 Step::SetOwners => opened.set_owners(&plan.file_slots)?,
                 Step::Settle { pid } => self.settle(*pid)?,
@@ -337,6 +333,11 @@ impl<'a> Site<'a> {
         work.threads.values_mut().filter(|t| t.tid != pid).try_for_each(Tracee::join_group_stop)
     }
 
+    fn go_on(&mut self, pid: i32) -> Result<()> {
+        let work = self.works.get_mut(&pid).expect("the plan bears before it continues");
+        work.threads.get_mut(&pid).expect("a process has its leader").leave_group_stop()
+    }
+
     /// Everything but letting go.
     fn settle(&mut self, pid: i32) -> Result<()> {
         let alive = self.alive[&pid];
@@ -383,12 +384,12 @@ impl<'a> Site<'a> {
 
     fn release(&mut self) -> Result<()> {
         self.continue_sleeps();
-        let works = std::mem::take(&mut self.works);
-        let mut tracees: Vec<Tracee> = works.into_values().flat_map(|w| w.threads.into_values()).collect();
-        // A failure before this loop takes everybody along; after it, nobody.
-        for tracee in &tracees {
+        // A failure in this loop takes everybody along, those that are untied already, too; after it, nobody.
+        for tracee in self.works.values().flat_map(|work| work.threads.values()) {
             ptrace::set_options(tracee.tid, ptrace::SYSGOOD).context(|| format!("untie {}", tracee.tid))?;
         }
+        let works = std::mem::take(&mut self.works);
+        let mut tracees: Vec<Tracee> = works.into_values().flat_map(|w| w.threads.into_values()).collect();
         tracees.sort_by_key(|t| (t.pid, t.tid));
         tracees.into_iter().try_for_each(Tracee::detach)
     }

@@ -21,13 +21,24 @@ fn host() -> Host {
         creds: Creds::default(),
         rlimits: vec![(1024, 4096)],
         timer_ids_by_wish: true,
+        policies: true,
         first_slot: 100,
+        stand_in: None,
     }
 }
 
 fn vma(start: u64, pages: u64, backing: Backing) -> Vma {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
-    Vma { start, end: start + pages * 4096, prot, backing, flags: vec![], guards: vec![], pkey: 0 }
+    Vma {
+        start,
+        end: start + pages * 4096,
+        prot,
+        backing,
+        flags: vec![],
+        guards: vec![],
+        pkey: 0,
+        policy: None,
+    }
 }
 
 fn thread(tid: i32) -> Thread {
@@ -45,6 +56,8 @@ fn thread(tid: i32) -> Thread {
         sleep: None,
         timer_slack: 50_000,
         controls: Default::default(),
+        policy: None,
+        io_flusher: false,
         creds: Creds::default(),
         sched: Default::default(),
         ioprio: 0,
@@ -55,6 +68,7 @@ fn thread(tid: i32) -> Thread {
 fn alive(tids: &[i32]) -> Alive {
     Alive {
         state: State::Running,
+        continued: false,
         threads: tids.iter().map(|tid| thread(*tid)).collect(),
         memory: Memory {
             vmas: vec![
@@ -70,6 +84,9 @@ fn alive(tids: &[i32]) -> Alive {
             thp_disable: 0,
             dumpable: 1,
             pkeys: 0,
+            membarrier: 0,
+            deny_write_execute: 0,
+            merge: false,
             tags: Vec::new(),
         },
         fds: vec![],
@@ -85,6 +102,7 @@ fn alive(tids: &[i32]) -> Alive {
         subreaper: false,
         oom_score_adj: 0,
         coredump_filter: 0x33,
+        label: None,
     }
 }
 
@@ -113,6 +131,7 @@ fn job() -> Records {
     let unlinked = Unlinked { mode: 0o600, owner: (0, 0), times: (0, 0), size: 3, content: vec![] };
     Records {
         root: 70,
+        clocks: None,
         processes: vec![
             process(70, 0, Life::Alive(Box::new(parent))),
             process(72, 70, Life::Alive(Box::new(child))),
