@@ -3,10 +3,9 @@
 use super::survey::{Seen, SeenAlive, Survey};
 use crate::error::{Error, Problems, Result};
 use crate::remote::{Arg, Program};
-use crate::resource::mapping::Tables;
 use crate::resource::membarrier::AskRegistrations;
 use crate::resource::memory::{self, Backing, Memory, Vma};
-use crate::resource::pages::{self, Owner};
+use crate::resource::pages::{self, Copying, Owner};
 use crate::resource::pkey::AskKeys;
 use crate::resource::policy::{self, AskPolicies};
 use crate::resource::process::{self, Alive, AskReports, AskRlimits, Child, Life, Process, State, Zombie};
@@ -16,40 +15,66 @@ use crate::resource::thread::{self, AskThread};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks, rseq, tags};
 use crate::tree::{Frozen, Outside, Scope, Task};
+use procfs::process::Stat;
 use std::collections::{HashMap, HashSet};
 
-/// Everything but the contents.
+/// Everything but the contents, and what other processes have to do with it.
 pub struct Interviewed {
-    root: i32,
+    survey: Survey,
     clocks: Clocks,
     processes: Vec<Process>,
     owners: Vec<Option<Owner>>,
-    pub tables: Tables,
 }
 
 impl Interviewed {
+    /// What is to be copied.
+    pub fn copying(&self) -> &Copying {
+        &self.survey.tables.copying
+    }
+
     /// The records, with where the contents are, by owner.
-    pub fn complete(mut self, mut contents: Vec<Vec<pages::Extent>>) -> Records {
+    ///
+    /// # Errors
+    /// *unsupported* for what processes outside share with these.
+    pub fn complete(
+        mut self,
+        frozen: &Frozen,
+        scope: Scope,
+        mut contents: Vec<Vec<pages::Extent>>,
+    ) -> Result<Records> {
+        let (outside, problems) = self.survey.look_around(&frozen.tasks)?;
+        if !problems.reasons.is_empty() {
+            return Err(Error::Unsupported(problems));
+        }
+        let inside: HashSet<i32> = self.processes.iter().map(|process| process.pid).collect();
+        let first = self.processes.first().map_or(scope.id(), |process| process.pid);
+        let root = if inside.contains(&scope.id()) { scope.id() } else { first };
+        let numbers = Numbers { inside, outside: &outside };
+        self.processes.iter_mut().for_each(|process| numbers.apply(process));
         let mut take = |owner: Owner| std::mem::take(&mut contents[owner.index()]);
         for (process, owner) in self.processes.iter_mut().zip(&self.owners) {
             if let (Life::Alive(alive), Some(owner)) = (&mut process.life, owner) {
                 alive.memory.pages = take(*owner);
             }
         }
-        Records {
-            root: self.root,
+        let tables = self.survey.tables;
+        Ok(Records {
+            root,
             clocks: Some(self.clocks),
             processes: self.processes,
-            files: self.tables.files.finish(),
-            inodes: self.tables.inodes.finish(&mut take),
-            shared: self.tables.shared.finish(&mut take),
-        }
+            files: tables.files.finish(),
+            inodes: tables.inodes.finish(&mut take),
+            shared: tables.shared.finish(&mut take),
+        })
     }
 
     /// The records as they are without any contents.
-    pub fn without_contents(self) -> Records {
-        let owners = self.tables.copying.owners();
-        self.complete(vec![Vec::new(); owners])
+    ///
+    /// # Errors
+    /// As [`Interviewed::complete`].
+    pub fn without_contents(self, frozen: &Frozen, scope: Scope) -> Result<Records> {
+        let owners = self.copying().owners();
+        self.complete(frozen, scope, vec![Vec::new(); owners])
     }
 }
 
@@ -60,16 +85,18 @@ struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    fn parent(&self, pid: i32) -> i32 {
-        if self.inside.contains(&pid) { pid } else { 0 }
-    }
-
-    fn session(&self, sid: i32) -> i32 {
-        if self.inside.contains(&sid) || !self.outside.has_session(sid) { sid } else { 0 }
-    }
-
-    fn group(&self, pgid: i32) -> i32 {
-        if self.inside.contains(&pgid) || !self.outside.has_group(pgid) { pgid } else { 0 }
+    /// Takes the others out of a process.
+    fn apply(&self, process: &mut Process) {
+        let Process { ppid, pgid, sid, .. } = process;
+        if !self.inside.contains(ppid) {
+            *ppid = 0;
+        }
+        if !self.inside.contains(sid) && self.outside.has_session(*sid) {
+            *sid = 0;
+        }
+        if !self.inside.contains(pgid) && self.outside.has_group(*pgid) {
+            *pgid = 0;
+        }
     }
 }
 
@@ -78,9 +105,7 @@ impl Survey {
     ///
     /// # Errors
     /// *unsupported* for what only the answers show; what the kernel says.
-    pub fn interview(self, frozen: &mut Frozen, scope: Scope) -> Result<Interviewed> {
-        let numbers =
-            Numbers { inside: frozen.tasks.iter().map(|t| t.pid).collect(), outside: &self.outside };
+    pub fn interview(mut self, frozen: &mut Frozen) -> Result<Interviewed> {
         let mut children: HashMap<i32, Vec<Child>> = HashMap::new();
         for task in frozen.tasks.iter().filter(|t| !t.threads.is_empty()) {
             let child = Child { pid: task.pid, stopped: task.group_stop().is_some() };
@@ -91,10 +116,9 @@ impl Survey {
         let mut problems = Problems::default();
         let mut processes = Vec::new();
         let mut owners = Vec::new();
-        for (task, seen) in frozen.tasks.iter_mut().zip(self.found) {
+        for (task, seen) in frozen.tasks.iter_mut().zip(std::mem::take(&mut self.found)) {
             let stat = &task.stat;
-            let (pid, ppid) = (task.pid, numbers.parent(stat.ppid));
-            let (pgid, sid) = (numbers.group(stat.pgrp), numbers.session(stat.session));
+            let Stat { pid, ppid, pgrp: pgid, session: sid, .. } = *stat;
             let exit_signal = stat.exit_signal.unwrap_or(libc::SIGCHLD);
             let life = match seen {
                 Seen::Zombie => {
@@ -115,9 +139,7 @@ impl Survey {
         if !problems.reasons.is_empty() {
             return Err(Error::Unsupported(problems));
         }
-        let first = processes.first().map_or(scope.id(), |process| process.pid);
-        let root = if numbers.inside.contains(&scope.id()) { scope.id() } else { first };
-        Ok(Interviewed { root, clocks: Clocks::now(), processes, owners, tables: self.tables })
+        Ok(Interviewed { survey: self, clocks: Clocks::now(), processes, owners })
     }
 }
 

@@ -2,18 +2,25 @@
 
 use super::freeze::Task;
 use crate::error::{Context, Problems, Result};
+use crate::proc::brief::{self, Brief};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
-use procfs::process::Stat;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::Path;
+use std::io::Read;
 
-/// include/linux/sched.h
-const PF_KTHREAD: u32 = 0x0020_0000;
+/// Everybody, kernel threads included. What ends while we look is no longer there.
+fn everybody() -> impl Iterator<Item = Brief> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| Brief::parse(&read_at_once(&format!("/proc/{pid}/stat"))?))
+}
 
-fn everybody() -> impl Iterator<Item = Stat> {
-    // What ends while we look is no longer there.
-    procfs::process::all_processes().into_iter().flatten().filter_map(|process| process.ok()?.stat().ok())
+/// The text of a short file, by one read.
+fn read_at_once(path: &str) -> Option<Vec<u8>> {
+    let mut text = vec![0u8; 4096];
+    let len = std::fs::File::open(path).ok()?.read(&mut text).ok()?;
+    text.truncate(len);
+    Some(text)
 }
 
 /// Every session that has a member.
@@ -32,9 +39,18 @@ pub fn own_processes() -> Vec<i32> {
     own
 }
 
+/// Another process.
+struct Other {
+    stat: Brief,
+    /// Who traces it, 0 for nobody.
+    tracer: i32,
+    /// Numbers of its descriptors that may be ours, and what they lead to.
+    descriptors: Vec<(i32, Vec<u8>)>,
+}
+
 /// The other processes, as they were just after the last of ours was stopped.
 pub struct Outside {
-    others: Vec<Stat>,
+    others: Vec<Other>,
     sessions: HashSet<i32>,
     groups: HashSet<i32>,
 }
@@ -48,16 +64,28 @@ pub struct Shown {
 }
 
 impl Outside {
-    /// Looks at everybody who is not among `tasks`, and is not `cairn`'s own.
-    pub fn look(tasks: &[Task]) -> Self {
-        let inside: HashSet<i32> = tasks.iter().map(|task| task.pid).collect();
+    /// Looks at everybody who is not `inside`, and is not cairn's own; of their descriptors, at those that lead to one of `links`.
+    pub fn look(inside: &HashSet<i32>, links: &HashSet<Vec<u8>>) -> Self {
         let ours = own_processes();
-        let is_other = |stat: &Stat| !inside.contains(&stat.pid) && !ours.contains(&stat.pid);
-        let others: Vec<Stat> =
-            everybody().filter(|stat| stat.flags & PF_KTHREAD == 0 && is_other(stat)).collect();
-        let sessions = others.iter().map(|stat| stat.session).collect();
-        let groups = others.iter().map(|stat| stat.pgrp).collect();
+        let is_other = |stat: &Brief| {
+            !stat.is_kernel_thread() && !inside.contains(&stat.pid) && !ours.contains(&stat.pid)
+        };
+        let look = |stat: Brief| {
+            let status = read_at_once(&format!("/proc/{}/status", stat.pid));
+            let tracer = status.and_then(|status| brief::tracer(&status)).unwrap_or(0);
+            let idle = stat.state == 'Z' || links.is_empty();
+            let descriptors = if idle { Vec::new() } else { descriptors(stat.pid, links) };
+            Other { stat, tracer, descriptors }
+        };
+        let others: Vec<Other> = everybody().filter(is_other).map(look).collect();
+        let sessions = others.iter().map(|other| other.stat.session).collect();
+        let groups = others.iter().map(|other| other.stat.pgrp).collect();
         Outside { others, sessions, groups }
+    }
+
+    /// Those that have not ended.
+    fn living(&self) -> impl Iterator<Item = &Other> {
+        self.others.iter().filter(|other| other.stat.state != 'Z')
     }
 
     /// Whether somebody else is in this session: it goes on without us.
@@ -71,7 +99,7 @@ impl Outside {
     }
 
     /// How messages call one of the others.
-    fn name(stat: &Stat) -> String {
+    fn name(stat: &Brief) -> String {
         format!("process {} ({})", stat.pid, stat.comm)
     }
 
@@ -92,7 +120,7 @@ impl Outside {
                 ours.insert(*pid, 0)
                     .context(|| format!("compare processes with {pid} (needs CONFIG_KCMP)"))?;
             }
-            for stat in self.others.iter().filter(|stat| stat.state != 'Z') {
+            for Other { stat, .. } in self.living() {
                 // Somebody who has just ended shares nothing.
                 if let Ok(Some((pid, _))) = ours.find(stat.pid, 0) {
                     problems.push(format!("pid {pid}: shares {what} with {}", Self::name(stat)));
@@ -108,9 +136,8 @@ impl Outside {
             .iter()
             .flat_map(|task| task.threads.iter().map(|thread| (thread.tid(), task.pid)))
             .collect();
-        for stat in &self.others {
-            let tracer = crate::resource::thread::status(stat.pid, stat.pid).map_or(0, |s| s.tracerpid);
-            if let Some(pid) = tids.get(&tracer) {
+        for Other { stat, tracer, .. } in &self.others {
+            if let Some(pid) = tids.get(tracer) {
                 problems.push(format!(
                     "pid {pid}: traces {}, which is not to be saved; end the tracing, or save a tree that has both",
                     Self::name(stat)
@@ -126,14 +153,14 @@ impl Outside {
         }
         let mut by_link: HashMap<&[u8], Vec<(i32, i32)>> = HashMap::new();
         ours.iter().for_each(|shown| by_link.entry(&shown.link).or_default().push(shown.at));
-        for stat in self.others.iter().filter(|stat| stat.state != 'Z') {
-            for (number, link) in descriptors(stat.pid) {
+        for Other { stat, descriptors, .. } in self.living() {
+            for (number, link) in descriptors {
                 for (pid, fd) in by_link.get(link.as_slice()).into_iter().flatten() {
-                    let same = kcmp(*pid, stat.pid, Kind::File, *fd as u64, number as u64);
+                    let same = kcmp(*pid, stat.pid, Kind::File, *fd as u64, *number as u64);
                     if matches!(same, Ok(Ordering::Equal)) {
                         problems.push(format!(
                             "pid {pid}: fd {fd} ({}) is shared with {}, which has it as fd {number}",
-                            String::from_utf8_lossy(&link),
+                            String::from_utf8_lossy(link),
                             Self::name(stat)
                         ));
                     }
@@ -148,7 +175,7 @@ impl Outside {
         if ours.is_empty() {
             return;
         }
-        for stat in self.others.iter().filter(|stat| stat.state != 'Z') {
+        for Other { stat, .. } in self.living() {
             let Ok(maps) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
             let mut told = HashSet::new();
             for line in maps.split(|byte| *byte == b'\n') {
@@ -166,14 +193,14 @@ impl Outside {
     }
 }
 
-/// Numbers of a process's descriptors, and what they lead to.
-fn descriptors(pid: i32) -> Vec<(i32, Vec<u8>)> {
+/// Numbers of a process's descriptors that lead to one of `links`, with where they lead.
+fn descriptors(pid: i32, links: &HashSet<Vec<u8>>) -> Vec<(i32, Vec<u8>)> {
     use std::os::unix::ffi::OsStringExt;
-    let dir = format!("/proc/{pid}/fd");
-    let Ok(entries) = std::fs::read_dir(Path::new(&dir)) else { return Vec::new() };
-    let all = entries.flatten().filter_map(|entry| {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let all = entries.filter_map(|entry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
-        Some((number, std::fs::read_link(entry.path()).ok()?.into_os_string().into_vec()))
+        let link = std::fs::read_link(entry.path()).ok()?.into_os_string().into_vec();
+        links.contains(&link).then_some((number, link))
     });
     all.collect()
 }
