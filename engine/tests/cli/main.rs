@@ -10,6 +10,7 @@ mod parents;
 mod python;
 mod refusals;
 mod refused_kinds;
+mod roots;
 mod security;
 mod zombies;
 
