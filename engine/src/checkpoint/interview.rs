@@ -16,6 +16,7 @@ use crate::resource::thread::{self, AskThread};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks, rseq, tags};
 use crate::tree::{Frozen, Outside, Scope, Task};
+use procfs::process::Stat;
 use std::collections::{HashMap, HashSet};
 
 /// Everything but the contents.
@@ -60,16 +61,18 @@ struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
-    fn parent(&self, pid: i32) -> i32 {
-        if self.inside.contains(&pid) { pid } else { 0 }
-    }
-
-    fn session(&self, sid: i32) -> i32 {
-        if self.inside.contains(&sid) || !self.outside.has_session(sid) { sid } else { 0 }
-    }
-
-    fn group(&self, pgid: i32) -> i32 {
-        if self.inside.contains(&pgid) || !self.outside.has_group(pgid) { pgid } else { 0 }
+    /// Takes the others out of a process.
+    fn apply(&self, process: &mut Process) {
+        let Process { ppid, pgid, sid, .. } = process;
+        if !self.inside.contains(ppid) {
+            *ppid = 0;
+        }
+        if !self.inside.contains(sid) && self.outside.has_session(*sid) {
+            *sid = 0;
+        }
+        if !self.inside.contains(pgid) && self.outside.has_group(*pgid) {
+            *pgid = 0;
+        }
     }
 }
 
@@ -78,9 +81,7 @@ impl Survey {
     ///
     /// # Errors
     /// *unsupported* for what only the answers show; what the kernel says.
-    pub fn interview(self, frozen: &mut Frozen, scope: Scope) -> Result<Interviewed> {
-        let numbers =
-            Numbers { inside: frozen.tasks.iter().map(|t| t.pid).collect(), outside: &self.outside };
+    pub fn interview(mut self, frozen: &mut Frozen, scope: Scope) -> Result<Interviewed> {
         let mut children: HashMap<i32, Vec<Child>> = HashMap::new();
         for task in frozen.tasks.iter().filter(|t| !t.threads.is_empty()) {
             let child = Child { pid: task.pid, stopped: task.group_stop().is_some() };
@@ -91,10 +92,9 @@ impl Survey {
         let mut problems = Problems::default();
         let mut processes = Vec::new();
         let mut owners = Vec::new();
-        for (task, seen) in frozen.tasks.iter_mut().zip(self.found) {
+        for (task, seen) in frozen.tasks.iter_mut().zip(std::mem::take(&mut self.found)) {
             let stat = &task.stat;
-            let (pid, ppid) = (task.pid, numbers.parent(stat.ppid));
-            let (pgid, sid) = (numbers.group(stat.pgrp), numbers.session(stat.session));
+            let Stat { pid, ppid, pgrp: pgid, session: sid, .. } = *stat;
             let exit_signal = stat.exit_signal.unwrap_or(libc::SIGCHLD);
             let life = match seen {
                 Seen::Zombie => {
@@ -112,9 +112,14 @@ impl Survey {
             };
             processes.push(Process { pid, ppid, pgid, sid, exit_signal, life });
         }
+        let (outside, more) = self.look_around(&frozen.tasks)?;
+        problems.extend(more);
         if !problems.reasons.is_empty() {
             return Err(Error::Unsupported(problems));
         }
+        let numbers =
+            Numbers { inside: processes.iter().map(|process| process.pid).collect(), outside: &outside };
+        processes.iter_mut().for_each(|process| numbers.apply(process));
         let first = processes.first().map_or(scope.id(), |process| process.pid);
         let root = if numbers.inside.contains(&scope.id()) { scope.id() } else { first };
         Ok(Interviewed { root, clocks: Clocks::now(), processes, owners, tables: self.tables })

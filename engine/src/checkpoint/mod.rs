@@ -146,7 +146,7 @@ fn stop_and_look(
     let mut nap = Duration::from_millis(1);
     loop {
         let frozen = Frozen::freeze(target.scope, holder.clone(), &waiting)?;
-        match Survey::of(&frozen, target.shared).and_then(Survey::accept) {
+        match Survey::of(&frozen, target.shared).and_then(|survey| survey.accept(&frozen)) {
             Ok(survey) => return Ok((frozen, survey)),
             Err(Error::Unsupported(problems)) if !problems.lasting && nap <= LONGEST_NAP => frozen.thaw()?,
             Err(err) => return Err(frozen.blame(err)),

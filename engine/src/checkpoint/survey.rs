@@ -10,15 +10,21 @@ use crate::resource::refused::{self, SemaphoreUsers};
 use crate::resource::timer::{self, PosixTimer};
 use crate::tree::{Frozen, Outside, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::thread::JoinHandle;
 
 /// What can be seen without touching the target.
 pub struct Survey {
     pub tables: Tables,
     pub found: Vec<Seen>,
-    pub outside: Outside,
     pub problems: Problems,
+    /// A mapping of each shared memory object: process and address.
+    mapped: HashMap<usize, (i32, u64)>,
+    /// What processes outside have, too, is no reason to refuse.
+    shared: bool,
+    /// Looks at them meanwhile.
+    outside: Option<JoinHandle<Outside>>,
 }
 
 /// What can be seen of one process.
@@ -44,11 +50,14 @@ impl Survey {
     /// # Errors
     /// *vanished*, *denied*, or what the kernel says; reasons to refuse are listed in the result instead.
     pub fn of(frozen: &Frozen, shared: bool) -> Result<Self> {
+        let inside: HashSet<i32> = frozen.tasks.iter().map(|task| task.pid).collect();
         let mut survey = Survey {
             tables: Tables::default(),
             found: Vec::new(),
-            outside: Outside::look(&frozen.tasks),
             problems: Problems::default(),
+            mapped: HashMap::new(),
+            shared,
+            outside: Some(std::thread::spawn(move || Outside::look(&inside))),
         };
         refuse_own_servers(&frozen.tasks)?;
         survey.problems.extend(alone::problems(&frozen.tasks)?);
@@ -69,10 +78,6 @@ impl Survey {
             };
             survey.found.push(seen);
         }
-        survey.outside.traced(&frozen.tasks, &mut survey.problems);
-        if !shared {
-            survey.look_for_sharers(&frozen.tasks)?;
-        }
         if let Err(errors) = survey.tables.files.capture_pipes(&mut survey.tables.inodes) {
             for err in errors {
                 match err {
@@ -84,12 +89,33 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Refuses when there is a reason.
+    /// Refuses when there is a reason; then with those that processes outside are, which need not be known yet.
     ///
     /// # Errors
     /// *unsupported*
-    pub fn accept(self) -> Result<Self> {
-        if self.problems.reasons.is_empty() { Ok(self) } else { Err(Error::Unsupported(self.problems)) }
+    pub fn accept(mut self, frozen: &Frozen) -> Result<Self> {
+        if self.problems.reasons.is_empty() {
+            return Ok(self);
+        }
+        let mut problems = std::mem::take(&mut self.problems);
+        let (_, more) = self.look_around(&frozen.tasks)?;
+        problems.extend(more);
+        Err(Error::Unsupported(problems))
+    }
+
+    /// Waits for the look at the other processes: they, and reasons to refuse on their account.
+    ///
+    /// # Errors
+    /// No kcmp(2).
+    pub fn look_around(&mut self, tasks: &[Task]) -> Result<(Outside, Problems)> {
+        let looking = self.outside.take().expect("they are looked at once");
+        let outside = looking.join().expect("the thread that looks at them does not panic");
+        let mut problems = Problems::default();
+        outside.traced(tasks, &mut problems);
+        if !self.shared {
+            self.look_for_sharers(&outside, tasks, &mut problems)?;
+        }
+        Ok((outside, problems))
     }
 
     fn look_at_zombie(&mut self, task: &Task) {
@@ -103,28 +129,15 @@ impl Survey {
     }
 
     /// What processes outside share with these, and would not after a restart.
-    fn look_for_sharers(&mut self, tasks: &[Task]) -> Result<()> {
+    fn look_for_sharers(&self, outside: &Outside, tasks: &[Task], problems: &mut Problems) -> Result<()> {
         let mut found = Problems::default();
-        self.outside.sharing(tasks, &mut found)?;
-        self.outside.holders(self.tables.files.shown(), &mut found);
-        let mapped = |task: &Task, seen: &SeenAlive| -> Vec<(usize, (i32, u64))> {
-            let shared = seen.vmas.iter().filter_map(|(vma, _)| match vma.backing {
-                Backing::Shared { object, private: false, .. } => Some((object, (task.pid, vma.start))),
-                _ => None,
-            });
-            shared.collect()
-        };
-        let by_object: HashMap<usize, (i32, u64)> = tasks
-            .iter()
-            .zip(&self.found)
-            .filter_map(|(task, seen)| if let Seen::Alive(seen) = seen { Some((task, seen)) } else { None })
-            .flat_map(|(task, seen)| mapped(task, seen))
-            .collect();
+        outside.sharing(tasks, &mut found)?;
+        outside.holders(self.tables.files.shown(), &mut found);
         let objects = self.tables.shared.identities();
-        let objects = objects.filter_map(|(object, index)| Some((object, *by_object.get(&index)?)));
-        self.outside.mappers(&objects.collect(), &mut found);
+        let objects = objects.filter_map(|(object, index)| Some((object, *self.mapped.get(&index)?)));
+        outside.mappers(&objects.collect(), &mut found);
         for reason in found.reasons {
-            self.problems.push(format!(
+            problems.push(format!(
                 "{reason}; a restart parts them: save a tree that has both, or allow it by --shared"
             ));
         }
@@ -173,6 +186,11 @@ impl Survey {
         let root =
             if has_our_root(pid)? { None } else { Some(opened("root", libc::O_PATH | libc::O_DIRECTORY)?) };
         let exe = opened("exe", libc::O_RDONLY)?;
+        let shared = vmas.iter().filter_map(|(vma, _)| match vma.backing {
+            Backing::Shared { object, private: false, .. } => Some((object, (pid, vma.start))),
+            _ => None,
+        });
+        self.mapped.extend(shared);
         let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
             .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;
         Ok(SeenAlive { vmas, pages, tagged, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })

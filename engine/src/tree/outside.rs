@@ -32,9 +32,18 @@ pub fn own_processes() -> Vec<i32> {
     own
 }
 
+/// Another process.
+struct Other {
+    stat: Stat,
+    /// Who traces it, 0 for nobody.
+    tracer: i32,
+    /// Numbers of its descriptors, and what they lead to.
+    descriptors: Vec<(i32, Vec<u8>)>,
+}
+
 /// The other processes, as they were just after the last of ours was stopped.
 pub struct Outside {
-    others: Vec<Stat>,
+    others: Vec<Other>,
     sessions: HashSet<i32>,
     groups: HashSet<i32>,
 }
@@ -48,16 +57,26 @@ pub struct Shown {
 }
 
 impl Outside {
-    /// Looks at everybody who is not among `tasks`, and is not `cairn`'s own.
-    pub fn look(tasks: &[Task]) -> Self {
-        let inside: HashSet<i32> = tasks.iter().map(|task| task.pid).collect();
+    /// Looks at everybody who is not `inside`, and is not cairn's own.
+    pub fn look(inside: &HashSet<i32>) -> Self {
         let ours = own_processes();
-        let is_other = |stat: &Stat| !inside.contains(&stat.pid) && !ours.contains(&stat.pid);
-        let others: Vec<Stat> =
-            everybody().filter(|stat| stat.flags & PF_KTHREAD == 0 && is_other(stat)).collect();
-        let sessions = others.iter().map(|stat| stat.session).collect();
-        let groups = others.iter().map(|stat| stat.pgrp).collect();
+        let is_other = |stat: &Stat| {
+            stat.flags & PF_KTHREAD == 0 && !inside.contains(&stat.pid) && !ours.contains(&stat.pid)
+        };
+        let look = |stat: Stat| {
+            let tracer = crate::resource::thread::status(stat.pid, stat.pid).map_or(0, |s| s.tracerpid);
+            let descriptors = if stat.state == 'Z' { Vec::new() } else { descriptors(stat.pid) };
+            Other { stat, tracer, descriptors }
+        };
+        let others: Vec<Other> = everybody().filter(is_other).map(look).collect();
+        let sessions = others.iter().map(|other| other.stat.session).collect();
+        let groups = others.iter().map(|other| other.stat.pgrp).collect();
         Outside { others, sessions, groups }
+    }
+
+    /// Those that have not ended.
+    fn living(&self) -> impl Iterator<Item = &Other> {
+        self.others.iter().filter(|other| other.stat.state != 'Z')
     }
 
     /// Whether somebody else is in this session: it goes on without us.
@@ -92,7 +111,7 @@ impl Outside {
                 ours.insert(*pid, 0)
                     .context(|| format!("compare processes with {pid} (needs CONFIG_KCMP)"))?;
             }
-            for stat in self.others.iter().filter(|stat| stat.state != 'Z') {
+            for Other { stat, .. } in self.living() {
                 // Somebody who has just ended shares nothing.
                 if let Ok(Some((pid, _))) = ours.find(stat.pid, 0) {
                     problems.push(format!("pid {pid}: shares {what} with {}", Self::name(stat)));
@@ -108,9 +127,8 @@ impl Outside {
             .iter()
             .flat_map(|task| task.threads.iter().map(|thread| (thread.tid(), task.pid)))
             .collect();
-        for stat in &self.others {
-            let tracer = crate::resource::thread::status(stat.pid, stat.pid).map_or(0, |s| s.tracerpid);
-            if let Some(pid) = tids.get(&tracer) {
+        for Other { stat, tracer, .. } in &self.others {
+            if let Some(pid) = tids.get(tracer) {
                 problems.push(format!(
                     "pid {pid}: traces {}, which is not to be saved; end the tracing, or save a tree that has both",
                     Self::name(stat)
@@ -126,14 +144,14 @@ impl Outside {
         }
         let mut by_link: HashMap<&[u8], Vec<(i32, i32)>> = HashMap::new();
         ours.iter().for_each(|shown| by_link.entry(&shown.link).or_default().push(shown.at));
-        for stat in self.others.iter().filter(|stat| stat.state != 'Z') {
-            for (number, link) in descriptors(stat.pid) {
+        for Other { stat, descriptors, .. } in self.living() {
+            for (number, link) in descriptors {
                 for (pid, fd) in by_link.get(link.as_slice()).into_iter().flatten() {
-                    let same = kcmp(*pid, stat.pid, Kind::File, *fd as u64, number as u64);
+                    let same = kcmp(*pid, stat.pid, Kind::File, *fd as u64, *number as u64);
                     if matches!(same, Ok(Ordering::Equal)) {
                         problems.push(format!(
                             "pid {pid}: fd {fd} ({}) is shared with {}, which has it as fd {number}",
-                            String::from_utf8_lossy(&link),
+                            String::from_utf8_lossy(link),
                             Self::name(stat)
                         ));
                     }
@@ -148,7 +166,7 @@ impl Outside {
         if ours.is_empty() {
             return;
         }
-        for stat in self.others.iter().filter(|stat| stat.state != 'Z') {
+        for Other { stat, .. } in self.living() {
             let Ok(maps) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
             let mut told = HashSet::new();
             for line in maps.split(|byte| *byte == b'\n') {
