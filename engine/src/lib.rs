@@ -1,6 +1,7 @@
 //! cairn: checkpoint and restart of Linux processes.
 #![deny(unsafe_code)]
 
+pub mod activity;
 pub mod arch;
 pub mod checkpoint;
 pub mod error;

@@ -330,15 +330,12 @@ fn say(result: cairn::error::Result<&str>) {
 }
 
 fn save(pid: i32, file: PathBuf) -> cairn::error::Result<()> {
-    use cairn::checkpoint::{Options, Target, checkpoint};
+    use cairn::checkpoint::{Options, Target, Then, checkpoint};
+    let scope = cairn::tree::Scope::Process(pid);
     checkpoint(&Options {
-        target: Target {
-            scope: cairn::tree::Scope::Process(pid),
-            source: cairn::source::Wanted::Kmod,
-            traced: false,
-        },
+        target: Target { source: cairn::source::Wanted::Kmod, ..Target::of(scope) },
         file,
-        kill: true,
+        then: Then::Kill,
         sync: cairn::image::Sync::None,
         progress: &|_, _| {},
         cancelled: &|| false,
@@ -348,7 +345,7 @@ fn save(pid: i32, file: PathBuf) -> cairn::error::Result<()> {
 
 fn restart(file: PathBuf) -> cairn::error::Result<()> {
     use cairn::restart::{Options, carry_out, prepare};
-    carry_out(prepare(&Options { file, progress: &|_, _| {}, changes: Default::default() })?).map(drop)
+    carry_out(prepare(&Options::of(file))?).map(drop)
 }
 
 /// Counts in the clock of its own processor time, which everybody can read in /proc.

@@ -162,19 +162,19 @@ fn traced() -> Result<()> {
 }
 
 fn debugged() -> Result<()> {
-    use cairn::checkpoint::{Options, Target, check, checkpoint};
+    use cairn::checkpoint::{Options, Target, Then, check, checkpoint};
     use cairn::sys::ptrace;
     let living = Living::apart("count")?;
     let target = |traced| Target {
-        scope: cairn::tree::Scope::Process(living.pid()),
         source: cairn::source::Wanted::Kmod,
         traced,
+        ..Target::of(cairn::tree::Scope::Process(living.pid()))
     };
     let save = |traced| {
         checkpoint(&Options {
             target: target(traced),
             file: "/tmp/kmod-test.context".into(),
-            kill: false,
+            then: Then::Run,
             sync: cairn::image::Sync::None,
             progress: &|_, _| {},
             cancelled: &|| false,

@@ -4,7 +4,7 @@ mod sets;
 
 pub use sets::*;
 
-use super::{Interrupted, SignalFrame};
+use super::{Interrupted, RefusedState, SignalFrame};
 use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
@@ -231,6 +231,25 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
     loads.next().map(|word| i64::from(word >> 5 & 0xffff))
 }
 
+/// arch_prctl(2): there is none.
+pub const SYS_ARCH_PRCTL: Option<i64> = None;
+/// States that cannot be brought back, beyond those of [`REFUSED_SETS`].
+pub const REFUSED_STATES: &[RefusedState] = &[];
+
+/// There is no set_thread_area(2).
+///
+/// # Errors
+/// None.
+pub fn has_thread_areas(_tid: i32) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+/// Bytes below the stack pointer that are in use: none.
+pub const RED_ZONE: u64 = 0;
+
+/// No signal frame takes more, in bytes.
+pub const LARGEST_FRAME: u64 = 8 << 10;
+
 /// Number of pkey_mprotect(2).
 pub const SYS_PKEY_MPROTECT: i64 = libc::SYS_pkey_mprotect;
 /// Number of pkey_alloc(2).
@@ -287,17 +306,17 @@ fn frame(regs: &Regs, mask: u64, simd: &[u8; SIMD_SIZE]) -> Vec<u8> {
 
 /// The frame from which rt_sigreturn(2) restores registers and mask, below the stack in use. What signal handlers may have below the stack
 /// pointer is nothing: this ABI has no red zone.
-pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64) -> SignalFrame {
+pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64, top: u64) -> SignalFrame {
     /// With all the room for records, which the kernel checks to be in user space.
     const WHOLE: u64 = FRAME_RECORDS as u64 + 4096;
     let mut state = [0; SIMD_SIZE];
     let len = sets[0].len().min(SIMD_SIZE);
     state[..len].copy_from_slice(&sets[0][..len]);
-    SignalFrame { at: (regs.sp - WHOLE) & !15, bytes: frame(regs, mask, &state) }
+    SignalFrame { at: (top - WHOLE) & !15, bytes: frame(regs, mask, &state) }
 }
 
 /// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16 bytes.
-pub const STUB_CONTROL: u64 = 0x400;
+pub const STUB_CONTROL: u64 = 0x1_0000;
 
 // Control block, offsets in bytes:
 //   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   64 signal frame
@@ -389,7 +408,7 @@ mod tests {
         regs.regs[30] = 6;
         let mut simd = vec![3u8; 512];
         simd.extend([1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let frame = signal_frame(&regs, 5, &[simd], 9);
+        let frame = signal_frame(&regs, 5, &[simd], 9, regs.sp);
         assert_eq!(frame.at % 16, 0);
         assert!(frame.at + frame.bytes.len() as u64 <= regs.sp);
         let at = |at: usize| word(&frame.bytes, at);

@@ -69,6 +69,22 @@ impl Regs {
     }
 }
 
+/// A state of an address space that cannot be brought back, as a system call tells it.
+pub struct RefusedState {
+    /// The call.
+    pub nr: i64,
+    /// Its arguments; that of number `out` is where the kernel writes.
+    pub args: &'static [i64],
+    /// See `args`.
+    pub out: usize,
+    /// How many bytes it writes at most.
+    pub room: usize,
+    /// What the process does or has: what follows "pid N".
+    pub what: &'static str,
+    /// Whether it is there, by what the call returns and has written.
+    pub there: fn(i64, &[u8]) -> bool,
+}
+
 /// A frame as the kernel lays it on the stack for a signal handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignalFrame {

@@ -1,6 +1,6 @@
 //! 64-bit POWER, little-endian: general registers, the FP, VMX and VSX sets, special registers, system call ABI, the executor stub.
 
-use super::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Interrupted, InterruptedKind, SignalFrame};
+use super::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Interrupted, InterruptedKind, RefusedState, SignalFrame};
 use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
@@ -276,6 +276,25 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
 }
 
 // arch/powerpc/kernel/syscalls/syscall.tbl
+/// arch_prctl(2): there is none.
+pub const SYS_ARCH_PRCTL: Option<i64> = None;
+/// States that cannot be brought back, beyond those of [`REFUSED_SETS`].
+pub const REFUSED_STATES: &[RefusedState] = &[];
+
+/// There is no set_thread_area(2).
+///
+/// # Errors
+/// None.
+pub fn has_thread_areas(_tid: i32) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+/// Bytes below the stack pointer that are in use (arch/powerpc/include/asm/ptrace.h, `USER_REDZONE_SIZE`).
+pub const RED_ZONE: u64 = 512;
+
+/// No signal frame takes more, in bytes.
+pub const LARGEST_FRAME: u64 = 8 << 10;
+
 /// Number of pkey_mprotect(2).
 pub const SYS_PKEY_MPROTECT: i64 = 386;
 /// Number of pkey_alloc(2).
@@ -398,11 +417,10 @@ fn frame(regs: &Regs, mask: u64, at: u64) -> Vec<u8> {
 
 /// The frame from which rt_sigreturn(2) restores registers and mask, below the red zone of the stack in use
 /// (arch/powerpc/include/asm/ptrace.h, `USER_REDZONE_SIZE`).
-pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64) -> SignalFrame {
-    const RED_ZONE: u64 = 512;
+pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64, top: u64) -> SignalFrame {
     /// `struct rt_sigframe`, which the kernel checks to be in user space, is not larger.
     const WHOLE: u64 = 8192;
-    let at = (regs.gpr[1] - RED_ZONE - WHOLE) & !15;
+    let at = (top - WHOLE) & !15;
     let mut bytes = frame(regs, mask, at);
     let mut put = |at: usize, set: &[u8]| bytes[at..at + set.len()].copy_from_slice(set);
     put(FRAME_FPR, &sets[0]);
@@ -412,7 +430,7 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64) -
 }
 
 /// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16 bytes.
-pub const STUB_CONTROL: u64 = 0x800;
+pub const STUB_CONTROL: u64 = 0x1_0000;
 
 // Control block, offsets in bytes:
 //   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   64 signal frame
@@ -622,7 +640,7 @@ mod tests {
         let mut regs = Regs { nip: 7, ..Regs::default() };
         regs.gpr[1] = 0x7fff_1238_0018;
         let sets = [vec![1u8; 264], vec![2u8; 544], vec![3u8; 256]];
-        let frame = signal_frame(&regs, 5, &sets, 9);
+        let frame = signal_frame(&regs, 5, &sets, 9, regs.gpr[1]);
         assert_eq!(frame.at % 16, 0);
         let at = |at: usize| word(&frame.bytes, at);
         assert_eq!((at(40), at(FRAME_GPR + 8), at(FRAME_GPR + 32 * 8)), (5, regs.gpr[1], 7));

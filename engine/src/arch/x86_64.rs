@@ -1,6 +1,6 @@
 //! x86-64: general registers, XSAVE area, system call ABI, the executor stub.
 
-use super::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Interrupted, InterruptedKind, SignalFrame};
+use super::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Interrupted, InterruptedKind, RefusedState, SignalFrame};
 use crate::proc::syscall::Blocked;
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub const SYSCALL_INSN: &[u8] = &[0x0f, 0x05];
 
 /// What may be one past the highest user address, the largest first. Here only that of four-level page tables: above it nothing is mapped
 /// unless asked for by address (Documentation/arch/x86/x86_64/5level-paging.rst).
-pub const TASK_SIZES: &[u64] = &[0x7fff_ffff_f000];
+pub const TASK_SIZES: &[u64] = &[0x00ff_ffff_ffff_f000, 0x7fff_ffff_f000];
 
 /// `O_LARGEFILE` (include/uapi/asm-generic/fcntl.h), which C libraries define as 0.
 pub const O_LARGEFILE: i32 = 0o100_000;
@@ -257,6 +257,12 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
     Some(i64::from(u16::from_le_bytes([code[load + 1], code[load + 2]])))
 }
 
+/// Bytes below the stack pointer that are in use (arch/x86/kernel/signal.c, `get_sigframe`).
+pub const RED_ZONE: u64 = 128;
+
+/// No signal frame takes more, in bytes.
+pub const LARGEST_FRAME: u64 = 16 << 10;
+
 /// Number of pkey_mprotect(2).
 pub const SYS_PKEY_MPROTECT: i64 = libc::SYS_pkey_mprotect;
 /// Number of pkey_alloc(2).
@@ -270,7 +276,60 @@ pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 /// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all.
 pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 /// Sets that only a thread has that cannot be saved.
-pub const REFUSED_SETS: &[(u32, &str)] = &[];
+pub const REFUSED_SETS: &[(u32, &str)] = &[(NT_386_IOPERM, "may use I/O ports (ioperm)")];
+/// `NT_386_IOPERM`, include/uapi/linux/elf.h.
+const NT_386_IOPERM: u32 = 0x201;
+
+/// arch_prctl(2)
+pub const SYS_ARCH_PRCTL: Option<i64> = Some(libc::SYS_arch_prctl);
+
+/// States that cannot be brought back. arch/x86/include/uapi/asm/prctl.h; arch/x86/kernel/ldt.c, `read_ldt`.
+pub const REFUSED_STATES: &[RefusedState] = &[
+    RefusedState {
+        nr: libc::SYS_modify_ldt,
+        args: &[0, 0, 8],
+        out: 1,
+        room: 8,
+        what: "has segments in its local descriptor table (modify_ldt)",
+        // Bytes of the table; 0 without one. A number of 32 bits, whose upper half is that of an unsigned one.
+        there: |result, _| (result as i32) > 0,
+    },
+    RefusedState {
+        nr: libc::SYS_arch_prctl,
+        args: &[ARCH_GET_XCOMP_PERM, 0],
+        out: 1,
+        room: 8,
+        what: "may use AMX tiles (ARCH_REQ_XCOMP_PERM)",
+        there: |result, mask| result == 0 && mask[2] & 1 << 2 != 0, // XFEATURE_XTILE_DATA, 18
+    },
+    RefusedState {
+        nr: libc::SYS_arch_prctl,
+        args: &[ARCH_GET_UNTAG_MASK, 0],
+        out: 1,
+        room: 8,
+        what: "has tagged addresses (ARCH_ENABLE_TAGGED_ADDR)",
+        there: |result, mask| result == 0 && mask.iter().any(|byte| *byte != 0xff),
+    },
+];
+const ARCH_GET_XCOMP_PERM: i64 = 0x1022;
+const ARCH_GET_UNTAG_MASK: i64 = 0x4001;
+
+/// Whether a thread has any segment of set_thread_area(2): three entries of the global descriptor table, an empty one without anything but
+/// the flags of one that is not present (arch/x86/include/asm/desc.h, `LDT_empty`).
+///
+/// # Errors
+/// What ptrace says.
+pub fn has_thread_areas(tid: i32) -> std::io::Result<bool> {
+    const FIRST: usize = 12; // GDT_ENTRY_TLS_MIN
+    for entry in FIRST..FIRST + 3 {
+        let Some([_, base, limit, flags]) = ptrace::thread_area(tid, entry)? else { return Ok(false) };
+        // read_exec_only and seg_not_present.
+        if (base, limit, flags & 0x7f) != (0, 0, 0x28) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 /// Sets that are part of others as long as these are live.
 pub const PART_OF: &[(u32, &[u32])] = &[];
 /// Those of [`EXTENDED_SETS`] that system calls change.
@@ -342,10 +401,9 @@ pub const SIGRETURN_CODE: &[&[u8]] =
     &[&[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], &[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05]];
 
 /// The frame from which rt_sigreturn(2), at `sigreturn`, restores registers and mask: `struct rt_sigframe`
-/// (arch/x86/include/asm/sigframe.h) with the address of the caller's code first, below the red zone of the stack in use.
-pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64) -> SignalFrame {
+/// (arch/x86/include/asm/sigframe.h) with the address of the caller's code first, below `top`.
+pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64, top: u64) -> SignalFrame {
     let xsave = &sets[0];
-    const RED_ZONE: u64 = 128;
     const UCONTEXT_SIZE: u64 = 304;
     const SIGINFO_SIZE: u64 = 128;
     const MAGIC1: u32 = 0x4650_5853;
@@ -359,7 +417,7 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64) ->
         len if len > SIZE_WITHOUT_AMX && word(XSAVE_XSTATE_BV) & AMX == 0 => SIZE_WITHOUT_AMX,
         len => len,
     };
-    let xsave_at = (regs.rsp - RED_ZONE - size as u64 - 4) & !63;
+    let xsave_at = (top - size as u64 - 4) & !63;
     let at = ((xsave_at - SIGINFO_SIZE - UCONTEXT_SIZE) & !15) - 8;
 
     // UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS
@@ -410,7 +468,7 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64) ->
 /// Words that [`Regs::stub_way_back`] yields.
 const STUB_SAVED: usize = 18;
 /// Where the control block begins, in bytes from the stub's start. The stub reaches its last jump through this distance.
-pub const STUB_CONTROL: u64 = 0x400;
+pub const STUB_CONTROL: u64 = 0x1_0000;
 
 // Control block, offsets in bytes:
 //   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   56.. saved registers (eflags first, rip last)
@@ -420,7 +478,7 @@ global_asm!(
     ".globl cairn_stub_start",
     ".globl cairn_stub_end",
     "cairn_stub_start:",
-    ".set cairn_stub_ip, cairn_stub_start + 0x400 + 192", // the last saved register
+    ".set cairn_stub_ip, cairn_stub_start + 0x10000 + 192", // the last saved register
     "    mov r12, [rbx]",
     "    mov r13, [rbx + 8]",
     "2:  test r13, r13",
@@ -575,9 +633,10 @@ mod tests {
     #[test]
     fn a_signal_frame_lies_below_the_red_zone_and_is_aligned() {
         let regs = Regs { rsp: 0x7fff_0000_1238, rip: 7, ..Regs::default() };
+        let top = regs.rsp - RED_ZONE;
         for size in [832, 2696, 11008] {
-            let frame = signal_frame(&regs, 5, &[vec![0u8; size]], 9);
-            assert!(frame.at + frame.bytes.len() as u64 <= regs.rsp - 128);
+            let frame = signal_frame(&regs, 5, &[vec![0u8; size]], 9, top);
+            assert!(frame.at + frame.bytes.len() as u64 <= top);
             // As at the entry of a handler: a return address was pushed to an aligned stack.
             assert_eq!(frame.at % 16, 8);
             let word = |at: usize| u64::from_le_bytes(frame.bytes[at..at + 8].try_into().unwrap());

@@ -1,6 +1,7 @@
 //! `cairn about`
 
 use super::args::AboutArgs;
+use super::out;
 use cairn::sys::kmod::{About, DEVICE, Device};
 use serde_json::json;
 
@@ -12,19 +13,20 @@ pub fn run(args: &AboutArgs) -> anyhow::Result<u8> {
             Ok(about) => (as_json(about), None),
             Err(e) => (serde_json::Value::Null, Some(e.to_string())),
         };
-        println!("{}", json!({ "version": version, "module": module, "module_absent": absent }));
+        out(&format!("{}\n", json!({ "version": version, "module": module, "module_absent": absent })))?;
         return Ok(0);
     }
-    println!("cairn {version}");
+    let mut told = format!("cairn {version}\n");
     match module {
         Ok(about) => {
             let ours = if about.is_spoken() { "" } else { ", which this program does not speak" };
-            println!("module {}, ABI {}{ours}", about.version(), about.abi_version);
-            println!("  features: {}", some(&about.features().join(", ")));
-            println!("  sources:  {}", some(&about.source()));
+            told += &format!("module {}, ABI {}{ours}\n", about.version(), about.abi_version);
+            told += &format!("  features: {}\n", some(&about.features().join(", ")));
+            told += &format!("  sources:  {}\n", some(&about.source()));
         }
-        Err(e) => println!("no module: {DEVICE}: {e}"),
+        Err(e) => told += &format!("no module: {DEVICE}: {e}\n"),
     }
+    out(&told)?;
     Ok(0)
 }
 

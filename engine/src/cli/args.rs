@@ -2,11 +2,13 @@
 
 use cairn::checkpoint::Target;
 use cairn::image::Sync;
+use cairn::restart::Session;
 use cairn::source::Wanted;
 use cairn::tree::Scope;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -34,7 +36,7 @@ pub struct Cli {
 pub enum Command {
     /// Save a running process and its descendants into a context file
     #[command(
-        after_help = "Example: cairn checkpoint 4711 -o job.ctx\n\nThe job goes on running unless --kill is given."
+        after_help = "Example: cairn checkpoint 4711 -o job.ctx\n\nThe job goes on running unless --kill or --stop is given."
     )]
     Checkpoint(CheckpointArgs),
     /// Bring a job back from its context file
@@ -150,11 +152,23 @@ pub struct TargetArgs {
     /// Save it also when a debugger traces it, which takes the kernel module; the debugger is not told, and its breakpoints are saved as code
     #[arg(long)]
     pub traced: bool,
+    /// Save it although processes outside share open files or memory with it; after a restart it has copies of its own
+    #[arg(long)]
+    pub shared: bool,
+    /// How long to wait for what does not stop or answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub time: u64,
 }
 
 impl From<&TargetArgs> for Target {
     fn from(args: &TargetArgs) -> Self {
-        Target { scope: args.scope.of(args.id), source: args.source.into(), traced: args.traced }
+        Target {
+            scope: args.scope.of(args.id),
+            source: args.source.into(),
+            traced: args.traced,
+            shared: args.shared,
+            patience: Duration::from_secs(args.time),
+        }
     }
 }
 
@@ -163,9 +177,12 @@ pub struct CheckpointArgs {
     /// The context file [default: context.PID]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Kill the job once it is saved
+    /// Kill the job once it is saved, and once it is certain that it could be restarted here
     #[arg(long)]
     pub kill: bool,
+    /// Leave the job stopped once it is saved, as SIGSTOP does
+    #[arg(long, conflicts_with = "kill")]
+    pub stop: bool,
     #[command(flatten)]
     pub target: TargetArgs,
     /// Wait for the disk, or not
@@ -174,6 +191,24 @@ pub struct CheckpointArgs {
     /// Report as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Session and group of what had that of a shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SessionArg {
+    /// Those of whoever restarts
+    Join,
+    /// A session of its own
+    New,
+}
+
+impl From<SessionArg> for Session {
+    fn from(arg: SessionArg) -> Self {
+        match arg {
+            SessionArg::Join => Session::Join,
+            SessionArg::New => Session::New,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -189,6 +224,15 @@ pub struct RestartArgs {
     /// Go on with files that changed since, as they are now; without a path, all of them
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub ignore_changes: Vec<OsString>,
+    /// Where processes go whose session and group were not saved, those of a shell for example [default: join; new with --detach]
+    #[arg(long, value_enum)]
+    pub session: Option<SessionArg>,
+    /// How long to wait for PIDs of processes that have ended and that their parents have yet to wait for
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86400))]
+    pub time: u64,
+    /// Restart also where the clocks that count from the start of the machine are behind those of the checkpoint
+    #[arg(long)]
+    pub ignore_clocks: bool,
     /// Print the steps instead of taking them
     #[arg(long)]
     pub plan: bool,
@@ -202,7 +246,7 @@ pub struct RestartArgs {
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Standard output and error go to this file [default: /dev/null]
+    /// Standard output and error are appended to this file [default: cairn.out]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Do not wait for the command; print its PID

@@ -1,9 +1,9 @@
 //! `cairn checkpoint`
 
 use super::args::CheckpointArgs;
-use super::worker;
+use super::{count, out, worker};
 use anyhow::Context;
-use cairn::checkpoint::{Options, checkpoint};
+use cairn::checkpoint::{Options, Then, checkpoint};
 use cairn::tree::Scope;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::PathBuf;
@@ -13,39 +13,49 @@ use std::time::{Duration, Instant};
 pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
     let file = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("context.{}", args.target.id)));
     let file = std::path::absolute(&file).with_context(|| format!("find {}", file.display()))?;
-    worker::run(|cancelled| {
-        let bar = Progress::new("copied");
-        let progress = |done, all| bar.at(done, all);
-        let options = Options {
-            target: (&args.target).into(),
-            file,
-            kill: args.kill,
-            sync: args.sync.into(),
-            progress: &progress,
-            cancelled,
-        };
-        let report = checkpoint(&options)?;
-        bar.done();
-        if args.json {
-            println!("{}", serde_json::to_string(&report)?);
-        } else {
-            let what = match options.target.scope {
-                Scope::Tree(pid) | Scope::Process(pid) => format!("process {pid}"),
-                Scope::Group(id) => format!("process group {id}"),
-                Scope::Session(id) => format!("session {id}"),
+    let patience = Duration::from_secs(args.target.time);
+    worker::run(
+        patience,
+        || {},
+        |cancelled| {
+            let bar = Progress::new("copied");
+            let progress = |done, all| bar.at(done, all);
+            let options = Options {
+                target: (&args.target).into(),
+                file,
+                then: match (args.kill, args.stop) {
+                    (true, _) => Then::Kill,
+                    (_, true) => Then::Stop,
+                    _ => Then::Run,
+                },
+                sync: args.sync.into(),
+                progress: &progress,
+                cancelled,
             };
-            println!(
-                "{what}: {} tasks in {}, {}; paused {:.1} ms, {:.1} ms in all, by {}",
-                report.tasks,
-                report.file.display(),
-                HumanBytes(report.bytes),
-                report.pause_ns as f64 / 1e6,
-                report.total_ns as f64 / 1e6,
-                report.source,
-            );
-        }
-        Ok(0)
-    })
+            let report = checkpoint(&options)?;
+            bar.done();
+            if args.json {
+                out(&format!("{}\n", serde_json::to_string(&report)?))?;
+            } else {
+                let what = match options.target.scope {
+                    Scope::Tree(pid) | Scope::Process(pid) => format!("process {pid}"),
+                    Scope::Group(id) => format!("process group {id}"),
+                    Scope::Session(id) => format!("session {id}"),
+                };
+                let told = format!(
+                    "{what}: {} in {}, {}; paused {:.1} ms, {:.1} ms in all, by {}\n",
+                    count(report.tasks, "task"),
+                    report.file.display(),
+                    HumanBytes(report.bytes),
+                    report.pause_ns as f64 / 1e6,
+                    report.total_ns as f64 / 1e6,
+                    report.source,
+                );
+                out(&told)?;
+            }
+            Ok(0)
+        },
+    )
 }
 
 /// A progress bar on a terminal, for what takes more than a second.

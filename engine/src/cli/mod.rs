@@ -10,18 +10,31 @@ mod restart;
 mod run;
 mod worker;
 
+use anyhow::Context;
 use args::{Cli, Command};
 use cairn::error::Error;
+use cairn::sys::signals::{self, Children};
 use clap::Parser;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Parses and runs.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => return usage(&err),
+    };
+    // Whoever ignores SIGCHLD hands that down, and then no child can be waited for.
+    let children = match signals::set_children(Children::Waited) {
+        Ok(before) => before,
+        Err(err) => {
+            return ExitCode::from(report(&anyhow::Error::new(err).context("have children waited for")));
+        }
+    };
     let result = match cli.command {
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Restart(args) => restart::run(args),
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => run::run(&args, children),
         Command::Info(args) => info::run(&args),
         Command::Check(args) => check::run(args),
         Command::About(args) => about::run(&args),
@@ -40,6 +53,41 @@ pub fn main() -> ExitCode {
 fn faults(json: bool) -> ExitCode {
     println!("{}", cairn::fault::list(json));
     ExitCode::SUCCESS
+}
+
+/// Prints what is wrong with the command line, with what others call the same.
+fn usage(err: &clap::Error) -> ExitCode {
+    // Nobody is left to read it.
+    let _ = err.print();
+    let hint = std::env::args().skip(1).find_map(|word| {
+        Some(match word.as_str() {
+            "dump" | "save" => "to save a job: cairn checkpoint PID",
+            "restore" => "to bring a job back: cairn restart FILE",
+            "-t" => "the process is an argument: cairn checkpoint PID (all its descendants with it; --pid for it alone)",
+            "-D" => "a context file is one file: cairn checkpoint PID -o FILE",
+            _ => return None,
+        })
+    });
+    if let Some(hint) = hint.filter(|_| err.use_stderr()) {
+        eprintln!("\n  hint: {hint}");
+    }
+    ExitCode::from(err.exit_code() as u8)
+}
+
+/// `1 task`, `2 tasks`
+pub fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Prints to standard output. A reader that has gone away is no failure: what there was to do is done.
+pub fn out(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(err).context("write to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints an error and tells its exit code.

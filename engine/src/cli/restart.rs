@@ -2,50 +2,77 @@
 
 use super::args::RestartArgs;
 use super::checkpoint::Progress;
+use super::out;
 use anyhow::Context;
 use cairn::restart::changes::{Changes, Which};
-use cairn::restart::{Options, carry_out, prepare};
+use cairn::restart::{Options, Report, Session, carry_out, prepare};
 use cairn::sys::guard;
+use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
-use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
-/// Signals that go on to the job.
-const FORWARDED: [i32; 8] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT];
+/// Signals that go on to the job; SIGTSTP as one that stops.
+const FORWARDED: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP];
 
 pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     let bar = Progress::new("verified");
     let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
-    let options = Options { file: args.file.clone(), progress: &|done, all| bar.at(done, all), changes };
+    let options = Options {
+        file: args.file.clone(),
+        detach: args.detach,
+        session: args.session.map_or(if args.detach { Session::New } else { Session::Join }, Session::from),
+        patience: Duration::from_secs(args.time),
+        ignore_clocks: args.ignore_clocks,
+        progress: &|done, all| bar.at(done, all),
+        changes,
+        tell: &|what| eprintln!("cairn: {what}"),
+    };
     let prepared = prepare(&options)?;
     bar.done();
     if args.plan {
-        print!("{}", prepared.plan);
+        out(&prepared.plan.to_string())?;
         return Ok(0);
     }
     let report = carry_out(prepared)?;
+    if !args.detach {
+        forward(report.pid);
+    }
     if let Some(fd) = args.notify_fd {
         cairn::sys::notify(fd, b"released\n").with_context(|| format!("write to descriptor {fd}"))?;
     }
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        out(&format!("{}\n", serde_json::to_string(&report)?))?;
     }
     if args.detach {
         if !args.json {
-            println!("{}", report.pid);
+            out(&format!("{}\n", report.pid))?;
         }
         return Ok(0);
     }
-    forward(report.pid)?;
-    loop {
-        // Orphans of the job become our children, too: only the root's end counts.
-        match wait::wait(report.pid).with_context(|| format!("wait for process {}", report.pid))? {
-            Stop::Exited(code) => return Ok(code as u8),
-            Stop::Killed(signal) => return Ok((128 + signal) as u8),
-            _ => {}
+    attend(&report)
+}
+
+/// Waits until all that had no parent in the job have ended, and for whatever else becomes our child. Ends as the root did.
+fn attend(report: &Report) -> anyhow::Result<u8> {
+    let mut left: HashSet<i32> = report.tops.iter().copied().collect();
+    let mut code = 0;
+    while !left.is_empty() {
+        let (pid, stop) = wait::wait_any().context("wait for the job")?;
+        let ended = match stop {
+            Stop::Exited(status) => status as u8,
+            Stop::Killed(signal) => (128 + signal) as u8,
+            _ => continue,
+        };
+        left.remove(&pid);
+        if pid == report.pid {
+            code = ended;
         }
     }
+    Ok(code)
 }
 
 /// Which files an option is about. Records have paths without links; what is not there shows later.
@@ -63,19 +90,41 @@ fn which(given: &[OsString]) -> anyhow::Result<Which> {
 }
 
 /// Passes signals on to a process for as long as we live.
-fn forward(pid: i32) -> anyhow::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new(FORWARDED).context("catch signals")?;
+fn forward(pid: i32) {
+    signals::block(&FORWARDED);
     std::thread::spawn(move || {
-        for signal in signals.forever() {
-            // A job that has ended needs no signal.
-            let _ = guard::kill(pid, signal);
+        loop {
+            match signals::wait(&FORWARDED, Duration::from_secs(3600)) {
+                Ok(Some(heard)) => pass_on(pid, heard),
+                Ok(None) => {}
+                Err(_) => return, // these cannot be waited for: they have their default effect on nobody
+            }
         }
     });
-    Ok(())
+}
+
+fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard) {
+    let group = |of: i32| {
+        rustix::process::getpgid(rustix::process::Pid::from_raw(of)).map(|group| group.as_raw_nonzero().get())
+    };
+    let (Ok(own), Ok(theirs)) = (group(0), group(pid)) else { return };
+    // What a terminal sends to our group, a job in it has got, too.
+    let told = own == theirs && from_kernel;
+    let to = if own == theirs { pid } else { -theirs };
+    // A job that has ended needs no signal.
+    if signal == SIGTSTP {
+        // Where nobody is there to continue it, SIGTSTP does nothing (an orphaned process group).
+        let _ = if told { Ok(()) } else { guard::kill(to, libc::SIGSTOP) };
+        let _ = guard::kill(std::process::id() as i32, libc::SIGSTOP);
+    } else if signal == SIGCONT {
+        let _ = guard::kill(to, signal);
+    } else if !told {
+        let _ = guard::kill(pid, signal);
+    }
 }
 
 /// Waits for a child, passing signals on to it.
 pub fn attend_child(child: &mut Child) -> anyhow::Result<ExitStatus> {
-    forward(child.id() as i32)?;
+    forward(child.id() as i32);
     child.wait().context("wait for the command")
 }

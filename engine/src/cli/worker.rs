@@ -1,28 +1,40 @@
-//! Runs a command in a worker process, so that the target is put back even when the process that the user sees is killed.
+//! Runs a command in a worker process, so that the target is put back even when the process that the user sees is killed, and so that the
+//! user is answered even when the worker hangs: wherever it is killed, the target goes on.
 
+use cairn::activity;
 use cairn::error::{Context, Result};
 use cairn::sys::guard::{self, Side};
+use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
 use nix::sys::signal::{SigSet, Signal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Asked at every safe point whether to give up.
 pub type Cancelled = Arc<AtomicBool>;
 
 /// Those by which we are asked to give up.
 const HEARD: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
+/// How long the worker has to give up before it is made to.
+const GRACE: Duration = Duration::from_millis(700);
 
-/// Runs `work` in a worker; its exit code is the result.
+/// Runs `work` in a worker; its exit code is the result. A worker that has not ended long after `patience` is killed. `clean` is called in
+/// the front when the worker did not end by itself.
 ///
 /// # Errors
 /// Only of the worker itself; in the front, errors have been printed already.
-pub fn run(work: impl FnOnce(&dyn Fn() -> bool) -> anyhow::Result<u8>) -> anyhow::Result<u8> {
+pub fn run(
+    patience: Duration,
+    clean: impl FnOnce(),
+    work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> anyhow::Result<u8>,
+) -> anyhow::Result<u8> {
     // Until each side listens, signals wait: one that killed the front alone would leave a worker that nobody has told.
-    let heard: SigSet = HEARD.into_iter().collect();
+    let heard: SigSet = HEARD.into_iter().chain([Signal::SIGCHLD]).collect();
     heard.thread_block().map_err(std::io::Error::from).context(|| "block signals")?;
+    activity::prepare().context(|| "make the page that the worker tells its work on")?;
     match guard::split().context(|| "start worker")? {
-        Side::Front(worker) => Ok(attend(worker, heard)?),
+        Side::Front(worker) => Ok(attend(worker, patience, clean)?),
         Side::Worker => {
             guard::survive_file_size_limit().context(|| "ignore SIGXFSZ")?;
             let cancelled = Cancelled::default();
@@ -30,7 +42,7 @@ pub fn run(work: impl FnOnce(&dyn Fn() -> bool) -> anyhow::Result<u8>) -> anyhow
                 signal_hook::flag::register(signal as i32, Arc::clone(&cancelled))
                     .context(|| "catch signals")?;
             }
-            unblock(heard)?;
+            heard.thread_unblock().map_err(std::io::Error::from).context(|| "unblock signals")?;
             let code = match work(&|| cancelled.load(Ordering::Relaxed)) {
                 Ok(code) => code,
                 Err(err) => super::report(&err),
@@ -40,29 +52,77 @@ pub fn run(work: impl FnOnce(&dyn Fn() -> bool) -> anyhow::Result<u8>) -> anyhow
     }
 }
 
-fn unblock(signals: SigSet) -> Result<()> {
-    signals.thread_unblock().map_err(std::io::Error::from).context(|| "unblock signals")
-}
-
 /// Passes signals on and waits.
-fn attend(worker: i32, heard: SigSet) -> Result<u8> {
+fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
+    let mut asked: Option<(Instant, String)> = None;
     let numbers = HEARD.map(|signal| signal as i32);
-    let mut signals = signal_hook::iterator::Signals::new(numbers).context(|| "catch signals")?;
-    unblock(heard)?;
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            // A worker that has ended needs no signal.
-            let _ = guard::kill(worker, signal);
-        }
-    });
+    // The worker is as patient as it was told to be, and tells why it gives up: it hangs only if it does not.
+    let stuck = Stuck::new(patience + Duration::from_secs(2));
     loop {
-        match wait::wait(worker).context(|| "wait for worker")? {
-            Stop::Exited(code) => return Ok(code as u8),
-            Stop::Killed(signal) => {
-                eprintln!("cairn: the worker process was killed by signal {signal}");
+        match wait::poll(worker).context(|| "wait for worker")? {
+            Some(Stop::Exited(code)) => return Ok(code as u8),
+            Some(Stop::Killed(signal)) => {
+                activity::undo();
+                clean();
+                match asked {
+                    Some((_, why)) => eprintln!("cairn: {why}"),
+                    None => eprintln!("cairn: the worker process was killed by signal {signal}"),
+                }
                 return Ok(1);
             }
             _ => {}
         }
+        let limit = match &asked {
+            Some((since, _)) => (*since + GRACE).saturating_duration_since(Instant::now()),
+            None => stuck.left(),
+        };
+        if limit.is_zero() {
+            if asked.is_none() {
+                let why = format!(
+                    "gave up: no answer in {} s to: {}; the job runs on",
+                    patience.as_secs(),
+                    activity::last()
+                );
+                asked = Some((Instant::now(), why));
+            }
+            // It ends whatever it waits in, unless the kernel itself hangs there.
+            let _ = guard::kill(worker, libc::SIGKILL);
+        }
+        let wait = limit.clamp(Duration::from_millis(10), Duration::from_millis(200));
+        match signals::wait(&[&numbers[..], &[libc::SIGCHLD]].concat(), wait)
+            .context(|| "wait for signals")?
+        {
+            Some(Heard { signal, .. }) if numbers.contains(&signal) => {
+                // A worker that has ended needs no signal.
+                let _ = guard::kill(worker, signal);
+                let why = || {
+                    format!("interrupted while it would not answer to: {}; the job runs on", activity::last())
+                };
+                asked.get_or_insert_with(|| (Instant::now(), why()));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// When the worker has said the same for too long.
+struct Stuck {
+    limit: Duration,
+    last: std::cell::RefCell<(Instant, String)>,
+}
+
+impl Stuck {
+    fn new(limit: Duration) -> Self {
+        Stuck { limit, last: (Instant::now(), String::new()).into() }
+    }
+
+    /// Until it counts as stuck.
+    fn left(&self) -> Duration {
+        let now = activity::last();
+        let mut last = self.last.borrow_mut();
+        if last.1 != now {
+            *last = (Instant::now(), now);
+        }
+        (last.0 + self.limit).saturating_duration_since(Instant::now())
     }
 }

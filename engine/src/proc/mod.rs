@@ -1,4 +1,5 @@
 //! /proc text turned into data.
 
+pub mod maps;
 pub mod smaps;
 pub mod syscall;

@@ -1,16 +1,18 @@
-//! The scratch range inside a target: stub and control block, a small stack, then table and data.
+//! The scratch range inside a target: the stub, then what is written: control block, a small stack, table and data.
 
 use super::{Code, RemoteAddr, Tracee};
+use crate::activity;
 use crate::arch;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::sys::{task, vm};
 use std::io;
 
 /// Bytes of the whole range. Pages of it that are never touched cost nothing.
 pub const SCRATCH_SIZE: u64 = 1 << 20;
 
-/// Stub and control block, then stack: room for a signal frame with every extended register set, should the tracer die.
-const TABLE_OFFSET: u64 = 0x10000;
+/// Stub, then from `STUB_CONTROL` on, which no page shares with it, control block and stack: room for a signal frame with every extended
+/// register set, should the tracer die.
+const TABLE_OFFSET: u64 = 0x2_0000;
 
 /// Offsets in the control block; the stub in `arch` knows them too.
 const CONTROL_LEFT: u64 = 16;
@@ -39,11 +41,32 @@ impl Scratch {
             raised.restore()?;
             got = again?;
         }
+        if [libc::EACCES, libc::EPERM].map(|errno| -i64::from(errno)).contains(&got) {
+            got = Self::map_apart(tracee, &code, args)?;
+        }
         let base = check(got).context(|| format!("map scratch range in {}", tracee.pid))?;
         let scratch = Scratch { base: RemoteAddr(base), code };
         vm::write(tracee.pid, scratch.stub(), arch::stub())
+            .or_else(|_| vm::force(tracee.pid, scratch.stub(), arch::stub()))
             .context(|| format!("load stub into {}", tracee.pid))?;
         Ok(scratch)
+    }
+
+    /// For a process that may not have memory that is written and executed (`PR_SET_MDWE`): what is executed and what is written apart.
+    fn map_apart(tracee: &mut Tracee, code: &Code, mut args: [u64; 6]) -> Result<i64> {
+        args[2] = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        let got = tracee.syscall(code, libc::SYS_mmap, args)?;
+        let Ok(base) = check(got) else {
+            return Err(Error::unsupported(format!(
+                "pid {}: it may not have code of its own making (a security module), and cairn needs some in it",
+                tracee.pid
+            )));
+        };
+        let (written, len) = (base + arch::STUB_CONTROL, SCRATCH_SIZE - arch::STUB_CONTROL);
+        let prot = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+        let protected = tracee.syscall(code, libc::SYS_mprotect, [written, len, prot, 0, 0, 0])?;
+        check(protected).context(|| format!("protect scratch range in {}", tracee.pid))?;
+        Ok(got)
     }
 
     /// The range that a fork has inherited, or that stays where it is while the rest of the address space goes; `code` outlives it.
@@ -97,12 +120,14 @@ impl RaisedLimits {
             let what =
                 || format!("raise limit {resource} of {pid}, which leaves no room for the scratch range");
             let old = task::rlimit(pid, resource).context(what)?;
+            activity::note_limit(resource, Some((pid, old)));
             // To raise the hard limit takes CAP_SYS_RESOURCE.
             let mut all = task::set_rlimit(pid, resource, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY));
             if all.is_err() {
                 all = task::set_rlimit(pid, resource, (old.1, old.1));
             }
             if let Err(err) = all {
+                activity::note_limit(resource, None);
                 raised.restore()?;
                 return Err(err).context(what);
             }
@@ -113,8 +138,10 @@ impl RaisedLimits {
 
     fn restore(self) -> Result<()> {
         self.before.into_iter().try_for_each(|(resource, old)| {
-            task::set_rlimit(self.pid, resource, old)
-                .context(|| format!("set limit {resource} of {} back", self.pid))
+            let back = task::set_rlimit(self.pid, resource, old);
+            back.context(|| format!("set limit {resource} of {} back", self.pid))?;
+            activity::note_limit(resource, None);
+            Ok(())
         })
     }
 }

@@ -77,6 +77,11 @@ impl Tracee {
         if blocked.is_some_and(|call| arch::repeatable_after_eintr(call.nr) && self.regs.undo_eintr(&call)) {
             self.disturbed = true;
         }
+        // A stop has made such a call fail, which is made again: also when nothing of ours runs here.
+        let failed = self.regs.interrupted_syscall().filter(|call| call.kind == arch::InterruptedKind::Eintr);
+        if failed.is_some_and(|call| arch::repeatable_after_eintr(call.nr)) {
+            self.disturbed = true;
+        }
         for note in arch::LOST_IN_SYSCALLS {
             if let Some(data) = self.register_set(*note)?.filter(|data| arch::is_live(*note, data)) {
                 self.kept.push((*note, data));
@@ -114,6 +119,13 @@ impl Tracee {
             match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
                 Stop::Syscall => return Ok(()),
                 Stop::Interrupted | Stop::Group(_) => {}
+                // Linux 5.11 to 6.3 tell no tracer of that: a call of ours was sent back as a signal (kernel/entry/syscall_user_dispatch.c).
+                Stop::Signal(libc::SIGSYS) if ptrace::is_dispatched_call(self.tid) => {
+                    return Err(Error::unsupported(format!(
+                        "pid {}: thread {} has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH)",
+                        self.pid, self.tid
+                    )));
+                }
                 Stop::Signal(sig) => self.held.push(sig),
                 stop => return Err(self.gone(stop)),
             }
@@ -172,8 +184,9 @@ impl Tracee {
         self.notify
     }
 
+    /// SIGSYS is not blocked: where it were forced upon the thread, it would lose its handler (kernel/signal.c, `force_sig_info_to_task`).
     fn quiet_mask(&self) -> u64 {
-        !(1u64 << (self.notify - 1))
+        !(1u64 << (self.notify - 1) | 1u64 << (libc::SIGSYS - 1))
     }
 
     /// Registers first, then the mask, and the other way round in [`Tracee::settle`]: should we die between the two, the stub, in which the
@@ -200,7 +213,7 @@ impl Tracee {
     /// [`Program`]. The thread is left as it was.
     pub fn syscall(&mut self, code: &Code, nr: i64, args: [u64; 6]) -> Result<i64> {
         let mut regs = self.regs.for_syscall(code.syscall, nr, args);
-        let overwritten = match code.way_back {
+        let overwritten = match &code.way_back {
             Some(way) => self.lay_way_back(&mut regs, way)?,
             None => None,
         };
@@ -215,19 +228,23 @@ impl Tracee {
         Ok(regs.syscall_result())
     }
 
-    /// Puts a frame below the stack in use that leads back to where the thread is now, and makes the registers of a borrowed call return into
+    /// Puts a frame where nobody has anything that leads back to where the thread is now, and makes the registers of a borrowed call return into
     /// it. Returns what was there; nothing when there is no room.
-    fn lay_way_back(&self, regs: &mut Regs, way: WayBack) -> Result<Option<(RemoteAddr, Vec<u8>)>> {
+    fn lay_way_back(&self, regs: &mut Regs, way: &WayBack) -> Result<Option<(RemoteAddr, Vec<u8>)>> {
         // A frame would not bring these back.
         if !self.kept.is_empty() {
             return Ok(None);
         }
         let sets = arch::SIGNAL_FRAME_SETS.iter().map(|note| self.register_set(*note));
         let Some(sets) = sets.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
-        let frame = arch::signal_frame(&self.regs_to_continue().gone_on(), self.mask, &sets, way.sigreturn);
-        if frame.at < way.stack_start {
-            return Ok(None);
-        }
+        let there = self.regs_to_continue().gone_on();
+        let frames = way
+            .rooms
+            .iter()
+            .filter(|room| room.end - room.start > arch::LARGEST_FRAME)
+            .map(|room| (room, arch::signal_frame(&there, self.mask, &sets, way.sigreturn, room.end)));
+        let fitting = frames.filter(|(room, frame)| frame.at >= room.start).map(|(_, frame)| frame).next();
+        let Some(frame) = fitting else { return Ok(None) };
         let mut before = vec![0u8; frame.bytes.len()];
         let there = vm::read(self.pid, RemoteAddr(frame.at), &mut before)
             .and_then(|()| vm::write(self.pid, RemoteAddr(frame.at), &frame.bytes));
@@ -351,6 +368,28 @@ impl Tracee {
                     deliver = 0;
                 }
                 Stop::Interrupted => deliver = 0,
+                stop => return Err(self.gone(stop)),
+            }
+        }
+        ptrace::set_sigmask(self.tid, self.quiet_mask()).context(|| format!("block signals of {}", self.tid))
+    }
+
+    /// Ends the group stop of the process, which its parent is told.
+    ///
+    /// # Errors
+    /// When it does not go on.
+    pub fn leave_group_stop(&mut self) -> Result<()> {
+        ptrace::set_sigmask(self.tid, !(1u64 << (libc::SIGCONT - 1)))
+            .context(|| format!("unblock SIGCONT of {}", self.tid))?;
+        self.disturbed = true;
+        crate::sys::guard::kill(self.pid, libc::SIGCONT).context(|| format!("continue {}", self.pid))?;
+        loop {
+            ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
+            match wait::wait(self.tid).context(|| format!("wait for {} to go on", self.tid))? {
+                // It is not delivered: the process has handled it already.
+                Stop::Signal(libc::SIGCONT) => break,
+                Stop::Signal(sig) => self.held.push(sig),
+                Stop::Interrupted | Stop::Group(_) => {}
                 stop => return Err(self.gone(stop)),
             }
         }

@@ -1,7 +1,8 @@
-//! Settings of a thread that prctl(2) gives and takes by name: what the processor may do to it, what hardware errors do.
+//! Settings of a thread that prctl(2) and its like give and take by name: what the processor may do to it, what hardware errors do.
 //!
 //! A kernel or an architecture that has no such setting says so when it is asked; then there is nothing in the record.
 
+use crate::arch;
 use crate::remote::{Arg, CallId, DataId, Outcome, Program};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,58 +19,129 @@ pub enum Control {
     Unaligned,
     /// When a memory failure kills (`PR_MCE_KILL`).
     MemoryFailure,
+    /// Speculation past stores (`PR_SPEC_STORE_BYPASS`).
+    StoreBypass,
+    /// Speculation past indirect branches (`PR_SPEC_INDIRECT_BRANCH`); x86.
+    IndirectBranches,
+    /// Whether the first level of the data cache is flushed at a switch (`PR_SPEC_L1D_FLUSH`); x86.
+    FlushOnSwitch,
+    /// Whether the CPUID instruction may be executed (`ARCH_SET_CPUID`); x86.
+    Cpuid,
+}
+
+/// How the answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Written to memory.
+    ByPointer,
+    /// What the call returns.
+    ByResult,
+    /// What the call returns, as a state of speculation: a setting of the thread's own when a bit says so.
+    Speculation,
 }
 
 /// How to ask for a setting and how to make it.
 struct Calls {
     control: Control,
     what: &'static str,
-    get: i32,
-    /// Whether the answer is written to memory; else it is what the call returns.
-    by_pointer: bool,
-    set: i32,
+    /// The system call; none where the architecture has no such setting.
+    nr: Option<i64>,
+    /// What the question begins with.
+    get: &'static [i32],
+    told: Told,
     /// What precedes the value.
-    before_value: Option<i32>,
+    set: &'static [i32],
     /// What a new program has.
     default: u32,
 }
 
-const CALLS: [Calls; 4] = [
+// include/uapi/linux/prctl.h
+const PR_GET_SPECULATION_CTRL: i32 = 52;
+const PR_SET_SPECULATION_CTRL: i32 = 53;
+const PR_SPEC_STORE_BYPASS: i32 = 0;
+const PR_SPEC_INDIRECT_BRANCH: i32 = 1;
+const PR_SPEC_L1D_FLUSH: i32 = 2;
+const PR_SPEC_PRCTL: u32 = 1 << 0;
+const PR_SPEC_ENABLE: u32 = 1 << 1;
+const PR_SPEC_DISABLE: u32 = 1 << 2;
+// arch/x86/include/uapi/asm/prctl.h
+const ARCH_GET_CPUID: i32 = 0x1011;
+const ARCH_SET_CPUID: i32 = 0x1012;
+
+const PRCTL: Option<i64> = Some(libc::SYS_prctl);
+
+const CALLS: [Calls; 8] = [
     Calls {
         control: Control::TimeStampCounter,
         what: "access to the time stamp counter",
-        get: libc::PR_GET_TSC,
-        by_pointer: true,
-        set: libc::PR_SET_TSC,
-        before_value: None,
+        nr: PRCTL,
+        get: &[libc::PR_GET_TSC],
+        told: Told::ByPointer,
+        set: &[libc::PR_SET_TSC],
         default: libc::PR_TSC_ENABLE as u32,
     },
     Calls {
         control: Control::FloatExceptions,
         what: "mode of floating point exceptions",
-        get: libc::PR_GET_FPEXC,
-        by_pointer: true,
-        set: libc::PR_SET_FPEXC,
-        before_value: None,
+        nr: PRCTL,
+        get: &[libc::PR_GET_FPEXC],
+        told: Told::ByPointer,
+        set: &[libc::PR_SET_FPEXC],
         default: libc::PR_FP_EXC_DISABLED as u32,
     },
     Calls {
         control: Control::Unaligned,
         what: "treatment of unaligned accesses",
-        get: libc::PR_GET_UNALIGN,
-        by_pointer: true,
-        set: libc::PR_SET_UNALIGN,
-        before_value: None,
+        nr: PRCTL,
+        get: &[libc::PR_GET_UNALIGN],
+        told: Told::ByPointer,
+        set: &[libc::PR_SET_UNALIGN],
         default: 0,
     },
     Calls {
         control: Control::MemoryFailure,
         what: "policy of memory failures",
-        get: libc::PR_MCE_KILL_GET,
-        by_pointer: false,
-        set: libc::PR_MCE_KILL,
-        before_value: Some(libc::PR_MCE_KILL_SET),
+        nr: PRCTL,
+        get: &[libc::PR_MCE_KILL_GET],
+        told: Told::ByResult,
+        set: &[libc::PR_MCE_KILL, libc::PR_MCE_KILL_SET],
         default: libc::PR_MCE_KILL_DEFAULT as u32,
+    },
+    Calls {
+        control: Control::StoreBypass,
+        what: "speculation past stores",
+        nr: PRCTL,
+        get: &[PR_GET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS],
+        told: Told::Speculation,
+        set: &[PR_SET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS],
+        default: PR_SPEC_ENABLE,
+    },
+    Calls {
+        control: Control::IndirectBranches,
+        what: "speculation past indirect branches",
+        nr: PRCTL,
+        get: &[PR_GET_SPECULATION_CTRL, PR_SPEC_INDIRECT_BRANCH],
+        told: Told::Speculation,
+        set: &[PR_SET_SPECULATION_CTRL, PR_SPEC_INDIRECT_BRANCH],
+        default: PR_SPEC_ENABLE,
+    },
+    Calls {
+        control: Control::FlushOnSwitch,
+        what: "flush of the data cache",
+        nr: PRCTL,
+        get: &[PR_GET_SPECULATION_CTRL, PR_SPEC_L1D_FLUSH],
+        told: Told::Speculation,
+        set: &[PR_SET_SPECULATION_CTRL, PR_SPEC_L1D_FLUSH],
+        default: PR_SPEC_DISABLE,
+    },
+    Calls {
+        control: Control::Cpuid,
+        what: "access to CPUID",
+        nr: arch::SYS_ARCH_PRCTL,
+        get: &[ARCH_GET_CPUID],
+        told: Told::ByResult,
+        set: &[ARCH_SET_CPUID],
+        default: 1,
     },
 ];
 
@@ -77,29 +149,38 @@ const CALLS: [Calls; 4] = [
 pub type Controls = BTreeMap<Control, u32>;
 
 /// The question for a thread's settings.
-pub struct AskControls([(CallId, Option<DataId>); CALLS.len()]);
+pub struct AskControls([Option<(CallId, Option<DataId>)>; CALLS.len()]);
+
+fn arguments(first: &[i32], then: Option<Arg>) -> Vec<Arg> {
+    let mut args: Vec<Arg> = first.iter().map(|arg| Arg::from(*arg)).chain(then).collect();
+    args.resize(5, Arg::Imm(0));
+    args
+}
 
 impl AskControls {
     /// Adds the calls.
     pub fn ask(program: &mut Program) -> Self {
-        AskControls(CALLS.map(|Calls { what, get, by_pointer, .. }| {
-            let out = by_pointer.then(|| program.out(4));
-            let args =
-                [get.into(), out.map_or(Arg::Imm(0), Arg::from), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
-            (program.may(libc::SYS_prctl, &args, format!("read {what}")), out)
+        AskControls(CALLS.map(|Calls { what, nr, get, told, .. }| {
+            let out = (told == Told::ByPointer).then(|| program.out(4));
+            let args = arguments(get, out.map(Arg::from));
+            Some((program.may(nr?, &args, format!("read {what}")), out))
         }))
     }
 
     /// What is not as in a new program.
     pub fn answer(&self, outcome: &Outcome) -> Controls {
-        let read = |(call, out): &(CallId, Option<DataId>)| {
-            let result = u32::try_from(outcome.result(*call)).ok()?;
-            Some(match out {
-                Some(out) => u32::from_ne_bytes(outcome.data(*out).try_into().expect("four bytes")),
-                None => result,
-            })
+        let read = |told: Told, (call, out): (CallId, Option<DataId>)| {
+            let result = u32::try_from(outcome.result(call)).ok()?;
+            match (told, out) {
+                (Told::ByPointer, Some(out)) => {
+                    Some(u32::from_ne_bytes(outcome.data(out).try_into().expect("four bytes")))
+                }
+                (Told::Speculation, _) => (result & PR_SPEC_PRCTL != 0).then_some(result & !PR_SPEC_PRCTL),
+                (Told::ByResult | Told::ByPointer, _) => Some(result),
+            }
         };
-        let told = CALLS.iter().zip(&self.0).filter_map(|(calls, asked)| Some((calls, read(asked)?)));
+        let told = CALLS.iter().zip(&self.0);
+        let told = told.filter_map(|(calls, asked)| Some((calls, read(calls.told, (*asked)?)?)));
         told.filter(|(calls, value)| *value != calls.default).map(|(c, value)| (c.control, value)).collect()
     }
 }
@@ -107,16 +188,14 @@ impl AskControls {
 /// Makes the settings of the thread that the program runs in. Those that are not named become a new program's, where the kernel has them: a
 /// thread inherits them from the one that made it.
 pub fn rebuild(controls: &Controls, program: &mut Program) {
-    for Calls { control, what, set, before_value, default, .. } in CALLS {
+    for Calls { control, what, nr, set, default, .. } in CALLS {
+        let Some(nr) = nr else { continue };
         let wanted = controls.get(&control);
-        let mut args = vec![Arg::from(set)];
-        args.extend(before_value.map(Arg::from));
-        args.push(wanted.copied().unwrap_or(default).into());
-        args.resize(5, Arg::Imm(0));
+        let args = arguments(set, Some(wanted.copied().unwrap_or(default).into()));
         let what = format!("set {what}");
         match wanted {
-            Some(_) => program.must(libc::SYS_prctl, &args, what),
-            None => program.may(libc::SYS_prctl, &args, what),
+            Some(_) => program.must(nr, &args, what),
+            None => program.may(nr, &args, what),
         };
     }
 }

@@ -155,6 +155,7 @@ impl Inodes {
         let Found { link, who, .. } = found;
         let target = std::fs::read_link(link).context(|| format!("{who}: read {}", link.display()))?;
         let shown = PathBytes::from(target.as_path());
+        crate::activity::say(|| format!("look at {who} ({shown})"));
         let meta = std::fs::metadata(link).context(|| format!("{who} ({shown}): stat"))?;
         if !shown.0.starts_with(b"/") && !shown.0.starts_with(b"pipe:[") {
             let what = without_a_path(&shown.0);

@@ -82,7 +82,7 @@ fn backing(
     if let Some(special) = vma.special() {
         if vma.shared {
             let object = tables.shared.add(link, page, &mut tables.copying)?;
-            return Ok(Backing::Shared { object, offset: vma.offset });
+            return Ok(Backing::Shared { object, offset: vma.offset, private: false });
         }
         return match special {
             b"heap" | b"stack" => Ok(Backing::Anonymous { name: None }),
@@ -97,16 +97,19 @@ fn backing(
     }
     match path {
         b"" => return Ok(Backing::Anonymous { name: None }),
-        b"/anon_hugepage (deleted)" if !vma.shared => return Ok(Backing::HugeAnonymous { page }),
+        // The file behind private huge pages has none itself.
+        b"/anon_hugepage (deleted)" if !vma.shared && pages_of(link)? == 0 => {
+            return Ok(Backing::HugeAnonymous { page });
+        }
         b"/anon_hugepage (deleted)" | b"/dev/zero (deleted)" => {
             let object = tables.shared.add(link, page, &mut tables.copying)?;
-            return Ok(Backing::Shared { object, offset: vma.offset });
+            return Ok(Backing::Shared { object, offset: vma.offset, private: !vma.shared });
         }
         b"/dev/zero" if !vma.shared => return Ok(Backing::Anonymous { name: None }),
         path if path.starts_with(b"/SYSV") && vma.is_deleted() => return refuse("System V shared memory"),
         path if path.starts_with(b"/[aio]") => return refuse("an asynchronous I/O ring"),
         path if path.starts_with(b"/memfd:") => return refuse("a memfd"),
-        b"/secretmem (deleted)" => return refuse("secret memory (memfd_secret)"),
+        path if path.starts_with(b"/secretmem") => return refuse("secret memory (memfd_secret)"),
         path if !path.starts_with(b"/") => return refuse("not a file"),
         _ => {}
     }
@@ -124,6 +127,12 @@ fn backing(
     let file = tables.files.add_opened(inode, flags);
     known.insert(key, file);
     Ok(Backing::File { file, offset: vma.offset, shared: vma.shared })
+}
+
+/// What a mapped file takes, in units of 512 bytes.
+fn pages_of(link: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(link).map(|meta| meta.blocks()).context(|| format!("stat {}", link.display()))
 }
 
 /// VmFlags that follow from the rest of a mapping.
@@ -173,6 +182,7 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
         flags: Vec::new(),
         guards: Vec::new(),
         pkey: vma.protection_key.unwrap_or(0),
+        policy: None,
     };
     if matches!(record.backing, Backing::Special { .. }) {
         return Ok(record);

@@ -1,8 +1,10 @@
 //! An address space: mappings, their pages, and the marks in `mm_struct`.
 
 use super::bytes::{Bytes, PathBytes};
+use super::membarrier;
 use super::pages::{Extent, Range};
 use super::pkey::Keys;
+use super::policy::Policy;
 use super::tags::Tags;
 use crate::arch;
 use crate::error::{Context, Error, Result};
@@ -31,6 +33,9 @@ pub enum Backing {
         object: usize,
         /// Bytes from its start.
         offset: u64,
+        /// Mapped `MAP_PRIVATE`, by way of /proc: pages that were written are the mapping's own.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        private: bool,
     },
     /// A file.
     File {
@@ -95,6 +100,9 @@ pub struct Vma {
     /// Protection key, 0 for none.
     #[serde(default)]
     pub pkey: u32,
+    /// On which nodes its pages are to be, where that is not as its threads say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 /// The marks that prctl(2) `PR_SET_MM_MAP` sets, in the order of `struct prctl_mm_map`.
@@ -148,6 +156,15 @@ pub struct Memory {
     /// Allocated protection keys, bit n for key n.
     #[serde(default)]
     pub pkeys: u32,
+    /// Commands of membarrier(2) that registered, as bits of their numbers.
+    #[serde(default)]
+    pub membarrier: u32,
+    /// `PR_SET_MDWE`, 0 for none.
+    #[serde(default)]
+    pub deny_write_execute: u32,
+    /// `PR_SET_MEMORY_MERGE`
+    #[serde(default)]
+    pub merge: bool,
     /// Memory tags that are not 0, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tags>,
@@ -161,14 +178,16 @@ impl Vma {
             (Backing::File { file, offset, shared }, Backing::File { file: f, offset: o, shared: s }) => {
                 (file, shared) == (f, s) && offset + self.len() == *o
             }
-            (Backing::Shared { object, offset }, Backing::Shared { object: b, offset: o }) => {
-                object == b && offset + self.len() == *o
-            }
+            (
+                Backing::Shared { object, offset, private },
+                Backing::Shared { object: b, offset: o, private: p },
+            ) => (object, private) == (b, p) && offset + self.len() == *o,
             (a, b) => a == b,
         };
         continues
             && self.end == next.start
             && (self.prot, &self.flags, self.pkey) == (next.prot, &next.flags, next.pkey)
+            && self.policy == next.policy
     }
 
     /// Bytes.
@@ -179,6 +198,21 @@ impl Vma {
     /// No mapping is.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
+    }
+
+    /// Whether pages that were written are its own.
+    pub fn is_private(&self) -> bool {
+        match &self.backing {
+            Backing::Anonymous { .. } | Backing::HugeAnonymous { .. } => true,
+            Backing::File { shared, .. } => !shared,
+            Backing::Shared { private, .. } => *private,
+            Backing::Special { .. } => false,
+        }
+    }
+
+    /// Whether a page that is not its own is something else than zeros.
+    pub fn has_background(&self) -> bool {
+        matches!(self.backing, Backing::File { .. } | Backing::Shared { .. })
     }
 
     fn is_special(&self) -> bool {
@@ -239,6 +273,14 @@ const MAP_DROPPABLE: i32 = 0x08;
 const SYS_MSEAL: i64 = 462;
 const PR_SET_MM_MAP: i32 = 14;
 const PR_SET_VMA: i32 = 0x5356_4d41;
+/// Linux 6.3 (include/uapi/linux/prctl.h).
+const PR_SET_MDWE: i32 = 65;
+/// See `PR_SET_MDWE`.
+pub const PR_GET_MDWE: i32 = 66;
+/// Linux 6.4
+const PR_SET_MEMORY_MERGE: i32 = 67;
+/// See `PR_SET_MEMORY_MERGE`.
+pub const PR_GET_MEMORY_MERGE: i32 = 68;
 /// preadv(2) takes no more vectors than this.
 const IOV_MAX: usize = 1024;
 
@@ -249,6 +291,8 @@ impl Memory {
         // new one may be the engine's own.
         self.rebuild_marks(site, program);
         self.rebuild_special(site, program);
+        membarrier::rebuild(self.membarrier, program);
+        self.rebuild_merge(program);
         let keys = Keys::take(self.pkeys, &self.vmas, program);
         for vma in self.vmas.iter().filter(|v| !v.is_special()) {
             self.map(vma, site, program);
@@ -284,10 +328,7 @@ impl Memory {
 
     /// Mapped writable at first: to be filled, or because what was ever writable counts against the commit limit.
     fn first_prot(&self, vma: &Vma) -> i32 {
-        let private_file = matches!(vma.backing, Backing::File { shared: false, .. });
-        let private =
-            private_file || matches!(vma.backing, Backing::Anonymous { .. } | Backing::HugeAnonymous { .. });
-        if private && (vma.has(VmaFlag::Accounted) || self.holds_pages(vma)) {
+        if vma.is_private() && (vma.has(VmaFlag::Accounted) || self.holds_pages(vma)) {
             vma.whole_prot() | libc::PROT_WRITE
         } else {
             vma.whole_prot()
@@ -304,7 +345,10 @@ impl Memory {
                 let size = (page.trailing_zeros() as i32) << libc::MAP_HUGE_SHIFT;
                 (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_HUGETLB | size, -1, 0)
             }
-            Backing::Shared { object, offset } => (libc::MAP_SHARED, site.object_slots[*object], *offset),
+            Backing::Shared { object, offset, private } => {
+                let kind = if *private { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
+                (kind, site.object_slots[*object], *offset)
+            }
             Backing::File { file, offset, shared } => {
                 let kind = if *shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
                 (kind, site.file_slots[*file], *offset)
@@ -327,7 +371,10 @@ impl Memory {
             offset.into(),
         ];
         program.equal(libc::SYS_mmap, &args, vma.start, format!("map {}", vma.label()));
-        // Before the pages come, so that they come in the right size.
+        // Before the pages come, so that they come in the right place and size.
+        if let Some(policy) = &vma.policy {
+            policy.bind(vma.start, vma.len(), program);
+        }
         for (flag, advice, what) in [
             (VmaFlag::HugePage, libc::MADV_HUGEPAGE, "MADV_HUGEPAGE"),
             (VmaFlag::NoHugePage, libc::MADV_NOHUGEPAGE, "MADV_NOHUGEPAGE"),
@@ -391,6 +438,11 @@ impl Memory {
                 advise(vma.start..vma.end, advice, what, program);
             }
         }
+        if self.merge && !vma.has(VmaFlag::Mergeable) && vma.is_private() {
+            let args = [vma.start.into(), vma.len().into(), libc::MADV_UNMERGEABLE.into()];
+            // What cannot be merged at all says EINVAL or nothing.
+            program.may(libc::SYS_madvise, &args, format!("do not merge {}", vma.label()));
+        }
         if let Backing::Anonymous { name: Some(name) } = &vma.backing {
             let text = program.cstr(&name.0);
             let args = [PR_SET_VMA.into(), Arg::Imm(0), vma.start.into(), vma.len().into(), text.into()];
@@ -403,10 +455,14 @@ impl Memory {
             program.must(libc::SYS_mprotect, &args[..3], format!("protect {}", vma.label()));
         }
         if vma.has(VmaFlag::Locked) {
-            let how = if vma.has(VmaFlag::LockedOnFault) { libc::MLOCK_ONFAULT } else { 0 };
-            let args = [vma.start.into(), vma.len().into(), how.into()];
-            // Like mlock(2) itself, this says ENOMEM of pages that cannot be there, such as those of a PROT_NONE range, and locks all the same.
-            program.may(libc::SYS_mlock2, &args, format!("lock {}", vma.label()));
+            let lock = |how: u32| [vma.start.into(), vma.len().into(), how.into()];
+            let what = format!("lock {}", vma.label());
+            // This one brings no page in, so that an error means that nothing is locked.
+            program.must(libc::SYS_mlock2, &lock(libc::MLOCK_ONFAULT), what.clone());
+            if !vma.has(VmaFlag::LockedOnFault) {
+                // This one says ENOMEM of pages that cannot be there, such as those of a PROT_NONE range, and locks all the same.
+                program.may(libc::SYS_mlock2, &lock(0), what);
+            }
         }
         if vma.has(VmaFlag::Sealed) {
             program.must(SYS_MSEAL, &[vma.start.into(), vma.len().into()], format!("seal {}", vma.label()));
@@ -442,6 +498,14 @@ impl Memory {
         program.must(libc::SYS_prctl, &args, "set code, data, heap, stack and executable (PR_SET_MM_MAP)");
     }
 
+    /// Every mapping that is made from here on is mergeable, as one is by madvise(2).
+    fn rebuild_merge(&self, program: &mut Program) {
+        if self.merge {
+            let args = [PR_SET_MEMORY_MERGE.into(), Arg::Imm(1), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
+            program.must(libc::SYS_prctl, &args, "merge equal pages (PR_SET_MEMORY_MERGE)");
+        }
+    }
+
     fn rebuild_thp_disable(&self, program: &mut Program) {
         if self.thp_disable != 0 {
             let flags = self.thp_disable & !1;
@@ -458,6 +522,11 @@ impl Memory {
                 LockFuture::OnFault => libc::MCL_FUTURE | libc::MCL_ONFAULT,
             };
             program.must(libc::SYS_mlockall, &[flags.into()], "lock mappings to come");
+        }
+        if self.deny_write_execute != 0 {
+            let args =
+                [PR_SET_MDWE.into(), self.deny_write_execute.into(), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
+            program.must(libc::SYS_prctl, &args, "deny memory that is written and executed (PR_SET_MDWE)");
         }
     }
 }

@@ -4,17 +4,21 @@
 
 pub mod attributes;
 pub mod bytes;
+pub mod clock;
 pub mod control;
 pub mod creds;
 pub mod file;
 pub mod identity;
 pub mod inode;
 pub mod mapping;
+pub mod membarrier;
 pub mod memory;
 pub mod pages;
 pub mod pipe;
 pub mod pkey;
+pub mod policy;
 pub mod process;
+pub mod refused;
 pub mod rseq;
 pub mod shared;
 pub mod signal;
@@ -35,6 +39,9 @@ use shared::SharedMemory;
 pub struct Records {
     /// The process that was asked for, or the first one of the group or session.
     pub root: i32,
+    /// What clocks showed meanwhile; nothing in older files.
+    #[serde(default)]
+    pub clocks: Option<clock::Clocks>,
     /// Parents before children, then by PID.
     pub processes: Vec<Process>,
     /// Open file descriptions.

@@ -1,6 +1,6 @@
 //! Page contents: which pages hold something, and how they get into the context file.
 
-use super::memory::{Backing, Vma, VmaFlag};
+use super::memory::{Vma, VmaFlag};
 use crate::error::{Context, Error, Result};
 use crate::image::{self, Appended, PageSink};
 use crate::remote::RemoteAddr;
@@ -80,6 +80,11 @@ impl Owner {
 }
 
 impl Copying {
+    /// How many owners there are.
+    pub fn owners(&self) -> usize {
+        self.owners
+    }
+
     /// A new owner of extents.
     pub fn owner(&mut self) -> Owner {
         self.owners += 1;
@@ -114,7 +119,11 @@ impl Copying {
     ///
     /// # Errors
     /// Memory that cannot be read, a context file that cannot be written.
-    pub fn run(&self, sink: PageSink<'_>, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Vec<Extent>>> {
+    pub fn run(
+        &self,
+        sink: PageSink<'_>,
+        progress: &(dyn Fn(u64) -> Result<()> + Sync),
+    ) -> Result<Vec<Vec<Extent>>> {
         const WORTH_A_THREAD: u64 = 8 << 20;
         let frames = self.frames();
         let cpus = std::thread::available_parallelism().map_or(1, |n| n.get()) as u64;
@@ -126,7 +135,7 @@ impl Copying {
             let mut mine: Vec<(usize, Extent)> = Vec::new();
             while let Some(frame) = frames.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let done = self.copy_frame(frame, &mut buf, &sink, &mut mine)?;
-                progress(done);
+                progress(done)?;
             }
             let mut all = all.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             mine.into_iter().for_each(|(owner, extent)| all[owner].push(extent));
@@ -494,13 +503,8 @@ pub fn gather(
     let (mut own, mut guards) =
         all.as_ref().map_or((&[][..], &[][..]), |all| (&all.own[..], &all.guards[..]));
     for (vma, populated) in vmas {
-        let private = match &vma.backing {
-            Backing::Anonymous { .. } | Backing::HugeAnonymous { .. } => true,
-            Backing::File { shared, .. } => !shared,
-            Backing::Shared { .. } | Backing::Special { .. } => false,
-        };
         // What is droppable may be gone at any moment; the owner has to cope.
-        if !private || vma.flags.contains(&VmaFlag::Droppable) {
+        if !vma.is_private() || vma.flags.contains(&VmaFlag::Droppable) {
             continue;
         }
         let range = vma.start..vma.end;
@@ -516,7 +520,7 @@ pub fn gather(
             tagged.extend(pages.iter().cloned());
         }
         let source = if vma.prot & libc::PROT_READ == 0 { forced } else { plain };
-        copying.add(owner, source, pages, matches!(vma.backing, Backing::File { .. }));
+        copying.add(owner, source, pages, vma.has_background());
     }
     Ok(tagged)
 }

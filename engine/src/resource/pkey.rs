@@ -81,7 +81,7 @@ mod tests {
 
     fn vma(prot: i32, pkey: u32) -> Vma {
         let backing = Backing::Anonymous { name: None };
-        Vma { start: 0x1000, end: 0x2000, prot, backing, flags: vec![], guards: vec![], pkey }
+        Vma { start: 0x1000, end: 0x2000, prot, backing, flags: vec![], guards: vec![], pkey, policy: None }
     }
 
     fn calls(allocated: u32, vmas: &[Vma]) -> Vec<String> {

@@ -30,6 +30,9 @@ pub enum State {
 pub struct Alive {
     /// Running or stopped.
     pub state: State,
+    /// It was stopped and goes on, and its parent has not waited for that yet (`WCONTINUED`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continued: bool,
     /// Threads, the leader first.
     pub threads: Vec<Thread>,
     /// Address space.
@@ -61,6 +64,9 @@ pub struct Alive {
     pub oom_score_adj: i32,
     /// Kinds of mappings in a core dump, core(5).
     pub coredump_filter: u32,
+    /// What a security module calls it (/proc/PID/attr/current), where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<PathBytes>,
 }
 
 /// How a process ended that nobody has waited for yet.
@@ -100,38 +106,74 @@ pub struct Process {
     pub life: Life,
 }
 
-/// The question to a parent whether it has yet to be told of stops of its children.
-pub struct AskStops(Vec<(i32, DataId)>);
+/// A child whose parent is asked about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Child {
+    /// Which.
+    pub pid: i32,
+    /// It is stopped by a signal.
+    pub stopped: bool,
+}
 
-impl AskStops {
+/// The question to a parent what it has yet to be told of its children: that they have stopped, or that they go on.
+pub struct AskReports(Vec<(i32, DataId)>);
+
+impl AskReports {
     /// Adds the calls, which leave what there is to tell in place.
-    pub fn ask(program: &mut Program, children: &[i32]) -> Self {
+    pub fn ask(program: &mut Program, children: &[Child]) -> Self {
         const SIGINFO_SIZE: usize = 128;
-        let ask = |child: &i32| {
+        let ask = |child: &Child| {
             let info = program.out(SIGINFO_SIZE);
-            let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
-            let args = [libc::P_PID.into(), (*child).into(), info.into(), flags.into(), Arg::Imm(0)];
-            program.must(libc::SYS_waitid, &args, format!("look whether {child} has reported its stop"));
-            (*child, info)
+            let what = if child.stopped { libc::WSTOPPED } else { libc::WCONTINUED };
+            // Also of a child whose end is told by another signal than SIGCHLD.
+            let flags = what | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+            let args = [libc::P_PID.into(), child.pid.into(), info.into(), flags.into(), Arg::Imm(0)];
+            program.must(libc::SYS_waitid, &args, format!("look what {} has reported", child.pid));
+            (child.pid, info)
         };
-        AskStops(children.iter().map(ask).collect())
+        AskReports(children.iter().map(ask).collect())
     }
 
-    /// The children, and whether their stop was waited for.
+    /// The children, and whether there is something to tell.
     pub fn answer(&self, outcome: &Outcome) -> impl Iterator<Item = (i32, bool)> {
         // Where there is nothing to tell, waitid(2) leaves the siginfo zero.
-        self.0.iter().map(|(child, info)| (*child, outcome.data(*info).iter().all(|byte| *byte == 0)))
+        self.0.iter().map(|(child, info)| (*child, outcome.data(*info).iter().any(|byte| *byte != 0)))
     }
 }
 
 /// Takes the report of a child's stop, as the parent had.
 pub fn take_report(child: i32, program: &mut Program) {
-    let args = [child.into(), Arg::Imm(0), (libc::WUNTRACED | libc::WNOHANG).into(), Arg::Imm(0)];
+    let args =
+        [child.into(), Arg::Imm(0), (libc::WUNTRACED | libc::WNOHANG | libc::__WALL).into(), Arg::Imm(0)];
     program.equal(libc::SYS_wait4, &args, child as u64, format!("take report of the stop of {child}"));
 }
 
 /// Resource limits that Linux has (`RLIM_NLIMITS`).
-pub const RLIMITS: u32 = 16;
+pub const RLIMITS: u32 = LIMITS.len() as u32;
+
+/// Their names, by number (include/uapi/asm-generic/resource.h, the same on all our architectures).
+const LIMITS: [&str; 16] = [
+    "RLIMIT_CPU",
+    "RLIMIT_FSIZE",
+    "RLIMIT_DATA",
+    "RLIMIT_STACK",
+    "RLIMIT_CORE",
+    "RLIMIT_RSS",
+    "RLIMIT_NPROC",
+    "RLIMIT_NOFILE",
+    "RLIMIT_MEMLOCK",
+    "RLIMIT_AS",
+    "RLIMIT_LOCKS",
+    "RLIMIT_SIGPENDING",
+    "RLIMIT_MSGQUEUE",
+    "RLIMIT_NICE",
+    "RLIMIT_RTPRIO",
+    "RLIMIT_RTTIME",
+];
+
+fn shown(limit: u64) -> String {
+    if limit == u64::MAX { "unlimited".into() } else { limit.to_string() }
+}
 
 /// The question for the resource limits: only the process itself may always ask (prlimit(2) on another with other ids takes
 /// CAP_SYS_RESOURCE).
@@ -210,7 +252,34 @@ pub fn set_oom_score_adj(pid: i32, adj: i32) -> Result<()> {
     std::fs::write(&path, adj.to_string()).context(|| format!("write {adj} to {path}"))
 }
 
+/// What a security module calls a process.
+///
+/// # Errors
+/// *vanished*
+pub fn label(pid: i32) -> Result<Option<PathBytes>> {
+    let path = format!("/proc/{pid}/attr/current");
+    match std::fs::read(&path) {
+        Ok(text) => {
+            let end = text.iter().position(|byte| matches!(byte, 0 | b'\n')).unwrap_or(text.len());
+            Ok((end > 0).then(|| PathBytes(text[..end].to_vec())))
+        }
+        // Without CONFIG_SECURITY, and where no module answers (security/security.c, `security_getprocattr`).
+        Err(err) if matches!(err.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::EOPNOTSUPP)) => {
+            Ok(None)
+        }
+        Err(err) => Err(err).context(|| format!("read {path}")),
+    }
+}
+
 impl Alive {
+    /// Takes in whether its parent has yet to be told that it has stopped, or that it goes on.
+    pub fn note_report(&mut self, untold: bool) {
+        match &mut self.state {
+            State::Stopped { reported, .. } => *reported = !untold,
+            State::Running => self.continued = untold,
+        }
+    }
+
     /// Changes to root, directory and mask; the slots are descriptors of the directories.
     pub fn rebuild_fs(&self, slots: &[i32], program: &mut Program) {
         if let Some(root) = self.root {
@@ -234,7 +303,13 @@ impl Alive {
                 let bytes = program
                     .bytes([limit.0, limit.1].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
                 let args = [Arg::Imm(0), resource.into(), bytes.into(), Arg::Imm(0)];
-                program.must(libc::SYS_prlimit64, &args, format!("set resource limit {resource}"));
+                let what = format!(
+                    "set {} to {}:{} (to raise a hard limit takes CAP_SYS_RESOURCE)",
+                    LIMITS[resource.min(LIMITS.len() - 1)],
+                    shown(limit.0),
+                    shown(limit.1)
+                );
+                program.must(libc::SYS_prlimit64, &args, what);
             }
         }
     }

@@ -16,6 +16,7 @@ pub fn capture(tid: i32) -> Result<Option<Rseq>> {
         address: conf.pointer,
         size: conf.size,
         signature: conf.signature,
+        slice_extension: false,
     }))
 }
 
@@ -32,13 +33,19 @@ pub fn registered(thread: &Stopped) -> Result<Option<Rseq>> {
 
 fn told(held: &Held) -> Option<Rseq> {
     let kmod::Thread { rseq: address, rseq_len: size, rseq_signature: signature, .. } = held.told;
-    (address != 0).then_some(Rseq { address, size, signature })
+    (address != 0).then_some(Rseq { address, size, signature, slice_extension: false })
 }
 
 /// Whether this kernel answers `PTRACE_GET_RSEQ_CONFIGURATION`; `tid` is a stopped tracee.
 pub fn kernel_tells(tid: i32) -> bool {
     ptrace::rseq_configuration(tid).is_ok()
 }
+
+/// Whether a thread may ask for a longer time slice, Linux 7.0 (include/uapi/linux/prctl.h).
+pub const PR_RSEQ_SLICE_EXTENSION: i32 = 79;
+/// Its answer is `PR_RSEQ_SLICE_EXT_ENABLE`, 1, or 0.
+pub const SLICE_EXTENSION_GET: u64 = 1;
+const SLICE_EXTENSION_SET: u64 = 2;
 
 /// The only length before Linux 6.3.
 const SIZE: u32 = 32;
@@ -86,7 +93,9 @@ impl AskRseq {
         }
         let here = |call: &CallId| outcome.result(*call) == -i64::from(libc::EPERM);
         match self.candidates.iter().find(|(_, call)| here(call)) {
-            Some((address, _)) => Ok(Some(Rseq { address: *address, size: SIZE, signature: SIGNATURE })),
+            Some((address, _)) => {
+                Ok(Some(Rseq { address: *address, size: SIZE, signature: SIGNATURE, slice_extension: false }))
+            }
             None => Err(Error::unsupported(format!(
                 "thread {tid}: has an rseq area away from its thread pointer, and this kernel (before 5.13) does not tell where"
             ))),
@@ -179,5 +188,10 @@ impl Rseq {
     pub fn rebuild(&self, program: &mut Program) {
         let args = [self.address.into(), self.size.into(), Arg::Imm(0), self.signature.into()];
         program.must(libc::SYS_rseq, &args, "register rseq");
+        if self.slice_extension {
+            let (option, set) = (PR_RSEQ_SLICE_EXTENSION.into(), Arg::Imm(SLICE_EXTENSION_SET));
+            let args = [option, set, Arg::Imm(1), Arg::Imm(0), Arg::Imm(0)];
+            program.must(libc::SYS_prctl, &args, "allow time slice extension");
+        }
     }
 }

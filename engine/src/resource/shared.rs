@@ -54,11 +54,16 @@ impl SharedObjects {
 
     /// Addresses in a mapping of shared memory where the object holds anything.
     pub fn populated_in(&self, vma: &Vma) -> Vec<Range> {
-        let Backing::Shared { object, offset } = vma.backing else { return Vec::new() };
+        let Backing::Shared { object, offset, .. } = vma.backing else { return Vec::new() };
         let shown = offset..offset + (vma.end - vma.start);
         let inside = self.populated[object].iter().filter(|r| r.start < shown.end && r.end > shown.start);
         let address = |at: u64| vma.start + (at.clamp(shown.start, shown.end) - offset);
         inside.map(|range| address(range.start)..address(range.end)).collect()
+    }
+
+    /// Device and inode of each object.
+    pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), usize)> {
+        self.known.iter().map(|(identity, index)| (*identity, *index))
     }
 
     /// The table for the records.

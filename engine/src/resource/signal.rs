@@ -1,6 +1,7 @@
 //! Signals: actions, blocked masks, alternate stacks, pending queues.
 
 use super::bytes::Bytes;
+use super::process::{Life, Process};
 use crate::error::Result;
 use crate::remote::{Arg, CallId, DataId, Outcome, Program, Stopped};
 use crate::sys::ptrace;
@@ -87,12 +88,19 @@ pub fn reset_actions(program: &mut Program) {
     }
 }
 
-/// Takes a pending SIGCHLD out of the queue, if there is one.
-pub fn drain_sigchld(program: &mut Program) {
-    let set = program.bytes((1u64 << (libc::SIGCHLD - 1)).to_ne_bytes());
+/// Takes out of the queue what ends and stops of children have just sent to a parent that knew of them: SIGCHLD, and for each child that has
+/// ended its own signal. Nothing else is pending yet.
+pub fn drain_of_children<'a>(children: impl Iterator<Item = &'a Process>, program: &mut Program) {
+    let ended = children.filter(|child| matches!(child.life, Life::Zombie(_))).map(|child| child.exit_signal);
+    // Standard signals are pending once, whoever sent them; real-time ones as often as they were sent.
+    let all: Vec<i32> = std::iter::once(libc::SIGCHLD).chain(ended.filter(|signal| *signal != 0)).collect();
+    let set: u64 = all.iter().fold(0, |set, signal| set | 1 << (signal - 1));
+    let set = program.bytes(set.to_ne_bytes());
     let now = program.bytes(vec![0; 16]);
-    let args = [set.into(), Arg::Imm(0), now.into(), SIGSET_SIZE.into()];
-    program.may(libc::SYS_rt_sigtimedwait, &args, "drop SIGCHLD of children that were known");
+    for _ in &all {
+        let args = [set.into(), Arg::Imm(0), now.into(), SIGSET_SIZE.into()];
+        program.may(libc::SYS_rt_sigtimedwait, &args, "drop signals of children that were known");
+    }
 }
 
 /// `stack_t` of sigaltstack(2).

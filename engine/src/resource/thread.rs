@@ -3,12 +3,14 @@
 use super::bytes::{Bytes, PathBytes};
 use super::control::{self, AskControls, Controls};
 use super::creds::{AskCreds, Creds};
+use super::policy::{self, AskPolicy, Policy};
 use super::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
 use super::sleep::Sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, DataId, Outcome, Program, Stopped};
 use crate::sys::{PR_GET_TID_ADDRESS, ptrace, task};
+use crate::tree::freeze::read_stat;
 use serde::{Deserialize, Serialize};
 
 /// The registered restartable sequence area, rseq(2).
@@ -20,6 +22,9 @@ pub struct Rseq {
     pub size: u32,
     /// Signature before abort handlers.
     pub signature: u32,
+    /// It may ask for a longer time slice (`PR_RSEQ_SLICE_EXTENSION`, Linux 7.0).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slice_extension: bool,
 }
 
 /// An extended register set, as `PTRACE_GETREGSET` gives it.
@@ -62,6 +67,12 @@ pub struct Thread {
     /// Settings of prctl(2) that are not a new program's.
     #[serde(default, skip_serializing_if = "Controls::is_empty")]
     pub controls: Controls,
+    /// On which nodes its pages are to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+    /// It writes back what others have dirtied (`PR_SET_IO_FLUSHER`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub io_flusher: bool,
     /// Credentials.
     pub creds: Creds,
     /// Scheduling policy, nice value, priority.
@@ -78,16 +89,18 @@ pub struct AskThread {
     clear_child_tid: DataId,
     timer_slack: AskNumber,
     controls: AskControls,
+    policy: Option<AskPolicy>,
+    slice_extension: AskNumber,
     creds: AskCreds,
     rseq: Option<super::rseq::AskRseq>,
 }
 
 impl AskThread {
-    /// Adds the calls. `rseq_unknown`: this kernel does not tell a tracer about restartable sequences.
+    /// Adds the calls. `rseq_unknown`: this kernel does not tell a tracer about restartable sequences. `policies`: it has memory policies.
     ///
     /// # Errors
     /// What ptrace says.
-    pub fn ask(program: &mut Program, thread: &Stopped, rseq_unknown: bool) -> Result<Self> {
+    pub fn ask(program: &mut Program, thread: &Stopped, rseq_unknown: bool, policies: bool) -> Result<Self> {
         let clear_child_tid = program.out(8);
         let args = [PR_GET_TID_ADDRESS.into(), clear_child_tid.into()];
         program.must(libc::SYS_prctl, &args, "read clear_child_tid (needs CONFIG_CHECKPOINT_RESTORE)");
@@ -105,6 +118,19 @@ impl AskThread {
                 "read timer slack",
             ),
             controls: AskControls::ask(program),
+            policy: policies.then(|| AskPolicy::ask(program)),
+            slice_extension: AskNumber::ask(
+                program,
+                libc::SYS_prctl,
+                &[
+                    super::rseq::PR_RSEQ_SLICE_EXTENSION.into(),
+                    Arg::Imm(super::rseq::SLICE_EXTENSION_GET),
+                    Arg::Imm(0),
+                    Arg::Imm(0),
+                    Arg::Imm(0),
+                ],
+                "read time slice extension",
+            ),
             creds: AskCreds::ask(program),
             rseq: rseq.map(|near| super::rseq::AskRseq::ask(program, near)),
         })
@@ -134,6 +160,9 @@ impl AskThread {
             Some(asked) => asked.answer(outcome, tid)?,
             None => super::rseq::registered(thread)?,
         };
+        let slice_extension = self.slice_extension.answer(outcome).is_some_and(|set| set & 1 != 0);
+        let rseq = rseq.map(|rseq| Rseq { slice_extension, ..rseq });
+        let stat = read_stat(tid)?.ok_or_else(|| Error::Vanished(format!("thread {tid} has ended")))?;
         Ok(Thread {
             tid,
             comm: comm(pid, tid)?,
@@ -150,6 +179,8 @@ impl AskThread {
             sleep: Sleep::of(thread),
             timer_slack: self.timer_slack.answer(outcome).unwrap_or(0) as u64,
             controls: self.controls.answer(outcome),
+            policy: self.policy.as_ref().and_then(|asked| asked.answer(outcome)),
+            io_flusher: stat.flags & PF_IO_FLUSHER == PF_IO_FLUSHER,
             creds: self.creds.answer(outcome, &status)?,
             sched: task::sched_attr(tid).context(|| format!("read scheduling of {tid}"))?,
             ioprio: task::ioprio(tid).context(|| format!("read I/O priority of {tid}"))?,
@@ -157,6 +188,11 @@ impl AskThread {
         })
     }
 }
+
+/// include/uapi/linux/prctl.h, Linux 5.6
+const PR_SET_IO_FLUSHER: i32 = 57;
+/// What that sets: `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` (include/linux/sched.h). prctl(2) itself tells only who has CAP_SYS_RESOURCE.
+const PF_IO_FLUSHER: u32 = 0x0008_0000 | 0x0010_0000;
 
 /// /proc/PID/task/TID/status.
 ///
@@ -179,8 +215,9 @@ fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
 }
 
 impl Thread {
-    /// Gives the thread its registrations, name and credentials. Runs in the thread itself; `born` are the credentials that it has.
-    pub fn rebuild(&self, born: &Creds, program: &mut Program) {
+    /// Gives the thread its registrations, name and credentials. Runs in the thread itself; `born` are the credentials that it has,
+    /// `policies` whether this kernel has memory policies.
+    pub fn rebuild(&self, born: &Creds, policies: bool, program: &mut Program) {
         let prctl = |program: &mut Program, args: &[Arg], what: &str| {
             program.must(libc::SYS_prctl, args, what.to_string());
         };
@@ -198,6 +235,13 @@ impl Thread {
             prctl(program, &[libc::PR_SET_TIMERSLACK.into(), self.timer_slack.into()], "set timer slack");
         }
         control::rebuild(&self.controls, program);
+        if policies {
+            policy::rebuild(self.policy.as_ref(), program);
+        }
+        if self.io_flusher {
+            let args = [PR_SET_IO_FLUSHER, 1, 0, 0, 0].map(Arg::from);
+            prctl(program, &args, "become an I/O flusher (takes CAP_SYS_RESOURCE)");
+        }
         self.creds.rebuild(born, program);
     }
 

@@ -1,7 +1,9 @@
 //! The story of a restart: verify, plan, open, bear, furnish, personalise, release.
 
 pub mod changes;
+mod host;
 pub mod nameless;
+mod numbers;
 pub mod open;
 pub mod plan;
 
@@ -9,32 +11,83 @@ use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
 use crate::remote::{Code, Program, RemoteAddr, Scratch, Tracee};
-use crate::resource::creds::Creds;
-use crate::resource::inode::{Inode, InodeKind};
+use crate::resource::clock::Clocks;
 use crate::resource::process::{self, Alive};
 use crate::resource::rseq::AskRseq;
-use crate::resource::thread::{self, Rseq, Thread};
-use crate::resource::{Records, memory, rseq, signal, timer};
+use crate::resource::thread::{Rseq, Thread};
+use crate::resource::{Records, rseq, signal};
 use crate::source;
 use crate::sys::wait::{self, Stop};
-use crate::sys::{self, clone, ptrace, task};
-use crate::tree::freeze::read_stat;
+use crate::sys::{self, clone, ptrace};
+use crate::tree::birth::StandIn;
 use changes::{Accepted, Changes};
 use open::Opened;
 use plan::{Host, Newborn, Plan, Step};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How to restart.
 pub struct Options<'a> {
     /// From which file.
     pub file: PathBuf,
+    /// Nobody waits for it: who adopts orphans becomes its parent.
+    pub detach: bool,
+    /// Where those go whose session is outside of what was saved.
+    pub session: Session,
+    /// How long to wait for PIDs of processes that have ended and have yet to be waited for.
+    pub patience: Duration,
+    /// Restart also where clocks are behind.
+    pub ignore_clocks: bool,
     /// Told of bytes verified, and of all.
     pub progress: &'a dyn Fn(u64, u64),
     /// What was decided about files that changed.
     pub changes: Changes,
+    /// Told what is waited for.
+    pub tell: &'a dyn Fn(&str),
+}
+
+impl Options<'_> {
+    /// From this file, as the parent of what is restarted; nothing out of the ordinary is allowed.
+    pub fn of(file: PathBuf) -> Self {
+        Options {
+            file,
+            detach: false,
+            session: Session::Join,
+            patience: Duration::from_secs(10),
+            ignore_clocks: false,
+            progress: &|_, _| {},
+            changes: Changes::default(),
+            tell: &|_| {},
+        }
+    }
+}
+
+/// Session and process group of those whose own are outside of what was saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// Those of whoever restarts.
+    Join,
+    /// A session of their own.
+    New,
+}
+
+/// Whose children those are that have no parent in the records, and in which session.
+#[derive(Debug, Clone, Copy)]
+struct Home {
+    detach: bool,
+    session: Session,
+}
+
+impl Home {
+    fn stand_in(self, records: &Records) -> Result<Option<StandIn>> {
+        let begins_session = self.session == Session::New;
+        if !self.detach && !begins_session {
+            return Ok(None);
+        }
+        Ok(Some(StandIn { pid: numbers::spare(records)?, begins_session }))
+    }
 }
 
 /// What a restart did.
@@ -42,6 +95,8 @@ pub struct Options<'a> {
 pub struct Report {
     /// The root process.
     pub pid: i32,
+    /// All processes that had a parent outside: the root, or the members of a group or session.
+    pub tops: Vec<i32>,
     /// Threads and zombies.
     pub tasks: usize,
     /// All of it.
@@ -59,6 +114,7 @@ pub struct Prepared {
     pub plan: Plan,
     /// Whether we may carry it out.
     restorer: Result<()>,
+    detach: bool,
     begin: Instant,
 }
 
@@ -76,131 +132,59 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let range = reader.page_range();
     let progress = |done| (options.progress)(done, range.end - range.start);
     reader.verify_pages(cpus, &progress).map_err(failed)?;
-    check_pids(&records)?;
+    check_clocks(&records, options)?;
+    numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
-    raise_descriptor_limit(None)?;
     // Before we look at ourselves: what we are, a newborn is.
     let restorer = source::become_restorer();
-    let mut host = host(&records, &accepted)?;
-    check_machine(&records, &host)?;
-    let mut plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
+    let home = Home { detach: options.detach, session: options.session };
+    let own = host::own_descriptors()?;
+    let plan = make_plan(&records, home, own, changes::to_cut_back(&accepted))?;
+    Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin })
+}
+
+/// Makes the plan of a restart, here and now, from records that were just made; all but what is in their way as long as the processes live.
+///
+/// # Errors
+/// *conflict*: what a restart would say.
+pub fn rehearse(records: &Records) -> Result<()> {
+    // Standard input, output, error and the context file, as a restart has them; this process has more.
+    let own = BTreeSet::from([0, 1, 2, 3]);
+    make_plan(records, Home { detach: false, session: Session::Join }, own, Vec::new()).map(drop)
+}
+
+fn make_plan(records: &Records, home: Home, own: BTreeSet<i32>, cut_back: Vec<usize>) -> Result<Plan> {
+    host::raise_descriptor_limit(None)?;
+    let mut host = Host { cut_back, ..host::look(records, home, own)? };
+    host::check(records, &host)?;
+    let plan = plan::plan(records, &host).map_err(Error::Conflict)?;
     let need = plan.end_slot as u64;
-    let limit = raise_descriptor_limit(Some(need))?;
-    // A newborn has it, too.
-    let own = &mut host.rlimits[libc::RLIMIT_NOFILE as usize];
-    if *own != (limit, limit) {
-        *own = (limit, limit);
-        plan = plan::plan(&records, &host).map_err(Error::Conflict)?;
-    }
+    let limit = host::raise_descriptor_limit(Some(need))?;
     if need > limit {
         return Err(Error::Conflict(format!(
             "needs {need} descriptors at a time, and the hard limit is {limit} (`ulimit -Hn`): raise it, or restart with CAP_SYS_RESOURCE"
         )));
     }
-    Ok(Prepared { reader, records, accepted, plan, restorer, begin })
-}
-
-fn check_pids(records: &Records) -> Result<()> {
-    let tids = records.alive().flat_map(|(_, a)| a.threads.iter().map(|t| t.tid));
-    for tid in tids.chain(records.processes.iter().map(|p| p.pid)) {
-        match read_stat(tid)? {
-            None => {}
-            Some(stat) if stat.state == 'Z' => {
-                let parent = stat.ppid;
-                let what =
-                    format!("pid {tid} is in use by a zombie that its parent {parent} has not waited for");
-                return Err(Error::Conflict(what));
-            }
-            Some(stat) => return Err(Error::Conflict(format!("pid {tid} is in use by {}", stat.comm))),
-        }
+    // A newborn has it, too.
+    let own = &mut host.rlimits[libc::RLIMIT_NOFILE as usize];
+    if *own == (limit, limit) {
+        return Ok(plan);
     }
-    Ok(())
+    *own = (limit, limit);
+    plan::plan(records, &host).map_err(Error::Conflict)
 }
 
-fn check_machine(records: &Records, host: &Host) -> Result<()> {
-    if let Some(why) = plan::special_mismatch(records, host) {
-        return Err(Error::Conflict(why));
+/// A clock that is behind makes every wait until a time longer by as much, and whoever looks at it sees time run backwards.
+fn check_clocks(records: &Records, options: &Options<'_>) -> Result<()> {
+    let behind = records.clocks.and_then(|then| Clocks::now().behind(&then));
+    match behind {
+        Some(seconds) if !options.ignore_clocks => Err(Error::Conflict(format!(
+            "the clocks that count from the start of the machine (CLOCK_MONOTONIC, CLOCK_BOOTTIME) are {seconds} s behind those of the \
+             checkpoint: whatever waits would wait so much longer. Restart in a time namespace that sets them (unshare --time \
+             --monotonic {seconds} --boottime {seconds} cairn restart …), or allow it by --ignore-clocks"
+        ))),
+        _ => Ok(()),
     }
-    let own = vdso_digest(host)?;
-    for (process, alive) in records.alive() {
-        if alive.memory.vdso.is_some() && alive.memory.vdso != own {
-            return Err(Error::Conflict(format!("pid {}: the running kernel has another vdso", process.pid)));
-        }
-    }
-    Ok(())
-}
-
-fn vdso_digest(host: &Host) -> Result<Option<u64>> {
-    let vdso = host.special.iter().find(|(name, ..)| name == memory::VDSO);
-    let own = std::process::id() as i32;
-    vdso.map(|(_, start, len)| memory::vdso_digest(own, *start..start + len)).transpose()
-}
-
-/// Looks at ourselves: what a fork of us will have.
-fn host(records: &Records, accepted: &[Option<Accepted>]) -> Result<Host> {
-    let pid = std::process::id() as i32;
-    let text = std::fs::read_to_string("/proc/self/maps").context(|| "read /proc/self/maps")?;
-    let (mut special, mut busy) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-        let parsed = range
-            .and_then(|(a, b)| Some((u64::from_str_radix(a, 16).ok()?, u64::from_str_radix(b, 16).ok()?)));
-        let Some((start, end)) = parsed else { continue };
-        if start >= sys::task_size() {
-            continue;
-        }
-        busy.push(start..end);
-        if let Some(name) = line.split_ascii_whitespace().nth(5)
-            && (name == "[vdso]" || name.starts_with("[vvar"))
-        {
-            special.push((name.to_string(), start, end - start));
-        }
-    }
-    let status = thread::status(pid, pid)?;
-    let securebits = sys::prctl(libc::PR_GET_SECUREBITS, [0; 4]).context(|| "read securebits")? as u32;
-    let rlimits =
-        (0..process::RLIMITS).map(|r| task::rlimit(pid, r).context(|| format!("read resource limit {r}")));
-    Ok(Host {
-        special,
-        busy,
-        task_size: sys::task_size(),
-        creds: Creds::of_status(&status, securebits, 0)?,
-        rlimits: rlimits.collect::<Result<_>>()?,
-        timer_ids_by_wish: timer::restore_ids_available(),
-        first_slot: first_slot(records)?,
-        cut_back: changes::to_cut_back(accepted),
-    })
-}
-
-/// The first descriptor that the engine never has for itself: while it opens files it has both ends of a pipe, or what else belongs to one
-/// inode, and all unlinked directories.
-fn first_slot(records: &Records) -> Result<i32> {
-    const PASSING: i32 = 10;
-    let own = crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0);
-    let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
-    const EACH: i32 = 3;
-    let forbidding = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);
-    let count = |which: &dyn Fn(&&Inode) -> bool| records.inodes.iter().filter(which).count() as i32;
-    Ok(own + PASSING + EACH * count(&kept) + count(&forbidding))
-}
-
-/// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may; returns it. A newborn has its own from the
-/// plan.
-fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context(|| "raise limit of open files")?;
-    if let (Some(need), Some(maximum)) = (need, limit.maximum)
-        && need > maximum
-    {
-        let higher = rustix::process::Rlimit { current: Some(need), maximum: Some(need) };
-        // Without CAP_SYS_RESOURCE it stays as it is, which the caller tells.
-        if setrlimit(Resource::Nofile, higher).is_ok() {
-            return Ok(need);
-        }
-    }
-    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// A process on its way.
@@ -215,11 +199,13 @@ struct Work {
 /// # Errors
 /// The step that failed, by pid and call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, accepted, plan, restorer, begin } = prepared;
+    let Prepared { reader, records, accepted, plan, restorer, detach, begin } = prepared;
     restorer?;
     arch::prepare_restart();
-    // What a helper leaves behind is adopted by us, as it would have been by init.
-    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [1, 0, 0, 0]).context(|| "become subreaper")?;
+    // What a helper leaves behind is adopted by us, as it would have been by init, unless we are not to stay: who loses a parent in us would be
+    // told so (PR_SET_PDEATHSIG).
+    let adopt = u64::from(!detach);
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [adopt, 0, 0, 0]).context(|| "become subreaper")?;
     let mut site = Site::new(&records, plan.scratch);
     let mut opened = Opened::new(&records, &reader, accepted);
     opened.place(reader.file(), plan.context_slot)?;
@@ -231,7 +217,8 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
         }
     }
     let total_ns = begin.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
-    Ok(Report { pid: records.root, tasks: records.tasks(), total_ns })
+    let tops = records.processes.iter().filter(|process| process.ppid == 0).map(|process| process.pid);
+    Ok(Report { pid: records.root, tops: tops.collect(), tasks: records.tasks(), total_ns })
 }
 
 struct Site<'a> {
@@ -271,6 +258,7 @@ impl<'a> Site<'a> {
                 Step::End { pid, program, status } => self.end(*pid, program, *status)?,
                 Step::Reap { pid } => self.reap(*pid)?,
                 Step::Stop { pid, signal } => self.stop(*pid, *signal)?,
+                Step::Continue { pid } => self.go_on(*pid)?,
                 Step::ResetTimes => opened.reset_times(&plan.file_slots)?,
                 Step::SetOwners => opened.set_owners(&plan.file_slots)?,
                 Step::Settle { pid } => self.settle(*pid)?,
@@ -369,6 +357,11 @@ impl<'a> Site<'a> {
         work.threads.values_mut().filter(|t| t.tid != pid).try_for_each(Tracee::join_group_stop)
     }
 
+    fn go_on(&mut self, pid: i32) -> Result<()> {
+        let work = self.works.get_mut(&pid).expect("the plan bears before it continues");
+        work.threads.get_mut(&pid).expect("a process has its leader").leave_group_stop()
+    }
+
     /// Everything but letting go.
     fn settle(&mut self, pid: i32) -> Result<()> {
         let alive = self.alive[&pid];
@@ -415,12 +408,12 @@ impl<'a> Site<'a> {
 
     fn release(&mut self) -> Result<()> {
         self.continue_sleeps();
-        let works = std::mem::take(&mut self.works);
-        let mut tracees: Vec<Tracee> = works.into_values().flat_map(|w| w.threads.into_values()).collect();
-        // A failure before this loop takes everybody along; after it, nobody.
-        for tracee in &tracees {
+        // A failure in this loop takes everybody along, those that are untied already, too; after it, nobody.
+        for tracee in self.works.values().flat_map(|work| work.threads.values()) {
             ptrace::set_options(tracee.tid, ptrace::SYSGOOD).context(|| format!("untie {}", tracee.tid))?;
         }
+        let works = std::mem::take(&mut self.works);
+        let mut tracees: Vec<Tracee> = works.into_values().flat_map(|w| w.threads.into_values()).collect();
         tracees.sort_by_key(|t| (t.pid, t.tid));
         tracees.into_iter().try_for_each(Tracee::detach)
     }

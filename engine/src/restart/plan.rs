@@ -10,7 +10,7 @@ use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
 use crate::resource::thread::Thread;
 use crate::resource::{Records, signal, timer};
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
-use crate::tree::birth::{self, Parent, births};
+use crate::tree::birth::{self, Parent, StandIn, births};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
@@ -27,12 +27,16 @@ pub struct Host {
     pub creds: Creds,
     /// Resource limits that a newborn has.
     pub rlimits: Vec<(u64, u64)>,
+    /// The kernel has memory policies.
+    pub policies: bool,
     /// POSIX timers get the id that they are given (Linux 6.15).
     pub timer_ids_by_wish: bool,
-    /// Descriptors from here on are free, and stay so while files are opened.
-    pub first_slot: i32,
+    /// Descriptors that the engine has, or will have while it opens files.
+    pub own: BTreeSet<i32>,
     /// Inodes of files that are to be cut back.
     pub cut_back: Vec<usize>,
+    /// Who bears what has no parent in the records, if not the engine.
+    pub stand_in: Option<StandIn>,
 }
 
 /// A task that a program bears.
@@ -119,6 +123,11 @@ pub enum Step {
         /// By which signal.
         signal: i32,
     },
+    /// A process leaves its group stop, and its parent does not know yet.
+    Continue {
+        /// Which.
+        pid: i32,
+    },
     /// The engine sets the times of unlinked files, which making and filling them has moved.
     ResetTimes,
     /// The engine sets owners of asynchronous I/O.
@@ -156,9 +165,9 @@ pub struct Plan {
 pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let subreapers: BTreeSet<i32> =
         records.alive().filter(|(_, a)| a.subreaper).map(|(p, _)| p.pid).collect();
-    let births = births(&records.processes, &subreapers)?;
+    let births = births(&records.processes, &subreapers, host.stand_in)?;
     let tables = || records.alive().map(|(_, alive)| alive.fds.as_slice());
-    let mut slots = Slots::new(tables(), host.first_slot);
+    let mut slots = Slots::new(tables(), &host.own);
     let file_slots = slots.of_files(records.files.len(), tables());
     let context_slot = slots.free();
     let object_slots: Vec<i32> = records.shared.iter().map(|_| slots.free()).collect();
@@ -197,6 +206,10 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     for (process, alive) in records.alive() {
         if let State::Stopped { signal, .. } = alive.state {
             planner.steps.push(Step::Stop { pid: process.pid, signal });
+        }
+        if alive.continued {
+            let pid = process.pid;
+            planner.steps.extend([Step::Stop { pid, signal: libc::SIGSTOP }, Step::Continue { pid }]);
         }
     }
     if records.inodes.iter().any(|inode| inode.unlinked.is_some()) {
@@ -417,6 +430,9 @@ impl Planner<'_> {
                 let mut program = Program::new();
                 let name = program.cstr(&comm.0);
                 program.must(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()], "set name");
+                // What it died of would dump core once more.
+                let args = [libc::PR_SET_DUMPABLE.into(), Arg::Imm(0)];
+                program.must(libc::SYS_prctl, &args, "dump no core");
                 self.steps.push(Step::End { pid: process.pid, program, status: *status });
             }
         }
@@ -450,7 +466,7 @@ impl Planner<'_> {
         let pid = process.pid;
         let mut program = Program::new();
         // Zombies and stopped children have announced themselves to a parent that knew already.
-        signal::drain_sigchld(&mut program);
+        signal::drain_of_children(self.children.get(&pid).into_iter().flatten().copied(), &mut program);
         for child in self.children.get(&pid).into_iter().flatten() {
             if let Life::Alive(alive) = &child.life
                 && matches!(alive.state, State::Stopped { reported: true, .. })
@@ -478,7 +494,7 @@ impl Planner<'_> {
 
     fn personalise_thread(&mut self, pid: i32, thread: &Thread) {
         let mut program = Program::new();
-        thread.rebuild(&self.host.creds, &mut program);
+        thread.rebuild(&self.host.creds, self.host.policies, &mut program);
         if let Some(rseq) = &thread.rseq {
             rseq.rebuild(&mut program);
         }
@@ -513,6 +529,7 @@ impl fmt::Display for Step {
             Step::End { pid, status, .. } => write!(f, "{pid}: end with status {status:#x}"),
             Step::Reap { pid } => write!(f, "wait for helper {pid}"),
             Step::Stop { pid, signal } => write!(f, "{pid}: stop by signal {signal}"),
+            Step::Continue { pid } => write!(f, "{pid}: continue"),
             Step::ResetTimes => write!(f, "set times of unlinked files"),
             Step::SetOwners => write!(f, "set owners of asynchronous I/O"),
             Step::Settle { pid } => {

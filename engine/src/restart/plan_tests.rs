@@ -21,14 +21,25 @@ fn host() -> Host {
         creds: Creds::default(),
         rlimits: vec![(1024, 4096)],
         timer_ids_by_wish: true,
-        first_slot: 100,
+        policies: true,
+        own: (0..100).collect(),
         cut_back: vec![],
+        stand_in: None,
     }
 }
 
 fn vma(start: u64, pages: u64, backing: Backing) -> Vma {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
-    Vma { start, end: start + pages * 4096, prot, backing, flags: vec![], guards: vec![], pkey: 0 }
+    Vma {
+        start,
+        end: start + pages * 4096,
+        prot,
+        backing,
+        flags: vec![],
+        guards: vec![],
+        pkey: 0,
+        policy: None,
+    }
 }
 
 fn thread(tid: i32) -> Thread {
@@ -46,6 +57,8 @@ fn thread(tid: i32) -> Thread {
         sleep: None,
         timer_slack: 50_000,
         controls: Default::default(),
+        policy: None,
+        io_flusher: false,
         creds: Creds::default(),
         sched: Default::default(),
         ioprio: 0,
@@ -56,6 +69,7 @@ fn thread(tid: i32) -> Thread {
 fn alive(tids: &[i32]) -> Alive {
     Alive {
         state: State::Running,
+        continued: false,
         threads: tids.iter().map(|tid| thread(*tid)).collect(),
         memory: Memory {
             vmas: vec![
@@ -71,6 +85,9 @@ fn alive(tids: &[i32]) -> Alive {
             thp_disable: 0,
             dumpable: 1,
             pkeys: 0,
+            membarrier: 0,
+            deny_write_execute: 0,
+            merge: false,
             tags: Vec::new(),
         },
         fds: vec![],
@@ -86,6 +103,7 @@ fn alive(tids: &[i32]) -> Alive {
         subreaper: false,
         oom_score_adj: 0,
         coredump_filter: 0x33,
+        label: None,
     }
 }
 
@@ -122,6 +140,7 @@ fn job() -> Records {
     };
     Records {
         root: 70,
+        clocks: None,
         processes: vec![
             process(70, 0, Life::Alive(Box::new(parent))),
             process(72, 70, Life::Alive(Box::new(child))),
@@ -179,7 +198,7 @@ fn every_open_file_has_a_slot_that_the_engine_does_not_use() {
     let plan = plan(&records, &host()).unwrap();
     let slots: HashSet<i32> = plan.file_slots.iter().copied().chain([plan.context_slot]).collect();
     assert_eq!(slots.len(), records.files.len() + 1);
-    assert!(slots.iter().all(|slot| (host().first_slot..plan.end_slot).contains(slot)));
+    assert!(slots.iter().all(|slot| !host().own.contains(slot) && *slot < plan.end_slot));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use super::cvt;
 use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// What [`split`] returns to whom.
 #[derive(Debug)]
@@ -70,10 +72,98 @@ impl Drop for Heir {
     }
 }
 
+/// A page that a process and its forks share: a line of text, and resource limits of some process. One side writes, the other reads when that
+/// has ended or hangs.
+pub struct Board {
+    page: NonNull<Page>,
+}
+
+/// How many limits there is room for: every resource has its place.
+const LIMITS: usize = 16;
+const TEXT: usize = 1024;
+
+#[repr(C)]
+struct Page {
+    len: AtomicUsize,
+    text: [AtomicU8; TEXT],
+    /// Process, 0 for none; soft; hard.
+    limits: [(AtomicI32, AtomicU64, AtomicU64); LIMITS],
+}
+
+// SAFETY: the page holds nothing but atomics, and stays mapped until the process ends.
+unsafe impl Send for Board {}
+// SAFETY: as above.
+unsafe impl Sync for Board {}
+
+impl Board {
+    /// A board of zeros.
+    ///
+    /// # Errors
+    /// What mmap(2) says.
+    pub fn new() -> io::Result<Self> {
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, large enough and aligned; zeros are valid atomics.
+        let got = unsafe { libc::mmap(std::ptr::null_mut(), size_of::<Page>(), prot, flags, -1, 0) };
+        match NonNull::new(got.cast()) {
+            Some(page) if got != libc::MAP_FAILED => Ok(Board { page }),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    fn page(&self) -> &Page {
+        // SAFETY: mapped for as long as the process lives.
+        unsafe { self.page.as_ref() }
+    }
+
+    /// Writes the line, as much of it as there is room for.
+    pub fn write(&self, text: &str) {
+        let page = self.page();
+        page.len.store(0, Ordering::Relaxed);
+        let bytes = &text.as_bytes()[..text.len().min(TEXT)];
+        bytes.iter().zip(&page.text).for_each(|(byte, place)| place.store(*byte, Ordering::Relaxed));
+        page.len.store(bytes.len(), Ordering::Release);
+    }
+
+    /// Reads the line.
+    pub fn read(&self) -> String {
+        let page = self.page();
+        let len = page.len.load(Ordering::Acquire).min(TEXT);
+        let bytes: Vec<u8> = page.text[..len].iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Notes what a limit of a process was, or that there is nothing to note.
+    pub fn note_limit(&self, resource: u32, limit: Option<(i32, (u64, u64))>) {
+        let Some((pid, soft, hard)) = self.page().limits.get(resource as usize) else { return };
+        let (whose, (now_soft, now_hard)) = limit.unwrap_or((0, (0, 0)));
+        soft.store(now_soft, Ordering::Relaxed);
+        hard.store(now_hard, Ordering::Relaxed);
+        pid.store(whose, Ordering::Release);
+    }
+
+    /// The limits that are noted: resource, process, soft and hard.
+    pub fn limits(&self) -> Vec<(u32, i32, (u64, u64))> {
+        let all = (0..).zip(&self.page().limits).map(|(resource, (pid, soft, hard))| {
+            let pid = pid.load(Ordering::Acquire);
+            (resource, pid, (soft.load(Ordering::Relaxed), hard.load(Ordering::Relaxed)))
+        });
+        all.filter(|(_, pid, _)| *pid != 0).collect()
+    }
+}
+
 /// Sends a signal to a process.
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: numbers only.
     cvt(unsafe { libc::kill(pid, signal) }.into()).map(drop)
+}
+
+/// Whether a process group of this number has a member.
+pub fn group_exists(pgid: i32) -> bool {
+    // SAFETY: numbers only; no signal is sent.
+    match cvt(unsafe { libc::kill(-pgid, 0) }.into()) {
+        Ok(_) => true,
+        Err(err) => err.raw_os_error() == Some(libc::EPERM),
+    }
 }
 
 /// Makes a write beyond RLIMIT_FSIZE an error instead of the end.

@@ -18,6 +18,8 @@ pub enum Kind {
     Fs = 3,
     /// Signal actions.
     Sighand = 4,
+    /// What System V semaphores undo at the end.
+    Sysvsem = 6,
 }
 
 /// Compares by the kernel's own (obfuscated) order of the objects, so that many can be sorted. `a` and `b` are the descriptors for
@@ -33,5 +35,55 @@ pub fn kcmp(pid1: i32, pid2: i32, kind: Kind, a: u64, b: u64) -> io::Result<Orde
         1 => Ok(Ordering::Less),
         2 => Ok(Ordering::Greater),
         other => Err(io::Error::other(format!("kcmp gave no order: {other}"))),
+    }
+}
+
+/// A set of kernel objects in the kernel's own order, each by a task that has it and, for [`Kind::File`], a descriptor: many can be told apart
+/// with few comparisons.
+pub struct Sorted {
+    kind: Kind,
+    all: Vec<(i32, u64)>,
+}
+
+impl Sorted {
+    /// An empty set.
+    pub fn new(kind: Kind) -> Self {
+        Sorted { kind, all: Vec::new() }
+    }
+
+    fn place(&self, pid: i32, fd: u64) -> io::Result<Result<usize, usize>> {
+        let (mut low, mut high) = (0, self.all.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let (other, other_fd) = self.all[middle];
+            match kcmp(other, pid, self.kind, other_fd, fd)? {
+                Ordering::Equal => return Ok(Ok(middle)),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        Ok(Err(low))
+    }
+
+    /// The member that is the same object as this task's.
+    ///
+    /// # Errors
+    /// As [`kcmp`].
+    pub fn find(&self, pid: i32, fd: u64) -> io::Result<Option<(i32, u64)>> {
+        Ok(self.place(pid, fd)?.ok().map(|at| self.all[at]))
+    }
+
+    /// Adds this task's object; the member that is the same, when there is one.
+    ///
+    /// # Errors
+    /// As [`kcmp`].
+    pub fn insert(&mut self, pid: i32, fd: u64) -> io::Result<Option<(i32, u64)>> {
+        match self.place(pid, fd)? {
+            Ok(at) => Ok(Some(self.all[at])),
+            Err(at) => {
+                self.all.insert(at, (pid, fd));
+                Ok(None)
+            }
+        }
     }
 }

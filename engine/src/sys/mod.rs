@@ -14,6 +14,7 @@ pub mod mapping;
 pub mod pagemap_scan;
 pub mod ptrace;
 pub mod session;
+pub mod signals;
 pub mod task;
 pub mod vm;
 pub mod wait;
@@ -32,6 +33,19 @@ pub fn prctl(option: i32, args: [u64; 4]) -> io::Result<i32> {
     // SAFETY: used with options whose arguments are numbers.
     cvt(unsafe { libc::syscall(libc::SYS_prctl, option, args[0], args[1], args[2], args[3]) })
         .map(|r| r as i32)
+}
+
+/// membarrier(2) without flags.
+pub fn membarrier(command: i32) -> io::Result<i64> {
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
+}
+
+/// Whether the kernel has memory policies (`CONFIG_NUMA`).
+pub fn has_memory_policies() -> bool {
+    let mut mode = 0i32;
+    // SAFETY: the mode is live; no set of nodes is asked for.
+    cvt(unsafe { libc::syscall(libc::SYS_get_mempolicy, &mut mode, 0usize, 0usize, 0usize, 0usize) }).is_ok()
 }
 
 /// Bytes of a page.

@@ -75,7 +75,12 @@ pub fn set_if_there(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Re
             Ok(Some(data))
         }
         // kernel/ptrace.c, `ptrace_regset`: no such set; the sets themselves: not on this machine.
-        Err(err) if matches!(err.raw_os_error(), Some(libc::EINVAL | libc::ENODEV | libc::ENODATA)) => {
+        Err(err)
+            if matches!(
+                err.raw_os_error(),
+                Some(libc::EINVAL | libc::ENODEV | libc::ENODATA | libc::ENXIO)
+            ) =>
+        {
             Ok(None)
         }
         Err(err) => Err(err),
@@ -206,4 +211,40 @@ pub fn rseq_configuration(tid: Tid) -> io::Result<RseqConfiguration> {
     request(GET_RSEQ_CONFIGURATION, tid, size_of::<RseqConfiguration>(), conf.as_mut_ptr() as usize)?;
     // SAFETY: zeroed and then filled by the kernel; plain integers.
     Ok(unsafe { conf.assume_init() })
+}
+
+/// Whether the signal that a thread is stopped with is a system call that was sent to itself.
+pub fn is_dispatched_call(tid: Tid) -> bool {
+    /// include/uapi/asm-generic/siginfo.h
+    const SYS_USER_DISPATCH: i32 = 2;
+    let mut info = [0i32; SIGINFO_SIZE / 4];
+    let got = request(libc::PTRACE_GETSIGINFO, tid, 0, info.as_mut_ptr() as usize);
+    got.is_ok() && info[2] == SYS_USER_DISPATCH
+}
+
+/// Whether a thread has its system calls sent to itself as signals, Linux 5.11 (Documentation/admin-guide/syscall-user-dispatch.rst). A tracer
+/// is told since 6.4; before that nobody is.
+pub fn dispatches_syscalls(tid: Tid) -> io::Result<bool> {
+    /// `PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG`, include/uapi/linux/ptrace.h.
+    const GET: libc::c_uint = 0x4211;
+    // `struct ptrace_sud_config`: mode, selector, offset, length.
+    let mut config = [0u64; 4];
+    match request(GET, tid, size_of_val(&config), ptr::from_mut(&mut config) as usize) {
+        Ok(_) => Ok(config[0] != 0),
+        Err(err) if matches!(err.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// A `struct user_desc` of set_thread_area(2): entry, base, limit, flags; nothing where the kernel has no such thing.
+#[cfg(target_arch = "x86_64")]
+pub fn thread_area(tid: Tid, entry: usize) -> io::Result<Option<[u32; 4]>> {
+    /// arch/x86/include/uapi/asm/ptrace-abi.h
+    const GET_THREAD_AREA: libc::c_uint = 25;
+    let mut area = [0u32; 4];
+    match request(GET_THREAD_AREA, tid, entry, ptr::from_mut(&mut area) as usize) {
+        Ok(_) => Ok(Some(area)),
+        Err(err) if matches!(err.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => Ok(None),
+        Err(err) => Err(err),
+    }
 }

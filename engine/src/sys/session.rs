@@ -1,14 +1,20 @@
 //! What a child does before it executes a program.
 
 use super::cvt;
+use super::signals::{self, Children};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Makes the command leader of a session and process group of its own.
-pub fn start_in_own_session(command: &mut Command) {
-    // SAFETY: setsid is async-signal-safe.
-    unsafe { command.pre_exec(|| cvt(libc::setsid().into()).map(drop)) };
+/// Makes the command leader of a session and process group of its own, with SIGCHLD as our own caller had it.
+pub fn start_in_own_session(command: &mut Command, children: Children) {
+    // SAFETY: setsid and signal are async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            signals::set_children(children)?;
+            cvt(libc::setsid().into()).map(drop)
+        })
+    };
 }
 
 /// Keeps what we were started with above standard error from the programs that we start.

@@ -20,7 +20,7 @@ pub fn borrow_fd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(got as i32) })
 }
 
-/// Scheduling attributes, `struct sched_attr` of sched_setattr(2) without the utilisation clamps.
+/// Scheduling attributes, `struct sched_attr` of sched_setattr(2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[repr(C)]
 pub struct SchedAttr {
@@ -39,6 +39,12 @@ pub struct SchedAttr {
     pub deadline: u64,
     /// Nanoseconds, for `SCHED_DEADLINE`.
     pub period: u64,
+    /// Utilisation clamps, 0 … 1024; both 0 where the kernel has none (`CONFIG_UCLAMP_TASK`).
+    #[serde(default)]
+    pub util_min: u32,
+    /// See `util_min`.
+    #[serde(default)]
+    pub util_max: u32,
 }
 
 /// Reads the scheduling attributes of a thread.
@@ -54,7 +60,12 @@ pub fn sched_attr(tid: i32) -> io::Result<SchedAttr> {
 
 /// Sets the scheduling attributes of a thread.
 pub fn set_sched_attr(tid: i32, attr: &SchedAttr) -> io::Result<()> {
-    let attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
+    // include/uapi/linux/sched.h
+    const SCHED_FLAG_UTIL_CLAMP: u64 = 0x20 | 0x40;
+    let mut attr = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attr };
+    if attr.util_max != 0 {
+        attr.flags |= SCHED_FLAG_UTIL_CLAMP;
+    }
     // SAFETY: the struct is live and carries its size.
     cvt(unsafe { libc::syscall(libc::SYS_sched_setattr, tid, &attr, 0) })?;
     // SAFETY: numbers only.
@@ -112,4 +123,31 @@ pub fn set_rlimit(pid: i32, resource: u32, (soft, hard): (u64, u64)) -> io::Resu
 pub fn tgkill(pid: i32, tid: i32, sig: i32) -> io::Result<()> {
     // SAFETY: numbers only.
     cvt(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, sig) }).map(drop)
+}
+
+/// The cookie of tasks that may share a core with this thread, 0 for everybody (Linux 5.14, `CONFIG_SCHED_CORE`).
+pub fn core_cookie(tid: i32) -> io::Result<u64> {
+    // include/uapi/linux/prctl.h
+    const PR_SCHED_CORE: i32 = 62;
+    const PR_SCHED_CORE_GET: usize = 0;
+    const PR_SCHED_CORE_SCOPE_THREAD: usize = 0;
+    let mut cookie = 0u64;
+    // SAFETY: the cookie is live.
+    cvt(unsafe {
+        libc::syscall(
+            libc::SYS_prctl,
+            PR_SCHED_CORE,
+            PR_SCHED_CORE_GET,
+            tid as usize,
+            PR_SCHED_CORE_SCOPE_THREAD,
+            &mut cookie,
+        )
+    })?;
+    Ok(cookie)
+}
+
+/// Who used a System V semaphore last (semctl(2), `GETPID`).
+pub fn semaphore_user(set: i32, number: i32) -> io::Result<i32> {
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::semctl(set, number, libc::GETPID) }.into()).map(|pid| pid as i32)
 }

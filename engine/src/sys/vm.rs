@@ -29,6 +29,13 @@ pub fn read_ranges(pid: i32, ranges: &[(RemoteAddr, usize)], buf: &mut [u8]) -> 
     whole(n, buf.len(), ranges.first().map_or(RemoteAddr(0), |r| r.0))
 }
 
+/// Writes `buf` to `addr` of process `pid` by way of /proc/PID/mem, which takes no notice of protections of private memory.
+pub fn force(pid: i32, addr: RemoteAddr, buf: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let memory = std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/mem"))?;
+    memory.write_all_at(buf, addr.0)
+}
+
 /// Writes `buf` to `addr` of process `pid`; all of it or an error. The pages must be writable for that process.
 pub fn write(pid: i32, addr: RemoteAddr, buf: &[u8]) -> io::Result<()> {
     let local = libc::iovec { iov_base: buf.as_ptr().cast_mut().cast(), iov_len: buf.len() };

@@ -68,19 +68,32 @@ pub fn wait(tid: Tid) -> io::Result<Stop> {
     }
 }
 
+/// Waits for the next stop or end of any child.
+pub fn wait_any() -> io::Result<(Tid, Stop)> {
+    match waitpid(-1, 0)? {
+        Some(stopped) => Ok(stopped),
+        None => unreachable!("waitpid without WNOHANG returned nothing"),
+    }
+}
+
 /// A stop that is there already, or nothing.
 pub fn poll(tid: Tid) -> io::Result<Option<Stop>> {
     Ok(waitpid(tid, libc::WNOHANG)?.map(|(_, stop)| stop))
 }
 
-/// Waits until `deadline`; nothing when it has passed. SIGCHLD must be blocked in the caller ([`block_sigchld`]).
-pub fn wait_until(tid: Tid, deadline: Instant) -> io::Result<Option<Stop>> {
+/// Waits until `deadline`, or until `cancelled`, which is asked ten times a second; nothing then. SIGCHLD must be blocked in the caller
+/// ([`block_sigchld`]).
+pub fn wait_until(
+    tid: Tid,
+    deadline: Instant,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> io::Result<Option<Stop>> {
     loop {
         if let Some(stop) = poll(tid)? {
             return Ok(Some(stop));
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if left.is_zero() || cancelled() {
             return Ok(None);
         }
         // One SIGCHLD may stand for several children: look again after each, and at least ten times a second.

@@ -3,11 +3,25 @@
 use super::freeze::Task;
 use crate::arch;
 use crate::error::{Context, Problems, Result};
+use crate::resource::bytes::PathBytes;
 use crate::resource::thread::status;
-use crate::sys::kcmp::{Kind, kcmp};
+use crate::resource::{process, refused};
+use crate::sys::kcmp::{Kind, Sorted, kcmp};
 use std::cmp::Ordering;
 
-const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
+/// Links in /proc/PID/ns, and what each has to be equal to of ours. The last two are what children will be in.
+const NAMESPACES: &[(&str, &str)] = &[
+    ("cgroup", "cgroup"),
+    ("ipc", "ipc"),
+    ("mnt", "mnt"),
+    ("net", "net"),
+    ("pid", "pid"),
+    ("time", "time"),
+    ("user", "user"),
+    ("uts", "uts"),
+    ("pid_for_children", "pid"),
+    ("time_for_children", "time"),
+];
 
 /// Reasons to refuse these processes, apart from what they have open or mapped.
 ///
@@ -16,6 +30,11 @@ const NAMESPACES: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "use
 pub fn problems(tasks: &[Task]) -> Result<Problems> {
     let mut problems = Problems::default();
     let alive: Vec<&Task> = tasks.iter().filter(|t| !t.threads.is_empty()).collect();
+    let own_namespaces: Vec<_> = NAMESPACES
+        .iter()
+        .map(|(name, own)| (*name, std::fs::read_link(format!("/proc/self/ns/{own}")).ok()))
+        .collect();
+    let own_label = process::label(std::process::id() as i32)?;
     for task in &alive {
         let pid = task.pid;
         for thread in &task.threads {
@@ -41,6 +60,15 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
             if status.seccomp.unwrap_or(0) != 0 {
                 problems.push(format!("pid {pid}: thread {tid} has a seccomp filter"));
             }
+            refused::of_thread(thread, &mut problems)?;
+            for (name, ours) in &own_namespaces {
+                // A namespace that this kernel does not have is missing on both sides.
+                let theirs = std::fs::read_link(format!("/proc/{pid}/task/{tid}/ns/{name}")).ok();
+                if theirs.is_some() && theirs != *ours {
+                    problems
+                        .push(format!("pid {pid}: thread {tid} is in another {name} namespace than cairn"));
+                }
+            }
             if tid != pid {
                 for (kind, what) in
                     [(Kind::Files, "descriptor table"), (Kind::Fs, "working directory and umask")]
@@ -51,12 +79,15 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 }
             }
         }
-        for name in NAMESPACES {
-            let link = |who: &str| std::fs::read_link(format!("/proc/{who}/ns/{name}"));
-            // A namespace that this kernel does not have is missing on both sides.
-            if link(&pid.to_string()).ok() != link("self").ok() {
-                problems.push(format!("pid {pid}: in another {name} namespace than cairn"));
-            }
+        let label = process::label(pid)?;
+        if label != own_label {
+            let shown =
+                |label: &Option<PathBytes>| label.as_ref().map_or("none".into(), PathBytes::to_string);
+            problems.push(format!(
+                "pid {pid}: has the security label {}, and cairn, which everything that it restarts is a child of, {}",
+                shown(&label),
+                shown(&own_label)
+            ));
         }
     }
     for (kind, what) in [
@@ -65,22 +96,14 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
         (Kind::Fs, "their working directory and umask"),
         (Kind::Sighand, "their signal actions"),
     ] {
-        // Sorted by the kernel's own order, so that many processes stay cheap.
-        let mut sorted: Vec<i32> = Vec::with_capacity(alive.len());
+        let mut known = Sorted::new(kind);
         for task in &alive {
-            let (mut low, mut high) = (0, sorted.len());
-            while low < high {
-                let middle = low.midpoint(high);
-                match compare(sorted[middle], task.pid, kind)? {
-                    Ordering::Less => low = middle + 1,
-                    Ordering::Greater => high = middle,
-                    Ordering::Equal => {
-                        problems.push(format!("pids {} and {} share {what}", sorted[middle], task.pid));
-                        break;
-                    }
-                }
+            let same = known
+                .insert(task.pid, 0)
+                .context(|| format!("compare processes with {} (needs CONFIG_KCMP)", task.pid))?;
+            if let Some((other, _)) = same {
+                problems.push(format!("pids {other} and {} share {what}", task.pid));
             }
-            sorted.insert(low, task.pid);
         }
     }
     Ok(problems)

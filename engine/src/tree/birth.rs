@@ -16,6 +16,15 @@ pub enum Parent {
     Process(i32),
 }
 
+/// A helper that bears what has no parent in the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandIn {
+    /// With this PID.
+    pub pid: i32,
+    /// It begins a session first: those whose session is outside of the records come into this one.
+    pub begins_session: bool,
+}
+
 /// One step of the births.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -55,11 +64,16 @@ pub enum Step {
     },
 }
 
-/// The births in order.
+/// The births in order. Whoever has no parent here is a child of the engine, in its session and group where its own are outside (0). A
+/// `stand_in` bears them in the engine's place: when it has left, they are nobody's children but those of who adopts orphans, as a daemon is.
 ///
 /// # Errors
 /// A text that says which constellation cannot be made.
-pub fn births(processes: &[Process], subreapers: &BTreeSet<i32>) -> Result<Vec<Step>, String> {
+pub fn births(
+    processes: &[Process],
+    subreapers: &BTreeSet<i32>,
+    stand_in: Option<StandIn>,
+) -> Result<Vec<Step>, String> {
     let (mut children, mut groups) = (BTreeMap::new(), BTreeMap::new());
     for process in processes {
         children.entry(process.ppid).or_insert_with(Vec::new).push(process.pid);
@@ -75,10 +89,15 @@ pub fn births(processes: &[Process], subreapers: &BTreeSet<i32>) -> Result<Vec<S
         children,
         groups,
         subreapers,
+        top: stand_in.map_or(Parent::Engine, |helper| Parent::Process(helper.pid)),
         steps: Vec::new(),
         born: BTreeSet::new(),
         played: BTreeSet::new(),
     };
+    if let Some(StandIn { pid, begins_session }) = stand_in {
+        planner.steps.push(Step::BearHelper { parent: Parent::Engine, pid });
+        planner.steps.extend(begins_session.then_some(Step::Setsid(pid)));
+    }
     planner.family(Parent::Engine, 0)?;
     if let Some(missing) = processes.iter().find(|p| !planner.born.contains(&p.pid)) {
         return Err(format!(
@@ -87,6 +106,8 @@ pub fn births(processes: &[Process], subreapers: &BTreeSet<i32>) -> Result<Vec<S
         ));
     }
     planner.groups(processes)?;
+    // Not before: who is in no group of the records is in the helper's.
+    planner.steps.extend(stand_in.map(|StandIn { pid, .. }| Step::Leave { pid, parent: Parent::Engine }));
     Ok(planner.steps)
 }
 
@@ -97,6 +118,8 @@ struct Planner<'a> {
     /// Members of each process group, by PID.
     groups: BTreeMap<i32, Vec<i32>>,
     subreapers: &'a BTreeSet<i32>,
+    /// Who bears what has no parent here: the engine, or who stands in for it.
+    top: Parent,
     steps: Vec<Step>,
     born: BTreeSet<i32>,
     /// Sessions whose leader a helper played.
@@ -181,8 +204,13 @@ impl Planner<'_> {
 
     fn bear(&mut self, parent: Parent, pid: i32, session: i32) -> Result<(), String> {
         let exit_signal = self.by_pid[&pid].exit_signal;
+        let parent = self.bearer(parent);
         self.steps.push(Step::Bear { parent, pid, exit_signal });
         self.arrive(pid, session)
+    }
+
+    fn bearer(&self, parent: Parent) -> Parent {
+        if parent == Parent::Engine { self.top } else { parent }
     }
 
     fn arrive(&mut self, pid: i32, session: i32) -> Result<(), String> {
@@ -208,6 +236,7 @@ impl Planner<'_> {
         if self.by_pid.contains_key(&sid) {
             return Err(format!("session {sid}: its number is a process in another session"));
         }
+        let parent = self.bearer(parent);
         self.steps.push(Step::BearHelper { parent, pid: sid });
         self.steps.push(Step::Setsid(sid));
         self.played.insert(sid);
@@ -282,7 +311,7 @@ mod tests {
 
     fn plan(table: &[(i32, i32, i32, i32)], subreapers: &[i32]) -> Result<Vec<Step>, String> {
         let processes: Vec<_> = table.iter().map(|(a, b, c, d)| process(*a, *b, *c, *d)).collect();
-        births(&processes, &subreapers.iter().copied().collect())
+        births(&processes, &subreapers.iter().copied().collect(), None)
     }
 
     /// Plays the steps as the kernel would; returns (pid, ppid, pgid, sid) of who is left.
@@ -344,6 +373,30 @@ mod tests {
     #[case::daemon_with_children(&[(10, 0, 10, 10), (12, 10, 11, 11), (13, 12, 13, 13), (14, 12, 14, 11)], &[10])]
     fn trees_come_out_as_they_were(#[case] table: &[(i32, i32, i32, i32)], #[case] subreapers: &[i32]) {
         comes_out(table, subreapers);
+    }
+
+    #[rstest::rstest]
+    #[case::leader(&[(10, 0, 10, 10), (11, 10, 11, 10)])]
+    #[case::job_of_a_shell(&[(10, 0, 10, 0), (11, 10, 10, 0), (12, 10, 12, 12)])]
+    #[case::in_the_shells_group(&[(10, 0, 0, 0), (11, 10, 0, 0)])]
+    #[case::orphans(&[(12, 0, 11, 11), (13, 12, 13, 11)])]
+    fn nobody_is_a_child_of_the_engine_when_a_helper_stands_in(#[case] table: &[(i32, i32, i32, i32)]) {
+        const STAND_IN: i32 = 99;
+        let processes: Vec<_> = table.iter().map(|(a, b, c, d)| process(*a, *b, *c, *d)).collect();
+        let stand_in = StandIn { pid: STAND_IN, begins_session: true };
+        let steps = births(&processes, &BTreeSet::new(), Some(stand_in)).unwrap();
+        let of_the_engine = |step: &&Step| {
+            matches!(
+                step,
+                Step::Bear { parent: Parent::Engine, .. } | Step::BearHelper { parent: Parent::Engine, .. }
+            )
+        };
+        let helper = Step::BearHelper { parent: Parent::Engine, pid: STAND_IN };
+        assert_eq!(steps.iter().filter(of_the_engine).collect::<Vec<_>>(), [&helper]);
+        let outside = |id: i32| if id == 0 { STAND_IN } else { id };
+        let want: BTreeMap<_, _> =
+            table.iter().map(|(p, pp, g, s)| (*p, (*pp, outside(*g), outside(*s)))).collect();
+        assert_eq!(play(&steps), want, "{steps:?}");
     }
 
     #[test]

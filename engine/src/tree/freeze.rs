@@ -1,6 +1,9 @@
 //! Stopping everything in scope, and letting it go again.
 
+use super::freezer::Freezers;
+use super::outside::own_processes;
 use super::scope::{Scope, threads};
+use crate::activity;
 use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::proc::syscall::{self, Blocked};
@@ -14,8 +17,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A stop that has not come after this long never comes: the thread sleeps where nothing interrupts it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for threads that do not stop.
+pub struct Waiting<'a> {
+    /// A stop that has not come after this long never comes: the thread sleeps where nothing interrupts it.
+    pub patience: Duration,
+    /// Asked whether to give up.
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+}
 
 /// A stopped process.
 #[derive(Debug)]
@@ -33,13 +41,13 @@ pub struct Task {
 }
 
 /// All processes in scope, stopped. Dropping it lets them go.
-#[derive(Debug)]
 pub struct Frozen {
     /// Parents before children.
     pub tasks: Vec<Task>,
     /// When the first thread was asked to stop.
     pub since: Instant,
     holder: Option<Holder>,
+    freezers: Freezers,
 }
 
 /// The kernel module as the one that stops threads.
@@ -52,26 +60,31 @@ pub struct Holder {
 }
 
 impl Frozen {
-    /// Stops every thread in scope, until all that there are have been stopped: has `holder` hold them, or seizes them. `cancelled` is
-    /// asked between processes.
+    /// Stops every thread in scope, until all that there are have been stopped: has `holder` hold them, or seizes them.
     ///
     /// # Errors
-    /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader gone. Nothing stays stopped.
-    pub fn freeze(scope: Scope, holder: Option<Holder>, cancelled: &dyn Fn() -> bool) -> Result<Self> {
+    /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader gone, frozen, ourselves. Nothing stays
+    /// stopped.
+    pub fn freeze(scope: Scope, holder: Option<Holder>, waiting: &Waiting<'_>) -> Result<Self> {
         wait::block_sigchld();
-        let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now(), holder };
+        let own = own_processes();
+        let freezers = Freezers::find();
+        let mut frozen = Frozen { tasks: Vec::new(), since: Instant::now(), holder, freezers };
         let mut known = HashSet::new();
         let mut complete = false;
         while !complete {
             complete = true;
             for pid in scope.pids()? {
-                if cancelled() {
+                if (waiting.cancelled)() {
                     return Err(Error::Interrupted);
+                }
+                if own.contains(&pid) {
+                    return Err(refuse_ourselves(pid, scope));
                 }
                 if !known.contains(&pid) {
                     // One that ended before it could be stopped may be a zombie by now, which is to be saved, too.
                     complete = false;
-                    if frozen.stop(pid, pid == scope.id())? {
+                    if frozen.stop(pid, pid == scope.id(), waiting)? {
                         known.insert(pid);
                     }
                 }
@@ -89,7 +102,8 @@ impl Frozen {
     }
 
     /// Stops one process; whether it is there.
-    fn stop(&mut self, pid: i32, named: bool) -> Result<bool> {
+    fn stop(&mut self, pid: i32, named: bool, waiting: &Waiting<'_>) -> Result<bool> {
+        activity::say(|| format!("stop process {pid}"));
         let Some(stat) = read_stat(pid)? else {
             return if named {
                 Err(Error::Vanished(format!("pid {pid}: no such process")))
@@ -112,7 +126,13 @@ impl Frozen {
         if task.stat.flags & PF_KTHREAD != 0 {
             return Err(Error::unsupported(format!("pid {pid}: a kernel thread")));
         }
-        task.stop_threads(self.holder.as_ref())?;
+        if let Some(group) = self.freezers.frozen(pid) {
+            return Err(Error::unsupported(format!(
+                "pid {pid}: is in a frozen control group ({}); thaw that first",
+                group.display()
+            )));
+        }
+        task.stop_threads(self.holder.as_ref(), waiting)?;
         if task.threads.is_empty() {
             // Ended before it could be seized: a zombie now, or gone.
             self.tasks.pop();
@@ -129,12 +149,26 @@ impl Frozen {
         self.release()
     }
 
+    /// Lets everything go on as far as a stop signal, which it gets first.
+    ///
+    /// # Errors
+    /// As [`Frozen::thaw`], and what kill(2) says.
+    pub fn thaw_stopped(mut self) -> Result<()> {
+        let stopped = self.tasks.iter().filter(|task| !task.threads.is_empty()).map(|task| {
+            let stop = crate::sys::guard::kill(task.pid, libc::SIGSTOP);
+            stop.context(|| format!("stop {} by SIGSTOP", task.pid))
+        });
+        let stopped = stopped.fold(Ok(()), Result::and);
+        stopped.and(self.release())
+    }
+
+    /// What was changed in a process is undone whatever became of the others.
     fn release(&mut self) -> Result<()> {
         let mut first = Ok(());
         for mut task in self.tasks.drain(..) {
             // Out of the scratch range, all of them, before it goes.
             let settled = task.tracees().map(Tracee::settle).fold(Ok(()), Result::and);
-            first = first.and(settled).and_then(|()| task.unmap_scratch());
+            first = first.and(settled.and_then(|()| task.unmap_scratch()));
             let threads = std::mem::take(&mut task.threads);
             for thread in threads {
                 if let Stopped::Traced(tracee) = thread {
@@ -193,10 +227,10 @@ impl Drop for Frozen {
 }
 
 impl Task {
-    fn stop_threads(&mut self, holder: Option<&Holder>) -> Result<()> {
+    fn stop_threads(&mut self, holder: Option<&Holder>, waiting: &Waiting<'_>) -> Result<()> {
         match holder {
-            Some(holder) => self.hold(holder)?,
-            None => self.seize()?,
+            Some(holder) => self.hold(holder, waiting.patience)?,
+            None => self.seize(waiting)?,
         }
         self.threads.sort_by_key(|t| (t.tid() != self.pid, t.tid()));
         match self.threads.first() {
@@ -209,10 +243,10 @@ impl Task {
     }
 
     /// Has the module hold all threads; none when the process has ended.
-    fn hold(&mut self, Holder { device, traced }: &Holder) -> Result<()> {
+    fn hold(&mut self, Holder { device, traced }: &Holder, patience: Duration) -> Result<()> {
         let pid = self.pid;
         let flags = if *traced { kmod::HOLD_TRACED } else { 0 };
-        if let Err(err) = device.hold(pid, flags, PATIENCE) {
+        if let Err(err) = device.hold(pid, flags, patience) {
             let reason = match err.raw_os_error() {
                 Some(libc::ESRCH) => return Ok(()),
                 Some(libc::EBUSY) => "traced by another process already",
@@ -252,7 +286,7 @@ impl Task {
         })
     }
 
-    fn seize(&mut self) -> Result<()> {
+    fn seize(&mut self, waiting: &Waiting<'_>) -> Result<()> {
         let mut known = HashSet::new();
         loop {
             let mut fresh = Vec::new();
@@ -271,9 +305,9 @@ impl Task {
             if fresh.is_empty() {
                 break;
             }
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + waiting.patience;
             for (tid, blocked) in fresh {
-                if let Some(mut tracee) = await_stop(self.pid, tid, deadline)? {
+                if let Some(mut tracee) = await_stop(self.pid, tid, deadline, waiting.cancelled)? {
                     known.insert(tid);
                     let looked = tracee.look_closer(blocked);
                     // In the list in any case, to be let go.
@@ -376,16 +410,21 @@ fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
 }
 
 /// Waits for the stop; nothing when the thread has ended instead.
-fn await_stop(pid: i32, tid: i32, deadline: Instant) -> Result<Option<Tracee>> {
+fn await_stop(
+    pid: i32,
+    tid: i32,
+    deadline: Instant,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<Option<Tracee>> {
     loop {
-        let stop = wait::wait_until(tid, deadline).context(|| format!("wait for thread {tid} of {pid}"))?;
-        let group_stop = match stop {
+        let stop = wait::wait_until(tid, deadline, cancelled);
+        let group_stop = match stop.context(|| format!("wait for thread {tid} of {pid}"))? {
+            None if cancelled() => return Err(Error::Interrupted),
             None => {
-                let state = read_stat(tid)?.map_or('?', |s| s.state);
-                let sleep = format!(
-                    "pid {pid}: thread {tid} does not stop (state {state}: a sleep that cannot be interrupted)"
-                );
-                return Err(Error::unsupported(sleep));
+                return Err(Error::unsupported(format!(
+                    "pid {pid}: thread {tid} does not stop: {}",
+                    sleep_of(tid)
+                )));
             }
             Some(Stop::Exited(_) | Stop::Killed(_)) => return Ok(None),
             Some(Stop::Interrupted) => None,
@@ -406,6 +445,30 @@ fn await_stop(pid: i32, tid: i32, deadline: Instant) -> Result<Option<Tracee>> {
         let tracee = Tracee::adopt(pid, tid, group_stop, status.sigpnd | status.shdpnd)?;
         return Ok(Some(tracee));
     }
+}
+
+/// What a thread sleeps in that does not stop.
+fn sleep_of(tid: i32) -> String {
+    let state = read_stat(tid).ok().flatten().map_or('?', |stat| stat.state);
+    let function = std::fs::read_to_string(format!("/proc/{tid}/wchan")).unwrap_or_default();
+    let function = match function.as_str() {
+        "" | "0" => "where the kernel does not say".to_string(),
+        name => format!("in the kernel's {name}"),
+    };
+    format!(
+        "it sleeps {function} (state {state}), where nothing interrupts it: a device or file system that does not answer, or \
+         a vfork(2) whose child has not executed a program yet; wait for its end, or allow more by --time"
+    )
+}
+
+/// Why a checkpoint cannot be of this: cairn would have to stop itself.
+fn refuse_ourselves(pid: i32, scope: Scope) -> Error {
+    Error::unsupported(format!(
+        "pid {pid} is cairn itself, which is among what it is to save ({} {}): save one process alone by --pid, or start \
+         cairn from outside of the job",
+        scope.word(),
+        scope.id()
+    ))
 }
 
 /// /proc/PID/stat; nothing when there is no such process.

@@ -24,6 +24,16 @@ impl Scope {
         id
     }
 
+    /// What the number is of.
+    pub fn word(self) -> &'static str {
+        match self {
+            Scope::Tree(_) => "the tree of process",
+            Scope::Process(_) => "process",
+            Scope::Group(_) => "process group",
+            Scope::Session(_) => "session",
+        }
+    }
+
     /// The processes that are in scope now, parents before children; what was just born may be missing, so ask again after
     /// stopping them.
     ///

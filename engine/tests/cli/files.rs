@@ -48,7 +48,7 @@ fn out_of_space_leaves_no_file_and_the_job_runs_on() {
     let text = r#"
         mount -t tmpfs -o size=64k none "$DIR" || exit 99
         cd "$DIR" && mkfifo up || exit 97
-        pid=$("$CAIRN" run --detach -- sh -c ': > up; while :; do read x < /dev/null; done') || exit 98
+        pid=$("$CAIRN" run --detach -o /dev/null -- sh -c ': > up; while :; do read x < /dev/null; done') || exit 98
         cat up && rm up
         "$CAIRN" checkpoint "$pid" -o context
         echo "code $?"

@@ -58,7 +58,9 @@ impl Job {
     /// A shell script under `cairn run`, in its directory.
     fn script(text: &str) -> Job {
         let dir = tempfile::tempdir().expect("a directory");
-        let run = cmd(CAIRN, ["run", "--detach", "--", "sh", "-c", text]).dir(dir.path()).stdin_null();
+        let run = cmd(CAIRN, ["run", "--detach", "-o", "/dev/null", "--", "sh", "-c", text])
+            .dir(dir.path())
+            .stdin_null();
         let pid = run.read().expect("the job starts").trim().parse().expect("its number");
         Job { dir, pid }
     }

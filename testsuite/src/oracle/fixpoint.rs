@@ -41,6 +41,11 @@ const RESTART_SYSCALL: u64 = 219;
 pub const IGNORED: &[Ignored] = &[
     Ignored { path: "header", how: How::Freely, reason: "says when and by what the file was written" },
     Ignored {
+        path: "records.clocks.*",
+        how: How::BothOrNeither,
+        reason: "time goes on between two checkpoints",
+    },
+    Ignored {
         path: "**.interval_timers.*.value",
         how: How::BothOrNeither,
         reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
@@ -89,6 +94,11 @@ pub const IGNORED: &[Ignored] = &[
     Ignored { path: "**.life.alive.fds", how: How::WhenMoving, reason: "descriptors are opened and closed" },
     Ignored {
         path: "**.life.alive.state",
+        how: How::WhenMoving,
+        reason: "processes are stopped and continued",
+    },
+    Ignored {
+        path: "**.life.alive.continued",
         how: How::WhenMoving,
         reason: "processes are stopped and continued",
     },

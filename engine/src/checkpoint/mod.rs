@@ -1,0 +1,218 @@
+//! The story of a checkpoint: stop, look, refuse or ask, copy, let go, write.
+
+mod interview;
+mod survey;
+
+use crate::activity;
+use crate::error::{Error, Result};
+use crate::image::{self, Origin, Writer};
+use crate::resource::{Records, identity};
+use crate::restart;
+use crate::source::{self, Source, Wanted};
+use crate::sys::kmod::Device;
+use crate::tree::freeze::Waiting;
+use crate::tree::{Frozen, Holder, Scope};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use survey::Survey;
+
+/// Whom to look at, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Whom.
+    pub scope: Scope,
+    /// Where the state is to come from.
+    pub source: Wanted,
+    /// Also what a tracer traces; only the module can.
+    pub traced: bool,
+    /// Also what shares open files or memory with processes outside, which a restart parts.
+    pub shared: bool,
+    /// How long to wait for threads that do not stop.
+    pub patience: Duration,
+}
+
+impl Target {
+    /// This scope, by whatever source there is; nothing out of the ordinary is allowed.
+    pub fn of(scope: Scope) -> Self {
+        let patience = Duration::from_secs(30);
+        Target { scope, source: Wanted::Auto, traced: false, shared: false, patience }
+    }
+}
+
+/// How to checkpoint.
+pub struct Options<'a> {
+    /// Whom.
+    pub target: Target,
+    /// Into which file.
+    pub file: PathBuf,
+    /// What becomes of what was checkpointed, once the file is safe.
+    pub then: Then,
+    /// Whether to wait for the disk.
+    pub sync: image::Sync,
+    /// Told of bytes copied and bytes in all.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+    /// Asked whether to give up.
+    pub cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// What becomes of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It runs on.
+    Run,
+    /// It is left stopped, by SIGSTOP.
+    Stop,
+    /// It is killed.
+    Kill,
+}
+
+/// What a checkpoint did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The context file.
+    pub file: PathBuf,
+    /// The process asked for.
+    pub pid: i32,
+    /// Where the state came from.
+    pub source: Source,
+    /// Threads and zombies saved.
+    pub tasks: usize,
+    /// Size of the file.
+    pub bytes: u64,
+    /// From the first thread stopped to the last one released; up to the kill, when there was one. Of the last stop, if there were several.
+    pub pause_ns: u64,
+    /// All of it.
+    pub total_ns: u64,
+}
+
+/// Checkpoints what is in scope.
+///
+/// # Errors
+/// Every kind; the target runs on and no file is left, unless the last step, the kill, is what failed.
+pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
+    let begin = Instant::now();
+    source::become_restorer()?;
+    options.target.source.attempt(|device| attempt(options, device, begin))
+}
+
+fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -> Result<Report> {
+    let source = Source::of(device.as_ref());
+    let pid = options.target.scope.id();
+    let failed = |source| Error::of_image(&options.file, source);
+    let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
+    let (mut frozen, survey) = stop_and_look(options.target, device, options.cancelled)?;
+    let mut records = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let since = frozen.since;
+    let (written, pause) = if options.then == Then::Run {
+        frozen.thaw()?;
+        let pause = since.elapsed();
+        rehearse(&records)?;
+        identity::learn_contents(&mut records.inodes);
+        (writer.finish(&records, options.sync).map_err(failed)?, pause)
+    } else {
+        rehearse(&records)?;
+        identity::learn_contents(&mut records.inodes);
+        let written = writer.finish(&records, options.sync).map_err(failed)?;
+        let pause = since.elapsed();
+        match options.then {
+            Then::Kill => frozen.kill()?,
+            Then::Stop | Then::Run => frozen.thaw_stopped()?,
+        }
+        (written, pause)
+    };
+    Ok(Report {
+        file: options.file.clone(),
+        pid,
+        source,
+        tasks: records.tasks(),
+        bytes: written.bytes,
+        pause_ns: nanos(pause),
+        total_ns: nanos(begin.elapsed()),
+    })
+}
+
+/// The longest nap before what is only there for a moment is looked for once more; half a second in all, and ten looks.
+const LONGEST_NAP: Duration = Duration::from_millis(256);
+
+/// Stops, looks and refuses. When all that is in the way is such that a program will soon be done with it, the program is let go to be.
+fn stop_and_look(
+    target: Target,
+    device: Option<Arc<Device>>,
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<(Frozen, Survey)> {
+    let holder = device.map(|device| Holder { device, traced: target.traced });
+    let waiting = Waiting { patience: target.patience, cancelled };
+    let mut nap = Duration::from_millis(1);
+    loop {
+        let frozen = Frozen::freeze(target.scope, holder.clone(), &waiting)?;
+        match Survey::of(&frozen, target.shared).and_then(|survey| survey.accept(&frozen)) {
+            Ok(survey) => return Ok((frozen, survey)),
+            Err(Error::Unsupported(problems)) if !problems.lasting && nap <= LONGEST_NAP => frozen.thaw()?,
+            Err(err) => return Err(frozen.blame(err)),
+        }
+        std::thread::sleep(nap);
+        nap *= 2;
+    }
+}
+
+/// Asks and copies.
+fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Writer) -> Result<Records> {
+    let interviewed = survey.interview(frozen, options.target.scope)?;
+    let (done, all) = (AtomicU64::new(0), interviewed.tables.copying.bytes());
+    let progress = options.progress;
+    activity::say(|| format!("copy {all} bytes of memory"));
+    let copied = |bytes| {
+        progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
+        if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }
+    };
+    let contents = interviewed.tables.copying.run(writer.pages(), &copied)?;
+    let records = interviewed.complete(contents);
+    #[cfg(feature = "planted-faults")]
+    let records = {
+        let mut records = records;
+        crate::fault::commit(&mut records);
+        records
+    };
+    if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(records) }
+}
+
+/// Makes the plan of a restart from what was just saved: what a restart would refuse is refused now, before anybody is killed.
+fn rehearse(records: &Records) -> Result<()> {
+    restart::rehearse(records).map_err(|err| match err {
+        Error::Conflict(why) => Error::unsupported(format!("it could not be restarted here: {why}")),
+        other => other,
+    })
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked {
+    /// Where the state would come from.
+    pub source: Source,
+    /// Threads and zombies.
+    pub tasks: usize,
+}
+
+/// Finds out what would stop a checkpoint, by all of it but the copying: nothing is changed in the end.
+///
+/// # Errors
+/// *unsupported* with all the reasons; else as [`checkpoint`].
+pub fn check(target: Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Checked> {
+    source::become_restorer()?;
+    target.source.attempt(|device| {
+        let source = Source::of(device.as_ref());
+        let (mut frozen, survey) = stop_and_look(target, device, cancelled)?;
+        let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
+        let interviewed = survey.interview(&mut frozen, target.scope).map_err(|err| frozen.blame(err))?;
+        frozen.thaw()?;
+        rehearse(&interviewed.without_contents())?;
+        Ok(Checked { source, tasks })
+    })
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}

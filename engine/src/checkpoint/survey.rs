@@ -1,0 +1,223 @@
+//! The part of a checkpoint that touches nothing: what can be seen from outside, and what of it is a reason to refuse.
+
+use crate::error::{Context, Error, Problems, Result};
+use crate::resource::file::{self, Fd};
+use crate::resource::inode::Found;
+use crate::resource::mapping::{self, Tables};
+use crate::resource::memory::{Backing, Vma, VmaFlag};
+use crate::resource::pages::{self, Owner, Teller};
+use crate::resource::refused::{self, SemaphoreUsers};
+use crate::resource::timer::{self, PosixTimer};
+use crate::tree::{Frozen, Outside, Task, alone};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::thread::JoinHandle;
+
+/// What can be seen without touching the target.
+pub struct Survey {
+    pub tables: Tables,
+    pub found: Vec<Seen>,
+    pub problems: Problems,
+    /// A mapping of each shared memory object: process and address.
+    mapped: HashMap<usize, (i32, u64)>,
+    /// What processes outside have, too, is no reason to refuse.
+    shared: bool,
+    /// Looks at them meanwhile.
+    outside: Option<JoinHandle<Outside>>,
+}
+
+/// What can be seen of one process.
+pub enum Seen {
+    Zombie,
+    Alive(Box<SeenAlive>),
+}
+
+pub struct SeenAlive {
+    pub vmas: Vec<(Vma, bool)>,
+    pub pages: Owner,
+    pub tagged: Vec<pages::Range>,
+    pub fds: Vec<Fd>,
+    pub cwd: usize,
+    pub root: Option<usize>,
+    pub exe: usize,
+    pub timers: Vec<PosixTimer>,
+}
+
+impl Survey {
+    /// Looks at everything. `shared`: what processes outside have, too, is no reason to refuse.
+    ///
+    /// # Errors
+    /// *vanished*, *denied*, or what the kernel says; reasons to refuse are listed in the result instead.
+    pub fn of(frozen: &Frozen, shared: bool) -> Result<Self> {
+        let inside: HashSet<i32> = frozen.tasks.iter().map(|task| task.pid).collect();
+        let mut survey = Survey {
+            tables: Tables::default(),
+            found: Vec::new(),
+            problems: Problems::default(),
+            mapped: HashMap::new(),
+            shared,
+            outside: Some(std::thread::spawn(move || Outside::look(&inside))),
+        };
+        refuse_own_servers(&frozen.tasks)?;
+        survey.problems.extend(alone::problems(&frozen.tasks)?);
+        let (teller, users) = (Teller::probe(), SemaphoreUsers::look());
+        for task in &frozen.tasks {
+            let seen = if task.threads.is_empty() {
+                survey.look_at_zombie(task);
+                Seen::Zombie
+            } else {
+                match survey.look_at(task, teller, &users) {
+                    Ok(seen) => Seen::Alive(Box::new(seen)),
+                    Err(Error::Unsupported(why)) => {
+                        survey.problems.extend(why);
+                        Seen::Zombie
+                    }
+                    Err(other) => return Err(other),
+                }
+            };
+            survey.found.push(seen);
+        }
+        if let Err(errors) = survey.tables.files.capture_pipes(&mut survey.tables.inodes) {
+            for err in errors {
+                match err {
+                    Error::Unsupported(why) => survey.problems.extend(why),
+                    other => return Err(other),
+                }
+            }
+        }
+        Ok(survey)
+    }
+
+    /// Refuses when there is a reason; then with those that processes outside are, which need not be known yet.
+    ///
+    /// # Errors
+    /// *unsupported*
+    pub fn accept(mut self, frozen: &Frozen) -> Result<Self> {
+        if self.problems.reasons.is_empty() {
+            return Ok(self);
+        }
+        let mut problems = std::mem::take(&mut self.problems);
+        let (_, more) = self.look_around(&frozen.tasks)?;
+        problems.extend(more);
+        Err(Error::Unsupported(problems))
+    }
+
+    /// Waits for the look at the other processes: they, and reasons to refuse on their account.
+    ///
+    /// # Errors
+    /// No kcmp(2).
+    pub fn look_around(&mut self, tasks: &[Task]) -> Result<(Outside, Problems)> {
+        let looking = self.outside.take().expect("they are looked at once");
+        let outside = looking.join().expect("the thread that looks at them does not panic");
+        let mut problems = Problems::default();
+        outside.traced(tasks, &mut problems);
+        if !self.shared {
+            self.look_for_sharers(&outside, tasks, &mut problems)?;
+        }
+        Ok((outside, problems))
+    }
+
+    fn look_at_zombie(&mut self, task: &Task) {
+        if task.stat.exit_code.is_some_and(|status| libc::WIFSIGNALED(status) && libc::WCOREDUMP(status)) {
+            self.problems.push(format!(
+                "pid {}: has ended and dumped core, which its parent {} has not waited for; nothing could say so \
+                 again without another core",
+                task.pid, task.stat.ppid
+            ));
+        }
+    }
+
+    /// What processes outside share with these, and would not after a restart.
+    fn look_for_sharers(&self, outside: &Outside, tasks: &[Task], problems: &mut Problems) -> Result<()> {
+        let mut found = Problems::default();
+        outside.sharing(tasks, &mut found)?;
+        outside.holders(self.tables.files.shown(), &mut found);
+        let objects = self.tables.shared.identities();
+        let objects = objects.filter_map(|(object, index)| Some((object, *self.mapped.get(&index)?)));
+        outside.mappers(&objects.collect(), &mut found);
+        for reason in found.reasons {
+            problems.push(format!(
+                "{reason}; a restart parts them: save a tree that has both, or allow it by --shared"
+            ));
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, task: &Task, teller: Teller, users: &SemaphoreUsers) -> Result<SeenAlive> {
+        let pid = task.pid;
+        if refused::may_undo_semaphores(pid, task.threads.len(), users)? {
+            self.problems
+                .push(format!("pid {pid}: System V semaphores may have to be undone at its end (SEM_UNDO)"));
+        }
+        let tables = &mut self.tables;
+        let mappings = mapping::capture(pid, tables)?;
+        self.problems.extend(mappings.problems);
+        let mut vmas = mappings.vmas;
+        let pages = tables.copying.owner();
+        let mut tagged =
+            pages::gather(pid, task.device.clone(), &mut vmas, teller, pages, &mut tables.copying)?;
+        let shared = vmas.iter().filter(|(vma, _)| vma.flags.contains(&VmaFlag::Tagged));
+        tagged.extend(shared.flat_map(|(vma, _)| tables.shared.populated_in(vma)));
+        tagged.sort_by_key(|range| range.start);
+        let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
+            .context(|| format!("open pidfd of {pid}"))?;
+        let mut fds = Vec::new();
+        for fd in file::numbers(pid)? {
+            use std::os::fd::AsFd;
+            match tables.files.add_fd(pidfd.as_fd(), pid, fd, &mut tables.inodes, &mut tables.copying) {
+                Ok(fd) => fds.push(fd),
+                Err(Error::Unsupported(why)) => self.problems.extend(why),
+                Err(other) => return Err(other),
+            }
+        }
+        let mut opened = |name: &str, flags: i32| -> Result<usize> {
+            let link = format!("/proc/{pid}/{name}");
+            let who = format!("pid {pid}: {name}");
+            let inode = tables
+                .inodes
+                .add(&Found { link: Path::new(&link), who: &who, fd: None }, &mut tables.copying)?;
+            Ok(tables.files.add_opened(inode, flags))
+        };
+        let cwd = opened("cwd", libc::O_PATH | libc::O_DIRECTORY)?;
+        let root =
+            if has_our_root(pid)? { None } else { Some(opened("root", libc::O_PATH | libc::O_DIRECTORY)?) };
+        let exe = opened("exe", libc::O_RDONLY)?;
+        let shared = vmas.iter().filter_map(|(vma, _)| match vma.backing {
+            Backing::Shared { object, private: false, .. } => Some((object, (pid, vma.start))),
+            _ => None,
+        });
+        self.mapped.extend(shared);
+        let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
+            .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;
+        Ok(SeenAlive { vmas, pages, tagged, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })
+    }
+}
+
+/// Whether a process has the root directory that we have, by way of the same mount: a bind mount of / is another one, which its path shows.
+fn has_our_root(pid: i32) -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let link = |who: &str| format!("/proc/{who}/root");
+    let (theirs, ours) = (link(&pid.to_string()), link("self"));
+    let meta = |path: &str| std::fs::metadata(path).context(|| format!("stat root of {pid}"));
+    let path = |path: &str| std::fs::read_link(path).context(|| format!("read root of {pid}"));
+    let (there, here) = (meta(&theirs)?, meta(&ours)?);
+    Ok((there.dev(), there.ino()) == (here.dev(), here.ino()) && path(&theirs)? == path(&ours)?)
+}
+
+/// A process that serves a file system (FUSE) and is stopped answers nobody, and whoever looks at that file system waits for it: so this is
+/// looked for first, by names alone.
+fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
+    for task in tasks.iter().filter(|task| !task.threads.is_empty()) {
+        for fd in file::numbers(task.pid)? {
+            let link = std::fs::read_link(format!("/proc/{}/fd/{fd}", task.pid));
+            if link.is_ok_and(|link| link == Path::new("/dev/fuse")) {
+                return Err(Error::unsupported(format!(
+                    "pid {}: fd {fd} is /dev/fuse: it serves a file system, which the kernel cannot be told to take up again",
+                    task.pid
+                )));
+            }
+        }
+    }
+    Ok(())
+}

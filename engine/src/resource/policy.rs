@@ -1,0 +1,130 @@
+//! Memory policies: on which nodes pages are to be, for a thread and for ranges of an address space (numa(7)).
+
+use super::bytes::Bytes;
+use super::memory::Vma;
+use crate::remote::{Arg, CallId, DataId, Outcome, Program};
+use serde::{Deserialize, Serialize};
+
+/// Bits of a set of nodes: no kernel has more (`MAX_NUMNODES`, include/linux/numa.h).
+const NODES: usize = 1024;
+/// The mode, then padding, then the set.
+const MASK_AT: usize = 8;
+const MPOL_DEFAULT: i32 = 0;
+const MPOL_F_ADDR: u64 = 1 << 1;
+
+/// A policy that is not the default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// `MPOL_*` with its flags.
+    pub mode: i32,
+    /// Bit n for node n, without trailing zeros.
+    pub nodes: Bytes,
+}
+
+impl Policy {
+    fn decode(told: &[u8]) -> Option<Self> {
+        let mode = i32::from_ne_bytes(told[..4].try_into().expect("four bytes"));
+        let mask = &told[MASK_AT..];
+        let len = mask.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        (mode != MPOL_DEFAULT).then(|| Policy { mode, nodes: Bytes(mask[..len].to_vec()) })
+    }
+
+    /// The set as the kernel takes it. It leaves the last bit out (mm/mempolicy.c, `get_nodes`).
+    fn mask(&self, program: &mut Program) -> (DataId, Arg) {
+        let mut mask = self.nodes.0.clone();
+        mask.resize(NODES / 8, 0);
+        (program.bytes(mask), Arg::from(NODES))
+    }
+
+    /// Makes it the policy of the thread that the program runs in.
+    fn set(&self, program: &mut Program) {
+        let (mask, size) = self.mask(program);
+        program.must(libc::SYS_set_mempolicy, &[self.mode.into(), mask.into(), size], "set memory policy");
+    }
+
+    /// Makes it the policy of a range, before there are pages.
+    pub fn bind(&self, start: u64, len: u64, program: &mut Program) {
+        let (mask, size) = self.mask(program);
+        let args = [start.into(), len.into(), self.mode.into(), mask.into(), size, Arg::Imm(0)];
+        program.must(libc::SYS_mbind, &args, format!("set memory policy of {start:#x}"));
+    }
+}
+
+fn ask(program: &mut Program, address: u64, flags: u64, what: String) -> (CallId, DataId) {
+    let out = program.out(MASK_AT + NODES / 8);
+    let args = [out.into(), Arg::Data(out, MASK_AT as u64), NODES.into(), address.into(), flags.into()];
+    (program.may(libc::SYS_get_mempolicy, &args, what), out)
+}
+
+fn told((call, out): (CallId, DataId), outcome: &Outcome) -> Option<Policy> {
+    // ENOSYS of a kernel without NUMA.
+    (outcome.result(call) == 0).then(|| Policy::decode(outcome.data(out))).flatten()
+}
+
+/// The question for a thread's own policy.
+pub struct AskPolicy((CallId, DataId));
+
+impl AskPolicy {
+    /// Adds the call.
+    pub fn ask(program: &mut Program) -> Self {
+        AskPolicy(ask(program, 0, 0, "read memory policy".into()))
+    }
+
+    /// The policy, when there is one.
+    pub fn answer(&self, outcome: &Outcome) -> Option<Policy> {
+        told(self.0, outcome)
+    }
+}
+
+/// Gives the thread that the program runs in its policy; a new one has that of the thread that made it.
+pub fn rebuild(policy: Option<&Policy>, program: &mut Program) {
+    match policy {
+        Some(policy) => policy.set(program),
+        None => {
+            let args = [MPOL_DEFAULT.into(), Arg::Imm(0), Arg::Imm(0)];
+            program.may(libc::SYS_set_mempolicy, &args, "set default memory policy");
+        }
+    }
+}
+
+/// The question for the policies of mappings.
+pub struct AskPolicies(Vec<(CallId, DataId)>);
+
+impl AskPolicies {
+    /// Adds a call for each mapping that may have a policy. Pages are not touched.
+    pub fn ask<'a>(program: &mut Program, vmas: impl Iterator<Item = &'a Vma>) -> Self {
+        let what = |vma: &Vma| format!("read memory policy of {:#x}", vma.start);
+        AskPolicies(vmas.map(|vma| ask(program, vma.start, MPOL_F_ADDR, what(vma))).collect())
+    }
+
+    /// Notes the policies in the same mappings.
+    pub fn answer<'a>(self, outcome: &Outcome, vmas: impl Iterator<Item = &'a mut Vma>) {
+        for (asked, vma) in self.0.into_iter().zip(vmas) {
+            vma.policy = told(asked, outcome);
+        }
+    }
+}
+
+/// Whether this kernel has memory policies; where the module answers, it asks the same kernel.
+pub fn available() -> bool {
+    crate::sys::has_memory_policies()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_survives_its_encoding() {
+        let mut bytes = vec![0; MASK_AT + NODES / 8];
+        assert_eq!(Policy::decode(&bytes), None);
+        (bytes[0], bytes[MASK_AT + 1]) = (3, 2);
+        let policy = Policy::decode(&bytes).unwrap();
+        assert_eq!(policy, Policy { mode: 3, nodes: Bytes(vec![0, 2]) });
+        let mut program = Program::new();
+        policy.bind(0x1000, 0x2000, &mut program);
+        rebuild(Some(&policy), &mut program);
+        rebuild(None, &mut program);
+        insta::assert_debug_snapshot!(program.calls());
+    }
+}

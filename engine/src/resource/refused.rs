@@ -1,0 +1,91 @@
+//! Attributes of a thread or its address space that nothing brings back: looked for, so that nobody loses them unawares.
+
+use crate::arch::{self, RefusedState};
+use crate::error::{Context, Problems, Result};
+use crate::remote::{Arg, CallId, DataId, Outcome, Program, Stopped};
+use crate::sys::{kcmp, ptrace, task};
+use std::cmp::Ordering;
+
+/// What can be seen of a stopped thread from outside.
+///
+/// # Errors
+/// What the kernel says.
+pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
+    let (pid, tid) = (thread.pid(), thread.tid());
+    let mut refuse = |what: &str| problems.push(format!("pid {pid}: thread {tid} {what}"));
+    if let Stopped::Traced(_) = thread {
+        if ptrace::dispatches_syscalls(tid).context(|| format!("read system call dispatch of {tid}"))? {
+            refuse("has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH)");
+        }
+        if arch::has_thread_areas(tid).context(|| format!("read thread areas of {tid}"))? {
+            refuse("has segments of its own (set_thread_area)");
+        }
+    }
+    // A kernel or machine without core scheduling gives none.
+    if task::core_cookie(tid).is_ok_and(|cookie| cookie != 0) {
+        refuse("shares its core with chosen tasks only (PR_SCHED_CORE)");
+    }
+    Ok(())
+}
+
+/// Whether the process may have undoings of System V semaphores: a list of them that is not empty shows nowhere. Every process that has had
+/// threads has one (ipc/sem.c, `copy_semundo`); so there have to be semaphores as well, and one of a process with threads counts only if
+/// one of the tree's processes has used a semaphore last.
+///
+/// # Errors
+/// No kcmp(2).
+pub fn may_undo_semaphores(pid: i32, threads: usize, users: &SemaphoreUsers) -> Result<bool> {
+    if users.0.is_empty() {
+        return Ok(false);
+    }
+    let own = std::process::id() as i32;
+    // This process has no list.
+    let order = kcmp::kcmp(pid, own, kcmp::Kind::Sysvsem, 0, 0);
+    let has_list =
+        order.context(|| format!("compare semaphores of {pid} (needs CONFIG_KCMP)"))? != Ordering::Equal;
+    Ok(has_list && (threads == 1 || users.0.contains(&pid)))
+}
+
+/// Who has used a System V semaphore last, of each that there is in our IPC namespace; 0 for nobody yet.
+pub struct SemaphoreUsers(Vec<i32>);
+
+impl SemaphoreUsers {
+    /// Looks at /proc/sysvipc/sem, and at every semaphore in it.
+    pub fn look() -> Self {
+        let text = std::fs::read_to_string("/proc/sysvipc/sem").unwrap_or_default();
+        let sets = text.lines().skip(1).filter_map(|line| {
+            let mut words = line.split_ascii_whitespace().skip(1);
+            let set: i32 = words.next()?.parse().ok()?;
+            let semaphores: i32 = words.nth(1)?.parse().ok()?;
+            Some((set, semaphores))
+        });
+        let users = sets.flat_map(|(set, count)| (0..count).map(move |n| (set, n)));
+        // A set that goes meanwhile, or that we may not look at, counts as used by nobody of ours.
+        SemaphoreUsers(users.map(|(set, n)| task::semaphore_user(set, n).unwrap_or(0)).collect())
+    }
+}
+
+/// The questions that only code in the process answers.
+pub struct AskRefused(Vec<(&'static RefusedState, CallId, DataId)>);
+
+impl AskRefused {
+    /// Adds the calls.
+    pub fn ask(program: &mut Program) -> Self {
+        let ask = |state: &'static RefusedState| {
+            let out = program.out(state.room);
+            let mut args: Vec<Arg> = state.args.iter().map(|arg| Arg::from(*arg)).collect();
+            args[state.out] = out.into();
+            (state, program.may(state.nr, &args, format!("look whether it {}", state.what)), out)
+        };
+        AskRefused(arch::REFUSED_STATES.iter().map(ask).collect())
+    }
+
+    /// What the process has of these.
+    pub fn answer(&self, outcome: &Outcome) -> impl Iterator<Item = &'static str> {
+        let there = self
+            .0
+            .iter()
+            .filter(|(state, call, out)| (state.there)(outcome.result(*call), outcome.data(*out)));
+        there.map(|(state, ..)| state.what)
+    }
+}

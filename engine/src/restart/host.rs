@@ -1,0 +1,127 @@
+//! What a restart finds: the machine, the kernel, and this process, of which every newborn is a fork.
+
+use super::plan::Host;
+use super::{Home, plan};
+use crate::error::{Context, Error, Result};
+use crate::resource::creds::Creds;
+use crate::resource::inode::{Inode, InodeKind};
+use crate::resource::{Records, file, memory, policy, process, thread, timer};
+use crate::sys::{self, task};
+use std::collections::BTreeSet;
+
+/// Looks at ourselves: what a fork of us will have.
+pub fn look(records: &Records, home: Home, own: BTreeSet<i32>) -> Result<Host> {
+    let pid = std::process::id() as i32;
+    let text = std::fs::read_to_string("/proc/self/maps").context(|| "read /proc/self/maps")?;
+    let (mut special, mut busy) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        let parsed = range
+            .and_then(|(a, b)| Some((u64::from_str_radix(a, 16).ok()?, u64::from_str_radix(b, 16).ok()?)));
+        let Some((start, end)) = parsed else { continue };
+        if start >= sys::task_size() {
+            continue;
+        }
+        busy.push(start..end);
+        if let Some(name) = line.split_ascii_whitespace().nth(5)
+            && (name == "[vdso]" || name.starts_with("[vvar"))
+        {
+            special.push((name.to_string(), start, end - start));
+        }
+    }
+    let status = thread::status(pid, pid)?;
+    let securebits = sys::prctl(libc::PR_GET_SECUREBITS, [0; 4]).context(|| "read securebits")? as u32;
+    let rlimits =
+        (0..process::RLIMITS).map(|r| task::rlimit(pid, r).context(|| format!("read resource limit {r}")));
+    Ok(Host {
+        special,
+        busy,
+        task_size: sys::task_size(),
+        creds: Creds::of_status(&status, securebits, 0)?,
+        rlimits: rlimits.collect::<Result<_>>()?,
+        timer_ids_by_wish: timer::restore_ids_available(),
+        policies: policy::available(),
+        own: with_passing(own, records),
+        cut_back: Vec::new(),
+        stand_in: home.stand_in(records)?,
+    })
+}
+
+/// The descriptors of this process.
+pub fn own_descriptors() -> Result<BTreeSet<i32>> {
+    Ok(file::numbers(std::process::id() as i32)?.into_iter().collect())
+}
+
+/// With those that the engine will have while it opens files: it opens one inode after the other, and has all unlinked directories at a time.
+/// The kernel gives out the lowest that are free.
+fn with_passing(mut own: BTreeSet<i32>, records: &Records) -> BTreeSet<i32> {
+    const PASSING: usize = 10;
+    let is_kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
+    /// Itself, the one that it is in, and a way to it.
+    const EACH: usize = 3;
+    let forbids = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);
+    let count = |which: &dyn Fn(&&Inode) -> bool| records.inodes.iter().filter(which).count();
+    let more = PASSING + EACH * count(&is_kept) + count(&forbids);
+    let free: Vec<i32> = (0..).filter(|number| !own.contains(number)).take(more).collect();
+    own.extend(free);
+    own
+}
+
+/// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may; returns it. A newborn has its own from the
+/// plan.
+pub fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context(|| "raise limit of open files")?;
+    if let (Some(need), Some(maximum)) = (need, limit.maximum)
+        && need > maximum
+    {
+        let higher = Rlimit { current: Some(need), maximum: Some(need) };
+        // Without CAP_SYS_RESOURCE it stays as it is, which the caller tells.
+        if setrlimit(Resource::Nofile, higher).is_ok() {
+            return Ok(need);
+        }
+    }
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// Whether what is to be restarted fits kernel and processor, and would be as it was: what every child of ours gets from us stays out.
+pub fn check(records: &Records, host: &Host) -> Result<()> {
+    if let Some(why) = plan::special_mismatch(records, host) {
+        return Err(Error::Conflict(why));
+    }
+    let own = vdso_digest(host)?;
+    let pid = std::process::id() as i32;
+    let label = process::label(pid)?;
+    for (process, alive) in records.alive() {
+        let pid = process.pid;
+        if alive.memory.vdso.is_some() && alive.memory.vdso != own {
+            return Err(Error::Conflict(format!("pid {pid}: the running kernel has another vdso")));
+        }
+        if alive.label.is_some() && alive.label != label {
+            return Err(Error::Conflict(format!(
+                "pid {pid}: had the security label {}, and would have {}, as cairn has",
+                alive.label.as_ref().map_or(String::new(), ToString::to_string),
+                label.as_ref().map_or("none".to_string(), ToString::to_string)
+            )));
+        }
+        if host.creds.no_new_privs && alive.threads.iter().any(|thread| !thread.creds.no_new_privs) {
+            return Err(Error::Conflict(format!(
+                "pid {pid}: would have no_new_privs, which cairn was started with and nothing takes off: start cairn without"
+            )));
+        }
+    }
+    if thread::status(pid, pid)?.seccomp.unwrap_or(0) != 0 {
+        return Err(Error::Conflict(
+            "cairn has a seccomp filter, which everything that it restarts would have, too: start cairn without".into(),
+        ));
+    }
+    Ok(())
+}
+
+fn vdso_digest(host: &Host) -> Result<Option<u64>> {
+    let vdso = host.special.iter().find(|(name, ..)| name == memory::VDSO);
+    let own = std::process::id() as i32;
+    vdso.map(|(_, start, len)| memory::vdso_digest(own, *start..start + len)).transpose()
+}

@@ -1,0 +1,140 @@
+//! The numbers that a restart takes: free, or whose they are. A number is in use as long as a process, a thread, a process group or a
+//! session has it (kernel/pid.c, `free_pid`).
+
+use crate::error::{Error, Result};
+use crate::resource::Records;
+use crate::resource::thread;
+use crate::sys;
+use crate::tree::freeze::read_stat;
+use crate::tree::outside;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// What to do when a number is in use by something that lives on.
+const WAY_OUT: &str = "end it, or wait for its end, or restart among numbers of their own: \
+                       unshare --pid --mount --fork --mount-proc cairn restart …";
+
+/// How often a zombie is looked for: nothing announces that it has been waited for.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What has a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum User {
+    /// A process that has ended and that its parent has not waited for.
+    Zombie { parent: i32 },
+    /// Anything else, in words.
+    Lasting(String),
+}
+
+/// Every number that is needed: of processes and threads, and of groups and sessions that have to be begun again.
+fn needed(records: &Records) -> BTreeSet<i32> {
+    let tids = records.alive().flat_map(|(_, alive)| alive.threads.iter().map(|thread| thread.tid));
+    let of_processes = records.processes.iter().flat_map(|p| [p.pid, p.pgid, p.sid]);
+    tids.chain(of_processes).filter(|number| *number != 0).collect()
+}
+
+/// Makes sure that all numbers are free. Those of processes that have ended are waited for, up to `patience`; `tell` is told.
+///
+/// # Errors
+/// *conflict*: which is whose, and what to do.
+pub fn await_free(records: &Records, patience: Duration, tell: &dyn Fn(&str)) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    let sessions = outside::sessions();
+    for number in needed(records) {
+        let mut told = false;
+        loop {
+            match user(number, &sessions)? {
+                None => break,
+                Some(User::Lasting(whose)) => {
+                    return Err(Error::Conflict(format!("pid {number} is in use: {whose}; {WAY_OUT}")));
+                }
+                Some(User::Zombie { parent }) => {
+                    let name = name_of(parent);
+                    let whose = format!("its process has ended, and {parent}{name} has not waited for it");
+                    if Instant::now() >= deadline {
+                        return Err(Error::Conflict(format!("pid {number} is in use: {whose}")));
+                    }
+                    if !std::mem::replace(&mut told, true) {
+                        tell(&format!("pid {number}: {whose} yet; waiting"));
+                    }
+                    std::thread::sleep(TICK);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn name_of(pid: i32) -> String {
+    match read_stat(pid) {
+        Ok(Some(stat)) => format!(" ({})", stat.comm),
+        _ => String::new(),
+    }
+}
+
+/// Whose a number is.
+fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
+    if let Some(stat) = read_stat(number)? {
+        // /proc/TID is there for threads, too.
+        let process = thread::status(number, number).map_or(number, |status| status.tgid);
+        return Ok(Some(match stat.state {
+            'Z' if process == number => User::Zombie { parent: stat.ppid },
+            _ if process != number => {
+                User::Lasting(format!("it is a thread of process {process}{}", name_of(process)))
+            }
+            _ => User::Lasting(format!(
+                "it is the process {}, a child of {}{}",
+                stat.comm,
+                stat.ppid,
+                name_of(stat.ppid)
+            )),
+        }));
+    }
+    if sys::guard::group_exists(number) {
+        return Ok(Some(User::Lasting("it is a process group that still has members".into())));
+    }
+    if sessions.contains(&number) {
+        return Ok(Some(User::Lasting("it is a session that still has members".into())));
+    }
+    Ok(None)
+}
+
+/// A number that is free now, and that the records do not need: the highest.
+///
+/// # Errors
+/// *conflict* when there is none.
+pub fn spare(records: &Records) -> Result<i32> {
+    let needed = needed(records);
+    let sessions = outside::sessions();
+    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    let most: i32 = text.trim().parse().unwrap_or(32768);
+    let mut free = (2..most).rev().filter(|number| !needed.contains(number));
+    free.find(|number| matches!(user(*number, &sessions), Ok(None)))
+        .ok_or_else(|| Error::Conflict("no PID is free for the process that begins a session".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_a_thread_and_a_free_number_are_told_apart() {
+        let sessions = BTreeSet::new();
+        let own = std::process::id() as i32;
+        let told = |number| match user(number, &sessions).unwrap() {
+            Some(User::Lasting(whose)) => whose,
+            other => panic!("{other:?}"),
+        };
+        assert!(told(own).starts_with("it is the process "), "{}", told(own));
+        std::thread::spawn(move || {
+            let tid = rustix::thread::gettid().as_raw_nonzero().get();
+            let whose = match user(tid, &BTreeSet::new()).unwrap() {
+                Some(User::Lasting(whose)) => whose,
+                other => panic!("{other:?}"),
+            };
+            assert!(whose.starts_with(&format!("it is a thread of process {own}")), "{whose}");
+        })
+        .join()
+        .unwrap();
+    }
+}

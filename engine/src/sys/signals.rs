@@ -1,0 +1,77 @@
+//! Signals that are waited for instead of handled.
+
+use super::cvt;
+use std::io;
+use std::time::Duration;
+
+/// A signal that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Which.
+    pub signal: i32,
+    /// The kernel sent it: a terminal, to everybody in the group that it belongs to.
+    pub from_kernel: bool,
+}
+
+fn set_of(signals: &[i32]) -> libc::sigset_t {
+    // SAFETY: sigemptyset initialises the set before it is read; sigaddset refuses what is no signal.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        signals.iter().for_each(|signal| {
+            libc::sigaddset(&mut set, *signal);
+        });
+        set
+    }
+}
+
+/// Blocks signals in the calling thread, and in those that it starts.
+pub fn block(signals: &[i32]) {
+    // SAFETY: the set is live and initialised.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(signals), std::ptr::null_mut()) };
+}
+
+/// Waits for one of these signals, which have to be blocked in every thread; nothing when it takes longer than `timeout`.
+///
+/// # Errors
+/// What sigtimedwait(2) says.
+pub fn wait(signals: &[i32], timeout: Duration) -> io::Result<Option<Heard>> {
+    let time =
+        libc::timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+    // SAFETY: all three arguments are live; the kernel fills the siginfo when a signal came.
+    let (got, info) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        (libc::sigtimedwait(&set_of(signals), &mut info, &time), info)
+    };
+    match cvt(got.into()) {
+        Ok(signal) => Ok(Some(Heard { signal: signal as i32, from_kernel: info.si_code == libc::SI_KERNEL })),
+        Err(err) if matches!(err.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+/// What becomes of SIGCHLD in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Children {
+    /// They are waited for.
+    Waited,
+    /// The kernel forgets them as they end (`SIG_IGN`).
+    Forgotten,
+}
+
+/// Sets what becomes of SIGCHLD; what it was before.
+///
+/// # Errors
+/// What signal(2) says.
+pub fn set_children(children: Children) -> io::Result<Children> {
+    let action = match children {
+        Children::Waited => libc::SIG_DFL,
+        Children::Forgotten => libc::SIG_IGN,
+    };
+    // SAFETY: neither action involves a handler.
+    match unsafe { libc::signal(libc::SIGCHLD, action) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        libc::SIG_IGN => Ok(Children::Forgotten),
+        _ => Ok(Children::Waited),
+    }
+}

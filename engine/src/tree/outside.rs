@@ -1,0 +1,197 @@
+//! What runs beside the processes that are saved: whose sessions and groups they are in, and who shares something with them.
+
+use super::freeze::Task;
+use crate::error::{Context, Problems, Result};
+use crate::sys::kcmp::{Kind, Sorted, kcmp};
+use procfs::process::Stat;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
+
+/// include/linux/sched.h
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+fn everybody() -> impl Iterator<Item = Stat> {
+    // What ends while we look is no longer there.
+    procfs::process::all_processes().into_iter().flatten().filter_map(|process| process.ok()?.stat().ok())
+}
+
+/// Every session that has a member.
+pub fn sessions() -> BTreeSet<i32> {
+    everybody().map(|stat| stat.session).collect()
+}
+
+/// This process, and the one that the user sees when this is its worker.
+pub fn own_processes() -> Vec<i32> {
+    let program = |who: &str| std::fs::read_link(format!("/proc/{who}/exe")).ok();
+    let parent = std::os::unix::process::parent_id();
+    let mut own = vec![std::process::id() as i32];
+    if program(&parent.to_string()).is_some_and(|exe| Some(exe) == program("self")) {
+        own.push(parent as i32);
+    }
+    own
+}
+
+/// Another process.
+struct Other {
+    stat: Stat,
+    /// Who traces it, 0 for nobody.
+    tracer: i32,
+    /// Numbers of its descriptors, and what they lead to.
+    descriptors: Vec<(i32, Vec<u8>)>,
+}
+
+/// The other processes, as they were just after the last of ours was stopped.
+pub struct Outside {
+    others: Vec<Other>,
+    sessions: HashSet<i32>,
+    groups: HashSet<i32>,
+}
+
+/// An open file description of ours that somebody else may have, too: what its descriptors lead to, and one of them.
+pub struct Shown {
+    /// As readlink(2) says.
+    pub link: Vec<u8>,
+    /// Process and descriptor.
+    pub at: (i32, i32),
+}
+
+impl Outside {
+    /// Looks at everybody who is not `inside`, and is not cairn's own.
+    pub fn look(inside: &HashSet<i32>) -> Self {
+        let ours = own_processes();
+        let is_other = |stat: &Stat| {
+            stat.flags & PF_KTHREAD == 0 && !inside.contains(&stat.pid) && !ours.contains(&stat.pid)
+        };
+        let look = |stat: Stat| {
+            let tracer = crate::resource::thread::status(stat.pid, stat.pid).map_or(0, |s| s.tracerpid);
+            let descriptors = if stat.state == 'Z' { Vec::new() } else { descriptors(stat.pid) };
+            Other { stat, tracer, descriptors }
+        };
+        let others: Vec<Other> = everybody().filter(is_other).map(look).collect();
+        let sessions = others.iter().map(|other| other.stat.session).collect();
+        let groups = others.iter().map(|other| other.stat.pgrp).collect();
+        Outside { others, sessions, groups }
+    }
+
+    /// Those that have not ended.
+    fn living(&self) -> impl Iterator<Item = &Other> {
+        self.others.iter().filter(|other| other.stat.state != 'Z')
+    }
+
+    /// Whether somebody else is in this session: it goes on without us.
+    pub fn has_session(&self, sid: i32) -> bool {
+        self.sessions.contains(&sid)
+    }
+
+    /// Whether somebody else is in this process group.
+    pub fn has_group(&self, pgid: i32) -> bool {
+        self.groups.contains(&pgid)
+    }
+
+    /// How messages call one of the others.
+    fn name(stat: &Stat) -> String {
+        format!("process {} ({})", stat.pid, stat.comm)
+    }
+
+    /// Address spaces, descriptor tables and the like that one of ours shares with somebody else.
+    ///
+    /// # Errors
+    /// No kcmp(2).
+    pub fn sharing(&self, tasks: &[Task], problems: &mut Problems) -> Result<()> {
+        let alive: Vec<i32> = tasks.iter().filter(|t| !t.threads.is_empty()).map(|t| t.pid).collect();
+        for (kind, what) in [
+            (Kind::Vm, "its memory"),
+            (Kind::Files, "its descriptor table"),
+            (Kind::Fs, "its working directory and umask"),
+            (Kind::Sighand, "its signal actions"),
+        ] {
+            let mut ours = Sorted::new(kind);
+            for pid in &alive {
+                ours.insert(*pid, 0)
+                    .context(|| format!("compare processes with {pid} (needs CONFIG_KCMP)"))?;
+            }
+            for Other { stat, .. } in self.living() {
+                // Somebody who has just ended shares nothing.
+                if let Ok(Some((pid, _))) = ours.find(stat.pid, 0) {
+                    problems.push(format!("pid {pid}: shares {what} with {}", Self::name(stat)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Processes that one of ours traces.
+    pub fn traced(&self, tasks: &[Task], problems: &mut Problems) {
+        let tids: HashMap<i32, i32> = tasks
+            .iter()
+            .flat_map(|task| task.threads.iter().map(|thread| (thread.tid(), task.pid)))
+            .collect();
+        for Other { stat, tracer, .. } in &self.others {
+            if let Some(pid) = tids.get(tracer) {
+                problems.push(format!(
+                    "pid {pid}: traces {}, which is not to be saved; end the tracing, or save a tree that has both",
+                    Self::name(stat)
+                ));
+            }
+        }
+    }
+
+    /// Open file descriptions that somebody else has, too. `ours` is by what the descriptors lead to.
+    pub fn holders(&self, ours: &[Shown], problems: &mut Problems) {
+        if ours.is_empty() {
+            return;
+        }
+        let mut by_link: HashMap<&[u8], Vec<(i32, i32)>> = HashMap::new();
+        ours.iter().for_each(|shown| by_link.entry(&shown.link).or_default().push(shown.at));
+        for Other { stat, descriptors, .. } in self.living() {
+            for (number, link) in descriptors {
+                for (pid, fd) in by_link.get(link.as_slice()).into_iter().flatten() {
+                    let same = kcmp(*pid, stat.pid, Kind::File, *fd as u64, *number as u64);
+                    if matches!(same, Ok(Ordering::Equal)) {
+                        problems.push(format!(
+                            "pid {pid}: fd {fd} ({}) is shared with {}, which has it as fd {number}",
+                            String::from_utf8_lossy(link),
+                            Self::name(stat)
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shared memory that somebody else has mapped, too. `ours`: device and inode as /proc/PID/maps has them, and a process of ours that
+    /// maps it, with where.
+    pub fn mappers(&self, ours: &HashMap<(u64, u64), (i32, u64)>, problems: &mut Problems) {
+        if ours.is_empty() {
+            return;
+        }
+        for Other { stat, .. } in self.living() {
+            let Ok(maps) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
+            let mut told = HashSet::new();
+            for line in maps.split(|byte| *byte == b'\n') {
+                if let Some(object) = crate::proc::maps::object(line)
+                    && let Some((pid, start)) = ours.get(&object)
+                    && told.insert(object)
+                {
+                    problems.push(format!(
+                        "pid {pid}: the shared memory at {start:#x} is mapped by {}, too",
+                        Self::name(stat)
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Numbers of a process's descriptors, and what they lead to.
+fn descriptors(pid: i32) -> Vec<(i32, Vec<u8>)> {
+    use std::os::unix::ffi::OsStringExt;
+    let dir = format!("/proc/{pid}/fd");
+    let Ok(entries) = std::fs::read_dir(Path::new(&dir)) else { return Vec::new() };
+    let all = entries.flatten().filter_map(|entry| {
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        Some((number, std::fs::read_link(entry.path()).ok()?.into_os_string().into_vec()))
+    });
+    all.collect()
+}
