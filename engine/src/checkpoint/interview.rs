@@ -3,10 +3,9 @@
 use super::survey::{Seen, SeenAlive, Survey};
 use crate::error::{Error, Problems, Result};
 use crate::remote::{Arg, Program};
-use crate::resource::mapping::Tables;
 use crate::resource::membarrier::AskRegistrations;
 use crate::resource::memory::{self, Backing, Memory, Vma};
-use crate::resource::pages::{self, Owner};
+use crate::resource::pages::{self, Copying, Owner};
 use crate::resource::pkey::AskKeys;
 use crate::resource::policy::{self, AskPolicies};
 use crate::resource::process::{self, Alive, AskReports, AskRlimits, Child, Life, Process, State, Zombie};
@@ -19,38 +18,63 @@ use crate::tree::{Frozen, Outside, Scope, Task};
 use procfs::process::Stat;
 use std::collections::{HashMap, HashSet};
 
-/// Everything but the contents.
+/// Everything but the contents, and what other processes have to do with it.
 pub struct Interviewed {
-    root: i32,
+    survey: Survey,
     clocks: Clocks,
     processes: Vec<Process>,
     owners: Vec<Option<Owner>>,
-    pub tables: Tables,
 }
 
 impl Interviewed {
+    /// What is to be copied.
+    pub fn copying(&self) -> &Copying {
+        &self.survey.tables.copying
+    }
+
     /// The records, with where the contents are, by owner.
-    pub fn complete(mut self, mut contents: Vec<Vec<pages::Extent>>) -> Records {
+    ///
+    /// # Errors
+    /// *unsupported* for what processes outside share with these.
+    pub fn complete(
+        mut self,
+        frozen: &Frozen,
+        scope: Scope,
+        mut contents: Vec<Vec<pages::Extent>>,
+    ) -> Result<Records> {
+        let (outside, problems) = self.survey.look_around(&frozen.tasks)?;
+        if !problems.reasons.is_empty() {
+            return Err(Error::Unsupported(problems));
+        }
+        let inside: HashSet<i32> = self.processes.iter().map(|process| process.pid).collect();
+        let first = self.processes.first().map_or(scope.id(), |process| process.pid);
+        let root = if inside.contains(&scope.id()) { scope.id() } else { first };
+        let numbers = Numbers { inside, outside: &outside };
+        self.processes.iter_mut().for_each(|process| numbers.apply(process));
         let mut take = |owner: Owner| std::mem::take(&mut contents[owner.index()]);
         for (process, owner) in self.processes.iter_mut().zip(&self.owners) {
             if let (Life::Alive(alive), Some(owner)) = (&mut process.life, owner) {
                 alive.memory.pages = take(*owner);
             }
         }
-        Records {
-            root: self.root,
+        let tables = self.survey.tables;
+        Ok(Records {
+            root,
             clocks: Some(self.clocks),
             processes: self.processes,
-            files: self.tables.files.finish(),
-            inodes: self.tables.inodes.finish(&mut take),
-            shared: self.tables.shared.finish(&mut take),
-        }
+            files: tables.files.finish(),
+            inodes: tables.inodes.finish(&mut take),
+            shared: tables.shared.finish(&mut take),
+        })
     }
 
     /// The records as they are without any contents.
-    pub fn without_contents(self) -> Records {
-        let owners = self.tables.copying.owners();
-        self.complete(vec![Vec::new(); owners])
+    ///
+    /// # Errors
+    /// As [`Interviewed::complete`].
+    pub fn without_contents(self, frozen: &Frozen, scope: Scope) -> Result<Records> {
+        let owners = self.copying().owners();
+        self.complete(frozen, scope, vec![Vec::new(); owners])
     }
 }
 
@@ -81,7 +105,7 @@ impl Survey {
     ///
     /// # Errors
     /// *unsupported* for what only the answers show; what the kernel says.
-    pub fn interview(mut self, frozen: &mut Frozen, scope: Scope) -> Result<Interviewed> {
+    pub fn interview(mut self, frozen: &mut Frozen) -> Result<Interviewed> {
         let mut children: HashMap<i32, Vec<Child>> = HashMap::new();
         for task in frozen.tasks.iter().filter(|t| !t.threads.is_empty()) {
             let child = Child { pid: task.pid, stopped: task.group_stop().is_some() };
@@ -112,17 +136,10 @@ impl Survey {
             };
             processes.push(Process { pid, ppid, pgid, sid, exit_signal, life });
         }
-        let (outside, more) = self.look_around(&frozen.tasks)?;
-        problems.extend(more);
         if !problems.reasons.is_empty() {
             return Err(Error::Unsupported(problems));
         }
-        let numbers =
-            Numbers { inside: processes.iter().map(|process| process.pid).collect(), outside: &outside };
-        processes.iter_mut().for_each(|process| numbers.apply(process));
-        let first = processes.first().map_or(scope.id(), |process| process.pid);
-        let root = if numbers.inside.contains(&scope.id()) { scope.id() } else { first };
-        Ok(Interviewed { root, clocks: Clocks::now(), processes, owners, tables: self.tables })
+        Ok(Interviewed { survey: self, clocks: Clocks::now(), processes, owners })
     }
 }
 

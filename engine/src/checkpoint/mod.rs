@@ -160,16 +160,16 @@ fn stop_and_look(
 
 /// Asks and copies.
 fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Writer) -> Result<Records> {
-    let interviewed = survey.interview(frozen, options.target.scope)?;
-    let (done, all) = (AtomicU64::new(0), interviewed.tables.copying.bytes());
+    let interviewed = survey.interview(frozen)?;
+    let (done, all) = (AtomicU64::new(0), interviewed.copying().bytes());
     let progress = options.progress;
     activity::say(|| format!("copy {all} bytes of memory"));
     let copied = |bytes| {
         progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
         if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }
     };
-    let contents = interviewed.tables.copying.run(writer.pages(), &copied)?;
-    let records = interviewed.complete(contents);
+    let contents = interviewed.copying().run(writer.pages(), &copied)?;
+    let records = interviewed.complete(frozen, options.target.scope, contents)?;
     #[cfg(feature = "planted-faults")]
     let records = {
         let mut records = records;
@@ -206,9 +206,10 @@ pub fn check(target: Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Ch
         let source = Source::of(device.as_ref());
         let (mut frozen, survey) = stop_and_look(target, device, cancelled)?;
         let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
-        let interviewed = survey.interview(&mut frozen, target.scope).map_err(|err| frozen.blame(err))?;
+        let interviewed = survey.interview(&mut frozen).map_err(|err| frozen.blame(err))?;
+        let records = interviewed.without_contents(&frozen, target.scope).map_err(|err| frozen.blame(err))?;
         frozen.thaw()?;
-        rehearse(&interviewed.without_contents())?;
+        rehearse(&records)?;
         Ok(Checked { source, tasks })
     })
 }

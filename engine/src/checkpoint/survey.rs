@@ -50,14 +50,13 @@ impl Survey {
     /// # Errors
     /// *vanished*, *denied*, or what the kernel says; reasons to refuse are listed in the result instead.
     pub fn of(frozen: &Frozen, shared: bool) -> Result<Self> {
-        let inside: HashSet<i32> = frozen.tasks.iter().map(|task| task.pid).collect();
         let mut survey = Survey {
             tables: Tables::default(),
             found: Vec::new(),
             problems: Problems::default(),
             mapped: HashMap::new(),
             shared,
-            outside: Some(std::thread::spawn(move || Outside::look(&inside))),
+            outside: None,
         };
         refuse_own_servers(&frozen.tasks)?;
         survey.problems.extend(alone::problems(&frozen.tasks)?);
@@ -78,6 +77,10 @@ impl Survey {
             };
             survey.found.push(seen);
         }
+        let inside: HashSet<i32> = frozen.tasks.iter().map(|task| task.pid).collect();
+        let shown = survey.tables.files.shown().iter().filter(|_| !shared);
+        let links: HashSet<Vec<u8>> = shown.map(|shown| shown.link.clone()).collect();
+        survey.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
         if let Err(errors) = survey.tables.files.capture_pipes(&mut survey.tables.inodes) {
             for err in errors {
                 match err {

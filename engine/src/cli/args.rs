@@ -218,12 +218,6 @@ pub struct RestartArgs {
     /// Leave the job to itself once it runs
     #[arg(long)]
     pub detach: bool,
-    /// Cut files that the job has open for writing back to what they were when more has been appended since; without a path, all of them
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub truncate: Vec<OsString>,
-    /// Go on with files that changed since, as they are now; without a path, all of them
-    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub ignore_changes: Vec<OsString>,
     /// Where processes go whose session and group were not saved, those of a shell for example [default: join; new with --detach]
     #[arg(long, value_enum)]
     pub session: Option<SessionArg>,
@@ -233,6 +227,12 @@ pub struct RestartArgs {
     /// Restart also where the clocks that count from the start of the machine are behind those of the checkpoint
     #[arg(long)]
     pub ignore_clocks: bool,
+    /// Cut files that the job has open for writing back to what they were when more has been appended since; without a path, all of them
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub truncate: Vec<OsString>,
+    /// Go on with files that changed since, as they are now; without a path, all of them
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub ignore_changes: Vec<OsString>,
     /// Print the steps instead of taking them
     #[arg(long)]
     pub plan: bool,

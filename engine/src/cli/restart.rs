@@ -19,6 +19,8 @@ use std::time::Duration;
 const FORWARDED: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP];
 
 pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
+    // What a caller left open would be in the way of descriptors with high numbers.
+    cairn::sys::session::close_inherited(args.notify_fd).context("close inherited descriptors")?;
     let bar = Progress::new("verified");
     let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
     let options = Options {
@@ -27,6 +29,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         session: args.session.map_or(if args.detach { Session::New } else { Session::Join }, Session::from),
         patience: Duration::from_secs(args.time),
         ignore_clocks: args.ignore_clocks,
+        changes,
         progress: &|done, all| bar.at(done, all),
         changes,
         tell: &|what| eprintln!("cairn: {what}"),

@@ -5,13 +5,12 @@ use super::pages::Copying;
 use super::pipe::{self, OtherSide, Pipe};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, Program};
-use crate::sys::file::link_to;
 use crate::sys::{kcmp, task};
 use crate::tree::outside::Shown;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -78,33 +77,6 @@ pub fn parse_fdinfo(text: &str) -> Option<FdInfo> {
 /// Process, descriptor, index of the description.
 type Seen = (i32, i32, usize);
 
-/// A descriptor of a pipe's or FIFO's end. Of the pipe itself there is a duplicate only while it is looked at: a limit of open files that was
-/// enough for the job is enough for us.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    pid: i32,
-    fd: i32,
-    flags: i32,
-}
-
-impl End {
-    fn reads(&self) -> bool {
-        self.flags & libc::O_ACCMODE != libc::O_WRONLY
-    }
-
-    fn writes(&self) -> bool {
-        self.flags & libc::O_ACCMODE != libc::O_RDONLY
-    }
-
-    fn borrow(&self) -> Result<OwnedFd> {
-        use rustix::process::{Pid, PidfdFlags, pidfd_open};
-        let End { pid, fd, .. } = *self;
-        let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty());
-        let pidfd = pidfd.context(|| format!("open pidfd of {pid}"))?;
-        task::borrow_fd(pidfd.as_fd(), fd).context(|| format!("pid {pid}: fd {fd}: duplicate"))
-    }
-}
-
 /// The open file descriptions met so far, each once.
 #[derive(Default)]
 pub struct Files {
@@ -115,7 +87,7 @@ pub struct Files {
     opened: HashMap<(usize, i32), usize>,
     /// What processes outside may have, too, and would share a position or a pipe's bytes with.
     shown: Vec<Shown>,
-    /// Pipe ends by inode, to look at the pipe with.
+    /// Descriptions of pipes and FIFOs, by inode.
     ends: HashMap<usize, Vec<End>>,
 }
 
@@ -225,40 +197,68 @@ fn only_appends(flags: i32) -> bool {
     flags & libc::O_APPEND != 0 && flags & libc::O_ACCMODE == libc::O_WRONLY
 }
 
+/// An end of a pipe, or of a FIFO: a descriptor of some process.
+struct End {
+    pid: i32,
+    fd: i32,
+    flags: i32,
+}
+
+impl End {
+    fn reads(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_WRONLY
+    }
+
+    fn writes(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+
+    /// A duplicate of our own.
+    fn borrow(&self) -> Result<OwnedFd> {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let End { pid, fd, .. } = self;
+        let what = || format!("pid {pid}: fd {fd}: duplicate");
+        let pidfd = pidfd_open(Pid::from_raw(*pid).expect("positive"), PidfdFlags::empty()).context(what)?;
+        task::borrow_fd(pidfd.as_fd(), *fd).context(what)
+    }
+}
+
 fn capture_pipe(ends: &[End]) -> Result<Pipe> {
-    let reader = ends.iter().find(|end| end.reads());
-    let writer = ends.iter().find(|end| end.writes());
+    let (reader, writer) = (ends.iter().find(|end| end.reads()), ends.iter().find(|end| end.writes()));
     let packets = ends.iter().any(|end| end.writes() && end.flags & libc::O_DIRECT != 0);
-    let (known, missing) = match (reader, writer) {
-        (Some(reader), Some(_)) => (reader, None),
-        (Some(reader), None) => (reader, Some("writer")),
-        (None, Some(writer)) => (writer, Some("reader")),
+    let alone = match (reader, writer) {
+        (Some(_), Some(_)) => None,
+        (Some(end), None) => Some((end, "a pipe that a process outside writes to")),
+        (None, Some(end)) => Some((end, "a pipe that a process outside reads from")),
         (None, None) => unreachable!("a pipe was met by one of its ends"),
     };
-    let end = known.borrow()?;
     let mut never_written = false;
-    if let Some(missing) = missing {
-        match pipe::other_side(end.as_fd())? {
+    if let Some((end, what)) = alone {
+        match pipe::other_side(end.borrow()?.as_fd())? {
             OtherSide::Closed => {}
             OtherSide::NeverOpen => never_written = true,
             OtherSide::Open => {
-                let name = std::fs::read_link(link_to(&end));
-                let name = name.map_or_else(|_| "a pipe".to_string(), |n| n.display().to_string());
-                let End { pid, fd, .. } = known;
+                let End { pid, fd, .. } = end;
                 return Err(Error::unsupported(format!(
-                    "pid {pid}: fd {fd} ({name}): its {missing} is a process outside of what is checkpointed"
+                    "pid {pid}: fd {fd} is {what}: save a tree that has both, or start the job with files in place of it"
                 )));
             }
         }
     }
-    if known.reads() {
-        return Ok(Pipe { never_written, ..pipe::capture(end.as_fd(), packets)? });
+    match (reader, writer) {
+        (Some(reader), _) => Ok(Pipe { never_written, ..pipe::capture(reader.borrow()?.as_fd(), packets)? }),
+        (None, Some(writer)) => {
+            // Nobody can read it but through /proc: what is inside is still there.
+            let writer = writer.borrow()?;
+            let link = format!("/proc/self/fd/{}", writer.as_raw_fd());
+            let flags =
+                rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+            let reader = rustix::fs::open(&link, flags, rustix::fs::Mode::empty())
+                .context(|| "open read end of pipe")?;
+            pipe::capture(reader.as_fd(), packets)
+        }
+        (None, None) => unreachable!("a pipe was met by one of its ends"),
     }
-    // Nobody can read it but through /proc: what is inside is still there.
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    let reader = rustix::fs::open(link_to(&end), flags, rustix::fs::Mode::empty())
-        .context(|| "open read end of pipe")?;
-    pipe::capture(reader.as_fd(), packets)
 }
 
 fn owner(fd: &OwnedFd, who: &str) -> Result<Option<FileOwner>> {
@@ -285,26 +285,24 @@ pub fn numbers(pid: i32) -> Result<Vec<i32>> {
 
 /// Numbers at which the engine has what every newborn inherits.
 #[derive(Debug)]
-pub struct Slots<'a> {
+pub struct Slots {
     /// In use in some table.
     wanted: HashSet<i32>,
-    /// In use in the engine itself.
-    own: &'a BTreeSet<i32>,
     next: i32,
     /// One past the highest that was chosen.
     end: i32,
 }
 
-impl<'a> Slots<'a> {
-    /// Those that are not the engine's own.
-    pub fn new<'b>(tables: impl Iterator<Item = &'b [Fd]>, own: &'a BTreeSet<i32>) -> Self {
-        Slots { wanted: tables.flatten().map(|fd| fd.fd).collect(), own, next: 0, end: 0 }
+impl Slots {
+    /// Those from `first` on.
+    pub fn new<'a>(tables: impl Iterator<Item = &'a [Fd]>, first: i32) -> Self {
+        Slots { wanted: tables.flatten().map(|fd| fd.fd).collect(), next: first, end: first }
     }
 
     /// The lowest number that nobody wants and that was not chosen yet. A table may have its highest numbers just below the hard limit, above
     /// which there are none: those in between come first.
     pub fn free(&mut self) -> i32 {
-        while self.wanted.contains(&self.next) || self.own.contains(&self.next) {
+        while self.wanted.contains(&self.next) {
             self.next += 1;
         }
         self.next += 1;
@@ -312,13 +310,14 @@ impl<'a> Slots<'a> {
         self.next - 1
     }
 
-    /// Chooses one for every open file. Where some process wants it at a number that the engine has not, that is its slot, so that a table of
-    /// any size needs hardly more numbers than it has; else it is a free one.
-    pub fn of_files<'b>(&mut self, files: usize, tables: impl Iterator<Item = &'b [Fd]>) -> Vec<i32> {
+    /// Chooses one for every open file. Where some process wants it at a number from the first on, that is its slot, so that a table of any
+    /// size needs hardly more numbers than it has; else it is a free one.
+    pub fn of_files<'a>(&mut self, files: usize, tables: impl Iterator<Item = &'a [Fd]>) -> Vec<i32> {
+        let first = self.next;
         let mut slots = vec![None; files];
         let mut taken = HashSet::new();
         for fd in tables.flatten() {
-            if !self.own.contains(&fd.fd) && slots[fd.file].is_none() && taken.insert(fd.fd) {
+            if fd.fd >= first && slots[fd.file].is_none() && taken.insert(fd.fd) {
                 slots[fd.file] = Some(fd.fd);
                 self.end = self.end.max(fd.fd + 1);
             }
@@ -402,7 +401,6 @@ mod tests {
     fn a_position_that_moves_meanwhile_does_not_split_a_description() {
         use rustix::process::{PidfdFlags, getpid, pidfd_open};
         use std::io::{Seek, SeekFrom};
-        use std::os::fd::AsRawFd;
         let dir = tempfile::tempdir().unwrap();
         let mut file = std::fs::File::create_new(dir.path().join("log")).unwrap();
         let (copy, other) = (file.try_clone().unwrap(), std::fs::File::open(dir.path().join("log")).unwrap());
@@ -456,24 +454,24 @@ mod tests {
         #[test]
         fn every_table_comes_out_as_it_was(
             tables in prop::collection::vec(prop::collection::btree_map(0i32..40, (0usize..12, any::<bool>()), 0..20), 1..4),
-            own in prop::collection::btree_set(0i32..60, 1..30),
+            first in 1i32..30,
         ) {
             let to_fd = |(fd, (file, cloexec)): (&i32, &(usize, bool))| Fd { fd: *fd, file: *file, cloexec: *cloexec };
             let fds: Vec<Vec<Fd>> = tables.iter().map(|table| table.iter().map(to_fd).collect()).collect();
             let tables_of = || fds.iter().map(Vec::as_slice);
-            let mut choice = Slots::new(tables_of(), &own);
+            let mut choice = Slots::new(tables_of(), first);
             let slots = choice.of_files(12, tables_of());
             let spare = choice.free();
             prop_assert_eq!(slots.iter().chain([&spare]).collect::<HashSet<_>>().len(), slots.len() + 1);
-            prop_assert!(slots.iter().chain([&spare]).all(|slot| !own.contains(slot) && (0..choice.end()).contains(slot)));
+            prop_assert!(slots.iter().chain([&spare]).all(|slot| (first..choice.end()).contains(slot)));
             // Gaps are used before numbers above.
-            let numbers: BTreeSet<i32> = fds.iter().flatten().map(|fd| fd.fd).chain(own.iter().copied()).collect();
             let highest = fds.iter().flatten().map(|fd| fd.fd + 1).max().unwrap_or(0);
-            let lowest_free = (0..).filter(|number| !numbers.contains(number)).take(13).last().unwrap_or(0);
-            prop_assert!(choice.end() <= highest.max(lowest_free + 1));
+            let numbers: HashSet<i32> = fds.iter().flatten().map(|fd| fd.fd).collect();
+            let gaps = (first..highest).filter(|number| !numbers.contains(number)).count() as i32;
+            prop_assert!(choice.end() <= highest.max(first) + (13 - gaps).max(0));
             for (table, fds) in tables.iter().zip(&fds) {
                 let mut now: BTreeMap<i32, (usize, bool)> = slots.iter().enumerate().map(|(file, slot)| (*slot, (file, true))).collect();
-                now.extend(own.iter().map(|number| (*number, (99, false))));
+                now.insert(0, (99, false)); // the engine's own
                 let mut program = Program::new();
                 rebuild_table(fds, &slots, spare, &mut program);
                 play(&program, &mut now);

@@ -1,16 +1,16 @@
 //! What a restart finds: the machine, the kernel, and this process, of which every newborn is a fork.
 
+use super::changes::{self, Accepted};
 use super::plan::Host;
 use super::{Home, plan};
 use crate::error::{Context, Error, Result};
 use crate::resource::creds::Creds;
 use crate::resource::inode::{Inode, InodeKind};
-use crate::resource::{Records, file, memory, policy, process, thread, timer};
+use crate::resource::{Records, memory, policy, process, thread, timer};
 use crate::sys::{self, task};
-use std::collections::BTreeSet;
 
-/// Looks at ourselves: what a fork of us will have.
-pub fn look(records: &Records, home: Home, own: BTreeSet<i32>) -> Result<Host> {
+/// Looks at ourselves: what a fork of us will have. `used` is the highest of our descriptors.
+pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: i32) -> Result<Host> {
     let pid = std::process::id() as i32;
     let text = std::fs::read_to_string("/proc/self/maps").context(|| "read /proc/self/maps")?;
     let (mut special, mut busy) = (Vec::new(), Vec::new());
@@ -41,43 +41,34 @@ pub fn look(records: &Records, home: Home, own: BTreeSet<i32>) -> Result<Host> {
         rlimits: rlimits.collect::<Result<_>>()?,
         timer_ids_by_wish: timer::restore_ids_available(),
         policies: policy::available(),
-        own: with_passing(own, records),
-        cut_back: Vec::new(),
+        first_slot: first_slot(records, used),
         stand_in: home.stand_in(records)?,
+        cut_back: changes::to_cut_back(accepted),
     })
 }
 
-/// The descriptors of this process.
-pub fn own_descriptors() -> Result<BTreeSet<i32>> {
-    Ok(file::numbers(std::process::id() as i32)?.into_iter().collect())
-}
-
-/// With those that the engine will have while it opens files: it opens one inode after the other, and has all unlinked directories at a time.
-/// The kernel gives out the lowest that are free.
-fn with_passing(mut own: BTreeSet<i32>, records: &Records) -> BTreeSet<i32> {
-    const PASSING: usize = 10;
-    let is_kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
-    /// Itself, the one that it is in, and a way to it.
-    const EACH: usize = 3;
-    let forbids = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);
-    let count = |which: &dyn Fn(&&Inode) -> bool| records.inodes.iter().filter(which).count();
-    let more = PASSING + EACH * count(&is_kept) + count(&forbids);
-    let free: Vec<i32> = (0..).filter(|number| !own.contains(number)).take(more).collect();
-    own.extend(free);
-    own
+/// The first descriptor that the engine never has for itself: while it opens files it has both ends of a pipe, or what else belongs to one
+/// inode, and all unlinked directories.
+fn first_slot(records: &Records, used: i32) -> i32 {
+    const PASSING: i32 = 10;
+    let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
+    const EACH: i32 = 3;
+    let forbidding = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);
+    let count = |which: &dyn Fn(&&Inode) -> bool| records.inodes.iter().filter(which).count() as i32;
+    used + PASSING + EACH * count(&kept) + count(&forbidding)
 }
 
 /// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may; returns it. A newborn has its own from the
 /// plan.
 pub fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).context(|| "raise limit of open files")?;
     if let (Some(need), Some(maximum)) = (need, limit.maximum)
         && need > maximum
     {
-        let higher = Rlimit { current: Some(need), maximum: Some(need) };
+        let higher = rustix::process::Rlimit { current: Some(need), maximum: Some(need) };
         // Without CAP_SYS_RESOURCE it stays as it is, which the caller tells.
         if setrlimit(Resource::Nofile, higher).is_ok() {
             return Ok(need);

@@ -22,9 +22,9 @@ use crate::sys::{self, clone, ptrace};
 use crate::tree::birth::StandIn;
 use changes::{Accepted, Changes};
 use open::Opened;
-use plan::{Host, Newborn, Plan, Step};
+use plan::{Newborn, Plan, Step};
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -57,8 +57,8 @@ impl Options<'_> {
             session: Session::Join,
             patience: Duration::from_secs(10),
             ignore_clocks: false,
-            progress: &|_, _| {},
             changes: Changes::default(),
+            progress: &|_, _| {},
             tell: &|_| {},
         }
     }
@@ -137,9 +137,12 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let accepted = changes::check(&records, &options.changes)?;
     // Before we look at ourselves: what we are, a newborn is.
     let restorer = source::become_restorer();
-    let home = Home { detach: options.detach, session: options.session };
-    let own = host::own_descriptors()?;
-    let plan = make_plan(&records, home, own, changes::to_cut_back(&accepted))?;
+    let plan = make_plan(
+        &records,
+        &accepted,
+        Home { detach: options.detach, session: options.session },
+        crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
+    )?;
     Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin })
 }
 
@@ -148,30 +151,30 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
 /// # Errors
 /// *conflict*: what a restart would say.
 pub fn rehearse(records: &Records) -> Result<()> {
-    // Standard input, output, error and the context file, as a restart has them; this process has more.
-    let own = BTreeSet::from([0, 1, 2, 3]);
-    make_plan(records, Home { detach: false, session: Session::Join }, own, Vec::new()).map(drop)
+    /// What a restart has open before it begins: standard input, output and error, and the context file.
+    const USED: i32 = 3;
+    make_plan(records, &[], Home { detach: false, session: Session::Join }, USED).map(drop)
 }
 
-fn make_plan(records: &Records, home: Home, own: BTreeSet<i32>, cut_back: Vec<usize>) -> Result<Plan> {
+fn make_plan(records: &Records, accepted: &[Option<Accepted>], home: Home, used: i32) -> Result<Plan> {
     host::raise_descriptor_limit(None)?;
-    let mut host = Host { cut_back, ..host::look(records, home, own)? };
+    let mut host = host::look(records, accepted, home, used)?;
     host::check(records, &host)?;
-    let plan = plan::plan(records, &host).map_err(Error::Conflict)?;
+    let mut plan = plan::plan(records, &host).map_err(Error::Conflict)?;
     let need = plan.end_slot as u64;
     let limit = host::raise_descriptor_limit(Some(need))?;
+    // A newborn has it, too.
+    let own = &mut host.rlimits[libc::RLIMIT_NOFILE as usize];
+    if *own != (limit, limit) {
+        *own = (limit, limit);
+        plan = plan::plan(records, &host).map_err(Error::Conflict)?;
+    }
     if need > limit {
         return Err(Error::Conflict(format!(
             "needs {need} descriptors at a time, and the hard limit is {limit} (`ulimit -Hn`): raise it, or restart with CAP_SYS_RESOURCE"
         )));
     }
-    // A newborn has it, too.
-    let own = &mut host.rlimits[libc::RLIMIT_NOFILE as usize];
-    if *own == (limit, limit) {
-        return Ok(plan);
-    }
-    *own = (limit, limit);
-    plan::plan(records, &host).map_err(Error::Conflict)
+    Ok(plan)
 }
 
 /// A clock that is behind makes every wait until a time longer by as much, and whoever looks at it sees time run backwards.

@@ -31,12 +31,12 @@ pub struct Host {
     pub policies: bool,
     /// POSIX timers get the id that they are given (Linux 6.15).
     pub timer_ids_by_wish: bool,
-    /// Descriptors that the engine has, or will have while it opens files.
-    pub own: BTreeSet<i32>,
-    /// Inodes of files that are to be cut back.
-    pub cut_back: Vec<usize>,
+    /// Descriptors from here on are free, and stay so while files are opened.
+    pub first_slot: i32,
     /// Who bears what has no parent in the records, if not the engine.
     pub stand_in: Option<StandIn>,
+    /// Inodes of files that are to be cut back.
+    pub cut_back: Vec<usize>,
 }
 
 /// A task that a program bears.
@@ -167,7 +167,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         records.alive().filter(|(_, a)| a.subreaper).map(|(p, _)| p.pid).collect();
     let births = births(&records.processes, &subreapers, host.stand_in)?;
     let tables = || records.alive().map(|(_, alive)| alive.fds.as_slice());
-    let mut slots = Slots::new(tables(), &host.own);
+    let mut slots = Slots::new(tables(), host.first_slot);
     let file_slots = slots.of_files(records.files.len(), tables());
     let context_slot = slots.free();
     let object_slots: Vec<i32> = records.shared.iter().map(|_| slots.free()).collect();

@@ -31,47 +31,6 @@ pub fn split() -> io::Result<Side> {
     Ok(Side::Worker)
 }
 
-/// A process that does something when this one is killed. Dropped before, it does nothing.
-#[derive(Debug)]
-pub struct Heir(i32);
-
-impl Heir {
-    /// Forks. Only for a process that has one thread.
-    ///
-    /// # Errors
-    /// EAGAIN; ENOSYS before Linux 5.3.
-    pub fn appoint(will: impl FnOnce()) -> io::Result<Heir> {
-        use rustix::event::{PollFd, PollFlags, poll};
-        use rustix::process::{PidfdFlags, getpid, pidfd_open};
-        let us = pidfd_open(getpid(), PidfdFlags::empty())?;
-        // SAFETY: there is one thread, so the child's copy of the process is whole.
-        let pid = cvt(unsafe { libc::fork() }.into())? as i32;
-        if pid != 0 {
-            return Ok(Heir(pid));
-        }
-        // SAFETY: the set is live; to fill and to block it cannot fail. What ends us ends the heir, but for SIGKILL, only after its work.
-        unsafe {
-            let mut all: libc::sigset_t = std::mem::zeroed();
-            libc::sigfillset(&mut all);
-            libc::sigprocmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
-        }
-        while poll(&mut [PollFd::new(&us, PollFlags::IN)], None).is_err() {}
-        will();
-        // SAFETY: never returns.
-        unsafe { libc::_exit(0) }
-    }
-}
-
-impl Drop for Heir {
-    fn drop(&mut self) {
-        // SAFETY: numbers only; the child is ours and was not waited for, so its number is still its own.
-        unsafe {
-            libc::kill(self.0, libc::SIGKILL);
-            libc::waitpid(self.0, std::ptr::null_mut(), 0);
-        }
-    }
-}
-
 /// A page that a process and its forks share: a line of text, and resource limits of some process. One side writes, the other reads when that
 /// has ended or hangs.
 pub struct Board {
@@ -148,6 +107,47 @@ impl Board {
             (resource, pid, (soft.load(Ordering::Relaxed), hard.load(Ordering::Relaxed)))
         });
         all.filter(|(_, pid, _)| *pid != 0).collect()
+    }
+}
+
+/// A process that does something when this one is killed. Dropped before, it does nothing.
+#[derive(Debug)]
+pub struct Heir(i32);
+
+impl Heir {
+    /// Forks. Only for a process that has one thread.
+    ///
+    /// # Errors
+    /// EAGAIN; ENOSYS before Linux 5.3.
+    pub fn appoint(will: impl FnOnce()) -> io::Result<Heir> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        use rustix::process::{PidfdFlags, getpid, pidfd_open};
+        let us = pidfd_open(getpid(), PidfdFlags::empty())?;
+        // SAFETY: there is one thread, so the child's copy of the process is whole.
+        let pid = cvt(unsafe { libc::fork() }.into())? as i32;
+        if pid != 0 {
+            return Ok(Heir(pid));
+        }
+        // SAFETY: the set is live; to fill and to block it cannot fail. What ends us ends the heir, but for SIGKILL, only after its work.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::sigprocmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+        }
+        while poll(&mut [PollFd::new(&us, PollFlags::IN)], None).is_err() {}
+        will();
+        // SAFETY: never returns.
+        unsafe { libc::_exit(0) }
+    }
+}
+
+impl Drop for Heir {
+    fn drop(&mut self) {
+        // SAFETY: numbers only; the child is ours and was not waited for, so its number is still its own.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
     }
 }
 

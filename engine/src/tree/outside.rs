@@ -2,18 +2,25 @@
 
 use super::freeze::Task;
 use crate::error::{Context, Problems, Result};
+use crate::proc::brief::{self, Brief};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
-use procfs::process::Stat;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::Path;
+use std::io::Read;
 
-/// include/linux/sched.h
-const PF_KTHREAD: u32 = 0x0020_0000;
+/// Everybody, kernel threads included. What ends while we look is no longer there.
+fn everybody() -> impl Iterator<Item = Brief> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| Brief::parse(&read_at_once(&format!("/proc/{pid}/stat"))?))
+}
 
-fn everybody() -> impl Iterator<Item = Stat> {
-    // What ends while we look is no longer there.
-    procfs::process::all_processes().into_iter().flatten().filter_map(|process| process.ok()?.stat().ok())
+/// The text of a short file, by one read.
+fn read_at_once(path: &str) -> Option<Vec<u8>> {
+    let mut text = vec![0u8; 4096];
+    let len = std::fs::File::open(path).ok()?.read(&mut text).ok()?;
+    text.truncate(len);
+    Some(text)
 }
 
 /// Every session that has a member.
@@ -34,10 +41,10 @@ pub fn own_processes() -> Vec<i32> {
 
 /// Another process.
 struct Other {
-    stat: Stat,
+    stat: Brief,
     /// Who traces it, 0 for nobody.
     tracer: i32,
-    /// Numbers of its descriptors, and what they lead to.
+    /// Numbers of its descriptors that may be ours, and what they lead to.
     descriptors: Vec<(i32, Vec<u8>)>,
 }
 
@@ -57,15 +64,17 @@ pub struct Shown {
 }
 
 impl Outside {
-    /// Looks at everybody who is not `inside`, and is not cairn's own.
-    pub fn look(inside: &HashSet<i32>) -> Self {
+    /// Looks at everybody who is not `inside`, and is not cairn's own; of their descriptors, at those that lead to one of `links`.
+    pub fn look(inside: &HashSet<i32>, links: &HashSet<Vec<u8>>) -> Self {
         let ours = own_processes();
-        let is_other = |stat: &Stat| {
-            stat.flags & PF_KTHREAD == 0 && !inside.contains(&stat.pid) && !ours.contains(&stat.pid)
+        let is_other = |stat: &Brief| {
+            !stat.is_kernel_thread() && !inside.contains(&stat.pid) && !ours.contains(&stat.pid)
         };
-        let look = |stat: Stat| {
-            let tracer = crate::resource::thread::status(stat.pid, stat.pid).map_or(0, |s| s.tracerpid);
-            let descriptors = if stat.state == 'Z' { Vec::new() } else { descriptors(stat.pid) };
+        let look = |stat: Brief| {
+            let status = read_at_once(&format!("/proc/{}/status", stat.pid));
+            let tracer = status.and_then(|status| brief::tracer(&status)).unwrap_or(0);
+            let idle = stat.state == 'Z' || links.is_empty();
+            let descriptors = if idle { Vec::new() } else { descriptors(stat.pid, links) };
             Other { stat, tracer, descriptors }
         };
         let others: Vec<Other> = everybody().filter(is_other).map(look).collect();
@@ -90,7 +99,7 @@ impl Outside {
     }
 
     /// How messages call one of the others.
-    fn name(stat: &Stat) -> String {
+    fn name(stat: &Brief) -> String {
         format!("process {} ({})", stat.pid, stat.comm)
     }
 
@@ -184,14 +193,14 @@ impl Outside {
     }
 }
 
-/// Numbers of a process's descriptors, and what they lead to.
-fn descriptors(pid: i32) -> Vec<(i32, Vec<u8>)> {
+/// Numbers of a process's descriptors that lead to one of `links`, with where they lead.
+fn descriptors(pid: i32, links: &HashSet<Vec<u8>>) -> Vec<(i32, Vec<u8>)> {
     use std::os::unix::ffi::OsStringExt;
-    let dir = format!("/proc/{pid}/fd");
-    let Ok(entries) = std::fs::read_dir(Path::new(&dir)) else { return Vec::new() };
-    let all = entries.flatten().filter_map(|entry| {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let all = entries.filter_map(|entry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
-        Some((number, std::fs::read_link(entry.path()).ok()?.into_os_string().into_vec()))
+        let link = std::fs::read_link(entry.path()).ok()?.into_os_string().into_vec();
+        links.contains(&link).then_some((number, link))
     });
     all.collect()
 }

@@ -1,0 +1,78 @@
+//! The beginning of /proc/PID/stat (proc_pid_stat(5)): what there is to know of processes of which there may be many.
+
+/// A process at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brief {
+    /// Its id.
+    pub pid: i32,
+    /// Its name.
+    pub comm: String,
+    /// `R`, `S`, `Z` …
+    pub state: char,
+    /// Its parent.
+    pub ppid: i32,
+    /// Its process group.
+    pub pgrp: i32,
+    /// Its session.
+    pub session: i32,
+    /// `PF_*`
+    pub flags: u32,
+}
+
+impl Brief {
+    /// Reads the text; nothing for what is not understood.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let open = text.iter().position(|byte| *byte == b'(')?;
+        let close = text.iter().rposition(|byte| *byte == b')')?;
+        let pid = std::str::from_utf8(text.get(..open)?).ok()?.trim().parse().ok()?;
+        let comm = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
+        let mut words = std::str::from_utf8(text.get(close + 1..)?).ok()?.split_ascii_whitespace();
+        let state = words.next()?.chars().next()?;
+        let mut number = || words.next()?.parse().ok();
+        let (ppid, pgrp, session) = (number()?, number()?, number()?);
+        // Terminal, its foreground group, flags.
+        let flags = words.nth(2)?.parse().ok()?;
+        Some(Brief { pid, comm, state, ppid, pgrp, session, flags })
+    }
+
+    /// Whether it is a thread of the kernel.
+    pub fn is_kernel_thread(&self) -> bool {
+        const PF_KTHREAD: u32 = 0x0020_0000; // include/linux/sched.h
+        self.flags & PF_KTHREAD != 0
+    }
+}
+
+/// `TracerPid` of /proc/PID/status.
+pub fn tracer(status: &[u8]) -> Option<i32> {
+    let lines = status.split(|byte| *byte == b'\n');
+    let value = lines.filter_map(|line| line.strip_prefix(b"TracerPid:")).next()?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let text = b"17 (a) b (c) S 1 16 15 0 -1 4194560 100 0 0 0\n";
+        let want = Brief {
+            pid: 17,
+            comm: "a) b (c".into(),
+            state: 'S',
+            ppid: 1,
+            pgrp: 16,
+            session: 15,
+            flags: 4_194_560,
+        };
+        assert_eq!(Brief::parse(text), Some(want));
+        assert_eq!(Brief::parse(b""), None);
+        assert_eq!(Brief::parse(b"17 (a"), None);
+    }
+
+    #[test]
+    fn the_tracer_is_found() {
+        assert_eq!(tracer(b"Name:\tx\nTracerPid:\t12\nUid:\t0\n"), Some(12));
+        assert_eq!(tracer(b"Name:\tx\n"), None);
+    }
+}
