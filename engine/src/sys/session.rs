@@ -19,10 +19,10 @@ pub fn start_in_own_session(command: &mut Command, children: Children) {
 
 /// Closes what we were started with above standard error, but for `keep`. Before anything of our own is open.
 pub fn close_inherited(keep: Option<i32>) -> io::Result<()> {
-    let entries: Vec<_> = std::fs::read_dir("/proc/self/fd")?.collect::<io::Result<_>>()?;
-    let numbers = entries.iter().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for fd in numbers.filter(|fd| *fd > 2 && Some(*fd) != keep) {
-        // SAFETY: nobody here knows these numbers. That of the directory just read is closed already, which is all that can go wrong.
+    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")?.flatten().filter_map(number).collect();
+    for fd in numbers.into_iter().filter(|fd| *fd > 2 && Some(*fd) != keep) {
+        // SAFETY: nobody here knows these numbers. That of the directory just read is closed already, which the kernel says.
         unsafe { libc::close(fd) };
     }
     Ok(())

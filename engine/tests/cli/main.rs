@@ -4,9 +4,15 @@ mod changed;
 mod descriptors;
 mod files;
 mod harm;
+mod looks;
 mod output;
+mod parents;
+mod python;
 mod refusals;
+mod refusals;
+mod refused_kinds;
 mod security;
+mod zombies;
 
 use duct::cmd;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ mod group_ids;
 mod groups;
 mod io_priority;
 mod killed_first;
-mod kit;
+pub mod kit;
 mod limits;
 mod limits_exceeded;
 mod nice;

@@ -82,6 +82,6 @@ pub mod prelude {
     pub use super::shared::{Cell, Shared};
     pub use super::stage::Stage;
     pub use super::thread::{self, Thread};
-    pub use super::{Ctx, Outcome, Workload, arch, fd, gate, helper, procfs, signal, sys};
+    pub use super::{Ctx, Outcome, Workload, arch, child, fd, gate, helper, procfs, signal, sys};
     pub use anyhow::{Context as _, anyhow, bail};
 }

@@ -208,6 +208,11 @@ impl Info {
         self.int(UNION + 4)
     }
 
+    /// For what F_SETSIG chose: the file descriptor that is ready.
+    pub fn descriptor(&self) -> i32 {
+        self.int(UNION + 8)
+    }
+
     /// For SIGCHLD: exit code or signal.
     pub fn status(&self) -> i32 {
         self.int(UNION + 8)

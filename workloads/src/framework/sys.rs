@@ -32,6 +32,15 @@ pub fn errno_in(error: &anyhow::Error) -> Option<i32> {
     })
 }
 
+/// prctl(2) with numbers only; all of them are passed, since most options want those without a
+/// meaning to be zero.
+pub fn prctl(option: libc::c_int, numbers: [libc::c_ulong; 4]) -> Result<i32> {
+    let [a, b, c, d] = numbers;
+    // SAFETY: callers use options that take numbers.
+    check("prctl", unsafe { libc::prctl(option, a, b, c, d) })
+        .with_context(|| format!("option {option}, numbers {numbers:x?}"))
+}
+
 /// The calling thread's id, straight from the kernel.
 pub fn gettid() -> libc::pid_t {
     // SAFETY: gettid has no preconditions.

@@ -20,13 +20,16 @@ mod kit;
 mod large;
 mod locked;
 mod locked_in_future;
+mod locked_limits;
 mod main_stack_grows;
 mod many_mappings;
 mod moved;
 mod named_anonymous;
 mod odd_file_names;
+mod policies;
 mod private_anonymous;
 mod private_file;
+mod private_of_shared;
 mod protections;
 mod shared_anonymous;
 mod shared_between_processes;
@@ -46,6 +49,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &private_anonymous::WORKLOAD,
     &shared_anonymous::WORKLOAD,
     &shared_between_processes::WORKLOAD,
+    &private_of_shared::WORKLOAD,
     &copied_on_write_by_fork::WORKLOAD,
     &private_file::WORKLOAD,
     &shared_file::WORKLOAD,
@@ -66,6 +70,8 @@ pub const WORKLOADS: &[&Workload] = &[
     &kept_from_children::WORKLOAD,
     &locked::WORKLOAD,
     &locked_in_future::WORKLOAD,
+    &locked_limits::WORKLOAD,
+    &policies::WORKLOAD,
     &huge_transparent::WORKLOAD,
     &guard_pages::WORKLOAD,
     &hugetlb_private::WORKLOAD,

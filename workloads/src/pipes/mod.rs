@@ -1,11 +1,13 @@
 //! Pipes and FIFOs: bytes in flight, sizes, modes, ends in several processes, and data in motion.
 
+mod asynchronous;
 mod between_processes;
 mod blocked_reader;
 mod blocked_writer;
 mod bytes_in_flight;
 mod duplicated_ends;
 mod empty;
+mod fifo_asynchronous;
 mod fifo_between_processes;
 mod fifo_both_ways;
 mod fifo_bytes;
@@ -14,6 +16,7 @@ mod fifo_unlinked;
 mod fifo_writer_gone;
 mod flags_per_end;
 mod full;
+mod kit;
 mod many;
 mod many_writers;
 mod packets;
@@ -31,12 +34,14 @@ use crate::framework::Workload;
 
 /// Every workload of this group.
 pub const WORKLOADS: &[&Workload] = &[
+    &asynchronous::WORKLOAD,
     &between_processes::WORKLOAD,
     &blocked_reader::WORKLOAD,
     &blocked_writer::WORKLOAD,
     &bytes_in_flight::WORKLOAD,
     &duplicated_ends::WORKLOAD,
     &empty::WORKLOAD,
+    &fifo_asynchronous::WORKLOAD,
     &fifo_between_processes::WORKLOAD,
     &fifo_both_ways::WORKLOAD,
     &fifo_bytes::WORKLOAD,

@@ -5,17 +5,24 @@ mod arguments;
 mod arguments_overwritten;
 mod comm;
 mod coredump_filter;
+#[cfg(target_arch = "x86_64")]
+mod cpuid_faulting;
 mod deep_stack;
+mod deny_write_execute;
 mod exe_link;
 mod forks_in_motion;
 mod heap;
+mod io_flusher;
 mod jit_code;
 mod loaded_library;
+mod membarrier;
+mod memory_merge;
 mod mm_fields;
 mod new_programs;
 mod not_dumpable;
 mod personality;
 mod program_break;
+mod speculation;
 mod statics;
 mod system_calls_in_motion;
 mod thp_disabled;
@@ -42,6 +49,13 @@ pub const WORKLOADS: &[&Workload] = &[
     &not_dumpable::WORKLOAD,
     &timer_slack::WORKLOAD,
     &thread_controls::WORKLOAD,
+    &speculation::WORKLOAD,
+    &io_flusher::WORKLOAD,
+    #[cfg(target_arch = "x86_64")]
+    &cpuid_faulting::WORKLOAD,
+    &membarrier::WORKLOAD,
+    &memory_merge::WORKLOAD,
+    &deny_write_execute::WORKLOAD,
     &coredump_filter::WORKLOAD,
     &jit_code::WORKLOAD,
     &deep_stack::WORKLOAD,

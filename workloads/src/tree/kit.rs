@@ -2,11 +2,7 @@
 
 use crate::framework::prelude::*;
 
-/// Ends the calling process with `code`, at once.
-pub fn exit(code: i32) -> ! {
-    // SAFETY: _exit has no preconditions.
-    unsafe { libc::_exit(code) }
-}
+pub use crate::framework::child::exit;
 
 /// Returns when `pid` has ended and nobody has reaped it.
 pub fn wait_zombie(pid: libc::pid_t) -> Outcome {

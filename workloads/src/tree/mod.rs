@@ -4,6 +4,7 @@ mod blocked_in_wait;
 mod bushy;
 mod child;
 mod child_ends_after;
+mod continued_unreported;
 mod daemon;
 mod deep;
 mod executed;
@@ -18,6 +19,7 @@ mod looked_at_zombie;
 mod new_children;
 mod orphan;
 mod parent_death_signal;
+mod parent_death_signal_of_root;
 mod process_groups;
 mod session_leader_gone;
 mod sessions;
@@ -27,6 +29,8 @@ mod subreaper;
 mod threads_in_children;
 mod wait_in_thread;
 mod wide;
+mod zombie_core;
+mod zombie_exit_signal;
 mod zombie_ids;
 mod zombies;
 mod zombies_killed;
@@ -39,6 +43,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &bushy::WORKLOAD,
     &child::WORKLOAD,
     &child_ends_after::WORKLOAD,
+    &continued_unreported::WORKLOAD,
     &daemon::WORKLOAD,
     &deep::WORKLOAD,
     &executed::WORKLOAD,
@@ -52,6 +57,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &new_children::WORKLOAD,
     &orphan::WORKLOAD,
     &parent_death_signal::WORKLOAD,
+    &parent_death_signal_of_root::WORKLOAD,
     &process_groups::WORKLOAD,
     &session_leader_gone::WORKLOAD,
     &sessions::WORKLOAD,
@@ -61,6 +67,8 @@ pub const WORKLOADS: &[&Workload] = &[
     &threads_in_children::WORKLOAD,
     &wait_in_thread::WORKLOAD,
     &wide::WORKLOAD,
+    &zombie_core::WORKLOAD,
+    &zombie_exit_signal::WORKLOAD,
     &zombie_ids::WORKLOAD,
     &zombies::WORKLOAD,
     &zombies_killed::WORKLOAD,

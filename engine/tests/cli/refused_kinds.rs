@@ -1,0 +1,311 @@
+//! Kinds of state that no checkpoint can hold: each is refused before anything is changed, by
+//! `check` as well, with the pid and in words that say what it is.
+
+use super::python::Afterwards;
+use super::*;
+use rstest::rstest;
+
+/// What the jobs have in common, beside what all have.
+const PRELUDE: &str = r#"
+import fcntl, resource
+
+SEIZE, NEWNS, NEWUTS, NEWPID, NEWNET, NEWTIME = 0x4206, 0x20000, 0x4000000, 0x20000000, 0x40000000, 0x80
+
+# A process that is nobody's descendant; its number. It works when the one between is gone, whose
+# end is a signal to the job.
+def outside(work=lambda: None):
+    (hears, tells), (waits, goes) = os.pipe(), os.pipe()
+    between = os.fork()
+    if between == 0:
+        if os.fork() == 0:
+            os.read(waits, 1)
+            work()
+            os.write(tells, str(os.getpid()).encode())
+            for end in hears, tells, waits, goes: os.close(end)
+            while True: signal.pause()
+        os._exit(0)
+    os.waitpid(between, 0)
+    os.write(goes, b"x")
+    number = int(os.read(hears, 20))
+    for end in hears, tells, waits, goes: os.close(end)
+    return number
+
+# The state is there, and `who` has it; counts from now on.
+def go_on(who=None):
+    say("up", who or os.getpid())
+    count = 0
+    while True:
+        count += 1
+        say("count", count)
+"#;
+
+/// A job that brings itself into a state and goes on counting.
+fn job(text: &str) -> Job {
+    python::start(&format!("{PRELUDE}\n{text}\ngo_on()"))
+}
+
+/// Waits until the job has gone on from where it is; somebody may be tracing it, as before.
+fn goes_on(job: &Job) {
+    let before = job.count();
+    wait_for("progress of the job", || (job.count() > before + 5).then_some(()));
+}
+
+/// Runs `cairn` with these arguments, but not for ever: some of these kinds could keep it busy
+/// without an end.
+fn bounded(args: &[&str]) -> Output {
+    let limit = ["-s", "KILL", "30", CAIRN];
+    let run = cmd("timeout", limit.iter().chain(args)).stdin_null().stdout_capture().stderr_capture();
+    run.unchecked().run().expect("timeout starts")
+}
+
+/// Every word, in small letters, is said of the process, by both ways to ask, and the job runs on
+/// as it was.
+fn is_refused(job: &Job, words: &[&str]) {
+    let Some(who) = python::up(job) else { return };
+    goes_on(job);
+    let tracer = status_field(job.pid, "TracerPid");
+    let (pid, file) = (job.pid(), job.path("context"));
+    for args in [&["check", &pid] as &[&str], &["checkpoint", &pid, "-o", file.to_str().expect("UTF-8")]] {
+        let output = bounded(args);
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(exit_code(&output), 3, "{said}");
+        let named = said
+            .match_indices(&format!("pid {who}"))
+            .any(|(at, name)| !said[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()));
+        assert!(named, "pid {who} is not named: {said}");
+        let small = said.to_lowercase();
+        for word in words {
+            assert!(small.contains(word), "{word:?} is not said: {said}");
+        }
+        assert!(!file.exists());
+        assert_eq!(status_field(job.pid, "TracerPid"), tracer);
+        goes_on(job);
+    }
+}
+
+#[rstest]
+#[case::allowed(0)]
+#[case::blocked(1)]
+fn syscall_user_dispatch(#[case] selector: u8) {
+    // Calls from the C library are let through in either case.
+    let text = r#"
+for line in open("/proc/self/maps"):
+    words = line.split()
+    if "x" in words[1] and os.path.basename(words[-1]).startswith(("libc.so", "libc-")):
+        start, end = (int(word, 16) for word in words[0].split("-"))
+        break
+else:
+    skip("there is no C library to be seen")
+selector = ctypes.c_char(SELECTOR)
+call("prctl", 59, 1, start, end - start, ctypes.byref(selector), absent=[errno.EINVAL])
+"#;
+    is_refused(&job(&text.replace("SELECTOR", &selector.to_string())), &["dispatch"]);
+}
+
+#[rstest]
+#[case::descriptor_of_the_ldt(&["ldt"], r#"
+X86 or skip("only x86 has an LDT")
+entry = struct.pack("=IIII", 0, 0x1000, 0xfff, 0x41)
+call("syscall", 154, 0x11, entry, len(entry), absent=[errno.ENOSYS])
+"#)]
+#[case::descriptor_for_thread_local_storage(&["tls"], r#"
+X86 or skip("only x86 has such descriptors")
+entry = ctypes.create_string_buffer(struct.pack("=iIII", -1, 0x1000, 0xfffff, 0x51))
+call("syscall", 205, entry, absent=[errno.ENOSYS])
+"#)]
+#[case::some_io_ports(&["i/o port"], r#"
+X86 or skip("only x86 has I/O ports")
+call("ioperm", 0x80, 1, 1, absent=[errno.ENOSYS, errno.EPERM])
+"#)]
+#[case::all_io_ports(&["i/o port"], r#"
+X86 or skip("only x86 has I/O ports")
+call("iopl", 3, absent=[errno.ENOSYS, errno.EPERM])
+"#)]
+#[case::core_scheduling_cookie(&["core scheduling"], r#"
+call("prctl", 62, 1, 0, 0, 0, absent=[errno.EINVAL, errno.ENODEV])
+"#)]
+#[case::notification_of_a_directory(&["f_notify"], r#"
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+os.mkdir("watched")
+call("fcntl", os.open("watched", os.O_RDONLY), 1026, 0x80000004, absent=[errno.EINVAL])
+"#)]
+#[case::secret_memory(&["secret"], r#"
+file = call("syscall", 447, 0, absent=[errno.ENOSYS])
+os.ftruncate(file, 4096)
+assert call("mmap", None, 4096, 3, 1, file, 0)
+"#)]
+#[case::secret_memory_without_a_descriptor(&["secret"], r#"
+file = call("syscall", 447, 0, absent=[errno.ENOSYS])
+os.ftruncate(file, 4096)
+assert call("mmap", None, 4096, 3, 1, file, 0)
+os.close(file)
+"#)]
+fn what_the_processor_and_the_kernel_keep(#[case] words: &[&str], #[case] text: &str) {
+    is_refused(&job(text), words);
+}
+
+/// The description lives on with the mapping, and what it holds with it.
+#[rstest]
+#[case::flock("lock", r#"fcntl.flock(file, fcntl.LOCK_EX)"#)]
+#[case::lock_of_a_description(
+    "lock",
+    r#"fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))"#
+)]
+#[case::lease("lease", r#"fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)"#)]
+fn what_only_a_mapping_keeps(#[case] word: &str, #[case] hold: &str) {
+    let text = format!(
+        r#"
+with open("data", "w") as data: data.write("x" * 4096)
+file = os.open("data", os.O_RDONLY if {word:?} == "lease" else os.O_RDWR)
+{hold}
+assert call("mmap", None, 4096, 1, 1, file, 0)
+os.close(file)
+"#
+    );
+    is_refused(&job(&text), &[word]);
+}
+
+#[rstest]
+#[case::semaphore_undo(&["semaphore"], r#"
+id = call("semget", 0, 1, 0o1600)
+say("semaphores", id)
+call("semop", id, struct.pack("Hhh", 0, 3, 0x1000), 1)
+"#, r#"call("semctl", int(open("semaphores").read()), 0, 0)"#)]
+#[case::message_queue(&["message queue"], r#"
+call("mq_open", b"/cairn-refused-kinds", os.O_RDWR | os.O_CREAT, 0o600, None, absent=[errno.ENOSYS])
+"#, r#"call("mq_unlink", b"/cairn-refused-kinds")"#)]
+#[case::message_queue_without_a_name(&["message queue"], r#"
+name = b"/cairn-refused-kinds-%d" % os.getpid()
+call("mq_open", name, os.O_RDWR | os.O_CREAT, 0o600, None, absent=[errno.ENOSYS])
+call("mq_unlink", name)
+"#, "")]
+fn what_outlives_its_users(#[case] words: &[&str], #[case] text: &str, #[case] afterwards: &'static str) {
+    let job = job(text);
+    let afterwards = Afterwards(&job, afterwards);
+    is_refused(&job, words);
+    drop(afterwards);
+}
+
+#[rstest]
+#[case::the_traced(&["trace"], r#"
+victim = outside()
+call("ptrace", SEIZE, victim, 0, 0, absent=[errno.EPERM])
+"#)]
+#[case::the_tracer(&["trace"], r#"
+outside(lambda: call("ptrace", SEIZE, JOB, 0, 0))
+"#)]
+#[case::shared_memory(&["memory", "outside"], r#"
+assert call("mmap", None, 4096, 3, 0x21, -1, 0)
+outside()
+"#)]
+#[case::the_offset_of_a_file(&["data", "outside"], r#"
+file = os.open("data", os.O_RDWR | os.O_CREAT)
+os.write(file, b"some bytes")
+outside()
+"#)]
+#[case::the_address_space(&["address space", "outside"], r#"
+# A sibling, by CLONE_VM and CLONE_PARENT, that does nothing but pause.
+stack = ctypes.create_string_buffer(1 << 16)
+top = (ctypes.addressof(stack) + len(stack)) & ~0xff
+call("clone", ctypes.cast(C.pause, ctypes.c_void_p), ctypes.c_void_p(top), 0x8100, None)
+"#)]
+#[case::the_owner_of_a_descriptor(&["owner"], r#"
+file = os.pipe()[0]
+call("fcntl", file, 8, outside())
+"#)]
+fn what_a_process_outside_has_a_part_in(#[case] words: &[&str], #[case] text: &str) {
+    is_refused(&job(&format!("JOB = os.getpid()\n{text}")), words);
+}
+
+#[rstest]
+#[case::network_of_a_thread("NEWNET", "net")]
+#[case::names_of_a_thread("NEWUTS", "uts")]
+fn namespaces_of_a_thread(#[case] flag: &str, #[case] word: &str) {
+    let text = format!(
+        r#"
+inside = threading.Event()
+def other():
+    call("unshare", {flag}, absent=[errno.EPERM, errno.EINVAL])
+    inside.set()
+    threading.Event().wait()
+threading.Thread(target=other, daemon=True).start()
+inside.wait()
+"#
+    );
+    is_refused(&job(&text), &["namespace", word]);
+}
+
+/// The process itself is in the namespace where it was.
+#[rstest]
+#[case::processes("NEWPID", "pid")]
+#[case::clocks("NEWTIME", "time")]
+fn namespaces_for_children(#[case] flag: &str, #[case] word: &str) {
+    let text = format!(r#"call("unshare", {flag}, absent=[errno.EPERM, errno.EINVAL])"#);
+    is_refused(&job(&text), &["namespace", &format!("{word}_for_children")]);
+}
+
+#[rstest]
+#[case::mounts("")]
+#[case::mounts_with_another_root(
+    r#"
+here = os.getcwd()
+os.mkdir("root")
+call("mount", b"/", b"root", None, 0x5000, None)
+os.chroot("root")
+os.chdir(here)
+"#
+)]
+fn mount_namespaces(#[case] more: &str) {
+    let text = format!(
+        r#"
+call("unshare", NEWNS, absent=[errno.EPERM])
+call("mount", b"none", b"/", None, 0x44000, None)
+{more}
+"#
+    );
+    is_refused(&job(&text), &["mnt namespace"]);
+}
+
+/// Device and inode number of the root directory are those of everybody's: it is the mount that
+/// differs.
+#[test]
+fn a_root_that_is_another_mount_of_the_root() {
+    // In a mount namespace of its own, job and cairn together.
+    let text = r#"
+        cd "$DIR" && mkdir root && mount --rbind / root && mkfifo up || exit 99
+        job='cd "$DIR" && : > up; while :; do read x < /dev/null; done'
+        pid=$("$CAIRN" run --detach -- chroot root sh -c "$job") || exit 98
+        cat up && rm up
+        "$CAIRN" check "$pid" | sed "s/pid $pid:/the job:/"
+        "$CAIRN" checkpoint "$pid" -o context
+        echo "code $?"
+        grep TracerPid "/proc/$pid/status"
+        kill -KILL "$pid"
+        test -e context && echo "left behind"
+    "#;
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = cmd!("unshare", "--mount", "sh", "-c", text).env("DIR", dir.path()).env("CAIRN", CAIRN);
+    let output = run.stdout_capture().stderr_capture().unchecked().run().expect("unshare starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let named = said.lines().any(|line| line.contains("the job:") && line.contains("root"));
+    assert!(named, "{said}{}", complaint(&output));
+    assert!(said.ends_with("code 3\nTracerPid:\t0\n"), "{said}{}", complaint(&output));
+}
+
+/// A core was dumped, which its parent is told in the wait status. Nobody can end so without
+/// dumping another.
+#[test]
+fn a_zombie_that_dumped_core() {
+    let text = r#"
+soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+child = os.fork()
+if child == 0:
+    os.abort()
+ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+if ended.si_code != os.CLD_DUMPED:
+    skip("no core is dumped here")
+go_on(child)
+"#;
+    is_refused(&job(text), &["core"]);
+}

@@ -1,0 +1,37 @@
+//! Both ends of a FIFO tell their process by signals when they are ready. That O_ASYNC is shown
+//! does not make it so: given to open(2) it does nothing, `setfl` (fs/fcntl.c) is what calls
+//! `fasync`.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "fifo-asynchronous",
+    group: "pipes",
+    purpose: "O_ASYNC set at the ends of a FIFO, its owner and its signal, and that the signals come",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    signal::block(&[libc::SIGIO, 40, 41])?;
+    nix::unistd::mkfifo("a fifo", nix::sys::stat::Mode::from_bits_truncate(0o600))?;
+    let reader = fd::open("a fifo", libc::O_RDONLY | libc::O_NONBLOCK, 0)?;
+    let writer = fd::open("a fifo", libc::O_WRONLY | libc::O_NONBLOCK, 0)?;
+    kit::make_asynchronous(&reader, 40)?;
+    kit::make_asynchronous(&writer, 41)?;
+    let verify = || {
+        expect_eq("reader", kit::notification(&reader)?, (sys::getpid(), 40, true))?;
+        expect_eq("writer", kit::notification(&writer)?, (sys::getpid(), 41, true))?;
+        expect_eq("pending", signal::pending()?, 0)?;
+        kit::notified((&reader, 40), (&writer, 41))?;
+        expect_eq("pending behind", signal::pending()?, 0)
+    };
+    verify().context("before")?;
+
+    cx.ready()?;
+
+    verify()
+}

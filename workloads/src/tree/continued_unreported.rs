@@ -1,0 +1,55 @@
+//! Children were stopped and continued. Of one the parent has not learnt yet that it goes on, of
+//! another it has.
+
+use super::kit;
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "continued-unreported",
+    group: "tree",
+    purpose: "that a child goes on is told by waitid with WCONTINUED once, and just once",
+    needs: &[],
+    moving: false,
+    statik: false,
+    run,
+};
+
+const NEWS: i32 = libc::WCONTINUED | libc::WSTOPPED | libc::WNOHANG;
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let stage = Stage::new()?;
+    signal::block(&[libc::SIGCHLD])?;
+    let mut children = Vec::new();
+    for name in ["the child with news", "the child without"] {
+        children.push(stage.fork(name, |stage| {
+            stage.hold();
+            Ok(())
+        })?);
+    }
+    for child in &children {
+        child.kill(libc::SIGSTOP)?;
+        let stopped = kit::waitid(libc::P_PID, child.pid, libc::WSTOPPED)?;
+        expect_eq("stop", stopped, Some((libc::CLD_STOPPED, libc::SIGSTOP, child.pid)))?;
+        child.kill(libc::SIGCONT)?;
+        // It tells its parent when it runs, on the way to handle the signal (`get_signal`,
+        // kernel/signal.c).
+        stage.wait_held(child)?;
+        let told = signal::take_soon(&[libc::SIGCHLD])?;
+        expect_eq("sender", told.pid(), child.pid)?;
+    }
+    while signal::take(&[libc::SIGCHLD])?.is_some() {}
+    let news = |child: &Child| kit::waitid(libc::P_PID, child.pid, NEWS);
+    let continued = |child: &Child| Some((libc::CLD_CONTINUED, libc::SIGCONT, child.pid));
+    expect_eq("news before", news(&children[1])?, continued(&children[1]))?;
+    let looked = kit::waitid(libc::P_PID, children[0].pid, NEWS | libc::WNOWAIT)?;
+    expect_eq("news that are left", looked, continued(&children[0]))?;
+
+    cx.ready()?;
+
+    expect_eq("signal from a child", signal::take(&[libc::SIGCHLD])?.map(|info| info.code()), None)?;
+    expect_eq("news", news(&children[0])?, continued(&children[0]))?;
+    expect_eq("news, again", news(&children[0])?, None)?;
+    expect_eq("news that were told before", news(&children[1])?, None)?;
+    stage.release();
+    children.into_iter().try_for_each(Child::join)
+}
