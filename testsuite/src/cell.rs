@@ -19,7 +19,7 @@ pub enum Userland {
     Static,
 }
 
-/// How often, and in which order, a cell's workload is saved and brought back.
+/// As what a cell's workload is started, how often it is saved and brought back, and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -29,6 +29,12 @@ pub enum Mode {
     Twice,
     /// Checkpoint, and verify the original, which goes on.
     Continue,
+    /// As once; the workload is a job of a shell that lives on: it leads a process group in the shell's session. The
+    /// shell waits for what was killed only some time after the restart has begun.
+    Job,
+    /// As once; the workload is in the session and the process group of a shell that lives on, as what a script
+    /// starts with `&` is.
+    Script,
 }
 
 macro_rules! words {
@@ -64,7 +70,7 @@ macro_rules! words {
 }
 
 words!(Userland, "userland", Dynamic => "dynamic", Static => "static");
-words!(Mode, "mode", Once => "once", Twice => "twice", Continue => "continue");
+words!(Mode, "mode", Once => "once", Twice => "twice", Continue => "continue", Job => "job", Script => "script");
 
 /// Text that names no cell, or selects none.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +212,7 @@ mod tests {
     #[rstest]
     #[case("6.12/x86_64/dynamic/cairn/pipes/bytes-in-flight/once", true)]
     #[case("host/x86_64/static/cairn/fp/avx/continue", true)]
+    #[case("host/x86_64/static/cairn/fp/avx/script", true)]
     #[case("host/x86_64/static/cairn/fp/continue", false)]
     #[case("host/x86_64/musl/cairn/fp/avx/once", false)]
     #[case("host/x86_64/static/cairn/fp/avx/thrice", false)]
@@ -221,7 +228,7 @@ mod tests {
     #[test]
     fn an_unknown_mode_names_the_known_ones() {
         let error = "thrice".parse::<Mode>().unwrap_err().to_string();
-        assert_eq!(error, "unknown mode `thrice` (known: once, twice, continue)");
+        assert_eq!(error, "unknown mode `thrice` (known: once, twice, continue, job, script)");
     }
 
     #[rstest]

@@ -3,7 +3,7 @@
 //! ```toml
 //! [[expect]]
 //! kernel = ">=6.16, <6.18"      # compared with major.minor.patch; `host` runs use the host's release
-//! arch = "x86_64"               # optional, like engine, userland, mode
+//! arch = "x86_64"               # optional, like engine, userland, mode; mode may be a list
 //! workload = "memory/guard-*"   # a glob; a bare group name means the whole group
 //! reason = "guard pages are not reported by PAGEMAP_SCAN before 6.18"
 //! expires = "2027-06-01"        # from this day on the entry no longer excuses anything
@@ -135,7 +135,7 @@ pub struct Expectation {
     arch: Option<String>,
     engine: Option<String>,
     userland: Option<Userland>,
-    mode: Option<Mode>,
+    modes: Option<Vec<Mode>>,
     workload: GlobMatcher,
     /// Why it fails.
     pub reason: String,
@@ -163,10 +163,17 @@ struct EntryV1 {
     arch: Option<String>,
     engine: Option<String>,
     userland: Option<Userland>,
-    mode: Option<Mode>,
+    mode: Option<ModesV1>,
     workload: String,
     reason: String,
     expires: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "mode: wanted the name of a mode, or a list of such")]
+enum ModesV1 {
+    One(Mode),
+    Several(Vec<Mode>),
 }
 
 /// A file of expectations that cannot be used.
@@ -241,13 +248,17 @@ impl Expectations {
             let expires = expires
                 .parse()
                 .map_err(|source| ExpectationsError::Date { workload: workload.clone(), source })?;
+            let modes = mode.map(|mode| match mode {
+                ModesV1::One(mode) => vec![mode],
+                ModesV1::Several(modes) => modes,
+            });
             let glob = workload_glob(&workload)?.compile_matcher();
             entries.push(Expectation {
                 kernel,
                 arch,
                 engine,
                 userland,
-                mode,
+                modes,
                 workload: glob,
                 reason,
                 expires,
@@ -263,7 +274,7 @@ impl Expectations {
                 && e.arch.as_ref().is_none_or(|arch| *arch == cell.arch)
                 && e.engine.as_ref().is_none_or(|engine| *engine == cell.engine)
                 && e.userland.is_none_or(|userland| userland == cell.userland)
-                && e.mode.is_none_or(|mode| mode == cell.mode)
+                && e.modes.as_ref().is_none_or(|modes| modes.contains(&cell.mode))
                 && e.workload.is_match(&cell.workload)
         })
     }
@@ -342,6 +353,13 @@ mod tests {
         mode = "twice"
         reason = "guard pages"
         expires = "2027-06-01"
+
+        [[expect]]
+        kernel = "*"
+        workload = "timers/sleep"
+        mode = ["once", "continue"]
+        reason = "restart blocks"
+        expires = "2027-06-01"
     "#;
 
     fn cell(workload: &str, mode: Mode) -> Cell {
@@ -364,6 +382,8 @@ mod tests {
     #[case("memory/guard-one", Mode::Twice, Verdict::Skip, date(2027, 5, 31), Verdict::Skip)]
     #[case("memory/guard-one", Mode::Once, Verdict::Fail, date(2027, 5, 31), Verdict::Fail)]
     #[case("memory/heap", Mode::Twice, Verdict::Fail, date(2027, 5, 31), Verdict::Fail)]
+    #[case("timers/sleep", Mode::Once, Verdict::Fail, date(2027, 5, 31), Verdict::Xfail)]
+    #[case("timers/sleep", Mode::Twice, Verdict::Fail, date(2027, 5, 31), Verdict::Fail)]
     fn judge(
         #[case] workload: &str,
         #[case] mode: Mode,
@@ -380,8 +400,10 @@ mod tests {
     fn an_entry_must_say_why_and_be_understood() {
         let mute = FILE.replace("guard pages", " ");
         assert!(matches!(Expectations::parse(&mute), Err(ExpectationsError::NoReason(_))));
-        let typo = FILE.replace("mode", "moed");
+        let typo = FILE.replacen("mode", "moed", 1);
         assert!(matches!(Expectations::parse(&typo), Err(ExpectationsError::Toml(_))));
+        let mode = Expectations::parse(&FILE.replace("continue", "contniue")).unwrap_err().to_string();
+        assert!(mode.contains("wanted the name of a mode"), "{mode}");
         let never = FILE.replace("2027-06-01", "someday");
         assert!(matches!(Expectations::parse(&never), Err(ExpectationsError::Date { .. })));
     }

@@ -1,7 +1,8 @@
 //! The runner as a program, on this host, against a scripted corpus and a scripted engine.
 //!
 //! The scripts can save nothing, so most cells here run in mode `continue`, in which the original goes on; what matters
-//! is that every way of going wrong gets its own verdict and that nothing is ever left behind.
+//! is that every way of going wrong gets its own verdict and that nothing is ever left behind. Every checkpoint of the
+//! scripted engine fails when the harness has one of the workload's files open.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,6 +31,9 @@ g/fds) for fd in /proc/$$/fd/*; do test -S "$fd" && echo "has $fd" >&2 && bad=1;
 g/mute) read line < go ;;
 g/stray) sleep 1000 & ready ;;
 g/file) : > data; ready ;;
+g/family) set -- $(cat /proc/$$/stat)
+    whose() { case $1 in $$) echo own ;; $PPID) echo "the shell's" ;; *) echo $1 ;; esac; }
+    echo "group: $(whose $5), session: $(whose $6)" >&2; exit 1 ;;
 esac
 "#;
 
@@ -38,18 +42,23 @@ const ENGINE: &str = r#"#!/bin/sh
 case "$1" in
 --version) echo "cairn 0 (scripted)" ;;
 checkpoint)
+    above=$(cut -d' ' -f4 /proc/$PPID/stat)
+    ls -l /proc/$PPID/fd /proc/$above/fd | grep "$PWD/cwd/" >&2 && exit 1
     test "$CAIRN_FAULT" = unsupported && { echo "fd 3 of $2 (socket): not supported" >&2; exit 3; }
     test "$CAIRN_FAULT" = silent && exit 0
     test "$CAIRN_FAULT" = litters && : > cwd/litter
     test "$CAIRN_FAULT" = half-file && : > context.1.tmp
     case "$*" in *--kill*) kill -KILL $2 ;; esac
-    echo "$4" > "$7"
+    echo "$4 $2" > "$7"
     echo '{"file":"f","pid":1,"tasks":1,"bytes":8,"pause_ns":1000,"total_ns":2000}' ;;
 info)
     n=1; test "$CAIRN_FAULT" = drifts && n=${2##*.}
-    source=any; test "$CAIRN_FAULT" = sources-differ && read source < "$2"
+    source=any; test "$CAIRN_FAULT" = sources-differ && read source pid < "$2"
     echo "{\"header\":{\"when\":\"$2\"},\"records\":{\"value\":$n,\"source\":\"$source\"}}" ;;
-restart) echo "mmap 0x1000: no memory" >&2; exit 1 ;;
+restart) read source pid < "$2"
+    state=$(cut -d' ' -f3 "/proc/$pid/stat" 2>/dev/null)
+    while test -e "/proc/$pid"; do sleep 0.1; done
+    echo "mmap 0x1000: no memory; the target was ${state:-gone}" >&2; exit 1 ;;
 esac
 "#;
 
@@ -189,14 +198,30 @@ fn timeouts(#[case] workload: &str, #[case] stage: Stage, #[case] what: &str) {
     assert_eq!(outcome.reason, format!("timed out waiting for {what}"));
 }
 
-#[test]
-fn a_failing_restart_is_told_from_a_failing_workload() {
-    let (outcome, files) = outcome("pass", Mode::Once, "", LONG);
+#[rstest]
+#[case::leader(Mode::Once, "gone")]
+#[case::member(Mode::Script, "gone")]
+#[case::job_of_a_busy_shell(Mode::Job, "Z")]
+fn a_failing_restart_is_told_from_a_failing_workload(#[case] mode: Mode, #[case] target: &str) {
+    let (outcome, files) = outcome("pass", mode, "", LONG);
     assert_eq!((outcome.verdict, outcome.stage), (Verdict::Fail, Some(Stage::Restart)));
-    assert_eq!(outcome.reason, "failed (exit status 1): mmap 0x1000: no memory");
+    let reason = format!("failed (exit status 1): mmap 0x1000: no memory; the target was {target}");
+    assert_eq!(outcome.reason, reason);
     for file in ["context.1", "record.1.json", "restart.1.stderr"] {
         assert!(files.iter().any(|name| name == file), "{files:?}");
     }
+}
+
+#[rstest]
+#[case(Mode::Once, "group: own, session: own")]
+#[case(Mode::Twice, "group: own, session: own")]
+#[case(Mode::Continue, "group: own, session: own")]
+#[case(Mode::Job, "group: own, session: the shell's")]
+#[case(Mode::Script, "group: the shell's, session: the shell's")]
+fn where_a_workload_stands(#[case] mode: Mode, #[case] wanted: &str) {
+    let (outcome, _) = outcome("family", mode, "", LONG);
+    assert_eq!((outcome.verdict, outcome.stage), (Verdict::Fail, Some(Stage::Ready)), "{}", outcome.reason);
+    assert!(outcome.reason.ends_with(wanted), "{}", outcome.reason);
 }
 
 #[test]

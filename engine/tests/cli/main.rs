@@ -9,7 +9,6 @@ mod output;
 mod parents;
 mod python;
 mod refusals;
-mod refusals;
 mod refused_kinds;
 mod security;
 mod zombies;

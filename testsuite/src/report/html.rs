@@ -54,7 +54,7 @@ fn page(results: &Results) -> Markup {
                 }
                 (kernels(results))
                 h2 { "Matrix" }
-                p { "Modes: 1 once, 2 twice, c continue; s before it: the static build." }
+                p { "Modes: 1 once, 2 twice, c continue, j job, s script; + before it: the static build." }
                 (matrix(results))
                 (module(results))
                 @for kernel in results.kernels.iter().filter(|kernel| !kernel.complaints.is_empty()) {
@@ -180,8 +180,10 @@ fn square(index: usize, cell: &CellResult) -> Markup {
         Mode::Once => "1",
         Mode::Twice => "2",
         Mode::Continue => "c",
+        Mode::Job => "j",
+        Mode::Script => "s",
     };
-    let build = if cell.cell.userland == Userland::Static { "s" } else { "" };
+    let build = if cell.cell.userland == Userland::Static { "+" } else { "" };
     let title = format!("{} {}: {} ms {}", cell.cell, cell.verdict, cell.duration_ms, cell.reason);
     let class = format!("c {}", cell.verdict);
     html! {

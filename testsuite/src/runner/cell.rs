@@ -1,4 +1,4 @@
-//! One cell from its empty directory to its verdict: the three modes, readable as three lists of steps.
+//! One cell from its empty directory to its end: the modes, readable as lists of steps.
 //!
 //! A cell's directory holds `cwd/`, where the workload lives, and beside it the context files (`context.N`), their
 //! records (`record.N.json`) and what each program printed.
@@ -19,17 +19,15 @@ use nix::sys::stat::Mode as Perm;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Step};
+use super::judge::{self_skip_or_crash, still_there, words};
 use super::proc::{self, Picture};
-use super::supervisor::{End, Supervisor};
-use super::sys;
+use super::supervisor::{End, Stop, Supervisor};
+use super::sys::{self, Standing};
 use crate::cell::Mode;
 use crate::engine::{self, After, Engine, RELEASED};
 use crate::event::{CellSpec, Job, Measured, Outcome};
-use crate::oracle::{fixpoint, leak};
 use crate::verdict::{Stage, Verdict};
 
-/// The workload's own word for "not here", before `ready`.
-const EXIT_SKIP: i32 = 77;
 /// How often to look at what no event announces.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -84,7 +82,8 @@ fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
         names: BTreeSet::new(),
     };
     let result = match spec.mode {
-        Mode::Once => cell.once(),
+        Mode::Once | Mode::Script => cell.once(),
+        Mode::Job => cell.job(),
         Mode::Twice => cell.twice(),
         Mode::Continue => cell.go_on(),
     };
@@ -114,24 +113,39 @@ struct Restarted {
     stderr: PathBuf,
 }
 
-struct CellRun<'a> {
+pub(super) struct CellRun<'a> {
     job: &'a Job,
-    spec: &'a CellSpec,
-    dir: &'a Path,
-    engine: &'a dyn Engine,
-    supervisor: &'a mut Supervisor,
-    deadline: Instant,
+    pub(super) spec: &'a CellSpec,
+    pub(super) dir: &'a Path,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) supervisor: &'a mut Supervisor,
+    pub(super) deadline: Instant,
     measured: Vec<Measured>,
     notes: Vec<String>,
     /// What lay in the workload's directory when it was ready.
-    names: BTreeSet<PathBuf>,
+    pub(super) names: BTreeSet<PathBuf>,
 }
 
 impl CellRun<'_> {
     fn once(&mut self) -> Step<()> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Kill)?;
+        self.was_killed(root)?;
         let restarted = self.restart(root, 1)?;
+        self.lives_on(root, &restarted)
+    }
+
+    fn job(&mut self) -> Step<()> {
+        let root = self.start()?;
+        self.supervisor.let_jobs_wait(true);
+        self.checkpoint(root, 1, After::Kill)?;
+        let restarted = self.restart(root, 1)?;
+        self.was_killed(root)?;
+        self.lives_on(root, &restarted)
+    }
+
+    /// What came back has the same state, verifies itself and leaves nothing.
+    fn lives_on(&mut self, root: u32, restarted: &Restarted) -> Step<()> {
         self.checkpoint(root, 2, After::Run)?;
         self.compare(1, 2)?;
         self.nothing_new()?;
@@ -143,6 +157,7 @@ impl CellRun<'_> {
     fn twice(&mut self) -> Step<()> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Kill)?;
+        self.was_killed(root)?;
         let first = self.restart(root, 1)?;
         self.checkpoint(root, 2, After::Kill)?;
         self.compare(1, 2)?;
@@ -164,7 +179,7 @@ impl CellRun<'_> {
         self.checkpoint(root, 1, After::Run)?;
         self.settle(root, root, Stage::Checkpoint)?;
         let otherwise = self.engine.checkpoint_otherwise(root, &self.context(2), After::Run);
-        self.checkpoint_by(otherwise, root, 2, After::Run)?;
+        self.checkpoint_by(otherwise, 2, After::Run)?;
         self.compare(1, 2)?;
         self.nothing_new()?;
         self.let_go(root)?;
@@ -203,12 +218,17 @@ impl CellRun<'_> {
             .stderr(output("stderr").map_err(|e| setup("open stderr", e))?);
         self.hand_over().map_err(|e| setup("give the cell's directory to its user", e))?;
         self.identity(&mut command);
-        sys::start_afresh(&mut command, true);
-        // The engine is at fixed addresses, the workload only in one of the modes.
-        if self.job.fixed_addresses && self.spec.mode != Mode::Once {
+        let standing = match self.spec.mode {
+            Mode::Once | Mode::Twice | Mode::Continue => Standing::SessionLeader,
+            Mode::Job => Standing::GroupLeader,
+            Mode::Script => Standing::Member,
+        };
+        sys::start_afresh(&mut command, standing);
+        // The engine is at fixed addresses, the workload not in all modes.
+        if self.job.fixed_addresses && matches!(self.spec.mode, Mode::Twice | Mode::Continue) {
             sys::randomise_addresses(&mut command);
         }
-        let child = self.supervisor.spawn(&mut command).map_err(|e| setup("start the workload", e))?;
+        let child = self.supervisor.spawn(command).map_err(|e| setup("start the workload", e))?;
         let root = child.id();
 
         let mut said = Vec::new();
@@ -257,7 +277,19 @@ impl CellRun<'_> {
         if self.spec.moving {
             return Ok(());
         }
-        let limit = self.deadline.min(Instant::now() + Duration::from_secs(2).mul_f64(self.job.time_scale));
+        match self.rests(root) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.notes.push(format!("{stage}: the tree did not come to rest"));
+                Ok(())
+            }
+            Err(stop) => Err(Failure::stopped(stage, "the tree to come to rest", stop)),
+        }
+    }
+
+    /// Waits, not for long, until nobody in the tree below `root` runs; whether that came true. Whoever has ended rests.
+    fn rests(&mut self, root: u32) -> Result<bool, Stop> {
+        let limit = self.deadline.min(Instant::now() + self.grace());
         let mut last = Picture::of(root);
         let rest = self.supervisor.wait(limit, Some(TICK), &[], |_| {
             let now = Picture::of(root);
@@ -266,22 +298,19 @@ impl CellRun<'_> {
             still.then_some(())
         });
         match rest {
-            Ok(()) => Ok(()),
-            Err(super::supervisor::Stop::Deadline) => {
-                self.notes.push(format!("{stage}: the tree did not come to rest"));
-                Ok(())
-            }
-            Err(stop) => Err(Failure::stopped(stage, "the tree to come to rest", stop)),
+            Ok(()) => Ok(true),
+            Err(Stop::Deadline) => Ok(false),
+            Err(stop) => Err(stop),
         }
     }
 
     /// Saves the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`] waits until it is gone.
     fn checkpoint(&mut self, root: u32, n: u32, after: After) -> Step<()> {
         let command = self.engine.checkpoint(root, &self.context(n), after);
-        self.checkpoint_by(command, root, n, after)
+        self.checkpoint_by(command, n, after)
     }
 
-    fn checkpoint_by(&mut self, command: Command, root: u32, n: u32, after: After) -> Step<()> {
+    fn checkpoint_by(&mut self, command: Command, n: u32, after: After) -> Step<()> {
         let file = self.context(n);
         let stdout = self.engine_run(Stage::Checkpoint, &format!("checkpoint.{n}"), command)?;
         self.measured.extend(self.engine.measured(&stdout));
@@ -296,14 +325,6 @@ impl CellRun<'_> {
         }
         if after == After::Run {
             return Ok(());
-        }
-        // Only the first tree has the supervisor as its parent; a restarted one has its restart program.
-        if n == 1 {
-            let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
-            if end != End::Killed(Signal::SIGKILL as i32) {
-                let reason = format!("the original ended with {end} instead of being killed");
-                return Err(Failure::fail(Stage::Checkpoint, reason));
-            }
         }
         let left = self
             .supervisor
@@ -325,17 +346,22 @@ impl CellRun<'_> {
         command.current_dir(self.dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         self.identity(&mut command);
         command.envs(&self.job.engine_env);
-        sys::start_afresh(&mut command, false);
+        sys::start_afresh(&mut command, Standing::Member);
         let started = Instant::now();
         let mut child = self
             .supervisor
-            .spawn(&mut command)
+            .spawn(command)
             .map_err(|e| Failure::infra(Stage::Restart, format!("start the engine: {e}")))?;
         let pid = child.id();
         let pipe =
             child.stdout.take().ok_or_else(|| Failure::infra(Stage::Restart, "no pipe to the engine"))?;
         rustix::io::ioctl_fionbio(&pipe, true)
             .map_err(|e| Failure::infra(Stage::Restart, format!("set a pipe non-blocking: {e}")))?;
+        if self.spec.mode == Mode::Job {
+            // At rest it waits for something, and only the dead keep it waiting; a restart that failed has ended.
+            self.rests(pid).map_err(|stop| Failure::stopped(Stage::Restart, "the restart to wait", stop))?;
+            self.supervisor.let_jobs_wait(false);
+        }
         let mut said = Vec::new();
         let mut hung_up = false;
         let result = self.supervisor.wait(self.deadline, None, &[pipe.as_fd()], |sup| {
@@ -364,28 +390,6 @@ impl CellRun<'_> {
         Ok(Restarted { pid, stderr })
     }
 
-    /// The fixpoint oracle.
-    fn compare(&mut self, a: u32, b: u32) -> Step<()> {
-        if self.engine.info(&self.context(a)).is_none() {
-            return Ok(());
-        }
-        let read = |n: u32| -> Step<serde_json::Value> {
-            let unreadable =
-                |e: &dyn std::fmt::Display| Failure::fail(Stage::Fixpoint, format!("record.{n}.json: {e}"));
-            let text = fs::read(self.record(n)).map_err(|e| unreadable(&e))?;
-            serde_json::from_slice(&text).map_err(|e| unreadable(&e))
-        };
-        let differences = fixpoint::compare(&read(a)?, &read(b)?, self.spec.moving);
-        if differences.is_empty() {
-            return Ok(());
-        }
-        let reason = fixpoint::summary(&differences);
-        let full: Vec<String> = differences.iter().map(ToString::to_string).collect();
-        fs::write(self.dir.join("fixpoint.diff"), full.join("\n") + "\n")
-            .map_err(|e| Failure::infra(Stage::Fixpoint, format!("write fixpoint.diff: {e}")))?;
-        Err(Failure::fail(Stage::Fixpoint, reason))
-    }
-
     /// Opens `go` for the workload that waits for it. `parent` as in [`CellRun::settle`].
     fn let_go(&mut self, parent: u32) -> Step<()> {
         let go = self.cwd().join("go");
@@ -402,75 +406,6 @@ impl CellRun<'_> {
             .map_err(|stop| Failure::stopped(Stage::Verify, "the workload to open go", stop))?
     }
 
-    /// Waits for the end of `pid`, the workload or its restart program, and judges it.
-    fn verified(&mut self, pid: u32, engine_log: Option<&Path>) -> Step<()> {
-        let end = self.wait_for(pid, Stage::Verify, "the workload to verify itself")?;
-        let stderr = self.cwd().join("stderr");
-        let said = words(&stderr);
-        let engine_said = engine_log.map(words).unwrap_or_default();
-        match end {
-            End::Exited(0) => Ok(()),
-            End::Exited(1) if !said.is_empty() => {
-                Err(Failure::fail(Stage::Verify, said.trim_start_matches(": ")))
-            }
-            End::Exited(EXIT_SKIP) => Err(Failure::fail(
-                Stage::Verify,
-                format!("the workload skipped itself after its ready{said}"),
-            )),
-            End::Exited(status) if engine_log.is_some() && (129..=192).contains(&status) => {
-                let name = Signal::try_from(status - 128).map_or("unknown signal", Signal::as_str);
-                Err(Failure::fail(
-                    Stage::Verify,
-                    format!("the workload was killed by {name}{said}{engine_said}"),
-                ))
-            }
-            end => {
-                Err(Failure::fail(Stage::Verify, format!("the workload ended with {end}{said}{engine_said}")))
-            }
-        }
-    }
-
-    /// Every path below the workload's directory.
-    fn listing(&self) -> Step<BTreeSet<PathBuf>> {
-        leak::listing(&self.cwd())
-            .map_err(|e| Failure::infra(Stage::Leak, format!("list the workload's directory: {e}")))
-    }
-
-    /// The leak oracle before `go`: what saving and bringing back left in the workload's own directory, where a
-    /// workload that moves may make files itself.
-    fn nothing_new(&mut self) -> Step<()> {
-        if self.spec.moving {
-            return Ok(());
-        }
-        let now = self.listing()?;
-        let differ: Vec<String> = now
-            .symmetric_difference(&self.names)
-            .map(|path| format!("{} {}", if now.contains(path) { "new:" } else { "gone:" }, path.display()))
-            .collect();
-        if differ.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::fail(Stage::Leak, format!("in the workload's directory: {}", differ.join(", "))))
-    }
-
-    /// The leak oracle at the end: processes, files, mounts.
-    fn nothing_left(&mut self) -> Step<()> {
-        let left = self
-            .supervisor
-            .wait_empty(self.deadline.min(Instant::now() + self.grace()))
-            .map_err(|stop| Failure::stopped(Stage::Leak, "stray processes to end", stop))?;
-        if !left.is_empty() {
-            return Err(Failure::fail(Stage::Leak, still_there("the cell", left)));
-        }
-        let left = leak::files_and_mounts(self.dir)
-            .map_err(|e| Failure::infra(Stage::Leak, format!("look for leftovers: {e}")))?;
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::fail(Stage::Leak, format!("left behind: {}", left.join(", "))))
-        }
-    }
-
     /// Runs an engine's program to its end. Returns what it printed.
     fn engine_run(&mut self, stage: Stage, tag: &str, mut command: Command) -> Step<String> {
         let infra = |what: &str, e: io::Error| Failure::infra(stage, format!("{what}: {e}"));
@@ -482,8 +417,8 @@ impl CellRun<'_> {
             .stderr(File::create(&err).map_err(|e| infra("open a log", e))?);
         self.identity(&mut command);
         command.envs(&self.job.engine_env);
-        sys::start_afresh(&mut command, false);
-        let child = self.supervisor.spawn(&mut command).map_err(|e| infra("start the engine", e))?;
+        sys::start_afresh(&mut command, Standing::Member);
+        let child = self.supervisor.spawn(command).map_err(|e| infra("start the engine", e))?;
         match self.wait_for(child.id(), stage, tag)? {
             End::Exited(0) => fs::read(&out)
                 .map(|b| String::from_utf8_lossy(&b).into_owned())
@@ -501,7 +436,7 @@ impl CellRun<'_> {
         format!("{} ({end}){}", meaning.unwrap_or("the engine ended"), words(stderr))
     }
 
-    fn wait_for(&mut self, pid: u32, stage: Stage, what: &str) -> Step<End> {
+    pub(super) fn wait_for(&mut self, pid: u32, stage: Stage, what: &str) -> Step<End> {
         self.supervisor.wait_end(pid, self.deadline).map_err(|stop| Failure::stopped(stage, what, stop))
     }
 
@@ -531,43 +466,19 @@ impl CellRun<'_> {
     }
 
     /// How long something that was told to end may take to do so.
-    fn grace(&self) -> Duration {
+    pub(super) fn grace(&self) -> Duration {
         Duration::from_secs(2).mul_f64(self.job.time_scale)
     }
 
-    fn cwd(&self) -> PathBuf {
+    pub(super) fn cwd(&self) -> PathBuf {
         self.dir.join("cwd")
     }
 
-    fn context(&self, n: u32) -> PathBuf {
+    pub(super) fn context(&self, n: u32) -> PathBuf {
         self.dir.join(format!("context.{n}"))
     }
 
-    fn record(&self, n: u32) -> PathBuf {
+    pub(super) fn record(&self, n: u32) -> PathBuf {
         self.dir.join(format!("record.{n}.json"))
-    }
-}
-
-/// `: ` and the last lines of a program's log in one line; empty if it said nothing.
-fn words(log: &Path) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
-    if tail.is_empty() { tail } else { format!(": {}", tail.chars().take(600).collect::<String>()) }
-}
-
-fn still_there(after: &str, pids: Vec<u32>) -> String {
-    let list: Vec<String> = pids.into_iter().map(proc::describe).collect();
-    format!("still there after {after}: {}", list.join(", "))
-}
-
-/// A workload that ended before its `ready`.
-fn self_skip_or_crash(end: End, cwd: &Path) -> Failure {
-    let said = words(&cwd.join("stderr"));
-    match end {
-        End::Exited(EXIT_SKIP) => {
-            Failure::skip(said.trim_start_matches(": ").trim_start_matches("skip:").trim().to_owned())
-        }
-        end => Failure::fail(Stage::Ready, format!("the workload ended before its ready with {end}{said}")),
     }
 }

@@ -7,6 +7,7 @@
 
 mod cell;
 mod failure;
+mod judge;
 mod pool;
 mod proc;
 mod supervisor;

@@ -59,6 +59,15 @@ fn state_of(stat: &str) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
+/// Whether no thread of the process is alive: it is gone, or a zombie. (One whose first thread alone has ended looks like
+/// a zombie, too.)
+pub fn is_dead(pid: u32) -> bool {
+    threads(pid).into_iter().all(|tid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"));
+        stat.ok().and_then(|text| state_of(&text)).is_none_or(|state| matches!(state, 'Z' | 'X'))
+    })
+}
+
 /// Whether some thread of the process waits in openat(2).
 pub fn waits_in_open(pid: u32) -> bool {
     threads(pid).into_iter().any(|tid| {
@@ -150,6 +159,7 @@ pub fn describe(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
     use std::process::{Command, Stdio};
 
     #[test]
@@ -172,12 +182,19 @@ mod tests {
         let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let pid = child.id();
         assert!(descendants(me).contains(&pid));
+        assert!(!is_dead(pid));
         // From its own point of view it is no descendant, so nothing happens.
         signal_descendant(pid, pid, Signal::SIGKILL).unwrap();
         assert!(child.try_wait().unwrap().is_none());
         signal_descendant(me, pid, Signal::SIGKILL).unwrap();
+        let gone = waitid(
+            WaitId::Pid(Pid::from_raw(pid as i32).unwrap()),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        );
+        gone.unwrap();
+        assert!(is_dead(pid) && descendants(me).contains(&pid));
         child.wait().unwrap();
-        assert!(!descendants(me).contains(&pid));
+        assert!(is_dead(pid) && !descendants(me).contains(&pid));
         assert_eq!(state(pid), None);
     }
 }

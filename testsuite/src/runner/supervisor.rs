@@ -1,4 +1,5 @@
 //! The process that stands above one cell: subreaper of everything the cell starts, and the only one to wait for it.
+//! To what it starts it is also the shell of a user: the leader of the session, which lives on.
 //!
 //! Everything it waits for arrives as an event on a descriptor: ended children through a signalfd, the end of the runner
 //! through standard input, programs' words through their pipes. Only what the kernel announces nowhere (a task going to
@@ -16,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::process::{WaitOptions, wait};
+use rustix::process::{WaitOptions, getpgrp, setsid, wait, waitpgid};
 
 use super::proc;
 
@@ -60,26 +61,33 @@ pub struct Supervisor {
     signals: SignalFd,
     stdin: io::Stdin,
     ended: BTreeMap<u32, End>,
+    /// Whether the dead in other process groups are left as they are.
+    jobs_wait: bool,
 }
 
 impl Supervisor {
-    /// Makes this process a subreaper and routes its signals. To be called before it has any child or thread.
+    /// Makes this process a subreaper and the leader of a session, and routes its signals. To be called before it has
+    /// any child or thread.
     ///
     /// # Errors
-    /// What prctl(2), sigprocmask(2) or signalfd(2) say.
+    /// What prctl(2), setsid(2), sigprocmask(2) or signalfd(2) say.
     pub fn new() -> Result<Supervisor, Errno> {
         prctl::set_child_subreaper(true)?;
+        setsid().map_err(errno)?;
         let set = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Supervisor { signals, stdin: io::stdin(), ended: BTreeMap::new() })
+        Ok(Supervisor { signals, stdin: io::stdin(), ended: BTreeMap::new(), jobs_wait: false })
     }
 
     /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the returned value.
     ///
+    /// The command is used up: it holds the files that it was given, and a file that a workload writes to is to be
+    /// open nowhere else, or it could not be saved.
+    ///
     /// # Errors
     /// What fork(2) or execve(2) say.
-    pub fn spawn(&mut self, command: &mut Command) -> io::Result<Child> {
+    pub fn spawn(&mut self, mut command: Command) -> io::Result<Child> {
         let child = command.spawn()?;
         // A number can come back once its former owner was reaped.
         self.ended.remove(&child.id());
@@ -89,6 +97,12 @@ impl Supervisor {
     /// How this child ended, if it has.
     pub fn end_of(&self, pid: u32) -> Option<End> {
         self.ended.get(&pid).copied()
+    }
+
+    /// Leaves whoever ends in another process group than this one's a zombie, as a shell does that waits for its
+    /// command in the foreground and looks after its jobs later; with `false`, later has come.
+    pub fn let_jobs_wait(&mut self, wait: bool) {
+        self.jobs_wait = wait;
     }
 
     /// Waits until `condition` gives a value. It is asked at once, after every ended child, whenever one of `fds` is
@@ -139,19 +153,25 @@ impl Supervisor {
         self.wait(deadline, None, &[], |sup| sup.end_of(pid))
     }
 
-    /// Waits until nothing lives below this process any more; otherwise says what does.
+    /// Waits until nothing is left below this process but the dead who wait; otherwise says what is.
     ///
     /// # Errors
     /// [`Stop`], except that running out of time is an answer.
     pub fn wait_empty(&mut self, deadline: Instant) -> Result<Vec<u32>, Stop> {
-        let me = std::process::id();
         // A grandchild's end is announced to its own parent, hence the interval.
         let tick = Some(Duration::from_millis(2));
-        match self.wait(deadline, tick, &[], |_| proc::descendants(me).is_empty().then_some(())) {
+        match self.wait(deadline, tick, &[], |sup| sup.left().is_empty().then_some(())) {
             Ok(()) => Ok(Vec::new()),
-            Err(Stop::Deadline) => Ok(proc::descendants(me).into_iter().collect()),
+            Err(Stop::Deadline) => Ok(self.left()),
             Err(other) => Err(other),
         }
+    }
+
+    /// Whoever is below this process, without the dead who are to wait.
+    fn left(&self) -> Vec<u32> {
+        let mut left: Vec<u32> = proc::descendants(std::process::id()).into_iter().collect();
+        left.retain(|&pid| !self.jobs_wait || !proc::is_dead(pid));
+        left
     }
 
     /// Kills whatever lives below this process and waits for its end; what does not die in 10 s is returned.
@@ -161,6 +181,7 @@ impl Supervisor {
     pub fn kill_all(&mut self) -> Result<Vec<u32>, Errno> {
         let me = std::process::id();
         let deadline = Instant::now() + Duration::from_secs(10);
+        self.jobs_wait = false;
         loop {
             self.reap()?;
             let left = proc::descendants(me);
@@ -180,7 +201,7 @@ impl Supervisor {
         }
     }
 
-    /// Takes the end of every child that has one.
+    /// Takes the end of every child that has one and does not have to wait.
     fn reap(&mut self) -> Result<(), Errno> {
         while let Some(info) = self.signals.read_signal()? {
             if info.ssi_signo != Signal::SIGCHLD as u32 {
@@ -188,7 +209,11 @@ impl Supervisor {
             }
         }
         loop {
-            match wait(WaitOptions::NOHANG) {
+            let ended = match self.jobs_wait {
+                false => wait(WaitOptions::NOHANG),
+                true => waitpgid(getpgrp(), WaitOptions::NOHANG),
+            };
+            match ended {
                 Ok(Some((pid, status))) => {
                     let end = match (status.exit_status(), status.terminating_signal()) {
                         (Some(code), _) => End::Exited(code),
@@ -199,8 +224,13 @@ impl Supervisor {
                 }
                 Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(Errno::from_raw(errno.raw_os_error())),
+                Err(other) => return Err(errno(other)),
             }
         }
     }
+}
+
+/// The same error in the words of the other crate.
+fn errno(errno: rustix::io::Errno) -> Errno {
+    Errno::from_raw(errno.raw_os_error())
 }

@@ -8,11 +8,22 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+/// Where a program stands towards the session and the process group of whoever starts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It leads a session of its own, and with it a process group.
+    SessionLeader,
+    /// It leads a process group of its own in the same session: a job of a shell with job control.
+    GroupLeader,
+    /// It is in the same process group: a command of a shell without job control.
+    Member,
+}
+
 /// Gives the program that `command` starts every signal's default action and an empty mask, whatever this process was
-/// started with or has blocked itself; with `session` it also leads a session and process group of its own.
-pub fn start_afresh(command: &mut Command, session: bool) -> &mut Command {
-    // SAFETY: sigemptyset(3), sigprocmask(2), signal(2) and setsid(2) are async-signal-safe, the only memory touched is
-    // a local variable, and the closure allocates nothing.
+/// started with or has blocked itself, and its session and process group.
+pub fn start_afresh(command: &mut Command, standing: Standing) -> &mut Command {
+    // SAFETY: sigemptyset(3), sigprocmask(2), signal(2), setsid(2) and setpgid(2) are async-signal-safe, the only memory
+    // touched is a local variable, and the closure allocates nothing.
     unsafe {
         command.pre_exec(move || {
             for signal in 1..=libc::SIGRTMAX() {
@@ -21,12 +32,15 @@ pub fn start_afresh(command: &mut Command, session: bool) -> &mut Command {
             }
             let mut none: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&mut none);
-            if libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) == -1
-                || (session && libc::setsid() == -1)
-            {
+            if libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) == -1 {
                 return Err(io::Error::last_os_error());
             }
-            Ok(())
+            let placed = match standing {
+                Standing::SessionLeader => libc::setsid(),
+                Standing::GroupLeader => libc::setpgid(0, 0),
+                Standing::Member => 0,
+            };
+            if placed == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
         })
     }
 }

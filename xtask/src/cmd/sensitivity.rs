@@ -110,7 +110,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let room = Room::find()?;
     let how = How {
         engine: vec!["cairn".to_owned()],
-        mode: vec![Mode::Once],
+        mode: vec![Mode::Once, Mode::Job, Mode::Script],
         userland: vec![Userland::Dynamic],
         jobs: args.jobs,
         retries: 0,
@@ -149,6 +149,8 @@ pub fn run(args: &Args) -> Result<bool> {
     faults.retain(|fault| args.fault.is_empty() || args.fault.contains(&fault.name));
     let mut legs = plan.legs(&corpora::of(&room, &faulty, &spots)?, spots);
     let Leg { spot, mut cells } = legs.remove(0);
+    // In whose session and process group a workload is makes a difference to what is about these.
+    cells.retain(|(cell, _)| cell.mode == Mode::Once || cell.group() == "tree");
     // What fails at times anyway catches nothing.
     let expectations = Expectations::load(&room.root.join("expectations.toml"))?;
     let release = spot.release();

@@ -1,0 +1,147 @@
+//! What a cell is judged by: how its processes ended, what state came back, what was left behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+
+use super::cell::CellRun;
+use super::failure::{Failure, Step};
+use super::proc;
+use super::supervisor::End;
+use crate::oracle::{fixpoint, leak};
+use crate::verdict::Stage;
+
+/// The workload's own word for "not here", before `ready`.
+const EXIT_SKIP: i32 = 77;
+
+impl CellRun<'_> {
+    /// Of the first tree: a restarted one has its restart program as its parent, not the supervisor.
+    pub(super) fn was_killed(&mut self, root: u32) -> Step<()> {
+        let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
+        if end == End::Killed(Signal::SIGKILL as i32) {
+            return Ok(());
+        }
+        Err(Failure::fail(
+            Stage::Checkpoint,
+            format!("the original ended with {end} instead of being killed"),
+        ))
+    }
+
+    /// The fixpoint oracle.
+    pub(super) fn compare(&mut self, a: u32, b: u32) -> Step<()> {
+        if self.engine.info(&self.context(a)).is_none() {
+            return Ok(());
+        }
+        let read = |n: u32| -> Step<serde_json::Value> {
+            let unreadable =
+                |e: &dyn std::fmt::Display| Failure::fail(Stage::Fixpoint, format!("record.{n}.json: {e}"));
+            let text = fs::read(self.record(n)).map_err(|e| unreadable(&e))?;
+            serde_json::from_slice(&text).map_err(|e| unreadable(&e))
+        };
+        let differences = fixpoint::compare(&read(a)?, &read(b)?, self.spec.moving);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let reason = fixpoint::summary(&differences);
+        let full: Vec<String> = differences.iter().map(ToString::to_string).collect();
+        fs::write(self.dir.join("fixpoint.diff"), full.join("\n") + "\n")
+            .map_err(|e| Failure::infra(Stage::Fixpoint, format!("write fixpoint.diff: {e}")))?;
+        Err(Failure::fail(Stage::Fixpoint, reason))
+    }
+
+    /// Waits for the end of `pid`, the workload or its restart program, and judges it.
+    pub(super) fn verified(&mut self, pid: u32, engine_log: Option<&Path>) -> Step<()> {
+        let end = self.wait_for(pid, Stage::Verify, "the workload to verify itself")?;
+        let stderr = self.cwd().join("stderr");
+        let said = words(&stderr);
+        let engine_said = engine_log.map(words).unwrap_or_default();
+        match end {
+            End::Exited(0) => Ok(()),
+            End::Exited(1) if !said.is_empty() => {
+                Err(Failure::fail(Stage::Verify, said.trim_start_matches(": ")))
+            }
+            End::Exited(EXIT_SKIP) => Err(Failure::fail(
+                Stage::Verify,
+                format!("the workload skipped itself after its ready{said}"),
+            )),
+            End::Exited(status) if engine_log.is_some() && (129..=192).contains(&status) => {
+                let name = Signal::try_from(status - 128).map_or("unknown signal", Signal::as_str);
+                Err(Failure::fail(
+                    Stage::Verify,
+                    format!("the workload was killed by {name}{said}{engine_said}"),
+                ))
+            }
+            end => {
+                Err(Failure::fail(Stage::Verify, format!("the workload ended with {end}{said}{engine_said}")))
+            }
+        }
+    }
+
+    /// Every path below the workload's directory.
+    pub(super) fn listing(&self) -> Step<BTreeSet<PathBuf>> {
+        leak::listing(&self.cwd())
+            .map_err(|e| Failure::infra(Stage::Leak, format!("list the workload's directory: {e}")))
+    }
+
+    /// The leak oracle before `go`: what saving and bringing back left in the workload's own directory, where a
+    /// workload that moves may make files itself.
+    pub(super) fn nothing_new(&mut self) -> Step<()> {
+        if self.spec.moving {
+            return Ok(());
+        }
+        let now = self.listing()?;
+        let differ: Vec<String> = now
+            .symmetric_difference(&self.names)
+            .map(|path| format!("{} {}", if now.contains(path) { "new:" } else { "gone:" }, path.display()))
+            .collect();
+        if differ.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::fail(Stage::Leak, format!("in the workload's directory: {}", differ.join(", "))))
+    }
+
+    /// The leak oracle at the end: processes, files, mounts.
+    pub(super) fn nothing_left(&mut self) -> Step<()> {
+        let left = self
+            .supervisor
+            .wait_empty(self.deadline.min(Instant::now() + self.grace()))
+            .map_err(|stop| Failure::stopped(Stage::Leak, "stray processes to end", stop))?;
+        if !left.is_empty() {
+            return Err(Failure::fail(Stage::Leak, still_there("the cell", left)));
+        }
+        let left = leak::files_and_mounts(self.dir)
+            .map_err(|e| Failure::infra(Stage::Leak, format!("look for leftovers: {e}")))?;
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::fail(Stage::Leak, format!("left behind: {}", left.join(", "))))
+        }
+    }
+}
+
+/// `: ` and the last lines of a program's log in one line; empty if it said nothing.
+pub(super) fn words(log: &Path) -> String {
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
+    if tail.is_empty() { tail } else { format!(": {}", tail.chars().take(600).collect::<String>()) }
+}
+
+pub(super) fn still_there(after: &str, pids: Vec<u32>) -> String {
+    let list: Vec<String> = pids.into_iter().map(proc::describe).collect();
+    format!("still there after {after}: {}", list.join(", "))
+}
+
+/// A workload that ended before its `ready`.
+pub(super) fn self_skip_or_crash(end: End, cwd: &Path) -> Failure {
+    let said = words(&cwd.join("stderr"));
+    match end {
+        End::Exited(EXIT_SKIP) => {
+            Failure::skip(said.trim_start_matches(": ").trim_start_matches("skip:").trim().to_owned())
+        }
+        end => Failure::fail(Stage::Ready, format!("the workload ended before its ready with {end}{said}")),
+    }
+}
