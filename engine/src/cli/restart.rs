@@ -31,7 +31,6 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         ignore_clocks: args.ignore_clocks,
         changes,
         progress: &|done, all| bar.at(done, all),
-        changes,
         tell: &|what| eprintln!("cairn: {what}"),
     };
     let prepared = prepare(&options)?;
