@@ -14,9 +14,11 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
     let file = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("context.{}", args.target.id)));
     let file = std::path::absolute(&file).with_context(|| format!("find {}", file.display()))?;
     let patience = Duration::from_secs(args.target.time);
+    let partial = file.clone();
     worker::run(
         patience,
-        || {},
+        // What cannot be removed now goes with the next checkpoint of that name.
+        || drop(cairn::image::remove_partial(&partial)),
         |cancelled| {
             let bar = Progress::new("copied");
             let progress = |done, all| bar.at(done, all);

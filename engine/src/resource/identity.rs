@@ -115,6 +115,7 @@ pub fn learn_contents(inodes: &mut [Inode]) {
     for inode in named {
         let path = inode.path.as_path().to_path_buf();
         let Some(identity) = &mut inode.identity else { continue };
+        crate::activity::say(|| format!("read {}", path.display()));
         let whole = identity.size <= LARGEST.min(left);
         if whole {
             left -= identity.size;

@@ -1,5 +1,6 @@
 //! File locks and leases that no descriptor shows: a mapping keeps the open file, and with it the lock, after close(2).
 
+use super::bytes::PathBytes;
 use super::inode::Inodes;
 use crate::error::Problems;
 use std::collections::{HashMap, HashSet};
@@ -29,18 +30,16 @@ fn parse(line: &str) -> Option<Lock> {
 
 /// Refuses locks on files in use here that one of `inside` has taken, or nobody who is told: those that descriptors show have been refused.
 pub fn refuse_hidden(inodes: &Inodes, inside: &HashSet<i32>, problems: &mut Problems) {
-    let named: HashMap<(u64, u64), String> = inodes.identities().collect();
+    let named: HashMap<(u64, u64), (&str, &PathBytes)> = inodes.identities().collect();
     if named.is_empty() {
         return;
     }
     let text = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     for lock in text.lines().filter_map(parse) {
         let ours = lock.pid == -1 || inside.contains(&lock.pid);
-        if let Some(path) = named.get(&lock.file).filter(|_| ours) {
-            let whose = if lock.pid == -1 { String::new() } else { format!("pid {}: ", lock.pid) };
+        if let Some((user, path)) = named.get(&lock.file).filter(|_| ours) {
             let kind = if matches!(lock.kind.as_str(), "LEASE" | "DELEG") { "lease" } else { "file lock" };
-            problems
-                .push(format!("{whose}holds a {kind} on {path} ({}), which a mapping may keep", lock.kind));
+            problems.push(format!("{user}: {path} has a {kind} ({}), which a mapping may keep", lock.kind));
         }
     }
 }

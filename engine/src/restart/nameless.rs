@@ -157,7 +157,11 @@ impl Maker {
         let mut at = PathBuf::from("/");
         let mut dir = rustix::fs::open("/", flags, Mode::empty()).context(|| what(&at))?;
         for component in parent.components() {
-            let Component::Normal(name) = component else { continue };
+            let name = match component {
+                Component::RootDir => continue,
+                Component::Normal(name) => name,
+                _ => return Err(Error::Conflict(format!("{}: no path that /proc gives", path.display()))),
+            };
             at.push(name);
             let mut next = rustix::fs::openat(&dir, name, flags, Mode::empty());
             if next.as_ref().is_err_and(|err| *err == Errno::NOENT) {

@@ -155,7 +155,7 @@ impl<'a> Opened<'a> {
                 let len = (extent.len - at).min(buf.len() as u64) as usize;
                 self.read(extent, &mut buf[..len], at)?;
                 // The last page goes past the end of the file.
-                let inside = (unlinked.size - (extent.start + at)).min(len as u64) as usize;
+                let inside = unlinked.size.saturating_sub(extent.start + at).min(len as u64) as usize;
                 file.write_all_at(&buf[..inside], extent.start + at)?;
                 at += len as u64;
             }
