@@ -65,6 +65,13 @@
 /* Memory goes from where it is into a file: SAVE. */
 #define CAIRN_FEATURE_SAVE	_BITULL(4)
 
+/*
+ * What threads and processes have set for themselves: the fields of struct
+ * cairn_thread from @spec_store_bypass on, those of struct cairn_process from
+ * @continue_report on, and POLICY.
+ */
+#define CAIRN_FEATURE_SETTINGS	_BITULL(5)
+
 /**
  * struct cairn_about - what the loaded module is and can do
  * @size: in: sizeof(struct cairn_about)
@@ -191,6 +198,20 @@ struct cairn_release {
  * @reserved: zero
  * @sleep_left: out: nanoseconds to its end; 0 when that is over
  * @sleep_args: out: of the call that sleeps, as in cairn_continue.args
+ * @spec_store_bypass: out: what PR_GET_SPECULATION_CTRL returns for
+ *	PR_SPEC_STORE_BYPASS, a number or an error as -errno
+ * @spec_indirect_branch: out: the same for PR_SPEC_INDIRECT_BRANCH
+ * @spec_l1d_flush: out: the same for PR_SPEC_L1D_FLUSH
+ * @rseq_slice: out: what PR_RSEQ_SLICE_EXTENSION returns for
+ *	PR_RSEQ_SLICE_EXTENSION_GET
+ * @cpuid: out: what arch_prctl(2) returns for ARCH_GET_CPUID; -ENOSYS where the
+ *	architecture has no such call
+ * @dispatch: out: 1 with PR_SET_SYSCALL_USER_DISPATCH, else 0
+ * @tls: out: how many segments set_thread_area(2) has set
+ * @io_ports: out: 1 with ports of ioperm(2), or a level of iopl(2), else 0
+ * @core_cookie: out: 1 with a cookie of PR_SCHED_CORE, else 0
+ * @sem_undo: out: 1 when semop(2) has something to undo at its end, in some
+ *	semaphore, be it 0; else 0
  */
 struct cairn_thread {
 	__u32 size;
@@ -215,6 +236,16 @@ struct cairn_thread {
 	__u32 reserved;
 	__u64 sleep_left;
 	__u64 sleep_args[4];
+	__s32 spec_store_bypass;
+	__s32 spec_indirect_branch;
+	__s32 spec_l1d_flush;
+	__s32 rseq_slice;
+	__s32 cpuid;
+	__u32 dispatch;
+	__u32 tls;
+	__u32 io_ports;
+	__u32 core_cookie;
+	__u32 sem_undo;
 };
 
 /*
@@ -298,6 +329,20 @@ struct cairn_pending {
  * @prof_interval: out: the same
  * @rlim_cur: out: soft limits; all bits set for none
  * @rlim_max: out: hard limits
+ * @continue_report: out: 1 when its parent has not waited for it to have gone on
+ *	after a stop (WCONTINUED), else 0
+ * @membarrier: out: what membarrier(2) returns for
+ *	MEMBARRIER_CMD_GET_REGISTRATIONS, on kernels without that command, too
+ * @mdwe: out: what PR_GET_MDWE returns
+ * @memory_merge: out: what PR_GET_MEMORY_MERGE returns
+ * @ldt: out: bytes of the table of modify_ldt(2); -ENOSYS where there is no such
+ *	call
+ * @xcomp_error: out: what arch_prctl(2) returns for ARCH_GET_XCOMP_PERM: 0 or
+ *	-errno
+ * @untag_error: out: the same for ARCH_GET_UNTAG_MASK
+ * @reserved: zero
+ * @xcomp_perm: out: what it stores; 0 after an error
+ * @untag_mask: out: the same
  */
 struct cairn_process {
 	__u32 size;
@@ -317,6 +362,16 @@ struct cairn_process {
 	__u64 prof_interval;
 	__u64 rlim_cur[CAIRN_RLIMITS];
 	__u64 rlim_max[CAIRN_RLIMITS];
+	__u32 continue_report;
+	__s32 membarrier;
+	__s32 mdwe;
+	__s32 memory_merge;
+	__s32 ldt;
+	__s32 xcomp_error;
+	__s32 untag_error;
+	__u32 reserved;
+	__u64 xcomp_perm;
+	__u64 untag_mask;
 };
 
 /*
@@ -510,5 +565,39 @@ struct cairn_continue {
  * EINVAL	no such sleep
  */
 #define CAIRN_IOC_CONTINUE	_IO(CAIRN_IOC_TYPE, 0x18)
+
+/* Words of a set of memory nodes, bit n%64 of word n/64 for node n. */
+#define CAIRN_NODE_WORDS	16
+
+/**
+ * struct cairn_policy - a memory policy, as get_mempolicy(2) tells it
+ * @size: in: sizeof(struct cairn_policy)
+ * @tid: in: the thread
+ * @flags: in: CAIRN_POLICY_*
+ * @mode: out: MPOL_*, with MPOL_F_*_NODES and the like
+ * @addr: in: with CAIRN_POLICY_ADDR, where; else 0
+ * @nodes: out: the set of nodes that it was given, or that it comes to
+ */
+struct cairn_policy {
+	__u32 size;
+	__s32 tid;
+	__u32 flags;
+	__u32 mode;
+	__u64 addr;
+	__u64 nodes[CAIRN_NODE_WORDS];
+};
+
+/* That of memory at an address of the thread's, instead of its own. */
+#define CAIRN_POLICY_ADDR	1
+
+/*
+ * CAIRN_IOC_POLICY: takes a struct cairn_policy.
+ *
+ * ESRCH	the session does not hold such a thread, or it has ended
+ * EINVAL	an unknown flag, an address without CAIRN_POLICY_ADDR
+ * ENOENT	nothing is mapped there
+ * ENOSYS	this kernel has no memory policies
+ */
+#define CAIRN_IOC_POLICY	_IO(CAIRN_IOC_TYPE, 0x1b)
 
 #endif /* _UAPI_CAIRN_H */

@@ -192,6 +192,8 @@ pub fn live(kind: &str) -> ! {
                 again()
             })
         }
+        "settings" => super::settings::live(true),
+        "no-settings" => super::settings::live(false),
         "save" => {
             let line = line();
             let (pid, file) = line.split_once(' ').expect("a PID and a file");
@@ -306,7 +308,7 @@ fn page_that_never_comes() -> u64 {
     }
 }
 
-fn idle() -> ! {
+pub fn idle() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }

@@ -10,6 +10,7 @@ mod holding;
 mod restarts;
 mod rules;
 mod saves;
+mod settings;
 
 use anyhow::{Context, Result, ensure};
 use cairn::sys::kmod::{DEVICE, Device, FEATURE_HOLD};
@@ -55,7 +56,7 @@ fn run(args: &[String]) -> Result<bool> {
         println!("skip all else: on this kernel the module holds nothing");
     } else {
         for (name, check) in
-            rules::CHECKS.iter().chain(holding::CHECKS).chain(saves::CHECKS).chain(restarts::CHECKS)
+            [rules::CHECKS, holding::CHECKS, settings::CHECKS, saves::CHECKS, restarts::CHECKS].concat()
         {
             say(name, check());
         }

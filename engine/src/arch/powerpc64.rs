@@ -283,6 +283,11 @@ pub const SYS_PKEY_ALLOC: i64 = 384;
 /// Number of pkey_free(2).
 pub const SYS_PKEY_FREE: i64 = 385;
 
+/// Number of arch_prctl(2), where there is such a call.
+pub const SYS_ARCH_PRCTL: Option<i64> = None;
+/// Number of modify_ldt(2), where there is such a call.
+pub const SYS_MODIFY_LDT: Option<i64> = None;
+
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 

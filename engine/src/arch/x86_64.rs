@@ -264,6 +264,11 @@ pub const SYS_PKEY_ALLOC: i64 = libc::SYS_pkey_alloc;
 /// Number of pkey_free(2).
 pub const SYS_PKEY_FREE: i64 = libc::SYS_pkey_free;
 
+/// Number of arch_prctl(2), where there is such a call.
+pub const SYS_ARCH_PRCTL: Option<i64> = Some(libc::SYS_arch_prctl);
+/// Number of modify_ldt(2), where there is such a call.
+pub const SYS_MODIFY_LDT: Option<i64> = Some(libc::SYS_modify_ldt);
+
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 
