@@ -130,6 +130,26 @@ pub fn live(kind: &str) -> ! {
             std::hint::black_box((&full, &zeros));
             idle()
         }
+        // Has memory that a child of its own writes to all the time, and says where.
+        "written" => {
+            let len = cairn::sys::kmod::SAVE_MAX;
+            let prot = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: a mapping of our own; the child of this one thread only writes to it.
+            unsafe {
+                let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+                let shared = libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0);
+                assert_ne!(shared, libc::MAP_FAILED);
+                if libc::fork() == 0 {
+                    tie();
+                    let words = shared.cast::<u64>();
+                    for number in 1.. {
+                        (0..len / 8).for_each(|at| words.add(at).write_volatile(number));
+                    }
+                }
+                println!("{}", shared as u64);
+            }
+            idle()
+        }
         // Holds the process whose number comes on standard input, until it is killed.
         "hold" => {
             let device = cairn::sys::kmod::Device::open().expect("the module is loaded");
