@@ -8,6 +8,7 @@
 #define _CAIRN_COMPAT_H
 
 #include <linux/errno.h>
+#include <linux/freezer.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/list.h>
@@ -29,6 +30,7 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/version.h>
+#include <linux/wait.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
 #include <linux/sched/exec_state.h>
@@ -169,7 +171,7 @@ static inline s32 cairn_cpuid(struct task_struct *task)
 #ifdef CONFIG_X86_64
 	return !test_tsk_thread_flag(task, TIF_NOCPUID);
 #else
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 #endif
 }
 
@@ -208,7 +210,7 @@ static inline s32 cairn_ldt(struct mm_struct *mm)
 	up_read(&mm->context.ldt_usr_sem);
 	return bytes;
 #else
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 #endif
 }
 
@@ -219,7 +221,7 @@ static inline s32 cairn_ldt(struct mm_struct *mm)
 static inline s32 cairn_xcomp_perm(const struct task_struct *leader, u64 *perm)
 {
 #ifndef CONFIG_X86_64
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 #elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
 	const struct fpu *fpu = (const void *)(leader + 1);
@@ -237,7 +239,7 @@ static inline s32 cairn_xcomp_perm(const struct task_struct *leader, u64 *perm)
 static inline s32 cairn_untag_mask(const struct mm_struct *mm, u64 *mask)
 {
 #ifndef CONFIG_X86_64
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 #elif defined(CONFIG_ADDRESS_MASKING)
 	*mask = mm->context.untag_mask;
 	return 0;
@@ -249,7 +251,7 @@ static inline s32 cairn_untag_mask(const struct mm_struct *mm, u64 *mask)
 /* What a task has to undo in semaphores: as ipc/sem.c has it since 4.14. */
 struct cairn_sem_undo_list {
 	refcount_t refcnt;
-	spinlock_t lock;
+	spinlock_t lock;	/* covers list_proc */
 	struct list_head list_proc;
 };
 
@@ -378,7 +380,7 @@ static inline int cairn_membarrier_state(const struct mm_struct *mm)
 #ifdef CONFIG_MEMBARRIER
 	return atomic_read(&mm->membarrier_state);
 #else
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 #endif
 }
 
@@ -470,6 +472,22 @@ static inline unsigned long cairn_stack_pointer(const struct task_struct *task)
 	return 0;
 #endif
 }
+
+/*
+ * Sleeps until a condition is met or the thread is killed. Suspending the machine
+ * does not wait for it: told by the state since 6.1, by a flag before.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0)
+#define cairn_wait_killable(queue, condition)				\
+	wait_event_state(queue, condition, (TASK_KILLABLE | TASK_FREEZABLE))
+#else
+#define cairn_wait_killable(queue, condition)				\
+do {									\
+	freezer_do_not_count();						\
+	wait_event_killable(queue, condition);				\
+	freezer_count();						\
+} while (0)
+#endif
 
 /* By another name since 5.14, include/linux/sched.h. */
 static inline bool cairn_is_interruptible(const struct task_struct *task)

@@ -222,6 +222,8 @@ static int save_frame(struct file *device, struct file *file, struct frame *fram
 	err = take_frame(mm, frame, save->count);
 	mmput(mm);
 	if (!err)
+		err = cairn_still(device, save->pid);
+	if (!err)
 		err = write_frame(file, frame, save);
 	if (!err && copy_to_user(u64_to_user_ptr(save->saved), frame->saved,
 				 DIV_ROUND_UP(frame->all, 64) * sizeof(u64)))

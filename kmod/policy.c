@@ -86,7 +86,7 @@ static int look_at(struct task_struct *task, struct cairn_policy *wanted)
 
 static int look_at(struct task_struct *task, struct cairn_policy *wanted)
 {
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 }
 
 #endif /* CONFIG_NUMA */

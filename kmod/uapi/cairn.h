@@ -204,8 +204,8 @@ struct cairn_release {
  * @spec_l1d_flush: out: the same for PR_SPEC_L1D_FLUSH
  * @rseq_slice: out: what PR_RSEQ_SLICE_EXTENSION returns for
  *	PR_RSEQ_SLICE_EXTENSION_GET
- * @cpuid: out: what arch_prctl(2) returns for ARCH_GET_CPUID; -ENOSYS where the
- *	architecture has no such call
+ * @cpuid: out: what arch_prctl(2) returns for ARCH_GET_CPUID; -EOPNOTSUPP where
+ *	the architecture has no such call
  * @dispatch: out: 1 with PR_SET_SYSCALL_USER_DISPATCH, else 0
  * @tls: out: how many segments set_thread_area(2) has set
  * @io_ports: out: 1 with ports of ioperm(2), or a level of iopl(2), else 0
@@ -249,8 +249,13 @@ struct cairn_thread {
 };
 
 /*
- * CAIRN_IOC_THREAD: fills a struct cairn_thread. ESRCH: the session does not
- * hold such a thread, or it has ended. The same with REGSET and PENDING.
+ * CAIRN_IOC_THREAD: fills a struct cairn_thread. The same with REGSET, PENDING
+ * and POLICY:
+ *
+ * ESRCH	the session does not hold such a thread, or it has ended
+ * ESTALE	it was stopped by a signal or a tracer when it was held, and has
+ *		gone on since: it executes nothing of its program, but may have
+ *		taken signals; what was told of it before is not what it is now
  */
 #define CAIRN_IOC_THREAD	_IO(CAIRN_IOC_TYPE, 0x12)
 
@@ -332,13 +337,14 @@ struct cairn_pending {
  * @continue_report: out: 1 when its parent has not waited for it to have gone on
  *	after a stop (WCONTINUED), else 0
  * @membarrier: out: what membarrier(2) returns for
- *	MEMBARRIER_CMD_GET_REGISTRATIONS, on kernels without that command, too
+ *	MEMBARRIER_CMD_GET_REGISTRATIONS, on kernels without that command, too;
+ *	-EOPNOTSUPP where there is no such call
  * @mdwe: out: what PR_GET_MDWE returns
  * @memory_merge: out: what PR_GET_MEMORY_MERGE returns
- * @ldt: out: bytes of the table of modify_ldt(2); -ENOSYS where there is no such
- *	call
+ * @ldt: out: bytes of the table of modify_ldt(2); -EOPNOTSUPP where there is no
+ *	such call
  * @xcomp_error: out: what arch_prctl(2) returns for ARCH_GET_XCOMP_PERM: 0 or
- *	-errno
+ *	-errno; -EOPNOTSUPP where the architecture has no such call
  * @untag_error: out: the same for ARCH_GET_UNTAG_MASK
  * @reserved: zero
  * @xcomp_perm: out: what it stores; 0 after an error
@@ -375,8 +381,11 @@ struct cairn_process {
 };
 
 /*
- * CAIRN_IOC_PROCESS: fills a struct cairn_process. ESRCH: the session does not
- * hold it, or it has ended. The same with ACTIONS and TIMER.
+ * CAIRN_IOC_PROCESS: fills a struct cairn_process. The same with ACTIONS and
+ * TIMER:
+ *
+ * ESRCH	the session does not hold it, or it has ended
+ * ESTALE	its first thread has gone on, as with THREAD
  */
 #define CAIRN_IOC_PROCESS	_IO(CAIRN_IOC_TYPE, 0x15)
 
@@ -493,6 +502,8 @@ struct cairn_save {
  * the file that says nothing.
  *
  * ESRCH	the session does not hold the process, or it has ended
+ * ESTALE	a thread of it has gone on, as with THREAD: its stack may have
+ *		changed
  * EBADF	no such descriptor, or not open for writing
  * EINVAL	no regular file, or one that is only appended to; a range that is
  *		not whole pages, an unknown flag, more than CAIRN_SAVE_MAX
@@ -560,7 +571,7 @@ struct cairn_continue {
  * CAIRN_IOC_CONTINUE: takes a struct cairn_continue.
  *
  * ESRCH	there is no such thread
- * EPERM	the caller is not its tracer
+ * EPERM	the caller is not its tracer, which is a thread and not a process
  * EAGAIN	it is not stopped
  * EINVAL	no such sleep
  */
@@ -593,10 +604,9 @@ struct cairn_policy {
 /*
  * CAIRN_IOC_POLICY: takes a struct cairn_policy.
  *
- * ESRCH	the session does not hold such a thread, or it has ended
  * EINVAL	an unknown flag, an address without CAIRN_POLICY_ADDR
  * ENOENT	nothing is mapped there
- * ENOSYS	this kernel has no memory policies
+ * EOPNOTSUPP	this kernel has no memory policies
  */
 #define CAIRN_IOC_POLICY	_IO(CAIRN_IOC_TYPE, 0x1b)
 

@@ -10,6 +10,8 @@ use crate::error::{Context, Error, Result};
 use crate::sys::kmod::{self, Device};
 use crate::sys::{PR_GET_TID_ADDRESS, ptrace};
 use std::cell::OnceCell;
+use std::fmt::Display;
+use std::io;
 use std::mem::size_of;
 use std::sync::Arc;
 
@@ -44,16 +46,15 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn look(device: &Arc<Device>, pid: i32, tid: i32) -> Result<Option<Self>> {
-        let told = match device.thread(tid) {
-            Ok(told) => told,
+        let thread = match device.thread(tid) {
             Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-            Err(err) => return Err(err).context(|| format!("look at thread {tid} of {pid}")),
+            other => told(other, tid, || format!("look at thread {tid} of {pid}"))?,
         };
         let mut buf = vec![0u8; size_of::<Regs>()];
         let note = libc::NT_PRSTATUS as u32;
-        let len = device.regset(tid, note, &mut buf).context(|| format!("read registers of {tid}"))?;
+        let len = told(device.regset(tid, note, &mut buf), tid, || format!("read registers of {tid}"))?;
         let regs = ptrace::regs_of(&buf[..len]).context(|| format!("read registers of {tid}"))?;
-        Ok(Some(Held { pid, tid, regs, told, device: Arc::clone(device) }))
+        Ok(Some(Held { pid, tid, regs, told: thread, device: Arc::clone(device) }))
     }
 
     /// The signal that stopped it.
@@ -66,8 +67,8 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
-        ptrace::set_if_there(|data| self.device.regset(self.tid, note, data))
-            .context(|| format!("read register set {note:#x} of {}", self.tid))
+        let set = ptrace::set_if_there(|data| self.device.regset(self.tid, note, data));
+        told(set, self.tid, || format!("read register set {note:#x} of {}", self.tid))
     }
 
     /// The queued signals of the thread, or of its process.
@@ -75,7 +76,8 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn queue(&self, shared: bool) -> Result<Vec<[u8; ptrace::SIGINFO_SIZE]>> {
-        self.device.pending(self.tid, shared).context(|| format!("read pending signals of {}", self.tid))
+        let queue = self.device.pending(self.tid, shared);
+        told(queue, self.tid, || format!("read pending signals of {}", self.tid))
     }
 
     /// What the threads of its process share.
@@ -83,7 +85,11 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn process(&self) -> Result<kmod::Process> {
-        self.device.process(self.pid).context(|| format!("look at process {}", self.pid))
+        self.process_of(self.pid)
+    }
+
+    fn process_of(&self, pid: i32) -> Result<kmod::Process> {
+        told(self.device.process(pid), pid, || format!("look at process {pid}"))
     }
 
     /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
@@ -107,6 +113,20 @@ impl Held {
     }
 }
 
+/// What the module tells. Of what somebody else had stopped, and has go on while it is held, it tells no more: that has taken signals, and is not
+/// as it was.
+///
+/// # Errors
+/// What the module says; *unsupported*, for now, of what goes on.
+pub fn told<T, D: Display>(result: io::Result<T>, pid: i32, what: impl FnOnce() -> D) -> Result<T> {
+    match result {
+        Err(err) if err.raw_os_error() == Some(libc::ESTALE) => {
+            Err(Error::unsupported_now(format!("pid {pid}: it was stopped, and just goes on; try again")))
+        }
+        other => other.context(what),
+    }
+}
+
 /// What has been asked of the module so far.
 struct Known<'a> {
     held: &'a Held,
@@ -127,6 +147,11 @@ fn number(result: impl TryInto<i64>) -> Answer {
 /// An errno.
 fn errno(errno: i32) -> Answer {
     number(-i64::from(errno))
+}
+
+/// What a call returns of which the module says so; that a kernel has no such call is told in another way by it.
+fn told_number(result: i32) -> Answer {
+    if result == -libc::EOPNOTSUPP { errno(libc::ENOSYS) } else { number(result) }
 }
 
 /// What a call writes to where its argument points.
@@ -154,8 +179,8 @@ impl Known<'_> {
             Some(actions) => actions,
             None => {
                 let pid = self.held.pid;
-                let actions =
-                    self.held.device.actions(pid).context(|| format!("read signal actions of {pid}"))?;
+                let actions = self.held.device.actions(pid);
+                let actions = told(actions, pid, || format!("read signal actions of {pid}"))?;
                 self.actions.get_or_init(|| actions)
             }
         };
@@ -200,15 +225,14 @@ impl Known<'_> {
             // Whether a child has yet to report its stop, or that it has gone on.
             libc::SYS_waitid => {
                 let (child, flags) = (argument(1) as i32, argument(3) as i32);
-                let report =
-                    self.held.device.process(child).context(|| format!("look at process {child}"))?;
+                let report = self.held.process_of(child)?;
                 let stopped = flags & libc::WSTOPPED != 0 && report.stop_report != 0;
                 let goes_on = flags & libc::WCONTINUED != 0 && report.continue_report != 0;
                 let signal = if stopped || goes_on { libc::SIGCHLD } else { 0 };
                 bytes(2, signal.to_ne_bytes().to_vec())
             }
             libc::SYS_membarrier if argument(0) == MEMBARRIER_CMD_GET_REGISTRATIONS => {
-                number(self.process()?.membarrier)
+                told_number(self.process()?.membarrier)
             }
             libc::SYS_get_mempolicy => return self.policy(call, argument(3), argument(4)),
             nr if Some(nr) == arch::SYS_ARCH_PRCTL => return self.arch_prctl(call, argument(0)),
@@ -218,7 +242,7 @@ impl Known<'_> {
                 const MOST: u64 = 8192 * 8;
                 match self.process()?.ldt {
                     1.. => number(argument(2).min(MOST)),
-                    none_or_error => number(none_or_error),
+                    none_or_error => told_number(none_or_error),
                 }
             }
             _ => return Err(self.unanswered(call)),
@@ -245,8 +269,8 @@ impl Known<'_> {
             Err(err) => match err.raw_os_error() {
                 // As get_mempolicy(2) says it.
                 Some(libc::ENOENT) => Ok(errno(libc::EFAULT)),
-                Some(libc::ENOSYS) => Ok(errno(libc::ENOSYS)),
-                _ => Err(err).context(|| format!("look at a memory policy of {tid}")),
+                Some(libc::EOPNOTSUPP) => Ok(errno(libc::ENOSYS)),
+                _ => told(Err(err), tid, || format!("look at a memory policy of {tid}")),
             },
         }
     }
@@ -256,10 +280,10 @@ impl Known<'_> {
         const ARCH_GET_CPUID: u64 = 0x1011;
         const ARCH_GET_XCOMP_PERM: u64 = 0x1022;
         const ARCH_GET_UNTAG_MASK: u64 = 0x4001;
-        let word = |error: i32, word: u64| if error == 0 { words(1, [word]) } else { number(error) };
+        let word = |error: i32, word: u64| if error == 0 { words(1, [word]) } else { told_number(error) };
         let process = self.process()?;
         Ok(match option {
-            ARCH_GET_CPUID => number(self.held.told.cpuid),
+            ARCH_GET_CPUID => told_number(self.held.told.cpuid),
             ARCH_GET_XCOMP_PERM => word(process.xcomp_error, process.xcomp_perm),
             ARCH_GET_UNTAG_MASK => word(process.untag_error, process.untag_mask),
             _ => return Err(self.unanswered(call)),
@@ -297,12 +321,12 @@ impl Known<'_> {
 
     fn timer(&self, id: i32) -> Result<kmod::Timer> {
         let pid = self.held.pid;
-        self.held.device.timer(pid, id).map_err(|err| match err.raw_os_error() {
-            Some(libc::EOPNOTSUPP) => Error::unsupported(format!(
+        match self.held.device.timer(pid, id) {
+            Err(err) if err.raw_os_error() == Some(libc::EOPNOTSUPP) => Err(Error::unsupported(format!(
                 "pid {pid}: POSIX timer {id}: the kernel module does not read its clock"
-            )),
-            _ => Error::Failed { what: format!("read POSIX timer {id} of {pid}"), source: err },
-        })
+            ))),
+            other => told(other, pid, || format!("read POSIX timer {id} of {pid}")),
+        }
     }
 
     /// A question was added that the module is not asked.

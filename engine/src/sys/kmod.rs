@@ -249,7 +249,7 @@ arguments! {
         spec_l1d_flush: i32,
         /// `PR_RSEQ_SLICE_EXTENSION_GET`: what it returns.
         rseq_slice: i32,
-        /// `ARCH_GET_CPUID`: what it returns; -ENOSYS where there is no such call.
+        /// `ARCH_GET_CPUID`: what it returns; -EOPNOTSUPP where there is no such call.
         cpuid: i32,
         /// 1 with `PR_SET_SYSCALL_USER_DISPATCH`.
         dispatch: u32,
@@ -324,13 +324,13 @@ arguments! {
         rlim_max: [u64; RLIMITS],
         /// 1 when the parent has not waited for it to have gone on after a stop.
         continue_report: u32,
-        /// `MEMBARRIER_CMD_GET_REGISTRATIONS`: what it returns, on kernels without it, too.
+        /// `MEMBARRIER_CMD_GET_REGISTRATIONS`: what it returns, on kernels without it, too; -EOPNOTSUPP where there is no such call.
         membarrier: i32,
         /// `PR_GET_MDWE`: what it returns.
         mdwe: i32,
         /// `PR_GET_MEMORY_MERGE`: what it returns.
         memory_merge: i32,
-        /// Bytes of the table of modify_ldt(2); -ENOSYS where there is no such call.
+        /// Bytes of the table of modify_ldt(2); -EOPNOTSUPP where there is no such call.
         ldt: i32,
         /// `ARCH_GET_XCOMP_PERM`: what it returns.
         xcomp_error: i32,
@@ -577,7 +577,7 @@ impl Device {
     /// The memory policy of a thread, or that of its memory at an address.
     ///
     /// # Errors
-    /// ENOENT: nothing is mapped there; ENOSYS: this kernel has no policies.
+    /// ENOENT: nothing is mapped there; EOPNOTSUPP: this kernel has no policies.
     pub fn policy(&self, tid: i32, at: Option<u64>) -> io::Result<Policy> {
         self.ioctl(IOC_POLICY, |policy: &mut Policy| {
             let flags = if at.is_some() { POLICY_ADDR } else { 0 };
