@@ -283,8 +283,6 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
 }
 
 // arch/powerpc/kernel/syscalls/syscall.tbl
-/// arch_prctl(2): there is none.
-pub const SYS_ARCH_PRCTL: Option<i64> = None;
 /// States that cannot be brought back, beyond those of [`REFUSED_SETS`].
 pub const REFUSED_STATES: &[RefusedState] = &[];
 
@@ -308,6 +306,11 @@ pub const SYS_PKEY_MPROTECT: i64 = 386;
 pub const SYS_PKEY_ALLOC: i64 = 384;
 /// Number of pkey_free(2).
 pub const SYS_PKEY_FREE: i64 = 385;
+
+/// Number of arch_prctl(2), where there is such a call.
+pub const SYS_ARCH_PRCTL: Option<i64> = None;
+/// Number of modify_ldt(2), where there is such a call.
+pub const SYS_MODIFY_LDT: Option<i64> = None;
 
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;

@@ -277,6 +277,11 @@ pub const SYS_PKEY_ALLOC: i64 = libc::SYS_pkey_alloc;
 /// Number of pkey_free(2).
 pub const SYS_PKEY_FREE: i64 = libc::SYS_pkey_free;
 
+/// Number of arch_prctl(2), where there is such a call.
+pub const SYS_ARCH_PRCTL: Option<i64> = Some(libc::SYS_arch_prctl);
+/// Number of modify_ldt(2), where there is such a call.
+pub const SYS_MODIFY_LDT: Option<i64> = Some(libc::SYS_modify_ldt);
+
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 
@@ -286,9 +291,6 @@ pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 pub const REFUSED_SETS: &[(u32, &str)] = &[(NT_386_IOPERM, "may use I/O ports (ioperm)")];
 /// `NT_386_IOPERM`, include/uapi/linux/elf.h.
 const NT_386_IOPERM: u32 = 0x201;
-
-/// arch_prctl(2)
-pub const SYS_ARCH_PRCTL: Option<i64> = Some(libc::SYS_arch_prctl);
 
 /// States that cannot be brought back. arch/x86/include/uapi/asm/prctl.h; arch/x86/kernel/ldt.c, `read_ldt`.
 pub const REFUSED_STATES: &[RefusedState] = &[

@@ -155,7 +155,7 @@ impl Survey {
 
     fn look_at(&mut self, task: &Task, teller: Teller, users: &SemaphoreUsers) -> Result<SeenAlive> {
         let pid = task.pid;
-        if refused::may_undo_semaphores(pid, task.threads.len(), users)? {
+        if refused::may_undo_semaphores(pid, &task.threads, users)? {
             self.problems
                 .push(format!("pid {pid}: System V semaphores may have to be undone at its end (SEM_UNDO)"));
         }
