@@ -3,6 +3,8 @@
 mod files;
 mod harm;
 mod refusals;
+mod refused_descriptors;
+mod refused_processes;
 
 use duct::cmd;
 use std::path::{Path, PathBuf};
