@@ -132,6 +132,12 @@ fn a_namespace() {
     refuses("hold(os.open('/proc/self/ns/net', os.O_RDONLY))", &["fd 9", "net:["]);
 }
 
+/// What its path leads to in it is not what it leads to outside.
+#[test]
+fn a_detached_mount() {
+    refuses("os.mkdir('inside')\nhold(call(428, -100, b'inside', 1))", &["fd 9"]);
+}
+
 #[rstest]
 #[case::whole("fcntl.flock(9, fcntl.LOCK_EX)")]
 #[case::range("fcntl.lockf(9, fcntl.LOCK_EX)")]

@@ -110,3 +110,12 @@ time.sleep(600)
     assert!(said.contains(&format!("pid {}: thread", job.pid)) && said.contains("32-bit code"), "{said}");
     is_refused(&job, &["32-bit code"]);
 }
+
+/// Few processors have either.
+#[rstest]
+#[case::tiles("call(158, 0x1023, 18)", "AMX tiles")]
+#[case::tagged_addresses("call(158, 0x4002, 6)", "tagged addresses")]
+#[cfg(target_arch = "x86_64")]
+fn tiles_or_tagged_addresses(#[case] text: &str, #[case] what: &str) {
+    refuses(text, &[what]);
+}
