@@ -671,6 +671,13 @@ mod tests {
     }
 
     #[test]
+    fn an_open_transaction_shows() {
+        let at = |msr| Regs { msr, ..Regs::default() }.in_transaction();
+        // MSR_TM alone: there could be one. Then suspended, transactional.
+        assert_eq!([1 << 32, 1 << 33, 1 << 34].map(at), [false, true, true]);
+    }
+
+    #[test]
     fn an_interrupted_call_is_made_again_by_either_instruction() {
         let mut regs = Regs { nip: 0x1004, orig_gpr3: 3, trap: 0xc00, ccr: CR0_SO, ..Regs::default() };
         (regs.gpr[0], regs.gpr[3]) = (29, 514);

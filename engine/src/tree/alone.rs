@@ -91,14 +91,8 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
             }
         }
         let label = process::label(pid)?;
-        if label != own_label {
-            let shown =
-                |label: &Option<PathBytes>| label.as_ref().map_or("none".into(), PathBytes::to_string);
-            problems.push(format!(
-                "pid {pid}: has the security label {}, and cairn, which everything that it restarts is a child of, {}",
-                shown(&label),
-                shown(&own_label)
-            ));
+        if let Some(why) = other_label(pid, label.as_ref(), own_label.as_ref()) {
+            problems.push(why);
         }
     }
     for (kind, what) in [
@@ -120,6 +114,37 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
     Ok(problems)
 }
 
+/// What is in the way when a security module calls a process otherwise than us, whose child it would be after a restart.
+fn other_label(pid: i32, theirs: Option<&PathBytes>, ours: Option<&PathBytes>) -> Option<String> {
+    let shown = |label: Option<&PathBytes>| label.map_or("none".into(), PathBytes::to_string);
+    (theirs != ours).then(|| {
+        format!(
+            "pid {pid}: has the security label {}, and cairn, which everything that it restarts is a child of, {}",
+            shown(theirs),
+            shown(ours)
+        )
+    })
+}
+
 fn compare(a: i32, b: i32, kind: Kind) -> Result<Ordering> {
     kcmp(a, b, kind, 0, 0).context(|| format!("compare {a} and {b} (needs CONFIG_KCMP)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_security_label_than_ours_is_in_the_way() {
+        let label = |text: &str| PathBytes(text.as_bytes().to_vec());
+        let (free, bound) = (label("unconfined"), label("cups (enforce)"));
+        assert_eq!(other_label(7, None, None), None);
+        assert_eq!(other_label(7, Some(&free), Some(&free)), None);
+        let why = other_label(7, Some(&bound), Some(&free)).expect("they differ");
+        assert!(
+            why.contains("pid 7") && why.contains("cups (enforce)") && why.contains("unconfined"),
+            "{why}"
+        );
+        assert!(other_label(7, Some(&bound), None).is_some() && other_label(7, None, Some(&bound)).is_some());
+    }
 }
