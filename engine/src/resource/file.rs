@@ -1,6 +1,6 @@
 //! Open file descriptions and descriptor tables.
 
-use super::inode::{Found, InodeKind, Inodes};
+use super::inode::{Found, Inode, InodeKind, Inodes};
 use super::pages::Copying;
 use super::pipe::{self, OtherSide, Pipe};
 use crate::error::{Context, Error, Problems, Result};
@@ -37,6 +37,25 @@ pub struct OpenFile {
     /// Asynchronous I/O.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<FileOwner>,
+}
+
+impl OpenFile {
+    /// The flags to open it with. A pipe begins to tell of I/O when a process sets that on its own descriptor (fs/pipe.c, `pipe_fasync`): opened so,
+    /// it only seems to.
+    pub fn flags_to_open(&self, inode: &Inode) -> i32 {
+        if self.tells_of_io(inode) { self.flags & !libc::O_ASYNC } else { self.flags }
+    }
+
+    /// Whether somebody is signalled when a pipe is ready.
+    pub fn tells_of_io(&self, inode: &Inode) -> bool {
+        self.flags & libc::O_ASYNC != 0 && matches!(inode.kind, InodeKind::Pipe(_) | InodeKind::Fifo(_))
+    }
+}
+
+/// Has the kernel tell of I/O from here on, by a descriptor of the process that the program runs in: the signal names its number.
+pub fn tell_of_io(fd: &Fd, file: &OpenFile, program: &mut Program) {
+    let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), file.flags.into()];
+    program.must(libc::SYS_fcntl, &args, format!("have fd {} tell of I/O", fd.fd));
 }
 
 /// A descriptor.

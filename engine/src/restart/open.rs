@@ -197,7 +197,7 @@ impl<'a> Opened<'a> {
         let file = &self.records.files[index];
         let inode = &self.records.inodes[file.inode];
         if let InodeKind::Pipe(_) = inode.kind {
-            let fd = self.open_pipe(file)?;
+            let fd = self.open_pipe(file.inode, file.flags_to_open(inode))?;
             return self.place(fd, slot);
         }
         // Opening a FIFO must not wait for its other end.
@@ -206,14 +206,14 @@ impl<'a> Opened<'a> {
         let was_early = early.is_some();
         let fd = match early {
             Some(fd) => fd,
-            None => self.open_inode(file.inode, file.flags | nonblock | libc::O_NOCTTY)?,
+            None => self.open_inode(file.inode, file.flags_to_open(inode) | nonblock | libc::O_NOCTTY)?,
         };
         if file.flags & libc::O_PATH == 0 {
             if let InodeKind::Fifo(state) = &inode.kind {
                 pipe::set_capacity(state, fd.as_fd())?;
             }
             if was_early || nonblock != 0 {
-                set_flags(&fd, file.flags)?;
+                set_flags(&fd, file.flags_to_open(inode))?;
             }
             // A file that is another one by now, with the user's consent, may be shorter: a hole up to the old place is nobody's wish.
             let accepted = self.accepted[file.inode].as_ref();
@@ -272,25 +272,25 @@ impl<'a> Opened<'a> {
     }
 
     /// The ends that pipe2(2) gave go first: what was opened through /proc bears `O_LARGEFILE`.
-    fn open_pipe(&mut self, file: &OpenFile) -> Result<OwnedFd> {
-        let ends = self.pipes.get_mut(&file.inode).expect("pipes are made before they are opened");
-        let (end, any) = match file.flags & libc::O_ACCMODE {
+    fn open_pipe(&mut self, inode: usize, flags: i32) -> Result<OwnedFd> {
+        let ends = self.pipes.get_mut(&inode).expect("pipes are made before they are opened");
+        let (end, any) = match flags & libc::O_ACCMODE {
             libc::O_RDONLY => (&mut ends.0, ends.1.as_ref()),
             libc::O_WRONLY => (&mut ends.1, ends.0.as_ref()),
             _ => (&mut None, ends.0.as_ref().or(ends.1.as_ref())),
         };
-        if file.flags & arch::O_LARGEFILE == 0
+        if flags & arch::O_LARGEFILE == 0
             && let Some(fd) = end.take()
         {
             // Later descriptions still need a way in.
             let link = link_to(&fd);
-            *end = Some(open(&link, (file.flags & libc::O_ACCMODE) | libc::O_CLOEXEC | libc::O_NONBLOCK)?);
-            set_flags(&fd, file.flags)?;
+            *end = Some(open(&link, (flags & libc::O_ACCMODE) | libc::O_CLOEXEC | libc::O_NONBLOCK)?);
+            set_flags(&fd, flags)?;
             return Ok(fd);
         }
         let via = end.as_ref().or(any).expect("both ends are held until all are open");
         let link = link_to(via);
-        open(&link, file.flags | libc::O_CLOEXEC)
+        open(&link, flags | libc::O_CLOEXEC)
     }
 
     /// Sets the times of unlinked files once more: what was done to them since has moved them. Then come the flags that forbid all further

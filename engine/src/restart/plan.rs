@@ -11,7 +11,7 @@ use crate::resource::thread::Thread;
 use crate::resource::{Records, signal, timer};
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
 use crate::tree::birth::{self, Parent, StandIn, births};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 /// What a plan has to know of the machine and of the engine that will carry it out.
@@ -195,6 +195,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         object_slots,
         context_slot,
         spare_slot,
+        telling: HashSet::new(),
         steps: Vec::new(),
     };
     planner.open_everything();
@@ -273,6 +274,8 @@ struct Planner<'a> {
     object_slots: Vec<i32>,
     context_slot: i32,
     spare_slot: i32,
+    /// Files that tell of I/O already.
+    telling: HashSet<usize>,
     steps: Vec<Step>,
 }
 
@@ -508,6 +511,12 @@ impl Planner<'_> {
         alive.memory.rebuild_future(&mut program);
         alive.interval_timers.rebuild(&mut program);
         timer::arm_posix(&alive.posix_timers, &mut program);
+        for fd in &alive.fds {
+            let file = &self.records.files[fd.file];
+            if file.tells_of_io(&self.records.inodes[file.inode]) && self.telling.insert(fd.file) {
+                file::tell_of_io(fd, file, &mut program);
+            }
+        }
         self.run(process.pid, process.pid, "timers", program, Vec::new());
     }
 }
