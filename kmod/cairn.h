@@ -14,6 +14,7 @@
 #include "uapi/cairn.h"
 
 struct cairn_end;
+struct mm_struct;
 struct signal_struct;
 struct task_struct;
 
@@ -32,6 +33,7 @@ union cairn_argument {
 	struct cairn_continue proceed;
 	struct cairn_save save;
 	struct cairn_restorer restorer;
+	struct cairn_policy policy;
 };
 
 /* session.c */
@@ -48,6 +50,14 @@ int cairn_pending(struct file *file, union cairn_argument *arg);
 /* process.c */
 int cairn_process(struct file *file, union cairn_argument *arg);
 int cairn_actions(struct file *file, union cairn_argument *arg);
+
+/* settings.c */
+void cairn_thread_settings(struct task_struct *task, struct cairn_thread *thread);
+void cairn_process_settings(struct task_struct *leader, struct mm_struct *mm,
+			    struct cairn_process *process);
+
+/* policy.c */
+int cairn_policy(struct file *file, union cairn_argument *arg);
 
 /* memory.c */
 int cairn_save(struct file *device, union cairn_argument *arg);

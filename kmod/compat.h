@@ -7,20 +7,30 @@
 #ifndef _CAIRN_COMPAT_H
 #define _CAIRN_COMPAT_H
 
+#include <linux/errno.h>
+#include <linux/freezer.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
+#include <linux/list.h>
 #include <linux/math64.h>
+#include <linux/mempolicy.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
 #include <linux/posix-timers.h>
 #include <linux/prctl.h>
+#include <linux/refcount.h>
 #include <linux/restart_block.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/signal.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
 #include <linux/thread_info.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/version.h>
+#include <linux/wait.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
 #include <linux/sched/exec_state.h>
@@ -28,6 +38,9 @@
 
 #ifdef CONFIG_X86_64
 #include <linux/pkeys.h>
+
+#include <asm/fpu/xstate.h>
+#include <asm/mmu_context.h>
 #endif
 
 #include "uapi/cairn.h"
@@ -112,6 +125,199 @@ static inline u32 cairn_tsc(struct task_struct *task)
 #endif
 }
 
+/* A kind of speculation that a task can control since 5.15. */
+#ifndef PR_SPEC_L1D_FLUSH
+#define PR_SPEC_L1D_FLUSH	2
+#endif
+
+/*
+ * What PR_RSEQ_SLICE_EXTENSION returns for PR_RSEQ_SLICE_EXTENSION_GET: since
+ * 7.0, kernel/rseq.c.
+ */
+static inline s32 cairn_rseq_slice(const struct task_struct *task)
+{
+#ifdef CONFIG_RSEQ_SLICE_EXTENSION
+	return task->rseq.slice.state.enabled ? PR_RSEQ_SLICE_EXT_ENABLE : 0;
+#elif defined(PR_RSEQ_SLICE_EXTENSION)
+	return -ENOTSUPP;
+#else
+	return -EINVAL;
+#endif
+}
+
+/* Since 5.11; on arm64, later, too. */
+static inline bool cairn_dispatches(struct task_struct *task)
+{
+#ifdef SYSCALL_WORK_SYSCALL_USER_DISPATCH
+	return test_task_syscall_work(task, SYSCALL_USER_DISPATCH);
+#else
+	return false;
+#endif
+}
+
+/* Since 5.14, kernel/sched/core_sched.c. */
+static inline bool cairn_has_core_cookie(const struct task_struct *task)
+{
+#ifdef CONFIG_SCHED_CORE
+	return READ_ONCE(task->core_cookie);
+#else
+	return false;
+#endif
+}
+
+/* What ARCH_GET_CPUID returns, arch/x86/kernel/process.c. */
+static inline s32 cairn_cpuid(struct task_struct *task)
+{
+#ifdef CONFIG_X86_64
+	return !test_tsk_thread_flag(task, TIF_NOCPUID);
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+/* Segments of set_thread_area(2), arch/x86/kernel/tls.c. */
+static inline u32 cairn_tls(const struct task_struct *task)
+{
+	u32 count = 0;
+#ifdef CONFIG_X86_64
+	const struct desc_struct *tls = task->thread.tls_array;
+	int i;
+
+	for (i = 0; i < GDT_ENTRY_TLS_ENTRIES; i++)
+		count += !!memchr_inv(&tls[i], 0, sizeof(tls[i]));
+#endif
+	return count;
+}
+
+static inline bool cairn_has_io_ports(const struct task_struct *task)
+{
+#ifdef CONFIG_X86_IOPL_IOPERM
+	return task->thread.io_bitmap || task->thread.iopl_emul;
+#else
+	return false;
+#endif
+}
+
+/* Bytes of the table of modify_ldt(2), arch/x86/kernel/ldt.c. */
+static inline s32 cairn_ldt(struct mm_struct *mm)
+{
+#if defined(CONFIG_X86_64) && defined(CONFIG_MODIFY_LDT_SYSCALL)
+	s32 bytes = 0;
+
+	down_read(&mm->context.ldt_usr_sem);
+	if (mm->context.ldt)
+		bytes = mm->context.ldt->nr_entries * LDT_ENTRY_SIZE;
+	up_read(&mm->context.ldt_usr_sem);
+	return bytes;
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+/*
+ * ARCH_GET_XCOMP_PERM: since 5.16, of the first thread, which has its registers
+ * behind it since 6.16, arch/x86/kernel/fpu/xstate.c.
+ */
+static inline s32 cairn_xcomp_perm(const struct task_struct *leader, u64 *perm)
+{
+#ifndef CONFIG_X86_64
+	return -EOPNOTSUPP;
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+	const struct fpu *fpu = (const void *)(leader + 1);
+#else
+	const struct fpu *fpu = &leader->thread.fpu;
+#endif
+	*perm = READ_ONCE(fpu->perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED;
+	return 0;
+#else
+	return -EINVAL;
+#endif
+}
+
+/* ARCH_GET_UNTAG_MASK: since 6.4, arch/x86/kernel/process_64.c. */
+static inline s32 cairn_untag_mask(const struct mm_struct *mm, u64 *mask)
+{
+#ifndef CONFIG_X86_64
+	return -EOPNOTSUPP;
+#elif defined(CONFIG_ADDRESS_MASKING)
+	*mask = mm->context.untag_mask;
+	return 0;
+#else
+	return -EINVAL;
+#endif
+}
+
+/* What a task has to undo in semaphores: as ipc/sem.c has it since 4.14. */
+struct cairn_sem_undo_list {
+	refcount_t refcnt;
+	spinlock_t lock;	/* covers list_proc */
+	struct list_head list_proc;
+};
+
+/* Where the list of it begins; NULL for none. */
+static inline const struct list_head *cairn_sem_undo(const struct task_struct *task)
+{
+#ifdef CONFIG_SYSVIPC
+	const struct cairn_sem_undo_list *list =
+		(const void *)READ_ONCE(task->sysvsem.undo_list);
+
+	return list ? &list->list_proc : NULL;
+#else
+	return NULL;
+#endif
+}
+
+#ifdef CONFIG_NUMA
+#define CAIRN_POLICY_SYMBOLS(X)						\
+	X(void, __mpol_put, (struct mempolicy *pol), (pol), (void)0,	\
+	  CAIRN_FEATURE_SETTINGS, "gives back a policy of shared memory")
+
+/* With a third parameter, which is of no interest, since 6.7, include/linux/mm.h. */
+static inline struct mempolicy *cairn_policy_at(struct vm_area_struct *vma,
+						unsigned long addr)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	pgoff_t index;
+
+	if (vma->vm_ops && vma->vm_ops->get_policy)
+		return vma->vm_ops->get_policy(vma, addr, &index);
+#else
+	if (vma->vm_ops && vma->vm_ops->get_policy)
+		return vma->vm_ops->get_policy(vma, addr);
+#endif
+	return vma->vm_policy;
+}
+
+/*
+ * Policies with these keep the nodes that they were given: named in 7.2, and
+ * without the flag that came in 5.12 and was among them.
+ */
+#ifdef MPOL_USER_NODEMASK_FLAGS
+#define CAIRN_MPOL_KEEPS	MPOL_USER_NODEMASK_FLAGS
+#else
+#define CAIRN_MPOL_KEEPS	MPOL_MODE_FLAGS
+#endif
+
+/* The nodes that a policy comes to: get_policy_nodemask() in mm/mempolicy.c. */
+static inline void cairn_policy_nodes(const struct mempolicy *policy,
+				      nodemask_t *nodes)
+{
+	nodes_clear(*nodes);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
+	if (policy->mode != MPOL_LOCAL)
+		*nodes = policy->nodes;
+#else
+	if (policy->mode != MPOL_PREFERRED)
+		*nodes = policy->v.nodes;
+	else if (!(policy->flags & MPOL_F_LOCAL))
+		node_set(policy->v.preferred_node, *nodes);
+#endif
+}
+#else
+#define CAIRN_POLICY_SYMBOLS(X)
+#endif /* CONFIG_NUMA */
+
 static inline u32 cairn_pkeys(struct mm_struct *mm)
 {
 	u32 keys = 0;
@@ -132,17 +338,63 @@ static inline u32 cairn_lock_future(const struct mm_struct *mm)
 	return mm->def_flags & VM_LOCKONFAULT ? 2 : 1;
 }
 
-/* Two flags, and flags in a bitmap, since 6.18. */
+/* Flags of an address space: in a bitmap, with functions of its own, since 6.18. */
+static inline bool cairn_mm_flag(const struct mm_struct *mm, int flag)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	return mm_flags_test(flag, mm);
+#else
+	return test_bit(flag, &mm->flags);
+#endif
+}
+
+/* What PR_GET_MDWE returns: since 6.3, kernel/sys.c. */
+static inline s32 cairn_mdwe(const struct mm_struct *mm)
+{
+#ifdef MMF_HAS_MDWE
+	if (cairn_mm_flag(mm, MMF_HAS_MDWE))
+		return PR_MDWE_REFUSE_EXEC_GAIN;
+#ifdef MMF_HAS_MDWE_NO_INHERIT	/* 6.6 */
+	if (cairn_mm_flag(mm, MMF_HAS_MDWE_NO_INHERIT))
+		return PR_MDWE_REFUSE_EXEC_GAIN | PR_MDWE_NO_INHERIT;
+#endif
+	return 0;
+#else
+	return -EINVAL;
+#endif
+}
+
+/* What PR_GET_MEMORY_MERGE returns: since 6.4, kernel/sys.c. */
+static inline s32 cairn_memory_merge(const struct mm_struct *mm)
+{
+#if defined(CONFIG_KSM) && defined(MMF_VM_MERGE_ANY)
+	return cairn_mm_flag(mm, MMF_VM_MERGE_ANY);
+#else
+	return -EINVAL;
+#endif
+}
+
+/* MEMBARRIER_STATE_*, or an error. */
+static inline int cairn_membarrier_state(const struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMBARRIER
+	return atomic_read(&mm->membarrier_state);
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+/* Two flags since 6.18. */
 static inline u32 cairn_thp_disable(struct mm_struct *mm)
 {
 #ifdef PR_THP_DISABLE_EXCEPT_ADVISED
-	if (mm_flags_test(MMF_DISABLE_THP_COMPLETELY, mm))
+	if (cairn_mm_flag(mm, MMF_DISABLE_THP_COMPLETELY))
 		return 1;
-	if (mm_flags_test(MMF_DISABLE_THP_EXCEPT_ADVISED, mm))
+	if (cairn_mm_flag(mm, MMF_DISABLE_THP_EXCEPT_ADVISED))
 		return 1 | PR_THP_DISABLE_EXCEPT_ADVISED;
 	return 0;
 #else
-	return test_bit(MMF_DISABLE_THP, &mm->flags);
+	return cairn_mm_flag(mm, MMF_DISABLE_THP);
 #endif
 }
 
@@ -220,6 +472,22 @@ static inline unsigned long cairn_stack_pointer(const struct task_struct *task)
 	return 0;
 #endif
 }
+
+/*
+ * Sleeps until a condition is met or the thread is killed. Suspending the machine
+ * does not wait for it: told by the state since 6.1, by a flag before.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0)
+#define cairn_wait_killable(queue, condition)				\
+	wait_event_state(queue, condition, (TASK_KILLABLE | TASK_FREEZABLE))
+#else
+#define cairn_wait_killable(queue, condition)				\
+do {									\
+	freezer_do_not_count();						\
+	wait_event_killable(queue, condition);				\
+	freezer_count();						\
+} while (0)
+#endif
 
 /* By another name since 5.14, include/linux/sched.h. */
 static inline bool cairn_is_interruptible(const struct task_struct *task)

@@ -14,6 +14,7 @@
 
 #include "compat.h"
 
+struct mempolicy;
 struct task_struct;
 
 /*
@@ -32,6 +33,11 @@ struct task_struct;
 	  "decides as ptrace does whether a task may be looked into")	\
 	X(void, put_task_stack, (struct task_struct *task), (task),	\
 	  (void)0, CAIRN_FEATURE_HOLD, "gives back a stack that was kept") \
+	X(int, arch_prctl_spec_ctrl_get,				\
+	  (struct task_struct *task, unsigned long which), (task, which), \
+	  -EINVAL, CAIRN_FEATURE_SETTINGS,				\
+	  "tells how a task controls speculation")			\
+	CAIRN_POLICY_SYMBOLS(X)						\
 	CAIRN_CALL_SYMBOLS(X)
 
 #define CAIRN_DECLARE_SYMBOL(result, name, params, args, absent, feature, why) \

@@ -31,16 +31,17 @@
 static_assert(sizeof(struct cairn_about) == 120);
 static_assert(sizeof(struct cairn_hold) == 24);
 static_assert(sizeof(struct cairn_release) == 8);
-static_assert(sizeof(struct cairn_thread) == 144);
+static_assert(sizeof(struct cairn_thread) == 184);
 static_assert(sizeof(struct cairn_regset) == 32);
 static_assert(sizeof(struct cairn_pending) == 32);
-static_assert(sizeof(struct cairn_process) == 344);
+static_assert(sizeof(struct cairn_process) == 392);
 static_assert(sizeof(struct cairn_actions) == 16);
 static_assert(sizeof(struct cairn_timer) == 32);
 static_assert(sizeof(struct cairn_continue) == 64);
 static_assert(sizeof(struct cairn_range) == 16);
 static_assert(sizeof(struct cairn_save) == 56);
 static_assert(sizeof(struct cairn_restorer) == 8);
+static_assert(sizeof(struct cairn_policy) == 152);
 static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_about, version));
 static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_about, source));
 static_assert(sizeof(union cairn_argument) <= 512, "it lives on the stack");
@@ -102,6 +103,7 @@ static const struct cairn_command commands[] = {
 	COMMAND(CAIRN_IOC_SAVE, save, 56, HOLDING | CAIRN_FEATURE_SAVE, cairn_save),
 	COMMAND(CAIRN_IOC_CONTINUE, proceed, 64, CAIRN_FEATURE_CONTINUE, cairn_continue),
 	COMMAND(CAIRN_IOC_RESTORER, restorer, 8, CAIRN_FEATURE_RESTORER, cairn_restorer),
+	COMMAND(CAIRN_IOC_POLICY, policy, 152, HOLDING | CAIRN_FEATURE_SETTINGS, cairn_policy),
 };
 
 static long cairn_ioctl(struct file *file, unsigned int cmd, unsigned long where)
@@ -170,7 +172,7 @@ static int __init cairn_init(void)
 	features = CAIRN_FEATURE_ACCESS | CAIRN_FEATURE_RESTORER;
 	if (CAIRN_HOLD_HERE)
 		features |= CAIRN_FEATURE_HOLD | CAIRN_FEATURE_SAVE |
-			    CAIRN_FEATURE_CONTINUE;
+			    CAIRN_FEATURE_CONTINUE | CAIRN_FEATURE_SETTINGS;
 	features = cairn_lookup_symbols(features);
 	if (features & CAIRN_FEATURE_CONTINUE &&
 	    !(cairn_sleep_init() && cairn_again_init()))

@@ -2,8 +2,9 @@
 /*
  * Memory of a process that is held, on its way into a file.
  *
- * Pages go from where they are into the file: what is written from is the
- * process's own memory, and no buffer is between.
+ * Pages are copied once, and what is summed and written is the copy: a page may
+ * be written to while it is looked at, by those with whom it is shared, by
+ * devices, by whoever may write to the process's memory.
  */
 #include <linux/bvec.h>
 #include <linux/file.h>
@@ -28,7 +29,7 @@
  * struct frame - what one request saves
  * @ranges: as the caller has them
  * @pages: the pages of a range, as they are taken
- * @vecs: the pages that are saved, each with a reference
+ * @vecs: copies of the pages that are saved
  * @count: how many these are
  * @all: how many pages there are in all ranges
  * @saved: bit n for page n of all ranges: whether it is among them
@@ -85,28 +86,41 @@ static int take_pages(struct mm_struct *mm, const struct cairn_range *range,
 	return 0;
 }
 
-/* Sorts the pages of a range: which are saved. */
-static void sort_pages(struct frame *frame, const struct cairn_range *range)
+/* Copies a page, to be written. */
+static int copy_page_of(struct frame *frame, const void *data)
+{
+	struct page *copy = alloc_page(GFP_KERNEL_ACCOUNT);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(page_address(copy), data, PAGE_SIZE);
+	xxh64_update(&frame->sum, page_address(copy), PAGE_SIZE);
+	frame->vecs[frame->count++] = (struct bio_vec) {
+		.bv_page = copy,
+		.bv_len = PAGE_SIZE,
+	};
+	return 0;
+}
+
+/* Copies the pages of a range that are saved. */
+static int copy_pages(struct frame *frame, const struct cairn_range *range)
 {
 	unsigned int i;
+	int err;
 
 	for (i = 0; i < range->len / PAGE_SIZE; i++, frame->all++) {
-		struct page *page = frame->pages[i];
 		/* Every page has an address on 64-bit machines. */
-		const void *data = page_address(page);
+		const void *data = page_address(frame->pages[i]);
 
 		if (!(range->flags & CAIRN_RANGE_ZEROS) &&
-		    !memchr_inv(data, 0, PAGE_SIZE)) {
-			put_page(page);
+		    !memchr_inv(data, 0, PAGE_SIZE))
 			continue;
-		}
-		xxh64_update(&frame->sum, data, PAGE_SIZE);
+		err = copy_page_of(frame, data);
+		if (err)
+			return err;
 		frame->saved[frame->all / 64] |= 1ULL << (frame->all % 64);
-		frame->vecs[frame->count++] = (struct bio_vec) {
-			.bv_page = page,
-			.bv_len = PAGE_SIZE,
-		};
 	}
+	return 0;
 }
 
 static int take_frame(struct mm_struct *mm, struct frame *frame, u32 count)
@@ -120,7 +134,10 @@ static int take_frame(struct mm_struct *mm, struct frame *frame, u32 count)
 
 		if (err)
 			return err;
-		sort_pages(frame, range);
+		err = copy_pages(frame, range);
+		put_pages(frame->pages, range->len / PAGE_SIZE);
+		if (err)
+			return err;
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
@@ -205,12 +222,14 @@ static int save_frame(struct file *device, struct file *file, struct frame *fram
 	err = take_frame(mm, frame, save->count);
 	mmput(mm);
 	if (!err)
+		err = cairn_still(device, save->pid);
+	if (!err)
 		err = write_frame(file, frame, save);
 	if (!err && copy_to_user(u64_to_user_ptr(save->saved), frame->saved,
 				 DIV_ROUND_UP(frame->all, 64) * sizeof(u64)))
 		err = -EFAULT;
 	while (frame->count > 0)
-		put_page(frame->vecs[--frame->count].bv_page);
+		__free_page(frame->vecs[--frame->count].bv_page);
 	return err;
 }
 

@@ -24,6 +24,7 @@ static int read_memory(struct task_struct *leader, struct cairn_process *process
 	process->pkeys = cairn_pkeys(mm);
 	process->thp_disable = cairn_thp_disable(mm);
 	process->dumpable = cairn_dumpable(leader, mm);
+	cairn_process_settings(leader, mm, process);
 	mmput(mm);
 	return 0;
 }
@@ -51,6 +52,7 @@ static int read_signal(struct task_struct *leader, void *arg)
 	process->stop_report = 0;
 	if (signal->flags & SIGNAL_STOP_STOPPED)
 		process->stop_report = signal->group_exit_code;
+	process->continue_report = !!(signal->flags & SIGNAL_STOP_CONTINUED);
 	cairn_interval_timers(signal, process);
 	return 0;
 }

@@ -8,6 +8,7 @@
  */
 #include <linux/delay.h>
 #include <linux/jiffies.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pid.h>
@@ -36,6 +37,7 @@ static void session_free(struct kref *ref)
 		container_of(ref, struct cairn_session, ref);
 
 	xa_destroy(&session->threads);
+	xa_destroy(&session->groups);
 	kfree(session);
 }
 
@@ -58,6 +60,7 @@ int cairn_open(struct inode *inode, struct file *file)
 	kref_init(&session->ref);
 	mutex_init(&session->lock);
 	xa_init(&session->threads);
+	xa_init(&session->groups);
 	init_waitqueue_head(&session->changed);
 	file->private_data = session;
 	return 0;
@@ -103,7 +106,7 @@ static void held_run(struct callback_head *work)
 		held->interrupted = cairn_interrupted();
 		get_to(held, CAIRN_WAITING);
 		/* Signals wait until it goes on, except one that kills. */
-		wait_event_killable(held->go, READ_ONCE(held->released));
+		cairn_wait_killable(held->go, READ_ONCE(held->released));
 		/* Who asks for the thread has looked for it before. */
 		if (READ_ONCE(held->released) && has_end(held))
 			end = held->end;
@@ -118,34 +121,74 @@ static void held_run(struct callback_head *work)
 
 /*
  * One that is stopped has the work queued until it goes on; it does nothing
- * then, but keeps the module loaded until it has.
+ * then, but keeps the module loaded until it has. With the lock held.
  */
-static void let_go(struct cairn_held *held)
+static void let_go(struct cairn_session *session, struct cairn_held *held)
 {
+	/* Another may have its number by now. */
+	if (xa_load(&session->threads, held->tid) == held)
+		xa_erase(&session->threads, held->tid);
+	list_del(&held->list);
 	WRITE_ONCE(held->released, true);
 	wake_up(&held->go);
 	kref_put(&held->ref, held_free);
 }
 
-/*
- * Lets the threads of a process go, or all if there is no leader. With the lock
- * held. Returns how many.
- */
-static unsigned int let_all_go(struct cairn_session *session,
-			       struct task_struct *leader)
+/* With the lock held. */
+static void let_group_go(struct cairn_session *session, struct cairn_group *group)
 {
-	struct cairn_held *held;
-	unsigned int count = 0;
-	unsigned long tid;
+	struct cairn_held *held, *next;
 
-	xa_for_each(&session->threads, tid, held) {
-		if (leader && !same_thread_group(held->task, leader))
-			continue;
-		xa_erase(&session->threads, tid);
-		let_go(held);
-		count++;
+	list_for_each_entry_safe(held, next, &group->threads, list)
+		let_go(session, held);
+	xa_erase(&session->groups, group->pid);
+	kfree(group);
+}
+
+/* The process of a thread, if it is held; NULL else. With the lock held. */
+static struct cairn_group *group_of(struct cairn_session *session,
+				    const struct task_struct *task)
+{
+	struct cairn_group *group = xa_load(&session->groups, task->tgid);
+
+	if (!group || list_empty(&group->threads) || group->signal != task->signal)
+		return NULL;
+	return group;
+}
+
+/* With the lock held. */
+static struct cairn_group *group_alloc(struct cairn_session *session,
+				       const struct task_struct *leader)
+{
+	struct cairn_group *old = xa_load(&session->groups, leader->tgid);
+	struct cairn_group *group;
+	int err;
+
+	/* One that has ended, and whose PID is in use again. */
+	if (old)
+		let_group_go(session, old);
+	group = kzalloc(sizeof(*group), GFP_KERNEL_ACCOUNT);
+	if (!group)
+		return ERR_PTR(-ENOMEM);
+	INIT_LIST_HEAD(&group->threads);
+	group->pid = leader->tgid;
+	group->signal = leader->signal;
+	err = xa_err(xa_store(&session->groups, group->pid, group, GFP_KERNEL_ACCOUNT));
+	if (err) {
+		kfree(group);
+		return ERR_PTR(err);
 	}
-	return count;
+	return group;
+}
+
+/* With the lock held. */
+static void let_all_go(struct cairn_session *session)
+{
+	struct cairn_group *group;
+	unsigned long pid;
+
+	xa_for_each(&session->groups, pid, group)
+		let_group_go(session, group);
 }
 
 int cairn_close(struct inode *inode, struct file *file)
@@ -153,7 +196,7 @@ int cairn_close(struct inode *inode, struct file *file)
 	struct cairn_session *session = file->private_data;
 
 	mutex_lock(&session->lock);
-	let_all_go(session, NULL);
+	let_all_go(session);
 	mutex_unlock(&session->lock);
 	kref_put(&session->ref, session_free);
 	return 0;
@@ -177,6 +220,38 @@ static bool is_quiet(const struct cairn_held *held)
 {
 	return progress_of(held) != CAIRN_ASKED ||
 	       task_is_stopped_or_traced(held->task);
+}
+
+/* How often the thread has left a processor. */
+static unsigned long switches_of(const struct task_struct *task)
+{
+	return READ_ONCE(task->nvcsw) + READ_ONCE(task->nivcsw);
+}
+
+/*
+ * Notes how the thread is quiet. False when it is not, or is only about to be: it
+ * says that it is stopped a moment before it leaves its processor.
+ */
+static bool note_quiet(struct cairn_held *held)
+{
+	if (progress_of(held) != CAIRN_ASKED)
+		return true;
+	if (cairn_on_cpu(held->task))
+		return false;
+	held->switches = switches_of(held->task);
+	/* Whoever goes on from the stop that is seen now has switched more often. */
+	smp_rmb();
+	held->stopped = task_is_stopped_or_traced(held->task);
+	return held->stopped;
+}
+
+/* Whether the thread was stopped and has gone on since, be it to the next stop. */
+static bool has_gone_on(const struct cairn_held *held)
+{
+	return held->stopped &&
+	       (progress_of(held) != CAIRN_ASKED ||
+		!task_is_stopped_or_traced(held->task) ||
+		switches_of(held->task) != held->switches);
 }
 
 struct task_struct *cairn_begin(struct file *file, pid_t tid, bool process)
@@ -203,7 +278,13 @@ struct task_struct *cairn_begin(struct file *file, pid_t tid, bool process)
 		}
 		usleep_range(10, 50);
 	}
-	if (progress_of(held) == CAIRN_GONE || !try_get_task_stack(task))
+	if (progress_of(held) == CAIRN_GONE)
+		goto unlock;
+	if (has_gone_on(held)) {
+		err = -ESTALE;
+		goto unlock;
+	}
+	if (!try_get_task_stack(task))
 		goto unlock;
 	session->looked_at = task;
 	/* The session has a reference to the task. */
@@ -230,6 +311,37 @@ void cairn_finish(struct file *file)
 
 	cairn_put_task_stack(session->looked_at);
 	mutex_unlock(&session->lock);
+}
+
+/* With the lock held. Threads that have ended are of no interest. */
+static bool any_has_gone_on(const struct cairn_group *group)
+{
+	const struct cairn_held *held;
+
+	if (!group->stopped)
+		return false;
+	list_for_each_entry(held, &group->threads, list)
+		if (has_gone_on(held) && progress_of(held) != CAIRN_GONE)
+			return true;
+	return false;
+}
+
+int cairn_still(struct file *file, pid_t pid)
+{
+	struct cairn_session *session = file->private_data;
+	struct task_struct *leader = cairn_get_task(pid);
+	struct cairn_group *group;
+	int err = -ESRCH;
+
+	if (IS_ERR(leader))
+		return PTR_ERR(leader);
+	mutex_lock(&session->lock);
+	group = group_of(session, leader);
+	if (group)
+		err = any_has_gone_on(group) ? -ESTALE : 0;
+	mutex_unlock(&session->lock);
+	put_task_struct(leader);
+	return err;
 }
 
 int cairn_with_signals(struct task_struct *task,
@@ -327,7 +439,8 @@ static bool interrupt(struct cairn_held *held)
 }
 
 /* Asks one thread to stop. Takes over the reference to it. */
-static int ask(struct cairn_session *session, struct task_struct *task)
+static int ask(struct cairn_session *session, struct cairn_group *group,
+	       struct task_struct *task)
 {
 	struct cairn_held *held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
 	struct cairn_held *old;
@@ -341,23 +454,24 @@ static int ask(struct cairn_session *session, struct task_struct *task)
 	kref_get(&session->ref);
 	held->session = session;
 	held->task = task;
+	held->tid = task->pid;
 	init_waitqueue_head(&held->go);
 	init_task_work(&held->work, held_run);
 
-	old = xa_store(&session->threads, task->pid, held, GFP_KERNEL);
+	old = xa_store(&session->threads, held->tid, held, GFP_KERNEL_ACCOUNT);
 	err = xa_err(old);
-	if (err)
-		goto put;
+	if (err) {
+		kref_put(&held->ref, held_free);
+		return err;
+	}
+	list_add_tail(&held->list, &group->threads);
 	/* One that has ended, and whose TID is in use again. */
 	if (old)
-		let_go(old);
-	if (interrupt(held))
-		return 0;
-	/* It ends. That is no failure: there is nobody to hold. */
-	xa_erase(&session->threads, task->pid);
-put:
-	kref_put(&held->ref, held_free);
-	return err;
+		let_go(session, old);
+	/* One that ends is no failure: there is nobody to hold. */
+	if (!interrupt(held))
+		let_go(session, held);
+	return 0;
 }
 
 /* Why a thread cannot be held; 0 when it can. */
@@ -374,8 +488,8 @@ static int objection(const struct task_struct *thread, u32 flags)
  * Asks every thread that has not been asked. Returns how many, or an error.
  * Threads that end are passed over: what is left of them is not theirs.
  */
-static int ask_new(struct cairn_session *session, struct task_struct *leader,
-		   u32 flags)
+static int ask_new(struct cairn_session *session, struct cairn_group *group,
+		   struct task_struct *leader, u32 flags)
 {
 	struct task_struct *thread, **fresh;
 	int room, count = 0, err = 0, i;
@@ -401,7 +515,7 @@ static int ask_new(struct cairn_session *session, struct task_struct *leader,
 	rcu_read_unlock();
 	for (i = 0; i < count; i++) {
 		if (!err)
-			err = ask(session, fresh[i]);
+			err = ask(session, group, fresh[i]);
 		else
 			put_task_struct(fresh[i]);
 	}
@@ -409,15 +523,29 @@ static int ask_new(struct cairn_session *session, struct task_struct *leader,
 	return err ?: count;
 }
 
-static int hold_threads(struct cairn_session *session,
+/* With the lock held. */
+static bool note_all_quiet(struct cairn_group *group)
+{
+	struct cairn_held *held;
+
+	group->stopped = 0;
+	list_for_each_entry(held, &group->threads, list) {
+		if (!note_quiet(held))
+			return false;
+		group->stopped += held->stopped;
+	}
+	return true;
+}
+
+static int hold_threads(struct cairn_session *session, struct cairn_group *group,
 			struct task_struct *leader, const struct cairn_hold *hold)
 {
 	u32 patience = min_t(u32, hold->timeout_ms, PATIENCE_MS);
 	unsigned long deadline = jiffies + msecs_to_jiffies(patience) + 1;
 	int asked;
 
-	do {
-		asked = ask_new(session, leader, hold->flags);
+	for (;;) {
+		asked = ask_new(session, group, leader, hold->flags);
 		if (asked < 0)
 			return asked;
 		while (!all_quiet(session, leader)) {
@@ -430,23 +558,24 @@ static int hold_threads(struct cairn_session *session,
 			    !all_quiet(session, leader))
 				return -ETIMEDOUT;
 		}
-	} while (asked);
-	return 0;
+		if (asked)
+			continue;
+		if (note_all_quiet(group))
+			return 0;
+		usleep_range(10, 50);
+	}
 }
 
 /*
  * Every thread has credentials of its own, and until it was held it could get
  * others, by exec of a set-uid program too. What is held keeps those it has.
  */
-static bool may_access_all(struct cairn_session *session,
-			   struct task_struct *leader)
+static bool may_access_all(const struct cairn_group *group)
 {
-	struct cairn_held *held;
-	unsigned long tid;
+	const struct cairn_held *held;
 
-	xa_for_each(&session->threads, tid, held)
-		if (same_thread_group(held->task, leader) &&
-		    progress_of(held) != CAIRN_GONE &&
+	list_for_each_entry(held, &group->threads, list)
+		if (progress_of(held) != CAIRN_GONE &&
 		    !cairn_ptrace_may_access(held->task,
 					     PTRACE_MODE_ATTACH_REALCREDS))
 			return false;
@@ -456,24 +585,25 @@ static bool may_access_all(struct cairn_session *session,
 static int hold_process(struct cairn_session *session,
 			struct task_struct *leader, struct cairn_hold *hold)
 {
-	struct cairn_held *held;
-	unsigned long tid;
+	struct cairn_group *group = group_of(session, leader);
+	const struct cairn_held *held;
 	int err;
 
-	xa_for_each(&session->threads, tid, held)
-		if (same_thread_group(held->task, leader))
-			return -EALREADY;
-	err = hold_threads(session, leader, hold);
-	if (!err && !may_access_all(session, leader))
+	if (group)
+		return -EALREADY;
+	group = group_alloc(session, leader);
+	if (IS_ERR(group))
+		return PTR_ERR(group);
+	err = hold_threads(session, group, leader, hold);
+	if (!err && !may_access_all(group))
 		err = cairn_refused("to hold", task_pid_nr(leader));
 	if (err) {
-		let_all_go(session, leader);
+		let_group_go(session, group);
 		return err;
 	}
 	hold->threads = 0;
-	xa_for_each(&session->threads, tid, held)
-		if (same_thread_group(held->task, leader) &&
-		    progress_of(held) != CAIRN_GONE)
+	list_for_each_entry(held, &group->threads, list)
+		if (progress_of(held) != CAIRN_GONE)
 			hold->threads++;
 	return 0;
 }
@@ -508,22 +638,30 @@ int cairn_hold(struct file *file, union cairn_argument *arg)
 	return err;
 }
 
+static int release_process(struct cairn_session *session, pid_t pid)
+{
+	struct task_struct *task = cairn_get_task(pid);
+	struct cairn_group *group;
+
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	group = group_of(session, task);
+	if (group)
+		let_group_go(session, group);
+	put_task_struct(task);
+	return group ? 0 : -ESRCH;
+}
+
 int cairn_release(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_session *session = file->private_data;
-	struct task_struct *leader = NULL;
-	unsigned int count;
+	int err = 0;
 
-	if (arg->release.pid) {
-		leader = cairn_get_task(arg->release.pid);
-		if (IS_ERR(leader))
-			return PTR_ERR(leader);
-	}
 	mutex_lock(&session->lock);
-	count = let_all_go(session, leader);
+	if (arg->release.pid)
+		err = release_process(session, arg->release.pid);
+	else
+		let_all_go(session);
 	mutex_unlock(&session->lock);
-	if (!leader)
-		return 0;
-	put_task_struct(leader);
-	return count ? 0 : -ESRCH;
+	return err;
 }

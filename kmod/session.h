@@ -6,6 +6,7 @@
 #define _CAIRN_SESSION_H
 
 #include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/task_work.h>
@@ -16,17 +17,35 @@
 /**
  * struct cairn_session - an open file of the device
  * @ref: the file, and every thread that was asked to stop
- * @lock: one ioctl at a time; covers @threads and @looked_at
+ * @lock: one ioctl at a time; covers @threads, @groups and @looked_at
  * @threads: struct cairn_held by TID in the initial PID namespace
+ * @groups: struct cairn_group by the PID of its process there
  * @looked_at: between cairn_begin() and cairn_finish()
  * @changed: woken when a thread is held, or has ended
  */
 struct cairn_session {
 	struct kref ref;
-	struct mutex lock;	/* covers threads, looked_at */
+	struct mutex lock;	/* covers threads, groups, looked_at */
 	struct xarray threads;
+	struct xarray groups;
 	struct task_struct *looked_at;
 	wait_queue_head_t changed;
+};
+
+/**
+ * struct cairn_group - a process that is held, or will be
+ * @threads: struct cairn_held of its threads
+ * @pid: its number in the initial PID namespace
+ * @signal: which process it is, as another may have the number by now; lives as
+ *	long as one of the threads has a reference
+ * @stopped: how many threads were stopped, by a signal or a tracer, when it was
+ *	held
+ */
+struct cairn_group {
+	struct list_head threads;
+	pid_t pid;
+	struct signal_struct *signal;
+	unsigned int stopped;
 };
 
 /* How far a thread is. Only ever goes up. */
@@ -53,11 +72,15 @@ struct cairn_end {
  * @work: what it runs before it goes back to its program
  * @ref: the session and the queued work
  * @session: whose it is
+ * @list: in the group's threads
  * @task: the thread
+ * @tid: its number when it was asked to stop
  * @go: where it waits
  * @end: of the call that it was in when it was asked to stop
  * @slept: how often it had slept when it came to its work
  * @interrupted: it came from a call that is made again
+ * @stopped: it was stopped, by a signal or a tracer, when its process was held
+ * @switches: how often it had left a processor then
  * @progress: enum cairn_progress
  * @released: it may go
  */
@@ -65,11 +88,15 @@ struct cairn_held {
 	struct callback_head work;
 	struct kref ref;
 	struct cairn_session *session;
+	struct list_head list;
 	struct task_struct *task;
+	pid_t tid;
 	wait_queue_head_t go;
 	struct cairn_end end;
 	unsigned long slept;
 	bool interrupted;
+	bool stopped;
+	unsigned long switches;
 	int progress;
 	bool released;
 };
@@ -93,10 +120,25 @@ struct task_struct *cairn_get_task(pid_t nr);
  * nevertheless: what is reached through its task may go away, but for its stack,
  * on which its registers are.
  *
+ * One that was stopped by somebody else may be made to go on by them, and takes
+ * signals then before it is in the module: its registers and its stack become
+ * those of a handler. It is told of no more, with -ESTALE.
+ *
  * Return: the thread, or an ERR_PTR, after which cairn_finish() must not be called
  */
 struct task_struct *cairn_begin(struct file *file, pid_t tid, bool process);
 void cairn_finish(struct file *file);
+
+/**
+ * cairn_still() - whether a process is as it was when it was held
+ * @file: of the device
+ * @pid: the process, as the caller's PID namespace counts
+ *
+ * What has been read of its memory before is of that time, too, if so.
+ *
+ * Return: 0; -ESTALE when a thread has gone on that was stopped; -ESRCH
+ */
+int cairn_still(struct file *file, pid_t pid);
 
 /**
  * cairn_with_signals() - read what the lock of a task's signal handlers covers

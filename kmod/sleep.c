@@ -206,10 +206,11 @@ int cairn_continue(struct file *file, union cairn_argument *arg)
 	/*
 	 * Only for the tracer, which may change everything else of the thread,
 	 * and only while it is stopped for it. It is the tracer that lets it go,
-	 * so it stays so, unless it is killed.
+	 * a thread and not its process (kernel/ptrace.c, ptrace_check_attach()),
+	 * and is busy here: it stays so, unless it is killed.
 	 */
 	rcu_read_lock();
-	if (!task->ptrace || !same_thread_group(rcu_dereference(task->parent), current))
+	if (!task->ptrace || rcu_access_pointer(task->parent) != current)
 		err = cairn_refused("to continue", task_pid_nr(task));
 	else if (!task_is_traced(task) || cairn_on_cpu(task))
 		err = -EAGAIN;

@@ -72,6 +72,7 @@ int cairn_thread(struct file *file, union cairn_argument *arg)
 	cred = __task_cred(task);
 	thread->securebits = cred->securebits;
 	rcu_read_unlock();
+	cairn_thread_settings(task, thread);
 	cairn_sleep(task, cairn_end_of(file, task), thread);
 	cairn_finish(file);
 	return 0;

@@ -2,7 +2,9 @@
 
 use crate::error::{Context, Error, Result};
 use crate::image::FrameSum;
-use crate::sys::kmod::{DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD, FEATURE_RESTORER, FEATURE_SAVE};
+use crate::sys::kmod::{
+    DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD, FEATURE_RESTORER, FEATURE_SAVE, FEATURE_SETTINGS,
+};
 use rustix::process::{dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
 use serde::Serialize;
@@ -62,7 +64,8 @@ impl Wanted {
     /// # Errors
     /// Those of the last attempt; when the module is insisted on, that it is not there or cannot hold threads.
     pub fn attempt<T>(self, mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>) -> Result<T> {
-        let module = || open(FEATURE_HOLD | FEATURE_SAVE, "hold threads and save memory").map(Arc::new);
+        const ENOUGH: u64 = FEATURE_HOLD | FEATURE_SAVE | FEATURE_SETTINGS;
+        let module = || open(ENOUGH, "hold threads, tell their settings and save memory").map(Arc::new);
         match self {
             Wanted::Ptrace => attempt(None),
             Wanted::Kmod => attempt(Some(module()?)),

@@ -65,6 +65,13 @@
 /* Memory goes from where it is into a file: SAVE. */
 #define CAIRN_FEATURE_SAVE	_BITULL(4)
 
+/*
+ * What threads and processes have set for themselves: the fields of struct
+ * cairn_thread from @spec_store_bypass on, those of struct cairn_process from
+ * @continue_report on, and POLICY.
+ */
+#define CAIRN_FEATURE_SETTINGS	_BITULL(5)
+
 /**
  * struct cairn_about - what the loaded module is and can do
  * @size: in: sizeof(struct cairn_about)
@@ -191,6 +198,20 @@ struct cairn_release {
  * @reserved: zero
  * @sleep_left: out: nanoseconds to its end; 0 when that is over
  * @sleep_args: out: of the call that sleeps, as in cairn_continue.args
+ * @spec_store_bypass: out: what PR_GET_SPECULATION_CTRL returns for
+ *	PR_SPEC_STORE_BYPASS, a number or an error as -errno
+ * @spec_indirect_branch: out: the same for PR_SPEC_INDIRECT_BRANCH
+ * @spec_l1d_flush: out: the same for PR_SPEC_L1D_FLUSH
+ * @rseq_slice: out: what PR_RSEQ_SLICE_EXTENSION returns for
+ *	PR_RSEQ_SLICE_EXTENSION_GET
+ * @cpuid: out: what arch_prctl(2) returns for ARCH_GET_CPUID; -EOPNOTSUPP where
+ *	the architecture has no such call
+ * @dispatch: out: 1 with PR_SET_SYSCALL_USER_DISPATCH, else 0
+ * @tls: out: how many segments set_thread_area(2) has set
+ * @io_ports: out: 1 with ports of ioperm(2), or a level of iopl(2), else 0
+ * @core_cookie: out: 1 with a cookie of PR_SCHED_CORE, else 0
+ * @sem_undo: out: 1 when semop(2) has something to undo at its end, in some
+ *	semaphore, be it 0; else 0
  */
 struct cairn_thread {
 	__u32 size;
@@ -215,11 +236,26 @@ struct cairn_thread {
 	__u32 reserved;
 	__u64 sleep_left;
 	__u64 sleep_args[4];
+	__s32 spec_store_bypass;
+	__s32 spec_indirect_branch;
+	__s32 spec_l1d_flush;
+	__s32 rseq_slice;
+	__s32 cpuid;
+	__u32 dispatch;
+	__u32 tls;
+	__u32 io_ports;
+	__u32 core_cookie;
+	__u32 sem_undo;
 };
 
 /*
- * CAIRN_IOC_THREAD: fills a struct cairn_thread. ESRCH: the session does not
- * hold such a thread, or it has ended. The same with REGSET and PENDING.
+ * CAIRN_IOC_THREAD: fills a struct cairn_thread. The same with REGSET, PENDING
+ * and POLICY:
+ *
+ * ESRCH	the session does not hold such a thread, or it has ended
+ * ESTALE	it was stopped by a signal or a tracer when it was held, and has
+ *		gone on since: it executes nothing of its program, but may have
+ *		taken signals; what was told of it before is not what it is now
  */
 #define CAIRN_IOC_THREAD	_IO(CAIRN_IOC_TYPE, 0x12)
 
@@ -298,6 +334,21 @@ struct cairn_pending {
  * @prof_interval: out: the same
  * @rlim_cur: out: soft limits; all bits set for none
  * @rlim_max: out: hard limits
+ * @continue_report: out: 1 when its parent has not waited for it to have gone on
+ *	after a stop (WCONTINUED), else 0
+ * @membarrier: out: what membarrier(2) returns for
+ *	MEMBARRIER_CMD_GET_REGISTRATIONS, on kernels without that command, too;
+ *	-EOPNOTSUPP where there is no such call
+ * @mdwe: out: what PR_GET_MDWE returns
+ * @memory_merge: out: what PR_GET_MEMORY_MERGE returns
+ * @ldt: out: bytes of the table of modify_ldt(2); -EOPNOTSUPP where there is no
+ *	such call
+ * @xcomp_error: out: what arch_prctl(2) returns for ARCH_GET_XCOMP_PERM: 0 or
+ *	-errno; -EOPNOTSUPP where the architecture has no such call
+ * @untag_error: out: the same for ARCH_GET_UNTAG_MASK
+ * @reserved: zero
+ * @xcomp_perm: out: what it stores; 0 after an error
+ * @untag_mask: out: the same
  */
 struct cairn_process {
 	__u32 size;
@@ -317,11 +368,24 @@ struct cairn_process {
 	__u64 prof_interval;
 	__u64 rlim_cur[CAIRN_RLIMITS];
 	__u64 rlim_max[CAIRN_RLIMITS];
+	__u32 continue_report;
+	__s32 membarrier;
+	__s32 mdwe;
+	__s32 memory_merge;
+	__s32 ldt;
+	__s32 xcomp_error;
+	__s32 untag_error;
+	__u32 reserved;
+	__u64 xcomp_perm;
+	__u64 untag_mask;
 };
 
 /*
- * CAIRN_IOC_PROCESS: fills a struct cairn_process. ESRCH: the session does not
- * hold it, or it has ended. The same with ACTIONS and TIMER.
+ * CAIRN_IOC_PROCESS: fills a struct cairn_process. The same with ACTIONS and
+ * TIMER:
+ *
+ * ESRCH	the session does not hold it, or it has ended
+ * ESTALE	its first thread has gone on, as with THREAD
  */
 #define CAIRN_IOC_PROCESS	_IO(CAIRN_IOC_TYPE, 0x15)
 
@@ -438,6 +502,8 @@ struct cairn_save {
  * the file that says nothing.
  *
  * ESRCH	the session does not hold the process, or it has ended
+ * ESTALE	a thread of it has gone on, as with THREAD: its stack may have
+ *		changed
  * EBADF	no such descriptor, or not open for writing
  * EINVAL	no regular file, or one that is only appended to; a range that is
  *		not whole pages, an unknown flag, more than CAIRN_SAVE_MAX
@@ -505,10 +571,43 @@ struct cairn_continue {
  * CAIRN_IOC_CONTINUE: takes a struct cairn_continue.
  *
  * ESRCH	there is no such thread
- * EPERM	the caller is not its tracer
+ * EPERM	the caller is not its tracer, which is a thread and not a process
  * EAGAIN	it is not stopped
  * EINVAL	no such sleep
  */
 #define CAIRN_IOC_CONTINUE	_IO(CAIRN_IOC_TYPE, 0x18)
+
+/* Words of a set of memory nodes, bit n%64 of word n/64 for node n. */
+#define CAIRN_NODE_WORDS	16
+
+/**
+ * struct cairn_policy - a memory policy, as get_mempolicy(2) tells it
+ * @size: in: sizeof(struct cairn_policy)
+ * @tid: in: the thread
+ * @flags: in: CAIRN_POLICY_*
+ * @mode: out: MPOL_*, with MPOL_F_*_NODES and the like
+ * @addr: in: with CAIRN_POLICY_ADDR, where; else 0
+ * @nodes: out: the set of nodes that it was given, or that it comes to
+ */
+struct cairn_policy {
+	__u32 size;
+	__s32 tid;
+	__u32 flags;
+	__u32 mode;
+	__u64 addr;
+	__u64 nodes[CAIRN_NODE_WORDS];
+};
+
+/* That of memory at an address of the thread's, instead of its own. */
+#define CAIRN_POLICY_ADDR	1
+
+/*
+ * CAIRN_IOC_POLICY: takes a struct cairn_policy.
+ *
+ * EINVAL	an unknown flag, an address without CAIRN_POLICY_ADDR
+ * ENOENT	nothing is mapped there
+ * EOPNOTSUPP	this kernel has no memory policies
+ */
+#define CAIRN_IOC_POLICY	_IO(CAIRN_IOC_TYPE, 0x1b)
 
 #endif /* _UAPI_CAIRN_H */

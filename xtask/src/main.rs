@@ -38,6 +38,8 @@ enum Command {
     Dkms(cmd::dkms::Args),
     /// Compare the module's user ABI with its Rust mirror
     HeaderCheck(cmd::header_check::Args),
+    /// Check that docs/what-is-saved.md is complete
+    SavedCheck(cmd::saved_check::Args),
     /// List the workloads of the corpus
     Workloads(cmd::workloads::Args),
     /// Run one cell again
@@ -62,6 +64,7 @@ fn main() -> std::process::ExitCode {
         Command::KmodTest(args) => cmd::kmod_test::run(&args),
         Command::Dkms(args) => cmd::dkms::run(&args),
         Command::HeaderCheck(args) => cmd::header_check::run(&args),
+        Command::SavedCheck(args) => cmd::saved_check::run(&args),
         Command::Shell(args) => cmd::shell::run(&args),
         Command::Workloads(args) => cmd::workloads::run(&args),
         Command::Repro(args) => cmd::repro::run(&args),

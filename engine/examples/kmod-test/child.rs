@@ -130,6 +130,41 @@ pub fn live(kind: &str) -> ! {
             std::hint::black_box((&full, &zeros));
             idle()
         }
+        // Has memory that a child of its own writes to all the time, and says where.
+        "written" => {
+            let len = cairn::sys::kmod::SAVE_MAX;
+            let prot = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: a mapping of our own; the child of this one thread only writes to it.
+            unsafe {
+                let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+                let shared = libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0);
+                assert_ne!(shared, libc::MAP_FAILED);
+                if libc::fork() == 0 {
+                    tie();
+                    let words = shared.cast::<u64>();
+                    for number in 1.. {
+                        (0..len / 8).for_each(|at| words.add(at).write_volatile(number));
+                    }
+                }
+                println!("{}", shared as u64);
+            }
+            idle()
+        }
+        // Takes SIGCONT in a handler.
+        "continued" => {
+            extern "C" fn nothing(_: libc::c_int) {}
+            // SAFETY: the handler does nothing.
+            unsafe { libc::signal(libc::SIGCONT, nothing as *const () as libc::sighandler_t) };
+            println!("ready");
+            count()
+        }
+        // Has so many children, cheap ones, and says which.
+        "parent" => {
+            let count: usize = line().parse().expect("a number");
+            let children: Vec<String> = (0..count).map(|_| cheap_child().to_string()).collect();
+            println!("{}", children.join(" "));
+            idle()
+        }
         // Holds the process whose number comes on standard input, until it is killed.
         "hold" => {
             let device = cairn::sys::kmod::Device::open().expect("the module is loaded");
@@ -192,6 +227,8 @@ pub fn live(kind: &str) -> ! {
                 again()
             })
         }
+        "settings" => super::settings::live(true),
+        "no-settings" => super::settings::live(false),
         "save" => {
             let line = line();
             let (pid, file) = line.split_once(' ').expect("a PID and a file");
@@ -204,6 +241,28 @@ pub fn live(kind: &str) -> ! {
         }
         other => panic!("no way to live is called {other}"),
     }
+}
+
+/// A process that has its memory in common with us, and does nothing.
+fn cheap_child() -> i32 {
+    extern "C" fn wait(_: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: plain numbers go to the kernel.
+        unsafe {
+            libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            loop {
+                libc::pause();
+            }
+        }
+    }
+    const STACK: usize = 16 << 10;
+    let stack = Box::leak(vec![0u128; STACK / 16].into_boxed_slice());
+    // SAFETY: the stack is the child's for good.
+    let pid = unsafe {
+        let end = stack.as_mut_ptr().add(stack.len());
+        libc::clone(wait, end.cast(), libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut())
+    };
+    assert!(pid > 0, "clone: {}", std::io::Error::last_os_error());
+    pid
 }
 
 /// How long a wait is.
@@ -306,7 +365,7 @@ fn page_that_never_comes() -> u64 {
     }
 }
 
-fn idle() -> ! {
+pub fn idle() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }

@@ -23,6 +23,7 @@ const REQUESTS: &[(libc::Ioctl, usize, Option<usize>)] = &[
     (kmod::IOC_SAVE, size_of::<kmod::Save>(), Some(std::mem::offset_of!(kmod::Save, ranges))),
     (kmod::IOC_CONTINUE, size_of::<kmod::Continue>(), None),
     (kmod::IOC_RESTORER, size_of::<kmod::Restorer>(), None),
+    (kmod::IOC_POLICY, size_of::<kmod::Policy>(), None),
 ];
 
 /// What the module may say to a bad request.

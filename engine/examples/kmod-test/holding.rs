@@ -2,9 +2,13 @@
 
 use super::Check;
 use super::child::{self, Living, PATIENCE};
-use super::rules::refused;
+use super::rules::{refused, while_traced};
 use anyhow::{Context, Result, ensure};
-use cairn::sys::kmod::{Device, SLEEP_CALL, SLEEP_NONE, STATE_HELD, STATE_STOPPED};
+use cairn::sys::kmod::{Device, HOLD_TRACED, SLEEP_CALL, SLEEP_NONE, STATE_HELD, STATE_STOPPED};
+use cairn::sys::{ptrace, wait};
+use rustix::mount::MountFlags;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
@@ -15,6 +19,8 @@ pub const CHECKS: &[Check] = &[
     ("the held process is killed", held_killed),
     ("a signal that would end it ends it", fatal_signal),
     ("a stopped process stays stopped", stopped),
+    ("a stopped process that goes on tells nothing any more", stopped_goes_on),
+    ("a traced process that goes on tells nothing any more", traced_goes_on),
     ("a signal waits for the release", signal_waits),
     ("two holders", two_holders),
     ("a wait for a signal ends when it would have ended", || wait_goes_on("sigtimedwait")),
@@ -28,6 +34,8 @@ pub const CHECKS: &[Check] = &[
     ("threads come and go, programs are replaced", churn),
     ("threads end while they are asked for", ending_threads),
     ("many sessions", many_sessions),
+    ("thousands of processes", thousands),
+    ("a held process can be frozen", frozen),
     ("the holder waits for memory that nobody gives", holder_waits),
     ("the holder runs out of memory", holder_hungry),
 ];
@@ -217,6 +225,103 @@ fn stopped() -> Result<()> {
     ensure!(living.state()? == 'T', "it goes on");
     living.signal(libc::SIGCONT);
     living.runs_on()
+}
+
+/// It takes signals before it is in the module, and then is not what it was told to be.
+fn stopped_goes_on() -> Result<()> {
+    let mut living = Living::new("continued")?;
+    living.ready()?;
+    living.signal(libc::SIGSTOP);
+    child::wait_for(|| living.state().is_ok_and(|state| state == 'T'))?;
+    let device = Device::open()?;
+    device.hold(living.pid(), 0, PATIENCE)?;
+    device.thread(living.pid())?;
+    living.signal(libc::SIGCONT);
+    child::wait_for(|| living.state().is_ok_and(|state| state != 'T'))?;
+    tells_nothing(&device, &living)?;
+    device.release(living.pid())?;
+    living.runs_on()
+}
+
+fn traced_goes_on() -> Result<()> {
+    let device = Device::open()?;
+    while_traced(|living| {
+        device.hold(living.pid(), HOLD_TRACED, PATIENCE)?;
+        device.thread(living.pid())?;
+        ptrace::detach(living.pid())?;
+        tells_nothing(&device, living)?;
+        device.release(living.pid())?;
+        living.runs_on()?;
+        ptrace::seize(living.pid(), 0)?;
+        ptrace::interrupt(living.pid())?;
+        wait::wait(living.pid()).map(drop)?;
+        Ok(())
+    })
+}
+
+/// That nothing is told of a process that is held, but has gone on.
+fn tells_nothing(device: &Device, living: &Living) -> Result<()> {
+    let pid = living.pid();
+    refused(device.thread(pid), libc::ESTALE)?;
+    refused(device.regset(pid, libc::NT_PRSTATUS as u32, &mut [0; 1024]), libc::ESTALE)?;
+    refused(device.pending(pid, true), libc::ESTALE)?;
+    refused(device.process(pid), libc::ESTALE)?;
+    let file = rustix::fs::memfd_create("kmod-test", rustix::fs::MemfdFlags::CLOEXEC)?;
+    refused(device.save(pid, file.as_fd(), &[], &mut []), libc::ESTALE)
+}
+
+/// Each takes as long as the one before.
+fn thousands() -> Result<()> {
+    const MANY: usize = 4000;
+    let mut parent = Living::new("parent")?;
+    parent.tell(&MANY.to_string())?;
+    let line = parent.hear()?;
+    let pids = line.split(' ').map(|pid| Ok(pid.parse()?)).collect::<Result<Vec<i32>>>()?;
+    let device = Device::open()?;
+    // The time that the first and the last few take, and all.
+    let time = |each: &dyn Fn(i32) -> std::io::Result<()>| -> Result<[Duration; 3]> {
+        let begin = Instant::now();
+        let mut marks = vec![Duration::ZERO];
+        for few in pids.chunks(MANY / 8) {
+            few.iter().try_for_each(|pid| each(*pid))?;
+            marks.push(begin.elapsed());
+        }
+        Ok([marks[1], marks[8] - marks[7], marks[8]])
+    };
+    let held = time(&|pid| device.hold(pid, 0, PATIENCE).map(drop))?;
+    let released = time(&|pid| device.release(pid))?;
+    println!("# {MANY} processes: the first, the last 500 and all: held {held:?}, released {released:?}");
+    // As each looked at all that are held already, the last would take many times as long.
+    ensure!(held[1] < 2 * held[0], "the last are held slower than the first: {held:?}");
+    ensure!(released[0] < 3 * released[1], "the first are released slower than the last: {released:?}");
+    parent.kill()
+}
+
+/// By a control group of the first kind, as suspending the machine does it with all.
+fn frozen() -> Result<()> {
+    let groups = Path::new("/tmp/kmod-test-freezer");
+    std::fs::create_dir_all(groups)?;
+    rustix::mount::mount("freezer", groups, "cgroup", MountFlags::empty(), Some(c"freezer"))
+        .context("mount the freezer")?;
+    let group = groups.join("held");
+    std::fs::create_dir(&group)?;
+    let state = group.join("freezer.state");
+    let living = Living::new("threads")?;
+    std::fs::write(group.join("cgroup.procs"), living.pid().to_string())?;
+    let device = Device::open()?;
+    device.hold(living.pid(), 0, PATIENCE)?;
+    std::fs::write(&state, "FROZEN")?;
+    let done = child::wait_for(|| std::fs::read_to_string(&state).is_ok_and(|state| state == "FROZEN\n"))
+        .context("it is frozen");
+    // Let go, it waits for the thaw.
+    device.release(living.pid())?;
+    std::fs::write(&state, "THAWED")?;
+    done?;
+    living.runs_on()?;
+    living.kill()?;
+    std::fs::remove_dir(&group)?;
+    rustix::mount::unmount(groups, rustix::mount::UnmountFlags::empty())?;
+    Ok(())
 }
 
 fn signal_waits() -> Result<()> {

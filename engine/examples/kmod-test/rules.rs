@@ -22,6 +22,7 @@ pub const CHECKS: &[Check] = &[
     ("what is traced is held only on request", traced),
     ("what a debugger traces is saved only on request", debugged),
     ("a sleep is given only by the tracer", sleep_of_a_stranger),
+    ("a sleep is given only by the thread that traces", sleep_of_another_thread),
     ("another user's process", another_user),
     ("root's process", roots_process),
     ("a process of one's own", own_process),
@@ -133,7 +134,7 @@ fn not_held() -> Result<()> {
 }
 
 /// Runs `act` while we trace a child.
-fn while_traced(act: impl FnOnce(&Living) -> Result<()>) -> Result<()> {
+pub fn while_traced(act: impl FnOnce(&Living) -> Result<()>) -> Result<()> {
     use cairn::sys::ptrace;
     let living = Living::new("count")?;
     ptrace::seize(living.pid(), 0)?;
@@ -224,6 +225,27 @@ fn sleep_of_a_stranger() -> Result<()> {
     while_traced(|living| {
         let how = Continue { tid: living.pid(), sleep: SLEEP_CALL, left: 1 << 40, ..how };
         (0..3).try_for_each(|_| Ok(device.proceed(how)?))
+    })
+}
+
+/// It alone can let the thread go, and does not while it gives a sleep.
+fn sleep_of_another_thread() -> Result<()> {
+    while_traced(|living| {
+        let how = Continue {
+            size: size_of::<Continue>() as u32,
+            tid: living.pid(),
+            sleep: SLEEP_NANO,
+            clock: libc::CLOCK_MONOTONIC,
+            left: 1,
+            args: [0; 4],
+            reserved: 0,
+        };
+        let device = Device::open()?;
+        let other = std::thread::scope(|scope| {
+            scope.spawn(|| device.proceed(how)).join().expect("the thread does not panic")
+        });
+        refused(other, libc::EPERM)?;
+        Ok(device.proceed(how)?)
     })
 }
 

@@ -15,6 +15,7 @@ pub const CHECKS: &[Check] = &[
     ("what is saved is what is there", is_what_is_there),
     ("pages of zeros are left out", leaves_zeros_out),
     ("many save at once into one file", many_at_once),
+    ("memory that another process writes meanwhile", written_meanwhile),
     ("memory of what is not held", not_held),
     ("memory that is not there", not_there),
     ("memory into what is no file", into_no_file),
@@ -142,6 +143,28 @@ fn many_at_once() -> Result<()> {
     let tiled = places.iter().zip(0..).all(|(place, number)| *place == number * 8 * PAGE as u64);
     ensure!(tiled && places.len() as u64 == THREADS * TIMES, "{places:?}");
     held.living.kill()
+}
+
+/// What is summed is what is written, whatever becomes of the page.
+fn written_meanwhile() -> Result<()> {
+    const TIMES: u32 = 64;
+    let mut living = Living::new("written")?;
+    let from: u64 = living.hear()?.parse().context("an address")?;
+    let (device, mut file) = (Device::open()?, file()?);
+    device.hold(living.pid(), 0, PATIENCE)?;
+    let save = |file: &File| -> Result<Vec<u8>> {
+        let mut saved = vec![0; SAVE_MAX / PAGE / 64];
+        let save = device.save(living.pid(), file.as_fd(), &[range(from, SAVE_MAX)], &mut saved)?;
+        written(file, &save)
+    };
+    let first = save(&file)?;
+    let mut others = 0;
+    for _ in 0..TIMES {
+        file.rewind()?;
+        others += u32::from(save(&file)? != first);
+    }
+    ensure!(others > 0, "nobody has written to it");
+    living.kill()
 }
 
 fn not_held() -> Result<()> {

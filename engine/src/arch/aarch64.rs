@@ -218,6 +218,13 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | libc::SYS_semtimedop
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
+            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not among them, which has begun something.
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_sendto
+            | libc::SYS_sendmsg
+            | libc::SYS_accept
+            | libc::SYS_accept4
     )
 }
 
@@ -231,8 +238,6 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
     loads.next().map(|word| i64::from(word >> 5 & 0xffff))
 }
 
-/// arch_prctl(2): there is none.
-pub const SYS_ARCH_PRCTL: Option<i64> = None;
 /// States that cannot be brought back, beyond those of [`REFUSED_SETS`].
 pub const REFUSED_STATES: &[RefusedState] = &[];
 
@@ -256,6 +261,11 @@ pub const SYS_PKEY_MPROTECT: i64 = libc::SYS_pkey_mprotect;
 pub const SYS_PKEY_ALLOC: i64 = libc::SYS_pkey_alloc;
 /// Number of pkey_free(2).
 pub const SYS_PKEY_FREE: i64 = libc::SYS_pkey_free;
+
+/// Number of arch_prctl(2), where there is such a call.
+pub const SYS_ARCH_PRCTL: Option<i64> = None;
+/// Number of modify_ldt(2), where there is such a call.
+pub const SYS_MODIFY_LDT: Option<i64> = None;
 
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;

@@ -261,6 +261,13 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | SYS_SEMTIMEDOP
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
+            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not among them, which has begun something.
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_sendto
+            | libc::SYS_sendmsg
+            | libc::SYS_accept
+            | libc::SYS_accept4
     )
 }
 
@@ -276,8 +283,6 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
 }
 
 // arch/powerpc/kernel/syscalls/syscall.tbl
-/// arch_prctl(2): there is none.
-pub const SYS_ARCH_PRCTL: Option<i64> = None;
 /// States that cannot be brought back, beyond those of [`REFUSED_SETS`].
 pub const REFUSED_STATES: &[RefusedState] = &[];
 
@@ -301,6 +306,11 @@ pub const SYS_PKEY_MPROTECT: i64 = 386;
 pub const SYS_PKEY_ALLOC: i64 = 384;
 /// Number of pkey_free(2).
 pub const SYS_PKEY_FREE: i64 = 385;
+
+/// Number of arch_prctl(2), where there is such a call.
+pub const SYS_ARCH_PRCTL: Option<i64> = None;
+/// Number of modify_ldt(2), where there is such a call.
+pub const SYS_MODIFY_LDT: Option<i64> = None;
 
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
@@ -658,6 +668,13 @@ mod tests {
         let code = [0xf6, 0, 0, 0x38, 0x78, 0xfb, 0xe6, 0x7f];
         assert_eq!(number_loaded(&code), Some(libc::SYS_clock_nanosleep));
         assert_eq!(number_loaded(&code[4..]), None);
+    }
+
+    #[test]
+    fn an_open_transaction_shows() {
+        let at = |msr| Regs { msr, ..Regs::default() }.in_transaction();
+        // MSR_TM alone: there could be one. Then suspended, transactional.
+        assert_eq!([1 << 32, 1 << 33, 1 << 34].map(at), [false, true, true]);
     }
 
     #[test]

@@ -244,6 +244,13 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | libc::SYS_semtimedop
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
+            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not among them, which has begun something.
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_sendto
+            | libc::SYS_sendmsg
+            | libc::SYS_accept
+            | libc::SYS_accept4
     )
 }
 
@@ -270,6 +277,11 @@ pub const SYS_PKEY_ALLOC: i64 = libc::SYS_pkey_alloc;
 /// Number of pkey_free(2).
 pub const SYS_PKEY_FREE: i64 = libc::SYS_pkey_free;
 
+/// Number of arch_prctl(2), where there is such a call.
+pub const SYS_ARCH_PRCTL: Option<i64> = Some(libc::SYS_arch_prctl);
+/// Number of modify_ldt(2), where there is such a call.
+pub const SYS_MODIFY_LDT: Option<i64> = Some(libc::SYS_modify_ldt);
+
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 
@@ -279,9 +291,6 @@ pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 pub const REFUSED_SETS: &[(u32, &str)] = &[(NT_386_IOPERM, "may use I/O ports (ioperm)")];
 /// `NT_386_IOPERM`, include/uapi/linux/elf.h.
 const NT_386_IOPERM: u32 = 0x201;
-
-/// arch_prctl(2)
-pub const SYS_ARCH_PRCTL: Option<i64> = Some(libc::SYS_arch_prctl);
 
 /// States that cannot be brought back. arch/x86/include/uapi/asm/prctl.h; arch/x86/kernel/ldt.c, `read_ldt`.
 pub const REFUSED_STATES: &[RefusedState] = &[

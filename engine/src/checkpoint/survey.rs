@@ -1,8 +1,10 @@
 //! The part of a checkpoint that touches nothing: what can be seen from outside, and what of it is a reason to refuse.
 
 use crate::error::{Context, Error, Problems, Result};
+use crate::remote::Stopped;
 use crate::resource::file::{self, Fd};
 use crate::resource::inode::Found;
+use crate::resource::locks;
 use crate::resource::mapping::{self, Tables};
 use crate::resource::memory::{Backing, Vma, VmaFlag};
 use crate::resource::pages::{self, Owner, Teller};
@@ -78,6 +80,10 @@ impl Survey {
             survey.found.push(seen);
         }
         let inside: HashSet<i32> = frozen.tasks.iter().map(|task| task.pid).collect();
+        let tids = frozen.tasks.iter().flat_map(|task| task.threads.iter().map(Stopped::tid));
+        let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
+        survey.tables.files.refuse_owners(&tids, &mut survey.problems);
+        locks::refuse_hidden(&survey.tables.inodes, &tids, &mut survey.problems);
         let shown = survey.tables.files.shown().iter().filter(|_| !shared);
         let links: HashSet<Vec<u8>> = shown.map(|shown| shown.link.clone()).collect();
         survey.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
@@ -149,7 +155,7 @@ impl Survey {
 
     fn look_at(&mut self, task: &Task, teller: Teller, users: &SemaphoreUsers) -> Result<SeenAlive> {
         let pid = task.pid;
-        if refused::may_undo_semaphores(pid, task.threads.len(), users)? {
+        if refused::may_undo_semaphores(pid, &task.threads, users)? {
             self.problems
                 .push(format!("pid {pid}: System V semaphores may have to be undone at its end (SEM_UNDO)"));
         }

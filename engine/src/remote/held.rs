@@ -10,8 +10,21 @@ use crate::error::{Context, Error, Result};
 use crate::sys::kmod::{self, Device};
 use crate::sys::{PR_GET_TID_ADDRESS, ptrace};
 use std::cell::OnceCell;
+use std::fmt::Display;
+use std::io;
 use std::mem::size_of;
 use std::sync::Arc;
+
+/// include/uapi/linux/membarrier.h, since Linux 6.3; the module tells of it on older ones, too.
+const MEMBARRIER_CMD_GET_REGISTRATIONS: u64 = 1 << 9;
+// include/uapi/linux/prctl.h: kinds of speculation, and what there is since Linux 6.3, 6.4 and 7.0.
+const PR_SPEC_STORE_BYPASS: u64 = 0;
+const PR_SPEC_INDIRECT_BRANCH: u64 = 1;
+const PR_SPEC_L1D_FLUSH: u64 = 2;
+const PR_GET_MDWE: i32 = 66;
+const PR_GET_MEMORY_MERGE: i32 = 68;
+const PR_RSEQ_SLICE_EXTENSION: i32 = 79;
+const PR_RSEQ_SLICE_EXTENSION_GET: u64 = 1;
 
 /// A thread in the module, or stopped by a signal or a tracer with the module waiting for it.
 #[derive(Debug)]
@@ -33,16 +46,15 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn look(device: &Arc<Device>, pid: i32, tid: i32) -> Result<Option<Self>> {
-        let told = match device.thread(tid) {
-            Ok(told) => told,
+        let thread = match device.thread(tid) {
             Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-            Err(err) => return Err(err).context(|| format!("look at thread {tid} of {pid}")),
+            other => told(other, tid, || format!("look at thread {tid} of {pid}"))?,
         };
         let mut buf = vec![0u8; size_of::<Regs>()];
         let note = libc::NT_PRSTATUS as u32;
-        let len = device.regset(tid, note, &mut buf).context(|| format!("read registers of {tid}"))?;
+        let len = told(device.regset(tid, note, &mut buf), tid, || format!("read registers of {tid}"))?;
         let regs = ptrace::regs_of(&buf[..len]).context(|| format!("read registers of {tid}"))?;
-        Ok(Some(Held { pid, tid, regs, told, device: Arc::clone(device) }))
+        Ok(Some(Held { pid, tid, regs, told: thread, device: Arc::clone(device) }))
     }
 
     /// The signal that stopped it.
@@ -55,8 +67,8 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
-        ptrace::set_if_there(|data| self.device.regset(self.tid, note, data))
-            .context(|| format!("read register set {note:#x} of {}", self.tid))
+        let set = ptrace::set_if_there(|data| self.device.regset(self.tid, note, data));
+        told(set, self.tid, || format!("read register set {note:#x} of {}", self.tid))
     }
 
     /// The queued signals of the thread, or of its process.
@@ -64,7 +76,8 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn queue(&self, shared: bool) -> Result<Vec<[u8; ptrace::SIGINFO_SIZE]>> {
-        self.device.pending(self.tid, shared).context(|| format!("read pending signals of {}", self.tid))
+        let queue = self.device.pending(self.tid, shared);
+        told(queue, self.tid, || format!("read pending signals of {}", self.tid))
     }
 
     /// What the threads of its process share.
@@ -72,7 +85,11 @@ impl Held {
     /// # Errors
     /// What the module says.
     pub fn process(&self) -> Result<kmod::Process> {
-        self.device.process(self.pid).context(|| format!("look at process {}", self.pid))
+        self.process_of(self.pid)
+    }
+
+    fn process_of(&self, pid: i32) -> Result<kmod::Process> {
+        told(self.device.process(pid), pid, || format!("look at process {pid}"))
     }
 
     /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
@@ -96,11 +113,30 @@ impl Held {
     }
 }
 
+/// What the module tells. Of what somebody else had stopped, and has go on while it is held, it tells no more: that has taken signals, and is not
+/// as it was.
+///
+/// # Errors
+/// What the module says; *unsupported*, for now, of what goes on.
+pub fn told<T, D: Display>(result: io::Result<T>, pid: i32, what: impl FnOnce() -> D) -> Result<T> {
+    match result {
+        Err(err) if err.raw_os_error() == Some(libc::ESTALE) => {
+            Err(Error::unsupported_now(format!("pid {pid}: it was stopped, and just goes on; try again")))
+        }
+        other => other.context(what),
+    }
+}
+
 /// What has been asked of the module so far.
 struct Known<'a> {
     held: &'a Held,
     process: OnceCell<kmod::Process>,
     actions: OnceCell<Vec<kmod::Action>>,
+}
+
+/// An argument that is a number; 0 for an address of the program's.
+fn immediate(call: &Call, at: usize) -> u64 {
+    if let Arg::Imm(value) = call.args[at] { value } else { 0 }
 }
 
 /// What a call returns that writes nothing.
@@ -111,6 +147,11 @@ fn number(result: impl TryInto<i64>) -> Answer {
 /// An errno.
 fn errno(errno: i32) -> Answer {
     number(-i64::from(errno))
+}
+
+/// What a call returns of which the module says so; that a kernel has no such call is told in another way by it.
+fn told_number(result: i32) -> Answer {
+    if result == -libc::EOPNOTSUPP { errno(libc::ENOSYS) } else { number(result) }
 }
 
 /// What a call writes to where its argument points.
@@ -138,8 +179,8 @@ impl Known<'_> {
             Some(actions) => actions,
             None => {
                 let pid = self.held.pid;
-                let actions =
-                    self.held.device.actions(pid).context(|| format!("read signal actions of {pid}"))?;
+                let actions = self.held.device.actions(pid);
+                let actions = told(actions, pid, || format!("read signal actions of {pid}"))?;
                 self.actions.get_or_init(|| actions)
             }
         };
@@ -147,7 +188,7 @@ impl Known<'_> {
     }
 
     fn answer(&self, call: &Call) -> Result<Answer> {
-        let argument = |at: usize| if let Arg::Imm(value) = call.args[at] { value } else { 0 };
+        let argument = |at: usize| immediate(call, at);
         let told = &self.held.told;
         Ok(match call.nr {
             libc::SYS_prctl => return self.prctl(call, argument(0) as i32),
@@ -181,20 +222,77 @@ impl Known<'_> {
                 let allocated = self.process()?.pkeys & 1 << argument(3) != 0;
                 errno(if allocated { libc::ENOMEM } else { libc::EINVAL })
             }
-            // Whether a child has yet to report its stop.
+            // Whether a child has yet to report its stop, or that it has gone on.
             libc::SYS_waitid => {
-                let child = argument(1) as i32;
-                let report =
-                    self.held.device.process(child).context(|| format!("look at process {child}"))?;
-                let signal = if report.stop_report != 0 { libc::SIGCHLD } else { 0 };
+                let (child, flags) = (argument(1) as i32, argument(3) as i32);
+                let report = self.held.process_of(child)?;
+                let stopped = flags & libc::WSTOPPED != 0 && report.stop_report != 0;
+                let goes_on = flags & libc::WCONTINUED != 0 && report.continue_report != 0;
+                let signal = if stopped || goes_on { libc::SIGCHLD } else { 0 };
                 bytes(2, signal.to_ne_bytes().to_vec())
             }
+            libc::SYS_membarrier if argument(0) == MEMBARRIER_CMD_GET_REGISTRATIONS => {
+                told_number(self.process()?.membarrier)
+            }
+            libc::SYS_get_mempolicy => return self.policy(call, argument(3), argument(4)),
+            nr if Some(nr) == arch::SYS_ARCH_PRCTL => return self.arch_prctl(call, argument(0)),
+            // With a table as many bytes of it as there is room for, zeros behind its end; nothing without (read_ldt() in
+            // arch/x86/kernel/ldt.c). What is in it is not told.
+            nr if Some(nr) == arch::SYS_MODIFY_LDT && argument(0) == 0 => {
+                const MOST: u64 = 8192 * 8;
+                match self.process()?.ldt {
+                    1.. => number(argument(2).min(MOST)),
+                    none_or_error => told_number(none_or_error),
+                }
+            }
+            _ => return Err(self.unanswered(call)),
+        })
+    }
+
+    /// One buffer has both answers: the mode at its beginning, where argument 0 points, and the set of nodes behind 8 bytes, where argument 1
+    /// points.
+    fn policy(&self, call: &Call, addr: u64, flags: u64) -> Result<Answer> {
+        /// include/uapi/linux/mempolicy.h
+        const MPOL_F_ADDR: u64 = 1 << 1;
+        let at = match (addr, flags) {
+            (0, 0) => None,
+            (addr, MPOL_F_ADDR) => Some(addr),
+            _ => return Err(self.unanswered(call)),
+        };
+        let tid = self.held.tid;
+        match self.held.device.policy(tid, at) {
+            Ok(policy) => {
+                let mode = u64::from(policy.mode).to_le_bytes();
+                let nodes = policy.nodes.iter().flat_map(|word| word.to_ne_bytes());
+                Ok(bytes(0, mode.into_iter().chain(nodes).collect()))
+            }
+            Err(err) => match err.raw_os_error() {
+                // As get_mempolicy(2) says it.
+                Some(libc::ENOENT) => Ok(errno(libc::EFAULT)),
+                Some(libc::EOPNOTSUPP) => Ok(errno(libc::ENOSYS)),
+                _ => told(Err(err), tid, || format!("look at a memory policy of {tid}")),
+            },
+        }
+    }
+
+    fn arch_prctl(&self, call: &Call, option: u64) -> Result<Answer> {
+        // arch/x86/include/uapi/asm/prctl.h
+        const ARCH_GET_CPUID: u64 = 0x1011;
+        const ARCH_GET_XCOMP_PERM: u64 = 0x1022;
+        const ARCH_GET_UNTAG_MASK: u64 = 0x4001;
+        let word = |error: i32, word: u64| if error == 0 { words(1, [word]) } else { told_number(error) };
+        let process = self.process()?;
+        Ok(match option {
+            ARCH_GET_CPUID => told_number(self.held.told.cpuid),
+            ARCH_GET_XCOMP_PERM => word(process.xcomp_error, process.xcomp_perm),
+            ARCH_GET_UNTAG_MASK => word(process.untag_error, process.untag_mask),
             _ => return Err(self.unanswered(call)),
         })
     }
 
     fn prctl(&self, call: &Call, option: i32) -> Result<Answer> {
         let told = &self.held.told;
+        let argument = |at: usize| immediate(call, at);
         let word = |value: u32| bytes(1, value.to_ne_bytes().to_vec());
         Ok(match option {
             PR_GET_TID_ADDRESS => words(1, [told.clear_child_tid]),
@@ -208,18 +306,27 @@ impl Known<'_> {
             libc::PR_GET_DUMPABLE => number(self.process()?.dumpable),
             libc::PR_GET_THP_DISABLE => number(self.process()?.thp_disable),
             libc::PR_GET_CHILD_SUBREAPER => word(self.process()?.subreaper),
+            libc::PR_GET_SPECULATION_CTRL => match argument(1) {
+                PR_SPEC_STORE_BYPASS => number(told.spec_store_bypass),
+                PR_SPEC_INDIRECT_BRANCH => number(told.spec_indirect_branch),
+                PR_SPEC_L1D_FLUSH => number(told.spec_l1d_flush),
+                _ => return Err(self.unanswered(call)),
+            },
+            PR_GET_MDWE => number(self.process()?.mdwe),
+            PR_GET_MEMORY_MERGE => number(self.process()?.memory_merge),
+            PR_RSEQ_SLICE_EXTENSION if argument(1) == PR_RSEQ_SLICE_EXTENSION_GET => number(told.rseq_slice),
             _ => return Err(self.unanswered(call)),
         })
     }
 
     fn timer(&self, id: i32) -> Result<kmod::Timer> {
         let pid = self.held.pid;
-        self.held.device.timer(pid, id).map_err(|err| match err.raw_os_error() {
-            Some(libc::EOPNOTSUPP) => Error::unsupported(format!(
+        match self.held.device.timer(pid, id) {
+            Err(err) if err.raw_os_error() == Some(libc::EOPNOTSUPP) => Err(Error::unsupported(format!(
                 "pid {pid}: POSIX timer {id}: the kernel module does not read its clock"
-            )),
-            _ => Error::Failed { what: format!("read POSIX timer {id} of {pid}"), source: err },
-        })
+            ))),
+            other => told(other, pid, || format!("read POSIX timer {id} of {pid}")),
+        }
     }
 
     /// A question was added that the module is not asked.

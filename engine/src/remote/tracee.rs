@@ -45,7 +45,12 @@ pub struct Tracee {
 impl Tracee {
     /// Takes over a thread that is in a ptrace stop now. `pending` is the set of its pending signals.
     pub fn adopt(pid: i32, tid: Tid, group_stop: Option<i32>, pending: u64) -> Result<Self> {
-        let regs = ptrace::get_regs(tid).context(|| format!("read registers of {tid}"))?;
+        let regs = match ptrace::get_regs(tid) {
+            Err(err) if err.kind() == io::ErrorKind::Unsupported => {
+                return Err(Error::unsupported(format!("pid {pid}: thread {tid} runs 32-bit code")));
+            }
+            other => other.context(|| format!("read registers of {tid}"))?,
+        };
         let mask = ptrace::get_sigmask(tid).context(|| format!("read signal mask of {tid}"))?;
         let notify = QUIET_SIGNALS.into_iter().find(|s| pending & (1 << (s - 1)) == 0);
         let notify = notify.ok_or_else(|| {

@@ -3,7 +3,7 @@
 use super::inode::{Found, InodeKind, Inodes};
 use super::pages::Copying;
 use super::pipe::{self, OtherSide, Pipe};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Problems, Result};
 use crate::remote::{Arg, Program};
 use crate::sys::{kcmp, task};
 use crate::tree::outside::Shown;
@@ -87,6 +87,8 @@ pub struct Files {
     opened: HashMap<(usize, i32), usize>,
     /// What processes outside may have, too, and would share a position or a pipe's bytes with.
     shown: Vec<Shown>,
+    /// Who is told of I/O by which descriptor, and whether that is of a directory.
+    owned: Vec<(i32, i32, FileOwner, bool)>,
     /// Descriptions of pipes and FIFOs, by inode.
     ends: HashMap<usize, Vec<End>>,
 }
@@ -144,6 +146,9 @@ impl Files {
         self.all.push(OpenFile { inode, flags, offset: info.pos, owner });
         let kind = &inodes.get(inode).kind;
         let is_pipe = matches!(kind, InodeKind::Pipe(_) | InodeKind::Fifo(_));
+        if let Some(owner) = owner {
+            self.owned.push((pid, fd, owner, *kind == InodeKind::Directory));
+        }
         let has_position = matches!(kind, InodeKind::Regular | InodeKind::Directory) && !only_appends(flags);
         if (is_pipe || has_position) && flags & libc::O_PATH == 0 {
             let target = std::fs::read_link(&link).context(|| format!("{who}: read {link}"))?;
@@ -153,6 +158,23 @@ impl Files {
             self.ends.entry(inode).or_default().push(End { pid, fd, flags });
         }
         Ok(Fd { fd, file, cloexec })
+    }
+
+    /// Who is told of I/O, and is not among those that are saved; and notifications of directories, which show by their owner alone
+    /// (fs/notify/dnotify/dnotify.c, `fcntl_dirnotify`). `inside`: threads, processes and groups.
+    pub fn refuse_owners(&self, inside: &HashSet<i32>, problems: &mut Problems) {
+        for (pid, fd, owner, is_directory) in &self.owned {
+            let id = owner.id;
+            if *is_directory {
+                problems.push(format!(
+                    "pid {pid}: fd {fd} is a directory that tells of changes in it (F_NOTIFY)"
+                ));
+            } else if id != 0 && !inside.contains(&id) {
+                problems.push(format!(
+                    "pid {pid}: fd {fd} has an owner outside, who is told of I/O (F_SETOWN): {id}"
+                ));
+            }
+        }
     }
 
     /// What processes outside may have, too.

@@ -117,6 +117,8 @@ enum Key {
 #[derive(Default)]
 pub struct Inodes {
     all: Vec<Inode>,
+    /// Who was found to use each first, for messages.
+    users: Vec<String>,
     known: HashMap<Key, usize>,
     contents: Vec<(usize, Owner)>,
 }
@@ -208,6 +210,7 @@ impl Inodes {
         let tells = kind == InodeKind::Regular && deleted.is_none() && !MADE_UP.contains(&fs);
         let identity = tells.then(|| Identity::of(&meta));
         self.all.push(Inode { path, kind, identity, unlinked });
+        self.users.push((*who).to_owned());
         self.known.insert(key, index);
         Ok(index)
     }
@@ -252,6 +255,15 @@ impl Inodes {
     /// The inode.
     pub fn get_mut(&mut self, index: usize) -> &mut Inode {
         &mut self.all[index]
+    }
+
+    /// Device number and inode number of each named regular file, with who was found to use it, and its path.
+    pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), (&str, &PathBytes))> {
+        self.all.iter().zip(&self.users).filter_map(|(inode, user)| {
+            let node = inode.identity.as_ref()?.node?;
+            let device = rustix::fs::makedev(node.device.0, node.device.1);
+            Some(((device, node.inode), (user.as_str(), &inode.path)))
+        })
     }
 
     /// The inode.

@@ -214,3 +214,7 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
     }
     Ok(record)
 }
+
+#[cfg(test)]
+#[path = "mapping_tests.rs"]
+mod tests;

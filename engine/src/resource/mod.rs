@@ -10,6 +10,7 @@ pub mod creds;
 pub mod file;
 pub mod identity;
 pub mod inode;
+pub mod locks;
 pub mod mapping;
 pub mod membarrier;
 pub mod memory;

@@ -4,6 +4,7 @@ use super::memory::{Vma, VmaFlag};
 use crate::error::{Context, Error, Result};
 use crate::image::{self, Appended, PageSink};
 use crate::remote::RemoteAddr;
+use crate::remote::held::told;
 use crate::sys::kmod::{self, Device};
 use crate::sys::{page_size, pagemap_scan as scan, task_size, vm};
 use serde::{Deserialize, Serialize};
@@ -239,7 +240,9 @@ fn save_frame(
         Ok(Appended { offset: save.offset, len: save.len, sum: save.sum })
     });
     let appended = appended.or_else(|err: std::io::Error| match err.raw_os_error() {
-        Some(libc::EFAULT | libc::ESRCH) => Err(err).context(|| format!("save memory of {pid}")),
+        Some(libc::EFAULT | libc::ESRCH | libc::ESTALE) => {
+            told(Err(err), pid, || format!("save memory of {pid}"))
+        }
         _ => Err(Error::of_image(sink.path(), sink.failed(err))),
     })?;
     let mut number = 0;

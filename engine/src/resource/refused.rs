@@ -13,28 +13,39 @@ use std::cmp::Ordering;
 pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
     let (pid, tid) = (thread.pid(), thread.tid());
     let mut refuse = |what: &str| problems.push(format!("pid {pid}: thread {tid} {what}"));
-    if let Stopped::Traced(_) = thread {
-        if ptrace::dispatches_syscalls(tid).context(|| format!("read system call dispatch of {tid}"))? {
-            refuse("has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH)");
+    let (dispatches, segments, ports, cookie) = match thread {
+        Stopped::Traced(_) => (
+            ptrace::dispatches_syscalls(tid).context(|| format!("read system call dispatch of {tid}"))?,
+            arch::has_thread_areas(tid).context(|| format!("read thread areas of {tid}"))?,
+            false,
+            // A kernel or machine without core scheduling gives none.
+            task::core_cookie(tid).is_ok_and(|cookie| cookie != 0),
+        ),
+        Stopped::Held(held) => {
+            let told = &held.told;
+            (told.dispatch != 0, told.tls != 0, told.io_ports != 0, told.core_cookie != 0)
         }
-        if arch::has_thread_areas(tid).context(|| format!("read thread areas of {tid}"))? {
-            refuse("has segments of its own (set_thread_area)");
-        }
-    }
-    // A kernel or machine without core scheduling gives none.
-    if task::core_cookie(tid).is_ok_and(|cookie| cookie != 0) {
-        refuse("shares its core with chosen tasks only (PR_SCHED_CORE)");
-    }
+    };
+    let found = [
+        (dispatches, "has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH)"),
+        (segments, "has segments of its own (set_thread_area)"),
+        (ports, "may use I/O ports (ioperm, iopl)"),
+        (cookie, "shares its core with chosen tasks only (PR_SCHED_CORE)"),
+    ];
+    found.into_iter().filter(|(there, _)| *there).for_each(|(_, what)| refuse(what));
     Ok(())
 }
 
-/// Whether the process may have undoings of System V semaphores: a list of them that is not empty shows nowhere. Every process that has had
-/// threads has one (ipc/sem.c, `copy_semundo`); so there have to be semaphores as well, and one of a process with threads counts only if
-/// one of the tree's processes has used a semaphore last.
+/// Whether the process may have undoings of System V semaphores. The module tells. To others, a list of them that is not empty shows nowhere, and
+/// every process that has had threads has a list (ipc/sem.c, `copy_semundo`): so there have to be semaphores as well, and that of a process with
+/// threads counts only if it has used a semaphore last.
 ///
 /// # Errors
 /// No kcmp(2).
-pub fn may_undo_semaphores(pid: i32, threads: usize, users: &SemaphoreUsers) -> Result<bool> {
+pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers) -> Result<bool> {
+    if let Some(Stopped::Held(held)) = threads.first() {
+        return Ok(held.told.sem_undo != 0);
+    }
     if users.0.is_empty() {
         return Ok(false);
     }
@@ -43,7 +54,7 @@ pub fn may_undo_semaphores(pid: i32, threads: usize, users: &SemaphoreUsers) -> 
     let order = kcmp::kcmp(pid, own, kcmp::Kind::Sysvsem, 0, 0);
     let has_list =
         order.context(|| format!("compare semaphores of {pid} (needs CONFIG_KCMP)"))? != Ordering::Equal;
-    Ok(has_list && (threads == 1 || users.0.contains(&pid)))
+    Ok(has_list && (threads.len() == 1 || users.0.contains(&pid)))
 }
 
 /// Who has used a System V semaphore last, of each that there is in our IPC namespace; 0 for nobody yet.

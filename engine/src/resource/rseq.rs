@@ -195,3 +195,19 @@ impl Rseq {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_slice_may_be_asked_for_again_once_the_area_is_registered() {
+        let calls = |slice_extension| {
+            let mut program = Program::new();
+            Rseq { address: 0x1000, size: 64, signature: 7, slice_extension }.rebuild(&mut program);
+            program.calls().iter().map(|call| call.nr).collect::<Vec<_>>()
+        };
+        assert_eq!(calls(false), [libc::SYS_rseq]);
+        assert_eq!(calls(true), [libc::SYS_rseq, libc::SYS_prctl]);
+    }
+}

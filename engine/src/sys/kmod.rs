@@ -25,6 +25,8 @@ pub const FEATURE_CONTINUE: u64 = 1 << 2;
 pub const FEATURE_RESTORER: u64 = 1 << 3;
 /// `CAIRN_FEATURE_SAVE`: memory goes from where it is into a file.
 pub const FEATURE_SAVE: u64 = 1 << 4;
+/// `CAIRN_FEATURE_SETTINGS`: what threads and processes have set for themselves.
+pub const FEATURE_SETTINGS: u64 = 1 << 5;
 /// `CAIRN_HOLD_TRACED`: hold also what a tracer traces.
 pub const HOLD_TRACED: u32 = 1;
 /// `CAIRN_STATE_HELD`: a thread is in the module.
@@ -79,6 +81,12 @@ pub const IOC_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
 pub const IOC_SAVE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x19);
 /// `CAIRN_IOC_RESTORER`
 pub const IOC_RESTORER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1a);
+/// `CAIRN_NODE_WORDS`: words of a set of memory nodes.
+pub const NODE_WORDS: usize = 16;
+/// `CAIRN_POLICY_ADDR`: the memory policy at an address instead of the thread's own.
+pub const POLICY_ADDR: u32 = 1;
+/// `CAIRN_IOC_POLICY`
+pub const IOC_POLICY: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1b);
 /// `CAIRN_SLEEP_MAX`
 pub const SLEEP_MAX: u64 = 1 << 62;
 /// `CAIRN_IOC_CONTINUE`
@@ -91,6 +99,7 @@ const FEATURES: &[(u64, &str)] = &[
     (FEATURE_CONTINUE, "continue"),
     (FEATURE_RESTORER, "restorer"),
     (FEATURE_SAVE, "save"),
+    (FEATURE_SETTINGS, "settings"),
 ];
 
 /// `struct cairn_about`: what the loaded module is and can do.
@@ -232,6 +241,26 @@ arguments! {
         sleep_left: u64,
         /// Of the call that sleeps, as in [`Continue`].
         sleep_args: [u64; 4],
+        /// `PR_GET_SPECULATION_CTRL` of store bypass: what it returns, an error as -errno.
+        spec_store_bypass: i32,
+        /// The same of indirect branches.
+        spec_indirect_branch: i32,
+        /// The same of the L1D flush.
+        spec_l1d_flush: i32,
+        /// `PR_RSEQ_SLICE_EXTENSION_GET`: what it returns.
+        rseq_slice: i32,
+        /// `ARCH_GET_CPUID`: what it returns; -EOPNOTSUPP where there is no such call.
+        cpuid: i32,
+        /// 1 with `PR_SET_SYSCALL_USER_DISPATCH`.
+        dispatch: u32,
+        /// Segments that set_thread_area(2) has set.
+        tls: u32,
+        /// 1 with ports of ioperm(2) or a level of iopl(2).
+        io_ports: u32,
+        /// 1 with a cookie of `PR_SCHED_CORE`.
+        core_cookie: u32,
+        /// 1 when semop(2) has something to undo at its end.
+        sem_undo: u32,
     }
     /// `struct cairn_regset`: a register set.
     Regset {
@@ -293,6 +322,26 @@ arguments! {
         rlim_cur: [u64; RLIMITS],
         /// Hard limits.
         rlim_max: [u64; RLIMITS],
+        /// 1 when the parent has not waited for it to have gone on after a stop.
+        continue_report: u32,
+        /// `MEMBARRIER_CMD_GET_REGISTRATIONS`: what it returns, on kernels without it, too; -EOPNOTSUPP where there is no such call.
+        membarrier: i32,
+        /// `PR_GET_MDWE`: what it returns.
+        mdwe: i32,
+        /// `PR_GET_MEMORY_MERGE`: what it returns.
+        memory_merge: i32,
+        /// Bytes of the table of modify_ldt(2); -EOPNOTSUPP where there is no such call.
+        ldt: i32,
+        /// `ARCH_GET_XCOMP_PERM`: what it returns.
+        xcomp_error: i32,
+        /// `ARCH_GET_UNTAG_MASK`: what it returns.
+        untag_error: i32,
+        /// 0
+        reserved: u32,
+        /// `ARCH_GET_XCOMP_PERM`: what it stores.
+        xcomp_perm: u64,
+        /// `ARCH_GET_UNTAG_MASK`: what it stores.
+        untag_mask: u64,
     }
     /// `struct cairn_actions`: the actions of signals.
     Actions {
@@ -324,6 +373,19 @@ arguments! {
     Restorer {
         /// 0
         reserved: u32,
+    }
+    /// `struct cairn_policy`: a memory policy.
+    Policy {
+        /// Whose.
+        tid: i32,
+        /// `POLICY_*`
+        flags: u32,
+        /// `MPOL_*` with its flags.
+        mode: u32,
+        /// Where.
+        addr: u64,
+        /// Bit n%64 of word n/64 for node n.
+        nodes: [u64; NODE_WORDS],
     }
     /// `struct cairn_continue`: a sleep for a thread to go on with.
     Continue {
@@ -512,6 +574,17 @@ impl Device {
         self.ioctl(IOC_TIMER, |timer: &mut Timer| (timer.pid, timer.id) = (pid, id))
     }
 
+    /// The memory policy of a thread, or that of its memory at an address.
+    ///
+    /// # Errors
+    /// ENOENT: nothing is mapped there; EOPNOTSUPP: this kernel has no policies.
+    pub fn policy(&self, tid: i32, at: Option<u64>) -> io::Result<Policy> {
+        self.ioctl(IOC_POLICY, |policy: &mut Policy| {
+            let flags = if at.is_some() { POLICY_ADDR } else { 0 };
+            (policy.tid, policy.flags, policy.addr) = (tid, flags, at.unwrap_or(0));
+        })
+    }
+
     /// Saves memory, also what the process itself may not read, to where `file` is positioned, which moves on. A bit of `saved` for each page
     /// says whether it was, beginning with the lowest of the first word; there have to be enough of them.
     ///
@@ -603,6 +676,10 @@ pub fn layout() -> Vec<String> {
         "CAIRN_IOC_RESTORER" = IOC_RESTORER,
         "CAIRN_FEATURE_SAVE" = FEATURE_SAVE,
         "CAIRN_IOC_SAVE" = IOC_SAVE,
+        "CAIRN_FEATURE_SETTINGS" = FEATURE_SETTINGS,
+        "CAIRN_NODE_WORDS" = NODE_WORDS,
+        "CAIRN_POLICY_ADDR" = POLICY_ADDR,
+        "CAIRN_IOC_POLICY" = IOC_POLICY,
         "CAIRN_SAVE_MAX" = SAVE_MAX,
         "CAIRN_SAVE_RANGES" = SAVE_RANGES,
         "CAIRN_RANGE_ZEROS" = RANGE_ZEROS,
@@ -615,12 +692,14 @@ pub fn layout() -> Vec<String> {
     structure!(lines: "cairn_thread" = Thread {
         size, tid, state, stop_signal, sigmask, altstack_sp, altstack_size, altstack_flags, pdeath_signal, clear_child_tid, rseq,
         rseq_len, rseq_signature, timer_slack, securebits, tsc, mce_kill, sleep, sleep_clock, reserved, sleep_left, sleep_args,
+        spec_store_bypass, spec_indirect_branch, spec_l1d_flush, rseq_slice, cpuid, dispatch, tls, io_ports, core_cookie, sem_undo,
     });
     structure!(lines: "cairn_regset" = Regset { size, tid, note, reserved, addr, len });
     structure!(lines: "cairn_pending" = Pending { size, tid, shared, reserved, addr, count });
     structure!(lines: "cairn_process" = Process {
         size, pid, brk, lock_future, pkeys, dumpable, thp_disable, subreaper, stop_report, real_value, real_interval, virt_value,
-        virt_interval, prof_value, prof_interval, rlim_cur, rlim_max,
+        virt_interval, prof_value, prof_interval, rlim_cur, rlim_max, continue_report, membarrier, mdwe, memory_merge, ldt, xcomp_error,
+        untag_error, reserved, xcomp_perm, untag_mask,
     });
     structure!(lines: "cairn_action" = Action { handler, flags, restorer, mask });
     structure!(lines: "cairn_actions" = Actions { size, pid, addr });
@@ -628,6 +707,7 @@ pub fn layout() -> Vec<String> {
     structure!(lines: "cairn_range" = Range { from, len, flags });
     structure!(lines: "cairn_save" = Save { size, pid, fd, count, ranges, saved, offset, len, sum });
     structure!(lines: "cairn_restorer" = Restorer { size, reserved });
+    structure!(lines: "cairn_policy" = Policy { size, tid, flags, mode, addr, nodes });
     structure!(lines: "cairn_continue" = Continue { size, tid, sleep, clock, left, args, reserved });
     lines
 }

@@ -110,11 +110,12 @@ pub fn get_regs(tid: Tid) -> io::Result<Regs> {
 /// The general registers, from the register set `NT_PRSTATUS`.
 ///
 /// # Errors
-/// When it has another size.
+/// [`io::ErrorKind::Unsupported`] when it has another size: that of a thread that runs 32-bit code has (`task_user_regset_view`).
 pub fn regs_of(set: &[u8]) -> io::Result<Regs> {
     let (n, want) = (set.len(), size_of::<Regs>());
     if n != want {
-        return Err(io::Error::other(format!("general registers: {n} bytes, want {want}")));
+        let what = format!("general registers: {n} bytes, want {want}");
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }
     // SAFETY: `Regs` is a `repr(C)` struct of u64s, for which any bit pattern is valid; there are enough bytes, and alignment does not
     // matter to this read.

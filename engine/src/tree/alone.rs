@@ -8,6 +8,7 @@ use crate::resource::thread::status;
 use crate::resource::{process, refused};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
 use std::cmp::Ordering;
+use std::path::PathBuf;
 
 /// Links in /proc/PID/ns, and what each has to be equal to of ours. The last two are what children will be in.
 const NAMESPACES: &[(&str, &str)] = &[
@@ -23,6 +24,13 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("time_for_children", "time"),
 ];
 
+/// Our own namespaces, by the names of those that have to be the same; those that this kernel has.
+fn own_namespaces() -> Vec<(&'static str, PathBuf)> {
+    let link = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
+    let there = NAMESPACES.iter().filter(|(name, _)| link(name).is_some());
+    there.filter_map(|(name, own)| Some((*name, link(own)?))).collect()
+}
+
 /// Reasons to refuse these processes, apart from what they have open or mapped.
 ///
 /// # Errors
@@ -30,10 +38,7 @@ const NAMESPACES: &[(&str, &str)] = &[
 pub fn problems(tasks: &[Task]) -> Result<Problems> {
     let mut problems = Problems::default();
     let alive: Vec<&Task> = tasks.iter().filter(|t| !t.threads.is_empty()).collect();
-    let own_namespaces: Vec<_> = NAMESPACES
-        .iter()
-        .map(|(name, own)| (*name, std::fs::read_link(format!("/proc/self/ns/{own}")).ok()))
-        .collect();
+    let own_namespaces = own_namespaces();
     let own_label = process::label(std::process::id() as i32)?;
     for task in &alive {
         let pid = task.pid;
@@ -62,11 +67,17 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
             }
             refused::of_thread(thread, &mut problems)?;
             for (name, ours) in &own_namespaces {
-                // A namespace that this kernel does not have is missing on both sides.
-                let theirs = std::fs::read_link(format!("/proc/{pid}/task/{tid}/ns/{name}")).ok();
-                if theirs.is_some() && theirs != *ours {
-                    problems
-                        .push(format!("pid {pid}: thread {tid} is in another {name} namespace than cairn"));
+                let link = |tid: i32| std::fs::read_link(format!("/proc/{pid}/task/{tid}/ns/{name}")).ok();
+                let theirs = link(tid);
+                if theirs.as_ref() == Some(ours) {
+                    continue;
+                }
+                if tid == pid {
+                    problems.push(format!("pid {pid}: is in another {name} namespace than cairn"));
+                } else if theirs != link(pid) {
+                    problems.push(format!(
+                        "pid {pid}: thread {tid} is in another {name} namespace than its process"
+                    ));
                 }
             }
             if tid != pid {
@@ -80,14 +91,8 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
             }
         }
         let label = process::label(pid)?;
-        if label != own_label {
-            let shown =
-                |label: &Option<PathBytes>| label.as_ref().map_or("none".into(), PathBytes::to_string);
-            problems.push(format!(
-                "pid {pid}: has the security label {}, and cairn, which everything that it restarts is a child of, {}",
-                shown(&label),
-                shown(&own_label)
-            ));
+        if let Some(why) = other_label(pid, label.as_ref(), own_label.as_ref()) {
+            problems.push(why);
         }
     }
     for (kind, what) in [
@@ -109,6 +114,37 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
     Ok(problems)
 }
 
+/// What is in the way when a security module calls a process otherwise than us, whose child it would be after a restart.
+fn other_label(pid: i32, theirs: Option<&PathBytes>, ours: Option<&PathBytes>) -> Option<String> {
+    let shown = |label: Option<&PathBytes>| label.map_or("none".into(), PathBytes::to_string);
+    (theirs != ours).then(|| {
+        format!(
+            "pid {pid}: has the security label {}, and cairn, which everything that it restarts is a child of, {}",
+            shown(theirs),
+            shown(ours)
+        )
+    })
+}
+
 fn compare(a: i32, b: i32, kind: Kind) -> Result<Ordering> {
     kcmp(a, b, kind, 0, 0).context(|| format!("compare {a} and {b} (needs CONFIG_KCMP)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_security_label_than_ours_is_in_the_way() {
+        let label = |text: &str| PathBytes(text.as_bytes().to_vec());
+        let (free, bound) = (label("unconfined"), label("cups (enforce)"));
+        assert_eq!(other_label(7, None, None), None);
+        assert_eq!(other_label(7, Some(&free), Some(&free)), None);
+        let why = other_label(7, Some(&bound), Some(&free)).expect("they differ");
+        assert!(
+            why.contains("pid 7") && why.contains("cups (enforce)") && why.contains("unconfined"),
+            "{why}"
+        );
+        assert!(other_label(7, Some(&bound), None).is_some() && other_label(7, None, Some(&bound)).is_some());
+    }
 }

@@ -100,7 +100,7 @@ impl Outside {
 
     /// How messages call one of the others.
     fn name(stat: &Brief) -> String {
-        format!("process {} ({})", stat.pid, stat.comm)
+        format!("process {} ({}) outside", stat.pid, stat.comm)
     }
 
     /// Address spaces, descriptor tables and the like that one of ours shares with somebody else.
@@ -110,7 +110,7 @@ impl Outside {
     pub fn sharing(&self, tasks: &[Task], problems: &mut Problems) -> Result<()> {
         let alive: Vec<i32> = tasks.iter().filter(|t| !t.threads.is_empty()).map(|t| t.pid).collect();
         for (kind, what) in [
-            (Kind::Vm, "its memory"),
+            (Kind::Vm, "its address space"),
             (Kind::Files, "its descriptor table"),
             (Kind::Fs, "its working directory and umask"),
             (Kind::Sighand, "its signal actions"),
@@ -139,7 +139,7 @@ impl Outside {
         for Other { stat, tracer, .. } in &self.others {
             if let Some(pid) = tids.get(tracer) {
                 problems.push(format!(
-                    "pid {pid}: traces {}, which is not to be saved; end the tracing, or save a tree that has both",
+                    "pid {pid}: traces {}; end the tracing, or save a tree that has both",
                     Self::name(stat)
                 ));
             }

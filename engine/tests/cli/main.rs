@@ -9,7 +9,10 @@ mod output;
 mod parents;
 mod python;
 mod refusals;
+mod refused_descriptors;
 mod refused_kinds;
+mod refused_processes;
+mod roots;
 mod security;
 mod zombies;
 

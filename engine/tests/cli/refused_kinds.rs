@@ -266,32 +266,6 @@ call("mount", b"none", b"/", None, 0x44000, None)
     is_refused(&job(&text), &["mnt namespace"]);
 }
 
-/// Device and inode number of the root directory are those of everybody's: it is the mount that
-/// differs.
-#[test]
-fn a_root_that_is_another_mount_of_the_root() {
-    // In a mount namespace of its own, job and cairn together.
-    let text = r#"
-        cd "$DIR" && mkdir root && mount --rbind / root && mkfifo up || exit 99
-        job='cd "$DIR" && : > up; while :; do read x < /dev/null; done'
-        pid=$("$CAIRN" run --detach -- chroot root sh -c "$job") || exit 98
-        cat up && rm up
-        "$CAIRN" check "$pid" | sed "s/pid $pid:/the job:/"
-        "$CAIRN" checkpoint "$pid" -o context
-        echo "code $?"
-        grep TracerPid "/proc/$pid/status"
-        kill -KILL "$pid"
-        test -e context && echo "left behind"
-    "#;
-    let dir = tempfile::tempdir().expect("a directory");
-    let run = cmd!("unshare", "--mount", "sh", "-c", text).env("DIR", dir.path()).env("CAIRN", CAIRN);
-    let output = run.stdout_capture().stderr_capture().unchecked().run().expect("unshare starts");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let named = said.lines().any(|line| line.contains("the job:") && line.contains("root"));
-    assert!(named, "{said}{}", complaint(&output));
-    assert!(said.ends_with("code 3\nTracerPid:\t0\n"), "{said}{}", complaint(&output));
-}
-
 /// A core was dumped, which its parent is told in the wait status. Nobody can end so without
 /// dumping another.
 #[test]

@@ -75,7 +75,7 @@ impl Error {
 }
 
 /// The format of what is kept of a suite.
-const FORMAT: &str = "v6";
+const FORMAT: &str = "v7";
 
 /// What is kept of a suite once it was verified.
 #[derive(Clone, Debug, Serialize, Deserialize)]

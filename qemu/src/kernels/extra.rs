@@ -1,6 +1,6 @@
 //! Packages of the archive that are no kernels and that the harness unpacks for itself, through the same chain of
-//! trust: the standard library's sources for cross builds, a shell for guests of another architecture, and the kernel's
-//! own judge of style.
+//! trust: the standard library's sources for cross builds, a shell for guests of another architecture, the kernel's
+//! own judge of style, and its headers for programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::cache;
 
 /// Whether a package of this name is one that indexes are searched for beside kernels.
 pub(super) fn is_wanted(name: &str) -> bool {
-    [RUST_SRC, BUSYBOX].contains(&name) || is_kernel_source(name)
+    [RUST_SRC, BUSYBOX, PROGRAM_HEADERS].contains(&name) || is_kernel_source(name)
 }
 
 /// Whether this is the package with a series' sources (`linux-source-6.12`), not one that leads to the newest.
@@ -25,6 +25,7 @@ fn is_kernel_source(name: &str) -> bool {
 const RUST_SRC: &str = "rust-src";
 const BUSYBOX: &str = "busybox-static";
 const KERNEL_SOURCE: &str = "linux-source-";
+const PROGRAM_HEADERS: &str = "linux-libc-dev";
 
 /// The layout of an unpacked package; a change of what is left of one takes a new number.
 const LAYOUT: &str = "v1";
@@ -69,24 +70,33 @@ pub fn checkpatch(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Err
     const PLACES: [&str; 3] =
         ["scripts/checkpatch.pl", "scripts/spelling.txt", "scripts/const_structs.checkpatch"];
     let archive = locate::open_archive(matrix, options)?;
-    let mut found: Option<Package> = None;
-    for suite in &matrix.toolchain.suites {
-        let packages = match archive.packages(suite) {
-            Err(e) if e.is_absence() => continue,
-            other => other?,
-        };
-        let sources = packages.into_iter().filter(|package| is_kernel_source(&package.name));
-        found = found.into_iter().chain(sources).max_by(|a, b| compare_debian(&a.version, &b.version));
-    }
-    let found = found.ok_or_else(|| Error::NoPackage {
-        wanted: format!("{KERNEL_SOURCE}…"),
-        reason: format!("none in {}", matrix.toolchain.suites.join(", ")),
-    })?;
+    let found = newest(&archive, matrix, &format!("{KERNEL_SOURCE}…"), &is_kernel_source)?;
     let tree = format!("usr/src/{}.tar.xz", found.name);
     let dir = unpacked(&found, &archive, options, &|deb, dest| {
         package::unpack_inner_files(deb, &tree, &PLACES, dest)
     })?;
     Ok(dir.join(PLACES[0]))
+}
+
+/// The kernel's headers for programs, as the archive has them.
+#[derive(Clone, Debug)]
+pub struct ProgramHeaders {
+    /// The package's version.
+    pub version: String,
+    /// The directory that stands for `/`.
+    pub root: PathBuf,
+}
+
+/// The newest of these in the suites that the matrix names for tools.
+///
+/// # Errors
+/// [`Error::NoPackage`] when no suite serves any, or when fetching or unpacking fails.
+pub fn program_headers(matrix: &Matrix, options: &Options<'_>) -> Result<ProgramHeaders, Error> {
+    const PLACES: [&str; 3] = ["usr/include/linux", "usr/include/asm-generic", "usr/lib/linux/uapi"];
+    let archive = locate::open_archive(matrix, options)?;
+    let found = newest(&archive, matrix, PROGRAM_HEADERS, &|name| name == PROGRAM_HEADERS)?;
+    let root = unpacked(&found, &archive, options, &|deb, dest| package::unpack_files(deb, &PLACES, dest))?;
+    Ok(ProgramHeaders { version: found.version, root })
 }
 
 /// The sources of a kernel, as the archive has them.
@@ -153,6 +163,28 @@ fn find(
     Err(Error::NoPackage { wanted: name.to_owned(), reason: reasons.join("; ") })
 }
 
+/// The newest package with such a name in all suites that the matrix names for tools.
+fn newest(
+    archive: &Archive<'_>,
+    matrix: &Matrix,
+    wanted: &str,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Result<Package, Error> {
+    let mut found: Option<Package> = None;
+    for suite in &matrix.toolchain.suites {
+        let packages = match archive.packages(suite) {
+            Err(e) if e.is_absence() => continue,
+            other => other?,
+        };
+        let such = packages.into_iter().filter(|package| is_wanted(&package.name));
+        found = found.into_iter().chain(such).max_by(|a, b| compare_debian(&a.version, &b.version));
+    }
+    found.ok_or_else(|| Error::NoPackage {
+        wanted: wanted.to_owned(),
+        reason: format!("none in {}", matrix.toolchain.suites.join(", ")),
+    })
+}
+
 /// The directory with what `lay_out` leaves of a package, fetched and unpacked unless that was done before.
 fn unpacked(
     found: &Package,
@@ -199,7 +231,9 @@ mod tests {
     #[case("linux-source-6.12", true)]
     #[case("linux-source", false)]
     #[case("linux-source-6.12-rt", false)]
-    fn packages_of_kernel_sources(#[case] name: &str, #[case] wanted: bool) {
+    #[case("linux-libc-dev", true)]
+    #[case("linux-libc-dev-arm64-cross", false)]
+    fn packages_beside_kernels(#[case] name: &str, #[case] wanted: bool) {
         assert_eq!(is_wanted(name), wanted);
     }
 

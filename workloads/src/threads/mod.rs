@@ -35,6 +35,7 @@ mod sixteen;
 mod sleep_until;
 mod stacks;
 mod two;
+mod utilisation;
 
 use crate::framework::Workload;
 
@@ -66,6 +67,7 @@ pub const WORKLOADS: &[&Workload] = &[
     &leader_gone::WORKLOAD,
     &affinity::WORKLOAD,
     &scheduling::WORKLOAD,
+    &utilisation::WORKLOAD,
     &stacks::WORKLOAD,
     &ping_pong_in_motion::WORKLOAD,
     &computing_in_motion::WORKLOAD,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use super::{header_check, tidy};
+use super::{header_check, saved_check, tidy};
 use crate::room::Room;
 
 #[derive(Parser)]
@@ -57,6 +57,7 @@ pub fn run(args: &Args) -> Result<bool> {
     };
     let go_on = step("format", &mut || cargo(&["fmt", "--all", "--check"]))?
         && step("house rules", &mut || tidy::run(&room, args.offline))?
+        && step("what is saved", &mut || saved_check::check(&room, args.offline))?
         && step("lints", &mut || clippy(&[]))?
         && step("the module's header", &mut || header_check::check(&room, args.offline))?
         && step("lints, with planted faults", &mut || clippy(&["--features", "cairn/planted-faults"]))?

@@ -37,6 +37,9 @@ pub struct Args {
     /// Where the random numbers begin
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Make only the checks whose name has this in it
+    #[arg(long, default_value = "")]
+    check: String,
 }
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -49,7 +52,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let archs = choice.archs()?;
     let wanted = Wanted { no_engine: true, ..Wanted::default() };
     let programs = programs::build_all(&room, &archs, source, Wanted { offline: source.offline, ..wanted })?;
-    let plan = Trial::plan(&room, archs, source, args.seconds, args.seed)?;
+    let plan = Trial::plan(&room, archs, source, args.seconds, args.seed)?.only(&args.check);
     let cache = Cache::from_env()?;
     let stop = StopFlag::default();
     let mut good = true;
@@ -85,6 +88,8 @@ pub struct Trial {
     programs: BTreeMap<Arch, PathBuf>,
     seconds: u64,
     seed: u64,
+    /// What the names of the checks have in them.
+    check: String,
 }
 
 impl fmt::Display for Trial {
@@ -108,7 +113,12 @@ impl Trial {
             Ok((arch, programs::build_example(room, &toolchain, wanted, "kmod-test")?))
         };
         let programs = archs.into_iter().map(build).collect::<Result<_>>()?;
-        Ok(Trial { programs, seconds, seed })
+        Ok(Trial { programs, seconds, seed, check: String::new() })
+    }
+
+    /// Only the checks whose name has this in it.
+    pub fn only(self, check: &str) -> Trial {
+        Trial { check: check.to_owned(), ..self }
     }
 
     /// Carries it out in a guest; in another one when the emulator fails.
@@ -127,7 +137,13 @@ impl Trial {
             .build(&Cache::from_env()?)?;
         let scale = accel.time_scale(kernel);
         let job = Job {
-            command: vec![PROGRAM.into(), MODULE.into(), self.seconds.to_string(), self.seed.to_string()],
+            command: vec![
+                PROGRAM.into(),
+                MODULE.into(),
+                self.seconds.to_string(),
+                self.seed.to_string(),
+                self.check.clone(),
+            ],
             files: vec![JobFile { path: MODULE.into(), mode: 0o600, data: module.to_vec() }],
             ..Job::default()
         };

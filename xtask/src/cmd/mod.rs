@@ -11,6 +11,7 @@ pub mod kmod;
 pub mod kmod_test;
 pub mod report;
 pub mod repro;
+pub mod saved_check;
 pub mod sensitivity;
 pub mod shell;
 pub mod test;

@@ -1,0 +1,61 @@
+//! File locks and leases that no descriptor shows: a mapping keeps the open file, and with it the lock, after close(2).
+
+use super::bytes::PathBytes;
+use super::inode::Inodes;
+use crate::error::Problems;
+use std::collections::{HashMap, HashSet};
+
+/// A lock of /proc/locks (proc_locks(5)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lock {
+    /// `FLOCK`, `POSIX`, `OFDLCK`, `LEASE`, `DELEG` …
+    kind: String,
+    /// Who took it; -1 where that is not told.
+    pid: i32,
+    /// Device number and inode.
+    file: (u64, u64),
+}
+
+/// A line of /proc/locks; nothing for who only waits, and for what is not understood.
+fn parse(line: &str) -> Option<Lock> {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    let kind = words.next().filter(|word| *word != "->")?.to_owned();
+    // How strict, and for what.
+    let pid = words.nth(2)?.parse().ok()?;
+    let mut file = words.next()?.split(':');
+    let mut number = |radix| u64::from_str_radix(file.next()?, radix).ok();
+    let (major, minor, inode) = (number(16)?, number(16)?, number(10)?);
+    Some(Lock { kind, pid, file: (rustix::fs::makedev(major as u32, minor as u32), inode) })
+}
+
+/// Refuses locks on files in use here that one of `inside` has taken, or nobody who is told: those that descriptors show have been refused.
+pub fn refuse_hidden(inodes: &Inodes, inside: &HashSet<i32>, problems: &mut Problems) {
+    let named: HashMap<(u64, u64), (&str, &PathBytes)> = inodes.identities().collect();
+    if named.is_empty() {
+        return;
+    }
+    let text = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    for lock in text.lines().filter_map(parse) {
+        let ours = lock.pid == -1 || inside.contains(&lock.pid);
+        if let Some((user, path)) = named.get(&lock.file).filter(|_| ours) {
+            let kind = if matches!(lock.kind.as_str(), "LEASE" | "DELEG") { "lease" } else { "file lock" };
+            problems.push(format!("{user}: {path} has a {kind} ({}), which a mapping may keep", lock.kind));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read() {
+        let lock =
+            |kind: &str, pid| Lock { kind: kind.into(), pid, file: (rustix::fs::makedev(8, 0x12), 345) };
+        assert_eq!(parse("1: FLOCK  ADVISORY  WRITE 2634 08:12:345 0 EOF"), Some(lock("FLOCK", 2634)));
+        assert_eq!(parse("2: OFDLCK ADVISORY  READ  -1 08:12:345 0 9"), Some(lock("OFDLCK", -1)));
+        assert_eq!(parse("3: LEASE  ACTIVE    READ  7 08:12:345 0 EOF"), Some(lock("LEASE", 7)));
+        assert_eq!(parse("1: -> FLOCK  ADVISORY  WRITE 2635 08:12:345 0 EOF"), None);
+        assert_eq!(parse("nonsense"), None);
+    }
+}

@@ -1,0 +1,171 @@
+//! Every kind of descriptor and mapping that is refused: by its number, in words that name its kind, and with nothing touched.
+
+use super::*;
+use rstest::rstest;
+
+/// What jobs in Python have at hand: `call` makes a system call, `hold` puts a descriptor at number 9. What a kernel has not, or does not let us
+/// have, is told instead of being there.
+const PRELUDE: &str = r#"
+import ctypes, fcntl, glob, mmap, os, signal, socket, stat, struct, sys, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+def tell(text):
+    with open('up.new', 'w') as file: file.write(text)
+    os.rename('up.new', 'up')
+def skip(why):
+    tell('skipped: ' + str(why))
+    os._exit(0)
+def checked(got):
+    if got == -1: skip(os.strerror(ctypes.get_errno()))
+    return got
+def call(number, *args): return checked(libc.syscall(ctypes.c_long(number), *args))
+def hold(fd):
+    os.dup2(fd, 9)
+    os.close(fd)
+"#;
+
+/// A job that has done what `text` says, and waits; nothing where it cannot be done here.
+pub fn job_that(text: &str) -> Option<Job> {
+    let job = Job::script("while [ ! -e job.py ]; do read x < /dev/null; done; exec python3 job.py");
+    let text = format!(
+        "{PRELUDE}\ntry:\n    pass\n{}\nexcept OSError as err: skip(err)\ntell('there')\ntime.sleep(600)\n",
+        text.lines().map(|line| format!("    {line}\n")).collect::<String>()
+    );
+    std::fs::write(job.path("job.new"), text).expect("written");
+    std::fs::rename(job.path("job.new"), job.path("job.py")).expect("renamed");
+    wait_for("the job's word", || job.path("up").exists().then_some(()));
+    let told = std::fs::read_to_string(job.path("up")).expect("the job wrote it");
+    if told == "there" {
+        return Some(job);
+    }
+    eprintln!("{told}");
+    None
+}
+
+/// Checks that checkpoint and check refuse it in these words, each after the process's number.
+pub fn is_refused(job: &Job, words: &[&str]) {
+    let before = job.mappings();
+    for output in [job.checkpoint("context", &[]), cairn(["check", &job.pid()])] {
+        assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!("pid {}: ", job.pid)), "{said}");
+        for word in words {
+            assert!(said.contains(word), "no word of {word}: {said}");
+        }
+    }
+    assert!(!job.path("context").exists());
+    assert_eq!(job.mappings(), before);
+}
+
+fn refuses(text: &str, words: &[&str]) {
+    if let Some(job) = job_that(text) {
+        is_refused(&job, words);
+    }
+}
+
+#[rstest]
+#[case::eventfd(format!("hold(call({}, 0, 0))", libc::SYS_eventfd2), "eventfd")]
+#[case::epoll(format!("hold(call({}, 0))", libc::SYS_epoll_create1), "eventpoll")]
+#[case::timerfd(format!("hold(call({}, 1, 0))", libc::SYS_timerfd_create), "timerfd")]
+#[case::signalfd(format!("hold(call({}, -1, ctypes.byref(ctypes.c_ulong(1)), 8, 0))", libc::SYS_signalfd4), "signalfd")]
+#[case::inotify(format!("hold(call({}, 0))", libc::SYS_inotify_init1), "inotify")]
+#[case::fanotify(format!("hold(call({}, 0, 0))", libc::SYS_fanotify_init), "fanotify")]
+#[case::pidfd(format!("hold(call({}, os.getpid(), 0))", libc::SYS_pidfd_open), "pidfd")]
+#[case::userfaultfd(format!("hold(call({}, 0))", libc::SYS_userfaultfd), "userfaultfd")]
+#[case::io_uring(format!("hold(call({}, 4, ctypes.create_string_buffer(120)))", libc::SYS_io_uring_setup), "io_uring")]
+#[case::bpf(format!("hold(call({}, 0, struct.pack('IIIII', 2, 4, 4, 1, 0), 20))", libc::SYS_bpf), "bpf-map")]
+#[case::perf(
+    format!("hold(call({}, struct.pack('IIQ96x', 1, 112, 0), 0, -1, -1, 0))", libc::SYS_perf_event_open),
+    "perf_event"
+)]
+#[case::landlock(
+    format!("hold(call({}, ctypes.byref(ctypes.c_ulong(1)), ctypes.c_ulong(8), 0))", libc::SYS_landlock_create_ruleset),
+    "landlock-ruleset"
+)]
+#[case::seccomp(
+    format!("{LET_ALL}\nhold(call({}, 1, 8, program))", libc::SYS_seccomp),
+    "seccomp notify"
+)]
+#[case::fscontext(format!("hold(call({}, b'tmpfs', 0))", libc::SYS_fsopen), "fscontext")]
+#[case::kvm("hold(fcntl.ioctl(os.open('/dev/kvm', os.O_RDWR), 0xae01, 0))".to_owned(), "kvm-vm")]
+fn an_anonymous_inode(#[case] text: String, #[case] kind: &str) {
+    refuses(&text, &["fd 9", kind]);
+}
+
+/// A filter of seccomp that allows every call.
+pub const LET_ALL: &str = "allow = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0x7fff0000), 8)
+program = struct.pack('HxxxxxxP', 1, ctypes.addressof(allow))
+checked(libc.prctl(38, 1, 0, 0, 0))";
+
+#[rstest]
+#[case::unix("hold(socket.socket(socket.AF_UNIX).detach())")]
+#[case::pair("hold(socket.socketpair()[0].detach())")]
+#[case::listening("s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); hold(s.detach())")]
+#[case::datagrams("hold(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach())")]
+#[case::netlink("hold(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).detach())")]
+#[case::packet("hold(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).detach())")]
+fn a_socket(#[case] text: &str) {
+    refuses(text, &["fd 9", "socket"]);
+}
+
+#[rstest]
+#[case::master("hold(os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY))", "terminal")]
+#[case::slave("hold(os.openpty()[1])", "terminal")]
+#[case::messages("hold(os.open('/dev/kmsg', os.O_RDONLY))", "character device")]
+#[case::tunnel("hold(os.open('/dev/net/tun', os.O_RDWR))", "character device")]
+#[case::block(
+    "disks = [path for path in glob.glob('/dev/*') if stat.S_ISBLK(os.stat(path).st_mode)]
+if not disks: skip('no block device')
+hold(os.open(disks[0], os.O_RDONLY))",
+    "block device"
+)]
+fn a_terminal_or_another_device(#[case] text: &str, #[case] kind: &str) {
+    refuses(text, &["fd 9", kind]);
+}
+
+#[test]
+fn a_memfd() {
+    refuses("hold(os.memfd_create('name'))", &["fd 9", "memfd"]);
+}
+
+#[test]
+fn a_namespace() {
+    refuses("hold(os.open('/proc/self/ns/net', os.O_RDONLY))", &["fd 9", "net:["]);
+}
+
+/// What its path leads to in it is not what it leads to outside.
+#[test]
+fn a_detached_mount() {
+    refuses("os.mkdir('inside')\nhold(call(428, -100, b'inside', 1))", &["fd 9"]);
+}
+
+#[rstest]
+#[case::whole("fcntl.flock(9, fcntl.LOCK_EX)")]
+#[case::range("fcntl.lockf(9, fcntl.LOCK_EX)")]
+#[case::description("fcntl.fcntl(9, 37, struct.pack('hhqqi4x', 1, 0, 0, 0, 0))")]
+#[case::lease("fcntl.fcntl(9, 1024, 1)")]
+fn a_lock_or_a_lease(#[case] text: &str) {
+    refuses(&format!("hold(os.open('data', os.O_RDWR | os.O_CREAT))\n{text}"), &["fd 9", "lock or lease"]);
+}
+
+#[rstest]
+#[case::system_v(
+    "libc.shmat.restype = ctypes.c_long
+number = checked(libc.shmget(0, 4096, 0o1600))
+checked(libc.shmat(number, 0, 0))
+checked(libc.shmctl(number, 0, 0))".to_owned(),
+    "System V shared memory"
+)]
+#[case::asynchronous_io(format!("call({}, 4, ctypes.byref(ctypes.c_ulong(0)))", libc::SYS_io_setup), "asynchronous I/O")]
+#[case::of_events(
+    format!("fd = call({}, struct.pack('IIQ96x', 1, 112, 0), 0, -1, -1, 0)
+kept = mmap.mmap(fd, 4096 * 2)
+os.close(fd)", libc::SYS_perf_event_open),
+    "perf_event"
+)]
+#[case::of_a_memfd("fd = os.memfd_create('name')
+os.ftruncate(fd, 4096)
+kept = mmap.mmap(fd, 4096)
+os.close(fd)".to_owned(), "memfd")]
+fn a_mapping(#[case] text: String, #[case] kind: &str) {
+    refuses(&text, &["mapping ", kind]);
+}

@@ -1,0 +1,121 @@
+//! What processes and threads have that is refused: named by pid and thread, and with nothing touched.
+
+use super::refused_descriptors::{LET_ALL, is_refused, job_that};
+use super::*;
+use rstest::rstest;
+
+fn refuses(text: &str, words: &[&str]) {
+    if let Some(job) = job_that(text) {
+        is_refused(&job, words);
+    }
+}
+
+#[test]
+fn a_seccomp_filter() {
+    refuses(&format!("{LET_ALL}\ncall({}, 1, 0, program)", libc::SYS_seccomp), &["thread", "seccomp filter"]);
+}
+
+#[rstest]
+#[case::names(libc::CLONE_NEWUTS, "uts")]
+#[case::objects(libc::CLONE_NEWIPC, "ipc")]
+#[case::network(libc::CLONE_NEWNET, "net")]
+#[case::mounts(libc::CLONE_NEWNS, "mnt")]
+#[case::groups(libc::CLONE_NEWCGROUP, "cgroup")]
+#[case::users(libc::CLONE_NEWUSER, "user")]
+fn another_namespace(#[case] flag: i32, #[case] name: &str) {
+    refuses(&format!("checked(libc.unshare({flag}))"), &[&format!("in another {name} namespace")]);
+}
+
+/// The child waits in pause(2), on a stack of its own.
+#[rstest]
+#[case::memory(libc::CLONE_VM, "share their memory")]
+#[case::actions(libc::CLONE_VM | libc::CLONE_SIGHAND, "share their signal actions")]
+#[case::descriptors(libc::CLONE_FILES, "share their descriptor table")]
+#[case::directories(libc::CLONE_FS, "share their working directory")]
+fn what_two_processes_share(#[case] flag: i32, #[case] what: &str) {
+    let flags = flag | libc::SIGCHLD;
+    let text = format!(
+        "stack = mmap.mmap(-1, 65536)
+top = ctypes.addressof(ctypes.c_char.from_buffer(stack)) + 65536
+checked(libc.clone(libc.pause, ctypes.c_void_p(top), {flags}, None))"
+    );
+    let Some(job) = job_that(&text) else { return };
+    for output in [job.checkpoint("context", &[]), cairn(["check", &job.pid()])] {
+        assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(what) && said.contains(&job.pid()), "{said}");
+    }
+    assert!(!job.path("context").exists());
+}
+
+#[rstest]
+#[case::descriptors(libc::CLONE_FILES, "descriptor table of its own")]
+#[case::directories(libc::CLONE_FS, "working directory and umask of its own")]
+fn what_a_thread_has_for_itself(#[case] flag: i32, #[case] what: &str) {
+    let text = format!(
+        "done = threading.Event()
+def part():
+    checked(libc.unshare({flag}))
+    done.set()
+    time.sleep(600)
+threading.Thread(target=part, daemon=True).start()
+done.wait()"
+    );
+    refuses(&text, &["thread", what]);
+}
+
+#[test]
+fn somebody_traced() {
+    let job = Job::counter();
+    let Some(_tracer) = job_that(&format!("checked(libc.ptrace(0x4206, {}, None, None))", job.pid)) else {
+        return;
+    };
+    assert_ne!(status_field(job.pid, "TracerPid").as_deref(), Some("0"));
+    for output in [
+        job.checkpoint("context", &["--source", "ptrace"]),
+        cairn(["check", "--source", "ptrace", &job.pid()]),
+    ] {
+        assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("traced") && said.contains(&job.pid()), "{said}");
+    }
+    assert!(!job.path("context").exists());
+}
+
+/// A far return into the kernel's segment for 32-bit code, where a jump to itself waits.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn code_of_32_bits() {
+    let job = Job::script("while [ ! -e job.py ]; do read x < /dev/null; done; exec python3 job.py");
+    let text = "
+import ctypes, mmap, struct, threading, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_long
+at = libc.mmap(0, 4096, 7, 0x62, -1, 0)
+code = b'\\x6a\\x23' + b'\\x68' + struct.pack('I', at + 64) + b'\\x48\\xcb'
+ctypes.memmove(at, code, len(code))
+ctypes.memmove(at + 64, b'\\xeb\\xfe', 2)
+threading.Thread(target=ctypes.CFUNCTYPE(None)(at), daemon=True).start()
+open('up', 'w').close()
+time.sleep(600)
+";
+    std::fs::write(job.path("job.new"), text).expect("written");
+    std::fs::rename(job.path("job.new"), job.path("job.py")).expect("renamed");
+    wait_for("the job's word", || job.path("up").exists().then_some(()));
+    // Between its word and the jump there may be a moment.
+    let said = wait_for("the refusal", || {
+        let output = cairn(["check", &job.pid()]);
+        (exit_code(&output) == 3).then(|| complaint(&output) + &String::from_utf8_lossy(&output.stdout))
+    });
+    assert!(said.contains(&format!("pid {}: thread", job.pid)) && said.contains("32-bit code"), "{said}");
+    is_refused(&job, &["32-bit code"]);
+}
+
+/// Few processors have either.
+#[rstest]
+#[case::tiles("call(158, 0x1023, 18)", "AMX tiles")]
+#[case::tagged_addresses("call(158, 0x4002, 6)", "tagged addresses")]
+#[cfg(target_arch = "x86_64")]
+fn tiles_or_tagged_addresses(#[case] text: &str, #[case] what: &str) {
+    refuses(text, &[what]);
+}

@@ -1,0 +1,86 @@
+//! Whether a proof exists: a workload (`memory/locked`), a test of the program (`cli::refusals::nobody_there_is_told`), or
+//! any other test by its file (`engine/src/resource/timer.rs::timers_are_read`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Finds it, below the top of the repository.
+///
+/// # Errors
+/// What there is instead.
+pub fn find(root: &Path, proof: &str) -> Result<(), String> {
+    match proof.rsplit_once("::") {
+        Some((place, test)) => find_test(root, place, test),
+        None => match proof.split_once('/') {
+            Some((group, name)) => find_workload(root, group, name),
+            None => Err("neither group/name, cli::module::test nor path.rs::test".into()),
+        },
+    }
+}
+
+fn find_test(root: &Path, place: &str, test: &str) -> Result<(), String> {
+    let file = match place.strip_prefix("cli::") {
+        Some(module) => PathBuf::from(format!("engine/tests/cli/{module}.rs")),
+        None => PathBuf::from(place),
+    };
+    let text = fs::read_to_string(root.join(&file)).map_err(|err| format!("{}: {err}", file.display()))?;
+    if is_test(&text, test) { Ok(()) } else { Err(format!("{} has no such test", file.display())) }
+}
+
+/// Whether a text has a function of this name that an attribute makes a test. Attributes may be of several lines, none of them empty.
+fn is_test(text: &str, name: &str) -> bool {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let here =
+        |line: &&str| line.strip_prefix("fn ").is_some_and(|rest| rest.starts_with(&format!("{name}(")));
+    let Some(at) = lines.iter().position(here) else { return false };
+    let mut above = lines[..at].iter().rev().take_while(|line| !line.is_empty() && !line.starts_with("fn "));
+    above.any(|line| ["#[test]", "#[rstest]"].contains(line))
+}
+
+/// A workload is a file that its group lists; what one architecture has is a room lower, as is the list of what several have.
+fn find_workload(root: &Path, group: &str, name: &str) -> Result<(), String> {
+    let none = || format!("there is no workload `{name}` of group {group}");
+    let dir = root.join("workloads/src").join(group);
+    let below = fs::read_dir(&dir).map_err(|_| none())?.flatten().map(|entry| entry.path());
+    let rooms: Vec<PathBuf> =
+        std::iter::once(dir.clone()).chain(below.filter(|path| path.is_dir())).collect();
+    let module = name.replace('-', "_");
+    let read = |file: &str| -> Vec<String> {
+        rooms.iter().filter_map(|room| fs::read_to_string(room.join(file)).ok()).collect()
+    };
+    let says = |text: &String| {
+        text.contains(&format!("name: \"{name}\"")) && text.contains(&format!("group: \"{group}\""))
+    };
+    if !read(&format!("{module}.rs")).iter().any(says) {
+        return Err(none());
+    }
+    let listed = read("mod.rs").iter().any(|text| text.contains(&format!("{module}::WORKLOAD")));
+    if listed { Ok(()) } else { Err(format!("group {group} does not list its workload `{name}`")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("memory/locked", true)]
+    #[case("fp/sve-lengths", true)]
+    #[case("fp/protection-keys", true)]
+    #[case("memory/kit", false)]
+    #[case("memory/nothing", false)]
+    #[case("nowhere/locked", false)]
+    #[case("locked", false)]
+    #[case("cli::refusals::nobody_there_is_told", true)]
+    #[case("cli::refusals::nobody_is_told", false)]
+    #[case("cli::refused_descriptors::an_anonymous_inode", true)]
+    #[case("cli::refused_descriptors::job_that", false)]
+    #[case("cli::nothing::nobody_there_is_told", false)]
+    #[case("engine/src/resource/file.rs::fdinfo_is_read", true)]
+    #[case("engine/src/resource/file.rs::every_table_comes_out_as_it_was", true)]
+    #[case("engine/src/resource/file.rs::parse_fdinfo", false)]
+    fn proofs(#[case] proof: &str, #[case] exists: bool) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        assert_eq!(find(&root, proof).is_ok(), exists, "{:?}", find(&root, proof));
+    }
+}

@@ -1,0 +1,60 @@
+//! Which files of a kernel's sources make descriptors of a kind of their own: they call `anon_inode_getfd()` or its like,
+//! or say in /proc/PID/fdinfo what theirs are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+const WORDS: &[&str] = &["anon_inode_getf", "anon_inode_create_getf", ".show_fdinfo"];
+/// Where those functions are themselves, and what is only there for tests.
+const OTHER: &[&str] =
+    &["fs/anon_inodes.c", "samples/", "tools/", "drivers/iommu/iommufd/selftest.c", "io_uring/mock_file.c"];
+
+/// The files, from the top of the sources.
+pub fn descriptor_makers(top: &Path) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    let mut folders: Vec<PathBuf> = vec![top.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
+            let entry = entry.with_context(|| format!("read {}", folder.display()))?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() && path.extension().is_some_and(|end| end == "c") {
+                let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+                let text = String::from_utf8_lossy(&text);
+                let name = path.strip_prefix(top)?.to_string_lossy().into_owned();
+                let other = OTHER.iter().any(|other| name.starts_with(other)) || name.contains("/tests/");
+                if !other && WORDS.iter().any(|word| text.contains(word)) {
+                    found.insert(name);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sources_that_make_descriptors_count() {
+        let top = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("fs/eventfd.c", "fd = anon_inode_getfd(\"[eventfd]\", 0);"),
+            ("fs/pipe.c", "int x;"),
+            ("net/socket.c", "\t.show_fdinfo =\tsock_show_fdinfo,"),
+            ("samples/x.c", ".show_fdinfo"),
+            ("fs/readme.txt", ".show_fdinfo"),
+        ] {
+            let path = top.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let found = descriptor_makers(top.path()).unwrap();
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["fs/eventfd.c", "net/socket.c"]);
+    }
+}
