@@ -131,6 +131,8 @@ const MQUEUE_MAGIC: i64 = 0x1980_0202;
 const SECRETMEM_MAGIC: i64 = 0x5345_434d;
 const NFS_SUPER_MAGIC: i64 = 0x6969;
 const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
+const CIFS_SUPER_MAGIC: i64 = 0xff53_4d42;
+const SMB2_SUPER_MAGIC: i64 = 0xfe53_4d42;
 /// Files that the kernel makes up when they are read: size and times say nothing. sysfs, cgroup and cgroup2, debugfs, tracefs, securityfs,
 /// configfs, pstore, bpf, selinuxfs, efivarfs, resctrl.
 const MADE_UP: &[i64] = &[
@@ -366,6 +368,11 @@ fn is_kept_by_client(path: &Path, fs: i64) -> bool {
     };
     let Some(rest) = name.strip_prefix(prefix) else { return false };
     digits.contains(&rest.len()) && rest.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether a file system of this kind has a client that renames what is open instead of removing it.
+pub fn has_client(fs: i64) -> bool {
+    matches!(fs, NFS_SUPER_MAGIC | FUSE_SUPER_MAGIC | CIFS_SUPER_MAGIC | SMB2_SUPER_MAGIC)
 }
 
 /// Whether a file that /proc shows as deleted has in truth the name that libfuse gave it: the kernel does not know of that one.

@@ -10,7 +10,7 @@
 use super::changes::explain;
 use crate::error::{Context, Error, Result};
 use crate::resource::attributes::{self, Stage};
-use crate::resource::inode::{Inode, InodeKind, Unlinked, stand_in};
+use crate::resource::inode::{Inode, InodeKind, Unlinked, has_client, stand_in};
 use crate::sys;
 use crate::sys::guard::Heir;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -94,8 +94,9 @@ impl Maker {
             };
             let made = made?;
             removed?;
-            // Somebody has moved it away, or linked it.
-            if made.metadata().context(what)?.nlink() > 0 {
+            // Somebody has moved it away, or linked it; or the client of the file system has, which keeps a name for what is open.
+            let named = made.metadata().context(what)?.nlink() > 0;
+            if named && !has_client(rustix::fs::fstatfs(&made).context(what)?.f_type) {
                 return Err(exchanged(path));
             }
             self.remove_from(before)?;
