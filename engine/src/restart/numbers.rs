@@ -20,8 +20,8 @@ const TICK: Duration = Duration::from_millis(10);
 /// What has a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum User {
-    /// A process that has ended and that its parent has not waited for.
-    Zombie { parent: i32 },
+    /// A process that has ended and that its parent has not waited for: the number's own, or the last ones of its group or session.
+    Zombie { pid: i32, parent: i32 },
     /// Anything else, in words.
     Lasting(String),
 }
@@ -48,9 +48,13 @@ pub fn await_free(records: &Records, patience: Duration, tell: &dyn Fn(&str)) ->
                 Some(User::Lasting(whose)) => {
                     return Err(Error::Conflict(format!("pid {number} is in use: {whose}; {WAY_OUT}")));
                 }
-                Some(User::Zombie { parent }) => {
+                Some(User::Zombie { pid, parent }) => {
                     let name = name_of(parent);
-                    let whose = format!("its process has ended, and {parent}{name} has not waited for it");
+                    let who = match pid == number {
+                        true => "its process".to_owned(),
+                        false => format!("{pid} of its group or session"),
+                    };
+                    let whose = format!("{who} has ended, and {parent}{name} has not waited for it");
                     if Instant::now() >= deadline {
                         return Err(Error::Conflict(format!("pid {number} is in use: {whose}")));
                     }
@@ -72,13 +76,13 @@ fn name_of(pid: i32) -> String {
     }
 }
 
-/// Whose a number is.
+/// Whose a number is. `sessions` may be of a while ago: what is not in it was none then, what is in it is looked for.
 fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     if let Some(stat) = read_stat(number)? {
         // /proc/TID is there for threads, too.
         let process = thread::status(number, number).map_or(number, |status| status.tgid);
         return Ok(Some(match stat.state {
-            'Z' if process == number => User::Zombie { parent: stat.ppid },
+            'Z' if process == number => User::Zombie { pid: number, parent: stat.ppid },
             _ if process != number => {
                 User::Lasting(format!("it is a thread of process {process}{}", name_of(process)))
             }
@@ -90,13 +94,19 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
             )),
         }));
     }
-    if sys::guard::group_exists(number) {
-        return Ok(Some(User::Lasting("it is a process group that still has members".into())));
+    let is_group = sys::guard::group_exists(number);
+    if !is_group && !sessions.contains(&number) {
+        return Ok(None);
     }
-    if sessions.contains(&number) {
-        return Ok(Some(User::Lasting("it is a session that still has members".into())));
-    }
-    Ok(None)
+    let members = outside::members(number);
+    let all_dead = members.iter().all(|member| member.state == 'Z');
+    Ok(match (all_dead, members.first()) {
+        (true, Some(last)) => Some(User::Zombie { pid: last.pid, parent: last.ppid }),
+        // A member that /proc does not show us keeps its group all the same.
+        (true, None) if !sys::guard::group_exists(number) => None,
+        _ if is_group => Some(User::Lasting("it is a process group that still has members".into())),
+        _ => Some(User::Lasting("it is a session that still has members".into())),
+    })
 }
 
 /// A number that is free now, and that the records do not need: the highest.
@@ -136,5 +146,25 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn a_group_of_the_dead_is_waited_for() {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        use std::os::unix::process::CommandExt;
+        let start = |group: i32| std::process::Command::new("true").process_group(group).spawn().unwrap();
+        let mut leader = start(0);
+        let number = leader.id() as i32;
+        let mut member = start(number);
+        let pid = member.id() as i32;
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_raw(pid).unwrap()), ended).unwrap();
+        leader.wait().unwrap();
+        // The list of sessions is as old as it may be.
+        let sessions = BTreeSet::from([number]);
+        let parent = std::process::id() as i32;
+        assert_eq!(user(number, &sessions).unwrap(), Some(User::Zombie { pid, parent }));
+        member.wait().unwrap();
+        assert_eq!(user(number, &sessions).unwrap(), None);
     }
 }

@@ -28,6 +28,11 @@ pub fn sessions() -> BTreeSet<i32> {
     everybody().map(|stat| stat.session).collect()
 }
 
+/// Whoever is in the process group or the session of this number.
+pub fn members(number: i32) -> Vec<Brief> {
+    everybody().filter(|stat| stat.pgrp == number || stat.session == number).collect()
+}
+
 /// This process, and the one that the user sees when this is its worker.
 pub fn own_processes() -> Vec<i32> {
     let program = |who: &str| std::fs::read_link(format!("/proc/{who}/exe")).ok();
