@@ -17,6 +17,9 @@ const WAY_OUT: &str = "end it, or wait for its end, or restart among numbers of 
 /// How often a zombie is looked for: nothing announces that it has been waited for.
 const TICK: Duration = Duration::from_millis(10);
 
+/// The state of a zombie whose parent is just waiting for it (EXIT_DEAD, kernel/exit.c, `wait_task_zombie`).
+const BEING_WAITED_FOR: char = 'X';
+
 /// What has a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum User {
@@ -82,7 +85,7 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
         // /proc/TID is there for threads, too.
         let process = thread::status(number, number).map_or(number, |status| status.tgid);
         return Ok(Some(match stat.state {
-            'Z' if process == number => User::Zombie { pid: number, parent: stat.ppid },
+            'Z' | BEING_WAITED_FOR if process == number => User::Zombie { pid: number, parent: stat.ppid },
             _ if process != number => {
                 User::Lasting(format!("it is a thread of process {process}{}", name_of(process)))
             }
@@ -99,7 +102,7 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
         return Ok(None);
     }
     let members = outside::members(number);
-    let all_dead = members.iter().all(|member| member.state == 'Z');
+    let all_dead = members.iter().all(|member| matches!(member.state, 'Z' | BEING_WAITED_FOR));
     Ok(match (all_dead, members.first()) {
         (true, Some(last)) => Some(User::Zombie { pid: last.pid, parent: last.ppid }),
         // A member that /proc does not show us keeps its group all the same.
