@@ -2,14 +2,27 @@
 
 use crate::remote::{Arg, CallId, Outcome, Program};
 use crate::sys;
+use serde::{Deserialize, Serialize};
 
 /// `MEMBARRIER_CMD_GET_REGISTRATIONS`, Linux 6.3 (include/uapi/linux/membarrier.h).
 const GET_REGISTRATIONS: i32 = 1 << 9;
 const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
+const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
 
 /// Kinds of barriers that fail with EPERM for who is not registered: the command, and the one that registers. Older kernels are asked by
 /// making such a barrier, which changes nothing.
 const PROBED: [(i32, u32); 3] = [(1 << 3, 1 << 4), (1 << 5, 1 << 6), (1 << 7, 1 << 8)];
+
+/// For which barriers an address space is registered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registrations {
+    /// The commands that registered, as bits of their numbers.
+    pub commands: u32,
+    /// Before Linux 6.3 nothing tells whether a process takes part in global barriers: after a restart it does, which costs it an interrupt now and
+    /// then where somebody makes them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub global_untold: bool,
+}
 
 /// The question for the registrations: every command that registered, as a bit of its number.
 pub struct AskRegistrations {
@@ -33,25 +46,26 @@ impl AskRegistrations {
         }
     }
 
-    /// The registrations. Before Linux 6.3 nothing tells whether a process takes part in global barriers: it does then, which costs it an
-    /// interrupt now and then where somebody makes them.
-    pub fn answer(&self, outcome: &Outcome) -> u32 {
-        match &self.probed {
-            None => u32::try_from(outcome.result(self.told)).unwrap_or(0),
-            Some(probed) => {
-                let registered = probed.iter().filter(|(barrier, _)| outcome.result(*barrier) == 0);
-                let known = registered.fold(0, |all, (_, register)| all | register);
-                // A kernel without membarrier(2) has none of them.
-                let has_none =
-                    probed.iter().all(|(call, _)| outcome.result(*call) == -i64::from(libc::ENOSYS));
-                if has_none { 0 } else { known | REGISTER_GLOBAL_EXPEDITED }
-            }
-        }
+    /// The registrations.
+    pub fn answer(&self, outcome: &Outcome) -> Registrations {
+        let Some(probed) = &self.probed else {
+            let commands = u32::try_from(outcome.result(self.told)).unwrap_or(0);
+            return Registrations { commands, global_untold: false };
+        };
+        let registered = probed.iter().filter(|(barrier, _)| outcome.result(*barrier) == 0);
+        let commands = registered.fold(0, |all, (_, register)| all | register);
+        // The kernel that tells counts who is registered for a special barrier as registered for plain ones (`membarrier_get_registrations`).
+        let commands = if commands == 0 { 0 } else { commands | REGISTER_PRIVATE_EXPEDITED };
+        // A kernel without membarrier(2) has none of them.
+        let has_none = probed.iter().all(|(call, _)| outcome.result(*call) == -i64::from(libc::ENOSYS));
+        Registrations { commands, global_untold: !has_none }
     }
 }
 
 /// Registers again; cheapest while the process has one thread (kernel/sched/membarrier.c, `sync_runqueues_membarrier_state`).
-pub fn rebuild(registrations: u32, program: &mut Program) {
+pub fn rebuild(registrations: Registrations, program: &mut Program) {
+    let Registrations { commands, global_untold } = registrations;
+    let registrations = if global_untold { commands | REGISTER_GLOBAL_EXPEDITED } else { commands };
     for command in (0..u32::BITS).map(|bit| 1 << bit).filter(|command| registrations & command != 0) {
         let args = [Arg::from(command), Arg::Imm(0), Arg::Imm(0)];
         program.must(libc::SYS_membarrier, &args, format!("register for memory barriers ({command:#x})"));
@@ -65,7 +79,7 @@ mod tests {
     #[test]
     fn every_registration_is_made_again() {
         let mut program = Program::new();
-        rebuild(1 << 4 | 1 << 2, &mut program);
+        rebuild(Registrations { commands: 1 << 4, global_untold: true }, &mut program);
         let commands: Vec<_> = program.calls().iter().map(|call| call.args[0]).collect();
         assert_eq!(commands, [Arg::Imm(1 << 2), Arg::Imm(1 << 4)]);
     }

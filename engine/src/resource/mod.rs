@@ -27,6 +27,7 @@ pub mod sleep;
 pub mod tags;
 pub mod thread;
 pub mod timer;
+pub mod validate;
 
 use crate::image::Schemas;
 use file::OpenFile;
