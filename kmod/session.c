@@ -530,6 +530,9 @@ static bool note_all_quiet(struct cairn_group *group)
 
 	group->stopped = 0;
 	list_for_each_entry(held, &group->threads, list) {
+		/* One that has become the first by exec has been asked twice. */
+		if (held->task->pid != held->tid)
+			continue;
 		if (!note_quiet(held))
 			return false;
 		group->stopped += held->stopped;
@@ -562,6 +565,10 @@ static int hold_threads(struct cairn_session *session, struct cairn_group *group
 			continue;
 		if (note_all_quiet(group))
 			return 0;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, deadline))
+			return -ETIMEDOUT;
 		usleep_range(10, 50);
 	}
 }

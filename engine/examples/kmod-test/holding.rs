@@ -31,7 +31,8 @@ pub const CHECKS: &[Check] = &[
     ("a wait with a mask goes on that is held again and again", || held_again("epoll_pwait")),
     ("two hold a wait", two_hold_a_wait),
     ("a wait gets what it waits for", wait_gets),
-    ("threads come and go, programs are replaced", churn),
+    ("threads come and go, programs are replaced", || churn("churn")),
+    ("threads replace the program, and take the first one's place", || churn("churn-by-thread")),
     ("threads end while they are asked for", ending_threads),
     ("many sessions", many_sessions),
     ("thousands of processes", thousands),
@@ -352,8 +353,8 @@ fn two_holders() -> Result<()> {
     living.runs_on()
 }
 
-fn churn() -> Result<()> {
-    let living = Living::new("churn")?;
+fn churn(kind: &str) -> Result<()> {
+    let living = Living::new(kind)?;
     let device = Device::open()?;
     let end = Instant::now() + Duration::from_secs(3);
     let mut held = 0;
