@@ -237,8 +237,7 @@ pub fn dispatches_syscalls(tid: Tid) -> io::Result<bool> {
     }
 }
 
-/// A `struct user_desc` of set_thread_area(2): entry, base, limit, flags; nothing where the kernel has no such thing.
-#[cfg(target_arch = "x86_64")]
+/// x86: a `struct user_desc` of set_thread_area(2): entry, base, limit, flags; nothing where the kernel has no such thing.
 pub fn thread_area(tid: Tid, entry: usize) -> io::Result<Option<[u32; 4]>> {
     /// arch/x86/include/uapi/asm/ptrace-abi.h
     const GET_THREAD_AREA: libc::c_uint = 25;
