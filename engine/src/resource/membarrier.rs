@@ -1,16 +1,14 @@
 //! membarrier(2): for which barriers an address space is registered.
 
 use crate::remote::{Arg, CallId, Outcome, Program};
-use crate::sys;
 use serde::{Deserialize, Serialize};
 
 /// `MEMBARRIER_CMD_GET_REGISTRATIONS`, Linux 6.3 (include/uapi/linux/membarrier.h).
 const GET_REGISTRATIONS: i32 = 1 << 9;
 const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
-const REGISTER_PRIVATE_EXPEDITED: u32 = 1 << 4;
 
-/// Kinds of barriers that fail with EPERM for who is not registered: the command, and the one that registers. Older kernels are asked by
-/// making such a barrier, which changes nothing.
+/// Kinds of barriers that fail with EPERM for who is not registered: the command, and the one that registers. The question is to make such a
+/// barrier, which changes nothing.
 const PROBED: [(i32, u32); 3] = [(1 << 3, 1 << 4), (1 << 5, 1 << 6), (1 << 7, 1 << 8)];
 
 /// For which barriers an address space is registered.
@@ -35,9 +33,8 @@ fn call(program: &mut Program, command: i32, what: &str) -> CallId {
 }
 
 impl AskRegistrations {
-    /// Adds the calls. `told`: whoever answers knows the command that tells, whatever the kernel is.
+    /// Adds the calls. `told`: whoever answers knows all of it, whatever the kernel is.
     pub fn ask(program: &mut Program, told: bool) -> Self {
-        let told = told || sys::membarrier(GET_REGISTRATIONS).is_ok();
         AskRegistrations {
             told: call(program, GET_REGISTRATIONS, "read registrations for memory barriers"),
             probed: (!told).then(|| {
@@ -48,17 +45,17 @@ impl AskRegistrations {
 
     /// The registrations.
     pub fn answer(&self, outcome: &Outcome) -> Registrations {
+        let told = u32::try_from(outcome.result(self.told)).ok();
         let Some(probed) = &self.probed else {
-            let commands = u32::try_from(outcome.result(self.told)).unwrap_or(0);
-            return Registrations { commands, global_untold: false };
+            return Registrations { commands: told.unwrap_or(0), global_untold: false };
         };
         let registered = probed.iter().filter(|(barrier, _)| outcome.result(*barrier) == 0);
         let commands = registered.fold(0, |all, (_, register)| all | register);
-        // The kernel that tells counts who is registered for a special barrier as registered for plain ones (`membarrier_get_registrations`).
-        let commands = if commands == 0 { 0 } else { commands | REGISTER_PRIVATE_EXPEDITED };
+        // Of the others, what the kernel tells says more than is so (`membarrier_get_registrations`).
+        let global = told.unwrap_or(0) & REGISTER_GLOBAL_EXPEDITED;
         // A kernel without membarrier(2) has none of them.
         let has_none = probed.iter().all(|(call, _)| outcome.result(*call) == -i64::from(libc::ENOSYS));
-        Registrations { commands, global_untold: !has_none }
+        Registrations { commands: commands | global, global_untold: told.is_none() && !has_none }
     }
 }
 
