@@ -352,13 +352,15 @@ static inline bool cairn_mm_flag(const struct mm_struct *mm, int flag)
 static inline s32 cairn_mdwe(const struct mm_struct *mm)
 {
 #ifdef MMF_HAS_MDWE
+	s32 mdwe = 0;
+
 	if (cairn_mm_flag(mm, MMF_HAS_MDWE))
-		return PR_MDWE_REFUSE_EXEC_GAIN;
+		mdwe |= PR_MDWE_REFUSE_EXEC_GAIN;
 #ifdef MMF_HAS_MDWE_NO_INHERIT	/* 6.6 */
 	if (cairn_mm_flag(mm, MMF_HAS_MDWE_NO_INHERIT))
-		return PR_MDWE_REFUSE_EXEC_GAIN | PR_MDWE_NO_INHERIT;
+		mdwe |= PR_MDWE_NO_INHERIT;
 #endif
-	return 0;
+	return mdwe;
 #else
 	return -EINVAL;
 #endif

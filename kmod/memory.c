@@ -10,10 +10,12 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/limits.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
@@ -25,8 +27,14 @@
 
 #define SAVE_PAGES	(CAIRN_SAVE_MAX / PAGE_SIZE)
 
+/* As many requests at a time find room for copies that was there before. */
+#define SPARE_FRAMES	8
+
 /**
  * struct frame - what one request saves
+ * @list: of those that the session has to spare
+ * @room: pages for copies, which stay with the frame
+ * @roomy: how many these are
  * @ranges: as the caller has them
  * @pages: the pages of a range, as they are taken
  * @vecs: copies of the pages that are saved
@@ -36,6 +44,9 @@
  * @sum: of what is saved
  */
 struct frame {
+	struct list_head list;
+	struct page *room[SAVE_PAGES];
+	unsigned int roomy;
 	struct cairn_range ranges[CAIRN_SAVE_RANGES];
 	struct page *pages[SAVE_PAGES];
 	struct bio_vec vecs[SAVE_PAGES];
@@ -44,6 +55,59 @@ struct frame {
 	u64 saved[DIV_ROUND_UP(CAIRN_SAVE_MAX / PAGE_SIZE, 64)];
 	struct xxh64_state sum;
 };
+
+static void frame_free(struct frame *frame)
+{
+	while (frame->roomy > 0)
+		__free_page(frame->room[--frame->roomy]);
+	kvfree(frame);
+}
+
+/*
+ * One without anything in it. To get pages anew for each request, which the
+ * kernel clears, would cost more than to copy.
+ */
+static struct frame *get_frame(struct cairn_session *session)
+{
+	struct frame *frame;
+
+	spin_lock(&session->frames_lock);
+	frame = list_first_entry_or_null(&session->frames, struct frame, list);
+	if (frame) {
+		list_del(&frame->list);
+		session->spare--;
+	}
+	spin_unlock(&session->frames_lock);
+	if (!frame)
+		return kvzalloc(sizeof(*frame), GFP_KERNEL_ACCOUNT);
+	frame->count = 0;
+	frame->all = 0;
+	memset(frame->saved, 0, sizeof(frame->saved));
+	return frame;
+}
+
+static void put_frame(struct cairn_session *session, struct frame *frame)
+{
+	bool keep;
+
+	spin_lock(&session->frames_lock);
+	keep = session->spare < SPARE_FRAMES;
+	if (keep) {
+		list_add(&frame->list, &session->frames);
+		session->spare++;
+	}
+	spin_unlock(&session->frames_lock);
+	if (!keep)
+		frame_free(frame);
+}
+
+void cairn_free_frames(struct cairn_session *session)
+{
+	struct frame *frame, *next;
+
+	list_for_each_entry_safe(frame, next, &session->frames, list)
+		frame_free(frame);
+}
 
 static int check_ranges(const struct cairn_range *ranges, u32 count)
 {
@@ -89,10 +153,15 @@ static int take_pages(struct mm_struct *mm, const struct cairn_range *range,
 /* Copies a page, to be written. */
 static int copy_page_of(struct frame *frame, const void *data)
 {
-	struct page *copy = alloc_page(GFP_KERNEL_ACCOUNT);
+	struct page *copy;
 
-	if (!copy)
-		return -ENOMEM;
+	if (frame->count == frame->roomy) {
+		copy = alloc_page(GFP_KERNEL_ACCOUNT);
+		if (!copy)
+			return -ENOMEM;
+		frame->room[frame->roomy++] = copy;
+	}
+	copy = frame->room[frame->count];
 	memcpy(page_address(copy), data, PAGE_SIZE);
 	xxh64_update(&frame->sum, page_address(copy), PAGE_SIZE);
 	frame->vecs[frame->count++] = (struct bio_vec) {
@@ -228,13 +297,12 @@ static int save_frame(struct file *device, struct file *file, struct frame *fram
 	if (!err && copy_to_user(u64_to_user_ptr(save->saved), frame->saved,
 				 DIV_ROUND_UP(frame->all, 64) * sizeof(u64)))
 		err = -EFAULT;
-	while (frame->count > 0)
-		__free_page(frame->vecs[--frame->count].bv_page);
 	return err;
 }
 
 int cairn_save(struct file *device, union cairn_argument *arg)
 {
+	struct cairn_session *session = device->private_data;
 	struct cairn_save *save = &arg->save;
 	struct frame *frame;
 	struct file *file;
@@ -252,10 +320,11 @@ int cairn_save(struct file *device, union cairn_argument *arg)
 	if (!(file->f_mode & FMODE_WRITE))
 		goto put;
 	err = -ENOMEM;
-	frame = kvzalloc(sizeof(*frame), GFP_KERNEL_ACCOUNT);
-	if (frame)
+	frame = get_frame(session);
+	if (frame) {
 		err = save_frame(device, file, frame, save);
-	kvfree(frame);
+		put_frame(session, frame);
+	}
 put:
 	fput(file);
 	return err;

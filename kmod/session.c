@@ -62,6 +62,8 @@ int cairn_open(struct inode *inode, struct file *file)
 	xa_init(&session->threads);
 	xa_init(&session->groups);
 	init_waitqueue_head(&session->changed);
+	spin_lock_init(&session->frames_lock);
+	INIT_LIST_HEAD(&session->frames);
 	file->private_data = session;
 	return 0;
 }
@@ -198,6 +200,7 @@ int cairn_close(struct inode *inode, struct file *file)
 	mutex_lock(&session->lock);
 	let_all_go(session);
 	mutex_unlock(&session->lock);
+	cairn_free_frames(session);
 	kref_put(&session->ref, session_free);
 	return 0;
 }
@@ -438,14 +441,61 @@ static bool interrupt(struct cairn_held *held)
 	return true;
 }
 
+/*
+ * A thread that was asked by another number: one that replaces the program takes
+ * the place and the number of the first (fs/exec.c, de_thread()). With the lock
+ * held.
+ */
+static struct cairn_held *asked_before(const struct cairn_group *group,
+				       struct task_struct *task)
+{
+	struct cairn_held *held;
+
+	if (!thread_group_leader(task))
+		return NULL;
+	list_for_each_entry(held, &group->threads, list)
+		if (held->task == task)
+			return held;
+	return NULL;
+}
+
+/*
+ * Lists it by the number that it has, in the place of one that has ended and had
+ * the number before. With the lock held.
+ */
+static int file_thread(struct cairn_session *session, struct cairn_held *held)
+{
+	struct cairn_held *old;
+
+	held->tid = held->task->pid;
+	old = xa_store(&session->threads, held->tid, held, GFP_KERNEL_ACCOUNT);
+	if (xa_is_err(old))
+		return xa_err(old);
+	if (old)
+		let_go(session, old);
+	return 0;
+}
+
+/* With the lock held. */
+static int file_again(struct cairn_session *session, struct cairn_held *held)
+{
+	if (xa_load(&session->threads, held->tid) == held)
+		xa_erase(&session->threads, held->tid);
+	return file_thread(session, held);
+}
+
 /* Asks one thread to stop. Takes over the reference to it. */
 static int ask(struct cairn_session *session, struct cairn_group *group,
 	       struct task_struct *task)
 {
-	struct cairn_held *held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
-	struct cairn_held *old;
+	struct cairn_held *held = asked_before(group, task);
 	int err;
 
+	if (held) {
+		put_task_struct(task);
+		return file_again(session, held);
+	}
+	held = kzalloc(sizeof(*held), GFP_KERNEL_ACCOUNT);
 	if (!held) {
 		put_task_struct(task);
 		return -ENOMEM;
@@ -454,20 +504,14 @@ static int ask(struct cairn_session *session, struct cairn_group *group,
 	kref_get(&session->ref);
 	held->session = session;
 	held->task = task;
-	held->tid = task->pid;
 	init_waitqueue_head(&held->go);
 	init_task_work(&held->work, held_run);
-
-	old = xa_store(&session->threads, held->tid, held, GFP_KERNEL_ACCOUNT);
-	err = xa_err(old);
+	err = file_thread(session, held);
 	if (err) {
 		kref_put(&held->ref, held_free);
 		return err;
 	}
 	list_add_tail(&held->list, &group->threads);
-	/* One that has ended, and whose TID is in use again. */
-	if (old)
-		let_go(session, old);
 	/* One that ends is no failure: there is nobody to hold. */
 	if (!interrupt(held))
 		let_go(session, held);
@@ -562,6 +606,10 @@ static int hold_threads(struct cairn_session *session, struct cairn_group *group
 			continue;
 		if (note_all_quiet(group))
 			return 0;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (time_after(jiffies, deadline))
+			return -ETIMEDOUT;
 		usleep_range(10, 50);
 	}
 }

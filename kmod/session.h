@@ -9,6 +9,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
+#include <linux/spinlock.h>
 #include <linux/task_work.h>
 #include <linux/types.h>
 #include <linux/wait.h>
@@ -22,6 +23,9 @@
  * @groups: struct cairn_group by the PID of its process there
  * @looked_at: between cairn_begin() and cairn_finish()
  * @changed: woken when a thread is held, or has ended
+ * @frames_lock: covers @frames and @spare
+ * @frames: room for memory on its way into a file, see memory.c
+ * @spare: for how many requests
  */
 struct cairn_session {
 	struct kref ref;
@@ -30,6 +34,9 @@ struct cairn_session {
 	struct xarray groups;
 	struct task_struct *looked_at;
 	wait_queue_head_t changed;
+	spinlock_t frames_lock;	/* covers frames, spare */
+	struct list_head frames;
+	unsigned int spare;
 };
 
 /**
@@ -74,7 +81,7 @@ struct cairn_end {
  * @session: whose it is
  * @list: in the group's threads
  * @task: the thread
- * @tid: its number when it was asked to stop
+ * @tid: the number that it is listed by
  * @go: where it waits
  * @end: of the call that it was in when it was asked to stop
  * @slept: how often it had slept when it came to its work
@@ -169,6 +176,9 @@ int cairn_look(struct file *file, pid_t tid, bool process,
  * Return: the end; NULL when there is none, or it is not known
  */
 const struct cairn_end *cairn_end_of(struct file *file, struct task_struct *task);
+
+/* memory.c */
+void cairn_free_frames(struct cairn_session *session);
 
 /* again.c */
 bool cairn_again_init(void);

@@ -46,24 +46,24 @@ void cairn_thread_settings(struct task_struct *task, struct cairn_thread *thread
 	thread->sem_undo = has_sem_undo(task);
 }
 
-/* membarrier_get_registrations() in kernel/sched/membarrier.c, since 6.3. */
+/*
+ * What a process may do, by the READY bits: membarrier_get_registrations() in
+ * kernel/sched/membarrier.c, since 6.3, also counts who is registered for a
+ * special barrier as registered for plain ones, which fail with EPERM for it.
+ */
 static s32 registrations_of(const struct mm_struct *mm)
 {
 	static const struct {
-		int states;
+		int state;
 		int command;
 	} known[] = {
-		{ MEMBARRIER_STATE_GLOBAL_EXPEDITED |
-		  MEMBARRIER_STATE_GLOBAL_EXPEDITED_READY,
+		{ MEMBARRIER_STATE_GLOBAL_EXPEDITED_READY,
 		  MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED },
-		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED |
-		  MEMBARRIER_STATE_PRIVATE_EXPEDITED_READY,
+		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_READY,
 		  MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED },
-		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE |
-		  MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE_READY,
+		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_SYNC_CORE_READY,
 		  MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE },
-		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ |
-		  MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ_READY,
+		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ_READY,
 		  MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ },
 	};
 	int state = cairn_membarrier_state(mm);
@@ -73,7 +73,7 @@ static s32 registrations_of(const struct mm_struct *mm)
 	if (state < 0)
 		return state;
 	for (i = 0; i < ARRAY_SIZE(known); i++)
-		if (state & known[i].states)
+		if (state & known[i].state)
 			registered |= known[i].command;
 	return registered;
 }

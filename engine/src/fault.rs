@@ -6,7 +6,7 @@
 use crate::arch;
 use crate::resource::Records;
 use crate::resource::inode::InodeKind;
-use crate::resource::memory::{Backing, Vma};
+use crate::resource::memory::{Backing, Vma, VmaFlag};
 use crate::resource::process::{Alive, Life, State};
 use crate::resource::thread::Thread;
 use crate::resource::timer::IntervalTimers;
@@ -264,6 +264,101 @@ pub const FAULTS: &[Fault] = &[
                 let IntervalTimers { real, virt, prof } = &mut a.interval_timers;
                 let posix = a.posix_timers.iter_mut().map(|t| &mut t.setting);
                 [real, virt, prof].into_iter().chain(posix).for_each(|setting| setting.interval = 0);
+            });
+        },
+    },
+    Fault {
+        name: "membarrier-forgotten",
+        what: "nobody is registered for memory barriers",
+        commit: |r| each(r, |a| a.memory.membarrier = Default::default()),
+    },
+    Fault {
+        name: "range-policies-forgotten",
+        what: "mappings have no memory policy of their own",
+        commit: |r| each(r, |a| a.memory.vmas.iter_mut().for_each(|v| v.policy = None)),
+    },
+    Fault {
+        name: "thread-policies-forgotten",
+        what: "threads have the default memory policy",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.policy = None)),
+    },
+    Fault {
+        name: "private-of-shared-parted",
+        what: "private mappings of shared memory are shared",
+        commit: |r| {
+            each(r, |a| {
+                for vma in &mut a.memory.vmas {
+                    if let Backing::Shared { private, .. } = &mut vma.backing {
+                        *private = false;
+                    }
+                }
+            });
+        },
+    },
+    Fault {
+        name: "write-execute-allowed",
+        what: "memory may be written and executed again",
+        commit: |r| each(r, |a| a.memory.deny_write_execute = 0),
+    },
+    Fault {
+        name: "merging-forgotten",
+        what: "equal pages are not merged",
+        commit: |r| each(r, |a| a.memory.merge = false),
+    },
+    Fault {
+        name: "io-flusher-forgotten",
+        what: "nobody is an I/O flusher",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.io_flusher = false)),
+    },
+    Fault {
+        name: "clamps-forgotten",
+        what: "no thread has utilisation clamps",
+        commit: |r| {
+            each(r, |a| a.threads.iter_mut().for_each(|t| (t.sched.util_min, t.sched.util_max) = (0, 0)))
+        },
+    },
+    Fault {
+        name: "continuation-forgotten",
+        what: "parents have been told that their children go on",
+        commit: |r| each(r, |a| a.continued = false),
+    },
+    Fault {
+        name: "asynchronous-forgotten",
+        what: "nobody is told of I/O",
+        commit: |r| r.files.iter_mut().for_each(|f| f.flags &= !libc::O_ASYNC),
+    },
+    Fault {
+        name: "owners-forgotten",
+        what: "signals of I/O go to nobody",
+        commit: |r| r.files.iter_mut().for_each(|f| f.owner = None),
+    },
+    Fault {
+        name: "exit-signals-forgotten",
+        what: "every child ends with SIGCHLD",
+        commit: |r| r.processes.iter_mut().for_each(|p| p.exit_signal = libc::SIGCHLD),
+    },
+    Fault {
+        name: "attributes-lost",
+        what: "unlinked files lose their extended attributes",
+        commit: |r| r.inodes.iter_mut().filter_map(|i| i.unlinked.as_mut()).for_each(|u| u.xattrs.clear()),
+    },
+    Fault {
+        name: "inode-flags-lost",
+        what: "unlinked files lose their flags (chattr)",
+        commit: |r| r.inodes.iter_mut().filter_map(|i| i.unlinked.as_mut()).for_each(|u| u.flags = 0),
+    },
+    Fault {
+        name: "sessions-joined",
+        what: "everybody is in the session and group of whoever restarts",
+        commit: |r| r.processes.iter_mut().for_each(|p| (p.pgid, p.sid) = (0, 0)),
+    },
+    Fault {
+        name: "locks-forgotten",
+        what: "no memory is locked",
+        commit: |r| {
+            each(r, |a| {
+                let locked = |flag: &VmaFlag| matches!(flag, VmaFlag::Locked | VmaFlag::LockedOnFault);
+                a.memory.vmas.iter_mut().for_each(|v| v.flags.retain(|flag| !locked(flag)));
             });
         },
     },

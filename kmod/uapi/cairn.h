@@ -336,9 +336,9 @@ struct cairn_pending {
  * @rlim_max: out: hard limits
  * @continue_report: out: 1 when its parent has not waited for it to have gone on
  *	after a stop (WCONTINUED), else 0
- * @membarrier: out: what membarrier(2) returns for
- *	MEMBARRIER_CMD_GET_REGISTRATIONS, on kernels without that command, too;
- *	-EOPNOTSUPP where there is no such call
+ * @membarrier: out: for which barriers of membarrier(2) it is registered: the
+ *	commands that registered, on kernels that do not tell, too; -EOPNOTSUPP
+ *	where there is no such call
  * @mdwe: out: what PR_GET_MDWE returns
  * @memory_merge: out: what PR_GET_MEMORY_MERGE returns
  * @ldt: out: bytes of the table of modify_ldt(2); -EOPNOTSUPP where there is no

@@ -76,9 +76,13 @@ pub fn live(kind: &str) -> ! {
         "churn" => {
             let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(|| {})).collect();
             threads.into_iter().for_each(|thread| thread.join().expect("an empty thread ends well"));
-            let own = std::env::current_exe().expect("there is /proc");
-            let failed = Command::new(own).args([FLAG, "churn"]).exec();
-            panic!("exec: {failed}");
+            become_oneself("churn")
+        }
+        // The same, and it is another thread that does so, which takes the place of the first.
+        "churn-by-thread" => {
+            std::thread::spawn(|| count());
+            std::thread::spawn(|| become_oneself("churn-by-thread"));
+            count()
         }
         "undumpable" => {
             // SAFETY: plain numbers go to the kernel.
@@ -241,6 +245,13 @@ pub fn live(kind: &str) -> ! {
         }
         other => panic!("no way to live is called {other}"),
     }
+}
+
+/// Lives anew, in the same process.
+fn become_oneself(kind: &str) -> ! {
+    let own = std::env::current_exe().expect("there is /proc");
+    let failed = Command::new(own).args([FLAG, kind]).exec();
+    panic!("exec: {failed}");
 }
 
 /// A process that has its memory in common with us, and does nothing.

@@ -31,7 +31,8 @@ pub const CHECKS: &[Check] = &[
     ("a wait with a mask goes on that is held again and again", || held_again("epoll_pwait")),
     ("two hold a wait", two_hold_a_wait),
     ("a wait gets what it waits for", wait_gets),
-    ("threads come and go, programs are replaced", churn),
+    ("threads come and go, programs are replaced", || churn("churn")),
+    ("threads replace the program, and take the first one's place", || churn("churn-by-thread")),
     ("threads end while they are asked for", ending_threads),
     ("many sessions", many_sessions),
     ("thousands of processes", thousands),
@@ -273,6 +274,8 @@ fn tells_nothing(device: &Device, living: &Living) -> Result<()> {
 /// Each takes as long as the one before.
 fn thousands() -> Result<()> {
     const MANY: usize = 4000;
+    /// More than an unlucky machine makes of it.
+    const MORE: u32 = 6;
     let mut parent = Living::new("parent")?;
     parent.tell(&MANY.to_string())?;
     let line = parent.hear()?;
@@ -292,8 +295,8 @@ fn thousands() -> Result<()> {
     let released = time(&|pid| device.release(pid))?;
     println!("# {MANY} processes: the first, the last 500 and all: held {held:?}, released {released:?}");
     // As each looked at all that are held already, the last would take many times as long.
-    ensure!(held[1] < 2 * held[0], "the last are held slower than the first: {held:?}");
-    ensure!(released[0] < 3 * released[1], "the first are released slower than the last: {released:?}");
+    ensure!(held[1] < MORE * held[0], "the last are held slower than the first: {held:?}");
+    ensure!(released[0] < MORE * released[1], "the first are released slower than the last: {released:?}");
     parent.kill()
 }
 
@@ -310,9 +313,12 @@ fn frozen() -> Result<()> {
     std::fs::write(group.join("cgroup.procs"), living.pid().to_string())?;
     let device = Device::open()?;
     device.hold(living.pid(), 0, PATIENCE)?;
-    std::fs::write(&state, "FROZEN")?;
-    let done = child::wait_for(|| std::fs::read_to_string(&state).is_ok_and(|state| state == "FROZEN\n"))
-        .context("it is frozen");
+    // Who is just about to sleep is asked once, and takes no notice before Linux tries again, which it does by itself when it suspends.
+    let is_frozen = || {
+        std::fs::write(&state, "FROZEN").is_ok()
+            && std::fs::read_to_string(&state).is_ok_and(|state| state == "FROZEN\n")
+    };
+    let done = child::wait_for(is_frozen).context("it is frozen");
     // Let go, it waits for the thaw.
     device.release(living.pid())?;
     std::fs::write(&state, "THAWED")?;
@@ -352,8 +358,8 @@ fn two_holders() -> Result<()> {
     living.runs_on()
 }
 
-fn churn() -> Result<()> {
-    let living = Living::new("churn")?;
+fn churn(kind: &str) -> Result<()> {
+    let living = Living::new(kind)?;
     let device = Device::open()?;
     let end = Instant::now() + Duration::from_secs(3);
     let mut held = 0;

@@ -297,6 +297,9 @@ pub fn has_thread_areas(_tid: i32) -> std::io::Result<bool> {
 /// Bytes below the stack pointer that are in use (arch/powerpc/include/asm/ptrace.h, `USER_REDZONE_SIZE`).
 pub const RED_ZONE: u64 = 512;
 
+/// There were kernels on which system calls can be dispatched to the program, and no tracer is told.
+pub const DISPATCHES_SYSCALLS: bool = false;
+
 /// No signal frame takes more, in bytes.
 pub const LARGEST_FRAME: u64 = 8 << 10;
 

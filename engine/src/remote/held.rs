@@ -18,6 +18,7 @@ use std::sync::Arc;
 /// include/uapi/linux/membarrier.h, since Linux 6.3; the module tells of it on older ones, too.
 const MEMBARRIER_CMD_GET_REGISTRATIONS: u64 = 1 << 9;
 // include/uapi/linux/prctl.h: kinds of speculation, and what there is since Linux 6.3, 6.4 and 7.0.
+const PR_GET_SPECULATION_CTRL: i32 = 52;
 const PR_SPEC_STORE_BYPASS: u64 = 0;
 const PR_SPEC_INDIRECT_BRANCH: u64 = 1;
 const PR_SPEC_L1D_FLUSH: u64 = 2;
@@ -306,7 +307,7 @@ impl Known<'_> {
             libc::PR_GET_DUMPABLE => number(self.process()?.dumpable),
             libc::PR_GET_THP_DISABLE => number(self.process()?.thp_disable),
             libc::PR_GET_CHILD_SUBREAPER => word(self.process()?.subreaper),
-            libc::PR_GET_SPECULATION_CTRL => match argument(1) {
+            PR_GET_SPECULATION_CTRL => match argument(1) {
                 PR_SPEC_STORE_BYPASS => number(told.spec_store_bypass),
                 PR_SPEC_INDIRECT_BRANCH => number(told.spec_indirect_branch),
                 PR_SPEC_L1D_FLUSH => number(told.spec_l1d_flush),

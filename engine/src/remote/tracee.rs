@@ -36,6 +36,11 @@ pub struct Tracee {
     /// Everything but the notification is blocked.
     quiet: bool,
     notify: i32,
+    /// SIGSYS is not pending.
+    without_sigsys: bool,
+    /// Its system calls may come back as SIGSYS, and nobody tells: that must not be blocked, for forced upon the thread it would lose its handler
+    /// (kernel/signal.c, `force_sig_info_to_task`).
+    may_dispatch: bool,
     /// Register sets that system calls change, as they were at the stop: note type and contents.
     kept: Vec<(u32, Vec<u8>)>,
     /// Interrupted in a call with time left, which the registers do not show.
@@ -68,6 +73,8 @@ impl Tracee {
             disturbed: false,
             quiet: false,
             notify,
+            without_sigsys: pending & 1 << (libc::SIGSYS - 1) == 0,
+            may_dispatch: false,
             kept: Vec::new(),
             time_left: false,
         })
@@ -82,6 +89,8 @@ impl Tracee {
         if blocked.is_some_and(|call| arch::repeatable_after_eintr(call.nr) && self.regs.undo_eintr(&call)) {
             self.disturbed = true;
         }
+        self.may_dispatch =
+            arch::DISPATCHES_SYSCALLS && self.without_sigsys && !ptrace::tells_dispatch(self.tid);
         // A stop has made such a call fail, which is made again: also when nothing of ours runs here.
         let failed = self.regs.interrupted_syscall().filter(|call| call.kind == arch::InterruptedKind::Eintr);
         if failed.is_some_and(|call| arch::repeatable_after_eintr(call.nr)) {
@@ -189,9 +198,9 @@ impl Tracee {
         self.notify
     }
 
-    /// SIGSYS is not blocked: where it were forced upon the thread, it would lose its handler (kernel/signal.c, `force_sig_info_to_task`).
     fn quiet_mask(&self) -> u64 {
-        !(1u64 << (self.notify - 1) | 1u64 << (libc::SIGSYS - 1))
+        let sigsys = if self.may_dispatch { 1u64 << (libc::SIGSYS - 1) } else { 0 };
+        !(1u64 << (self.notify - 1) | sigsys)
     }
 
     /// Registers first, then the mask, and the other way round in [`Tracee::settle`]: should we die between the two, the stub, in which the

@@ -425,7 +425,7 @@ mod tests {
     #[case(".fuse_hidden", FUSE_SUPER_MAGIC, false)]
     #[case("log", NFS_SUPER_MAGIC, false)]
     fn names_that_a_client_keeps(#[case] name: &str, #[case] fs: i64, #[case] kept: bool) {
-        assert_eq!(is_kept_by_client(&Path::new("/home/job").join(name), fs), kept);
+        assert_eq!(is_kept_by_client(&Path::new("/srv/job").join(name), fs), kept);
     }
 
     #[test]

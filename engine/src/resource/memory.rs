@@ -1,7 +1,7 @@
 //! An address space: mappings, their pages, and the marks in `mm_struct`.
 
 use super::bytes::{Bytes, PathBytes};
-use super::membarrier;
+use super::membarrier::{self, Registrations};
 use super::pages::{Extent, Range};
 use super::pkey::Keys;
 use super::policy::Policy;
@@ -156,9 +156,9 @@ pub struct Memory {
     /// Allocated protection keys, bit n for key n.
     #[serde(default)]
     pub pkeys: u32,
-    /// Commands of membarrier(2) that registered, as bits of their numbers.
+    /// membarrier(2)
     #[serde(default)]
-    pub membarrier: u32,
+    pub membarrier: Registrations,
     /// `PR_SET_MDWE`, 0 for none.
     #[serde(default)]
     pub deny_write_execute: u32,

@@ -27,6 +27,7 @@ pub mod sleep;
 pub mod tags;
 pub mod thread;
 pub mod timer;
+pub mod validate;
 
 use crate::image::Schemas;
 use file::OpenFile;
@@ -55,7 +56,7 @@ pub struct Records {
 
 impl Schemas for Records {
     const SCHEMAS: &'static [(&'static str, u32)] =
-        &[("processes", 1), ("threads", 1), ("memory", 1), ("files", 1), ("inodes", 2), ("shared", 1)];
+        &[("processes", 2), ("threads", 2), ("memory", 2), ("files", 1), ("inodes", 2), ("shared", 1)];
 }
 
 impl Records {

@@ -29,7 +29,7 @@ fn all() -> Which {
 
 /// The verdict without an option, or what the conflict offers.
 fn verdict(was: &Identity, now: &Identity, reads: u64, used: Use) -> String {
-    let path = Path::new("/home/log");
+    let path = Path::new("/srv/log");
     let read = |_: &Content| Ok(Some(Content::Digest(reads)));
     let judge = |changes: &Changes| judge(path, was, now, &read, &used, changes);
     let text = match judge(&Changes::default()) {
@@ -69,7 +69,7 @@ fn what_differs_is_told_with_what_decides(
     #[case] second: &str,
 ) {
     let text = verdict(&was(), &now, reads, used);
-    assert!(text.starts_with("/home/log: has "), "{text}");
+    assert!(text.starts_with("/srv/log: has "), "{text}");
     assert!(text.contains(first) && text.contains(second), "{text}");
     assert_eq!(text.contains("--truncate"), first == "--truncate", "{text}");
 }

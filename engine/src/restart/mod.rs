@@ -9,12 +9,13 @@ pub mod plan;
 
 use crate::arch;
 use crate::error::{Context, Error, Result};
-use crate::image::Reader;
+use crate::image::{self, Reader};
 use crate::remote::{Code, Program, RemoteAddr, Scratch, Tracee};
 use crate::resource::clock::Clocks;
 use crate::resource::process::{self, Alive};
 use crate::resource::rseq::AskRseq;
 use crate::resource::thread::{Rseq, Thread};
+use crate::resource::validate::{self, Bounds};
 use crate::resource::{Records, rseq, signal};
 use crate::source;
 use crate::sys::wait::{self, Stop};
@@ -132,6 +133,10 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let range = reader.page_range();
     let progress = |done| (options.progress)(done, range.end - range.start);
     reader.verify_pages(cpus, &progress).map_err(failed)?;
+    let bounds = Bounds { page: sys::page_size(), task_size: sys::task_size(), data: range };
+    validate::check(&records, &bounds).map_err(|what| {
+        failed(image::Error::Damaged { section: image::Section::Records, offset: 0, what })
+    })?;
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
@@ -153,6 +158,8 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
 pub fn rehearse(records: &Records) -> Result<()> {
     /// What a restart has open before it begins: standard input, output and error, and the context file.
     const USED: i32 = 3;
+    let bounds = Bounds { page: sys::page_size(), task_size: sys::task_size(), data: 0..u64::MAX };
+    validate::check(records, &bounds).map_err(Error::Conflict)?;
     make_plan(records, &[], Home { detach: false, session: Session::Join }, USED).map(drop)
 }
 

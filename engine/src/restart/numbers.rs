@@ -112,7 +112,8 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     })
 }
 
-/// A number that is free now, and that the records do not need: the highest.
+/// A number that is free now, and that the records do not need: one of the higher half, where each restart begins to look elsewhere, so that
+/// two at a time do not choose the same.
 ///
 /// # Errors
 /// *conflict* when there is none.
@@ -121,7 +122,12 @@ pub fn spare(records: &Records) -> Result<i32> {
     let sessions = outside::sessions();
     let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
     let most: i32 = text.trim().parse().unwrap_or(32768);
-    let mut free = (2..most).rev().filter(|number| !needed.contains(number));
+    /// Two that differ by little begin far apart.
+    const PRIME: u64 = 7919;
+    let half = (most / 2).max(1);
+    let first = most - 1 - (u64::from(std::process::id()) * PRIME % half as u64) as i32;
+    let all = (2..=first).rev().chain((first + 1..most).rev());
+    let mut free = all.filter(|number| !needed.contains(number));
     free.find(|number| matches!(user(*number, &sessions), Ok(None)))
         .ok_or_else(|| Error::Conflict("no PID is free for the process that begins a session".into()))
 }

@@ -165,6 +165,16 @@ pub struct Plan {
 pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let subreapers: BTreeSet<i32> =
         records.alive().filter(|(_, a)| a.subreaper).map(|(p, _)| p.pid).collect();
+    // Where ids are handed out in ascending order, every one below is made and deleted first.
+    const MOST_TIMER_IDS: i32 = 1 << 16;
+    let highest =
+        records.alive().flat_map(|(_, alive)| alive.posix_timers.iter().map(|timer| timer.id)).max();
+    if !host.timer_ids_by_wish && highest.is_some_and(|id| id > MOST_TIMER_IDS) {
+        return Err(
+            "a POSIX timer has a higher id than this kernel gives in reasonable time (before Linux 6.15)"
+                .into(),
+        );
+    }
     let births = births(&records.processes, &subreapers, host.stand_in)?;
     let tables = || records.alive().map(|(_, alive)| alive.fds.as_slice());
     let mut slots = Slots::new(tables(), host.first_slot);

@@ -10,6 +10,8 @@ use crate::resource::pages::Extent;
 use crate::resource::pipe::Pipe;
 use crate::resource::signal::Pending;
 use crate::resource::timer::IntervalTimers;
+use crate::resource::validate;
+use ciborium::Value;
 use proptest::prelude::*;
 use std::collections::HashSet;
 
@@ -85,7 +87,7 @@ fn alive(tids: &[i32]) -> Alive {
             thp_disable: 0,
             dumpable: 1,
             pkeys: 0,
-            membarrier: 0,
+            membarrier: Default::default(),
             deny_write_execute: 0,
             merge: false,
             tags: Vec::new(),
@@ -235,4 +237,60 @@ proptest! {
             }
         }
     }
+}
+
+/// Puts `forged` in the place of number `which` of the records; whether there are so many.
+fn forge(value: &mut Value, which: &mut usize, forged: i64) -> bool {
+    match value {
+        Value::Integer(_) if *which == 0 => {
+            *value = forged.into();
+            true
+        }
+        Value::Integer(_) => {
+            *which -= 1;
+            false
+        }
+        Value::Array(all) => all.iter_mut().any(|value| forge(value, which, forged)),
+        Value::Map(all) => all.iter_mut().any(|(_, value)| forge(value, which, forged)),
+        _ => false,
+    }
+}
+
+/// Whatever numbers somebody writes into the records: they are refused, or they can be planned.
+#[test]
+fn forged_records_are_refused_or_planned() {
+    const SETS: usize = 10_000;
+    const NUMBERS: [i64; 12] =
+        [0, -1, 1, 2, 63, 65, 4096, 1 << 31, i32::MAX as i64, i64::MAX, i64::MIN, 0x7fff_ffff_f000];
+    let bounds = validate::Bounds { page: 4096, task_size: crate::sys::task_size(), data: 0..1 << 20 };
+    let whole = job();
+    validate::check(&whole, &bounds).expect("what was not forged is whole");
+    let text = Value::serialized(&whole).expect("it can be written");
+    let mut seed = 1u64;
+    // A linear congruential generator (Knuth): the same sets each time.
+    let mut next = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    let (mut refused, mut planned) = (0, 0);
+    for _ in 0..SETS {
+        let mut forged = text.clone();
+        for _ in 0..=next(3) {
+            let mut which = next(400);
+            forge(&mut forged, &mut which, NUMBERS[next(NUMBERS.len())]);
+        }
+        let read: Result<Records, _> = forged.deserialized();
+        let Ok(records) = read else {
+            refused += 1;
+            continue;
+        };
+        match validate::check(&records, &bounds).and_then(|()| plan(&records, &host())) {
+            Ok(plan) => {
+                planned += 1;
+                assert!(plan.steps.len() < 1000, "{} steps", plan.steps.len());
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > SETS / 10 && planned > SETS / 10, "{refused} refused, {planned} planned");
 }

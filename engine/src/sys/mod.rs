@@ -35,12 +35,6 @@ pub fn prctl(option: i32, args: [u64; 4]) -> io::Result<i32> {
         .map(|r| r as i32)
 }
 
-/// membarrier(2) without flags.
-pub fn membarrier(command: i32) -> io::Result<i64> {
-    // SAFETY: numbers only.
-    cvt(unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) })
-}
-
 /// Whether the kernel has memory policies (`CONFIG_NUMA`).
 pub fn has_memory_policies() -> bool {
     let mut mode = 0i32;

@@ -226,19 +226,28 @@ pub fn is_dispatched_call(tid: Tid) -> bool {
 /// Whether a thread has its system calls sent to itself as signals, Linux 5.11 (Documentation/admin-guide/syscall-user-dispatch.rst). A tracer
 /// is told since 6.4; before that nobody is.
 pub fn dispatches_syscalls(tid: Tid) -> io::Result<bool> {
-    /// `PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG`, include/uapi/linux/ptrace.h.
-    const GET: libc::c_uint = 0x4211;
-    // `struct ptrace_sud_config`: mode, selector, offset, length.
-    let mut config = [0u64; 4];
-    match request(GET, tid, size_of_val(&config), ptr::from_mut(&mut config) as usize) {
-        Ok(_) => Ok(config[0] != 0),
+    match dispatch_mode(tid) {
+        Ok(mode) => Ok(mode != 0),
         Err(err) if matches!(err.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => Ok(false),
         Err(err) => Err(err),
     }
 }
 
-/// A `struct user_desc` of set_thread_area(2): entry, base, limit, flags; nothing where the kernel has no such thing.
-#[cfg(target_arch = "x86_64")]
+/// Whether this kernel tells that.
+pub fn tells_dispatch(tid: Tid) -> bool {
+    dispatch_mode(tid).is_ok()
+}
+
+fn dispatch_mode(tid: Tid) -> io::Result<u64> {
+    /// `PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG`, include/uapi/linux/ptrace.h.
+    const GET: libc::c_uint = 0x4211;
+    // `struct ptrace_sud_config`: mode, selector, offset, length.
+    let mut config = [0u64; 4];
+    request(GET, tid, size_of_val(&config), ptr::from_mut(&mut config) as usize)?;
+    Ok(config[0])
+}
+
+/// x86: a `struct user_desc` of set_thread_area(2): entry, base, limit, flags; nothing where the kernel has no such thing.
 pub fn thread_area(tid: Tid, entry: usize) -> io::Result<Option<[u32; 4]>> {
     /// arch/x86/include/uapi/asm/ptrace-abi.h
     const GET_THREAD_AREA: libc::c_uint = 25;

@@ -37,7 +37,7 @@ pub struct Args {
     /// Where the random numbers begin
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Make only the checks whose name has this in it
+    /// Make only the checks whose name has this in it, or one of several such separated by |
     #[arg(long, default_value = "")]
     check: String,
 }

@@ -1,0 +1,235 @@
+//! Whether records hang together: every index leads somewhere, every number is one that the kernel could have given. A context file comes from
+//! whoever owned it, and a checksum says nothing about them; nothing is planned, allocated or opened before this.
+
+use super::Records;
+use super::file::OpenFile;
+use super::inode::{Inode, InodeKind};
+use super::memory::{Backing, Memory};
+use super::pages::{Extent, Range};
+use super::process::{Alive, Life, Process, RLIMITS, State};
+use super::signal::Pending;
+use super::thread::Thread;
+use std::collections::HashSet;
+
+/// What the records have to fit.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// Bytes of a page.
+    pub page: u64,
+    /// One past the highest user address.
+    pub task_size: u64,
+    /// Offsets in the context file where page data are.
+    pub data: Range,
+}
+
+type Check = Result<(), String>;
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+/// Signals are numbered from 1 to this (`_NSIG`).
+const SIGNALS: i32 = 64;
+/// include/linux/limits.h, `NGROUPS_MAX`.
+const GROUPS: usize = 65536;
+/// No descriptor is higher (fs/file.c, `sysctl_nr_open_max`).
+const DESCRIPTORS: i32 = 1 << 30;
+/// Flags of open(2) that act, and are no state of an open file.
+const ACTING: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC;
+
+/// Checks all of it.
+///
+/// # Errors
+/// What is wrong, by pid or index.
+pub fn check(records: &Records, bounds: &Bounds) -> Check {
+    let Records { root, processes, files, inodes, shared, .. } = records;
+    let mut ids = HashSet::new();
+    for process in processes {
+        ensure(process.pid > 0 && ids.insert(process.pid), || {
+            format!("pid {}: no process id, or twice", process.pid)
+        })?;
+    }
+    ensure(ids.contains(root), || format!("pid {root}: the root is not there"))?;
+    for process in processes {
+        check_process(process, &ids)?;
+        if let Life::Alive(alive) = &process.life {
+            let rest = alive.threads.iter().skip(1).map(|thread| thread.tid);
+            for tid in rest.collect::<Vec<_>>() {
+                ensure(tid > 0 && !ids.contains(&tid), || {
+                    format!("pid {}: thread id {tid} is taken", process.pid)
+                })?;
+            }
+            check_alive(process.pid, alive, records, bounds)
+                .map_err(|why| format!("pid {}: {why}", process.pid))?;
+        }
+    }
+    let tids: Vec<i32> =
+        records.alive().flat_map(|(_, alive)| alive.threads.iter().map(|thread| thread.tid)).collect();
+    ensure(tids.iter().collect::<HashSet<_>>().len() == tids.len(), || "a thread id is there twice".into())?;
+    for (index, file) in files.iter().enumerate() {
+        check_file(file, inodes).map_err(|why| format!("file {index}: {why}"))?;
+    }
+    for (index, inode) in inodes.iter().enumerate() {
+        check_inode(inode, bounds).map_err(|why| format!("inode {index}: {why}"))?;
+    }
+    for (index, object) in shared.iter().enumerate() {
+        let whole = object.page.is_power_of_two() && object.page >= bounds.page && object.size > 0;
+        ensure(whole && object.size < bounds.task_size, || format!("shared memory {index}: its size"))?;
+        check_extents(&object.content, object.size, bounds)
+            .map_err(|why| format!("shared memory {index}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn is_signal(signal: i32) -> bool {
+    (1..=SIGNALS).contains(&signal)
+}
+
+fn check_process(process: &Process, ids: &HashSet<i32>) -> Check {
+    let Process { pid, ppid, pgid, sid, exit_signal, life } = process;
+    ensure(*ppid == 0 || ids.contains(ppid) && ppid != pid, || {
+        format!("pid {pid}: its parent {ppid} is not there")
+    })?;
+    ensure(*pgid >= 0 && *sid >= 0, || format!("pid {pid}: its group or session"))?;
+    ensure((0..=SIGNALS).contains(exit_signal), || format!("pid {pid}: its exit signal {exit_signal}"))?;
+    if let Life::Zombie(zombie) = life {
+        let killed_by = zombie.status & 0x7f;
+        let whole = (0..=0xffff).contains(&zombie.status) && (killed_by == 0 || is_signal(killed_by));
+        ensure(whole, || format!("pid {pid}: its wait status {:#x}", zombie.status))?;
+        check_name(&zombie.comm.0).map_err(|why| format!("pid {pid}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn check_name(comm: &[u8]) -> Check {
+    ensure(comm.len() < 16 && !comm.contains(&0), || "its name".into())
+}
+
+fn check_alive(pid: i32, alive: &Alive, records: &Records, bounds: &Bounds) -> Check {
+    let file = |index: usize| index < records.files.len();
+    ensure(!alive.threads.is_empty(), || "it has no thread".into())?;
+    if let State::Stopped { signal, .. } = alive.state {
+        ensure(is_signal(signal), || format!("it is stopped by signal {signal}"))?;
+    }
+    alive.threads.iter().try_for_each(check_thread)?;
+    ensure(alive.threads[0].tid == pid, || "its first thread is another's".into())?;
+    ensure(file(alive.cwd) && alive.root.is_none_or(file) && file(alive.memory.exe), || {
+        "a directory or its executable is not there".into()
+    })?;
+    let mut above = -1;
+    for fd in &alive.fds {
+        ensure(fd.fd > above && fd.fd < DESCRIPTORS && file(fd.file), || format!("fd {}", fd.fd))?;
+        above = fd.fd;
+    }
+    ensure(alive.actions.iter().all(|action| is_signal(action.signal)), || "an action of no signal".into())?;
+    check_pending(&alive.pending)?;
+    ensure(alive.posix_timers.iter().all(|timer| timer.id >= 0), || "a timer's id".into())?;
+    let ascending = alive.posix_timers.windows(2).all(|pair| pair[0].id < pair[1].id);
+    ensure(ascending, || "the order of its timers".into())?;
+    ensure(alive.rlimits.len() <= RLIMITS as usize, || "more limits than there are".into())?;
+    check_memory(&alive.memory, records, bounds)
+}
+
+fn check_thread(thread: &Thread) -> Check {
+    let tid = thread.tid;
+    let named = |why: String| format!("thread {tid}: {why}");
+    check_name(&thread.comm.0).map_err(named)?;
+    check_pending(&thread.pending).map_err(named)?;
+    ensure(thread.creds.groups.len() <= GROUPS, || format!("thread {tid}: its groups"))?;
+    ensure(thread.affinity.0.len() <= 8192, || format!("thread {tid}: its processors"))?;
+    ensure(thread.policy.as_ref().is_none_or(|policy| policy.nodes.0.len() <= 128), || {
+        format!("thread {tid}: its memory policy")
+    })
+}
+
+fn check_pending(pending: &[Pending]) -> Check {
+    let whole = |p: &Pending| is_signal(p.signal) && p.siginfo.0.len() <= crate::sys::ptrace::SIGINFO_SIZE;
+    ensure(pending.iter().all(whole), || "a pending signal".into())
+}
+
+fn check_memory(memory: &Memory, records: &Records, bounds: &Bounds) -> Check {
+    let aligned = |at: u64| at.is_multiple_of(bounds.page);
+    let mut end = 0;
+    for vma in &memory.vmas {
+        let what = || format!("mapping {:#x}-{:#x}", vma.start, vma.end);
+        let placed = vma.start >= end && vma.start < vma.end && vma.end <= bounds.task_size;
+        ensure(placed && aligned(vma.start) && aligned(vma.end), what)?;
+        end = vma.end;
+        let backed = match &vma.backing {
+            Backing::File { file, .. } => *file < records.files.len(),
+            Backing::Shared { object, .. } => *object < records.shared.len(),
+            Backing::HugeAnonymous { page } => page.is_power_of_two(),
+            Backing::Anonymous { name } => name.as_ref().is_none_or(|name| !name.0.contains(&0)),
+            Backing::Special { .. } => true,
+        };
+        let guarded = vma.guards.iter().all(|g| g.start < g.end && g.start >= vma.start && g.end <= vma.end);
+        let policy = vma.policy.as_ref().is_none_or(|policy| policy.nodes.0.len() <= 128);
+        ensure(backed && guarded && policy && vma.pkey < 32, what)?;
+    }
+    let mut end = 0;
+    for extent in &memory.pages {
+        let what = || format!("pages at {:#x}", extent.start);
+        check_data(extent, bounds).map_err(|_| what())?;
+        let last = extent.start.checked_add(extent.len).ok_or_else(what)?;
+        let at = memory.vmas.partition_point(|vma| vma.end <= extent.start);
+        // What continues a mapping may lie in the next.
+        let mut covered = extent.start;
+        for vma in &memory.vmas[at..] {
+            if vma.start > covered || covered >= last {
+                break;
+            }
+            covered = vma.end;
+        }
+        ensure(extent.start >= end && aligned(extent.start) && covered >= last, what)?;
+        end = last;
+    }
+    let tagged = |start: u64| aligned(start) && start < bounds.task_size;
+    ensure(memory.tags.iter().all(|tags| tagged(tags.start)), || "memory tags".into())
+}
+
+/// Whole pages that are in the file.
+fn check_data(extent: &Extent, bounds: &Bounds) -> Check {
+    let end = extent.offset.checked_add(extent.len);
+    let inside = extent.offset >= bounds.data.start && end.is_some_and(|end| end <= bounds.data.end);
+    ensure(inside && extent.len > 0 && extent.len.is_multiple_of(bounds.page), || {
+        "data that is not there".into()
+    })
+}
+
+/// The contents of something of `size` bytes.
+fn check_extents(extents: &[Extent], size: u64, bounds: &Bounds) -> Check {
+    let whole = size.checked_next_multiple_of(bounds.page).unwrap_or(0);
+    extents.iter().try_for_each(|extent| {
+        check_data(extent, bounds)?;
+        let end = extent.start.checked_add(extent.len);
+        let inside = end.is_some_and(|end| end <= whole) && extent.start.is_multiple_of(bounds.page);
+        ensure(inside, || "contents beyond its end".into())
+    })
+}
+
+fn check_file(file: &OpenFile, inodes: &[Inode]) -> Check {
+    ensure(file.inode < inodes.len(), || "its inode is not there".into())?;
+    ensure(file.flags & ACTING == 0, || format!("flags {:#o} that do something", file.flags))?;
+    ensure(file.offset <= i64::MAX as u64, || "its position".into())?;
+    let told =
+        file.owner.is_none_or(|owner| (0..=2).contains(&owner.kind) && (0..=SIGNALS).contains(&owner.signal));
+    ensure(told, || "who is told of its I/O".into())
+}
+
+fn check_inode(inode: &Inode, bounds: &Bounds) -> Check {
+    let path = &inode.path.0;
+    let named = !matches!(inode.kind, InodeKind::Pipe(_));
+    ensure(!path.contains(&0) && (!named || path.starts_with(b"/")), || "its path".into())?;
+    ensure(path.split(|byte| *byte == b'/').all(|part| part != b".."), || "its path leads upwards".into())?;
+    if let InodeKind::Pipe(pipe) | InodeKind::Fifo(pipe) = &inode.kind {
+        let inside: usize = pipe.data.iter().map(|piece| piece.0.len()).sum();
+        ensure(pipe.capacity <= 1 << 31 && inside <= pipe.capacity, || {
+            "a pipe with more than it holds".into()
+        })?;
+    }
+    if let Some(unlinked) = &inode.unlinked {
+        ensure(unlinked.size <= i64::MAX as u64 && unlinked.mode <= 0o7777, || "its size or mode".into())?;
+        check_extents(&unlinked.content, unlinked.size, bounds)?;
+    }
+    Ok(())
+}
