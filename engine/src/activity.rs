@@ -18,11 +18,23 @@ pub fn prepare() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Says what is done next.
+/// Says what is done next: something that is soon over, or hangs.
 pub fn say(what: impl FnOnce() -> String) {
     if let Some(board) = BOARD.get() {
-        board.write(&what());
+        board.write(&what(), true);
     }
+}
+
+/// Says what is done next, and may take as long as it does: to copy memory, to wait for the disk.
+pub fn say_long(what: impl FnOnce() -> String) {
+    if let Some(board) = BOARD.get() {
+        board.write(&what(), false);
+    }
+}
+
+/// Whether what was said last has to end in time.
+pub fn is_hurried() -> bool {
+    BOARD.get().is_some_and(Board::is_hurried)
 }
 
 /// What was said last.

@@ -163,7 +163,7 @@ fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Wri
     let interviewed = survey.interview(frozen)?;
     let (done, all) = (AtomicU64::new(0), interviewed.copying().bytes());
     let progress = options.progress;
-    activity::say(|| format!("copy {all} bytes of memory"));
+    activity::say_long(|| format!("copy {all} bytes of memory and write them"));
     let copied = |bytes| {
         progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
         if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }

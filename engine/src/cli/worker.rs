@@ -120,7 +120,7 @@ impl Stuck {
     fn left(&self) -> Duration {
         let now = activity::last();
         let mut last = self.last.borrow_mut();
-        if last.1 != now {
+        if last.1 != now || !activity::is_hurried() {
             *last = (Instant::now(), now);
         }
         (last.0 + self.limit).saturating_duration_since(Instant::now())

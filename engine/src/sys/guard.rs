@@ -3,7 +3,7 @@
 use super::cvt;
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// What [`split`] returns to whom.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ const TEXT: usize = 1024;
 
 #[repr(C)]
 struct Page {
+    /// Whether what the text says has to end in time.
+    hurried: AtomicBool,
     len: AtomicUsize,
     text: [AtomicU8; TEXT],
     /// Process, 0 for none; soft; hard.
@@ -74,13 +76,19 @@ impl Board {
         unsafe { self.page.as_ref() }
     }
 
-    /// Writes the line, as much of it as there is room for.
-    pub fn write(&self, text: &str) {
+    /// Writes the line, as much of it as there is room for, and whether it has to end in time.
+    pub fn write(&self, text: &str, hurried: bool) {
         let page = self.page();
+        page.hurried.store(hurried, Ordering::Relaxed);
         page.len.store(0, Ordering::Relaxed);
         let bytes = &text.as_bytes()[..text.len().min(TEXT)];
         bytes.iter().zip(&page.text).for_each(|(byte, place)| place.store(*byte, Ordering::Relaxed));
         page.len.store(bytes.len(), Ordering::Release);
+    }
+
+    /// Whether what the line says has to end in time.
+    pub fn is_hurried(&self) -> bool {
+        self.page().hurried.load(Ordering::Relaxed)
     }
 
     /// Reads the line.
