@@ -12,14 +12,20 @@ const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
 const PROBED: [(i32, u32); 3] = [(1 << 3, 1 << 4), (1 << 5, 1 << 6), (1 << 7, 1 << 8)];
 
 /// For which barriers an address space is registered.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registrations {
-    /// The commands that registered, as bits of their numbers.
+    /// The commands that registered, as bits of their numbers; for global barriers only in older files.
     pub commands: u32,
-    /// Before Linux 6.3 nothing tells whether a process takes part in global barriers: after a restart it does, which costs it an interrupt now and
-    /// then where somebody makes them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub global_untold: bool,
+    /// Whether the process takes part in global barriers. Nothing where nobody tells, before Linux 6.3 without the module: after a restart it does,
+    /// which costs it an interrupt now and then where somebody makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global: Option<bool>,
+}
+
+impl Default for Registrations {
+    fn default() -> Self {
+        Registrations { commands: 0, global: Some(false) }
+    }
 }
 
 /// The question for the registrations: every command that registered, as a bit of its number.
@@ -46,23 +52,24 @@ impl AskRegistrations {
     /// The registrations.
     pub fn answer(&self, outcome: &Outcome) -> Registrations {
         let told = u32::try_from(outcome.result(self.told)).ok();
+        let global = told.map(|told| told & REGISTER_GLOBAL_EXPEDITED != 0);
         let Some(probed) = &self.probed else {
-            return Registrations { commands: told.unwrap_or(0), global_untold: false };
+            let commands = told.unwrap_or(0) & !REGISTER_GLOBAL_EXPEDITED;
+            return Registrations { commands, global: global.or(Some(false)) };
         };
+        // Of the others, what the kernel tells says more than is so (`membarrier_get_registrations`).
         let registered = probed.iter().filter(|(barrier, _)| outcome.result(*barrier) == 0);
         let commands = registered.fold(0, |all, (_, register)| all | register);
-        // Of the others, what the kernel tells says more than is so (`membarrier_get_registrations`).
-        let global = told.unwrap_or(0) & REGISTER_GLOBAL_EXPEDITED;
         // A kernel without membarrier(2) has none of them.
         let has_none = probed.iter().all(|(call, _)| outcome.result(*call) == -i64::from(libc::ENOSYS));
-        Registrations { commands: commands | global, global_untold: told.is_none() && !has_none }
+        Registrations { commands, global: global.or(has_none.then_some(false)) }
     }
 }
 
 /// Registers again; cheapest while the process has one thread (kernel/sched/membarrier.c, `sync_runqueues_membarrier_state`).
 pub fn rebuild(registrations: Registrations, program: &mut Program) {
-    let Registrations { commands, global_untold } = registrations;
-    let registrations = if global_untold { commands | REGISTER_GLOBAL_EXPEDITED } else { commands };
+    let Registrations { commands, global } = registrations;
+    let registrations = if global.unwrap_or(true) { commands | REGISTER_GLOBAL_EXPEDITED } else { commands };
     for command in (0..u32::BITS).map(|bit| 1 << bit).filter(|command| registrations & command != 0) {
         let args = [Arg::from(command), Arg::Imm(0), Arg::Imm(0)];
         program.must(libc::SYS_membarrier, &args, format!("register for memory barriers ({command:#x})"));
@@ -75,9 +82,15 @@ mod tests {
 
     #[test]
     fn every_registration_is_made_again() {
-        let mut program = Program::new();
-        rebuild(Registrations { commands: 1 << 4, global_untold: true }, &mut program);
-        let commands: Vec<_> = program.calls().iter().map(|call| call.args[0]).collect();
-        assert_eq!(commands, [Arg::Imm(1 << 2), Arg::Imm(1 << 4)]);
+        let made = |registrations: Registrations| -> Vec<Arg> {
+            let mut program = Program::new();
+            rebuild(registrations, &mut program);
+            program.calls().iter().map(|call| call.args[0]).collect()
+        };
+        let both = [Arg::Imm(1 << 2), Arg::Imm(1 << 4)];
+        assert_eq!(made(Registrations { commands: 1 << 4, global: None }), both);
+        assert_eq!(made(Registrations { commands: 1 << 4, global: Some(true) }), both);
+        assert_eq!(made(Registrations { commands: 1 << 4, global: Some(false) }), both[1..]);
+        assert_eq!(made(Registrations::default()), []);
     }
 }
