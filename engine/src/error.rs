@@ -1,5 +1,6 @@
 //! What can go wrong, by kind: the kind decides the exit code.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The target has something that cairn cannot save or bring back; nothing was changed.
-    #[error("unsupported: {}", .0.reasons.join("\nunsupported: "))]
+    #[error("unsupported: {}", .0.lines().join("\nunsupported: "))]
     Unsupported(Problems),
     /// The context file is damaged, truncated, foreign or from the future.
     #[error("{}", .path.display())]
@@ -49,19 +50,47 @@ pub enum Error {
     Interrupted,
 }
 
+/// A reason to refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Pid and object, where the same may be wrong with others: `pid 4711: fd 7`. Else empty.
+    pub at: String,
+    /// How it goes on: what is in the way, and what its user can do.
+    pub why: String,
+}
+
+impl Problem {
+    /// What is wrong with one of many.
+    pub fn of(at: impl Into<String>, why: impl Into<String>) -> Self {
+        Problem { at: at.into(), why: why.into() }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(why: String) -> Self {
+        Problem { at: String::new(), why }
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
+    }
+}
+
 /// What cannot be saved.
 #[derive(Debug, Default)]
 pub struct Problems {
-    /// Each with pid and kind.
-    pub reasons: Vec<String>,
+    /// In the order in which they were found.
+    pub reasons: Vec<Problem>,
     /// Some of them will still be there in a moment.
     pub lasting: bool,
 }
 
 impl Problems {
     /// One more that will stay.
-    pub fn push(&mut self, what: String) {
-        self.reasons.push(what);
+    pub fn push(&mut self, problem: impl Into<Problem>) {
+        self.reasons.push(problem.into());
         self.lasting = true;
     }
 
@@ -70,17 +99,43 @@ impl Problems {
         self.reasons.extend(others.reasons);
         self.lasting |= others.lasting;
     }
+
+    /// A line for each cause: the first that has it, and the others.
+    pub fn lines(&self) -> Vec<String> {
+        /// More of one cause are only counted.
+        const NAMED: usize = 3;
+        let mut causes: Vec<(&Problem, Vec<&str>)> = Vec::new();
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        for problem in &self.reasons {
+            match known.get(problem.why.as_str()) {
+                Some(index) if !problem.at.is_empty() => causes[*index].1.push(&problem.at),
+                _ => {
+                    known.insert(&problem.why, causes.len());
+                    causes.push((problem, Vec::new()));
+                }
+            }
+        }
+        let line = |(Problem { at, why }, others): (&Problem, Vec<&str>)| {
+            let named = others[..others.len().min(NAMED)].join(", ");
+            match others.len() {
+                0 => format!("{at}{why}"),
+                1..=NAMED => format!("{at}{why} (likewise {named})"),
+                all => format!("{at}{why} (likewise {named} and {} more)", all - NAMED),
+            }
+        };
+        causes.into_iter().map(line).collect()
+    }
 }
 
 impl Error {
     /// One reason not to checkpoint.
-    pub fn unsupported(what: impl Into<String>) -> Self {
-        Error::Unsupported(Problems { reasons: vec![what.into()], lasting: true })
+    pub fn unsupported(problem: impl Into<Problem>) -> Self {
+        Error::Unsupported(Problems { reasons: vec![problem.into()], lasting: true })
     }
 
     /// One reason not to checkpoint just now: programs have that for a moment only.
-    pub fn unsupported_now(what: impl Into<String>) -> Self {
-        Error::Unsupported(Problems { reasons: vec![what.into()], lasting: false })
+    pub fn unsupported_now(problem: impl Into<Problem>) -> Self {
+        Error::Unsupported(Problems { reasons: vec![problem.into()], lasting: false })
     }
 
     /// An error with the context file at `path`: the kernel's refusal to read or write it, or what is wrong inside.
@@ -132,5 +187,33 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
                 _ => Error::Failed { what, source },
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cause_is_one_line() {
+        let mut problems = Problems::default();
+        problems.push(Problem::of("pid 7: mapping 0x1000-0x2000", ": an I/O ring"));
+        problems.push("pid 7: traces process 9".to_owned());
+        problems.push(Problem::of("pid 7: fd 3", " is a socket"));
+        problems.push(Problem::of("pid 7: mapping 0x3000-0x4000", ": an I/O ring"));
+        problems.push(Problem::of("pid 8: mapping 0x1000-0x2000", ": an I/O ring"));
+        assert_eq!(
+            problems.lines(),
+            [
+                "pid 7: mapping 0x1000-0x2000: an I/O ring (likewise pid 7: mapping 0x3000-0x4000, pid 8: mapping 0x1000-0x2000)",
+                "pid 7: traces process 9",
+                "pid 7: fd 3 is a socket"
+            ]
+        );
+        for fd in 4..9 {
+            problems.push(Problem::of(format!("pid 7: fd {fd}"), " is a socket"));
+        }
+        let last = "pid 7: fd 3 is a socket (likewise pid 7: fd 4, pid 7: fd 5, pid 7: fd 6 and 2 more)";
+        assert_eq!(problems.lines()[2], last);
     }
 }

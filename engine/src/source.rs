@@ -111,7 +111,8 @@ pub fn become_restorer() -> Result<()> {
     }
     from_module().map_err(|why| {
         let what = format!(
-            "choose PIDs and look behind mappings: takes CAP_CHECKPOINT_RESTORE, or the kernel module and the right to open {DEVICE} ({why})"
+            "choose PIDs and look behind mappings: prefix the command with `sudo` (it takes CAP_CHECKPOINT_RESTORE), or have the kernel module \
+             installed, which lets the users do it that may open {DEVICE} ({why})"
         );
         Error::Denied { what, source: std::io::Error::from_raw_os_error(libc::EPERM) }
     })

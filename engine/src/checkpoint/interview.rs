@@ -60,6 +60,7 @@ impl Interviewed {
         let tables = self.survey.tables;
         Ok(Records {
             root,
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             clocks: Some(self.clocks),
             processes: self.processes,
             files: tables.files.finish(),

@@ -109,13 +109,9 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     let (written, pause) = if options.then == Then::Run {
         frozen.thaw()?;
         let pause = since.elapsed();
-        rehearse(&records)?;
-        identity::learn_contents(&mut records.inodes);
-        (writer.finish(&records, options.sync).map_err(failed)?, pause)
+        (finish(&mut records, writer, options)?, pause)
     } else {
-        rehearse(&records)?;
-        identity::learn_contents(&mut records.inodes);
-        let written = writer.finish(&records, options.sync).map_err(failed)?;
+        let written = finish(&mut records, writer, options)?;
         let pause = since.elapsed();
         match options.then {
             Then::Kill => frozen.kill()?,
@@ -132,6 +128,14 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
         pause_ns: nanos(pause),
         total_ns: nanos(begin.elapsed()),
     })
+}
+
+/// What the file has to have besides the copies, and the wait for the disk.
+fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Result<image::Written> {
+    rehearse(records)?;
+    identity::learn_contents(&mut records.inodes);
+    activity::say_long(|| format!("write {} and wait for the disk", options.file.display()));
+    writer.finish(records, options.sync).map_err(|source| Error::of_image(&options.file, source))
 }
 
 /// The longest nap before what is only there for a moment is looked for once more; half a second in all, and ten looks.

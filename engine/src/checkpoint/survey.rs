@@ -1,6 +1,6 @@
 //! The part of a checkpoint that touches nothing: what can be seen from outside, and what of it is a reason to refuse.
 
-use crate::error::{Context, Error, Problems, Result};
+use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::remote::Stopped;
 use crate::resource::file::{self, Fd};
 use crate::resource::inode::Found;
@@ -145,10 +145,10 @@ impl Survey {
         let objects = self.tables.shared.identities();
         let objects = objects.filter_map(|(object, index)| Some((object, *self.mapped.get(&index)?)));
         outside.mappers(&objects.collect(), &mut found);
-        for reason in found.reasons {
-            problems.push(format!(
-                "{reason}; a restart parts them: save a tree that has both, or allow it by --shared"
-            ));
+        for Problem { at, why } in found.reasons {
+            let why =
+                format!("{why}; a restart parts them: save a tree that has both, or allow it by --shared");
+            problems.push(Problem { at, why });
         }
         Ok(())
     }

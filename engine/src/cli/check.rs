@@ -3,7 +3,7 @@
 use super::args::CheckArgs;
 use super::{count, out, worker};
 use cairn::checkpoint::{Checked, check};
-use cairn::error::{Error, Problems};
+use cairn::error::Error;
 
 pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
     worker::run(
@@ -14,7 +14,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
             let code = result.as_ref().map_or_else(Error::exit_code, |_| 0);
             let (checked, problems) = match result {
                 Ok(checked) => (Some(checked), Vec::new()),
-                Err(Error::Unsupported(Problems { reasons, .. })) => (None, reasons),
+                Err(Error::Unsupported(problems)) => (None, problems.lines()),
                 Err(other) => return Err(other.into()),
             };
             let pid = args.target.id;

@@ -2,12 +2,16 @@
 
 use super::args::InfoArgs;
 use super::checkpoint::Progress;
+use super::{count, out};
 use cairn::error::Error;
-use cairn::image::{Absent, Extent, Reader};
-use cairn::resource::memory::{Backing, Memory};
-use cairn::resource::process::{Life, State};
+use cairn::image::{self, Absent, Extent, Reader};
+use cairn::resource::bytes::PathBytes;
+use cairn::resource::inode::InodeKind;
+use cairn::resource::memory::{Backing, Marks, Memory};
+use cairn::resource::process::{Alive, Life, State};
 use cairn::resource::{Records, pages};
 use indicatif::HumanBytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::ops::Range;
 
@@ -20,14 +24,22 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<u8> {
         let range = reader.page_range();
         reader.verify_pages(2, &|done| bar.at(done, range.end - range.start)).map_err(failed)?;
     }
+    let verified = args.verify.then(|| reader.page_range().end - reader.page_range().start);
     if args.json {
         let mut all = serde_json::to_value(&records)?;
         digest_pages(&reader, &records, &mut all).map_err(failed)?;
         let pages = json!({ "bytes": reader.page_range().end - reader.page_range().start });
-        println!("{}", json!({ "header": reader.header(), "records": all, "pages": pages }));
+        let told =
+            json!({ "header": reader.header(), "records": all, "pages": pages, "verified": args.verify });
+        out(&format!("{told}\n"))?;
         return Ok(0);
     }
-    summary(&reader, &records);
+    let mut text = summary(&reader, &records).map_err(failed)?;
+    if let Some(bytes) = verified {
+        text +=
+            &format!("whole: all checksums are right, those of {} of pages among them\n", HumanBytes(bytes));
+    }
+    out(&text)?;
     Ok(0)
 }
 
@@ -91,39 +103,80 @@ fn within(memory: &Memory, start: u64, end: u64) -> Vec<pages::Extent> {
         .collect()
 }
 
-fn summary(reader: &Reader, records: &Records) {
+fn summary(reader: &Reader, records: &Records) -> Result<String, image::Error> {
     let header = reader.header();
-    println!(
-        "context file, format {}, {}, written by cairn {}",
-        header.version, header.machine, header.cairn_version
-    );
-    println!(
-        "kernel {}, {} in all, {} tasks",
+    let when =
+        Timestamp::from_nanosecond(header.created_ns.into()).map_or("?".into(), |at| format!("{at:.0}"));
+    let host = if records.host.is_empty() { "an unnamed machine" } else { &records.host };
+    let mut text = format!(
+        "context file, format {}, {}, written by cairn {}\n\
+         made {when} on {host}, kernel {}\n\
+         {} in all, {}, {}\n",
+        header.version,
+        header.machine,
+        header.cairn_version,
         header.kernel_release,
         HumanBytes(reader.file_len()),
-        records.tasks()
+        count(records.processes.len(), "process"),
+        count(records.tasks(), "task"),
     );
     for process in &records.processes {
-        match &process.life {
+        text += &match &process.life {
             Life::Zombie(zombie) => {
-                println!("{:>8} {} (zombie, status {:#x})", process.pid, zombie.comm, zombie.status)
+                format!("{:>8} {} (zombie, status {:#x})\n", process.pid, zombie.comm, zombie.status)
             }
-            Life::Alive(alive) => {
-                let bytes: u64 = alive.memory.pages.iter().map(|e| e.len).sum();
-                let state = match alive.state {
-                    State::Running => String::new(),
-                    State::Stopped { signal, .. } => format!(", stopped by signal {signal}"),
-                };
-                println!(
-                    "{:>8} {}: {} threads, {} mappings, {} of memory, {} descriptors{state}",
-                    process.pid,
-                    alive.threads[0].comm,
-                    alive.threads.len(),
-                    alive.memory.vmas.len(),
-                    HumanBytes(bytes),
-                    alive.fds.len(),
-                );
-            }
-        }
+            Life::Alive(alive) => describe(reader, records, process.pid, alive)?,
+        };
     }
+    text += "files that a restart needs:\n";
+    for inode in records.inodes.iter().filter(|inode| inode.unlinked.is_none()) {
+        let what = match (&inode.kind, &inode.identity) {
+            (InodeKind::Pipe(_) | InodeKind::Device { .. }, _) => continue,
+            (InodeKind::Regular, Some(identity)) => format!("{} bytes", identity.size),
+            (InodeKind::Regular, None) => "file".into(),
+            (InodeKind::Directory, _) => "directory".into(),
+            (InodeKind::Symlink, _) => "symbolic link".into(),
+            (InodeKind::Fifo(_), _) => "FIFO".into(),
+        };
+        text += &format!("         {} ({what})\n", inode.path);
+    }
+    Ok(text)
+}
+
+fn describe(reader: &Reader, records: &Records, pid: i32, alive: &Alive) -> Result<String, image::Error> {
+    let bytes: u64 = alive.memory.pages.iter().map(|e| e.len).sum();
+    let state = match alive.state {
+        State::Running => String::new(),
+        State::Stopped { signal, .. } => format!(", stopped by signal {signal}"),
+    };
+    let cwd = &records.inodes[records.files[alive.cwd].inode].path;
+    Ok(format!(
+        "{pid:>8} {}\n         in {cwd}: {}, {}, {} of memory, {}{state}\n",
+        command_line(reader, alive)?,
+        count(alive.threads.len(), "thread"),
+        count(alive.memory.vmas.len(), "mapping"),
+        HumanBytes(bytes),
+        count(alive.fds.len(), "descriptor"),
+    ))
+}
+
+/// What /proc/PID/cmdline would say, as it is in memory; the name of a process that has none.
+fn command_line(reader: &Reader, alive: &Alive) -> Result<String, image::Error> {
+    const LONGEST: u64 = 4096;
+    let Marks { arg_start, arg_end, .. } = alive.memory.marks;
+    let mut line = Vec::new();
+    for extent in within(&alive.memory, arg_start, arg_end.min(arg_start.saturating_add(LONGEST))) {
+        let mut part = vec![0; extent.len as usize];
+        reader.read_pages(extent.offset, &mut part)?;
+        line.extend(part);
+    }
+    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    let words: Vec<String> = words.map(quoted).collect();
+    Ok(if words.is_empty() { format!("[{}]", alive.threads[0].comm) } else { words.join(" ") })
+}
+
+/// A word of a command line; in quotes where blanks or control characters are in it.
+fn quoted(word: &[u8]) -> String {
+    let text = PathBytes(word.to_vec()).to_string();
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) { format!("{text:?}") } else { text }
 }

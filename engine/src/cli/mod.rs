@@ -74,9 +74,14 @@ fn usage(err: &clap::Error) -> ExitCode {
     ExitCode::from(err.exit_code() as u8)
 }
 
-/// `1 task`, `2 tasks`
+/// `1 task`, `2 tasks`, `2 processes`
 pub fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    let end = match number {
+        1 => "",
+        _ if what.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {what}{end}")
 }
 
 /// Prints to standard output. A reader that has gone away is no failure: what there was to do is done.

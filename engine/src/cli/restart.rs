@@ -36,7 +36,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     let prepared = prepare(&options)?;
     bar.done();
     if args.plan {
-        out(&prepared.plan.to_string())?;
+        out(&prepared.plan.describe(&prepared.records))?;
         return Ok(0);
     }
     let report = carry_out(prepared)?;

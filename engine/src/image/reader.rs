@@ -18,6 +18,15 @@ use super::records::{self, DecodeError, Schemas, Versions};
 /// Buffer between the file and the decoders, bytes.
 const BUFFER: usize = 256 << 10;
 
+/// How files begin that somebody has compressed, and what to do: a restart reads a context file anywhere.
+const PACKED: [(&[u8], &str); 5] = [
+    (b"\x1f\x8b", "it is compressed by gzip; unpack it first, with `gunzip`"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd; unpack it first, with `zstd -d`"),
+    (b"\xfd7zXZ\0", "it is compressed by xz; unpack it first, with `unxz`"),
+    (b"BZh", "it is compressed by bzip2; unpack it first, with `bunzip2`"),
+    (b"\x04\x22\x4d\x18", "it is compressed by lz4; unpack it first, with `lz4 -d`"),
+];
+
 /// An open context file whose header, footer and index are sound. Records and page data are checked when they are
 /// read ([`Reader::records`]) or on request ([`Reader::verify_pages`]).
 pub struct Reader {
@@ -222,7 +231,11 @@ fn open_regular(path: &Path) -> Result<File, Error> {
     );
     let kind = file.metadata().map_err(|err| Error::io("stat", path, err))?.file_type();
     if !kind.is_file() {
-        let what = if kind.is_dir() { "it is a directory" } else { "it is no regular file" };
+        let what = if kind.is_dir() {
+            "it is a directory"
+        } else {
+            "it is no regular file; a stream has to be stored as one first"
+        };
         return Err(Error::NotContextFile { path: path.to_owned(), what });
     }
     // The description may be inherited by restored tasks, which read pages from it: no flags of ours on it.
@@ -240,7 +253,8 @@ fn read_header(file: &File, path: &Path, len: u64) -> Result<(Header, u64), Erro
     read_exact(file, path, &mut raw[..there], 0, len)?;
     let magic = there.min(layout::MAGIC.len());
     if raw[..magic] != layout::MAGIC[..magic] {
-        return Err(strange("its first bytes are those of something else"));
+        let packed = PACKED.iter().find(|(begins, _)| raw[..there].starts_with(begins));
+        return Err(strange(packed.map_or("its first bytes are those of something else", |(_, what)| what)));
     }
     if there < raw.len() {
         return Err(Error::Truncated { len, what: "it ends inside its header" });

@@ -3,7 +3,7 @@
 use super::inode::{Found, Inode, InodeKind, Inodes};
 use super::pages::Copying;
 use super::pipe::{self, OtherSide, Pipe};
-use crate::error::{Context, Error, Problems, Result};
+use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::remote::{Arg, Program};
 use crate::sys::{kcmp, task};
 use crate::tree::outside::Shown;
@@ -134,9 +134,9 @@ impl Files {
         let info =
             parse_fdinfo(&text).ok_or_else(|| Error::unsupported(format!("{who}: cannot read {path}")))?;
         if info.locked {
-            return Err(Error::unsupported(format!(
-                "{who} ({}) holds a file lock or lease; let it release that first",
-                inodes.get(inode).path
+            return Err(Error::unsupported(Problem::of(
+                format!("{who} ({})", inodes.get(inode).path),
+                " holds a file lock or lease; let it release that first",
             )));
         }
         let unnamed = if info.flags & O_TMPFILE_BIT != 0 { libc::O_TMPFILE } else { 0 };
@@ -185,12 +185,14 @@ impl Files {
         for (pid, fd, owner, is_directory) in &self.owned {
             let id = owner.id;
             if *is_directory {
-                problems.push(format!(
-                    "pid {pid}: fd {fd} is a directory that tells of changes in it (F_NOTIFY)"
+                problems.push(Problem::of(
+                    format!("pid {pid}: fd {fd}"),
+                    " is a directory that tells of changes in it (F_NOTIFY)",
                 ));
             } else if id != 0 && !inside.contains(&id) {
-                problems.push(format!(
-                    "pid {pid}: fd {fd} has an owner outside, who is told of I/O (F_SETOWN): {id}"
+                problems.push(Problem::of(
+                    format!("pid {pid}: fd {fd}"),
+                    format!(" has an owner outside, who is told of I/O (F_SETOWN): {id}"),
                 ));
             }
         }
@@ -280,8 +282,11 @@ fn capture_pipe(ends: &[End]) -> Result<Pipe> {
             OtherSide::NeverOpen => never_written = true,
             OtherSide::Open => {
                 let End { pid, fd, .. } = end;
-                return Err(Error::unsupported(format!(
-                    "pid {pid}: fd {fd} is {what}: save a tree that has both, or start the job with files in place of it"
+                return Err(Error::unsupported(Problem::of(
+                    format!("pid {pid}: fd {fd}"),
+                    format!(
+                        " is {what}: save a tree that has both, or start the job with files in place of it"
+                    ),
                 )));
             }
         }

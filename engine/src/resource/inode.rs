@@ -5,7 +5,7 @@ use super::bytes::PathBytes;
 use super::identity::Identity;
 use super::pages::{self, Copying, Extent, Owner, Source};
 use super::pipe::Pipe;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Problem, Result};
 use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -163,8 +163,9 @@ impl Inodes {
         let meta = std::fs::metadata(link).context(|| format!("{who} ({shown}): stat"))?;
         if !shown.0.starts_with(b"/") && !shown.0.starts_with(b"pipe:[") {
             let what = without_a_path(&shown.0);
-            return Err(Error::unsupported(format!(
-                "{who} is {what} ({shown}), which cannot be saved yet; it can be checkpointed once that is closed"
+            return Err(Error::unsupported(Problem::of(
+                format!("{who} ({shown})"),
+                format!(" is {what}, which cannot be saved yet; it can be checkpointed once that is closed"),
             )));
         }
         let stored = meta.is_file() || meta.is_dir();
@@ -186,20 +187,24 @@ impl Inodes {
             return Ok(*index);
         }
         if let Some(why) = deleted.and_then(|_| not_to_be_made(&kind)) {
-            return Err(Error::unsupported(format!("{who} ({path}) is {why}")));
+            return Err(Error::unsupported(Problem::of(format!("{who} ({path})"), format!(" is {why}"))));
         }
         // The name that the client keeps is one.
         let hidden =
             hidden || deleted.is_some_and(|path| fs == FUSE_SUPER_MAGIC && is_hidden_beside(path, &meta));
         let other_names = meta.nlink().saturating_sub(hidden.into());
         if deleted.is_some() && other_names > 0 && !meta.is_dir() {
-            return Err(Error::unsupported(format!(
-                "{who} ({path}): its name was removed, but the file has {other_names} other name(s) that nothing tells"
+            return Err(Error::unsupported(Problem::of(
+                format!("{who} ({path})"),
+                format!(
+                    ": its name was removed, but the file has {other_names} other name(s) that nothing tells"
+                ),
             )));
         }
         if deleted.is_none() && !matches!(kind, InodeKind::Pipe(_)) && !leads_to(&target, &meta) {
-            return Err(Error::unsupported(format!(
-                "{who} ({path}): the path leads to another file here (another mount is over it, or it was replaced just now)"
+            return Err(Error::unsupported(Problem::of(
+                format!("{who} ({path})"),
+                ": the path leads to another file here (another mount is over it, or it was replaced just now)",
             )));
         }
         let index = self.all.len();
@@ -311,12 +316,13 @@ fn file_system(link: &Path, who: &str, shown: &PathBytes) -> Result<i64> {
 
 fn kind(meta: &Metadata, fs: i64, shown: &PathBytes, who: &str) -> Result<InodeKind> {
     let kind = meta.file_type();
-    let refuse = |what: &str| Err(Error::unsupported(format!("{who} is {what} ({shown})")));
+    let at = || format!("{who} ({shown})");
+    let refuse = |what: &str| Err(Error::unsupported(Problem::of(at(), format!(" is {what}"))));
     if kind.is_file() || kind.is_dir() {
         return match fs {
             // Opened, read and closed by most, the C library among them.
             PROC_SUPER_MAGIC => {
-                Err(Error::unsupported_now(format!("{who} is a file of /proc ({shown}); close it first")))
+                Err(Error::unsupported_now(Problem::of(at(), " is a file of /proc; close it first")))
             }
             MQUEUE_MAGIC => refuse("a POSIX message queue"),
             SECRETMEM_MAGIC => refuse("secret memory (memfd_secret)"),
@@ -334,9 +340,9 @@ fn kind(meta: &Metadata, fs: i64, shown: &PathBytes, who: &str) -> Result<InodeK
         // Documentation/admin-guide/devices.txt: 1 is memory devices; these five have no state.
         return match rdev {
             (1, 3 | 5 | 7 | 8 | 9) => Ok(InodeKind::Device { rdev }),
-            (4 | 5 | 136..=143, _) => Err(Error::unsupported(format!(
-                "{who} is a terminal ({shown}); start the job with `cairn run`, or with `</dev/null >file 2>&1`"
-            ))),
+            (4 | 5 | 136..=143, _) => {
+                refuse("a terminal; start the job with `cairn run`, or with `</dev/null >file 2>&1`")
+            }
             _ => refuse("a character device"),
         };
     }

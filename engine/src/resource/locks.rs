@@ -2,7 +2,7 @@
 
 use super::bytes::PathBytes;
 use super::inode::Inodes;
-use crate::error::Problems;
+use crate::error::{Problem, Problems};
 use std::collections::{HashMap, HashSet};
 
 /// A lock of /proc/locks (proc_locks(5)).
@@ -39,7 +39,10 @@ pub fn refuse_hidden(inodes: &Inodes, inside: &HashSet<i32>, problems: &mut Prob
         let ours = lock.pid == -1 || inside.contains(&lock.pid);
         if let Some((user, path)) = named.get(&lock.file).filter(|_| ours) {
             let kind = if matches!(lock.kind.as_str(), "LEASE" | "DELEG") { "lease" } else { "file lock" };
-            problems.push(format!("{user}: {path} has a {kind} ({}), which a mapping may keep", lock.kind));
+            problems.push(Problem::of(
+                format!("{user}: {path}"),
+                format!(" has a {kind} ({}), which a mapping may keep", lock.kind),
+            ));
         }
     }
 }

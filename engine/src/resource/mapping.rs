@@ -6,7 +6,7 @@ use super::inode::{Found, Inodes};
 use super::memory::{Backing, Vma, VmaFlag};
 use super::pages::Copying;
 use super::shared::SharedObjects;
-use crate::error::{Context, Error, Problems, Result};
+use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::proc::smaps::{self, VmFlags};
 use crate::sys::page_size;
 use std::collections::HashMap;
@@ -52,7 +52,10 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
         match backing(pid, vma, tables, &mut known) {
             Ok(backing) => match describe(vma, backing) {
                 Ok(record) => found.vmas.push((record, vma.rss + vma.swap + vma.hugetlb > 0)),
-                Err(why) => found.problems.push(format!("pid {pid}: mapping {}: {why}", label(vma))),
+                Err(why) => {
+                    let at = format!("pid {pid}: mapping {}", label(vma));
+                    found.problems.push(Problem::of(at, format!(": {why}")));
+                }
             },
             Err(Error::Unsupported(why)) => found.problems.extend(why),
             Err(other) => return Err(other),
@@ -73,7 +76,7 @@ fn backing(
     known: &mut HashMap<(Vec<u8>, u64, bool), usize>,
 ) -> Result<Backing> {
     let who = format!("pid {pid}: mapping {}", label(vma));
-    let refuse = |what: &str| Err(Error::unsupported(format!("{who}: {what}")));
+    let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.as_str(), format!(": {what}"))));
     let link = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end);
     let link = Path::new(&link);
     let huge = vma.flags.contains(VmFlags::HUGETLB);

@@ -41,6 +41,9 @@ use shared::SharedMemory;
 pub struct Records {
     /// The process that was asked for, or the first one of the group or session.
     pub root: i32,
+    /// Name of the machine, as uname(2) has it; empty in older files.
+    #[serde(default)]
+    pub host: String,
     /// What clocks showed meanwhile; nothing in older files.
     #[serde(default)]
     pub clocks: Option<clock::Clocks>,

@@ -1,7 +1,7 @@
 //! Attributes of a thread or its address space that nothing brings back: looked for, so that nobody loses them unawares.
 
 use crate::arch::{self, RefusedState};
-use crate::error::{Context, Problems, Result};
+use crate::error::{Context, Problem, Problems, Result};
 use crate::remote::{Arg, CallId, DataId, Outcome, Program, Stopped};
 use crate::sys::{kcmp, ptrace, task};
 use std::cmp::Ordering;
@@ -12,7 +12,8 @@ use std::cmp::Ordering;
 /// What the kernel says.
 pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
     let (pid, tid) = (thread.pid(), thread.tid());
-    let mut refuse = |what: &str| problems.push(format!("pid {pid}: thread {tid} {what}"));
+    let at = || format!("pid {pid}: thread {tid}");
+    let mut refuse = |what: &str| problems.push(Problem::of(at(), format!(" {what}")));
     let (dispatches, segments, ports, cookie) = match thread {
         Stopped::Traced(_) => (
             ptrace::dispatches_syscalls(tid).context(|| format!("read system call dispatch of {tid}"))?,

@@ -12,7 +12,6 @@ use crate::resource::{Records, signal, timer};
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
 use crate::tree::birth::{self, Parent, StandIn, births};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt;
 
 /// What a plan has to know of the machine and of the engine that will carry it out.
 #[derive(Debug, Clone)]
@@ -531,37 +530,50 @@ impl Planner<'_> {
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Plan {
+    /// The steps as lines, with the names that the records have for what they are about.
+    pub fn describe(&self, records: &Records) -> String {
+        self.steps.iter().map(|step| step.describe(records) + "\n").collect()
+    }
+}
+
+impl Step {
+    /// What it does.
+    pub fn describe(&self, records: &Records) -> String {
+        let called = |inode: &usize| name_of(records, *inode);
         match self {
-            Step::MakeShared { object, slot } => write!(f, "make shared memory {object} as fd {slot}"),
-            Step::MakeInode { inode } => write!(f, "make inode {inode}"),
-            Step::Open { file, slot } => write!(f, "open file {file} as fd {slot}"),
-            Step::RemoveDirectories => write!(f, "remove the names of unlinked directories"),
-            Step::FinishInode { inode } => write!(f, "finish inode {inode}"),
-            Step::CutBack { inode } => write!(f, "cut inode {inode} back to its size at the checkpoint"),
-            Step::Bear { pid, .. } => write!(f, "bear process {pid}"),
+            Step::MakeShared { object, slot } => format!("make shared memory {object} as fd {slot}"),
+            Step::MakeInode { inode } => format!("make {}", called(inode)),
+            Step::Open { file, slot } => format!("open {} as fd {slot}", called(&records.files[*file].inode)),
+            Step::RemoveDirectories => "remove the names of unlinked directories".into(),
+            Step::FinishInode { inode } => format!("set owner and permissions of {}", called(inode)),
+            Step::CutBack { inode } => format!("cut {} back to its size at the checkpoint", called(inode)),
+            Step::Bear { pid, .. } => format!("bear process {pid}"),
             Step::Run { tid, what, program, .. } => {
-                write!(f, "{tid}: {what}")?;
-                program.calls().iter().try_for_each(|call| write!(f, "\n    {}", call.what))
+                let calls = program.calls().iter().map(|call| format!("\n    {}", call.what));
+                format!("{tid}: {what}{}", calls.collect::<String>())
             }
-            Step::End { pid, status, .. } => write!(f, "{pid}: end with status {status:#x}"),
-            Step::Reap { pid } => write!(f, "wait for helper {pid}"),
-            Step::Stop { pid, signal } => write!(f, "{pid}: stop by signal {signal}"),
-            Step::Continue { pid } => write!(f, "{pid}: continue"),
-            Step::ResetTimes => write!(f, "set times of unlinked files"),
-            Step::SetOwners => write!(f, "set owners of asynchronous I/O"),
+            Step::End { pid, status, .. } => format!("{pid}: end with status {status:#x}"),
+            Step::Reap { pid } => format!("wait for helper {pid}"),
+            Step::Stop { pid, signal } => format!("{pid}: stop by signal {signal}"),
+            Step::Continue { pid } => format!("{pid}: continue"),
+            Step::ResetTimes => "set times of unlinked files".into(),
+            Step::SetOwners => "set owners of asynchronous I/O".into(),
             Step::Settle { pid } => {
-                write!(f, "{pid}: set scheduling, registers and masks; unmap scratch range")
+                format!("{pid}: set scheduling, registers and masks; unmap scratch range")
             }
-            Step::Release => write!(f, "release everybody"),
+            Step::Release => "release everybody".into(),
         }
     }
 }
 
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+/// How a plan calls an inode.
+fn name_of(records: &Records, inode: usize) -> String {
+    let Inode { path, kind, unlinked, .. } = &records.inodes[inode];
+    match kind {
+        InodeKind::Pipe(_) => format!("pipe {inode}"),
+        _ if unlinked.is_some() => format!("{path} (deleted)"),
+        _ => path.to_string(),
     }
 }
 

@@ -141,6 +141,7 @@ fn job() -> Records {
         flags: 0,
     };
     Records {
+        host: String::new(),
         root: 70,
         clocks: None,
         processes: vec![
@@ -168,7 +169,7 @@ fn job() -> Records {
 #[test]
 fn a_small_job() {
     // What takes the place of the engine's actions is the same 62 lines for everybody.
-    let plan = plan(&job(), &host()).unwrap().to_string();
+    let plan = plan(&job(), &host()).unwrap().describe(&job());
     let lines: Vec<&str> = plan.lines().filter(|line| !line.contains("reset action")).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
@@ -181,8 +182,8 @@ fn everybody_is_born_before_it_does_anything_and_released_at_the_end() {
         match step {
             Step::Bear { pid, .. } => assert!(born.insert(*pid)),
             Step::Run { tid, born: newborn, .. } => {
-                assert!(born.contains(tid), "{step}");
-                assert!(newborn.iter().all(|n| born.insert(n.tid)), "{step}");
+                assert!(born.contains(tid), "{step:?}");
+                assert!(newborn.iter().all(|n| born.insert(n.tid)), "{step:?}");
             }
             Step::End { pid, .. } | Step::Stop { pid, .. } | Step::Settle { pid } => {
                 assert!(born.contains(pid))

@@ -2,7 +2,7 @@
 
 use super::freeze::Task;
 use crate::arch;
-use crate::error::{Context, Problems, Result};
+use crate::error::{Context, Problem, Problems, Result};
 use crate::resource::bytes::PathBytes;
 use crate::resource::thread::status;
 use crate::resource::{process, refused};
@@ -44,26 +44,27 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
         let pid = task.pid;
         for thread in &task.threads {
             let tid = thread.tid();
+            let mut refuse = |what: &str| {
+                problems.push(Problem::of(format!("pid {pid}: thread {tid}"), format!(" {what}")));
+            };
             if !thread.regs().is_native() {
-                problems.push(format!("pid {pid}: thread {tid} runs 32-bit code"));
+                refuse("runs 32-bit code");
             }
             if thread.regs().in_transaction() {
-                problems.push(format!("pid {pid}: thread {tid} is in a memory transaction"));
+                refuse("is in a memory transaction");
             }
             for (note, what) in arch::REFUSED_SETS {
                 if thread.register_set(*note)?.is_some() {
-                    problems.push(format!("pid {pid}: thread {tid} {what}"));
+                    refuse(what);
                 }
             }
             let status = status(pid, tid)?;
             if tasks.iter().any(|task| task.pid == status.tracerpid) {
-                problems.push(format!(
-                    "pid {pid}: thread {tid} is traced by process {}, which is to be saved, too",
-                    status.tracerpid
-                ));
+                let tracer = status.tracerpid;
+                refuse(&format!("is traced by process {tracer}, which is to be saved, too"));
             }
             if status.seccomp.unwrap_or(0) != 0 {
-                problems.push(format!("pid {pid}: thread {tid} has a seccomp filter"));
+                refuse("has a seccomp filter");
             }
             refused::of_thread(thread, &mut problems)?;
             for (name, ours) in &own_namespaces {
@@ -73,10 +74,14 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                     continue;
                 }
                 if tid == pid {
-                    problems.push(format!("pid {pid}: is in another {name} namespace than cairn"));
+                    problems.push(Problem::of(
+                        format!("pid {pid}"),
+                        format!(": is in another {name} namespace than cairn"),
+                    ));
                 } else if theirs != link(pid) {
-                    problems.push(format!(
-                        "pid {pid}: thread {tid} is in another {name} namespace than its process"
+                    problems.push(Problem::of(
+                        format!("pid {pid}: thread {tid}"),
+                        format!(" is in another {name} namespace than its process"),
                     ));
                 }
             }
@@ -85,7 +90,10 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                     [(Kind::Files, "descriptor table"), (Kind::Fs, "working directory and umask")]
                 {
                     if compare(pid, tid, kind)? != Ordering::Equal {
-                        problems.push(format!("pid {pid}: thread {tid} has a {what} of its own"));
+                        problems.push(Problem::of(
+                            format!("pid {pid}: thread {tid}"),
+                            format!(" has a {what} of its own"),
+                        ));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! What runs beside the processes that are saved: whose sessions and groups they are in, and who shares something with them.
 
 use super::freeze::Task;
-use crate::error::{Context, Problems, Result};
+use crate::error::{Context, Problem, Problems, Result};
 use crate::proc::brief::{self, Brief};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
 use std::cmp::Ordering;
@@ -163,10 +163,9 @@ impl Outside {
                 for (pid, fd) in by_link.get(link.as_slice()).into_iter().flatten() {
                     let same = kcmp(*pid, stat.pid, Kind::File, *fd as u64, *number as u64);
                     if matches!(same, Ok(Ordering::Equal)) {
-                        problems.push(format!(
-                            "pid {pid}: fd {fd} ({}) is shared with {}, which has it as fd {number}",
-                            String::from_utf8_lossy(link),
-                            Self::name(stat)
+                        problems.push(Problem::of(
+                            format!("pid {pid}: fd {fd} ({})", String::from_utf8_lossy(link)),
+                            format!(" is shared with {}, which has it as fd {number}", Self::name(stat)),
                         ));
                     }
                 }
@@ -188,9 +187,9 @@ impl Outside {
                     && let Some((pid, start)) = ours.get(&object)
                     && told.insert(object)
                 {
-                    problems.push(format!(
-                        "pid {pid}: the shared memory at {start:#x} is mapped by {}, too",
-                        Self::name(stat)
+                    problems.push(Problem::of(
+                        format!("pid {pid}: the shared memory at {start:#x}"),
+                        format!(" is mapped by {}, too", Self::name(stat)),
                     ));
                 }
             }

@@ -4,7 +4,7 @@ use super::*;
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 
-fn kill(pid: i32, signal: Signal) {
+pub fn kill(pid: i32, signal: Signal) {
     // It may be gone already.
     let _ = kill_process(Pid::from_raw(pid).expect("positive"), signal);
 }
@@ -21,7 +21,7 @@ fn begin_checkpoint(job: &Job, file: &Path) -> std::process::Child {
 }
 
 /// The one child of a process, once there is one.
-fn child_of(pid: u32) -> Option<i32> {
+pub fn child_of(pid: u32) -> Option<i32> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     text.split_ascii_whitespace().next()?.parse().ok()
 }

@@ -47,7 +47,8 @@ fn a_file_of_proc_that_stays_open_is_refused() {
     for output in [job.checkpoint("context", &[]), cairn(["check", &job.pid()])] {
         assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
         let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains(&format!("pid {}: fd 5 is a file of /proc", job.pid)), "{said}");
+        assert!(said.contains(&format!("pid {}: fd 5 (/proc/", job.pid)), "{said}");
+        assert!(said.contains("is a file of /proc; close it first"), "{said}");
     }
     assert!(!job.path("context").exists());
 }
@@ -162,5 +163,5 @@ fn a_terminal_is_refused_with_the_way_out() {
 import os, time
 ours, theirs = os.openpty(); open(\"up\", \"w\").close(); time.sleep(600)'",
     );
-    expect_refused(&job, &["fd 4 is a terminal (/dev/pts/", "`cairn run`", "`</dev/null >file 2>&1`"]);
+    expect_refused(&job, &["fd 4 (/dev/pts/", "is a terminal", "`cairn run`", "`</dev/null >file 2>&1`"]);
 }
