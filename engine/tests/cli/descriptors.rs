@@ -20,7 +20,10 @@ open('verdict', 'w').write('as it was')
         ulimit -n "$LIMIT" || exit 99
         pid=$("$CAIRN" run --detach -- python3 job.py) || exit 98
         while [ ! -e up ]; do kill -0 "$pid" || exit 97; done
-        "$CAIRN" checkpoint "$pid" -o context --kill > /dev/null || exit 96
+        "$CAIRN" checkpoint "$pid" -o context --kill > /dev/null || {
+            kill -s KILL -- "-$pid"
+            exit 96
+        }
         while kill -0 "$pid" 2> /dev/null; do :; done
         : > go
         setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource "$CAIRN" restart context && cat verdict
