@@ -100,6 +100,14 @@ impl Problems {
         self.lasting |= others.lasting;
     }
 
+    /// Whether there are none.
+    ///
+    /// # Errors
+    /// *unsupported* with all of them.
+    pub fn none(self) -> Result<()> {
+        if self.reasons.is_empty() { Ok(()) } else { Err(Error::Unsupported(self)) }
+    }
+
     /// A line for each cause: the first that has it, and the others.
     pub fn lines(&self) -> Vec<String> {
         /// More of one cause are only counted.

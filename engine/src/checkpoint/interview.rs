@@ -1,8 +1,9 @@
 //! The part of a checkpoint that asks: every thread runs one program of questions that only it can answer.
 
 use super::survey::{Seen, SeenAlive, Survey};
-use crate::error::{Error, Problems, Result};
+use crate::error::{Problems, Result};
 use crate::remote::{Arg, Program};
+use crate::resource::locks;
 use crate::resource::membarrier::AskRegistrations;
 use crate::resource::memory::{self, Backing, Memory, Vma};
 use crate::resource::pages::{self, Copying, Owner};
@@ -32,7 +33,7 @@ impl Interviewed {
         &self.survey.tables.copying
     }
 
-    /// The records, with where the contents are, by owner.
+    /// The records, with where the contents are, by owner; and the look at file locks, which may still be on its way.
     ///
     /// # Errors
     /// *unsupported* for what processes outside share with these.
@@ -41,11 +42,9 @@ impl Interviewed {
         frozen: &Frozen,
         scope: Scope,
         mut contents: Vec<Vec<pages::Extent>>,
-    ) -> Result<Records> {
+    ) -> Result<(Records, locks::Look)> {
         let (outside, problems) = self.survey.look_around(&frozen.tasks)?;
-        if !problems.reasons.is_empty() {
-            return Err(Error::Unsupported(problems));
-        }
+        problems.none()?;
         let inside: HashSet<i32> = self.processes.iter().map(|process| process.pid).collect();
         let first = self.processes.first().map_or(scope.id(), |process| process.pid);
         let root = if inside.contains(&scope.id()) { scope.id() } else { first };
@@ -57,8 +56,9 @@ impl Interviewed {
                 alive.memory.pages = take(*owner);
             }
         }
+        let locks = self.survey.take_locks();
         let tables = self.survey.tables;
-        Ok(Records {
+        let records = Records {
             root,
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             clocks: Some(self.clocks),
@@ -66,14 +66,15 @@ impl Interviewed {
             files: tables.files.finish(),
             inodes: tables.inodes.finish(&mut take),
             shared: tables.shared.finish(&mut take),
-        })
+        };
+        Ok((records, locks))
     }
 
     /// The records as they are without any contents.
     ///
     /// # Errors
     /// As [`Interviewed::complete`].
-    pub fn without_contents(self, frozen: &Frozen, scope: Scope) -> Result<Records> {
+    pub fn without_contents(self, frozen: &Frozen, scope: Scope) -> Result<(Records, locks::Look)> {
         let owners = self.copying().owners();
         self.complete(frozen, scope, vec![Vec::new(); owners])
     }
@@ -137,9 +138,7 @@ impl Survey {
             };
             processes.push(Process { pid, ppid, pgid, sid, exit_signal, life });
         }
-        if !problems.reasons.is_empty() {
-            return Err(Error::Unsupported(problems));
-        }
+        problems.none()?;
         Ok(Interviewed { survey: self, clocks: Clocks::now(), processes, owners })
     }
 }

@@ -6,7 +6,7 @@ mod survey;
 use crate::activity;
 use crate::error::{Error, Result};
 use crate::image::{self, Origin, Writer};
-use crate::resource::{Records, identity};
+use crate::resource::{Records, identity, locks};
 use crate::restart;
 use crate::source::{self, Source, Wanted};
 use crate::sys::kmod::Device;
@@ -99,16 +99,43 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
 }
 
 fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -> Result<Report> {
+    let mut locks_first = options.then != Then::Run;
+    loop {
+        match once(options, device.clone(), begin, locks_first)? {
+            Some(report) => return Ok(report),
+            None => locks_first = true,
+        }
+    }
+}
+
+/// `locks_first`: it has to be known which file locks there are before the job goes on. Else nothing is the result when one is told of later: the
+/// job may have taken it since.
+fn once(
+    options: &Options<'_>,
+    device: Option<Arc<Device>>,
+    begin: Instant,
+    locks_first: bool,
+) -> Result<Option<Report>> {
     let source = Source::of(device.as_ref());
     let pid = options.target.scope.id();
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
     let (mut frozen, survey) = stop_and_look(options.target, device, options.cancelled)?;
-    let mut records = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let (mut records, locks) =
+        save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let late = if locks_first || locks.is_done() {
+        locks.problems().none().map_err(|err| frozen.blame(err))?;
+        None
+    } else {
+        Some(locks)
+    };
     let since = frozen.since;
     let (written, pause) = if options.then == Then::Run {
         frozen.thaw()?;
         let pause = since.elapsed();
+        if late.is_some_and(|locks| locks.problems().none().is_err()) {
+            return Ok(None);
+        }
         (finish(&mut records, writer, options)?, pause)
     } else {
         let written = finish(&mut records, writer, options)?;
@@ -119,7 +146,7 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
         }
         (written, pause)
     };
-    Ok(Report {
+    Ok(Some(Report {
         file: options.file.clone(),
         pid,
         source,
@@ -127,7 +154,7 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
         bytes: written.bytes,
         pause_ns: nanos(pause),
         total_ns: nanos(begin.elapsed()),
-    })
+    }))
 }
 
 /// What the file has to have besides the copies, and the wait for the disk.
@@ -163,7 +190,12 @@ fn stop_and_look(
 }
 
 /// Asks and copies.
-fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Writer) -> Result<Records> {
+fn save(
+    options: &Options<'_>,
+    survey: Survey,
+    frozen: &mut Frozen,
+    writer: &Writer,
+) -> Result<(Records, locks::Look)> {
     let interviewed = survey.interview(frozen)?;
     let (done, all) = (AtomicU64::new(0), interviewed.copying().bytes());
     let progress = options.progress;
@@ -173,14 +205,14 @@ fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Wri
         if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }
     };
     let contents = interviewed.copying().run(writer.pages(), &copied)?;
-    let records = interviewed.complete(frozen, options.target.scope, contents)?;
+    let (records, locks) = interviewed.complete(frozen, options.target.scope, contents)?;
     #[cfg(feature = "planted-faults")]
     let records = {
         let mut records = records;
         crate::fault::commit(&mut records);
         records
     };
-    if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(records) }
+    if (options.cancelled)() { Err(Error::Interrupted) } else { Ok((records, locks)) }
 }
 
 /// Makes the plan of a restart from what was just saved: what a restart would refuse is refused now, before anybody is killed.
@@ -211,7 +243,9 @@ pub fn check(target: Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Ch
         let (mut frozen, survey) = stop_and_look(target, device, cancelled)?;
         let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
         let interviewed = survey.interview(&mut frozen).map_err(|err| frozen.blame(err))?;
-        let records = interviewed.without_contents(&frozen, target.scope).map_err(|err| frozen.blame(err))?;
+        let told = interviewed.without_contents(&frozen, target.scope);
+        let (records, locks) = told.map_err(|err| frozen.blame(err))?;
+        locks.problems().none().map_err(|err| frozen.blame(err))?;
         frozen.thaw()?;
         rehearse(&records)?;
         Ok(Checked { source, tasks })

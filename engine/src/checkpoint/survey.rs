@@ -27,6 +27,8 @@ pub struct Survey {
     shared: bool,
     /// Looks at them meanwhile.
     outside: Option<JoinHandle<Outside>>,
+    /// Looks at file locks meanwhile.
+    locks: Option<locks::Look>,
 }
 
 /// What can be seen of one process.
@@ -59,6 +61,7 @@ impl Survey {
             mapped: HashMap::new(),
             shared,
             outside: None,
+            locks: None,
         };
         refuse_own_servers(&frozen.tasks)?;
         survey.problems.extend(alone::problems(&frozen.tasks)?);
@@ -83,7 +86,7 @@ impl Survey {
         let tids = frozen.tasks.iter().flat_map(|task| task.threads.iter().map(Stopped::tid));
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
         survey.tables.files.refuse_owners(&tids, &mut survey.problems);
-        locks::refuse_hidden(&survey.tables.inodes, &tids, &mut survey.problems);
+        survey.locks = Some(locks::Look::begin(&survey.tables.inodes, tids));
         let shown = survey.tables.files.shown().iter().filter(|_| !shared);
         let links: HashSet<Vec<u8>> = shown.map(|shown| shown.link.clone()).collect();
         survey.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
@@ -109,6 +112,7 @@ impl Survey {
         let mut problems = std::mem::take(&mut self.problems);
         let (_, more) = self.look_around(&frozen.tasks)?;
         problems.extend(more);
+        problems.extend(self.take_locks().problems());
         Err(Error::Unsupported(problems))
     }
 
@@ -125,6 +129,11 @@ impl Survey {
             self.look_for_sharers(&outside, tasks, &mut problems)?;
         }
         Ok((outside, problems))
+    }
+
+    /// The look at file locks, which may still be on its way.
+    pub fn take_locks(&mut self) -> locks::Look {
+        self.locks.take().expect("they are looked at once")
     }
 
     fn look_at_zombie(&mut self, task: &Task) {

@@ -1,5 +1,7 @@
 //! The beginning of /proc/PID/stat (proc_pid_stat(5)): what there is to know of processes of which there may be many.
 
+use super::read_short;
+
 /// A process at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brief {
@@ -20,6 +22,11 @@ pub struct Brief {
 }
 
 impl Brief {
+    /// A thread, by its own file: that of its process sums up all threads (fs/proc/array.c, `do_task_stat`). Nothing when it has ended.
+    pub fn of_thread(pid: i32, tid: i32) -> Option<Self> {
+        Self::parse(&read_short(&format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+    }
+
     /// Reads the text; nothing for what is not understood.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let open = text.iter().position(|byte| *byte == b'(')?;

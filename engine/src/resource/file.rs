@@ -4,6 +4,7 @@ use super::inode::{Found, Inode, InodeKind, Inodes};
 use super::pages::Copying;
 use super::pipe::{self, OtherSide, Pipe};
 use crate::error::{Context, Error, Problem, Problems, Result};
+use crate::proc::read_short;
 use crate::remote::{Arg, Program};
 use crate::sys::{kcmp, task};
 use crate::tree::outside::Shown;
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 /// Who is signalled of I/O (F_SETOWN_EX, F_SETSIG).
@@ -130,9 +130,9 @@ impl Files {
         let inode =
             inodes.add(&Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)) }, copying)?;
         let path = format!("/proc/{pid}/fdinfo/{fd}");
-        let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
-        let info =
-            parse_fdinfo(&text).ok_or_else(|| Error::unsupported(format!("{who}: cannot read {path}")))?;
+        let text = read_short(&path).context(|| format!("read {path}"))?;
+        let info = parse_fdinfo(&String::from_utf8_lossy(&text))
+            .ok_or_else(|| Error::unsupported(format!("{who}: cannot read {path}")))?;
         if info.locked {
             return Err(Error::unsupported(Problem::of(
                 format!("{who} ({})", inodes.get(inode).path),
@@ -170,8 +170,7 @@ impl Files {
         }
         let has_position = matches!(kind, InodeKind::Regular | InodeKind::Directory) && !only_appends(flags);
         if (is_pipe || has_position) && flags & libc::O_PATH == 0 {
-            let target = std::fs::read_link(&link).context(|| format!("{who}: read {link}"))?;
-            self.shown.push(Shown { link: target.into_os_string().into_vec(), at: (pid, fd) });
+            self.shown.push(Shown { link: inodes.link(inode).to_vec(), at: (pid, fd) });
         }
         if is_pipe && flags & libc::O_PATH == 0 {
             self.ends.entry(inode).or_default().push(End { pid, fd, flags });

@@ -119,6 +119,8 @@ pub struct Inodes {
     all: Vec<Inode>,
     /// Who was found to use each first, for messages.
     users: Vec<String>,
+    /// What the link says that led to each.
+    links: Vec<Vec<u8>>,
     known: HashMap<Key, usize>,
     contents: Vec<(usize, Owner)>,
 }
@@ -216,6 +218,7 @@ impl Inodes {
         let identity = tells.then(|| Identity::of(&meta));
         self.all.push(Inode { path, kind, identity, unlinked });
         self.users.push((*who).to_owned());
+        self.links.push(shown.0);
         self.known.insert(key, index);
         Ok(index)
     }
@@ -269,6 +272,11 @@ impl Inodes {
             let device = rustix::fs::makedev(node.device.0, node.device.1);
             Some(((device, node.inode), (user.as_str(), &inode.path)))
         })
+    }
+
+    /// What readlink(2) says of a descriptor that leads to it.
+    pub fn link(&self, index: usize) -> &[u8] {
+        &self.links[index]
     }
 
     /// The inode.

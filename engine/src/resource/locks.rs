@@ -4,6 +4,7 @@ use super::bytes::PathBytes;
 use super::inode::Inodes;
 use crate::error::{Problem, Problems};
 use std::collections::{HashMap, HashSet};
+use std::thread::JoinHandle;
 
 /// A lock of /proc/locks (proc_locks(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,22 +29,49 @@ fn parse(line: &str) -> Option<Lock> {
     Some(Lock { kind, pid, file: (rustix::fs::makedev(major as u32, minor as u32), inode) })
 }
 
-/// Refuses locks on files in use here that one of `inside` has taken, or nobody who is told: those that descriptors show have been refused.
-pub fn refuse_hidden(inodes: &Inodes, inside: &HashSet<i32>, problems: &mut Problems) {
-    let named: HashMap<(u64, u64), (&str, &PathBytes)> = inodes.identities().collect();
-    if named.is_empty() {
-        return;
+/// A look at the locks of the whole machine, on its way. Before it tells, the kernel waits until nobody is just taking one, for some ten
+/// milliseconds (fs/locks.c, `locks_start`: `percpu_down_write`).
+pub struct Look {
+    /// Files in use, by device and inode: who uses one, and its path.
+    named: HashMap<(u64, u64), (String, PathBytes)>,
+    /// Processes and threads.
+    inside: HashSet<i32>,
+    text: JoinHandle<String>,
+}
+
+impl Look {
+    /// Begins to look; `inside`: who is to be saved.
+    pub fn begin(inodes: &Inodes, inside: HashSet<i32>) -> Self {
+        let named = inodes.identities().map(|(file, (user, path))| (file, (user.to_owned(), path.clone())));
+        let text = std::thread::spawn(|| std::fs::read_to_string("/proc/locks").unwrap_or_default());
+        Look { named: named.collect(), inside, text }
     }
-    let text = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    for lock in text.lines().filter_map(parse) {
-        let ours = lock.pid == -1 || inside.contains(&lock.pid);
-        if let Some((user, path)) = named.get(&lock.file).filter(|_| ours) {
-            let kind = if matches!(lock.kind.as_str(), "LEASE" | "DELEG") { "lease" } else { "file lock" };
-            problems.push(Problem::of(
-                format!("{user}: {path}"),
-                format!(" has a {kind} ({}), which a mapping may keep", lock.kind),
-            ));
+
+    /// Whether the kernel has told.
+    pub fn is_done(&self) -> bool {
+        self.text.is_finished()
+    }
+
+    /// Reasons to refuse: locks on files in use that one of ours has taken, or nobody who is told, and that a mapping may keep. What descriptors
+    /// show has been refused. A POSIX lock ends with the first close(2).
+    pub fn problems(self) -> Problems {
+        let text = self.text.join().expect("the thread that reads them does not panic");
+        let mut problems = Problems::default();
+        for lock in text.lines().filter_map(parse).filter(|lock| lock.kind != "POSIX") {
+            let ours = lock.pid == -1 || self.inside.contains(&lock.pid);
+            if let Some((user, path)) = self.named.get(&lock.file).filter(|_| ours) {
+                let kind =
+                    if matches!(lock.kind.as_str(), "LEASE" | "DELEG") { "lease" } else { "file lock" };
+                problems.push(Problem::of(
+                    format!("{user}: {path}"),
+                    format!(
+                        " has a {kind} ({}), which a mapping may keep; let it be unmapped first",
+                        lock.kind
+                    ),
+                ));
+            }
         }
+        problems
     }
 }
 

@@ -8,9 +8,10 @@ use super::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
 use super::sleep::Sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
+use crate::proc::brief::Brief;
+use crate::proc::read_short;
 use crate::remote::{Arg, DataId, Outcome, Program, Stopped};
 use crate::sys::{PR_GET_TID_ADDRESS, ptrace, task};
-use crate::tree::freeze::read_stat;
 use serde::{Deserialize, Serialize};
 
 /// The registered restartable sequence area, rseq(2).
@@ -162,7 +163,8 @@ impl AskThread {
         };
         let slice_extension = self.slice_extension.answer(outcome).is_some_and(|set| set & 1 != 0);
         let rseq = rseq.map(|rseq| Rseq { slice_extension, ..rseq });
-        let stat = read_stat(tid)?.ok_or_else(|| Error::Vanished(format!("thread {tid} has ended")))?;
+        let brief =
+            Brief::of_thread(pid, tid).ok_or_else(|| Error::Vanished(format!("thread {tid} has ended")))?;
         Ok(Thread {
             tid,
             comm: comm(pid, tid)?,
@@ -180,7 +182,7 @@ impl AskThread {
             timer_slack: self.timer_slack.answer(outcome).unwrap_or(0) as u64,
             controls: self.controls.answer(outcome),
             policy: self.policy.as_ref().and_then(|asked| asked.answer(outcome)),
-            io_flusher: stat.flags & PF_IO_FLUSHER == PF_IO_FLUSHER,
+            io_flusher: brief.flags & PF_IO_FLUSHER == PF_IO_FLUSHER,
             creds: self.creds.answer(outcome, &status)?,
             sched: task::sched_attr(tid).context(|| format!("read scheduling of {tid}"))?,
             ioprio: task::ioprio(tid).context(|| format!("read I/O priority of {tid}"))?,
@@ -201,17 +203,21 @@ const PF_IO_FLUSHER: u32 = 0x0008_0000 | 0x0010_0000;
 pub fn status(pid: i32, tid: i32) -> Result<procfs::process::Status> {
     use procfs::FromRead;
     let path = format!("/proc/{pid}/task/{tid}/status");
-    procfs::process::Status::from_file(&path).map_err(|err| match err {
-        procfs::ProcError::NotFound(_) => Error::Vanished(format!("pid {pid}: thread {tid} has ended")),
-        other => Error::Failed { what: format!("read {path}"), source: std::io::Error::other(other) },
-    })
+    let ended = || Error::Vanished(format!("pid {pid}: thread {tid} has ended"));
+    let odd = |source| Error::Failed { what: format!("read {path}"), source };
+    let text = read_short(&path).map_err(|err| match err.raw_os_error() {
+        Some(libc::ENOENT | libc::ESRCH) => ended(),
+        _ => odd(err),
+    })?;
+    procfs::process::Status::from_read(text.as_slice()).map_err(|err| odd(std::io::Error::other(err)))
 }
 
 fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
-    let mut name =
-        std::fs::read(format!("/proc/{pid}/task/{tid}/comm")).context(|| format!("read name of {tid}"))?;
-    name.pop();
-    Ok(PathBytes(name))
+    let name = read_short(&format!("/proc/{pid}/task/{tid}/comm")).context(|| format!("read name of {tid}"));
+    name.map(|mut name| {
+        name.pop();
+        PathBytes(name)
+    })
 }
 
 impl Thread {

@@ -7,6 +7,7 @@ use crate::arch::{self, EXTENDED_MAX, Regs};
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::ptr;
+use std::sync::OnceLock;
 
 /// A thread id as the kernel counts them in our PID namespace.
 pub type Tid = i32;
@@ -233,9 +234,10 @@ pub fn dispatches_syscalls(tid: Tid) -> io::Result<bool> {
     }
 }
 
-/// Whether this kernel tells that.
+/// Whether this kernel tells that. `tid`: somebody to ask of.
 pub fn tells_dispatch(tid: Tid) -> bool {
-    dispatch_mode(tid).is_ok()
+    static TELLS: OnceLock<()> = OnceLock::new();
+    TELLS.get().is_some() || dispatch_mode(tid).map(|_| TELLS.get_or_init(|| ())).is_ok()
 }
 
 fn dispatch_mode(tid: Tid) -> io::Result<u64> {

@@ -7,7 +7,11 @@ use crate::resource::bytes::PathBytes;
 use crate::resource::thread::status;
 use crate::resource::{process, refused};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
+use rustix::fs::{Mode, OFlags};
 use std::cmp::Ordering;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// Links in /proc/PID/ns, and what each has to be equal to of ours. The last two are what children will be in.
@@ -29,6 +33,21 @@ fn own_namespaces() -> Vec<(&'static str, PathBuf)> {
     let link = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
     let there = NAMESPACES.iter().filter(|(name, _)| link(name).is_some());
     there.filter_map(|(name, own)| Some((*name, link(own)?))).collect()
+}
+
+/// The directory of a thread's namespaces, from which each is one step; nothing where there is none.
+struct Namespaces(Option<OwnedFd>);
+
+impl Namespaces {
+    fn of(pid: i32, tid: i32) -> Self {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Namespaces(rustix::fs::open(format!("/proc/{pid}/task/{tid}/ns"), flags, Mode::empty()).ok())
+    }
+
+    fn link(&self, name: &str) -> Option<PathBuf> {
+        let link = rustix::fs::readlinkat(self.0.as_ref()?, name, Vec::new()).ok()?;
+        Some(PathBuf::from(OsStr::from_bytes(link.as_bytes())))
+    }
 }
 
 /// Reasons to refuse these processes, apart from what they have open or mapped.
@@ -67,9 +86,9 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 refuse("has a seccomp filter");
             }
             refused::of_thread(thread, &mut problems)?;
+            let namespaces = Namespaces::of(pid, tid);
             for (name, ours) in &own_namespaces {
-                let link = |tid: i32| std::fs::read_link(format!("/proc/{pid}/task/{tid}/ns/{name}")).ok();
-                let theirs = link(tid);
+                let theirs = namespaces.link(name);
                 if theirs.as_ref() == Some(ours) {
                     continue;
                 }
@@ -78,7 +97,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                         format!("pid {pid}"),
                         format!(": is in another {name} namespace than cairn"),
                     ));
-                } else if theirs != link(pid) {
+                } else if theirs != Namespaces::of(pid, pid).link(name) {
                     problems.push(Problem::of(
                         format!("pid {pid}: thread {tid}"),
                         format!(" is in another {name} namespace than its process"),

@@ -3,24 +3,16 @@
 use super::freeze::Task;
 use crate::error::{Context, Problem, Problems, Result};
 use crate::proc::brief::{self, Brief};
+use crate::proc::read_short;
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::io::Read;
 
 /// Everybody, kernel threads included. What ends while we look is no longer there.
 fn everybody() -> impl Iterator<Item = Brief> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| Brief::parse(&read_at_once(&format!("/proc/{pid}/stat"))?))
-}
-
-/// The text of a short file, by one read.
-fn read_at_once(path: &str) -> Option<Vec<u8>> {
-    let mut text = vec![0u8; 4096];
-    let len = std::fs::File::open(path).ok()?.read(&mut text).ok()?;
-    text.truncate(len);
-    Some(text)
+    pids.filter_map(|pid| Brief::parse(&read_short(&format!("/proc/{pid}/stat")).ok()?))
 }
 
 /// Every session that has a member.
@@ -76,7 +68,7 @@ impl Outside {
             !stat.is_kernel_thread() && !inside.contains(&stat.pid) && !ours.contains(&stat.pid)
         };
         let look = |stat: Brief| {
-            let status = read_at_once(&format!("/proc/{}/status", stat.pid));
+            let status = read_short(&format!("/proc/{}/status", stat.pid)).ok();
             let tracer = status.and_then(|status| brief::tracer(&status)).unwrap_or(0);
             let idle = stat.state == 'Z' || links.is_empty();
             let descriptors = if idle { Vec::new() } else { descriptors(stat.pid, links) };
