@@ -231,6 +231,86 @@ fn a_number_that_nobody_has_waited_for_is_waited_for_and_told() {
     started.job.await_progress();
 }
 
+/// What cairn tells whoever asks for itself.
+#[test]
+fn a_shell_that_calls_cairn_is_saved_alone() {
+    let text = r#"exec > log 2>&1; "$CAIRN" checkpoint --pid $$ --json -o context; echo $? > code.new
+        mv code.new code; exec sleep 600"#;
+    let started = Started::by(apart(["sh", "-c", text]));
+    let code = || std::fs::read_to_string(started.job.path("code")).ok();
+    let code = wait_for("the checkpoint", code);
+    let log = std::fs::read_to_string(started.job.path("log")).expect("it is there");
+    assert_eq!((code.trim(), log.contains("\"tasks\":1,")), ("0", true), "{log}");
+}
+
+fn state(pid: i32) -> char {
+    status_field(pid, "State").and_then(|state| state.chars().next()).expect("the process is there")
+}
+
+#[rstest]
+#[case::in_its_own_group("set -m;")]
+#[case::in_the_group_of_the_restart("")]
+fn a_restart_that_is_stopped_stops_the_job(#[case] control: &str) {
+    let started = Started::shell(&format!("{control} python3 job.py & tell $!; wait; exec sleep 600"));
+    started.save_and_kill();
+    wait_for("the end of the job", || started.job.is_gone().then_some(()));
+    let mut restart = Ended(started.begin_restart([CAIRN, "restart"]));
+    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    started.job.await_progress();
+    let both = [started.job.pid, restart.0.id() as i32];
+    for _ in 0..3 {
+        harm::kill(both[1], Signal::TSTP);
+        wait_for("the stop of both", || both.iter().all(|pid| state(*pid) == 'T').then_some(()));
+        harm::kill(both[1], Signal::CONT);
+        started.job.await_progress();
+        wait_for("the restart", || (state(both[1]) != 'T').then_some(()));
+    }
+    harm::kill(started.job.pid, Signal::KILL);
+    assert_eq!(code_of(&mut restart.0), 128 + 9);
+}
+
+/// Ctrl-Z and `fg` on a terminal, whose kernel part signals a whole group.
+#[rstest]
+#[case::in_its_own_group("set -m;")]
+#[case::in_the_group_of_the_restart("")]
+fn a_key_stops_a_restart_and_its_job_and_the_shell_continues_them(#[case] control: &str) {
+    use std::io::Write;
+    let started = Started::shell(&format!("{control} python3 job.py & tell $!; wait; exec sleep 600"));
+    started.save_and_kill();
+    wait_for("the end of the job", || started.job.is_gone().then_some(()));
+    let text = r#"set -m; "$CAIRN" restart context; echo $? > stopped
+        until [ -e go ]; do sleep .01; done
+        fg; echo $? > code.new; mv code.new code"#;
+    let mut terminal =
+        apart(["python3", "-c", "import pty, sys; pty.spawn(sys.argv[1:])", "bash", "-c", text]);
+    terminal.current_dir(started.job.dir.path()).env("CAIRN", CAIRN);
+    let terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut terminal = Ended(terminal.expect("it starts"));
+    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    started.job.await_progress();
+    let parent = status_field(started.job.pid, "PPid").expect("the job lives").parse().expect("a number");
+    let both = [started.job.pid, parent];
+    terminal.0.stdin.as_mut().expect("piped").write_all(b"\x1a").expect("written");
+    wait_for("the stop of both", || both.iter().all(|pid| state(*pid) == 'T').then_some(()));
+    wait_for("the shell", || started.job.path("stopped").exists().then_some(()));
+    std::fs::write(started.job.path("go"), "").expect("written");
+    started.job.await_progress();
+    assert_ne!(state(parent), 'T');
+    harm::kill(started.job.pid, Signal::KILL);
+    let code = || std::fs::read_to_string(started.job.path("code")).ok();
+    assert_eq!(wait_for("the end of the restart", code).trim(), "137");
+}
+
+#[test]
+fn a_job_that_is_left_stopped_goes_on_when_it_is_told_to() {
+    let job = Job::counter();
+    let output = job.checkpoint("context", &["--stop"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    assert_eq!((state(job.pid), status_field(job.pid, "TracerPid").as_deref()), ('T', Some("0")));
+    harm::kill(job.pid, Signal::CONT);
+    job.await_progress();
+}
+
 #[test]
 fn orphans_of_a_restarted_job_leave_no_zombies() {
     let text = r#"

@@ -154,7 +154,7 @@ fn a_thread_is_told_with_its_process() {
     assert!(!job.path("context").exists() && !job.is_gone());
 }
 
-/// The front and the worker would stop each other's parent.
+/// What stops itself goes on by nobody.
 #[rstest]
 #[case::its_parent("\"$CAIRN\" checkpoint $$ -o context --kill; echo $? > code; :")]
 #[case::itself("exec \"$CAIRN\" checkpoint $$ -o context --kill")]
