@@ -145,6 +145,32 @@ fn a_job_of_a_living_shell_is_a_job_of_it_again(#[case] control: &str, #[case] o
     assert_eq!(wait_for("the end of the restart", || said("ended")), 128 + 9);
 }
 
+/// The first example of the README, as it stands there, up to the restart from another place.
+#[test]
+fn the_first_example_for_users_is_true() {
+    let readme = include_str!("../../../README.md").lines();
+    let first =
+        readme.skip_while(|line| !line.starts_with("    ")).take_while(|line| line.starts_with("    "));
+    let lines = first.filter(|line| !line.contains("cargo build") && !line.contains("--detach"));
+    // The shell's user is slower than a program.
+    let up = "tell $!; until [ -e go ]; do sleep .01; done";
+    let lines = lines.map(|line| if line.ends_with('&') { format!("{line}\n{up}") } else { line.to_owned() });
+    let text = format!("PATH=${{CAIRN%/*}}:$PATH\n{}\necho $? > ended", lines.collect::<Vec<_>>().join("\n"));
+    let words = ["python3 job.py", "cairn check ", "cairn checkpoint ", "--kill", "cairn restart "];
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    let started = Started::shell(&text);
+    std::fs::write(started.job.path("go"), "").expect("written");
+    let shell = started.by.id() as i32;
+    let restarted = || status_field(started.job.pid, "PPid").filter(|parent| *parent != shell.to_string());
+    wait_for("the restart", restarted);
+    started.job.await_progress();
+    assert_eq!(place(started.job.pid).1, shell);
+    harm::kill(started.job.pid, Signal::KILL);
+    let ended =
+        || std::fs::read_to_string(started.job.path("ended")).ok().filter(|text| text.ends_with('\n'));
+    assert_eq!(wait_for("the end of the restart", ended), "137\n");
+}
+
 /// Which session is whose, by the options of a restart in a session of its own.
 #[rstest]
 #[case::stays(&["restart"], true)]
