@@ -295,6 +295,13 @@ fn a_restart_that_is_stopped_stops_the_job(#[case] control: &str) {
     assert_eq!(code_of(&mut restart.0), 128 + 9);
 }
 
+/// A program that leads the session of a terminal; what is typed there is written to its standard input.
+fn on_a_terminal<const N: usize>(started: &Started, program: [&str; N], output: Stdio) -> Ended {
+    let mut command = apart(["python3", "-c", "import pty, sys; pty.spawn(sys.argv[1:])"]);
+    command.args(program).current_dir(started.job.dir.path()).env("CAIRN", CAIRN);
+    Ended(command.stdin(Stdio::piped()).stdout(output).stderr(Stdio::null()).spawn().expect("it starts"))
+}
+
 /// Ctrl-Z and `fg` on a terminal, whose kernel part signals a whole group.
 #[rstest]
 #[case::in_its_own_group("set -m;")]
@@ -307,11 +314,7 @@ fn a_key_stops_a_restart_and_its_job_and_the_shell_continues_them(#[case] contro
     let text = r#"set -m; "$CAIRN" restart context; echo $? > stopped
         until [ -e go ]; do sleep .01; done
         fg; echo $? > code.new; mv code.new code"#;
-    let mut terminal =
-        apart(["python3", "-c", "import pty, sys; pty.spawn(sys.argv[1:])", "bash", "-c", text]);
-    terminal.current_dir(started.job.dir.path()).env("CAIRN", CAIRN);
-    let terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut terminal = Ended(terminal.expect("it starts"));
+    let mut terminal = on_a_terminal(&started, ["bash", "-c", text], Stdio::null());
     wait_for("the job", || (!started.job.is_gone()).then_some(()));
     started.job.await_progress();
     let parent = status_field(started.job.pid, "PPid").expect("the job lives").parse().expect("a number");
@@ -325,6 +328,34 @@ fn a_key_stops_a_restart_and_its_job_and_the_shell_continues_them(#[case] contro
     harm::kill(started.job.pid, Signal::KILL);
     let code = || std::fs::read_to_string(started.job.path("code")).ok();
     assert_eq!(wait_for("the end of the restart", code).trim(), "137");
+}
+
+/// There the key does nothing to any program.
+#[test]
+fn a_key_stops_no_restart_that_nobody_could_continue() {
+    use std::io::{BufReader, Read, Write};
+    let started = Started::shell("set -m; python3 job.py & tell $!; wait; exec sleep 600");
+    started.save_and_kill();
+    wait_for("the end of the job", || started.job.is_gone().then_some(()));
+    let mut terminal = on_a_terminal(&started, [CAIRN, "restart", "context"], Stdio::piped());
+    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    started.job.await_progress();
+    let engine = status_field(started.job.pid, "PPid").expect("the job lives").parse().expect("a number");
+    let mut keys = terminal.0.stdin.take().expect("piped");
+    keys.write_all(b"\x1a").expect("written");
+    // The terminal shows the key when its signal is there; and it has been heard when it waits no more.
+    let shown = BufReader::new(terminal.0.stdout.take().expect("piped"));
+    assert!(shown.bytes().any(|byte| byte.expect("read") == b'Z'), "the terminal is gone");
+    let waits = || {
+        let set = status_field(engine, "ShdPnd").expect("the restart lives");
+        u64::from_str_radix(&set, 16).expect("a number") & (1 << (libc::SIGTSTP - 1)) != 0
+    };
+    wait_for("an ear for the key", || (!waits()).then_some(()));
+    // A restart that was stopped would not pass this on.
+    keys.write_all(b"\x03").expect("written");
+    wait_for("the end of the job", || started.job.is_gone().then_some(()));
+    let ended = || status_field(engine, "State").is_none_or(|state| state.starts_with('Z'));
+    wait_for("the end of the restart", || ended().then_some(()));
 }
 
 #[test]
