@@ -363,7 +363,9 @@ fn a_job_that_is_left_stopped_goes_on_when_it_is_told_to() {
     let job = Job::counter();
     let output = job.checkpoint("context", &["--stop"]);
     assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
-    assert_eq!((state(job.pid), status_field(job.pid, "TracerPid").as_deref()), ('T', Some("0")));
+    // It has the signal before it goes on, and sees it when it is given a processor.
+    wait_for("the stop", || (state(job.pid) == 'T').then_some(()));
+    assert_eq!(status_field(job.pid, "TracerPid").as_deref(), Some("0"));
     harm::kill(job.pid, Signal::CONT);
     job.await_progress();
 }
