@@ -17,16 +17,17 @@ while True:
 ";
 
 /// What begins a session and executes a program, with nothing open that this test was started with.
-const APART: &str = "
-import os, sys
-os.closerange(3, 1 << 20)
-os.setsid()
-os.execvp(sys.argv[1], sys.argv[1:])
-";
+const APART: &str = r#"
+    for link in /proc/self/fd/*; do
+        number=${link##*/}
+        [ $number -le 2 ] || eval "exec $number>&-"
+    done
+    exec setsid "$@"
+"#;
 
 fn apart<const N: usize>(program: [&str; N]) -> Command {
-    let mut command = Command::new("python3");
-    command.args(["-c", APART]).args(program);
+    let mut command = Command::new("bash");
+    command.args(["-c", APART, "apart"]).args(program);
     command
 }
 
@@ -42,7 +43,7 @@ impl Started {
         let text = format!("tell() {{ echo $1 > job.new; mv job.new job; }}\n{text}");
         let mut started = Started::by(apart(["bash", "-c", &text]));
         let tell = || std::fs::read_to_string(started.job.path("job")).ok();
-        started.job.pid = wait_for("the job", tell).trim().parse().expect("a number");
+        started.job.pid = wait_for("the number of the job", tell).trim().parse().expect("a number");
         started.job.await_progress();
         started
     }
@@ -190,7 +191,7 @@ fn a_job_comes_into_the_session_that_was_asked_for(#[case] options: &[&str], #[c
     let restarter = restarter.spawn().expect("it starts");
     let session = restarter.id() as i32;
     let _ended = Ended(restarter);
-    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    wait_for("the restarted job", || (!started.job.is_gone()).then_some(()));
     started.job.await_progress();
     let (group, of) = place(started.job.pid);
     assert_eq!((group == session, of == session), (joins, joins));
@@ -281,7 +282,7 @@ fn a_restart_that_is_stopped_stops_the_job(#[case] control: &str) {
     started.save_and_kill();
     wait_for("the end of the job", || started.job.is_gone().then_some(()));
     let mut restart = Ended(started.begin_restart([CAIRN, "restart"]));
-    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    wait_for("the restarted job", || (!started.job.is_gone()).then_some(()));
     started.job.await_progress();
     let both = [started.job.pid, restart.0.id() as i32];
     for _ in 0..3 {
@@ -315,7 +316,7 @@ fn a_key_stops_a_restart_and_its_job_and_the_shell_continues_them(#[case] contro
         until [ -e go ]; do sleep .01; done
         fg; echo $? > code.new; mv code.new code"#;
     let mut terminal = on_a_terminal(&started, ["bash", "-c", text], Stdio::null());
-    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    wait_for("the restarted job", || (!started.job.is_gone()).then_some(()));
     started.job.await_progress();
     let parent = status_field(started.job.pid, "PPid").expect("the job lives").parse().expect("a number");
     let both = [started.job.pid, parent];
@@ -338,7 +339,7 @@ fn a_key_stops_no_restart_that_nobody_could_continue() {
     started.save_and_kill();
     wait_for("the end of the job", || started.job.is_gone().then_some(()));
     let mut terminal = on_a_terminal(&started, [CAIRN, "restart", "context"], Stdio::piped());
-    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    wait_for("the restarted job", || (!started.job.is_gone()).then_some(()));
     started.job.await_progress();
     let engine = status_field(started.job.pid, "PPid").expect("the job lives").parse().expect("a number");
     let mut keys = terminal.0.stdin.take().expect("piped");
@@ -385,7 +386,7 @@ fn orphans_of_a_restarted_job_leave_no_zombies() {
     started.by.wait().expect("it is our child");
     let restart = started.begin_restart([CAIRN, "restart"]);
     let mut restart = Ended(restart);
-    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    wait_for("the restarted job", || (!started.job.is_gone()).then_some(()));
     std::fs::write(started.job.path("go"), "").expect("written");
     let engine = restart.0.id();
     let parent = || std::fs::read_to_string(started.job.path("parent")).ok();
@@ -415,7 +416,7 @@ fn a_group_without_its_leader_is_attended_to_its_end() {
     assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
     wait_for("the end of the job", || started.job.is_gone().then_some(()));
     let mut restart = Ended(started.begin_restart([CAIRN, "restart"]));
-    wait_for("the job", || (!started.job.is_gone()).then_some(()));
+    wait_for("the restarted job", || (!started.job.is_gone()).then_some(()));
     started.job.await_progress();
     started.job.await_progress();
     assert_eq!(place(started.job.pid).0, group);
