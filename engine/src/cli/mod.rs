@@ -103,3 +103,15 @@ fn report(err: &anyhow::Error) -> u8 {
         None => 1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_told_from_several() {
+        let told = [(1, "process"), (2, "process"), (1, "task"), (0, "task"), (2, "task")];
+        let expected = ["1 process", "2 processes", "1 task", "0 tasks", "2 tasks"];
+        assert_eq!(told.map(|(number, what)| count(number, what)), expected);
+    }
+}

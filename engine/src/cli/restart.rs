@@ -9,6 +9,7 @@ use cairn::restart::{Options, Report, Session, carry_out, prepare};
 use cairn::sys::guard;
 use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
+use cairn::tree::outside;
 use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -114,8 +115,9 @@ fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard) {
     let told = own == theirs && from_kernel;
     let to = if own == theirs { pid } else { -theirs };
     // A job that has ended needs no signal.
-    if signal == SIGTSTP {
-        // Where nobody is there to continue it, SIGTSTP does nothing (an orphaned process group).
+    if signal == SIGTSTP && from_kernel && outside::is_own_group_orphaned() {
+        // Nobody is there to continue us; a terminal's key does nothing then, also to others in our group.
+    } else if signal == SIGTSTP {
         let _ = if told { Ok(()) } else { guard::kill(to, libc::SIGSTOP) };
         let _ = guard::kill(std::process::id() as i32, libc::SIGSTOP);
     } else if signal == SIGCONT {

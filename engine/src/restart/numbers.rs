@@ -176,4 +176,33 @@ mod tests {
         member.wait().unwrap();
         assert_eq!(user(number, &sessions).unwrap(), None);
     }
+
+    /// What a shell that leads a session starts and tells the number of.
+    fn started_by_a_shell(text: &str) -> (std::process::Child, i32) {
+        use std::io::BufRead;
+        let mut command = std::process::Command::new("setsid");
+        command.args(["-w", "bash", "-c", text]).stdout(std::process::Stdio::piped());
+        let mut shell = command.spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (shell, line.trim().parse().unwrap())
+    }
+
+    #[test]
+    fn a_group_and_a_session_that_go_on_without_their_leader_are_in_use() {
+        // With job control the member is in a group of its own.
+        for (job_control, kind) in [("", "process group"), ("set -m;", "session")] {
+            let text = format!("{job_control} sleep 600 > /dev/null & echo $!");
+            let (mut leader, member) = started_by_a_shell(&text);
+            let number = leader.id() as i32;
+            leader.wait().unwrap();
+            let told = user(number, &outside::sessions());
+            let free = user(number, &BTreeSet::new());
+            sys::guard::kill(member, libc::SIGKILL).unwrap();
+            let whose = format!("it is a {kind} that still has members");
+            assert_eq!(told.unwrap(), Some(User::Lasting(whose)));
+            // Who does not know the sessions sees the groups only.
+            assert_eq!(free.unwrap().is_some(), kind == "process group");
+        }
+    }
 }

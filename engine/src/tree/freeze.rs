@@ -66,6 +66,7 @@ impl Frozen {
     /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader gone, frozen, ourselves. Nothing stays
     /// stopped.
     pub fn freeze(scope: Scope, holder: Option<Holder>, waiting: &Waiting<'_>) -> Result<Self> {
+        refuse_thread(scope)?;
         wait::block_sigchld();
         let own = own_processes();
         let freezers = Freezers::find();
@@ -459,6 +460,19 @@ fn sleep_of(tid: i32) -> String {
         "it sleeps {function} (state {state}), where nothing interrupts it: a device or file system that does not answer, or \
          a vfork(2) whose child has not executed a program yet; wait for its end, or allow more by --time"
     )
+}
+
+/// A number that is a thread's is no process's, though /proc has a directory of that name.
+fn refuse_thread(scope: Scope) -> Result<()> {
+    let (Scope::Tree(id) | Scope::Process(id)) = scope else { return Ok(()) };
+    match crate::resource::thread::status(id, id) {
+        Ok(status) if status.tgid != id => Err(Error::unsupported(format!(
+            "{id} is a thread of process {0}, and a process is saved with all its threads; give {0}",
+            status.tgid
+        ))),
+        // What is not there is told when it is to be stopped.
+        _ => Ok(()),
+    }
 }
 
 /// Why a checkpoint cannot be of this: cairn would have to stop itself.

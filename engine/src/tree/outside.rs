@@ -25,6 +25,21 @@ pub fn members(number: i32) -> Vec<Brief> {
     everybody().filter(|stat| stat.pgrp == number || stat.session == number).collect()
 }
 
+/// Whether nobody could continue our own process group (kernel/exit.c, `will_become_orphaned_pgrp`): what a terminal stops by a key is not
+/// stopped then.
+pub fn is_own_group_orphaned() -> bool {
+    let all: Vec<Brief> = everybody().collect();
+    let own = std::process::id() as i32;
+    let Some(us) = all.iter().find(|stat| stat.pid == own) else { return false };
+    let by_pid: HashMap<i32, &Brief> = all.iter().map(|stat| (stat.pid, stat)).collect();
+    let has_shell = |member: &Brief| {
+        let parent = by_pid.get(&member.ppid);
+        member.state != 'Z'
+            && parent.is_some_and(|parent| parent.pgrp != us.pgrp && parent.session == us.session)
+    };
+    !all.iter().any(|stat| stat.pgrp == us.pgrp && has_shell(stat))
+}
+
 /// This process, and the one that the user sees when this is its worker.
 pub fn own_processes() -> Vec<i32> {
     let program = |who: &str| std::fs::read_link(format!("/proc/{who}/exe")).ok();

@@ -20,7 +20,10 @@ open('verdict', 'w').write('as it was')
         ulimit -n "$LIMIT" || exit 99
         pid=$("$CAIRN" run --detach -- python3 job.py) || exit 98
         while [ ! -e up ]; do kill -0 "$pid" || exit 97; done
+        "$CAIRN" check "$pid" > checked; checked=$?
         "$CAIRN" checkpoint "$pid" -o context --kill > /dev/null || {
+            kill -0 "$pid" && echo "alive, check $checked, $(ls)"
+            cat checked
             kill -s KILL -- "-$pid"
             exit 96
         }
@@ -71,5 +74,10 @@ fn more_than_the_limit_admits_is_refused_with_numbers() {
     assert_eq!(exit_code(&output), 96, "{}", complaint(&output));
     let said = complaint(&output);
     let words = ["descriptors at a time", "the hard limit is 128", "`ulimit -Hn`"];
-    assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    for text in [&said, told.as_ref()] {
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    }
+    // It lives, and there is no context file.
+    assert!(told.starts_with("alive, check 3, cairn.out\nchecked\njob.py\nup\n"), "{told}");
 }

@@ -14,6 +14,7 @@ mod refused_kinds;
 mod refused_processes;
 mod roots;
 mod security;
+mod shell;
 mod told;
 mod zombies;
 

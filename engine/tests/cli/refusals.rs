@@ -86,7 +86,9 @@ fn a_pid_in_use_is_a_conflict() {
     assert_eq!(exit_code(&job.checkpoint("context", &[])), 0);
     let output = cairn(["restart", job.path("context").to_str().expect("UTF-8")]);
     assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
-    assert!(complaint(&output).contains(&job.pid()), "{}", complaint(&output));
+    let said = complaint(&output);
+    assert!(said.contains(&format!("pid {} is in use: it is the process sh, ", job.pid)), "{said}");
+    assert!(said.contains("unshare --pid --mount --fork --mount-proc cairn restart"), "{said}");
     job.await_progress();
 }
 
@@ -164,4 +166,23 @@ import os, time
 ours, theirs = os.openpty(); open(\"up\", \"w\").close(); time.sleep(600)'",
     );
     expect_refused(&job, &["fd 4 (/dev/pts/", "is a terminal", "`cairn run`", "`</dev/null >file 2>&1`"]);
+}
+
+#[test]
+fn a_pipe_to_a_process_outside_is_refused_with_both_and_the_way_out() {
+    let job = Job::script("sleep 600 | { exec 5<&0 < /dev/null; : > up; while :; do read x; done; }");
+    wait_for("the job", || job.path("up").exists().then_some(()));
+    let children = format!("/proc/{0}/task/{0}/children", job.pid);
+    let text = std::fs::read_to_string(children).expect("the job lives");
+    let holds_it = |pid: &&str| Path::new(&format!("/proc/{pid}/fd/5")).exists();
+    let reader = text.split_ascii_whitespace().find(holds_it).expect("the reader lives");
+    let file = job.path("context").display().to_string();
+    let way_out = "save a tree that has both, or start the job with files in place of it";
+    let told = format!("pid {reader}: fd 5 is a pipe that a process outside writes to: {way_out}");
+    for output in [cairn(["checkpoint", reader, "--kill", "-o", &file]), cairn(["check", reader])] {
+        assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&told), "{said}");
+    }
+    assert!(!job.path("context").exists() && Path::new(&format!("/proc/{reader}")).exists());
 }

@@ -1,6 +1,7 @@
 //! What the user reads: what is in a context file, what a restart would do, and one line for each thing that is in the way.
 
 use super::*;
+use rstest::rstest;
 
 /// A saved and killed job in its directory, with a file that it writes.
 fn saved() -> (Job, PathBuf) {
@@ -129,4 +130,93 @@ fn a_long_copy_is_no_worker_that_hangs() {
     assert!(begun.wait().expect("it is our child").success());
     let output = cairn(["info", "--verify", file.to_str().expect("UTF-8")]);
     assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+}
+
+#[test]
+fn a_thread_is_told_with_its_process() {
+    let job = python::start(
+        "thread = threading.Thread(target=signal.pause)\nthread.start()\nsay('up', thread.native_id)\nthread.join()",
+    );
+    let thread = python::up(&job).expect("there are threads everywhere");
+    let file = job.path("context").display().to_string();
+    let whose = format!(
+        "{thread} is a thread of process {0}, and a process is saved with all its threads; give {0}",
+        job.pid
+    );
+    for scope in ["--tree", "--pid"] {
+        let saved = cairn(["checkpoint", scope, &thread, "--kill", "-o", &file]);
+        for output in [cairn(["check", scope, &thread]), saved] {
+            assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+            let said = complaint(&output) + &printed(&output);
+            assert!(said.contains(&whose), "{said}");
+        }
+    }
+    assert!(!job.path("context").exists() && !job.is_gone());
+}
+
+/// What stops itself goes on by nobody.
+#[rstest]
+#[case::its_parent("\"$CAIRN\" checkpoint $$ -o context --kill; echo $? > code; :")]
+#[case::itself("exec \"$CAIRN\" checkpoint $$ -o context --kill")]
+fn cairn_among_what_it_is_to_save_is_told_with_the_way_out(#[case] text: &str) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = cmd!("timeout", "60", "sh", "-c", text).dir(dir.path()).env("CAIRN", CAIRN).stdin_null();
+    let output = run.stdout_capture().stderr_capture().unchecked().run().expect("sh starts");
+    let code = std::fs::read_to_string(dir.path().join("code"));
+    let code = code.map_or(exit_code(&output), |code| code.trim().parse().expect("a number"));
+    assert_eq!(code, 3, "{}", complaint(&output));
+    let said = complaint(&output);
+    assert!(
+        said.contains(" is cairn itself, ") && said.contains("by --pid, or start cairn from outside"),
+        "{said}"
+    );
+    assert!(!dir.path().join("context").exists());
+}
+
+/// A hard limit cannot be raised again without a capability.
+#[test]
+fn a_resource_limit_that_cannot_be_raised_is_named_with_its_value() {
+    let job = Job::counter();
+    let output = job.checkpoint("context", &["--kill"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let hard = cmd!("sh", "-c", "ulimit -Hs").read().expect("sh runs");
+    let hard = hard.parse().map_or("unlimited".to_owned(), |kilobytes: u64| (kilobytes << 10).to_string());
+    let without = "setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource";
+    let text = format!(
+        "ulimit -Ss 4096; ulimit -Hs 4096; exec {without} timeout 60 {CAIRN} restart --detach context"
+    );
+    let run = cmd!("sh", "-c", text).dir(job.dir.path()).stdin_null();
+    let output = run.stdout_capture().stderr_capture().unchecked().run().expect("sh starts");
+    assert_eq!(exit_code(&output), 5, "{}", complaint(&output));
+    let said = complaint(&output);
+    assert!(said.contains("set RLIMIT_STACK to ") && said.contains(&format!(":{hard} ")), "{said}");
+    assert!(said.contains("CAP_SYS_RESOURCE"), "{said}");
+    wait_for("the end of what was made", || job.is_gone().then_some(()));
+}
+
+#[rstest]
+#[case::dump(&["dump", "1"], "cairn checkpoint PID")]
+#[case::dash_t(&["checkpoint", "-t", "1"], "the process is an argument: cairn checkpoint PID")]
+#[case::restore(&["restore", "f"], "cairn restart FILE")]
+fn words_of_other_programs_are_answered_with_ours(#[case] args: &[&str], #[case] hint: &str) {
+    let run = cmd(CAIRN, args).stdin_null().stdout_capture().stderr_capture().unchecked();
+    let output = run.run().expect("cairn starts");
+    assert_eq!(exit_code(&output), 2);
+    let said = complaint(&output);
+    let told = said.lines().find(|line| line.trim_start().starts_with("hint: "));
+    assert!(told.is_some_and(|told| told.contains(hint)), "{said}");
+}
+
+#[test]
+fn output_that_nobody_gave_a_place_is_kept_and_added_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for text in ["echo first", "echo second >&2"] {
+        let run = cmd!(CAIRN, "run", "--", "sh", "-c", text).dir(dir.path()).stdin_null();
+        let output = run.stdout_capture().stderr_capture().unchecked().run().expect("cairn starts");
+        assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+        assert!(complaint(&output).contains("output in cairn.out"), "{}", complaint(&output));
+    }
+    let kept = std::fs::read_to_string(dir.path().join("cairn.out")).expect("it is there");
+    assert_eq!(kept, "first\nsecond\n");
 }

@@ -14,6 +14,11 @@ use super::*;
 #[case::empty(b"".as_slice(), "it is empty")]
 #[case::text(b"hello", "something else")]
 #[case::elf(b"\x7fELF\x02\x01\x01", "something else")]
+#[case::gzip(b"\x1f\x8b\x08\0", "compressed by gzip; unpack it first, with `gunzip`")]
+#[case::zstd(b"\x28\xb5\x2f\xfd\x24", "compressed by zstd; unpack it first, with `zstd -d`")]
+#[case::xz(b"\xfd7zXZ\0\0", "compressed by xz; unpack it first, with `unxz`")]
+#[case::bzip2(b"BZh91AY&SY", "compressed by bzip2; unpack it first, with `bunzip2`")]
+#[case::lz4(b"\x04\x22\x4d\x18\x64", "compressed by lz4; unpack it first, with `lz4 -d`")]
 fn other_files_are_told_apart(#[case] bytes: &[u8], #[case] what: &str) {
     let (_dir, path) = scratch();
     fs::write(&path, bytes).unwrap();
@@ -25,9 +30,14 @@ fn other_files_are_told_apart(#[case] bytes: &[u8], #[case] what: &str) {
 #[test]
 fn directories_and_fifos_are_told_apart() {
     let (dir, path) = scratch();
-    assert!(matches!(Reader::open(dir.path()), Err(Error::NotContextFile { .. })));
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
-    assert!(matches!(Reader::open(&path), Err(Error::NotContextFile { .. })));
+    for (path, words) in
+        [(dir.path(), "it is a directory"), (&path, "a stream has to be stored as one first")]
+    {
+        let err = Reader::open(path).err().unwrap();
+        assert!(matches!(err, Error::NotContextFile { .. }), "{err:?}");
+        assert!(err.to_string().contains(words), "{err}");
+    }
     let missing = Reader::open(&dir.path().join("missing")).err().unwrap();
     assert_eq!(missing.errno(), Some(libc::ENOENT));
 }
