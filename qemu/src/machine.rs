@@ -3,6 +3,7 @@
 //! An architecture joins with one entry, and its names in [`Arch`].
 
 use crate::arch::Arch;
+use crate::kernels::Series;
 
 /// One architecture's machine.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Machine {
     pub machine: &'static str,
     /// `-cpu` under emulation: the richest model that every kernel of the matrix boots on.
     pub cpu_tcg: &'static str,
+    /// The same for kernels before a series, where those boot on a richer one.
+    pub cpu_tcg_before: Option<(Series, &'static str)>,
     /// The kernel's name for the serial console.
     pub console: &'static str,
     /// The bus that virtio devices sit on (`virtio-serial-pci`, `virtio-rng-pci` …).
@@ -41,6 +44,7 @@ static X86_64: Machine = Machine {
     // and a kernel that uses the instruction in its allocator dies within seconds of load. Without the feature bit
     // the kernel has another way.
     cpu_tcg: "max,la57=off,cx16=off",
+    cpu_tcg_before: Some((Series { major: 6, minor: 12 }, "max,cx16=off")),
     console: "ttyS0",
     virtio: "pci",
     args: &[],
@@ -58,6 +62,7 @@ static AARCH64: Machine = Machine {
     machine: "virt,gic-version=3,mte=on",
     // Pointer authentication with the architected cipher is slow in software.
     cpu_tcg: "max,pauth-impdef=on",
+    cpu_tcg_before: None,
     console: "ttyAMA0",
     virtio: "pci",
     args: &[],
@@ -74,6 +79,7 @@ static POWERPC64LE: Machine = Machine {
     // firmware (`x-vof`) takes the place of SLOF, which needs eight seconds.
     machine: "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
     cpu_tcg: "power10",
+    cpu_tcg_before: None,
     console: "hvc0",
     virtio: "pci",
     args: &[],
@@ -85,6 +91,14 @@ static POWERPC64LE: Machine = Machine {
 const VIRTIO_PCI: &[&str] = &["virtio_pci", "virtio_console", "virtio_rng"];
 
 impl Machine {
+    /// `-cpu` under emulation, for a kernel of this series.
+    pub fn cpu_tcg(&self, series: Series) -> &'static str {
+        match self.cpu_tcg_before {
+            Some((first, richer)) if series < first => richer,
+            _ => self.cpu_tcg,
+        }
+    }
+
     /// The machine for guests of `arch`.
     pub fn of(arch: Arch) -> &'static Machine {
         match arch {

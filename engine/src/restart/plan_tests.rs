@@ -240,58 +240,92 @@ proptest! {
     }
 }
 
-/// Puts `forged` in the place of number `which` of the records; whether there are so many.
-fn forge(value: &mut Value, which: &mut usize, forged: i64) -> bool {
-    match value {
-        Value::Integer(_) if *which == 0 => {
-            *value = forged.into();
-            true
+/// What somebody does to a number or a list.
+#[derive(Debug, Clone, Copy)]
+enum Forgery {
+    Number(i64),
+    Empty,
+    Shorter,
+    Doubled,
+    Reversed,
+}
+
+impl Forgery {
+    fn fits(self, value: &Value) -> bool {
+        match self {
+            Forgery::Number(_) => value.is_integer(),
+            _ => value.as_array().is_some_and(|list| !list.is_empty()),
         }
-        Value::Integer(_) => {
+    }
+
+    fn apply(self, value: &mut Value) {
+        match (self, value) {
+            (Forgery::Number(number), value) => *value = number.into(),
+            (Forgery::Empty, Value::Array(list)) => list.clear(),
+            (Forgery::Shorter, Value::Array(list)) => drop(list.pop()),
+            (Forgery::Doubled, Value::Array(list)) => list.extend_from_within(..),
+            (Forgery::Reversed, Value::Array(list)) => list.reverse(),
+            _ => unreachable!("lists fit only lists"),
+        }
+    }
+
+    /// Forges number or list `which` of those that there are; whether there are so many.
+    fn commit(self, value: &mut Value, which: &mut usize) -> bool {
+        if self.fits(value) {
+            if *which == 0 {
+                self.apply(value);
+                return true;
+            }
             *which -= 1;
-            false
         }
-        Value::Array(all) => all.iter_mut().any(|value| forge(value, which, forged)),
-        Value::Map(all) => all.iter_mut().any(|(_, value)| forge(value, which, forged)),
-        _ => false,
+        match value {
+            Value::Array(all) => all.iter_mut().any(|value| self.commit(value, which)),
+            Value::Map(all) => all.iter_mut().any(|(_, value)| self.commit(value, which)),
+            _ => false,
+        }
     }
 }
 
-/// Whatever numbers somebody writes into the records: they are refused, or they can be planned.
+/// Whatever somebody writes into the records: they are refused, or they can be planned, in no more steps than their size explains.
 #[test]
 fn forged_records_are_refused_or_planned() {
-    const SETS: usize = 10_000;
+    use proptest::test_runner::{Config, TestRunner};
+    use std::cell::Cell;
+    const SETS: u32 = 10_000;
     const NUMBERS: [i64; 12] =
         [0, -1, 1, 2, 63, 65, 4096, 1 << 31, i32::MAX as i64, i64::MAX, i64::MIN, 0x7fff_ffff_f000];
+    let lists = [Forgery::Empty, Forgery::Shorter, Forgery::Doubled, Forgery::Reversed];
+    let forgery = prop_oneof![
+        4 => (0usize..400, prop::sample::select(&NUMBERS[..]).prop_map(Forgery::Number)),
+        1 => (0usize..60, prop::sample::select(lists.to_vec())),
+    ];
     let bounds = validate::Bounds { page: 4096, task_size: crate::sys::task_size(), data: 0..1 << 20 };
     let whole = job();
     validate::check(&whole, &bounds).expect("what was not forged is whole");
     let text = Value::serialized(&whole).expect("it can be written");
-    let mut seed = 1u64;
-    // A linear congruential generator (Knuth): the same sets each time.
-    let mut next = |below: usize| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) as usize % below
-    };
-    let (mut refused, mut planned) = (0, 0);
-    for _ in 0..SETS {
+    let (refused, planned) = (Cell::new(0), Cell::new(0));
+    let config = Config { cases: SETS, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&prop::collection::vec(forgery, 1..4), |forgeries| {
         let mut forged = text.clone();
-        for _ in 0..=next(3) {
-            let mut which = next(400);
-            forge(&mut forged, &mut which, NUMBERS[next(NUMBERS.len())]);
+        for (mut which, forgery) in forgeries {
+            forgery.commit(&mut forged, &mut which);
         }
-        let read: Result<Records, _> = forged.deserialized();
-        let Ok(records) = read else {
-            refused += 1;
-            continue;
+        let records: Result<Records, _> = forged.deserialized();
+        let checked = records.ok().filter(|records| validate::check(records, &bounds).is_ok());
+        let Some(Ok(plan)) = checked.map(|records| plan(&records, &host())) else {
+            refused.set(refused.get() + 1);
+            return Ok(());
         };
-        match validate::check(&records, &bounds).and_then(|()| plan(&records, &host())) {
-            Ok(plan) => {
-                planned += 1;
-                assert!(plan.steps.len() < 1000, "{} steps", plan.steps.len());
-            }
-            Err(_) => refused += 1,
-        }
-    }
+        planned.set(planned.get() + 1);
+        let calls = plan.steps.iter().map(|step| match step {
+            Step::Run { program, .. } | Step::End { program, .. } => program.calls().len(),
+            _ => 0,
+        });
+        let (steps, calls) = (plan.steps.len(), calls.sum::<usize>());
+        prop_assert!(steps < 1000 && calls < 2000, "{steps} steps, {calls} calls");
+        Ok(())
+    });
+    outcome.unwrap();
+    let (refused, planned) = (refused.get(), planned.get());
     assert!(refused > SETS / 10 && planned > SETS / 10, "{refused} refused, {planned} planned");
 }

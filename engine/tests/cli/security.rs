@@ -63,6 +63,8 @@ fn nothing_is_entered_through_a_link() {
 fn nothing_is_made_through_a_link() {
     let job = saved("exec 5<>w/cron; echo job >&5; rm w/cron");
     exchange(&job);
+    // The name would be made, and taken away.
+    std::fs::write(job.path("etc/cron"), "of somebody else").expect("written");
     expect_refused(&job, &["w: now leads through a symbolic link"]);
 }
 
@@ -70,6 +72,7 @@ fn nothing_is_made_through_a_link() {
 fn no_directory_is_made_through_a_link() {
     let job = saved("mkdir -p w/a/b; exec 5<w/a/b; rmdir w/a/b w/a");
     exchange(&job);
+    std::fs::create_dir_all(job.path("etc/a/b")).expect("made");
     expect_refused(&job, &["w: now leads through a symbolic link"]);
 }
 
@@ -112,6 +115,32 @@ fn a_failed_restart_leaves_no_copy_of_an_unlinked_file() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(said, "code 1\ncode 1\ncode 1\nother\n", "{}", complaint(&output));
     assert!(complaint(&output).contains("small/file (unlinked)"), "{}", complaint(&output));
+}
+
+/// A file that was its owner's alone when it lost its name is nobody else's for a moment, either: it is filled and gets its permissions before it
+/// has a name, if it needs one.
+#[test]
+fn no_file_is_open_to_others_while_it_is_made() {
+    let job = saved("umask 077; exec 5<>w/file; head -c 3000000 /dev/urandom >&5; rm w/file");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let directory = job.path("w");
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let names = std::fs::read_dir(&directory).expect("it is there").flatten();
+                seen.extend(names.filter_map(|name| Some(name.metadata().ok()?.mode() & 0o7777)));
+            }
+            seen
+        });
+        for _ in 0..10 {
+            assert_eq!(exit_code(&restart(&job)), 0);
+            wait_for("the end of the job", || (job.kill(), job.is_gone()).1.then_some(()));
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let seen = watch.join().expect("it only looks");
+        assert!(seen.iter().all(|mode| mode & 0o077 == 0), "modes of names: {seen:o?}");
+    });
 }
 
 /// Names of unlinked files and directories are there for a moment; somebody takes them away when cairn is killed then.

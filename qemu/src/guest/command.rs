@@ -25,7 +25,9 @@ pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: 
     add(&["-machine", machine.machine]);
     match &boot.accel {
         Accel::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
-        Accel::Tcg { .. } => add(&["-accel", "tcg,thread=multi", "-cpu", machine.cpu_tcg]),
+        Accel::Tcg { .. } => {
+            add(&["-accel", "tcg,thread=multi", "-cpu", machine.cpu_tcg(boot.kernel.point.series)]);
+        }
     }
     add(&["-smp", &boot.cpus.to_string(), "-m", &boot.memory_mib.to_string()]);
     add(machine.args);

@@ -25,7 +25,7 @@ pub const SELECT: Option<libc::c_long> = None;
 /// The number of bits of an address in user space with the usual and with the largest page tables of the machine, and
 /// how many pages at that end the kernel keeps free.
 #[cfg(target_arch = "x86_64")]
-pub const ADDRESS_ENDS: &[(u32, usize)] = &[(47, 1)];
+pub const ADDRESS_ENDS: &[(u32, usize)] = &[(47, 1), (56, 1)];
 /// 39, 42, 47 and 48 bits by page size, 52 with large virtual addresses (arch/arm64/Kconfig, `ARM64_VA_BITS`).
 #[cfg(target_arch = "aarch64")]
 pub const ADDRESS_ENDS: &[(u32, usize)] = &[(39, 0), (42, 0), (47, 0), (48, 0), (52, 0)];

@@ -30,6 +30,12 @@ fn run(cx: &mut Ctx) -> Outcome {
             Err(error) => return Err(error),
         }
     }
+    // What the processor's list shows, the kernel uses (arch/x86/kernel/cpu/common.c, `early_identify_cpu`).
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").context("read cpuinfo")?;
+    if cpuinfo.split_ascii_whitespace().any(|word| word == "la57") {
+        let high = pages.iter().any(|page| page.start() >> 47 != 0);
+        expect(high, || "no page above 2^47, with page tables of five levels".into())?;
+    }
     if pages.len() < 3 {
         return skip("the address space has another layout");
     }
