@@ -1,5 +1,6 @@
 //! The program as its users meet it: real processes on the running kernel, and everything that can go wrong around them. Needs root.
 
+mod callers;
 mod changed;
 mod descriptors;
 mod files;
@@ -15,6 +16,7 @@ mod refused_processes;
 mod roots;
 mod security;
 mod told;
+mod waits;
 mod zombies;
 
 use duct::cmd;
