@@ -2,6 +2,7 @@
 
 mod callers;
 mod changed;
+mod deaths;
 mod descriptors;
 mod files;
 mod harm;
@@ -59,6 +60,12 @@ fn status_field(pid: i32, field: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t").map(str::to_owned))
 }
 
+/// Addresses and permissions of a process's mappings, but for the heap.
+fn mappings(pid: i32) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it lives");
+    text.lines().filter(|line| !line.ends_with("[heap]")).collect::<Vec<_>>().join("\n")
+}
+
 /// A job in a directory of its own, killed at the end.
 struct Job {
     dir: tempfile::TempDir,
@@ -113,8 +120,7 @@ impl Job {
 
     /// Addresses and permissions of its mappings.
     fn mappings(&self) -> String {
-        let text = std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).expect("the job lives");
-        text.lines().filter(|line| !line.ends_with("[heap]")).collect::<Vec<_>>().join("\n")
+        mappings(self.pid)
     }
 
     fn is_gone(&self) -> bool {
