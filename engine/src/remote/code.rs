@@ -194,3 +194,27 @@ fn search(pid: i32, mapped: &[Mapped], patterns: &[&[u8]]) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_frame_is_known_by_its_mark() {
+        let page = sys::page_size();
+        let room = Room { start: 16 * page, end: 32 * page };
+        let frame = vec![7; 3000];
+        let (at, block) = room.marked(room.end - 3000, &frame);
+        assert_eq!((at % page, at + block.len() as u64), (0, room.end));
+        assert!(block.ends_with(&frame));
+        assert_eq!(left_block(&block[..page as usize]), Some(room.end - at));
+        assert_eq!(left_block(&vec![0; page as usize]), None);
+    }
+
+    #[test]
+    fn a_frame_without_a_place_before_it_has_no_mark() {
+        let page = sys::page_size();
+        let room = Room { start: 16 * page + 64, end: 17 * page };
+        assert_eq!(room.marked(room.start, &[7; 100]), (room.start, vec![7; 100]));
+    }
+}

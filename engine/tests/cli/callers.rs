@@ -202,3 +202,32 @@ fn clocks_that_are_behind_are_a_conflict_that_can_be_allowed() {
     assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
     job.await_progress();
 }
+
+/// Pages that were locked are to be locked again.
+#[test]
+fn a_caller_that_may_lock_no_memory_cannot_restart_what_has_some() {
+    let job = python::start(
+        r#"
+import mmap, resource
+memory = mmap.mmap(-1, 1 << 16)
+place = (ctypes.c_char * (1 << 16)).from_buffer(memory)
+call("mlock", place, 1 << 16, absent=[errno.EPERM, errno.ENOMEM])
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+say("up", os.getpid())
+while True: signal.pause()
+"#,
+    );
+    if python::up(&job).is_none() {
+        return;
+    }
+    save(&job);
+    let line = r#"exec prlimit --memlock=0:0 setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock "$CAIRN" restart --detach "$FILE""#;
+    let output = called(&job, line);
+    let said = complaint(&output);
+    assert!(matches!(exit_code(&output), 1 | 5 | 7), "{said}");
+    assert!(said.contains("lock"), "{said}");
+    wait_for("the end of what was made", || job.is_gone().then_some(()));
+    let output = called(&job, r#"exec "$CAIRN" restart --detach "$FILE""#);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    assert_eq!(status_field(job.pid, "VmLck").as_deref().map(str::trim), Some("64 kB"));
+}

@@ -170,7 +170,7 @@ fn limits_that_were_raised_are_set_back_when_the_worker_is_killed() {
     let size = status_field(job.pid, "VmSize").expect("it has memory");
     let size: u64 = size.trim_end_matches("kB").trim().parse().expect("a number");
     let low = Rlimit { current: Some((size + 128) << 10), maximum: None };
-    prlimit(pid, Resource::As, low.clone()).expect("the limit can be set");
+    prlimit(pid, Resource::As, low).expect("the limit can be set");
     let limits = || std::fs::read_to_string(format!("/proc/{}/limits", job.pid)).expect("the job lives");
     let before = limits();
     let soft = || {

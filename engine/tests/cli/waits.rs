@@ -211,7 +211,7 @@ impl Bound {
         let device = || std::os::unix::fs::MetadataExt::dev(&std::fs::metadata(&at).expect("it is there"));
         let before = device();
         let mut server = match std::process::Command::new("bindfs")
-            // Nothing of it is remembered by the kernel.
+            // The kernel remembers nothing of it.
             .args(["-f", "-o", "attr_timeout=0,entry_timeout=0"])
             .args([&beneath, &at])
             .stdin(Stdio::null())
@@ -378,4 +378,67 @@ fn an_interrupt_ends_a_copy() {
     let names = std::fs::read_dir(job.dir.path()).expect("it is there").flatten();
     let names: Vec<_> = names.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     assert!(!names.iter().any(|name| name.contains("context")), "left behind: {names:?}");
+}
+
+/// Names in a directory that are of nobody's making but cairn's, or of a file system's.
+fn hidden_names(directory: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(directory).expect("it is there").flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with('.')).collect()
+}
+
+/// Where a file cannot be without a name, its hidden one goes with the worker.
+#[test]
+fn a_killed_worker_leaves_no_hidden_name() {
+    let job = told::large_job();
+    let Some(bound) = Bound::mount(&job) else { return };
+    let file = bound.at.join("context").display().to_string();
+    let begun = Begun::command(&job, &["checkpoint", &job.pid(), "--sync", "none", "-o", &file]);
+    let worker = begun.worker();
+    let names = wait_for("the hidden name, or the end", || {
+        let names = hidden_names(&bound.at);
+        (!names.is_empty() || bound.at.join("context").exists()).then_some(names)
+    });
+    if names.is_empty() {
+        eprintln!("skipped: files without a name are possible here");
+        return;
+    }
+    assert!(names[0].starts_with(".cairn-") && names[0].ends_with(".partial"), "{names:?}");
+    harm::kill(worker, Signal::KILL);
+    let (code, said) = begun.ends_within(PATIENCE);
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(hidden_names(&bound.at), Vec::<String>::new());
+    assert!(!bound.at.join("context").exists());
+    job.await_progress();
+    assert_eq!(status_field(job.pid, "TracerPid").as_deref(), Some("0"));
+}
+
+/// A file without a name has one in such a file system, as long as it is open: that name ends with the job, the contents do not.
+#[test]
+fn a_file_whose_name_the_file_system_keeps_comes_back() {
+    let text = "while [ ! -e go ]; do read x < /dev/null; done
+        exec 5> mounted/data 6< mounted/data; echo contents >&5; rm mounted/data; : > up
+        while [ ! -e more ]; do read x < /dev/null; done
+        read line <&6; echo $line > read; while :; do read x < /dev/null; done";
+    let job = Job::script(text);
+    let Some(bound) = Bound::mount(&job) else { return };
+    std::fs::write(job.path("go"), "").expect("written");
+    wait_for("the file", || job.path("up").exists().then_some(()));
+    let names = hidden_names(&bound.at);
+    if !names.iter().any(|name| name.starts_with(".fuse_hidden")) {
+        eprintln!("skipped: it keeps no names: {names:?}");
+        return;
+    }
+    let output = job.checkpoint("context", &["--kill"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    wait_for("the end of the name", || hidden_names(&bound.at).is_empty().then_some(()));
+    let output = cairn(["restart", "--detach", job.path("context").to_str().expect("UTF-8")]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    std::fs::write(job.path("more"), "").expect("written");
+    let read = || python::said(&job, "read").filter(|text| !text.is_empty());
+    assert_eq!(wait_for("what it reads", read), "contents\n");
+    job.kill();
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    wait_for("the end of all names", || hidden_names(&bound.at).is_empty().then_some(()));
 }
