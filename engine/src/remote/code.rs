@@ -33,7 +33,7 @@ pub struct WayBack {
     pub call_and_return: u64,
     /// What signal handlers return to.
     pub sigreturn: u64,
-    /// Where a frame may lie, the best place first: pages of the stack that the program was started with, which nobody has touched; what that
+    /// Where a frame may lie, the best place first: pages of the stack that the program was started with, which nobody has in use; what that
     /// has below the pointer of a thread that runs on it. Any other memory below a stack pointer may be somebody's: stacks of coroutines are
     /// pieces of larger mappings. Nothing may be written below the stack's mapping: until Linux 6.5 that would make it grow (mm/gup.c).
     pub rooms: [Room; 2],
@@ -70,7 +70,11 @@ impl Code {
             let runs_there = (stack.start..stack.end).contains(&sp);
             let end = sp.saturating_sub(arch::RED_ZONE).max(stack.start);
             let below = if runs_there { Room { start: stack.start, end } } else { Room::default() };
-            let rooms = [untouched(pid, stack), below];
+            let mut unused = unused(pid, stack);
+            if runs_there {
+                unused.end = unused.end.min(end);
+            }
+            let rooms = [unused, below];
             let sigreturn = search(pid, &mapped, arch::SIGRETURN_CODE)?;
             let call_and_return = search(pid, &mapped, &[arch::SYSCALL_AND_RETURN])?;
             Some(WayBack { call_and_return, sigreturn, rooms })
@@ -114,8 +118,10 @@ fn mapped(pid: i32) -> Result<Vec<Mapped>> {
     Ok(all)
 }
 
-/// The lowest pages of a mapping, as far as they have never been touched: neither present nor swapped (Documentation/admin-guide/mm/pagemap.rst).
-fn untouched(pid: i32, mapped: &Mapped) -> Room {
+/// The lowest pages of a stack, as far as nobody has them in use: never touched, neither present nor swapped
+/// (Documentation/admin-guide/mm/pagemap.rst), or with nothing but zeros in them, as they are where an earlier frame was, or with such a frame.
+/// What is in use ends below with the addresses that its functions return to; a page of zeros is left for registers and the like below those.
+fn unused(pid: i32, mapped: &Mapped) -> Room {
     /// More than any frame takes.
     const ENOUGH: u64 = 128 << 10;
     let page = sys::page_size();
@@ -124,10 +130,48 @@ fn untouched(pid: i32, mapped: &Mapped) -> Room {
     let pagemap = std::fs::File::open(format!("/proc/{pid}/pagemap"));
     let read = pagemap.and_then(|pagemap| pagemap.read_exact_at(&mut entries, mapped.start / page * 8));
     if read.is_err() {
-        return Room::default(); // no room known, as where all of them are touched
+        return Room::default(); // no room known, as where all of them are in use
     }
-    let fresh = entries.chunks_exact(8).take_while(|entry| entry[7] >> 6 == 0).count() as u64;
-    Room { start: mapped.start, end: mapped.start + fresh * page }
+    let mut bytes = vec![0u8; page as usize];
+    let (mut free, mut spare) = (0, false);
+    while free < pages {
+        let touched = entries[free as usize * 8 + 7] >> 6 != 0;
+        if touched && vm::read(pid, RemoteAddr(mapped.start + free * page), &mut bytes).is_err() {
+            break;
+        }
+        spare = touched && bytes.iter().all(|byte| *byte == 0);
+        free += match left_block(&bytes) {
+            _ if !touched || spare => 1,
+            Some(len) if len >= page => (len / page).min(pages - free),
+            _ => break,
+        };
+    }
+    Room { start: mapped.start, end: mapped.start + free.saturating_sub(spare.into()) * page }
+}
+
+/// Precedes frames on unused pages, with the length of what begins here: so those that are still there when we have died are known for what
+/// they are, and the next ones need no other place.
+const MARK: &[u8; 24] = b"cairn: old frame, unused";
+
+/// The length of what begins on a page with a mark.
+fn left_block(page: &[u8]) -> Option<u64> {
+    let len = page.strip_prefix(MARK)?.first_chunk()?;
+    Some(u64::from_ne_bytes(*len))
+}
+
+impl Room {
+    /// What is to be written for a frame at `at` that ends with the room: with the mark before, when there is a place for that, and where.
+    pub fn marked(&self, at: u64, frame: &[u8]) -> (u64, Vec<u8>) {
+        let start = at.saturating_sub(MARK.len() as u64 + 8) & !(sys::page_size() - 1);
+        if start < self.start {
+            return (at, frame.to_vec());
+        }
+        let mut block = MARK.to_vec();
+        block.extend((self.end - start).to_ne_bytes());
+        block.resize((at - start) as usize, 0);
+        block.extend(frame);
+        (start, block)
+    }
 }
 
 /// Where the first of the patterns is found.
@@ -149,4 +193,28 @@ fn search(pid: i32, mapped: &[Mapped], patterns: &[&[u8]]) -> Option<u64> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_frame_is_known_by_its_mark() {
+        let page = sys::page_size();
+        let room = Room { start: 16 * page, end: 32 * page };
+        let frame = vec![7; 3000];
+        let (at, block) = room.marked(room.end - 3000, &frame);
+        assert_eq!((at % page, at + block.len() as u64), (0, room.end));
+        assert!(block.ends_with(&frame));
+        assert_eq!(left_block(&block[..page as usize]), Some(room.end - at));
+        assert_eq!(left_block(&vec![0; page as usize]), None);
+    }
+
+    #[test]
+    fn a_frame_without_a_place_before_it_has_no_mark() {
+        let page = sys::page_size();
+        let room = Room { start: 16 * page + 64, end: 17 * page };
+        assert_eq!(room.marked(room.start, &[7; 100]), (room.start, vec![7; 100]));
+    }
 }

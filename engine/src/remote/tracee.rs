@@ -257,16 +257,19 @@ impl Tracee {
             .iter()
             .filter(|room| room.end - room.start > arch::LARGEST_FRAME)
             .map(|room| (room, arch::signal_frame(&there, self.mask, &sets, way.sigreturn, room.end)));
-        let fitting = frames.filter(|(room, frame)| frame.at >= room.start).map(|(_, frame)| frame).next();
-        let Some(frame) = fitting else { return Ok(None) };
-        let mut before = vec![0u8; frame.bytes.len()];
-        let there = vm::read(self.pid, RemoteAddr(frame.at), &mut before)
-            .and_then(|()| vm::write(self.pid, RemoteAddr(frame.at), &frame.bytes));
+        let mut fitting = frames.filter(|(room, frame)| frame.at >= room.start);
+        let Some((room, frame)) = fitting.next() else { return Ok(None) };
+        let unused = std::ptr::eq(room, &way.rooms[0]);
+        let (at, bytes) =
+            if unused { room.marked(frame.at, &frame.bytes) } else { (frame.at, frame.bytes.clone()) };
+        let mut before = vec![0u8; bytes.len()];
+        let there = vm::read(self.pid, RemoteAddr(at), &mut before)
+            .and_then(|()| vm::write(self.pid, RemoteAddr(at), &bytes));
         if there.is_err() {
             return Ok(None);
         }
         regs.set_return_into(frame.at, way.sigreturn);
-        Ok(Some((RemoteAddr(frame.at), before)))
+        Ok(Some((RemoteAddr(at), before)))
     }
 
     /// Runs a program to its end.

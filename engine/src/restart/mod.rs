@@ -425,7 +425,9 @@ impl<'a> Site<'a> {
         let works = std::mem::take(&mut self.works);
         let mut tracees: Vec<Tracee> = works.into_values().flat_map(|w| w.threads.into_values()).collect();
         tracees.sort_by_key(|t| (t.pid, t.tid));
-        tracees.into_iter().try_for_each(Tracee::detach)
+        // All of them, whatever becomes of one: who is killed now was let go already.
+        let detached = tracees.into_iter().map(Tracee::detach);
+        detached.filter(|result| !matches!(result, Err(Error::Vanished(_)))).fold(Ok(()), Result::and)
     }
 
     /// Kills what was made.

@@ -333,7 +333,12 @@ impl Task {
         let scratch = self.scratch()?;
         match (&mut self.threads[thread], scratch) {
             (Stopped::Held(held), _) => held.answer(program),
-            (Stopped::Traced(tracee), Some(scratch)) => tracee.run(&scratch, program),
+            (Stopped::Traced(tracee), Some(scratch)) => {
+                let outcome = tracee.run(&scratch, program)?;
+                // Out of the range before the next thread gets into it: it holds what brings back one of them, should we die.
+                tracee.settle()?;
+                Ok(outcome)
+            }
             (Stopped::Traced(_), None) => unreachable!("a traced process gets a scratch range"),
         }
     }

@@ -1,6 +1,8 @@
 //! The program as its users meet it: real processes on the running kernel, and everything that can go wrong around them. Needs root.
 
+mod callers;
 mod changed;
+mod deaths;
 mod descriptors;
 mod files;
 mod harm;
@@ -16,6 +18,7 @@ mod roots;
 mod security;
 mod shell;
 mod told;
+mod waits;
 mod zombies;
 
 use duct::cmd;
@@ -56,6 +59,12 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 fn status_field(pid: i32, field: &str) -> Option<String> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t").map(str::to_owned))
+}
+
+/// Addresses and permissions of a process's mappings, but for the heap.
+fn mappings(pid: i32) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it lives");
+    text.lines().filter(|line| !line.ends_with("[heap]")).collect::<Vec<_>>().join("\n")
 }
 
 /// A job in a directory of its own, killed at the end.
@@ -112,8 +121,7 @@ impl Job {
 
     /// Addresses and permissions of its mappings.
     fn mappings(&self) -> String {
-        let text = std::fs::read_to_string(format!("/proc/{}/maps", self.pid)).expect("the job lives");
-        text.lines().filter(|line| !line.ends_with("[heap]")).collect::<Vec<_>>().join("\n")
+        mappings(self.pid)
     }
 
     fn is_gone(&self) -> bool {

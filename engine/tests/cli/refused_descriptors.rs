@@ -127,6 +127,12 @@ fn a_memfd() {
     refuses("hold(os.memfd_create('name'))", &["fd 9", "memfd"]);
 }
 
+/// It would be waited for by whoever looks at that file system.
+#[test]
+fn a_file_system_of_its_own() {
+    refuses("hold(os.open('/dev/fuse', os.O_RDWR))", &["fd 9", "serves a file system"]);
+}
+
 #[test]
 fn a_namespace() {
     refuses("hold(os.open('/proc/self/ns/net', os.O_RDONLY))", &["fd 9", "net:["]);

@@ -28,6 +28,7 @@ def outside(work=lambda: None):
     os.write(goes, b"x")
     number = int(os.read(hears, 20))
     for end in hears, tells, waits, goes: os.close(end)
+    say("outsider", number)
     return number
 
 # The state is there, and `who` has it; counts from now on.
@@ -76,6 +77,10 @@ fn is_refused(job: &Job, words: &[&str]) {
         let small = said.to_lowercase();
         for word in words {
             assert!(small.contains(word), "{word:?} is not said: {said}");
+        }
+        // What somebody outside has, too, is told with who that is.
+        if let Some(outsider) = python::said(job, "outsider").filter(|_| words.contains(&"outside")) {
+            assert!(said.contains(&format!("process {outsider} (")), "{outsider} is not named: {said}");
         }
         assert!(!file.exists());
         assert_eq!(status_field(job.pid, "TracerPid"), tracer);
@@ -186,6 +191,26 @@ fn what_outlives_its_users(#[case] words: &[&str], #[case] text: &str, #[case] a
     drop(afterwards);
 }
 
+/// Memory that a process outside has mapped, too.
+const SHARED_MEMORY: &str = r#"
+assert call("mmap", None, 4096, 3, 0x21, -1, 0)
+outside()
+"#;
+/// A description that a process outside has, too.
+const SHARED_OFFSET: &str = r#"
+file = os.open("data", os.O_RDWR | os.O_CREAT)
+os.write(file, b"some bytes")
+outside()
+"#;
+/// Another process in the same address space.
+const SHARED_SPACE: &str = r#"
+# A sibling, by CLONE_VM and CLONE_PARENT, that does nothing but pause.
+stack = ctypes.create_string_buffer(1 << 16)
+top = (ctypes.addressof(stack) + len(stack)) & ~0xff
+sibling = call("clone", ctypes.cast(C.pause, ctypes.c_void_p), ctypes.c_void_p(top), 0x8100, None)
+say("outsider", sibling)
+"#;
+
 #[rstest]
 #[case::the_traced(&["trace"], r#"
 victim = outside()
@@ -194,27 +219,54 @@ call("ptrace", SEIZE, victim, 0, 0, absent=[errno.EPERM])
 #[case::the_tracer(&["trace"], r#"
 outside(lambda: call("ptrace", SEIZE, JOB, 0, 0))
 "#)]
-#[case::shared_memory(&["memory", "outside"], r#"
-assert call("mmap", None, 4096, 3, 0x21, -1, 0)
-outside()
-"#)]
-#[case::the_offset_of_a_file(&["data", "outside"], r#"
-file = os.open("data", os.O_RDWR | os.O_CREAT)
-os.write(file, b"some bytes")
-outside()
-"#)]
-#[case::the_address_space(&["address space", "outside"], r#"
-# A sibling, by CLONE_VM and CLONE_PARENT, that does nothing but pause.
-stack = ctypes.create_string_buffer(1 << 16)
-top = (ctypes.addressof(stack) + len(stack)) & ~0xff
-call("clone", ctypes.cast(C.pause, ctypes.c_void_p), ctypes.c_void_p(top), 0x8100, None)
-"#)]
+#[case::shared_memory(&["memory", "outside"], SHARED_MEMORY)]
+#[case::the_offset_of_a_file(&["data", "outside"], SHARED_OFFSET)]
+#[case::the_address_space(&["address space", "outside"], SHARED_SPACE)]
 #[case::the_owner_of_a_descriptor(&["owner"], r#"
 file = os.pipe()[0]
 call("fcntl", file, 8, outside())
 "#)]
 fn what_a_process_outside_has_a_part_in(#[case] words: &[&str], #[case] text: &str) {
     is_refused(&job(&format!("JOB = os.getpid()\n{text}")), words);
+}
+
+/// The process outside that a job has made, which nothing else ends.
+struct Outsider<'job>(&'job Job);
+
+impl Outsider<'_> {
+    fn number(&self) -> Option<i32> {
+        python::said(self.0, "outsider")?.parse().ok()
+    }
+}
+
+impl Drop for Outsider<'_> {
+    fn drop(&mut self) {
+        self.number().into_iter().for_each(|pid| harm::kill(pid, rustix::process::Signal::KILL));
+    }
+}
+
+/// The job has copies of its own then.
+#[rstest]
+#[case::memory(SHARED_MEMORY)]
+#[case::the_offset_of_a_file(SHARED_OFFSET)]
+fn what_a_process_outside_shares_may_be_parted_on_demand(#[case] text: &str) {
+    // In a group of its own: the job's number is to be free.
+    let job = job(&text.replace("outside()", "outside(os.setsid)"));
+    let outsider = Outsider(&job);
+    if python::up(&job).is_none() {
+        return;
+    }
+    goes_on(&job);
+    let output = cairn(["check", "--shared", &job.pid()]);
+    assert_eq!(exit_code(&output), 0, "{}{}", String::from_utf8_lossy(&output.stdout), complaint(&output));
+    let output = job.checkpoint("context", &["--shared", "--kill"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let output = cairn(["restart", "--detach", job.path("context").to_str().expect("UTF-8")]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    goes_on(&job);
+    let number = outsider.number().expect("it is told");
+    assert!(Path::new(&format!("/proc/{number}")).exists(), "whoever is outside was none of ours");
 }
 
 #[rstest]

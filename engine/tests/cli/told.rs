@@ -98,22 +98,18 @@ fn an_ordinary_user_is_told_what_to_do() {
     assert!(said.contains("`sudo`") && said.contains("kernel module"), "{said}");
 }
 
-/// A worker that copies memory may take longer than it is waited for others; here it does nothing for so long.
-#[test]
-fn a_long_copy_is_no_worker_that_hangs() {
+/// A job with so much memory that to copy it takes a while.
+pub fn large_job() -> Job {
     let job = Job::script(
-        "exec python3 -c '\nimport time\nkeep = b\"x\" * (384 << 20)\nopen(\"up\", \"w\").close()\ntime.sleep(600)'",
+        "exec python3 -c '\nimport time\nkeep = b\"x\" * (384 << 20)\ncount = 0\nwhile True:\n    count += 1\n    \
+         with open(\"count\", \"w\") as file: file.write(str(count))\n    time.sleep(0.001)'",
     );
-    wait_for("the memory", || job.path("up").exists().then_some(()));
-    let file = job.path("context");
-    let mut begun = std::process::Command::new(CAIRN)
-        .args(["checkpoint", "--time", "1", &job.pid(), "-o"])
-        .arg(&file)
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("cairn starts");
-    let worker = wait_for("the worker", || harm::child_of(begun.id()));
-    // It has no name yet.
+    wait_for("the memory", || (job.count() > 0).then_some(()));
+    job
+}
+
+/// Waits until a worker has begun to write what it copies. The file has no name yet.
+pub fn await_contents(job: &Job, worker: i32) {
     let blocks = || {
         use std::os::unix::fs::MetadataExt;
         let links = std::fs::read_dir(format!("/proc/{worker}/fd")).ok()?.flatten().map(|entry| entry.path());
@@ -122,6 +118,21 @@ fn a_long_copy_is_no_worker_that_hangs() {
         ours.filter_map(|link| std::fs::metadata(link).ok()).map(|meta| meta.blocks()).max()
     };
     wait_for("contents in the file", || blocks().filter(|blocks| *blocks > 2048));
+}
+
+/// A worker that copies memory may take longer than it is waited for others; here it does nothing for so long.
+#[test]
+fn a_long_copy_is_no_worker_that_hangs() {
+    let job = large_job();
+    let file = job.path("context");
+    let mut begun = std::process::Command::new(CAIRN)
+        .args(["checkpoint", "--time", "1", &job.pid(), "-o"])
+        .arg(&file)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("cairn starts");
+    let worker = wait_for("the worker", || harm::child_of(begun.id()));
+    await_contents(&job, worker);
     harm::kill(worker, rustix::process::Signal::STOP);
     // What it has, and two seconds more, and some for a slow machine.
     std::thread::sleep(Duration::from_secs(4));
