@@ -19,6 +19,16 @@ use crate::tree::{Frozen, Outside, Scope, Task};
 use procfs::process::Stat;
 use std::collections::{HashMap, HashSet};
 
+/// All that is to be known before the job goes on, or does not.
+pub struct Complete {
+    /// What the file will say.
+    pub records: Records,
+    /// The look at file locks, which may still be on its way.
+    pub locks: locks::Look,
+    /// Why they could not be restarted here if they were killed now: somebody else has a number of theirs.
+    pub shared_number: Option<String>,
+}
+
 /// Everything but the contents, and what other processes have to do with it.
 pub struct Interviewed {
     survey: Survey,
@@ -33,7 +43,7 @@ impl Interviewed {
         &self.survey.tables.copying
     }
 
-    /// The records, with where the contents are, by owner; and the look at file locks, which may still be on its way.
+    /// The records, with where the contents are, by owner.
     ///
     /// # Errors
     /// *unsupported* for what processes outside share with these.
@@ -42,12 +52,19 @@ impl Interviewed {
         frozen: &Frozen,
         scope: Scope,
         mut contents: Vec<Vec<pages::Extent>>,
-    ) -> Result<(Records, locks::Look)> {
+    ) -> Result<Complete> {
         let (outside, problems) = self.survey.look_around(&frozen.tasks)?;
         problems.none()?;
         let inside: HashSet<i32> = self.processes.iter().map(|process| process.pid).collect();
         let first = self.processes.first().map_or(scope.id(), |process| process.pid);
         let root = if inside.contains(&scope.id()) { scope.id() } else { first };
+        let shared_number = inside.iter().find_map(|pid| {
+            let who = outside.member(*pid)?;
+            Some(format!(
+                "pid {pid}: leads a session or process group that {who} is in: once it is killed, its number stays in use; end that process \
+                 first, or save all that are in it (--pgid {pid}, --sid {pid})"
+            ))
+        });
         let numbers = Numbers { inside, outside: &outside };
         self.processes.iter_mut().for_each(|process| numbers.apply(process));
         let mut take = |owner: Owner| std::mem::take(&mut contents[owner.index()]);
@@ -67,14 +84,14 @@ impl Interviewed {
             inodes: tables.inodes.finish(&mut take),
             shared: tables.shared.finish(&mut take),
         };
-        Ok((records, locks))
+        Ok(Complete { records, locks, shared_number })
     }
 
     /// The records as they are without any contents.
     ///
     /// # Errors
     /// As [`Interviewed::complete`].
-    pub fn without_contents(self, frozen: &Frozen, scope: Scope) -> Result<(Records, locks::Look)> {
+    pub fn without_contents(self, frozen: &Frozen, scope: Scope) -> Result<Complete> {
         let owners = self.copying().owners();
         self.complete(frozen, scope, vec![Vec::new(); owners])
     }

@@ -6,12 +6,13 @@ mod survey;
 use crate::activity;
 use crate::error::{Error, Result};
 use crate::image::{self, Origin, Writer};
-use crate::resource::{Records, identity, locks};
+use crate::resource::{Records, identity};
 use crate::restart;
 use crate::source::{self, Source, Wanted};
 use crate::sys::kmod::Device;
 use crate::tree::freeze::Waiting;
 use crate::tree::{Frozen, Holder, Scope};
+use interview::Complete;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -121,8 +122,11 @@ fn once(
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
     let (mut frozen, survey) = stop_and_look(options.target, device, options.cancelled)?;
-    let (mut records, locks) =
-        save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let saved = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let Complete { mut records, locks, shared_number } = saved;
+    if let (Then::Kill, Some(why)) = (options.then, shared_number) {
+        return Err(frozen.blame(Error::unsupported(why)));
+    }
     let late = if locks_first || locks.is_done() {
         locks.problems().none().map_err(|err| frozen.blame(err))?;
         None
@@ -190,12 +194,7 @@ fn stop_and_look(
 }
 
 /// Asks and copies.
-fn save(
-    options: &Options<'_>,
-    survey: Survey,
-    frozen: &mut Frozen,
-    writer: &Writer,
-) -> Result<(Records, locks::Look)> {
+fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Writer) -> Result<Complete> {
     let interviewed = survey.interview(frozen)?;
     let (done, all) = (AtomicU64::new(0), interviewed.copying().bytes());
     let progress = options.progress;
@@ -205,14 +204,14 @@ fn save(
         if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }
     };
     let contents = interviewed.copying().run(writer.pages(), &copied)?;
-    let (records, locks) = interviewed.complete(frozen, options.target.scope, contents)?;
+    let complete = interviewed.complete(frozen, options.target.scope, contents)?;
     #[cfg(feature = "planted-faults")]
-    let records = {
-        let mut records = records;
-        crate::fault::commit(&mut records);
-        records
+    let complete = {
+        let mut complete = complete;
+        crate::fault::commit(&mut complete.records);
+        complete
     };
-    if (options.cancelled)() { Err(Error::Interrupted) } else { Ok((records, locks)) }
+    if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(complete) }
 }
 
 /// Makes the plan of a restart from what was just saved: what a restart would refuse is refused now, before anybody is killed.
@@ -244,7 +243,7 @@ pub fn check(target: Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Ch
         let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
         let interviewed = survey.interview(&mut frozen).map_err(|err| frozen.blame(err))?;
         let told = interviewed.without_contents(&frozen, target.scope);
-        let (records, locks) = told.map_err(|err| frozen.blame(err))?;
+        let Complete { records, locks, .. } = told.map_err(|err| frozen.blame(err))?;
         locks.problems().none().map_err(|err| frozen.blame(err))?;
         frozen.thaw()?;
         rehearse(&records)?;

@@ -110,6 +110,12 @@ impl Outside {
         self.groups.contains(&pgid)
     }
 
+    /// Somebody else in the process group or the session of this number, which stays in use as long as they live.
+    pub fn member(&self, number: i32) -> Option<String> {
+        let is_in = |other: &&Other| other.stat.pgrp == number || other.stat.session == number;
+        self.living().find(is_in).map(|other| Self::name(&other.stat))
+    }
+
     /// How messages call one of the others.
     fn name(stat: &Brief) -> String {
         format!("process {} ({}) outside", stat.pid, stat.comm)

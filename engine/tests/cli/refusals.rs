@@ -186,3 +186,33 @@ fn a_pipe_to_a_process_outside_is_refused_with_both_and_the_way_out() {
     }
     assert!(!job.path("context").exists() && Path::new(&format!("/proc/{reader}")).exists());
 }
+
+/// Somebody whose parent has ended, in the job's session: its number would stay in use.
+#[test]
+fn a_number_that_would_stay_in_use_is_refused_before_anybody_is_killed() {
+    let job = Job::script(
+        "(sleep 600 & echo $! > orphan.new; mv orphan.new orphan); i=0; while :; do i=$((i+1)); echo $i > count; done",
+    );
+    let orphan = wait_for("the orphan", || std::fs::read_to_string(job.path("orphan")).ok());
+    let orphan: i32 = orphan.trim().parse().expect("a number");
+    job.await_progress();
+    let output = job.checkpoint("context", &["--kill"]);
+    assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+    let said = complaint(&output);
+    let words =
+        [format!("pid {}: leads", job.pid), format!("process {orphan} (sleep) outside"), "--sid".into()];
+    assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    assert!(!job.path("context").exists());
+    job.await_progress();
+    // Whoever lives on may be gone when this file is restarted.
+    assert_eq!(exit_code(&job.checkpoint("context", &[])), 0);
+    harm::kill(orphan, rustix::process::Signal::KILL);
+    wait_for("the end of the orphan", || {
+        status_field(orphan, "State").is_none_or(|s| s.starts_with('Z')).then_some(())
+    });
+    assert_eq!(exit_code(&job.checkpoint("context", &["--kill"])), 0);
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let output = cairn(["restart", "--detach", job.path("context").to_str().expect("UTF-8")]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    job.await_progress();
+}
