@@ -291,7 +291,8 @@ pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 /// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all.
 pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 /// Sets that only a thread has that cannot be saved.
-pub const REFUSED_SETS: &[(u32, &str)] = &[(NT_386_IOPERM, "may use I/O ports (ioperm)")];
+pub const REFUSED_SETS: &[(u32, &str)] =
+    &[(NT_386_IOPERM, "may use I/O ports (ioperm); let it give that up first")];
 /// `NT_386_IOPERM`, include/uapi/linux/elf.h.
 const NT_386_IOPERM: u32 = 0x201;
 
@@ -302,7 +303,7 @@ pub const REFUSED_STATES: &[RefusedState] = &[
         args: &[0, 0, 8],
         out: 1,
         room: 8,
-        what: "has segments in its local descriptor table (modify_ldt)",
+        what: "has segments in its local descriptor table (modify_ldt); start the job without them",
         // Bytes of the table; 0 without one. A number of 32 bits, whose upper half is that of an unsigned one.
         there: |result, _| (result as i32) > 0,
     },
@@ -311,7 +312,7 @@ pub const REFUSED_STATES: &[RefusedState] = &[
         args: &[ARCH_GET_XCOMP_PERM, 0],
         out: 1,
         room: 8,
-        what: "may use AMX tiles (ARCH_REQ_XCOMP_PERM)",
+        what: "may use AMX tiles (ARCH_REQ_XCOMP_PERM); start the job without them",
         there: |result, mask| result == 0 && mask[2] & 1 << 2 != 0, // XFEATURE_XTILE_DATA, 18
     },
     RefusedState {
@@ -319,7 +320,7 @@ pub const REFUSED_STATES: &[RefusedState] = &[
         args: &[ARCH_GET_UNTAG_MASK, 0],
         out: 1,
         room: 8,
-        what: "has tagged addresses (ARCH_ENABLE_TAGGED_ADDR)",
+        what: "has tagged addresses (ARCH_ENABLE_TAGGED_ADDR); start the job without them",
         there: |result, mask| result == 0 && mask.iter().any(|byte| *byte != 0xff),
     },
 ];

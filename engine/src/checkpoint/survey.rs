@@ -166,7 +166,7 @@ impl Survey {
         let pid = task.pid;
         if refused::may_undo_semaphores(pid, &task.threads, users)? {
             self.problems
-                .push(format!("pid {pid}: System V semaphores may have to be undone at its end (SEM_UNDO)"));
+                .push(format!("pid {pid}: System V semaphores may have to be undone at its end (SEM_UNDO); remove them, or start the job without SEM_UNDO"));
         }
         let tables = &mut self.tables;
         let mappings = mapping::capture(pid, tables)?;
@@ -231,7 +231,7 @@ fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
             let link = std::fs::read_link(format!("/proc/{}/fd/{fd}", task.pid));
             if link.is_ok_and(|link| link == Path::new("/dev/fuse")) {
                 return Err(Error::unsupported(format!(
-                    "pid {}: fd {fd} is /dev/fuse: it serves a file system, which the kernel cannot be told to take up again",
+                    "pid {}: fd {fd} is /dev/fuse: it serves a file system, which the kernel cannot be told to take up again; unmount that first, or save a tree without it",
                     task.pid
                 )));
             }

@@ -52,7 +52,9 @@ impl Tracee {
     pub fn adopt(pid: i32, tid: Tid, group_stop: Option<i32>, pending: u64) -> Result<Self> {
         let regs = match ptrace::get_regs(tid) {
             Err(err) if err.kind() == io::ErrorKind::Unsupported => {
-                return Err(Error::unsupported(format!("pid {pid}: thread {tid} runs 32-bit code")));
+                return Err(Error::unsupported(format!(
+                    "pid {pid}: thread {tid} runs 32-bit code; only programs of 64 bits can be saved"
+                )));
             }
             other => other.context(|| format!("read registers of {tid}"))?,
         };

@@ -186,12 +186,12 @@ impl Files {
             if *is_directory {
                 problems.push(Problem::of(
                     format!("pid {pid}: fd {fd}"),
-                    " is a directory that tells of changes in it (F_NOTIFY)",
+                    " is a directory that tells of changes in it (F_NOTIFY); let it be closed first",
                 ));
             } else if id != 0 && !inside.contains(&id) {
                 problems.push(Problem::of(
                     format!("pid {pid}: fd {fd}"),
-                    format!(" has an owner outside, who is told of I/O (F_SETOWN): {id}"),
+                    format!(" has an owner outside, who is told of I/O (F_SETOWN): {id}; save a tree that has both, or take the owner away (F_SETOWN 0)"),
                 ));
             }
         }

@@ -152,6 +152,9 @@ const MADE_UP: &[i64] = &[
     0x0765_5821,
 ];
 
+/// What its user can do about a kind of file.
+const NOT_YET: &str = "which cannot be saved yet; it can be checkpointed once that is closed";
+
 impl Inodes {
     /// Finds or adds the inode behind a magic link. Contents of unlinked files are added to what is to be copied.
     ///
@@ -167,7 +170,7 @@ impl Inodes {
             let what = without_a_path(&shown.0);
             return Err(Error::unsupported(Problem::of(
                 format!("{who} ({shown})"),
-                format!(" is {what}, which cannot be saved yet; it can be checkpointed once that is closed"),
+                format!(" is {what}, {NOT_YET}"),
             )));
         }
         let stored = meta.is_file() || meta.is_dir();
@@ -189,7 +192,10 @@ impl Inodes {
             return Ok(*index);
         }
         if let Some(why) = deleted.and_then(|_| not_to_be_made(&kind)) {
-            return Err(Error::unsupported(Problem::of(format!("{who} ({path})"), format!(" is {why}"))));
+            return Err(Error::unsupported(Problem::of(
+                format!("{who} ({path})"),
+                format!(" is {why}; let it be closed first"),
+            )));
         }
         // The name that the client keeps is one.
         let hidden =
@@ -199,14 +205,14 @@ impl Inodes {
             return Err(Error::unsupported(Problem::of(
                 format!("{who} ({path})"),
                 format!(
-                    ": its name was removed, but the file has {other_names} other name(s) that nothing tells"
+                    ": its name was removed, but the file has {other_names} other name(s) that nothing tells; let it be closed first"
                 ),
             )));
         }
         if deleted.is_none() && !matches!(kind, InodeKind::Pipe(_)) && !leads_to(&target, &meta) {
             return Err(Error::unsupported(Problem::of(
                 format!("{who} ({path})"),
-                ": the path leads to another file here (another mount is over it, or it was replaced just now)",
+                ": the path leads to another file here (another mount is over it, or it was replaced just now); let it be closed first",
             )));
         }
         let index = self.all.len();
@@ -326,15 +332,16 @@ fn kind(meta: &Metadata, fs: i64, shown: &PathBytes, who: &str) -> Result<InodeK
     let kind = meta.file_type();
     let at = || format!("{who} ({shown})");
     let refuse = |what: &str| Err(Error::unsupported(Problem::of(at(), format!(" is {what}"))));
+    let refuse_kind = |what: &str| refuse(&format!("{what}, {NOT_YET}"));
     if kind.is_file() || kind.is_dir() {
         return match fs {
             // Opened, read and closed by most, the C library among them.
             PROC_SUPER_MAGIC => {
                 Err(Error::unsupported_now(Problem::of(at(), " is a file of /proc; close it first")))
             }
-            MQUEUE_MAGIC => refuse("a POSIX message queue"),
-            SECRETMEM_MAGIC => refuse("secret memory (memfd_secret)"),
-            _ if shown.0.starts_with(b"/memfd:") => refuse("a memfd"),
+            MQUEUE_MAGIC => refuse_kind("a POSIX message queue"),
+            SECRETMEM_MAGIC => refuse_kind("secret memory (memfd_secret)"),
+            _ if shown.0.starts_with(b"/memfd:") => refuse_kind("a memfd"),
             _ if kind.is_dir() => Ok(InodeKind::Directory),
             _ => Ok(InodeKind::Regular),
         };
@@ -351,13 +358,13 @@ fn kind(meta: &Metadata, fs: i64, shown: &PathBytes, who: &str) -> Result<InodeK
             (4 | 5 | 136..=143, _) => {
                 refuse("a terminal; start the job with `cairn run`, or with `</dev/null >file 2>&1`")
             }
-            _ => refuse("a character device"),
+            _ => refuse_kind("a character device"),
         };
     }
     if kind.is_symlink() {
         return Ok(InodeKind::Symlink);
     }
-    refuse(if kind.is_socket() { "a socket" } else { "a block device or something unknown" })
+    refuse_kind(if kind.is_socket() { "a socket" } else { "a block device or something unknown" })
 }
 
 /// Why something of this kind cannot be made again without a name.

@@ -54,7 +54,7 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
                 Ok(record) => found.vmas.push((record, vma.rss + vma.swap + vma.hugetlb > 0)),
                 Err(why) => {
                     let at = format!("pid {pid}: mapping {}", label(vma));
-                    found.problems.push(Problem::of(at, format!(": {why}")));
+                    found.problems.push(Problem::of(at, format!(": {why}{UNMAP}")));
                 }
             },
             Err(Error::Unsupported(why)) => found.problems.extend(why),
@@ -63,6 +63,9 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
     }
     Ok(found)
 }
+
+/// What its user can do about a mapping.
+const UNMAP: &str = "; it can be checkpointed once that is unmapped";
 
 fn label(vma: &smaps::Vma) -> String {
     let path = vma.path.as_ref().map_or(String::new(), |p| format!(" of {}", PathBytes(p.clone())));
@@ -76,7 +79,7 @@ fn backing(
     known: &mut HashMap<(Vec<u8>, u64, bool), usize>,
 ) -> Result<Backing> {
     let who = format!("pid {pid}: mapping {}", label(vma));
-    let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.as_str(), format!(": {what}"))));
+    let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.as_str(), format!(": {what}{UNMAP}"))));
     let link = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end);
     let link = Path::new(&link);
     let huge = vma.flags.contains(VmFlags::HUGETLB);

@@ -28,10 +28,13 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
         }
     };
     let found = [
-        (dispatches, "has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH)"),
-        (segments, "has segments of its own (set_thread_area)"),
-        (ports, "may use I/O ports (ioperm, iopl)"),
-        (cookie, "shares its core with chosen tasks only (PR_SCHED_CORE)"),
+        (
+            dispatches,
+            "has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH); it can be saved once that is off",
+        ),
+        (segments, "has segments of its own (set_thread_area); start the job without them"),
+        (ports, "may use I/O ports (ioperm, iopl); let it give that up first"),
+        (cookie, "shares its core with chosen tasks only (PR_SCHED_CORE); start the job without that"),
     ];
     found.into_iter().filter(|(there, _)| *there).for_each(|(_, what)| refuse(what));
     Ok(())

@@ -67,10 +67,10 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 problems.push(Problem::of(format!("pid {pid}: thread {tid}"), format!(" {what}")));
             };
             if !thread.regs().is_native() {
-                refuse("runs 32-bit code");
+                refuse("runs 32-bit code; only programs of 64 bits can be saved");
             }
             if thread.regs().in_transaction() {
-                refuse("is in a memory transaction");
+                refuse("is in a memory transaction, which is soon over: try again");
             }
             for (note, what) in arch::REFUSED_SETS {
                 if thread.register_set(*note)?.is_some() {
@@ -80,10 +80,12 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
             let status = status(pid, tid)?;
             if tasks.iter().any(|task| task.pid == status.tracerpid) {
                 let tracer = status.tracerpid;
-                refuse(&format!("is traced by process {tracer}, which is to be saved, too"));
+                refuse(&format!(
+                    "is traced by process {tracer}, which is to be saved, too; let it end that first"
+                ));
             }
             if status.seccomp.unwrap_or(0) != 0 {
-                refuse("has a seccomp filter");
+                refuse("has a seccomp filter, which nobody can read back; start the job without one");
             }
             refused::of_thread(thread, &mut problems)?;
             let namespaces = Namespaces::of(pid, tid);
@@ -95,12 +97,14 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 if tid == pid {
                     problems.push(Problem::of(
                         format!("pid {pid}"),
-                        format!(": is in another {name} namespace than cairn"),
+                        format!(": is in another {name} namespace than cairn; run cairn in there (nsenter --all --target {pid})"),
                     ));
                 } else if theirs != Namespaces::of(pid, pid).link(name) {
                     problems.push(Problem::of(
                         format!("pid {pid}: thread {tid}"),
-                        format!(" is in another {name} namespace than its process"),
+                        format!(
+                            " is in another {name} namespace than its process; let that thread end first"
+                        ),
                     ));
                 }
             }
@@ -111,7 +115,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                     if compare(pid, tid, kind)? != Ordering::Equal {
                         problems.push(Problem::of(
                             format!("pid {pid}: thread {tid}"),
-                            format!(" has a {what} of its own"),
+                            format!(" has a {what} of its own; let that thread end first"),
                         ));
                     }
                 }
@@ -134,7 +138,10 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 .insert(task.pid, 0)
                 .context(|| format!("compare processes with {} (needs CONFIG_KCMP)", task.pid))?;
             if let Some((other, _)) = same {
-                problems.push(format!("pids {other} and {} share {what}", task.pid));
+                problems.push(format!(
+                    "pids {other} and {} share {what}; let one of them execute a program first",
+                    task.pid
+                ));
             }
         }
     }
@@ -146,7 +153,7 @@ fn other_label(pid: i32, theirs: Option<&PathBytes>, ours: Option<&PathBytes>) -
     let shown = |label: Option<&PathBytes>| label.map_or("none".into(), PathBytes::to_string);
     (theirs != ours).then(|| {
         format!(
-            "pid {pid}: has the security label {}, and cairn, which everything that it restarts is a child of, {}",
+            "pid {pid}: has the security label {}, and cairn, which everything that it restarts is a child of, {}; run cairn under that label",
             shown(theirs),
             shown(ours)
         )

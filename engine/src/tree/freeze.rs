@@ -118,14 +118,16 @@ impl Frozen {
         if task.stat.state == 'Z' {
             if threads(pid)?.len() > 1 {
                 return Err(Error::unsupported(format!(
-                    "pid {pid}: its first thread has ended, others run on"
+                    "pid {pid}: its first thread has ended, others run on; start the job so that main() waits for its threads"
                 )));
             }
             return Ok(true);
         }
         const PF_KTHREAD: u32 = 0x0020_0000;
         if task.stat.flags & PF_KTHREAD != 0 {
-            return Err(Error::unsupported(format!("pid {pid}: a kernel thread")));
+            return Err(Error::unsupported(format!(
+                "pid {pid}: a kernel thread; give a process of a program"
+            )));
         }
         if let Some(group) = self.freezers.frozen(pid) {
             return Err(Error::unsupported(format!(
@@ -236,7 +238,7 @@ impl Task {
         self.threads.sort_by_key(|t| (t.tid() != self.pid, t.tid()));
         match self.threads.first() {
             Some(leader) if leader.tid() != self.pid => Err(Error::unsupported(format!(
-                "pid {}: its first thread has ended, others run on",
+                "pid {}: its first thread has ended, others run on; start the job so that main() waits for its threads",
                 self.pid
             ))),
             _ => Ok(()),
@@ -250,9 +252,13 @@ impl Task {
         if let Err(err) = device.hold(pid, flags, patience) {
             let reason = match err.raw_os_error() {
                 Some(libc::ESRCH) => return Ok(()),
-                Some(libc::EBUSY) => "traced by another process already",
-                Some(libc::ETIMEDOUT) => "a thread of it does not stop: a sleep that cannot be interrupted",
-                Some(libc::EOPNOTSUPP) => "the kernel works in threads of its own for it",
+                Some(libc::EBUSY) => "traced by another process already; end that, or allow it by --traced",
+                Some(libc::ETIMEDOUT) => {
+                    "a thread of it does not stop: a sleep that cannot be interrupted; wait for its end, or allow more by --time"
+                }
+                Some(libc::EOPNOTSUPP) => {
+                    "the kernel works in threads of its own for it; let it end that first (io_uring, vhost)"
+                }
                 _ => return Err(err).context(|| format!("hold {pid}")),
             };
             return Err(Error::unsupported(format!("pid {pid}: {reason}")));
@@ -261,7 +267,9 @@ impl Task {
             let Some(held) = Held::look(device, pid, tid)? else { continue };
             // What it was stopped with, a signal perhaps, is the tracer's to see and ours to lose.
             if held.told.state == kmod::STATE_TRACED {
-                return Err(Error::unsupported(format!("pid {pid}: thread {tid} is stopped by its tracer")));
+                return Err(Error::unsupported(format!(
+                    "pid {pid}: thread {tid} is stopped by its tracer; let that continue it first"
+                )));
             }
             self.threads.push(Stopped::Held(held));
         }
@@ -394,7 +402,7 @@ fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
             }
             if status.tracerpid != 0 {
                 return Err(Error::unsupported(format!(
-                    "pid {pid}: traced by process {} already",
+                    "pid {pid}: traced by process {} already; end that, or save it with what is traced by the kernel module (--traced)",
                     status.tracerpid
                 )));
             }

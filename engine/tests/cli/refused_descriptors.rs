@@ -51,6 +51,9 @@ pub fn is_refused(job: &Job, words: &[&str]) {
         for word in words {
             assert!(said.contains(word), "no word of {word}: {said}");
         }
+        let advice = |line: &str| line.contains("; ") || line.contains(": save a tree");
+        let silent = said.lines().find(|line| line.contains(&format!("pid {}: ", job.pid)) && !advice(line));
+        assert!(silent.is_none(), "nothing that its user can do: {silent:?}");
     }
     assert!(!job.path("context").exists());
     assert_eq!(job.mappings(), before);

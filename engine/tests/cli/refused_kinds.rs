@@ -74,6 +74,10 @@ fn is_refused(job: &Job, words: &[&str]) {
             .match_indices(&format!("pid {who}"))
             .any(|(at, name)| !said[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()));
         assert!(named, "pid {who} is not named: {said}");
+        let lines = said.lines().filter(|line| line.contains("pid "));
+        let silent: Vec<&str> =
+            lines.filter(|line| !line.contains("; ") && !line.contains(": save a tree")).collect();
+        assert!(silent.is_empty(), "nothing that its user can do: {silent:?}");
         let small = said.to_lowercase();
         for word in words {
             assert!(small.contains(word), "{word:?} is not said: {said}");

@@ -184,7 +184,13 @@ fn a_frozen_control_group_is_named(#[case] version: Version, #[case] above: bool
     groups.freeze(if above { &groups.outer } else { &groups.inner });
     let name = groups.inner.display().to_string();
     let pid = job.pid();
-    for begun in [Begun::command(&job, &["check", &pid]), Begun::checkpoint(&job, &[])] {
+    // One after the other: both say it in the same file.
+    for command in ["check", "checkpoint"] {
+        let begun = if command == "check" {
+            Begun::command(&job, &[command, &pid])
+        } else {
+            Begun::checkpoint(&job, &[])
+        };
         let (code, said) = begun.ends_within(Duration::from_secs(10));
         assert_eq!(code, 3, "{said}");
         assert!(said.contains("frozen control group") && said.contains(&name), "{said}");

@@ -119,11 +119,23 @@ pub fn kernel_source(
     options: &Options<'_>,
 ) -> Result<KernelSource, Error> {
     let archive = locate::open_archive(matrix, options)?;
-    let name = format!("{KERNEL_SOURCE}{series}");
-    let found = find(&archive, &name, &[suite], &|_| true)?;
-    let tarball = format!("usr/src/{name}.tar.xz");
-    let dir =
-        unpacked(&found, &archive, options, &|deb, dest| package::unpack_files(deb, &[&tarball], dest))?;
+    let found = find(&archive, &format!("{KERNEL_SOURCE}{series}"), &[suite], &|_| true)?;
+    tarball(found, &archive, options)
+}
+
+/// The newest sources in the suites that the matrix names for tools.
+///
+/// # Errors
+/// [`Error::NoPackage`] when no suite serves any, or when fetching or unpacking fails.
+pub fn newest_kernel_source(matrix: &Matrix, options: &Options<'_>) -> Result<KernelSource, Error> {
+    let archive = locate::open_archive(matrix, options)?;
+    let found = newest(&archive, matrix, &format!("{KERNEL_SOURCE}…"), &is_kernel_source)?;
+    tarball(found, &archive, options)
+}
+
+fn tarball(found: Package, archive: &Archive<'_>, options: &Options<'_>) -> Result<KernelSource, Error> {
+    let tarball = format!("usr/src/{}.tar.xz", found.name);
+    let dir = unpacked(&found, archive, options, &|deb, dest| package::unpack_files(deb, &[&tarball], dest))?;
     Ok(KernelSource { version: found.version, tarball: dir.join(tarball) })
 }
 

@@ -29,7 +29,7 @@ const DOCUMENT: &str = "docs/what-is-saved.md";
 
 #[derive(Parser)]
 pub struct Args {
-    /// Compare with a kernel's sources, too
+    /// Compare with a kernel's sources, too: a directory, or `newest` for those that the archive serves
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
     #[command(flatten)]
@@ -54,7 +54,13 @@ fn judge(room: &Room, archive: &Source, sources: Option<&Path>) -> Result<bool> 
     complaints.extend(judge_names(&document, &headers)?);
     if let Some(sources) = sources {
         let known = document.names().map(|(_, name)| name).collect();
-        let missing = sources::descriptor_makers(sources)?.into_iter().filter(|file| !is_in(&known, file));
+        let makers = if sources == Path::new("newest") {
+            sources::descriptor_makers(sources::fetch(room, archive)?.path())?
+        } else {
+            sources::descriptor_makers(sources)?
+        };
+        eprintln!("{} files of the sources make descriptors", makers.len());
+        let missing = makers.into_iter().filter(|file| !is_in(&known, file));
         complaints.extend(missing.map(|file| format!(" `{file}` makes descriptors and stands in no row")));
     }
     for complaint in &complaints {

@@ -4,13 +4,38 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use cairn_qemu::kernels::{Matrix, extra};
+use cairn_qemu::setup::{self, Need};
+use cairn_qemu::{Cache, progress};
+use tempfile::TempDir;
+
+use crate::cross;
+use crate::kernels::{Source, options};
+use crate::room::Room;
 
 const WORDS: &[&str] = &["anon_inode_getf", "anon_inode_create_getf", ".show_fdinfo"];
 /// Where those functions are themselves, and what is only there for tests.
 const OTHER: &[&str] =
     &["fs/anon_inodes.c", "samples/", "tools/", "drivers/iommu/iommufd/selftest.c", "io_uring/mock_file.c"];
+
+/// The newest sources that the archive serves, as far as they are C.
+pub fn fetch(room: &Room, source: &Source) -> Result<TempDir> {
+    let progress = progress::Stderr::default();
+    setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
+    let cache = Cache::from_env()?;
+    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+    let found = extra::newest_kernel_source(&matrix, &options(cross::host()?, source, &cache, &progress))?;
+    eprintln!("unpacking the sources of {}", found.version);
+    let dir = TempDir::new().context("make a directory for the sources")?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--strip-components=1", "--wildcards", "*.c", "-C"]).arg(dir.path());
+    let status = tar.arg("--file").arg(&found.tarball).status().context("start tar")?;
+    ensure!(status.success(), "unpack {}: {status}", found.tarball.display());
+    Ok(dir)
+}
 
 /// The files, from the top of the sources.
 pub fn descriptor_makers(top: &Path) -> Result<BTreeSet<String>> {
