@@ -3,7 +3,7 @@
 use super::survey::{Seen, SeenAlive, Survey};
 use crate::error::{Problems, Result};
 use crate::remote::{Arg, Program};
-use crate::resource::locks;
+use crate::resource::locks::Locks;
 use crate::resource::membarrier::AskRegistrations;
 use crate::resource::memory::{self, Backing, Memory, Vma};
 use crate::resource::pages::{self, Copying, Owner};
@@ -24,7 +24,7 @@ pub struct Complete {
     /// What the file will say.
     pub records: Records,
     /// The look at file locks, which may still be on its way.
-    pub locks: locks::Look,
+    pub locks: Locks,
     /// Why they could not be restarted here if they were killed now: somebody else has a number of theirs.
     pub shared_number: Option<String>,
 }

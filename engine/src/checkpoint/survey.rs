@@ -4,7 +4,7 @@ use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::remote::Stopped;
 use crate::resource::file::{self, Fd};
 use crate::resource::inode::Found;
-use crate::resource::locks;
+use crate::resource::locks::{self, Locks};
 use crate::resource::mapping::{self, Tables};
 use crate::resource::memory::{Backing, Vma, VmaFlag};
 use crate::resource::pages::{self, Owner, Teller};
@@ -28,7 +28,7 @@ pub struct Survey {
     /// Looks at them meanwhile.
     outside: Option<JoinHandle<Outside>>,
     /// Looks at file locks meanwhile.
-    locks: Option<locks::Look>,
+    locks: Option<Locks>,
 }
 
 /// What can be seen of one process.
@@ -54,6 +54,7 @@ impl Survey {
     /// # Errors
     /// *vanished*, *denied*, or what the kernel says; reasons to refuse are listed in the result instead.
     pub fn of(frozen: &Frozen, shared: bool) -> Result<Self> {
+        let locks = locks::Look::begin();
         let mut survey = Survey {
             tables: Tables::default(),
             found: Vec::new(),
@@ -86,7 +87,7 @@ impl Survey {
         let tids = frozen.tasks.iter().flat_map(|task| task.threads.iter().map(Stopped::tid));
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
         survey.tables.files.refuse_owners(&tids, &mut survey.problems);
-        survey.locks = Some(locks::Look::begin(&survey.tables.inodes, tids));
+        survey.locks = Some(locks.among(&survey.tables.inodes, tids));
         let shown = survey.tables.files.shown().iter().filter(|_| !shared);
         let links: HashSet<Vec<u8>> = shown.map(|shown| shown.link.clone()).collect();
         survey.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
@@ -132,7 +133,7 @@ impl Survey {
     }
 
     /// The look at file locks, which may still be on its way.
-    pub fn take_locks(&mut self) -> locks::Look {
+    pub fn take_locks(&mut self) -> Locks {
         self.locks.take().expect("they are looked at once")
     }
 

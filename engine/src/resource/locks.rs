@@ -31,22 +31,30 @@ fn parse(line: &str) -> Option<Lock> {
 
 /// A look at the locks of the whole machine, on its way. Before it tells, the kernel waits until nobody is just taking one, for some ten
 /// milliseconds (fs/locks.c, `locks_start`: `percpu_down_write`).
-pub struct Look {
-    /// Files in use, by device and inode: who uses one, and its path.
+pub struct Look(JoinHandle<String>);
+
+impl Look {
+    /// Begins to look: once nobody who is to be saved runs any more.
+    pub fn begin() -> Self {
+        Look(std::thread::spawn(|| std::fs::read_to_string("/proc/locks").unwrap_or_default()))
+    }
+
+    /// The same, for locks on what is in use. `inside`: who is to be saved, processes and threads.
+    pub fn among(self, inodes: &Inodes, inside: HashSet<i32>) -> Locks {
+        let named = inodes.identities().map(|(file, (user, path))| (file, (user.to_owned(), path.clone())));
+        Locks { named: named.collect(), inside, text: self.0 }
+    }
+}
+
+/// Which locks on files in use there are, as soon as it is told.
+pub struct Locks {
+    /// By device and inode: who uses a file, and its path.
     named: HashMap<(u64, u64), (String, PathBytes)>,
-    /// Processes and threads.
     inside: HashSet<i32>,
     text: JoinHandle<String>,
 }
 
-impl Look {
-    /// Begins to look; `inside`: who is to be saved.
-    pub fn begin(inodes: &Inodes, inside: HashSet<i32>) -> Self {
-        let named = inodes.identities().map(|(file, (user, path))| (file, (user.to_owned(), path.clone())));
-        let text = std::thread::spawn(|| std::fs::read_to_string("/proc/locks").unwrap_or_default());
-        Look { named: named.collect(), inside, text }
-    }
-
+impl Locks {
     /// Whether the kernel has told.
     pub fn is_done(&self) -> bool {
         self.text.is_finished()
