@@ -6,6 +6,7 @@ mod survey;
 use crate::activity;
 use crate::error::{Error, Result};
 use crate::image::{self, Origin, Writer};
+use crate::resource::inode::Inode;
 use crate::resource::{Records, identity};
 use crate::restart;
 use crate::source::{self, Source, Wanted};
@@ -74,6 +75,7 @@ pub enum Then {
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The context file.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// The process asked for.
     pub pid: i32,
@@ -87,6 +89,11 @@ pub struct Report {
     pub pause_ns: u64,
     /// All of it.
     pub total_ns: u64,
+}
+
+/// A path may be no UTF-8, and JSON is.
+fn as_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// Checkpoints what is in scope.
@@ -127,6 +134,9 @@ fn once(
     if let (Then::Kill, Some(why)) = (options.then, shared_number) {
         return Err(frozen.blame(Error::unsupported(why)));
     }
+    if let Some(why) = held_by_job(&options.file, &records) {
+        return Err(frozen.blame(Error::unsupported(why)));
+    }
     let late = if locks_first || locks.is_done() {
         locks.problems().none().map_err(|err| frozen.blame(err))?;
         None
@@ -159,6 +169,20 @@ fn once(
         pause_ns: nanos(pause),
         total_ns: nanos(begin.elapsed()),
     }))
+}
+
+/// Why the file cannot have that name: the job has what is there now, and would go on with a file that nobody sees any more.
+fn held_by_job(file: &std::path::Path, records: &Records) -> Option<String> {
+    let there = identity::Identity::of(&std::fs::symlink_metadata(file).ok()?).node?;
+    let held = |inode: &&Inode| {
+        let node = inode.identity.as_ref().and_then(|identity| identity.node);
+        node.is_some_and(|node| (node.device, node.inode) == (there.device, there.inode))
+    };
+    let inode = records.inodes.iter().find(held)?;
+    Some(format!(
+        "{} is a file of the job itself, which a context file would take the place of; give another name by -o",
+        inode.path
+    ))
 }
 
 /// What the file has to have besides the copies, and the wait for the disk.

@@ -234,7 +234,7 @@ pub struct RestartArgs {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub ignore_changes: Vec<OsString>,
     /// Print the steps instead of taking them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub plan: bool,
     /// Report as JSON
     #[arg(long)]

@@ -36,8 +36,10 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
             };
             let report = checkpoint(&options)?;
             bar.done();
+            let done =
+                || format!("the checkpoint is made, in {}; only its report is not", report.file.display());
             if args.json {
-                out(&format!("{}\n", serde_json::to_string(&report)?))?;
+                out(&format!("{}\n", serde_json::to_string(&report)?)).with_context(done)?;
             } else {
                 let what = match options.target.scope {
                     Scope::Tree(pid) | Scope::Process(pid) => format!("process {pid}"),
@@ -53,7 +55,7 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
                     report.total_ns as f64 / 1e6,
                     report.source,
                 );
-                out(&told)?;
+                out(&told).with_context(done)?;
             }
             Ok(0)
         },

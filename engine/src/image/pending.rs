@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::Error;
+use super::layout::MAGIC;
 
 /// An open file and its hidden name, if it has one.
 type Opened = Result<(File, Option<String>), Errno>;
@@ -128,7 +129,8 @@ fn refuse_special(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), Error>
     };
     const ELSEWHERE: &str = "name a regular file, or one that is not there yet";
     let (what, advice) = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => return Ok(()),
+        FileType::RegularFile if stat.st_size == 0 || begins_as_ours(dir, name) => return Ok(()),
+        FileType::RegularFile => ("a file of another kind", "name one that is not there, or a context file"),
         FileType::Symlink => ("a symbolic link", "name the file that it leads to"),
         FileType::Directory => ("a directory", "name a file in it"),
         FileType::Fifo => ("a FIFO", ELSEWHERE),
@@ -136,6 +138,15 @@ fn refuse_special(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), Error>
         _ => ("a device", ELSEWHERE),
     };
     Err(Error::Taken { path: path.to_owned(), what, advice })
+}
+
+/// Whether a file is, or was to be, a context file. One that may not be read is somebody else's.
+fn begins_as_ours(dir: &OwnedFd, name: &OsStr) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut first = [0; MAGIC.len()];
+    let read =
+        rustix::fs::openat(dir, name, flags, Mode::empty()).and_then(|fd| rustix::io::read(fd, &mut first));
+    read.is_ok_and(|len| first[..len] == MAGIC)
 }
 
 /// Removes what a killed writer of `path` has left under a hidden name, on file systems without unnamed files (NFS). What is still being

@@ -171,7 +171,13 @@ const LIMITS: [&str; 16] = [
     "RLIMIT_RTTIME",
 ];
 
-fn shown(limit: u64) -> String {
+/// How a resource limit is called.
+pub fn rlimit_name(resource: u32) -> &'static str {
+    LIMITS[resource as usize]
+}
+
+/// How a value of one is written.
+pub fn shown(limit: u64) -> String {
     if limit == u64::MAX { "unlimited".into() } else { limit.to_string() }
 }
 

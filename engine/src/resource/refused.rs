@@ -53,8 +53,8 @@ pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers
     if users.0.is_empty() {
         return Ok(false);
     }
-    let own = std::process::id() as i32;
-    // This process has no list.
+    let own = rustix::thread::gettid().as_raw_nonzero().get();
+    // This thread has no list, see below.
     let order = kcmp::kcmp(pid, own, kcmp::Kind::Sysvsem, 0, 0);
     let has_list =
         order.context(|| format!("compare semaphores of {pid} (needs CONFIG_KCMP)"))? != Ordering::Equal;
@@ -67,6 +67,8 @@ pub struct SemaphoreUsers(Vec<i32>);
 impl SemaphoreUsers {
     /// Looks at /proc/sysvipc/sem, and at every semaphore in it.
     pub fn look() -> Self {
+        // Whoever has had threads has a list, and we are to be compared with (kernel/fork.c, `ksys_unshare`). That cannot fail.
+        let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_SYSVSEM);
         let text = std::fs::read_to_string("/proc/sysvipc/sem").unwrap_or_default();
         let sets = text.lines().skip(1).filter_map(|line| {
             let mut words = line.split_ascii_whitespace().skip(1);

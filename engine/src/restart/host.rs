@@ -8,6 +8,7 @@ use crate::resource::creds::Creds;
 use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::{Records, memory, policy, process, thread, timer};
 use crate::sys::{self, task};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
 
 /// Looks at ourselves: what a fork of us will have. `used` is the highest of our descriptors.
 pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: i32) -> Result<Host> {
@@ -97,6 +98,9 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
                 label.as_ref().map_or("none".to_string(), ToString::to_string)
             )));
         }
+        if let Some(why) = limit_to_raise(pid, &alive.rlimits, &host.rlimits) {
+            return Err(Error::Conflict(why));
+        }
         if host.creds.no_new_privs && alive.threads.iter().any(|thread| !thread.creds.no_new_privs) {
             return Err(Error::Conflict(format!(
                 "pid {pid}: would have no_new_privs, which cairn was started with and nothing takes off: start cairn without"
@@ -109,6 +113,22 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// The first hard limit that is above ours, which a newborn has, if we may not raise it.
+fn limit_to_raise(pid: i32, theirs: &[(u64, u64)], ours: &[(u64, u64)]) -> Option<String> {
+    let may = |own: CapabilitySets| own.effective.contains(CapabilitySet::SYS_RESOURCE);
+    if capabilities(None).is_ok_and(may) {
+        return None;
+    }
+    let higher = theirs.iter().zip(ours).position(|((_, theirs), (_, ours))| theirs > ours)?;
+    Some(format!(
+        "pid {pid}: has the hard limit {} at {}, and cairn, whose child it would be after a restart, at {}: raise it (ulimit -H) where cairn \
+         is started, or give that CAP_SYS_RESOURCE",
+        process::rlimit_name(higher as u32),
+        process::shown(theirs[higher].1),
+        process::shown(ours[higher].1),
+    ))
 }
 
 fn vdso_digest(host: &Host) -> Result<Option<u64>> {

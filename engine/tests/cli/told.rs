@@ -199,9 +199,9 @@ fn a_resource_limit_that_cannot_be_raised_is_named_with_its_value() {
     );
     let run = cmd!("sh", "-c", text).dir(job.dir.path()).stdin_null();
     let output = run.stdout_capture().stderr_capture().unchecked().run().expect("sh starts");
-    assert_eq!(exit_code(&output), 5, "{}", complaint(&output));
+    assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
     let said = complaint(&output);
-    assert!(said.contains("set RLIMIT_STACK to ") && said.contains(&format!(":{hard} ")), "{said}");
+    assert!(said.contains(&format!("hard limit RLIMIT_STACK at {hard}, ")), "{said}");
     assert!(said.contains("CAP_SYS_RESOURCE"), "{said}");
     wait_for("the end of what was made", || job.is_gone().then_some(()));
 }
@@ -230,4 +230,59 @@ fn output_that_nobody_gave_a_place_is_kept_and_added_to() {
     }
     let kept = std::fs::read_to_string(dir.path().join("cairn.out")).expect("it is there");
     assert_eq!(kept, "first\nsecond\n");
+}
+
+/// What a restart could not give back is no reason to kill.
+#[test]
+fn a_job_with_a_higher_limit_than_ours_is_not_killed() {
+    let job = Job::counter();
+    let text = format!(
+        "ulimit -Hc 0; exec setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource {CAIRN} checkpoint {} --kill -o context",
+        job.pid
+    );
+    let run = cmd!("sh", "-c", text).dir(job.dir.path()).stdin_null();
+    let output = run.stdout_capture().stderr_capture().unchecked().run().expect("sh starts");
+    assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+    let said = complaint(&output);
+    assert!(said.contains("RLIMIT_CORE") && said.contains("ulimit -H"), "{said}");
+    assert!(!job.path("context").exists());
+    job.await_progress();
+}
+
+/// Neither what the job writes nor what somebody else wrote is replaced by a context file.
+#[test]
+fn a_file_of_another_kind_or_of_the_job_is_not_replaced() {
+    let job = Job::script("exec 5>empty; : > up; while :; do read x < /dev/null; done");
+    wait_for("the job", || job.path("up").exists().then_some(()));
+    std::fs::write(job.path("text"), "precious\n").expect("written");
+    let output = job.checkpoint("text", &[]);
+    assert_eq!(exit_code(&output), 1, "{}", complaint(&output));
+    assert!(complaint(&output).contains("a context file does not replace"), "{}", complaint(&output));
+    assert_eq!(std::fs::read_to_string(job.path("text")).expect("it is there"), "precious\n");
+    let output = job.checkpoint("empty", &["--kill"]);
+    assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+    assert!(complaint(&output).contains("give another name"), "{}", complaint(&output));
+    assert_eq!(std::fs::metadata(job.path("empty")).expect("it is there").len(), 0);
+    for _ in 0..2 {
+        assert_eq!(exit_code(&job.checkpoint("context", &[])), 0);
+    }
+}
+
+/// Semaphores of others say nothing of a job that has none; and we have threads, which have lists of undoings.
+#[test]
+fn semaphores_of_others_are_in_nobodys_way() {
+    let set = cmd!("ipcmk", "-S", "1").read().expect("ipcmk runs");
+    let set = set.rsplit(' ').next().expect("its number").trim().to_owned();
+    let job = Job::counter();
+    let outputs = [job.checkpoint("context", &[]), cairn(["check", &job.pid()])];
+    cmd!("ipcrm", "-s", set).run().expect("ipcrm runs");
+    for output in outputs {
+        assert_eq!(
+            exit_code(&output),
+            0,
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            complaint(&output)
+        );
+    }
 }
