@@ -261,7 +261,7 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("context.1");
         if taken {
-            fs::write(&path, "old").unwrap();
+            fs::write(&path, MAGIC).unwrap();
         }
         let before = fs::read(&path).ok();
 

@@ -243,12 +243,12 @@ fn odd_lengths_are_refused_and_leave_the_file_usable(#[case] len: usize) {
 #[test]
 fn a_dropped_writer_leaves_nothing_and_the_old_file() {
     let (dir, path) = scratch();
-    fs::write(&path, "old").unwrap();
+    fs::write(&path, layout::MAGIC).unwrap();
     let writer = Writer::create(&path, fixed_origin(4096), FrameSum::Xxh3).unwrap();
     writer.pages().append(&page(0, 4096)).unwrap();
     drop(writer);
     assert_eq!(names(dir.path()), ["context.4711"]);
-    assert_eq!(fs::read(&path).unwrap(), b"old");
+    assert_eq!(fs::read(&path).unwrap(), layout::MAGIC);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn finishing_replaces_what_had_the_name() {
     let (dir, path) = scratch();
     let elsewhere = dir.path().join("elsewhere");
     fs::write(&elsewhere, "not mine").unwrap();
-    fs::write(&path, "old").unwrap();
+    fs::write(&path, layout::MAGIC).unwrap();
     write_file(&path, &[1]);
     assert_eq!(read_all(&path).unwrap().job.pid, 4711);
     assert_eq!(fs::read(&elsewhere).unwrap(), b"not mine");
