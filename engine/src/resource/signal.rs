@@ -7,6 +7,20 @@ use crate::remote::{Arg, CallId, DataId, Outcome, Program, Stopped};
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 
+/// Signals that dump core by default (signal(7)).
+pub const DUMPING: [i32; 10] = [
+    libc::SIGQUIT,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGSEGV,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGSYS,
+];
+
 /// Signals are numbered 1 … 64.
 pub const SIGNALS: i32 = 64;
 /// Bytes of the kernel's `sigset_t`.

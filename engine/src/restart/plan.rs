@@ -442,9 +442,11 @@ impl Planner<'_> {
                 let mut program = Program::new();
                 let name = program.cstr(&comm.0);
                 program.must(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()], "set name");
-                // What it died of would dump core once more.
-                let args = [libc::PR_SET_DUMPABLE.into(), Arg::Imm(0)];
-                program.must(libc::SYS_prctl, &args, "dump no core");
+                // What it died of would dump core once more. Only then: an ordinary user can read nothing of such a process any more.
+                if libc::WIFSIGNALED(*status) && signal::DUMPING.contains(&libc::WTERMSIG(*status)) {
+                    let args = [libc::PR_SET_DUMPABLE.into(), Arg::Imm(0)];
+                    program.must(libc::SYS_prctl, &args, "dump no core");
+                }
                 self.steps.push(Step::End { pid: process.pid, program, status: *status });
             }
         }
