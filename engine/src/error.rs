@@ -64,6 +64,11 @@ impl Problem {
     pub fn of(at: impl Into<String>, why: impl Into<String>) -> Self {
         Problem { at: at.into(), why: why.into() }
     }
+
+    /// What a thread has or does that is in the way: `runs 32-bit code`.
+    pub fn of_thread(pid: i32, tid: i32, what: &str) -> Self {
+        Problem::of(format!("pid {pid}: thread {tid}"), format!(" {what}"))
+    }
 }
 
 impl From<String> for Problem {

@@ -6,7 +6,6 @@ mod survey;
 use crate::activity;
 use crate::error::{Error, Result};
 use crate::image::{self, Origin, Writer};
-use crate::resource::inode::Inode;
 use crate::resource::{Records, identity};
 use crate::restart;
 use crate::source::{self, Source, Wanted};
@@ -129,12 +128,10 @@ fn once(
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
     let (mut frozen, survey) = stop_and_look(options.target, device, options.cancelled)?;
+    survey.refuse_own_file(&options.file).map_err(|err| frozen.blame(err))?;
     let saved = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
     let Complete { mut records, locks, shared_number } = saved;
     if let (Then::Kill, Some(why)) = (options.then, shared_number) {
-        return Err(frozen.blame(Error::unsupported(why)));
-    }
-    if let Some(why) = held_by_job(&options.file, &records) {
         return Err(frozen.blame(Error::unsupported(why)));
     }
     let late = if locks_first || locks.is_done() {
@@ -169,20 +166,6 @@ fn once(
         pause_ns: nanos(pause),
         total_ns: nanos(begin.elapsed()),
     }))
-}
-
-/// Why the file cannot have that name: the job has what is there now, and would go on with a file that nobody sees any more.
-fn held_by_job(file: &std::path::Path, records: &Records) -> Option<String> {
-    let there = identity::Identity::of(&std::fs::symlink_metadata(file).ok()?).node?;
-    let held = |inode: &&Inode| {
-        let node = inode.identity.as_ref().and_then(|identity| identity.node);
-        node.is_some_and(|node| (node.device, node.inode) == (there.device, there.inode))
-    };
-    let inode = records.inodes.iter().find(held)?;
-    Some(format!(
-        "{} is a file of the job itself, which a context file would take the place of; give another name by -o",
-        inode.path
-    ))
 }
 
 /// What the file has to have besides the copies, and the wait for the disk.

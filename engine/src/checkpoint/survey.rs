@@ -117,6 +117,23 @@ impl Survey {
         Err(Error::Unsupported(problems))
     }
 
+    /// Refuses a context file in the place of one that the job has, which would go on with a file that nobody sees any more.
+    ///
+    /// # Errors
+    /// *unsupported*
+    pub fn refuse_own_file(&self, file: &Path) -> Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        // What is not there is in nobody's hands.
+        let Ok(meta) = std::fs::symlink_metadata(file) else { return Ok(()) };
+        let there = (meta.dev(), meta.ino());
+        match self.tables.inodes.identities().find(|(file, _)| *file == there) {
+            Some((_, (user, path))) => Err(Error::unsupported(format!(
+                "{user}: {path} is a file of the job itself, which a context file would take the place of; give another name by -o"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Waits for the look at the other processes: they, and reasons to refuse on their account.
     ///
     /// # Errors

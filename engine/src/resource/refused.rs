@@ -12,8 +12,7 @@ use std::cmp::Ordering;
 /// What the kernel says.
 pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
     let (pid, tid) = (thread.pid(), thread.tid());
-    let at = || format!("pid {pid}: thread {tid}");
-    let mut refuse = |what: &str| problems.push(Problem::of(at(), format!(" {what}")));
+    let mut refuse = |what: &str| problems.push(Problem::of_thread(pid, tid, what));
     let (dispatches, segments, ports, cookie) = match thread {
         Stopped::Traced(_) => (
             ptrace::dispatches_syscalls(tid).context(|| format!("read system call dispatch of {tid}"))?,

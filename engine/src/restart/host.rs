@@ -8,7 +8,7 @@ use crate::resource::creds::Creds;
 use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::{Records, memory, policy, process, thread, timer};
 use crate::sys::{self, task};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities};
+use rustix::thread::{CapabilitySet, capabilities};
 
 /// Looks at ourselves: what a fork of us will have. `used` is the highest of our descriptors.
 pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: i32) -> Result<Host> {
@@ -86,6 +86,8 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
     let own = vdso_digest(host)?;
     let pid = std::process::id() as i32;
     let label = process::label(pid)?;
+    let own_capabilities = capabilities(None).context(|| "read own capabilities")?;
+    let raises_limits = own_capabilities.effective.contains(CapabilitySet::SYS_RESOURCE);
     for (process, alive) in records.alive() {
         let pid = process.pid;
         if alive.memory.vdso.is_some() && alive.memory.vdso != own {
@@ -98,7 +100,7 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
                 label.as_ref().map_or("none".to_string(), ToString::to_string)
             )));
         }
-        if let Some(why) = limit_to_raise(pid, &alive.rlimits, &host.rlimits) {
+        if let Some(why) = limit_to_raise(pid, &alive.rlimits, &host.rlimits).filter(|_| !raises_limits) {
             return Err(Error::Conflict(why));
         }
         if host.creds.no_new_privs && alive.threads.iter().any(|thread| !thread.creds.no_new_privs) {
@@ -115,12 +117,8 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// The first hard limit that is above ours, which a newborn has, if we may not raise it.
+/// The first hard limit that is above ours, which a newborn has.
 fn limit_to_raise(pid: i32, theirs: &[(u64, u64)], ours: &[(u64, u64)]) -> Option<String> {
-    let may = |own: CapabilitySets| own.effective.contains(CapabilitySet::SYS_RESOURCE);
-    if capabilities(None).is_ok_and(may) {
-        return None;
-    }
     let higher = theirs.iter().zip(ours).position(|((_, theirs), (_, ours))| theirs > ours)?;
     Some(format!(
         "pid {pid}: has the hard limit {} at {}, and cairn, whose child it would be after a restart, at {}: raise it (ulimit -H) where cairn \

@@ -64,7 +64,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
         for thread in &task.threads {
             let tid = thread.tid();
             let mut refuse = |what: &str| {
-                problems.push(Problem::of(format!("pid {pid}: thread {tid}"), format!(" {what}")));
+                problems.push(Problem::of_thread(pid, tid, what));
             };
             if !thread.regs().is_native() {
                 refuse("runs 32-bit code; only programs of 64 bits can be saved");
@@ -100,12 +100,9 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                         format!(": is in another {name} namespace than cairn; run cairn in there (nsenter --all --target {pid})"),
                     ));
                 } else if theirs != Namespaces::of(pid, pid).link(name) {
-                    problems.push(Problem::of(
-                        format!("pid {pid}: thread {tid}"),
-                        format!(
-                            " is in another {name} namespace than its process; let that thread end first"
-                        ),
-                    ));
+                    let what =
+                        format!("is in another {name} namespace than its process; let that thread end first");
+                    problems.push(Problem::of_thread(pid, tid, &what));
                 }
             }
             if tid != pid {
@@ -113,10 +110,8 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                     [(Kind::Files, "descriptor table"), (Kind::Fs, "working directory and umask")]
                 {
                     if compare(pid, tid, kind)? != Ordering::Equal {
-                        problems.push(Problem::of(
-                            format!("pid {pid}: thread {tid}"),
-                            format!(" has a {what} of its own; let that thread end first"),
-                        ));
+                        let what = format!("has a {what} of its own; let that thread end first");
+                        problems.push(Problem::of_thread(pid, tid, &what));
                     }
                 }
             }

@@ -117,9 +117,7 @@ impl Frozen {
         let task = self.tasks.last_mut().expect("just pushed");
         if task.stat.state == 'Z' {
             if threads(pid)?.len() > 1 {
-                return Err(Error::unsupported(format!(
-                    "pid {pid}: its first thread has ended, others run on; start the job so that main() waits for its threads"
-                )));
+                return Err(without_leader(pid));
             }
             return Ok(true);
         }
@@ -237,10 +235,7 @@ impl Task {
         }
         self.threads.sort_by_key(|t| (t.tid() != self.pid, t.tid()));
         match self.threads.first() {
-            Some(leader) if leader.tid() != self.pid => Err(Error::unsupported(format!(
-                "pid {}: its first thread has ended, others run on; start the job so that main() waits for its threads",
-                self.pid
-            ))),
+            Some(leader) if leader.tid() != self.pid => Err(without_leader(self.pid)),
             _ => Ok(()),
         }
     }
@@ -473,6 +468,12 @@ fn sleep_of(tid: i32) -> String {
         "it sleeps {function} (state {state}), where nothing interrupts it: a device or file system that does not answer, or \
          a vfork(2) whose child has not executed a program yet; wait for its end, or allow more by --time"
     )
+}
+
+fn without_leader(pid: i32) -> Error {
+    Error::unsupported(format!(
+        "pid {pid}: its first thread has ended, others run on; start the job so that main() waits for its threads"
+    ))
 }
 
 /// A number that is a thread's is no process's, though /proc has a directory of that name.

@@ -17,9 +17,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use cairn_qemu::kernels::{self, Matrix, Options};
+use cairn_qemu::setup::{self, Need};
+use cairn_qemu::{Cache, progress};
 use clap::Parser;
 
-use crate::kernels::Source;
+use crate::cross;
+use crate::kernels::{Source, options};
 use crate::room::Room;
 use headers::Headers;
 use table::{Document, Row, State};
@@ -70,6 +74,19 @@ fn judge(room: &Room, archive: &Source, sources: Option<&Path>) -> Result<bool> 
         eprintln!("{:4} {state}", document.rows.iter().filter(|row| row.state == Some(state)).count());
     }
     Ok(complaints.is_empty())
+}
+
+/// Something that the archive serves.
+fn from_archive<T>(
+    room: &Room,
+    source: &Source,
+    get: impl FnOnce(&Matrix, &Options<'_>) -> Result<T, kernels::Error>,
+) -> Result<T> {
+    let progress = progress::Stderr::default();
+    setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
+    let cache = Cache::from_env()?;
+    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+    Ok(get(&matrix, &options(cross::host()?, source, &cache, &progress))?)
 }
 
 /// `line: complaint` for everything wrong with one row.

@@ -6,12 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use cairn_qemu::kernels::{Matrix, extra};
-use cairn_qemu::setup::{self, Need};
-use cairn_qemu::{Cache, progress};
+use cairn_qemu::kernels::extra;
 
-use crate::cross;
-use crate::kernels::{Source, options};
+use super::from_archive;
+use crate::kernels::Source;
 use crate::room::Room;
 
 /// A kind of names that the document has to have all of.
@@ -142,11 +140,7 @@ impl Headers {
 }
 
 fn fetch(room: &Room, source: &Source) -> Result<extra::ProgramHeaders> {
-    let progress = progress::Stderr::default();
-    setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
-    let cache = Cache::from_env()?;
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
-    Ok(extra::program_headers(&matrix, &options(cross::host()?, source, &cache, &progress))?)
+    from_archive(room, source, extra::program_headers)
 }
 
 fn read(file: &Path) -> Result<String> {

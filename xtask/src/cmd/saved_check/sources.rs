@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use cairn_qemu::kernels::{Matrix, extra};
-use cairn_qemu::setup::{self, Need};
-use cairn_qemu::{Cache, progress};
+use cairn_qemu::kernels::extra;
 use tempfile::TempDir;
 
-use crate::cross;
-use crate::kernels::{Source, options};
+use super::from_archive;
+use crate::kernels::Source;
 use crate::room::Room;
 
 const WORDS: &[&str] = &["anon_inode_getf", "anon_inode_create_getf", ".show_fdinfo"];
@@ -23,11 +21,7 @@ const OTHER: &[&str] =
 
 /// The newest sources that the archive serves, as far as they are C.
 pub fn fetch(room: &Room, source: &Source) -> Result<TempDir> {
-    let progress = progress::Stderr::default();
-    setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
-    let cache = Cache::from_env()?;
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
-    let found = extra::newest_kernel_source(&matrix, &options(cross::host()?, source, &cache, &progress))?;
+    let found = from_archive(room, source, extra::newest_kernel_source)?;
     eprintln!("unpacking the sources of {}", found.version);
     let dir = TempDir::new().context("make a directory for the sources")?;
     let mut tar = Command::new("tar");
