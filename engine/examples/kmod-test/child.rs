@@ -90,6 +90,17 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             idle()
         }
+        // Has a child that ended and was not dumpable.
+        "parent-of-undumpable" => {
+            // SAFETY: the child of this one thread calls what may be called.
+            unsafe {
+                if libc::fork() == 0 {
+                    libc::prctl(libc::PR_SET_DUMPABLE, 0);
+                    libc::_exit(3)
+                }
+            }
+            count()
+        }
         // Its first thread becomes a user's, the others stay root's, and who may look is not said by the process but by each thread.
         "mixed" => {
             std::thread::spawn(|| count());
@@ -401,7 +412,7 @@ fn say(result: cairn::error::Result<&str>) {
 
 fn save(pid: i32, file: PathBuf) -> cairn::error::Result<()> {
     use cairn::checkpoint::{Options, Target, Then, checkpoint};
-    let scope = cairn::tree::Scope::Process(pid);
+    let scope = cairn::tree::Scope::Tree(pid);
     checkpoint(&Options {
         target: Target { source: cairn::source::Wanted::Kmod, ..Target::of(scope) },
         file,

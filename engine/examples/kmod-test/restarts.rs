@@ -24,6 +24,7 @@ pub const CHECKS: &[Check] = &[
     ("who gave up privileges gets none", given_up),
     ("the right to restart opens no process", opens_nothing),
     ("another user's process is not saved", save_of_another),
+    ("how a child ended is not made up", ended_undumpable),
     ("a forged file asks for root's ids", || forged(DENIED, |records| thread(records).creds.uid = [0; 4])),
     ("a forged file asks for another user's ids", || {
         forged(DENIED, |records| thread(records).creds.uid = [USER, OTHER, USER, USER])
@@ -303,6 +304,34 @@ fn save_of_another() -> Result<()> {
     ensure!(said.starts_with("refused 5 "), "{said}");
     ensure!(!place.file("context").exists(), "there is a file");
     living.runs_on()
+}
+
+/// Since Linux 7.1 its status is not shown to who may not trace it.
+fn ended_undumpable() -> Result<()> {
+    let place = Place::new()?;
+    let file = place.file("context");
+    let living = Living::apart_of("parent-of-undumpable", Some(USER))?;
+    let children = format!("/proc/{0}/task/{0}/children", living.pid());
+    child::wait_for(|| {
+        let children = std::fs::read_to_string(&children).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", children.trim_end()));
+        stat.is_ok_and(|stat| stat.contains(") Z "))
+    })?;
+    let mut saver = Living::of_user("save", USER)?;
+    saver.tell(&format!("{} {}", living.pid(), file.display()))?;
+    let said = saver.hear()?;
+    if said == "saved" {
+        let records: Records = Reader::open(&file)?.records()?;
+        let statuses = records.processes.iter().filter_map(|process| match &process.life {
+            Life::Zombie(zombie) => Some(zombie.status),
+            Life::Alive(_) => None,
+        });
+        ensure!(statuses.eq([3 << 8]), "{:?}", records.processes);
+        return living.ended_by(libc::SIGKILL);
+    }
+    ensure!(said.starts_with("refused 3 ") && said.contains("how is shown only to root"), "{said}");
+    ensure!(!file.exists(), "there is a file");
+    child::runs_on(living.pid())
 }
 
 fn roots_file() -> Result<()> {

@@ -224,7 +224,9 @@ fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Wri
 /// Makes the plan of a restart from what was just saved: what a restart would refuse is refused now, before anybody is killed.
 fn rehearse(records: &Records) -> Result<()> {
     restart::rehearse(records).map_err(|err| match err {
-        Error::Conflict(why) => Error::unsupported(format!("it could not be restarted here: {why}")),
+        Error::Conflict(why) | Error::Denied { what: why, .. } => {
+            Error::unsupported(format!("it could not be restarted here: {why}"))
+        }
         other => other,
     })
 }

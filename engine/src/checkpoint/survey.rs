@@ -13,6 +13,7 @@ use crate::resource::timer::{self, PosixTimer};
 use crate::tree::{Frozen, Outside, Task, alone};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -155,11 +156,17 @@ impl Survey {
     }
 
     fn look_at_zombie(&mut self, task: &Task) {
+        let (pid, ppid) = (task.pid, task.stat.ppid);
+        if hides_status(pid) {
+            self.problems.push(format!(
+                "pid {pid}: has ended, which its parent {ppid} has not waited for, and how is shown only to root: it was not dumpable, or \
+                 somebody else's; let its parent wait for it, or ask root"
+            ));
+        }
         if task.stat.exit_code.is_some_and(|status| libc::WIFSIGNALED(status) && libc::WCOREDUMP(status)) {
             self.problems.push(format!(
-                "pid {}: has ended and dumped core, which its parent {} has not waited for; nothing could say so \
-                 again without another core",
-                task.pid, task.stat.ppid
+                "pid {pid}: has ended and dumped core, which its parent {ppid} has not waited for; nothing could say so \
+                 again without another core"
             ));
         }
     }
@@ -231,6 +238,14 @@ impl Survey {
 }
 
 /// Whether a process has the root directory that we have, by way of the same mount: a bind mount of / is another one, which its path shows.
+/// Whether how a zombie ended is hidden from us: /proc/PID/stat shows 0 then. This link is shown to the same (PTRACE_MODE_READ_FSCREDS,
+/// proc_pid_readlink() in fs/proc/base.c, proc_ns_readlink() in fs/proc/namespaces.c). Since Linux 7.1 (31e62c2ebbfd) what was not dumpable
+/// when it died stays hidden.
+fn hides_status(pid: i32) -> bool {
+    let link = std::fs::read_link(format!("/proc/{pid}/ns/user"));
+    link.is_err_and(|err| err.kind() == io::ErrorKind::PermissionDenied)
+}
+
 fn has_our_root(pid: i32) -> Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let link = |who: &str| format!("/proc/{who}/root");

@@ -330,6 +330,19 @@ impl Tracee {
         Ok(u64::from_ne_bytes(left) as usize)
     }
 
+    /// Makes the process undumpable, after which who has no CAP_SYS_PTRACE reads none of its memory any more.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn become_undumpable(&mut self) -> Result<()> {
+        let args = [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0, 0];
+        match self.syscall(&Code::find(self.pid)?, libc::SYS_prctl, args)? {
+            0 => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(-errno as i32))
+                .context(|| format!("make {} undumpable", self.pid)),
+        }
+    }
+
     /// Ends the process as `status` (wait(2)) says: by exit_group(2) or by a signal's default action.
     ///
     /// # Errors

@@ -181,6 +181,19 @@ pub fn shown(limit: u64) -> String {
     if limit == u64::MAX { "unlimited".into() } else { limit.to_string() }
 }
 
+/// Sets a resource limit, soft and hard.
+pub fn set_limit(resource: usize, (soft, hard): (u64, u64), program: &mut Program) {
+    let bytes = program.bytes([soft, hard].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
+    let args = [Arg::Imm(0), resource.into(), bytes.into(), Arg::Imm(0)];
+    let what = format!(
+        "set {} to {}:{} (to raise a hard limit takes CAP_SYS_RESOURCE)",
+        LIMITS[resource.min(LIMITS.len() - 1)],
+        shown(soft),
+        shown(hard)
+    );
+    program.must(libc::SYS_prlimit64, &args, what);
+}
+
 /// The question for the resource limits: only the process itself may always ask (prlimit(2) on another with other ids takes
 /// CAP_SYS_RESOURCE).
 pub struct AskRlimits(Vec<DataId>);
@@ -306,16 +319,7 @@ impl Alive {
         }
         for (resource, limit) in self.rlimits.iter().enumerate() {
             if limits_now.get(resource) != Some(limit) {
-                let bytes = program
-                    .bytes([limit.0, limit.1].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
-                let args = [Arg::Imm(0), resource.into(), bytes.into(), Arg::Imm(0)];
-                let what = format!(
-                    "set {} to {}:{} (to raise a hard limit takes CAP_SYS_RESOURCE)",
-                    LIMITS[resource.min(LIMITS.len() - 1)],
-                    shown(limit.0),
-                    shown(limit.1)
-                );
-                program.must(libc::SYS_prlimit64, &args, what);
+                set_limit(resource, *limit, program);
             }
         }
     }

@@ -4,11 +4,13 @@ use super::changes::{self, Accepted};
 use super::plan::Host;
 use super::{Home, plan};
 use crate::error::{Context, Error, Result};
+use crate::proc::read_short;
 use crate::resource::creds::Creds;
 use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::{Records, memory, policy, process, thread, timer};
 use crate::sys::{self, task};
 use rustix::thread::{CapabilitySet, capabilities};
+use std::io;
 
 /// Looks at ourselves: what a fork of us will have. `used` is the highest of our descriptors.
 pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: i32) -> Result<Host> {
@@ -34,18 +36,32 @@ pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: 
     let securebits = sys::prctl(libc::PR_GET_SECUREBITS, [0; 4]).context(|| "read securebits")? as u32;
     let rlimits =
         (0..process::RLIMITS).map(|r| task::rlimit(pid, r).context(|| format!("read resource limit {r}")));
+    let rlimits: Vec<_> = rlimits.collect::<Result<_>>()?;
+    const PATTERN: &str = "/proc/sys/kernel/core_pattern";
+    let pattern = read_short(PATTERN).context(|| format!("read {PATTERN}"))?;
     Ok(Host {
         special,
         busy,
         task_size: sys::task_size(),
         creds: Creds::of_status(&status, securebits, 0)?,
-        rlimits: rlimits.collect::<Result<_>>()?,
+        coreless: coreless(&pattern, rlimits[libc::RLIMIT_CORE as usize].1),
+        rlimits,
         timer_ids_by_wish: timer::restore_ids_available(),
         policies: policy::available(),
         first_slot: first_slot(records, used),
         stand_in: home.stand_in(records)?,
         cut_back: changes::to_cut_back(accepted),
     })
+}
+
+/// The limit of core files under which a process leaves none: in a file less than a page, for a program exactly 1. What goes to a socket goes
+/// there under any (fs/coredump.c, Linux 6.16).
+fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
+    match pattern.first() {
+        Some(b'@') => None,
+        Some(b'|') if hard == 0 => None,
+        _ => Some((hard.min(1), hard)),
+    }
 }
 
 /// The first descriptor that the engine never has for itself: while it opens files it has both ends of a pipe, or what else belongs to one
@@ -100,8 +116,8 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
                 label.as_ref().map_or("none".to_string(), ToString::to_string)
             )));
         }
-        if let Some(why) = limit_to_raise(pid, &alive.rlimits, &host.rlimits).filter(|_| !raises_limits) {
-            return Err(Error::Conflict(why));
+        if let Some(what) = limit_to_raise(pid, &alive.rlimits, &host.rlimits).filter(|_| !raises_limits) {
+            return Err(Error::Denied { what, source: io::Error::from_raw_os_error(libc::EPERM) });
         }
         if host.creds.no_new_privs && alive.threads.iter().any(|thread| !thread.creds.no_new_privs) {
             return Err(Error::Conflict(format!(
@@ -133,4 +149,20 @@ fn vdso_digest(host: &Host) -> Result<Option<u64>> {
     let vdso = host.special.iter().find(|(name, ..)| name == memory::VDSO);
     let own = std::process::id() as i32;
     vdso.map(|(_, start, len)| memory::vdso_digest(own, *start..start + len)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::file("core", u64::MAX, Some((1, u64::MAX)))]
+    #[case::file_without_a_limit_to_raise("core", 0, Some((0, 0)))]
+    #[case::program("|/usr/bin/collect %P", u64::MAX, Some((1, u64::MAX)))]
+    #[case::program_that_gets_what_has_limit_0("|/usr/bin/collect %P", 0, None)]
+    #[case::socket("@/run/collect", u64::MAX, None)]
+    fn a_limit_keeps_cores_away(#[case] pattern: &str, #[case] hard: u64, #[case] limit: Option<(u64, u64)>) {
+        assert_eq!(coreless(pattern.as_bytes(), hard), limit);
+    }
 }

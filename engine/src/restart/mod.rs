@@ -265,7 +265,9 @@ impl<'a> Site<'a> {
                     self.run(*pid, *tid, program)?;
                     born.iter().try_for_each(|newborn| self.adopt(*newborn, *pid))?;
                 }
-                Step::End { pid, program, status } => self.end(*pid, program, *status)?,
+                Step::End { pid, program, status, undumpable } => {
+                    self.end(*pid, program, *status, *undumpable)?
+                }
                 Step::Reap { pid } => self.reap(*pid)?,
                 Step::Stop { pid, signal } => self.stop(*pid, *signal)?,
                 Step::Continue { pid } => self.go_on(*pid)?,
@@ -342,12 +344,15 @@ impl<'a> Site<'a> {
         }
     }
 
-    fn end(&mut self, pid: i32, program: &Program, status: i32) -> Result<()> {
+    fn end(&mut self, pid: i32, program: &Program, status: i32, undumpable: bool) -> Result<()> {
         if !program.is_empty() {
             self.run(pid, pid, program)?;
         }
         let mut work = self.works.remove(&pid).expect("the plan bears before it ends");
         let tracee = work.threads.get_mut(&pid).expect("a process has its leader");
+        if undumpable {
+            tracee.become_undumpable()?;
+        }
         tracee.end(&work.scratch, status)
     }
 

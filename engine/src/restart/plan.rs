@@ -26,6 +26,8 @@ pub struct Host {
     pub creds: Creds,
     /// Resource limits that a newborn has.
     pub rlimits: Vec<(u64, u64)>,
+    /// The limit of core files, soft and hard, under which a newborn leaves none; nothing where a dump is made under any.
+    pub coreless: Option<(u64, u64)>,
     /// The kernel has memory policies.
     pub policies: bool,
     /// POSIX timers get the id that they are given (Linux 6.15).
@@ -109,6 +111,8 @@ pub enum Step {
         program: Program,
         /// As wait(2) has it.
         status: i32,
+        /// It is made undumpable at its very end. An ordinary user can read nothing of it any more.
+        undumpable: bool,
     },
     /// The engine waits for a helper that it has borne itself.
     Reap {
@@ -381,7 +385,7 @@ impl Planner<'_> {
                     self.run(pid, pid, "subreaper", program, Vec::new());
                 }
                 birth::Step::Leave { pid, parent } => {
-                    self.steps.push(Step::End { pid, program: Program::new(), status: 0 });
+                    self.steps.push(Step::End { pid, program: Program::new(), status: 0, undumpable: false });
                     match parent {
                         Parent::Engine => self.steps.push(Step::Reap { pid }),
                         Parent::Process(parent) => {
@@ -442,12 +446,13 @@ impl Planner<'_> {
                 let mut program = Program::new();
                 let name = program.cstr(&comm.0);
                 program.must(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()], "set name");
-                // What it died of would dump core once more. Only then: an ordinary user can read nothing of such a process any more.
-                if libc::WIFSIGNALED(*status) && signal::DUMPING.contains(&libc::WTERMSIG(*status)) {
-                    let args = [libc::PR_SET_DUMPABLE.into(), Arg::Imm(0)];
-                    program.must(libc::SYS_prctl, &args, "dump no core");
+                let dumps = libc::WIFSIGNALED(*status) && signal::DUMPING.contains(&libc::WTERMSIG(*status));
+                let limit = self.host.coreless.filter(|_| dumps);
+                if let Some(limit) = limit {
+                    process::set_limit(libc::RLIMIT_CORE as usize, limit, &mut program);
                 }
-                self.steps.push(Step::End { pid: process.pid, program, status: *status });
+                let undumpable = dumps && limit.is_none();
+                self.steps.push(Step::End { pid: process.pid, program, status: *status, undumpable });
             }
         }
     }

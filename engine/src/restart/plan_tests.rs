@@ -22,6 +22,7 @@ fn host() -> Host {
         task_size: crate::sys::task_size(),
         creds: Creds::default(),
         rlimits: vec![(1024, 4096)],
+        coreless: Some((1, 4096)),
         timer_ids_by_wish: true,
         policies: true,
         first_slot: 100,

@@ -199,7 +199,7 @@ fn a_resource_limit_that_cannot_be_raised_is_named_with_its_value() {
     );
     let run = cmd!("sh", "-c", text).dir(job.dir.path()).stdin_null();
     let output = run.stdout_capture().stderr_capture().unchecked().run().expect("sh starts");
-    assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
+    assert_eq!(exit_code(&output), 5, "{}", complaint(&output));
     let said = complaint(&output);
     assert!(said.contains(&format!("hard limit RLIMIT_STACK at {hard}, ")), "{said}");
     assert!(said.contains("CAP_SYS_RESOURCE"), "{said}");

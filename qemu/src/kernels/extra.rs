@@ -28,7 +28,7 @@ const KERNEL_SOURCE: &str = "linux-source-";
 const PROGRAM_HEADERS: &str = "linux-libc-dev";
 
 /// The layout of an unpacked package; a change of what is left of one takes a new number.
-const LAYOUT: &str = "v1";
+const LAYOUT: &str = "v2";
 
 /// The directory `library` with the standard library's sources of exactly this compiler version (`1.95.0`), from the
 /// suites that the matrix names for it. `options.arch` is the architecture to build on; the package is the same for
@@ -41,8 +41,9 @@ pub fn rust_src(matrix: &Matrix, version: &str, options: &Options<'_>) -> Result
     let archive = locate::open_archive(matrix, options)?;
     let found = find(&archive, RUST_SRC, &suites, &|package| upstream(&package.version) == version)?;
     let sources = format!("usr/src/rustc-{version}/library");
-    let dir =
-        unpacked(&found, &archive, options, &|deb, dest| package::unpack_files(deb, &[&sources], dest))?;
+    let dir = unpacked(&found, "library", &archive, options, &|deb, dest| {
+        package::unpack_files(deb, &[&sources], dest)
+    })?;
     Ok(dir.join(sources))
 }
 
@@ -55,7 +56,9 @@ pub fn busybox(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Error>
     let suites: Vec<&str> = matrix.toolchain.suites.iter().map(String::as_str).collect();
     let archive = locate::open_archive(matrix, options)?;
     let found = find(&archive, BUSYBOX, &suites, &|_| true)?;
-    let dir = unpacked(&found, &archive, options, &|deb, dest| package::unpack_files(deb, &PLACES, dest))?;
+    let dir = unpacked(&found, "program", &archive, options, &|deb, dest| {
+        package::unpack_files(deb, &PLACES, dest)
+    })?;
     PLACES.map(|place| dir.join(place)).into_iter().find(|file| file.is_file()).ok_or_else(|| {
         Error::NoPackage { wanted: BUSYBOX.to_owned(), reason: format!("{} holds none", found.filename) }
     })
@@ -72,7 +75,7 @@ pub fn checkpatch(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Err
     let archive = locate::open_archive(matrix, options)?;
     let found = newest(&archive, matrix, &format!("{KERNEL_SOURCE}…"), &is_kernel_source)?;
     let tree = format!("usr/src/{}.tar.xz", found.name);
-    let dir = unpacked(&found, &archive, options, &|deb, dest| {
+    let dir = unpacked(&found, "checkpatch", &archive, options, &|deb, dest| {
         package::unpack_inner_files(deb, &tree, &PLACES, dest)
     })?;
     Ok(dir.join(PLACES[0]))
@@ -95,7 +98,9 @@ pub fn program_headers(matrix: &Matrix, options: &Options<'_>) -> Result<Program
     const PLACES: [&str; 3] = ["usr/include/linux", "usr/include/asm-generic", "usr/lib/linux/uapi"];
     let archive = locate::open_archive(matrix, options)?;
     let found = newest(&archive, matrix, PROGRAM_HEADERS, &|name| name == PROGRAM_HEADERS)?;
-    let root = unpacked(&found, &archive, options, &|deb, dest| package::unpack_files(deb, &PLACES, dest))?;
+    let root = unpacked(&found, "headers", &archive, options, &|deb, dest| {
+        package::unpack_files(deb, &PLACES, dest)
+    })?;
     Ok(ProgramHeaders { version: found.version, root })
 }
 
@@ -135,7 +140,9 @@ pub fn newest_kernel_source(matrix: &Matrix, options: &Options<'_>) -> Result<Ke
 
 fn tarball(found: Package, archive: &Archive<'_>, options: &Options<'_>) -> Result<KernelSource, Error> {
     let tarball = format!("usr/src/{}.tar.xz", found.name);
-    let dir = unpacked(&found, archive, options, &|deb, dest| package::unpack_files(deb, &[&tarball], dest))?;
+    let dir = unpacked(&found, "tarball", archive, options, &|deb, dest| {
+        package::unpack_files(deb, &[&tarball], dest)
+    })?;
     Ok(KernelSource { version: found.version, tarball: dir.join(tarball) })
 }
 
@@ -197,15 +204,17 @@ fn newest(
     })
 }
 
-/// The directory with what `lay_out` leaves of a package, fetched and unpacked unless that was done before.
+/// The directory with what `lay_out` leaves of a package, fetched and unpacked unless that was done before. One package may be wanted for
+/// several things: `part` tells them apart.
 fn unpacked(
     found: &Package,
+    part: &str,
     archive: &Archive<'_>,
     options: &Options<'_>,
     lay_out: &dyn Fn(&Path, &Path) -> Result<(), package::Error>,
 ) -> Result<PathBuf, Error> {
     let parent = options.cache.dir("extra")?;
-    let key = format!("{}-{LAYOUT}", &found.sha256[..32]);
+    let key = format!("{}-{part}-{LAYOUT}", &found.sha256[..32]);
     let dir = parent.join(&key);
     let _lock = options.cache.lock(&format!("extra-{key}"))?;
     if dir.is_dir() {

@@ -1,5 +1,6 @@
-//! Whether a proof exists: a workload (`memory/locked`), a test of the program (`cli::refusals::nobody_there_is_told`), or
-//! any other test by its file (`engine/src/resource/timer.rs::timers_are_read`).
+//! Whether a proof exists: a workload (`memory/locked`), a test of the program (`cli::refusals::nobody_there_is_told`), a check of the
+//! module in a guest (`kmod-test::another user's process is not saved`), or any other test by its file
+//! (`engine/src/resource/timer.rs::timers_are_read`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// What there is instead.
 pub fn find(root: &Path, proof: &str) -> Result<(), String> {
     match proof.rsplit_once("::") {
+        Some(("kmod-test", check)) => find_check(root, check),
         Some((place, test)) => find_test(root, place, test),
         None => match proof.split_once('/') {
             Some((group, name)) => find_workload(root, group, name),
@@ -25,6 +27,14 @@ fn find_test(root: &Path, place: &str, test: &str) -> Result<(), String> {
     };
     let text = fs::read_to_string(root.join(&file)).map_err(|err| format!("{}: {err}", file.display()))?;
     if is_test(&text, test) { Ok(()) } else { Err(format!("{} has no such test", file.display())) }
+}
+
+fn find_check(root: &Path, check: &str) -> Result<(), String> {
+    let dir = root.join("engine/examples/kmod-test");
+    let mut files = fs::read_dir(&dir).map_err(|err| format!("{}: {err}", dir.display()))?.flatten();
+    let entry = format!("(\"{check}\", ");
+    let has_it = |file: fs::DirEntry| fs::read_to_string(file.path()).is_ok_and(|text| text.contains(&entry));
+    if files.any(has_it) { Ok(()) } else { Err(format!("{} has no such check", dir.display())) }
 }
 
 /// Whether a text has a function of this name that an attribute makes a test. Attributes may be of several lines, none of them empty.
@@ -75,6 +85,8 @@ mod tests {
     #[case("cli::refusals::nobody_is_told", false)]
     #[case("cli::refused_descriptors::an_anonymous_inode", true)]
     #[case("cli::refused_descriptors::job_that", false)]
+    #[case("kmod-test::another user's process is not saved", true)]
+    #[case("kmod-test::another user's process is saved", false)]
     #[case("cli::nothing::nobody_there_is_told", false)]
     #[case("engine/src/resource/file.rs::fdinfo_is_read", true)]
     #[case("engine/src/resource/file.rs::every_table_comes_out_as_it_was", true)]

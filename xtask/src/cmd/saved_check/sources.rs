@@ -25,8 +25,9 @@ pub fn fetch(room: &Room, source: &Source) -> Result<TempDir> {
     eprintln!("unpacking the sources of {}", found.version);
     let dir = TempDir::new().context("make a directory for the sources")?;
     let mut tar = Command::new("tar");
-    tar.args(["--extract", "--strip-components=1", "--wildcards", "*.c", "-C"]).arg(dir.path());
-    let status = tar.arg("--file").arg(&found.tarball).status().context("start tar")?;
+    // The directory first: what is named before it goes to where we are.
+    tar.arg("--extract").arg("--file").arg(&found.tarball).arg("--directory").arg(dir.path());
+    let status = tar.args(["--strip-components=1", "--wildcards", "*.c"]).status().context("start tar")?;
     ensure!(status.success(), "unpack {}: {status}", found.tarball.display());
     Ok(dir)
 }
@@ -52,6 +53,7 @@ pub fn descriptor_makers(top: &Path) -> Result<BTreeSet<String>> {
             }
         }
     }
+    ensure!(!found.is_empty(), "{}: no file makes descriptors: these are no kernel sources", top.display());
     Ok(found)
 }
 
@@ -75,5 +77,6 @@ mod tests {
         }
         let found = descriptor_makers(top.path()).unwrap();
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["fs/eventfd.c", "net/socket.c"]);
+        assert!(descriptor_makers(tempfile::tempdir().unwrap().path()).is_err(), "none is not right, either");
     }
 }
