@@ -5,11 +5,14 @@
 //! is kept until this machine reboots or QEMU changes.
 
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::arch::Arch;
 use crate::cache::{self, Cache};
 use crate::guest::{Boot, Cause, Event, Guest};
 use crate::initramfs::Builder;
@@ -51,6 +54,15 @@ impl Accel {
             Accel::Tcg { .. } => "TCG",
         }
     }
+}
+
+/// What QEMU for guests of this architecture says to `--version`, in its first line.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn emulator(arch: Arch) -> io::Result<String> {
+    let output = Command::new(Machine::of(arch).qemu).arg("--version").stdin(Stdio::null()).output()?;
+    Ok(first_line(&String::from_utf8_lossy(&output.stdout)))
 }
 
 /// How long the probe's guest has. On hardware it takes about one second.
@@ -95,7 +107,7 @@ pub fn probe(kernel: &Kernel, init: &Path, cache: &Cache, progress: &dyn Progres
 
 /// Why there is no point in trying, if there is none.
 fn hopeless(machine: &Machine) -> Option<String> {
-    if crate::arch::Arch::host() != Some(machine.arch) {
+    if Arch::host() != Some(machine.arch) {
         return Some(format!("this machine is no {}", machine.arch));
     }
     match fs::File::options().read(true).write(true).open("/dev/kvm") {

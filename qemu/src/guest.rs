@@ -181,6 +181,8 @@ pub enum Cause {
 
 /// A running guest.
 pub struct Guest {
+    /// The console's, until PID 1 is up.
+    last_words: VecDeque<String>,
     running: Running,
     command_line: String,
     started: Instant,
@@ -202,6 +204,8 @@ struct Deadlines {
     total: Duration,
 }
 
+/// How many lines of the console are told of a guest that did not come up.
+const LAST_WORDS: usize = 6;
 /// How long a guest may take to power off once its job has ended or its kernel has panicked.
 const LAST_BREATH: Duration = Duration::from_secs(20);
 
@@ -233,6 +237,7 @@ impl Guest {
             init_end: None,
             init_error: None,
             splats: Vec::new(),
+            last_words: VecDeque::new(),
             queue: VecDeque::new(),
             verdict: None,
             over: false,
@@ -330,7 +335,15 @@ impl Guest {
                     None => self.queue.push_back(Event::Line(line)),
                 }
             }
-            Raw::Console(line) => self.queue.push_back(Event::Console(line)),
+            Raw::Console(line) => {
+                if !self.booted {
+                    self.last_words.push_back(line.trim_end().to_owned());
+                    if self.last_words.len() > LAST_WORDS {
+                        self.last_words.pop_front();
+                    }
+                }
+                self.queue.push_back(Event::Console(line));
+            }
             Raw::Splat(splat) => {
                 if splat.kind == Kind::Panic {
                     // The job may have ended first: a panic at power-off is still a panic.
@@ -366,7 +379,21 @@ impl Guest {
             Some(splat) if matches!(cause, Cause::Panicked(_)) => Cause::Emulator(splat.title.clone()),
             _ => cause,
         };
+        let cause = match cause {
+            Cause::NoBoot(text) => Cause::NoBoot(with_last_words(&text, &self.last_words)),
+            other => other,
+        };
         self.queue.push_back(Event::Ended(End { cause, init, splats, wall: self.started.elapsed() }));
+    }
+}
+
+/// Why it did not come up, and what the console said until then.
+fn with_last_words(why: &str, last_words: &VecDeque<String>) -> String {
+    let words: Vec<&str> =
+        last_words.iter().map(String::as_str).filter(|line| !line.trim().is_empty()).collect();
+    match words.as_slice() {
+        [] => format!("{why}; the console said nothing"),
+        words => format!("{why}; the console's last words: {}", words.join(" | ")),
     }
 }
 
@@ -401,4 +428,22 @@ fn prepare(boot: &Boot<'_>, console: command::Console) -> Result<(PathBuf, Vec<S
     let initrd = boot.dir.join("initrd.cpio");
     initramfs::write_for_job(boot.base, boot.job, &initrd)?;
     Ok((program, command_line(machine, boot, &initrd, console)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_does_not_come_up_leaves_the_last_words_of_its_console() {
+        let said = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect::<VecDeque<_>>();
+        assert_eq!(
+            with_last_words(
+                "PID 1 was not up after 5s",
+                &said(&["[0.1] crc error", " ", "-- System halted"])
+            ),
+            "PID 1 was not up after 5s; the console's last words: [0.1] crc error | -- System halted"
+        );
+        assert_eq!(with_last_words("QEMU ended", &said(&[])), "QEMU ended; the console said nothing");
+    }
 }

@@ -56,6 +56,9 @@ pub struct Kernel {
     pub suite: Option<String>,
     /// SHA-256 of the package, or of the image for one without a package.
     pub sha256: String,
+    /// The file or tree it came from, when the user brought it.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
     /// The image that QEMU loads.
     pub image: PathBuf,
     /// What `/lib/modules/RELEASE` holds, or a build tree; none for a bare image without modules at hand.

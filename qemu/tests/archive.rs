@@ -42,11 +42,19 @@ impl Place {
     }
 
     fn resolve_with(&self, keyring: &str, selector: &str, offline: bool) -> Result<Vec<Kernel>, Error> {
+        self.resolve_each(keyring, &[selector], offline)
+    }
+
+    fn resolve_all(&self, selectors: &[&str], offline: bool) -> Result<Vec<Kernel>, Error> {
+        self.resolve_each("keyring.gpg", selectors, offline)
+    }
+
+    fn resolve_each(&self, keyring: &str, selectors: &[&str], offline: bool) -> Result<Vec<Kernel>, Error> {
         let text = "[[kernel]]\nseries = '6.99'\narch = ['x86_64']\nsources = [{ suite = 'test', flavour = 'cloud' }]\n\
                     [[kernel]]\nseries = '6.100'\narch = ['x86_64']\nsources = [{ suite = 'test', flavour = 'cloud' }]\n\
                     [[kernel]]\nseries = '7.0'\narch = ['x86_64']\nsources = [{ suite = 'gone', flavour = 'cloud' }]\n";
         let matrix = Matrix::parse(Path::new("matrix.toml"), text).unwrap();
-        let selectors: Vec<Selector> = vec![selector.parse().unwrap()];
+        let selectors: Vec<Selector> = selectors.iter().map(|text| text.parse().unwrap()).collect();
         let options = self.options(keyring, offline);
         kernels::resolve(&matrix, &selectors, &options).map(|resolution| resolution.kernels)
     }
@@ -188,6 +196,29 @@ fn a_package_by_its_path_takes_its_neighbours_along() {
     let kernels = place.resolve(&place.package("binary").display().to_string(), false).unwrap();
     assert!(kernels[0].config.enabled("CONFIG_TEST"));
     assert_eq!(kernels[0].suite, None);
+}
+
+/// A rebuild beside the archive's own: neither takes the other's place.
+#[test]
+fn a_kernel_of_the_same_release_from_elsewhere_is_another_one() {
+    let place = Place::new();
+    let rebuild = place.dir.path().join("vmlinuz");
+    let mut image = vec![0; 0x300];
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x20e..0x210].copy_from_slice(&0x80u16.to_le_bytes());
+    image[0x280..0x280 + 22].copy_from_slice(b"6.99.7-cloud-amd64 (a)");
+    fs::write(&rebuild, &image).unwrap();
+    let copy = place.dir.path().join("other-vmlinuz");
+    image.push(1);
+    fs::write(&copy, &image).unwrap();
+    let paths = [&rebuild, &copy].map(|path| path.display().to_string());
+    let kernels = place.resolve_all(&["6.99", &paths[0], &paths[1], &paths[0]], false).unwrap();
+    assert!(kernels.iter().all(|kernel| kernel.release == "6.99.7-cloud-amd64"), "{kernels:?}");
+    let mut brought: Vec<_> = kernels.iter().map(|kernel| kernel.path.clone()).collect();
+    brought.sort();
+    assert_eq!(brought, [None, Some(copy), Some(rebuild)]);
+    let digests: std::collections::BTreeSet<_> = kernels.iter().map(|kernel| &kernel.sha256).collect();
+    assert_eq!(digests.len(), 3);
 }
 
 #[test]

@@ -262,7 +262,8 @@ fn a_guest_that_never_comes_up() {
     };
     shell("true", patience, |_, said| {
         assert!(!said.booted);
-        assert!(matches!(said.end.cause, Cause::NoBoot(_)), "{:?}", said.end.cause);
+        let Cause::NoBoot(why) = &said.end.cause else { panic!("{:?}", said.end.cause) };
+        assert!(why.contains("the console's last words: "), "{why}");
     });
 }
 

@@ -21,6 +21,8 @@ pub const FOLDER: &str = "red";
 #[derive(Debug, Clone)]
 pub struct Bundles {
     run_dir: PathBuf,
+    /// Where commands are to be given.
+    checkout: PathBuf,
 }
 
 /// What `cell.json` says.
@@ -61,9 +63,9 @@ pub enum BundleError {
 }
 
 impl Bundles {
-    /// Bundles below this run's directory.
-    pub fn new(run_dir: &Path) -> Bundles {
-        Bundles { run_dir: run_dir.to_owned() }
+    /// Bundles below this run's directory, whose cells run again in this checkout.
+    pub fn new(run_dir: &Path, checkout: &Path) -> Bundles {
+        Bundles { run_dir: run_dir.to_owned(), checkout: checkout.to_owned() }
     }
 
     /// The bundle's directory relative to the run's.
@@ -133,7 +135,7 @@ impl Bundles {
         };
         let text = serde_json::to_string_pretty(&CellFile { result, kernel, seed })?;
         put("cell.json", &(text + "\n"))?;
-        put("repro.sh", &format!("#!/bin/sh\nexec {}\n", result.repro))?;
+        put("repro.sh", &self.script(&result.repro))?;
         for file in guest_files {
             let Some(name) = file.file_name() else { continue };
             let path = dir.join(name);
@@ -141,6 +143,20 @@ impl Bundles {
         }
         Ok(())
     }
+}
+
+impl Bundles {
+    /// The command as a script that can be started anywhere.
+    fn script(&self, command: &str) -> String {
+        let checkout = quoted(&self.checkout.to_string_lossy());
+        format!("#!/bin/sh\ncd {checkout} || exit 3\nexec {command}\n")
+    }
+}
+
+/// A word as a shell reads it back.
+pub fn quoted(word: &str) -> String {
+    // A NUL cannot be in a word of a command line.
+    shlex::try_quote(word).map_or_else(|_| word.replace('\0', ""), |quoted| quoted.into_owned())
 }
 
 #[cfg(test)]
@@ -152,7 +168,7 @@ mod tests {
     #[test]
     fn pieces_make_a_file_and_a_new_attempt_starts_afresh() {
         let dir = tempfile::tempdir().unwrap();
-        let bundles = Bundles::new(dir.path());
+        let bundles = Bundles::new(dir.path(), dir.path());
         let cell = sample::run().cells[4].cell.clone();
         bundles.piece(&cell, "context.1", 3, &BASE64.encode("def")).unwrap();
         bundles.piece(&cell, "context.1", 0, &BASE64.encode("abc")).unwrap();
@@ -175,7 +191,7 @@ mod tests {
     fn names_stay_inside(#[case] name: &str) {
         let dir = tempfile::tempdir().unwrap();
         let cell = sample::run().cells[4].cell.clone();
-        let error = Bundles::new(dir.path()).piece(&cell, name, 0, "").unwrap_err();
+        let error = Bundles::new(dir.path(), dir.path()).piece(&cell, name, 0, "").unwrap_err();
         assert!(matches!(error, BundleError::Name(_)), "{error}");
     }
 
@@ -185,7 +201,7 @@ mod tests {
         let run = sample::run();
         let console = dir.path().join("console.log");
         fs::write(&console, "boot").unwrap();
-        Bundles::new(dir.path()).finish(&run.cells[4], &run.kernels[1], 1, &[console]).unwrap();
+        Bundles::new(dir.path(), dir.path()).finish(&run.cells[4], &run.kernels[1], 1, &[console]).unwrap();
         let bundle = dir.path().join(Bundles::relative(&run.cells[4].cell));
         let script = fs::read_to_string(bundle.join("repro.sh")).unwrap();
         assert!(script.contains("cargo xtask repro 7.3/x86_64/dynamic/cairn/fp/avx/once"));

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which build of the corpus a cell runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Userland {
     /// An ordinary program with the system's dynamic loader and C library.
@@ -21,6 +22,7 @@ pub enum Userland {
 
 /// As what a cell's workload is started, how often it is saved and brought back, and in which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Checkpoint, kill, restart, verify.
@@ -101,6 +103,7 @@ pub enum CellError {
 
 /// The identity of one cell.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cell {
     /// The kernel's label: its series (`6.12`, a variant of it `6.12-16k`), `host`, or the release of a kernel that the user brought.
     pub kernel: String,

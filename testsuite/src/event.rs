@@ -100,6 +100,7 @@ impl Outcome {
 
 /// Figures of one checkpoint or restart, as the engine reported them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Measured {
     /// [`Stage::Checkpoint`] or [`Stage::Restart`].
     pub stage: Stage,

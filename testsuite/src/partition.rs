@@ -1,13 +1,20 @@
-//! Splitting a run over several machines: `--partition k/n`, balanced by what each cell took the last time.
+//! Splitting a run over several machines: `--partition k/n`.
 //!
-//! The split is a pure function of the cells and the durations, so n machines with the same inputs agree without talking.
+//! Which part has a cell follows from the cell's name alone, so n machines agree without talking. Where all of them are
+//! given the same durations, from a run before, the parts are balanced by these.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
+use cairn_qemu::kernels::fetch::sha256_hex;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
 /// Part `k` of `n`, counted from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Partition {
     k: usize,
     n: usize,
@@ -17,6 +24,21 @@ pub struct Partition {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is no partition: wanted k/n with 1 ≤ k ≤ n")]
 pub struct BadPartition(String);
+
+impl Partition {
+    /// Everything.
+    pub const WHOLE: Partition = Partition { k: 1, n: 1 };
+
+    /// Which part this is, from 1.
+    pub fn number(self) -> usize {
+        self.k
+    }
+
+    /// How many there are.
+    pub fn parts(self) -> usize {
+        self.n
+    }
+}
 
 impl FromStr for Partition {
     type Err = BadPartition;
@@ -32,31 +54,80 @@ impl FromStr for Partition {
     }
 }
 
-/// Chooses this part's items, keeping their order. `durations` are milliseconds by item; an item without one is taken
-/// to need the median of those that are known.
-pub fn select<T: ToString>(items: Vec<T>, part: Partition, durations: &BTreeMap<String, u64>) -> Vec<T> {
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.k, self.n)
+    }
+}
+
+impl From<Partition> for String {
+    fn from(part: Partition) -> Self {
+        part.to_string()
+    }
+}
+
+impl TryFrom<String> for Partition {
+    type Error = BadPartition;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+/// Chooses this part's items, keeping their order. Without durations an item's part is a hash of its name, and nothing
+/// else: neither its neighbours nor what is known about it. With them, milliseconds by item, the parts take about the
+/// same time; an item that is not among them is taken to need the median of those that are.
+pub fn select<T: ToString>(
+    items: Vec<T>,
+    part: Partition,
+    durations: Option<&BTreeMap<String, u64>>,
+) -> Vec<T> {
+    let names: Vec<String> = items.iter().map(T::to_string).collect();
+    let owners = match durations {
+        None => names.iter().map(|name| (xxh3_64(name.as_bytes()) % part.n as u64) as usize).collect(),
+        Some(durations) => balanced(&names, part.n, durations),
+    };
+    let mine = owners.into_iter().map(|owner| owner == part.k - 1);
+    items.into_iter().zip(mine).filter_map(|(item, keep)| keep.then_some(item)).collect()
+}
+
+/// The part of each item, counted from 0.
+fn balanced(names: &[String], parts: usize, durations: &BTreeMap<String, u64>) -> Vec<usize> {
     let mut known: Vec<u64> = durations.values().copied().collect();
     known.sort_unstable();
-    let median = known.get(known.len() / 2).copied().unwrap_or(1).max(1);
-
-    let mut order: Vec<(u64, String, usize)> = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            let key = item.to_string();
-            (durations.get(&key).copied().unwrap_or(median).max(1), key, index)
-        })
-        .collect();
+    let median = known.get(known.len() / 2).copied().unwrap_or(1);
+    let cost = |name: &String| durations.get(name).copied().unwrap_or(median).max(1);
     // Longest first, each to the part that has the least so far; names break ties so that every machine agrees.
-    order.sort_by(|a, b| (Reverse(a.0), &a.1).cmp(&(Reverse(b.0), &b.1)));
-    let mut load = vec![0u64; part.n];
-    let mut mine = vec![false; items.len()];
-    for (cost, _, index) in order {
-        let lightest = (0..part.n).min_by_key(|&p| (load[p], p)).unwrap_or(0);
-        load[lightest] += cost;
-        mine[index] = lightest == part.k - 1;
+    let mut order: Vec<usize> = (0..names.len()).collect();
+    order.sort_by_key(|&index| (Reverse(cost(&names[index])), &names[index]));
+    let mut load = vec![0u64; parts];
+    let mut owners = vec![0; names.len()];
+    for index in order {
+        let lightest = (0..parts).min_by_key(|&part| (load[part], part)).unwrap_or(0);
+        load[lightest] += cost(&names[index]);
+        owners[index] = lightest;
     }
-    items.into_iter().zip(mine).filter_map(|(item, keep)| keep.then_some(item)).collect()
+    owners
+}
+
+/// The list that parts are parts of: how long it is, and SHA-256 over its names in alphabetical order, each followed by
+/// a newline. Parts of different lists are no parts of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct ListDigest {
+    /// Cells in the list.
+    pub cells: usize,
+    /// In hexadecimal.
+    pub sha256: String,
+}
+
+impl ListDigest {
+    /// Of these names, in any order.
+    pub fn of<T: ToString>(items: &[T]) -> Self {
+        let mut names: Vec<String> = items.iter().map(|item| item.to_string() + "\n").collect();
+        names.sort();
+        ListDigest { cells: names.len(), sha256: sha256_hex(names.concat().as_bytes()) }
+    }
 }
 
 #[cfg(test)]
@@ -76,17 +147,46 @@ mod tests {
         assert_eq!(text.parse::<Partition>().is_ok(), good);
     }
 
+    /// Who changes this changes what every machine of a running split takes to be its part.
+    #[test]
+    fn a_cell_is_in_the_same_part_everywhere_and_always() {
+        let items =
+            ["6.12/x86_64/dynamic/cairn/pipes/full/once", "6.12/x86_64/dynamic/cairn/fp/avx/twice", "x"];
+        let parts: Vec<Vec<&str>> =
+            (1..=2).map(|k| select(items.to_vec(), Partition { k, n: 2 }, None)).collect();
+        insta::assert_debug_snapshot!(parts);
+    }
+
+    /// One machine has a kernel that the other has not: what both have is still run once.
+    #[test]
+    fn what_is_not_in_both_lists_moves_nothing() {
+        let long: Vec<String> = (0..500).map(|i| format!("cell-{i}")).collect();
+        let short: Vec<String> = long.iter().filter(|name| !name.ends_with('7')).cloned().collect();
+        let first = select(long, Partition { k: 1, n: 2 }, None);
+        let second = select(short.clone(), Partition { k: 2, n: 2 }, None);
+        assert!(short.iter().all(|name| first.contains(name) != second.contains(name)));
+    }
+
+    #[test]
+    fn a_list_is_known_by_its_names() {
+        let digest = ListDigest::of(&["b", "a"]);
+        assert_eq!(digest, ListDigest::of(&["a", "b"]));
+        assert_ne!(digest, ListDigest::of(&["a", "c"]));
+        assert_ne!(ListDigest::of(&["a\nb"]), ListDigest::of(&["a"]));
+        assert_eq!(ListDigest::of::<&str>(&[]).cells, 0);
+    }
+
     proptest! {
         #[test]
         fn parts_are_disjoint_complete_and_balanced(
-            costs in prop::collection::vec(1u64..1000, 1..60), n in 1usize..6,
+            costs in prop::collection::vec(1u64..1000, 1..60), n in 1usize..6, by_durations in any::<bool>(),
         ) {
             let items: Vec<String> = (0..costs.len()).map(|i| format!("cell-{i}")).collect();
             let durations: BTreeMap<String, u64> = items.iter().cloned().zip(costs.iter().copied()).collect();
             let mut seen = Vec::new();
             let mut loads = Vec::new();
             for k in 1..=n {
-                let part = select(items.clone(), Partition { k, n }, &durations);
+                let part = select(items.clone(), Partition { k, n }, by_durations.then_some(&durations));
                 loads.push(part.iter().map(|i| durations[i]).sum::<u64>());
                 seen.extend(part);
             }
@@ -96,7 +196,7 @@ mod tests {
             prop_assert_eq!(seen, all);
             // Greedy longest-first: no part exceeds the lightest by more than the dearest item.
             let spread = loads.iter().max().unwrap() - loads.iter().min().unwrap();
-            prop_assert!(spread <= *costs.iter().max().unwrap());
+            prop_assert!(!by_durations || spread <= *costs.iter().max().unwrap());
         }
 
         #[test]
@@ -105,8 +205,8 @@ mod tests {
             let durations: BTreeMap<String, u64> =
                 items.iter().enumerate().map(|(i, s)| (s.clone(), seed.rotate_left(i as u32) % 97)).collect();
             let part = Partition { k: 1, n: 3 };
-            let mut forward = select(items.clone(), part, &durations);
-            let mut backward = select(items.into_iter().rev().collect(), part, &durations);
+            let mut forward = select(items.clone(), part, Some(&durations));
+            let mut backward = select(items.into_iter().rev().collect(), part, Some(&durations));
             forward.sort();
             backward.sort();
             prop_assert_eq!(forward, backward);

@@ -1,7 +1,7 @@
 //! The verdicts a cell can get, and which of them turn a run red.
 //!
 //! A runner inside a guest only ever says what it saw (`pass`, `fail`, `skip`, `timeout`, `splat`, `infra`). The rest
-//! is decided by the host: a guest that dies gives `panic`, `boot` or `missing`, a retry that passes gives `flaky`,
+//! is decided by the host: a guest that dies gives `panic`, `boot` or `missing`, a run that ends early `not-run`, a retry that passes gives `flaky`,
 //! and an expectation turns `fail` into `xfail` and `pass` into `xpass`.
 
 use std::fmt;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// What became of one cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The workload verified itself and every oracle agreed.
@@ -37,11 +38,14 @@ pub enum Verdict {
     Infra,
     /// The cell was started and nothing was heard of it again.
     Missing,
+    /// The run ended before the cell's turn.
+    #[serde(rename = "not-run")]
+    NotRun,
 }
 
 impl Verdict {
     /// Every verdict, in the order in which summaries name them.
-    pub const ALL: [Verdict; 12] = [
+    pub const ALL: [Verdict; 13] = [
         Verdict::Pass,
         Verdict::Fail,
         Verdict::Timeout,
@@ -50,6 +54,7 @@ impl Verdict {
         Verdict::Boot,
         Verdict::Infra,
         Verdict::Missing,
+        Verdict::NotRun,
         Verdict::Flaky,
         Verdict::Xfail,
         Verdict::Xpass,
@@ -68,12 +73,13 @@ impl Verdict {
             | Verdict::Splat
             | Verdict::Boot
             | Verdict::Infra
-            | Verdict::Missing => true,
+            | Verdict::Missing
+            | Verdict::NotRun => true,
             Verdict::Pass | Verdict::Xfail | Verdict::Xpass | Verdict::Flaky | Verdict::Skip => false,
         }
     }
 
-    /// Whether an expectation may excuse it. `boot`, `infra` and `missing` say nothing about the workload, so none may.
+    /// Whether an expectation may excuse it. `boot`, `infra`, `missing` and `not-run` say nothing about the workload, so none may.
     pub fn is_excusable(self) -> bool {
         matches!(self, Verdict::Fail | Verdict::Timeout | Verdict::Panic | Verdict::Splat)
     }
@@ -93,6 +99,7 @@ impl Verdict {
             Verdict::Boot => "boot",
             Verdict::Infra => "infra",
             Verdict::Missing => "missing",
+            Verdict::NotRun => "not-run",
         }
     }
 }
@@ -118,6 +125,7 @@ impl FromStr for Verdict {
 
 /// The part of a cell's life in which its verdict fell. It tells "could not be saved" from "came back wrong".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Making the cell's directory and starting the workload.

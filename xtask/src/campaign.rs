@@ -1,28 +1,30 @@
 //! A campaign: the same cells on several kernels, each with its own place, and everything that is written afterwards.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fs;
-use std::io::IsTerminal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use cairn_qemu::Arch;
-use cairn_testsuite::bundle::Bundles;
+use cairn_qemu::kernels::fetch;
+use cairn_testsuite::bundle::{Bundles, quoted};
 use cairn_testsuite::cell::{Cell, Mode, Selection, Userland};
 use cairn_testsuite::corpus::{self, Axes, Workload};
 use cairn_testsuite::driver::{Observer, Place, Session, Settings, StopFlag};
+use cairn_testsuite::engine;
 use cairn_testsuite::event::{Job, PROTOCOL};
-use cairn_testsuite::expectations::Expectations;
-use cairn_testsuite::partition::{self, Partition};
-use cairn_testsuite::report::{CellResult, KernelInfo, Results, RunInfo, html, junit, results};
+use cairn_testsuite::expectations::{Expectations, Known};
+use cairn_testsuite::partition::{self, ListDigest, Partition};
+use cairn_testsuite::report::{Absent, CellResult, Host, KernelInfo, Results, RunInfo, html, junit, results};
 
 use crate::cmd::kmod_test::Trial;
 use crate::places::Spot;
-use crate::programs::{PerArch, Programs, Wanted};
+use crate::programs::{PerArch, Wanted};
 use crate::progress::Screen;
 use crate::room::Room;
 
@@ -30,6 +32,10 @@ use crate::room::Room;
 const ARTIFACT_LIMIT: u64 = 8 << 20;
 /// Time limit of one cell before scaling, in milliseconds. The workloads' own limit is half of it.
 const CELL_TIMEOUT_MS: u64 = 60_000;
+/// The seed that is not worth a word.
+pub const DEFAULT_SEED: u64 = 1;
+/// What is known to fail.
+pub const EXPECTATIONS: &str = "expectations.toml";
 
 /// What to run, on every kernel alike.
 pub struct Plan {
@@ -61,6 +67,7 @@ pub struct Plan {
 pub type Corpora = BTreeMap<Arch, Vec<Workload>>;
 
 /// One kernel with its cells.
+#[derive(Clone)]
 pub struct Leg {
     /// Where they run.
     pub spot: Spot,
@@ -98,21 +105,32 @@ impl Plan {
     }
 }
 
-/// Keeps one part of all cells, balanced by what they took in the newest run.
-pub fn take_part(room: &Room, legs: &mut Vec<Leg>, part: Partition) -> Result<()> {
-    let durations = match room.find_run(None) {
-        Ok(dir) => Results::load(&dir.join("results.json"))?.durations(),
-        // The first run has nothing to go by; every cell then counts the same.
-        Err(_) => BTreeMap::new(),
-    };
+/// What of all cells is run here.
+pub struct Share {
+    /// Which part.
+    pub part: Partition,
+    /// The list that it is a part of.
+    pub list: ListDigest,
+}
+
+/// Keeps one part of all cells, by their names, or balanced by what they took in the run that `durations` names.
+pub fn take_part(
+    room: &Room,
+    legs: &mut Vec<Leg>,
+    part: Option<Partition>,
+    durations: Option<&str>,
+) -> Result<Share> {
     let all: Vec<Cell> = legs.iter().flat_map(|leg| leg.cells.iter().map(|(cell, _)| cell.clone())).collect();
-    let mine: std::collections::BTreeSet<Cell> =
-        partition::select(all, part, &durations).into_iter().collect();
+    let share = Share { part: part.unwrap_or(Partition::WHOLE), list: ListDigest::of(&all) };
+    let durations =
+        durations.map(|run| Ok::<_, anyhow::Error>(Results::load(&room.find_run(Some(run))?)?.durations()));
+    let mine: BTreeSet<Cell> =
+        partition::select(all, share.part, durations.transpose()?.as_ref()).into_iter().collect();
     for leg in legs.iter_mut() {
         leg.cells.retain(|(cell, _)| mine.contains(cell));
     }
     legs.retain(|leg| !leg.cells.is_empty());
-    Ok(())
+    Ok(share)
 }
 
 /// A flag that Ctrl-C, SIGTERM and SIGHUP raise.
@@ -144,52 +162,100 @@ pub fn job(plan: &Plan) -> Job {
     }
 }
 
+/// What a run is about, beside its legs.
+pub struct Asked {
+    /// The kernels, in the words of the command line.
+    pub requested: Vec<String>,
+    /// Those that are not to be had.
+    pub absent: Vec<Absent>,
+    /// The part of the list.
+    pub share: Share,
+}
+
+/// One leg of a run under way.
+struct Course {
+    leg: Leg,
+    kernel: KernelInfo,
+    results: Vec<CellResult>,
+}
+
 /// Runs every leg and writes the reports. Returns the run's directory and its results.
-pub fn run(room: &Room, plan: &Plan, programs: &PerArch, legs: Vec<Leg>) -> Result<(PathBuf, Results)> {
-    let expectations = Expectations::load(&room.root.join("expectations.toml"))?;
+pub fn run(
+    room: &Room,
+    plan: &Plan,
+    programs: &PerArch,
+    corpora: &Corpora,
+    asked: Asked,
+    legs: Vec<Leg>,
+) -> Result<(PathBuf, Results)> {
+    let expected = room.root.join(EXPECTATIONS);
+    let expectations = Expectations::load(&expected)?;
+    expectations.check(&known(corpora), jiff::Zoned::now().date())?;
     let (id, dir) = room.new_run()?;
     let stop = stop_flag()?;
     let screen = Screen::new();
-    let started = jiff::Timestamp::now();
     let clock = Instant::now();
-    let order: Vec<String> = legs.iter().map(|leg| leg.spot.name()).collect();
-    let queue = Mutex::new(legs.into_iter().collect::<VecDeque<Leg>>());
-    let done: Mutex<Vec<(KernelInfo, Vec<CellResult>)>> = Mutex::new(Vec::new());
-
-    let host_release = host_release()?;
-    // What there is so far: also what a run that is cut short leaves.
-    let results = |mut done: Vec<(KernelInfo, Vec<CellResult>)>, interrupted: bool| {
-        done.sort_by_key(|(kernel, _)| order.iter().position(|name| *name == kernel.name()));
-        let (kernels, cells): (Vec<_>, Vec<_>) = done.into_iter().unzip();
-        let run = RunInfo {
-            id: id.clone(),
-            started,
-            wall_ms: clock.elapsed().as_millis() as u64,
-            revision: room.revision(),
-            host_release: host_release.clone(),
-            host_cpus: cpus(),
-            seed: plan.seed,
-            command: std::env::args().skip(1).collect(),
-            interrupted,
-        };
-        Results { version: results::VERSION, run, kernels, cells: cells.into_iter().flatten().collect() }
+    let mut info = RunInfo {
+        id,
+        started: jiff::Timestamp::now(),
+        wall_ms: 0,
+        revision: room.revision(),
+        host: host()?,
+        compiler: room.compiler()?,
+        command: std::env::args().skip(1).collect(),
+        requested: asked.requested,
+        seed: plan.seed,
+        jobs: plan.jobs,
+        retries: plan.retries,
+        timeout_scale: plan.timeout_scale,
+        expectations_sha256: expected
+            .is_file()
+            .then(|| fetch::digest(&expected))
+            .transpose()?
+            .map(|(sum, _)| sum),
+        part: asked.share.part,
+        list: asked.share.list,
+        interrupted: true,
     };
-    let file = dir.join("results.json");
+    let courses = legs.into_iter().map(|leg| {
+        let kernel = leg.spot.kernel_info(plan, &programs[&leg.spot.arch()])?;
+        let not_run =
+            |(cell, _): &(Cell, bool)| CellResult::not_run(cell.clone(), repro(cell, &leg.spot, plan));
+        Ok(Mutex::new(Course { kernel, results: leg.cells.iter().map(not_run).collect(), leg }))
+    });
+    let courses: Vec<Mutex<Course>> = courses.collect::<Result<_>>()?;
+
+    // What there is so far: also what a run that is cut short leaves.
+    let results = |run: RunInfo| {
+        let done = courses.iter().map(|course| {
+            let course = lock(course);
+            (course.kernel.clone(), course.results.clone())
+        });
+        let (kernels, cells): (Vec<_>, Vec<_>) = done.unzip();
+        let mut results = Results {
+            version: results::VERSION,
+            run,
+            kernels,
+            absent: asked.absent.clone(),
+            expectations: Vec::new(),
+            cells: cells.into_iter().flatten().collect(),
+        };
+        results.count_expectations(&expectations);
+        results
+    };
+    results(info.clone()).save(&dir)?;
+    let journal = Journal::begin(&dir)?;
+    let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
-        loop {
-            let leg = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(leg) = leg else { return Ok(()) };
+        while let Some(course) = courses.get(next.fetch_add(1, Ordering::Relaxed)) {
             if stop.raised() {
                 return Ok(());
             }
-            let programs = &programs[&leg.spot.arch()];
-            let result = run_leg(plan, programs, &dir, &expectations, leg, &screen, stop.clone())?;
-            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-            done.push(result);
-            results(done.clone(), true).save(&file)?;
+            run_leg(room, plan, programs, &dir, &expectations, course, &journal, &screen, stop.clone())?;
         }
+        Ok(())
     };
-    thread::scope(|scope| {
+    let ended = thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.guests.max(1)).map(|_| scope.spawn(work)).collect();
         let mut all = Ok(());
         for worker in workers {
@@ -199,40 +265,116 @@ pub fn run(room: &Room, plan: &Plan, programs: &PerArch, legs: Vec<Leg>) -> Resu
             }
         }
         all
-    })?;
+    });
 
-    let results = results(done.into_inner().unwrap_or_else(PoisonError::into_inner), stop.raised());
-    results.save(&file)?;
+    info.wall_ms = clock.elapsed().as_millis() as u64;
+    info.interrupted = stop.raised() || ended.is_err();
+    let results = results(info);
+    results.save(&dir)?;
     write_reports(&dir, &results)?;
+    ended.with_context(|| format!("what was run until then is in {}", dir.display()))?;
+    journal.end()?;
     Ok((dir, results))
 }
 
+/// Results on their way to the file of a run that may not come to its end.
+struct Journal {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Journal {
+    fn begin(dir: &Path) -> Result<Journal> {
+        let path = dir.join(results::JOURNAL);
+        let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
+        Ok(Journal { path, file: Mutex::new(file) })
+    }
+
+    fn keep(&self, result: &CellResult) -> Result<()> {
+        let line = serde_json::to_string(result)? + "\n";
+        let mut file = lock(&self.file);
+        file.write_all(line.as_bytes()).with_context(|| format!("write {}", self.path.display()))
+    }
+
+    /// Everything that it says is in the results.
+    fn end(self) -> Result<()> {
+        fs::remove_file(&self.path).with_context(|| format!("remove {}", self.path.display()))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The command that runs a cell again as it was run here.
+fn repro(cell: &Cell, spot: &Spot, plan: &Plan) -> String {
+    let mut words = vec![cell.to_string()];
+    let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
+    if let Some(kernel) = spot.exactly() {
+        add("--kernel", kernel);
+    }
+    if let Some(program) = plan.engines.get(&cell.engine).filter(|program| !program.as_os_str().is_empty()) {
+        add("--engine-program", program.display().to_string());
+    }
+    if plan.seed != DEFAULT_SEED {
+        add("--seed", plan.seed.to_string());
+    }
+    if plan.timeout_scale != 1.0 {
+        add("--timeout-scale", plan.timeout_scale.to_string());
+    }
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("cargo xtask repro {}", words.join(" "))
+}
+
+/// What expectations can speak of.
+fn known(corpora: &Corpora) -> Known {
+    let words = |all: &[&str]| all.iter().map(|&word| word.to_owned()).collect();
+    let names = |list: &Vec<Workload>| list.iter().map(|workload| workload.name.clone()).collect();
+    Known {
+        workloads: corpora.iter().map(|(arch, list)| (arch.to_string(), names(list))).collect(),
+        archs: Arch::ALL.iter().map(ToString::to_string).collect(),
+        engines: words(engine::ALL),
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
 fn run_leg(
+    room: &Room,
     plan: &Plan,
-    programs: &Programs,
+    programs: &PerArch,
     dir: &Path,
     expectations: &Expectations,
-    leg: Leg,
+    course: &Mutex<Course>,
+    journal: &Journal,
     screen: &Screen,
     stop: StopFlag,
-) -> Result<(KernelInfo, Vec<CellResult>)> {
+) -> Result<()> {
+    let (leg, kernel) = {
+        let course = lock(course);
+        (course.leg.clone(), course.kernel.clone())
+    };
     let Leg { spot, cells } = leg;
+    let programs = &programs[&spot.arch()];
     let mut progress = screen.kernel(&spot.name(), cells.len());
     progress.note(&format!("{}: {} cells, {}", spot.name(), cells.len(), spot.describe()));
     let mut job = job(plan);
     spot.fill_in(&mut job, plan, programs)?;
-    let flag = spot.repro_flag();
-    let repro = move |cell: &Cell| format!("cargo xtask repro {cell}{flag}");
+    let keep = |result: &CellResult| {
+        if let Err(error) = journal.keep(result) {
+            screen.line(&format!("{error:#}"));
+        }
+    };
     let settings = Settings {
         job,
         retries: plan.retries,
         expectations,
         today: jiff::Zoned::now().date(),
-        bundles: Bundles::new(dir),
-        repro: &repro,
+        bundles: Bundles::new(dir, &room.root),
+        repro: &|cell| repro(cell, &spot, plan),
+        journal: &keep,
     };
     let mut place: Box<dyn Place> = spot.place(programs, dir);
-    let session = Session::new(&settings, spot.kernel_info(), cells, stop.clone());
+    let session = Session::new(&settings, kernel, cells, stop.clone());
     let (mut kernel, results) = session.run(place.as_mut(), &mut progress)?;
     if let (Spot::Guest(guest), Some(trial)) = (&spot, &plan.trial)
         && let Some(module) = &guest.module
@@ -243,7 +385,9 @@ fn run_leg(
         kernel.module =
             Some(trial.run(&guest.kernel, &guest.luggage, module, &guest.accel, &stop, &mut say)?);
     }
-    Ok((kernel, results))
+    let mut course = lock(course);
+    (course.kernel, course.results) = (kernel, results);
+    Ok(())
 }
 
 /// JUnit and HTML beside `results.json`.
@@ -259,6 +403,13 @@ pub fn write_reports(dir: &Path, results: &Results) -> Result<()> {
 /// Whether standard output takes colours.
 pub fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// This machine.
+fn host() -> Result<Host> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").context("read the host's name")?;
+    let (release, arch) = (host_release()?, std::env::consts::ARCH.to_owned());
+    Ok(Host { name: name.trim().to_owned(), release, arch, cpus: cpus() })
 }
 
 /// `uname -r` of this host.

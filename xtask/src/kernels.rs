@@ -1,16 +1,16 @@
 //! Which kernels a command runs on: the flags, and what follows from them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use cairn_qemu::kernels::{self as found, Kernel, Located, Matrix, Options, Selector};
+use cairn_qemu::kernels::{self as found, Kernel, Located, Matrix, Options, Selector, Unavailable};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Arch, Cache, accel, progress};
 use cairn_testsuite::driver::guest::open_cache;
 use cairn_testsuite::engine;
+use cairn_testsuite::report::Absent;
 use clap::Parser;
 
 use crate::campaign::Plan;
@@ -19,6 +19,7 @@ use crate::cross;
 use crate::places::{Guest, Spot};
 use crate::programs::PerArch;
 use crate::room::Room;
+use crate::usage::usage;
 
 #[derive(Parser)]
 pub struct KernelArgs {
@@ -28,6 +29,9 @@ pub struct KernelArgs {
     /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left out
     #[arg(long, value_name = "ARCH")]
     pub arch: Vec<ArchArg>,
+    /// Run without the kernels that were asked for and are not to be had
+    #[arg(long)]
+    pub allow_missing: bool,
     #[command(flatten)]
     pub source: Source,
 }
@@ -68,7 +72,9 @@ pub struct Choice {
     guests: Vec<Located>,
     /// The architecture of each of `guests`.
     archs: Vec<Arch>,
-    paths: Vec<PathBuf>,
+    allow_missing: bool,
+    /// What was asked for and is not to be had.
+    pub absent: Vec<Absent>,
 }
 
 /// The architectures that the flags mean, none twice.
@@ -110,11 +116,18 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
         args.kernel.iter().cloned().partition(|selector| *selector == Selector::Host);
     let own = cross::host()?;
     if !host.is_empty() && !archs.contains(&own) {
-        bail!("--kernel host runs on this machine, which is {own}");
+        usage!("--kernel host runs on this machine, which is {own}");
     }
     let cache = open_cache().context("open the cache")?;
-    let (guests, paths) = (Vec::new(), Vec::new());
-    let mut choice = Choice { host: !host.is_empty(), matrix, cache, guests, archs: Vec::new(), paths };
+    let mut choice = Choice {
+        host: !host.is_empty(),
+        matrix,
+        cache,
+        guests: Vec::new(),
+        archs: Vec::new(),
+        allow_missing: args.allow_missing,
+        absent: Vec::new(),
+    };
     if selectors.is_empty() {
         return Ok(choice);
     }
@@ -123,15 +136,12 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
     needs.extend(archs.iter().map(|&arch| Need::qemu(Machine::of(arch))));
     needs.extend(archs.iter().flat_map(|&arch| Need::cross_compiler(arch)));
     setup::ensure(&needs, args.source.offline, &progress)?;
-    choice.paths = selectors
-        .iter()
-        .filter_map(|selector| match selector {
-            Selector::Path(path) => Some(path.clone()),
-            _ => None,
-        })
-        .collect();
-    if let (Some(path), [_, _, ..]) = (choice.paths.first(), archs.as_slice()) {
-        bail!("{} is a kernel of one architecture: name that one with --arch", path.display());
+    let path = selectors.iter().find_map(|selector| match selector {
+        Selector::Path(path) => Some(path),
+        _ => None,
+    });
+    if let (Some(path), [_, _, ..]) = (path, archs.as_slice()) {
+        usage!("{} is a kernel of one architecture: name that one with --arch", path.display());
     }
     for &arch in &archs {
         let mine = for_arch(&choice.matrix, &selectors, &archs, arch);
@@ -140,9 +150,11 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
         }
         let options = options(arch, &args.source, &choice.cache, &progress);
         let located = found::locate(&choice.matrix, &mine, &options)?;
+        choice.miss(arch, &located.unavailable);
         choice.guests.push(located);
         choice.archs.push(arch);
     }
+    choice.complete()?;
     Ok(choice)
 }
 
@@ -166,19 +178,53 @@ impl Choice {
         Ok(archs)
     }
 
+    fn miss(&mut self, arch: Arch, missing: &[Unavailable]) {
+        let absent = |one: &Unavailable| Absent {
+            kernel: one.kernel.clone(),
+            arch: arch.to_string(),
+            reason: one.reason.clone(),
+        };
+        self.absent.extend(missing.iter().map(absent));
+        self.absent.sort();
+        self.absent.dedup();
+    }
+
+    /// Whether everything that was asked for is there, or may be missing.
+    fn complete(&self) -> Result<()> {
+        if self.absent.is_empty() || self.allow_missing {
+            return Ok(());
+        }
+        let lines: Vec<String> =
+            self.absent.iter().map(|one| format!("{}/{}: {}", one.kernel, one.arch, one.reason)).collect();
+        bail!(
+            "kernels that were asked for are not to be had (--allow-missing runs without them; what nobody serves any more \
+             can go from matrix.toml):\n  {}",
+            lines.join("\n  ")
+        )
+    }
+
     /// Fetches every chosen kernel, by architecture, in order.
-    pub fn obtain(&self, source: &Source) -> Result<Vec<Kernel>> {
+    pub fn obtain(&mut self, source: &Source) -> Result<Vec<Kernel>> {
         let progress = progress::Stderr::default();
         let mut kernels = Vec::new();
-        for (&arch, located) in self.archs.iter().zip(&self.guests) {
+        for (arch, located) in self.archs.clone().into_iter().zip(std::mem::take(&mut self.guests)) {
             let options = options(arch, source, &self.cache, &progress);
-            kernels.extend(found::obtain_all(&self.matrix, located, &options)?.kernels);
+            let resolution = found::obtain_all(&self.matrix, &located, &options)?;
+            kernels.extend(resolution.kernels);
+            self.miss(arch, &resolution.unavailable);
         }
+        self.complete()?;
         Ok(kernels)
     }
 
     /// Makes every chosen kernel ready to run on.
-    pub fn prepare(self, room: &Room, source: &Source, plan: &Plan, programs: &PerArch) -> Result<Vec<Spot>> {
+    pub fn prepare(
+        &mut self,
+        room: &Room,
+        source: &Source,
+        plan: &Plan,
+        programs: &PerArch,
+    ) -> Result<Vec<Spot>> {
         let mut spots = Vec::new();
         if self.host {
             spots.push(Spot::host()?);
@@ -186,7 +232,7 @@ impl Choice {
         let progress = progress::Stderr::default();
         let kernels = self.obtain(source)?;
         let mut accels: BTreeMap<Arch, accel::Accel> = BTreeMap::new();
-        let labels = labels(&kernels);
+        let labels = labels(&kernels)?;
         for (kernel, label) in kernels.into_iter().zip(labels) {
             let arch = kernel.arch;
             let built = &programs[&arch];
@@ -211,8 +257,6 @@ impl Choice {
             }
             let luggage = built.luggage(engines);
             let base = luggage.base(&kernel, &self.cache)?;
-            // A kernel that the user brought is no series of the matrix: only its path names it.
-            let path = self.paths.iter().find(|path| kernel.suite.is_none() && path.exists()).cloned();
             spots.push(Spot::Guest(Box::new(Guest {
                 label,
                 time_scale: accel.time_scale(&kernel),
@@ -221,33 +265,38 @@ impl Choice {
                 module,
                 absent,
                 base,
-                path,
                 kernel,
             })));
         }
         if spots.is_empty() {
-            bail!("no kernel is chosen");
+            usage!("no kernel is chosen");
         }
         Ok(spots)
     }
 }
 
 /// What cells call each kernel: as the matrix does where that is clear and it came from an archive, otherwise its
-/// release.
-fn labels(kernels: &[Kernel]) -> Vec<String> {
-    let mut taken = BTreeSet::new();
-    let mut labels = Vec::new();
-    for kernel in kernels {
-        let called = |other: &Kernel| (other.arch, other.label());
-        let alone = kernels.iter().filter(|other| called(other) == called(kernel)).count() == 1;
-        let clear = alone && kernel.suite.is_some();
-        let mut label = if clear { kernel.label() } else { kernel.release.replace('/', "_") };
-        while !taken.insert((kernel.arch, label.clone())) {
-            label.push('~');
+/// release; what the user brought beside another of that release has the beginning of its digest added.
+fn labels(kernels: &[Kernel]) -> Result<Vec<String>> {
+    let alone = |kernel: &Kernel, name: &dyn Fn(&Kernel) -> String| {
+        kernels.iter().filter(|other| other.arch == kernel.arch && name(other) == name(kernel)).count() == 1
+    };
+    let release = |kernel: &Kernel| kernel.release.replace('/', "_");
+    let of_the_archive =
+        |kernel: &Kernel| if kernel.suite.is_some() { kernel.label() } else { String::new() };
+    let label = |kernel: &Kernel| match &kernel.suite {
+        Some(_) if alone(kernel, &of_the_archive) => kernel.label(),
+        None if !alone(kernel, &release) => format!("{}@{}", release(kernel), &kernel.sha256[..8]),
+        _ => release(kernel),
+    };
+    let labels: Vec<String> = kernels.iter().map(label).collect();
+    let mut taken = BTreeMap::new();
+    for (kernel, label) in kernels.iter().zip(&labels) {
+        if let Some(other) = taken.insert((kernel.arch, label), kernel) {
+            usage!("{} and {} are the same kernel, {label}", other.package, kernel.package);
         }
-        labels.push(label);
     }
-    labels
+    Ok(labels)
 }
 
 #[cfg(test)]
@@ -270,6 +319,39 @@ mod tests {
         assert_eq!(of(&["ppc64el", "all"]), [Arch::Powerpc64le, Arch::X86_64, Arch::Aarch64]);
         assert_eq!(of(&[]), [cross::host().unwrap()]);
         assert!("vax".parse::<ArchArg>().is_err());
+    }
+
+    fn kernel(release: &str, brought: bool, digest: &str) -> Kernel {
+        Kernel {
+            arch: Arch::X86_64,
+            point: found::Version::new(6, 1, 7),
+            variant: String::new(),
+            release: release.into(),
+            package: format!("{release} {digest}"),
+            version: String::new(),
+            suite: (!brought).then(|| "a".into()),
+            sha256: digest.repeat(8),
+            path: brought.then(|| "/k".into()),
+            image: "/k".into(),
+            modules: None,
+            config: Default::default(),
+        }
+    }
+
+    #[test]
+    fn kernels_of_one_release_are_told_apart() {
+        let archived = kernel("6.1.7-cloud", false, "a");
+        let of = |brought: &[(&str, &str)]| {
+            let brought = brought.iter().map(|(release, digest)| kernel(release, true, digest));
+            labels(&std::iter::once(archived.clone()).chain(brought).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[]).unwrap(), ["6.1"]);
+        assert_eq!(of(&[("6.1.7-mine", "b")]).unwrap(), ["6.1", "6.1.7-mine"]);
+        assert_eq!(of(&[("6.1.7-cloud", "b")]).unwrap(), ["6.1", "6.1.7-cloud@bbbbbbbb"]);
+        let two = of(&[("6.1.7-mine", "b"), ("6.1.7-mine", "c")]).unwrap();
+        assert_eq!(two, ["6.1", "6.1.7-mine@bbbbbbbb", "6.1.7-mine@cccccccc"]);
+        let same = of(&[("6.1.7-mine", "b"), ("6.1.7-mine", "b")]).unwrap_err().to_string();
+        assert!(same.contains("are the same kernel"), "{same}");
     }
 
     #[test]

@@ -10,7 +10,12 @@ mod programs;
 mod progress;
 mod room;
 mod trial;
+mod usage;
 
+use std::process::ExitCode;
+
+use anyhow::Result;
+use cairn_testsuite::report::terminal::printable;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -54,30 +59,35 @@ enum Command {
     Bench(cmd::bench::Args),
 }
 
-fn main() -> std::process::ExitCode {
-    let result = match Cli::parse().command {
-        Command::Test(args) => cmd::test::run(&args),
-        Command::Check(args) => cmd::check::run(&args),
-        Command::Kernels(args) => cmd::kernels::run(&args),
-        Command::Kernel(args) => cmd::kernel::run(&args),
-        Command::Kmod(args) => cmd::kmod::run(&args),
-        Command::KmodTest(args) => cmd::kmod_test::run(&args),
-        Command::Dkms(args) => cmd::dkms::run(&args),
-        Command::HeaderCheck(args) => cmd::header_check::run(&args),
-        Command::SavedCheck(args) => cmd::saved_check::run(&args),
-        Command::Shell(args) => cmd::shell::run(&args),
-        Command::Workloads(args) => cmd::workloads::run(&args),
-        Command::Repro(args) => cmd::repro::run(&args),
-        Command::Report(args) => cmd::report::run(&args),
-        Command::Sensitivity(args) => cmd::sensitivity::run(&args),
-        Command::Bench(args) => cmd::bench::run(&args),
-    };
-    match result {
-        Ok(true) => std::process::ExitCode::SUCCESS,
-        Ok(false) => std::process::ExitCode::from(1),
+fn main() -> ExitCode {
+    match carry_out(&Cli::parse().command) {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error:#}");
-            std::process::ExitCode::from(2)
+            eprintln!("error: {}", printable(&format!("{error:#}")));
+            ExitCode::from(usage::exit_code(&error))
         }
     }
+}
+
+/// Gives the exit code: 0 and 1 for what a command was asked, others as [`usage`] and
+/// [`Conclusion`](cairn_testsuite::report::Conclusion) say.
+fn carry_out(command: &Command) -> Result<u8> {
+    let good = match command {
+        Command::Test(args) => return Ok(cmd::test::run(args)?.exit_code()),
+        Command::Repro(args) => return Ok(cmd::repro::run(args)?.exit_code()),
+        Command::Report(args) => return Ok(cmd::report::run(args)?.exit_code()),
+        Command::Check(args) => cmd::check::run(args),
+        Command::Kernels(args) => cmd::kernels::run(args),
+        Command::Kernel(args) => cmd::kernel::run(args),
+        Command::Kmod(args) => cmd::kmod::run(args),
+        Command::KmodTest(args) => cmd::kmod_test::run(args),
+        Command::Dkms(args) => cmd::dkms::run(args),
+        Command::HeaderCheck(args) => cmd::header_check::run(args),
+        Command::SavedCheck(args) => cmd::saved_check::run(args),
+        Command::Shell(args) => cmd::shell::run(args),
+        Command::Workloads(args) => cmd::workloads::run(args),
+        Command::Sensitivity(args) => cmd::sensitivity::run(args),
+        Command::Bench(args) => cmd::bench::run(args),
+    }?;
+    Ok(if good { 0 } else { 1 })
 }

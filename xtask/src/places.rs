@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cairn_qemu::Arch;
-use cairn_qemu::accel::Accel;
-use cairn_qemu::kernels::Kernel;
+use cairn_qemu::accel::{self, Accel};
+use cairn_qemu::kernels::{Kernel, fetch, selector};
 use cairn_testsuite::driver::guest::{self, GuestPlace, Luggage};
 use cairn_testsuite::driver::{HostPlace, Place};
 use cairn_testsuite::event::Job;
 use cairn_testsuite::expectations::Release;
-use cairn_testsuite::report::KernelInfo;
+use cairn_testsuite::report::{EngineInfo, KernelInfo};
 
 use crate::campaign::{Plan, host_release};
 use crate::cross;
@@ -23,6 +23,7 @@ pub const MEMORY_MIB: u32 = 2048;
 pub const CPUS: u32 = 2;
 
 /// One kernel to run on.
+#[derive(Clone)]
 pub enum Spot {
     /// The kernel we run on, without a virtual machine.
     Host {
@@ -36,6 +37,7 @@ pub enum Spot {
 }
 
 /// A kernel with everything that its guests need.
+#[derive(Clone)]
 pub struct Guest {
     /// What cells call it.
     pub label: String,
@@ -53,8 +55,6 @@ pub struct Guest {
     pub module: Option<Vec<u8>>,
     /// Engines that were asked for and cannot run there, with the reason.
     pub absent: BTreeMap<String, String>,
-    /// The file or tree it came from, when the user brought it.
-    pub path: Option<PathBuf>,
 }
 
 impl Spot {
@@ -111,19 +111,35 @@ impl Spot {
         }
     }
 
-    /// What a repro line needs beside the cell.
-    pub fn repro_flag(&self) -> String {
-        match self {
-            Spot::Guest(guest) => match &guest.path {
-                Some(path) => format!(" --kernel {}", path.display()),
-                None => String::new(),
-            },
-            Spot::Host { .. } => String::new(),
+    /// What names this very kernel on a command line, where its label would not: a file that the user brought, the point
+    /// release of a series.
+    pub fn exactly(&self) -> Option<String> {
+        let Spot::Guest(guest) = self else { return None };
+        let kernel = &guest.kernel;
+        match (&kernel.path, &kernel.suite) {
+            (Some(path), None) => Some(path.display().to_string()),
+            // The debugging kernel is what its label says.
+            (Some(_), Some(_)) => None,
+            (None, _) => Some(selector::label(kernel.point(), &kernel.variant)),
         }
     }
 
-    /// For the results; release and engines are filled in by what the runner says.
-    pub fn kernel_info(&self) -> KernelInfo {
+    /// The engines that can run here, each with its program on this machine.
+    pub fn engines(&self, plan: &Plan, programs: &Programs) -> Result<BTreeMap<String, PathBuf>> {
+        match self {
+            Spot::Host { .. } => programs.engines(&plan.engines),
+            Spot::Guest(guest) => Ok(guest.luggage.engines.clone()),
+        }
+    }
+
+    /// For the results; the versions of engines are filled in by what the runner says.
+    pub fn kernel_info(&self, plan: &Plan, programs: &Programs) -> Result<KernelInfo> {
+        let about = |(name, program): (String, PathBuf)| -> Result<(String, EngineInfo)> {
+            let (sha256, _) = fetch::digest(&program)?;
+            let info = EngineInfo { version: String::new(), program: program.display().to_string(), sha256 };
+            Ok((name, info))
+        };
+        let engines = self.engines(plan, programs)?.into_iter().map(about).collect::<Result<_>>()?;
         let mut info = KernelInfo {
             label: self.label().to_owned(),
             arch: self.arch().to_string(),
@@ -132,7 +148,10 @@ impl Spot {
             suite: None,
             sha256: None,
             accel: "host".to_owned(),
-            engines: BTreeMap::new(),
+            no_kvm: None,
+            qemu: None,
+            time_scale: 1.0,
+            engines,
             absent: BTreeMap::new(),
             module: None,
             complaints: Vec::new(),
@@ -148,10 +167,15 @@ impl Spot {
                 info.suite.clone_from(&kernel.suite);
                 info.sha256 = Some(kernel.sha256.clone());
                 info.accel = guest.accel.name().to_lowercase();
+                if let Accel::Tcg { why } = &guest.accel {
+                    info.no_kvm = Some(why.clone());
+                }
+                info.qemu = Some(accel::emulator(kernel.arch)?);
+                info.time_scale = guest.time_scale;
                 info.absent.clone_from(&guest.absent);
             }
         }
-        info
+        Ok(info)
     }
 
     /// Where this spot has its programs, and how much time it needs.
@@ -162,7 +186,7 @@ impl Spot {
                 let dir = tempfile::Builder::new().prefix("cairn-").tempdir().context("make a directory")?;
                 job.workdir = dir.keep();
                 job.workloads = programs.workloads.clone();
-                job.engines = programs.engines(&plan.engines)?;
+                job.engines = self.engines(plan, programs)?;
             }
             Spot::Guest(guest) => {
                 job.time_scale *= guest.time_scale;

@@ -1,12 +1,15 @@
 //! Building the programs that a run needs, and keeping a copy of each where a later build does not change it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, FileTimes};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use cairn_qemu::Arch;
+use cairn_qemu::kernels::fetch;
 use cairn_testsuite::cell::Userland;
 use cairn_testsuite::driver::guest::Luggage;
 use cairn_testsuite::engine;
@@ -86,7 +89,7 @@ pub fn build(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Progr
     let folder = folder.join(arch.name());
     let keep = |built: &BTreeMap<String, PathBuf>, name: &str, kind: &str| -> Result<PathBuf> {
         let from = built.get(name).with_context(|| format!("cargo built no {kind} {name}"))?;
-        copy(from, &folder.join(kind).join(name))
+        copy(from, &folder.join(kind).join(format!("{name}.d")))
     };
     let built = cargo_build(room, toolchain, wanted, &args, &[])?;
     // Kept at once: cargo may put the static build of a program where the dynamic one is.
@@ -138,7 +141,7 @@ pub fn build_standalone(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> R
     let folder = room.ours().join("programs").join(toolchain.arch.name()).join("static");
     let keep = |name: &str| -> Result<PathBuf> {
         let from = built.get(name).with_context(|| format!("cargo built no static {name}"))?;
-        copy(from, &folder.join(name))
+        copy(from, &folder.join(format!("{name}.d")))
     };
     Ok(Standalone { cairn: keep("cairn")?, init: keep("cairn-init")? })
 }
@@ -163,7 +166,8 @@ fn build_static(
 pub fn build_example(room: &Room, toolchain: &Toolchain, wanted: Wanted, name: &str) -> Result<PathBuf> {
     let built = cargo_build(room, toolchain, wanted, &["--package", "cairn", "--example", name], &[])?;
     let from = built.get(name).with_context(|| format!("cargo built no example {name}"))?;
-    copy(from, &room.ours().join("programs").join(toolchain.arch.name()).join("examples").join(name))
+    let folder = room.ours().join("programs").join(toolchain.arch.name()).join("examples");
+    copy(from, &folder.join(format!("{name}.d")))
 }
 
 /// Builds the corpus alone.
@@ -221,12 +225,61 @@ fn cargo_build(
     Ok(built)
 }
 
-/// Copies beside and renames, so that a run that still executes the old copy is not disturbed.
-fn copy(from: &Path, to: &Path) -> Result<PathBuf> {
-    let folder = to.parent().context("a copy needs a directory")?;
-    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    let beside = to.with_extension(format!("{}.new", std::process::id()));
-    fs::copy(from, &beside).with_context(|| format!("copy {}", from.display()))?;
-    fs::rename(&beside, to).with_context(|| format!("rename {}", beside.display()))?;
-    Ok(to.to_owned())
+/// How long a copy that no run has asked for is kept: longer than any run takes.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Copies a program into a directory named after its contents below `folder`: a run that executes another build of it, which began
+/// before, goes on with its own. Old copies go.
+fn copy(from: &Path, folder: &Path) -> Result<PathBuf> {
+    let name = from.file_name().context("a program has a name")?;
+    let (digest, _) = fetch::digest(from)?;
+    let dir = folder.join(&digest[..16]);
+    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    let to = dir.join(name);
+    if !to.is_file() {
+        let beside = dir.join(format!("{}.new", std::process::id()));
+        fs::copy(from, &beside).with_context(|| format!("copy {}", from.display()))?;
+        fs::rename(&beside, &to).with_context(|| format!("rename {}", beside.display()))?;
+    }
+    let now = SystemTime::now();
+    File::open(&dir)
+        .and_then(|dir| dir.set_times(FileTimes::new().set_modified(now)))
+        .with_context(|| format!("set times of {}", dir.display()))?;
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?.flatten() {
+        let used = entry.metadata().and_then(|about| about.modified());
+        let old = used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > KEPT));
+        // Another run may be as tidy at the same time.
+        if old
+            && let Err(error) = fs::remove_dir_all(entry.path())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| format!("remove {}", entry.path().display()));
+        }
+    }
+    Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_build_leaves_the_program_of_a_run_under_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (built, folder) = (dir.path().join("runner"), dir.path().join("runner.d"));
+        fs::write(&built, "first").unwrap();
+        let first = copy(&built, &folder).unwrap();
+        assert_eq!(copy(&built, &folder).unwrap(), first);
+        fs::write(&built, "second").unwrap();
+        let second = copy(&built, &folder).unwrap();
+        assert_eq!(fs::read(&first).unwrap(), b"first");
+        assert_eq!(fs::read(&second).unwrap(), b"second");
+        assert_eq!(first.file_name(), built.file_name());
+        // What nobody has used for long goes with the next copy.
+        let old = SystemTime::now() - 2 * KEPT;
+        let times = FileTimes::new().set_modified(old);
+        File::open(first.parent().unwrap()).unwrap().set_times(times).unwrap();
+        copy(&built, &folder).unwrap();
+        assert!(!first.exists() && second.exists());
+    }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use cairn_testsuite::cell::Cell;
 use cairn_testsuite::driver::Observer;
 use cairn_testsuite::event::Outcome;
+use cairn_testsuite::report::terminal::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often a plain line says how far it is.
@@ -34,6 +35,8 @@ impl Screen {
         if self.quiet {
             return;
         }
+        // Words of programs under test are among it.
+        let text = &*printable(text);
         if self.terminal {
             // Printing above the bars fails only when the terminal is gone, and then nobody reads it.
             let _ = self.bars.println(text);

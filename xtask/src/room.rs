@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use cairn_testsuite::report::results;
 
 /// The directories that every command works in.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ impl Room {
         if let Some(name) = name {
             return [PathBuf::from(name), self.results().join(name)]
                 .into_iter()
-                .find(|dir| dir.join("results.json").is_file())
+                .find(|dir| dir.join(results::FILE).is_file())
                 .with_context(|| {
                     format!("no run {name}: no results.json there or in {}", self.results().display())
                 });
@@ -87,9 +88,17 @@ impl Room {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).context("list the runs"),
         };
-        runs.retain(|dir| dir.join("results.json").is_file());
+        runs.retain(|dir| dir.join(results::FILE).is_file());
         runs.sort();
         runs.pop().with_context(|| format!("no run in {} yet", self.results().display()))
+    }
+
+    /// What the compiler says that it is.
+    pub fn compiler(&self) -> Result<String> {
+        let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let output = Command::new(compiler).arg("--version").current_dir(&self.root).output();
+        let output = output.context("ask the compiler for its version")?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     /// The commit, with `+` when the tree has changes; nothing outside a repository.

@@ -110,6 +110,7 @@ mod tests {
             version: "6.12.1-1".into(),
             suite: None,
             sha256: "00".into(),
+            path: None,
             image: PathBuf::from("/k/vmlinuz"),
             modules: None,
             config: KernelConfig::default(),

@@ -247,7 +247,7 @@ pub fn digest(path: &Path) -> Result<(String, u64), Error> {
 }
 
 /// The SHA-256 of some bytes in hexadecimal.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 

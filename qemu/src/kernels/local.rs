@@ -101,7 +101,8 @@ pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>
                 sha256: digests[0].clone(),
                 digests,
             };
-            return obtain::unpacked(&debs, candidate, facts, options);
+            let kernel = obtain::unpacked(&debs, candidate, facts, options)?;
+            return Ok(Kernel { path: Some(deb.clone()), ..kernel });
         }
         Local::Image(image) => {
             let dir = image.parent().unwrap_or(Path::new("/"));
@@ -143,6 +144,7 @@ pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>
         version: candidate.release.clone(),
         suite: debug::suite_of(local.path()),
         sha256,
+        path: Some(local.path().to_owned()),
         image,
         modules: modules.and_then(|dir| dir.canonicalize().ok()),
         config,

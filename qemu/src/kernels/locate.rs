@@ -74,6 +74,14 @@ impl Candidate {
         selector::label(self.series(), &self.variant)
     }
 
+    /// Where it lies, when the user brought it.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Archive { .. } => None,
+            Origin::Local(local) => Some(local.path()),
+        }
+    }
+
     /// Bytes to fetch; 0 when cached or local.
     pub fn bytes_to_fetch(&self) -> u64 {
         match &self.origin {
@@ -135,9 +143,10 @@ fn debug_tree(options: &Options<'_>) -> Result<PathBuf, Error> {
 /// When a selector names nothing that is to be had (the error lists what is), or an index cannot be read or verified.
 pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) -> Result<Located, Error> {
     let mut archive: Option<Archive<'_>> = None;
-    let mut found: BTreeMap<(Version, String, String), Candidate> = BTreeMap::new();
+    let mut found = BTreeMap::new();
     let mut unavailable: BTreeMap<(Series, String), Unavailable> = BTreeMap::new();
-    let key = |c: &Candidate| (c.point, c.variant.clone(), c.release.clone());
+    // What the user brought is never one with another kernel of that release.
+    let key = |c: &Candidate| (c.point, c.variant.clone(), c.release.clone(), c.path().map(Path::to_owned));
     for selector in selectors {
         if let Selector::Host = selector {
             return Err(Error::Host);

@@ -191,6 +191,7 @@ pub(super) fn unpacked(
         modules: None,
         config,
         sha256: facts.sha256,
+        path: None,
     };
     let json = serde_json::to_vec(&kernel).expect("plain data serialises");
     cache::write_atomically(&staging.path().join("kernel.json"), &json)?;

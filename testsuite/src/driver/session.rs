@@ -14,8 +14,8 @@ use super::place::{Ending, Heard, Place, PlaceError, StopFlag};
 use crate::bundle::Bundles;
 use crate::cell::Cell;
 use crate::event::{CellSpec, Event, Job, Outcome};
-use crate::expectations::{Expectations, Release};
-use crate::report::{CellResult, KernelInfo};
+use crate::expectations::Expectations;
+use crate::report::{CellResult, Complaint, KernelInfo};
 use crate::verdict::{Stage, Verdict};
 
 /// Lives in a row without a single verdict, after which a place is given up.
@@ -38,6 +38,8 @@ pub struct Settings<'a> {
     pub bundles: Bundles,
     /// The command that runs a cell again.
     pub repro: &'a (dyn Fn(&Cell) -> String + Sync),
+    /// Keeps what came of a cell, which may not be the last word, against our own sudden end.
+    pub journal: &'a (dyn Fn(&CellResult) + Sync),
 }
 
 /// Somebody who watches.
@@ -60,6 +62,8 @@ pub struct Session<'a> {
     attempts: BTreeMap<u32, u32>,
     /// Of a cell that is tried again: the attempt that was red, and why.
     first_failure: BTreeMap<u32, (u32, String)>,
+    /// The cell that ended last.
+    last: Option<u32>,
     /// Suspects of one death, with what it was.
     groups: Vec<(BTreeSet<u32>, Verdict, String)>,
 }
@@ -87,6 +91,7 @@ impl<'a> Session<'a> {
             outcomes: BTreeMap::new(),
             attempts: BTreeMap::new(),
             first_failure: BTreeMap::new(),
+            last: None,
             groups: Vec::new(),
         }
     }
@@ -105,7 +110,7 @@ impl<'a> Session<'a> {
         self.round(all, place, observer)?;
         self.blame_groups();
         for _ in 0..self.settings.retries {
-            let newly_red = |(id, outcome): &(&u32, &Outcome)| self.judge(**id, outcome.verdict).0.is_red();
+            let newly_red = |(id, outcome): &(&u32, &Outcome)| self.judge(**id, outcome).0.is_red();
             let red: VecDeque<u32> = self.outcomes.iter().filter(newly_red).map(|(id, _)| *id).collect();
             if red.is_empty() || self.stop.raised() {
                 break;
@@ -221,7 +226,9 @@ impl<'a> Session<'a> {
             Heard::Note(text) => observer.note(&text),
             Heard::Splat(text) => {
                 if running.is_empty() {
-                    complaints.push(text.clone());
+                    let after = self.last.map(|id| self.cells[id as usize].0.clone());
+                    let repro = after.as_ref().map(|cell| (self.settings.repro)(cell));
+                    complaints.push(Complaint { text: text.clone(), after, repro });
                 }
                 for id in &running {
                     splats.entry(*id).or_default().push(text.clone());
@@ -229,7 +236,9 @@ impl<'a> Session<'a> {
             }
             Heard::Event(Event::Hello { release, engines, .. }) => {
                 self.kernel.release = release;
-                self.kernel.engines = engines;
+                for (name, version) in engines {
+                    self.kernel.engines.entry(name).or_default().version = version;
+                }
             }
             Heard::Event(Event::Start { id }) => {
                 let Some((cell, _)) = self.cells.get(id as usize) else { return };
@@ -259,15 +268,18 @@ impl<'a> Session<'a> {
                     outcome.verdict = Verdict::Splat;
                     outcome.stage = Some(Stage::Log);
                 }
-                let verdict = self.judge(id, outcome.verdict).0;
+                let verdict = self.judge(id, &outcome).0;
                 observer.ended(cell, &Outcome { verdict, ..outcome.clone() });
+                (self.settings.journal)(&self.result(id, &outcome));
                 self.outcomes.insert(id, outcome);
+                self.last = Some(id);
             }
             Heard::Event(Event::Done) => {}
         })?;
         if !matches!(ending, Ending::Emulator { .. }) {
             // What a cell that has ended was blamed for may come again, late, from the console.
-            complaints.retain(|text: &String| !self.outcomes.values().any(|o| o.reason.contains(text)));
+            complaints
+                .retain(|said: &Complaint| !self.outcomes.values().any(|o| o.reason.contains(&said.text)));
             self.kernel.complaints.extend(complaints);
         }
         Ok(Life { ending, running, heard_verdict })
@@ -306,43 +318,51 @@ impl<'a> Session<'a> {
     }
 
     /// A verdict in the light of what is expected, and why.
-    fn judge(&self, id: u32, seen: Verdict) -> (Verdict, Option<String>) {
+    fn judge(&self, id: u32, outcome: &Outcome) -> (Verdict, Option<String>) {
         let Settings { expectations, today, .. } = self.settings;
         let (cell, _) = &self.cells[id as usize];
-        let release = Release::parse(&self.kernel.release).or_else(|| Release::parse(&self.kernel.label));
-        expectations.judge(cell, release, seen, *today)
+        expectations.judge(cell, self.kernel.release(), (outcome.verdict, outcome.stage), *today)
+    }
+
+    /// What came of a cell, in the light of what is expected, and of how it was at first.
+    fn result(&self, id: u32, outcome: &Outcome) -> CellResult {
+        let (cell, _) = &self.cells[id as usize];
+        let (mut verdict, why) = self.judge(id, outcome);
+        let mut reason = outcome.reason.clone();
+        let mut bundle = verdict.is_red().then(|| Bundles::relative(cell));
+        if verdict == Verdict::Pass
+            && let Some((attempt, first)) = self.first_failure.get(&id)
+        {
+            verdict = Verdict::Flaky;
+            reason = format!("at first: {first}");
+            bundle = Some(Bundles::aside(cell, *attempt));
+        }
+        if let Some(why) = why {
+            reason = if reason.is_empty() { why } else { format!("{reason}; {why}") };
+        }
+        CellResult {
+            cell: cell.clone(),
+            verdict,
+            stage: outcome.stage,
+            reason,
+            duration_ms: outcome.duration_ms,
+            attempts: self.attempts.get(&id).copied().unwrap_or(0),
+            measured: outcome.measured.clone(),
+            notes: outcome.notes.clone(),
+            bundle,
+            repro: (self.settings.repro)(cell),
+        }
     }
 
     /// The last word on every cell, and the bundles of the red ones.
     fn results(&self, place: &dyn Place, observer: &mut dyn Observer) -> Vec<CellResult> {
         let mut results = Vec::new();
-        for (id, outcome) in &self.outcomes {
-            let (cell, _) = &self.cells[*id as usize];
-            let (mut verdict, why) = self.judge(*id, outcome.verdict);
-            let mut reason = outcome.reason.clone();
-            let mut bundle = verdict.is_red().then(|| Bundles::relative(cell));
-            if verdict == Verdict::Pass
-                && let Some((attempt, first)) = self.first_failure.get(id)
-            {
-                verdict = Verdict::Flaky;
-                reason = format!("at first: {first}");
-                bundle = Some(Bundles::aside(cell, *attempt));
-            }
-            if let Some(why) = why {
-                reason = if reason.is_empty() { why } else { format!("{reason}; {why}") };
-            }
-            let mut result = CellResult {
-                cell: cell.clone(),
-                verdict,
-                stage: outcome.stage,
-                reason,
-                duration_ms: outcome.duration_ms,
-                attempts: self.attempts.get(id).copied().unwrap_or(0),
-                measured: outcome.measured.clone(),
-                notes: outcome.notes.clone(),
-                bundle,
-                repro: (self.settings.repro)(cell),
+        for (id, (cell, _)) in (0..).zip(&self.cells) {
+            let Some(outcome) = self.outcomes.get(&id) else {
+                results.push(CellResult::not_run(cell.clone(), (self.settings.repro)(cell)));
+                continue;
             };
+            let mut result = self.result(id, outcome);
             if result.bundle.is_some() {
                 let files = place.files();
                 if let Err(error) =

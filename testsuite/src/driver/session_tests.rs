@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use rstest::rstest;
 
@@ -24,6 +25,8 @@ struct Scripted {
     forgets: Option<&'static str>,
     /// What the kernel says when all is done.
     complaints: Vec<&'static str>,
+    /// Ends after the first batch, because it was told to.
+    stops: bool,
     lives: u32,
 }
 
@@ -34,7 +37,10 @@ impl Place for Scripted {
             return Ok(Ending::Died { verdict: Verdict::Boot, detail: "no PID 1".into() });
         }
         let dead = || Ok(Ending::Died { verdict: Verdict::Panic, detail: "it panicked".into() });
-        for batch in job.cells.chunks(job.jobs) {
+        for (number, batch) in job.cells.chunks(job.jobs).enumerate() {
+            if self.stops && number > 0 {
+                return Ok(Ending::Stopped);
+            }
             if self.emulator_failures > 0 {
                 self.emulator_failures -= 1;
                 hear(Heard::Event(Event::Start { id: batch[0].id }));
@@ -95,6 +101,7 @@ fn run_on_kernel(
     expectations: &str,
 ) -> (KernelInfo, Vec<CellResult>) {
     let dir = tempfile::tempdir().unwrap();
+    let told = Mutex::new(Vec::new());
     let expectations = Expectations::parse(expectations).unwrap();
     let settings = Settings {
         job: Job {
@@ -116,8 +123,9 @@ fn run_on_kernel(
         retries,
         expectations: &expectations,
         today: jiff::civil::date(2026, 1, 1),
-        bundles: Bundles::new(dir.path()),
+        bundles: Bundles::new(dir.path(), dir.path()),
         repro: &|cell| format!("repro {cell}"),
+        journal: &|result| told.lock().unwrap().push((result.cell.workload.clone(), result.verdict)),
     };
     let kernel = KernelInfo {
         label: "6.12".into(),
@@ -127,6 +135,9 @@ fn run_on_kernel(
         suite: None,
         sha256: None,
         accel: "tcg".into(),
+        no_kvm: None,
+        qemu: None,
+        time_scale: 1.0,
         engines: BTreeMap::new(),
         absent: BTreeMap::new(),
         module: None,
@@ -151,6 +162,14 @@ fn run_on_kernel(
     let session = Session::new(&settings, kernel, cells, StopFlag::default());
     let (kernel, results) = session.run(place, &mut Silent).unwrap();
     assert_eq!(kernel.boots, place.lives);
+    // What a run that is killed would have kept: the last word on everything that had ended.
+    for (workload, verdict) in told.into_inner().unwrap() {
+        let last = results.iter().find(|result| result.cell.workload == workload).unwrap();
+        assert!(
+            last.attempts > 1 || last.verdict == verdict || verdict == Verdict::Pass,
+            "{workload}: {verdict}"
+        );
+    }
     (kernel, results)
 }
 
@@ -158,7 +177,7 @@ fn verdicts(results: &[(String, Verdict)]) -> Vec<Verdict> {
     results.iter().map(|(_, v)| *v).collect()
 }
 
-use Verdict::{Boot, Fail, Flaky, Missing, Panic, Pass, Xfail};
+use Verdict::{Boot, Fail, Flaky, Missing, NotRun, Panic, Pass, Xfail};
 
 #[test]
 fn the_killer_among_several_is_found_and_the_rest_goes_on() {
@@ -203,7 +222,11 @@ fn a_complaint_while_no_cell_runs_is_kept() {
     let mut place = Scripted { complaints: vec!["unreferenced object"], ..Default::default() };
     let (kernel, results) = run_on_kernel(&mut place, &["g/a"], 0, "");
     let verdicts: Vec<Verdict> = results.iter().map(|r| r.verdict).collect();
-    assert_eq!((kernel.complaints, verdicts), (vec!["unreferenced object".to_owned()], vec![Pass]));
+    let [said] = kernel.complaints.as_slice() else { panic!("{:?}", kernel.complaints) };
+    assert_eq!((said.text.as_str(), verdicts), ("unreferenced object", vec![Pass]));
+    // It is told which cell that comes after.
+    assert_eq!(said.after, Some(results[0].cell.clone()));
+    assert_eq!(said.repro.as_deref(), Some("repro 6.12/x86_64/dynamic/cairn/g/a/once"));
 }
 
 #[test]
@@ -239,8 +262,17 @@ fn expectations_have_the_last_word() {
     let known = r#"[[expect]]
         kernel = "6.12"
         workload = "g/b"
+        stage = "verify"
         reason = "known"
         expires = "2026-02-01""#;
     let mut place = Scripted { failing: BTreeMap::from([("g/b", 9)]), ..Default::default() };
     assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b"], 0, known)), [Pass, Xfail]);
+}
+
+/// Ctrl-C, or the first red cell of a run that wants no more.
+#[test]
+fn what_was_not_run_is_told() {
+    let mut place = Scripted { stops: true, ..Default::default() };
+    let results = run(&mut place, &["g/a", "g/b", "g/c"], 0, "");
+    assert_eq!(verdicts(&results), [Pass, Pass, NotRun]);
 }

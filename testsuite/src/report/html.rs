@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::results::{CellResult, Column, Results};
+use crate::cell::Cell;
+use crate::partition::Partition;
 use crate::verdict::Verdict;
 
 const STYLE: &str = "
@@ -13,8 +15,9 @@ body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0
 table{border-collapse:collapse}td,th{padding:.15em .6em;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 thead th{position:sticky;top:0;background:Canvas}th.group{padding-top:1em;font-size:110%}
 a.c{display:inline-block;min-width:1.3em;padding:0 .2em;margin:1px;border-radius:3px;color:#fff;text-align:center;text-decoration:none;font:12px monospace}
-.pass{background:var(--green)}.fail,.timeout,.panic,.splat,.boot,.infra,.missing{background:var(--red)}
+.pass{background:var(--green)}.fail,.timeout,.panic,.splat,.boot,.infra,.missing,.not-run{background:var(--red)}
 .flaky,.xpass{background:var(--amber)}.xfail{background:var(--blue)}.skip{background:var(--grey)}
+strong.good{color:var(--green)}strong.bad{color:var(--red)}
 section.d{border-left:4px solid var(--line);margin:1em 0;padding:.2em 1em}section.d:target{border-color:var(--red);background:#8882}
 code,pre{font:12px monospace;white-space:pre-wrap;overflow-wrap:anywhere}
 ";
@@ -37,11 +40,12 @@ fn page(results: &Results) -> Markup {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { "cairn: run " (run.id) }
+                h1 { "cairn: run " (run.id) ": " strong class=(if results.is_green() { "good" } else { "bad" }) { (results.conclusion().name()) } }
                 p {
                     "Started " (run.started) ", took " (format!("{:.1}", run.wall_ms as f64 / 1000.0)) " s, seed "
-                    (run.seed) ", host " (run.host_release) " with " (run.host_cpus) " processors"
+                    (run.seed) ", host " (run.host.name) ", " (run.host.release) " with " (run.host.cpus) " processors, " (run.compiler)
                     @if let Some(revision) = &run.revision { ", revision " code { (revision) } }
+                    @if run.part != Partition::WHOLE { ". Part " (run.part) " of " (run.list.cells) " cells" }
                     @if run.interrupted { ". " strong { "Interrupted before its end." } }
                 }
                 p { code { "cargo xtask " (run.command.join(" ")) } }
@@ -51,19 +55,71 @@ fn page(results: &Results) -> Markup {
                             a class={"c " (verdict.name())} { (n) " " (verdict.name()) } " "
                         }
                     }
+                    @let complaints = results.kernels.iter().map(|kernel| kernel.complaints.len()).sum::<usize>();
+                    @if complaints > 0 { a.c.splat href="#complaints" { (complaints) " complaints of kernels while no cell ran" } }
                 }
                 (kernels(results))
                 h2 { "Matrix" }
                 p { "Modes: 1 once, 2 twice, c continue, j job, s script; + before it: the static build." }
                 (matrix(results))
                 (module(results))
-                @for kernel in results.kernels.iter().filter(|kernel| !kernel.complaints.is_empty()) {
-                    h2 { (kernel.name()) " complained while no cell ran" }
-                    @for text in &kernel.complaints { pre { (text) } }
+                div id="complaints" {
+                    @for kernel in results.kernels.iter().filter(|kernel| !kernel.complaints.is_empty()) {
+                        h2 { (kernel.name()) " complained while no cell ran" }
+                        @for said in &kernel.complaints {
+                            p {
+                                @match &said.after {
+                                    Some(cell) => { "After " (cell) " had ended:" }
+                                    None => { "Before the first cell:" }
+                                }
+                            }
+                            pre { (said.text) }
+                            @if let Some(repro) = &said.repro { p { code { (repro) } } }
+                        }
+                    }
                 }
+                (expectations(results))
                 h2 { "Everything but plain passes" }
-                @for (index, cell) in results.cells.iter().enumerate() {
-                    @if cell.verdict != Verdict::Pass { (details(index, cell)) }
+                @for cells in results.causes() { (details(&cells)) }
+                @for cell in results.cells.iter().filter(|cell| !cell.verdict.is_red() && cell.verdict != Verdict::Pass) {
+                    (details(&[cell]))
+                }
+            }
+        }
+    }
+}
+
+/// The section that tells of a cell: that of the first one with its cause.
+fn anchors(results: &Results) -> BTreeMap<&Cell, String> {
+    let causes = results.causes();
+    let of_causes = causes.iter().flat_map(|cells| cells.iter().map(|cell| (&cell.cell, anchor(cells[0]))));
+    let others = results.cells.iter().filter(|cell| !cell.verdict.is_red());
+    of_causes.chain(others.map(|cell| (&cell.cell, anchor(cell)))).collect()
+}
+
+fn anchor(cell: &CellResult) -> String {
+    format!("d-{}", cell.cell.slug())
+}
+
+/// The entries that can go, and those that had nothing to say.
+fn expectations(results: &Results) -> Markup {
+    let telling: Vec<_> =
+        results.expectations.iter().filter(|entry| entry.cells == 0 || entry.passed > 0).collect();
+    html! {
+        @if !telling.is_empty() {
+            h2 { "Expectations" }
+            table {
+                thead { tr { th { "entry" } th { "of" } th { "cells" } th { "failed" } th { "passed" } th {} } }
+                tbody {
+                    @for entry in telling {
+                        tr {
+                            td { (entry.entry) } td { (entry.about) } td { (entry.cells) } td { (entry.met) } td { (entry.passed) }
+                            td {
+                                @if entry.is_needless() { "passed everywhere: to be removed" }
+                                @if entry.cells == 0 { "speaks of no cell here" }
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -81,9 +137,12 @@ fn kernels(results: &Results) -> Markup {
                         td { (kernel.label) } td { (kernel.release) " " (kernel.arch) } td { (kernel.package) }
                         td { (kernel.suite.as_deref().unwrap_or("")) }
                         td { code { (kernel.sha256.as_deref().map_or("", |sum| &sum[..sum.len().min(16)])) } }
-                        td { (kernel.accel) } td { (kernel.boots) }
+                        td title=(kernel.no_kvm.as_deref().unwrap_or("")) { (kernel.accel) " " (kernel.qemu.as_deref().unwrap_or("")) } td { (kernel.boots) }
                         td { (format!("{:.1} s", kernel.wall_ms as f64 / 1000.0)) }
                     }
+                }
+                @for absent in &results.absent {
+                    tr { td { (absent.kernel) } td { "not to be had " (absent.arch) } td colspan="6" { (absent.reason) } }
                 }
             }
         }
@@ -101,6 +160,7 @@ fn matrix(results: &Results) -> Markup {
         }
         fields.entry((&cell.cell.workload, Column::of(&cell.cell))).or_default().push(index);
     }
+    let anchors = anchors(results);
     let mut last = "";
     html! {
         table {
@@ -123,7 +183,8 @@ fn matrix(results: &Results) -> Markup {
                         @for &column in &columns {
                             td {
                                 @for &index in fields.get(&(row, column)).into_iter().flatten() {
-                                    (square(index, &results.cells[index]))
+                                    @let cell = &results.cells[index];
+                                    (square(anchors.get(&cell.cell).map_or("", String::as_str), cell))
                                 }
                             }
                         }
@@ -174,7 +235,7 @@ fn module(results: &Results) -> Markup {
     }
 }
 
-fn square(index: usize, cell: &CellResult) -> Markup {
+fn square(anchor: &str, cell: &CellResult) -> Markup {
     use crate::cell::{Mode, Userland};
     let mode = match cell.cell.mode {
         Mode::Once => "1",
@@ -188,14 +249,17 @@ fn square(index: usize, cell: &CellResult) -> Markup {
     let class = format!("c {}", cell.verdict);
     html! {
         @if cell.verdict == Verdict::Pass { a class=(class) title=(title) { (build) (mode) } }
-        @else { a class=(class) title=(title) href={"#d" (index)} { (build) (mode) } }
+        @else { a class=(class) title=(title) href={"#" (anchor)} { (build) (mode) } }
     }
 }
 
-fn details(index: usize, cell: &CellResult) -> Markup {
+/// What there is to say of cells with one cause.
+fn details(cells: &[&CellResult]) -> Markup {
+    let [cell, others @ ..] = cells else { return html! {} };
     html! {
-        section.d id={"d" (index)} {
+        section.d id=(anchor(cell)) {
             strong { a class={"c " (cell.verdict.name())} { (cell.verdict.name()) } " " (cell.cell) }
+            @if !others.is_empty() { ", and " (others.len()) " more for the same reason" }
             @if let Some(stage) = cell.stage { " at " (stage) }
             @if cell.attempts > 1 { ", " (cell.attempts) " attempts" }
             @if !cell.reason.is_empty() { pre { (cell.reason) } }

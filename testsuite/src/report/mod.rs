@@ -3,7 +3,10 @@
 pub mod compare;
 pub mod html;
 pub mod junit;
+pub mod merge;
 pub mod results;
 pub mod terminal;
 
-pub use results::{CellResult, KernelInfo, ModuleReport, Results, RunInfo};
+pub use results::{
+    Absent, CellResult, Complaint, Conclusion, EngineInfo, Host, KernelInfo, ModuleReport, Results, RunInfo,
+};

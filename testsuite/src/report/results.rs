@@ -1,4 +1,9 @@
-//! `results.json`: the whole of a run as data. Every other report is a rendering of it.
+//! `results.json`: the whole of a run as data. Every other report is a rendering of it. Its shape is in
+//! `docs/results.schema.json`; every key is always there.
+//!
+//! The file is written before the first cell runs, with every cell *not-run*. While a run goes on, each cell's result is
+//! added to `cells.jsonl` beside it, so that a driver that is killed leaves what it knew; [`Results::load`] puts the two
+//! together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,17 +11,27 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+#[cfg(test)]
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::Cell;
 use crate::event::Measured;
+use crate::expectations::{Expectation, Expectations, Release};
+use crate::partition::{ListDigest, Partition};
 use crate::verdict::{Stage, Verdict};
 
 /// Version of the file's shape. Readers refuse another one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The file's name in a run's directory.
+pub const FILE: &str = "results.json";
+/// Beside it while the run goes on: a line for each result, as it comes.
+pub const JOURNAL: &str = "cells.jsonl";
 
 /// A whole run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct Results {
     /// [`VERSION`].
     pub version: u32,
@@ -24,69 +39,168 @@ pub struct Results {
     pub run: RunInfo,
     /// One entry for each kernel, in the order of the run.
     pub kernels: Vec<KernelInfo>,
+    /// Kernels that were asked for and are not to be had.
+    pub absent: Vec<Absent>,
+    /// The entries of `expectations.toml` that some cell of the run could have met, or that none could.
+    pub expectations: Vec<Expected>,
     /// One entry for each cell, in the order of the corpus.
     pub cells: Vec<CellResult>,
 }
 
 /// When, where and how a run was made.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct RunInfo {
     /// Name of the run's directory.
     pub id: String,
     /// When it began.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub started: Timestamp,
     /// How long it took, in milliseconds.
     pub wall_ms: u64,
     /// The commit of the tree it was made from, with `+` when the tree had changes.
     pub revision: Option<String>,
-    /// `uname -r` of the host.
-    pub host_release: String,
-    /// Processors of the host.
-    pub host_cpus: usize,
-    /// The seed that every workload got.
-    pub seed: u64,
+    /// The machine that it ran on.
+    pub host: Host,
+    /// The compiler that built what was built for it.
+    pub compiler: String,
     /// The command line after `cargo xtask`.
     pub command: Vec<String>,
-    /// It was stopped before its end; cells without a verdict are left out.
+    /// The kernels that were asked for, in the words of the command line.
+    pub requested: Vec<String>,
+    /// The seed that every workload got.
+    pub seed: u64,
+    /// Cells at once in one place; 0: one for each processor.
+    pub jobs: usize,
+    /// How often a red cell was tried again.
+    pub retries: u32,
+    /// Factor on every time limit, on top of each kernel's own.
+    pub timeout_scale: f64,
+    /// SHA-256 of `expectations.toml`, where there is one.
+    pub expectations_sha256: Option<String>,
+    /// Which part of the list this is.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub part: Partition,
+    /// The list of all cells that were asked for, of which this may be a part.
+    pub list: ListDigest,
+    /// It was stopped before its end; what had no verdict by then is *not-run*.
     pub interrupted: bool,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// `uname -r`.
+    pub release: String,
+    /// Its architecture.
+    pub arch: String,
+    /// Its processors.
+    pub cpus: usize,
+}
+
+/// A kernel that was asked for and is not there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub struct Absent {
+    /// Its label.
+    pub kernel: String,
+    /// The architecture.
+    pub arch: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What an entry of `expectations.toml` did in a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub struct Expected {
+    /// Which, counted from 1 in the order of the file.
+    pub entry: usize,
+    /// Its workload, kernels and whatever else narrows it, in words.
+    pub about: String,
+    /// Cells that it speaks of.
+    pub cells: usize,
+    /// Of these, those that failed as it says.
+    pub met: usize,
+    /// Of these, those that passed.
+    pub passed: usize,
+}
+
+impl Expected {
+    /// Whether everything that it speaks of has passed.
+    pub fn is_needless(&self) -> bool {
+        self.passed > 0 && self.passed == self.cells
+    }
 }
 
 /// One kernel of a run: which one exactly, and how it was run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct KernelInfo {
     /// What cells call it.
     pub label: String,
     /// The architecture, as cells name it.
     pub arch: String,
-    /// `uname -r` as the kernel itself says; empty if it never came up.
+    /// `uname -r` as the kernel itself says; of one that never came up, as it was promised.
     pub release: String,
-    /// Package and version it came from; empty for `host` and bare images.
+    /// Package and version it came from, or the path that the user named; empty for `host`.
     pub package: String,
     /// The suite that the package was found in.
     pub suite: Option<String>,
-    /// SHA-256 of what was fetched, as the archive signs it.
+    /// SHA-256 of what was fetched, as the archive signs it, or of the image that the user brought.
     pub sha256: Option<String>,
     /// `kvm`, `tcg` or `host`.
     pub accel: String,
-    /// What each engine said to `--version` there.
-    pub engines: BTreeMap<String, String>,
+    /// Why it does not run on the hardware, where it does not.
+    pub no_kvm: Option<String>,
+    /// What QEMU says to `--version`, where there is one.
+    pub qemu: Option<String>,
+    /// This place's own factor on every time limit.
+    pub time_scale: f64,
+    /// Each engine that was judged there.
+    pub engines: BTreeMap<String, EngineInfo>,
     /// Engines that were asked for and could not run there, with the reason.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub absent: BTreeMap<String, String>,
     /// What the module was put to there, if it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<ModuleReport>,
     /// What it complained of while no cell ran.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub complaints: Vec<String>,
+    pub complaints: Vec<Complaint>,
     /// How often it was booted.
     pub boots: u32,
     /// Time from start to end of all its guests, in milliseconds.
     pub wall_ms: u64,
 }
 
+/// An engine that is judged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub struct EngineInfo {
+    /// What it said to `--version`; empty where nobody came to ask.
+    pub version: String,
+    /// The program, on the machine that the run was made on.
+    pub program: String,
+    /// SHA-256 of the program.
+    pub sha256: String,
+}
+
+/// What a kernel said while no cell ran: mostly late, of one that had just ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub struct Complaint {
+    /// What it said.
+    pub text: String,
+    /// The cell that had ended last, if there was one.
+    pub after: Option<Cell>,
+    /// The command that runs that cell again.
+    pub repro: Option<String>,
+}
+
 /// What the kernel module was put to on a kernel, apart from the corpus.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct ModuleReport {
     /// In the order in which they were made.
     pub checks: Vec<Check>,
@@ -96,11 +210,11 @@ pub struct ModuleReport {
 
 /// Something that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct Check {
     /// What.
     pub name: String,
     /// Why it is not as it should be; nothing when it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
@@ -136,6 +250,7 @@ impl ModuleReport {
 
 /// One cell's verdict.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(JsonSchema))]
 pub struct CellResult {
     /// Which.
     #[serde(flatten)]
@@ -151,16 +266,67 @@ pub struct CellResult {
     /// How often it was run.
     pub attempts: u32,
     /// The engine's figures of the last attempt.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measured: Vec<Measured>,
     /// Remarks that change no verdict.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The bundle's directory below the run's, for a red cell and, of the first attempt, for a flaky one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<String>,
     /// The command that runs this cell again.
     pub repro: String,
+}
+
+impl CellResult {
+    /// A cell that nobody has run yet.
+    pub fn not_run(cell: Cell, repro: String) -> Self {
+        CellResult {
+            cell,
+            verdict: Verdict::NotRun,
+            stage: None,
+            reason: "not run".to_owned(),
+            duration_ms: 0,
+            attempts: 0,
+            measured: Vec::new(),
+            notes: Vec::new(),
+            bundle: None,
+            repro,
+        }
+    }
+}
+
+/// How a run ended, as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Nothing is red.
+    Green,
+    /// Something that was tested is red.
+    Red,
+    /// Nothing that was tested is red, but not everything could be tested.
+    Infrastructure,
+    /// It was stopped before its end, with nothing red until then.
+    Interrupted,
+}
+
+impl Conclusion {
+    /// The word used in every report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Conclusion::Green => "green",
+            Conclusion::Red => "red",
+            Conclusion::Infrastructure => "infrastructure",
+            Conclusion::Interrupted => "interrupted",
+        }
+    }
+
+    /// The exit code of a command whose run ended so; 2 is for a command line that is wrong.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Conclusion::Green => 0,
+            Conclusion::Red => 1,
+            Conclusion::Infrastructure => 3,
+            // As a shell has it for what SIGINT ends.
+            Conclusion::Interrupted => 130,
+        }
+    }
 }
 
 /// A file of results that cannot be used.
@@ -197,10 +363,19 @@ pub enum ResultsError {
 }
 
 impl KernelInfo {
+    /// Its release, for what is expected of it; of one that says none, what its label says.
+    pub fn release(&self) -> Option<Release> {
+        Release::parse(&self.release).or_else(|| Release::parse(&self.label))
+    }
+
     /// What sets it apart from every other kernel of a run: `6.12/aarch64`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.label, self.arch)
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ResultsError> {
+    fs::read(path).map_err(|source| ResultsError::Io { what: "read", path: path.to_owned(), source })
 }
 
 /// A column of the matrix: an engine on a kernel.
@@ -244,35 +419,58 @@ impl Results {
         self.kernels.windows(2).any(|two| two[0].arch != two[1].arch)
     }
 
-    /// Reads a file.
+    /// Reads a run's directory. Of a run that was killed this is what it knew.
     ///
     /// # Errors
     /// [`ResultsError`].
-    pub fn load(path: &Path) -> Result<Results, ResultsError> {
-        let path = path.to_owned();
-        let text = fs::read(&path).map_err(|source| ResultsError::Io {
-            what: "read",
-            path: path.clone(),
-            source,
-        })?;
+    pub fn load(dir: &Path) -> Result<Results, ResultsError> {
+        let path = dir.join(FILE);
+        let text = read(&path)?;
         let shape = |source| ResultsError::Shape { path: path.clone(), source };
         let value: serde_json::Value = serde_json::from_slice(&text).map_err(shape)?;
         let found = value.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
         if found != u64::from(VERSION) {
             return Err(ResultsError::Version { path, found });
         }
-        serde_json::from_value(value).map_err(shape)
+        let mut results: Results = serde_json::from_value(value).map_err(shape)?;
+        if results.run.interrupted {
+            results.take_journal(&dir.join(JOURNAL))?;
+        }
+        Ok(results)
     }
 
-    /// Writes a file.
+    /// Takes in the results that came after the file was written, each cell's last; a line that was cut off is none.
+    fn take_journal(&mut self, path: &Path) -> Result<(), ResultsError> {
+        let text = match read(path) {
+            Err(ResultsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        let shape = |source| ResultsError::Shape { path: path.to_owned(), source };
+        let came = lines
+            .map(|line| serde_json::from_slice(line).map(|result: CellResult| (result.cell.clone(), result)));
+        let mut came: BTreeMap<Cell, CellResult> = came.collect::<Result<_, _>>().map_err(shape)?;
+        for cell in &mut self.cells {
+            if let Some(result) = came.remove(&cell.cell) {
+                *cell = result;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a run's directory.
     ///
     /// # Errors
     /// [`ResultsError`].
-    pub fn save(&self, path: &Path) -> Result<(), ResultsError> {
-        let path = path.to_owned();
+    pub fn save(&self, dir: &Path) -> Result<(), ResultsError> {
+        let path = dir.join(FILE);
         let text = serde_json::to_string_pretty(self)
             .map_err(|source| ResultsError::Shape { path: path.clone(), source })?;
-        fs::write(&path, text + "\n").map_err(|source| ResultsError::Io { what: "write", path, source })
+        // A reader never sees half a file.
+        let beside = dir.join(format!("{FILE}.new"));
+        fs::write(&beside, text + "\n")
+            .and_then(|()| fs::rename(&beside, &path))
+            .map_err(|source| ResultsError::Io { what: "write", path, source })
     }
 
     /// How many cells have each verdict; verdicts that nothing has are left out.
@@ -289,17 +487,77 @@ impl Results {
         self.cells.iter().filter(|cell| cell.verdict.is_red())
     }
 
-    /// Whether the run may end with 0: it came to its end, ran something, and nothing is red.
-    pub fn is_green(&self) -> bool {
+    /// How the run ended.
+    pub fn conclusion(&self) -> Conclusion {
         let module_fails =
             |kernel: &KernelInfo| kernel.module.iter().any(|module| module.failures().next().is_some());
-        !self.run.interrupted
-            && !self.cells.is_empty()
-            && self.red().next().is_none()
-            && !self.kernels.iter().any(|kernel| module_fails(kernel) || !kernel.complaints.is_empty())
+        let complains = |kernel: &KernelInfo| module_fails(kernel) || !kernel.complaints.is_empty();
+        let is = |wanted: fn(Verdict) -> bool| self.cells.iter().any(|cell| wanted(cell.verdict));
+        let of_what_was_tested =
+            |verdict: Verdict| verdict.is_red() && !matches!(verdict, Verdict::Infra | Verdict::NotRun);
+        // A part of a list may be empty; a list may not.
+        let nothing = self.run.list.cells == 0;
+        if is(of_what_was_tested) || self.kernels.iter().any(complains) {
+            Conclusion::Red
+        } else if self.run.interrupted {
+            Conclusion::Interrupted
+        } else if is(Verdict::is_red) || nothing {
+            Conclusion::Infrastructure
+        } else {
+            Conclusion::Green
+        }
     }
 
-    /// What each cell took, by its text form, for the next run's balance.
+    /// Whether the run may end with 0: it came to its end, there was something to run, and nothing is red.
+    pub fn is_green(&self) -> bool {
+        self.conclusion() == Conclusion::Green
+    }
+
+    /// Counts what each entry of the expectations did here.
+    pub fn count_expectations(&mut self, expectations: &Expectations) {
+        let release = |cell: &Cell| {
+            let kernel = self.kernels.iter().find(|k| (&k.label, &k.arch) == (&cell.kernel, &cell.arch));
+            kernel.and_then(KernelInfo::release)
+        };
+        let count = |(index, entry): (usize, &Expectation)| {
+            let of_it: Vec<Verdict> = self
+                .cells
+                .iter()
+                .filter(|result| entry.speaks_of(&result.cell, release(&result.cell)))
+                .map(|result| result.verdict)
+                .collect();
+            let with = |wanted: Verdict| of_it.iter().filter(|verdict| **verdict == wanted).count();
+            Expected {
+                entry: index + 1,
+                about: entry.about.clone(),
+                cells: of_it.len(),
+                met: with(Verdict::Xfail),
+                passed: with(Verdict::Xpass),
+            }
+        };
+        self.expectations = expectations.entries().iter().enumerate().map(count).collect();
+    }
+
+    /// The red cells by what is wrong with them, in order: those that have verdict, stage and reason in common are one.
+    pub fn causes(&self) -> Vec<Vec<&CellResult>> {
+        let mut causes: Vec<Vec<&CellResult>> = Vec::new();
+        let mut known: BTreeMap<(Verdict, &str), usize> = BTreeMap::new();
+        for result in self.red() {
+            // What a workload says of itself may be the same by chance; what is said of a kernel or of the harness is not.
+            let shared = matches!(result.verdict, Verdict::Boot | Verdict::Infra | Verdict::NotRun);
+            let key = (result.verdict, result.reason.as_str());
+            match known.get(&key).filter(|_| shared) {
+                Some(&index) => causes[index].push(result),
+                None => {
+                    known.insert(key, causes.len());
+                    causes.push(vec![result]);
+                }
+            }
+        }
+        causes
+    }
+
+    /// What each cell took, by its text form, for a balance of parts.
     pub fn durations(&self) -> BTreeMap<String, u64> {
         self.cells.iter().map(|cell| (cell.cell.to_string(), cell.duration_ms)).collect()
     }
@@ -349,7 +607,17 @@ pub(crate) mod sample {
             suite: Some("bullseye".into()),
             sha256: Some("00ff".into()),
             accel: "tcg".into(),
-            engines: BTreeMap::from([("cairn".into(), "cairn 0.1.0".into())]),
+            no_kvm: Some("/dev/kvm: No such file or directory".into()),
+            qemu: Some("QEMU emulator version 8.1.0".into()),
+            time_scale: 8.0,
+            engines: BTreeMap::from([(
+                "cairn".into(),
+                EngineInfo {
+                    version: "cairn 0.1.0".into(),
+                    program: "/usr/bin/cairn".into(),
+                    sha256: "0123456789abcdef".repeat(4),
+                },
+            )]),
             absent: BTreeMap::new(),
             module: None,
             complaints: Vec::new(),
@@ -363,12 +631,26 @@ pub(crate) mod sample {
                 started: "2026-01-02T03:04:05Z".parse().unwrap(),
                 wall_ms: 125_000,
                 revision: Some("0123456789ab".into()),
-                host_release: "6.18.0".into(),
-                host_cpus: 2,
-                seed: 1,
+                host: Host {
+                    name: "tester".into(),
+                    release: "6.18.0".into(),
+                    arch: "x86_64".into(),
+                    cpus: 2,
+                },
+                compiler: "rustc 1.95.0".into(),
                 command: vec!["test".into(), "--kernel".into(), "5.10".into()],
+                requested: vec!["5.10".into(), "7.3".into()],
+                seed: 1,
+                jobs: 0,
+                retries: 1,
+                timeout_scale: 1.0,
+                expectations_sha256: None,
+                part: Partition::WHOLE,
+                list: ListDigest { cells: 7, sha256: "ab".repeat(32) },
                 interrupted: false,
             },
+            absent: Vec::new(),
+            expectations: Vec::new(),
             kernels: vec![kernel("5.10", "5.10.0-39-cloud-amd64"), kernel("7.3", "7.3.1+deb14-cloud-amd64")],
             cells: vec![
                 cell("5.10", "fp/avx", Mode::Once, Verdict::Pass, ""),
@@ -426,14 +708,68 @@ mod tests {
     #[test]
     fn file_round_trips_and_knows_its_version() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("results.json");
         let run = sample::run();
-        run.save(&path).unwrap();
-        let back = Results::load(&path).unwrap();
+        run.save(dir.path()).unwrap();
+        let back = Results::load(dir.path()).unwrap();
         assert_eq!(serde_json::to_value(&back).unwrap(), serde_json::to_value(&run).unwrap());
-        let text = fs::read_to_string(&path).unwrap().replace("\"version\": 1", "\"version\": 9");
+        let path = dir.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap().replace("\"version\": 2", "\"version\": 9");
         fs::write(&path, text).unwrap();
-        assert!(matches!(Results::load(&path), Err(ResultsError::Version { found: 9, .. })));
+        assert!(matches!(Results::load(dir.path()), Err(ResultsError::Version { found: 9, .. })));
+    }
+
+    /// The driver was killed: what cells came to is known, the last word of one that is tried again counts, half a line does not.
+    #[test]
+    fn a_run_that_was_killed_keeps_what_it_knew() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = sample::run();
+        let mut begun = whole.clone();
+        begun.run.interrupted = true;
+        for cell in &mut begun.cells {
+            *cell = CellResult::not_run(cell.cell.clone(), cell.repro.clone());
+        }
+        begun.save(dir.path()).unwrap();
+        assert_eq!(Results::load(dir.path()).unwrap().conclusion(), Conclusion::Interrupted);
+        let line = |cell: &CellResult| serde_json::to_string(cell).unwrap() + "\n";
+        let mut retried = whole.cells[0].clone();
+        retried.verdict = Verdict::Fail;
+        let journal = [line(&retried), line(&whole.cells[1]), line(&whole.cells[0])].concat();
+        let cut = &line(&whole.cells[2])[..20];
+        fs::write(dir.path().join(JOURNAL), journal + cut).unwrap();
+        let back = Results::load(dir.path()).unwrap();
+        let verdicts: Vec<Verdict> = back.cells.iter().map(|cell| cell.verdict).collect();
+        assert_eq!(verdicts[..3], [Verdict::Pass, Verdict::Skip, Verdict::NotRun]);
+        assert_eq!(back.conclusion(), Conclusion::Interrupted);
+    }
+
+    /// `INSTA_UPDATE=always` writes the page anew; what changes there takes a new [`VERSION`].
+    #[test]
+    fn the_published_schema_is_that_of_the_file() {
+        let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+        let schema = settings.into_generator().into_root_schema_for::<Results>();
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/results.schema.json");
+        if std::env::var("INSTA_UPDATE").is_ok_and(|how| how == "always") {
+            fs::write(&page, &text).unwrap();
+        }
+        assert_eq!(fs::read_to_string(page).unwrap(), text, "docs/results.schema.json is out of date");
+        let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+        for run in [sample::run(), sample::mixed(), sample::with_module()] {
+            let value = serde_json::to_value(&run).unwrap();
+            let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
+            assert!(errors.is_empty(), "{errors:?}");
+        }
+        // Every key is always there.
+        for (part, key) in [("run", "expectations_sha256"), ("run", "revision"), ("run", "part")] {
+            let mut value = serde_json::to_value(sample::run()).unwrap();
+            value[part].as_object_mut().unwrap().remove(key).unwrap();
+            assert!(!validator.is_valid(&value), "{part}.{key} may be missing");
+        }
+        for key in ["measured", "notes", "bundle", "stage"] {
+            let mut value = serde_json::to_value(sample::run()).unwrap();
+            value["cells"][0].as_object_mut().unwrap().remove(key).unwrap();
+            assert!(!validator.is_valid(&value), "{key} of a cell may be missing");
+        }
     }
 
     #[test]
@@ -453,24 +789,43 @@ mod tests {
     #[test]
     fn green_needs_cells_and_an_end() {
         let mut run = sample::run();
-        assert!(!run.is_green());
+        assert_eq!(run.conclusion(), Conclusion::Red);
         run.cells.retain(|cell| !cell.verdict.is_red());
-        assert!(run.is_green());
+        assert_eq!(run.conclusion(), Conclusion::Green);
         run.run.interrupted = true;
-        assert!(!run.is_green());
+        assert_eq!(run.conclusion(), Conclusion::Interrupted);
         run.run.interrupted = false;
         let mut module = ModuleReport::default();
         module.hear("ok loads");
         run.kernels[0].module = Some(module.clone());
-        assert!(run.is_green());
+        assert_eq!(run.conclusion(), Conclusion::Green);
         module.hear("FAIL unloads: it is in use");
         run.kernels[0].module = Some(module);
-        assert!(!run.is_green());
+        assert_eq!(run.conclusion(), Conclusion::Red);
         run.kernels[0].module = None;
-        run.kernels[0].complaints.push("unreferenced object 0x1 (size 8)".to_owned());
-        assert!(!run.is_green());
+        let text = "unreferenced object 0x1 (size 8)".to_owned();
+        run.kernels[0].complaints.push(Complaint { text, after: None, repro: None });
+        assert_eq!(run.conclusion(), Conclusion::Red);
         run.kernels[0].complaints.clear();
+        run.cells[0].verdict = Verdict::Infra;
+        assert_eq!(run.conclusion(), Conclusion::Infrastructure);
         run.cells.clear();
-        assert!(!run.is_green());
+        // A part of a list may have none.
+        assert_eq!(run.conclusion(), Conclusion::Green);
+        run.run.list.cells = 0;
+        assert_eq!(run.conclusion(), Conclusion::Infrastructure);
+    }
+
+    #[test]
+    fn what_was_not_run_is_not_green() {
+        let mut run = sample::run();
+        for cell in &mut run.cells {
+            *cell = CellResult::not_run(cell.cell.clone(), String::new());
+        }
+        assert_eq!(run.conclusion(), Conclusion::Infrastructure);
+        run.run.interrupted = true;
+        assert_eq!(run.conclusion().exit_code(), 130);
+        run.cells[0].verdict = Verdict::Fail;
+        assert_eq!(run.conclusion().exit_code(), 1);
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::results::{CellResult, Column, Results};
+use super::results::{CellResult, Column, Complaint, Conclusion, Expected, Results};
 use crate::cell::Cell;
+use crate::partition::Partition;
 use crate::verdict::{Stage, Verdict};
 
 /// Red cells described one by one; more are counted.
@@ -19,24 +20,30 @@ pub fn render(results: &Results, colour: bool) -> String {
         if !list.is_empty() {
             put(&mut out, format_args!("\n{head}:\n"));
             for cell in list.iter().take(SHOWN) {
-                put(&mut out, format_args!("  {}: {}\n", cell.cell, cell.reason));
+                put(&mut out, format_args!("  {}: {}\n", cell.cell, printable(&cell.reason)));
             }
             more(&mut out, list.len());
         }
     }
     skips(&mut out, results);
+    expectations(&mut out, results);
     module(&mut out, results, &paint);
     complaints(&mut out, results, &paint);
-    let red: Vec<&CellResult> = results.red().collect();
-    if !red.is_empty() {
+    let causes = results.causes();
+    if !causes.is_empty() {
         out.push_str("\nred:\n");
-        for cell in red.iter().take(SHOWN) {
+        for cells in causes.iter().take(SHOWN) {
+            let [cell, others @ ..] = cells.as_slice() else { continue };
             let stage = cell.stage.map(|stage| format!(" at {stage}")).unwrap_or_default();
             let verdict = paint.red(cell.verdict.name());
-            put(&mut out, format_args!("  {verdict}{stage}  {}\n", cell.cell));
-            put(&mut out, format_args!("      {}\n      {}\n", cell.reason, cell.repro));
+            let others = match others.len() {
+                0 => String::new(),
+                count => format!(", and {count} more for the same reason"),
+            };
+            put(&mut out, format_args!("  {verdict}{stage}  {}{others}\n", cell.cell));
+            put(&mut out, format_args!("      {}\n      {}\n", printable(&cell.reason), cell.repro));
         }
-        more(&mut out, red.len());
+        more(&mut out, causes.len());
     }
     put(&mut out, format_args!("\n{}\n", line(results, &paint)));
     out
@@ -50,10 +57,14 @@ fn line(results: &Results, paint: &Paint) -> String {
         .filter_map(|v| counts.get(&v).map(|n| format!("{n} {v}")))
         .map(|text| if text.ends_with("pass") { paint.green(&text) } else { text })
         .collect();
-    let end = match (results.run.interrupted, results.is_green()) {
-        (true, _) => paint.red("interrupted"),
-        (false, true) => paint.green("green"),
-        (false, false) => paint.red("red"),
+    let conclusion = results.conclusion();
+    let end = match conclusion {
+        Conclusion::Green => paint.green(conclusion.name()),
+        _ => paint.red(conclusion.name()),
+    };
+    let part = match results.run.part {
+        Partition::WHOLE => String::new(),
+        part => format!(" (part {part} of {})", results.run.list.cells),
     };
     let seconds = results.run.wall_ms as f64 / 1000.0;
     let mut pauses: Vec<u64> = results
@@ -68,7 +79,7 @@ fn line(results: &Results, paint: &Paint) -> String {
         Some(median) => format!("; pause median {:.1} ms", *median as f64 / 1e6),
         None => String::new(),
     };
-    format!("{end}: {} cells in {seconds:.1} s: {}{pause}", results.cells.len(), words.join(", "))
+    format!("{end}: {} cells{part} in {seconds:.1} s: {}{pause}", results.cells.len(), words.join(", "))
 }
 
 /// Groups down, kernels across, in each field what is not a plain pass.
@@ -145,8 +156,32 @@ fn skips(out: &mut String, results: &Results) {
     if !reasons.is_empty() {
         out.push_str("\nskipped:\n");
         for ((workload, reason), kernels) in reasons {
+            let reason = printable(reason);
             put(out, format_args!("  {workload} on {}: {reason}\n", kernels.join(", ")));
         }
+    }
+}
+
+/// Entries that can go, and how many had nothing to say here.
+fn expectations(out: &mut String, results: &Results) {
+    let needless = results.expectations.iter().filter(|entry| entry.is_needless());
+    let idle: Vec<String> = results
+        .expectations
+        .iter()
+        .filter(|entry| entry.cells == 0)
+        .map(|entry| format!("{} ({})", entry.entry, entry.about))
+        .collect();
+    let mut lines: Vec<String> = needless
+        .map(|Expected { entry, about, passed, .. }| {
+            format!("entry {entry} ({about}): passed in all {passed} cells: to be removed")
+        })
+        .collect();
+    if !idle.is_empty() {
+        lines.push(format!("no cell here is spoken of by {}", idle.join("; ")));
+    }
+    if !lines.is_empty() {
+        put(out, format_args!("\nexpectations:\n"));
+        lines.iter().for_each(|line| put(out, format_args!("  {line}\n")));
     }
 }
 
@@ -157,10 +192,10 @@ fn module(out: &mut String, results: &Results, paint: &Paint) {
         if n == 0 {
             out.push_str("\nthe kernel module, put to the test:\n");
         }
-        let notes: String = module.notes.iter().map(|note| format!("; {note}")).collect();
+        let notes: String = module.notes.iter().map(|note| format!("; {}", printable(note))).collect();
         put(out, format_args!("  {}: {}{notes}\n", kernel.name(), module.count()));
         for (name, why) in module.failures() {
-            put(out, format_args!("    {} {name}: {why}\n", paint.red("FAIL")));
+            put(out, format_args!("    {} {name}: {}\n", paint.red("FAIL"), printable(why)));
         }
     }
 }
@@ -168,8 +203,18 @@ fn module(out: &mut String, results: &Results, paint: &Paint) {
 /// What kernels complained of while no cell ran.
 fn complaints(out: &mut String, results: &Results, paint: &Paint) {
     for kernel in &results.kernels {
-        for text in &kernel.complaints {
-            put(out, format_args!("\n{} {}, while no cell ran: {text}\n", paint.red("SPLAT"), kernel.name()));
+        for Complaint { text, after, repro } in &kernel.complaints {
+            let when = match after {
+                Some(cell) => format!("after {cell} had ended"),
+                None => "before the first cell".to_owned(),
+            };
+            put(
+                out,
+                format_args!("\n{} {}, {when}: {}\n", paint.red("SPLAT"), kernel.name(), printable(text)),
+            );
+            if let Some(repro) = repro {
+                put(out, format_args!("      {repro}\n"));
+            }
         }
     }
 }
@@ -182,6 +227,12 @@ fn more(out: &mut String, all: usize) {
 
 fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("writing to a string does not fail");
+}
+
+/// Text of a program under test, with nothing in it that a terminal would obey: control characters are shown by their numbers.
+pub fn printable(text: &str) -> String {
+    let plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    text.chars().map(|c| if plain(c) { c.to_string() } else { c.escape_default().to_string() }).collect()
 }
 
 struct Paint(bool);
@@ -229,6 +280,57 @@ mod tests {
         assert_eq!(engines.len(), 2 * results.kernels.len(), "{text}");
         assert!(engines.chunks(2).all(|two| two == ["cairn", "cairn-kmod"]), "{text}");
         assert!(text.contains(&format!("  cairn-kmod on {first}: no headers")), "{text}");
+    }
+
+    #[test]
+    fn nothing_of_a_program_reaches_the_terminal_as_it_is() {
+        let mut results = sample::run();
+        let evil = "\x1b]0;title\x07\u{9b}2J\r";
+        results.cells.iter_mut().for_each(|cell| cell.reason.push_str(evil));
+        let text = evil.to_owned();
+        results.kernels[0].complaints.push(Complaint { text, after: None, repro: None });
+        let text = render(&results, false);
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        assert!(text.contains(r"\u{1b}]0;title\u{7}\u{9b}2J\r"), "{text}");
+    }
+
+    #[test]
+    fn ten_blocks_of_one_cause_are_one() {
+        let mut results = sample::run();
+        for cell in results.cells.iter_mut().take(4) {
+            (cell.verdict, cell.stage, cell.reason) = (Verdict::Boot, None, "PID 1 was not up".into());
+        }
+        let text = render(&results, false);
+        assert_eq!(text.matches("PID 1 was not up").count(), 1, "{text}");
+        assert!(text.contains("and 3 more for the same reason"), "{text}");
+    }
+
+    #[test]
+    fn a_complaint_names_the_cell_before() {
+        let mut results = sample::run();
+        let cell = results.cells[0].cell.clone();
+        let (text, repro) = ("WARNING: at mm/gup.c:1".to_owned(), Some(results.cells[0].repro.clone()));
+        results.kernels[0].complaints.push(Complaint { text, after: Some(cell), repro });
+        let text = render(&results, false);
+        assert!(
+            text.contains(
+                "SPLAT 5.10/x86_64, after 5.10/x86_64/dynamic/cairn/fp/avx/once had ended: WARNING"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("\n      cargo xtask repro 5.10/x86_64/dynamic/cairn/fp/avx/once\n"), "{text}");
+    }
+
+    #[test]
+    fn expectations_that_can_go_are_named() {
+        let mut results = sample::run();
+        let entry =
+            |entry, cells, met, passed| Expected { entry, about: format!("g/{entry}"), cells, met, passed };
+        results.expectations = vec![entry(1, 3, 0, 3), entry(2, 3, 1, 2), entry(3, 0, 0, 0)];
+        let text = render(&results, false);
+        assert!(text.contains("  entry 1 (g/1): passed in all 3 cells: to be removed\n"), "{text}");
+        assert!(!text.contains("entry 2"), "{text}");
+        assert!(text.contains("no cell here is spoken of by 3 (g/3)"), "{text}");
     }
 
     #[test]

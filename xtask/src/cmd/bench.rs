@@ -66,7 +66,12 @@ pub fn run(args: &Args) -> Result<bool> {
     if args.kernel.is_empty() {
         on_the_host(args, &built, &mut table)?;
     } else {
-        let flags = KernelArgs { kernel: args.kernel.clone(), arch: Vec::new(), source: args.source.clone() };
+        let flags = KernelArgs {
+            kernel: args.kernel.clone(),
+            arch: Vec::new(),
+            allow_missing: false,
+            source: args.source.clone(),
+        };
         for kernel in kernels::choose(&room, &flags)?.obtain(&args.source)? {
             in_a_guest(args, &room, &built, &kernel, &mut table)?;
         }

@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<bool> {
         bail!("DKMS is tried in guests only");
     }
     let source = &args.kernels.source;
-    let choice = kernels::choose(&room, &args.kernels)?;
+    let mut choice = kernels::choose(&room, &args.kernels)?;
     let arch = cross::host()?;
     if choice.archs()? != [arch] {
         bail!("DKMS is tried with systems of this machine's own architecture, {arch}");

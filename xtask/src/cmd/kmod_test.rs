@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<bool> {
         bail!("the module is put to the test in guests only");
     }
     let source = &args.kernels.source;
-    let choice = kernels::choose(&room, &args.kernels)?;
+    let mut choice = kernels::choose(&room, &args.kernels)?;
     let archs = choice.archs()?;
     let wanted = Wanted { no_engine: true, ..Wanted::default() };
     let programs = programs::build_all(&room, &archs, source, Wanted { offline: source.offline, ..wanted })?;

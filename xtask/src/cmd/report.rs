@@ -1,7 +1,10 @@
-//! `cargo xtask report`: a past run once more, or two side by side.
+//! `cargo xtask report`: a past run once more, two side by side, or parts put together.
 
-use anyhow::Result;
-use cairn_testsuite::report::{Results, compare, terminal};
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use cairn_testsuite::report::{Conclusion, Results, compare, merge, terminal};
 use clap::Parser;
 
 use crate::campaign;
@@ -10,24 +13,48 @@ use crate::room::Room;
 #[derive(Parser)]
 pub struct Args {
     /// The run, by name or directory; the newest when left out
+    #[arg(conflicts_with = "merge")]
     run: Option<String>,
     /// Compare that run with this one: what got red, what was healed
-    #[arg(long, value_name = "OLDER")]
+    #[arg(long, value_name = "OLDER", conflicts_with = "merge")]
     against: Option<String>,
+    /// Put the parts of one run together, all of them, by name or directory; a part or a cell that is missing is an error
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    merge: Vec<String>,
 }
 
-pub fn run(args: &Args) -> Result<bool> {
+pub fn run(args: &Args) -> Result<Conclusion> {
     let room = Room::find()?;
-    let dir = room.find_run(args.run.as_deref())?;
-    let results = Results::load(&dir.join("results.json"))?;
-    if let Some(older) = &args.against {
-        let older = Results::load(&room.find_run(Some(older))?.join("results.json"))?;
-        let comparison = compare::compare(&older, &results);
-        print!("{}", comparison.render());
-        return Ok(comparison.newly_red.is_empty());
-    }
+    let (dir, results) = if args.merge.is_empty() {
+        let dir = room.find_run(args.run.as_deref())?;
+        let results = Results::load(&dir)?;
+        if let Some(older) = &args.against {
+            let older = Results::load(&room.find_run(Some(older))?)?;
+            let comparison = compare::compare(&older, &results);
+            print!("{}", comparison.render());
+            return Ok(if comparison.newly_red.is_empty() { Conclusion::Green } else { Conclusion::Red });
+        }
+        (dir, results)
+    } else {
+        merged(&room, &args.merge)?
+    };
+    results.save(&dir)?;
     campaign::write_reports(&dir, &results)?;
     print!("{}", terminal::render(&results, campaign::colour()));
     println!("{}", dir.join("index.html").display());
-    Ok(results.is_green())
+    Ok(results.conclusion())
+}
+
+/// The whole run, in a directory of its own; bundles stay with the parts.
+fn merged(room: &Room, runs: &[String]) -> Result<(PathBuf, Results)> {
+    let load = |name: &String| -> Result<(PathBuf, Results)> {
+        let dir = room.find_run(Some(name))?;
+        let dir = fs::canonicalize(&dir).with_context(|| format!("find {}", dir.display()))?;
+        let results = Results::load(&dir)?;
+        Ok((dir, results))
+    };
+    let mut results = merge::merge(runs.iter().map(load).collect::<Result<_>>()?)?;
+    let (id, dir) = room.new_run()?;
+    results.run.id = id;
+    Ok((dir, results))
 }

@@ -1,28 +1,29 @@
 //! `cargo xtask repro CELL`: one cell again, with everything it wrote kept.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cairn_qemu::kernels::Selector;
 use cairn_testsuite::bundle::Bundles;
 use cairn_testsuite::cell::{Cell, Selection};
-use cairn_testsuite::report::terminal;
+use cairn_testsuite::report::{Conclusion, terminal};
 use clap::Parser;
 
-use crate::campaign;
+use crate::campaign::{self, Asked, DEFAULT_SEED};
 use crate::cmd::test::How;
 use crate::corpora;
 use crate::kernels::{self, KernelArgs, Source};
 use crate::programs;
 use crate::room::Room;
+use crate::usage::usage;
 
 #[derive(Parser)]
 pub struct Args {
     /// The cell, as reports name it: KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE
     cell: Cell,
-    /// Kernel to use in place of the cell's own, for kernels that are files
+    /// Kernel to use: a point release, or the file that it came from; what the cell's name says when left out
     #[arg(long)]
     kernel: Option<Selector>,
     /// Given to the workload
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = DEFAULT_SEED)]
     seed: u64,
     /// Engine program to use in place of the one built from this tree
     #[arg(long, value_name = "PROGRAM")]
@@ -40,7 +41,7 @@ pub struct Args {
     source: Source,
 }
 
-pub fn run(args: &Args) -> Result<bool> {
+pub fn run(args: &Args) -> Result<Conclusion> {
     let room = Room::find()?;
     let cell = &args.cell;
     let how = How {
@@ -62,17 +63,25 @@ pub fn run(args: &Args) -> Result<bool> {
         Some(kernel) => kernel.clone(),
         None => cell.kernel.parse()?,
     };
-    let flags =
-        KernelArgs { kernel: vec![kernel], arch: vec![cell.arch.parse()?], source: args.source.clone() };
-    let choice = kernels::choose(&room, &flags)?;
+    let requested = vec![kernel.to_string()];
+    let flags = KernelArgs {
+        kernel: vec![kernel],
+        arch: vec![cell.arch.parse()?],
+        allow_missing: false,
+        source: args.source.clone(),
+    };
+    let mut choice = kernels::choose(&room, &flags)?;
     let wanted = plan.wanted(args.source.offline);
     let programs = programs::build_all(&room, &choice.archs()?, &flags.source, wanted)?;
     let spots = choice.prepare(&room, &flags.source, &plan, &programs)?;
-    let legs = plan.legs(&corpora::of(&room, &programs, &spots)?, spots);
+    let corpora = corpora::of(&room, &programs, &spots)?;
+    let mut legs = plan.legs(&corpora, spots);
     if legs.iter().all(|leg| leg.cells.is_empty()) {
-        bail!("the corpus has no {} for the {} build", cell.workload, cell.userland);
+        usage!("the corpus has no {} for the {} build", cell.workload, cell.userland);
     }
-    let (dir, results) = campaign::run(&room, &plan, &programs, legs)?;
+    let share = campaign::take_part(&room, &mut legs, None, None)?;
+    let asked = Asked { requested, absent: choice.absent, share };
+    let (dir, results) = campaign::run(&room, &plan, &programs, &corpora, asked, legs)?;
     print!("{}", terminal::render(&results, campaign::colour()));
     if let Some(red) = results.red().next() {
         let bundle = dir.join(Bundles::relative(&red.cell));
@@ -84,5 +93,19 @@ pub fn run(args: &Args) -> Result<bool> {
         names.sort();
         println!("{}: {}", bundle.display(), names.join(" "));
     }
-    Ok(results.is_green())
+    if results.is_green() {
+        println!(
+            "\nNOT REPRODUCED: {}, seed {}, {} attempts. If it was red elsewhere, compare kernel, engine and \
+             this machine with its cell.json.",
+            results
+                .cells
+                .iter()
+                .map(|cell| format!("{} {}", cell.cell, cell.verdict))
+                .collect::<Vec<_>>()
+                .join(", "),
+            args.seed,
+            results.cells.iter().map(|cell| cell.attempts).sum::<u32>(),
+        );
+    }
+    Ok(results.conclusion())
 }

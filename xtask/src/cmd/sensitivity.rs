@@ -123,9 +123,10 @@ pub fn run(args: &Args) -> Result<bool> {
     let flags = KernelArgs {
         kernel: vec![args.kernel.clone()],
         arch: args.arch.map(ArchArg::One).into_iter().collect(),
+        allow_missing: false,
         source: args.source.clone(),
     };
-    let choice = kernels::choose(&room, &flags)?;
+    let mut choice = kernels::choose(&room, &flags)?;
     let archs = choice.archs()?;
     let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
     eprintln!("building the engine without and with its planted faults");
@@ -154,14 +155,20 @@ pub fn run(args: &Args) -> Result<bool> {
     // What fails at times anyway catches nothing.
     let expectations = Expectations::load(&room.root.join("expectations.toml"))?;
     let release = spot.release();
-    cells.retain(|(cell, _)| expectations.find(cell, release).is_none());
+    cells.retain(|(cell, _)| !expectations.entries().iter().any(|entry| entry.speaks_of(cell, release)));
     if cells.is_empty() {
         bail!("no cell is selected");
     }
 
     let (id, dir) = room.new_run()?;
-    let hunt =
-        Hunt { plan: &plan, programs: &faulty[&arch], spot: &spot, dir: &dir, stop: campaign::stop_flag()? };
+    let hunt = Hunt {
+        plan: &plan,
+        programs: &faulty[&arch],
+        spot: &spot,
+        root: &room.root,
+        dir: &dir,
+        stop: campaign::stop_flag()?,
+    };
     let mut caught: Vec<Caught> = Vec::new();
     let mut unfit: BTreeSet<Cell> = BTreeSet::new();
     println!("{} faults, {} cells, {}", faults.len(), cells.len(), spot.describe());
@@ -252,6 +259,7 @@ struct Hunt<'a> {
     plan: &'a Plan,
     programs: &'a Programs,
     spot: &'a Spot,
+    root: &'a Path,
     dir: &'a Path,
     stop: StopFlag,
 }
@@ -300,13 +308,19 @@ impl Hunt<'_> {
             retries: 0,
             expectations: &nothing,
             today: jiff::Zoned::now().date(),
-            bundles: Bundles::new(&self.dir.join(fault.unwrap_or("without"))),
+            bundles: Bundles::new(&self.dir.join(fault.unwrap_or("without")), self.root),
             repro: &|cell: &Cell| format!("cargo xtask repro {cell}"),
+            journal: &|_| {},
         };
         let screen = Screen::quiet();
         let mut progress = screen.kernel(fault.unwrap_or("none"), cells.len());
         let mut place = self.spot.place(self.programs, self.dir);
-        let session = Session::new(&settings, self.spot.kernel_info(), cells, self.stop.clone());
+        let session = Session::new(
+            &settings,
+            self.spot.kernel_info(self.plan, self.programs)?,
+            cells,
+            self.stop.clone(),
+        );
         Ok(session.run(place.as_mut(), &mut progress)?.1)
     }
 }

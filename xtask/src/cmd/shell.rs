@@ -54,6 +54,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let flags = KernelArgs {
         kernel: vec![args.kernel.clone()],
         arch: vec![ArchArg::One(arch)],
+        allow_missing: false,
         source: args.source.clone(),
     };
     let found = kernels::choose(&room, &flags)?.obtain(&args.source)?;

@@ -1,21 +1,23 @@
 //! `cargo xtask test`: the main job.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use cairn_testsuite::cell::{Mode, Selection, Userland};
 use cairn_testsuite::engine;
 use cairn_testsuite::partition::Partition;
-use cairn_testsuite::report::terminal;
+use cairn_testsuite::report::{Conclusion, terminal};
 use clap::Parser;
 
-use crate::campaign::{self, Plan};
+use crate::campaign::{self, Asked, DEFAULT_SEED, Plan};
 use crate::cmd::kmod_test::Trial;
 use crate::corpora;
 use crate::kernels::{self, KernelArgs};
 use crate::programs;
 use crate::room::Room;
+use crate::usage::usage;
 
 #[derive(Parser)]
 pub struct Args {
@@ -26,9 +28,12 @@ pub struct Args {
     /// Only these workloads: a glob over group/name, or a group; repeatable
     #[arg(long, value_name = "GLOB")]
     pub workload: Vec<String>,
-    /// Only this part of all cells, balanced by what they took last time
+    /// Only this part of all cells, which follows from their names; `report --merge` puts the parts together
     #[arg(long, value_name = "K/N")]
     pub partition: Option<Partition>,
+    /// Balance the parts by what cells took in this run; every part has to be given the same
+    #[arg(long, value_name = "RUN", requires = "partition")]
+    pub durations: Option<String>,
     /// Put the kernel module to the test, too, wherever it is loaded, with requests at random for so many seconds (see kmod-test)
     #[arg(long, value_name = "SECONDS")]
     pub kmod_test: Option<u64>,
@@ -59,7 +64,7 @@ pub struct How {
     #[arg(long, default_value_t = 1.0)]
     pub timeout_scale: f64,
     /// Given to every workload
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = DEFAULT_SEED)]
     pub seed: u64,
     /// Leave the cells' directories behind
     #[arg(long)]
@@ -73,23 +78,28 @@ impl How {
     /// The plan for a selection, with the engines that need no build already resolved.
     pub fn plan(&self, selection: Selection) -> Result<Plan> {
         if !(self.timeout_scale.is_finite() && self.timeout_scale > 0.0) {
-            bail!("--timeout-scale must be greater than 0");
+            usage!("--timeout-scale must be greater than 0");
         }
         let or_all = |given: &[Mode]| if given.is_empty() { Mode::ALL.to_vec() } else { given.to_vec() };
         let userlands = if self.userland.is_empty() { Userland::ALL.to_vec() } else { self.userland.clone() };
         let mut engines = BTreeMap::new();
         for text in &self.engine {
             let (name, program) = match text.split_once('=') {
-                Some((name, program)) => (name, PathBuf::from(program)),
+                Some((name, program)) => (
+                    name,
+                    std::path::absolute(program).with_context(|| format!("find the program of {text}"))?,
+                ),
                 None => (text.as_str(), PathBuf::new()),
             };
             if !engine::ALL.contains(&name) {
-                bail!("no adapter for engine `{name}` (known: {})", engine::ALL.join(", "));
+                usage!("no adapter for engine `{name}` (known: {})", engine::ALL.join(", "));
             }
-            if !program.as_os_str().is_empty() && !program.is_file() {
-                bail!("engine {name}: {} is no file", program.display());
+            if !program.as_os_str().is_empty() {
+                check_program(name, &program)?;
             }
-            engines.insert(name.to_owned(), program);
+            if engines.insert(name.to_owned(), program).is_some() {
+                usage!("engine {name} is given twice");
+            }
         }
         Ok(Plan {
             userlands,
@@ -107,28 +117,39 @@ impl How {
     }
 }
 
-pub fn run(args: &Args) -> Result<bool> {
+/// What is no program is told before anything is built.
+fn check_program(name: &str, program: &Path) -> Result<()> {
+    let permissions = match program.metadata() {
+        Ok(about) if about.is_file() => about.permissions().mode(),
+        Ok(_) => usage!("engine {name}: {} is no file", program.display()),
+        Err(error) => usage!("engine {name}: {}: {error}", program.display()),
+    };
+    if permissions & 0o111 == 0 {
+        usage!("engine {name}: {} is not executable", program.display());
+    }
+    Ok(())
+}
+
+pub fn run(args: &Args) -> Result<Conclusion> {
     let room = Room::find()?;
     let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
     let source = &args.kernels.source;
-    let choice = kernels::choose(&room, &args.kernels)?;
+    let mut choice = kernels::choose(&room, &args.kernels)?;
     if let Some(seconds) = args.kmod_test {
         if !plan.engines.keys().any(|name| engine::needs_module(name)) {
-            bail!("--kmod-test takes an engine with the kernel module: --engine {}", engine::CAIRN_KMOD);
+            usage!("--kmod-test takes an engine with the kernel module: --engine {}", engine::CAIRN_KMOD);
         }
         plan.trial = Some(Trial::plan(&room, choice.archs()?, source, seconds, args.how.seed)?);
     }
     eprintln!("building engine, corpus and guest");
     let programs = programs::build_all(&room, &choice.archs()?, source, plan.wanted(source.offline))?;
     let spots = choice.prepare(&room, source, &plan, &programs)?;
-    let mut legs = plan.legs(&corpora::of(&room, &programs, &spots)?, spots);
-    if let Some(part) = args.partition {
-        campaign::take_part(&room, &mut legs, part)?;
+    let corpora = corpora::of(&room, &programs, &spots)?;
+    let mut legs = plan.legs(&corpora, spots);
+    if legs.iter().all(|leg| leg.cells.is_empty()) {
+        usage!("no cell is selected; `cargo xtask workloads` lists what there is");
     }
-    let cells: usize = legs.iter().map(|leg| leg.cells.len()).sum();
-    if cells == 0 {
-        bail!("no cell is selected; `cargo xtask workloads` lists what there is");
-    }
+    let share = campaign::take_part(&room, &mut legs, args.partition, args.durations.as_deref())?;
     if args.dry_run {
         for leg in &legs {
             for (cell, _) in &leg.cells {
@@ -136,10 +157,12 @@ pub fn run(args: &Args) -> Result<bool> {
             }
             eprintln!("{}: {} cells, {}", leg.spot.name(), leg.cells.len(), leg.spot.describe());
         }
-        return Ok(true);
+        return Ok(Conclusion::Green);
     }
-    let (dir, results) = campaign::run(&room, &plan, &programs, legs)?;
+    let requested = args.kernels.kernel.iter().map(ToString::to_string).collect();
+    let asked = Asked { requested, absent: choice.absent, share };
+    let (dir, results) = campaign::run(&room, &plan, &programs, &corpora, asked, legs)?;
     print!("{}", terminal::render(&results, campaign::colour()));
     println!("{}", dir.join("index.html").display());
-    Ok(results.is_green())
+    Ok(results.conclusion())
 }

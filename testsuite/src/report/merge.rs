@@ -1,0 +1,264 @@
+//! The parts of a run, put together again: one run, or the reason why they are none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::results::{Expected, KernelInfo, Results};
+use crate::cell::Cell;
+use crate::partition::{ListDigest, Partition};
+
+/// Why parts make no run.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MergeError {
+    /// Two parts say something else of what must be the same.
+    #[error("{what} differs: {first_value} in {first}, {other_value} in {other}")]
+    Differs {
+        /// What.
+        what: String,
+        /// A part.
+        first: PathBuf,
+        /// What it says.
+        first_value: String,
+        /// Another one.
+        other: PathBuf,
+        /// What that says.
+        other_value: String,
+    },
+    /// One part twice.
+    #[error("part {part} is there twice: {first} and {other}")]
+    Twice {
+        /// Which.
+        part: Partition,
+        /// Here.
+        first: PathBuf,
+        /// And here.
+        other: PathBuf,
+    },
+    /// Parts that nobody gave.
+    #[error("of {parts} parts these are missing: {missing}")]
+    Missing {
+        /// How many there are.
+        parts: usize,
+        /// Their numbers.
+        missing: String,
+    },
+    /// A cell in two parts.
+    #[error("{0} is in two parts: were they split by the same durations?")]
+    Overlap(Cell),
+    /// The parts have not all cells.
+    #[error(
+        "the parts have {found} cells, the list that they are parts of has {wanted}, or others: were they split by the same durations?"
+    )]
+    Incomplete {
+        /// Cells in the parts.
+        found: usize,
+        /// Cells in the list.
+        wanted: usize,
+    },
+}
+
+/// Puts parts together. Each comes with its directory, in which its bundles stay.
+///
+/// # Errors
+/// [`MergeError`].
+///
+/// # Panics
+/// Without any part.
+pub fn merge(parts: Vec<(PathBuf, Results)>) -> Result<Results, MergeError> {
+    let (first_dir, first) = parts.first().expect("the caller has parts");
+    for (dir, part) in &parts[1..] {
+        same((first_dir, dir), "the list of cells", &first.run.list.sha256, &part.run.list.sha256)?;
+        let count = |results: &Results| results.run.part.parts().to_string();
+        same((first_dir, dir), "the number of parts", &count(first), &count(part))?;
+        same((first_dir, dir), "the seed", &first.run.seed.to_string(), &part.run.seed.to_string())?;
+        let digest = |results: &Results| results.run.expectations_sha256.clone().unwrap_or_default();
+        same((first_dir, dir), "expectations.toml", &digest(first), &digest(part))?;
+    }
+    let count = first.run.part.parts();
+    let mut given: BTreeMap<usize, &PathBuf> = BTreeMap::new();
+    for (dir, part) in &parts {
+        if let Some(other) = given.insert(part.run.part.number(), dir) {
+            return Err(MergeError::Twice { part: part.run.part, first: other.clone(), other: dir.clone() });
+        }
+    }
+    let missing: Vec<String> =
+        (1..=count).filter(|k| !given.contains_key(k)).map(|k| k.to_string()).collect();
+    if !missing.is_empty() {
+        return Err(MergeError::Missing { parts: count, missing: missing.join(", ") });
+    }
+
+    let (mut dir, mut whole) = (first_dir.clone(), first.clone());
+    at_home(&dir, &mut whole);
+    for (other_dir, mut other) in parts.into_iter().skip(1) {
+        at_home(&other_dir, &mut other);
+        for kernel in other.kernels {
+            match whole.kernels.iter_mut().find(|known| known.name() == kernel.name()) {
+                Some(known) => add_kernel((&dir, &other_dir), known, kernel)?,
+                None => whole.kernels.push(kernel),
+            }
+        }
+        whole.absent.extend(other.absent);
+        for entry in other.expectations {
+            match whole.expectations.iter_mut().find(|known| known.entry == entry.entry) {
+                Some(Expected { cells, met, passed, .. }) => {
+                    (*cells, *met, *passed) =
+                        (*cells + entry.cells, *met + entry.met, *passed + entry.passed);
+                }
+                None => whole.expectations.push(entry),
+            }
+        }
+        whole.cells.extend(other.cells);
+        whole.run.started = whole.run.started.min(other.run.started);
+        whole.run.wall_ms = whole.run.wall_ms.max(other.run.wall_ms);
+        whole.run.interrupted |= other.run.interrupted;
+        dir = other_dir;
+    }
+    whole.absent.sort();
+    whole.absent.dedup();
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = whole.cells.iter().find(|result| !seen.insert(&result.cell)) {
+        return Err(MergeError::Overlap(twice.cell.clone()));
+    }
+    let cells: Vec<&Cell> = seen.into_iter().collect();
+    if ListDigest::of(&cells) != whole.run.list {
+        return Err(MergeError::Incomplete { found: cells.len(), wanted: whole.run.list.cells });
+    }
+    let order: BTreeMap<String, usize> =
+        whole.kernels.iter().enumerate().map(|(index, kernel)| (kernel.name(), index)).collect();
+    whole.cells.sort_by_cached_key(|result| {
+        let Cell { kernel, arch, .. } = &result.cell;
+        (order.get(&format!("{kernel}/{arch}")).copied(), result.cell.clone())
+    });
+    whole.run.part = Partition::WHOLE;
+    Ok(whole)
+}
+
+/// Its bundles are where they are.
+fn at_home(dir: &Path, results: &mut Results) {
+    for bundle in results.cells.iter_mut().filter_map(|result| result.bundle.as_mut()) {
+        *bundle = dir.join(&*bundle).display().to_string();
+    }
+}
+
+fn add_kernel(dirs: (&Path, &Path), known: &mut KernelInfo, other: KernelInfo) -> Result<(), MergeError> {
+    let name = known.name();
+    let digest = |kernel: &KernelInfo| kernel.sha256.clone().unwrap_or_default();
+    same(dirs, &format!("kernel {name}"), &digest(known), &digest(&other))?;
+    for (engine, info) in other.engines {
+        match known.engines.get(&engine) {
+            Some(first) => same(dirs, &format!("engine {engine} on {name}"), &first.sha256, &info.sha256)?,
+            None => drop(known.engines.insert(engine, info)),
+        }
+    }
+    known.absent.extend(other.absent);
+    known.complaints.extend(other.complaints);
+    known.module = match (known.module.take(), other.module) {
+        (Some(mut first), Some(second)) => {
+            first.checks.extend(second.checks);
+            first.notes.extend(second.notes);
+            Some(first)
+        }
+        (first, second) => first.or(second),
+    };
+    known.boots += other.boots;
+    known.wall_ms += other.wall_ms;
+    Ok(())
+}
+
+fn same(
+    (first, other): (&Path, &Path),
+    what: &str,
+    first_value: &str,
+    other_value: &str,
+) -> Result<(), MergeError> {
+    if first_value == other_value {
+        return Ok(());
+    }
+    Err(MergeError::Differs {
+        what: what.to_owned(),
+        first: first.to_owned(),
+        first_value: first_value.to_owned(),
+        other: other.to_owned(),
+        other_value: other_value.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition;
+    use crate::report::results::sample;
+
+    /// The sample run as two parts, and how it is as a whole.
+    fn halves() -> (Vec<(PathBuf, Results)>, Results) {
+        let mut whole = sample::run();
+        let cells: Vec<Cell> = whole.cells.iter().map(|result| result.cell.clone()).collect();
+        whole.run.list = ListDigest::of(&cells);
+        let part = |k: usize| {
+            let mut part = whole.clone();
+            part.run.part = format!("{k}/2").parse().unwrap();
+            let mine = partition::select(cells.clone(), part.run.part, None);
+            part.cells.retain(|result| mine.contains(&result.cell));
+            (PathBuf::from(format!("part-{k}")), part)
+        };
+        (vec![part(1), part(2)], whole)
+    }
+
+    #[test]
+    fn parts_make_the_whole() {
+        let (parts, whole) = halves();
+        let merged = merge(parts).unwrap();
+        assert_eq!(merged.counts(), whole.counts());
+        assert_eq!(merged.kernels.len(), 2);
+        assert_eq!(merged.kernels[0].boots, 2);
+        assert!(merged.red().all(|red| red.bundle.as_ref().is_some_and(|at| at.starts_with("part-"))));
+    }
+
+    type Damage = fn(&mut Vec<(PathBuf, Results)>);
+
+    #[test]
+    fn what_are_no_parts_of_one_run() {
+        let damages: &[(Damage, &str)] = &[
+            (|parts| drop(parts.pop()), "of 2 parts these are missing: 2"),
+            (|parts| parts[1] = parts[0].clone(), "part 1/2 is there twice: part-1 and part-1"),
+            (|parts| parts[1].1.run.list.sha256 = "cd".into(), "the list of cells differs: "),
+            (
+                |parts| parts[1].1.run.part = "2/3".parse().unwrap(),
+                "the number of parts differs: 2 in part-1, 3 in part-2",
+            ),
+            (|parts| parts[1].1.run.seed = 7, "the seed differs: 1 in part-1, 7 in part-2"),
+            (
+                |parts| drop(parts.iter_mut().find(|part| !part.1.cells.is_empty()).unwrap().1.cells.pop()),
+                "the parts have 6 cells",
+            ),
+            (
+                |parts| {
+                    let (a, b) = parts.split_at_mut(1);
+                    a[0].1.cells.extend(b[0].1.cells.clone())
+                },
+                " is in two parts",
+            ),
+            (
+                |parts| parts[1].1.kernels[0].sha256 = Some("dd".into()),
+                "kernel 5.10/x86_64 differs: 00ff in part-1, dd in part-2",
+            ),
+            (
+                |parts| parts[1].1.kernels[0].engines.get_mut("cairn").unwrap().sha256 = "1".into(),
+                "engine cairn on 5.10/x86_64 differs",
+            ),
+        ];
+        for (damage, why) in damages {
+            let (mut parts, _) = halves();
+            damage(&mut parts);
+            let error = merge(parts).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_part_that_was_interrupted_leaves_the_whole_so() {
+        let (mut parts, _) = halves();
+        parts[0].1.run.interrupted = true;
+        assert!(merge(parts).unwrap().run.interrupted);
+    }
+}

@@ -1,0 +1,67 @@
+//! Whose fault an error is: a command line that is wrong ends with 2, whatever else keeps a command from its work with 3.
+
+use std::fmt;
+
+use anyhow::Error;
+use cairn_qemu::kernels;
+use cairn_testsuite::cell::CellError;
+use cairn_testsuite::expectations::ExpectationsError;
+use cairn_testsuite::partition::BadPartition;
+
+/// Exit code of a command line that cannot be carried out.
+const WRONG: u8 = 2;
+/// Exit code when something that is needed is missing or fails.
+const INFRASTRUCTURE: u8 = 3;
+
+/// A command line that cannot be carried out, whatever the machine is like.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// `bail!` for a command line that cannot be carried out.
+macro_rules! usage {
+    ($($word:tt)*) => { return Err($crate::usage::Usage(format!($($word)*)).into()) };
+}
+pub(crate) use usage;
+
+/// The exit code of a command that failed so.
+pub fn exit_code(error: &Error) -> u8 {
+    let wrong = error.chain().any(|cause| {
+        use kernels::Error::{Host, Path, Unknown};
+        cause.is::<Usage>()
+            || cause.is::<CellError>()
+            || cause.is::<ExpectationsError>()
+            || cause.is::<BadPartition>()
+            || cause.is::<kernels::selector::NotASelector>()
+            || matches!(cause.downcast_ref(), Some(Host | Path { .. } | Unknown { .. }))
+    });
+    if wrong { WRONG } else { INFRASTRUCTURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, Result, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_line_and_a_broken_machine_are_told_apart() {
+        let wrong = || -> Result<()> { usage!("--partition {}: there is none", 7) };
+        let error = wrong().context("select cells").unwrap_err();
+        assert_eq!(
+            (exit_code(&error), format!("{error:#}")),
+            (2, "select cells: --partition 7: there is none".into())
+        );
+        let glob = cairn_testsuite::cell::Selection::new(&["pipes/[x"]).unwrap_err();
+        assert_eq!(exit_code(&glob.into()), 2);
+        let disk = std::io::Error::from_raw_os_error(28);
+        assert_eq!(exit_code(&anyhow!(disk).context("write results.json")), 3);
+    }
+}
