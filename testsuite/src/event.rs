@@ -12,7 +12,7 @@ use crate::cell::{Mode, Userland};
 use crate::verdict::{Stage, Verdict};
 
 /// Version of both formats on this page.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What a runner is to do, as it reads it from its job file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -124,8 +124,15 @@ pub enum Event {
         machine: String,
         /// Processors that the runner may use.
         cpus: usize,
-        /// What each engine answered to `--version`.
+        /// What each engine answered to `--version`, without those that are refused.
         engines: BTreeMap<String, String>,
+    },
+    /// An engine is none; no cell is run.
+    Refused {
+        /// Its name.
+        engine: String,
+        /// One line that begins with the command that was tried.
+        reason: String,
     },
     /// A cell begins.
     Start {
@@ -149,6 +156,11 @@ pub enum Event {
         id: u32,
         /// What came of it.
         outcome: Outcome,
+    },
+    /// After the last cell, something outside of all cells is not as it was before the first one.
+    Left {
+        /// `new: PATH`, `gone: mount on PATH` …
+        changes: Vec<String>,
     },
     /// The runner has nothing left to do. Without this line a run is not over but dead.
     Done,
@@ -202,15 +214,15 @@ mod tests {
             id: 7,
             outcome: Outcome::new(Verdict::Fail, Some(Stage::Verify), "byte 3: 1 ≠ 2"),
         };
-        insta::assert_snapshot!(end.to_line(), @r#"{"v":1,"event":"end","id":7,"outcome":{"verdict":"fail","stage":"verify","reason":"byte 3: 1 ≠ 2","duration_ms":0}}"#);
+        insta::assert_snapshot!(end.to_line(), @r#"{"v":2,"event":"end","id":7,"outcome":{"verdict":"fail","stage":"verify","reason":"byte 3: 1 ≠ 2","duration_ms":0}}"#);
         assert_eq!(Event::from_line(&end.to_line()).unwrap(), end);
-        insta::assert_snapshot!(Event::Done.to_line(), @r#"{"v":1,"event":"done"}"#);
+        insta::assert_snapshot!(Event::Done.to_line(), @r#"{"v":2,"event":"done"}"#);
     }
 
     #[test]
     fn another_version_is_refused() {
-        let error = Event::from_line(r#"{"v":2,"event":"done"}"#).unwrap_err();
-        assert_eq!(error.to_string(), "runner speaks protocol 2, this program 1");
+        let error = Event::from_line(r#"{"v":1,"event":"done"}"#).unwrap_err();
+        assert_eq!(error.to_string(), "runner speaks protocol 1, this program 2");
         assert!(matches!(Event::from_line("{"), Err(EventError::Shape(_))));
     }
 }

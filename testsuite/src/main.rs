@@ -22,6 +22,9 @@ enum Command {
         /// File, pipe or port that events are written to; - is standard output
         #[arg(long, default_value = "-")]
         events: PathBuf,
+        /// Directory with nothing but the cells in it; names in it and the table of mounts are compared at the end
+        #[arg(long, value_name = "DIR")]
+        unchanged: Vec<PathBuf>,
         /// Stop and clean up when standard input ends
         #[arg(long)]
         watch_stdin: bool,
@@ -33,8 +36,8 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     runner::close_inherited()?;
     match Cli::parse().command {
-        Command::Run { job, events, watch_stdin } => {
-            Ok(runner::run(&runner::Options { job, events, watch_stdin })?)
+        Command::Run { job, events, unchanged, watch_stdin } => {
+            Ok(runner::run(&runner::Options { job, events, unchanged, watch_stdin })?)
         }
         Command::Supervise => runner::supervise(),
     }

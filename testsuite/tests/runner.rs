@@ -1,137 +1,38 @@
 //! The runner as a program, on this host, against a scripted corpus and a scripted engine.
 //!
 //! The scripts can save nothing, so most cells here run in mode `continue`, in which the original goes on; what matters
-//! is that every way of going wrong gets its own verdict and that nothing is ever left behind. Every checkpoint of the
-//! scripted engine fails when the harness has one of the workload's files open.
+//! is that every way of going wrong gets its own verdict and that nothing is ever left behind. The engine is a good one;
+//! the others are in `wrong_engines.rs`.
 
-use std::collections::BTreeMap;
-use std::fs;
+mod support;
+
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use cairn_testsuite::cell::{Mode, Userland};
-use cairn_testsuite::event::{CellSpec, Event, Job, Outcome, PROTOCOL};
+use cairn_testsuite::cell::Mode;
+use cairn_testsuite::event::{Event, Job, Outcome};
 use cairn_testsuite::verdict::{Stage, Verdict};
 use rstest::rstest;
+use support::{LONG, engine, events};
 
-/// `run g/NAME --seed N`; blocks where the contract says: in opening `go`.
-const CORPUS: &str = r#"#!/bin/sh
-ready() { echo ready > ready; : < go; }
-case "$2" in
-g/pass) ready ;;
-g/wrong) ready; echo "byte 3: 1 is not 2" >&2; exit 1 ;;
-g/skip) echo "skip: needs a frobnicator" >&2; exit 77 ;;
-g/early) echo "cannot build" >&2; exit 1 ;;
-g/crash) ready; kill -SEGV $$ ;;
-g/hang) ready; while :; do read line < never 2>/dev/null || read line < go; done ;;
-g/fds) for fd in /proc/$$/fd/*; do test -S "$fd" && echo "has $fd" >&2 && bad=1; done
-    ready; exit ${bad:-0} ;;
-g/mute) read line < go ;;
-g/stray) sleep 1000 & ready ;;
-g/file) : > data; ready ;;
-g/family) set -- $(cat /proc/$$/stat)
-    whose() { case $1 in $$) echo own ;; $PPID) echo "the shell's" ;; *) echo $1 ;; esac; }
-    echo "group: $(whose $5), session: $(whose $6)" >&2; exit 1 ;;
-esac
-"#;
+const RUNNER: &str = env!("CARGO_BIN_EXE_cairn-runner");
 
-/// Speaks like the engine. CAIRN_FAULT chooses how it misbehaves.
-const ENGINE: &str = r#"#!/bin/sh
-case "$1" in
---version) echo "cairn 0 (scripted)" ;;
-checkpoint)
-    above=$(cut -d' ' -f4 /proc/$PPID/stat)
-    ls -l /proc/$PPID/fd /proc/$above/fd | grep "$PWD/cwd/" >&2 && exit 1
-    test "$CAIRN_FAULT" = unsupported && { echo "fd 3 of $2 (socket): not supported" >&2; exit 3; }
-    test "$CAIRN_FAULT" = silent && exit 0
-    test "$CAIRN_FAULT" = litters && : > cwd/litter
-    test "$CAIRN_FAULT" = half-file && : > context.1.tmp
-    case "$*" in *--kill*) kill -KILL $2 ;; esac
-    echo "$4 $2" > "$7"
-    echo '{"file":"f","pid":1,"tasks":1,"bytes":8,"pause_ns":1000,"total_ns":2000}' ;;
-info)
-    n=1; test "$CAIRN_FAULT" = drifts && n=${2##*.}
-    source=any; test "$CAIRN_FAULT" = sources-differ && read source pid < "$2"
-    echo "{\"header\":{\"when\":\"$2\"},\"records\":{\"value\":$n,\"source\":\"$source\"}}" ;;
-restart) read source pid < "$2"
-    state=$(cut -d' ' -f3 "/proc/$pid/stat" 2>/dev/null)
-    while test -e "/proc/$pid"; do sleep 0.1; done
-    echo "mmap 0x1000: no memory; the target was ${state:-gone}" >&2; exit 1 ;;
-esac
-"#;
-
-fn script(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-fn job(dir: &Path, workloads: &[&str], mode: Mode, fault: &str, timeout_ms: u64) -> Job {
-    script(&dir.join("corpus"), CORPUS);
-    script(&dir.join("engine"), ENGINE);
-    let cells = workloads.iter().enumerate().map(|(id, name)| CellSpec {
-        id: id as u32,
-        userland: Userland::Dynamic,
-        engine: "cairn".into(),
-        workload: format!("g/{name}"),
-        mode,
-        moving: false,
-    });
-    Job {
-        v: PROTOCOL,
-        cells: cells.collect(),
-        jobs: 2,
-        time_scale: 1.0,
-        cell_timeout_ms: timeout_ms,
-        workdir: dir.join("work"),
-        keep: false,
-        seed: 1,
-        workloads: BTreeMap::from([(Userland::Dynamic, dir.join("corpus"))]),
-        engines: BTreeMap::from([("cairn".to_owned(), dir.join("engine"))]),
-        fixed_addresses: false,
-        engine_env: BTreeMap::from([("CAIRN_FAULT".to_owned(), fault.to_owned())]),
-        fail_fast: false,
-        artifact_limit: 1 << 20,
-    }
+fn job(dir: &Path, workloads: &[&str], mode: Mode, timeout_ms: u64) -> Job {
+    support::job(dir, "good", workloads, mode, timeout_ms)
 }
 
 fn runner(dir: &Path, job: &Job) -> Command {
-    let file = dir.join("job.json");
-    fs::write(&file, serde_json::to_string(job).unwrap()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-runner"));
-    command.args(["run", "--watch-stdin", "--job"]).arg(file).stdin(Stdio::piped());
-    command
+    support::runner(&[OsStr::new(RUNNER)], dir, job)
 }
 
-/// Runs a job to its end and gives all events.
-fn events(dir: &Path, job: &Job) -> Vec<Event> {
-    let mut child = runner(dir, job).stdout(Stdio::piped()).spawn().unwrap();
-    // Held open until the end, which is what lets the runner live.
-    let stdin = child.stdin.take();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let events = lines.map(|line| Event::from_line(&line.unwrap()).unwrap()).collect();
-    assert!(child.wait().unwrap().success());
-    drop(stdin);
-    events
-}
-
-fn outcome(workload: &str, mode: Mode, fault: &str, timeout_ms: u64) -> (Outcome, Vec<String>) {
-    outcome_of("cairn", workload, mode, fault, timeout_ms)
-}
-
-fn outcome_of(
-    engine: &str,
-    workload: &str,
-    mode: Mode,
-    fault: &str,
-    timeout_ms: u64,
-) -> (Outcome, Vec<String>) {
+fn outcome(workload: &str, mode: Mode, timeout_ms: u64) -> (Outcome, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
-    let mut job = job(dir.path(), &[workload], mode, fault, timeout_ms);
-    job.engines = BTreeMap::from([(engine.to_owned(), dir.path().join("engine"))]);
-    job.cells.iter_mut().for_each(|cell| cell.engine = engine.to_owned());
-    let events = events(dir.path(), &job);
+    let job = job(dir.path(), &[workload], mode, timeout_ms);
+    let events = events(runner(dir.path(), &job));
     assert!(matches!(events.first(), Some(Event::Hello { .. })));
     assert_eq!(events.last(), Some(&Event::Done));
     let left: Vec<_> = fs::read_dir(dir.path().join("work")).unwrap().collect();
@@ -148,52 +49,32 @@ fn outcome_of(
     (found.unwrap(), files)
 }
 
-const LONG: u64 = 30_000;
-
 #[rstest]
-#[case::one_source("cairn", Verdict::Pass, None)]
-#[case::two_sources("cairn-kmod", Verdict::Fail, Some(Stage::Fixpoint))]
-fn two_sources_have_to_come_to_the_same_records(
-    #[case] engine: &str,
-    #[case] verdict: Verdict,
-    #[case] stage: Option<Stage>,
-) {
-    let (outcome, _) = outcome_of(engine, "pass", Mode::Continue, "sources-differ", LONG);
-    assert_eq!((outcome.verdict, outcome.stage), (verdict, stage), "{}", outcome.reason);
-}
-
-#[rstest]
-#[case("pass", "", Verdict::Pass, None, "")]
-#[case("skip", "", Verdict::Skip, None, "needs a frobnicator")]
-#[case("wrong", "", Verdict::Fail, Some(Stage::Verify), "byte 3: 1 is not 2")]
-#[case("early", "", Verdict::Fail, Some(Stage::Ready), "exit status 1: cannot build")]
-#[case("crash", "", Verdict::Fail, Some(Stage::Verify), "SIGSEGV")]
-#[case("stray", "", Verdict::Fail, Some(Stage::Leak), "sleep")]
-#[case("file", "", Verdict::Pass, None, "")]
-#[case("pass", "litters", Verdict::Fail, Some(Stage::Leak), "new: litter")]
-#[case("pass", "half-file", Verdict::Fail, Some(Stage::Leak), "context.1.tmp")]
-#[case("pass", "unsupported", Verdict::Fail, Some(Stage::Checkpoint), "unsupported (exit status 3): fd 3 of")]
-#[case("pass", "silent", Verdict::Fail, Some(Stage::Checkpoint), "left no context.1")]
-#[case("pass", "drifts", Verdict::Fail, Some(Stage::Fixpoint), "records.value: 1 → 2")]
+#[case("pass", Verdict::Pass, None, "")]
+#[case("skip", Verdict::Skip, None, "needs a frobnicator")]
+#[case("wrong", Verdict::Fail, Some(Stage::Verify), "byte 3: 1 is not 2")]
+#[case("early", Verdict::Fail, Some(Stage::Ready), "exit status 1: cannot build")]
+#[case("crash", Verdict::Fail, Some(Stage::Verify), "SIGSEGV")]
+#[case("stray", Verdict::Fail, Some(Stage::Leak), "sleep")]
+#[case("file", Verdict::Pass, None, "")]
 fn continue_verdicts(
     #[case] workload: &str,
-    #[case] fault: &str,
     #[case] verdict: Verdict,
     #[case] stage: Option<Stage>,
     #[case] words: &str,
 ) {
-    let (outcome, files) = outcome(workload, Mode::Continue, fault, LONG);
+    let (outcome, files) = outcome(workload, Mode::Continue, LONG);
     assert_eq!((outcome.verdict, outcome.stage), (verdict, stage), "{}", outcome.reason);
     assert!(outcome.reason.contains(words), "{}", outcome.reason);
-    // Only files with something in them travel, and an engine that does nothing leaves none.
-    assert_eq!(files.is_empty(), !verdict.is_red() || fault == "silent", "{files:?}");
+    // Only files with something in them travel.
+    assert_eq!(files.is_empty(), !verdict.is_red(), "{files:?}");
 }
 
 #[rstest]
 #[case("mute", Stage::Ready, "the workload's ready")]
 #[case("hang", Stage::Verify, "the workload to verify itself")]
 fn timeouts(#[case] workload: &str, #[case] stage: Stage, #[case] what: &str) {
-    let (outcome, _) = outcome(workload, Mode::Continue, "", 1500);
+    let (outcome, _) = outcome(workload, Mode::Continue, 1500);
     assert_eq!((outcome.verdict, outcome.stage), (Verdict::Timeout, Some(stage)), "{}", outcome.reason);
     assert_eq!(outcome.reason, format!("timed out waiting for {what}"));
 }
@@ -203,7 +84,7 @@ fn timeouts(#[case] workload: &str, #[case] stage: Stage, #[case] what: &str) {
 #[case::member(Mode::Script, "gone")]
 #[case::job_of_a_busy_shell(Mode::Job, "Z")]
 fn a_failing_restart_is_told_from_a_failing_workload(#[case] mode: Mode, #[case] target: &str) {
-    let (outcome, files) = outcome("pass", mode, "", LONG);
+    let (outcome, files) = outcome("pass", mode, LONG);
     assert_eq!((outcome.verdict, outcome.stage), (Verdict::Fail, Some(Stage::Restart)));
     let reason = format!("failed (exit status 1): mmap 0x1000: no memory; the target was {target}");
     assert_eq!(outcome.reason, reason);
@@ -219,7 +100,7 @@ fn a_failing_restart_is_told_from_a_failing_workload(#[case] mode: Mode, #[case]
 #[case(Mode::Job, "group: own, session: the shell's")]
 #[case(Mode::Script, "group: the shell's, session: the shell's")]
 fn where_a_workload_stands(#[case] mode: Mode, #[case] wanted: &str) {
-    let (outcome, _) = outcome("family", mode, "", LONG);
+    let (outcome, _) = outcome("family", mode, LONG);
     assert_eq!((outcome.verdict, outcome.stage), (Verdict::Fail, Some(Stage::Ready)), "{}", outcome.reason);
     assert!(outcome.reason.ends_with(wanted), "{}", outcome.reason);
 }
@@ -227,10 +108,10 @@ fn where_a_workload_stands(#[case] mode: Mode, #[case] wanted: &str) {
 #[test]
 fn descriptors_of_our_own_caller_reach_no_workload() {
     let dir = tempfile::tempdir().unwrap();
-    let job = job(dir.path(), &["fds"], Mode::Continue, "", LONG);
+    let job = job(dir.path(), &["fds"], Mode::Continue, LONG);
     let (theirs, _ours) = std::os::unix::net::UnixStream::pair().unwrap();
     nix::fcntl::fcntl(&theirs, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
-    let events = events(dir.path(), &job);
+    let events = events(runner(dir.path(), &job));
     let outcome = events.iter().find_map(|e| match e {
         Event::End { outcome, .. } => Some(outcome.clone()),
         _ => None,
@@ -240,7 +121,7 @@ fn descriptors_of_our_own_caller_reach_no_workload() {
 
 #[test]
 fn figures_travel() {
-    let (outcome, _) = outcome("pass", Mode::Continue, "", LONG);
+    let (outcome, _) = outcome("pass", Mode::Continue, LONG);
     assert_eq!(outcome.measured.len(), 2);
     assert_eq!(outcome.measured[0].pause_ns, Some(1000));
 }
@@ -248,9 +129,9 @@ fn figures_travel() {
 #[test]
 fn fail_fast_stops_after_the_first_red_cell() {
     let dir = tempfile::tempdir().unwrap();
-    let mut job = job(dir.path(), &["pass", "wrong", "pass", "pass"], Mode::Continue, "", LONG);
+    let mut job = job(dir.path(), &["pass", "wrong", "pass", "pass"], Mode::Continue, LONG);
     (job.fail_fast, job.jobs) = (true, 1);
-    let events = events(dir.path(), &job);
+    let events = events(runner(dir.path(), &job));
     let ended = events.iter().filter(|e| matches!(e, Event::End { .. })).count();
     assert_eq!((ended, events.last()), (2, Some(&Event::Done)));
 }
@@ -271,8 +152,8 @@ fn below(dir: &Path) -> Vec<String> {
 #[case::killed(true)]
 fn letting_go_of_the_runner_leaves_nothing(#[case] kill: bool) {
     let dir = tempfile::tempdir().unwrap();
-    let job = job(dir.path(), &["hang", "stray", "hang"], Mode::Continue, "", 600_000);
-    let mut child = runner(dir.path(), &job).stdout(Stdio::piped()).spawn().unwrap();
+    let job = job(dir.path(), &["hang", "stray", "hang"], Mode::Continue, 600_000);
+    let mut child = runner(dir.path(), &job).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     // Hello, and the starts of three cells, of which the second has left a stray behind by its end.
     let mut starts = 0;
@@ -292,4 +173,78 @@ fn letting_go_of_the_runner_leaves_nothing(#[case] kill: bool) {
         assert!(std::time::Instant::now() < deadline, "still there: {:?}", below(dir.path()));
         std::thread::yield_now();
     }
+}
+
+/// A runner of which `sh` is told something first.
+fn under(shell: &str, dir: &Path, job: &Job) -> Command {
+    let shell = format!("{shell}; exec \"$0\" \"$@\"");
+    support::runner(&["sh", "-c", &shell, RUNNER].map(OsStr::new), dir, job)
+}
+
+fn verdicts(events: &[Event]) -> Vec<(Verdict, &str)> {
+    let ends = events.iter().filter_map(|event| match event {
+        Event::End { outcome, .. } => Some((outcome.verdict, outcome.reason.as_str())),
+        _ => None,
+    });
+    ends.collect()
+}
+
+#[test]
+fn a_limit_of_the_size_of_files_is_refused_before_any_cell() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = job(dir.path(), &["pass"], Mode::Continue, LONG);
+    let output = under("ulimit -f 8", dir.path(), &job).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("no file may have more than 4096 bytes here (ulimit -f)"), "{said}");
+    assert!(!output.status.success() && output.stdout.is_empty());
+}
+
+#[test]
+fn a_limit_of_the_size_of_files_that_can_be_lifted_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = job(dir.path(), &["file-size"], Mode::Continue, LONG);
+    let events = events(under("ulimit -S -f 8", dir.path(), &job));
+    assert_eq!(verdicts(&events), [(Verdict::Fail, "the limit is unlimited")]);
+}
+
+#[rstest]
+#[case::removed(None)]
+#[case::replaced(Some("#!/bin/sh\nexit 3\n"))]
+fn a_runner_whose_file_is_gone_runs_on(#[case] instead: Option<&str>) {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("runner");
+    fs::copy(RUNNER, &copy).unwrap();
+    let mut job = job(dir.path(), &["shell", "pass", "pass"], Mode::Continue, LONG);
+    job.jobs = 1;
+    let command = support::runner(&[copy.as_os_str()], dir.path(), &job);
+    // It waits for its job, and by then its file is another.
+    fs::remove_file(dir.path().join("job.json")).unwrap();
+    nix::unistd::mkfifo(&dir.path().join("job.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let told = std::thread::spawn(move || events(command));
+    let mut fifo = fs::OpenOptions::new().write(true).open(dir.path().join("job.json")).unwrap();
+    fs::remove_file(&copy).unwrap();
+    if let Some(text) = instead {
+        fs::write(&copy, text).unwrap();
+        fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+    }
+    std::io::Write::write_all(&mut fifo, serde_json::to_string(&job).unwrap().as_bytes()).unwrap();
+    drop(fifo);
+    let events = told.join().unwrap();
+    let wanted = [(Verdict::Fail, "the shell is cairn-runner"), (Verdict::Pass, ""), (Verdict::Pass, "")];
+    assert_eq!(verdicts(&events), wanted);
+}
+
+#[test]
+fn an_engine_is_asked_before_any_cell() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut job = job(dir.path(), &["pass"], Mode::Continue, LONG);
+    job.engines.insert("cairn-kmod".to_owned(), engine("version-silent"));
+    let events = events(runner(dir.path(), &job));
+    let reason = format!("{} --version: it printed nothing", engine("version-silent").display());
+    let refused = Event::Refused { engine: "cairn-kmod".to_owned(), reason };
+    assert!(
+        matches!(&events[..], [Event::Hello { engines, .. }, event, Event::Done]
+            if engines.len() == 1 && *event == refused),
+        "{events:?}"
+    );
 }

@@ -22,6 +22,8 @@ const RUNNER: &str = "/usr/bin/cairn-runner";
 const JOB: &str = "/etc/cairn/runner.json";
 /// Where cells live in the guest; a tmpfs.
 const WORKDIR: &str = "/tmp/cairn";
+/// Where nobody in a guest makes files but an engine that forgets them; the corpus keeps to its cells.
+const ELSEWHERE: &[&str] = &["/tmp", "/var/tmp", "/dev/shm", "/run"];
 /// Memory in huge pages that the corpus finds, in MiB.
 pub const HUGE_MIB: u32 = 64;
 /// Silence that a cell's own limit does not explain, unscaled.
@@ -176,8 +178,10 @@ impl Place for GuestPlace {
         self.lives += 1;
         let dir = self.life_dir();
         let data = serde_json::to_vec(job).map_err(PlaceError::new("write a job"))?;
+        let mut command = [RUNNER, "run", "--job", JOB].map(str::to_owned).to_vec();
+        command.extend(ELSEWHERE.iter().map(|dir| format!("--unchanged={dir}")));
         let mut guest_job = GuestJob {
-            command: [RUNNER, "run", "--job", JOB].map(str::to_owned).to_vec(),
+            command,
             huge_mib: HUGE_MIB,
             files: vec![JobFile { path: JOB.to_owned(), mode: 0o600, data }],
             ..GuestJob::default()
@@ -195,13 +199,17 @@ impl Place for GuestPlace {
         let mut guest = Guest::boot(&boot).map_err(PlaceError::new(what))?;
         let mut done = false;
         let mut complaint = None;
+        let mut refused = None;
         let mut end = None;
         while let Some(event) = guest.next_unless(&|| stop.raised()) {
             match event {
                 GuestEvent::Line(line) => match Event::from_line(&line) {
                     Ok(event) => {
                         done |= event == Event::Done;
-                        hear(Heard::Event(event));
+                        match Heard::of(event) {
+                            Ok(heard) => hear(heard),
+                            Err(error) => refused = refused.or(Some(error)),
+                        }
                     }
                     Err(error) => complaint = Some(format!("{error} in {line:?}")),
                 },
@@ -220,6 +228,9 @@ impl Place for GuestPlace {
         let initrd = dir.join("initrd.cpio");
         if !job.keep {
             std::fs::remove_file(&initrd).map_err(PlaceError::new(format!("remove {}", initrd.display())))?;
+        }
+        if let Some(error) = refused {
+            return Err(error);
         }
         if stop.raised() {
             return Ok(Ending::Stopped);

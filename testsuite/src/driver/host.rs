@@ -54,12 +54,16 @@ impl Place for HostPlace {
         });
         let mut done = false;
         let mut complaint = None;
+        let mut refused = None;
         loop {
             match lines.recv_timeout(LOOK) {
                 Ok(Ok(line)) => match Event::from_line(&line) {
                     Ok(event) => {
                         done |= event == Event::Done;
-                        hear(Heard::Event(event));
+                        match Heard::of(event) {
+                            Ok(heard) => hear(heard),
+                            Err(error) => refused = refused.or(Some(error)),
+                        }
                     }
                     Err(error) => complaint = Some(format!("{error} in {line:?}")),
                 },
@@ -85,6 +89,9 @@ impl Place for HostPlace {
                 }
                 _ => {}
             }
+        }
+        if let Some(error) = refused {
+            return Err(error);
         }
         Ok(match (stop.raised(), done && complaint.is_none()) {
             (true, _) => Ending::Stopped,

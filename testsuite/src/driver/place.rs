@@ -33,10 +33,26 @@ pub enum Ending {
 pub enum Heard {
     /// A line of the runner.
     Event(Event),
-    /// A complaint of the kernel that only the console showed.
+    /// A complaint of the kernel that only the console showed, or what no cell alone can be blamed for.
     Splat(String),
     /// Something a person may want to see.
     Note(String),
+}
+
+impl Heard {
+    /// What a line of the runner is to the driver.
+    ///
+    /// # Errors
+    /// That an engine is none.
+    pub fn of(event: Event) -> Result<Heard, PlaceError> {
+        match event {
+            Event::Refused { engine, reason } => Err(PlaceError::new(format!("engine {engine}"))(reason)),
+            Event::Left { changes } => {
+                Ok(Heard::Splat(format!("left behind outside of all cells: {}", changes.join(", "))))
+            }
+            event => Ok(Heard::Event(event)),
+        }
+    }
 }
 
 /// A place that failed before it could be alive or dead: a missing program, a full disk.
@@ -90,5 +106,27 @@ impl StopFlag {
     /// Asks everybody to come to an end.
     pub fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_refused_is_an_error_of_the_place() {
+        let event = Event::Refused { engine: "cairn".into(), reason: "/x --version: exit status 1".into() };
+        let error = Heard::of(event).unwrap_err();
+        assert_eq!(error.to_string(), "engine cairn: /x --version: exit status 1");
+    }
+
+    #[test]
+    fn what_is_left_outside_of_all_cells_is_a_complaint() {
+        let changes = vec!["new: /tmp/x".to_owned(), "gone: mount on /proc".to_owned()];
+        let heard = Heard::of(Event::Left { changes }).unwrap();
+        assert!(
+            matches!(&heard, Heard::Splat(text) if text == "left behind outside of all cells: new: /tmp/x, gone: mount on /proc"),
+            "{heard:?}"
+        );
     }
 }

@@ -274,7 +274,8 @@ impl<'a> Session<'a> {
                 self.outcomes.insert(id, outcome);
                 self.last = Some(id);
             }
-            Heard::Event(Event::Done) => {}
+            // The place makes something else of the last two.
+            Heard::Event(Event::Done | Event::Refused { .. } | Event::Left { .. }) => {}
         })?;
         if !matches!(ending, Ending::Emulator { .. }) {
             // What a cell that has ended was blamed for may come again, late, from the console.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{After, Engine};
 use crate::event::Measured;
@@ -41,6 +42,32 @@ struct Report {
     total_ns: u64,
 }
 
+/// What `cairn info --json` prints, as far as it is of interest here.
+#[derive(Deserialize)]
+struct Info {
+    #[serde(default)]
+    records: Records,
+}
+
+#[derive(Default, Deserialize)]
+struct Records {
+    #[serde(default)]
+    processes: Vec<Process>,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    pid: u32,
+}
+
+/// Reads JSON; `what` begins with "the" and ends with "is" or "are".
+fn read<T: DeserializeOwned>(what: &str, printed: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(printed).map_err(|error| {
+        let kind = if error.is_data() { "malformed" } else { "no JSON" };
+        format!("{what} {kind}: {error}")
+    })
+}
+
 impl Engine for Cairn {
     fn name(&self) -> &'static str {
         self.name
@@ -76,9 +103,20 @@ impl Engine for Cairn {
         command
     }
 
-    fn measured(&self, stdout: &str) -> Option<Measured> {
-        let report: Report = serde_json::from_str(stdout.trim()).ok()?;
-        Some(Measured {
+    fn check_records(&self, printed: &[u8], pid: u32) -> Result<(), String> {
+        let Info { records: Records { processes } } = read("the records are", printed)?;
+        if processes.is_empty() {
+            return Err("the records name no process".to_owned());
+        }
+        if !processes.iter().any(|process| process.pid == pid) {
+            return Err(format!("the records do not name process {pid}"));
+        }
+        Ok(())
+    }
+
+    fn measured(&self, printed: &[u8]) -> Result<Measured, String> {
+        let report: Report = read("the report is", printed)?;
+        Ok(Measured {
             stage: Stage::Checkpoint,
             pause_ns: Some(report.pause_ns),
             total_ns: Some(report.total_ns),
@@ -103,6 +141,11 @@ impl Engine for Cairn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
+
+    fn cairn() -> Cairn {
+        Cairn { program: "cairn".into(), name: "cairn", source: "kmod", other: "ptrace", user: None }
+    }
 
     fn words(command: &Command) -> String {
         let mut words = vec![command.get_program().to_string_lossy().into_owned()];
@@ -112,31 +155,43 @@ mod tests {
 
     #[test]
     fn command_lines() {
-        let cairn = Cairn {
-            program: "/bin/cairn".into(),
-            name: "cairn",
-            source: "kmod",
-            other: "ptrace",
-            user: None,
-        };
+        let cairn = cairn();
         let file = Path::new("c.1");
         assert_eq!(
             words(&cairn.checkpoint(7, file, After::Kill)),
-            "/bin/cairn checkpoint 7 --source kmod --json -o c.1 --kill"
+            "cairn checkpoint 7 --source kmod --json -o c.1 --kill"
         );
         assert_eq!(
             words(&cairn.checkpoint_otherwise(7, file, After::Run)),
-            "/bin/cairn checkpoint 7 --source ptrace --json -o c.1"
+            "cairn checkpoint 7 --source ptrace --json -o c.1"
         );
-        assert_eq!(words(&cairn.restart(file)), "/bin/cairn restart c.1 --notify-fd 1");
+        assert_eq!(words(&cairn.restart(file)), "cairn restart c.1 --notify-fd 1");
     }
 
-    #[test]
-    fn figures() {
-        let cairn =
-            Cairn { program: "cairn".into(), name: "cairn", source: "kmod", other: "ptrace", user: None };
-        let line = r#"{"file":"c","pid":1,"tasks":2,"bytes":4096,"pause_ns":10,"total_ns":20}"#;
-        assert_eq!(cairn.measured(line).unwrap().pause_ns, Some(10));
-        assert_eq!(cairn.measured("done"), None);
+    #[rstest]
+    #[case(r#"{"file":"c","pid":1,"tasks":2,"bytes":4096,"pause_ns":10,"total_ns":20}"#, Ok(Some(10)))]
+    #[case("done", Err("the report is no JSON: expected value at line 1 column 1"))]
+    #[case("", Err("the report is no JSON: EOF while parsing a value at line 1 column 0"))]
+    #[case("{}", Err("the report is malformed: missing field `bytes` at line 1 column 2"))]
+    fn figures(#[case] printed: &str, #[case] wanted: Result<Option<u64>, &str>) {
+        let measured = cairn().measured(printed.as_bytes()).map(|m| m.pause_ns);
+        assert_eq!(measured, wanted.map_err(str::to_owned));
+    }
+
+    #[rstest]
+    #[case(r#"{"header":{},"records":{"processes":[{"pid":6},{"pid":7,"ppid":6}]}}"#, Ok(()))]
+    #[case(r#"{"records":{"processes":[{"pid":6}]}}"#, Err("the records do not name process 7"))]
+    #[case(r#"{"records":{"processes":[]}}"#, Err("the records name no process"))]
+    #[case(r#"{"records":{}}"#, Err("the records name no process"))]
+    #[case("{}", Err("the records name no process"))]
+    #[case("all is well", Err("the records are no JSON: expected value at line 1 column 1"))]
+    #[case(
+        "[7]",
+        Err(
+            "the records are malformed: invalid type: integer `7`, expected struct Records at line 1 column 2"
+        )
+    )]
+    fn records(#[case] printed: &str, #[case] wanted: Result<(), &str>) {
+        assert_eq!(cairn().check_records(printed.as_bytes(), 7), wanted.map_err(str::to_owned));
     }
 }

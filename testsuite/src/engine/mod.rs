@@ -1,13 +1,37 @@
 //! Engines: how each one's programs are started. An engine is a file here and a line in [`named`].
 //!
-//! An adapter only builds commands and reads what they printed; starting, timing and judging is the runner's.
+//! An adapter only builds commands and reads what they printed; starting, timing and judging is the runner's. What the
+//! commands have to do is written down in `docs/guide-harness.md`, "An engine's contract".
 
 mod cairn;
+pub(crate) mod printed;
+mod probe;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::event::Measured;
+
+pub use probe::probe;
+
+/// How long an engine may take to tell its version, before scaling.
+pub const PROBE_LIMIT: Duration = Duration::from_secs(10);
+/// Bytes that a checkpoint may print on standard output.
+pub const REPORT_LIMIT: u64 = 1 << 20;
+/// Bytes that the records of a context file may have.
+pub const RECORDS_LIMIT: u64 = 64 << 20;
+/// Bytes that a restart program may print on standard output.
+pub const RESTART_LIMIT: u64 = 64 << 10;
+/// Bytes that any program of an engine may print on standard error.
+pub const ERRORS_LIMIT: u64 = 1 << 20;
+
+/// What every program finds in its environment.
+pub(crate) const ENVIRONMENT: [(&str, &str); 3] = [
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("HOME", "/"),
+    ("LANG", "C.UTF-8"),
+];
 
 /// How to start one engine.
 pub trait Engine: Send + Sync {
@@ -37,8 +61,17 @@ pub trait Engine: Send + Sync {
     /// Prints the engine's version in one line.
     fn version(&self) -> Command;
 
+    /// Whether this is what [`Engine::info`] prints of a tree with this process in it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in one line.
+    fn check_records(&self, printed: &[u8], pid: u32) -> Result<(), String>;
+
     /// What a successful checkpoint printed about its cost.
-    fn measured(&self, stdout: &str) -> Option<Measured>;
+    ///
+    /// # Errors
+    /// Why that is no report, in one line.
+    fn measured(&self, printed: &[u8]) -> Result<Measured, String>;
 
     /// What an exit status of a checkpoint or restart means, if the engine's documentation says.
     fn status_meaning(&self, code: i32) -> Option<&'static str>;

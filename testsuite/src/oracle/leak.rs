@@ -3,15 +3,28 @@
 //! The workload's own directory is the workload's: it may leave there what it made itself. What saving and bringing
 //! back may not do is add to it or take from it, which two listings show.
 //!
+//! What lies outside of all cells is compared once for a whole run, because several cells run at once.
+//!
 //! Stray processes are the supervisor's business, which is the one to find and end them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the runner itself puts beside the workload's directory, by beginning of the name.
-const CELL: &[&str] = &["cwd", "context.", "record.", "checkpoint.", "restart.", "info.", "fixpoint.diff"];
+/// Whether the runner itself puts a file of this name beside the workload's directory, or tells the engine to.
+fn is_expected(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('.').collect();
+    matches!(
+        parts.as_slice(),
+        ["cwd"]
+            | ["fixpoint", "diff"]
+            | ["context", "1" | "2"]
+            | ["record", "1" | "2", "json"]
+            | ["checkpoint" | "info" | "restart", "1" | "2", "stdout" | "stderr"]
+    )
+}
 
 /// Names of files and mounts below a cell's directory that should not be there, sorted.
 ///
@@ -21,10 +34,7 @@ pub fn files_and_mounts(dir: &Path) -> io::Result<Vec<String>> {
     let mut left = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        // `context.1` is the engine's; `context.1.tmp` or `context.17` is a leak.
-        let known = CELL.iter().any(|start| name.starts_with(start))
-            && name.strip_prefix("context.").is_none_or(|rest| matches!(rest, "1" | "2"));
-        if !known {
+        if !is_expected(&name) {
             left.push(name);
         }
     }
@@ -32,6 +42,61 @@ pub fn files_and_mounts(dir: &Path) -> io::Result<Vec<String>> {
     left.extend(mounts_below(&mounts, dir).into_iter().map(|point| format!("mount on {point}")));
     left.sort();
     Ok(left)
+}
+
+/// What lies outside of all cells.
+#[derive(Debug)]
+pub struct Outside(BTreeSet<Thing>);
+
+/// One name or mount.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Thing {
+    File(PathBuf),
+    /// A line of mountinfo.
+    Mount(String),
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Thing::File(path) => write!(f, "{}", path.display()),
+            Thing::Mount(line) => write!(f, "mount on {}", mount_point(line).unwrap_or("?")),
+        }
+    }
+}
+
+impl Outside {
+    /// Looks at the table of mounts and at the names in these directories, of which some may be missing.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn look(dirs: &[PathBuf]) -> io::Result<Outside> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let mut seen: BTreeSet<Thing> = mounts.lines().map(|line| Thing::Mount(line.to_owned())).collect();
+        for dir in dirs {
+            match fs::read_dir(dir) {
+                Ok(entries) => {
+                    for entry in entries {
+                        seen.insert(Thing::File(entry?.path()));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Outside(seen))
+    }
+
+    /// What is different later, in words.
+    pub fn changes(&self, later: &Outside) -> Vec<String> {
+        changes(&self.0, &later.0, Thing::to_string)
+    }
+}
+
+/// What came and went from one set to another, in words.
+pub fn changes<T: Ord>(before: &BTreeSet<T>, now: &BTreeSet<T>, show: impl Fn(&T) -> String) -> Vec<String> {
+    let word = |thing: &T| if now.contains(thing) { "new" } else { "gone" };
+    now.symmetric_difference(before).map(|thing| format!("{}: {}", word(thing), show(thing))).collect()
 }
 
 /// Every path below `dir`, relative to it. Directories that vanish or cannot be entered meanwhile count as empty.
@@ -59,11 +124,16 @@ pub fn listing(dir: &Path) -> io::Result<BTreeSet<PathBuf>> {
     Ok(found)
 }
 
-/// Mount points strictly below `dir`. The fifth field of a mountinfo line is the mount point, with octal escapes.
+/// The fifth field of a line of mountinfo is the mount point, with octal escapes.
+fn mount_point(line: &str) -> Option<&str> {
+    line.split(' ').nth(4)
+}
+
+/// Mount points strictly below `dir`.
 pub(crate) fn mounts_below<'a>(mountinfo: &'a str, dir: &Path) -> Vec<&'a str> {
     mountinfo
         .lines()
-        .filter_map(|line| line.split(' ').nth(4))
+        .filter_map(mount_point)
         .filter(|point| Path::new(point).starts_with(dir) && Path::new(point) != dir)
         .collect()
 }
@@ -76,16 +146,35 @@ mod tests {
     fn leftovers_are_named() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("cwd")).unwrap();
-        for name in ["context.1", "record.1.json", "cwd/ready", "cwd/stdout"] {
+        for name in ["context.1", "record.1.json", "restart.2.stdout", "cwd/ready", "cwd/stdout"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
         assert!(files_and_mounts(dir.path()).unwrap().is_empty());
-        for name in ["context.1.tmp", "core", "cwd/data"] {
+        for name in ["context.1.tmp", "context.17", "checkpoint.1.log", "core", "cwd/data"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
-        assert_eq!(files_and_mounts(dir.path()).unwrap(), ["context.1.tmp", "core"]);
+        assert_eq!(
+            files_and_mounts(dir.path()).unwrap(),
+            ["checkpoint.1.log", "context.1.tmp", "context.17", "core"]
+        );
         let names: Vec<PathBuf> = listing(dir.path()).unwrap().into_iter().collect();
         assert!(names.contains(&PathBuf::from("cwd/data")), "{names:?}");
+    }
+
+    #[test]
+    fn what_came_and_went_outside_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let dirs = [dir.path().to_owned(), dir.path().join("never")];
+        fs::write(dir.path().join("old"), "").unwrap();
+        let before = Outside::look(&dirs).unwrap();
+        assert_eq!(before.changes(&Outside::look(&dirs).unwrap()), [""; 0]);
+        fs::rename(dir.path().join("old"), dir.path().join("socket")).unwrap();
+        let mut now = Outside::look(&dirs).unwrap();
+        now.0.insert(Thing::Mount("43 28 0:40 / /mnt rw - tmpfs none rw".to_owned()));
+        let path = dir.path().display();
+        let wanted =
+            [format!("gone: {path}/old"), format!("new: {path}/socket"), "new: mount on /mnt".to_owned()];
+        assert_eq!(before.changes(&now), wanted);
     }
 
     #[test]

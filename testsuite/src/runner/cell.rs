@@ -4,7 +4,7 @@
 //! records (`record.N.json`) and what each program printed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -24,7 +24,7 @@ use super::proc::{self, Picture};
 use super::supervisor::{End, Stop, Supervisor};
 use super::sys::{self, Standing};
 use crate::cell::Mode;
-use crate::engine::{self, After, Engine, RELEASED};
+use crate::engine::{self, After, ENVIRONMENT, Engine, RECORDS_LIMIT, RELEASED, REPORT_LIMIT, RESTART_LIMIT};
 use crate::event::{CellSpec, Job, Measured, Outcome};
 use crate::verdict::{Stage, Verdict};
 
@@ -90,7 +90,7 @@ fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
     let (measured, notes) = (std::mem::take(&mut cell.measured), std::mem::take(&mut cell.notes));
     let mut outcome = match result {
         Ok(()) => Outcome::new(Verdict::Pass, None, ""),
-        Err(failure) => failure.into_outcome(),
+        Err(failure) => failure.unless_full(dir).into_outcome(),
     };
     outcome.measured = measured;
     outcome.notes = notes;
@@ -179,7 +179,7 @@ impl CellRun<'_> {
         self.checkpoint(root, 1, After::Run)?;
         self.settle(root, root, Stage::Checkpoint)?;
         let otherwise = self.engine.checkpoint_otherwise(root, &self.context(2), After::Run);
-        self.checkpoint_by(otherwise, 2, After::Run)?;
+        self.checkpoint_by(otherwise, root, 2, After::Run)?;
         self.compare(1, 2)?;
         self.nothing_new()?;
         self.let_go(root)?;
@@ -307,19 +307,24 @@ impl CellRun<'_> {
     /// Saves the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`] waits until it is gone.
     fn checkpoint(&mut self, root: u32, n: u32, after: After) -> Step<()> {
         let command = self.engine.checkpoint(root, &self.context(n), after);
-        self.checkpoint_by(command, n, after)
+        self.checkpoint_by(command, root, n, after)
     }
 
-    fn checkpoint_by(&mut self, command: Command, n: u32, after: After) -> Step<()> {
+    fn checkpoint_by(&mut self, command: Command, root: u32, n: u32, after: After) -> Step<()> {
         let file = self.context(n);
-        let stdout = self.engine_run(Stage::Checkpoint, &format!("checkpoint.{n}"), command)?;
-        self.measured.extend(self.engine.measured(&stdout));
-        if !file.is_file() {
-            let reason = format!("the engine reported success and left no context.{n}");
-            return Err(Failure::fail(Stage::Checkpoint, reason));
+        let fail = |reason: String| Failure::fail(Stage::Checkpoint, reason);
+        let tag = format!("checkpoint.{n}");
+        let report = self.engine_run(Stage::Checkpoint, &tag, command, REPORT_LIMIT)?;
+        match fs::symlink_metadata(&file) {
+            Ok(meta) if meta.is_file() && meta.len() > 0 => {}
+            Ok(meta) if meta.is_file() => return Err(fail(format!("{tag}: context.{n} is empty"))),
+            _ => return Err(fail(format!("the engine reported success and left no context.{n}"))),
         }
+        self.measured.push(self.engine.measured(&report).map_err(|why| fail(format!("{tag}: {why}")))?);
         if let Some(command) = self.engine.info(&file) {
-            let records = self.engine_run(Stage::Checkpoint, &format!("info.{n}"), command)?;
+            let tag = format!("info.{n}");
+            let records = self.engine_run(Stage::Checkpoint, &tag, command, RECORDS_LIMIT)?;
+            self.engine.check_records(&records, root).map_err(|why| fail(format!("{tag}: {why}")))?;
             fs::write(self.record(n), records)
                 .map_err(|e| Failure::infra(Stage::Checkpoint, format!("write record.{n}.json: {e}")))?;
         }
@@ -339,50 +344,24 @@ impl CellRun<'_> {
 
     /// Brings `context.N` back and waits until it runs and rests.
     fn restart(&mut self, root: u32, n: u32) -> Step<Restarted> {
-        let mut command = self.engine.restart(&self.context(n));
-        let stderr = self.dir.join(format!("restart.{n}.stderr"));
-        let log =
-            File::create(&stderr).map_err(|e| Failure::infra(Stage::Restart, format!("open a log: {e}")))?;
-        command.current_dir(self.dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        self.identity(&mut command);
-        command.envs(&self.job.engine_env);
-        sys::start_afresh(&mut command, Standing::Member);
+        let command = self.engine.restart(&self.context(n));
         let started = Instant::now();
-        let mut child = self
-            .supervisor
-            .spawn(command)
-            .map_err(|e| Failure::infra(Stage::Restart, format!("start the engine: {e}")))?;
-        let pid = child.id();
-        let pipe =
-            child.stdout.take().ok_or_else(|| Failure::infra(Stage::Restart, "no pipe to the engine"))?;
-        rustix::io::ioctl_fionbio(&pipe, true)
-            .map_err(|e| Failure::infra(Stage::Restart, format!("set a pipe non-blocking: {e}")))?;
+        let tag = format!("restart.{n}");
+        let pid = self.engine_start(Stage::Restart, &tag, command, RESTART_LIMIT)?;
         if self.spec.mode == Mode::Job {
             // At rest it waits for something, and only the dead keep it waiting; a restart that failed has ended.
             self.rests(pid).map_err(|stop| Failure::stopped(Stage::Restart, "the restart to wait", stop))?;
             self.supervisor.let_jobs_wait(false);
         }
-        let mut said = Vec::new();
-        let mut hung_up = false;
-        let result = self.supervisor.wait(self.deadline, None, &[pipe.as_fd()], |sup| {
-            let mut buffer = [0; 256];
-            while !hung_up {
-                match rustix::io::read(&pipe, &mut buffer) {
-                    Ok(0) => hung_up = true,
-                    Ok(n) => said.extend_from_slice(&buffer[..n]),
-                    Err(rustix::io::Errno::INTR) => {}
-                    Err(_) => break,
-                }
-            }
-            if String::from_utf8_lossy(&said).contains(RELEASED) {
-                return Some(Ok(()));
-            }
-            sup.end_of(pid).map(Err)
+        let (stdout, stderr) = (self.log(&tag, "stdout"), self.log(&tag, "stderr"));
+        let released = self.supervisor.wait(self.deadline, None, &[], |sup| match fs::read(&stdout) {
+            Ok(said) if String::from_utf8_lossy(&said).contains(RELEASED) => Some(Ok(None)),
+            Ok(_) => sup.end_of(pid).map(|end| Ok(Some(end))),
+            Err(error) => Some(Err(Failure::infra(Stage::Restart, format!("read a log: {error}")))),
         });
-        match result {
-            Ok(Ok(())) => {}
-            Ok(Err(end)) => return Err(Failure::fail(Stage::Restart, self.engine_words(end, &stderr))),
-            Err(stop) => return Err(Failure::stopped(Stage::Restart, "the restart", stop)),
+        match released.map_err(|stop| Failure::stopped(Stage::Restart, "the restart", stop))?? {
+            None => {}
+            Some(end) => return Err(self.engine_failed(Stage::Restart, end, &stderr)),
         }
         let total_ns = u64::try_from(started.elapsed().as_nanos()).ok();
         self.measured.push(Measured { stage: Stage::Restart, pause_ns: None, total_ns, bytes: None });
@@ -406,34 +385,41 @@ impl CellRun<'_> {
             .map_err(|stop| Failure::stopped(Stage::Verify, "the workload to open go", stop))?
     }
 
-    /// Runs an engine's program to its end. Returns what it printed.
-    fn engine_run(&mut self, stage: Stage, tag: &str, mut command: Command) -> Step<String> {
-        let infra = |what: &str, e: io::Error| Failure::infra(stage, format!("{what}: {e}"));
-        let (out, err) = (self.dir.join(format!("{tag}.stdout")), self.dir.join(format!("{tag}.stderr")));
-        command
-            .current_dir(self.dir)
-            .stdin(Stdio::null())
-            .stdout(File::create(&out).map_err(|e| infra("open a log", e))?)
-            .stderr(File::create(&err).map_err(|e| infra("open a log", e))?);
-        self.identity(&mut command);
-        command.envs(&self.job.engine_env);
-        sys::start_afresh(&mut command, Standing::Member);
-        let child = self.supervisor.spawn(command).map_err(|e| infra("start the engine", e))?;
-        match self.wait_for(child.id(), stage, tag)? {
-            End::Exited(0) => fs::read(&out)
-                .map(|b| String::from_utf8_lossy(&b).into_owned())
-                .map_err(|e| infra("read a log", e)),
-            end => Err(Failure::fail(stage, self.engine_words(end, &err))),
+    /// Runs an engine's program to its end. Returns what it printed, which is at most so many bytes.
+    fn engine_run(&mut self, stage: Stage, tag: &str, command: Command, most: u64) -> Step<Vec<u8>> {
+        let pid = self.engine_start(stage, tag, command, most)?;
+        match self.wait_for(pid, stage, tag)? {
+            End::Exited(0) => fs::read(self.log(tag, "stdout"))
+                .map_err(|e| Failure::infra(stage, format!("read a log: {e}"))),
+            end => Err(self.engine_failed(stage, end, &self.log(tag, "stderr"))),
         }
     }
 
+    /// Starts an engine's program. Returns its pid.
+    fn engine_start(&mut self, stage: Stage, tag: &str, mut command: Command, most: u64) -> Step<u32> {
+        command.current_dir(self.dir).stdin(Stdio::null());
+        self.identity(&mut command);
+        command.envs(&self.job.engine_env);
+        sys::start_afresh(&mut command, Standing::Member);
+        self.supervisor
+            .spawn_heard(command, self.dir, tag, most)
+            .map_err(|e| Failure::infra(stage, format!("start the engine: {e}")))
+    }
+
     /// `unsupported (exit status 3): fd 7 of 4711 …`.
-    fn engine_words(&self, end: End, stderr: &Path) -> String {
-        let meaning = match end {
-            End::Exited(code) => self.engine.status_meaning(code),
-            End::Killed(_) => None,
-        };
-        format!("{} ({end}){}", meaning.unwrap_or("the engine ended"), words(stderr))
+    fn engine_failed(&self, stage: Stage, end: End, stderr: &Path) -> Failure {
+        let said = words(stderr);
+        match end {
+            End::Killed(signal) if signal == Signal::SIGXFSZ as i32 => {
+                let dir = self.dir.display();
+                Failure::infra(stage, format!("no file in {dir} may grow so large ({end}){said}"))
+            }
+            End::Killed(_) => Failure::fail(stage, format!("the engine ended ({end}){said}")),
+            End::Exited(code) => {
+                let meaning = self.engine.status_meaning(code).unwrap_or("the engine ended");
+                Failure::fail(stage, format!("{meaning} ({end}){said}"))
+            }
+        }
     }
 
     pub(super) fn wait_for(&mut self, pid: u32, stage: Stage, what: &str) -> Step<End> {
@@ -457,12 +443,7 @@ impl CellRun<'_> {
             // Supplementary groups go as well.
             command.uid(id).gid(id);
         }
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", "/")
-            .env("LANG", "C.UTF-8")
-            .env("CAIRN_TIME_SCALE", self.job.time_scale.to_string());
+        command.env_clear().envs(ENVIRONMENT).env("CAIRN_TIME_SCALE", self.job.time_scale.to_string());
     }
 
     /// How long something that was told to end may take to do so.
@@ -476,6 +457,10 @@ impl CellRun<'_> {
 
     pub(super) fn context(&self, n: u32) -> PathBuf {
         self.dir.join(format!("context.{n}"))
+    }
+
+    fn log(&self, tag: &str, stream: &str) -> PathBuf {
+        self.dir.join(format!("{tag}.{stream}"))
     }
 
     pub(super) fn record(&self, n: u32) -> PathBuf {

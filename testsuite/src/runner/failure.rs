@@ -1,5 +1,8 @@
 //! Why a cell did not pass: a verdict, the stage it fell in, one line.
 
+use std::path::Path;
+
+use crate::engine::printed::PrintedError;
 use crate::event::Outcome;
 use crate::verdict::{Stage, Verdict};
 
@@ -40,11 +43,34 @@ impl Failure {
                 stage: Some(stage),
                 reason: format!("timed out waiting for {what}"),
             },
+            Stop::Printed(PrintedError::TooMuch { .. }) => Failure::fail(stage, stop.to_string()),
             other => Failure::infra(stage, format!("waiting for {what}: {other}")),
+        }
+    }
+
+    /// The same, unless it is a checkpoint or restart that may have found no room for its files in `dir`: that is no
+    /// engine's fault.
+    pub(super) fn unless_full(self, dir: &Path) -> Failure {
+        match self.stage {
+            Some(stage @ (Stage::Checkpoint | Stage::Restart)) if is_full(dir) => {
+                let Failure { verdict, reason, .. } = self;
+                let reason = format!("the file system of {} is full ({verdict}: {reason})", dir.display());
+                Failure::infra(stage, reason)
+            }
+            _ => self,
         }
     }
 
     pub(super) fn into_outcome(self) -> Outcome {
         Outcome::new(self.verdict, self.stage, self.reason)
     }
+}
+
+/// Whether less than 1 MiB or 0.1 % of a file system is free.
+fn is_full(dir: &Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|fs| {
+        let free = u128::from(fs.f_bavail) * u128::from(fs.f_frsize);
+        // One without a limit has no blocks at all.
+        fs.f_blocks > 0 && (free < 1 << 20 || fs.f_bavail < fs.f_blocks / 1000)
+    })
 }

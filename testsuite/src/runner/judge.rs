@@ -93,10 +93,7 @@ impl CellRun<'_> {
             return Ok(());
         }
         let now = self.listing()?;
-        let differ: Vec<String> = now
-            .symmetric_difference(&self.names)
-            .map(|path| format!("{} {}", if now.contains(path) { "new:" } else { "gone:" }, path.display()))
-            .collect();
+        let differ = leak::changes(&self.names, &now, |path| path.display().to_string());
         if differ.is_empty() {
             return Ok(());
         }

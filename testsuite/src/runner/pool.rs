@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,12 +16,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::personality::Persona;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::cell::Order;
 use crate::engine;
 use crate::event::{CellSpec, Event, Job, Outcome, PROTOCOL};
 use crate::oracle::kmsg::KernelLog;
-use crate::oracle::leak;
+use crate::oracle::leak::{self, Outside};
 use crate::verdict::{Stage, Verdict};
 
 /// Bytes of a file in one `artifact` line.
@@ -35,6 +37,9 @@ pub struct Options {
     pub job: PathBuf,
     /// Where events go; `-` is standard output.
     pub events: PathBuf,
+    /// Directories that have to have the same names in them at the end, and with them the table of mounts; none where
+    /// others use the machine, too.
+    pub unchanged: Vec<PathBuf>,
     /// Take the end of standard input as the order to stop and clean up.
     pub watch_stdin: bool,
 }
@@ -54,6 +59,9 @@ pub enum RunnerError {
     /// The job file is none.
     #[error("job: {0}")]
     Job(#[from] serde_json::Error),
+    /// Context files would be cut, and engines killed for it.
+    #[error("no file may have more than {0} bytes here (ulimit -f); a context file may need more")]
+    FileSize(u64),
     /// The job is for another runner.
     #[error("job speaks protocol {0}, this runner {PROTOCOL}")]
     Version(u32),
@@ -83,6 +91,7 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
             .map_err(io_error(format!("open {}", options.events.display())))?;
         Box::new(file)
     };
+    lift_file_size()?;
     fs::create_dir_all(&job.workdir).map_err(io_error(format!("make {}", job.workdir.display())))?;
     if job.fixed_addresses {
         nix::sys::personality::set(Persona::ADDR_NO_RANDOMIZE)
@@ -102,7 +111,10 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
             log: KernelLog::open(),
         }),
     });
-    pool.hello(cpus)?;
+    if !pool.hello(cpus)? {
+        return pool.say(&Event::Done);
+    }
+    let before = outside(&options.unchanged)?;
     if options.watch_stdin {
         let pool = Arc::clone(&pool);
         thread::spawn(move || {
@@ -130,7 +142,29 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
         remove(&pool.job.workdir).map_err(io_error(format!("remove {}", pool.job.workdir.display())))?;
     }
     result?;
+    if let (Some(before), Some(now)) = (before, outside(&options.unchanged)?) {
+        let changes = before.changes(&now);
+        if !changes.is_empty() {
+            pool.say(&Event::Left { changes })?;
+        }
+    }
     pool.say(&Event::Done)
+}
+
+/// What lies outside of all cells, if that is to stay as it is.
+fn outside(dirs: &[PathBuf]) -> Result<Option<Outside>, RunnerError> {
+    let look = || Outside::look(dirs).map_err(io_error("look for what is outside of all cells"));
+    if dirs.is_empty() { Ok(None) } else { look().map(Some) }
+}
+
+/// Lets files grow as large as they may.
+fn lift_file_size() -> Result<(), RunnerError> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Fsize);
+    if let Some(most) = maximum {
+        return Err(RunnerError::FileSize(most));
+    }
+    setrlimit(Resource::Fsize, Rlimit { current: None, maximum: None })
+        .map_err(|errno| io_error("lift the limit of files' sizes")(errno.into()))
 }
 
 struct Pool {
@@ -174,27 +208,30 @@ impl Pool {
         events.write_all(line.as_bytes()).and_then(|()| events.flush()).map_err(io_error("write an event"))
     }
 
-    fn hello(&self, cpus: usize) -> Result<(), RunnerError> {
+    /// Says where it is, and asks every engine whether it is one. Whether all of them are.
+    fn hello(&self, cpus: usize) -> Result<bool, RunnerError> {
         let read = |name: &str| {
             fs::read_to_string(format!("/proc/sys/kernel/{name}")).map_err(io_error(format!("read {name}")))
         };
         let mut engines = BTreeMap::new();
+        let mut refused = Vec::new();
+        let limit = engine::PROBE_LIMIT.mul_f64(self.job.time_scale);
         for (name, program) in &self.job.engines {
-            let Some(engine) = engine::named(name, program.clone()) else { continue };
-            let said = match engine.version().stdin(Stdio::null()).output() {
-                Ok(output) => {
-                    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("").trim().to_owned()
+            match engine::probe(name, program, limit) {
+                Ok(version) => {
+                    engines.insert(name.clone(), version);
                 }
-                Err(error) => format!("does not start: {error}"),
-            };
-            engines.insert(name.clone(), said);
+                Err(reason) => refused.push(Event::Refused { engine: name.clone(), reason }),
+            }
         }
         self.say(&Event::Hello {
             release: read("osrelease")?.trim().to_owned(),
             machine: std::env::consts::ARCH.to_owned(),
             cpus,
             engines,
-        })
+        })?;
+        refused.iter().try_for_each(|event| self.say(event))?;
+        Ok(refused.is_empty())
     }
 
     fn work(&self) -> Result<(), RunnerError> {
@@ -242,12 +279,13 @@ impl Pool {
             Ok(text) => text + "\n",
             Err(error) => return infra(format!("write an order: {error}")),
         };
-        let myself = match std::env::current_exe() {
-            Ok(path) => path,
-            Err(error) => return infra(format!("find myself: {error}")),
-        };
-        let spawned =
-            Command::new(myself).arg("supervise").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        // What runs here, also when its file has meanwhile been replaced or removed.
+        let spawned = Command::new("/proc/self/exe")
+            .arg0("cairn-runner")
+            .arg("supervise")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
         let mut child = match spawned {
             Ok(child) => child,
             Err(error) => return infra(format!("start a supervisor: {error}")),

@@ -7,9 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{Child, Command};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,6 +22,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{WaitOptions, getpgrp, setsid, wait, waitpgid};
 
 use super::proc;
+use crate::engine::ERRORS_LIMIT;
+use crate::engine::printed::{Printed, PrintedError};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,9 @@ pub enum Stop {
     /// The runner is gone or asked for an end.
     #[error("the runner went away")]
     Orphaned,
+    /// A program's words.
+    #[error(transparent)]
+    Printed(#[from] PrintedError),
     /// A system call that must not fail failed.
     #[error("supervise: {0}")]
     Os(#[from] Errno),
@@ -61,6 +68,8 @@ pub struct Supervisor {
     signals: SignalFd,
     stdin: io::Stdin,
     ended: BTreeMap<u32, End>,
+    /// What programs print, until they close it.
+    printed: Vec<Printed<File>>,
     /// Whether the dead in other process groups are left as they are.
     jobs_wait: bool,
 }
@@ -73,11 +82,14 @@ impl Supervisor {
     /// What prctl(2), setsid(2), sigprocmask(2) or signalfd(2) say.
     pub fn new() -> Result<Supervisor, Errno> {
         prctl::set_child_subreaper(true)?;
+        // Started through a link in /proc, it would have the link's name.
+        prctl::set_name(c"cairn-runner")?;
         setsid().map_err(errno)?;
         let set = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Supervisor { signals, stdin: io::stdin(), ended: BTreeMap::new(), jobs_wait: false })
+        let (ended, printed) = (BTreeMap::new(), Vec::new());
+        Ok(Supervisor { signals, stdin: io::stdin(), ended, printed, jobs_wait: false })
     }
 
     /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the returned value.
@@ -94,6 +106,25 @@ impl Supervisor {
         Ok(child)
     }
 
+    /// Starts a program of which every wait from now on keeps what it prints, in `dir`, in `TAG.stdout` and
+    /// `TAG.stderr`. More than a limit stops the wait that finds it.
+    ///
+    /// # Errors
+    /// What open(2), fork(2) or execve(2) say.
+    pub fn spawn_heard(&mut self, mut command: Command, dir: &Path, tag: &str, most: u64) -> io::Result<u32> {
+        let file = |stream: &str| File::create(dir.join(format!("{tag}.{stream}")));
+        let (stdout, stderr) = (file("stdout")?, file("stderr")?);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.spawn(command)?;
+        if let Some(pipe) = child.stdout.take() {
+            self.printed.push(Printed::new(pipe, stdout, tag, "standard output", most)?);
+        }
+        if let Some(pipe) = child.stderr.take() {
+            self.printed.push(Printed::new(pipe, stderr, tag, "standard error", ERRORS_LIMIT)?);
+        }
+        Ok(child.id())
+    }
+
     /// How this child ended, if it has.
     pub fn end_of(&self, pid: u32) -> Option<End> {
         self.ended.get(&pid).copied()
@@ -105,8 +136,8 @@ impl Supervisor {
         self.jobs_wait = wait;
     }
 
-    /// Waits until `condition` gives a value. It is asked at once, after every ended child, whenever one of `fds` is
-    /// readable or hung up, and every `tick` if there is one.
+    /// Waits until `condition` gives a value. It is asked at once, after every ended child, after whatever a program
+    /// printed, whenever one of `fds` is readable or hung up, and every `tick` if there is one.
     ///
     /// # Errors
     /// [`Stop`].
@@ -118,7 +149,9 @@ impl Supervisor {
         mut condition: impl FnMut(&Supervisor) -> Option<T>,
     ) -> Result<T, Stop> {
         loop {
+            // What the dead printed is complete.
             self.reap()?;
+            self.take_printed()?;
             if let Some(value) = condition(self) {
                 return Ok(value);
             }
@@ -133,6 +166,7 @@ impl Supervisor {
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.stdin.as_fd(), PollFlags::POLLIN),
             ];
+            polled.extend(self.printed.iter().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
             polled.extend(fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
             match poll(&mut polled, limit) {
                 Ok(_) | Err(Errno::EINTR) => {}
@@ -199,6 +233,19 @@ impl Supervisor {
                 Err(errno) => return Err(errno),
             }
         }
+    }
+
+    /// Keeps what programs have printed since the last time.
+    fn take_printed(&mut self) -> Result<(), PrintedError> {
+        let mut result = Ok(());
+        self.printed.retain_mut(|pipe| {
+            let more = pipe.drain();
+            more.unwrap_or_else(|error| {
+                result = Err(error);
+                false
+            })
+        });
+        result
     }
 
     /// Takes the end of every child that has one and does not have to wait.

@@ -1,0 +1,107 @@
+//! Whether an engine's program answers at all, asked before anything is judged by it.
+
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use super::printed::Printed;
+use super::{ENVIRONMENT, named};
+
+/// Characters of a version, at most.
+const LONGEST: usize = 256;
+/// Bytes of either stream, at most.
+const MOST: u64 = 64 << 10;
+/// How often to take what it prints.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The version of the engine of this name: what its program answers to `--version`, one line of printable UTF-8 of at
+/// most 256 characters.
+///
+/// # Errors
+/// Why it is none, in one line that begins with the command.
+pub fn probe(name: &str, program: &Path, limit: Duration) -> Result<String, String> {
+    let Some(engine) = named(name, program.to_owned()) else {
+        return Err(format!("{}: no adapter has this name", program.display()));
+    };
+    let mut command = engine.version();
+    let words: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).collect();
+    let words = words.join(" ".as_ref()).to_string_lossy().into_owned();
+    answer(&mut command, limit).map_err(|why| format!("{words}: {why}"))
+}
+
+/// Runs a command in a process group of its own, of which nothing is left afterwards.
+fn answer(command: &mut Command, limit: Duration) -> Result<String, String> {
+    command.env_clear().envs(ENVIRONMENT).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|e| e.to_string())?;
+    let heard = listen(&mut child, limit);
+    // Until it has been waited for, the number is still its own.
+    let killed = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+    let status = child.wait().map_err(|e| e.to_string())?;
+    let (stdout, stderr) = heard?;
+    killed.map_err(|errno| format!("kill what it left: {errno}"))?;
+    judge(status, &stdout, &stderr)
+}
+
+/// What a program prints on both streams until it ends.
+fn listen(child: &mut Child, limit: Duration) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let deadline = Instant::now() + limit;
+    let pid = rustix::process::Pid::from_child(child);
+    let ended = pidfd_open(pid, PidfdFlags::empty()).map_err(|errno| text(errno.into()))?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("it has no pipes".to_owned());
+    };
+    let mut stdout = Printed::new(stdout, Vec::new(), "it", "standard output", MOST).map_err(text)?;
+    let mut stderr = Printed::new(stderr, Vec::new(), "it", "standard error", MOST).map_err(text)?;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let look = PollTimeout::try_from(LOOK.min(left)).unwrap_or(PollTimeout::ZERO);
+        let over = match poll(&mut [PollFd::new(ended.as_fd(), PollFlags::POLLIN)], look) {
+            Ok(ready) => ready > 0,
+            Err(Errno::EINTR) => false,
+            Err(errno) => return Err(text(errno.into())),
+        };
+        stdout.drain().and_then(|_| stderr.drain()).map_err(|e| e.to_string())?;
+        if over {
+            return Ok((stdout.into_inner(), stderr.into_inner()));
+        }
+        if left.is_zero() {
+            return Err(format!("it did not end within {limit:.1?}"));
+        }
+    }
+}
+
+/// The version in what a program printed.
+fn judge(status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> Result<String, String> {
+    if !status.success() {
+        let said = String::from_utf8_lossy(stderr);
+        let said = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        let status = status.to_string().replacen("exit status: ", "exit status ", 1);
+        return Err([&status, said]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join(": "));
+    }
+    let text = str::from_utf8(stdout).map_err(|_| "the answer is no UTF-8")?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    if line.trim().is_empty() {
+        return Err("it printed nothing".to_owned());
+    }
+    if line.chars().any(char::is_control) {
+        return Err("the answer is not one line of printable text".to_owned());
+    }
+    if line.chars().count() > LONGEST {
+        return Err(format!("the answer has more than {LONGEST} characters"));
+    }
+    Ok(line.to_owned())
+}
