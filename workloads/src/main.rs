@@ -18,11 +18,11 @@ mod timers;
 mod tree;
 
 use clap::{Parser, Subcommand};
-use framework::{Workload, runner};
+use framework::{Entry, runner};
 use std::process::ExitCode;
 
 /// Every group of the corpus, in the order in which `list` prints them.
-const GROUPS: &[&[&Workload]] = &[
+const GROUPS: &[&[Entry]] = &[
     process::WORKLOADS,
     threads::WORKLOADS,
     memory::WORKLOADS,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "ambient-set",
-    group: "creds",
     purpose: "ambient capabilities of a process that is not root",
     needs: &[Need::Root],
     moving: false,

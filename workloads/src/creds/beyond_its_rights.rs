@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::{fd::AsFd as _, unix::fs::PermissionsExt};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "beyond-its-rights",
-    group: "creds",
     purpose: "descriptors and a working directory that the process could not open any more",
     needs: &[Need::Root],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "bounding-set",
-    group: "creds",
     purpose: "the capability bounding set",
     needs: &[Need::Root],
     moving: false,

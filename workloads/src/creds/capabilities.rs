@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "capabilities",
-    group: "creds",
     purpose: "the effective, permitted and inheritable capabilities of root with little left",
     needs: &[Need::Root],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "dropped-with-settings",
-    group: "creds",
     purpose: "dumpable, parent-death signal, keep-capabilities and no_new_privs set after giving up root",
     needs: &[Need::Root],
     moving: false,

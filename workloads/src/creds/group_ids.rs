@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "group-ids",
-    group: "creds",
     purpose: "the four group ids of a process",
     needs: &[Need::Root],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "groups",
-    group: "creds",
     purpose: "the supplementary groups of each process",
     needs: &[Need::Root],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "io-priority",
-    group: "creds",
     purpose: "the I/O priority of each process and thread",
     needs: &[Need::Root],
     moving: false,

@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "killed-first",
-    group: "creds",
-    purpose: "oom_score_adj of each process",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "oom_score_adj of each process", needs: &[], moving: false, statik: false, run };
 
 const PATH: &str = "/proc/self/oom_score_adj";
 

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "limits",
-    group: "creds",
     purpose: "all sixteen resource limits, soft and hard",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "limits-exceeded",
-    group: "creds",
     purpose: "limits of files, memory, locked memory and file size below what is in use",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "nice",
-    group: "creds",
     purpose: "the nice value of each process and thread",
     needs: &[],
     moving: false,

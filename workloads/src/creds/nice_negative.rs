@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "nice-negative",
-    group: "creds",
-    purpose: "a negative nice value",
-    needs: &[Need::Root],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a negative nice value", needs: &[Need::Root], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "no-new-privileges",
-    group: "creds",
     purpose: "the no_new_privs flag of each process and thread",
     needs: &[],
     moving: false,

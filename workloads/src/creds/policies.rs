@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "policies",
-    group: "creds",
     purpose: "scheduling policy, priority and reset-on-fork of each process",
     needs: &[Need::Root],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "processors",
-    group: "creds",
     purpose: "the set of processors of each process",
     needs: &[Need::Smp],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "root-set-aside",
-    group: "creds",
     purpose: "saved user id 0: capabilities permitted but not effective, and effective again",
     needs: &[Need::Root],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "securebits",
-    group: "creds",
     purpose: "securebits, locked and not, and the keep-capabilities flag",
     needs: &[Need::Root],
     moving: false,

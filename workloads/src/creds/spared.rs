@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "spared",
-    group: "creds",
-    purpose: "a negative oom_score_adj",
-    needs: &[Need::Root],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a negative oom_score_adj", needs: &[Need::Root], moving: false, statik: false, run };
 
 const PATH: &str = "/proc/self/oom_score_adj";
 

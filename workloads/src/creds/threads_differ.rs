@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "threads-differ",
-    group: "creds",
     purpose: "credentials of single threads, set past libc",
     needs: &[Need::Root],
     moving: false,

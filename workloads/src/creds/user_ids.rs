@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "user-ids",
-    group: "creds",
     purpose: "the four user ids of a process that is nobody special",
     needs: &[Need::Root],
     moving: false,

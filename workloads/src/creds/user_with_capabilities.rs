@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "user-with-capabilities",
-    group: "creds",
     purpose: "capabilities kept over a change of user",
     needs: &[Need::Root],
     moving: false,

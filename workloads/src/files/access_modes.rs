@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "access-modes",
-    group: "files",
     purpose: "read-only, write-only and read-write descriptors of the same file",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "appending",
-    group: "files",
     purpose: "O_APPEND in force: writing goes to the end of the file",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "close-on-exec",
-    group: "files",
     purpose: "close-on-exec per descriptor, and what an executed program finds",
     needs: &[],
     moving: false,

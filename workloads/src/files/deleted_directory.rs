@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::unix::fs::MetadataExt as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "deleted-directory",
-    group: "files",
     purpose: "a removed current directory and a descriptor of a removed directory",
     needs: &[],
     moving: false,

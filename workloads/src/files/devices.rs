@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "devices",
-    group: "files",
     purpose: "descriptors of /dev/null, zero, full, random and urandom",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "directory-handles",
-    group: "files",
     purpose: "directory descriptors and O_PATH descriptors",
     needs: &[],
     moving: false,

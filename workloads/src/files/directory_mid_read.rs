@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "directory-mid-read",
-    group: "files",
     purpose: "the position in a directory: in the middle, at the end, at the start",
     needs: &[],
     moving: false,

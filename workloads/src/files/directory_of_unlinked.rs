@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "directory-of-unlinked",
-    group: "files",
     purpose: "an unlinked file whose directory is gone too",
     needs: &[],
     moving: false,

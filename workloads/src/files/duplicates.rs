@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "duplicates",
-    group: "files",
     purpose: "dup'ed descriptors remain one open file description",
     needs: &[],
     moving: false,

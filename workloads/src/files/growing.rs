@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "growing",
-    group: "files",
     purpose: "a file that grows all the time: no record lost, doubled or torn",
     needs: &[],
     moving: true,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "hard-links",
-    group: "files",
     purpose: "one file under two names stays one file",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "high-numbers",
-    group: "files",
     purpose: "descriptor numbers up to 1000, and the gaps between",
     needs: &[],
     moving: false,

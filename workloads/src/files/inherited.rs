@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "inherited",
-    group: "files",
     purpose: "open file descriptions shared between processes, under other numbers too",
     needs: &[],
     moving: false,

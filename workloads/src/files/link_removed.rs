@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "link-removed",
-    group: "files",
     purpose: "a file whose opened name is gone while another link to it lives",
     needs: &[],
     moving: false,

@@ -3,15 +3,8 @@
 use super::kit;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "many",
-    group: "files",
-    purpose: "five hundred open files",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "five hundred open files", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut held = Vec::new();

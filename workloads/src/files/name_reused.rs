@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "name-reused",
-    group: "files",
     purpose: "an unlinked file whose name belongs to another file now",
     needs: &[],
     moving: false,

@@ -8,8 +8,6 @@ use std::os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _};
 use std::path::Path;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "odd-names",
-    group: "files",
     purpose: "files open and mapped under names that are hard to parse",
     needs: &[],
     moving: false,

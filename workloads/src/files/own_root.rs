@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "own-root",
-    group: "files",
     purpose: "another root directory of the tree's first process",
     needs: &[Need::Root],
     moving: false,

@@ -7,8 +7,6 @@ use std::io::Read as _;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "proc-in-motion",
-    group: "files",
     purpose: "a thread that opens, reads and closes a file of /proc over and over",
     needs: &[],
     moving: true,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "read-only",
-    group: "files",
     purpose: "open files whose mode would not let them be opened again by others",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "reading-together",
-    group: "files",
     purpose: "a shared offset in motion: two readers, every block read once",
     needs: &[],
     moving: true,

@@ -3,15 +3,8 @@
 use super::kit;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "renamed",
-    group: "files",
-    purpose: "open files that were renamed since",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "open files that were renamed since", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     std::fs::create_dir("elsewhere").context("mkdir")?;

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "rewriting-unlinked",
-    group: "files",
     purpose: "an unlinked file that is written and read back all the time",
     needs: &[],
     moving: true,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "root-directory",
-    group: "files",
     purpose: "the root directory of each process (chroot), with the current directory inside and outside",
     needs: &[Need::Root],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "separate-opens",
-    group: "files",
     purpose: "separate opens of one file stay separate",
     needs: &[],
     moving: false,

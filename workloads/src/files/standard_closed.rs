@@ -6,8 +6,6 @@ use std::os::fd::AsRawFd as _;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "standard-closed",
-    group: "files",
     purpose: "closed standard descriptors stay closed, an empty descriptor table stays empty",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "status-flags",
-    group: "files",
     purpose: "file status flags: append, nonblock, sync, dsync, noatime, direct, async",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "symlink-handle",
-    group: "files",
     purpose: "an O_PATH descriptor of a symbolic link",
     needs: &[],
     moving: false,

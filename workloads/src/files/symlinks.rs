@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "symlinks",
-    group: "files",
     purpose: "files opened through symbolic links that have changed since",
     needs: &[],
     moving: false,

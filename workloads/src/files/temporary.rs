@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "temporary",
-    group: "files",
     purpose: "contents and offset of a file made by O_TMPFILE",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "truncated",
-    group: "files",
     purpose: "offsets past the end of files that were truncated",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "unlinked",
-    group: "files",
     purpose: "contents, mode and offset of an unlinked file",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-access",
-    group: "files",
     purpose: "access modes of unlinked files, with permissions that would not admit them again",
     needs: &[],
     moving: false,

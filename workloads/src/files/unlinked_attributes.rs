@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-attributes",
-    group: "files",
     purpose: "extended attributes and access control lists of a file, a directory and a FIFO without a name",
     needs: &[],
     moving: false,

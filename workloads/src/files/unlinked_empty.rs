@@ -3,15 +3,8 @@
 use super::kit;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-empty",
-    group: "files",
-    purpose: "empty unlinked files",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "empty unlinked files", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let never = kit::make_unlinked("never filled", 0, 0)?;

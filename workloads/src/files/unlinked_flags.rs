@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-flags",
-    group: "files",
     purpose: "inode flags of a file without a name, those that forbid changes among them",
     needs: &[Need::Root],
     moving: false,

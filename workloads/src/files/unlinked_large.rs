@@ -3,15 +3,8 @@
 use super::kit;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-large",
-    group: "files",
-    purpose: "contents of a large unlinked file",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "contents of a large unlinked file", needs: &[], moving: false, statik: false, run };
 
 const LEN: usize = (5 << 20) + 123;
 

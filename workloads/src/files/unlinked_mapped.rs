@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-mapped",
-    group: "files",
     purpose: "an unlinked file mapped shared by two processes stays one file",
     needs: &[],
     moving: false,

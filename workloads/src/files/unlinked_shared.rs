@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-shared",
-    group: "files",
     purpose: "one unlinked file stays one, through every descriptor of every process",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-sparse",
-    group: "files",
     purpose: "an unlinked sparse file: contents, holes and how little room it takes",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "untouched",
-    group: "files",
     purpose: "size, times, mode and inode of open files, opened with O_CREAT and O_TRUNC among others",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "working-directory",
-    group: "files",
     purpose: "the current directory of each process",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "protection-keys",
-    group: "fp",
     purpose: "a page under a protection key of its own",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "scalar-in-motion",
-    group: "fp",
     purpose: "threads computing in double precision all the time",
     needs: &[],
     moving: true,

@@ -6,6 +6,7 @@
 pub mod arch;
 pub mod census;
 pub mod child;
+pub mod entry;
 pub mod expect;
 pub mod fd;
 pub mod gate;
@@ -22,6 +23,8 @@ pub mod stage;
 pub mod sys;
 pub mod thread;
 
+pub use entry::Entry;
+pub(crate) use entry::corpus;
 use gate::Gate;
 use needs::Need;
 
@@ -29,12 +32,8 @@ use needs::Need;
 /// A [`needs::Skip`] inside the error means that the workload cannot run here at all.
 pub type Outcome = anyhow::Result<()>;
 
-/// One behaviour of the kernel, how to build it and how to prove it.
+/// One behaviour of the kernel, how to build it and how to prove it. Group and name come from the path of the file.
 pub struct Workload {
-    /// Name inside the group, in kebab case.
-    pub name: &'static str,
-    /// The group: the directory that the file is in.
-    pub group: &'static str,
     /// One line that says which state is at stake.
     pub purpose: &'static str,
     /// What must be there; checked before `run` is called.
@@ -45,13 +44,6 @@ pub struct Workload {
     pub statik: bool,
     /// Builds, calls [`Ctx::ready`] exactly once, verifies.
     pub run: fn(&mut Ctx) -> Outcome,
-}
-
-impl Workload {
-    /// `group/name`, as users write it.
-    pub fn id(&self) -> String {
-        format!("{}/{}", self.group, self.name)
-    }
 }
 
 /// What a running workload is given.

@@ -1,6 +1,6 @@
 //! `list` and `run`: finding a workload, running it, turning its outcome into an exit status.
 
-use super::{Ctx, Workload, census, child, gate, gate::Gate, needs::Skip};
+use super::{Ctx, Entry, census, child, gate, gate::Gate, needs::Skip};
 use std::process::ExitCode;
 
 /// Exit status of a workload that cannot run here.
@@ -19,22 +19,22 @@ struct Listed {
 }
 
 /// Prints every workload.
-pub fn list(groups: &[&[&Workload]], json: bool) -> ExitCode {
+pub fn list(groups: &[&[Entry]], json: bool) -> ExitCode {
     let all = groups.iter().flat_map(|group| group.iter());
     if !json {
-        for workload in all {
-            println!("{:<36} {}", workload.id(), workload.purpose);
+        for entry in all {
+            println!("{:<36} {}", entry.id(), entry.workload.purpose);
         }
         return ExitCode::SUCCESS;
     }
     let all: Vec<Listed> = all
-        .map(|w| Listed {
-            name: w.id(),
-            group: w.group,
-            purpose: w.purpose,
-            needs: w.needs,
-            moving: w.moving,
-            statik: w.statik,
+        .map(|entry| Listed {
+            name: entry.id(),
+            group: entry.group(),
+            purpose: entry.workload.purpose,
+            needs: entry.workload.needs,
+            moving: entry.workload.moving,
+            statik: entry.workload.statik,
         })
         .collect();
     match serde_json::to_string_pretty(&all) {
@@ -50,8 +50,9 @@ pub fn list(groups: &[&[&Workload]], json: bool) -> ExitCode {
 }
 
 /// Runs the workload `name` in the current directory.
-pub fn run(groups: &[&[&Workload]], name: &str, seed: u64) -> ExitCode {
-    let Some(workload) = groups.iter().flat_map(|group| group.iter()).find(|w| w.id() == name) else {
+pub fn run(groups: &[&[Entry]], name: &str, seed: u64) -> ExitCode {
+    let mut all = groups.iter().flat_map(|group| group.iter());
+    let Some(Entry { workload, .. }) = all.find(|entry| entry.id() == name) else {
         eprintln!("no workload is named {name}; `list` prints those there are");
         return ExitCode::from(2);
     };

@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "advised",
-    group: "memory",
     purpose: "ranges with the flags that madvise leaves behind",
     needs: &[],
     moving: false,

@@ -4,15 +4,8 @@
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "beyond-end-of-file",
-    group: "memory",
-    purpose: "a mapping longer than its file",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a mapping longer than its file", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let path = cx.dir.join("file");

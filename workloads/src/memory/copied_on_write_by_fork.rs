@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "copied-on-write-by-fork",
-    group: "memory",
     purpose: "pages shared copy-on-write between parent and children",
     needs: &[],
     moving: false,

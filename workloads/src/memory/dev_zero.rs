@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "dev-zero",
-    group: "memory",
     purpose: "private and shared mappings of /dev/zero",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "droppable",
-    group: "memory",
     purpose: "memory that the kernel may drop under pressure",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "extreme-addresses",
-    group: "memory",
     purpose: "pages at the lowest and the highest address there is",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "far-file-offset",
-    group: "memory",
     purpose: "a mapping of a sparse file beyond 4 GiB",
     needs: &[],
     moving: false,

@@ -3,15 +3,8 @@
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "file-executable",
-    group: "memory",
-    purpose: "machine code mapped from a file",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "machine code mapped from a file", needs: &[], moving: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let path = cx.dir.join("code");

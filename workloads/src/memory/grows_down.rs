@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "grows-down",
-    group: "memory",
-    purpose: "a mapping made with MAP_GROWSDOWN",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a mapping made with MAP_GROWSDOWN", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     // Free space below the mapping that nothing else takes: the kernel keeps other mappings 256 pages away from one that

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "guard-pages",
-    group: "memory",
     purpose: "guard pages made by madvise, as in the C library's stacks",
     needs: &[],
     moving: false,

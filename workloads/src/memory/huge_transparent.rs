@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "huge-transparent",
-    group: "memory",
     purpose: "memory backed by a transparent huge page",
     needs: &[Need::Thp],
     moving: false,

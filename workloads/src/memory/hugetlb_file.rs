@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "hugetlb-file",
-    group: "memory",
     purpose: "shared and private mappings of a file on hugetlbfs",
     needs: &[Need::Hugepages],
     moving: false,

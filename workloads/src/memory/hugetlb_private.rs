@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "hugetlb-private",
-    group: "memory",
     purpose: "private memory of explicit huge pages",
     needs: &[Need::Hugepages],
     moving: false,

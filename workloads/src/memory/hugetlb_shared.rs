@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "hugetlb-shared",
-    group: "memory",
     purpose: "shared memory of explicit huge pages in two processes",
     needs: &[Need::Hugepages],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "kept-from-children",
-    group: "memory",
     purpose: "ranges that fork leaves out, and ranges that it wipes",
     needs: &[],
     moving: false,

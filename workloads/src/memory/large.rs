@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "large",
-    group: "memory",
     purpose: "64 MiB of memory, every page different",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "locked",
-    group: "memory",
     purpose: "memory locked by mlock, and on fault by mlock2",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "locked-in-future",
-    group: "memory",
     purpose: "a process that locks whatever it will map",
     needs: &[],
     moving: false,

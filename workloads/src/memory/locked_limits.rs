@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "locked-limits",
-    group: "memory",
     purpose: "locked memory that uses the limit up, in parts locked at once and on fault",
     needs: &[],
     moving: false,

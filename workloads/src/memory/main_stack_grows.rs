@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "main-stack-grows",
-    group: "memory",
     purpose: "the main stack grows further by itself",
     needs: &[],
     moving: false,

@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "many-mappings",
-    group: "memory",
-    purpose: "two thousand mappings",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "two thousand mappings", needs: &[], moving: false, statik: false, run };
 
 const COUNT: usize = 2000;
 

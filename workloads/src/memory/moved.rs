@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "moved",
-    group: "memory",
     purpose: "mappings moved and resized by mremap",
     needs: &[],
     moving: false,

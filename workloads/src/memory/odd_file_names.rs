@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "odd-file-names",
-    group: "memory",
     purpose: "mappings of files whose names are traps for readers of /proc",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use anyhow::Result;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "policies",
-    group: "memory",
     purpose: "memory policies of threads that differ, of neighbours in one mapping, and of shared memory",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "private-anonymous",
-    group: "memory",
     purpose: "private anonymous pages: written, zeroed, never touched",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "private-file",
-    group: "memory",
     purpose: "a private file mapping with some pages copied on write",
     needs: &[],
     moving: false,

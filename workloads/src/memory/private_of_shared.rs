@@ -6,8 +6,6 @@ use libc::{MAP_PRIVATE, O_RDONLY, PROT_READ, PROT_WRITE};
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "private-of-shared",
-    group: "memory",
     purpose: "private mappings of shared anonymous memory, with written pages and others",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "protections",
-    group: "memory",
     purpose: "pages with every kind of protection, with contents",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "shared-anonymous",
-    group: "memory",
     purpose: "shared anonymous memory of one process",
     needs: &[],
     moving: false,

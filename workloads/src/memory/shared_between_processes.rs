@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "shared-between-processes",
-    group: "memory",
     purpose: "one shared object in three processes, at different addresses and with different parts",
     needs: &[],
     moving: false,

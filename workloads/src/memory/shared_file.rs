@@ -5,8 +5,6 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "shared-file",
-    group: "memory",
     purpose: "a shared file mapping: writes go both ways",
     needs: &[],
     moving: false,

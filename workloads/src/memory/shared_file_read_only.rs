@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "shared-file-read-only",
-    group: "memory",
     purpose: "a shared mapping through a descriptor that cannot write",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::Ordering;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "shared-in-motion",
-    group: "memory",
     purpose: "two processes that answer each other through shared memory",
     needs: &[],
     moving: true,

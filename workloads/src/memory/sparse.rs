@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sparse",
-    group: "memory",
     purpose: "a gigabyte of memory with one page in a thousand populated",
     needs: &[],
     moving: false,

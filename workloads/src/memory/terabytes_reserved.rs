@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "terabytes-reserved",
-    group: "memory",
     purpose: "four terabytes of reserved address space with ten pages in it",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "tracked-by-two-names",
-    group: "memory",
     purpose: "one file under two mappings and two names",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "unlinked-file",
-    group: "memory",
     purpose: "mappings of a file without a name, and a new file under the old name",
     needs: &[],
     moving: false,

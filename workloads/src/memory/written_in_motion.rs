@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "written-in-motion",
-    group: "memory",
     purpose: "a thread that writes whole pages while others read them",
     needs: &[],
     moving: true,

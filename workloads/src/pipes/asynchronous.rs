@@ -5,8 +5,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "asynchronous",
-    group: "pipes",
     purpose: "O_ASYNC, its owner and its signal at the ends of pipes, and that the signals come",
     needs: &[],
     moving: false,

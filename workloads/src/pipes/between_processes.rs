@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "between-processes",
-    group: "pipes",
     purpose: "a pipe between two children that the parent has closed, with bytes in flight",
     needs: &[],
     moving: false,

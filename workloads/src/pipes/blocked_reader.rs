@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "blocked-reader",
-    group: "pipes",
     purpose: "a process blocked in reading a pipe gets what comes afterwards",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "blocked-writer",
-    group: "pipes",
     purpose: "processes blocked in writing to full pipes: atomic, and partly written",
     needs: &[],
     // A checkpoint interrupts the write, which then returns with what it has written so far.

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "bytes-in-flight",
-    group: "pipes",
     purpose: "the bytes in a pipe, and that nothing else is in it",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "duplicated-ends",
-    group: "pipes",
     purpose: "dup'ed pipe ends: shared flags, and no end of file while one writer is left",
     needs: &[],
     moving: false,

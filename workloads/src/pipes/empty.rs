@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "empty",
-    group: "pipes",
     purpose: "an empty pipe stays empty and works",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fifo-asynchronous",
-    group: "pipes",
     purpose: "O_ASYNC set at the ends of a FIFO, its owner and its signal, and that the signals come",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fifo-between-processes",
-    group: "pipes",
     purpose: "a FIFO with its ends in two processes, and one blocked in opening another",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fifo-both-ways",
-    group: "pipes",
     purpose: "a FIFO opened O_RDWR, the only description of it",
     needs: &[],
     moving: false,

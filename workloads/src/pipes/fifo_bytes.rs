@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::unix::fs::MetadataExt as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fifo-bytes",
-    group: "pipes",
     purpose: "a FIFO with bytes in flight and separate descriptions for its ends",
     needs: &[],
     moving: false,

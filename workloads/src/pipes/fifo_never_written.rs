@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fifo-never-written",
-    group: "pipes",
     purpose: "a FIFO that waits for its first writer does not report POLLHUP",
     needs: &[],
     moving: false,

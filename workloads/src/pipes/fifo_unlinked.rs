@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fifo-unlinked",
-    group: "pipes",
     purpose: "an unlinked FIFO keeps its ends and bytes",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fifo-writer-gone",
-    group: "pipes",
     purpose: "a FIFO without a writer: the bytes, then end of file, then a new writer",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::OwnedFd;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "flags-per-end",
-    group: "pipes",
     purpose: "status flags and close-on-exec of each end of a pipe",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "full",
-    group: "pipes",
     purpose: "a pipe that is exactly full, 64 KiB",
     needs: &[],
     moving: false,

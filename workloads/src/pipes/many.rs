@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "many",
-    group: "pipes",
     purpose: "fifty pipes that must not be mixed up",
     needs: &[],
     moving: false,

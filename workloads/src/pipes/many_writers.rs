@@ -5,8 +5,6 @@ use std::os::fd::AsRawFd as _;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "many-writers",
-    group: "pipes",
     purpose: "atomic records of four writers in motion in one pipe: whole, in order, none lost",
     needs: &[],
     moving: true,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "packets",
-    group: "pipes",
     purpose: "packet boundaries of a pipe with O_DIRECT",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "packets-full",
-    group: "pipes",
     purpose: "a packet pipe whose every slot holds a packet",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "partly-read",
-    group: "pipes",
     purpose: "a pipe whose first buffer is partly read and whose buffers are partly filled",
     needs: &[],
     moving: false,

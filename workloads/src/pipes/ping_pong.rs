@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "ping-pong",
-    group: "pipes",
     purpose: "two processes in motion: a counter through two pipes, never skipping",
     needs: &[],
     moving: true,

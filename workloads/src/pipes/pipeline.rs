@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pipeline",
-    group: "pipes",
     purpose: "a pipeline of three processes in motion, every record checked",
     needs: &[],
     moving: true,

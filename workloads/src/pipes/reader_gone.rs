@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "reader-gone",
-    group: "pipes",
     purpose: "a write end without a reader: EPIPE and SIGPIPE",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "reopened",
-    group: "pipes",
     purpose: "several open file descriptions of one pipe, one of them read-write",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "resized",
-    group: "pipes",
     purpose: "the size of a pipe set by F_SETPIPE_SZ, one page and 1 MiB, with the bytes in it",
     needs: &[],
     moving: false,

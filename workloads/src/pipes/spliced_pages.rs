@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "spliced-pages",
-    group: "pipes",
     purpose: "pages of a file in a pipe, sixteen small pieces",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "writer-gone",
-    group: "pipes",
     purpose: "a read end without a writer: the bytes, then end of file",
     needs: &[],
     moving: false,

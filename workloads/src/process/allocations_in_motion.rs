@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "allocations-in-motion",
-    group: "process",
     purpose: "threads that allocate, fill, verify and free all the time",
     needs: &[],
     moving: true,

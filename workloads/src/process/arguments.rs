@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "arguments",
-    group: "process",
     purpose: "argument list, environment and auxiliary vector",
     needs: &[],
     moving: false,

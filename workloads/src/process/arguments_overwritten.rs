@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "arguments-overwritten",
-    group: "process",
     purpose: "an argument list that was overwritten in place, and a changed environment",
     needs: &[],
     moving: false,

@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "comm",
-    group: "process",
-    purpose: "the command name set by prctl",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "the command name set by prctl", needs: &[], moving: false, statik: true, run };
 
 const NAME: &[u8; 15] = b"cairn )( \x01 comm";
 

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "coredump-filter",
-    group: "process",
     purpose: "which kinds of mappings a core dump would hold",
     needs: &[],
     moving: false,

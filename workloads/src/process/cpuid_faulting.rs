@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "cpuid-faulting",
-    group: "process",
     purpose: "a thread whose CPUID instruction faults, beside one whose does not",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "deep-stack",
-    group: "process",
     purpose: "a thousand live stack frames with contents",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use libc::{MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "deny-write-execute",
-    group: "process",
     purpose: "memory that is written denied to become executable, with and without children to inherit it",
     needs: &[],
     moving: false,

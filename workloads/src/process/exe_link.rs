@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::os::unix::fs::MetadataExt as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "exe-link",
-    group: "process",
     purpose: "the link to the executable, and the file behind it",
     needs: &[],
     moving: false,

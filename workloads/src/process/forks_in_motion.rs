@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "forks-in-motion",
-    group: "process",
     purpose: "processes that come and go all the time",
     needs: &[],
     moving: true,

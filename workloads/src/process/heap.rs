@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "heap",
-    group: "process",
     purpose: "allocations of all sizes in several arenas, used on afterwards",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "io-flusher",
-    group: "process",
     purpose: "the IO_FLUSHER state of threads that differ",
     needs: &[],
     moving: false,

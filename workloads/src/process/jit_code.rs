@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "jit-code",
-    group: "process",
     purpose: "machine code that was written into anonymous memory",
     needs: &[],
     moving: false,

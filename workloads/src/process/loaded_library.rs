@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::ffi::CStr;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "loaded-library",
-    group: "process",
     purpose: "a library loaded with dlopen, its code and its data",
     needs: &[Need::Dynamic],
     moving: false,

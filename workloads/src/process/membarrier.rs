@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use anyhow::Result;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "membarrier",
-    group: "process",
     purpose: "registrations for expedited memory barriers, in processes that have different ones",
     needs: &[],
     moving: false,

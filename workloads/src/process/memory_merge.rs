@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "memory-merge",
-    group: "process",
     purpose: "all memory of a process mergeable, but for a range; of another only a range",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "mm-fields",
-    group: "process",
     purpose: "where code, data, break, stack, arguments and environment start and end",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::process::{Command, Stdio};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "new-programs",
-    group: "process",
     purpose: "fork, vfork and execve after a restart",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "not-dumpable",
-    group: "process",
     purpose: "the dumpable attribute switched off",
     needs: &[Need::Root],
     moving: false,

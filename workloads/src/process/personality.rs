@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "personality",
-    group: "process",
     purpose: "the execution domain: no randomisation, version 2.6 in uname",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "program-break",
-    group: "process",
     purpose: "the heap of brk(2): contents, end, and growth from there",
     needs: &[],
     moving: false,

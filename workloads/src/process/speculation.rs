@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "speculation",
-    group: "process",
     purpose: "speculation switched off, in threads that differ, where the processor leaves the choice",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use std::cell::RefCell;
 use std::sync::Mutex;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "statics",
-    group: "process",
     purpose: "initialised and uninitialised static data, thread-local data",
     needs: &[],
     moving: false,

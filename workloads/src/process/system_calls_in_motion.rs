@@ -6,8 +6,6 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "system-calls-in-motion",
-    group: "process",
     purpose: "a thread that does nothing but system calls with known results",
     needs: &[],
     moving: true,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "thp-disabled",
-    group: "process",
     purpose: "huge pages switched off for the whole process",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use crate::framework::prelude::*;
 const PR_THP_DISABLE_EXCEPT_ADVISED: libc::c_int = 1 << 1;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "thp-except-advised",
-    group: "process",
     purpose: "huge pages switched off but where they were asked for",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "thread-controls",
-    group: "process",
     purpose: "what memory failures do to a thread, and whether it may read the time stamp counter, in threads that differ",
     needs: &[],
     moving: false,

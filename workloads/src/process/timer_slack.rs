@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "timer-slack",
-    group: "process",
     purpose: "timer slack that differs between threads",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::vdso_symbols::Vdso;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "vdso",
-    group: "process",
     purpose: "calls into the vdso through pointers taken before",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use super::vdso_symbols::Vdso;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "vdso-in-motion",
-    group: "process",
     purpose: "threads that are inside of the vdso most of the time",
     needs: &[],
     moving: true,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "action-table",
-    group: "signals",
     purpose: "handler, flags, mask and restorer of all 62 signals that can be caught",
     needs: &[],
     moving: false,

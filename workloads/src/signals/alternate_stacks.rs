@@ -7,8 +7,6 @@ use std::sync::{
 };
 
 pub const WORKLOAD: Workload = Workload {
-    name: "alternate-stacks",
-    group: "signals",
     purpose: "the alternate signal stack of each thread, SS_AUTODISARM among them",
     needs: &[],
     moving: false,

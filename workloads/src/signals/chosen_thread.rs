@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "chosen-thread",
-    group: "signals",
     purpose: "delivery of a process signal to the one thread whose mask admits it",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "ends-calls",
-    group: "signals",
     purpose: "signals pending for processes that are stopped in calls, which they end",
     needs: &[],
     moving: false,

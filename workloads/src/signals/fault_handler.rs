@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fault-handler",
-    group: "signals",
     purpose: "a SIGSEGV handler that makes the page writable and goes on",
     needs: &[],
     moving: false,

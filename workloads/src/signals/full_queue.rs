@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "full-queue",
-    group: "signals",
-    purpose: "a long queue of pending signals",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a long queue of pending signals", needs: &[], moving: false, statik: false, run };
 
 const COUNT: usize = 200;
 

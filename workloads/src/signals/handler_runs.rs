@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "handler-runs",
-    group: "signals",
     purpose: "handlers run after a restart, with SA_NODEFER, SA_RESETHAND and the mask in force",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "ignored",
-    group: "signals",
     purpose: "ignored signals, in the process and in a program that it executes",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "nested-handlers",
-    group: "signals",
     purpose: "three nested signal frames, unwound through sigreturn afterwards",
     needs: &[],
     moving: false,

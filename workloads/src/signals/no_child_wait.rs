@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "no-child-wait",
-    group: "signals",
     purpose: "SA_NOCLDWAIT in force: a child that ends afterwards leaves nothing to wait for",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "on-alternate-stack",
-    group: "signals",
     purpose: "a handler that is blocked on the alternate stack and returns afterwards",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pause",
-    group: "signals",
     purpose: "a process blocked in pause returns after a handler, not before",
     needs: &[],
     moving: false,

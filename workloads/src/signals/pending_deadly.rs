@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pending-deadly",
-    group: "signals",
     purpose: "a blocked SIGTERM that ends the process once unblocked",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pending-process",
-    group: "signals",
     purpose: "pending signals of the process with their siginfo: kill and sigqueue, from itself and from a child",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::child;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pending-sigchld",
-    group: "signals",
     purpose: "a pending SIGCHLD with the child's status, next to the zombie itself",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pending-thread",
-    group: "signals",
     purpose: "pending signals of single threads, apart from those of the process",
     needs: &[],
     moving: false,

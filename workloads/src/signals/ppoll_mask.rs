@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "ppoll-mask",
-    group: "signals",
     purpose: "processes blocked in ppoll and pselect with temporary signal masks",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "realtime-order",
-    group: "signals",
     purpose: "the order of queued real-time signals and the value of each",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "restart-read",
-    group: "signals",
     purpose: "a blocked read, interrupted afterwards, with SA_RESTART and without",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "siginfo-verbatim",
-    group: "signals",
     purpose: "all the bytes of siginfo that the kernel keeps, with codes that it does not know",
     needs: &[],
     moving: false,

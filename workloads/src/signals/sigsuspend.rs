@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sigsuspend",
-    group: "signals",
     purpose: "a process blocked in sigsuspend: the mask of the wait and the one that comes back",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sigwait",
-    group: "signals",
     purpose: "a process blocked in sigwaitinfo gets its signal with the value",
     needs: &[],
     moving: false,

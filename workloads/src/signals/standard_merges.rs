@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "standard-merges",
-    group: "signals",
     purpose: "a pending standard signal stays one, and further ones merge into it",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "stop-unreported",
-    group: "signals",
     purpose: "a stop that the parent has not waited for, with the signal that caused it",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "stopped-child",
-    group: "signals",
     purpose: "a process stopped by SIGSTOP, and that it can be continued",
     needs: &[],
     moving: false,

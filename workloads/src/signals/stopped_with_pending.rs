@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "stopped-with-pending",
-    group: "signals",
     purpose: "signals pending for a stopped process, delivered when it continues",
     needs: &[],
     moving: false,

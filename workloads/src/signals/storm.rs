@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "storm",
-    group: "signals",
     purpose: "numbered real-time signals in motion between three processes: none lost, doubled or reordered",
     needs: &[],
     moving: true,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "thread-masks",
-    group: "signals",
     purpose: "the signal mask of each thread, all 64 bits",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "affinity",
-    group: "threads",
     purpose: "which processors each thread may use",
     needs: &[Need::Smp],
     moving: false,

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::mem::MaybeUninit;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "barrier",
-    group: "threads",
     purpose: "a barrier at which all but one have arrived",
     needs: &[],
     moving: false,

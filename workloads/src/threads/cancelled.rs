@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "cancelled",
-    group: "threads",
     purpose: "a thread that is cancelled after the restart",
     needs: &[Need::Dynamic],
     moving: false,

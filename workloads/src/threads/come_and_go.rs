@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "come-and-go",
-    group: "threads",
     purpose: "threads that are made and end all the time",
     needs: &[],
     moving: true,

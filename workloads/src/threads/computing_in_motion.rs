@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "computing-in-motion",
-    group: "threads",
     purpose: "threads that compute without a system call",
     needs: &[],
     moving: true,

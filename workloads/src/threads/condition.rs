@@ -5,8 +5,6 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "condition",
-    group: "threads",
     purpose: "threads waiting for a condition variable",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "critical-sections-in-motion",
-    group: "threads",
     purpose: "threads inside of restartable sequences all the time",
     needs: &[Need::Dynamic],
     moving: true,

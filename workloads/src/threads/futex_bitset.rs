@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "futex-bitset",
-    group: "threads",
     purpose: "futex waiters with bit masks, and one with a timeout far away",
     needs: &[],
     moving: false,

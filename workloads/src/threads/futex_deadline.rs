@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::AtomicU32;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "futex-deadline",
-    group: "threads",
     purpose: "a futex waiter with an absolute deadline that passes",
     needs: &[],
     // The deadline may pass between two checkpoints.

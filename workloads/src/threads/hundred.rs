@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "hundred",
-    group: "threads",
-    purpose: "a hundred blocked threads",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a hundred blocked threads", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     super::crowd::blocked_crowd(cx, 100)

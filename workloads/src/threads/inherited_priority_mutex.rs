@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::mem::MaybeUninit;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "inherited-priority-mutex",
-    group: "threads",
     purpose: "a held mutex with priority inheritance and its queue",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "join",
-    group: "threads",
     purpose: "a thread that waits for another one to end",
     needs: &[],
     moving: false,

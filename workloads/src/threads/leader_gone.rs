@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "leader-gone",
-    group: "threads",
     purpose: "a process whose main thread has ended while another lives on",
     needs: &[],
     moving: false,

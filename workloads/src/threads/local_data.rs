@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::cell::Cell as Local;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "local-data",
-    group: "threads",
     purpose: "thread-local variables, pthread keys and errno of sixteen threads",
     needs: &[],
     moving: false,

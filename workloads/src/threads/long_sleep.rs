@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::{Duration, Instant};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "long-sleep",
-    group: "threads",
     purpose: "a thread in a sleep of an hour, which must neither end nor start over",
     needs: &[],
     // A checkpoint interrupts the call, and the kernel then writes the time that is left into memory.

@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "made-afterwards",
-    group: "threads",
-    purpose: "new threads beside restored ones",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "new threads beside restored ones", needs: &[], moving: false, statik: true, run };
 
 static GO: Cell = Cell::new();
 

@@ -3,15 +3,8 @@
 use crate::framework::prelude::*;
 use std::cell::UnsafeCell;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "mutex",
-    group: "threads",
-    purpose: "threads queueing for a locked mutex",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "threads queueing for a locked mutex", needs: &[], moving: false, statik: true, run };
 
 struct Mutex(UnsafeCell<libc::pthread_mutex_t>);
 // SAFETY: a pthread mutex is made to be used from several threads.

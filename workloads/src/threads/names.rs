@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "names",
-    group: "threads",
-    purpose: "a name of its own for every thread",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a name of its own for every thread", needs: &[], moving: false, statik: false, run };
 
 static GO: Cell = Cell::new();
 

@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pause",
-    group: "threads",
     purpose: "a thread in pause that only a handled signal may wake",
     needs: &[],
     moving: false,

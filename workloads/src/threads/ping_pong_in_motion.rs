@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "ping-pong-in-motion",
-    group: "threads",
     purpose: "two threads handing a counter back and forth",
     needs: &[],
     moving: true,

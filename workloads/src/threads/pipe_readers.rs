@@ -3,15 +3,8 @@
 use crate::framework::prelude::*;
 use std::io::{Read as _, Write as _};
 
-pub const WORKLOAD: Workload = Workload {
-    name: "pipe-readers",
-    group: "threads",
-    purpose: "threads blocked in read on pipes",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "threads blocked in read on pipes", needs: &[], moving: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut pairs = Vec::new();

@@ -5,8 +5,6 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "poll",
-    group: "threads",
     purpose: "threads blocked in poll, without a timeout and with a long one",
     needs: &[],
     // arm64 has only ppoll(2), which writes the time that is left into memory when a checkpoint interrupts it.

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "raw-clone",
-    group: "threads",
     purpose: "a thread made without the C library, on a stack of its own",
     needs: &[],
     moving: false,

@@ -7,8 +7,6 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "restartable-sequences",
-    group: "threads",
     purpose: "the rseq area of every thread, registered and served by the kernel",
     needs: &[Need::Dynamic],
     moving: false,

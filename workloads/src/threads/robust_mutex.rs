@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::mem::MaybeUninit;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "robust-mutex",
-    group: "threads",
     purpose: "a robust mutex whose holder ends after the restart",
     needs: &[],
     moving: false,

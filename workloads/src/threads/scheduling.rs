@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "scheduling",
-    group: "threads",
     purpose: "nice value and scheduling policy of each thread",
     needs: &[Need::Root],
     moving: false,

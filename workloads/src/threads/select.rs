@@ -5,8 +5,6 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "select",
-    group: "threads",
     purpose: "threads blocked in select and pselect",
     needs: &[],
     // A checkpoint interrupts the call, and the kernel then writes the time that is left into memory.

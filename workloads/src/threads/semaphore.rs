@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::mem::MaybeUninit;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "semaphore",
-    group: "threads",
     purpose: "threads waiting for a semaphore, some of it already taken",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sigwait",
-    group: "threads",
     purpose: "a thread waiting for a signal synchronously",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sixteen",
-    group: "threads",
     purpose: "sixteen blocked threads, each with its own number, stack and thread-local data",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sleep-until",
-    group: "threads",
     purpose: "a sleep with an absolute end that passes while waiting",
     needs: &[],
     // The sleep may end at any time.

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "stacks",
-    group: "threads",
     purpose: "deep stacks of eight threads, each frame with contents",
     needs: &[],
     moving: false,

@@ -2,15 +2,8 @@
 
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "two",
-    group: "threads",
-    purpose: "two threads, one blocked",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "two threads, one blocked", needs: &[], moving: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     super::crowd::blocked_crowd(cx, 1)

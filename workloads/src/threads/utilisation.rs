@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "utilisation",
-    group: "threads",
     purpose: "clamps of utilisation that differ between threads",
     needs: &[],
     moving: false,

@@ -3,15 +3,8 @@
 use super::kit;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "alarm",
-    group: "timers",
-    purpose: "a pending alarm",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a pending alarm", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let seconds = kit::LONG.as_secs() as u32;

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "alarm-fires",
-    group: "timers",
     purpose: "a one-shot ITIMER_REAL that expires around the checkpoint, neither lost nor doubled",
     needs: &[],
     moving: true,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "clocks-forward",
-    group: "timers",
     purpose: "monotonic, boot and real clocks go forward over a restart",
     needs: &[],
     moving: false,

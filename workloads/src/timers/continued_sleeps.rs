@@ -6,8 +6,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "continued-sleeps",
-    group: "timers",
     purpose: "nanosleep, futex and poll with a timeout that were stopped and continued before",
     needs: &[],
     // A checkpoint interrupts the calls once more, and the kernel then writes the time that is left into memory.

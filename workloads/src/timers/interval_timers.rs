@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "interval-timers",
-    group: "timers",
     purpose: "what is left of ITIMER_REAL, ITIMER_VIRTUAL and ITIMER_PROF, and their intervals",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "libc-timer",
-    group: "timers",
     purpose: "timer_create with SIGEV_THREAD: libc's helper thread keeps being told",
     needs: &[],
     moving: true,

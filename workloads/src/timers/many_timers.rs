@@ -4,15 +4,8 @@ use super::kit;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "many-timers",
-    group: "timers",
-    purpose: "a hundred POSIX timers",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a hundred POSIX timers", needs: &[], moving: false, statik: false, run };
 
 const COUNT: usize = 100;
 

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "overrun",
-    group: "timers",
     purpose: "the overrun of a periodic timer whose signal stays pending, and that it ticks on",
     needs: &[],
     moving: true,

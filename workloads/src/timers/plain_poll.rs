@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "plain-poll",
-    group: "timers",
     purpose: "poll and select with a time limit end by themselves, not too early",
     needs: &[],
     moving: true,

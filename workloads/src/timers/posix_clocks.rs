@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "posix-clocks",
-    group: "timers",
     purpose: "POSIX timers on the real, monotonic, boot, TAI, process and thread clocks",
     needs: &[],
     moving: false,

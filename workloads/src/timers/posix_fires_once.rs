@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "posix-fires-once",
-    group: "timers",
     purpose: "one-shot POSIX timers that expire around the checkpoint, neither lost nor doubled",
     needs: &[],
     moving: true,

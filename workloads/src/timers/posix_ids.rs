@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "posix-ids",
-    group: "timers",
     purpose: "the ids of POSIX timers: those that exist, and those that do not",
     needs: &[],
     moving: false,

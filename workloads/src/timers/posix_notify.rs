@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "posix-notify",
-    group: "timers",
     purpose: "whom a POSIX timer tells, by which signal, with which value",
     needs: &[],
     moving: false,

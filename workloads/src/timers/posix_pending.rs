@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "posix-pending",
-    group: "timers",
     purpose: "the pending signal of an expired timer: SI_TIMER, its id and its value",
     needs: &[],
     moving: false,

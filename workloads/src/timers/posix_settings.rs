@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "posix-settings",
-    group: "timers",
     purpose: "what is left of POSIX timers and their intervals: disarmed, one-shot, periodic, absolute",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "posix-ticking",
-    group: "timers",
     purpose: "periodic POSIX timers in motion, for the process and for a thread",
     needs: &[],
     moving: true,

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "processor-time",
-    group: "timers",
     purpose: "ITIMER_VIRTUAL and ITIMER_PROF expire by work that is done afterwards",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sigtimedwait-ends",
-    group: "timers",
     purpose: "sigtimedwait ends at its time, or with the signal that comes before, and never with EINTR",
     needs: &[],
     moving: true,

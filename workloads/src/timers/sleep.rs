@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sleep",
-    group: "timers",
     purpose: "nanosleep, and clock_nanosleep until a time, end by themselves and not too early",
     needs: &[],
     moving: true,

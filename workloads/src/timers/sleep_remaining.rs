@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sleep-remaining",
-    group: "timers",
     purpose: "the remaining time of an interrupted nanosleep and select",
     needs: &[],
     moving: true,

@@ -5,15 +5,8 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "ticking",
-    group: "timers",
-    purpose: "a periodic ITIMER_REAL in motion",
-    needs: &[],
-    moving: true,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "a periodic ITIMER_REAL in motion", needs: &[], moving: true, statik: false, run };
 
 static RUNS: AtomicU64 = AtomicU64::new(0);
 

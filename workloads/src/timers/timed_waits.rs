@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::AtomicU32;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "timed-waits",
-    group: "timers",
     purpose: "waits with a time limit end with the right result, not too early",
     needs: &[],
     moving: true,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "blocked-in-wait",
-    group: "tree",
     purpose: "processes blocked in wait4 and waitid get the right status",
     needs: &[],
     moving: false,

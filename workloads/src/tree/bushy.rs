@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "bushy",
-    group: "tree",
     purpose: "39 processes in three generations, every parent link and every exit status",
     needs: &[],
     moving: false,

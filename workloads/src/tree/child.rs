@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "child",
-    group: "tree",
     purpose: "one child with its pid, parent, group and session, in memory and in the kernel",
     needs: &[],
     moving: false,

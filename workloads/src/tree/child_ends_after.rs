@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "child-ends-after",
-    group: "tree",
     purpose: "SIGCHLD with the right siginfo for children that end or stop afterwards",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "continued-unreported",
-    group: "tree",
     purpose: "that a child goes on is told by waitid with WCONTINUED once, and just once",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "daemon",
-    group: "tree",
     purpose: "a daemon made by a double fork: session without leader, adopted by the root",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "deep",
-    group: "tree",
     purpose: "ten generations, each with its parent",
     needs: &[],
     moving: false,

@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "executed",
-    group: "tree",
     purpose: "a child that runs another program: its command line, environment, name",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "exit-signal",
-    group: "tree",
     purpose: "the exit signal of a process: SIGUSR2, a real-time one, none",
     needs: &[],
     moving: false,

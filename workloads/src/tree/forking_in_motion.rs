@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "forking-in-motion",
-    group: "tree",
     purpose: "a process that forks and reaps all the time",
     needs: &[],
     moving: true,

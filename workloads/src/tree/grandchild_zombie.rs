@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "grandchild-zombie",
-    group: "tree",
     purpose: "a zombie whose parent is not the root, reaped by its parent",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "group-leader-zombie",
-    group: "tree",
     purpose: "a process group whose leader is a zombie",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "job",
-    group: "tree",
     purpose: "a job of three processes with pipes, its leader a zombie",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "looked-at-zombie",
-    group: "tree",
     purpose: "waitid with WNOWAIT before and after: the zombie stays until it is reaped",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "new-children",
-    group: "tree",
     purpose: "making processes works after a restart, and new ids are new",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "orphan",
-    group: "tree",
     purpose: "an orphan adopted by a subreaper inside of the tree",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "parent-death-signal",
-    group: "tree",
     purpose: "the parent-death signal: remembered, and sent when the parent ends afterwards",
     needs: &[],
     moving: false,

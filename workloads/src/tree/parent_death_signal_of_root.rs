@@ -4,8 +4,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "parent-death-signal-of-root",
-    group: "tree",
     purpose: "the parent-death signal of the root of a tree: remembered, and not sent",
     needs: &[],
     moving: false,

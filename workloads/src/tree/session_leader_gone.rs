@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "session-leader-gone",
-    group: "tree",
     purpose: "a session and a group whose leader has ended and been reaped",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sessions",
-    group: "tree",
     purpose: "sessions within the tree: leaders and members",
     needs: &[],
     moving: false,

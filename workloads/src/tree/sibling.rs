@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sibling",
-    group: "tree",
     purpose: "a process whose parent is not the one that made it",
     needs: &[],
     moving: false,

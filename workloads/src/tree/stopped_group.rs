@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "stopped-group",
-    group: "tree",
     purpose: "a stopped process group, its members and a bystander",
     needs: &[],
     moving: false,

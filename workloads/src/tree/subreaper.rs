@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "subreaper",
-    group: "tree",
     purpose: "the subreaper flag of each process, and adoption that follows it",
     needs: &[],
     moving: false,

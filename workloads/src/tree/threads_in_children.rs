@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "threads-in-children",
-    group: "tree",
     purpose: "threads in several processes of a tree",
     needs: &[],
     moving: false,

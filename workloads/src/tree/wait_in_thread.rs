@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "wait-in-thread",
-    group: "tree",
     purpose: "a thread blocked in wait for a child of another thread, and one made by a thread",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "wide",
-    group: "tree",
     purpose: "fifty children, each with its own pid and memory",
     needs: &[],
     moving: false,

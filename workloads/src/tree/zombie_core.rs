@@ -5,8 +5,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "zombie-core",
-    group: "tree",
     purpose: "zombies that died of core-dumping signals without a core dump, below a parent that may have one",
     needs: &[],
     moving: false,

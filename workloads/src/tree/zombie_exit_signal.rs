@@ -5,8 +5,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "zombie-exit-signal",
-    group: "tree",
     purpose: "zombies whose exit signals were sent before: none is sent again",
     needs: &[],
     moving: false,

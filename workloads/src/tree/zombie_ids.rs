@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "zombie-ids",
-    group: "tree",
     purpose: "zombies with a session, a group and a name of their own",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use super::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "zombies",
-    group: "tree",
     purpose: "zombies: exit codes, ids and the order in which wait finds them",
     needs: &[],
     moving: false,

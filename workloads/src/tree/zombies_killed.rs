@@ -3,15 +3,8 @@
 use super::kit;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "zombies-killed",
-    group: "tree",
-    purpose: "zombies that died by signals",
-    needs: &[],
-    moving: false,
-    statik: false,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "zombies that died by signals", needs: &[], moving: false, statik: false, run };
 
 const SIGNALS: [i32; 5] = [libc::SIGKILL, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE, 50];
 

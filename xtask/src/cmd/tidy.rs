@@ -163,7 +163,7 @@ fn is_fine(licence: &str) -> bool {
 }
 
 /// Files under version control or about to be.
-fn tracked(room: &Room) -> Result<Vec<PathBuf>> {
+pub fn tracked(room: &Room) -> Result<Vec<PathBuf>> {
     let output = Command::new("git")
         .current_dir(&room.root)
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])

@@ -4,8 +4,6 @@ use super::Feature;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "bti-pages",
-    group: "fp",
     purpose: "machine code in a page that guards indirect branches",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fpcr-modes",
-    group: "fp",
     purpose: "rounding, flush-to-zero, default NaN and sticky flags, by thread",
     needs: &[],
     moving: false,

@@ -1,51 +1,31 @@
 //! Registers of arm64: general, flags, SIMD, control words, thread pointers, SVE, SME, pointer authentication, branch
 //! targets, memory tags.
 
-mod bti_pages;
-mod fpcr_modes;
-mod general_registers;
-mod mte_modes;
-mod mte_tags;
 mod over_read;
 mod pauth;
-mod pauth_enabled_keys;
-mod pauth_keys;
-mod processor_flags;
-mod signed_returns;
-mod simd_in_motion;
-mod simd_registers;
-mod sme_in_motion;
-mod sme_registers;
-mod sve_in_motion;
-mod sve_lengths;
-mod tagged_addresses;
-mod thread_pointers;
 
-use super::scalar_in_motion;
-use crate::framework::Workload;
 use crate::framework::sys;
 
-/// Every workload of this group.
-pub const WORKLOADS: &[&Workload] = &[
-    &general_registers::WORKLOAD,
-    &processor_flags::WORKLOAD,
-    &simd_registers::WORKLOAD,
-    &fpcr_modes::WORKLOAD,
-    &thread_pointers::WORKLOAD,
-    &sve_lengths::WORKLOAD,
-    &sme_registers::WORKLOAD,
-    &pauth_keys::WORKLOAD,
-    &pauth_enabled_keys::WORKLOAD,
-    &signed_returns::WORKLOAD,
-    &bti_pages::WORKLOAD,
-    &tagged_addresses::WORKLOAD,
-    &mte_modes::WORKLOAD,
-    &mte_tags::WORKLOAD,
-    &scalar_in_motion::WORKLOAD,
-    &simd_in_motion::WORKLOAD,
-    &sve_in_motion::WORKLOAD,
-    &sme_in_motion::WORKLOAD,
-];
+crate::framework::corpus! {
+    mod general_registers;
+    mod processor_flags;
+    mod simd_registers;
+    mod fpcr_modes;
+    mod thread_pointers;
+    mod sve_lengths;
+    mod sme_registers;
+    mod pauth_keys;
+    mod pauth_enabled_keys;
+    mod signed_returns;
+    mod bti_pages;
+    mod tagged_addresses;
+    mod mte_modes;
+    mod mte_tags;
+    use super::scalar_in_motion;
+    mod simd_in_motion;
+    mod sve_in_motion;
+    mod sme_in_motion;
+}
 
 /// Features of processor and kernel, by their bit in AT_HWCAP, or AT_HWCAP2 from 64 on (asm/hwcap.h).
 #[derive(Clone, Copy)]

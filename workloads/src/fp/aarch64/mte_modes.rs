@@ -6,8 +6,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "mte-modes",
-    group: "fp",
     purpose: "modes of memory tag checks and the tags to choose from, by thread",
     needs: &[],
     moving: false,

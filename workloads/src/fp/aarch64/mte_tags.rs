@@ -7,8 +7,6 @@ use crate::framework::prelude::*;
 use std::arch::asm;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "mte-tags",
-    group: "fp",
     purpose: "memory with tags, private and shared",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pauth-enabled-keys",
-    group: "fp",
     purpose: "which keys of pointer authentication are on, by thread",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "pauth-keys",
-    group: "fp",
     purpose: "the five keys of pointer authentication, of the process and of single threads",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use crate::fp::kit::{Aligned, OverRead, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "processor-flags",
-    group: "fp",
     purpose: "the condition flags and the bits of PSTATE over a blocked system call",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "signed-returns",
-    group: "fp",
     purpose: "signed return addresses on the stacks of blocked threads",
     needs: &[],
     moving: false,

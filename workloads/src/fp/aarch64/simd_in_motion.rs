@@ -5,8 +5,6 @@ use crate::fp::kit::{counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "simd-in-motion",
-    group: "fp",
     purpose: "threads counting in all SIMD registers all the time",
     needs: &[],
     moving: true,

@@ -5,8 +5,6 @@ use crate::fp::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "simd-registers",
-    group: "fp",
     purpose: "the thirty-two SIMD and floating-point registers",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use crate::fp::kit::{counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sme-in-motion",
-    group: "fp",
     purpose: "threads computing in streaming mode with the array ZA all the time",
     needs: &[],
     moving: true,

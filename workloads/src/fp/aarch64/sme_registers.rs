@@ -6,8 +6,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sme-registers",
-    group: "fp",
     purpose: "the array ZA over a blocked system call, with several streaming vector lengths",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use crate::fp::kit::{Aligned, counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sve-in-motion",
-    group: "fp",
     purpose: "threads counting in all SVE registers all the time, with vectors of different lengths",
     needs: &[],
     moving: true,

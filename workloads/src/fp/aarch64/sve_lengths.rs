@@ -6,8 +6,6 @@ use crate::fp::kit::{blocked_threads, unchanged};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sve-lengths",
-    group: "fp",
     purpose: "SVE vector lengths by thread, and whether an exec keeps them",
     needs: &[],
     moving: false,

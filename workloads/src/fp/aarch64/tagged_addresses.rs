@@ -5,8 +5,6 @@ use crate::framework::prelude::*;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "tagged-addresses",
-    group: "fp",
     purpose: "tagged addresses as arguments of system calls, by thread",
     needs: &[],
     moving: false,

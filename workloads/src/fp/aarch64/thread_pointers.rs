@@ -6,8 +6,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "thread-pointers",
-    group: "fp",
     purpose: "TPIDR_EL0, TPIDR2_EL0 and TPIDRRO_EL0, by thread",
     needs: &[],
     moving: false,

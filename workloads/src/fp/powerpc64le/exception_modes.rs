@@ -4,8 +4,6 @@ use crate::framework::prelude::*;
 use std::arch::asm;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "exception-modes",
-    group: "fp",
     purpose: "modes of floating point exceptions: a division by zero that kills, one that does not, what is merely asked for",
     needs: &[],
     moving: false,

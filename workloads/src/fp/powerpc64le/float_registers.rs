@@ -5,8 +5,6 @@ use crate::fp::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "float-registers",
-    group: "fp",
     purpose: "the thirty-two floating-point registers",
     needs: &[],
     moving: false,

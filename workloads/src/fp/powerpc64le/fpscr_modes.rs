@@ -5,8 +5,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "fpscr-modes",
-    group: "fp",
     purpose: "binary and decimal rounding, enabled exceptions and sticky flags, by thread",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::fp::kit::spinning_threads;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "general-in-motion",
-    group: "fp",
     purpose: "threads counting in all general registers all the time",
     needs: &[],
     moving: true,

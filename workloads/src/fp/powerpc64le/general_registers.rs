@@ -5,8 +5,6 @@ use crate::fp::kit::{Aligned, Blocked, OverRead, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "general-registers",
-    group: "fp",
     purpose: "general, link and condition registers over a blocked system call",
     needs: &[],
     moving: false,

@@ -4,8 +4,6 @@ use crate::fp::kit::spinning_threads;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "priority-in-motion",
-    group: "fp",
     purpose: "threads of low and very low priority that compute all the time",
     needs: &[],
     moving: true,

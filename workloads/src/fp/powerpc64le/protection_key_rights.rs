@@ -6,8 +6,6 @@ use crate::fp::protection_keys;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "protection-key-rights",
-    group: "fp",
     purpose: "the rights register of the protection keys, by thread",
     needs: &[],
     moving: false,

@@ -4,15 +4,8 @@ use super::{Feature, over_read};
 use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "special-registers",
-    group: "fp",
-    purpose: "TAR and DSCR, by thread",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "TAR and DSCR, by thread", needs: &[], moving: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     if !Feature::Tar.here() || !Feature::Dscr.here() {

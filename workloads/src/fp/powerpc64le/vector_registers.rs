@@ -4,15 +4,8 @@ use super::over_read;
 use crate::fp::kit;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "vector-registers",
-    group: "fp",
-    purpose: "the thirty-two VMX registers",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "the thirty-two VMX registers", needs: &[], moving: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     kit::blocked_threads(cx, 4, |blocked| kit::unchanged::<512>(blocked, over_read::vector))

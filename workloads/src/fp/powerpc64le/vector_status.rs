@@ -4,15 +4,8 @@ use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "vector-status",
-    group: "fp",
-    purpose: "VSCR and VRSAVE, by thread",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "VSCR and VRSAVE, by thread", needs: &[], moving: false, statik: true, run };
 
 /// Bits of VSCR: denormals are zero, and saturation, which is sticky.
 const VSCR: [u32; 4] = [0, 0x0001_0000, 0x0000_0001, 0x0001_0001];

@@ -6,8 +6,6 @@ use crate::fp::kit::blocked_threads;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "vectored-call",
-    group: "fp",
     purpose: "the general registers over a system call that is blocked in scv",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::fp::kit::{counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "vsx-in-motion",
-    group: "fp",
     purpose: "threads counting in all VSX registers all the time",
     needs: &[],
     moving: true,

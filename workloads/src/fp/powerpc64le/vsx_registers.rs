@@ -4,15 +4,8 @@ use super::over_read;
 use crate::fp::kit;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "vsx-registers",
-    group: "fp",
-    purpose: "the sixty-four VSX registers",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "the sixty-four VSX registers", needs: &[], moving: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     kit::blocked_threads(cx, 6, |blocked| kit::unchanged::<1024>(blocked, over_read::vsx))

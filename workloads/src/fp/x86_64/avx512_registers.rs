@@ -5,8 +5,6 @@ use crate::fp::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "avx512-registers",
-    group: "fp",
     purpose: "the thirty-two AVX-512 registers and the eight masks",
     needs: &[],
     moving: false,

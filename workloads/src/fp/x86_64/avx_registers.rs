@@ -5,8 +5,6 @@ use crate::fp::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "avx-registers",
-    group: "fp",
     purpose: "the sixteen AVX registers with their upper halves",
     needs: &[],
     moving: false,

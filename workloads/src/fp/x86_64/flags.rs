@@ -5,8 +5,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "flags",
-    group: "fp",
     purpose: "the flags register over a blocked system call",
     needs: &[],
     moving: false,

@@ -5,8 +5,6 @@ use crate::fp::kit::{Aligned, Blocked, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "general-registers",
-    group: "fp",
     purpose: "the general registers over a blocked system call",
     needs: &[],
     moving: false,

@@ -3,15 +3,8 @@
 use crate::fp::kit::blocked_threads;
 use crate::framework::prelude::*;
 
-pub const WORKLOAD: Workload = Workload {
-    name: "segment-bases",
-    group: "fp",
-    purpose: "the bases of fs and gs, by thread",
-    needs: &[],
-    moving: false,
-    statik: true,
-    run,
-};
+pub const WORKLOAD: Workload =
+    Workload { purpose: "the bases of fs and gs, by thread", needs: &[], moving: false, statik: true, run };
 
 /// asm/prctl.h.
 const ARCH_SET_GS: i32 = 0x1001;

@@ -5,8 +5,6 @@ use crate::fp::kit;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "sse-registers",
-    group: "fp",
     purpose: "the sixteen SSE registers over a blocked system call",
     needs: &[],
     moving: false,

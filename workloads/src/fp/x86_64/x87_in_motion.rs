@@ -3,8 +3,6 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "x87-in-motion",
-    group: "fp",
     purpose: "a thread computing with 80-bit numbers all the time",
     needs: &[],
     moving: true,

@@ -7,8 +7,6 @@ use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 pub const WORKLOAD: Workload = Workload {
-    name: "x87-pending-exception",
-    group: "fp",
     purpose: "an x87 exception that is unmasked and pending",
     needs: &[],
     moving: false,

@@ -6,8 +6,6 @@ use crate::fp::kit::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
-    name: "x87-registers",
-    group: "fp",
     purpose: "the x87 stack with control, status and tag words",
     needs: &[],
     moving: false,

@@ -54,18 +54,26 @@ fn find_workload(root: &Path, group: &str, name: &str) -> Result<(), String> {
     let below = fs::read_dir(&dir).map_err(|_| none())?.flatten().map(|entry| entry.path());
     let rooms: Vec<PathBuf> =
         std::iter::once(dir.clone()).chain(below.filter(|path| path.is_dir())).collect();
+    // The name is in kebab case, and the module in snake case.
+    if name.contains('_') {
+        return Err(none());
+    }
     let module = name.replace('-', "_");
     let read = |file: &str| -> Vec<String> {
         rooms.iter().filter_map(|room| fs::read_to_string(room.join(file)).ok()).collect()
     };
-    let says = |text: &String| {
-        text.contains(&format!("name: \"{name}\"")) && text.contains(&format!("group: \"{group}\""))
-    };
-    if !read(&format!("{module}.rs")).iter().any(says) {
+    if !read(&format!("{module}.rs")).iter().any(|text| text.contains("const WORKLOAD: Workload")) {
         return Err(none());
     }
-    let listed = read("mod.rs").iter().any(|text| text.contains(&format!("{module}::WORKLOAD")));
+    let listed = read("mod.rs").iter().any(|text| lists(text, &module));
     if listed { Ok(()) } else { Err(format!("group {group} does not list its workload `{name}`")) }
+}
+
+/// Whether the `corpus!` list in a text has a line for this module.
+fn lists(text: &str, module: &str) -> bool {
+    let (here, above) = (format!("mod {module};"), format!("use super::{module};"));
+    let list = text.lines().skip_while(|line| !line.ends_with("corpus! {")).take_while(|line| *line != "}");
+    list.map(str::trim).any(|line| line == here || line == above)
 }
 
 #[cfg(test)]
@@ -77,6 +85,7 @@ mod tests {
     #[case("memory/locked", true)]
     #[case("fp/sve-lengths", true)]
     #[case("fp/protection-keys", true)]
+    #[case("fp/sve_lengths", false)]
     #[case("memory/kit", false)]
     #[case("memory/nothing", false)]
     #[case("nowhere/locked", false)]
@@ -94,5 +103,22 @@ mod tests {
     fn proofs(#[case] proof: &str, #[case] exists: bool) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         assert_eq!(find(&root, proof).is_ok(), exists, "{:?}", find(&root, proof));
+    }
+
+    #[test]
+    fn a_workload_that_is_not_listed_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("workloads/src/tree");
+        fs::create_dir_all(&group).unwrap();
+        for module in ["deep", "wide"] {
+            let text = "pub const WORKLOAD: Workload = Workload {\n";
+            fs::write(group.join(module).with_extension("rs"), text).unwrap();
+        }
+        // A module, but not one of the list.
+        let text = "mod wide;\n\ncrate::framework::corpus! {\n    mod deep;\n}\n";
+        fs::write(group.join("mod.rs"), text).unwrap();
+        assert_eq!(find(root.path(), "tree/deep"), Ok(()));
+        let refusal = "group tree does not list its workload `wide`";
+        assert_eq!(find(root.path(), "tree/wide"), Err(refusal.to_owned()));
     }
 }
