@@ -14,6 +14,7 @@ use clap::Parser;
 use crate::campaign::{self, Asked, DEFAULT_SEED, Plan};
 use crate::cmd::kmod_test::Trial;
 use crate::corpora;
+use crate::cross;
 use crate::kernels::{self, KernelArgs};
 use crate::programs;
 use crate::room::Room;
@@ -130,11 +131,25 @@ fn check_program(name: &str, program: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Asks the engines that were given as programs who they are, here, before anything is built or booted.
+fn probe(plan: &Plan) -> Result<()> {
+    for (name, program) in plan.engines.iter().filter(|(_, program)| !program.as_os_str().is_empty()) {
+        let limit = engine::PROBE_LIMIT.mul_f64(plan.timeout_scale);
+        if let Err(why) = engine::probe(name, program, limit) {
+            usage!("engine {name}: {why}");
+        }
+    }
+    Ok(())
+}
+
 pub fn run(args: &Args) -> Result<Conclusion> {
     let room = Room::find()?;
     let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
     let source = &args.kernels.source;
     let mut choice = kernels::choose(&room, &args.kernels)?;
+    if choice.archs()? == [cross::host()?] {
+        probe(&plan)?;
+    }
     if let Some(seconds) = args.kmod_test {
         if !plan.engines.keys().any(|name| engine::needs_module(name)) {
             usage!("--kmod-test takes an engine with the kernel module: --engine {}", engine::CAIRN_KMOD);

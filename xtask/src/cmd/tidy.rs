@@ -82,6 +82,7 @@ const EDGES: &[(&str, &[&str])] =
 const LICENCES: &[&str] = &[
     "Apache-2.0",
     "MIT",
+    "MIT-0",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "ISC",
