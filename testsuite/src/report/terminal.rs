@@ -169,7 +169,7 @@ fn expectations(out: &mut String, results: &Results) {
         .expectations
         .iter()
         .filter(|entry| entry.cells == 0)
-        .map(|entry| format!("{} ({})", entry.entry, entry.about))
+        .map(|entry| entry.entry.to_string())
         .collect();
     let mut lines: Vec<String> = needless
         .map(|Expected { entry, about, passed, .. }| {
@@ -177,7 +177,11 @@ fn expectations(out: &mut String, results: &Results) {
         })
         .collect();
     if !idle.is_empty() {
-        lines.push(format!("no cell here is spoken of by {}", idle.join("; ")));
+        lines.push(format!(
+            "no cell here is spoken of by entries {} of {}",
+            idle.join(", "),
+            results.expectations.len()
+        ));
     }
     if !lines.is_empty() {
         put(out, format_args!("\nexpectations:\n"));
@@ -330,7 +334,7 @@ mod tests {
         let text = render(&results, false);
         assert!(text.contains("  entry 1 (g/1): passed in all 3 cells: to be removed\n"), "{text}");
         assert!(!text.contains("entry 2"), "{text}");
-        assert!(text.contains("no cell here is spoken of by 3 (g/3)"), "{text}");
+        assert!(text.contains("no cell here is spoken of by entries 3 of 3\n"), "{text}");
     }
 
     #[test]
