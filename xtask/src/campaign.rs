@@ -422,3 +422,51 @@ pub fn host_release() -> Result<String> {
 pub fn cpus() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the cell was run with and the command would not do by itself, as a shell reads it.
+    #[test]
+    fn a_repro_line_has_everything_that_a_cell_was_run_with() {
+        let spot = Spot::Host { release: "6.18.0".into(), arch: Arch::X86_64 };
+        let cell: Cell = "host/x86_64/dynamic/cairn/pipes/full/once".parse().unwrap();
+        let mut plan = Plan {
+            userlands: Vec::new(),
+            engines: BTreeMap::from([("cairn".into(), PathBuf::new())]),
+            modes: Vec::new(),
+            selection: Selection::new::<&str>(&[]).unwrap(),
+            jobs: 0,
+            retries: 0,
+            timeout_scale: 1.0,
+            keep: false,
+            seed: DEFAULT_SEED,
+            guests: 1,
+            trial: None,
+        };
+        assert_eq!(repro(&cell, &spot, &plan), format!("cargo xtask repro {cell}"));
+        plan.engines.insert("cairn".into(), "/opt/my engine/cairn".into());
+        (plan.seed, plan.timeout_scale) = (7, 2.5);
+        assert_eq!(
+            repro(&cell, &spot, &plan),
+            format!(
+                "cargo xtask repro {cell} --engine-program '/opt/my engine/cairn' --seed 7 --timeout-scale 2.5"
+            )
+        );
+    }
+
+    #[test]
+    fn a_journal_keeps_every_result_and_goes_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::begin(dir.path()).unwrap();
+        let cell: Cell = "host/x86_64/dynamic/cairn/pipes/full/once".parse().unwrap();
+        for _ in 0..2 {
+            journal.keep(&CellResult::not_run(cell.clone(), String::new())).unwrap();
+        }
+        let path = dir.path().join(results::JOURNAL);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+        journal.end().unwrap();
+        assert!(!path.exists());
+    }
+}

@@ -154,7 +154,7 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
         choice.guests.push(located);
         choice.archs.push(arch);
     }
-    choice.complete()?;
+    all_there(&choice.absent, choice.allow_missing)?;
     Ok(choice)
 }
 
@@ -189,20 +189,6 @@ impl Choice {
         self.absent.dedup();
     }
 
-    /// Whether everything that was asked for is there, or may be missing.
-    fn complete(&self) -> Result<()> {
-        if self.absent.is_empty() || self.allow_missing {
-            return Ok(());
-        }
-        let lines: Vec<String> =
-            self.absent.iter().map(|one| format!("{}/{}: {}", one.kernel, one.arch, one.reason)).collect();
-        bail!(
-            "kernels that were asked for are not to be had (--allow-missing runs without them; what nobody serves any more \
-             can go from matrix.toml):\n  {}",
-            lines.join("\n  ")
-        )
-    }
-
     /// Fetches every chosen kernel, by architecture, in order.
     pub fn obtain(&mut self, source: &Source) -> Result<Vec<Kernel>> {
         let progress = progress::Stderr::default();
@@ -213,7 +199,7 @@ impl Choice {
             kernels.extend(resolution.kernels);
             self.miss(arch, &resolution.unavailable);
         }
-        self.complete()?;
+        all_there(&self.absent, self.allow_missing)?;
         Ok(kernels)
     }
 
@@ -273,6 +259,19 @@ impl Choice {
         }
         Ok(spots)
     }
+}
+
+/// Whether everything that was asked for is to be had, or may be missing.
+fn all_there(absent: &[Absent], allow_missing: bool) -> Result<()> {
+    if absent.is_empty() || allow_missing {
+        return Ok(());
+    }
+    let lines = absent.iter().map(|one| format!("\n  {}/{}: {}", one.kernel, one.arch, one.reason));
+    bail!(
+        "kernels that were asked for are not to be had (--allow-missing runs without them; what nobody serves any more \
+         can go from matrix.toml):{}",
+        lines.collect::<String>()
+    )
 }
 
 /// What cells call each kernel: as the matrix does where that is clear and it came from an archive, otherwise its
@@ -336,6 +335,16 @@ mod tests {
             modules: None,
             config: Default::default(),
         }
+    }
+
+    #[test]
+    fn a_kernel_that_is_not_to_be_had_is_an_error_unless_it_may_be_missing() {
+        let reason = "the index of the suite is not in the cache".to_owned();
+        let absent = [Absent { kernel: "6.16".into(), arch: "x86_64".into(), reason }];
+        assert!(all_there(&[], false).is_ok() && all_there(&absent, true).is_ok());
+        let error = all_there(&absent, false).unwrap_err().to_string();
+        assert!(error.contains("\n  6.16/x86_64: the index of the suite"), "{error}");
+        assert!(error.contains("--allow-missing"), "{error}");
     }
 
     #[test]
