@@ -162,7 +162,7 @@ pub fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::results::sample;
+    use crate::report::sample;
     use rstest::rstest;
 
     #[test]

@@ -10,7 +10,7 @@
 //! | [`event`] | what travels between runner and host |
 //! | [`runner`], [`oracle`] | the inside: executing cells and judging them, on a host or in a guest |
 //! | [`driver`] | the outside: places to run in, retries, guests that die |
-//! | [`verdict`], [`expectations`], [`report`], [`bundle`] | what is said about it afterwards |
+//! | [`verdict`], [`expectations`], [`release`], [`report`], [`bundle`] | what is said about it afterwards |
 //!
 //! The runner needs only the inside; it is built without the feature `host`.
 
@@ -30,5 +30,7 @@ pub mod driver;
 pub mod expectations;
 #[cfg(feature = "host")]
 pub mod partition;
+#[cfg(feature = "host")]
+pub mod release;
 #[cfg(feature = "host")]
 pub mod report;

@@ -1,8 +1,9 @@
 //! The verdicts a cell can get, and which of them turn a run red.
 //!
 //! A runner inside a guest only ever says what it saw (`pass`, `fail`, `skip`, `timeout`, `splat`, `infra`). The rest
-//! is decided by the host: a guest that dies gives `panic`, `boot` or `missing`, a run that ends early `not-run`, a retry that passes gives `flaky`,
-//! and an expectation turns `fail` into `xfail` and `pass` into `xpass`.
+//! is decided by the host: a guest that dies gives `panic`, `boot` or `missing`, a run that ends early
+//! `not-run`, a retry that passes gives `flaky`, and an expectation turns `fail` into `xfail` and `pass` into
+//! `xpass`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -79,7 +80,8 @@ impl Verdict {
         }
     }
 
-    /// Whether an expectation may excuse it. `boot`, `infra`, `missing` and `not-run` say nothing about the workload, so none may.
+    /// Whether an expectation may excuse it. `boot`, `infra`, `missing` and `not-run` say nothing about the
+    /// workload, so none may.
     pub fn is_excusable(self) -> bool {
         matches!(self, Verdict::Fail | Verdict::Timeout | Verdict::Panic | Verdict::Splat)
     }

@@ -1,10 +1,11 @@
-//! Engines that are wrong, in `wrong-engines/`: each is told from a good one, for the reason that it says itself.
+//! Engines that are wrong, in `wrong-engines/`: each is told from a good one, for the reason that it says
+//! itself.
 //!
 //! The head of a script says in its first comment what is wrong, and then what has to come of it:
 //!
 //! | line | means |
 //! | --- | --- |
-//! | `# verdict: V` | that of its cell; `refused` when there is to be no cell; `left` when the cell passes and the runner complains at the end |
+//! | `# verdict: V` | that of its cell; `refused`: there is no cell; `left`: it passes, and the runner complains |
 //! | `# stage: S` | where the cell fails |
 //! | `# says: TEXT` | what the reason has in it |
 //! | `# mode: M` | how the cell is driven, without this line `continue` |

@@ -1,8 +1,8 @@
 //! A campaign: the same cells on several kernels, each with its own place, and everything that is written afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{IsTerminal, Write};
+use std::fs;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +18,11 @@ use cairn_testsuite::corpus::{self, Axes, Workload};
 use cairn_testsuite::driver::{Observer, Place, Session, Settings, StopFlag};
 use cairn_testsuite::engine;
 use cairn_testsuite::event::{Job, PROTOCOL};
-use cairn_testsuite::expectations::{Expectations, Known};
+use cairn_testsuite::expectations::{self, Expectations};
 use cairn_testsuite::partition::{self, ListDigest, Partition};
-use cairn_testsuite::report::{Absent, CellResult, Host, KernelInfo, Results, RunInfo, html, junit, results};
+use cairn_testsuite::report::{
+    Absent, CellResult, Host, Journal, KernelInfo, Results, RunInfo, html, junit, results,
+};
 
 use crate::cmd::kmod_test::Trial;
 use crate::places::Spot;
@@ -67,7 +69,6 @@ pub struct Plan {
 pub type Corpora = BTreeMap<Arch, Vec<Workload>>;
 
 /// One kernel with its cells.
-#[derive(Clone)]
 pub struct Leg {
     /// Where they run.
     pub spot: Spot,
@@ -113,7 +114,8 @@ pub struct Share {
     pub list: ListDigest,
 }
 
-/// Keeps one part of all cells, by their names, or balanced by what they took in the run that `durations` names.
+/// Keeps one part of all cells, by their names, or balanced by what they took in the run that `durations`
+/// names.
 pub fn take_part(
     room: &Room,
     legs: &mut Vec<Leg>,
@@ -172,11 +174,19 @@ pub struct Asked {
     pub share: Share,
 }
 
-/// One leg of a run under way.
-struct Course {
-    leg: Leg,
-    kernel: KernelInfo,
-    results: Vec<CellResult>,
+/// What is known of a leg: of one that has not come to its end, that its cells are not run.
+type Known = (KernelInfo, Vec<CellResult>);
+
+/// Everything that the legs of a run have in common.
+struct Campaign<'a> {
+    room: &'a Room,
+    plan: &'a Plan,
+    programs: &'a PerArch,
+    dir: &'a Path,
+    expectations: &'a Expectations,
+    journal: &'a Journal,
+    screen: Screen,
+    stop: StopFlag,
 }
 
 /// Runs every leg and writes the reports. Returns the run's directory and its results.
@@ -192,8 +202,6 @@ pub fn run(
     let expectations = Expectations::load(&expected)?;
     expectations.check(&known(corpora), jiff::Zoned::now().date())?;
     let (id, dir) = room.new_run()?;
-    let stop = stop_flag()?;
-    let screen = Screen::new();
     let clock = Instant::now();
     let mut info = RunInfo {
         id,
@@ -208,30 +216,25 @@ pub fn run(
         jobs: plan.jobs,
         retries: plan.retries,
         timeout_scale: plan.timeout_scale,
-        expectations_sha256: expected
-            .is_file()
-            .then(|| fetch::digest(&expected))
-            .transpose()?
-            .map(|(sum, _)| sum),
+        expectations_sha256: match expected.is_file() {
+            true => Some(fetch::digest(&expected)?.0),
+            false => None,
+        },
         part: asked.share.part,
         list: asked.share.list,
         interrupted: true,
     };
-    let courses = legs.into_iter().map(|leg| {
-        let kernel = leg.spot.kernel_info(plan, &programs[&leg.spot.arch()])?;
+    let engines = programs.iter().map(|(arch, built)| Ok((*arch, built.about(&plan.engines)?)));
+    let engines: BTreeMap<Arch, _> = engines.collect::<Result<_>>()?;
+    let before = |leg: &Leg| -> Known {
         let not_run =
             |(cell, _): &(Cell, bool)| CellResult::not_run(cell.clone(), repro(cell, &leg.spot, plan));
-        Ok(Mutex::new(Course { kernel, results: leg.cells.iter().map(not_run).collect(), leg }))
-    });
-    let courses: Vec<Mutex<Course>> = courses.collect::<Result<_>>()?;
-
+        (leg.spot.kernel_info(&engines[&leg.spot.arch()]), leg.cells.iter().map(not_run).collect())
+    };
+    let known: Mutex<Vec<Known>> = Mutex::new(legs.iter().map(before).collect());
     // What there is so far: also what a run that is cut short leaves.
     let results = |run: RunInfo| {
-        let done = courses.iter().map(|course| {
-            let course = lock(course);
-            (course.kernel.clone(), course.results.clone())
-        });
-        let (kernels, cells): (Vec<_>, Vec<_>) = done.unzip();
+        let (kernels, cells): (Vec<_>, Vec<_>) = lock(&known).iter().cloned().unzip();
         let mut results = Results {
             version: results::VERSION,
             run,
@@ -245,15 +248,25 @@ pub fn run(
     };
     results(info.clone()).save(&dir)?;
     let journal = Journal::begin(&dir)?;
+    let campaign = Campaign {
+        room,
+        plan,
+        programs,
+        dir: &dir,
+        expectations: &expectations,
+        journal: &journal,
+        screen: Screen::new(),
+        stop: stop_flag()?,
+    };
     let next = AtomicUsize::new(0);
     let work = || -> Result<()> {
-        while let Some(course) = courses.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if stop.raised() {
-                return Ok(());
-            }
-            run_leg(room, plan, programs, &dir, &expectations, course, &journal, &screen, stop.clone())?;
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(leg) = legs.get(index).filter(|_| !campaign.stop.raised()) else { return Ok(()) };
+            let kernel = lock(&known)[index].0.clone();
+            let came = campaign.run(leg, kernel)?;
+            lock(&known)[index] = came;
         }
-        Ok(())
     };
     let ended = thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.guests.max(1)).map(|_| scope.spawn(work)).collect();
@@ -268,38 +281,18 @@ pub fn run(
     });
 
     info.wall_ms = clock.elapsed().as_millis() as u64;
-    info.interrupted = stop.raised() || ended.is_err();
-    let results = results(info);
+    info.interrupted = campaign.stop.raised() || ended.is_err();
+    let mut results = results(info);
     results.save(&dir)?;
+    if ended.is_err() {
+        // The leg that failed has told the journal alone what it knew.
+        results = Results::load(&dir)?;
+        results.save(&dir)?;
+    }
     write_reports(&dir, &results)?;
-    ended.with_context(|| format!("what was run until then is in {}", dir.display()))?;
     journal.end()?;
+    ended.with_context(|| format!("what was run until then is in {}", dir.display()))?;
     Ok((dir, results))
-}
-
-/// Results on their way to the file of a run that may not come to its end.
-struct Journal {
-    path: PathBuf,
-    file: Mutex<File>,
-}
-
-impl Journal {
-    fn begin(dir: &Path) -> Result<Journal> {
-        let path = dir.join(results::JOURNAL);
-        let file = File::create(&path).with_context(|| format!("make {}", path.display()))?;
-        Ok(Journal { path, file: Mutex::new(file) })
-    }
-
-    fn keep(&self, result: &CellResult) -> Result<()> {
-        let line = serde_json::to_string(result)? + "\n";
-        let mut file = lock(&self.file);
-        file.write_all(line.as_bytes()).with_context(|| format!("write {}", self.path.display()))
-    }
-
-    /// Everything that it says is in the results.
-    fn end(self) -> Result<()> {
-        fs::remove_file(&self.path).with_context(|| format!("remove {}", self.path.display()))
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -327,67 +320,53 @@ fn repro(cell: &Cell, spot: &Spot, plan: &Plan) -> String {
 }
 
 /// What expectations can speak of.
-fn known(corpora: &Corpora) -> Known {
-    let words = |all: &[&str]| all.iter().map(|&word| word.to_owned()).collect();
+fn known(corpora: &Corpora) -> expectations::Known {
     let names = |list: &Vec<Workload>| list.iter().map(|workload| workload.name.clone()).collect();
-    Known {
+    expectations::Known {
         workloads: corpora.iter().map(|(arch, list)| (arch.to_string(), names(list))).collect(),
         archs: Arch::ALL.iter().map(ToString::to_string).collect(),
-        engines: words(engine::ALL),
+        engines: engine::ALL.iter().map(ToString::to_string).collect(),
     }
 }
 
-#[allow(clippy::too_many_arguments)]
-fn run_leg(
-    room: &Room,
-    plan: &Plan,
-    programs: &PerArch,
-    dir: &Path,
-    expectations: &Expectations,
-    course: &Mutex<Course>,
-    journal: &Journal,
-    screen: &Screen,
-    stop: StopFlag,
-) -> Result<()> {
-    let (leg, kernel) = {
-        let course = lock(course);
-        (course.leg.clone(), course.kernel.clone())
-    };
-    let Leg { spot, cells } = leg;
-    let programs = &programs[&spot.arch()];
-    let mut progress = screen.kernel(&spot.name(), cells.len());
-    progress.note(&format!("{}: {} cells, {}", spot.name(), cells.len(), spot.describe()));
-    let mut job = job(plan);
-    spot.fill_in(&mut job, plan, programs)?;
-    let keep = |result: &CellResult| {
-        if let Err(error) = journal.keep(result) {
-            screen.line(&format!("{error:#}"));
+impl Campaign<'_> {
+    /// Runs one leg, on the kernel that `kernel` describes.
+    fn run(&self, leg: &Leg, kernel: KernelInfo) -> Result<Known> {
+        let Campaign { plan, dir, screen, stop, .. } = self;
+        let Leg { spot, cells } = leg;
+        let programs = &self.programs[&spot.arch()];
+        let mut progress = screen.kernel(&spot.name(), cells.len());
+        progress.note(&format!("{}: {} cells, {}", spot.name(), cells.len(), spot.describe()));
+        let mut job = job(plan);
+        spot.fill_in(&mut job, plan, programs)?;
+        let keep = |result: &CellResult| {
+            if let Err(error) = self.journal.keep(result) {
+                screen.line(&error.to_string());
+            }
+        };
+        let settings = Settings {
+            job,
+            retries: plan.retries,
+            expectations: self.expectations,
+            today: jiff::Zoned::now().date(),
+            bundles: Bundles::new(dir, &self.room.root),
+            repro: &|cell| repro(cell, spot, plan),
+            journal: &keep,
+        };
+        let mut place: Box<dyn Place> = spot.place(programs, dir);
+        let session = Session::new(&settings, kernel, cells.clone(), stop.clone());
+        let (mut kernel, results) = session.run(place.as_mut(), &mut progress)?;
+        if let (Spot::Guest(guest), Some(trial)) = (spot, &plan.trial)
+            && let Some(module) = &guest.module
+            && !stop.raised()
+        {
+            progress.note(&format!("{}: putting the kernel module to the test, {trial}", spot.name()));
+            let mut say = |line: &str| progress.trial(line);
+            kernel.module =
+                Some(trial.run(&guest.kernel, &guest.luggage, module, &guest.accel, stop, &mut say)?);
         }
-    };
-    let settings = Settings {
-        job,
-        retries: plan.retries,
-        expectations,
-        today: jiff::Zoned::now().date(),
-        bundles: Bundles::new(dir, &room.root),
-        repro: &|cell| repro(cell, &spot, plan),
-        journal: &keep,
-    };
-    let mut place: Box<dyn Place> = spot.place(programs, dir);
-    let session = Session::new(&settings, kernel, cells, stop.clone());
-    let (mut kernel, results) = session.run(place.as_mut(), &mut progress)?;
-    if let (Spot::Guest(guest), Some(trial)) = (&spot, &plan.trial)
-        && let Some(module) = &guest.module
-        && !stop.raised()
-    {
-        progress.note(&format!("{}: putting the kernel module to the test, {trial}", spot.name()));
-        let mut say = |line: &str| progress.trial(line);
-        kernel.module =
-            Some(trial.run(&guest.kernel, &guest.luggage, module, &guest.accel, &stop, &mut say)?);
+        Ok((kernel, results))
     }
-    let mut course = lock(course);
-    (course.kernel, course.results) = (kernel, results);
-    Ok(())
 }
 
 /// JUnit and HTML beside `results.json`.
@@ -454,19 +433,5 @@ mod tests {
                 "cargo xtask repro {cell} --engine-program '/opt/my engine/cairn' --seed 7 --timeout-scale 2.5"
             )
         );
-    }
-
-    #[test]
-    fn a_journal_keeps_every_result_and_goes_at_the_end() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::begin(dir.path()).unwrap();
-        let cell: Cell = "host/x86_64/dynamic/cairn/pipes/full/once".parse().unwrap();
-        for _ in 0..2 {
-            journal.keep(&CellResult::not_run(cell.clone(), String::new())).unwrap();
-        }
-        let path = dir.path().join(results::JOURNAL);
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
-        journal.end().unwrap();
-        assert!(!path.exists());
     }
 }

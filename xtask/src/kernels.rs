@@ -217,16 +217,19 @@ impl Choice {
         }
         let progress = progress::Stderr::default();
         let kernels = self.obtain(source)?;
-        let mut accels: BTreeMap<Arch, accel::Accel> = BTreeMap::new();
+        let mut machines: BTreeMap<Arch, (accel::Accel, String)> = BTreeMap::new();
         let labels = labels(&kernels)?;
         for (kernel, label) in kernels.into_iter().zip(labels) {
             let arch = kernel.arch;
             let built = &programs[&arch];
-            let accel = match accels.get(&arch) {
+            let (accel, qemu) = match machines.get(&arch) {
                 Some(known) => known.clone(),
-                None => accel::probe(&kernel, &built.init, &self.cache, &progress)?,
+                None => {
+                    let accel = accel::probe(&kernel, &built.init, &self.cache, &progress)?;
+                    let qemu = accel::emulator(arch).context("ask QEMU for its version")?;
+                    machines.entry(arch).insert_entry((accel, qemu)).get().clone()
+                }
             };
-            accels.insert(arch, accel.clone());
             let mut engines = built.engines(&plan.engines)?;
             let mut absent = BTreeMap::new();
             let mut module = None;
@@ -247,6 +250,7 @@ impl Choice {
                 label,
                 time_scale: accel.time_scale(&kernel),
                 accel,
+                qemu,
                 luggage,
                 module,
                 absent,

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cairn_qemu::Arch;
-use cairn_qemu::accel::{self, Accel};
-use cairn_qemu::kernels::{Kernel, fetch, selector};
+use cairn_qemu::accel::Accel;
+use cairn_qemu::kernels::{Kernel, selector};
 use cairn_testsuite::driver::guest::{self, GuestPlace, Luggage};
 use cairn_testsuite::driver::{HostPlace, Place};
 use cairn_testsuite::event::Job;
-use cairn_testsuite::expectations::Release;
 use cairn_testsuite::report::{EngineInfo, KernelInfo};
 
 use crate::campaign::{Plan, host_release};
@@ -23,7 +22,6 @@ pub const MEMORY_MIB: u32 = 2048;
 pub const CPUS: u32 = 2;
 
 /// One kernel to run on.
-#[derive(Clone)]
 pub enum Spot {
     /// The kernel we run on, without a virtual machine.
     Host {
@@ -37,7 +35,6 @@ pub enum Spot {
 }
 
 /// A kernel with everything that its guests need.
-#[derive(Clone)]
 pub struct Guest {
     /// What cells call it.
     pub label: String,
@@ -47,6 +44,8 @@ pub struct Guest {
     pub base: PathBuf,
     /// Hardware or emulation.
     pub accel: Accel,
+    /// What QEMU says that it is.
+    pub qemu: String,
     /// Factor on every time limit that follows from that.
     pub time_scale: f64,
     /// What travels into it.
@@ -84,14 +83,6 @@ impl Spot {
         format!("{}/{}", self.label(), self.arch())
     }
 
-    /// The kernel's release, for what is expected of it.
-    pub fn release(&self) -> Option<Release> {
-        match self {
-            Spot::Host { release, .. } => Release::parse(release),
-            Spot::Guest(guest) => Release::parse(&guest.kernel.release),
-        }
-    }
-
     /// Whether this engine can run here.
     pub fn has(&self, engine: &str) -> bool {
         match self {
@@ -111,8 +102,8 @@ impl Spot {
         }
     }
 
-    /// What names this very kernel on a command line, where its label would not: a file that the user brought, the point
-    /// release of a series.
+    /// What names this very kernel on a command line, where its label would not: a file that the user
+    /// brought, the point release of a series.
     pub fn exactly(&self) -> Option<String> {
         let Spot::Guest(guest) = self else { return None };
         let kernel = &guest.kernel;
@@ -124,22 +115,11 @@ impl Spot {
         }
     }
 
-    /// The engines that can run here, each with its program on this machine.
-    pub fn engines(&self, plan: &Plan, programs: &Programs) -> Result<BTreeMap<String, PathBuf>> {
-        match self {
-            Spot::Host { .. } => programs.engines(&plan.engines),
-            Spot::Guest(guest) => Ok(guest.luggage.engines.clone()),
-        }
-    }
-
-    /// For the results; the versions of engines are filled in by what the runner says.
-    pub fn kernel_info(&self, plan: &Plan, programs: &Programs) -> Result<KernelInfo> {
-        let about = |(name, program): (String, PathBuf)| -> Result<(String, EngineInfo)> {
-            let (sha256, _) = fetch::digest(&program)?;
-            let info = EngineInfo { version: String::new(), program: program.display().to_string(), sha256 };
-            Ok((name, info))
-        };
-        let engines = self.engines(plan, programs)?.into_iter().map(about).collect::<Result<_>>()?;
+    /// For the results, with those of `engines` that can run here; their versions are filled in by what the
+    /// runner says.
+    pub fn kernel_info(&self, engines: &BTreeMap<String, EngineInfo>) -> KernelInfo {
+        let mut engines = engines.clone();
+        engines.retain(|name, _| self.has(name));
         let mut info = KernelInfo {
             label: self.label().to_owned(),
             arch: self.arch().to_string(),
@@ -170,12 +150,12 @@ impl Spot {
                 if let Accel::Tcg { why } = &guest.accel {
                     info.no_kvm = Some(why.clone());
                 }
-                info.qemu = Some(accel::emulator(kernel.arch)?);
+                info.qemu = Some(guest.qemu.clone());
                 info.time_scale = guest.time_scale;
                 info.absent.clone_from(&guest.absent);
             }
         }
-        Ok(info)
+        info
     }
 
     /// Where this spot has its programs, and how much time it needs.
@@ -186,7 +166,7 @@ impl Spot {
                 let dir = tempfile::Builder::new().prefix("cairn-").tempdir().context("make a directory")?;
                 job.workdir = dir.keep();
                 job.workloads = programs.workloads.clone();
-                job.engines = self.engines(plan, programs)?;
+                job.engines = programs.engines(&plan.engines)?;
             }
             Spot::Guest(guest) => {
                 job.time_scale *= guest.time_scale;

@@ -13,6 +13,7 @@ use cairn_qemu::kernels::fetch;
 use cairn_testsuite::cell::Userland;
 use cairn_testsuite::driver::guest::Luggage;
 use cairn_testsuite::engine;
+use cairn_testsuite::report::EngineInfo;
 use serde::Deserialize;
 
 use crate::cross::{self, Toolchain};
@@ -48,6 +49,16 @@ impl Programs {
             Ok((name.clone(), program))
         };
         asked.iter().map(one).collect()
+    }
+
+    /// What results say of these engines; nobody has asked for their versions yet.
+    pub fn about(&self, asked: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, EngineInfo>> {
+        let about = |(name, program): (String, PathBuf)| -> Result<(String, EngineInfo)> {
+            let (sha256, _) = fetch::digest(&program)?;
+            let info = EngineInfo { version: String::new(), program: program.display().to_string(), sha256 };
+            Ok((name, info))
+        };
+        self.engines(asked)?.into_iter().map(about).collect()
     }
 
     /// What travels into a guest.
@@ -228,8 +239,8 @@ fn cargo_build(
 /// How long a copy that no run has asked for is kept: longer than any run takes.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Copies a program into a directory named after its contents below `folder`: a run that executes another build of it, which began
-/// before, goes on with its own. Old copies go.
+/// Copies a program into a directory named after its contents below `folder`: a run that executes another
+/// build of it, which began before, goes on with its own. Old copies go.
 fn copy(from: &Path, folder: &Path) -> Result<PathBuf> {
     let name = from.file_name().context("a program has a name")?;
     let (digest, _) = fetch::digest(from)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use cairn_testsuite::report::results;
+use cairn_testsuite::report::file;
 
 /// The directories that every command works in.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ impl Room {
         if let Some(name) = name {
             return [PathBuf::from(name), self.results().join(name)]
                 .into_iter()
-                .find(|dir| dir.join(results::FILE).is_file())
+                .find(|dir| dir.join(file::FILE).is_file())
                 .with_context(|| {
                     format!("no run {name}: no results.json there or in {}", self.results().display())
                 });
@@ -88,7 +88,7 @@ impl Room {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error).context("list the runs"),
         };
-        runs.retain(|dir| dir.join(results::FILE).is_file());
+        runs.retain(|dir| dir.join(file::FILE).is_file());
         runs.sort();
         runs.pop().with_context(|| format!("no run in {} yet", self.results().display()))
     }

@@ -11,9 +11,9 @@ use cairn_qemu::job::{Job as GuestJob, JobFile};
 use cairn_qemu::kernels::Kernel;
 use cairn_qemu::{Cache, cache};
 
-use super::place::{Ending, Heard, Place, PlaceError, StopFlag};
+use super::place::{Ending, Heard, Lines, Place, PlaceError, StopFlag};
 use crate::cell::Userland;
-use crate::event::{Event, Job};
+use crate::event::Job;
 use crate::verdict::Verdict;
 
 /// Where the runner lies in the guest.
@@ -197,22 +197,11 @@ impl Place for GuestPlace {
         let boot = boot.scaled(job.time_scale);
         let what = format!("boot {}", self.kernel.release);
         let mut guest = Guest::boot(&boot).map_err(PlaceError::new(what))?;
-        let mut done = false;
-        let mut complaint = None;
-        let mut refused = None;
+        let mut lines = Lines::default();
         let mut end = None;
         while let Some(event) = guest.next_unless(&|| stop.raised()) {
             match event {
-                GuestEvent::Line(line) => match Event::from_line(&line) {
-                    Ok(event) => {
-                        done |= event == Event::Done;
-                        match Heard::of(event) {
-                            Ok(heard) => hear(heard),
-                            Err(error) => refused = refused.or(Some(error)),
-                        }
-                    }
-                    Err(error) => complaint = Some(format!("{error} in {line:?}")),
-                },
+                GuestEvent::Line(line) => lines.take(&line, hear),
                 GuestEvent::Splat(splat) => hear(Heard::Splat(splat.title)),
                 GuestEvent::Booted(info) => {
                     for warning in info.warnings {
@@ -229,9 +218,7 @@ impl Place for GuestPlace {
         if !job.keep {
             std::fs::remove_file(&initrd).map_err(PlaceError::new(format!("remove {}", initrd.display())))?;
         }
-        if let Some(error) = refused {
-            return Err(error);
-        }
+        lines.accepted()?;
         if stop.raised() {
             return Ok(Ending::Stopped);
         }
@@ -246,7 +233,7 @@ impl Place for GuestPlace {
         {
             hear(Heard::Note(format!("{}: left running: {}", self.kernel.release, init.strays.join(", "))));
         }
-        Ok(ending(end.cause, done, complaint))
+        Ok(ending(end.cause, lines.done, lines.complaint))
     }
 
     fn files(&self) -> Vec<PathBuf> {

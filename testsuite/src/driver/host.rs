@@ -9,8 +9,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use super::place::{Ending, Heard, Place, PlaceError, StopFlag};
-use crate::event::{Event, Job};
+use super::place::{Ending, Heard, Lines, Place, PlaceError, StopFlag};
+use crate::event::Job;
 use crate::verdict::Verdict;
 
 /// How often to look at the stop flag, which a signal handler sets and nobody can wait for.
@@ -52,22 +52,11 @@ impl Place for HostPlace {
                 }
             })
         });
-        let mut done = false;
-        let mut complaint = None;
-        let mut refused = None;
+        let mut said = Lines::default();
         loop {
             match lines.recv_timeout(LOOK) {
-                Ok(Ok(line)) => match Event::from_line(&line) {
-                    Ok(event) => {
-                        done |= event == Event::Done;
-                        match Heard::of(event) {
-                            Ok(heard) => hear(heard),
-                            Err(error) => refused = refused.or(Some(error)),
-                        }
-                    }
-                    Err(error) => complaint = Some(format!("{error} in {line:?}")),
-                },
-                Ok(Err(error)) => complaint = Some(format!("read from the runner: {error}")),
+                Ok(Ok(line)) => said.take(&line, hear),
+                Ok(Err(error)) => said.complaint = Some(format!("read from the runner: {error}")),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -80,7 +69,7 @@ impl Place for HostPlace {
         if let Some(reader) = reader
             && reader.join().is_err()
         {
-            complaint.get_or_insert_with(|| "the reader of its lines panicked".to_owned());
+            said.complaint.get_or_insert_with(|| "the reader of its lines panicked".to_owned());
         }
         if !job.keep {
             match fs::remove_dir_all(&job.workdir) {
@@ -90,17 +79,15 @@ impl Place for HostPlace {
                 _ => {}
             }
         }
-        if let Some(error) = refused {
-            return Err(error);
-        }
-        Ok(match (stop.raised(), done && complaint.is_none()) {
+        said.accepted()?;
+        Ok(match (stop.raised(), said.done && said.complaint.is_none()) {
             (true, _) => Ending::Stopped,
             (false, true) => Ending::Finished,
             (false, false) => Ending::Died {
                 verdict: Verdict::Missing,
                 detail: format!(
                     "the runner ended with {status}{}",
-                    complaint.map(|c| format!(": {c}")).unwrap_or_default()
+                    said.complaint.map(|c| format!(": {c}")).unwrap_or_default()
                 ),
             },
         })

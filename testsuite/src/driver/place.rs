@@ -55,6 +55,40 @@ impl Heard {
     }
 }
 
+/// What the lines of a runner have come to.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// It said that it is done.
+    pub(super) done: bool,
+    /// Something that it should not have said, or that could not be read.
+    pub(super) complaint: Option<String>,
+    refused: Option<PlaceError>,
+}
+
+impl Lines {
+    /// Takes in one.
+    pub(super) fn take(&mut self, line: &str, hear: &mut dyn FnMut(Heard)) {
+        match Event::from_line(line) {
+            Ok(event) => {
+                self.done |= event == Event::Done;
+                match Heard::of(event) {
+                    Ok(heard) => hear(heard),
+                    Err(error) => self.refused = self.refused.take().or(Some(error)),
+                }
+            }
+            Err(error) => self.complaint = Some(format!("{error} in {line:?}")),
+        }
+    }
+
+    /// Whether there was a life at all.
+    ///
+    /// # Errors
+    /// The first engine that is none.
+    pub(super) fn accepted(&mut self) -> Result<(), PlaceError> {
+        self.refused.take().map_or(Ok(()), Err)
+    }
+}
+
 /// A place that failed before it could be alive or dead: a missing program, a full disk.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {source}")]

@@ -1,7 +1,7 @@
 //! Engines: how each one's programs are started. An engine is a file here and a line in [`named`].
 //!
-//! An adapter only builds commands and reads what they printed; starting, timing and judging is the runner's. What the
-//! commands have to do is written down in `docs/guide-harness.md`, "An engine's contract".
+//! An adapter only builds commands and reads what they printed; starting, timing and judging is the runner's.
+//! What the commands have to do is written down in `docs/guide-harness.md`, "An engine's contract".
 
 mod cairn;
 pub(crate) mod printed;

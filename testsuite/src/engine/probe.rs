@@ -19,11 +19,9 @@ use super::{ENVIRONMENT, named};
 const LONGEST: usize = 256;
 /// Bytes of either stream, at most.
 const MOST: u64 = 64 << 10;
-/// How often to take what it prints.
-const LOOK: Duration = Duration::from_millis(10);
 
-/// The version of the engine of this name: what its program answers to `--version`, one line of printable UTF-8 of at
-/// most 256 characters.
+/// The version of the engine of this name: what its program answers to `--version`, one line of printable
+/// UTF-8 of at most 256 characters.
 ///
 /// # Errors
 /// Why it is none, in one line that begins with the command.
@@ -62,20 +60,25 @@ fn listen(child: &mut Child, limit: Duration) -> Result<(Vec<u8>, Vec<u8>), Stri
     };
     let mut stdout = Printed::new(stdout, Vec::new(), "it", "standard output", MOST).map_err(text)?;
     let mut stderr = Printed::new(stderr, Vec::new(), "it", "standard error", MOST).map_err(text)?;
+    let (mut out, mut err) = (true, true);
     loop {
+        let mut polled = vec![PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+        // One that was closed would be ready for ever.
+        polled.extend(out.then(|| PollFd::new(stdout.as_fd(), PollFlags::POLLIN)));
+        polled.extend(err.then(|| PollFd::new(stderr.as_fd(), PollFlags::POLLIN)));
         let left = deadline.saturating_duration_since(Instant::now());
-        let look = PollTimeout::try_from(LOOK.min(left)).unwrap_or(PollTimeout::ZERO);
-        let over = match poll(&mut [PollFd::new(ended.as_fd(), PollFlags::POLLIN)], look) {
-            Ok(ready) => ready > 0,
-            Err(Errno::EINTR) => false,
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut polled, left) {
+            Ok(0) => return Err(format!("it did not end within {limit:.1?}")),
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
             Err(errno) => return Err(text(errno.into())),
-        };
-        stdout.drain().and_then(|_| stderr.drain()).map_err(|e| e.to_string())?;
+        }
+        let over = polled[0].any().unwrap_or(true);
+        out = stdout.drain().map_err(|e| e.to_string())?;
+        err = stderr.drain().map_err(|e| e.to_string())?;
         if over {
             return Ok((stdout.into_inner(), stderr.into_inner()));
-        }
-        if left.is_zero() {
-            return Err(format!("it did not end within {limit:.1?}"));
         }
     }
 }

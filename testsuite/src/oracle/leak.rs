@@ -13,7 +13,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Whether the runner itself puts a file of this name beside the workload's directory, or tells the engine to.
+/// Whether the runner itself puts a file of this name beside the workload's directory, or tells the engine
+/// to.
 fn is_expected(name: &str) -> bool {
     let parts: Vec<&str> = name.split('.').collect();
     matches!(

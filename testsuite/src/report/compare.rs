@@ -71,7 +71,7 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::results::sample;
+    use crate::report::sample;
     use crate::verdict::Verdict;
 
     #[test]

@@ -67,12 +67,7 @@ fn page(results: &Results) -> Markup {
                     @for kernel in results.kernels.iter().filter(|kernel| !kernel.complaints.is_empty()) {
                         h2 { (kernel.name()) " complained while no cell ran" }
                         @for said in &kernel.complaints {
-                            p {
-                                @match &said.after {
-                                    Some(cell) => { "After " (cell) " had ended:" }
-                                    None => { "Before the first cell:" }
-                                }
-                            }
+                            p { (said.when()) ":" }
                             pre { (said.text) }
                             @if let Some(repro) = &said.repro { p { code { (repro) } } }
                         }
@@ -93,7 +88,7 @@ fn page(results: &Results) -> Markup {
 fn anchors(results: &Results) -> BTreeMap<&Cell, String> {
     let causes = results.causes();
     let of_causes = causes.iter().flat_map(|cells| cells.iter().map(|cell| (&cell.cell, anchor(cells[0]))));
-    let others = results.cells.iter().filter(|cell| !cell.verdict.is_red());
+    let others = results.cells.iter().filter(|cell| !cell.verdict.is_red() && cell.verdict != Verdict::Pass);
     of_causes.chain(others.map(|cell| (&cell.cell, anchor(cell)))).collect()
 }
 
@@ -272,7 +267,7 @@ fn details(cells: &[&CellResult]) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::results::sample;
+    use crate::report::sample;
 
     #[test]
     fn page() {

@@ -1,5 +1,6 @@
-//! JUnit XML, for whatever already reads it: one suite for each kernel, one case for each cell. A case is known by its
-//! class and name, `6.12/x86_64/pipes` and `full/once/dynamic/cairn`, which no other case of the run has.
+//! JUnit XML, for whatever already reads it: one suite for each kernel, one case for each cell. A case is
+//! known by its class and name, `6.12/x86_64/pipes` and `full/once/dynamic/cairn`, which no other case of the
+//! run has.
 
 use std::time::Duration;
 
@@ -70,10 +71,7 @@ fn suite(results: &Results, kernel: &KernelInfo) -> TestSuite {
         suite.add_test_case(case);
     }
     if !kernel.complaints.is_empty() {
-        let told = kernel.complaints.iter().map(|said| match &said.after {
-            Some(cell) => format!("after {cell} had ended: {}", said.text),
-            None => format!("before the first cell: {}", said.text),
-        });
+        let told = kernel.complaints.iter().map(|said| format!("{}: {}", said.when(), said.text));
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_message(told.collect::<Vec<_>>().join("\n"));
         let mut case = TestCase::new("the kernel, while no cell ran", status);
@@ -132,7 +130,7 @@ fn case(result: &CellResult) -> TestCase {
 mod tests {
     use std::collections::BTreeSet;
 
-    use crate::report::results::{CellResult, Complaint, sample};
+    use crate::report::{CellResult, Complaint, sample};
 
     #[test]
     fn no_two_cases_are_the_same_to_a_server() {

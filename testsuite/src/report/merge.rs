@@ -187,7 +187,7 @@ fn same(
 mod tests {
     use super::*;
     use crate::partition;
-    use crate::report::results::sample;
+    use crate::report::sample;
 
     /// The sample run as two parts, and how it is as a whole.
     fn halves() -> (Vec<(PathBuf, Results)>, Results) {

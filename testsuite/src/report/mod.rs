@@ -1,12 +1,16 @@
 //! What is said about a run: `results.json`, from which everything else can be rendered again.
 
 pub mod compare;
+pub mod file;
 pub mod html;
 pub mod junit;
 pub mod merge;
 pub mod results;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod terminal;
 
+pub use file::Journal;
 pub use results::{
     Absent, CellResult, Complaint, Conclusion, EngineInfo, Host, KernelInfo, ModuleReport, Results, RunInfo,
 };

@@ -1,14 +1,7 @@
 //! `results.json`: the whole of a run as data. Every other report is a rendering of it. Its shape is in
 //! `docs/results.schema.json`; every key is always there.
-//!
-//! The file is written before the first cell runs, with every cell *not-run*. While a run goes on, each cell's result is
-//! added to `cells.jsonl` beside it, so that a driver that is killed leaves what it knew; [`Results::load`] puts the two
-//! together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 #[cfg(test)]
@@ -17,17 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::cell::Cell;
 use crate::event::Measured;
-use crate::expectations::{Expectation, Expectations, Release};
+use crate::expectations::{Expectation, Expectations};
 use crate::partition::{ListDigest, Partition};
+use crate::release::Release;
 use crate::verdict::{Stage, Verdict};
 
 /// Version of the file's shape. Readers refuse another one.
 pub const VERSION: u32 = 2;
-
-/// The file's name in a run's directory.
-pub const FILE: &str = "results.json";
-/// Beside it while the run goes on: a line for each result, as it comes.
-pub const JOURNAL: &str = "cells.jsonl";
 
 /// A whole run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -198,6 +187,16 @@ pub struct Complaint {
     pub repro: Option<String>,
 }
 
+impl Complaint {
+    /// When it came, in words.
+    pub fn when(&self) -> String {
+        match &self.after {
+            Some(cell) => format!("after {cell} had ended"),
+            None => "before the first cell".to_owned(),
+        }
+    }
+}
+
 /// What the kernel module was put to on a kernel, apart from the corpus.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
@@ -329,39 +328,6 @@ impl Conclusion {
     }
 }
 
-/// A file of results that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ResultsError {
-    /// Cannot be read or written.
-    #[error("{what} {path}: {source}")]
-    Io {
-        /// `read` or `write`.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// No such JSON.
-    #[error("parse {path}: {source}")]
-    Shape {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// Another version.
-    #[error("{path} has version {found}, this program reads {VERSION}")]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u64,
-    },
-}
-
 impl KernelInfo {
     /// Its release, for what is expected of it; of one that says none, what its label says.
     pub fn release(&self) -> Option<Release> {
@@ -372,10 +338,6 @@ impl KernelInfo {
     pub fn name(&self) -> String {
         format!("{}/{}", self.label, self.arch)
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ResultsError> {
-    fs::read(path).map_err(|source| ResultsError::Io { what: "read", path: path.to_owned(), source })
 }
 
 /// A column of the matrix: an engine on a kernel.
@@ -417,60 +379,6 @@ impl Results {
     /// Whether it ran on more than one architecture.
     pub fn is_mixed(&self) -> bool {
         self.kernels.windows(2).any(|two| two[0].arch != two[1].arch)
-    }
-
-    /// Reads a run's directory. Of a run that was killed this is what it knew.
-    ///
-    /// # Errors
-    /// [`ResultsError`].
-    pub fn load(dir: &Path) -> Result<Results, ResultsError> {
-        let path = dir.join(FILE);
-        let text = read(&path)?;
-        let shape = |source| ResultsError::Shape { path: path.clone(), source };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(shape)?;
-        let found = value.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        if found != u64::from(VERSION) {
-            return Err(ResultsError::Version { path, found });
-        }
-        let mut results: Results = serde_json::from_value(value).map_err(shape)?;
-        if results.run.interrupted {
-            results.take_journal(&dir.join(JOURNAL))?;
-        }
-        Ok(results)
-    }
-
-    /// Takes in the results that came after the file was written, each cell's last; a line that was cut off is none.
-    fn take_journal(&mut self, path: &Path) -> Result<(), ResultsError> {
-        let text = match read(path) {
-            Err(ResultsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other?,
-        };
-        let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        let shape = |source| ResultsError::Shape { path: path.to_owned(), source };
-        let came = lines
-            .map(|line| serde_json::from_slice(line).map(|result: CellResult| (result.cell.clone(), result)));
-        let mut came: BTreeMap<Cell, CellResult> = came.collect::<Result<_, _>>().map_err(shape)?;
-        for cell in &mut self.cells {
-            if let Some(result) = came.remove(&cell.cell) {
-                *cell = result;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes a run's directory.
-    ///
-    /// # Errors
-    /// [`ResultsError`].
-    pub fn save(&self, dir: &Path) -> Result<(), ResultsError> {
-        let path = dir.join(FILE);
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|source| ResultsError::Shape { path: path.clone(), source })?;
-        // A reader never sees half a file.
-        let beside = dir.join(format!("{FILE}.new"));
-        fs::write(&beside, text + "\n")
-            .and_then(|()| fs::rename(&beside, &path))
-            .map_err(|source| ResultsError::Io { what: "write", path, source })
     }
 
     /// How many cells have each verdict; verdicts that nothing has are left out.
@@ -538,12 +446,14 @@ impl Results {
         self.expectations = expectations.entries().iter().enumerate().map(count).collect();
     }
 
-    /// The red cells by what is wrong with them, in order: those that have verdict, stage and reason in common are one.
+    /// The red cells by what is wrong with them, in order: those that have verdict, stage and reason in
+    /// common are one.
     pub fn causes(&self) -> Vec<Vec<&CellResult>> {
         let mut causes: Vec<Vec<&CellResult>> = Vec::new();
         let mut known: BTreeMap<(Verdict, &str), usize> = BTreeMap::new();
         for result in self.red() {
-            // What a workload says of itself may be the same by chance; what is said of a kernel or of the harness is not.
+            // What a workload says of itself may be the same by chance; what is said of a kernel or of the
+            // harness is not.
             let shared = matches!(result.verdict, Verdict::Boot | Verdict::Infra | Verdict::NotRun);
             let key = (result.verdict, result.reason.as_str());
             match known.get(&key).filter(|_| shared) {
@@ -564,183 +474,12 @@ impl Results {
 }
 
 #[cfg(test)]
-pub(crate) mod sample {
-    //! A small run with one of each kind, for the snapshots of every report.
-
-    use super::*;
-    use crate::cell::{Mode, Userland};
-
-    fn cell(kernel: &str, workload: &str, mode: Mode, verdict: Verdict, reason: &str) -> CellResult {
-        let cell = Cell {
-            kernel: kernel.into(),
-            arch: "x86_64".into(),
-            userland: Userland::Dynamic,
-            engine: "cairn".into(),
-            workload: workload.into(),
-            mode,
-        };
-        CellResult {
-            repro: format!("cargo xtask repro {cell}"),
-            bundle: verdict.is_red().then(|| format!("red/{}", cell.slug())),
-            cell,
-            verdict,
-            stage: verdict.is_red().then_some(Stage::Verify),
-            reason: reason.into(),
-            duration_ms: 120,
-            attempts: if verdict == Verdict::Flaky { 2 } else { 1 },
-            measured: vec![Measured {
-                stage: Stage::Checkpoint,
-                pause_ns: Some(1_500_000),
-                total_ns: Some(4_000_000),
-                bytes: Some(65_536),
-            }],
-            notes: Vec::new(),
-        }
-    }
-
-    pub(crate) fn run() -> Results {
-        let kernel = |label: &str, release: &str| KernelInfo {
-            label: label.into(),
-            arch: "x86_64".into(),
-            release: release.into(),
-            package: format!("linux-image-{release}"),
-            suite: Some("bullseye".into()),
-            sha256: Some("00ff".into()),
-            accel: "tcg".into(),
-            no_kvm: Some("/dev/kvm: No such file or directory".into()),
-            qemu: Some("QEMU emulator version 8.1.0".into()),
-            time_scale: 8.0,
-            engines: BTreeMap::from([(
-                "cairn".into(),
-                EngineInfo {
-                    version: "cairn 0.1.0".into(),
-                    program: "/usr/bin/cairn".into(),
-                    sha256: "0123456789abcdef".repeat(4),
-                },
-            )]),
-            absent: BTreeMap::new(),
-            module: None,
-            complaints: Vec::new(),
-            boots: 1,
-            wall_ms: 61_000,
-        };
-        Results {
-            version: VERSION,
-            run: RunInfo {
-                id: "20260102-030405".into(),
-                started: "2026-01-02T03:04:05Z".parse().unwrap(),
-                wall_ms: 125_000,
-                revision: Some("0123456789ab".into()),
-                host: Host {
-                    name: "tester".into(),
-                    release: "6.18.0".into(),
-                    arch: "x86_64".into(),
-                    cpus: 2,
-                },
-                compiler: "rustc 1.95.0".into(),
-                command: vec!["test".into(), "--kernel".into(), "5.10".into()],
-                requested: vec!["5.10".into(), "7.3".into()],
-                seed: 1,
-                jobs: 0,
-                retries: 1,
-                timeout_scale: 1.0,
-                expectations_sha256: None,
-                part: Partition::WHOLE,
-                list: ListDigest { cells: 7, sha256: "ab".repeat(32) },
-                interrupted: false,
-            },
-            absent: Vec::new(),
-            expectations: Vec::new(),
-            kernels: vec![kernel("5.10", "5.10.0-39-cloud-amd64"), kernel("7.3", "7.3.1+deb14-cloud-amd64")],
-            cells: vec![
-                cell("5.10", "fp/avx", Mode::Once, Verdict::Pass, ""),
-                cell("5.10", "memory/guard", Mode::Once, Verdict::Skip, "needs MADV_GUARD_INSTALL"),
-                cell(
-                    "5.10",
-                    "pipes/full",
-                    Mode::Once,
-                    Verdict::Xfail,
-                    "one byte lost; expected: known <loss>",
-                ),
-                cell("5.10", "pipes/full", Mode::Twice, Verdict::Flaky, "first: byte 3"),
-                cell("7.3", "fp/avx", Mode::Once, Verdict::Fail, "ymm3: 0 & not <7>"),
-                cell("7.3", "memory/guard", Mode::Once, Verdict::Panic, "Kernel panic - not syncing"),
-                cell("7.3", "pipes/full", Mode::Once, Verdict::Xpass, "expected to fail: known <loss>"),
-            ],
-        }
-    }
-
-    /// The same, with what the module was put to on both kernels.
-    pub(crate) fn with_module() -> Results {
-        let mut run = run();
-        for (kernel, lines) in run.kernels.iter_mut().zip([
-            &[
-                "ok loads",
-                "ok a forged file asks for root's ids",
-                "# seed 1: 400 requests, 40 granted",
-                "ok fuzz",
-            ][..],
-            &["ok loads", "FAIL fuzz: EIO, which is <not> documented"],
-        ]) {
-            let module = kernel.module.get_or_insert_default();
-            lines.iter().for_each(|line| module.hear(line));
-        }
-        run
-    }
-
-    /// The same cells, with the second kernel's on another architecture and a kernel of the same name.
-    pub(crate) fn mixed() -> Results {
-        let mut run = run();
-        let second = std::mem::replace(&mut run.kernels[1].label, "5.10".into());
-        run.kernels[1].arch = "aarch64".into();
-        for cell in run.cells.iter_mut().map(|cell| &mut cell.cell).filter(|cell| cell.kernel == second) {
-            cell.kernel = "5.10".into();
-            cell.arch = "aarch64".into();
-        }
-        run
-    }
-}
-
-#[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
-
-    #[test]
-    fn file_round_trips_and_knows_its_version() {
-        let dir = tempfile::tempdir().unwrap();
-        let run = sample::run();
-        run.save(dir.path()).unwrap();
-        let back = Results::load(dir.path()).unwrap();
-        assert_eq!(serde_json::to_value(&back).unwrap(), serde_json::to_value(&run).unwrap());
-        let path = dir.path().join(FILE);
-        let text = fs::read_to_string(&path).unwrap().replace("\"version\": 2", "\"version\": 9");
-        fs::write(&path, text).unwrap();
-        assert!(matches!(Results::load(dir.path()), Err(ResultsError::Version { found: 9, .. })));
-    }
-
-    /// The driver was killed: what cells came to is known, the last word of one that is tried again counts, half a line does not.
-    #[test]
-    fn a_run_that_was_killed_keeps_what_it_knew() {
-        let dir = tempfile::tempdir().unwrap();
-        let whole = sample::run();
-        let mut begun = whole.clone();
-        begun.run.interrupted = true;
-        for cell in &mut begun.cells {
-            *cell = CellResult::not_run(cell.cell.clone(), cell.repro.clone());
-        }
-        begun.save(dir.path()).unwrap();
-        assert_eq!(Results::load(dir.path()).unwrap().conclusion(), Conclusion::Interrupted);
-        let line = |cell: &CellResult| serde_json::to_string(cell).unwrap() + "\n";
-        let mut retried = whole.cells[0].clone();
-        retried.verdict = Verdict::Fail;
-        let journal = [line(&retried), line(&whole.cells[1]), line(&whole.cells[0])].concat();
-        let cut = &line(&whole.cells[2])[..20];
-        fs::write(dir.path().join(JOURNAL), journal + cut).unwrap();
-        let back = Results::load(dir.path()).unwrap();
-        let verdicts: Vec<Verdict> = back.cells.iter().map(|cell| cell.verdict).collect();
-        assert_eq!(verdicts[..3], [Verdict::Pass, Verdict::Skip, Verdict::NotRun]);
-        assert_eq!(back.conclusion(), Conclusion::Interrupted);
-    }
+    use crate::report::sample;
 
     /// `INSTA_UPDATE=always` writes the page anew; what changes there takes a new [`VERSION`].
     #[test]

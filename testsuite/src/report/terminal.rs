@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::results::{CellResult, Column, Complaint, Conclusion, Expected, Results};
+use super::results::{CellResult, Column, Conclusion, Expected, Results};
 use crate::cell::Cell;
 use crate::partition::Partition;
 use crate::verdict::{Stage, Verdict};
@@ -207,16 +207,10 @@ fn module(out: &mut String, results: &Results, paint: &Paint) {
 /// What kernels complained of while no cell ran.
 fn complaints(out: &mut String, results: &Results, paint: &Paint) {
     for kernel in &results.kernels {
-        for Complaint { text, after, repro } in &kernel.complaints {
-            let when = match after {
-                Some(cell) => format!("after {cell} had ended"),
-                None => "before the first cell".to_owned(),
-            };
-            put(
-                out,
-                format_args!("\n{} {}, {when}: {}\n", paint.red("SPLAT"), kernel.name(), printable(text)),
-            );
-            if let Some(repro) = repro {
+        for said in &kernel.complaints {
+            let (name, when, text) = (kernel.name(), said.when(), printable(&said.text));
+            put(out, format_args!("\n{} {name}, {when}: {text}\n", paint.red("SPLAT")));
+            if let Some(repro) = &said.repro {
                 put(out, format_args!("      {repro}\n"));
             }
         }
@@ -233,7 +227,8 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("writing to a string does not fail");
 }
 
-/// Text of a program under test, with nothing in it that a terminal would obey: control characters are shown by their numbers.
+/// Text of a program under test, with nothing in it that a terminal would obey: control characters are shown
+/// by their numbers.
 pub fn printable(text: &str) -> String {
     let plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
     text.chars().map(|c| if plain(c) { c.to_string() } else { c.escape_default().to_string() }).collect()
@@ -254,7 +249,8 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::results::sample;
+    use crate::report::Complaint;
+    use crate::report::sample;
 
     #[test]
     fn plain() {

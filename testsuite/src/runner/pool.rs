@@ -37,8 +37,8 @@ pub struct Options {
     pub job: PathBuf,
     /// Where events go; `-` is standard output.
     pub events: PathBuf,
-    /// Directories that have to have the same names in them at the end, and with them the table of mounts; none where
-    /// others use the machine, too.
+    /// Directories that have to have the same names in them at the end, and with them the table of mounts;
+    /// none where others use the machine, too.
     pub unchanged: Vec<PathBuf>,
     /// Take the end of standard input as the order to stop and clean up.
     pub watch_stdin: bool,

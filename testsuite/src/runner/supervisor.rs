@@ -136,8 +136,8 @@ impl Supervisor {
         self.jobs_wait = wait;
     }
 
-    /// Waits until `condition` gives a value. It is asked at once, after every ended child, after whatever a program
-    /// printed, whenever one of `fds` is readable or hung up, and every `tick` if there is one.
+    /// Waits until `condition` gives a value. It is asked at once, after every ended child, after whatever a
+    /// program printed, whenever one of `fds` is readable or hung up, and every `tick` if there is one.
     ///
     /// # Errors
     /// [`Stop`].

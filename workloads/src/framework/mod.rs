@@ -32,7 +32,8 @@ use needs::Need;
 /// A [`needs::Skip`] inside the error means that the workload cannot run here at all.
 pub type Outcome = anyhow::Result<()>;
 
-/// One behaviour of the kernel, how to build it and how to prove it. Group and name come from the path of the file.
+/// One behaviour of the kernel, how to build it and how to prove it. Group and name come from the path of the
+/// file.
 pub struct Workload {
     /// One line that says which state is at stake.
     pub purpose: &'static str,

@@ -74,8 +74,8 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(failed.is_empty())
 }
 
-/// Asks whether every file is formatted. `cargo fmt` follows no `mod` inside a macro: the files that a `corpus!` list
-/// declares have to be named.
+/// Asks whether every file is formatted. `cargo fmt` follows no `mod` inside a macro: the files that a
+/// `corpus!` list declares have to be named.
 fn formatted(room: &Room) -> Result<Command> {
     let mut command = room.cargo();
     command.args(["fmt", "--all", "--check", "--"]);

@@ -17,7 +17,7 @@ use cairn_testsuite::cell::{Cell, Mode, Selection, Userland};
 use cairn_testsuite::driver::guest::{engine_path, open_cache};
 use cairn_testsuite::driver::{Session, Settings, StopFlag};
 use cairn_testsuite::expectations::Expectations;
-use cairn_testsuite::report::CellResult;
+use cairn_testsuite::report::{CellResult, KernelInfo};
 use cairn_testsuite::verdict::Verdict;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
@@ -154,7 +154,8 @@ pub fn run(args: &Args) -> Result<bool> {
     cells.retain(|(cell, _)| cell.mode == Mode::Once || cell.group() == "tree");
     // What fails at times anyway catches nothing.
     let expectations = Expectations::load(&room.root.join("expectations.toml"))?;
-    let release = spot.release();
+    let kernel = spot.kernel_info(&faulty[&arch].about(&plan.engines)?);
+    let release = kernel.release();
     cells.retain(|(cell, _)| !expectations.entries().iter().any(|entry| entry.speaks_of(cell, release)));
     if cells.is_empty() {
         bail!("no cell is selected");
@@ -165,6 +166,7 @@ pub fn run(args: &Args) -> Result<bool> {
         plan: &plan,
         programs: &faulty[&arch],
         spot: &spot,
+        kernel,
         root: &room.root,
         dir: &dir,
         stop: campaign::stop_flag()?,
@@ -259,6 +261,7 @@ struct Hunt<'a> {
     plan: &'a Plan,
     programs: &'a Programs,
     spot: &'a Spot,
+    kernel: KernelInfo,
     root: &'a Path,
     dir: &'a Path,
     stop: StopFlag,
@@ -315,12 +318,7 @@ impl Hunt<'_> {
         let screen = Screen::quiet();
         let mut progress = screen.kernel(fault.unwrap_or("none"), cells.len());
         let mut place = self.spot.place(self.programs, self.dir);
-        let session = Session::new(
-            &settings,
-            self.spot.kernel_info(self.plan, self.programs)?,
-            cells,
-            self.stop.clone(),
-        );
+        let session = Session::new(&settings, self.kernel.clone(), cells, self.stop.clone());
         Ok(session.run(place.as_mut(), &mut progress)?.1)
     }
 }

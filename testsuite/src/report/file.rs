@@ -1,0 +1,209 @@
+//! A run's directory: `results.json`, which is written before the first cell runs, with every cell *not-run*, and
+//! `cells.jsonl` beside it while the run goes on, with a line for each result as it comes. A driver that is killed leaves
+//! what it knew; [`Results::load`] puts the two together.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::results::{CellResult, Results, VERSION};
+use crate::cell::Cell;
+
+/// The file's name in a run's directory.
+pub const FILE: &str = "results.json";
+/// Beside it while the run goes on: a line for each result, as it comes.
+pub const JOURNAL: &str = "cells.jsonl";
+
+/// A file of results that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// Cannot be read or written.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// `read`, `write` …
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No such JSON.
+    #[error("parse {path}: {source}")]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Another version.
+    #[error("{path} has version {found}, this program reads {VERSION}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ResultsError> {
+    fs::read(path).map_err(failed("read", path))
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ResultsError {
+    move |source| ResultsError::Io { what, path: path.to_owned(), source }
+}
+
+impl Results {
+    /// Reads a run's directory. Of a run that was killed this is what it knew.
+    ///
+    /// # Errors
+    /// [`ResultsError`].
+    pub fn load(dir: &Path) -> Result<Results, ResultsError> {
+        let path = dir.join(FILE);
+        let text = read(&path)?;
+        let shape = |source| ResultsError::Shape { path: path.clone(), source };
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(shape)?;
+        let found = value.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        if found != u64::from(VERSION) {
+            return Err(ResultsError::Version { path, found });
+        }
+        let mut results: Results = serde_json::from_value(value).map_err(shape)?;
+        if results.run.interrupted {
+            results.take_journal(&dir.join(JOURNAL))?;
+        }
+        Ok(results)
+    }
+
+    /// Takes in the results that came after the file was written, each cell's last; a line that was cut off is none.
+    fn take_journal(&mut self, path: &Path) -> Result<(), ResultsError> {
+        let text = match read(path) {
+            Err(ResultsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        let shape = |source| ResultsError::Shape { path: path.to_owned(), source };
+        let came = lines
+            .map(|line| serde_json::from_slice(line).map(|result: CellResult| (result.cell.clone(), result)));
+        let mut came: BTreeMap<Cell, CellResult> = came.collect::<Result<_, _>>().map_err(shape)?;
+        for cell in &mut self.cells {
+            if let Some(result) = came.remove(&cell.cell) {
+                *cell = result;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a run's directory.
+    ///
+    /// # Errors
+    /// [`ResultsError`].
+    pub fn save(&self, dir: &Path) -> Result<(), ResultsError> {
+        let path = dir.join(FILE);
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|source| ResultsError::Shape { path: path.clone(), source })?;
+        // A reader never sees half a file.
+        let beside = dir.join(format!("{FILE}.new"));
+        fs::write(&beside, text + "\n")
+            .and_then(|()| fs::rename(&beside, &path))
+            .map_err(failed("write", &path))
+    }
+}
+
+/// Results on their way into the file of a run that may not come to its end.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl Journal {
+    /// An empty one in a run's directory.
+    ///
+    /// # Errors
+    /// [`ResultsError::Io`].
+    pub fn begin(dir: &Path) -> Result<Journal, ResultsError> {
+        let path = dir.join(JOURNAL);
+        let file = File::create(&path).map_err(failed("make", &path))?;
+        Ok(Journal { path, file: Mutex::new(file) })
+    }
+
+    /// Adds a result, in one write.
+    ///
+    /// # Errors
+    /// [`ResultsError`].
+    pub fn keep(&self, result: &CellResult) -> Result<(), ResultsError> {
+        let shape = |source| ResultsError::Shape { path: self.path.clone(), source };
+        let line = serde_json::to_string(result).map_err(shape)? + "\n";
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(line.as_bytes()).map_err(failed("write", &self.path))
+    }
+
+    /// Removes it, once the results have everything that it says.
+    ///
+    /// # Errors
+    /// [`ResultsError::Io`].
+    pub fn end(self) -> Result<(), ResultsError> {
+        fs::remove_file(&self.path).map_err(failed("remove", &self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Conclusion, sample};
+    use crate::verdict::Verdict;
+
+    #[test]
+    fn file_round_trips_and_knows_its_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = sample::run();
+        run.save(dir.path()).unwrap();
+        let back = Results::load(dir.path()).unwrap();
+        assert_eq!(serde_json::to_value(&back).unwrap(), serde_json::to_value(&run).unwrap());
+        let path = dir.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap().replace("\"version\": 2", "\"version\": 9");
+        fs::write(&path, text).unwrap();
+        assert!(matches!(Results::load(dir.path()), Err(ResultsError::Version { found: 9, .. })));
+    }
+
+    /// The driver was killed: what cells came to is known, the last word of one that is tried again counts, half a line does not.
+    #[test]
+    fn a_run_that_was_killed_keeps_what_it_knew() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = sample::run();
+        let mut begun = whole.clone();
+        begun.run.interrupted = true;
+        for cell in &mut begun.cells {
+            *cell = CellResult::not_run(cell.cell.clone(), cell.repro.clone());
+        }
+        begun.save(dir.path()).unwrap();
+        assert_eq!(Results::load(dir.path()).unwrap().conclusion(), Conclusion::Interrupted);
+        let line = |cell: &CellResult| serde_json::to_string(cell).unwrap() + "\n";
+        let mut retried = whole.cells[0].clone();
+        retried.verdict = Verdict::Fail;
+        let journal = [line(&retried), line(&whole.cells[1]), line(&whole.cells[0])].concat();
+        let cut = &line(&whole.cells[2])[..20];
+        fs::write(dir.path().join(JOURNAL), journal + cut).unwrap();
+        let back = Results::load(dir.path()).unwrap();
+        let verdicts: Vec<Verdict> = back.cells.iter().map(|cell| cell.verdict).collect();
+        assert_eq!(verdicts[..3], [Verdict::Pass, Verdict::Skip, Verdict::NotRun]);
+        assert_eq!(back.conclusion(), Conclusion::Interrupted);
+    }
+
+    #[test]
+    fn a_journal_keeps_every_result_and_goes_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::begin(dir.path()).unwrap();
+        for cell in &sample::run().cells[..2] {
+            journal.keep(cell).unwrap();
+        }
+        let path = dir.path().join(JOURNAL);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+        journal.end().unwrap();
+        assert!(!path.exists());
+    }
+}
