@@ -64,6 +64,7 @@ impl Target {
     pub fn of(candidate: &Candidate, arch: Arch) -> Target {
         let (suite, tree) = match &candidate.origin {
             Origin::Archive { suite, .. } => (Some(suite.clone()), None),
+            Origin::Kept(kernel) => (kernel.suite.clone(), None),
             Origin::Local(local) => match debug::suite_of(local.path()) {
                 Some(suite) => (Some(suite), Some(local.path().to_owned())),
                 None => (None, None),

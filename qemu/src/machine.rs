@@ -49,8 +49,9 @@ static X86_64: Machine = Machine {
     virtio: "pci",
     args: &[],
     // TCG's time stamp counters of several CPUs agree, but the kernel cannot know that and would spend time on it.
-    // Self-tests of ciphers cost a quarter of a second and nothing here needs them.
-    cmdline: "tsc=reliable cryptomgr.notests",
+    // Self-tests of ciphers cost a quarter of a second and nothing here needs them. What goes wrong before the console is there, a damaged image
+    // among it, is told on the serial line only when asked for (arch/x86/boot/compressed/early_serial_console.c).
+    cmdline: "tsc=reliable cryptomgr.notests earlyprintk=ttyS0",
     modules: VIRTIO_PCI,
     tcg_scale: 8.0,
 };

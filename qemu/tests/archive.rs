@@ -115,6 +115,23 @@ fn once_cached_the_archive_is_not_needed() {
 }
 
 #[test]
+fn a_release_that_the_archive_serves_no_more_comes_from_the_cache() {
+    let place = Place::new();
+    let served = place.resolve("6.99.7", false).unwrap().remove(0);
+    // As if that had been the release before the one that is served.
+    let about = served.image.with_file_name("kernel.json");
+    let mut kernel: serde_json::Value = serde_json::from_slice(&fs::read(&about).unwrap()).unwrap();
+    kernel["point"] = "6.99.5".into();
+    fs::write(&about, kernel.to_string()).unwrap();
+    for offline in [false, true] {
+        let kernel = place.resolve("6.99.5", offline).unwrap().remove(0);
+        assert_eq!((kernel.point.to_string().as_str(), &kernel.image), ("6.99.5", &served.image));
+        let error = place.resolve("6.99.4", offline).unwrap_err().to_string();
+        assert!(error.contains("6.99.4"), "{error}");
+    }
+}
+
+#[test]
 fn an_empty_cache_offline_says_what_is_missing() {
     let error = Place::new().resolve("6.99", true).unwrap_err().to_string();
     assert!(error.contains("suite test is not in the cache"), "{error}");

@@ -13,7 +13,7 @@ use super::local::{self, Local};
 use super::matrix::{Entry, Matrix};
 use super::selector::{self, Selector};
 use super::version::{Series, Version};
-use super::{Error, Options, obtain};
+use super::{Error, Kernel, Options, obtain};
 use crate::kmod::debug;
 
 /// A kernel that was found and not necessarily fetched.
@@ -59,6 +59,8 @@ pub enum Origin {
         #[serde(skip)]
         base: String,
     },
+    /// In the cache, fetched when an archive still served it.
+    Kept(Box<Kernel>),
     /// On this machine, named by the user.
     Local(Local),
 }
@@ -77,7 +79,7 @@ impl Candidate {
     /// Where it lies, when the user brought it.
     pub fn path(&self) -> Option<&Path> {
         match &self.origin {
-            Origin::Archive { .. } => None,
+            Origin::Archive { .. } | Origin::Kept(_) => None,
             Origin::Local(local) => Some(local.path()),
         }
     }
@@ -97,6 +99,9 @@ impl fmt::Display for Candidate {
             Origin::Archive { suite, build, .. } => {
                 let package = build.image();
                 write!(f, "{} {} ({} {})", self.point, suite, package.name, package.version)
+            }
+            Origin::Kept(kernel) => {
+                write!(f, "{} from the cache ({} {})", self.point, kernel.package, kernel.version)
             }
             Origin::Local(local) => write!(f, "{} {}", self.point, local.path().display()),
         }
@@ -178,8 +183,11 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
             let everywhere = matches!(selector, Selector::Release(..));
             let offers = offers(archive, entry, everywhere, options)?;
             let chosen = match selector {
-                Selector::Release(version, _) => offers.served.iter().find(|c| c.point == *version),
-                _ => offers.served.first(),
+                Selector::Release(version, _) => {
+                    let served = offers.served.iter().find(|c| c.point == *version).cloned();
+                    served.map_or_else(|| kept(entry, *version, options), |served| Ok(Some(served)))?
+                }
+                _ => offers.served.first().cloned(),
             };
             if let Some(candidate) = chosen {
                 let asked = match selector {
@@ -187,7 +195,7 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
                     _ if wide => Asked::Widely,
                     _ => Asked::BySeries,
                 };
-                let candidate = Candidate { asked, ..candidate.clone() };
+                let candidate = Candidate { asked, ..candidate };
                 // Another suite than the preferred one serves it: that is worth a word.
                 if !offers.reasons.is_empty() && !everywhere {
                     let word = format!("{} from elsewhere: {}", entry.label(), offers.reason());
@@ -218,6 +226,20 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
         candidates: found.into_values().collect(),
         unavailable: unavailable.into_values().collect(),
     })
+}
+
+/// A point release that nobody serves any more, when it was run before: what is called by its number can be run once more.
+fn kept(entry: &Entry, point: Version, options: &Options<'_>) -> Result<Option<Candidate>, Error> {
+    let Some(kernel) = obtain::kept_release(point, &entry.variant, options)? else { return Ok(None) };
+    options.progress.message(&format!("{point} is served by no suite today; the one in the cache is used"));
+    Ok(Some(Candidate {
+        point,
+        variant: entry.variant.clone(),
+        release: kernel.release.clone(),
+        cached: true,
+        asked: Asked::Exactly,
+        origin: Origin::Kept(Box::new(kernel)),
+    }))
 }
 
 /// What may stand in for a candidate whose packages an index promises and the archive has not: an archive in the middle of a change. Other
@@ -332,6 +354,7 @@ fn unknown(
 fn suite_of(candidate: &Candidate) -> &str {
     match &candidate.origin {
         Origin::Archive { suite, .. } => suite,
+        Origin::Kept(_) => "cache",
         Origin::Local(_) => "local",
     }
 }

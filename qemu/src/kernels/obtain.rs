@@ -7,6 +7,7 @@ use super::fetch::{self, Request};
 use super::index::{Build, Package};
 use super::locate::{self, Asked, Candidate, Located, Origin, Unavailable};
 use super::matrix::Matrix;
+use super::version::Version;
 use super::{Error, Kernel, KernelConfig, Options, Resolution, local, package};
 use crate::cache;
 
@@ -64,6 +65,7 @@ fn obtain_or_another(matrix: &Matrix, candidate: &Candidate, options: &Options<'
 pub(super) fn obtain(candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
     match &candidate.origin {
         Origin::Local(path) => local::kernel(path, candidate, options),
+        Origin::Kept(kernel) => Ok((**kernel).clone()),
         Origin::Archive { suite, build, base } => {
             // The matrix says what a kernel is called, not the packages that are kept.
             let named = |kernel| Kernel { variant: candidate.variant.clone(), ..kernel };
@@ -144,6 +146,34 @@ fn kept(digests: &[String], options: &Options<'_>) -> Result<Option<Kernel>, Err
     let Ok(bytes) = fs::read(dir.join("kernel.json")) else { return Ok(None) };
     let Ok(kernel) = serde_json::from_slice::<Kernel>(&bytes) else { return Ok(None) };
     Ok(Some(located_in(kernel, &dir)))
+}
+
+/// A kernel of an archive that was laid out before, by its point release and its variant in the matrix.
+pub(super) fn kept_release(
+    point: Version,
+    variant: &str,
+    options: &Options<'_>,
+) -> Result<Option<Kernel>, Error> {
+    let dir = options.cache.dir("kernels")?;
+    let entries = fs::read_dir(&dir).map_err(|source| cache::Error::Io {
+        action: "list",
+        path: dir.clone(),
+        source,
+    })?;
+    let mut dirs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    dirs.retain(|dir| dir.to_string_lossy().ends_with(LAYOUT));
+    dirs.sort();
+    let kernels = dirs.iter().filter_map(|dir| {
+        let kernel = serde_json::from_slice::<Kernel>(&fs::read(dir.join("kernel.json")).ok()?).ok()?;
+        Some(located_in(kernel, dir))
+    });
+    let mut fitting = kernels.filter(|kernel| {
+        kernel.arch == options.arch
+            && kernel.point == point
+            && kernel.suite.is_some()
+            && kernel.variant == variant
+    });
+    Ok(fitting.next())
 }
 
 /// The paths of a kernel follow the cache wherever it was moved.
