@@ -5,7 +5,7 @@
 
 use crate::arch;
 use crate::resource::Records;
-use crate::resource::inode::InodeKind;
+use crate::resource::fd;
 use crate::resource::memory::{Backing, Vma, VmaFlag};
 use crate::resource::process::{Alive, Life, State};
 use crate::resource::thread::Thread;
@@ -21,21 +21,14 @@ pub struct Fault {
     pub name: &'static str,
     /// What it does.
     pub what: &'static str,
-    commit: fn(&mut Records),
+    /// Commits it.
+    pub commit: fn(&mut Records),
 }
 
 fn each(records: &mut Records, change: impl Fn(&mut Alive)) {
     for process in &mut records.processes {
         if let Life::Alive(alive) = &mut process.life {
             change(alive);
-        }
-    }
-}
-
-fn pipes(records: &mut Records, change: impl Fn(&mut crate::resource::pipe::Pipe)) {
-    for inode in &mut records.inodes {
-        if let InodeKind::Pipe(pipe) | InodeKind::Fifo(pipe) = &mut inode.kind {
-            change(pipe);
         }
     }
 }
@@ -49,33 +42,8 @@ fn forget_pages(records: &mut Records, which: impl Fn(&Vma) -> bool) {
     });
 }
 
-/// All of them but those of the architecture.
-pub const FAULTS: &[Fault] = &[
-    Fault {
-        name: "pipe-byte-lost",
-        what: "a pipe loses its last byte",
-        commit: |r| {
-            pipes(r, |p| {
-                p.data.last_mut().map(|d| d.0.pop());
-            });
-        },
-    },
-    Fault {
-        name: "pipe-byte-changed",
-        what: "a byte in a pipe changes",
-        commit: |r| {
-            pipes(r, |p| {
-                if let Some(byte) = p.data.first_mut().and_then(|d| d.0.first_mut()) {
-                    *byte ^= 1;
-                }
-            });
-        },
-    },
-    Fault {
-        name: "pipe-packets-merged",
-        what: "a packet pipe becomes a stream",
-        commit: |r| pipes(r, |p| p.packets = false),
-    },
+/// All faults, but those of registers, that are not listed with what they are about.
+const FAULTS: &[Fault] = &[
     Fault {
         name: "pending-process-forgotten",
         what: "signals pending for the process are forgotten",
@@ -120,16 +88,6 @@ pub const FAULTS: &[Fault] = &[
         name: "shared-memory-lost",
         what: "shared memory comes back as zeros",
         commit: |r| r.shared.iter_mut().for_each(|s| s.content.clear()),
-    },
-    Fault {
-        name: "unlinked-content-lost",
-        what: "unlinked files come back as holes",
-        commit: |r| r.inodes.iter_mut().filter_map(|i| i.unlinked.as_mut()).for_each(|u| u.content.clear()),
-    },
-    Fault {
-        name: "offset-forgotten",
-        what: "files are read from their start",
-        commit: |r| r.files.iter_mut().for_each(|f| f.offset = 0),
     },
     Fault {
         name: "cloexec-forgotten",
@@ -375,13 +333,17 @@ const OF_TAGS: &[Fault] = if arch::MEMORY_TAGS {
     &[]
 };
 
+fn all() -> impl Iterator<Item = &'static Fault> {
+    fd::FAULTS.iter().copied().flatten().chain(FAULTS).chain(OF_TAGS)
+}
+
 /// Commits the fault that the environment names.
 ///
 /// # Panics
 /// When there is no fault of that name.
 pub fn commit(records: &mut Records) {
     let Some(name) = std::env::var_os(VARIABLE) else { return };
-    if let Some(fault) = FAULTS.iter().chain(OF_TAGS).find(|f| *name == *f.name) {
+    if let Some(fault) = all().find(|f| *name == *f.name) {
         (fault.commit)(records);
     } else if let Some(fault) = arch::FAULTS.iter().find(|f| *name == *f.name) {
         each(records, |alive| {
@@ -398,10 +360,10 @@ pub fn commit(records: &mut Records) {
 /// All faults as text: a line for each, or a JSON array.
 pub fn list(json: bool) -> String {
     let of_registers = arch::FAULTS.iter().map(|f| (f.name, f.what));
-    let all = of_registers.chain(FAULTS.iter().chain(OF_TAGS).map(|f| (f.name, f.what)));
+    let every = of_registers.chain(all().map(|f| (f.name, f.what)));
     if json {
         let entry = |(name, what)| serde_json::json!({ "name": name, "what": what, "phase": "checkpoint" });
-        return serde_json::Value::Array(all.map(entry).collect()).to_string();
+        return serde_json::Value::Array(every.map(entry).collect()).to_string();
     }
-    all.map(|(name, what)| format!("{name:28} {what}")).collect::<Vec<_>>().join("\n")
+    every.map(|(name, what)| format!("{name:28} {what}")).collect::<Vec<_>>().join("\n")
 }

@@ -7,8 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use cairn::image::{FrameSum, MAX_FRAME, Origin, Reader, Sync, Writer};
 use cairn::resource::Records;
 use cairn::resource::bytes::PathBytes;
-use cairn::resource::file::{Fd, OpenFile};
-use cairn::resource::inode::{Inode, InodeKind};
+use cairn::resource::fd::Kind;
+use cairn::resource::fd::description::OpenFile;
+use cairn::resource::fd::inode::Inode;
+use cairn::resource::fd::table::Fd;
 use cairn::resource::process::{Alive, Life};
 use cairn::sys::kmod::{DEVICE, Device};
 use rustix::fs::CWD;
@@ -344,7 +346,7 @@ fn roots_file() -> Result<()> {
     for flags in [libc::O_RDONLY, libc::O_RDWR] {
         change(&real, &forged, |records| {
             let path = PathBytes::from(secret.as_path());
-            records.inodes.push(Inode { path, kind: InodeKind::Regular, identity: None, unlinked: None });
+            records.inodes.push(Inode { path, kind: Kind::Regular, identity: None, unlinked: None });
             records.files.push(OpenFile { inode: records.inodes.len() - 1, flags, offset: 0, owner: None });
             let file = records.files.len() - 1;
             alive(records).fds.push(Fd { fd: 100, file, cloexec: false });
@@ -373,7 +375,7 @@ fn set_uid_program() -> Result<()> {
     let pid = saved(&real)?;
     change(&real, &forged, |records| {
         let path = PathBytes::from(program.as_path());
-        records.inodes.push(Inode { path, kind: InodeKind::Regular, identity: None, unlinked: None });
+        records.inodes.push(Inode { path, kind: Kind::Regular, identity: None, unlinked: None });
         let inode = records.inodes.len() - 1;
         records.files.push(OpenFile { inode, flags: libc::O_RDONLY, offset: 0, owner: None });
         let file = records.files.len() - 1;
@@ -451,7 +453,7 @@ fn exchanged() -> Result<()> {
     let pid = saved(&real)?;
     change(&real, &context, |records| {
         let path = PathBytes::from(mine.as_path());
-        records.inodes.push(Inode { path, kind: InodeKind::Regular, identity: None, unlinked: None });
+        records.inodes.push(Inode { path, kind: Kind::Regular, identity: None, unlinked: None });
         let inode = records.inodes.len() - 1;
         records.files.push(OpenFile { inode, flags: libc::O_RDWR, offset: 0, owner: None });
         let file = records.files.len() - 1;

@@ -2,8 +2,8 @@
 
 use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::remote::Stopped;
-use crate::resource::file::{self, Fd};
-use crate::resource::inode::Found;
+use crate::resource::fd::inode::Found;
+use crate::resource::fd::table::{self, Fd};
 use crate::resource::locks::{self, Locks};
 use crate::resource::mapping::{self, Tables};
 use crate::resource::memory::{Backing, Vma, VmaFlag};
@@ -89,10 +89,9 @@ impl Survey {
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
         survey.tables.files.refuse_owners(&tids, &mut survey.problems);
         survey.locks = Some(locks.among(&survey.tables.inodes, tids));
-        let shown = survey.tables.files.shown().iter().filter(|_| !shared);
-        let links: HashSet<Vec<u8>> = shown.map(|shown| shown.link.clone()).collect();
+        let links = if shared { HashSet::new() } else { survey.tables.files.shared_links() };
         survey.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
-        if let Err(errors) = survey.tables.files.capture_pipes(&mut survey.tables.inodes) {
+        if let Err(errors) = survey.tables.files.capture(&mut survey.tables.inodes) {
             for err in errors {
                 match err {
                     Error::Unsupported(why) => survey.problems.extend(why),
@@ -175,7 +174,7 @@ impl Survey {
     fn look_for_sharers(&self, outside: &Outside, tasks: &[Task], problems: &mut Problems) -> Result<()> {
         let mut found = Problems::default();
         outside.sharing(tasks, &mut found)?;
-        outside.holders(self.tables.files.shown(), &mut found);
+        outside.holders(&self.tables.files, &mut found);
         let objects = self.tables.shared.identities();
         let objects = objects.filter_map(|(object, index)| Some((object, *self.mapped.get(&index)?)));
         outside.mappers(&objects.collect(), &mut found);
@@ -206,7 +205,7 @@ impl Survey {
         let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
             .context(|| format!("open pidfd of {pid}"))?;
         let mut fds = Vec::new();
-        for fd in file::numbers(pid)? {
+        for fd in table::numbers(pid)? {
             use std::os::fd::AsFd;
             match tables.files.add_fd(pidfd.as_fd(), pid, fd, &mut tables.inodes, &mut tables.copying) {
                 Ok(fd) => fds.push(fd),
@@ -260,7 +259,7 @@ fn has_our_root(pid: i32) -> Result<bool> {
 /// looked for first, by names alone.
 fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
     for task in tasks.iter().filter(|task| !task.threads.is_empty()) {
-        for fd in file::numbers(task.pid)? {
+        for fd in table::numbers(task.pid)? {
             let link = std::fs::read_link(format!("/proc/{}/fd/{fd}", task.pid));
             if link.is_ok_and(|link| link == Path::new("/dev/fuse")) {
                 return Err(Error::unsupported(format!(

@@ -6,7 +6,7 @@ use super::{count, out};
 use cairn::error::Error;
 use cairn::image::{self, Absent, Extent, Reader};
 use cairn::resource::bytes::PathBytes;
-use cairn::resource::inode::InodeKind;
+use cairn::resource::fd::{Identity, Kind};
 use cairn::resource::memory::{Backing, Marks, Memory};
 use cairn::resource::process::{Alive, Life, State};
 use cairn::resource::{Records, pages};
@@ -130,13 +130,12 @@ fn summary(reader: &Reader, records: &Records) -> Result<String, image::Error> {
     }
     text += "files that a restart needs:\n";
     for inode in records.inodes.iter().filter(|inode| inode.unlinked.is_none()) {
+        let verbs = inode.kind.verbs();
         let what = match (&inode.kind, &inode.identity) {
-            (InodeKind::Pipe(_) | InodeKind::Device { .. }, _) => continue,
-            (InodeKind::Regular, Some(identity)) => format!("{} bytes", identity.size),
-            (InodeKind::Regular, None) => "file".into(),
-            (InodeKind::Directory, _) => "directory".into(),
-            (InodeKind::Symlink, _) => "symbolic link".into(),
-            (InodeKind::Fifo(_), _) => "FIFO".into(),
+            (Kind::Device(_), _) => continue,
+            _ if verbs.identity() != Identity::Path => continue,
+            (Kind::Regular, Some(identity)) => format!("{} bytes", identity.size),
+            _ => verbs.name().into(),
         };
         text += &format!("         {} ({what})\n", inode.path);
     }

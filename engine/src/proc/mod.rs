@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 pub mod brief;
+pub mod fdinfo;
 pub mod maps;
 pub mod smaps;
 pub mod syscall;

@@ -4,7 +4,7 @@
 //! has not changed by then: the pause does not get longer by it.
 
 use super::bytes::Bytes;
-use super::inode::Inode;
+use super::fd::inode::Inode;
 use crate::sys;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! File locks and leases that no descriptor shows: a mapping keeps the open file, and with it the lock, after close(2).
 
 use super::bytes::PathBytes;
-use super::inode::Inodes;
+use super::fd::inode::Inodes;
 use crate::error::{Problem, Problems};
 use std::collections::{HashMap, HashSet};
 use std::thread::JoinHandle;

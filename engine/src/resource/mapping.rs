@@ -1,8 +1,8 @@
 //! From /proc/PID/smaps to the records of an address space.
 
 use super::bytes::PathBytes;
-use super::file::Files;
-use super::inode::{Found, Inodes};
+use super::fd::description::Files;
+use super::fd::inode::{Found, Inodes};
 use super::memory::{Backing, Vma, VmaFlag};
 use super::pages::Copying;
 use super::shared::SharedObjects;

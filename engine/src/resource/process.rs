@@ -1,7 +1,7 @@
 //! A process: what its threads have in common, and its place in the tree.
 
 use super::bytes::PathBytes;
-use super::file::Fd;
+use super::fd::table::Fd;
 use super::memory::Memory;
 use super::signal::{Action, Pending};
 use super::thread::Thread;

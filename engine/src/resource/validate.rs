@@ -2,8 +2,9 @@
 //! whoever owned it, and a checksum says nothing about them; nothing is planned, allocated or opened before this.
 
 use super::Records;
-use super::file::OpenFile;
-use super::inode::{Inode, InodeKind};
+use super::fd::Identity;
+use super::fd::description::OpenFile;
+use super::fd::inode::Inode;
 use super::memory::{Backing, Memory};
 use super::pages::{Extent, Range};
 use super::process::{Alive, Life, Process, RLIMITS, State};
@@ -218,16 +219,12 @@ fn check_file(file: &OpenFile, inodes: &[Inode]) -> Check {
 
 fn check_inode(inode: &Inode, bounds: &Bounds) -> Check {
     let path = &inode.path.0;
-    let named = !matches!(inode.kind, InodeKind::Pipe(_));
+    let named = inode.kind.verbs().identity() == Identity::Path;
     ensure(!path.contains(&0) && (!named || path.starts_with(b"/")), || "its path".into())?;
     ensure(path.split(|byte| *byte == b'/').all(|part| part != b".."), || "its path leads upwards".into())?;
-    if let InodeKind::Pipe(pipe) | InodeKind::Fifo(pipe) = &inode.kind {
-        let inside: usize = pipe.data.iter().map(|piece| piece.0.len()).sum();
-        ensure(pipe.capacity <= 1 << 31 && inside <= pipe.capacity, || {
-            "a pipe with more than it holds".into()
-        })?;
-    }
+    inode.kind.verbs().validate()?;
     if let Some(unlinked) = &inode.unlinked {
+        ensure(named, || "it had no name to lose".into())?;
         ensure(unlinked.size <= i64::MAX as u64 && unlinked.mode <= 0o7777, || "its size or mode".into())?;
         check_extents(&unlinked.content, unlinked.size, bounds)?;
     }

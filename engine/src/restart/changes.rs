@@ -2,8 +2,9 @@
 
 use crate::error::{Context, Error, Result};
 use crate::resource::Records;
+use crate::resource::fd::inode::Inode;
+use crate::resource::fd::{Identity as Same, Kind};
 use crate::resource::identity::{self, Content, Identity};
-use crate::resource::inode::{Inode, InodeKind};
 use crate::resource::memory::Backing;
 use crate::sys;
 use rustix::fs::OFlags;
@@ -128,7 +129,7 @@ pub fn to_cut_back(accepted: &[Option<Accepted>]) -> Vec<usize> {
 }
 
 fn has_name(inode: &Inode) -> bool {
-    inode.unlinked.is_none() && !matches!(inode.kind, InodeKind::Pipe(_))
+    inode.unlinked.is_none() && inode.kind.verbs().identity() == Same::Path
 }
 
 fn look(inode: &Inode, used: &Use, changes: &Changes) -> Result<Accepted> {
@@ -136,7 +137,7 @@ fn look(inode: &Inode, used: &Use, changes: &Changes) -> Result<Accepted> {
     let handle = open_handle(path)?;
     let meta = handle.metadata().context(|| format!("stat {}", path.display()))?;
     check_kind(path, &meta, inode)?;
-    let now = (inode.kind == InodeKind::Regular).then(|| Identity::of(&meta));
+    let now = (inode.kind == Kind::Regular).then(|| Identity::of(&meta));
     let verdict = match (&inode.identity, &now) {
         (Some(was), Some(now)) => {
             let read = |content: &Content| content.same_of(&identity::reopen_to_read(&handle)?, was.size);
@@ -194,24 +195,12 @@ fn name_of(format: u32) -> &'static str {
 fn check_kind(path: &Path, meta: &Metadata, inode: &Inode) -> Result<()> {
     let conflict = |what: String| Err(Error::Conflict(format!("{}: {what}; put it back", path.display())));
     let format = meta.mode() & libc::S_IFMT;
-    let want = match inode.kind {
-        InodeKind::Regular => libc::S_IFREG,
-        InodeKind::Directory => libc::S_IFDIR,
-        InodeKind::Device { .. } => libc::S_IFCHR,
-        InodeKind::Fifo(_) | InodeKind::Pipe(_) => libc::S_IFIFO,
-        InodeKind::Symlink => libc::S_IFLNK,
-    };
+    let verbs = inode.kind.verbs();
+    let want = verbs.file_type();
     if format != want {
         return conflict(format!("is now {}, at the checkpoint it was {}", name_of(format), name_of(want)));
     }
-    if let InodeKind::Device { rdev } = inode.kind {
-        let here = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
-        if here != rdev {
-            let (was, is) = (rdev, here);
-            return conflict(format!("is now device {}:{}, it was {}:{}", is.0, is.1, was.0, was.1));
-        }
-    }
-    Ok(())
+    verbs.check_path(meta).or_else(conflict)
 }
 
 /// What the job does with each inode.

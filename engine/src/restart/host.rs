@@ -6,7 +6,8 @@ use super::{Home, plan};
 use crate::error::{Context, Error, Result};
 use crate::proc::read_short;
 use crate::resource::creds::Creds;
-use crate::resource::inode::{Inode, InodeKind};
+use crate::resource::fd::Kind;
+use crate::resource::fd::inode::Inode;
 use crate::resource::{Records, memory, policy, process, thread, timer};
 use crate::sys::{self, task};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -68,7 +69,7 @@ fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
 /// inode, and all unlinked directories.
 fn first_slot(records: &Records, used: i32) -> i32 {
     const PASSING: i32 = 10;
-    let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
+    let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
     const EACH: i32 = 3;
     let forbidding = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);
     let count = |which: &dyn Fn(&&Inode) -> bool| records.inodes.iter().filter(which).count() as i32;

@@ -2,7 +2,6 @@
 
 pub mod changes;
 mod host;
-pub mod nameless;
 mod numbers;
 pub mod open;
 pub mod plan;
@@ -146,7 +145,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
         &records,
         &accepted,
         Home { detach: options.detach, session: options.session },
-        crate::resource::file::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
+        crate::resource::fd::table::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
     )?;
     Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin })
 }

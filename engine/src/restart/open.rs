@@ -2,16 +2,15 @@
 //! inheritance. What was made here is taken away again when the restart fails.
 
 use super::changes::{self, Accepted, Verdict};
-use super::nameless::{self, Maker};
-use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::image::Reader;
+use crate::resource::Records;
 use crate::resource::attributes::{self, Stage};
-use crate::resource::inode::{InodeKind, Unlinked};
+use crate::resource::fd::description::OpenFile;
+use crate::resource::fd::unlinked::{self, Maker, Unlinked, Unnamed};
+use crate::resource::fd::{Kind, Made, Way};
 use crate::resource::pages::Extent;
-use crate::resource::pipe::{self, Pipe};
 use crate::resource::shared::SharedMemory;
-use crate::resource::{Records, file::OpenFile};
 use crate::sys::file::link_to;
 use crate::sys::{self, page_size};
 use rustix::fs::{Mode, OFlags};
@@ -29,12 +28,10 @@ pub struct Opened<'a> {
     accepted: Vec<Option<Accepted>>,
     /// Descriptors at their slots; dropped when everybody has inherited them.
     slots: HashMap<i32, OwnedFd>,
-    /// A pair of ends for each pipe, until all its descriptions are open.
-    pipes: HashMap<usize, (Option<OwnedFd>, Option<OwnedFd>)>,
-    /// Held open so that FIFOs keep their bytes, until all their descriptions are open.
-    fifos: HashMap<usize, OwnedFd>,
-    /// What has no name, until all its descriptions are open.
-    made: HashMap<usize, File>,
+    /// Objects, until all their descriptions are open.
+    objects: HashMap<usize, Box<dyn Made>>,
+    /// Files that have no name any more, until all their descriptions are open.
+    unlinked: HashMap<usize, File>,
     /// Descriptions that had to be opened while there was a name, by file.
     early: HashMap<usize, OwnedFd>,
     /// Files that nobody may change any more once they are done.
@@ -50,9 +47,8 @@ impl<'a> Opened<'a> {
             reader,
             accepted,
             slots: HashMap::new(),
-            pipes: HashMap::new(),
-            fifos: HashMap::new(),
-            made: HashMap::new(),
+            objects: HashMap::new(),
+            unlinked: HashMap::new(),
             early: HashMap::new(),
             last: Vec::new(),
             maker: Maker::default(),
@@ -100,50 +96,43 @@ impl<'a> Opened<'a> {
         self.reader.read_pages(extent.offset + at, buf).map_err(|err| std::io::Error::other(err.to_string()))
     }
 
-    /// Makes a pipe or what had lost its name, with its contents, or opens a FIFO so that its bytes can go in.
+    /// Makes what had lost its name, with its contents, and what else is needed before the first description of an inode is opened.
     ///
     /// # Errors
     /// *conflict* for a path that is gone, or leads through a link.
     pub fn make_inode(&mut self, index: usize) -> Result<()> {
         let inode = &self.records.inodes[index];
-        if let InodeKind::Pipe(state) = &inode.kind {
-            let (reader, writer) = pipe::make()?;
-            pipe::rebuild(state, writer.as_fd())?;
-            self.pipes.insert(index, (Some(reader), Some(writer)));
-            return Ok(());
-        }
         if let Some(unlinked) = &inode.unlinked {
-            let path = inode.path.as_path();
-            let (records, early) = (self.records, &mut self.early);
-            let made = self.maker.make(inode, &mut |dir, name, made| {
-                let meta = made.metadata().context(|| format!("stat {}", path.display()))?;
-                // fcntl(2) cannot set this one, and a magic link cannot be opened with it.
-                let only_by_name =
-                    |file: &OpenFile| file.inode == index && file.flags & libc::O_NOFOLLOW != 0;
-                for (number, file) in records.files.iter().enumerate().filter(|(_, f)| only_by_name(f)) {
-                    let flags = file.flags | libc::O_NONBLOCK | libc::O_NOCTTY;
-                    early.insert(number, nameless::open_by_name((dir, name), flags, &meta, path)?);
-                }
-                Ok(())
-            })?;
-            if inode.kind == InodeKind::Regular {
-                nameless::set_first_flags(&made, unlinked, path)?;
-                self.fill(&made, unlinked).context(|| format!("fill {} (unlinked)", path.display()))?;
-            }
-            self.made.insert(index, made);
+            let made = self.make_unlinked(index, unlinked)?;
+            self.unlinked.insert(index, made);
         }
-        self.hold_fifo(index)
+        let object = inode.kind.verbs().make(&Way::new(inode, &|flags| self.open_inode(index, flags)))?;
+        self.objects.insert(index, object);
+        Ok(())
     }
 
-    fn hold_fifo(&mut self, index: usize) -> Result<()> {
+    fn make_unlinked(&mut self, index: usize, unlinked: &Unlinked) -> Result<File> {
         let inode = &self.records.inodes[index];
-        // A writer, even one of ours, would show to its reader.
-        if let InodeKind::Fifo(state @ Pipe { never_written: false, .. }) = &inode.kind {
-            let fifo = self.open_inode(index, libc::O_RDWR | libc::O_NONBLOCK)?;
-            pipe::rebuild(state, fifo.as_fd())?;
-            self.fifos.insert(index, fifo);
+        let path = inode.path.as_path();
+        // Refused at the checkpoint.
+        let refuse = |what| Error::Conflict(format!("{}: is {what}", path.display()));
+        let how = inode.kind.verbs().unlinked().map_err(refuse)?;
+        let (records, early) = (self.records, &mut self.early);
+        let made = self.maker.make(inode, how, &mut |dir, name, made| {
+            let meta = made.metadata().context(|| format!("stat {}", path.display()))?;
+            // fcntl(2) cannot set this one, and a magic link cannot be opened with it.
+            let only_by_name = |file: &OpenFile| file.inode == index && file.flags & libc::O_NOFOLLOW != 0;
+            for (number, file) in records.files.iter().enumerate().filter(|(_, f)| only_by_name(f)) {
+                let flags = file.flags | libc::O_NONBLOCK | libc::O_NOCTTY;
+                early.insert(number, unlinked::open_by_name((dir, name), flags, &meta, path)?);
+            }
+            Ok(())
+        })?;
+        if how == Unnamed::Regular {
+            unlinked::set_first_flags(&made, unlinked, path)?;
+            self.fill(&made, unlinked).context(|| format!("fill {} (unlinked)", path.display()))?;
         }
-        Ok(())
+        Ok(made)
     }
 
     fn fill(&self, file: &File, unlinked: &Unlinked) -> std::io::Result<()> {
@@ -171,18 +160,19 @@ impl<'a> Opened<'a> {
         self.maker.remove_directories()
     }
 
-    /// Everything is open on an inode that was made: it gets owner and permissions, which may be such that nobody can open it, and the
-    /// engine's own ends of pipes go.
+    /// Everything is open on an inode that was made: what the engine holds of it goes, and an unlinked one gets owner and permissions, which may
+    /// be such that nobody can open it.
     ///
     /// # Errors
     /// *denied* for an owner who is not us.
     pub fn finish_inode(&mut self, index: usize) -> Result<()> {
-        self.pipes.remove(&index);
-        self.fifos.remove(&index);
+        self.objects.remove(&index);
         let inode = &self.records.inodes[index];
-        let (Some(made), Some(unlinked)) = (self.made.remove(&index), &inode.unlinked) else { return Ok(()) };
+        let (Some(made), Some(unlinked)) = (self.unlinked.remove(&index), &inode.unlinked) else {
+            return Ok(());
+        };
         let path = inode.path.as_path();
-        nameless::dress(&made, unlinked, path)?;
+        unlinked::dress(&made, unlinked, path)?;
         if unlinked.flags != 0 {
             self.last.push((index, made));
         }
@@ -196,25 +186,24 @@ impl<'a> Opened<'a> {
     pub fn open(&mut self, index: usize, slot: i32) -> Result<()> {
         let file = &self.records.files[index];
         let inode = &self.records.inodes[file.inode];
-        if let InodeKind::Pipe(_) = inode.kind {
-            let fd = self.open_pipe(file.inode, file.flags_to_open(inode))?;
-            return self.place(fd, slot);
-        }
-        // Opening a FIFO must not wait for its other end.
-        let nonblock = if matches!(inode.kind, InodeKind::Fifo(_)) { libc::O_NONBLOCK } else { 0 };
+        let flags = inode.kind.verbs().flags_to_open(file.flags);
+        // Taken out, for it may open the inode by way of us.
+        let held = self.objects.remove(&file.inode);
         let early = self.early.remove(&index);
-        let was_early = early.is_some();
-        let fd = match early {
-            Some(fd) => fd,
-            None => self.open_inode(file.inode, file.flags_to_open(inode) | nonblock | libc::O_NOCTTY)?,
+        let way = &|flags| self.open_inode(file.inode, flags);
+        let way = Way::new(inode, way);
+        let was_held = held.is_some();
+        let mut object = match held {
+            Some(object) => object,
+            None => inode.kind.verbs().make(&way)?,
         };
-        if file.flags & libc::O_PATH == 0 {
-            if let InodeKind::Fifo(state) = &inode.kind {
-                pipe::set_capacity(state, fd.as_fd())?;
+        let was_early = early.is_some();
+        let fd = early.map_or_else(|| object.open(&way, flags), Ok)?;
+        if !file.is_path() {
+            if was_early {
+                unlinked::set_flags(&fd, flags)?;
             }
-            if was_early || nonblock != 0 {
-                set_flags(&fd, file.flags_to_open(inode))?;
-            }
+            object.adjust(&way, &fd, flags)?;
             // A file that is another one by now, with the user's consent, may be shorter: a hole up to the old place is nobody's wish.
             let accepted = self.accepted[file.inode].as_ref();
             let end = accepted.filter(|a| a.verdict == Verdict::Ignored).and_then(Accepted::size);
@@ -224,6 +213,9 @@ impl<'a> Opened<'a> {
                 rustix::fs::seek(&fd, to).context(|| format!("seek {} to {offset}", inode.path))?;
             }
         }
+        if was_held {
+            self.objects.insert(file.inode, object);
+        }
         self.place(fd, slot)
     }
 
@@ -231,21 +223,21 @@ impl<'a> Opened<'a> {
     fn open_inode(&self, index: usize, flags: i32) -> Result<OwnedFd> {
         let inode = &self.records.inodes[index];
         let path = inode.path.as_path();
-        if let Some(made) = self.made.get(&index) {
-            return open_as(&link_to(made), flags | libc::O_CLOEXEC, path);
+        if let Some(made) = self.unlinked.get(&index) {
+            return open_as(&link_to(made), flags, path);
         }
         let handle = self.open_accepted(index)?;
-        if inode.kind == InodeKind::Symlink {
+        if inode.kind == Kind::Symlink {
             return Ok(handle.into());
         }
         if flags & libc::O_NOFOLLOW == 0 {
-            return open_as(&link_to(&handle), flags | libc::O_CLOEXEC, path);
+            return open_as(&link_to(&handle), flags, path);
         }
         // A magic link would not be followed. What it is shows only afterwards.
         let parent = changes::open_handle(path.parent().unwrap_or(Path::new("/")))?.into();
         let name = path.file_name().unwrap_or(path.as_os_str());
         let meta = handle.metadata().context(|| format!("stat {}", path.display()))?;
-        nameless::open_by_name((&parent, name), flags, &meta, path)
+        unlinked::open_by_name((&parent, name), flags, &meta, path)
     }
 
     /// A handle to a named inode.
@@ -253,7 +245,12 @@ impl<'a> Opened<'a> {
         let path = self.records.inodes[index].path.as_path();
         let handle = changes::open_handle(path)?;
         let meta = handle.metadata().context(|| format!("stat {}", path.display()))?;
-        let accepted = self.accepted[index].as_ref().expect("all named inodes were looked at");
+        let Some(accepted) = self.accepted[index].as_ref() else {
+            return Err(Error::Conflict(format!(
+                "{}: no path leads to it",
+                self.records.inodes[index].kind.verbs().name()
+            )));
+        };
         accepted.check(path, &meta)?;
         Ok(handle)
     }
@@ -269,28 +266,6 @@ impl<'a> Opened<'a> {
         let handle = self.open_accepted(index)?;
         let file = open_as(&link_to(&handle), libc::O_WRONLY | libc::O_CLOEXEC, path)?;
         rustix::fs::ftruncate(&file, size).context(|| format!("cut {} back to {size} bytes", path.display()))
-    }
-
-    /// The ends that pipe2(2) gave go first: what was opened through /proc bears `O_LARGEFILE`.
-    fn open_pipe(&mut self, inode: usize, flags: i32) -> Result<OwnedFd> {
-        let ends = self.pipes.get_mut(&inode).expect("pipes are made before they are opened");
-        let (end, any) = match flags & libc::O_ACCMODE {
-            libc::O_RDONLY => (&mut ends.0, ends.1.as_ref()),
-            libc::O_WRONLY => (&mut ends.1, ends.0.as_ref()),
-            _ => (&mut None, ends.0.as_ref().or(ends.1.as_ref())),
-        };
-        if flags & arch::O_LARGEFILE == 0
-            && let Some(fd) = end.take()
-        {
-            // Later descriptions still need a way in.
-            let link = link_to(&fd);
-            *end = Some(open(&link, (flags & libc::O_ACCMODE) | libc::O_CLOEXEC | libc::O_NONBLOCK)?);
-            set_flags(&fd, flags)?;
-            return Ok(fd);
-        }
-        let via = end.as_ref().or(any).expect("both ends are held until all are open");
-        let link = link_to(via);
-        open(&link, flags | libc::O_CLOEXEC)
     }
 
     /// Sets the times of unlinked files once more: what was done to them since has moved them. Then come the flags that forbid all further
@@ -343,10 +318,6 @@ impl<'a> Opened<'a> {
     }
 }
 
-fn open(path: &Path, flags: i32) -> Result<OwnedFd> {
-    open_as(path, flags, path)
-}
-
 /// Opens `link`, which messages call `name`.
 fn open_as(link: &Path, flags: i32, name: &Path) -> Result<OwnedFd> {
     match rustix::fs::open(link, OFlags::from_bits_retain(flags as u32), Mode::empty()) {
@@ -355,10 +326,6 @@ fn open_as(link: &Path, flags: i32, name: &Path) -> Result<OwnedFd> {
         }
         other => other.context(|| format!("open {}", name.display())),
     }
-}
-
-fn set_flags(fd: &OwnedFd, flags: i32) -> Result<()> {
-    rustix::fs::fcntl_setfl(fd, OFlags::from_bits_retain(flags as u32)).context(|| "set flags of open file")
 }
 
 /// Access and modification time, in nanoseconds since the epoch.

@@ -2,8 +2,9 @@
 
 use crate::remote::{Arg, Program, RemoteAddr, scratch::SCRATCH_SIZE};
 use crate::resource::creds::Creds;
-use crate::resource::file::{self, Slots};
-use crate::resource::inode::{Inode, InodeKind};
+use crate::resource::fd::inode::Inode;
+use crate::resource::fd::table::{self, Slots};
+use crate::resource::fd::{Identity, Kind};
 use crate::resource::memory::{self, Backing, Site};
 use crate::resource::pages::Range;
 use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
@@ -208,7 +209,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         object_slots,
         context_slot,
         spare_slot,
-        telling: HashSet::new(),
+        late: HashSet::new(),
         steps: Vec::new(),
     };
     planner.open_everything();
@@ -287,8 +288,8 @@ struct Planner<'a> {
     object_slots: Vec<i32>,
     context_slot: i32,
     spare_slot: i32,
-    /// Files that tell of I/O already.
-    telling: HashSet<usize>,
+    /// Open file descriptions that had their late calls already.
+    late: HashSet<usize>,
     steps: Vec<Step>,
 }
 
@@ -329,8 +330,7 @@ impl Planner<'_> {
             self.steps.push(Step::MakeShared { object, slot: *slot });
         }
         let inodes = &self.records.inodes;
-        let nameless_directory =
-            |inode: &Inode| inode.unlinked.is_some() && inode.kind == InodeKind::Directory;
+        let nameless_directory = |inode: &Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
         let mut directories: Vec<usize> =
             (0..inodes.len()).filter(|index| nameless_directory(&inodes[*index])).collect();
         // The outer before the inner; all of them before any name goes, for in a directory without one nothing can be made.
@@ -345,8 +345,7 @@ impl Planner<'_> {
         }
         // One inode after the other, so that the engine has ends of one pipe at a time.
         for (index, (inode, files)) in inodes.iter().zip(files).enumerate() {
-            let made =
-                inode.unlinked.is_some() || matches!(inode.kind, InodeKind::Pipe(_) | InodeKind::Fifo(_));
+            let made = inode.unlinked.is_some() || inode.kind.verbs().is_made();
             if made && !nameless_directory(inode) {
                 self.steps.push(Step::MakeInode { inode: index });
             }
@@ -469,7 +468,7 @@ impl Planner<'_> {
             parked: &self.parked,
         };
         alive.memory.rebuild(&site, &mut program);
-        file::rebuild_table(&alive.fds, &self.file_slots, self.spare_slot, &mut program);
+        table::rebuild_table(&alive.fds, &self.file_slots, self.spare_slot, &mut program);
         self.run(pid, pid, "memory and descriptors", program, Vec::new());
         let mut program = Program::new();
         let mut born = Vec::new();
@@ -529,8 +528,8 @@ impl Planner<'_> {
         timer::arm_posix(&alive.posix_timers, &mut program);
         for fd in &alive.fds {
             let file = &self.records.files[fd.file];
-            if file.tells_of_io(&self.records.inodes[file.inode]) && self.telling.insert(fd.file) {
-                file::tell_of_io(fd, file, &mut program);
+            if !file.is_path() && self.late.insert(fd.file) {
+                self.records.inodes[file.inode].kind.verbs().late(fd, file, &mut program);
             }
         }
         self.run(process.pid, process.pid, "timers", program, Vec::new());
@@ -577,8 +576,8 @@ impl Step {
 /// How a plan calls an inode.
 fn name_of(records: &Records, inode: usize) -> String {
     let Inode { path, kind, unlinked, .. } = &records.inodes[inode];
-    match kind {
-        InodeKind::Pipe(_) => format!("pipe {inode}"),
+    match kind.verbs().identity() {
+        Identity::Inode | Identity::Description => format!("{} {inode}", kind.verbs().name()),
         _ if unlinked.is_some() => format!("{path} (deleted)"),
         _ => path.to_string(),
     }

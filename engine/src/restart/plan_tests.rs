@@ -3,11 +3,13 @@
 use super::*;
 use crate::arch::Regs;
 use crate::resource::bytes::{Bytes, PathBytes};
-use crate::resource::file::{Fd, OpenFile};
-use crate::resource::inode::Unlinked;
+use crate::resource::fd::Kind;
+use crate::resource::fd::description::OpenFile;
+use crate::resource::fd::pipe::Pipe;
+use crate::resource::fd::table::Fd;
+use crate::resource::fd::unlinked::Unlinked;
 use crate::resource::memory::{Marks, Memory, Vma, VmaFlag};
 use crate::resource::pages::Extent;
-use crate::resource::pipe::Pipe;
 use crate::resource::signal::Pending;
 use crate::resource::timer::IntervalTimers;
 use crate::resource::validate;
@@ -114,7 +116,7 @@ fn process(pid: i32, ppid: i32, life: Life) -> Process {
     Process { pid, ppid, pgid: 70, sid: 70, exit_signal: libc::SIGCHLD, life }
 }
 
-fn inode(path: &str, kind: InodeKind) -> Inode {
+fn inode(path: &str, kind: Kind) -> Inode {
     Inode { path: PathBytes(path.into()), kind, identity: None, unlinked: None }
 }
 
@@ -158,10 +160,10 @@ fn job() -> Records {
             file(3, libc::O_RDWR),
         ],
         inodes: vec![
-            inode("/bin/job", InodeKind::Regular),
-            inode("/srv", InodeKind::Directory),
-            inode("", InodeKind::Pipe(Pipe { capacity: 65536, ..Pipe::default() })),
-            Inode { unlinked: Some(unlinked), ..inode("/srv/scratch", InodeKind::Regular) },
+            inode("/bin/job", Kind::Regular),
+            inode("/srv", Kind::Directory),
+            inode("", Kind::Pipe(Pipe { capacity: 65536, ..Pipe::default() })),
+            Inode { unlinked: Some(unlinked), ..inode("/srv/scratch", Kind::Regular) },
         ],
         shared: vec![],
     }

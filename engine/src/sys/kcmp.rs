@@ -38,25 +38,36 @@ pub fn kcmp(pid1: i32, pid2: i32, kind: Kind, a: u64, b: u64) -> io::Result<Orde
     }
 }
 
-/// A set of kernel objects in the kernel's own order, each by a task that has it and, for [`Kind::File`], a descriptor: many can be told apart
-/// with few comparisons.
-pub struct Sorted {
-    kind: Kind,
-    all: Vec<(i32, u64)>,
+/// A member of a [`Sorted`] set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<T> {
+    /// A task that has the object.
+    pub pid: i32,
+    /// Its descriptor, for [`Kind::File`], else 0.
+    pub number: u64,
+    /// What was noted with it.
+    pub value: T,
 }
 
-impl Sorted {
+/// A set of kernel objects in the kernel's own order, each by a task that has it, so that one is found among many with few comparisons.
+#[derive(Debug)]
+pub struct Sorted<T = ()> {
+    kind: Kind,
+    all: Vec<Member<T>>,
+}
+
+impl<T> Sorted<T> {
     /// An empty set.
     pub fn new(kind: Kind) -> Self {
         Sorted { kind, all: Vec::new() }
     }
 
-    fn place(&self, pid: i32, fd: u64) -> io::Result<Result<usize, usize>> {
+    fn place(&self, pid: i32, number: u64) -> io::Result<Result<usize, usize>> {
         let (mut low, mut high) = (0, self.all.len());
         while low < high {
             let middle = low.midpoint(high);
-            let (other, other_fd) = self.all[middle];
-            match kcmp(other, pid, self.kind, other_fd, fd)? {
+            let other = &self.all[middle];
+            match kcmp(other.pid, pid, self.kind, other.number, number)? {
                 Ordering::Equal => return Ok(Ok(middle)),
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
@@ -69,19 +80,19 @@ impl Sorted {
     ///
     /// # Errors
     /// As [`kcmp`].
-    pub fn find(&self, pid: i32, fd: u64) -> io::Result<Option<(i32, u64)>> {
-        Ok(self.place(pid, fd)?.ok().map(|at| self.all[at]))
+    pub fn find(&self, pid: i32, number: u64) -> io::Result<Option<&Member<T>>> {
+        Ok(self.place(pid, number)?.ok().map(|at| &self.all[at]))
     }
 
-    /// Adds this task's object; the member that is the same, when there is one.
+    /// Adds this task's object, unless there is a member that is the same, which is returned.
     ///
     /// # Errors
     /// As [`kcmp`].
-    pub fn insert(&mut self, pid: i32, fd: u64) -> io::Result<Option<(i32, u64)>> {
-        match self.place(pid, fd)? {
-            Ok(at) => Ok(Some(self.all[at])),
+    pub fn insert(&mut self, pid: i32, number: u64, value: T) -> io::Result<Option<&Member<T>>> {
+        match self.place(pid, number)? {
+            Ok(at) => Ok(Some(&self.all[at])),
             Err(at) => {
-                self.all.insert(at, (pid, fd));
+                self.all.insert(at, Member { pid, number, value });
                 Ok(None)
             }
         }

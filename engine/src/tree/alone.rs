@@ -130,12 +130,12 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
         let mut known = Sorted::new(kind);
         for task in &alive {
             let same = known
-                .insert(task.pid, 0)
+                .insert(task.pid, 0, ())
                 .context(|| format!("compare processes with {} (needs CONFIG_KCMP)", task.pid))?;
-            if let Some((other, _)) = same {
+            if let Some(other) = same {
                 problems.push(format!(
-                    "pids {other} and {} share {what}; let one of them execute a program first",
-                    task.pid
+                    "pids {} and {} share {what}; let one of them execute a program first",
+                    other.pid, task.pid
                 ));
             }
         }

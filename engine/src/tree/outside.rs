@@ -4,8 +4,8 @@ use super::freeze::Task;
 use crate::error::{Context, Problem, Problems, Result};
 use crate::proc::brief::{self, Brief};
 use crate::proc::read_short;
-use crate::sys::kcmp::{Kind, Sorted, kcmp};
-use std::cmp::Ordering;
+use crate::resource::fd::description::Files;
+use crate::sys::kcmp::{Kind, Sorted};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Everybody, kernel threads included. What ends while we look is no longer there.
@@ -65,14 +65,6 @@ pub struct Outside {
     others: Vec<Other>,
     sessions: HashSet<i32>,
     groups: HashSet<i32>,
-}
-
-/// An open file description of ours that somebody else may have, too: what its descriptors lead to, and one of them.
-pub struct Shown {
-    /// As readlink(2) says.
-    pub link: Vec<u8>,
-    /// Process and descriptor.
-    pub at: (i32, i32),
 }
 
 impl Outside {
@@ -135,12 +127,13 @@ impl Outside {
         ] {
             let mut ours = Sorted::new(kind);
             for pid in &alive {
-                ours.insert(*pid, 0)
+                ours.insert(*pid, 0, ())
                     .context(|| format!("compare processes with {pid} (needs CONFIG_KCMP)"))?;
             }
             for Other { stat, .. } in self.living() {
                 // Somebody who has just ended shares nothing.
-                if let Ok(Some((pid, _))) = ours.find(stat.pid, 0) {
+                if let Ok(Some(same)) = ours.find(stat.pid, 0) {
+                    let pid = same.pid;
                     problems.push(format!("pid {pid}: shares {what} with {}", Self::name(stat)));
                 }
             }
@@ -164,23 +157,15 @@ impl Outside {
         }
     }
 
-    /// Open file descriptions that somebody else has, too. `ours` is by what the descriptors lead to.
-    pub fn holders(&self, ours: &[Shown], problems: &mut Problems) {
-        if ours.is_empty() {
-            return;
-        }
-        let mut by_link: HashMap<&[u8], Vec<(i32, i32)>> = HashMap::new();
-        ours.iter().for_each(|shown| by_link.entry(&shown.link).or_default().push(shown.at));
+    /// Open file descriptions that somebody else has, too.
+    pub fn holders(&self, ours: &Files, problems: &mut Problems) {
         for Other { stat, descriptors, .. } in self.living() {
             for (number, link) in descriptors {
-                for (pid, fd) in by_link.get(link.as_slice()).into_iter().flatten() {
-                    let same = kcmp(*pid, stat.pid, Kind::File, *fd as u64, *number as u64);
-                    if matches!(same, Ok(Ordering::Equal)) {
-                        problems.push(Problem::of(
-                            format!("pid {pid}: fd {fd} ({})", String::from_utf8_lossy(link)),
-                            format!(" is shared with {}, which has it as fd {number}", Self::name(stat)),
-                        ));
-                    }
+                if let Some((pid, fd)) = ours.shared_with(link, stat.pid, *number) {
+                    problems.push(Problem::of(
+                        format!("pid {pid}: fd {fd} ({})", String::from_utf8_lossy(link)),
+                        format!(" is shared with {}, which has it as fd {number}", Self::name(stat)),
+                    ));
                 }
             }
         }

@@ -7,20 +7,58 @@
 //! The directories belong to others, who may exchange them for something else at any moment. So every step goes from a descriptor of a
 //! directory to a name in it, and follows no link.
 
-use super::changes::explain;
+use super::inode::{Inode, has_client};
 use crate::error::{Context, Error, Result};
-use crate::resource::attributes::{self, Stage};
-use crate::resource::inode::{Inode, InodeKind, Unlinked, has_client, stand_in};
+use crate::resource::attributes::{self, Attribute, Stage};
+use crate::resource::pages::Extent;
+use crate::restart::changes::explain;
 use crate::sys;
 use crate::sys::guard::Heir;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+
+/// A file whose name is gone: everything that has to be made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlinked {
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Access and modification time in nanoseconds since the epoch.
+    pub times: (i64, i64),
+    /// Bytes, of a regular file.
+    pub size: u64,
+    /// Its contents; what is in no extent is a hole.
+    pub content: Vec<Extent>,
+    /// Extended attributes, access control lists among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xattrs: Vec<Attribute>,
+    /// What chattr(1) has set, `FS_*_FL`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flags: u32,
+}
+
+fn is_zero(flags: &u32) -> bool {
+    *flags == 0
+}
+
+/// How what has lost its name is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unnamed {
+    /// By open(2), with contents to be filled in.
+    Regular,
+    /// By mkdir(2).
+    Directory,
+    /// By mknod(2).
+    Fifo,
+}
 
 /// A directory that has a name for a while.
 struct Directory {
@@ -49,7 +87,7 @@ impl Maker {
     ///
     /// # Errors
     /// *conflict* for a path that leads through a link by now; what the kernel says.
-    pub fn make(&mut self, inode: &Inode, early: Early<'_>) -> Result<File> {
+    pub fn make(&mut self, inode: &Inode, how: Unnamed, early: Early<'_>) -> Result<File> {
         let path = inode.path.as_path();
         let what = || format!("make {} (unlinked)", path.display());
         let Some(own) = path.file_name() else {
@@ -64,16 +102,16 @@ impl Maker {
                 continue;
             }
             self.appoint_heir(&parent, &name).context(what)?;
-            let made = match make_at(&inode.kind, &parent, &name) {
+            let made = match make_at(how, &parent, &name) {
                 Err(Errno::EXIST) => continue,
                 other => other.context(what)?,
             };
-            let is_dir = inode.kind == InodeKind::Directory;
+            let is_dir = how == Unnamed::Directory;
             let undo = if is_dir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
             let remove = || rustix::fs::unlinkat(&parent, &name, undo);
             let opened = match made {
                 Some(file) => Ok(Some(file)),
-                None => open_made(&inode.kind, &parent, &name).context(what),
+                None => open_made(how, &parent, &name).context(what),
             };
             let made = opened.and_then(|file| {
                 let file = file.ok_or_else(|| exchanged(path))?;
@@ -219,31 +257,29 @@ fn exchanged(path: &Path) -> Error {
 }
 
 /// Makes what has this name; a regular file comes open.
-fn make_at(kind: &InodeKind, dir: &OwnedFd, name: &OsStr) -> Result<Option<File>, Errno> {
+fn make_at(how: Unnamed, dir: &OwnedFd, name: &OsStr) -> Result<Option<File>, Errno> {
     let mode = Mode::RUSR | Mode::WUSR;
-    match kind {
-        InodeKind::Directory => rustix::fs::mkdirat(dir, name, mode | Mode::XUSR).map(|()| None),
-        InodeKind::Fifo(_) => rustix::fs::mknodat(dir, name, FileType::Fifo, mode, 0).map(|()| None),
-        InodeKind::Regular => {
+    match how {
+        Unnamed::Directory => rustix::fs::mkdirat(dir, name, mode | Mode::XUSR).map(|()| None),
+        Unnamed::Fifo => rustix::fs::mknodat(dir, name, FileType::Fifo, mode, 0).map(|()| None),
+        Unnamed::Regular => {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::openat(dir, name, flags, mode).map(|fd| Some(File::from(fd)))
         }
-        // Refused at the checkpoint.
-        InodeKind::Device { .. } | InodeKind::Symlink | InodeKind::Pipe(_) => Err(Errno::OPNOTSUPP),
     }
 }
 
 /// Opens a directory or FIFO that we have just made; nothing when it is another one.
-fn open_made(kind: &InodeKind, dir: &OwnedFd, name: &OsStr) -> Result<Option<File>, Errno> {
-    let more = match kind {
-        InodeKind::Directory => OFlags::DIRECTORY,
+fn open_made(how: Unnamed, dir: &OwnedFd, name: &OsStr) -> Result<Option<File>, Errno> {
+    let more = match how {
+        Unnamed::Directory => OFlags::DIRECTORY,
         // Does not wait for a writer, and is none.
         _ => OFlags::NONBLOCK,
     };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC | more;
     let file = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
     let stat = rustix::fs::fstat(&file)?;
-    let want = if *kind == InodeKind::Directory { FileType::Directory } else { FileType::Fifo };
+    let want = if how == Unnamed::Directory { FileType::Directory } else { FileType::Fifo };
     let ours = stat.st_uid == rustix::process::geteuid().as_raw();
     Ok((ours && FileType::from_raw_mode(stat.st_mode) == want).then_some(file))
 }
@@ -263,6 +299,14 @@ pub fn open_by_name(
     let file = File::from(file.context(|| format!("open {}", path.display()))?);
     let meta = file.metadata().context(|| format!("stat {}", path.display()))?;
     if (meta.dev(), meta.ino()) == (made.dev(), made.ino()) { Ok(file.into()) } else { Err(exchanged(path)) }
+}
+
+/// Sets the status flags of a description that had to be opened with others.
+///
+/// # Errors
+/// What fcntl(2) says.
+pub fn set_flags(fd: &OwnedFd, flags: i32) -> Result<()> {
+    rustix::fs::fcntl_setfl(fd, OFlags::from_bits_retain(flags as u32)).context(|| "set flags of open file")
 }
 
 /// Owner, attributes and permissions, in this order: chown(2) takes the set-id bits and file capabilities away.
@@ -285,4 +329,45 @@ pub fn dress(made: &File, unlinked: &Unlinked, path: &Path) -> Result<()> {
 /// *conflict* where there are no such flags.
 pub fn set_first_flags(made: &File, unlinked: &Unlinked, path: &Path) -> Result<()> {
     attributes::set_flags(unlinked.flags, Stage::Empty, made, path)
+}
+
+/// Between a name that is taken and the number that makes it a stand-in.
+const STAND_IN: &str = ".cairn-";
+
+/// The `n`th name beside `name`, for an unlinked file whose own name is taken by another one when it is made again.
+fn stand_in(name: &Path, n: u32) -> PathBuf {
+    let mut name = name.as_os_str().to_os_string();
+    name.push(format!("{STAND_IN}{n}"));
+    name.into()
+}
+
+/// The name that a stand-in stands for, so that names do not grow from one restart to the next; any other name as it is.
+pub fn without_stand_in(name: &[u8]) -> &[u8] {
+    let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    match name[..name.len() - digits].strip_suffix(STAND_IN.as_bytes()) {
+        Some(own) if digits > 0 && !own.is_empty() => own,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn only_a_stand_in_loses_its_end() {
+        for name in ["/a", "/a.cairn-", "/a.cairn-x", "/a.cairn", "/7"] {
+            assert_eq!(without_stand_in(name.as_bytes()), name.as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_stand_in_leads_back(name in "/[a-z.0-9-]{1,20}[a-z]", n: u32) {
+            let other = stand_in(Path::new(&name), n);
+            prop_assert_eq!(without_stand_in(other.as_os_str().as_bytes()), name.as_bytes());
+        }
+    }
 }

@@ -1,0 +1,65 @@
+//! /proc/PID/fdinfo/N (Documentation/filesystems/proc.rst, 3.8).
+
+use super::read_short;
+use crate::error::{Context, Error, Result};
+
+/// What it says of every kind of file, and the lines that a kind adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FdInfo {
+    /// Position.
+    pub pos: u64,
+    /// `O_*` and `O_CLOEXEC`.
+    pub flags: i32,
+    /// A lock or lease is held through it.
+    pub locked: bool,
+    text: String,
+}
+
+impl FdInfo {
+    /// Reads that of a descriptor.
+    ///
+    /// # Errors
+    /// *unsupported* for a text that is not understood; *vanished*, *denied*.
+    pub fn read(pid: i32, fd: i32) -> Result<Self> {
+        let path = format!("/proc/{pid}/fdinfo/{fd}");
+        let text = read_short(&path).context(|| format!("read {path}"))?;
+        FdInfo::parse(String::from_utf8_lossy(&text).into_owned())
+            .ok_or_else(|| Error::unsupported(format!("pid {pid}: fd {fd}: cannot read {path}")))
+    }
+
+    fn parse(text: String) -> Option<FdInfo> {
+        let field = |name: &str| field(&text, name);
+        let (pos, flags) = (field("pos")?.parse().ok()?, i32::from_str_radix(field("flags")?, 8).ok()?);
+        let locked = field("lock").is_some();
+        Some(FdInfo { pos, flags, locked, text })
+    }
+
+    /// The value of a line that only some kinds of file have: `ticks` for `ticks: 3`.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        field(&self.text, name)
+    }
+}
+
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix(':');
+    text.lines().find_map(value).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let text = "pos:\t12\nflags:\t02100002\nmnt_id:\t30\nino:\t5\nticks: 3\n";
+        let info = FdInfo::parse(text.into()).unwrap();
+        assert_eq!((info.pos, info.flags, info.locked), (12, 0o2100002, false));
+        assert_eq!(
+            (info.field("ticks"), info.field("tick"), info.field("it_value")),
+            (Some("3"), None, None)
+        );
+        let locked = format!("{text}lock:\t1: FLOCK  ADVISORY  WRITE 2 00:01:5 0 EOF\n");
+        assert!(FdInfo::parse(locked).unwrap().locked);
+        assert_eq!(FdInfo::parse("pos:\tx\n".into()), None);
+    }
+}

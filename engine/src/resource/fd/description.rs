@@ -1,0 +1,289 @@
+//! Open file descriptions: what dup(2) and fork(2) share.
+
+use super::inode::{Found, Inodes};
+use super::table::Fd;
+use super::{Identity, Kind};
+use crate::error::{Context, Error, Problem, Problems, Result};
+use crate::proc::fdinfo::FdInfo;
+use crate::resource::pages::Copying;
+use crate::sys::kcmp::{self, Sorted};
+use crate::sys::task;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// Who is signalled of I/O (F_SETOWN_EX, F_SETSIG).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileOwner {
+    /// `F_OWNER_*`
+    pub kind: i32,
+    /// Thread, process or group.
+    pub id: i32,
+    /// The signal, 0 for SIGIO.
+    pub signal: i32,
+}
+
+/// An open file description.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFile {
+    /// Index of what it is open on.
+    pub inode: usize,
+    /// `O_*`, without what only concerns opening.
+    pub flags: i32,
+    /// Position.
+    pub offset: u64,
+    /// Asynchronous I/O.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<FileOwner>,
+}
+
+impl OpenFile {
+    /// Opened with `O_PATH`: it stands for a place, and has neither position nor state.
+    pub fn is_path(&self) -> bool {
+        self.flags & libc::O_PATH != 0
+    }
+}
+
+/// Whoever appends, and does not read, has no use for the position: two such descriptions do what one does.
+pub fn only_appends(flags: i32) -> bool {
+    flags & libc::O_APPEND != 0 && flags & libc::O_ACCMODE == libc::O_WRONLY
+}
+
+/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h: how a file came to be, not what it is. `O_TMPFILE` is it and `O_DIRECTORY`.
+const O_TMPFILE_BIT: i32 = 0o20_000_000;
+
+/// A descriptor of a stopped process, by which the state of its open file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The process.
+    pub pid: i32,
+    /// The number.
+    pub fd: i32,
+    /// `O_*` of the description.
+    pub flags: i32,
+}
+
+impl Descriptor {
+    /// For messages: `pid 4711: fd 7`.
+    pub fn at(&self) -> String {
+        format!("pid {}: fd {}", self.pid, self.fd)
+    }
+
+    /// Whether it can be written to.
+    pub fn writes(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+
+    /// A duplicate of our own: the same open file description (pidfd_getfd(2)).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn duplicate(&self) -> Result<OwnedFd> {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let what = || format!("{}: duplicate", self.at());
+        let pidfd =
+            pidfd_open(Pid::from_raw(self.pid).expect("positive"), PidfdFlags::empty()).context(what)?;
+        task::borrow_fd(pidfd.as_fd(), self.fd).context(what)
+    }
+
+    /// What /proc says of it.
+    ///
+    /// # Errors
+    /// *unsupported* for a text that is not understood; what the kernel says.
+    pub fn info(&self) -> Result<FdInfo> {
+        FdInfo::read(self.pid, self.fd)
+    }
+}
+
+/// Those that may be the same open file description: open on the same inode, or without one and of the same name in /proc.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Among {
+    Inode(usize),
+    Anonymous(Vec<u8>),
+}
+
+/// The open file descriptions met so far, each once.
+#[derive(Default)]
+pub struct Files {
+    all: Vec<OpenFile>,
+    /// By a descriptor that is in a table. Flags and position tell nothing: a process outside that shares the description may change them
+    /// meanwhile.
+    known: HashMap<Among, Sorted<usize>>,
+    opened: HashMap<(usize, i32), usize>,
+    /// Which sets have descriptions that would miss somebody outside, by what links in /proc lead to them.
+    shared: HashMap<Vec<u8>, Vec<Among>>,
+    /// Of each description whether it would.
+    is_shared: HashSet<usize>,
+    /// Who is signalled of I/O by which descriptor, and whether that is of a directory.
+    owned: Vec<(i32, i32, FileOwner, bool)>,
+    /// Descriptors of each inode, one for each description that is no `O_PATH`.
+    descriptors: HashMap<usize, Vec<Descriptor>>,
+}
+
+impl Files {
+    /// Finds or adds the open file description behind descriptor `fd` of process `pid`.
+    ///
+    /// # Errors
+    /// *unsupported* with pid, fd and kind.
+    pub fn add_fd(
+        &mut self,
+        pidfd: BorrowedFd<'_>,
+        pid: i32,
+        fd: i32,
+        inodes: &mut Inodes,
+        copying: &mut Copying,
+    ) -> Result<Fd> {
+        let who = format!("pid {pid}: fd {fd}");
+        let link = format!("/proc/{pid}/fd/{fd}");
+        let found = Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)) };
+        let seen = found.look()?;
+        let kind = Kind::of(&seen)?;
+        let verbs = kind.verbs();
+        let (name, by_description) = (verbs.name(), verbs.identity() == Identity::Description);
+        let among = if by_description {
+            Among::Anonymous(seen.link.0.clone())
+        } else {
+            Among::Inode(inodes.add_seen(&seen, kind.clone(), copying)?)
+        };
+        let info = FdInfo::read(pid, fd)?;
+        if info.locked {
+            return Err(Error::unsupported(Problem::of(
+                seen.at(),
+                " holds a file lock or lease; let it release that first",
+            )));
+        }
+        let unnamed = if info.flags & O_TMPFILE_BIT != 0 { libc::O_TMPFILE } else { 0 };
+        let flags = info.flags & !(libc::O_CLOEXEC | unnamed);
+        let cloexec = info.flags & libc::O_CLOEXEC != 0;
+        let file = self.all.len();
+        let known = self.known.entry(among.clone()).or_insert_with(|| Sorted::new(kcmp::Kind::File));
+        let same = known.insert(pid, fd as u64, file).context(|| {
+            format!("{who}: compare with other descriptors of the same {name} (needs CONFIG_KCMP)")
+        })?;
+        if let Some(same) = same {
+            return Ok(Fd { fd, file: same.value, cloexec });
+        }
+        let inode = match &among {
+            Among::Inode(inode) => *inode,
+            Among::Anonymous(_) => inodes.add_anonymous(kind.clone(), &who),
+        };
+        let is_path = flags & libc::O_PATH != 0;
+        let owner = if is_path {
+            None
+        } else {
+            let dup = task::borrow_fd(pidfd, fd).context(|| format!("{who}: duplicate"))?;
+            owner(&dup, &who)?
+        };
+        self.all.push(OpenFile { inode, flags, offset: info.pos, owner });
+        if let Some(owner) = owner {
+            self.owned.push((pid, fd, owner, kind == Kind::Directory));
+        }
+        if is_path {
+            return Ok(Fd { fd, file, cloexec });
+        }
+        if kind.verbs().is_shared_state(flags) {
+            let sets = self.shared.entry(seen.link.0.clone()).or_default();
+            if !sets.contains(&among) {
+                sets.push(among);
+            }
+            self.is_shared.insert(file);
+        }
+        self.descriptors.entry(inode).or_default().push(Descriptor { pid, fd, flags });
+        Ok(Fd { fd, file, cloexec })
+    }
+
+    /// Who is signalled of I/O, and is not among those that are saved; and notifications of directories, which show by their owner alone
+    /// (fs/notify/dnotify/dnotify.c, `fcntl_dirnotify`). `inside`: threads, processes and groups.
+    pub fn refuse_owners(&self, inside: &HashSet<i32>, problems: &mut Problems) {
+        for (pid, fd, owner, is_directory) in &self.owned {
+            let id = owner.id;
+            if *is_directory {
+                problems.push(Problem::of(
+                    format!("pid {pid}: fd {fd}"),
+                    " is a directory that tells of changes in it (F_NOTIFY); let it be closed first",
+                ));
+            } else if id != 0 && !inside.contains(&id) {
+                problems.push(Problem::of(
+                    format!("pid {pid}: fd {fd}"),
+                    format!(" has an owner outside, who is told of I/O (F_SETOWN): {id}; save a tree that has both, or take the owner away (F_SETOWN 0)"),
+                ));
+            }
+        }
+    }
+
+    /// Where links in /proc lead by which a process outside may have the same descriptions.
+    pub fn shared_links(&self) -> HashSet<Vec<u8>> {
+        self.shared.keys().cloned().collect()
+    }
+
+    /// A descriptor of ours with the open file description that somebody outside has as `fd`, which leads to `link`. Nothing as well when a
+    /// restart makes no difference to whoever shares it, and when `pid` has just ended.
+    pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32) -> Option<(i32, i32)> {
+        let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among]);
+        let found = sets.filter_map(|set| set.find(pid, fd as u64).ok().flatten());
+        let mut found = found.filter(|same| self.is_shared.contains(&same.value));
+        found.next().map(|same| (same.pid, same.number as i32))
+    }
+
+    /// A description that is in no table: of a mapping, an executable, a directory in use.
+    pub fn add_opened(&mut self, inode: usize, flags: i32) -> usize {
+        *self.opened.entry((inode, flags)).or_insert_with(|| {
+            self.all.push(OpenFile { inode, flags, offset: 0, owner: None });
+            self.all.len() - 1
+        })
+    }
+
+    /// Captures the state of everything that was met: only now is it known which descriptors there are of each.
+    ///
+    /// # Errors
+    /// One for each object: *unsupported* for a pipe with an end outside; what the kernel says.
+    pub fn capture(&self, inodes: &mut Inodes) -> Result<(), Vec<Error>> {
+        let mut errors = Vec::new();
+        let mut met: Vec<_> = self.descriptors.iter().collect();
+        met.sort_unstable_by_key(|(inode, _)| **inode);
+        for (inode, descriptors) in met {
+            errors.extend(inodes.kind_mut(*inode).capture(descriptors).err());
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// The table for the records.
+    pub fn finish(self) -> Vec<OpenFile> {
+        self.all
+    }
+}
+
+fn owner(fd: &OwnedFd, who: &str) -> Result<Option<FileOwner>> {
+    let (kind, id) = crate::sys::file::owner(fd.as_fd()).context(|| format!("{who}: read owner"))?;
+    let signal = crate::sys::file::signal(fd.as_fd()).context(|| format!("{who}: read signal"))?;
+    Ok((id != 0 || signal != 0).then_some(FileOwner { kind, id, signal }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    /// As somebody outside who has the same description may do in the middle of a look.
+    #[test]
+    fn a_position_that_moves_meanwhile_does_not_split_a_description() {
+        use rustix::process::{PidfdFlags, getpid, pidfd_open};
+        use std::io::{Seek, SeekFrom};
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = std::fs::File::create_new(dir.path().join("log")).unwrap();
+        let (copy, other) = (file.try_clone().unwrap(), std::fs::File::open(dir.path().join("log")).unwrap());
+        let pid = std::process::id() as i32;
+        let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let (mut files, mut inodes, mut copying) = (Files::default(), Inodes::default(), Copying::default());
+        let mut add = |fd: &dyn AsRawFd| {
+            files.add_fd(pidfd.as_fd(), pid, fd.as_raw_fd(), &mut inodes, &mut copying).unwrap().file
+        };
+        let first = add(&file);
+        file.seek(SeekFrom::Start(17)).unwrap();
+        rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::APPEND).unwrap();
+        assert_eq!(add(&copy), first);
+        assert_ne!(add(&other), first);
+        assert_eq!(add(&file), first);
+    }
+}

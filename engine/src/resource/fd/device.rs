@@ -1,0 +1,62 @@
+//! Character devices without state: null, zero, full, random and urandom.
+
+use super::inode::Seen;
+use super::unlinked::Unnamed;
+use super::{Kind, Verbs};
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+use std::fs::Metadata;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+/// Which device it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Major and minor number.
+    pub rdev: (u32, u32),
+}
+
+impl Device {
+    fn of(meta: &Metadata) -> Self {
+        Device { rdev: (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev())) }
+    }
+}
+
+pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+    if !seen.has_path() || !seen.meta.file_type().is_char_device() {
+        return None;
+    }
+    let device = Device::of(&seen.meta);
+    // Documentation/admin-guide/devices.txt: 1 is memory devices; these five have no state.
+    Some(match device.rdev {
+        (1, 3 | 5 | 7 | 8 | 9) => Ok(Kind::Device(device)),
+        (4 | 5 | 136..=143, _) => {
+            Err(seen.refuse("a terminal; start the job with `cairn run`, or with `</dev/null >file 2>&1`"))
+        }
+        _ => Err(seen.refuse_kind("a character device")),
+    })
+}
+
+impl Verbs for Device {
+    fn name(&self) -> &'static str {
+        "device"
+    }
+
+    fn file_type(&self) -> u32 {
+        libc::S_IFCHR
+    }
+
+    fn check_path(&self, meta: &Metadata) -> Result<(), String> {
+        let (was, here) = (self.rdev, Device::of(meta).rdev);
+        if here == was {
+            return Ok(());
+        }
+        Err(format!("is now device {}:{}, it was {}:{}", here.0, here.1, was.0, was.1))
+    }
+
+    fn unlinked(&self) -> Result<Unnamed, &'static str> {
+        Err("a device node whose name was removed")
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::fault::Fault] = &[];

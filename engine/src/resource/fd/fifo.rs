@@ -1,0 +1,93 @@
+//! FIFOs: pipes with a path.
+
+use super::description::{Descriptor, OpenFile};
+use super::inode::Seen;
+use super::pipe::{self, Pipe};
+use super::table::Fd;
+use super::unlinked::{self, Unnamed};
+use super::{Kind, Made, Verbs, Way};
+use crate::error::Result;
+use crate::remote::Program;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+
+/// The state of a FIFO.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fifo(pub Pipe);
+
+pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+    (seen.has_path() && seen.meta.file_type().is_fifo()).then(|| Ok(Kind::Fifo(Fifo::default())))
+}
+
+impl Verbs for Fifo {
+    fn name(&self) -> &'static str {
+        "FIFO"
+    }
+
+    fn is_shared_state(&self, _flags: i32) -> bool {
+        true
+    }
+
+    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+        self.0 = pipe::capture_ends(descriptors)?;
+        Ok(())
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        self.0.validate()
+    }
+
+    fn file_type(&self) -> u32 {
+        libc::S_IFIFO
+    }
+
+    fn unlinked(&self) -> Result<Unnamed, &'static str> {
+        Ok(Unnamed::Fifo)
+    }
+
+    fn is_made(&self) -> bool {
+        true
+    }
+
+    fn make(&self, way: &Way<'_>) -> Result<Box<dyn Made>> {
+        let state = self.0.clone();
+        // A writer, even one of ours, would show to its reader.
+        if state.never_written {
+            return Ok(Box::new(Held { state, _fifo: None }));
+        }
+        let fifo = way.open(libc::O_RDWR | libc::O_NONBLOCK)?;
+        pipe::rebuild(&state, fifo.as_fd())?;
+        Ok(Box::new(Held { state, _fifo: Some(fifo) }))
+    }
+
+    fn flags_to_open(&self, flags: i32) -> i32 {
+        pipe::without_async(flags)
+    }
+
+    fn late(&self, fd: &Fd, file: &OpenFile, program: &mut Program) {
+        pipe::signal_io(fd, file, program);
+    }
+}
+
+/// Open for reading and writing, so that the bytes stay inside until all descriptions are open.
+struct Held {
+    state: Pipe,
+    _fifo: Option<OwnedFd>,
+}
+
+impl Made for Held {
+    /// Without waiting for the other end.
+    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        way.open(flags | libc::O_NONBLOCK)
+    }
+
+    fn adjust(&self, _way: &Way<'_>, fd: &OwnedFd, flags: i32) -> Result<()> {
+        pipe::set_capacity(&self.state, fd.as_fd())?;
+        unlinked::set_flags(fd, flags)
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::fault::Fault] = &[];

@@ -1,0 +1,336 @@
+//! Inodes: what open file descriptions and mappings are open on, with a path, without one, or with one that is gone.
+
+use super::unlinked::{Unlinked, Unnamed, without_stand_in};
+use super::{Identity as Same, Kind};
+use crate::error::{Context, Error, Problem, Result};
+use crate::resource::attributes;
+use crate::resource::bytes::PathBytes;
+use crate::resource::identity::Identity;
+use crate::resource::pages::{self, Copying, Extent, Owner, Source};
+use crate::sys::task;
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{File, Metadata, OpenOptions};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// An inode in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inode {
+    /// Where it is, or was before it was unlinked; empty for what never had a path.
+    pub path: PathBytes,
+    /// What it is.
+    pub kind: Kind,
+    /// Of a regular file with a name: what tells whether it has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// For a file without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlinked: Option<Unlinked>,
+}
+
+/// Where an inode was found, to be opened for reading its contents: a magic link in /proc.
+#[derive(Debug, Clone)]
+pub struct Found<'a> {
+    /// `/proc/PID/fd/N`, `/proc/PID/map_files/A-B`, `/proc/PID/cwd` …
+    pub link: &'a Path,
+    /// For messages: `pid 4711: fd 7`.
+    pub who: &'a str,
+    /// The descriptor that it is, if it is one: process and number.
+    pub fd: Option<(BorrowedFd<'a>, i32)>,
+}
+
+/// What the kernel says of something that was found.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    found: &'a Found<'a>,
+    /// What the magic link says: a path, or `pipe:[12]`, `anon_inode:[eventfd]` …
+    pub link: PathBytes,
+    /// stat(2)
+    pub meta: Metadata,
+    /// Magic number of the file system, of files and directories; else 0.
+    pub file_system: i64,
+}
+
+impl Seen<'_> {
+    /// For messages: `pid 4711: fd 7 (/tmp/log)`.
+    pub fn at(&self) -> String {
+        format!("{} ({})", self.found.who, self.link)
+    }
+
+    /// Whether the link is a path, be it that of a file whose name is gone.
+    pub fn has_path(&self) -> bool {
+        self.link.0.starts_with(b"/")
+    }
+}
+
+impl Found<'_> {
+    /// Looks at it.
+    ///
+    /// # Errors
+    /// *vanished*, or what the kernel says.
+    pub fn look(&self) -> Result<Seen<'_>> {
+        let Found { link: magic, who, .. } = self;
+        let target = std::fs::read_link(magic).context(|| format!("{who}: read {}", magic.display()))?;
+        let link = PathBytes::from(target.as_path());
+        crate::activity::say(|| format!("look at {who} ({link})"));
+        let meta = std::fs::metadata(magic).context(|| format!("{who} ({link}): stat"))?;
+        let file_system = if meta.is_file() || meta.is_dir() {
+            rustix::fs::statfs(*magic).context(|| format!("{who} ({link}): statfs"))?.f_type
+        } else {
+            0
+        };
+        Ok(Seen { found: self, link, meta, file_system })
+    }
+
+    /// Opens it for reading. Its permissions may be others by now than those that the target's own descriptor was opened by, which then is the
+    /// one way; reading from that moves the time of the last access.
+    fn open(&self) -> std::io::Result<File> {
+        let opened =
+            OpenOptions::new().read(true).custom_flags(libc::O_NOATIME | libc::O_NONBLOCK).open(self.link);
+        match (opened, self.fd) {
+            (Err(err), Some((pidfd, fd))) if err.kind() == std::io::ErrorKind::PermissionDenied => {
+                let file = File::from(task::borrow_fd(pidfd, fd)?);
+                let flags = rustix::fs::fcntl_getfl(&file)?;
+                let readable = !flags.contains(OFlags::PATH) && flags & OFlags::RWMODE != OFlags::WRONLY;
+                if readable { Ok(file) } else { Err(err) }
+            }
+            (opened, _) => opened,
+        }
+    }
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Named(u64, u64, Vec<u8>),
+    Nameless(u64, u64),
+}
+
+/// The inodes met so far, each once.
+#[derive(Default)]
+pub struct Inodes {
+    all: Vec<Inode>,
+    /// Who was found to use each first, for messages.
+    users: Vec<String>,
+    known: HashMap<Key, usize>,
+    contents: Vec<(usize, Owner)>,
+}
+
+// File systems, include/uapi/linux/magic.h.
+const NFS_SUPER_MAGIC: i64 = 0x6969;
+const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
+const CIFS_SUPER_MAGIC: i64 = 0xff53_4d42;
+const SMB2_SUPER_MAGIC: i64 = 0xfe53_4d42;
+/// Files that the kernel makes up when they are read: size and times say nothing. sysfs, cgroup and cgroup2, debugfs, tracefs, securityfs,
+/// configfs, pstore, bpf, selinuxfs, efivarfs, resctrl.
+const MADE_UP: &[i64] = &[
+    0x6265_6572,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0x6265_6570,
+    0x6165_676c,
+    0xcafe_4a11,
+    0xf97c_ff8c,
+    0xde5e_81e4,
+    0x0765_5821,
+];
+
+impl Inodes {
+    /// Finds or adds the inode behind a magic link. Contents of unlinked files are added to what is to be copied.
+    ///
+    /// # Errors
+    /// *unsupported*, with the kind; *vanished*.
+    pub fn add(&mut self, found: &Found<'_>, copying: &mut Copying) -> Result<usize> {
+        let seen = found.look()?;
+        let kind = Kind::of(&seen)?;
+        self.add_seen(&seen, kind, copying)
+    }
+
+    /// The same for one that was looked at and recognised.
+    ///
+    /// # Errors
+    /// As [`Inodes::add`].
+    pub fn add_seen(&mut self, seen: &Seen<'_>, kind: Kind, copying: &mut Copying) -> Result<usize> {
+        let Seen { found, link, meta, file_system } = seen;
+        let target = link.as_path();
+        let hidden = kind == Kind::Regular && is_kept_by_client(target, *file_system);
+        let deleted = match link.0.strip_suffix(b" (deleted)").filter(|_| !leads_to(target, meta)) {
+            None if hidden => Some(&link.0[..]),
+            deleted => deleted,
+        };
+        let number = (meta.dev(), meta.ino());
+        let (path, key) = match (kind.verbs().identity(), deleted) {
+            (Same::Path, None) => (link.clone(), Key::Named(number.0, number.1, link.0.clone())),
+            (Same::Path, Some(path)) => {
+                (PathBytes(without_stand_in(path).to_vec()), Key::Nameless(number.0, number.1))
+            }
+            (Same::Inode | Same::Description, _) => (PathBytes::default(), Key::Nameless(number.0, number.1)),
+        };
+        if let Some(index) = self.known.get(&key) {
+            return Ok(*index);
+        }
+        let refuse =
+            |why: String| Err(Error::unsupported(Problem::of(format!("{} ({path})", found.who), why)));
+        let has_path = kind.verbs().identity() == Same::Path;
+        let deleted = deleted.filter(|_| has_path);
+        let mut unlinked = None;
+        if let Some(gone) = deleted {
+            let how = match kind.verbs().unlinked() {
+                Err(what) => return refuse(format!(" is {what}; let it be closed first")),
+                Ok(how) => how,
+            };
+            // The name that the client keeps is one.
+            let hidden = hidden || *file_system == FUSE_SUPER_MAGIC && is_hidden_beside(gone, meta);
+            let other_names = meta.nlink().saturating_sub(hidden.into());
+            if other_names > 0 && !meta.is_dir() {
+                return refuse(format!(
+                    ": its name was removed, but the file has {other_names} other name(s) that nothing tells; let it be closed first"
+                ));
+            }
+            unlinked = Some(self.capture_unlinked(self.all.len(), how, seen, copying)?);
+        } else if has_path && !leads_to(target, meta) {
+            return refuse(
+                ": the path leads to another file here (another mount is over it, or it was replaced just now); let it be closed first"
+                    .into(),
+            );
+        }
+        let tells = kind == Kind::Regular && deleted.is_none() && !MADE_UP.contains(file_system);
+        let identity = tells.then(|| Identity::of(meta));
+        let index = self.push(Inode { path, kind, identity, unlinked }, found.who);
+        self.known.insert(key, index);
+        Ok(index)
+    }
+
+    /// Adds what is made together with its open file description.
+    pub fn add_anonymous(&mut self, kind: Kind, who: &str) -> usize {
+        self.push(Inode { path: PathBytes::default(), kind, identity: None, unlinked: None }, who)
+    }
+
+    fn push(&mut self, inode: Inode, who: &str) -> usize {
+        self.all.push(inode);
+        self.users.push(who.to_owned());
+        self.all.len() - 1
+    }
+
+    fn capture_unlinked(
+        &mut self,
+        index: usize,
+        how: Unnamed,
+        seen: &Seen<'_>,
+        copying: &mut Copying,
+    ) -> Result<Unlinked> {
+        let Seen { found, meta, .. } = seen;
+        let who = found.who;
+        let mut flags = 0;
+        if matches!(how, Unnamed::Regular | Unnamed::Directory) {
+            let file = found.open().context(|| format!("{who}: open what was unlinked"))?;
+            flags = attributes::flags(&file).context(|| format!("{who}: read inode flags"))?;
+            if how == Unnamed::Regular {
+                let ranges =
+                    pages::data_ranges(&file, meta.len()).context(|| format!("{who}: find holes"))?;
+                let owner = copying.owner();
+                let source = copying.source(Source::File(file));
+                // A page of zeros is data where a hole is none: kept, so that what was sparse stays just as sparse.
+                copying.add(owner, source, ranges, true);
+                self.contents.push((index, owner));
+            }
+        }
+        let xattrs =
+            attributes::capture(found.link).context(|| format!("{who}: read extended attributes"))?;
+        let nanos = |s: i64, ns: i64| s * 1_000_000_000 + ns;
+        Ok(Unlinked {
+            mode: meta.mode() & 0o7777,
+            owner: (meta.uid(), meta.gid()),
+            times: (nanos(meta.atime(), meta.atime_nsec()), nanos(meta.mtime(), meta.mtime_nsec())),
+            size: if meta.is_file() { meta.len() } else { 0 },
+            content: Vec::new(),
+            xattrs,
+            flags,
+        })
+    }
+
+    /// What an inode is, to fill in its state.
+    pub fn kind_mut(&mut self, index: usize) -> &mut Kind {
+        &mut self.all[index].kind
+    }
+
+    /// Device number and inode number of each named regular file, with who was found to use it, and its path.
+    pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), (&str, &PathBytes))> {
+        self.all.iter().zip(&self.users).filter_map(|(inode, user)| {
+            let node = inode.identity.as_ref()?.node?;
+            let device = rustix::fs::makedev(node.device.0, node.device.1);
+            Some(((device, node.inode), (user.as_str(), &inode.path)))
+        })
+    }
+
+    /// The table for the records, with the contents that were copied, `extents` by owner.
+    pub fn finish(mut self, extents: &mut dyn FnMut(Owner) -> Vec<Extent>) -> Vec<Inode> {
+        for (index, owner) in self.contents {
+            if let Some(unlinked) = &mut self.all[index].unlinked {
+                unlinked.content = extents(owner);
+            }
+        }
+        self.all
+    }
+}
+
+/// Whether the file has been removed, and the client of a file system that cannot keep a file without a name has given it one until the
+/// last user is gone: `nfs_sillyrename` of fs/nfs/unlink.c, `hide_node` of libfuse.
+fn is_kept_by_client(path: &Path, fs: i64) -> bool {
+    let Some(name) = path.file_name().map(OsStrExt::as_bytes) else { return false };
+    let (prefix, digits) = match fs {
+        // The number of the file in 16 digits, and a counter in 8.
+        NFS_SUPER_MAGIC => (&b".nfs"[..], 24..=24),
+        // The number of the node and a counter in at least 8 each.
+        FUSE_SUPER_MAGIC => (&b".fuse_hidden"[..], 16..=32),
+        _ => return false,
+    };
+    let Some(rest) = name.strip_prefix(prefix) else { return false };
+    digits.contains(&rest.len()) && rest.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether a file system of this kind has a client that renames what is open instead of removing it.
+pub fn has_client(fs: i64) -> bool {
+    matches!(fs, NFS_SUPER_MAGIC | FUSE_SUPER_MAGIC | CIFS_SUPER_MAGIC | SMB2_SUPER_MAGIC)
+}
+
+/// Whether a file that /proc shows as deleted has in truth the name that libfuse gave it: the kernel does not know of that one.
+fn is_hidden_beside(path: &[u8], meta: &Metadata) -> bool {
+    let Some(directory) = Path::new(OsStr::from_bytes(path)).parent() else { return false };
+    let Ok(entries) = std::fs::read_dir(directory) else { return false };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .any(|beside| is_kept_by_client(&beside, FUSE_SUPER_MAGIC) && leads_to(&beside, meta))
+}
+
+fn leads_to(path: &Path, meta: &Metadata) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == (meta.dev(), meta.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(".nfs0000000000abcdef0000001f", NFS_SUPER_MAGIC, true)]
+    #[case(".nfs0000000000abcdef0000001f", FUSE_SUPER_MAGIC, false)]
+    #[case(".nfs0000000000abcdef0000001f", 0xef53, false)]
+    #[case(".nfs0000000000abcdef0000001", NFS_SUPER_MAGIC, false)]
+    #[case(".nfs0000000000abcdef0000001g", NFS_SUPER_MAGIC, false)]
+    #[case(".fuse_hidden0000000300000001", FUSE_SUPER_MAGIC, true)]
+    #[case(".fuse_hidden0000000300000001", NFS_SUPER_MAGIC, false)]
+    #[case(".fuse_hidden", FUSE_SUPER_MAGIC, false)]
+    #[case("log", NFS_SUPER_MAGIC, false)]
+    fn names_that_a_client_keeps(#[case] name: &str, #[case] fs: i64, #[case] kept: bool) {
+        assert_eq!(is_kept_by_client(&Path::new("/srv/job").join(name), fs), kept);
+    }
+}

@@ -1,0 +1,65 @@
+//! Regular files.
+
+use super::inode::Seen;
+use super::unlinked::Unnamed;
+use super::{Kind, Verbs, description};
+use crate::error::{Error, Problem, Result};
+
+/// A regular file. It has no state but its inode's.
+pub struct Regular;
+
+/// File systems (include/uapi/linux/magic.h) whose files are not what they were when they are opened again.
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+/// POSIX message queues (ipc/mqueue.c).
+const MQUEUE_MAGIC: i64 = 0x1980_0202;
+/// memfd_secret(2), mm/secretmem.c.
+const SECRETMEM_MAGIC: i64 = 0x5345_434d;
+
+pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+    let is_ours = seen.has_path() && seen.meta.is_file();
+    is_ours.then(|| refuse_by_file_system(seen).map_or(Ok(Kind::Regular), Err))
+}
+
+/// Why a file or directory of this file system cannot be opened again as it was.
+pub(super) fn refuse_by_file_system(seen: &Seen<'_>) -> Option<Error> {
+    match seen.file_system {
+        // Most programs open, read and close those, the C library among them.
+        PROC_SUPER_MAGIC => Some(Error::unsupported_now(Problem::of(seen.at(), " is a file of /proc; close it first"))),
+        MQUEUE_MAGIC => Some(seen.refuse_kind("a POSIX message queue")),
+        SECRETMEM_MAGIC => Some(seen.refuse_kind("secret memory (memfd_secret)")),
+        _ if seen.link.0.starts_with(b"/memfd:") => Some(seen.refuse_kind("a memfd")),
+        _ => None,
+    }
+}
+
+impl Verbs for Regular {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn is_shared_state(&self, flags: i32) -> bool {
+        !description::only_appends(flags)
+    }
+
+    fn file_type(&self) -> u32 {
+        libc::S_IFREG
+    }
+
+    fn unlinked(&self) -> Result<Unnamed, &'static str> {
+        Ok(Unnamed::Regular)
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::fault::Fault] = &[
+    crate::fault::Fault {
+        name: "unlinked-content-lost",
+        what: "unlinked files come back as holes",
+        commit: |r| r.inodes.iter_mut().filter_map(|i| i.unlinked.as_mut()).for_each(|u| u.content.clear()),
+    },
+    crate::fault::Fault {
+        name: "offset-forgotten",
+        what: "files are read from their start",
+        commit: |r| r.files.iter_mut().for_each(|f| f.offset = 0),
+    },
+];

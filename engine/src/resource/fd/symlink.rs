@@ -1,0 +1,29 @@
+//! Symbolic links, opened themselves (`O_PATH | O_NOFOLLOW`).
+
+use super::inode::Seen;
+use super::{Kind, Verbs};
+use crate::error::Result;
+
+/// A symbolic link. It has no state.
+pub struct Symlink;
+
+pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+    (seen.has_path() && seen.meta.is_symlink()).then_some(Ok(Kind::Symlink))
+}
+
+impl Verbs for Symlink {
+    fn name(&self) -> &'static str {
+        "symbolic link"
+    }
+
+    fn file_type(&self) -> u32 {
+        libc::S_IFLNK
+    }
+
+    fn unlinked(&self) -> Result<super::unlinked::Unnamed, &'static str> {
+        Err("a symbolic link whose name was removed")
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::fault::Fault] = &[];
