@@ -21,6 +21,9 @@ pub enum Arg {
     Result(CallId),
     /// The address of a buffer, plus an offset in bytes.
     Data(DataId, u64),
+    /// The eight bytes at an offset in a buffer, as they are when the call is made: what an earlier call has put there. A parameter that the
+    /// kernel declares narrower, such as a descriptor, takes its lower part.
+    Load(DataId, u64),
 }
 
 impl From<u64> for Arg {
@@ -249,7 +252,8 @@ pub(super) struct Loader<'a> {
     program: &'a Program,
     next: usize,
     results: Vec<i64>,
-    buffers: Vec<Vec<u8>>,
+    /// As the last batch that had them left them.
+    buffers: Vec<Option<Vec<u8>>>,
 }
 
 fn align8(n: usize) -> usize {
@@ -258,13 +262,19 @@ fn align8(n: usize) -> usize {
 
 impl<'a> Loader<'a> {
     pub fn new(program: &'a Program) -> Self {
-        Loader { program, next: 0, results: Vec::new(), buffers: vec![Vec::new(); program.buffers.len()] }
+        Loader { program, next: 0, results: Vec::new(), buffers: vec![None; program.buffers.len()] }
     }
 
     /// Buffers that a call needs in memory: its own and those they point to.
     fn needs(&self, call: &Call) -> Vec<usize> {
-        let mut need: Vec<usize> =
-            call.args.iter().filter_map(|a| if let Arg::Data(d, _) = a { Some(d.0) } else { None }).collect();
+        let mut need: Vec<usize> = call
+            .args
+            .iter()
+            .filter_map(|a| match a {
+                Arg::Data(id, _) | Arg::Load(id, _) => Some(id.0),
+                Arg::Imm(_) | Arg::Result(_) => None,
+            })
+            .collect();
         let mut at = 0;
         while at < need.len() {
             for (_, of, _) in self.program.pointers.get(&need[at]).into_iter().flatten() {
@@ -291,7 +301,7 @@ impl<'a> Loader<'a> {
         for call in &self.program.calls[self.next..] {
             let fresh: Vec<usize> = self.needs(call).into_iter().filter(|b| !have.contains(b)).collect();
             let more: usize = fresh.iter().map(|b| align8(self.program.buffers[*b].len())).sum();
-            if (count + 1) * arch::ENTRY_SIZE as usize + data_len + more > room {
+            if (count + 1) * arch::ENTRY_SIZE as usize + data_len + more + 8 > room {
                 break;
             }
             count += 1;
@@ -311,11 +321,16 @@ impl<'a> Loader<'a> {
         let mut placed = Vec::new();
         for &id in wanted {
             placed.push((id, image.len()));
-            match &self.program.buffers[id] {
-                Buffer::In(bytes) => image.extend_from_slice(bytes),
-                Buffer::Out(len) => image.resize(image.len() + len, 0),
+            match (&self.buffers[id], &self.program.buffers[id]) {
+                // As an earlier batch has left it.
+                (Some(bytes), _) | (None, Buffer::In(bytes)) => image.extend_from_slice(bytes),
+                (None, Buffer::Out(len)) => image.resize(image.len() + len, 0),
             }
             image.resize(align8(image.len()), 0);
+        }
+        if !wanted.is_empty() {
+            // The last bytes of the last buffer can be loaded, too.
+            image.resize(image.len() + 8, 0);
         }
         let address: HashMap<usize, u64> = placed.iter().map(|(id, at)| (*id, base.0 + *at as u64)).collect();
         for (into, start) in &placed {
@@ -331,6 +346,10 @@ impl<'a> Loader<'a> {
                 words[i + 1] = match arg {
                     Arg::Imm(value) => *value,
                     Arg::Data(id, plus) => address[&id.0] + plus,
+                    Arg::Load(id, plus) => {
+                        words[7] |= 1 << i;
+                        address[&id.0] + plus
+                    }
                     Arg::Result(of) if of.0 < self.next => self.results[of.0] as u64,
                     Arg::Result(of) => {
                         words[7] |= 1 << i;
@@ -370,16 +389,16 @@ impl<'a> Loader<'a> {
         }
         self.results.extend((0..batch.count).map(result));
         for (id, at) in &batch.placed {
-            if let Buffer::Out(len) = self.program.buffers[*id] {
-                self.buffers[*id] = memory[*at..*at + len].to_vec();
-            }
+            let len = self.program.buffers[*id].len();
+            self.buffers[*id] = Some(memory[*at..*at + len].to_vec());
         }
         self.next += batch.count;
         Ok(())
     }
 
     pub fn outcome(self) -> Outcome {
-        Outcome { results: self.results, buffers: self.buffers }
+        let buffers = self.buffers.into_iter().map(Option::unwrap_or_default);
+        Outcome { results: self.results, buffers: buffers.collect() }
     }
 }
 
@@ -472,5 +491,38 @@ mod tests {
         let (iov_at, name_at) = (80, 96);
         assert_eq!(word(&batch.image, 8), 0x2000 + iov_at);
         assert_eq!(word(&batch.image, iov_at as usize + 8), 0x2000 + name_at + 2);
+    }
+
+    #[test]
+    fn what_a_call_has_written_can_be_an_argument() {
+        let mut p = Program::new();
+        let ends = p.out(8);
+        p.must(22, &[ends.into()], "make pipe");
+        p.must(3, &[Arg::Load(ends, 4)], "close write end");
+        let mut loader = Loader::new(&p);
+        let batch = loader.batch(RemoteAddr(0x1000), 4096).unwrap().unwrap();
+        assert_eq!(word(&batch.image, 8), 0x1000 + 160);
+        assert_eq!((word(&batch.image, 80 + 8), word(&batch.image, 80 + 56)), (0x1000 + 164, 64 | 1));
+        assert!(batch.image.len() >= 160 + 4 + 8, "eight bytes are loaded");
+    }
+
+    #[test]
+    fn a_buffer_is_in_a_later_batch_as_it_was_left() {
+        let mut p = Program::new();
+        let (out, given) = (p.out(4), p.bytes(*b"ask"));
+        p.must(1, &[out.into(), given.into()], "fill");
+        p.must(2, &[out.into(), given.into()], "use");
+        let mut loader = Loader::new(&p);
+        let room = 80 + 16 + 8;
+        let first = loader.batch(RemoteAddr(0), room).unwrap().unwrap();
+        assert_eq!(first.count, 1);
+        let mut memory = first.image.clone();
+        memory[80..84].copy_from_slice(b"told");
+        memory[88..91].copy_from_slice(b"ASK");
+        loader.take(&first, &memory, 0).unwrap();
+        let second = loader.batch(RemoteAddr(0), room).unwrap().unwrap();
+        assert_eq!((&second.image[80..84], &second.image[88..91]), (&b"told"[..], &b"ASK"[..]));
+        loader.take(&second, &second.image.clone(), 0).unwrap();
+        assert_eq!(loader.outcome().data(out), b"told");
     }
 }

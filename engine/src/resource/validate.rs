@@ -70,7 +70,11 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
     for (index, file) in files.iter().enumerate() {
         check_file(file, inodes).map_err(|why| format!("file {index}: {why}"))?;
     }
+    let mut opened = vec![0usize; inodes.len()];
+    files.iter().for_each(|file| opened[file.inode] += 1);
     for (index, inode) in inodes.iter().enumerate() {
+        let alone = inode.kind.verbs().identity() != Identity::Description || opened[index] == 1;
+        ensure(alone, || format!("inode {index}: {} descriptions of it", opened[index]))?;
         check_inode(inode, bounds).map_err(|why| format!("inode {index}: {why}"))?;
     }
     for (index, object) in shared.iter().enumerate() {

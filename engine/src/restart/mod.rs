@@ -1,6 +1,7 @@
 //! The story of a restart: verify, plan, open, bear, furnish, personalise, release.
 
 pub mod changes;
+mod graph;
 mod host;
 mod numbers;
 pub mod open;

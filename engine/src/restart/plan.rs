@@ -1,5 +1,6 @@
 //! The plan of a restart: from records to steps. Pure: it opens nothing and asks nobody.
 
+use super::graph::{Graph, Node};
 use crate::remote::{Arg, Program, RemoteAddr, scratch::SCRATCH_SIZE};
 use crate::resource::creds::Creds;
 use crate::resource::fd::inode::Inode;
@@ -13,6 +14,7 @@ use crate::resource::{Records, signal, timer};
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
 use crate::tree::birth::{self, Parent, StandIn, births};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 /// What a plan has to know of the machine and of the engine that will carry it out.
 #[derive(Debug, Clone)]
@@ -212,7 +214,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         late: HashSet::new(),
         steps: Vec::new(),
     };
-    planner.open_everything();
+    planner.open_everything()?;
     planner.bear_everybody(&births);
     planner.end_zombies();
     for (process, alive) in records.alive() {
@@ -325,36 +327,58 @@ impl Planner<'_> {
         }
     }
 
-    fn open_everything(&mut self) {
-        for (object, slot) in self.object_slots.iter().enumerate() {
-            self.steps.push(Step::MakeShared { object, slot: *slot });
-        }
+    /// The engine's own part: objects and open file descriptions, in an order that follows from what needs what.
+    fn open_everything(&mut self) -> Result<(), String> {
         let inodes = &self.records.inodes;
-        let nameless_directory = |inode: &Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
-        let mut directories: Vec<usize> =
-            (0..inodes.len()).filter(|index| nameless_directory(&inodes[*index])).collect();
-        // The outer before the inner; all of them before any name goes, for in a directory without one nothing can be made.
-        directories.sort_by_key(|index| (inodes[*index].path.0.len(), *index));
-        self.steps.extend(directories.iter().map(|inode| Step::MakeInode { inode: *inode }));
-        if !directories.is_empty() {
-            self.steps.push(Step::RemoveDirectories);
+        let mut graph = Graph::default();
+        for (object, slot) in self.object_slots.iter().enumerate() {
+            graph.add(Step::MakeShared { object, slot: *slot });
         }
+        let is_directory = |inode: &Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
+        let directories = (0..inodes.len()).filter(|index| is_directory(&inodes[*index]));
+        let directories: Vec<(usize, Node)> =
+            directories.map(|inode| (inode, graph.add(Step::MakeInode { inode }))).collect();
+        let mut names_are_gone = None;
+        if !directories.is_empty() {
+            // Not before: in a directory without a name nothing can be made.
+            let removed = graph.add(Step::RemoveDirectories);
+            directories.iter().for_each(|(_, made)| graph.order(*made, removed));
+            names_are_gone = Some(removed);
+        }
+        let by_path: HashMap<&Path, Node> =
+            directories.iter().map(|(inode, made)| (inodes[*inode].path.as_path(), *made)).collect();
+        for (inode, later) in &directories {
+            let around = inodes[*inode].path.as_path().ancestors().skip(1);
+            around.filter_map(|dir| by_path.get(dir)).for_each(|earlier| graph.order(*earlier, *later));
+        }
+        let made: HashMap<usize, Node> = directories.into_iter().collect();
         let mut files: Vec<Vec<usize>> = vec![Vec::new(); inodes.len()];
         for (index, file) in self.records.files.iter().enumerate() {
             files[file.inode].push(index);
         }
-        // One inode after the other, so that the engine has ends of one pipe at a time.
-        for (index, (inode, files)) in inodes.iter().zip(files).enumerate() {
-            let made = inode.unlinked.is_some() || inode.kind.verbs().is_made();
-            if made && !nameless_directory(inode) {
-                self.steps.push(Step::MakeInode { inode: index });
+        // One inode after the other, so that the engine holds the ends of one pipe at a time.
+        for (inode, files) in files.into_iter().enumerate() {
+            let record = &inodes[inode];
+            let is_made = record.unlinked.is_some() || record.kind.verbs().is_made();
+            let make = made.get(&inode).copied().or_else(|| {
+                let make = is_made.then(|| graph.add(Step::MakeInode { inode }))?;
+                names_are_gone.iter().for_each(|gone| graph.order(*gone, make));
+                Some(make)
+            });
+            let mut opened = Vec::new();
+            for file in files {
+                let open = graph.add(Step::Open { file, slot: self.file_slots[file] });
+                make.iter().chain(&names_are_gone).for_each(|earlier| graph.order(*earlier, open));
+                opened.push(open);
             }
-            let slot = |file: &usize| self.file_slots[*file];
-            self.steps.extend(files.iter().map(|file| Step::Open { file: *file, slot: slot(file) }));
-            if made {
-                self.steps.push(Step::FinishInode { inode: index });
+            if is_made {
+                let finish = graph.add(Step::FinishInode { inode });
+                opened.iter().chain(&make).for_each(|earlier| graph.order(*earlier, finish));
             }
         }
+        let stuck = |step: Step| format!("waits for itself: {}", step.describe(self.records));
+        self.steps.extend(graph.sorted().map_err(stuck)?);
+        Ok(())
     }
 
     fn bear_everybody(&mut self, births: &[birth::Step]) {
@@ -501,6 +525,14 @@ impl Planner<'_> {
             signal::rebuild_pending(&thread.pending, pid, Some(thread.tid), &mut program);
             self.run(pid, thread.tid, "pending signals", program, Vec::new());
         }
+        let mut program = Program::new();
+        for fd in &alive.fds {
+            let file = &self.records.files[fd.file];
+            if !file.is_path() && self.late.insert(fd.file) {
+                self.records.inodes[file.inode].kind.verbs().late(fd, file, &mut program);
+            }
+        }
+        self.run(pid, pid, "open files", program, Vec::new());
         // Not before: the limit of queued signals may be below what is pending.
         let mut program = Program::new();
         alive.rebuild_attributes(&self.host.rlimits, &mut program);
@@ -526,12 +558,6 @@ impl Planner<'_> {
         alive.memory.rebuild_future(&mut program);
         alive.interval_timers.rebuild(&mut program);
         timer::arm_posix(&alive.posix_timers, &mut program);
-        for fd in &alive.fds {
-            let file = &self.records.files[fd.file];
-            if !file.is_path() && self.late.insert(fd.file) {
-                self.records.inodes[file.inode].kind.verbs().late(fd, file, &mut program);
-            }
-        }
         self.run(process.pid, process.pid, "timers", program, Vec::new());
     }
 }

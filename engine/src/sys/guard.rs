@@ -159,6 +159,37 @@ impl Drop for Heir {
     }
 }
 
+/// Does something in a child that outlives this process, should it be killed meanwhile: what was begun is brought to its end. `work` may make
+/// system calls and nothing else, since other threads may have held locks; it returns what the child exits with.
+///
+/// # Errors
+/// EAGAIN; a child that was killed itself.
+pub fn in_child(work: impl FnOnce() -> u8) -> io::Result<u8> {
+    // SAFETY: the child makes system calls only, as the caller promises.
+    let pid = cvt(unsafe { libc::fork() }.into())? as i32;
+    if pid == 0 {
+        // SAFETY: the set is live; to fill and to block it cannot fail. The child never returns.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::sigprocmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+            libc::_exit(work().into())
+        }
+    }
+    let mut status = 0;
+    // SAFETY: the status is live.
+    while unsafe { libc::waitpid(pid, &mut status, 0) } != pid {
+        let err = io::Error::last_os_error();
+        if err.kind() != io::ErrorKind::Interrupted {
+            return Err(err);
+        }
+    }
+    if libc::WIFEXITED(status) {
+        return Ok(libc::WEXITSTATUS(status) as u8);
+    }
+    Err(io::Error::other(format!("the child ended with status {status:#x}")))
+}
+
 /// Sends a signal to a process.
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: numbers only.

@@ -156,6 +156,12 @@ impl Files {
         let unnamed = if info.flags & O_TMPFILE_BIT != 0 { libc::O_TMPFILE } else { 0 };
         let flags = info.flags & !(libc::O_CLOEXEC | unnamed);
         let cloexec = info.flags & libc::O_CLOEXEC != 0;
+        let is_path = flags & libc::O_PATH != 0;
+        if by_description && is_path {
+            // A handle to nothing but the one inode that all of them share (fs/anon_inodes.c).
+            let why = " is a handle (O_PATH) to a file without a path; let it be closed first";
+            return Err(Error::unsupported(Problem::of(seen.at(), why)));
+        }
         let file = self.all.len();
         let known = self.known.entry(among.clone()).or_insert_with(|| Sorted::new(kcmp::Kind::File));
         let same = known.insert(pid, fd as u64, file).context(|| {
@@ -168,7 +174,6 @@ impl Files {
             Among::Inode(inode) => *inode,
             Among::Anonymous(_) => inodes.add_anonymous(kind.clone(), &who),
         };
-        let is_path = flags & libc::O_PATH != 0;
         let owner = if is_path {
             None
         } else {

@@ -166,7 +166,8 @@ pub trait Verbs {
         flags
     }
 
-    /// *late*: adds calls to a program of a process that has the description as `fd`, once for each description.
+    /// *late*: adds calls to a program of a process that has the description as `fd`, once for each description. The process has its table and
+    /// still the privileges of whoever restarts.
     fn late(&self, fd: &Fd, file: &OpenFile, program: &mut Program) {
         let _ = (fd, file, program);
     }
@@ -209,6 +210,25 @@ pub trait Made {
     fn adjust(&self, way: &Way<'_>, fd: &OwnedFd, flags: i32) -> Result<()> {
         let _ = (way, fd, flags);
         Ok(())
+    }
+}
+
+/// An object with one open file description, which was made together with it.
+pub struct Once(Option<OwnedFd>);
+
+impl Once {
+    /// By this descriptor.
+    pub fn new(fd: OwnedFd) -> Self {
+        Once(Some(fd))
+    }
+}
+
+impl Made for Once {
+    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        let name = way.inode.kind.verbs().name();
+        let fd = self.0.take().ok_or_else(|| Error::Conflict(format!("{name}: it is open twice")))?;
+        unlinked::set_flags(&fd, flags)?;
+        Ok(fd)
     }
 }
 
