@@ -6,6 +6,7 @@
 
 mod bench;
 mod creds;
+mod events;
 mod files;
 mod fp;
 mod framework;
@@ -31,6 +32,7 @@ const GROUPS: &[&[Entry]] = &[
     timers::WORKLOADS,
     files::WORKLOADS,
     pipes::WORKLOADS,
+    events::WORKLOADS,
     tree::WORKLOADS,
     creds::WORKLOADS,
 ];

@@ -57,7 +57,7 @@ pub struct Records {
 
 impl Schemas for Records {
     const SCHEMAS: &'static [(&'static str, u32)] =
-        &[("processes", 2), ("threads", 2), ("memory", 2), ("files", 1), ("inodes", 2), ("shared", 1)];
+        &[("processes", 2), ("threads", 2), ("memory", 2), ("files", 1), ("inodes", 3), ("shared", 1)];
 }
 
 impl Records {

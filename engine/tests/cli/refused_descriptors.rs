@@ -66,7 +66,6 @@ fn refuses(text: &str, words: &[&str]) {
 }
 
 #[rstest]
-#[case::eventfd(format!("hold(call({}, 0, 0))", libc::SYS_eventfd2), "eventfd")]
 #[case::epoll(format!("hold(call({}, 0))", libc::SYS_epoll_create1), "eventpoll")]
 #[case::timerfd(format!("hold(call({}, 1, 0))", libc::SYS_timerfd_create), "timerfd")]
 #[case::signalfd(format!("hold(call({}, -1, ctypes.byref(ctypes.c_ulong(1)), 8, 0))", libc::SYS_signalfd4), "signalfd")]
@@ -92,6 +91,13 @@ fn refuses(text: &str, words: &[&str]) {
 #[case::kvm("hold(fcntl.ioctl(os.open('/dev/kvm', os.O_RDWR), 0xae01, 0))".to_owned(), "kvm-vm")]
 fn an_anonymous_inode(#[case] text: String, #[case] kind: &str) {
     refuses(&text, &["fd 9", kind]);
+}
+
+#[test]
+fn a_handle_to_an_anonymous_inode() {
+    let eventfd = format!("fd = call({}, 0, 0)", libc::SYS_eventfd2);
+    let text = format!("{eventfd}\nhold(os.open('/proc/self/fd/%d' % fd, os.O_PATH))");
+    refuses(&text, &["fd 9", "eventfd", "O_PATH"]);
 }
 
 /// A filter of seccomp that allows every call.

@@ -225,6 +225,7 @@ outside(lambda: call("ptrace", SEIZE, JOB, 0, 0))
 "#)]
 #[case::shared_memory(&["memory", "outside"], SHARED_MEMORY)]
 #[case::the_offset_of_a_file(&["data", "outside"], SHARED_OFFSET)]
+#[case::the_count_of_an_eventfd(&["eventfd", "shared with", "outside"], "call(\"eventfd\", 3, 0)\noutside()")]
 #[case::the_address_space(&["address space", "outside"], SHARED_SPACE)]
 #[case::the_owner_of_a_descriptor(&["owner"], r#"
 file = os.pipe()[0]

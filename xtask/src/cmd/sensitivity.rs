@@ -83,6 +83,7 @@ struct Caught {
 /// Words in a fault's name or description, and the groups of workloads that such a fault most likely hurts.
 const LIKELY: &[(&[&str], &str)] = &[
     (&["pipe", "fifo", "packet"], "pipes"),
+    (&["eventfd", "timerfd"], "events"),
     (
         &[
             "fp", "sse", "avx", "xmm", "ymm", "zmm", "vector", "x87", "mxcsr", "xsave", "pkru", "fs_base",

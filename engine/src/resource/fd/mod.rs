@@ -77,6 +77,7 @@ kinds! {
     device: Device(state: device::Device);
     fifo: Fifo(state: fifo::Fifo);
     pipe: Pipe(state: pipe::Pipe);
+    eventfd: Eventfd(state: eventfd::Eventfd);
 }
 
 /// What two descriptors of the same object have in common.
@@ -279,7 +280,6 @@ fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
         (b"socket:", "a socket"),
         (b"anon_inode:[eventpoll]", "an epoll instance"),
-        (b"anon_inode:[eventfd", "an eventfd"),
         (b"anon_inode:[timerfd]", "a timerfd"),
         (b"anon_inode:[signalfd]", "a signalfd"),
         (b"anon_inode:inotify", "an inotify instance"),

@@ -1,0 +1,48 @@
+//! Two processes wake each other by two eventfds as fast as they can; no wake-up is lost and none is made up.
+
+use super::kit;
+use crate::framework::prelude::*;
+use std::sync::atomic::Ordering::SeqCst;
+
+pub const WORKLOAD: Workload = Workload {
+    purpose: "two processes in motion that wake each other by eventfds",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let shared = Shared::new()?;
+    let (there, back) = (kit::eventfd(0, 0)?, kit::eventfd(0, libc::EFD_SEMAPHORE)?);
+    const END: u64 = 1000;
+    let serve = fork("the server", || {
+        while shared.cell(1).get() == 0 {
+            kit::add(&there, 1)?;
+            expect_eq("answer", kit::take(&back)?, 1u64)?;
+            shared.number(0).fetch_add(1, SeqCst);
+        }
+        kit::add(&there, END)
+    })?;
+    let answer = fork("the other player", || {
+        loop {
+            match kit::take(&there)? {
+                1 => kit::add(&back, 1)?,
+                END => return Ok(()),
+                other => bail!("got {other} at once"),
+            }
+        }
+    })?;
+    let played = |more: u64| {
+        let goal = shared.number(0).load(SeqCst) + more;
+        gate::wait_until("the game to go on", || Ok(shared.number(0).load(SeqCst) >= goal))
+    };
+    played(20)?;
+
+    cx.ready()?;
+
+    played(20)?;
+    shared.cell(1).set(1);
+    serve.join()?;
+    answer.join()
+}
