@@ -23,7 +23,8 @@ impl Setting {
         Setting { interval: word(0) * NANOS + word(1) * unit, value: word(2) * NANOS + word(3) * unit }
     }
 
-    fn encode(&self, unit: u64) -> Vec<u8> {
+    /// As the kernel takes it, the fraction in units of `unit` nanoseconds.
+    pub fn encode(&self, unit: u64) -> Vec<u8> {
         // A value below the unit would disarm the timer.
         let round = |ns: u64| (ns / NANOS, (ns % NANOS).div_ceil(unit));
         let (interval, value) = (round(self.interval), round(self.value));

@@ -56,6 +56,11 @@ pub const IGNORED: &[Ignored] = &[
         reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
     },
     Ignored {
+        path: "**.kind.timerfd.setting.value",
+        how: How::BothOrNeither,
+        reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
+    },
+    Ignored {
         path: "**.memory.membarrier.global",
         how: How::WhenAbsent,
         reason: "only the kernel module, or Linux 6.3, tells whether a process takes part in global barriers",

@@ -1,7 +1,9 @@
-//! eventfd(2), by words of eight bytes.
+//! eventfd(2) and timerfd_create(2), by words of eight bytes.
 
 use crate::framework::prelude::*;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use crate::timers::kit::{Setting, duration, timespec};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::time::Duration;
 
 /// eventfd2(2).
 pub fn eventfd(count: u32, flags: i32) -> anyhow::Result<OwnedFd> {
@@ -19,4 +21,39 @@ pub fn take(fd: &OwnedFd) -> anyhow::Result<u64> {
 /// One write(2) of eight bytes.
 pub fn add(fd: &OwnedFd, count: u64) -> Outcome {
     expect_eq("bytes written", fd::write_some(fd, &count.to_ne_bytes())?, 8)
+}
+
+/// timerfd_create(2).
+pub fn timerfd(clock: libc::clockid_t, flags: i32) -> anyhow::Result<OwnedFd> {
+    // SAFETY: numbers only; the descriptor is new and nobody else's.
+    let fd = sys::check("timerfd_create", unsafe { libc::timerfd_create(clock, flags) })
+        .with_context(|| format!("clock {clock}"))?;
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// timerfd_settime(2).
+pub fn arm(fd: &OwnedFd, flags: i32, (value, interval): Setting) -> Outcome {
+    let new = libc::itimerspec { it_value: timespec(value), it_interval: timespec(interval) };
+    // SAFETY: the kernel reads the struct and is asked for no old one.
+    sys::check("timerfd_settime", unsafe {
+        libc::timerfd_settime(fd.as_raw_fd(), flags, &new, std::ptr::null_mut())
+    })?;
+    Ok(())
+}
+
+/// timerfd_gettime(2).
+pub fn left(fd: &OwnedFd) -> anyhow::Result<Setting> {
+    let zero = timespec(Duration::ZERO);
+    let mut now = libc::itimerspec { it_value: zero, it_interval: zero };
+    // SAFETY: the kernel writes the struct.
+    sys::check("timerfd_gettime", unsafe { libc::timerfd_gettime(fd.as_raw_fd(), &mut now) })?;
+    Ok((duration(&now.it_value), duration(&now.it_interval)))
+}
+
+/// A line of /proc/self/fdinfo/N.
+pub fn shown(fd: &OwnedFd, field: &str) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
+    Ok(value.with_context(|| format!("no {field}"))?.to_owned())
 }

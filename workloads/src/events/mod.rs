@@ -8,4 +8,9 @@ crate::framework::corpus! {
     mod eventfd_ping_pong;
     mod eventfd_semaphores;
     mod eventfd_shared;
+    mod timerfd_absolute;
+    mod timerfd_blocked;
+    mod timerfd_expired;
+    mod timerfd_settings;
+    mod timerfd_ticking;
 }

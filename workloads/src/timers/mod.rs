@@ -1,6 +1,6 @@
 //! Interval and POSIX timers, and sleeps and waits that end by themselves.
 
-mod kit;
+pub(crate) mod kit;
 
 crate::framework::corpus! {
     mod alarm;

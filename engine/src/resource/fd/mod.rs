@@ -78,6 +78,7 @@ kinds! {
     fifo: Fifo(state: fifo::Fifo);
     pipe: Pipe(state: pipe::Pipe);
     eventfd: Eventfd(state: eventfd::Eventfd);
+    timerfd: Timerfd(state: timerfd::Timerfd);
 }
 
 /// What two descriptors of the same object have in common.
@@ -280,7 +281,6 @@ fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
         (b"socket:", "a socket"),
         (b"anon_inode:[eventpoll]", "an epoll instance"),
-        (b"anon_inode:[timerfd]", "a timerfd"),
         (b"anon_inode:[signalfd]", "a signalfd"),
         (b"anon_inode:inotify", "an inotify instance"),
         (b"anon_inode:[fanotify]", "a fanotify group"),

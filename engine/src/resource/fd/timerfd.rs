@@ -1,0 +1,280 @@
+//! timerfd_create(2): timers that are read.
+
+use super::description::{Descriptor, OpenFile};
+use super::inode::Seen;
+use super::table::Fd;
+use super::{Identity, Kind, Made, Once, Verbs, Way};
+use crate::error::{Context, Error, Problem, Result};
+use crate::proc::fdinfo::FdInfo;
+use crate::remote::{Arg, Program};
+use crate::resource::timer::Setting;
+use rustix::time::{ClockId, TimerfdClockId, TimerfdFlags};
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+
+/// The state of a timerfd.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timerfd {
+    /// `CLOCK_*`
+    pub clock: i32,
+    /// `TFD_TIMER_*` of the last timerfd_settime(2).
+    pub flags: i32,
+    /// Expirations that have not been read.
+    pub ticks: u64,
+    /// What is left until the next expiration; with `TFD_TIMER_ABSTIME` the time of the clock at which that is.
+    pub setting: Setting,
+}
+
+// include/uapi/linux/time.h and include/uapi/linux/timerfd.h
+const CLOCK_REALTIME_ALARM: i32 = 8;
+const CLOCK_BOOTTIME_ALARM: i32 = 9;
+const CLOCKS: &[i32] = &[
+    libc::CLOCK_REALTIME,
+    libc::CLOCK_MONOTONIC,
+    libc::CLOCK_BOOTTIME,
+    CLOCK_REALTIME_ALARM,
+    CLOCK_BOOTTIME_ALARM,
+];
+/// `_IOW('T', 0, __u64)`
+const TFD_IOC_SET_TICKS: u32 = rustix::ioctl::opcode::write::<u64>(b'T', 0);
+
+pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+    (seen.link.0 == b"anon_inode:[timerfd]").then(|| Ok(Kind::Timerfd(Timerfd::default())))
+}
+
+impl Verbs for Timerfd {
+    fn name(&self) -> &'static str {
+        "timerfd"
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Description
+    }
+
+    fn is_shared_state(&self, _flags: i32) -> bool {
+        true
+    }
+
+    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+        let [descriptor] = descriptors else { unreachable!("one object, one description") };
+        let fd = descriptor.duplicate()?;
+        let state = settled(descriptor, &fd)?;
+        if state.clock_was_set() {
+            let why = " is a timerfd whose clock was set, which has not been read yet; let it be read first";
+            return Err(Error::unsupported_now(Problem::of(descriptor.at(), why)));
+        }
+        *self = state;
+        Ok(())
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if CLOCKS.contains(&self.clock) && self.flags & !TFD_SETTIME_FLAGS == 0 {
+            return Ok(());
+        }
+        Err("a timerfd of a clock or with flags that there are not".into())
+    }
+
+    fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
+        let clock = match self.clock {
+            libc::CLOCK_REALTIME => TimerfdClockId::Realtime,
+            libc::CLOCK_BOOTTIME => TimerfdClockId::Boottime,
+            CLOCK_REALTIME_ALARM => TimerfdClockId::RealtimeAlarm,
+            CLOCK_BOOTTIME_ALARM => TimerfdClockId::BoottimeAlarm,
+            _ => TimerfdClockId::Monotonic,
+        };
+        let fd = rustix::time::timerfd_create(clock, TimerfdFlags::CLOEXEC)
+            .context(|| "make timerfd (an alarm clock takes CAP_WAKE_ALARM)")?;
+        Ok(Box::new(Once::new(fd)))
+    }
+
+    /// The later, the less of its time passes before the process runs.
+    fn late(&self, fd: &Fd, _file: &OpenFile, program: &mut Program) {
+        let Timerfd { flags, ticks, setting, .. } = self.to_arm();
+        if setting != Setting::default() || flags != 0 {
+            let spec = program.bytes(setting.encode(1));
+            let args: [Arg; 3] = [fd.fd.into(), flags.into(), spec.into()];
+            program.must(libc::SYS_timerfd_settime, &args, format!("arm timerfd {}", fd.fd));
+        }
+        if ticks != 0 {
+            let word = program.bytes(ticks.to_ne_bytes());
+            let args: [Arg; 3] = [fd.fd.into(), TFD_IOC_SET_TICKS.into(), word.into()];
+            let what = format!("set expirations of timerfd {} (needs CONFIG_CHECKPOINT_RESTORE)", fd.fd);
+            program.must(libc::SYS_ioctl, &args, what);
+        }
+    }
+}
+
+const TFD_TIMER_ABSTIME: i32 = 1;
+/// `TFD_TIMER_ABSTIME` and `TFD_TIMER_CANCEL_ON_SET`.
+const TFD_SETTIME_FLAGS: i32 = 3;
+
+impl Timerfd {
+    fn read(info: &FdInfo) -> Option<Self> {
+        let pair = |name: &str| {
+            let (seconds, nanos) =
+                info.field(name)?.strip_prefix('(')?.strip_suffix(')')?.split_once(", ")?;
+            seconds.parse::<u64>().ok()?.checked_mul(NANOS)?.checked_add(nanos.parse().ok()?)
+        };
+        Some(Timerfd {
+            clock: info.field("clockid")?.parse().ok()?,
+            ticks: info.field("ticks")?.parse().ok()?,
+            flags: i32::from_str_radix(info.field("settime flags")?, 8).ok()?,
+            setting: Setting { value: pair("it_value")?, interval: pair("it_interval")? },
+        })
+    }
+
+    fn is_absolute(&self) -> bool {
+        self.flags & TFD_TIMER_ABSTIME != 0
+    }
+
+    /// Whether the next read says that the clock was set: a timer that has expired once and for all has nothing left (fs/timerfd.c,
+    /// `timerfd_clock_was_set`).
+    fn clock_was_set(&self) -> bool {
+        self.setting.interval == 0 && self.setting.value != 0 && self.ticks != 0
+    }
+
+    /// What its clock shows.
+    fn now(&self) -> u64 {
+        let now = rustix::time::clock_gettime(match self.clock {
+            libc::CLOCK_REALTIME | CLOCK_REALTIME_ALARM => ClockId::Realtime,
+            libc::CLOCK_MONOTONIC => ClockId::Monotonic,
+            _ => ClockId::Boottime,
+        });
+        now.tv_sec as u64 * NANOS + now.tv_nsec as u64
+    }
+
+    /// What to set it to, and how many expirations remain to be set once it is.
+    fn to_arm(&self) -> Self {
+        /// No expiration comes so soon after the timer was armed that setting the number would lose it.
+        const MARGIN: u64 = NANOS / 10;
+        let mut armed = self.clone();
+        let Setting { value, interval } = self.setting;
+        if self.ticks == 0 || interval == 0 || value == 0 {
+            return armed;
+        }
+        if self.is_absolute() {
+            // By beginning as many periods before: the kernel counts from there.
+            let earlier = interval.saturating_mul(self.ticks);
+            armed.setting.value = value.saturating_sub(earlier).max(1);
+            armed.ticks = 0;
+        } else {
+            armed.setting.value = value.max(MARGIN);
+        }
+        armed
+    }
+}
+
+const NANOS: u64 = 1_000_000_000;
+
+/// Reads the state. Of a periodic timer the kernel counts the expirations since the last look only when it is looked at by timerfd_gettime(2); what is
+/// left and how many there were are not read at the same moment, and have to agree.
+fn settled(descriptor: &Descriptor, fd: &OwnedFd) -> Result<Timerfd> {
+    const ATTEMPTS: usize = 100;
+    // With what the clock shows then.
+    let look = || -> Result<(Timerfd, u64)> {
+        rustix::time::timerfd_gettime(fd).context(|| format!("{}: read timer", descriptor.at()))?;
+        let unknown = || {
+            let what = "cannot read the state of a timerfd (needs CONFIG_CHECKPOINT_RESTORE)";
+            Error::unsupported(format!("{}: {what}", descriptor.at()))
+        };
+        let timer = Timerfd::read(&descriptor.info()?).ok_or_else(unknown)?;
+        let now = timer.now();
+        Ok((timer, now))
+    };
+    let (mut timer, mut now) = look()?;
+    // One that expires faster than it can be looked at: an expiration more or less is a matter of the moment.
+    for _ in 0..ATTEMPTS {
+        let (later, then) = look()?;
+        let is_armed = |timer: &Timerfd| timer.setting.value != 0;
+        // No expiration in between: time has only gone on.
+        if later.ticks == timer.ticks && is_armed(&later) == is_armed(&timer) {
+            break;
+        }
+        (timer, now) = (later, then);
+    }
+    // Set to a time, it stays there when the clock is set and when time passes between checkpoint and restart.
+    if timer.is_absolute() && timer.setting.value != 0 {
+        timer.setting.value += now;
+    }
+    Ok(timer)
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::fault::Fault] = &[
+    crate::fault::Fault {
+        name: "timerfd-disarmed",
+        what: "timerfds are not armed",
+        commit: |r| each(r, |timer| timer.setting = Setting::default()),
+    },
+    crate::fault::Fault {
+        name: "timerfd-expirations-lost",
+        what: "expirations of timerfds that were not read are lost",
+        commit: |r| each(r, |timer| timer.ticks = 0),
+    },
+];
+
+#[cfg(feature = "planted-faults")]
+fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Timerfd)) {
+    for inode in &mut records.inodes {
+        if let Kind::Timerfd(timer) = &mut inode.kind {
+            change(timer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    const SECOND: u64 = NANOS;
+
+    fn timer(flags: i32, ticks: u64, value: u64, interval: u64) -> Timerfd {
+        Timerfd { clock: libc::CLOCK_MONOTONIC, flags, ticks, setting: Setting { value, interval } }
+    }
+
+    #[rstest]
+    #[case::expired(timer(0, 1, 0, 0), false)]
+    #[case::running(timer(0, 0, SECOND, 0), false)]
+    #[case::periodic(timer(0, 2, SECOND, SECOND), false)]
+    #[case::set(timer(TFD_SETTIME_FLAGS, 1, SECOND, 0), true)]
+    fn a_clock_that_was_set_shows(#[case] timer: Timerfd, #[case] was_set: bool) {
+        assert_eq!(timer.clock_was_set(), was_set);
+    }
+
+    #[test]
+    fn the_state_is_read_as_the_kernel_prints_it() {
+        let fd = rustix::time::timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC).unwrap();
+        let set = |value, interval, flags| {
+            let time = |seconds| rustix::time::Timespec { tv_sec: seconds, tv_nsec: 0 };
+            let spec = rustix::time::Itimerspec { it_value: time(value), it_interval: time(interval) };
+            rustix::time::timerfd_settime(&fd, flags, &spec).unwrap();
+        };
+        let pid = std::process::id() as i32;
+        let descriptor = Descriptor { pid, fd: std::os::fd::AsRawFd::as_raw_fd(&fd), flags: libc::O_RDWR };
+        set(1000, 7, rustix::time::TimerfdTimerFlags::empty());
+        let read = settled(&descriptor, &fd).unwrap();
+        assert_eq!((read.clock, read.flags, read.ticks, read.setting.interval), (libc::CLOCK_BOOTTIME, 0, 0, 7 * SECOND));
+        assert!((999 * SECOND..=1000 * SECOND).contains(&read.setting.value), "{read:?}");
+        // Begun as long ago as its clock counts.
+        set(1, 1_000_000, rustix::time::TimerfdTimerFlags::ABSTIME);
+        let read = settled(&descriptor, &fd).unwrap();
+        assert_eq!((read.flags, read.ticks), (TFD_TIMER_ABSTIME, 1));
+        let next = 1_000_001 * SECOND;
+        assert!((next..next + SECOND).contains(&read.setting.value), "{read:?}");
+    }
+
+    #[rstest]
+    #[case::running(timer(0, 0, 5 * SECOND, SECOND), (5 * SECOND, 0))]
+    #[case::expired_once(timer(0, 1, 0, 0), (0, 1))]
+    #[case::periodic_and_not_read(timer(0, 3, SECOND, 2 * SECOND), (SECOND, 3))]
+    #[case::about_to_expire_again(timer(0, 3, 5, 2 * SECOND), (SECOND / 10, 3))]
+    #[case::absolute(timer(TFD_TIMER_ABSTIME, 0, 90 * SECOND, SECOND), (90 * SECOND, 0))]
+    #[case::absolute_and_not_read(timer(TFD_TIMER_ABSTIME, 3, 90 * SECOND, 20 * SECOND), (30 * SECOND, 0))]
+    #[case::absolute_from_before_the_clock(timer(TFD_TIMER_ABSTIME, 9, 90 * SECOND, 20 * SECOND), (1, 0))]
+    fn how_it_is_armed(#[case] timer: Timerfd, #[case] (value, ticks): (u64, u64)) {
+        let armed = timer.to_arm();
+        assert_eq!((armed.setting.value, armed.ticks), (value, ticks));
+        assert_eq!(armed.setting.interval, timer.setting.interval);
+    }
+}

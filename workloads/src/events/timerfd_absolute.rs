@@ -1,0 +1,49 @@
+//! Timers that were set to a time of their clock: they expire then, however long the process was away.
+
+use super::kit;
+use crate::framework::prelude::*;
+use crate::timers::kit::now;
+use std::time::Duration;
+
+pub const WORKLOAD: Workload = Workload {
+    purpose: "timerfds that were set to a time (TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET) expire at that time",
+    needs: &[],
+    moving: true,
+    statik: false,
+    run,
+};
+
+/// After `ready`, and on most machines while the process is not there.
+const AHEAD: Duration = Duration::from_secs(1);
+/// A machine that is busy may be so late.
+const LATE: Duration = Duration::from_millis(500);
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let cancelled = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
+    let cases = [
+        (libc::CLOCK_MONOTONIC, libc::TFD_TIMER_ABSTIME),
+        (libc::CLOCK_BOOTTIME, libc::TFD_TIMER_ABSTIME),
+        (libc::CLOCK_REALTIME, libc::TFD_TIMER_ABSTIME),
+        (libc::CLOCK_REALTIME, cancelled),
+    ];
+    let mut timers = Vec::new();
+    for (clock, flags) in cases {
+        let timer = kit::timerfd(clock, libc::TFD_NONBLOCK)?;
+        let at = now(clock)? + AHEAD;
+        kit::arm(&timer, flags, (at, Duration::ZERO))?;
+        timers.push((clock, flags, at, timer));
+    }
+
+    cx.ready()?;
+
+    for (clock, flags, at, timer) in &timers {
+        let what = format!("clock {clock}, flags {flags}");
+        expect_eq(&what, kit::shown(timer, "settime flags")?, format!("0{flags:o}"))?;
+        let due = *at + LATE;
+        let rest = due.saturating_sub(now(*clock)?);
+        std::thread::sleep(rest);
+        expect_eq(&format!("{what}: expirations"), kit::take(timer)?, 1u64)?;
+        expect_eq(&format!("{what}: left"), kit::left(timer)?.0, Duration::ZERO)?;
+    }
+    Ok(())
+}
