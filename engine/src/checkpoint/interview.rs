@@ -2,17 +2,19 @@
 
 use super::survey::{Seen, SeenAlive, Survey};
 use crate::error::{Problems, Result};
+use crate::image::Extent;
+use crate::proc::status;
 use crate::remote::{Arg, Program};
 use crate::resource::locks::Locks;
 use crate::resource::membarrier::AskRegistrations;
 use crate::resource::memory::{self, Backing, Memory, Vma};
-use crate::resource::pages::{self, Copying, Owner};
+use crate::resource::pages::{Copying, Owner};
 use crate::resource::pkey::AskKeys;
 use crate::resource::policy::{self, AskPolicies};
 use crate::resource::process::{self, Alive, AskReports, AskRlimits, Child, Life, Process, State, Zombie};
 use crate::resource::refused::AskRefused;
 use crate::resource::signal::{self, AskActions, AskNumber};
-use crate::resource::thread::{self, AskThread};
+use crate::resource::thread::AskThread;
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks, rseq, tags};
 use crate::tree::{Frozen, Outside, Scope, Task};
@@ -51,7 +53,7 @@ impl Interviewed {
         mut self,
         frozen: &Frozen,
         scope: Scope,
-        mut contents: Vec<Vec<pages::Extent>>,
+        mut contents: Vec<Vec<Extent>>,
     ) -> Result<Complete> {
         let (outside, problems) = self.survey.look_around(&frozen.tasks)?;
         problems.none()?;
@@ -230,7 +232,7 @@ fn ask(
         let outcome = task.ask(at, &program)?;
         threads.push(asked.answer(&outcome, &task.threads[at])?);
     }
-    let status = thread::status(pid, pid)?;
+    let status = status::of_thread(pid, pid)?;
     let pending = signal::capture_pending(&task.threads[0], true, status.shdpnd)?;
     let (mut interval_timers, mut posix_timers) = (interval.answer(&outcome), posix.answer(&outcome));
     let after: Vec<_> = pending.iter().chain(threads.iter().flat_map(|t| &t.pending)).cloned().collect();

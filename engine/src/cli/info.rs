@@ -9,7 +9,7 @@ use cairn::resource::bytes::PathBytes;
 use cairn::resource::fd::{Identity, Kind};
 use cairn::resource::memory::{Backing, Marks, Memory};
 use cairn::resource::process::{Alive, Life, State};
-use cairn::resource::{Records, pages};
+use cairn::resource::Records;
 use indicatif::HumanBytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -45,10 +45,9 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<u8> {
 
 /// Puts a digest of the contents where the extents are: what two files with the same contents agree on.
 fn digest_pages(reader: &Reader, records: &Records, all: &mut Value) -> Result<(), cairn::image::Error> {
-    let digest = |extents: &[pages::Extent], absent: Absent, volatile: &[Range<u64>]| {
-        let extents: Vec<Extent> = extents.iter().map(image_extent).collect();
+    let digest = |extents: &[Extent], absent: Absent, volatile: &[Range<u64>]| {
         let bytes: u64 = extents.iter().map(|e| e.len).sum();
-        Ok(json!({ "digest": reader.digest_without(&extents, absent, volatile)?, "bytes": bytes }))
+        Ok(json!({ "digest": reader.digest_without(extents, absent, volatile)?, "bytes": bytes }))
     };
     for (i, process) in records.processes.iter().enumerate() {
         let Life::Alive(alive) = &process.life else { continue };
@@ -86,19 +85,15 @@ fn written_by_kernel(rseq: u64) -> [Range<u64>; 2] {
     [rseq..rseq + 8, rseq + 20..rseq + 28]
 }
 
-fn image_extent(extent: &pages::Extent) -> Extent {
-    Extent { start: extent.start, len: extent.len, offset: extent.offset }
-}
-
 /// The extents inside a mapping, cut at its borders.
-fn within(memory: &Memory, start: u64, end: u64) -> Vec<pages::Extent> {
+fn within(memory: &Memory, start: u64, end: u64) -> Vec<Extent> {
     let first = memory.pages.partition_point(|e| e.start + e.len <= start);
     let inside = memory.pages[first..].iter().take_while(|e| e.start < end);
     inside
         .map(|e| {
             let from = e.start.max(start);
             let to = (e.start + e.len).min(end);
-            pages::Extent { start: from, len: to - from, offset: e.offset + (from - e.start) }
+            Extent { start: from, len: to - from, offset: e.offset + (from - e.start) }
         })
         .collect()
 }

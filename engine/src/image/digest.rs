@@ -3,21 +3,21 @@
 use std::fmt;
 use std::ops::Range;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::error::Error;
 use super::layout::MAX_FRAME;
 use super::reader::Reader;
 
-/// A stretch of saved memory: where it was in the address space and where it is in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Saved bytes: where they belong and where they are in the context file. Whole pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
-    /// Virtual address, a multiple of the page size
+    /// Virtual address, or offset in the object.
     pub start: u64,
-    /// Bytes, a multiple of the page size
+    /// Bytes.
     pub len: u64,
-    /// Bytes from the start of the file
+    /// Offset in the context file.
     pub offset: u64,
 }
 

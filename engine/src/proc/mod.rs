@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-pub mod brief;
 pub mod fdinfo;
 pub mod maps;
 pub mod smaps;
+pub mod stat;
+pub mod status;
 pub mod syscall;
 
 /// The text of a file that the kernel makes as a whole (fs/seq_file.c, `single_open`): by one read, as long as it is short.

@@ -3,6 +3,7 @@
 //! Source: `show_map_vma`, `show_smap` and `show_smap_vma_flags` in fs/proc/task_mmu.c, Linux 5.10 to 7.x;
 //! proc_pid_smaps(5).
 
+use super::maps::{Mapping, decimal};
 use bitflags::bitflags;
 
 bitflags! {
@@ -259,40 +260,11 @@ fn error(line: usize, what: &'static str, text: &[u8]) -> Error {
     Error { line, what, text: String::from_utf8_lossy(text).into_owned() }
 }
 
-/// `start-end perms offset major:minor inode   path`
 fn parse_header(line: &[u8]) -> Option<Vma> {
-    let (start, rest) = hex(line)?;
-    let (end, rest) = hex(rest.strip_prefix(b"-")?)?;
-    let [b' ', read, write, exec, shared, b' ', rest @ ..] = rest else { return None };
-    let (offset, rest) = hex(rest)?;
-    let (major, rest) = hex(rest.strip_prefix(b" ")?)?;
-    let (minor, rest) = hex(rest.strip_prefix(b":")?)?;
-    let (inode, rest) = decimal(rest.strip_prefix(b" ")?)?;
-    // The path is padded to a column; it may end in blanks of its own.
-    let padded = if rest.is_empty() { rest } else { rest.strip_prefix(b" ")? };
-    let path = &padded[padded.iter().take_while(|&&byte| byte == b' ').count()..];
-    let flag = |byte: u8, letter: u8| match byte {
-        byte if byte == letter => Some(true),
-        b'-' => Some(false),
-        _ => None,
-    };
-    Some(Vma {
-        start,
-        end,
-        read: flag(*read, b'r')?,
-        write: flag(*write, b'w')?,
-        exec: flag(*exec, b'x')?,
-        shared: match shared {
-            b's' => true,
-            b'p' => false,
-            _ => return None,
-        },
-        offset,
-        dev: (major.try_into().ok()?, minor.try_into().ok()?),
-        inode,
-        path: (!path.is_empty()).then(|| unescape(path)),
-        ..Vma::default()
-    })
+    let mapping = Mapping::parse(line)?;
+    let Mapping { start, end, read, write, exec, shared, offset, dev, inode, printed } = mapping;
+    let path = (!printed.is_empty()).then(|| mapping.path().into_owned());
+    Some(Vma { start, end, read, write, exec, shared, offset, dev, inode, path, ..Vma::default() })
 }
 
 /// Takes in one of the lines after the first; true for the last one, `VmFlags`.
@@ -344,52 +316,6 @@ fn kilobytes(text: &[u8]) -> Option<u64> {
 /// A decimal number after blanks.
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     decimal(&text[text.iter().take_while(|&&byte| byte == b' ').count()..])
-}
-
-fn decimal(text: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (number, rest) = text.split_at(digits);
-    let value = number
-        .iter()
-        .try_fold(0u64, |value, digit| value.checked_mul(10)?.checked_add(u64::from(digit - b'0')));
-    Some((value.filter(|_| digits > 0)?, rest))
-}
-
-fn hex(text: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0u64;
-    let mut digits = 0;
-    for &byte in text {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => break,
-        };
-        if value >> 60 != 0 {
-            return None;
-        }
-        value = value << 4 | u64::from(digit);
-        digits += 1;
-    }
-    (digits > 0).then(|| (value, &text[digits..]))
-}
-
-fn unescape(path: &[u8]) -> Vec<u8> {
-    const LINE_BREAK: &[u8] = b"\\012";
-    let mut plain = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&first, tail)) = rest.split_first() {
-        match rest.strip_prefix(LINE_BREAK) {
-            Some(after) => {
-                plain.push(b'\n');
-                rest = after;
-            }
-            None => {
-                plain.push(first);
-                rest = tail;
-            }
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

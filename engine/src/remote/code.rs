@@ -1,8 +1,9 @@
 //! Pieces of the target's own code that we borrow before there is any of ours in it.
 
-use super::RemoteAddr;
 use crate::arch;
 use crate::error::{Context, Error, Result};
+use crate::proc::maps;
+use crate::sys::RemoteAddr;
 use crate::sys::{self, vm};
 use memchr::memmem;
 use std::os::unix::fs::FileExt;
@@ -96,24 +97,19 @@ impl Code {
 
 /// What is mapped, in the order in which to search it.
 fn mapped(pid: i32) -> Result<Vec<Mapped>> {
-    let maps = std::fs::read(format!("/proc/{pid}/maps")).context(|| format!("read /proc/{pid}/maps"))?;
-    let mut all: Vec<Mapped> = maps
-        .split(|b| *b == b'\n')
-        .filter_map(|line| {
-            let text = std::str::from_utf8(line.get(..line.len().min(40))?).ok()?;
-            let mut words = text.split_ascii_whitespace();
-            let (start, end) = words.next()?.split_once('-')?;
-            let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
-            let rank = match line {
-                line if line.ends_with(b"[vdso]") => 0,
-                line if memmem::find(line, b"/libc").is_some() => 1,
-                _ => 2,
-            };
-            let executable = words.next()?.starts_with("r-x") && end <= sys::task_size();
-            let stack = line.ends_with(b"[stack]");
-            Some(Mapped { start, end, executable, stack, rank })
-        })
-        .collect();
+    let text = std::fs::read(format!("/proc/{pid}/maps")).context(|| format!("read /proc/{pid}/maps"))?;
+    let mapped = maps::parse(&text).map(|mapping| Mapped {
+        start: mapping.start,
+        end: mapping.end,
+        rank: match mapping.printed {
+            b"[vdso]" => 0,
+            path if memmem::find(path, b"/libc").is_some() => 1,
+            _ => 2,
+        },
+        executable: mapping.read && !mapping.write && mapping.exec && mapping.end <= sys::task_size(),
+        stack: mapping.printed == b"[stack]",
+    });
+    let mut all: Vec<Mapped> = mapped.collect();
     all.sort_by_key(|m| (m.rank, m.start));
     Ok(all)
 }

@@ -4,7 +4,7 @@
 //! stub, table and data. `held` answers the same programs for a thread in the kernel module; elsewhere nothing here knows what the calls are for.
 //!
 //! # Safety
-//! No `unsafe` is needed for addresses in a target: they are [`RemoteAddr`], never pointers, and every access goes through `sys::vm`.
+//! No `unsafe` is needed for addresses in a target: they are [`RemoteAddr`](crate::sys::RemoteAddr), never pointers, and every access goes through `sys::vm`.
 
 pub mod code;
 pub mod held;
@@ -14,29 +14,9 @@ mod sleep;
 pub mod stopped;
 pub mod tracee;
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
-
 pub use code::Code;
 pub use held::Held;
 pub use program::{Arg, CallId, DataId, Outcome, Program};
 pub use scratch::Scratch;
 pub use stopped::Stopped;
 pub use tracee::Tracee;
-
-/// An address in a target's memory.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RemoteAddr(pub u64);
-
-impl fmt::Display for RemoteAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
-
-impl fmt::Debug for RemoteAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}

@@ -1,7 +1,7 @@
 //! A program: calls and their data, without an address until it is loaded.
 
-use super::RemoteAddr;
 use crate::arch;
+use crate::sys::RemoteAddr;
 use std::collections::{HashMap, HashSet};
 
 /// A call of a program.

@@ -1,9 +1,10 @@
 //! The scratch range inside a target: the stub, then what is written: control block, a small stack, table and data.
 
-use super::{Code, RemoteAddr, Tracee};
+use super::{Code, Tracee};
 use crate::activity;
 use crate::arch;
 use crate::error::{Context, Error, Result};
+use crate::sys::RemoteAddr;
 use crate::sys::{task, vm};
 use std::io;
 

@@ -2,8 +2,8 @@
 //! place of the call's own in the registers; the arguments stay. In a restarted task there is nothing to continue, and the call has to be
 //! made by its own number.
 
-use super::RemoteAddr;
 use crate::arch::{self, Regs, SYS_RESTART_SYSCALL};
+use crate::sys::RemoteAddr;
 use crate::sys::{page_size, vm};
 
 /// As much code before a system call as loads its number.

@@ -1,6 +1,5 @@
 //! One seized thread: its registers and mask as we found them, and the two ways to make it do something.
 
-use super::RemoteAddr;
 use super::code::{Code, WayBack};
 use super::program::{Call, Expect, Loader, Outcome, Program};
 use super::scratch::{self, Scratch};
@@ -8,6 +7,7 @@ use super::sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::proc::syscall::Blocked;
+use crate::sys::RemoteAddr;
 use crate::sys::ptrace::{self, Tid};
 use crate::sys::vm;
 use crate::sys::wait::{self, Stop};

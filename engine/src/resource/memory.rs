@@ -2,14 +2,16 @@
 
 use super::bytes::{Bytes, PathBytes};
 use super::membarrier::{self, Registrations};
-use super::pages::{Extent, Range};
+use super::pages::Range;
 use super::pkey::Keys;
 use super::policy::Policy;
 use super::tags::Tags;
 use crate::arch;
 use crate::error::{Context, Error, Result};
+use crate::image::Extent;
 use crate::proc::smaps::{self, VmFlags};
-use crate::remote::{Arg, Program, RemoteAddr, Scratch, Stopped};
+use crate::remote::{Arg, Program, Scratch, Stopped};
+use crate::sys::RemoteAddr;
 use serde::{Deserialize, Serialize};
 
 /// What a mapping shows. Indices point into the tables of the records.
@@ -261,8 +263,31 @@ pub struct Site<'a> {
     pub object_slots: &'a [i32],
     /// Descriptor of the context file.
     pub context: i32,
-    /// Where the running kernel's special mappings are parked: name, address, length.
-    pub parked: &'a [(String, u64, u64)],
+    /// Where the running kernel's special mappings are parked.
+    pub parked: &'a [SpecialMapping],
+}
+
+/// A mapping that the kernel makes and fills, by its name in /proc/PID/maps: `[vdso]`, `[vvar]`, `[vvar_vclock]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpecialMapping {
+    /// In brackets.
+    pub name: String,
+    /// First address.
+    pub start: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+impl SpecialMapping {
+    /// The addresses.
+    pub fn range(&self) -> Range {
+        self.start..self.start + self.len
+    }
+
+    /// Moves it to where it is to be, without its being anywhere else meanwhile.
+    pub fn relocate(&self, to: u64, program: &mut Program) {
+        move_mapping(self.start, to, self.len, &self.name, program);
+    }
 }
 
 /// `MADV_GUARD_INSTALL`, Linux 6.13 (include/uapi/asm-generic/mman-common.h).
@@ -309,14 +334,15 @@ impl Memory {
     fn rebuild_special(&self, site: &Site<'_>, program: &mut Program) {
         for vma in self.vmas.iter().filter(|v| v.is_special()) {
             let Backing::Special { name } = &vma.backing else { continue };
-            if let Some((_, from, len)) = site.parked.iter().find(|(parked, _, _)| parked == name) {
-                move_mapping(*from, vma.start, *len, name, program);
+            if let Some(parked) = site.parked.iter().find(|parked| parked.name == *name) {
+                parked.relocate(vma.start, program);
             }
         }
-        for (name, from, len) in site.parked {
-            let wanted = |v: &Vma| matches!(&v.backing, Backing::Special { name: n } if n == name);
+        for parked in site.parked {
+            let wanted = |v: &Vma| matches!(&v.backing, Backing::Special { name } if *name == parked.name);
             if !self.vmas.iter().any(wanted) {
-                program.must(libc::SYS_munmap, &[(*from).into(), (*len).into()], format!("unmap {name}"));
+                let args = [parked.start.into(), parked.len.into()];
+                program.must(libc::SYS_munmap, &args, format!("unmap {}", parked.name));
             }
         }
     }
@@ -541,7 +567,7 @@ fn advise(range: Range, advice: i32, name: &str, program: &mut Program) {
 }
 
 /// mremap(2) to a place where nothing is mapped.
-pub fn move_mapping(from: u64, to: u64, len: u64, name: &str, program: &mut Program) {
+fn move_mapping(from: u64, to: u64, len: u64, name: &str, program: &mut Program) {
     if from != to {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
         let args: [Arg; 5] = [from.into(), len.into(), len.into(), flags.into(), to.into()];
@@ -613,7 +639,7 @@ pub fn lock_future(leader: &Stopped, scratch: Option<Scratch>) -> Result<Option<
         (Stopped::Traced(_), None) => unreachable!("a traced process gets a scratch range"),
     };
     let pid = leader.pid();
-    let status = crate::resource::thread::status(pid, pid)?;
+    let status = crate::proc::status::of_thread(pid, pid)?;
     if status.vmlck.unwrap_or(0) == 0 {
         return Ok(None);
     }

@@ -2,27 +2,14 @@
 
 use super::memory::{Vma, VmaFlag};
 use crate::error::{Context, Error, Result};
-use crate::image::{self, Appended, PageSink};
-use crate::remote::RemoteAddr;
+use crate::image::{self, Appended, Extent, PageSink};
 use crate::remote::held::told;
 use crate::sys::kmod::{self, Device};
-use crate::sys::{page_size, pagemap_scan as scan, task_size, vm};
-use serde::{Deserialize, Serialize};
+use crate::sys::{RemoteAddr, page_size, pagemap_scan as scan, task_size, vm};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-
-/// Saved bytes: where they belong and where they are in the context file. Whole pages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extent {
-    /// Address, or offset in the object.
-    pub start: u64,
-    /// Bytes.
-    pub len: u64,
-    /// Offset in the context file.
-    pub offset: u64,
-}
 
 /// A half-open range of addresses, or of offsets in an object.
 pub type Range = std::ops::Range<u64>;

@@ -3,7 +3,8 @@
 use super::thread::Rseq;
 use crate::arch::RSEQ_SIGNATURE as SIGNATURE;
 use crate::error::{Context, Error, Result};
-use crate::remote::{Arg, CallId, Held, Outcome, Program, RemoteAddr, Stopped, Tracee};
+use crate::remote::{Arg, CallId, Held, Outcome, Program, Stopped, Tracee};
+use crate::sys::RemoteAddr;
 use crate::sys::{kmod, ptrace, vm};
 
 /// Asks the kernel, Linux 5.13 and up.

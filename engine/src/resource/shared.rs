@@ -1,8 +1,9 @@
 //! Shared anonymous memory: one object, however many processes map it.
 
 use super::memory::{Backing, Vma};
-use super::pages::{self, Copying, Extent, Owner, Range, Source};
+use super::pages::{self, Copying, Owner, Range, Source};
 use crate::error::{Context, Result};
+use crate::image::Extent;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;

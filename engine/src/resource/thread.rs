@@ -8,8 +8,8 @@ use super::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
 use super::sleep::Sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
-use crate::proc::brief::Brief;
-use crate::proc::read_short;
+use crate::proc::stat::Brief;
+use crate::proc::{read_short, status};
 use crate::remote::{Arg, DataId, Outcome, Program, Stopped};
 use crate::sys::{PR_GET_TID_ADDRESS, ptrace, task};
 use serde::{Deserialize, Serialize};
@@ -143,7 +143,7 @@ impl AskThread {
     /// *vanished*, *unsupported*, or what the kernel says.
     pub fn answer(&self, outcome: &Outcome, thread: &Stopped) -> Result<Thread> {
         let (pid, tid) = (thread.pid(), thread.tid());
-        let status = status(pid, tid)?;
+        let status = status::of_thread(pid, tid)?;
         let mut extended = Vec::new();
         for note in arch::EXTENDED_SETS {
             let data = thread.register_set(*note)?.and_then(|data| arch::canonical(*note, data));
@@ -195,22 +195,6 @@ impl AskThread {
 const PR_SET_IO_FLUSHER: i32 = 57;
 /// What that sets: `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` (include/linux/sched.h). prctl(2) itself tells only who has CAP_SYS_RESOURCE.
 const PF_IO_FLUSHER: u32 = 0x0008_0000 | 0x0010_0000;
-
-/// /proc/PID/task/TID/status.
-///
-/// # Errors
-/// *vanished* when it is not there.
-pub fn status(pid: i32, tid: i32) -> Result<procfs::process::Status> {
-    use procfs::FromRead;
-    let path = format!("/proc/{pid}/task/{tid}/status");
-    let ended = || Error::Vanished(format!("pid {pid}: thread {tid} has ended"));
-    let odd = |source| Error::Failed { what: format!("read {path}"), source };
-    let text = read_short(&path).map_err(|err| match err.raw_os_error() {
-        Some(libc::ENOENT | libc::ESRCH) => ended(),
-        _ => odd(err),
-    })?;
-    procfs::process::Status::from_read(text.as_slice()).map_err(|err| odd(std::io::Error::other(err)))
-}
 
 fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
     let name = read_short(&format!("/proc/{pid}/task/{tid}/comm")).context(|| format!("read name of {tid}"));

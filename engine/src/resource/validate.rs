@@ -6,10 +6,11 @@ use super::fd::Identity;
 use super::fd::description::OpenFile;
 use super::fd::inode::Inode;
 use super::memory::{Backing, Memory};
-use super::pages::{Extent, Range};
+use super::pages::Range;
 use super::process::{Alive, Life, Process, RLIMITS, State};
 use super::signal::Pending;
 use super::thread::Thread;
+use crate::image::Extent;
 use std::collections::HashSet;
 
 /// What the records have to fit.

@@ -4,11 +4,12 @@ use super::changes::{self, Accepted};
 use super::plan::Host;
 use super::{Home, plan};
 use crate::error::{Context, Error, Result};
-use crate::proc::read_short;
+use crate::proc::{maps, read_short, status};
 use crate::resource::creds::Creds;
 use crate::resource::fd::Kind;
 use crate::resource::fd::inode::Inode;
-use crate::resource::{Records, memory, policy, process, thread, timer};
+use crate::resource::memory::SpecialMapping;
+use crate::resource::{Records, memory, policy, process, timer};
 use crate::sys::{self, task};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::io;
@@ -16,24 +17,16 @@ use std::io;
 /// Looks at ourselves: what a fork of us will have. `used` is the highest of our descriptors.
 pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: i32) -> Result<Host> {
     let pid = std::process::id() as i32;
-    let text = std::fs::read_to_string("/proc/self/maps").context(|| "read /proc/self/maps")?;
-    let (mut special, mut busy) = (Vec::new(), Vec::new());
-    for line in text.lines() {
-        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
-        let parsed = range
-            .and_then(|(a, b)| Some((u64::from_str_radix(a, 16).ok()?, u64::from_str_radix(b, 16).ok()?)));
-        let Some((start, end)) = parsed else { continue };
-        if start >= sys::task_size() {
-            continue;
-        }
-        busy.push(start..end);
-        if let Some(name) = line.split_ascii_whitespace().nth(5)
-            && (name == "[vdso]" || name.starts_with("[vvar"))
-        {
-            special.push((name.to_string(), start, end - start));
-        }
-    }
-    let status = thread::status(pid, pid)?;
+    let text = std::fs::read("/proc/self/maps").context(|| "read /proc/self/maps")?;
+    let mappings: Vec<_> = maps::parse(&text).filter(|mapping| mapping.start < sys::task_size()).collect();
+    let is_special = |name: &[u8]| name == memory::VDSO.as_bytes() || name.starts_with(b"[vvar");
+    let special = mappings.iter().filter(|mapping| is_special(mapping.printed)).map(|mapping| {
+        let name = String::from_utf8_lossy(mapping.printed).into_owned();
+        SpecialMapping { name, start: mapping.start, len: mapping.end - mapping.start }
+    });
+    let special = special.collect();
+    let busy = mappings.iter().map(maps::Mapping::range).collect();
+    let status = status::of_thread(pid, pid)?;
     let securebits = sys::prctl(libc::PR_GET_SECUREBITS, [0; 4]).context(|| "read securebits")? as u32;
     let rlimits =
         (0..process::RLIMITS).map(|r| task::rlimit(pid, r).context(|| format!("read resource limit {r}")));
@@ -126,7 +119,7 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
             )));
         }
     }
-    if thread::status(pid, pid)?.seccomp.unwrap_or(0) != 0 {
+    if status::of_thread(pid, pid)?.seccomp.unwrap_or(0) != 0 {
         return Err(Error::Conflict(
             "cairn has a seccomp filter, which everything that it restarts would have, too: start cairn without".into(),
         ));
@@ -147,9 +140,9 @@ fn limit_to_raise(pid: i32, theirs: &[(u64, u64)], ours: &[(u64, u64)]) -> Optio
 }
 
 fn vdso_digest(host: &Host) -> Result<Option<u64>> {
-    let vdso = host.special.iter().find(|(name, ..)| name == memory::VDSO);
+    let vdso = host.special.iter().find(|mapping| mapping.name == memory::VDSO);
     let own = std::process::id() as i32;
-    vdso.map(|(_, start, len)| memory::vdso_digest(own, *start..start + len)).transpose()
+    vdso.map(|mapping| memory::vdso_digest(own, mapping.range())).transpose()
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! session has it (kernel/pid.c, `free_pid`).
 
 use crate::error::{Error, Result};
+use crate::proc::status;
 use crate::resource::Records;
-use crate::resource::thread;
 use crate::sys;
 use crate::tree::freeze::read_stat;
 use crate::tree::outside;
@@ -83,7 +83,7 @@ fn name_of(pid: i32) -> String {
 fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     if let Some(stat) = read_stat(number)? {
         // /proc/TID is there for threads, too.
-        let process = thread::status(number, number).map_or(number, |status| status.tgid);
+        let process = status::of_thread(number, number).map_or(number, |status| status.tgid);
         return Ok(Some(match stat.state {
             'Z' | BEING_WAITED_FOR if process == number => User::Zombie { pid: number, parent: stat.ppid },
             _ if process != number => {

@@ -3,13 +3,12 @@
 
 use super::changes::{self, Accepted, Verdict};
 use crate::error::{Context, Error, Result};
-use crate::image::Reader;
+use crate::image::{Extent, Reader};
 use crate::resource::Records;
 use crate::resource::attributes::{self, Stage};
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::unlinked::{self, Maker, Unlinked, Unnamed};
 use crate::resource::fd::{Kind, Made, Way};
-use crate::resource::pages::Extent;
 use crate::resource::shared::SharedMemory;
 use crate::sys::file::link_to;
 use crate::sys::{self, page_size};

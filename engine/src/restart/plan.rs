@@ -1,16 +1,17 @@
 //! The plan of a restart: from records to steps. Pure: it opens nothing and asks nobody.
 
 use super::graph::{Graph, Node};
-use crate::remote::{Arg, Program, RemoteAddr, scratch::SCRATCH_SIZE};
+use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
 use crate::resource::creds::Creds;
 use crate::resource::fd::inode::Inode;
 use crate::resource::fd::table::{self, Slots};
 use crate::resource::fd::{Identity, Kind};
-use crate::resource::memory::{self, Backing, Site};
+use crate::resource::memory::{Backing, Site, SpecialMapping};
 use crate::resource::pages::Range;
 use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
 use crate::resource::thread::Thread;
 use crate::resource::{Records, signal, timer};
+use crate::sys::RemoteAddr;
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
 use crate::tree::birth::{self, Parent, StandIn, births};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -19,8 +20,8 @@ use std::path::Path;
 /// What a plan has to know of the machine and of the engine that will carry it out.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// The kernel's special mappings in the engine: name, address, bytes.
-    pub special: Vec<(String, u64, u64)>,
+    /// The kernel's special mappings in the engine.
+    pub special: Vec<SpecialMapping>,
     /// Addresses in use in the engine.
     pub busy: Vec<Range>,
     /// One past the highest user address.
@@ -154,8 +155,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Scratch range of every process.
     pub scratch: RemoteAddr,
-    /// Special mappings on their way: name, address, bytes.
-    pub parked: Vec<(String, u64, u64)>,
+    /// Special mappings on their way.
+    pub parked: Vec<SpecialMapping>,
     /// Descriptor of the context file.
     pub context_slot: i32,
     /// Descriptors of open files, by index.
@@ -188,15 +189,15 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let context_slot = slots.free();
     let object_slots: Vec<i32> = records.shared.iter().map(|_| slots.free()).collect();
     let spare_slot = slots.free();
-    let parked_size: u64 = host.special.iter().map(|(_, _, len)| len).sum();
+    let parked_size: u64 = host.special.iter().map(|mapping| mapping.len).sum();
     let hole = find_hole(records, host, SCRATCH_SIZE + parked_size)?;
     let mut at = hole + SCRATCH_SIZE;
     let parked: Vec<_> = host
         .special
         .iter()
-        .map(|(name, _, len)| {
-            at += len;
-            (name.clone(), at - len, *len)
+        .map(|mapping| {
+            at += mapping.len;
+            SpecialMapping { start: at - mapping.len, ..mapping.clone() }
         })
         .collect();
     let mut children: HashMap<i32, Vec<&Process>> = HashMap::new();
@@ -285,7 +286,7 @@ struct Planner<'a> {
     children: HashMap<i32, Vec<&'a Process>>,
     /// Scratch range and parked mappings.
     hole: Range,
-    parked: Vec<(String, u64, u64)>,
+    parked: Vec<SpecialMapping>,
     file_slots: Vec<i32>,
     object_slots: Vec<i32>,
     context_slot: i32,
@@ -453,8 +454,8 @@ impl Planner<'_> {
         );
         signal::reset_actions(&mut program);
         signal::disable_altstack(&mut program);
-        for ((name, from, len), (_, to, _)) in self.host.special.iter().zip(&self.parked) {
-            memory::move_mapping(*from, *to, *len, name, &mut program);
+        for (mapping, parked) in self.host.special.iter().zip(&self.parked) {
+            mapping.relocate(parked.start, &mut program);
         }
         let end = self.host.task_size;
         program.must(libc::SYS_munmap, &[Arg::Imm(0), self.hole.start.into()], "unmap the engine's memory");
@@ -614,7 +615,7 @@ pub fn special_mismatch(records: &Records, host: &Host) -> Option<String> {
     for (process, alive) in records.alive() {
         for vma in &alive.memory.vmas {
             if let Backing::Special { name } = &vma.backing
-                && !host.special.iter().any(|(here, _, len)| here == name && *len == vma.len())
+                && !host.special.iter().any(|here| here.name == *name && here.len == vma.len())
             {
                 return Some(format!(
                     "pid {}: its {name} of {} bytes is not the one of the running kernel",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::arch::Regs;
+use crate::image::Extent;
 use crate::resource::bytes::{Bytes, PathBytes};
 use crate::resource::fd::Kind;
 use crate::resource::fd::description::OpenFile;
@@ -9,7 +10,6 @@ use crate::resource::fd::pipe::Pipe;
 use crate::resource::fd::table::Fd;
 use crate::resource::fd::unlinked::Unlinked;
 use crate::resource::memory::{Marks, Memory, Vma, VmaFlag};
-use crate::resource::pages::Extent;
 use crate::resource::signal::Pending;
 use crate::resource::timer::IntervalTimers;
 use crate::resource::validate;
@@ -19,7 +19,7 @@ use std::collections::HashSet;
 
 fn host() -> Host {
     Host {
-        special: vec![("[vdso]".into(), 0x7fff_0000_0000, 0x2000)],
+        special: vec![SpecialMapping { name: "[vdso]".into(), start: 0x7fff_0000_0000, len: 0x2000 }],
         busy: vec![0x5555_0000_0000..0x5555_0010_0000, 0x7fff_0000_0000..0x7fff_0000_2000],
         task_size: crate::sys::task_size(),
         creds: Creds::default(),
@@ -210,7 +210,7 @@ fn every_open_file_has_a_slot_that_the_engine_does_not_use() {
 #[test]
 fn a_vdso_of_another_size_does_not_fit() {
     let mut host = host();
-    host.special[0].2 = 0x3000;
+    host.special[0].len = 0x3000;
     let why = special_mismatch(&job(), &host).unwrap();
     assert!(why.contains("pid 70") && why.contains("[vdso]"), "{why}");
 }

@@ -5,6 +5,7 @@
 //! to the kernel come from live borrows, and lengths from the values they belong to.
 #![allow(unsafe_code)]
 
+mod addr;
 pub mod clone;
 pub mod file;
 pub mod guard;
@@ -18,6 +19,8 @@ pub mod signals;
 pub mod task;
 pub mod vm;
 pub mod wait;
+
+pub use addr::RemoteAddr;
 
 use crate::arch::TASK_SIZES;
 use std::io;

@@ -1,6 +1,6 @@
 //! Another process's memory: process_vm_readv(2) and process_vm_writev(2).
 
-use crate::remote::RemoteAddr;
+use super::RemoteAddr;
 use std::io;
 
 fn whole(n: isize, want: usize, addr: RemoteAddr) -> io::Result<()> {

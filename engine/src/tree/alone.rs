@@ -3,8 +3,8 @@
 use super::freeze::Task;
 use crate::arch;
 use crate::error::{Context, Problem, Problems, Result};
+use crate::proc::status;
 use crate::resource::bytes::PathBytes;
-use crate::resource::thread::status;
 use crate::resource::{process, refused};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
 use rustix::fs::{Mode, OFlags};
@@ -77,7 +77,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                     refuse(what);
                 }
             }
-            let status = status(pid, tid)?;
+            let status = status::of_thread(pid, tid)?;
             if tasks.iter().any(|task| task.pid == status.tracerpid) {
                 let tracer = status.tracerpid;
                 refuse(&format!(

@@ -391,7 +391,7 @@ fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
         Ok(()) => {}
         Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
         Err(err) => {
-            let Ok(status) = crate::resource::thread::status(pid, tid) else { return Ok(None) };
+            let Ok(status) = crate::proc::status::of_thread(pid, tid) else { return Ok(None) };
             if status.state.starts_with(['Z', 'X']) {
                 return Ok(None);
             }
@@ -450,7 +450,7 @@ fn await_stop(
                 continue;
             }
         };
-        let status = crate::resource::thread::status(pid, tid)?;
+        let status = crate::proc::status::of_thread(pid, tid)?;
         let tracee = Tracee::adopt(pid, tid, group_stop, status.sigpnd | status.shdpnd)?;
         return Ok(Some(tracee));
     }
@@ -479,7 +479,7 @@ fn without_leader(pid: i32) -> Error {
 /// A number that is a thread's is no process's, though /proc has a directory of that name.
 fn refuse_thread(scope: Scope) -> Result<()> {
     let (Scope::Tree(id) | Scope::Process(id)) = scope else { return Ok(()) };
-    match crate::resource::thread::status(id, id) {
+    match crate::proc::status::of_thread(id, id) {
         Ok(status) if status.tgid != id => Err(Error::unsupported(format!(
             "{id} is a thread of process {0}, and a process is saved with all its threads; give {0}",
             status.tgid

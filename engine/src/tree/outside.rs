@@ -2,8 +2,8 @@
 
 use super::freeze::Task;
 use crate::error::{Context, Problem, Problems, Result};
-use crate::proc::brief::{self, Brief};
-use crate::proc::read_short;
+use crate::proc::stat::Brief;
+use crate::proc::{maps, read_short, status};
 use crate::resource::fd::description::Files;
 use crate::sys::kcmp::{Kind, Sorted};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -76,7 +76,7 @@ impl Outside {
         };
         let look = |stat: Brief| {
             let status = read_short(&format!("/proc/{}/status", stat.pid)).ok();
-            let tracer = status.and_then(|status| brief::tracer(&status)).unwrap_or(0);
+            let tracer = status.and_then(|status| status::tracer(&status)).unwrap_or(0);
             let idle = stat.state == 'Z' || links.is_empty();
             let descriptors = if idle { Vec::new() } else { descriptors(stat.pid, links) };
             Other { stat, tracer, descriptors }
@@ -178,10 +178,10 @@ impl Outside {
             return;
         }
         for Other { stat, .. } in self.living() {
-            let Ok(maps) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
+            let Ok(text) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
             let mut told = HashSet::new();
-            for line in maps.split(|byte| *byte == b'\n') {
-                if let Some(object) = crate::proc::maps::object(line)
+            for mapping in maps::parse(&text) {
+                if let Some(object) = mapping.object()
                     && let Some((pid, start)) = ours.get(&object)
                     && told.insert(object)
                 {

@@ -3,10 +3,11 @@
 use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
 use crate::error::{Context, Error, Problem, Result};
+use crate::image::Extent;
 use crate::resource::attributes;
 use crate::resource::bytes::PathBytes;
 use crate::resource::identity::Identity;
-use crate::resource::pages::{self, Copying, Extent, Owner, Source};
+use crate::resource::pages::{self, Copying, Owner, Source};
 use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,8 @@
 
 use super::inode::{Inode, has_client};
 use crate::error::{Context, Error, Result};
+use crate::image::Extent;
 use crate::resource::attributes::{self, Attribute, Stage};
-use crate::resource::pages::Extent;
 use crate::restart::changes::explain;
 use crate::sys;
 use crate::sys::guard::Heir;

@@ -49,13 +49,6 @@ impl Brief {
     }
 }
 
-/// `TracerPid` of /proc/PID/status.
-pub fn tracer(status: &[u8]) -> Option<i32> {
-    let lines = status.split(|byte| *byte == b'\n');
-    let value = lines.filter_map(|line| line.strip_prefix(b"TracerPid:")).next()?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,11 +68,5 @@ mod tests {
         assert_eq!(Brief::parse(text), Some(want));
         assert_eq!(Brief::parse(b""), None);
         assert_eq!(Brief::parse(b"17 (a"), None);
-    }
-
-    #[test]
-    fn the_tracer_is_found() {
-        assert_eq!(tracer(b"Name:\tx\nTracerPid:\t12\nUid:\t0\n"), Some(12));
-        assert_eq!(tracer(b"Name:\tx\n"), None);
     }
 }
