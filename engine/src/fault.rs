@@ -6,7 +6,7 @@
 use crate::arch;
 use crate::resource::Records;
 use crate::resource::fd;
-use crate::resource::memory::{Backing, Vma, VmaFlag};
+use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::process::{Alive, Life, State};
 use crate::resource::thread::Thread;
 use crate::resource::timer::IntervalTimers;

@@ -1,5 +1,6 @@
 //! The story of a checkpoint: stop, look, refuse or ask, copy, let go, write.
 
+mod ask;
 mod interview;
 mod survey;
 

@@ -5,9 +5,11 @@ use crate::remote::Stopped;
 use crate::resource::fd::inode::Found;
 use crate::resource::fd::table::{self, Fd};
 use crate::resource::locks::{self, Locks};
-use crate::resource::mapping::{self, Tables};
-use crate::resource::memory::{Backing, Vma, VmaFlag};
-use crate::resource::pages::{self, Owner, Teller};
+use crate::resource::mm::Range;
+use crate::resource::mm::capture::{self, Tables};
+use crate::resource::mm::dump::Owner;
+use crate::resource::mm::pagemap::{self, Teller};
+use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::refused::{self, SemaphoreUsers};
 use crate::resource::timer::{self, PosixTimer};
 use crate::tree::{Frozen, Outside, Task, alone};
@@ -41,7 +43,7 @@ pub enum Seen {
 pub struct SeenAlive {
     pub vmas: Vec<(Vma, bool)>,
     pub pages: Owner,
-    pub tagged: Vec<pages::Range>,
+    pub tagged: Vec<Range>,
     pub fds: Vec<Fd>,
     pub cwd: usize,
     pub root: Option<usize>,
@@ -193,12 +195,12 @@ impl Survey {
                 .push(format!("pid {pid}: System V semaphores may have to be undone at its end (SEM_UNDO); remove them, or start the job without SEM_UNDO"));
         }
         let tables = &mut self.tables;
-        let mappings = mapping::capture(pid, tables)?;
+        let mappings = capture::capture(pid, tables)?;
         self.problems.extend(mappings.problems);
         let mut vmas = mappings.vmas;
         let pages = tables.copying.owner();
         let mut tagged =
-            pages::gather(pid, task.device.clone(), &mut vmas, teller, pages, &mut tables.copying)?;
+            pagemap::gather(pid, task.device.clone(), &mut vmas, teller, pages, &mut tables.copying)?;
         let shared = vmas.iter().filter(|(vma, _)| vma.flags.contains(&VmaFlag::Tagged));
         tagged.extend(shared.flat_map(|(vma, _)| tables.shared.populated_in(vma)));
         tagged.sort_by_key(|range| range.start);

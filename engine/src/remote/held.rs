@@ -218,7 +218,7 @@ impl Known<'_> {
                 spec(timer.value, timer.interval, 1)
             }
             libc::SYS_brk => number(self.process()?.brk),
-            // Whether a key is allocated, see `resource::pkey`.
+            // Whether a key is allocated, see `resource::mm::pkey`.
             arch::SYS_PKEY_MPROTECT => {
                 let allocated = self.process()?.pkeys & 1 << argument(3) != 0;
                 errno(if allocated { libc::ENOMEM } else { libc::EINVAL })

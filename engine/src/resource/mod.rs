@@ -5,24 +5,13 @@
 pub mod attributes;
 pub mod bytes;
 pub mod clock;
-pub mod control;
-pub mod creds;
 pub mod fd;
 pub mod identity;
 pub mod locks;
-pub mod mapping;
-pub mod membarrier;
-pub mod memory;
-pub mod pages;
-pub mod pkey;
-pub mod policy;
+pub mod mm;
 pub mod process;
 pub mod refused;
-pub mod rseq;
-pub mod shared;
 pub mod signal;
-pub mod sleep;
-pub mod tags;
 pub mod thread;
 pub mod timer;
 pub mod validate;
@@ -30,9 +19,9 @@ pub mod validate;
 use crate::image::Schemas;
 use fd::description::OpenFile;
 use fd::inode::Inode;
+use mm::shared::SharedMemory;
 use process::{Life, Process};
 use serde::{Deserialize, Serialize};
-use shared::SharedMemory;
 
 /// What a context file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::bytes::PathBytes;
 use super::fd::table::Fd;
-use super::memory::Memory;
+use super::mm::Memory;
 use super::signal::{Action, Pending};
 use super::thread::Thread;
 use super::timer::{IntervalTimers, PosixTimer};

@@ -5,7 +5,7 @@ use crate::resource::Records;
 use crate::resource::fd::inode::Inode;
 use crate::resource::fd::{Identity as Same, Kind};
 use crate::resource::identity::{self, Content, Identity};
-use crate::resource::memory::Backing;
+use crate::resource::mm::vma::Backing;
 use crate::sys;
 use rustix::fs::OFlags;
 use std::fmt::Write;

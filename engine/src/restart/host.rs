@@ -5,11 +5,12 @@ use super::plan::Host;
 use super::{Home, plan};
 use crate::error::{Context, Error, Result};
 use crate::proc::{maps, read_short, status};
-use crate::resource::creds::Creds;
 use crate::resource::fd::Kind;
 use crate::resource::fd::inode::Inode;
-use crate::resource::memory::SpecialMapping;
-use crate::resource::{Records, memory, policy, process, timer};
+use crate::resource::mm::restore::SpecialMapping;
+use crate::resource::mm::{marks, policy};
+use crate::resource::thread::creds::Creds;
+use crate::resource::{Records, process, timer};
 use crate::sys::{self, task};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::io;
@@ -19,7 +20,7 @@ pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: 
     let pid = std::process::id() as i32;
     let text = std::fs::read("/proc/self/maps").context(|| "read /proc/self/maps")?;
     let mappings: Vec<_> = maps::parse(&text).filter(|mapping| mapping.start < sys::task_size()).collect();
-    let is_special = |name: &[u8]| name == memory::VDSO.as_bytes() || name.starts_with(b"[vvar");
+    let is_special = |name: &[u8]| name == marks::VDSO.as_bytes() || name.starts_with(b"[vvar");
     let special = mappings.iter().filter(|mapping| is_special(mapping.printed)).map(|mapping| {
         let name = String::from_utf8_lossy(mapping.printed).into_owned();
         SpecialMapping { name, start: mapping.start, len: mapping.end - mapping.start }
@@ -140,9 +141,9 @@ fn limit_to_raise(pid: i32, theirs: &[(u64, u64)], ours: &[(u64, u64)]) -> Optio
 }
 
 fn vdso_digest(host: &Host) -> Result<Option<u64>> {
-    let vdso = host.special.iter().find(|mapping| mapping.name == memory::VDSO);
+    let vdso = host.special.iter().find(|mapping| mapping.name == marks::VDSO);
     let own = std::process::id() as i32;
-    vdso.map(|mapping| memory::vdso_digest(own, mapping.range())).transpose()
+    vdso.map(|mapping| marks::vdso_digest(own, mapping.range())).transpose()
 }
 
 #[cfg(test)]

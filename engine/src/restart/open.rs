@@ -9,7 +9,7 @@ use crate::resource::attributes::{self, Stage};
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::unlinked::{self, Maker, Unlinked, Unnamed};
 use crate::resource::fd::{Kind, Made, Way};
-use crate::resource::shared::SharedMemory;
+use crate::resource::mm::shared::SharedMemory;
 use crate::sys::file::link_to;
 use crate::sys::{self, page_size};
 use rustix::fs::{Mode, OFlags};

@@ -2,14 +2,15 @@
 
 use super::graph::{Graph, Node};
 use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
-use crate::resource::creds::Creds;
 use crate::resource::fd::inode::Inode;
 use crate::resource::fd::table::{self, Slots};
 use crate::resource::fd::{Identity, Kind};
-use crate::resource::memory::{Backing, Site, SpecialMapping};
-use crate::resource::pages::Range;
+use crate::resource::mm::Range;
+use crate::resource::mm::restore::{Site, SpecialMapping};
+use crate::resource::mm::vma::Backing;
 use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
 use crate::resource::thread::Thread;
+use crate::resource::thread::creds::Creds;
 use crate::resource::{Records, signal, timer};
 use crate::sys::RemoteAddr;
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};

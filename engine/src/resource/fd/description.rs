@@ -5,7 +5,7 @@ use super::table::Fd;
 use super::{Identity, Kind};
 use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::proc::fdinfo::FdInfo;
-use crate::resource::pages::Copying;
+use crate::resource::mm::dump::Copying;
 use crate::sys::kcmp::{self, Sorted};
 use crate::sys::task;
 use serde::{Deserialize, Serialize};

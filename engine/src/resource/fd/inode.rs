@@ -7,7 +7,7 @@ use crate::image::Extent;
 use crate::resource::attributes;
 use crate::resource::bytes::PathBytes;
 use crate::resource::identity::Identity;
-use crate::resource::pages::{self, Copying, Owner, Source};
+use crate::resource::mm::dump::{self, Copying, Owner, Source};
 use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -234,8 +234,7 @@ impl Inodes {
             let file = found.open().context(|| format!("{who}: open what was unlinked"))?;
             flags = attributes::flags(&file).context(|| format!("{who}: read inode flags"))?;
             if how == Unnamed::Regular {
-                let ranges =
-                    pages::data_ranges(&file, meta.len()).context(|| format!("{who}: find holes"))?;
+                let ranges = dump::data_ranges(&file, meta.len()).context(|| format!("{who}: find holes"))?;
                 let owner = copying.owner();
                 let source = copying.source(Source::File(file));
                 // A page of zeros is data where a hole is none: kept, so that what was sparse stays just as sparse.

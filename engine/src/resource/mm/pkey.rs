@@ -1,6 +1,6 @@
 //! Memory protection keys: which of them are allocated, and handing out the same ones again.
 
-use super::memory::Vma;
+use super::vma::Vma;
 use crate::arch;
 use crate::remote::{Arg, CallId, Outcome, Program};
 
@@ -77,7 +77,7 @@ fn free(keys: u32, program: &mut Program) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::memory::Backing;
+    use crate::resource::mm::vma::Backing;
 
     fn vma(prot: i32, pkey: u32) -> Vma {
         let backing = Backing::Anonymous { name: None };

@@ -1,8 +1,8 @@
 //! Memory policies: on which nodes pages are to be, for a thread and for ranges of an address space (numa(7)).
 
-use super::bytes::Bytes;
-use super::memory::Vma;
+use super::vma::Vma;
 use crate::remote::{Arg, CallId, DataId, Outcome, Program};
+use crate::resource::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Bits of a set of nodes: no kernel has more (`MAX_NUMNODES`, include/linux/numa.h).

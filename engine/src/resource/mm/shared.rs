@@ -1,7 +1,8 @@
 //! Shared anonymous memory: one object, however many processes map it.
 
-use super::memory::{Backing, Vma};
-use super::pages::{self, Copying, Owner, Range, Source};
+use super::Range;
+use super::dump::{self, Copying, Owner, Source};
+use super::vma::{Backing, Vma};
 use crate::error::{Context, Result};
 use crate::image::Extent;
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ impl SharedObjects {
             std::collections::hash_map::Entry::Occupied(known) => return Ok(*known.get()),
             std::collections::hash_map::Entry::Vacant(new) => new.insert(index),
         };
-        let ranges = pages::data_ranges(&file, meta.len()).context(what)?;
+        let ranges = dump::data_ranges(&file, meta.len()).context(what)?;
         let owner = copying.owner();
         let source = copying.source(Source::File(file));
         copying.add(owner, source, ranges.iter().cloned(), false);

@@ -1,8 +1,8 @@
 //! Credentials of a thread: ids, groups, capabilities, securebits, no_new_privs, parent-death signal.
 
-use super::signal::AskNumber;
 use crate::error::{Error, Result};
 use crate::remote::{Arg, Outcome, Program};
+use crate::resource::signal::AskNumber;
 use serde::{Deserialize, Serialize};
 
 /// Capability sets as in /proc/PID/status, bit n for capability n (capabilities(7)).

@@ -1,8 +1,8 @@
 //! Memory tags (arm64 MTE): four bits for every 16 bytes of memory, which only ptrace shows.
 
-use super::bytes::Bytes;
-use super::pages::Range;
+use super::Range;
 use crate::error::{Context, Result};
+use crate::resource::bytes::Bytes;
 use crate::sys::{page_size, ptrace};
 use serde::{Deserialize, Serialize};
 

@@ -1,18 +1,23 @@
 //! A thread: registers, what it registered with the kernel, its name and its place in the scheduler.
 
-use super::bytes::{Bytes, PathBytes};
-use super::control::{self, AskControls, Controls};
-use super::creds::{AskCreds, Creds};
-use super::policy::{self, AskPolicy, Policy};
-use super::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
-use super::sleep::Sleep;
+pub mod control;
+pub mod creds;
+pub mod rseq;
+pub mod sleep;
+
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::proc::stat::Brief;
 use crate::proc::{read_short, status};
 use crate::remote::{Arg, DataId, Outcome, Program, Stopped};
+use crate::resource::bytes::{Bytes, PathBytes};
+use crate::resource::mm::policy::{self, AskPolicy, Policy};
+use crate::resource::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
 use crate::sys::{PR_GET_TID_ADDRESS, ptrace, task};
+use control::{AskControls, Controls};
+use creds::{AskCreds, Creds};
 use serde::{Deserialize, Serialize};
+use sleep::Sleep;
 
 /// The registered restartable sequence area, rseq(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +98,7 @@ pub struct AskThread {
     policy: Option<AskPolicy>,
     slice_extension: AskNumber,
     creds: AskCreds,
-    rseq: Option<super::rseq::AskRseq>,
+    rseq: Option<rseq::AskRseq>,
 }
 
 impl AskThread {
@@ -124,8 +129,8 @@ impl AskThread {
                 program,
                 libc::SYS_prctl,
                 &[
-                    super::rseq::PR_RSEQ_SLICE_EXTENSION.into(),
-                    Arg::Imm(super::rseq::SLICE_EXTENSION_GET),
+                    rseq::PR_RSEQ_SLICE_EXTENSION.into(),
+                    Arg::Imm(rseq::SLICE_EXTENSION_GET),
                     Arg::Imm(0),
                     Arg::Imm(0),
                     Arg::Imm(0),
@@ -133,7 +138,7 @@ impl AskThread {
                 "read time slice extension",
             ),
             creds: AskCreds::ask(program),
-            rseq: rseq.map(|near| super::rseq::AskRseq::ask(program, near)),
+            rseq: rseq.map(|near| rseq::AskRseq::ask(program, near)),
         })
     }
 
@@ -159,7 +164,7 @@ impl AskThread {
         extended.retain(|set| !in_others.contains(&set.note));
         let rseq = match &self.rseq {
             Some(asked) => asked.answer(outcome, tid)?,
-            None => super::rseq::registered(thread)?,
+            None => rseq::registered(thread)?,
         };
         let slice_extension = self.slice_extension.answer(outcome).is_some_and(|set| set & 1 != 0);
         let rseq = rseq.map(|rseq| Rseq { slice_extension, ..rseq });

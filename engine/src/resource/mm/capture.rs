@@ -1,13 +1,13 @@
 //! From /proc/PID/smaps to the records of an address space.
 
-use super::bytes::PathBytes;
-use super::fd::description::Files;
-use super::fd::inode::{Found, Inodes};
-use super::memory::{Backing, Vma, VmaFlag};
-use super::pages::Copying;
+use super::dump::Copying;
 use super::shared::SharedObjects;
+use super::vma::{Backing, Vma, VmaFlag};
 use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::proc::smaps::{self, VmFlags};
+use crate::resource::bytes::PathBytes;
+use crate::resource::fd::description::Files;
+use crate::resource::fd::inode::{Found, Inodes};
 use crate::sys::page_size;
 use std::collections::HashMap;
 use std::path::Path;
@@ -222,5 +222,5 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
 }
 
 #[cfg(test)]
-#[path = "mapping_tests.rs"]
+#[path = "capture_tests.rs"]
 mod tests;

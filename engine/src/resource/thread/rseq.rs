@@ -1,6 +1,6 @@
 //! Restartable sequences: where a thread registered its area, also on kernels that do not tell.
 
-use super::thread::Rseq;
+use super::Rseq;
 use crate::arch::RSEQ_SIGNATURE as SIGNATURE;
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, CallId, Held, Outcome, Program, Stopped, Tracee};

@@ -1,18 +1,15 @@
-//! Page contents: which pages hold something, and how they get into the context file.
+//! Page contents on their way into the context file.
 
-use super::memory::{Vma, VmaFlag};
+use super::Range;
 use crate::error::{Context, Error, Result};
 use crate::image::{self, Appended, Extent, PageSink};
 use crate::remote::held::told;
 use crate::sys::kmod::{self, Device};
-use crate::sys::{RemoteAddr, page_size, pagemap_scan as scan, task_size, vm};
+use crate::sys::{RemoteAddr, page_size, vm};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-
-/// A half-open range of addresses, or of offsets in an object.
-pub type Range = std::ops::Range<u64>;
 
 /// What a stretch of memory is read from.
 #[derive(Debug)]
@@ -373,148 +370,6 @@ pub fn data_ranges(file: &File, size: u64) -> std::io::Result<Vec<Range>> {
     Ok(ranges)
 }
 
-/// How this kernel tells which pages are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Teller {
-    /// The ioctl, with guard pages (Linux 6.15).
-    ScanGuards,
-    /// The ioctl (Linux 6.7).
-    Scan,
-    /// Reading /proc/PID/pagemap.
-    Read,
-}
-
-impl Teller {
-    /// Probes the kernel, on a page of our own.
-    pub fn probe() -> Self {
-        let Ok(pagemap) = File::open("/proc/self/pagemap") else { return Teller::Read };
-        let try_with = |mask| scan::scan(&pagemap, 0, page_size(), mask, 0, mask, |_| {});
-        if try_with(scan::IS_GUARD).is_ok() {
-            Teller::ScanGuards
-        } else if try_with(scan::IS_PRESENT).is_ok() {
-            Teller::Scan
-        } else {
-            Teller::Read
-        }
-    }
-}
-
-/// Pages of a whole address space that hold something of their own, and guard pages (`MADV_GUARD_INSTALL`): sorted, disjoint.
-#[derive(Debug, Default)]
-struct Population {
-    own: Vec<Range>,
-    guards: Vec<Range>,
-}
-
-/// One walk over everything that is populated in `range`.
-fn scan_all(pagemap: &File, teller: Teller, range: Range) -> std::io::Result<Population> {
-    let guard = if teller == Teller::ScanGuards { scan::IS_GUARD } else { 0 };
-    let wanted = scan::IS_PRESENT | scan::IS_SWAPPED | guard;
-    let not = scan::IS_FILE | scan::IS_PFNZERO;
-    let mut found = Population::default();
-    // A guard marker looks swapped, too.
-    scan::scan(pagemap, range.start, range.end, wanted, not, wanted, |region| {
-        let list = if region.categories & guard != 0 { &mut found.guards } else { &mut found.own };
-        push(list, region.start..region.end);
-    })?;
-    Ok(found)
-}
-
-/// The parts of sorted ranges that are inside `range`; what lies before it is passed over for good.
-fn take_inside(ranges: &mut &[Range], range: &Range) -> Vec<Range> {
-    let before = ranges.iter().take_while(|r| r.end <= range.start).count();
-    *ranges = &ranges[before..];
-    let inside = ranges.iter().take_while(|r| r.start < range.end);
-    inside.map(|r| r.start.max(range.start)..r.end.min(range.end)).collect()
-}
-
-fn push(ranges: &mut Vec<Range>, next: Range) {
-    match ranges.last_mut() {
-        Some(last) if last.end == next.start => last.end = next.end,
-        _ => ranges.push(next),
-    }
-}
-
-/// Documentation/admin-guide/mm/pagemap.rst: bit 63 present, 62 swapped, 61 file page or shared.
-fn read_pagemap(pagemap: &File, range: Range) -> std::io::Result<Vec<Range>> {
-    const BATCH: usize = 64 * 1024;
-    let page = page_size();
-    let mut own = Vec::new();
-    let mut buf = vec![0u8; BATCH.min(((range.end - range.start) / page) as usize) * 8];
-    let mut at = range.start;
-    while at < range.end {
-        let pages = (((range.end - at) / page) as usize).min(BATCH);
-        let bytes = &mut buf[..pages * 8];
-        pagemap.read_exact_at(bytes, at / page * 8)?;
-        for entry in bytes.chunks_exact(8) {
-            let entry = u64::from_ne_bytes(entry.try_into().expect("eight bytes"));
-            if entry >> 62 != 0 && entry & (1 << 61) == 0 {
-                push(&mut own, at..at + page);
-            }
-            at += page;
-        }
-    }
-    Ok(own)
-}
-
-/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings, which are sorted. Returns the pages that
-/// have memory tags.
-///
-/// # Errors
-/// What the kernel says.
-pub fn gather(
-    pid: i32,
-    device: Option<Arc<Device>>,
-    vmas: &mut [(Vma, bool)],
-    teller: Teller,
-    owner: Owner,
-    copying: &mut Copying,
-) -> Result<Vec<Range>> {
-    let what = || format!("find pages of {pid}");
-    let mut tagged = Vec::new();
-    let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
-    let (plain, forced) = match device {
-        Some(device) => {
-            let held = copying.source(Source::Held { pid, device });
-            (held, held)
-        }
-        None => {
-            let [plain, forced] = [false, true].map(|forced| copying.source(Source::Process { pid, forced }));
-            (plain, forced)
-        }
-    };
-    // From the first mapping to the last, not from 0 to the end of the address space: powerpc (Linux 7.2) takes no range for one of
-    // user addresses that is as long as all of them (`__access_ok`, arch/powerpc/include/asm/uaccess.h). What lies beyond, x86's vsyscall
-    // page, is the kernel's own.
-    let span = vmas.first().map_or(0, |(vma, _)| vma.start)
-        ..vmas.last().map_or(0, |(vma, _)| vma.end).min(task_size());
-    let all =
-        if teller == Teller::Read { None } else { Some(scan_all(&pagemap, teller, span).context(what)?) };
-    let (mut own, mut guards) =
-        all.as_ref().map_or((&[][..], &[][..]), |all| (&all.own[..], &all.guards[..]));
-    for (vma, populated) in vmas {
-        // What is droppable may be gone at any moment; the owner has to cope.
-        if !vma.is_private() || vma.flags.contains(&VmaFlag::Droppable) {
-            continue;
-        }
-        let range = vma.start..vma.end;
-        let pages = match teller {
-            Teller::Read if !*populated => continue,
-            Teller::Read => read_pagemap(&pagemap, range).context(what)?,
-            Teller::Scan | Teller::ScanGuards => {
-                vma.guards = take_inside(&mut guards, &range);
-                take_inside(&mut own, &range)
-            }
-        };
-        if vma.flags.contains(&VmaFlag::Tagged) {
-            tagged.extend(pages.iter().cloned());
-        }
-        let source = if vma.prot & libc::PROT_READ == 0 { forced } else { plain };
-        copying.add(owner, source, pages, vma.has_background());
-    }
-    Ok(tagged)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -546,27 +401,6 @@ mod tests {
                 prop_assert_eq!((*want, number * page), ((owner, start), offset));
             }
             prop_assert_eq!(listed.count(), want.len());
-        }
-
-        #[test]
-        fn what_is_inside_is_cut_out_in_one_pass(gaps in prop::collection::vec((0u64..4, 1u64..9), 0..20)) {
-            // Ranges with gaps between them, and mappings that tile the same space: nothing is lost, nothing is there twice.
-            let mut at = 0;
-            let mut ranges = Vec::new();
-            for (gap, len) in gaps {
-                ranges.push(at + gap..at + gap + len);
-                at += gap + len;
-            }
-            let mut rest = &ranges[..];
-            let mut pages: Vec<u64> = Vec::new();
-            for start in (0..at).step_by(5) {
-                let mapping = start..start + 5;
-                let inside = take_inside(&mut rest, &mapping);
-                prop_assert!(inside.iter().all(|r| r.start >= mapping.start && r.end <= mapping.end));
-                pages.extend(inside.into_iter().flatten());
-            }
-            let want: Vec<u64> = ranges.iter().cloned().flatten().collect();
-            prop_assert_eq!(pages, want);
         }
     }
 }

@@ -1,0 +1,175 @@
+//! What only code in a process can tell of it: one program of questions for each thread.
+
+use super::survey::SeenAlive;
+use crate::error::{Problems, Result};
+use crate::proc::status;
+use crate::remote::{DataId, Outcome, Program, Stopped};
+use crate::resource::mm::ask::{AskMemory, Found};
+use crate::resource::mm::policy::{self, AskPolicies};
+use crate::resource::mm::vma::{Backing, Vma};
+use crate::resource::process::{self, Alive, AskReports, AskRlimits, Child, State};
+use crate::resource::refused::AskRefused;
+use crate::resource::signal::{self, AskActions, Pending};
+use crate::resource::thread::{AskThread, rseq};
+use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
+use crate::tree::Task;
+use std::collections::{HashMap, HashSet};
+
+/// How this kernel and this source tell.
+#[derive(Clone, Copy)]
+struct Ways {
+    /// Whether the threads have to be asked where their rseq areas are.
+    rseq_unknown: bool,
+    /// Whether there are memory policies.
+    policies: bool,
+    /// The kernel module answers.
+    by_module: bool,
+}
+
+/// The questions of a process that its leader is asked.
+struct AskProcess {
+    leader: AskThread,
+    actions: AskActions,
+    interval_timers: AskIntervalTimers,
+    posix_timers: AskPosixTimers,
+    rlimits: AskRlimits,
+    memory: AskMemory,
+    policies: AskPolicies,
+    refused: AskRefused,
+    subreaper: DataId,
+    reports: AskReports,
+}
+
+impl AskProcess {
+    /// Adds the calls. Their order is free: no answer depends on an earlier call.
+    fn ask(
+        program: &mut Program,
+        leader: &Stopped,
+        seen: &mut SeenAlive,
+        children: &[Child],
+        ways: Ways,
+    ) -> Result<Self> {
+        let subreaper = program.out(4);
+        let args = [libc::PR_GET_CHILD_SUBREAPER.into(), subreaper.into()];
+        program.must(libc::SYS_prctl, &args, "read subreaper");
+        Ok(AskProcess {
+            leader: AskThread::ask(program, leader, ways.rseq_unknown, ways.policies)?,
+            actions: AskActions::ask(program),
+            interval_timers: AskIntervalTimers::ask(program),
+            posix_timers: AskPosixTimers::ask(program, std::mem::take(&mut seen.timers)),
+            rlimits: AskRlimits::ask(program),
+            memory: AskMemory::ask(program, ways.by_module),
+            policies: AskPolicies::ask(
+                program,
+                seen.vmas.iter().map(|(vma, _)| vma).filter(ways.may_have_policy()),
+            ),
+            refused: AskRefused::ask(program),
+            subreaper,
+            reports: AskReports::ask(program, children),
+        })
+    }
+}
+
+impl Ways {
+    fn may_have_policy(self) -> impl Fn(&&Vma) -> bool {
+        move |vma| self.policies && !matches!(vma.backing, Backing::Special { .. })
+    }
+}
+
+/// Asks a process and its threads. What its children have yet to be waited for is added to `reports`, what it has that cannot be saved to `problems`.
+///
+/// # Errors
+/// *unsupported*, *vanished*, or what the kernel says.
+pub fn ask(
+    task: &mut Task,
+    mut seen: SeenAlive,
+    children: &[Child],
+    reports: &mut HashMap<i32, bool>,
+    problems: &mut Problems,
+) -> Result<Alive> {
+    let pid = task.pid;
+    let ways = Ways {
+        rseq_unknown: task.device.is_none() && !rseq::kernel_tells(pid),
+        policies: policy::available(),
+        by_module: task.device.is_some(),
+    };
+    // Before the timers are asked, and once more after: a signal that came in between belongs to an expiration that one of them does not show.
+    let before = pending_of_timers(task, &seen)?;
+    // Before any program: the kernel would forget which critical section a thread was in.
+    for thread in &mut task.threads {
+        rseq::abort_critical_section(thread, ways.rseq_unknown)?;
+    }
+    let mut program = Program::new();
+    let asked = AskProcess::ask(&mut program, &task.threads[0], &mut seen, children, ways)?;
+    let told = task.ask(0, &program)?;
+    let threads = ask_threads(task, &asked.leader, &told, ways)?;
+
+    reports.extend(asked.reports.answer(&told));
+    asked.refused.answer(&told).for_each(|what| problems.push(format!("pid {pid}: {what}")));
+    let policed = seen.vmas.iter_mut().map(|(vma, _)| vma);
+    let may_have_policy = ways.may_have_policy();
+    asked.policies.answer(&told, policed.filter(|vma| may_have_policy(&&**vma)));
+
+    let status = status::of_thread(pid, pid)?;
+    let pending = signal::capture_pending(&task.threads[0], true, status.shdpnd)?;
+    let after: Vec<Pending> =
+        pending.iter().chain(threads.iter().flat_map(|t| &t.pending)).cloned().collect();
+    let (mut interval_timers, mut posix_timers) =
+        (asked.interval_timers.answer(&told), asked.posix_timers.answer(&told));
+    timer::reconcile(&before, &after, &mut interval_timers, &mut posix_timers);
+
+    let vmas = seen.vmas.into_iter().map(|(vma, _)| vma).collect();
+    let found = Found { vmas, tagged: seen.tagged, exe: seen.exe };
+    let scratch = task.scratch()?;
+    Ok(Alive {
+        state: task.group_stop().map_or(State::Running, |signal| State::Stopped { signal, reported: false }),
+        continued: false,
+        threads,
+        memory: asked.memory.answer(&told, found, &task.stat, &task.threads[0], scratch)?,
+        fds: seen.fds,
+        cwd: seen.cwd,
+        root: seen.root,
+        umask: status.umask.unwrap_or(0o022),
+        actions: asked.actions.answer(&told),
+        pending,
+        interval_timers,
+        posix_timers,
+        rlimits: asked.rlimits.answer(&told),
+        personality: process::personality(pid)?,
+        subreaper: told.data(asked.subreaper)[0] != 0,
+        oom_score_adj: process::oom_score_adj(pid)?,
+        coredump_filter: process::coredump_filter(pid)?,
+        label: process::label(pid)?,
+    })
+}
+
+/// Signals that are pending for the process, and for those of its threads that timers notify.
+fn pending_of_timers(task: &Task, seen: &SeenAlive) -> Result<Vec<Pending>> {
+    let mut pending = signal::capture_pending(&task.threads[0], true, 0)?;
+    let notified = seen.timers.iter().filter_map(|timer| match timer.notify {
+        Notify::Thread(tid) => Some(tid),
+        Notify::None | Notify::Signal => None,
+    });
+    let notified: HashSet<i32> = notified.collect();
+    for thread in task.threads.iter().filter(|thread| notified.contains(&thread.tid())) {
+        pending.extend(signal::capture_pending(thread, false, 0)?);
+    }
+    Ok(pending)
+}
+
+/// The threads: the leader, whose answers are there, and the others, each by a program of its own.
+fn ask_threads(
+    task: &mut Task,
+    leader: &AskThread,
+    told: &Outcome,
+    ways: Ways,
+) -> Result<Vec<crate::resource::thread::Thread>> {
+    let mut threads = vec![leader.answer(told, &task.threads[0])?];
+    for at in 1..task.threads.len() {
+        let mut program = Program::new();
+        let asked = AskThread::ask(&mut program, &task.threads[at], ways.rseq_unknown, ways.policies)?;
+        let told = task.ask(at, &program)?;
+        threads.push(asked.answer(&told, &task.threads[at])?);
+    }
+    Ok(threads)
+}
