@@ -3,6 +3,7 @@
 //! The text form, `6.12/x86_64/dynamic/cairn/pipes/bytes-in-flight/once`, is the same in reports, bundles, expectations
 //! and on the command line.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -169,6 +170,7 @@ impl FromStr for Cell {
 #[derive(Debug, Clone)]
 pub struct Selection {
     globs: Option<GlobSet>,
+    patterns: Vec<String>,
 }
 
 impl Selection {
@@ -178,7 +180,7 @@ impl Selection {
     /// [`CellError::Pattern`] for the first pattern that is no glob.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, CellError> {
         if patterns.is_empty() {
-            return Ok(Selection { globs: None });
+            return Ok(Selection { globs: None, patterns: Vec::new() });
         }
         let mut set = GlobSetBuilder::new();
         for pattern in patterns {
@@ -187,7 +189,16 @@ impl Selection {
         let globs = set
             .build()
             .map_err(|source| CellError::Pattern { pattern: patterns[0].as_ref().to_owned(), source })?;
-        Ok(Selection { globs: Some(globs) })
+        let patterns = patterns.iter().map(|pattern| pattern.as_ref().to_owned()).collect();
+        Ok(Selection { globs: Some(globs), patterns })
+    }
+
+    /// The patterns that choose none of these workloads.
+    pub fn idle<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<&str> {
+        let Some(globs) = &self.globs else { return Vec::new() };
+        let used: BTreeSet<usize> = names.flat_map(|name| globs.matches(name)).collect();
+        let idle = self.patterns.iter().enumerate().filter(|(index, _)| !used.contains(index));
+        idle.map(|(_, pattern)| pattern.as_str()).collect()
     }
 
     /// Whether the workload of this name is chosen.
@@ -244,6 +255,13 @@ mod tests {
     #[case(&["**"], "pipes/empty", true)]
     fn selection(#[case] patterns: &[&str], #[case] workload: &str, #[case] chosen: bool) {
         assert_eq!(Selection::new(patterns).unwrap().chooses(workload), chosen);
+    }
+
+    #[test]
+    fn a_pattern_that_chooses_nothing_is_named() {
+        let selection = Selection::new(&["pipes", "nope", "fp/a*"]).unwrap();
+        assert_eq!(selection.idle(["pipes/full", "fp/avx"].into_iter()), ["nope"]);
+        assert_eq!(selection.idle([].into_iter()), ["pipes", "nope", "fp/a*"]);
     }
 
     #[test]

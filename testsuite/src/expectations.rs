@@ -211,6 +211,9 @@ impl Expectations {
                 .parse()
                 .map_err(|source| ExpectationsError::Date { workload: workload.clone(), source })?;
             let modes = mode.map(OneOrMore::list);
+            if modes.as_ref().is_some_and(Vec::is_empty) {
+                return Err(wrong("it names no mode"));
+            }
             let matcher = workload_glob(&workload)?.compile_matcher();
             entries.push(Expectation {
                 kernel,

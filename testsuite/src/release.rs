@@ -57,6 +57,33 @@ enum Relation {
 }
 
 impl KernelRange {
+    /// Whether no release at all lies in it. It begins or ends at one of its bounds, if anywhere.
+    fn is_empty(&self) -> bool {
+        const MOST: u32 = u32::MAX;
+        let before = |[major, minor, patch]: [u32; 3]| match (major, minor, patch) {
+            (_, _, 1..) => [major, minor, patch - 1],
+            (_, 1.., 0) => [major, minor - 1, MOST],
+            _ => [major.saturating_sub(1), MOST, MOST],
+        };
+        let after = |[major, minor, patch]: [u32; 3]| {
+            if patch < MOST {
+                [major, minor, patch + 1]
+            } else if minor < MOST {
+                [major, minor + 1, 0]
+            } else {
+                [major.saturating_add(1), 0, 0]
+            }
+        };
+        let beside = |bound: &Bound| {
+            let padded = |with: u32| [0, 1, 2].map(|at| bound.numbers.get(at).copied().unwrap_or(with));
+            let (first, last) = (padded(0), padded(MOST));
+            [before(first), first, last, after(last)]
+        };
+        let near = self.0.iter().flat_map(beside);
+        let is_inside = |[major, minor, patch]: [u32; 3]| self.contains(Release { major, minor, patch });
+        !self.0.is_empty() && !near.into_iter().any(is_inside)
+    }
+
     /// Whether the release lies in the range.
     pub fn contains(&self, release: Release) -> bool {
         self.0.iter().all(|bound| {
@@ -76,7 +103,9 @@ impl KernelRange {
 
 /// Text that is no kernel range.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is no kernel range: wanted comparisons like `>=5.10, <6.1`, a series like `6.12`, or `*`")]
+#[error(
+    "`{0}` is no kernel range, or no kernel lies in it: wanted comparisons like `>=5.10, <6.1`, a series like `6.12`, or `*`"
+)]
 pub struct BadRange(String);
 
 impl FromStr for KernelRange {
@@ -107,7 +136,8 @@ impl FromStr for KernelRange {
             }
             bounds.push(Bound { relation, numbers });
         }
-        Ok(KernelRange(bounds))
+        let range = KernelRange(bounds);
+        if range.is_empty() { Err(BadRange(text.to_owned())) } else { Ok(range) }
     }
 }
 
@@ -150,6 +180,9 @@ mod tests {
     #[case(">=")]
     #[case("6.12.1.2")]
     #[case("6.12,")]
+    #[case(">=7, <6")]
+    #[case(">6.12, <6.12.5")]
+    #[case("=6.12.3, =6.12.4")]
     fn bad_range(#[case] text: &str) {
         assert_eq!(text.parse::<KernelRange>().unwrap_err(), BadRange(text.to_owned()));
     }
@@ -161,7 +194,10 @@ mod tests {
         ) {
             let release = Release { major: r.0, minor: r.1, patch: r.2 };
             let inside = |sign: &str| {
-                format!("{sign}{}.{}", a.0, a.1).parse::<KernelRange>().unwrap().contains(release)
+                let range = format!("{sign}{}.{}", a.0, a.1).parse::<KernelRange>();
+                // Before the first of all is nothing.
+                assert_eq!(range.is_err(), sign == "<" && a == (0, 0));
+                range.is_ok_and(|range| range.contains(release))
             };
             prop_assert_eq!(inside("<") as u8 + inside("=") as u8 + inside(">") as u8, 1);
             prop_assert_eq!(inside("<="), inside("<") || inside("="));

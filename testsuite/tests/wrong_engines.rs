@@ -53,7 +53,7 @@ impl Head {
         }
         let verdict = fields.remove("verdict").ok_or("its head names no verdict")?;
         let head = Head { verdict, fields };
-        let is_red_cell = !matches!(head.verdict.as_str(), "pass" | "refused" | "left");
+        let is_red_cell = !matches!(head.verdict.as_str(), "pass" | "refused" | "left" | "missing");
         match () {
             () if what.is_empty() => Err("its head does not say what is wrong with it".to_owned()),
             () if head.verdict != "pass" && head.get("says").is_empty() => {

@@ -280,6 +280,19 @@ pub fn run(
         all
     });
 
+    let ended = ended.and_then(|()| {
+        for (arch, built) in programs {
+            let now = built.about(&plan.engines)?;
+            for (name, before) in &engines[arch] {
+                anyhow::ensure!(
+                    now.get(name).is_some_and(|now| now.sha256 == before.sha256),
+                    "engine {name}: {} has changed while it was judged: run again, with a copy of it",
+                    before.program
+                );
+            }
+        }
+        Ok(())
+    });
     info.wall_ms = clock.elapsed().as_millis() as u64;
     info.interrupted = campaign.stop.raised() || ended.is_err();
     let mut results = results(info);

@@ -178,6 +178,11 @@ impl Choice {
         Ok(archs)
     }
 
+    /// Whether anything runs in a guest.
+    pub fn has_guests(&self) -> bool {
+        !self.guests.is_empty()
+    }
+
     fn miss(&mut self, arch: Arch, missing: &[Unavailable]) {
         let absent = |one: &Unavailable| Absent {
             kernel: one.kernel.clone(),

@@ -5,6 +5,7 @@ mod cmd;
 mod corpora;
 mod cross;
 mod kernels;
+mod out;
 mod places;
 mod programs;
 mod progress;
@@ -63,7 +64,7 @@ fn main() -> ExitCode {
     match carry_out(&Cli::parse().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {}", printable(&format!("{error:#}")));
+            eprintln!("error: {}", printable(&usage::told(&error)));
             ExitCode::from(usage::exit_code(&error))
         }
     }

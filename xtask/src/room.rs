@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use cairn_testsuite::report::file;
 
+use crate::usage::usage;
+
 /// The directories that every command works in.
 #[derive(Debug, Clone)]
 pub struct Room {
@@ -76,12 +78,12 @@ impl Room {
     /// A run's directory: by name, by path, or the newest one with results.
     pub fn find_run(&self, name: Option<&str>) -> Result<PathBuf> {
         if let Some(name) = name {
-            return [PathBuf::from(name), self.results().join(name)]
-                .into_iter()
-                .find(|dir| dir.join(file::FILE).is_file())
-                .with_context(|| {
-                    format!("no run {name}: no results.json there or in {}", self.results().display())
-                });
+            let dirs = [PathBuf::from(name), self.results().join(name)];
+            let found = dirs.into_iter().find(|dir| dir.join(file::FILE).is_file());
+            let Some(dir) = found else {
+                usage!("no run {name}: no results.json there or in {}", self.results().display())
+            };
+            return Ok(dir);
         }
         let mut runs: Vec<PathBuf> = match fs::read_dir(self.results()) {
             Ok(entries) => entries.flatten().map(|e| e.path()).collect(),

@@ -8,6 +8,7 @@ use cairn_qemu::kernels;
 use cairn_testsuite::cell::CellError;
 use cairn_testsuite::expectations::ExpectationsError;
 use cairn_testsuite::partition::BadPartition;
+use cairn_testsuite::report::MergeError;
 
 /// Exit code of a command line that cannot be carried out.
 const WRONG: u8 = 2;
@@ -40,10 +41,24 @@ pub fn exit_code(error: &Error) -> u8 {
             || cause.is::<CellError>()
             || cause.is::<ExpectationsError>()
             || cause.is::<BadPartition>()
+            || cause.is::<MergeError>()
             || cause.is::<kernels::selector::NotASelector>()
             || matches!(cause.downcast_ref(), Some(Host | Path { .. } | Unknown { .. }))
     });
     if wrong { WRONG } else { INFRASTRUCTURE }
+}
+
+/// The error and its causes, but for causes that the text before has already.
+pub fn told(error: &Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -51,6 +66,14 @@ mod tests {
     use anyhow::{Context, Result, anyhow};
 
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let disk = || std::io::Error::from_raw_os_error(28);
+        let said = anyhow!(disk()).context(format!("write x: {}", disk())).context("save");
+        assert_eq!(told(&said), format!("save: write x: {}", disk()));
+        assert_eq!(told(&anyhow!(disk()).context("write x")), format!("write x: {}", disk()));
+    }
 
     #[test]
     fn a_wrong_command_line_and_a_broken_machine_are_told_apart() {

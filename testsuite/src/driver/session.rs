@@ -248,6 +248,12 @@ impl<'a> Session<'a> {
                 if let Err(error) = self.settings.bundles.begin(cell, *attempt) {
                     observer.note(&error.to_string());
                 }
+                let attempt = *attempt;
+                (self.settings.journal)(&CellResult::begun(
+                    cell.clone(),
+                    attempt,
+                    (self.settings.repro)(cell),
+                ));
                 observer.started(cell);
             }
             Heard::Event(Event::Artifact { id, name, offset, data }) => {

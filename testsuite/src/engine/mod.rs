@@ -78,7 +78,7 @@ pub trait Engine: Send + Sync {
 }
 
 /// The line that a restart program prints when the tree runs again.
-pub const RELEASED: &str = "released\n";
+pub const RELEASED: &str = "released";
 
 /// What becomes of the original after a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::results::{CellResult, Results, VERSION};
 use crate::cell::Cell;
+use crate::partition::{ListDigest, Partition};
 
 /// The file's name in a run's directory.
 pub const FILE: &str = "results.json";
@@ -38,6 +39,27 @@ pub enum ResultsError {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// A line that is no result.
+    #[error("{path}, line {line}: {source}; remove that line to render the rest")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Cells that the run had, and the file has not.
+    #[error("{path} has {found} cells of the {wanted} of its list, or other ones")]
+    Cells {
+        /// The file.
+        path: PathBuf,
+        /// Cells that are there.
+        found: usize,
+        /// Cells of the list.
+        wanted: usize,
     },
     /// Another version.
     #[error("{path} has version {found}, this program reads {VERSION}")]
@@ -75,6 +97,12 @@ impl Results {
         if results.run.interrupted {
             results.take_journal(&dir.join(JOURNAL))?;
         }
+        let cells: Vec<&Cell> = results.cells.iter().map(|result| &result.cell).collect();
+        let list = &results.run.list;
+        let whole = results.run.part == Partition::WHOLE;
+        if cells.len() > list.cells || whole && ListDigest::of(&cells) != *list {
+            return Err(ResultsError::Cells { path, found: cells.len(), wanted: list.cells });
+        }
         Ok(results)
     }
 
@@ -84,11 +112,17 @@ impl Results {
             Err(ResultsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
-        let shape = |source| ResultsError::Shape { path: path.to_owned(), source };
-        let came = lines
-            .map(|line| serde_json::from_slice(line).map(|result: CellResult| (result.cell.clone(), result)));
-        let mut came: BTreeMap<Cell, CellResult> = came.collect::<Result<_, _>>().map_err(shape)?;
+        let lines = (1..).zip(text.split_inclusive(|byte| *byte == b'\n'));
+        let mut came: BTreeMap<Cell, CellResult> = BTreeMap::new();
+        for (line, text) in lines.filter(|(_, text)| text.ends_with(b"\n")) {
+            let shape = |source| ResultsError::Line { path: path.to_owned(), line, source };
+            let result: CellResult = serde_json::from_slice(text).map_err(shape)?;
+            came.insert(result.cell.clone(), result);
+        }
+        if let Ok(last) = fs::metadata(path).and_then(|meta| meta.modified()) {
+            let since = last.duration_since(self.run.started.into()).unwrap_or_default();
+            self.run.wall_ms = self.run.wall_ms.max(since.as_millis() as u64);
+        }
         for cell in &mut self.cells {
             if let Some(result) = came.remove(&cell.cell) {
                 *cell = result;
@@ -192,6 +226,37 @@ mod tests {
         let verdicts: Vec<Verdict> = back.cells.iter().map(|cell| cell.verdict).collect();
         assert_eq!(verdicts[..3], [Verdict::Pass, Verdict::Skip, Verdict::NotRun]);
         assert_eq!(back.conclusion(), Conclusion::Interrupted);
+    }
+
+    #[test]
+    fn a_file_that_has_lost_cells_is_no_green_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = sample::run();
+        run.cells.pop();
+        run.save(dir.path()).unwrap();
+        let error = Results::load(dir.path()).unwrap_err();
+        assert!(matches!(error, ResultsError::Cells { .. }), "{error}");
+    }
+
+    /// Begun and not ended is not the same as never begun; a damaged line is named by its number.
+    #[test]
+    fn what_had_begun_when_the_driver_was_killed_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut begun = sample::run();
+        begun.run.interrupted = true;
+        for cell in &mut begun.cells {
+            *cell = CellResult::not_run(cell.cell.clone(), cell.repro.clone());
+        }
+        begun.save(dir.path()).unwrap();
+        let journal = Journal::begin(dir.path()).unwrap();
+        let first = &begun.cells[0];
+        journal.keep(&CellResult::begun(first.cell.clone(), 1, first.repro.clone())).unwrap();
+        let back = Results::load(dir.path()).unwrap();
+        assert_eq!([back.cells[0].verdict, back.cells[1].verdict], [Verdict::Missing, Verdict::NotRun]);
+        let mut text = fs::read(dir.path().join(JOURNAL)).unwrap();
+        text.extend(b"{}\n");
+        fs::write(dir.path().join(JOURNAL), text).unwrap();
+        assert!(matches!(Results::load(dir.path()), Err(ResultsError::Line { line: 2, .. })));
     }
 
     #[test]

@@ -71,6 +71,10 @@ pub fn merge(parts: Vec<(PathBuf, Results)>) -> Result<Results, MergeError> {
         let count = |results: &Results| results.run.part.parts().to_string();
         same((first_dir, dir), "the number of parts", &count(first), &count(part))?;
         same((first_dir, dir), "the seed", &first.run.seed.to_string(), &part.run.seed.to_string())?;
+        let scale = |results: &Results| results.run.timeout_scale.to_string();
+        same((first_dir, dir), "the factor on time limits", &scale(first), &scale(part))?;
+        let retries = |results: &Results| results.run.retries.to_string();
+        same((first_dir, dir), "the number of retries", &retries(first), &retries(part))?;
         let digest = |results: &Results| results.run.expectations_sha256.clone().unwrap_or_default();
         same((first_dir, dir), "expectations.toml", &digest(first), &digest(part))?;
     }
@@ -130,6 +134,15 @@ pub fn merge(parts: Vec<(PathBuf, Results)>) -> Result<Results, MergeError> {
         (order.get(&format!("{kernel}/{arch}")).copied(), result.cell.clone())
     });
     whole.run.part = Partition::WHOLE;
+    // Of the one whole that this is, not of its first part.
+    let mut words = std::mem::take(&mut whole.run.command).into_iter();
+    while let Some(word) = words.next() {
+        if word == "--partition" {
+            words.next();
+        } else if !word.starts_with("--partition=") {
+            whole.run.command.push(word);
+        }
+    }
     Ok(whole)
 }
 

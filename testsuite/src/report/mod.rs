@@ -11,6 +11,7 @@ pub(crate) mod sample;
 pub mod terminal;
 
 pub use file::Journal;
+pub use merge::MergeError;
 pub use results::{
     Absent, CellResult, Complaint, Conclusion, EngineInfo, Host, KernelInfo, ModuleReport, Results, RunInfo,
 };

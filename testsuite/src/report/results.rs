@@ -275,6 +275,16 @@ pub struct CellResult {
 }
 
 impl CellResult {
+    /// A cell that has begun: what a driver that is killed meanwhile leaves of it.
+    pub fn begun(cell: Cell, attempts: u32, repro: String) -> Self {
+        CellResult {
+            verdict: Verdict::Missing,
+            reason: "begun, and the driver ended before it did".to_owned(),
+            attempts,
+            ..CellResult::not_run(cell, repro)
+        }
+    }
+
     /// A cell that nobody has run yet.
     pub fn not_run(cell: Cell, repro: String) -> Self {
         CellResult {

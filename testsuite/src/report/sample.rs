@@ -61,7 +61,7 @@ pub(crate) fn run() -> Results {
         boots: 1,
         wall_ms: 61_000,
     };
-    Results {
+    let mut results = Results {
         version: VERSION,
         run: RunInfo {
             id: "20260102-030405".into(),
@@ -78,7 +78,7 @@ pub(crate) fn run() -> Results {
             timeout_scale: 1.0,
             expectations_sha256: None,
             part: Partition::WHOLE,
-            list: ListDigest { cells: 7, sha256: "ab".repeat(32) },
+            list: ListDigest { cells: 0, sha256: String::new() },
             interrupted: false,
         },
         absent: Vec::new(),
@@ -93,7 +93,10 @@ pub(crate) fn run() -> Results {
             cell("7.3", "memory/guard", Mode::Once, Verdict::Panic, "Kernel panic - not syncing"),
             cell("7.3", "pipes/full", Mode::Once, Verdict::Xpass, "expected to fail: known <loss>"),
         ],
-    }
+    };
+    let cells: Vec<&Cell> = results.cells.iter().map(|result| &result.cell).collect();
+    results.run.list = ListDigest::of(&cells);
+    results
 }
 
 /// The same, with what the module was put to on both kernels.

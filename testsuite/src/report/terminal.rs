@@ -79,7 +79,8 @@ fn line(results: &Results, paint: &Paint) -> String {
         Some(median) => format!("; pause median {:.1} ms", *median as f64 / 1e6),
         None => String::new(),
     };
-    format!("{end}: {} cells{part} in {seconds:.1} s: {}{pause}", results.cells.len(), words.join(", "))
+    let counts = if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) };
+    format!("{end}: {} cells{part} in {seconds:.1} s{counts}{pause}", results.cells.len())
 }
 
 /// Groups down, kernels across, in each field what is not a plain pass.

@@ -314,13 +314,17 @@ impl CellRun<'_> {
         let file = self.context(n);
         let fail = |reason: String| Failure::fail(Stage::Checkpoint, reason);
         let tag = format!("checkpoint.{n}");
+        let started = Instant::now();
         let report = self.engine_run(Stage::Checkpoint, &tag, command, REPORT_LIMIT)?;
-        match fs::symlink_metadata(&file) {
-            Ok(meta) if meta.is_file() && meta.len() > 0 => {}
+        let took = started.elapsed();
+        let size = match fs::symlink_metadata(&file) {
+            Ok(meta) if meta.is_file() && meta.len() > 0 => meta.len(),
             Ok(meta) if meta.is_file() => return Err(fail(format!("{tag}: context.{n} is empty"))),
             _ => return Err(fail(format!("the engine reported success and left no context.{n}"))),
-        }
-        self.measured.push(self.engine.measured(&report).map_err(|why| fail(format!("{tag}: {why}")))?);
+        };
+        let measured = self.engine.measured(&report).map_err(|why| fail(format!("{tag}: {why}")))?;
+        can_be(&measured, took, size).map_err(|why| fail(format!("{tag}: {why}")))?;
+        self.measured.push(measured);
         if let Some(command) = self.engine.info(&file) {
             let tag = format!("info.{n}");
             let records = self.engine_run(Stage::Checkpoint, &tag, command, RECORDS_LIMIT)?;
@@ -355,9 +359,9 @@ impl CellRun<'_> {
         }
         let (stdout, stderr) = (self.log(&tag, "stdout"), self.log(&tag, "stderr"));
         let released = self.supervisor.wait(self.deadline, None, &[], |sup| match fs::read(&stdout) {
-            Ok(said) if String::from_utf8_lossy(&said).contains(RELEASED) => Some(Ok(None)),
+            Ok(said) if says_released(&said) => Some(Ok(None)),
             Ok(_) => sup.end_of(pid).map(|end| Ok(Some(end))),
-            Err(error) => Some(Err(Failure::infra(Stage::Restart, format!("read a log: {error}")))),
+            Err(error) => Some(Err(log_failed(Stage::Restart, &stdout, error))),
         });
         match released.map_err(|stop| Failure::stopped(Stage::Restart, "the restart", stop))?? {
             None => {}
@@ -389,8 +393,10 @@ impl CellRun<'_> {
     fn engine_run(&mut self, stage: Stage, tag: &str, command: Command, most: u64) -> Step<Vec<u8>> {
         let pid = self.engine_start(stage, tag, command, most)?;
         match self.wait_for(pid, stage, tag)? {
-            End::Exited(0) => fs::read(self.log(tag, "stdout"))
-                .map_err(|e| Failure::infra(stage, format!("read a log: {e}"))),
+            End::Exited(0) => {
+                let log = self.log(tag, "stdout");
+                fs::read(&log).map_err(|error| log_failed(stage, &log, error))
+            }
             end => Err(self.engine_failed(stage, end, &self.log(tag, "stderr"))),
         }
     }
@@ -415,6 +421,9 @@ impl CellRun<'_> {
                 Failure::infra(stage, format!("no file in {dir} may grow so large ({end}){said}"))
             }
             End::Killed(_) => Failure::fail(stage, format!("the engine ended ({end}){said}")),
+            End::Exited(0) => {
+                Failure::fail(stage, format!("the engine ended ({end}) and left no process that runs{said}"))
+            }
             End::Exited(code) => {
                 let meaning = self.engine.status_meaning(code).unwrap_or("the engine ended");
                 Failure::fail(stage, format!("{meaning} ({end}){said}"))
@@ -465,5 +474,39 @@ impl CellRun<'_> {
 
     pub(super) fn record(&self, n: u32) -> PathBuf {
         self.dir.join(format!("record.{n}.json"))
+    }
+}
+
+/// Whether an engine has printed the line, and all of it.
+fn says_released(printed: &[u8]) -> bool {
+    printed
+        .split_inclusive(|byte| *byte == b'\n')
+        .any(|line| line.strip_suffix(b"\n") == Some(RELEASED.as_bytes()))
+}
+
+/// Whether an engine's report can be true of a call that took so long and left a file of `size` bytes.
+fn can_be(measured: &Measured, took: Duration, size: u64) -> Result<(), String> {
+    let Measured { pause_ns, total_ns, bytes, .. } = measured;
+    let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    let longer =
+        |of: &str, ns: u64| format!("the report tells of {of} of {ns} ns in a call that took {took} ns");
+    match (pause_ns, total_ns, bytes) {
+        (_, Some(total), _) if *total > took => Err(longer("a total", *total)),
+        (Some(pause), _, _) if *pause > total_ns.unwrap_or(took) => Err(longer("a pause", *pause)),
+        (.., Some(bytes)) if *bytes > size => {
+            Err(format!("the report tells of {bytes} bytes, and the context file has {size}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a log of the engine's cannot be read: it is the harness's own file, in a directory that the engine can reach.
+fn log_failed(stage: Stage, log: &Path, error: io::Error) -> Failure {
+    let name = log.file_name().unwrap_or_default().display();
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Failure::fail(stage, format!("{name} is gone: the engine has removed files of the cell"))
+        }
+        _ => Failure::infra(stage, format!("read {name}: {error}")),
     }
 }

@@ -19,6 +19,7 @@ use nix::sys::personality::Persona;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::cell::Order;
+use super::proc;
 use crate::engine;
 use crate::event::{CellSpec, Event, Job, Outcome, PROTOCOL};
 use crate::oracle::kmsg::KernelLog;
@@ -92,6 +93,8 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
         Box::new(file)
     };
     lift_file_size()?;
+    nix::sys::prctl::set_child_subreaper(true)
+        .map_err(|errno| io_error("adopt what supervisors leave")(errno.into()))?;
     fs::create_dir_all(&job.workdir).map_err(io_error(format!("make {}", job.workdir.display())))?;
     if job.fixed_addresses {
         nix::sys::personality::set(Persona::ADDR_NO_RANDOMIZE)
@@ -181,6 +184,8 @@ struct Shared {
 }
 
 struct Running {
+    /// The supervisor, from its start to its end.
+    pid: Option<u32>,
     /// Open as long as the supervisor may live.
     stdin: Option<ChildStdin>,
     /// What the kernel log said while this cell ran.
@@ -239,7 +244,7 @@ impl Pool {
             let spec = {
                 let mut shared = self.lock();
                 let Some(spec) = shared.queue.pop_front() else { return Ok(()) };
-                shared.running.insert(spec.id, Running { stdin: None, complaints: Vec::new() });
+                shared.running.insert(spec.id, Running { pid: None, stdin: None, complaints: Vec::new() });
                 spec
             };
             let dir = self.job.workdir.join(spec.id.to_string());
@@ -280,15 +285,19 @@ impl Pool {
             Err(error) => return infra(format!("write an order: {error}")),
         };
         // What runs here, also when its file has meanwhile been replaced or removed.
-        let spawned = Command::new("/proc/self/exe")
-            .arg0("cairn-runner")
-            .arg("supervise")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut child = match spawned {
-            Ok(child) => child,
-            Err(error) => return infra(format!("start a supervisor: {error}")),
+        let mut supervisor = Command::new("/proc/self/exe");
+        supervisor.arg0("cairn-runner").arg("supervise").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = {
+            let mut shared = self.lock();
+            match supervisor.spawn() {
+                Ok(child) => {
+                    if let Some(running) = shared.running.get_mut(&spec.id) {
+                        running.pid = Some(child.id());
+                    }
+                    child
+                }
+                Err(error) => return infra(format!("start a supervisor: {error}")),
+            }
         };
         let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return infra("a supervisor without pipes".to_owned());
@@ -320,12 +329,37 @@ impl Pool {
             eprintln!("cairn-runner: kill a supervisor: {error}");
         }
         let status = child.wait();
+        if let Some(running) = self.lock().running.get_mut(&spec.id) {
+            running.pid = None;
+        }
         match (read, status) {
-            (Ok(true), Ok(status)) => serde_json::from_slice(answer.trim_ascii()).unwrap_or_else(|error| {
-                infra(format!("the supervisor ended with {status} and no answer: {error}"))
+            (Ok(true), Ok(status)) => serde_json::from_slice(answer.trim_ascii()).unwrap_or_else(|_| {
+                let left = self.end_orphans();
+                let why = format!(
+                    "the supervisor ended ({status}) and said nothing of the cell: what ran in it, the engine, has ended it, or memory has \
+                     run out; {left} processes of the cell were left and ended"
+                );
+                Outcome::new(Verdict::Missing, None, why)
             }),
             (Ok(false), _) => infra("the supervisor did not end in time and was killed".to_owned()),
             (Err(error), _) | (_, Err(error)) => infra(format!("wait for a supervisor: {error}")),
+        }
+    }
+
+    /// Ends what a supervisor that died has left behind: it is ours now. How many processes that were.
+    fn end_orphans(&self) -> usize {
+        let mut ended = 0;
+        loop {
+            let shared = self.lock();
+            let supervisors: Vec<u32> = shared.running.values().filter_map(|running| running.pid).collect();
+            let orphans = proc::children(std::process::id());
+            let orphans: Vec<u32> = orphans.into_iter().filter(|pid| !supervisors.contains(pid)).collect();
+            if orphans.is_empty() {
+                return ended;
+            }
+            for pid in orphans {
+                ended += usize::from(proc::end(pid));
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, WaitIdOptions, pidfd_open, pidfd_send_signal};
 
 /// Number of openat(2) on the machine this runs on.
 const OPENAT: libc::c_long = libc::SYS_openat;
@@ -28,7 +28,7 @@ pub fn descendants(root: u32) -> BTreeSet<u32> {
 }
 
 /// The children of every thread of a process; none if it is gone.
-fn children(pid: u32) -> Vec<u32> {
+pub fn children(pid: u32) -> Vec<u32> {
     let mut all = Vec::new();
     for tid in threads(pid) {
         if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")) {
@@ -149,6 +149,16 @@ pub fn signal_descendant(ancestor: u32, pid: u32, signal: Signal) -> io::Result<
     }
 }
 
+/// Kills a child of this process and waits for its end; false when it was gone already.
+pub fn end(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    // A zombie is killed as well, to no effect.
+    let killed = rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok();
+    let ended = || rustix::process::waitid(rustix::process::WaitId::Pid(pid), WaitIdOptions::EXITED);
+    while ended().is_err_and(|errno| errno == rustix::io::Errno::INTR) {}
+    killed
+}
+
 /// One line about a process for a report: `4711 (name, state S)`.
 pub fn describe(pid: u32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -159,7 +169,7 @@ pub fn describe(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    use rustix::process::{WaitId, waitid};
     use std::process::{Command, Stdio};
 
     #[test]

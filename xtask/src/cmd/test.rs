@@ -1,6 +1,8 @@
 //! `cargo xtask test`: the main job.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,7 @@ use crate::cmd::kmod_test::Trial;
 use crate::corpora;
 use crate::cross;
 use crate::kernels::{self, KernelArgs};
+use crate::out;
 use crate::programs;
 use crate::room::Room;
 use crate::usage::usage;
@@ -75,17 +78,21 @@ pub struct How {
     pub guests: usize,
 }
 
+/// Largest factor on time limits: a cell's minute becomes most of a day.
+const MOST_SCALE: f64 = 1000.0;
+
 impl How {
     /// The plan for a selection, with the engines that need no build already resolved.
     pub fn plan(&self, selection: Selection) -> Result<Plan> {
-        if !(self.timeout_scale.is_finite() && self.timeout_scale > 0.0) {
-            usage!("--timeout-scale must be greater than 0");
+        if !(self.timeout_scale > 0.0 && self.timeout_scale <= MOST_SCALE) {
+            usage!("--timeout-scale must be greater than 0, and {MOST_SCALE} at most");
         }
-        let or_all = |given: &[Mode]| if given.is_empty() { Mode::ALL.to_vec() } else { given.to_vec() };
-        let userlands = if self.userland.is_empty() { Userland::ALL.to_vec() } else { self.userland.clone() };
+        let modes = each_once(&self.mode, Mode::ALL);
+        let userlands = each_once(&self.userland, Userland::ALL);
         let mut engines = BTreeMap::new();
         for text in &self.engine {
             let (name, program) = match text.split_once('=') {
+                Some((_, "")) => usage!("--engine {text}: there is no program behind the `=`"),
                 Some((name, program)) => (
                     name,
                     std::path::absolute(program).with_context(|| format!("find the program of {text}"))?,
@@ -105,7 +112,7 @@ impl How {
         Ok(Plan {
             userlands,
             engines,
-            modes: or_all(&self.mode),
+            modes,
             selection,
             jobs: self.jobs,
             retries: self.retries,
@@ -118,6 +125,17 @@ impl How {
     }
 }
 
+/// What was given, nothing twice; everything when nothing was.
+fn each_once<T: Copy + PartialEq>(given: &[T], all: &[T]) -> Vec<T> {
+    let mut once = Vec::new();
+    for one in if given.is_empty() { all } else { given } {
+        if !once.contains(one) {
+            once.push(*one);
+        }
+    }
+    once
+}
+
 /// What is no program is told before anything is built.
 fn check_program(name: &str, program: &Path) -> Result<()> {
     let permissions = match program.metadata() {
@@ -127,6 +145,21 @@ fn check_program(name: &str, program: &Path) -> Result<()> {
     };
     if permissions & 0o111 == 0 {
         usage!("engine {name}: {} is not executable", program.display());
+    }
+    Ok(())
+}
+
+/// A guest has no interpreter for scripts.
+fn can_travel(plan: &Plan) -> Result<()> {
+    for (name, program) in plan.engines.iter().filter(|(_, program)| !program.as_os_str().is_empty()) {
+        let mut magic = [0; 4];
+        let read = File::open(program).and_then(|mut file| file.read(&mut magic));
+        if read.with_context(|| format!("read {}", program.display()))? < 4 || magic != *b"\x7fELF" {
+            usage!(
+                "engine {name}: {} is no ELF program, and a guest has nothing else to run it",
+                program.display()
+            );
+        }
     }
     Ok(())
 }
@@ -147,6 +180,9 @@ pub fn run(args: &Args) -> Result<Conclusion> {
     let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
     let source = &args.kernels.source;
     let mut choice = kernels::choose(&room, &args.kernels)?;
+    if choice.has_guests() {
+        can_travel(&plan)?;
+    }
     if choice.archs()? == [cross::host()?] {
         probe(&plan)?;
     }
@@ -161,15 +197,18 @@ pub fn run(args: &Args) -> Result<Conclusion> {
     let spots = choice.prepare(&room, source, &plan, &programs)?;
     let corpora = corpora::of(&room, &programs, &spots)?;
     let mut legs = plan.legs(&corpora, spots);
+    let names = corpora.values().flatten().map(|workload| workload.name.as_str());
+    if let Some(pattern) = plan.selection.idle(names).first() {
+        usage!("--workload {pattern}: the corpus has none; `cargo xtask workloads` lists what there is");
+    }
     if legs.iter().all(|leg| leg.cells.is_empty()) {
         usage!("no cell is selected; `cargo xtask workloads` lists what there is");
     }
     let share = campaign::take_part(&room, &mut legs, args.partition, args.durations.as_deref())?;
     if args.dry_run {
         for leg in &legs {
-            for (cell, _) in &leg.cells {
-                println!("{cell}");
-            }
+            let cells: String = leg.cells.iter().map(|(cell, _)| format!("{cell}\n")).collect();
+            out::print(&cells)?;
             eprintln!("{}: {} cells, {}", leg.spot.name(), leg.cells.len(), leg.spot.describe());
         }
         return Ok(Conclusion::Green);
@@ -177,7 +216,7 @@ pub fn run(args: &Args) -> Result<Conclusion> {
     let requested = args.kernels.kernel.iter().map(ToString::to_string).collect();
     let asked = Asked { requested, absent: choice.absent, share };
     let (dir, results) = campaign::run(&room, &plan, &programs, &corpora, asked, legs)?;
-    print!("{}", terminal::render(&results, campaign::colour()));
-    println!("{}", dir.join("index.html").display());
+    out::print(&terminal::render(&results, campaign::colour()))?;
+    out::print(&format!("{}\n", dir.join("index.html").display()))?;
     Ok(results.conclusion())
 }

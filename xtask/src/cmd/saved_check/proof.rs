@@ -97,9 +97,9 @@ mod tests {
     #[case("kmod-test::another user's process is not saved", true)]
     #[case("kmod-test::another user's process is saved", false)]
     #[case("cli::nothing::nobody_there_is_told", false)]
-    #[case("engine/src/resource/file.rs::fdinfo_is_read", true)]
-    #[case("engine/src/resource/file.rs::every_table_comes_out_as_it_was", true)]
-    #[case("engine/src/resource/file.rs::parse_fdinfo", false)]
+    #[case("engine/src/resource/fd/table.rs::a_table_with_gaps_is_closed_around_its_descriptors", true)]
+    #[case("engine/src/resource/fd/table.rs::every_table_comes_out_as_it_was", true)]
+    #[case("engine/src/resource/fd/table.rs::rebuild_table", false)]
     fn proofs(#[case] proof: &str, #[case] exists: bool) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         assert_eq!(find(&root, proof).is_ok(), exists, "{:?}", find(&root, proof));
