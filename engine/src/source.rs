@@ -103,7 +103,7 @@ pub fn continuing() -> Option<Device> {
 ///
 /// # Errors
 /// *denied* when we are neither privileged nor get it from the module.
-pub fn become_restorer() -> Result<()> {
+pub fn acquire_checkpoint_capability() -> Result<()> {
     let enough = CapabilitySet::CHECKPOINT_RESTORE | CapabilitySet::SYS_ADMIN;
     let own = capabilities(None).context(|| "read own capabilities")?;
     if own.effective.intersects(enough) {
@@ -121,7 +121,7 @@ pub fn become_restorer() -> Result<()> {
 fn from_module() -> Result<()> {
     let device = open(FEATURE_RESTORER, "let users restart")?;
     let before = dumpable_behavior().context(|| "read own dumpable attribute")?;
-    device.become_restorer().context(|| "get CAP_CHECKPOINT_RESTORE from the module")?;
+    device.acquire_checkpoint_capability().context(|| "get CAP_CHECKPOINT_RESTORE from the module")?;
     // Who is not dumpable can neither trace its children nor write to their /proc files.
     set_dumpable_behavior(before).context(|| "set own dumpable attribute")
 }

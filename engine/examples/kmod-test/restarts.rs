@@ -273,7 +273,7 @@ fn given_up() -> Result<()> {
             // SAFETY: plain numbers go to the kernel.
             let done = unsafe { libc::prctl(option, value, 0, 0, 0) };
             ensure!(done == 0, "give up: {}", io::Error::last_os_error());
-            as_user(USER, || refused(Device::open()?.become_restorer(), libc::EPERM))?
+            as_user(USER, || refused(Device::open()?.acquire_checkpoint_capability(), libc::EPERM))?
         };
         std::thread::scope(|scope| scope.spawn(attempt).join().expect("the thread does not panic"))
             .context(what)?;
@@ -286,7 +286,7 @@ fn opens_nothing() -> Result<()> {
     let pid = living.pid();
     as_user(USER, || -> Result<()> {
         let device = Device::open()?;
-        device.become_restorer()?;
+        device.acquire_checkpoint_capability()?;
         refused(device.hold(pid, 0, child::PATIENCE), libc::EPERM).context("hold")?;
         refused(cairn::sys::ptrace::seize(pid, 0), libc::EPERM).context("trace")?;
         refused(std::fs::read_dir(format!("/proc/{pid}/map_files")), libc::EACCES)

@@ -28,14 +28,14 @@ pub const CHECKS: &[Check] = &[
 const PAGE: usize = 4096;
 
 /// A process that is held, and a stretch of its memory that has something in every page, and one of zeros.
-struct Held {
+struct ModuleThread {
     living: Living,
     device: Device,
     full: (u64, u64),
     zeros: (u64, u64),
 }
 
-impl Held {
+impl ModuleThread {
     fn new() -> Result<Self> {
         let mut living = Living::new("patterns")?;
         let told = living.hear()?;
@@ -44,7 +44,7 @@ impl Held {
         let (full, zeros) = ((number()?, number()?), (number()?, number()?));
         let device = Device::open()?;
         device.hold(living.pid(), 0, PATIENCE)?;
-        Ok(Held { living, device, full, zeros })
+        Ok(ModuleThread { living, device, full, zeros })
     }
 
     fn save(&self, file: impl AsFd, ranges: &[Range]) -> std::io::Result<(Save, Vec<u64>)> {
@@ -77,7 +77,7 @@ fn written(file: &File, save: &Save) -> Result<Vec<u8>> {
 }
 
 fn is_what_is_there() -> Result<()> {
-    let (held, mut file) = (Held::new()?, file()?);
+    let (held, mut file) = (ModuleThread::new()?, file()?);
     file.seek(SeekFrom::Start(3 * PAGE as u64))?;
     let (from, len) = (held.full.0, SAVE_MAX.min(held.full.1 as usize));
     let (save, saved) = held.save(&file, &[range(from, len)])?;
@@ -96,7 +96,7 @@ fn is_what_is_there() -> Result<()> {
 }
 
 fn leaves_zeros_out() -> Result<()> {
-    let (held, file) = (Held::new()?, file()?);
+    let (held, file) = (ModuleThread::new()?, file()?);
     let (full, zeros) = (held.full.0, held.zeros.0);
     let (save, saved) = held.save(&file, &[range(zeros, PAGE), range(full, PAGE), range(zeros, 2 * PAGE)])?;
     ensure!((save.len, saved[0]) == (PAGE as u64, 0b0010), "{save:?} {:b}", saved[0]);
@@ -116,7 +116,7 @@ fn leaves_zeros_out() -> Result<()> {
 fn many_at_once() -> Result<()> {
     const THREADS: u64 = 4;
     const TIMES: u64 = 64;
-    let (held, file) = (Held::new()?, file()?);
+    let (held, file) = (ModuleThread::new()?, file()?);
     let wanted = held.memory(held.full.0, 8 * PAGE)?;
     let places = std::thread::scope(|scope| -> Result<Vec<u64>> {
         let threads: Vec<_> = (0..THREADS)
@@ -168,7 +168,7 @@ fn written_meanwhile() -> Result<()> {
 }
 
 fn not_held() -> Result<()> {
-    let (held, file) = (Held::new()?, file()?);
+    let (held, file) = (ModuleThread::new()?, file()?);
     let ranges = [range(held.full.0, PAGE)];
     held.device.release(held.living.pid())?;
     refused(held.save(&file, &ranges), libc::ESRCH)?;
@@ -181,7 +181,7 @@ fn not_held() -> Result<()> {
 }
 
 fn not_there() -> Result<()> {
-    let (held, mut file) = (Held::new()?, file()?);
+    let (held, mut file) = (ModuleThread::new()?, file()?);
     let full = held.full.0;
     for from in [0, 0x1000, 0xffff_8880_0000_0000, 0u64.wrapping_sub(PAGE as u64), 1 << 62] {
         refused(held.save(&file, &[range(full, PAGE), range(from, 2 * PAGE)]), libc::EFAULT)
@@ -192,7 +192,7 @@ fn not_there() -> Result<()> {
 }
 
 fn into_no_file() -> Result<()> {
-    let held = Held::new()?;
+    let held = ModuleThread::new()?;
     let ranges = [range(held.full.0, PAGE)];
     let open = |path: &str, flags| rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
     let path = "/tmp/kmod-test-save";
@@ -209,14 +209,14 @@ fn into_no_file() -> Result<()> {
     held.living.kill()
 }
 
-impl Held {
+impl ModuleThread {
     fn device_as_file(&self) -> Result<File> {
         Ok(File::options().read(true).write(true).open(cairn::sys::kmod::DEVICE)?)
     }
 }
 
 fn odd_ranges() -> Result<()> {
-    let (held, file) = (Held::new()?, file()?);
+    let (held, file) = (ModuleThread::new()?, file()?);
     let full = held.full.0;
     let odd = [
         range(full + 1, PAGE),
@@ -238,7 +238,7 @@ fn odd_ranges() -> Result<()> {
 }
 
 fn killed_meanwhile() -> Result<()> {
-    let (held, mut file) = (&Held::new()?, file()?);
+    let (held, mut file) = (&ModuleThread::new()?, file()?);
     let ranges = [range(held.full.0, SAVE_MAX)];
     let wanted = held.memory(held.full.0, SAVE_MAX)?;
     let (saved, first) = std::sync::mpsc::channel();
@@ -279,7 +279,7 @@ fn saver_killed() -> Result<()> {
 }
 
 fn disk_full() -> Result<()> {
-    let held = Held::new()?;
+    let held = ModuleThread::new()?;
     let dir = "/tmp/kmod-test-small";
     std::fs::create_dir_all(dir)?;
     rustix::mount::mount("small", dir, "tmpfs", rustix::mount::MountFlags::empty(), Some(c"size=64k"))?;

@@ -4,7 +4,7 @@ use super::Check;
 use super::child::{self, Living, PATIENCE};
 use anyhow::{Context, Result, ensure};
 use cairn::arch;
-use cairn::remote::{Arg, Held, Program};
+use cairn::remote::{Arg, ModuleThread, Program};
 use cairn::sys::kmod::{self, Device};
 use cairn::sys::{ptrace, wait};
 use std::sync::Arc;
@@ -118,7 +118,7 @@ impl Question {
     }
 
     /// Asks the module of a thread.
-    fn ask(&self, held: &Held) -> Result<Told> {
+    fn ask(&self, held: &ModuleThread) -> Result<Told> {
         let mut program = Program::new();
         let room = program.out(self.room);
         let argument = |argument: &Argument| match argument {
@@ -126,7 +126,7 @@ impl Question {
             Room(at) => Arg::Data(room, *at),
         };
         let arguments: Vec<Arg> = self.arguments.iter().map(argument).collect();
-        let id = program.may(self.nr, &arguments, self.name.clone());
+        let id = program.call_unchecked(self.nr, &arguments, self.name.clone());
         let outcome = held.answer(&program)?;
         Ok((outcome.result(id), outcome.data(room).to_vec()))
     }
@@ -287,8 +287,8 @@ impl Caught {
         Ok(Caught { living, device })
     }
 
-    fn look(&self) -> Result<Held> {
-        Held::look(&self.device, self.living.pid(), self.living.pid())?.context("it is there")
+    fn look(&self) -> Result<ModuleThread> {
+        ModuleThread::look(&self.device, self.living.pid(), self.living.pid())?.context("it is there")
     }
 }
 
@@ -411,7 +411,7 @@ fn many_policies() -> Result<()> {
     let room = program.out(POLICY_ROOM);
     for _ in 0..MAPPINGS {
         let arguments = [Arg::Data(room, 0), Arg::Data(room, 8), 1024.into(), addr.into(), 2.into()];
-        program.must(libc::SYS_get_mempolicy, &arguments, "policy");
+        program.call_ok(libc::SYS_get_mempolicy, &arguments, "policy");
     }
     let begin = Instant::now();
     held.answer(&program)?;

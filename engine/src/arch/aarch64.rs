@@ -205,7 +205,7 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 /// The first argument of a call that a stop interrupts is gone when the stop shows: it has to be looked at before.
 pub const STOPS_LOSE_ARGUMENTS: bool = true;
 
-/// Before anything is borne: nothing to do here.
+/// Before the first process is created: nothing to do here.
 pub fn prepare_restart() {}
 
 /// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).

@@ -236,7 +236,7 @@ impl Regs {
 /// The arguments of a call that a stop interrupts are there when the stop shows.
 pub const STOPS_LOSE_ARGUMENTS: bool = false;
 
-/// Before anything is borne: a thread that has never written to the data stream control register itself gets the system's value instead of the
+/// Before the first process is created: a thread that has never written to the data stream control register itself gets the system's value instead of the
 /// one that ptrace sets (`dscr_inherit` in arch/powerpc/kernel/process.c, `restore_sprs`). Children inherit that it was written.
 pub fn prepare_restart() {
     /// `PPC_FEATURE2_DSCR`, arch/powerpc/include/uapi/asm/cputable.h

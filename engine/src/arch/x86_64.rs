@@ -230,7 +230,7 @@ impl Regs {
 /// The arguments of a call that a stop interrupts are there when the stop shows.
 pub const STOPS_LOSE_ARGUMENTS: bool = false;
 
-/// Before anything is borne: nothing to do here.
+/// Before the first process is created: nothing to do here.
 pub fn prepare_restart() {}
 
 /// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).

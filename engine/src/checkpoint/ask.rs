@@ -1,6 +1,6 @@
 //! What only code in a process can tell of it: one program of questions for each thread.
 
-use super::survey::SeenAlive;
+use super::inspection::InspectedProcess;
 use crate::error::{Problems, Result};
 use crate::proc::status;
 use crate::remote::{DataId, Outcome, Program, Stopped};
@@ -45,13 +45,13 @@ impl AskProcess {
     fn ask(
         program: &mut Program,
         leader: &Stopped,
-        seen: &mut SeenAlive,
+        seen: &mut InspectedProcess,
         children: &[Child],
         ways: Ways,
     ) -> Result<Self> {
         let subreaper = program.out(4);
         let args = [libc::PR_GET_CHILD_SUBREAPER.into(), subreaper.into()];
-        program.must(libc::SYS_prctl, &args, "read subreaper");
+        program.call_ok(libc::SYS_prctl, &args, "read subreaper");
         Ok(AskProcess {
             leader: AskThread::ask(program, leader, ways.rseq_unknown, ways.policies)?,
             actions: AskActions::ask(program),
@@ -82,7 +82,7 @@ impl Ways {
 /// *unsupported*, *vanished*, or what the kernel says.
 pub fn ask(
     task: &mut Task,
-    mut seen: SeenAlive,
+    mut seen: InspectedProcess,
     children: &[Child],
     reports: &mut HashMap<i32, bool>,
     problems: &mut Problems,
@@ -144,7 +144,7 @@ pub fn ask(
 }
 
 /// Signals that are pending for the process, and for those of its threads that timers notify.
-fn pending_of_timers(task: &Task, seen: &SeenAlive) -> Result<Vec<Pending>> {
+fn pending_of_timers(task: &Task, seen: &InspectedProcess) -> Result<Vec<Pending>> {
     let mut pending = signal::capture_pending(&task.threads[0], true, 0)?;
     let notified = seen.timers.iter().filter_map(|timer| match timer.notify {
         Notify::Thread(tid) => Some(tid),

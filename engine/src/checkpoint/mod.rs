@@ -1,8 +1,8 @@
 //! The story of a checkpoint: stop, look, refuse or ask, copy, let go, write.
 
 mod ask;
-mod interview;
-mod survey;
+mod capture;
+mod inspection;
 
 use crate::activity;
 use crate::error::{Error, Result};
@@ -13,13 +13,13 @@ use crate::source::{self, Source, Wanted};
 use crate::sys::kmod::Device;
 use crate::tree::freeze::Waiting;
 use crate::tree::{Frozen, Holder, Scope};
-use interview::Complete;
+use capture::Complete;
+use inspection::Inspection;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use survey::Survey;
 
 /// Whom to look at, and how.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +102,7 @@ fn as_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Resul
 /// Every kind; the target runs on and no file is left, unless the last step, the kill, is what failed.
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
-    source::become_restorer()?;
+    source::acquire_checkpoint_capability()?;
     options.target.source.attempt(|device| attempt(options, device, begin))
 }
 
@@ -128,15 +128,15 @@ fn once(
     let pid = options.target.scope.id();
     let failed = |source| Error::of_image(&options.file, source);
     let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
-    let (mut frozen, survey) = stop_and_look(options.target, device, options.cancelled)?;
-    survey.refuse_own_file(&options.file).map_err(|err| frozen.blame(err))?;
-    let saved = save(options, survey, &mut frozen, &writer).map_err(|err| frozen.blame(err))?;
+    let (mut frozen, inspection) = stop_and_look(options.target, device, options.cancelled)?;
+    inspection.refuse_own_file(&options.file).map_err(|err| frozen.attribute(err))?;
+    let saved = save(options, inspection, &mut frozen, &writer).map_err(|err| frozen.attribute(err))?;
     let Complete { mut records, locks, shared_number } = saved;
     if let (Then::Kill, Some(why)) = (options.then, shared_number) {
-        return Err(frozen.blame(Error::unsupported(why)));
+        return Err(frozen.attribute(Error::unsupported(why)));
     }
     let late = if locks_first || locks.is_done() {
-        locks.problems().none().map_err(|err| frozen.blame(err))?;
+        locks.problems().none().map_err(|err| frozen.attribute(err))?;
         None
     } else {
         Some(locks)
@@ -185,16 +185,16 @@ fn stop_and_look(
     target: Target,
     device: Option<Arc<Device>>,
     cancelled: &(dyn Fn() -> bool + Sync),
-) -> Result<(Frozen, Survey)> {
+) -> Result<(Frozen, Inspection)> {
     let holder = device.map(|device| Holder { device, traced: target.traced });
     let waiting = Waiting { patience: target.patience, cancelled };
     let mut nap = Duration::from_millis(1);
     loop {
         let frozen = Frozen::freeze(target.scope, holder.clone(), &waiting)?;
-        match Survey::of(&frozen, target.shared).and_then(|survey| survey.accept(&frozen)) {
-            Ok(survey) => return Ok((frozen, survey)),
+        match Inspection::of(&frozen, target.shared).and_then(|inspection| inspection.accept(&frozen)) {
+            Ok(inspection) => return Ok((frozen, inspection)),
             Err(Error::Unsupported(problems)) if !problems.lasting && nap <= LONGEST_NAP => frozen.thaw()?,
-            Err(err) => return Err(frozen.blame(err)),
+            Err(err) => return Err(frozen.attribute(err)),
         }
         std::thread::sleep(nap);
         nap *= 2;
@@ -202,17 +202,22 @@ fn stop_and_look(
 }
 
 /// Asks and copies.
-fn save(options: &Options<'_>, survey: Survey, frozen: &mut Frozen, writer: &Writer) -> Result<Complete> {
-    let interviewed = survey.interview(frozen)?;
-    let (done, all) = (AtomicU64::new(0), interviewed.copying().bytes());
+fn save(
+    options: &Options<'_>,
+    inspection: Inspection,
+    frozen: &mut Frozen,
+    writer: &Writer,
+) -> Result<Complete> {
+    let captured = inspection.capture(frozen)?;
+    let (done, all) = (AtomicU64::new(0), captured.dump_plan().bytes());
     let progress = options.progress;
     activity::say_long(|| format!("copy {all} bytes of memory and write them"));
     let copied = |bytes| {
         progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
         if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }
     };
-    let contents = interviewed.copying().run(writer.pages(), &copied)?;
-    let complete = interviewed.complete(frozen, options.target.scope, contents)?;
+    let contents = captured.dump_plan().run(writer.pages(), &copied)?;
+    let complete = captured.complete(frozen, options.target.scope, contents)?;
     #[cfg(feature = "planted-faults")]
     let complete = {
         let mut complete = complete;
@@ -241,20 +246,20 @@ pub struct Checked {
     pub tasks: usize,
 }
 
-/// Finds out what would stop a checkpoint, by all of it but the copying: nothing is changed in the end.
+/// Finds out what would stop a checkpoint, by all of it but the dump_plan: nothing is changed in the end.
 ///
 /// # Errors
 /// *unsupported* with all the reasons; else as [`checkpoint`].
 pub fn check(target: Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Checked> {
-    source::become_restorer()?;
+    source::acquire_checkpoint_capability()?;
     target.source.attempt(|device| {
         let source = Source::of(device.as_ref());
-        let (mut frozen, survey) = stop_and_look(target, device, cancelled)?;
+        let (mut frozen, inspection) = stop_and_look(target, device, cancelled)?;
         let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
-        let interviewed = survey.interview(&mut frozen).map_err(|err| frozen.blame(err))?;
-        let told = interviewed.without_contents(&frozen, target.scope);
-        let Complete { records, locks, .. } = told.map_err(|err| frozen.blame(err))?;
-        locks.problems().none().map_err(|err| frozen.blame(err))?;
+        let captured = inspection.capture(&mut frozen).map_err(|err| frozen.attribute(err))?;
+        let told = captured.without_contents(&frozen, target.scope);
+        let Complete { records, locks, .. } = told.map_err(|err| frozen.attribute(err))?;
+        locks.problems().none().map_err(|err| frozen.attribute(err))?;
         frozen.thaw()?;
         rehearse(&records)?;
         Ok(Checked { source, tasks })

@@ -29,7 +29,7 @@ const PR_RSEQ_SLICE_EXTENSION_GET: u64 = 1;
 
 /// A thread in the module, or stopped by a signal or a tracer with the module waiting for it.
 #[derive(Debug)]
-pub struct Held {
+pub struct ModuleThread {
     /// Its thread group.
     pub pid: i32,
     /// Itself.
@@ -41,7 +41,7 @@ pub struct Held {
     device: Arc<Device>,
 }
 
-impl Held {
+impl ModuleThread {
     /// A thread of a process that `device` holds; nothing when it has ended.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Held {
         let note = libc::NT_PRSTATUS as u32;
         let len = told(device.regset(tid, note, &mut buf), tid, || format!("read registers of {tid}"))?;
         let regs = ptrace::regs_of(&buf[..len]).context(|| format!("read registers of {tid}"))?;
-        Ok(Some(Held { pid, tid, regs, told: thread, device: Arc::clone(device) }))
+        Ok(Some(ModuleThread { pid, tid, regs, told: thread, device: Arc::clone(device) }))
     }
 
     /// The signal that stopped it.
@@ -130,7 +130,7 @@ pub fn told<T, D: Display>(result: io::Result<T>, pid: i32, what: impl FnOnce() 
 
 /// What has been asked of the module so far.
 struct Known<'a> {
-    held: &'a Held,
+    held: &'a ModuleThread,
     process: OnceCell<kmod::Process>,
     actions: OnceCell<Vec<kmod::Action>>,
 }

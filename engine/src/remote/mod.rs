@@ -15,7 +15,7 @@ pub mod stopped;
 pub mod tracee;
 
 pub use code::Code;
-pub use held::Held;
+pub use held::ModuleThread;
 pub use program::{Arg, CallId, DataId, Outcome, Program};
 pub use scratch::Scratch;
 pub use stopped::Stopped;

@@ -161,7 +161,7 @@ impl Program {
     }
 
     /// Writes the address of `of` (plus `plus`) into `into` at `at`, as the kernel's structs with pointers need it.
-    pub fn point(&mut self, into: DataId, at: u64, of: DataId, plus: u64) {
+    pub fn pointer_to(&mut self, into: DataId, at: u64, of: DataId, plus: u64) {
         self.pointers.entry(into.0).or_default().push((at, of, plus));
     }
 
@@ -174,17 +174,17 @@ impl Program {
     }
 
     /// Adds a call that must not fail.
-    pub fn must(&mut self, nr: i64, args: &[Arg], what: impl Into<String>) -> CallId {
+    pub fn call_ok(&mut self, nr: i64, args: &[Arg], what: impl Into<String>) -> CallId {
         self.call(nr, args, Expect::Success, what)
     }
 
     /// Adds a call that must return `value`.
-    pub fn equal(&mut self, nr: i64, args: &[Arg], value: u64, what: impl Into<String>) -> CallId {
+    pub fn call_returning(&mut self, nr: i64, args: &[Arg], value: u64, what: impl Into<String>) -> CallId {
         self.call(nr, args, Expect::Value(value), what)
     }
 
     /// Adds a call whose result the caller judges.
-    pub fn may(&mut self, nr: i64, args: &[Arg], what: impl Into<String>) -> CallId {
+    pub fn call_unchecked(&mut self, nr: i64, args: &[Arg], what: impl Into<String>) -> CallId {
         self.call(nr, args, Expect::Any, what)
     }
 
@@ -414,8 +414,8 @@ mod tests {
     fn results_are_reached_through_the_table() {
         let mut p = Program::new();
         let path = p.cstr(b"/x");
-        let fd = p.must(2, &[path.into()], "open");
-        p.must(3, &[fd.into()], "close");
+        let fd = p.call_ok(2, &[path.into()], "open");
+        p.call_ok(3, &[fd.into()], "close");
         let mut loader = Loader::new(&p);
         let batch = loader.batch(RemoteAddr(0x1000), 4096).unwrap().unwrap();
         assert_eq!(batch.count, 2);
@@ -432,8 +432,8 @@ mod tests {
     #[test]
     fn a_later_batch_gets_earlier_results_as_numbers() {
         let mut p = Program::new();
-        let fd = p.must(2, &[], "open");
-        p.must(3, &[fd.into()], "close");
+        let fd = p.call_ok(2, &[], "open");
+        p.call_ok(3, &[fd.into()], "close");
         let mut loader = Loader::new(&p);
         let first = loader.batch(RemoteAddr(0), 100).unwrap().unwrap();
         assert_eq!(first.count, 1);
@@ -447,7 +447,7 @@ mod tests {
     #[test]
     fn a_failing_call_is_named() {
         let mut p = Program::new();
-        p.must(9, &[], "mmap");
+        p.call_ok(9, &[], "mmap");
         let mut loader = Loader::new(&p);
         let batch = loader.batch(RemoteAddr(0), 100).unwrap().unwrap();
         let mut memory = batch.image.clone();
@@ -460,8 +460,8 @@ mod tests {
     fn an_answered_program_looks_like_one_that_was_run() {
         let mut p = Program::new();
         let out = p.out(8);
-        let told = p.must(1, &[Arg::Imm(7), out.into()], "ask");
-        let refused = p.may(2, &[], "ask more");
+        let told = p.call_ok(1, &[Arg::Imm(7), out.into()], "ask");
+        let refused = p.call_unchecked(2, &[], "ask more");
         let outcome = p.answered(|call| match call.nr {
             1 => Ok(Answer { result: 5, written: Some((1, vec![1, 2])) }),
             2 => Ok(Answer { result: -22, written: None }),
@@ -476,7 +476,7 @@ mod tests {
     fn a_call_that_never_fits_is_refused() {
         let mut p = Program::new();
         let big = p.out(4096);
-        p.must(0, &[big.into()], "read");
+        p.call_ok(0, &[big.into()], "read");
         assert_eq!(Loader::new(&p).batch(RemoteAddr(0), 1000).err().as_deref(), Some("read"));
     }
 
@@ -485,8 +485,8 @@ mod tests {
         let mut p = Program::new();
         let name = p.bytes(*b"abcdefgh");
         let iov = p.bytes(vec![0; 16]);
-        p.point(iov, 8, name, 2);
-        p.must(20, &[iov.into()], "writev");
+        p.pointer_to(iov, 8, name, 2);
+        p.call_ok(20, &[iov.into()], "writev");
         let batch = Loader::new(&p).batch(RemoteAddr(0x2000), 4096).unwrap().unwrap();
         let (iov_at, name_at) = (80, 96);
         assert_eq!(word(&batch.image, 8), 0x2000 + iov_at);
@@ -497,8 +497,8 @@ mod tests {
     fn what_a_call_has_written_can_be_an_argument() {
         let mut p = Program::new();
         let ends = p.out(8);
-        p.must(22, &[ends.into()], "make pipe");
-        p.must(3, &[Arg::Load(ends, 4)], "close write end");
+        p.call_ok(22, &[ends.into()], "make pipe");
+        p.call_ok(3, &[Arg::Load(ends, 4)], "close write end");
         let mut loader = Loader::new(&p);
         let batch = loader.batch(RemoteAddr(0x1000), 4096).unwrap().unwrap();
         assert_eq!(word(&batch.image, 8), 0x1000 + 160);
@@ -510,8 +510,8 @@ mod tests {
     fn a_buffer_is_in_a_later_batch_as_it_was_left() {
         let mut p = Program::new();
         let (out, given) = (p.out(4), p.bytes(*b"ask"));
-        p.must(1, &[out.into(), given.into()], "fill");
-        p.must(2, &[out.into(), given.into()], "use");
+        p.call_ok(1, &[out.into(), given.into()], "fill");
+        p.call_ok(2, &[out.into(), given.into()], "use");
         let mut loader = Loader::new(&p);
         let room = 80 + 16 + 8;
         let first = loader.batch(RemoteAddr(0), room).unwrap().unwrap();

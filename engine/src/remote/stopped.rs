@@ -1,6 +1,6 @@
 //! A thread that executes nothing of its program: traced by us, or held by the kernel module.
 
-use super::{Held, Tracee};
+use super::{ModuleThread, Tracee};
 use crate::arch::Regs;
 use crate::error::{Context, Result};
 use crate::sys::ptrace;
@@ -11,7 +11,7 @@ pub enum Stopped {
     /// In a ptrace stop; what only it knows it is made to tell.
     Traced(Tracee),
     /// In the kernel module, which tells.
-    Held(Held),
+    ModuleThread(ModuleThread),
 }
 
 impl Stopped {
@@ -19,7 +19,7 @@ impl Stopped {
     pub fn pid(&self) -> i32 {
         match self {
             Stopped::Traced(tracee) => tracee.pid,
-            Stopped::Held(held) => held.pid,
+            Stopped::ModuleThread(held) => held.pid,
         }
     }
 
@@ -27,7 +27,7 @@ impl Stopped {
     pub fn tid(&self) -> i32 {
         match self {
             Stopped::Traced(tracee) => tracee.tid,
-            Stopped::Held(held) => held.tid,
+            Stopped::ModuleThread(held) => held.tid,
         }
     }
 
@@ -35,7 +35,7 @@ impl Stopped {
     pub fn regs(&self) -> &Regs {
         match self {
             Stopped::Traced(tracee) => &tracee.regs,
-            Stopped::Held(held) => &held.regs,
+            Stopped::ModuleThread(held) => &held.regs,
         }
     }
 
@@ -43,7 +43,7 @@ impl Stopped {
     pub fn mask(&self) -> u64 {
         match self {
             Stopped::Traced(tracee) => tracee.mask,
-            Stopped::Held(held) => held.told.sigmask,
+            Stopped::ModuleThread(held) => held.told.sigmask,
         }
     }
 
@@ -51,7 +51,7 @@ impl Stopped {
     pub fn group_stop(&self) -> Option<i32> {
         match self {
             Stopped::Traced(tracee) => tracee.group_stop,
-            Stopped::Held(held) => held.group_stop(),
+            Stopped::ModuleThread(held) => held.group_stop(),
         }
     }
 
@@ -62,7 +62,7 @@ impl Stopped {
     pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
         match self {
             Stopped::Traced(tracee) => tracee.register_set(note),
-            Stopped::Held(held) => held.register_set(note),
+            Stopped::ModuleThread(held) => held.register_set(note),
         }
     }
 
@@ -74,7 +74,7 @@ impl Stopped {
         match self {
             Stopped::Traced(tracee) => ptrace::peek_siginfo(tracee.tid, shared)
                 .context(|| format!("read pending signals of {}", tracee.tid)),
-            Stopped::Held(held) => held.queue(shared),
+            Stopped::ModuleThread(held) => held.queue(shared),
         }
     }
 
@@ -82,7 +82,7 @@ impl Stopped {
     pub fn regs_to_restart(&self) -> Regs {
         match self {
             Stopped::Traced(tracee) => tracee.regs_to_restart(),
-            Stopped::Held(held) => held.regs_to_restart(),
+            Stopped::ModuleThread(held) => held.regs_to_restart(),
         }
     }
 }

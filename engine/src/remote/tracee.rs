@@ -82,7 +82,7 @@ impl Tracee {
         })
     }
 
-    /// Saves what the first system call that we make here would lose. For a thread with a life of its own, not for a newborn. `blocked` is
+    /// Saves what the first system call that we make here would lose. For a thread of a running program, not for one that was just created. `blocked` is
     /// the call that it was seen in before the stop.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Tracee {
         self.time_left = entered.syscall_number() == arch::SYS_RESTART_SYSCALL;
         arch::skip_syscall(self.tid).context(|| format!("skip a system call of {}", self.tid))?;
         self.leave_syscall()?;
-        self.settle()
+        self.write_back()
     }
 
     /// Lets the thread go on to the next entry of a system call.
@@ -205,7 +205,7 @@ impl Tracee {
         !(1u64 << (self.notify - 1) | sigsys)
     }
 
-    /// Registers first, then the mask, and the other way round in [`Tracee::settle`]: should we die between the two, the stub, in which the
+    /// Registers first, then the mask, and the other way round in [`Tracee::write_back`]: should we die between the two, the stub, in which the
     /// thread then goes on, sets both as they were.
     fn disturb(&mut self, regs: &Regs) -> Result<()> {
         self.disturbed = true;
@@ -237,7 +237,7 @@ impl Tracee {
         self.enter_syscall()?;
         self.leave_syscall()?;
         let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
-        self.settle()?;
+        self.write_back()?;
         if let Some((at, bytes)) = overwritten {
             vm::write(self.pid, at, &bytes).context(|| format!("restore stack of {}", self.tid))?;
         }
@@ -351,7 +351,7 @@ impl Tracee {
         let killed_by = status & 0x7f;
         if killed_by == 0 {
             let mut program = Program::new();
-            program.must(libc::SYS_exit_group, &[((status >> 8) & 0xff).into()], "exit");
+            program.call_ok(libc::SYS_exit_group, &[((status >> 8) & 0xff).into()], "exit");
             match self.run(scratch, &program) {
                 Err(Error::Vanished(_)) => return Ok(()),
                 Err(other) => return Err(other),
@@ -445,7 +445,7 @@ impl Tracee {
     }
 
     /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask` say, and with an interrupted system call.
-    pub fn settle(&mut self) -> Result<()> {
+    pub fn write_back(&mut self) -> Result<()> {
         if self.disturbed {
             ptrace::set_sigmask(self.tid, self.mask)
                 .context(|| format!("restore signal mask of {}", self.tid))?;
@@ -471,14 +471,14 @@ impl Tracee {
         regs_to_restart(self.pid, &self.regs, self.time_left)
     }
 
-    /// Notes that the thread was changed from outside [`Tracee::run`], so that [`Tracee::settle`] writes everything.
+    /// Notes that the thread was changed from outside [`Tracee::run`], so that [`Tracee::write_back`] writes everything.
     pub fn mark_disturbed(&mut self) {
         self.disturbed = true;
     }
 
     /// Settles, sends the held signals once more and lets go.
     pub fn detach(mut self) -> Result<()> {
-        self.settle()?;
+        self.write_back()?;
         for sig in std::mem::take(&mut self.held) {
             crate::sys::task::tgkill(self.pid, self.tid, sig)
                 .context(|| format!("signal {sig} to {}", self.tid))?;

@@ -128,7 +128,7 @@ impl AskReports {
             // Also of a child whose end is told by another signal than SIGCHLD.
             let flags = what | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
             let args = [libc::P_PID.into(), child.pid.into(), info.into(), flags.into(), Arg::Imm(0)];
-            program.must(libc::SYS_waitid, &args, format!("look what {} has reported", child.pid));
+            program.call_ok(libc::SYS_waitid, &args, format!("look what {} has reported", child.pid));
             (child.pid, info)
         };
         AskReports(children.iter().map(ask).collect())
@@ -145,7 +145,12 @@ impl AskReports {
 pub fn take_report(child: i32, program: &mut Program) {
     let args =
         [child.into(), Arg::Imm(0), (libc::WUNTRACED | libc::WNOHANG | libc::__WALL).into(), Arg::Imm(0)];
-    program.equal(libc::SYS_wait4, &args, child as u64, format!("take report of the stop of {child}"));
+    program.call_returning(
+        libc::SYS_wait4,
+        &args,
+        child as u64,
+        format!("take report of the stop of {child}"),
+    );
 }
 
 /// Resource limits that Linux has (`RLIM_NLIMITS`).
@@ -191,7 +196,7 @@ pub fn set_limit(resource: usize, (soft, hard): (u64, u64), program: &mut Progra
         shown(soft),
         shown(hard)
     );
-    program.must(libc::SYS_prlimit64, &args, what);
+    program.call_ok(libc::SYS_prlimit64, &args, what);
 }
 
 /// The question for the resource limits: only the process itself may always ask (prlimit(2) on another with other ids takes
@@ -204,7 +209,7 @@ impl AskRlimits {
         let ask = |resource: u32| {
             let out = program.out(16);
             let args = [Arg::Imm(0), resource.into(), Arg::Imm(0), out.into()];
-            program.must(libc::SYS_prlimit64, &args, format!("read resource limit {resource}"));
+            program.call_ok(libc::SYS_prlimit64, &args, format!("read resource limit {resource}"));
             out
         };
         AskRlimits((0..RLIMITS).map(ask).collect())
@@ -303,19 +308,19 @@ impl Alive {
     pub fn rebuild_fs(&self, slots: &[i32], program: &mut Program) {
         if let Some(root) = self.root {
             let dot = program.cstr(b".");
-            program.must(libc::SYS_fchdir, &[slots[root].into()], "go to root directory");
-            program.must(libc::SYS_chroot, &[dot.into()], "change root directory");
+            program.call_ok(libc::SYS_fchdir, &[slots[root].into()], "go to root directory");
+            program.call_ok(libc::SYS_chroot, &[dot.into()], "change root directory");
         }
-        program.must(libc::SYS_fchdir, &[slots[self.cwd].into()], "change working directory");
-        program.may(libc::SYS_umask, &[self.umask.into()], "set umask");
+        program.call_ok(libc::SYS_fchdir, &[slots[self.cwd].into()], "change working directory");
+        program.call_unchecked(libc::SYS_umask, &[self.umask.into()], "set umask");
     }
 
     /// Sets the attributes that any thread can set for all; limits come from `limits_now`, what every new process has.
     pub fn rebuild_attributes(&self, limits_now: &[(u64, u64)], program: &mut Program) {
-        program.may(libc::SYS_personality, &[self.personality.into()], "set personality");
+        program.call_unchecked(libc::SYS_personality, &[self.personality.into()], "set personality");
         if self.subreaper {
             let args = [libc::PR_SET_CHILD_SUBREAPER.into(), Arg::Imm(1)];
-            program.must(libc::SYS_prctl, &args, "become subreaper");
+            program.call_ok(libc::SYS_prctl, &args, "become subreaper");
         }
         for (resource, limit) in self.rlimits.iter().enumerate() {
             if limits_now.get(resource) != Some(limit) {
@@ -329,7 +334,7 @@ impl Alive {
     pub fn rebuild_dumpable(&self, program: &mut Program) {
         if self.memory.dumpable != 2 {
             let args = [libc::PR_SET_DUMPABLE.into(), self.memory.dumpable.into()];
-            program.must(libc::SYS_prctl, &args, "set dumpable");
+            program.call_ok(libc::SYS_prctl, &args, "set dumpable");
         }
     }
 }

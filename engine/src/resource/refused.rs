@@ -21,7 +21,7 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
             // A kernel or machine without core scheduling gives none.
             task::core_cookie(tid).is_ok_and(|cookie| cookie != 0),
         ),
-        Stopped::Held(held) => {
+        Stopped::ModuleThread(held) => {
             let told = &held.told;
             (told.dispatch != 0, told.tls != 0, told.io_ports != 0, told.core_cookie != 0)
         }
@@ -46,7 +46,7 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
 /// # Errors
 /// No kcmp(2).
 pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers) -> Result<bool> {
-    if let Some(Stopped::Held(held)) = threads.first() {
+    if let Some(Stopped::ModuleThread(held)) = threads.first() {
         return Ok(held.told.sem_undo != 0);
     }
     if users.0.is_empty() {
@@ -91,7 +91,7 @@ impl AskRefused {
             let out = program.out(state.room);
             let mut args: Vec<Arg> = state.args.iter().map(|arg| Arg::from(*arg)).collect();
             args[state.out] = out.into();
-            (state, program.may(state.nr, &args, format!("look whether it {}", state.what)), out)
+            (state, program.call_unchecked(state.nr, &args, format!("look whether it {}", state.what)), out)
         };
         AskRefused(arch::REFUSED_STATES.iter().map(ask).collect())
     }

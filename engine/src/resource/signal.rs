@@ -70,7 +70,7 @@ impl AskActions {
                 .map(|signal| {
                     let out = program.out(ACTION_SIZE);
                     let args = [Arg::from(signal), Arg::Imm(0), out.into(), SIGSET_SIZE.into()];
-                    program.must(libc::SYS_rt_sigaction, &args, format!("read action of signal {signal}"));
+                    program.call_ok(libc::SYS_rt_sigaction, &args, format!("read action of signal {signal}"));
                     (signal, out)
                 })
                 .collect(),
@@ -89,7 +89,7 @@ pub fn rebuild_actions(actions: &[Action], program: &mut Program) {
     for action in actions {
         let bytes = program.bytes(action.encode());
         let args = [Arg::from(action.signal), bytes.into(), Arg::Imm(0), SIGSET_SIZE.into()];
-        program.must(libc::SYS_rt_sigaction, &args, format!("set action of signal {}", action.signal));
+        program.call_ok(libc::SYS_rt_sigaction, &args, format!("set action of signal {}", action.signal));
     }
 }
 
@@ -98,7 +98,7 @@ pub fn reset_actions(program: &mut Program) {
     let default = program.bytes(vec![0; ACTION_SIZE]);
     for signal in (1..=SIGNALS).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s)) {
         let args = [signal.into(), default.into(), Arg::Imm(0), SIGSET_SIZE.into()];
-        program.must(libc::SYS_rt_sigaction, &args, format!("reset action of signal {signal}"));
+        program.call_ok(libc::SYS_rt_sigaction, &args, format!("reset action of signal {signal}"));
     }
 }
 
@@ -113,7 +113,7 @@ pub fn drain_of_children<'a>(children: impl Iterator<Item = &'a Process>, progra
     let now = program.bytes(vec![0; 16]);
     for _ in &all {
         let args = [set.into(), Arg::Imm(0), now.into(), SIGSET_SIZE.into()];
-        program.may(libc::SYS_rt_sigtimedwait, &args, "drop signals of children that were known");
+        program.call_unchecked(libc::SYS_rt_sigtimedwait, &args, "drop signals of children that were known");
     }
 }
 
@@ -137,7 +137,7 @@ impl AskAltStack {
     /// Adds the call.
     pub fn ask(program: &mut Program) -> Self {
         let out = program.out(STACK_T_SIZE);
-        program.must(libc::SYS_sigaltstack, &[Arg::Imm(0), out.into()], "read alternate signal stack");
+        program.call_ok(libc::SYS_sigaltstack, &[Arg::Imm(0), out.into()], "read alternate signal stack");
         AskAltStack(out)
     }
 
@@ -160,7 +160,7 @@ impl AltStack {
     pub fn rebuild(&self, program: &mut Program) {
         let words = [self.sp, u64::from(self.flags), self.size];
         let bytes = program.bytes(words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
-        program.must(libc::SYS_sigaltstack, &[bytes.into(), Arg::Imm(0)], "set alternate signal stack");
+        program.call_ok(libc::SYS_sigaltstack, &[bytes.into(), Arg::Imm(0)], "set alternate signal stack");
     }
 }
 
@@ -223,11 +223,11 @@ pub fn rebuild_pending(pending: &[Pending], pid: i32, tid: Option<i32>, program:
         let what = format!("queue pending signal {}", p.signal);
         match tid {
             None => {
-                program.must(libc::SYS_rt_sigqueueinfo, &[pid.into(), p.signal.into(), info.into()], what);
+                program.call_ok(libc::SYS_rt_sigqueueinfo, &[pid.into(), p.signal.into(), info.into()], what);
             }
             Some(tid) => {
                 let args = [pid.into(), tid.into(), p.signal.into(), info.into()];
-                program.must(libc::SYS_rt_tgsigqueueinfo, &args, what);
+                program.call_ok(libc::SYS_rt_tgsigqueueinfo, &args, what);
             }
         }
     }
@@ -244,7 +244,7 @@ pub struct AskNumber(CallId);
 impl AskNumber {
     /// Adds a call whose result is the answer.
     pub fn ask(program: &mut Program, nr: i64, args: &[Arg], what: &str) -> Self {
-        AskNumber(program.may(nr, args, what))
+        AskNumber(program.call_unchecked(nr, args, what))
     }
 
     /// The result; nothing when the kernel does not know the question.

@@ -66,7 +66,7 @@ impl AskIntervalTimers {
     pub fn ask(program: &mut Program) -> Self {
         AskIntervalTimers([0, 1, 2].map(|which: i32| {
             let out = program.out(ITIMERSPEC_SIZE);
-            program.must(
+            program.call_ok(
                 libc::SYS_getitimer,
                 &[which.into(), out.into()],
                 format!("read interval timer {which}"),
@@ -91,7 +91,7 @@ impl IntervalTimers {
                 // (kernel/time/itimer.c); set so, it would be disarmed for good.
                 let setting = Setting { value: setting.value.max(1), ..*setting };
                 let spec = program.bytes(setting.encode(MICRO));
-                program.must(
+                program.call_ok(
                     libc::SYS_setitimer,
                     &[which.into(), spec.into()],
                     format!("arm interval timer {which}"),
@@ -178,7 +178,7 @@ impl AskPosixTimers {
                 .map(|timer| {
                     let out = program.out(ITIMERSPEC_SIZE);
                     let what = format!("read POSIX timer {}", timer.id);
-                    program.must(libc::SYS_timer_gettime, &[timer.id.into(), out.into()], what);
+                    program.call_ok(libc::SYS_timer_gettime, &[timer.id.into(), out.into()], what);
                     (timer, out)
                 })
                 .collect(),
@@ -259,7 +259,7 @@ pub fn rebuild_posix(timers: &[PosixTimer], by_wish: bool, program: &mut Program
     }
     let wish = |program: &mut Program, on: i32| {
         let args = [PR_TIMER_CREATE_RESTORE_IDS.into(), on.into(), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
-        program.must(libc::SYS_prctl, &args, "choose POSIX timer ids");
+        program.call_ok(libc::SYS_prctl, &args, "choose POSIX timer ids");
     };
     if by_wish {
         wish(program, 1);
@@ -269,14 +269,14 @@ pub fn rebuild_posix(timers: &[PosixTimer], by_wish: bool, program: &mut Program
         while !by_wish && next < timer.id {
             let id = program.bytes(0i32.to_ne_bytes());
             let args = [Arg::from(libc::CLOCK_MONOTONIC), Arg::Imm(0), id.into()];
-            program.must(libc::SYS_timer_create, &args, format!("skip POSIX timer id {next}"));
-            program.must(libc::SYS_timer_delete, &[next.into()], format!("skip POSIX timer id {next}"));
+            program.call_ok(libc::SYS_timer_create, &args, format!("skip POSIX timer id {next}"));
+            program.call_ok(libc::SYS_timer_delete, &[next.into()], format!("skip POSIX timer id {next}"));
             next += 1;
         }
         let event = program.bytes(sigevent(timer));
         let id = program.bytes(timer.id.to_ne_bytes());
         let args = [timer.clock.into(), event.into(), id.into()];
-        program.must(libc::SYS_timer_create, &args, format!("make POSIX timer {}", timer.id));
+        program.call_ok(libc::SYS_timer_create, &args, format!("make POSIX timer {}", timer.id));
         next = timer.id + 1;
     }
     if by_wish {
@@ -291,7 +291,7 @@ pub fn arm_posix(timers: &[PosixTimer], program: &mut Program) -> Vec<CallId> {
         .map(|timer| {
             let spec = program.bytes(timer.setting.encode(1));
             let args = [timer.id.into(), Arg::Imm(0), spec.into(), Arg::Imm(0)];
-            program.must(libc::SYS_timer_settime, &args, format!("arm POSIX timer {}", timer.id))
+            program.call_ok(libc::SYS_timer_settime, &args, format!("arm POSIX timer {}", timer.id))
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! What a restart finds: the machine, the kernel, and this process, of which every newborn is a fork.
+//! What a restart finds: the machine, the kernel, and this process, of which every new process is a fork.
 
 use super::changes::{self, Accepted};
 use super::plan::Host;
@@ -70,7 +70,7 @@ fn first_slot(records: &Records, used: i32) -> i32 {
     used + PASSING + EACH * count(&kept) + count(&forbidding)
 }
 
-/// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may; returns it. A newborn has its own from the
+/// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may; returns it. A new process has its own from the
 /// plan.
 pub fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -128,7 +128,7 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// The first hard limit that is above ours, which a newborn has.
+/// The first hard limit that is above ours, which a new process inherits.
 fn limit_to_raise(pid: i32, theirs: &[(u64, u64)], ours: &[(u64, u64)]) -> Option<String> {
     let higher = theirs.iter().zip(ours).position(|((_, theirs), (_, ours))| theirs > ours)?;
     Some(format!(

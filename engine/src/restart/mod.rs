@@ -1,4 +1,4 @@
-//! The story of a restart: verify, plan, open, bear, furnish, personalise, release.
+//! A restart: verify, plan, open files, create processes, restore memory and descriptors, restore attributes, finalize, release.
 
 pub mod changes;
 mod graph;
@@ -22,10 +22,10 @@ use crate::source;
 use crate::sys::RemoteAddr;
 use crate::sys::wait::{self, Stop};
 use crate::sys::{self, clone, ptrace};
-use crate::tree::birth::StandIn;
+use crate::tree::creation::StandIn;
 use changes::{Accepted, Changes};
 use open::Opened;
-use plan::{Newborn, Plan, Step};
+use plan::{NewTask, Plan, Step};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -142,8 +142,8 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
-    // Before we look at ourselves: what we are, a newborn is.
-    let restorer = source::become_restorer();
+    // Before we look at ourselves: a new process inherits what we have.
+    let restorer = source::acquire_checkpoint_capability();
     let plan = make_plan(
         &records,
         &accepted,
@@ -172,7 +172,7 @@ fn make_plan(records: &Records, accepted: &[Option<Accepted>], home: Home, used:
     let mut plan = plan::plan(records, &host).map_err(Error::Conflict)?;
     let need = plan.end_slot as u64;
     let limit = host::raise_descriptor_limit(Some(need))?;
-    // A newborn has it, too.
+    // A new process inherits it.
     let own = &mut host.rlimits[libc::RLIMIT_NOFILE as usize];
     if *own != (limit, limit) {
         *own = (limit, limit);
@@ -199,8 +199,8 @@ fn check_clocks(records: &Records, options: &Options<'_>) -> Result<()> {
     }
 }
 
-/// A process on its way.
-struct Work {
+/// A process that is being restored.
+struct RestoringTask {
     threads: HashMap<i32, Tracee>,
     scratch: Scratch,
 }
@@ -218,13 +218,13 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     // told so (PR_SET_PDEATHSIG).
     let adopt = u64::from(!detach);
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [adopt, 0, 0, 0]).context(|| "become subreaper")?;
-    let mut site = Site::new(&records, plan.scratch);
+    let mut context = RestoreContext::new(&records, plan.scratch);
     let mut opened = Opened::new(&records, &reader, accepted);
     opened.place(reader.file(), plan.context_slot)?;
-    match site.take_all(&plan.steps, &plan, &mut opened) {
+    match context.take_all(&plan.steps, &plan, &mut opened) {
         Ok(()) => {}
         Err(err) => {
-            site.undo();
+            context.undo();
             return Err(err);
         }
     }
@@ -233,15 +233,15 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     Ok(Report { pid: records.root, tops: tops.collect(), tasks: records.tasks(), total_ns })
 }
 
-struct Site<'a> {
+struct RestoreContext<'a> {
     alive: HashMap<i32, &'a Alive>,
     /// Signals that will be pending for a thread, by its id.
     pending: HashMap<i32, u64>,
-    works: HashMap<i32, Work>,
+    tasks: HashMap<i32, RestoringTask>,
     scratch: RemoteAddr,
 }
 
-impl<'a> Site<'a> {
+impl<'a> RestoreContext<'a> {
     fn new(records: &'a Records, scratch: RemoteAddr) -> Self {
         let mut pending = HashMap::new();
         for (_, alive) in records.alive() {
@@ -250,7 +250,7 @@ impl<'a> Site<'a> {
             pending.extend(each);
         }
         let alive = records.alive().map(|(process, alive)| (process.pid, alive)).collect();
-        Site { alive, pending, works: HashMap::new(), scratch }
+        RestoreContext { alive, pending, tasks: HashMap::new(), scratch }
     }
 
     fn take_all(&mut self, steps: &[Step], plan: &Plan, opened: &mut Opened<'_>) -> Result<()> {
@@ -262,10 +262,10 @@ impl<'a> Site<'a> {
                 Step::RemoveDirectories => opened.remove_directories()?,
                 Step::FinishInode { inode } => opened.finish_inode(*inode)?,
                 Step::CutBack { inode } => opened.cut_back(*inode)?,
-                Step::Bear { pid, exit_signal } => self.bear(*pid, *exit_signal)?,
-                Step::Run { pid, tid, program, born, .. } => {
+                Step::Create { pid, exit_signal } => self.create(*pid, *exit_signal)?,
+                Step::Run { pid, tid, program, new_tasks, .. } => {
                     self.run(*pid, *tid, program)?;
-                    born.iter().try_for_each(|newborn| self.adopt(*newborn, *pid))?;
+                    new_tasks.iter().try_for_each(|new_task| self.adopt(*new_task, *pid))?;
                 }
                 Step::End { pid, program, status, undumpable } => {
                     self.end(*pid, program, *status, *undumpable)?
@@ -275,7 +275,7 @@ impl<'a> Site<'a> {
                 Step::Continue { pid } => self.go_on(*pid)?,
                 Step::ResetTimes => opened.reset_times(&plan.file_slots)?,
                 Step::SetOwners => opened.set_owners(&plan.file_slots)?,
-                Step::Settle { pid } => self.settle(*pid)?,
+                Step::Finalize { pid } => self.finalize(*pid)?,
                 Step::Release => {
                     opened.close_slots();
                     self.release()?;
@@ -289,18 +289,18 @@ impl<'a> Site<'a> {
         self.pending.get(&tid).copied().unwrap_or(0)
     }
 
-    fn bear(&mut self, pid: i32, exit_signal: i32) -> Result<()> {
+    fn create(&mut self, pid: i32, exit_signal: i32) -> Result<()> {
         match clone::fork_sleeper(pid, exit_signal) {
             Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
                 return Err(Error::Conflict(format!("pid {pid} is in use")));
             }
-            other => other.context(|| format!("bear process {pid}"))?,
+            other => other.context(|| format!("create process {pid}"))?,
         }
         ptrace::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL).context(|| format!("seize {pid}"))?;
         ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
-        let mut tracee = await_birth(pid, pid, self.pending_of(pid))?;
+        let mut tracee = await_first_stop(pid, pid, self.pending_of(pid))?;
         let scratch = Scratch::map(&mut tracee, Code::find(pid)?, Some(self.scratch))?;
-        self.works.insert(pid, Work { threads: HashMap::from([(pid, tracee)]), scratch });
+        self.tasks.insert(pid, RestoringTask { threads: HashMap::from([(pid, tracee)]), scratch });
         if let Some(rseq) = self.inherited_rseq(pid)? {
             let mut program = Program::new();
             rseq.unregister(&mut program);
@@ -314,31 +314,31 @@ impl<'a> Site<'a> {
         if rseq::kernel_tells(pid) {
             return rseq::capture(pid);
         }
-        let work = self.works.get_mut(&pid).expect("just born");
-        let tracee = work.threads.get_mut(&pid).expect("just born");
+        let task = self.tasks.get_mut(&pid).expect("just created");
+        let tracee = task.threads.get_mut(&pid).expect("just created");
         let mut program = Program::new();
         let asked = AskRseq::ask(&mut program, tracee.thread_pointer()?);
-        let outcome = tracee.run(&work.scratch, &program)?;
+        let outcome = tracee.run(&task.scratch, &program)?;
         asked.answer(&outcome, pid)
     }
 
-    /// Takes over a task that a program has borne; a process inherits its parent's scratch range.
-    fn adopt(&mut self, newborn: Newborn, parent: i32) -> Result<()> {
-        let Newborn { pid, tid } = newborn;
-        let tracee = await_birth(pid, tid, self.pending_of(tid))?;
-        let scratch = self.works[&parent].scratch;
-        self.works
+    /// Takes over a task that a program has created; a process inherits its parent's scratch range.
+    fn adopt(&mut self, new_task: NewTask, parent: i32) -> Result<()> {
+        let NewTask { pid, tid } = new_task;
+        let tracee = await_first_stop(pid, tid, self.pending_of(tid))?;
+        let scratch = self.tasks[&parent].scratch;
+        self.tasks
             .entry(pid)
-            .or_insert_with(|| Work { threads: HashMap::new(), scratch })
+            .or_insert_with(|| RestoringTask { threads: HashMap::new(), scratch })
             .threads
             .insert(tid, tracee);
         Ok(())
     }
 
     fn run(&mut self, pid: i32, tid: i32, program: &Program) -> Result<()> {
-        let work = self.works.get_mut(&pid).expect("the plan bears before it runs");
-        let tracee = work.threads.get_mut(&tid).expect("the plan bears before it runs");
-        match tracee.run(&work.scratch, program) {
+        let task = self.tasks.get_mut(&pid).expect("the plan creates before it runs");
+        let tracee = task.threads.get_mut(&tid).expect("the plan creates before it runs");
+        match tracee.run(&task.scratch, program) {
             Err(Error::Failed { what, source }) if source.raw_os_error() == Some(libc::EEXIST) => {
                 Err(Error::Conflict(format!("{what}: in use")))
             }
@@ -350,12 +350,12 @@ impl<'a> Site<'a> {
         if !program.is_empty() {
             self.run(pid, pid, program)?;
         }
-        let mut work = self.works.remove(&pid).expect("the plan bears before it ends");
-        let tracee = work.threads.get_mut(&pid).expect("a process has its leader");
+        let mut task = self.tasks.remove(&pid).expect("the plan creates before it ends");
+        let tracee = task.threads.get_mut(&pid).expect("a process has its leader");
         if undumpable {
             tracee.become_undumpable()?;
         }
-        tracee.end(&work.scratch, status)
+        tracee.end(&task.scratch, status)
     }
 
     fn reap(&mut self, pid: i32) -> Result<()> {
@@ -368,34 +368,34 @@ impl<'a> Site<'a> {
     }
 
     fn stop(&mut self, pid: i32, signal: i32) -> Result<()> {
-        let work = self.works.get_mut(&pid).expect("the plan bears before it stops");
-        let leader = work.threads.get_mut(&pid).expect("a process has its leader");
+        let task = self.tasks.get_mut(&pid).expect("the plan creates before it stops");
+        let leader = task.threads.get_mut(&pid).expect("a process has its leader");
         leader.enter_group_stop(signal)?;
-        work.threads.values_mut().filter(|t| t.tid != pid).try_for_each(Tracee::join_group_stop)
+        task.threads.values_mut().filter(|t| t.tid != pid).try_for_each(Tracee::join_group_stop)
     }
 
     fn go_on(&mut self, pid: i32) -> Result<()> {
-        let work = self.works.get_mut(&pid).expect("the plan bears before it continues");
-        work.threads.get_mut(&pid).expect("a process has its leader").leave_group_stop()
+        let task = self.tasks.get_mut(&pid).expect("the plan creates before it continues");
+        task.threads.get_mut(&pid).expect("a process has its leader").leave_group_stop()
     }
 
     /// Everything but letting go.
-    fn settle(&mut self, pid: i32) -> Result<()> {
+    fn finalize(&mut self, pid: i32) -> Result<()> {
         let alive = self.alive[&pid];
-        let work = self.works.get_mut(&pid).expect("the plan bears before it settles");
-        let leader = work.threads.get_mut(&pid).expect("a process has its leader");
-        Scratch::at(work.scratch.stub(), Code::find(pid)?).unmap(leader)?;
+        let task = self.tasks.get_mut(&pid).expect("the plan creates before it finalizes");
+        let leader = task.threads.get_mut(&pid).expect("a process has its leader");
+        Scratch::at(task.scratch.stub(), Code::find(pid)?).unmap(leader)?;
         alive.memory.tags.iter().try_for_each(|tags| tags.rebuild(pid))?;
         process::set_oom_score_adj(pid, alive.oom_score_adj)?;
         process::set_coredump_filter(pid, alive.coredump_filter)?;
         for thread in &alive.threads {
             thread.rebuild_scheduling()?;
             thread.rebuild_extended()?;
-            let tracee = work.threads.get_mut(&thread.tid).expect("the plan bears all threads");
+            let tracee = task.threads.get_mut(&thread.tid).expect("the plan creates all threads");
             tracee.regs = thread.regs;
             tracee.mask = thread.sigmask;
             tracee.mark_disturbed();
-            tracee.settle()?;
+            tracee.write_back()?;
         }
         Ok(())
     }
@@ -409,9 +409,9 @@ impl<'a> Site<'a> {
         }
         let Some(device) = source::continuing() else { return };
         for (pid, alive) in &self.alive {
-            let work = self.works.get_mut(pid).expect("the plan bears all processes");
+            let task = self.tasks.get_mut(pid).expect("the plan creates all processes");
             for thread in alive.threads.iter().filter(sleeping) {
-                let tracee = work.threads.get_mut(&thread.tid).expect("the plan bears all threads");
+                let tracee = task.threads.get_mut(&thread.tid).expect("the plan creates all threads");
                 let by_block = thread.sleep.is_some_and(|sleep| {
                     device.proceed(sleep.request(thread.tid)).is_ok() && sleep.call.has_restart_block()
                 });
@@ -426,11 +426,11 @@ impl<'a> Site<'a> {
     fn release(&mut self) -> Result<()> {
         self.continue_sleeps();
         // A failure in this loop takes everybody along, those that are untied already, too; after it, nobody.
-        for tracee in self.works.values().flat_map(|work| work.threads.values()) {
+        for tracee in self.tasks.values().flat_map(|task| task.threads.values()) {
             ptrace::set_options(tracee.tid, ptrace::SYSGOOD).context(|| format!("untie {}", tracee.tid))?;
         }
-        let works = std::mem::take(&mut self.works);
-        let mut tracees: Vec<Tracee> = works.into_values().flat_map(|w| w.threads.into_values()).collect();
+        let tasks = std::mem::take(&mut self.tasks);
+        let mut tracees: Vec<Tracee> = tasks.into_values().flat_map(|w| w.threads.into_values()).collect();
         tracees.sort_by_key(|t| (t.pid, t.tid));
         // All of them, whatever becomes of one: who is killed now was let go already.
         let detached = tracees.into_iter().map(Tracee::detach);
@@ -439,20 +439,20 @@ impl<'a> Site<'a> {
 
     /// Kills what was made.
     fn undo(&mut self) {
-        for (pid, work) in self.works.drain() {
+        for (pid, task) in self.tasks.drain() {
             // What is gone already needs no killing.
             let _ = sys::guard::kill(pid, libc::SIGKILL);
-            wait::await_ends(pid, work.threads.into_keys());
+            wait::await_ends(pid, task.threads.into_keys());
         }
     }
 }
 
 /// Waits for the first stop of a new tracee.
-fn await_birth(pid: i32, tid: i32, pending: u64) -> Result<Tracee> {
-    match wait::wait(tid).context(|| format!("wait for birth of {tid}"))? {
+fn await_first_stop(pid: i32, tid: i32, pending: u64) -> Result<Tracee> {
+    match wait::wait(tid).context(|| format!("wait for the first stop of {tid}"))? {
         Stop::Interrupted | Stop::Group(_) => Tracee::adopt(pid, tid, None, pending),
         stop => Err(Error::Failed {
-            what: format!("bear {tid}"),
+            what: format!("create {tid}"),
             source: std::io::Error::other(format!("unexpected stop {stop:?}")),
         }),
     }

@@ -6,7 +6,7 @@ use crate::resource::fd::inode::Inode;
 use crate::resource::fd::table::{self, Slots};
 use crate::resource::fd::{Identity, Kind};
 use crate::resource::mm::Range;
-use crate::resource::mm::restore::{Site, SpecialMapping};
+use crate::resource::mm::restore::{MemorySources, SpecialMapping};
 use crate::resource::mm::vma::Backing;
 use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
 use crate::resource::thread::Thread;
@@ -14,7 +14,7 @@ use crate::resource::thread::creds::Creds;
 use crate::resource::{Records, signal, timer};
 use crate::sys::RemoteAddr;
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
-use crate::tree::birth::{self, Parent, StandIn, births};
+use crate::tree::creation::{self, Parent, StandIn, creation_order};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
@@ -27,11 +27,11 @@ pub struct Host {
     pub busy: Vec<Range>,
     /// One past the highest user address.
     pub task_size: u64,
-    /// Credentials that a newborn has.
+    /// Credentials that a new process inherits.
     pub creds: Creds,
-    /// Resource limits that a newborn has.
+    /// Resource limits that a new process inherits.
     pub rlimits: Vec<(u64, u64)>,
-    /// The limit of core files, soft and hard, under which a newborn leaves none; nothing where a dump is made under any.
+    /// The limit of core files, soft and hard, under which a new process leaves none; nothing where a dump is made under any.
     pub coreless: Option<(u64, u64)>,
     /// The kernel has memory policies.
     pub policies: bool,
@@ -39,15 +39,15 @@ pub struct Host {
     pub timer_ids_by_wish: bool,
     /// Descriptors from here on are free, and stay so while files are opened.
     pub first_slot: i32,
-    /// Who bears what has no parent in the records, if not the engine.
+    /// The parent of what has none in the records, if not the engine.
     pub stand_in: Option<StandIn>,
     /// Inodes of files that are to be cut back.
     pub cut_back: Vec<usize>,
 }
 
-/// A task that a program bears.
+/// A task that a program creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Newborn {
+pub struct NewTask {
     /// Its process.
     pub pid: i32,
     /// Itself.
@@ -88,8 +88,8 @@ pub enum Step {
         /// Which.
         inode: usize,
     },
-    /// The engine bears a process, seizes it, maps its scratch range and unregisters the rseq area that it inherited.
-    Bear {
+    /// The engine forks a process, seizes it, maps its scratch range and unregisters the rseq area that it inherited.
+    Create {
         /// Its PID.
         pid: i32,
         /// Its signal on exit.
@@ -106,7 +106,7 @@ pub enum Step {
         /// The calls.
         program: Program,
         /// Who is there afterwards.
-        born: Vec<Newborn>,
+        new_tasks: Vec<NewTask>,
     },
     /// A process runs a program that ends it.
     End {
@@ -119,7 +119,7 @@ pub enum Step {
         /// It is made undumpable at its very end. An ordinary user can read nothing of it any more.
         undumpable: bool,
     },
-    /// The engine waits for a helper that it has borne itself.
+    /// The engine waits for a helper that is its own child.
     Reap {
         /// Which.
         pid: i32,
@@ -141,7 +141,7 @@ pub enum Step {
     /// The engine sets owners of asynchronous I/O.
     SetOwners,
     /// The engine sets what can be set from outside: scheduling, extended registers, registers, mask; the scratch range goes.
-    Settle {
+    Finalize {
         /// Which process.
         pid: i32,
     },
@@ -157,7 +157,7 @@ pub struct Plan {
     /// Scratch range of every process.
     pub scratch: RemoteAddr,
     /// Special mappings on their way.
-    pub parked: Vec<SpecialMapping>,
+    pub relocated: Vec<SpecialMapping>,
     /// Descriptor of the context file.
     pub context_slot: i32,
     /// Descriptors of open files, by index.
@@ -183,17 +183,17 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
                 .into(),
         );
     }
-    let births = births(&records.processes, &subreapers, host.stand_in)?;
+    let creation = creation_order(&records.processes, &subreapers, host.stand_in)?;
     let tables = || records.alive().map(|(_, alive)| alive.fds.as_slice());
     let mut slots = Slots::new(tables(), host.first_slot);
     let file_slots = slots.of_files(records.files.len(), tables());
     let context_slot = slots.free();
     let object_slots: Vec<i32> = records.shared.iter().map(|_| slots.free()).collect();
     let spare_slot = slots.free();
-    let parked_size: u64 = host.special.iter().map(|mapping| mapping.len).sum();
-    let hole = find_hole(records, host, SCRATCH_SIZE + parked_size)?;
-    let mut at = hole + SCRATCH_SIZE;
-    let parked: Vec<_> = host
+    let relocated_size: u64 = host.special.iter().map(|mapping| mapping.len).sum();
+    let free_range = find_free_range(records, host, SCRATCH_SIZE + relocated_size)?;
+    let mut at = free_range + SCRATCH_SIZE;
+    let relocated: Vec<_> = host
         .special
         .iter()
         .map(|mapping| {
@@ -207,8 +207,8 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         records,
         host,
         children,
-        hole: hole..at,
-        parked: parked.clone(),
+        free_range: free_range..at,
+        relocated: relocated.clone(),
         file_slots: file_slots.clone(),
         object_slots,
         context_slot,
@@ -217,10 +217,10 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         steps: Vec::new(),
     };
     planner.open_everything()?;
-    planner.bear_everybody(&births);
+    planner.create_processes(&creation);
     planner.end_zombies();
     for (process, alive) in records.alive() {
-        planner.furnish(process, alive);
+        planner.restore_mm_and_fds(process, alive);
     }
     for (process, alive) in records.alive() {
         if let State::Stopped { signal, .. } = alive.state {
@@ -238,19 +238,19 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         planner.steps.push(Step::SetOwners);
     }
     for (process, alive) in records.alive() {
-        planner.personalise(process, alive);
+        planner.restore_attributes(process, alive);
     }
     for (process, alive) in records.alive() {
-        planner.wind_up(process, alive);
+        planner.arm_timers(process, alive);
     }
-    planner.steps.extend(records.alive().map(|(p, _)| Step::Settle { pid: p.pid }));
+    planner.steps.extend(records.alive().map(|(p, _)| Step::Finalize { pid: p.pid }));
     // Nobody has run yet, and nothing is left that is likely to fail.
     planner.steps.extend(host.cut_back.iter().map(|inode| Step::CutBack { inode: *inode }));
     planner.steps.push(Step::Release);
     Ok(Plan {
         steps: planner.steps,
-        scratch: RemoteAddr(hole),
-        parked,
+        scratch: RemoteAddr(free_range),
+        relocated,
         context_slot,
         file_slots,
         end_slot: slots.end(),
@@ -258,7 +258,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
 }
 
 /// An address range of `size` bytes that is free in every address space concerned: the middle of the largest gap.
-fn find_hole(records: &Records, host: &Host, size: u64) -> Result<u64, String> {
+fn find_free_range(records: &Records, host: &Host, size: u64) -> Result<u64, String> {
     const ALIGN: u64 = 1 << 21;
     const LOWEST: u64 = 1 << 32;
     let mut busy: Vec<(u64, u64)> = host.busy.iter().map(|r| (r.start, r.end)).collect();
@@ -286,8 +286,8 @@ struct Planner<'a> {
     /// By parent.
     children: HashMap<i32, Vec<&'a Process>>,
     /// Scratch range and parked mappings.
-    hole: Range,
-    parked: Vec<SpecialMapping>,
+    free_range: Range,
+    relocated: Vec<SpecialMapping>,
     file_slots: Vec<i32>,
     object_slots: Vec<i32>,
     context_slot: i32,
@@ -306,7 +306,7 @@ const THREAD_FLAGS: u64 = (libc::CLONE_VM
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM) as u64;
 
-/// clone3(2) with a wished id; the tracer gets the newborn.
+/// clone3(2) with a chosen id; the new task is traced by the same tracer.
 fn clone_call(tid: i32, flags: u64, exit_signal: i32, program: &mut Program) {
     let args = CloneArgs {
         flags: flags | CLONE_PTRACE,
@@ -317,15 +317,15 @@ fn clone_call(tid: i32, flags: u64, exit_signal: i32, program: &mut Program) {
     let wish = program.bytes(tid.to_ne_bytes());
     let data = program.bytes(args.to_bytes());
     const SET_TID: u64 = 64;
-    program.point(data, SET_TID, wish, 0);
-    let what = if flags == 0 { format!("bear process {tid}") } else { format!("bear thread {tid}") };
-    program.equal(libc::SYS_clone3, &[data.into(), CLONE_ARGS_SIZE.into()], tid as u64, what);
+    program.pointer_to(data, SET_TID, wish, 0);
+    let what = if flags == 0 { format!("create process {tid}") } else { format!("create thread {tid}") };
+    program.call_returning(libc::SYS_clone3, &[data.into(), CLONE_ARGS_SIZE.into()], tid as u64, what);
 }
 
 impl Planner<'_> {
-    fn run(&mut self, pid: i32, tid: i32, what: &'static str, program: Program, born: Vec<Newborn>) {
+    fn run(&mut self, pid: i32, tid: i32, what: &'static str, program: Program, new_tasks: Vec<NewTask>) {
         if !program.is_empty() {
-            self.steps.push(Step::Run { pid, tid, what, program, born });
+            self.steps.push(Step::Run { pid, tid, what, program, new_tasks });
         }
     }
 
@@ -383,40 +383,40 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn bear_everybody(&mut self, births: &[birth::Step]) {
-        for step in births {
+    fn create_processes(&mut self, creation: &[creation::Step]) {
+        for step in creation {
             match *step {
-                birth::Step::Bear { parent, pid, exit_signal } => self.bear(parent, pid, exit_signal),
+                creation::Step::Create { parent, pid, exit_signal } => self.create(parent, pid, exit_signal),
                 // No signal to the parent: the helper never was.
-                birth::Step::BearHelper { parent, pid } => self.bear(parent, pid, 0),
-                birth::Step::Setsid(pid) => {
+                creation::Step::CreateHelper { parent, pid } => self.create(parent, pid, 0),
+                creation::Step::Setsid(pid) => {
                     let mut program = Program::new();
-                    program.equal(libc::SYS_setsid, &[], pid as u64, "begin session");
+                    program.call_returning(libc::SYS_setsid, &[], pid as u64, "begin session");
                     self.run(pid, pid, "session", program, Vec::new());
                 }
-                birth::Step::Setpgid { pid, pgid } => {
+                creation::Step::Setpgid { pid, pgid } => {
                     let mut program = Program::new();
-                    program.must(
+                    program.call_ok(
                         libc::SYS_setpgid,
                         &[Arg::Imm(0), pgid.into()],
                         format!("join process group {pgid}"),
                     );
                     self.run(pid, pid, "group", program, Vec::new());
                 }
-                birth::Step::BecomeSubreaper(pid) => {
+                creation::Step::BecomeSubreaper(pid) => {
                     let mut program = Program::new();
                     let args = [libc::PR_SET_CHILD_SUBREAPER.into(), Arg::Imm(1)];
-                    program.must(libc::SYS_prctl, &args, "become subreaper");
+                    program.call_ok(libc::SYS_prctl, &args, "become subreaper");
                     self.run(pid, pid, "subreaper", program, Vec::new());
                 }
-                birth::Step::Leave { pid, parent } => {
+                creation::Step::Leave { pid, parent } => {
                     self.steps.push(Step::End { pid, program: Program::new(), status: 0, undumpable: false });
                     match parent {
                         Parent::Engine => self.steps.push(Step::Reap { pid }),
                         Parent::Process(parent) => {
                             let mut program = Program::new();
                             let args = [pid.into(), Arg::Imm(0), libc::__WALL.into(), Arg::Imm(0)];
-                            program.equal(
+                            program.call_returning(
                                 libc::SYS_wait4,
                                 &args,
                                 pid as u64,
@@ -430,38 +430,42 @@ impl Planner<'_> {
         }
     }
 
-    fn bear(&mut self, parent: Parent, pid: i32, exit_signal: i32) {
+    fn create(&mut self, parent: Parent, pid: i32, exit_signal: i32) {
         match parent {
             Parent::Engine => {
-                self.steps.push(Step::Bear { pid, exit_signal });
-                let program = self.undress();
-                self.run(pid, pid, "undress", program, Vec::new());
+                self.steps.push(Step::Create { pid, exit_signal });
+                let program = self.strip_engine_state();
+                self.run(pid, pid, "strip engine state", program, Vec::new());
             }
             Parent::Process(parent) => {
                 let mut program = Program::new();
                 clone_call(pid, 0, exit_signal, &mut program);
-                self.run(parent, parent, "birth", program, vec![Newborn { pid, tid: pid }]);
+                self.run(parent, parent, "create", program, vec![NewTask { pid, tid: pid }]);
             }
         }
     }
 
     /// Takes off what a fork of the engine has on: its memory, signal actions, alternate stack, parent-death signal.
-    fn undress(&self) -> Program {
+    fn strip_engine_state(&self) -> Program {
         let mut program = Program::new();
-        program.must(
+        program.call_ok(
             libc::SYS_prctl,
             &[libc::PR_SET_PDEATHSIG.into(), Arg::Imm(0)],
             "clear parent-death signal",
         );
         signal::reset_actions(&mut program);
         signal::disable_altstack(&mut program);
-        for (mapping, parked) in self.host.special.iter().zip(&self.parked) {
-            mapping.relocate(parked.start, &mut program);
+        for (mapping, relocated) in self.host.special.iter().zip(&self.relocated) {
+            mapping.relocate(relocated.start, &mut program);
         }
         let end = self.host.task_size;
-        program.must(libc::SYS_munmap, &[Arg::Imm(0), self.hole.start.into()], "unmap the engine's memory");
-        let above = [self.hole.end.into(), (end - self.hole.end).into()];
-        program.must(libc::SYS_munmap, &above, "unmap the engine's memory");
+        program.call_ok(
+            libc::SYS_munmap,
+            &[Arg::Imm(0), self.free_range.start.into()],
+            "unmap the engine's memory",
+        );
+        let above = [self.free_range.end.into(), (end - self.free_range.end).into()];
+        program.call_ok(libc::SYS_munmap, &above, "unmap the engine's memory");
         program
     }
 
@@ -470,7 +474,7 @@ impl Planner<'_> {
             if let Life::Zombie(Zombie { status, comm }) = &process.life {
                 let mut program = Program::new();
                 let name = program.cstr(&comm.0);
-                program.must(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()], "set name");
+                program.call_ok(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()], "set name");
                 let dumps = libc::WIFSIGNALED(*status) && signal::DUMPING.contains(&libc::WTERMSIG(*status));
                 let limit = self.host.coreless.filter(|_| dumps);
                 if let Some(limit) = limit {
@@ -483,30 +487,30 @@ impl Planner<'_> {
     }
 
     /// Directories, memory, descriptors, threads.
-    fn furnish(&mut self, process: &Process, alive: &Alive) {
+    fn restore_mm_and_fds(&mut self, process: &Process, alive: &Alive) {
         let pid = process.pid;
         let mut program = Program::new();
         alive.rebuild_fs(&self.file_slots, &mut program);
-        let site = Site {
+        let sources = MemorySources {
             file_slots: &self.file_slots,
             object_slots: &self.object_slots,
             context: self.context_slot,
-            parked: &self.parked,
+            relocated: &self.relocated,
         };
-        alive.memory.rebuild(&site, &mut program);
+        alive.memory.rebuild(&sources, &mut program);
         table::rebuild_table(&alive.fds, &self.file_slots, self.spare_slot, &mut program);
         self.run(pid, pid, "memory and descriptors", program, Vec::new());
         let mut program = Program::new();
-        let mut born = Vec::new();
+        let mut new_tasks = Vec::new();
         for thread in &alive.threads[1..] {
             clone_call(thread.tid, THREAD_FLAGS, 0, &mut program);
-            born.push(Newborn { pid, tid: thread.tid });
+            new_tasks.push(NewTask { pid, tid: thread.tid });
         }
-        self.run(pid, pid, "threads", program, born);
+        self.run(pid, pid, "threads", program, new_tasks);
     }
 
     /// What threads register, pending signals, attributes, credentials. From here on nothing needs privileges.
-    fn personalise(&mut self, process: &Process, alive: &Alive) {
+    fn restore_attributes(&mut self, process: &Process, alive: &Alive) {
         let pid = process.pid;
         let mut program = Program::new();
         // Zombies and stopped children have announced themselves to a parent that knew already.
@@ -540,11 +544,11 @@ impl Planner<'_> {
         alive.rebuild_attributes(&self.host.rlimits, &mut program);
         self.run(pid, pid, "attributes", program, Vec::new());
         for thread in &alive.threads {
-            self.personalise_thread(pid, thread);
+            self.restore_thread_attributes(pid, thread);
         }
     }
 
-    fn personalise_thread(&mut self, pid: i32, thread: &Thread) {
+    fn restore_thread_attributes(&mut self, pid: i32, thread: &Thread) {
         let mut program = Program::new();
         thread.rebuild(&self.host.creds, self.host.policies, &mut program);
         if let Some(rseq) = &thread.rseq {
@@ -554,7 +558,7 @@ impl Planner<'_> {
     }
 
     /// What has to be last: timers, and what changes of credentials would have undone.
-    fn wind_up(&mut self, process: &Process, alive: &Alive) {
+    fn arm_timers(&mut self, process: &Process, alive: &Alive) {
         let mut program = Program::new();
         alive.rebuild_dumpable(&mut program);
         alive.memory.rebuild_future(&mut program);
@@ -582,7 +586,7 @@ impl Step {
             Step::RemoveDirectories => "remove the names of unlinked directories".into(),
             Step::FinishInode { inode } => format!("set owner and permissions of {}", called(inode)),
             Step::CutBack { inode } => format!("cut {} back to its size at the checkpoint", called(inode)),
-            Step::Bear { pid, .. } => format!("bear process {pid}"),
+            Step::Create { pid, .. } => format!("create process {pid}"),
             Step::Run { tid, what, program, .. } => {
                 let calls = program.calls().iter().map(|call| format!("\n    {}", call.what));
                 format!("{tid}: {what}{}", calls.collect::<String>())
@@ -593,7 +597,7 @@ impl Step {
             Step::Continue { pid } => format!("{pid}: continue"),
             Step::ResetTimes => "set times of unlinked files".into(),
             Step::SetOwners => "set owners of asynchronous I/O".into(),
-            Step::Settle { pid } => {
+            Step::Finalize { pid } => {
                 format!("{pid}: set scheduling, registers and masks; unmap scratch range")
             }
             Step::Release => "release everybody".into(),

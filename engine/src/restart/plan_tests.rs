@@ -182,21 +182,21 @@ fn a_small_job() {
 #[test]
 fn everybody_is_born_before_it_does_anything_and_released_at_the_end() {
     let plan = plan(&job(), &host()).unwrap();
-    let mut born = HashSet::new();
+    let mut created = HashSet::new();
     for step in &plan.steps {
         match step {
-            Step::Bear { pid, .. } => assert!(born.insert(*pid)),
-            Step::Run { tid, born: newborn, .. } => {
-                assert!(born.contains(tid), "{step:?}");
-                assert!(newborn.iter().all(|n| born.insert(n.tid)), "{step:?}");
+            Step::Create { pid, .. } => assert!(created.insert(*pid)),
+            Step::Run { tid, new_tasks, .. } => {
+                assert!(created.contains(tid), "{step:?}");
+                assert!(new_tasks.iter().all(|n| created.insert(n.tid)), "{step:?}");
             }
-            Step::End { pid, .. } | Step::Stop { pid, .. } | Step::Settle { pid } => {
-                assert!(born.contains(pid))
+            Step::End { pid, .. } | Step::Stop { pid, .. } | Step::Finalize { pid } => {
+                assert!(created.contains(pid))
             }
             _ => {}
         }
     }
-    assert_eq!(born, HashSet::from([70, 71, 72, 73]));
+    assert_eq!(created, HashSet::from([70, 71, 72, 73]));
     assert_eq!(plan.steps.last(), Some(&Step::Release));
 }
 
@@ -233,12 +233,12 @@ proptest! {
             .map(|(start, limit)| Vma { end: limit.min(start + (pages << 12)), ..vma(*start, 0, anonymous.clone()) })
             .collect();
         let size = SCRATCH_SIZE + 0x2000;
-        if let Ok(hole) = find_hole(&records, &host(), size) {
-            let hole = hole..hole + size;
-            prop_assert!(hole.end <= crate::sys::task_size());
+        if let Ok(free_range) = find_free_range(&records, &host(), size) {
+            let free_range = free_range..free_range + size;
+            prop_assert!(free_range.end <= crate::sys::task_size());
             for (_, alive) in records.alive() {
                 for vma in &alive.memory.vmas {
-                    prop_assert!(vma.end <= hole.start || hole.end <= vma.start, "{vma:?} and {hole:?}");
+                    prop_assert!(vma.end <= free_range.start || free_range.end <= vma.start, "{vma:?} and {free_range:?}");
                 }
             }
         }

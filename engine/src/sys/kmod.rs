@@ -609,7 +609,7 @@ impl Device {
     ///
     /// # Errors
     /// EPERM: no_new_privs, or a bounding set without it.
-    pub fn become_restorer(&self) -> io::Result<()> {
+    pub fn acquire_checkpoint_capability(&self) -> io::Result<()> {
         self.ioctl(IOC_RESTORER, |_: &mut Restorer| {}).map(drop)
     }
 

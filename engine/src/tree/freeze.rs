@@ -7,7 +7,7 @@ use crate::activity;
 use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::proc::syscall::{self, Blocked};
-use crate::remote::{Code, Held, Outcome, Program, Scratch, Stopped, Tracee};
+use crate::remote::{Code, ModuleThread, Outcome, Program, Scratch, Stopped, Tracee};
 use crate::sys::kmod::{self, Device};
 use crate::sys::ptrace;
 use crate::sys::wait::{self, Stop};
@@ -168,8 +168,8 @@ impl Frozen {
         let mut first = Ok(());
         for mut task in self.tasks.drain(..) {
             // Out of the scratch range, all of them, before it goes.
-            let settled = task.tracees().map(Tracee::settle).fold(Ok(()), Result::and);
-            first = first.and(settled.and_then(|()| task.unmap_scratch()));
+            let written = task.tracees().map(Tracee::write_back).fold(Ok(()), Result::and);
+            first = first.and(written.and_then(|()| task.unmap_scratch()));
             let threads = std::mem::take(&mut task.threads);
             for thread in threads {
                 if let Stopped::Traced(tracee) = thread {
@@ -183,7 +183,7 @@ impl Frozen {
     }
 
     /// The error to report: when a process was killed while we looked, what we saw of it means nothing.
-    pub fn blame(&self, err: Error) -> Error {
+    pub fn attribute(&self, err: Error) -> Error {
         /// include/linux/sched.h
         const PF_EXITING: u32 = 0x4;
         let killed = |task: &&Task| {
@@ -259,14 +259,14 @@ impl Task {
             return Err(Error::unsupported(format!("pid {pid}: {reason}")));
         }
         for tid in threads(pid)? {
-            let Some(held) = Held::look(device, pid, tid)? else { continue };
+            let Some(held) = ModuleThread::look(device, pid, tid)? else { continue };
             // What it was stopped with, a signal perhaps, is the tracer's to see and ours to lose.
             if held.told.state == kmod::STATE_TRACED {
                 return Err(Error::unsupported(format!(
                     "pid {pid}: thread {tid} is stopped by its tracer; let that continue it first"
                 )));
             }
-            self.threads.push(Stopped::Held(held));
+            self.threads.push(Stopped::ModuleThread(held));
         }
         Ok(())
     }
@@ -286,7 +286,7 @@ impl Task {
     fn tracees(&mut self) -> impl Iterator<Item = &mut Tracee> {
         self.threads.iter_mut().filter_map(|thread| match thread {
             Stopped::Traced(tracee) => Some(tracee),
-            Stopped::Held(_) => None,
+            Stopped::ModuleThread(_) => None,
         })
     }
 
@@ -335,11 +335,11 @@ impl Task {
     pub fn ask(&mut self, thread: usize, program: &Program) -> Result<Outcome> {
         let scratch = self.scratch()?;
         match (&mut self.threads[thread], scratch) {
-            (Stopped::Held(held), _) => held.answer(program),
+            (Stopped::ModuleThread(held), _) => held.answer(program),
             (Stopped::Traced(tracee), Some(scratch)) => {
                 let outcome = tracee.run(&scratch, program)?;
                 // Out of the range before the next thread gets into it: it holds what brings back one of them, should we die.
-                tracee.settle()?;
+                tracee.write_back()?;
                 Ok(outcome)
             }
             (Stopped::Traced(_), None) => unreachable!("a traced process gets a scratch range"),

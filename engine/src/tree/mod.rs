@@ -1,11 +1,11 @@
-//! Which processes are in scope, stopping and releasing them, and the order in which they are born again.
+//! Which processes are in scope, stopping and releasing them, and the order in which they are created again.
 
-pub mod alone;
-pub mod birth;
+pub mod creation;
 pub mod freeze;
 pub mod freezer;
 pub mod outside;
 pub mod scope;
+pub mod shared_state;
 
 pub use freeze::{Frozen, Holder, Task};
 pub use outside::Outside;

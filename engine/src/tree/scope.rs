@@ -34,7 +34,7 @@ impl Scope {
         }
     }
 
-    /// The processes that are in scope now, parents before children; what was just born may be missing, so ask again after
+    /// The processes that are in scope now, parents before children; what was just forked may be missing, so ask again after
     /// stopping them.
     ///
     /// # Errors

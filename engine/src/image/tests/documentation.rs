@@ -14,11 +14,11 @@ const PAGE: &str = include_str!("../../../../docs/context-file.md");
 #[derive(Serialize)]
 struct Example {
     pid: u32,
-    memory: Vec<Stretch>,
+    memory: Vec<CopyRange>,
 }
 
 #[derive(Serialize)]
-struct Stretch {
+struct CopyRange {
     start: u64,
     len: u64,
     offset: u64,
@@ -33,7 +33,7 @@ fn write_example(path: &Path) {
     let mut page = vec![0; 4096];
     page[..12].copy_from_slice(b"hello, cairn");
     let offset = writer.pages().append(&page).unwrap();
-    let memory = vec![Stretch { start: 0x7f00_0000_0000, len: 4096, offset }];
+    let memory = vec![CopyRange { start: 0x7f00_0000_0000, len: 4096, offset }];
     writer.finish(&Example { pid: 4711, memory }, Sync::None).unwrap();
 }
 

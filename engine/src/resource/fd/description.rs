@@ -5,7 +5,7 @@ use super::table::Fd;
 use super::{Identity, Kind};
 use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::proc::fdinfo::FdInfo;
-use crate::resource::mm::dump::Copying;
+use crate::resource::mm::dump::DumpPlan;
 use crate::sys::kcmp::{self, Sorted};
 use crate::sys::task;
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,7 @@ impl Files {
         pid: i32,
         fd: i32,
         inodes: &mut Inodes,
-        copying: &mut Copying,
+        dump_plan: &mut DumpPlan,
     ) -> Result<Fd> {
         let who = format!("pid {pid}: fd {fd}");
         let link = format!("/proc/{pid}/fd/{fd}");
@@ -144,7 +144,7 @@ impl Files {
         let among = if by_description {
             Among::Anonymous(seen.link.0.clone())
         } else {
-            Among::Inode(inodes.add_seen(&seen, kind.clone(), copying)?)
+            Among::Inode(inodes.add_seen(&seen, kind.clone(), dump_plan)?)
         };
         let info = FdInfo::read(pid, fd)?;
         if info.locked {
@@ -280,9 +280,10 @@ mod tests {
         let (copy, other) = (file.try_clone().unwrap(), std::fs::File::open(dir.path().join("log")).unwrap());
         let pid = std::process::id() as i32;
         let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
-        let (mut files, mut inodes, mut copying) = (Files::default(), Inodes::default(), Copying::default());
+        let (mut files, mut inodes, mut dump_plan) =
+            (Files::default(), Inodes::default(), DumpPlan::default());
         let mut add = |fd: &dyn AsRawFd| {
-            files.add_fd(pidfd.as_fd(), pid, fd.as_raw_fd(), &mut inodes, &mut copying).unwrap().file
+            files.add_fd(pidfd.as_fd(), pid, fd.as_raw_fd(), &mut inodes, &mut dump_plan).unwrap().file
         };
         let first = add(&file);
         file.seek(SeekFrom::Start(17)).unwrap();

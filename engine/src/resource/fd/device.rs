@@ -1,6 +1,6 @@
 //! Character devices without state: null, zero, full, random and urandom.
 
-use super::inode::Seen;
+use super::inode::Observed;
 use super::unlinked::Unnamed;
 use super::{Kind, Verbs};
 use crate::error::Result;
@@ -21,7 +21,7 @@ impl Device {
     }
 }
 
-pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     if !seen.has_path() || !seen.meta.file_type().is_char_device() {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Directories.
 
-use super::inode::Seen;
+use super::inode::Observed;
 use super::unlinked::Unnamed;
 use super::{Kind, Verbs, description, regular};
 use crate::error::Result;
@@ -8,7 +8,7 @@ use crate::error::Result;
 /// A directory. It has no state but its inode's.
 pub struct Directory;
 
-pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     let is_ours = seen.has_path() && seen.meta.is_dir();
     is_ours.then(|| regular::refuse_by_file_system(seen).map_or(Ok(Kind::Directory), Err))
 }

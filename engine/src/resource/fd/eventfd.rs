@@ -1,7 +1,7 @@
 //! eventfd(2): a counter that is waited for.
 
 use super::description::Descriptor;
-use super::inode::Seen;
+use super::inode::Observed;
 use super::{Identity, Kind, Made, Once, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
 use crate::sys::guard;
@@ -20,7 +20,7 @@ pub struct Eventfd {
     pub semaphore: bool,
 }
 
-pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     // Numbered as `anon_inode:[eventfd-ID]` nowhere so far, which a prefix allows for.
     seen.link.0.starts_with(b"anon_inode:[eventfd").then(|| Ok(Kind::Eventfd(Eventfd::default())))
 }

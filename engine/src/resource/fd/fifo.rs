@@ -1,7 +1,7 @@
 //! FIFOs: pipes with a path.
 
 use super::description::{Descriptor, OpenFile};
-use super::inode::Seen;
+use super::inode::Observed;
 use super::pipe::{self, Pipe};
 use super::table::Fd;
 use super::unlinked::{self, Unnamed};
@@ -17,7 +17,7 @@ use std::os::unix::fs::FileTypeExt;
 #[serde(transparent)]
 pub struct Fifo(pub Pipe);
 
-pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     (seen.has_path() && seen.meta.file_type().is_fifo()).then(|| Ok(Kind::Fifo(Fifo::default())))
 }
 
@@ -55,11 +55,11 @@ impl Verbs for Fifo {
         let state = self.0.clone();
         // A writer, even one of ours, would show to its reader.
         if state.never_written {
-            return Ok(Box::new(Held { state, _fifo: None }));
+            return Ok(Box::new(ModuleThread { state, _fifo: None }));
         }
         let fifo = way.open(libc::O_RDWR | libc::O_NONBLOCK)?;
         pipe::rebuild(&state, fifo.as_fd())?;
-        Ok(Box::new(Held { state, _fifo: Some(fifo) }))
+        Ok(Box::new(ModuleThread { state, _fifo: Some(fifo) }))
     }
 
     fn flags_to_open(&self, flags: i32) -> i32 {
@@ -72,12 +72,12 @@ impl Verbs for Fifo {
 }
 
 /// Open for reading and writing, so that the bytes stay inside until all descriptions are open.
-struct Held {
+struct ModuleThread {
     state: Pipe,
     _fifo: Option<OwnedFd>,
 }
 
-impl Made for Held {
+impl Made for ModuleThread {
     /// Without waiting for the other end.
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         way.open(flags | libc::O_NONBLOCK)

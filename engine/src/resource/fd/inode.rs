@@ -7,7 +7,7 @@ use crate::image::Extent;
 use crate::resource::attributes;
 use crate::resource::bytes::PathBytes;
 use crate::resource::identity::Identity;
-use crate::resource::mm::dump::{self, Copying, Owner, Source};
+use crate::resource::mm::dump::{self, DumpPlan, Owner, Source};
 use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub struct Found<'a> {
 
 /// What the kernel says of something that was found.
 #[derive(Debug)]
-pub struct Seen<'a> {
+pub struct Observed<'a> {
     found: &'a Found<'a>,
     /// What the magic link says: a path, or `pipe:[12]`, `anon_inode:[eventfd]` …
     pub link: PathBytes,
@@ -57,7 +57,7 @@ pub struct Seen<'a> {
     pub file_system: i64,
 }
 
-impl Seen<'_> {
+impl Observed<'_> {
     /// For messages: `pid 4711: fd 7 (/tmp/log)`.
     pub fn at(&self) -> String {
         format!("{} ({})", self.found.who, self.link)
@@ -74,7 +74,7 @@ impl Found<'_> {
     ///
     /// # Errors
     /// *vanished*, or what the kernel says.
-    pub fn look(&self) -> Result<Seen<'_>> {
+    pub fn look(&self) -> Result<Observed<'_>> {
         let Found { link: magic, who, .. } = self;
         let target = std::fs::read_link(magic).context(|| format!("{who}: read {}", magic.display()))?;
         let link = PathBytes::from(target.as_path());
@@ -85,7 +85,7 @@ impl Found<'_> {
         } else {
             0
         };
-        Ok(Seen { found: self, link, meta, file_system })
+        Ok(Observed { found: self, link, meta, file_system })
     }
 
     /// Opens it for reading. Its permissions may be others by now than those that the target's own descriptor was opened by, which then is the
@@ -148,18 +148,18 @@ impl Inodes {
     ///
     /// # Errors
     /// *unsupported*, with the kind; *vanished*.
-    pub fn add(&mut self, found: &Found<'_>, copying: &mut Copying) -> Result<usize> {
+    pub fn add(&mut self, found: &Found<'_>, dump_plan: &mut DumpPlan) -> Result<usize> {
         let seen = found.look()?;
         let kind = Kind::of(&seen)?;
-        self.add_seen(&seen, kind, copying)
+        self.add_seen(&seen, kind, dump_plan)
     }
 
     /// The same for one that was looked at and recognised.
     ///
     /// # Errors
     /// As [`Inodes::add`].
-    pub fn add_seen(&mut self, seen: &Seen<'_>, kind: Kind, copying: &mut Copying) -> Result<usize> {
-        let Seen { found, link, meta, file_system } = seen;
+    pub fn add_seen(&mut self, seen: &Observed<'_>, kind: Kind, dump_plan: &mut DumpPlan) -> Result<usize> {
+        let Observed { found, link, meta, file_system } = seen;
         let target = link.as_path();
         let hidden = kind == Kind::Regular && is_kept_by_client(target, *file_system);
         let deleted = match link.0.strip_suffix(b" (deleted)").filter(|_| !leads_to(target, meta)) {
@@ -195,7 +195,7 @@ impl Inodes {
                     ": its name was removed, but the file has {other_names} other name(s) that nothing tells; let it be closed first"
                 ));
             }
-            unlinked = Some(self.capture_unlinked(self.all.len(), how, seen, copying)?);
+            unlinked = Some(self.capture_unlinked(self.all.len(), how, seen, dump_plan)?);
         } else if has_path && !leads_to(target, meta) {
             return refuse(
                 ": the path leads to another file here (another mount is over it, or it was replaced just now); let it be closed first"
@@ -224,10 +224,10 @@ impl Inodes {
         &mut self,
         index: usize,
         how: Unnamed,
-        seen: &Seen<'_>,
-        copying: &mut Copying,
+        seen: &Observed<'_>,
+        dump_plan: &mut DumpPlan,
     ) -> Result<Unlinked> {
-        let Seen { found, meta, .. } = seen;
+        let Observed { found, meta, .. } = seen;
         let who = found.who;
         let mut flags = 0;
         if matches!(how, Unnamed::Regular | Unnamed::Directory) {
@@ -235,10 +235,10 @@ impl Inodes {
             flags = attributes::flags(&file).context(|| format!("{who}: read inode flags"))?;
             if how == Unnamed::Regular {
                 let ranges = dump::data_ranges(&file, meta.len()).context(|| format!("{who}: find holes"))?;
-                let owner = copying.owner();
-                let source = copying.source(Source::File(file));
+                let owner = dump_plan.owner();
+                let source = dump_plan.source(Source::File(file));
                 // A page of zeros is data where a hole is none: kept, so that what was sparse stays just as sparse.
-                copying.add(owner, source, ranges, true);
+                dump_plan.add(owner, source, ranges, true);
                 self.contents.push((index, owner));
             }
         }

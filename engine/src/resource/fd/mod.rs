@@ -20,7 +20,7 @@ pub mod unlinked;
 use crate::error::{Error, Problem, Result};
 use crate::remote::Program;
 use description::{Descriptor, OpenFile};
-use inode::{Inode, Seen};
+use inode::{Inode, Observed};
 use serde::{Deserialize, Serialize};
 use std::fs::Metadata;
 use std::os::fd::OwnedFd;
@@ -43,7 +43,7 @@ macro_rules! kinds {
         }
 
         /// *recognise*, of each kind.
-        const RECOGNISE: &[fn(&Seen<'_>) -> Option<Result<Kind>>] = &[$($module::recognise),*];
+        const RECOGNISE: &[fn(&Observed<'_>) -> Option<Result<Kind>>] = &[$($module::recognise),*];
 
         impl Kind {
             /// The other verbs.
@@ -251,7 +251,7 @@ impl Kind {
     ///
     /// # Errors
     /// *unsupported*, with what it is.
-    pub fn of(seen: &Seen<'_>) -> Result<Kind> {
+    pub fn of(seen: &Observed<'_>) -> Result<Kind> {
         RECOGNISE
             .iter()
             .find_map(|recognise| recognise(seen))
@@ -268,7 +268,7 @@ impl Kind {
 }
 
 /// What a descriptor leads to that no kind has recognised.
-fn unknown(seen: &Seen<'_>) -> &'static str {
+fn unknown(seen: &Observed<'_>) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     if !seen.has_path() {
         return without_a_path(&seen.link.0);
@@ -296,7 +296,7 @@ fn without_a_path(link: &[u8]) -> &'static str {
     known.map_or("a file without a path", |(_, what)| what)
 }
 
-impl Seen<'_> {
+impl Observed<'_> {
     /// A refusal of the descriptor, which says what it is.
     fn refuse(&self, what: &str) -> Error {
         Error::unsupported(Problem::of(self.at(), format!(" is {what}")))

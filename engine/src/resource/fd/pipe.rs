@@ -1,7 +1,7 @@
 //! Pipes: capacity and the bytes inside, packet by packet where they are packets. The same for FIFOs, see [`super::fifo`].
 
 use super::description::{Descriptor, OpenFile};
-use super::inode::Seen;
+use super::inode::Observed;
 use super::table::Fd;
 use super::unlinked::set_flags;
 use super::{Identity, Kind, Made, Verbs, Way};
@@ -31,7 +31,7 @@ pub struct Pipe {
     pub never_written: bool,
 }
 
-pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     let is_ours = seen.link.0.starts_with(b"pipe:[") && seen.meta.file_type().is_fifo();
     is_ours.then(|| Ok(Kind::Pipe(Pipe::default())))
 }
@@ -87,7 +87,7 @@ pub(super) fn without_async(flags: i32) -> i32 {
 pub(super) fn signal_io(fd: &Fd, file: &OpenFile, program: &mut Program) {
     if file.flags & libc::O_ASYNC != 0 {
         let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), file.flags.into()];
-        program.must(libc::SYS_fcntl, &args, format!("have fd {} tell of I/O", fd.fd));
+        program.call_ok(libc::SYS_fcntl, &args, format!("have fd {} tell of I/O", fd.fd));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Regular files.
 
-use super::inode::Seen;
+use super::inode::Observed;
 use super::unlinked::Unnamed;
 use super::{Kind, Verbs, description};
 use crate::error::{Error, Problem, Result};
@@ -15,13 +15,13 @@ const MQUEUE_MAGIC: i64 = 0x1980_0202;
 /// memfd_secret(2), mm/secretmem.c.
 const SECRETMEM_MAGIC: i64 = 0x5345_434d;
 
-pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     let is_ours = seen.has_path() && seen.meta.is_file();
     is_ours.then(|| refuse_by_file_system(seen).map_or(Ok(Kind::Regular), Err))
 }
 
 /// Why a file or directory of this file system cannot be opened again as it was.
-pub(super) fn refuse_by_file_system(seen: &Seen<'_>) -> Option<Error> {
+pub(super) fn refuse_by_file_system(seen: &Observed<'_>) -> Option<Error> {
     match seen.file_system {
         // Most programs open, read and close those, the C library among them.
         PROC_SUPER_MAGIC => Some(Error::unsupported_now(Problem::of(seen.at(), " is a file of /proc; close it first"))),

@@ -1,13 +1,13 @@
 //! Symbolic links, opened themselves (`O_PATH | O_NOFOLLOW`).
 
-use super::inode::Seen;
+use super::inode::Observed;
 use super::{Kind, Verbs};
 use crate::error::Result;
 
 /// A symbolic link. It has no state.
 pub struct Symlink;
 
-pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     (seen.has_path() && seen.meta.is_symlink()).then_some(Ok(Kind::Symlink))
 }
 

@@ -32,7 +32,7 @@ pub fn numbers(pid: i32) -> Result<Vec<i32>> {
     Ok(numbers)
 }
 
-/// Numbers at which the engine has what every newborn inherits.
+/// Numbers at which the engine has what every new process inherits.
 #[derive(Debug)]
 pub struct Slots {
     /// In use in some table.
@@ -86,7 +86,7 @@ pub fn rebuild_table(fds: &[Fd], slots: &[i32], spare: i32, program: &mut Progra
     let in_place = |fd: &&Fd| slots[fd.file] == fd.fd;
     for fd in fds.iter().filter(in_place).filter(|fd| !fd.cloexec) {
         let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFD.into(), Arg::Imm(0)];
-        program.must(libc::SYS_fcntl, &args, format!("keep fd {} on exec", fd.fd));
+        program.call_ok(libc::SYS_fcntl, &args, format!("keep fd {} on exec", fd.fd));
     }
     // Moves that are still to come, by number, and how many of them need what is at a number.
     let mut moves: BTreeMap<i32, (&Fd, i32)> =
@@ -99,7 +99,7 @@ pub fn rebuild_table(fds: &[Fd], slots: &[i32], spare: i32, program: &mut Progra
             let Some((fd, from)) = moves.remove(&number) else { continue };
             let flags = if fd.cloexec { libc::O_CLOEXEC } else { 0 };
             let args: [Arg; 3] = [from.into(), number.into(), flags.into()];
-            program.equal(libc::SYS_dup3, &args, number as u64, format!("place fd {number}"));
+            program.call_returning(libc::SYS_dup3, &args, number as u64, format!("place fd {number}"));
             let left = needs.get_mut(&from).expect("it was counted");
             *left -= 1;
             if *left == 0 {
@@ -109,7 +109,7 @@ pub fn rebuild_table(fds: &[Fd], slots: &[i32], spare: i32, program: &mut Progra
         }
         let Some(number) = moves.keys().next().copied() else { break };
         let args: [Arg; 3] = [number.into(), spare.into(), Arg::Imm(0)];
-        program.equal(libc::SYS_dup3, &args, spare as u64, format!("make room at fd {number}"));
+        program.call_returning(libc::SYS_dup3, &args, spare as u64, format!("make room at fd {number}"));
         let waiting = needs.remove(&number).expect("else it would have been ready");
         needs.insert(spare, waiting);
         moves.values_mut().filter(|(_, from)| *from == number).for_each(|(_, from)| *from = spare);
@@ -126,7 +126,7 @@ pub fn rebuild_table(fds: &[Fd], slots: &[i32], spare: i32, program: &mut Progra
 fn close_range(first: i32, last: i32, program: &mut Program) {
     if first <= last {
         let what = format!("close fds {first} to {last}");
-        program.must(libc::SYS_close_range, &[first.into(), last.into(), Arg::Imm(0)], what);
+        program.call_ok(libc::SYS_close_range, &[first.into(), last.into(), Arg::Imm(0)], what);
     }
 }
 

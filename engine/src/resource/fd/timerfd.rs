@@ -1,7 +1,7 @@
 //! timerfd_create(2): timers that are read.
 
 use super::description::{Descriptor, OpenFile};
-use super::inode::Seen;
+use super::inode::Observed;
 use super::table::Fd;
 use super::{Identity, Kind, Made, Once, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
@@ -38,7 +38,7 @@ const CLOCKS: &[i32] = &[
 /// `_IOW('T', 0, __u64)`
 const TFD_IOC_SET_TICKS: u32 = rustix::ioctl::opcode::write::<u64>(b'T', 0);
 
-pub(super) fn recognise(seen: &Seen<'_>) -> Option<Result<Kind>> {
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     (seen.link.0 == b"anon_inode:[timerfd]").then(|| Ok(Kind::Timerfd(Timerfd::default())))
 }
 
@@ -93,13 +93,13 @@ impl Verbs for Timerfd {
         if setting != Setting::default() || flags != 0 {
             let spec = program.bytes(setting.encode(1));
             let args: [Arg; 3] = [fd.fd.into(), flags.into(), spec.into()];
-            program.must(libc::SYS_timerfd_settime, &args, format!("arm timerfd {}", fd.fd));
+            program.call_ok(libc::SYS_timerfd_settime, &args, format!("arm timerfd {}", fd.fd));
         }
         if ticks != 0 {
             let word = program.bytes(ticks.to_ne_bytes());
             let args: [Arg; 3] = [fd.fd.into(), TFD_IOC_SET_TICKS.into(), word.into()];
             let what = format!("set expirations of timerfd {} (needs CONFIG_CHECKPOINT_RESTORE)", fd.fd);
-            program.must(libc::SYS_ioctl, &args, what);
+            program.call_ok(libc::SYS_ioctl, &args, what);
         }
     }
 }

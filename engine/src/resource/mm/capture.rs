@@ -1,6 +1,6 @@
 //! From /proc/PID/smaps to the records of an address space.
 
-use super::dump::Copying;
+use super::dump::DumpPlan;
 use super::shared::SharedObjects;
 use super::vma::{Backing, Vma, VmaFlag};
 use crate::error::{Context, Error, Problem, Problems, Result};
@@ -16,7 +16,7 @@ use std::path::Path;
 #[derive(Default)]
 pub struct Tables {
     /// What is to be copied in the end.
-    pub copying: Copying,
+    pub dump_plan: DumpPlan,
     /// Inodes in use.
     pub inodes: Inodes,
     /// Open file descriptions.
@@ -87,7 +87,7 @@ fn backing(
     let path = vma.path.as_deref().unwrap_or_default();
     if let Some(special) = vma.special() {
         if vma.shared {
-            let object = tables.shared.add(link, page, &mut tables.copying)?;
+            let object = tables.shared.add(link, page, &mut tables.dump_plan)?;
             return Ok(Backing::Shared { object, offset: vma.offset, private: false });
         }
         return match special {
@@ -108,7 +108,7 @@ fn backing(
             return Ok(Backing::HugeAnonymous { page });
         }
         b"/anon_hugepage (deleted)" | b"/dev/zero (deleted)" => {
-            let object = tables.shared.add(link, page, &mut tables.copying)?;
+            let object = tables.shared.add(link, page, &mut tables.dump_plan)?;
             return Ok(Backing::Shared { object, offset: vma.offset, private: !vma.shared });
         }
         b"/dev/zero" if !vma.shared => return Ok(Backing::Anonymous { name: None }),
@@ -128,7 +128,7 @@ fn backing(
     if let Some(file) = known.get(&key) {
         return Ok(Backing::File { file: *file, offset: vma.offset, shared: vma.shared });
     }
-    let inode = tables.inodes.add(&Found { link, who: &who, fd: None }, &mut tables.copying)?;
+    let inode = tables.inodes.add(&Found { link, who: &who, fd: None }, &mut tables.dump_plan)?;
     let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY };
     let file = tables.files.add_opened(inode, flags);
     known.insert(key, file);

@@ -22,7 +22,7 @@ pub enum Source {
         forced: bool,
     },
     /// The memory of a process that the module holds, and writes itself.
-    Held {
+    ModuleThread {
         /// Whose.
         pid: i32,
         /// Who holds it.
@@ -34,7 +34,7 @@ pub enum Source {
 
 /// A stretch to be saved for an owner, who is a number of the caller's.
 #[derive(Debug)]
-pub struct Stretch {
+pub struct CopyRange {
     /// Index of the source in the list of sources.
     pub source: usize,
     /// Who gets the extents.
@@ -47,9 +47,9 @@ pub struct Stretch {
 
 /// Everything that is to be copied in one go.
 #[derive(Debug, Default)]
-pub struct Copying {
+pub struct DumpPlan {
     sources: Vec<Source>,
-    stretches: Vec<Stretch>,
+    stretches: Vec<CopyRange>,
     owners: usize,
 }
 
@@ -58,13 +58,13 @@ pub struct Copying {
 pub struct Owner(usize);
 
 impl Owner {
-    /// Its place in what [`Copying::run`] returns.
+    /// Its place in what [`DumpPlan::run`] returns.
     pub fn index(self) -> usize {
         self.0
     }
 }
 
-impl Copying {
+impl DumpPlan {
     /// How many owners there are.
     pub fn owners(&self) -> usize {
         self.owners
@@ -90,7 +90,7 @@ impl Copying {
         ranges: impl IntoIterator<Item = Range>,
         keep_zeros: bool,
     ) {
-        let to_stretch = |range| Stretch { source, owner: owner.0, range, keep_zeros };
+        let to_stretch = |range| CopyRange { source, owner: owner.0, range, keep_zeros };
         self.stretches.extend(ranges.into_iter().map(to_stretch));
     }
 
@@ -129,7 +129,7 @@ impl Copying {
         std::thread::scope(|scope| {
             let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mine = work();
-            let theirs = helpers.into_iter().map(|h| h.join().expect("a copying thread does not panic"));
+            let theirs = helpers.into_iter().map(|h| h.join().expect("a dump_plan thread does not panic"));
             theirs.fold(mine, Result::and)
         })?;
         let mut all = all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -170,7 +170,7 @@ impl Copying {
     ) -> Result<u64> {
         let first = extents.len();
         let (len, offset) = match &self.sources[frame.source] {
-            Source::Held { pid, device } => save_frame(*pid, device, &frame.pieces, sink, extents)?,
+            Source::ModuleThread { pid, device } => save_frame(*pid, device, &frame.pieces, sink, extents)?,
             source => copy_frame(source, &frame.pieces, buf, sink, extents)?,
         };
         extents[first..].iter_mut().for_each(|(_, extent)| extent.offset += offset);
@@ -307,7 +307,7 @@ fn read_frame(source: &Source, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
             let mem = File::open(format!("/proc/{pid}/mem")).context(|| format!("open memory of {pid}"))?;
             each(&|buf, at| mem.read_exact_at(buf, at), buf).context(|| format!("read memory of {pid}"))
         }
-        Source::Held { .. } => unreachable!("the module writes it itself"),
+        Source::ModuleThread { .. } => unreachable!("the module writes it itself"),
         Source::File(file) => {
             each(&|buf, at| read_to_end(file, buf, at), buf).context(|| "read shared or unlinked file")
         }

@@ -90,7 +90,7 @@ pub fn vdso_digest(pid: i32, vdso: Range) -> Result<u64> {
 pub fn lock_future(leader: &Stopped, scratch: Option<Scratch>) -> Result<Option<LockFuture>> {
     let fresh = match (leader, scratch) {
         (Stopped::Traced(_), Some(scratch)) => scratch.stub().0,
-        (Stopped::Held(leader), _) => {
+        (Stopped::ModuleThread(leader), _) => {
             return Ok(match leader.process()?.lock_future {
                 0 => None,
                 1 => Some(LockFuture::Now),

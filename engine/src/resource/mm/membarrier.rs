@@ -35,7 +35,7 @@ pub struct AskRegistrations {
 }
 
 fn call(program: &mut Program, command: i32, what: &str) -> CallId {
-    program.may(libc::SYS_membarrier, &[command.into(), Arg::Imm(0), Arg::Imm(0)], what)
+    program.call_unchecked(libc::SYS_membarrier, &[command.into(), Arg::Imm(0), Arg::Imm(0)], what)
 }
 
 impl AskRegistrations {
@@ -72,7 +72,7 @@ pub fn rebuild(registrations: Registrations, program: &mut Program) {
     let registrations = if global.unwrap_or(true) { commands | REGISTER_GLOBAL_EXPEDITED } else { commands };
     for command in (0..u32::BITS).map(|bit| 1 << bit).filter(|command| registrations & command != 0) {
         let args = [Arg::from(command), Arg::Imm(0), Arg::Imm(0)];
-        program.must(libc::SYS_membarrier, &args, format!("register for memory barriers ({command:#x})"));
+        program.call_ok(libc::SYS_membarrier, &args, format!("register for memory barriers ({command:#x})"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which pages of a process hold something of their own, and which are guards: by the ioctl `PAGEMAP_SCAN` where the kernel has it.
 
 use super::Range;
-use super::dump::{Copying, Owner, Source};
+use super::dump::{DumpPlan, Owner, Source};
 use super::vma::{Vma, VmaFlag};
 use crate::error::{Context, Result};
 use crate::sys::kmod::Device;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// How this kernel tells which pages are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Teller {
+pub enum PagemapMethod {
     /// The ioctl, with guard pages (Linux 6.15).
     ScanGuards,
     /// The ioctl (Linux 6.7).
@@ -21,17 +21,17 @@ pub enum Teller {
     Read,
 }
 
-impl Teller {
+impl PagemapMethod {
     /// Probes the kernel, on a page of our own.
     pub fn probe() -> Self {
-        let Ok(pagemap) = File::open("/proc/self/pagemap") else { return Teller::Read };
+        let Ok(pagemap) = File::open("/proc/self/pagemap") else { return PagemapMethod::Read };
         let try_with = |mask| scan::scan(&pagemap, 0, page_size(), mask, 0, mask, |_| {});
         if try_with(scan::IS_GUARD).is_ok() {
-            Teller::ScanGuards
+            PagemapMethod::ScanGuards
         } else if try_with(scan::IS_PRESENT).is_ok() {
-            Teller::Scan
+            PagemapMethod::Scan
         } else {
-            Teller::Read
+            PagemapMethod::Read
         }
     }
 }
@@ -44,8 +44,8 @@ struct Population {
 }
 
 /// One walk over everything that is populated in `range`.
-fn scan_all(pagemap: &File, teller: Teller, range: Range) -> std::io::Result<Population> {
-    let guard = if teller == Teller::ScanGuards { scan::IS_GUARD } else { 0 };
+fn scan_all(pagemap: &File, method: PagemapMethod, range: Range) -> std::io::Result<Population> {
+    let guard = if method == PagemapMethod::ScanGuards { scan::IS_GUARD } else { 0 };
     let wanted = scan::IS_PRESENT | scan::IS_SWAPPED | guard;
     let not = scan::IS_FILE | scan::IS_PFNZERO;
     let mut found = Population::default();
@@ -99,24 +99,25 @@ fn read_pagemap(pagemap: &File, range: Range) -> std::io::Result<Vec<Range>> {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn gather(
+pub fn collect_pages(
     pid: i32,
     device: Option<Arc<Device>>,
     vmas: &mut [(Vma, bool)],
-    teller: Teller,
+    method: PagemapMethod,
     owner: Owner,
-    copying: &mut Copying,
+    dump_plan: &mut DumpPlan,
 ) -> Result<Vec<Range>> {
     let what = || format!("find pages of {pid}");
     let mut tagged = Vec::new();
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
     let (plain, forced) = match device {
         Some(device) => {
-            let held = copying.source(Source::Held { pid, device });
+            let held = dump_plan.source(Source::ModuleThread { pid, device });
             (held, held)
         }
         None => {
-            let [plain, forced] = [false, true].map(|forced| copying.source(Source::Process { pid, forced }));
+            let [plain, forced] =
+                [false, true].map(|forced| dump_plan.source(Source::Process { pid, forced }));
             (plain, forced)
         }
     };
@@ -125,8 +126,11 @@ pub fn gather(
     // page, is the kernel's own.
     let span = vmas.first().map_or(0, |(vma, _)| vma.start)
         ..vmas.last().map_or(0, |(vma, _)| vma.end).min(task_size());
-    let all =
-        if teller == Teller::Read { None } else { Some(scan_all(&pagemap, teller, span).context(what)?) };
+    let all = if method == PagemapMethod::Read {
+        None
+    } else {
+        Some(scan_all(&pagemap, method, span).context(what)?)
+    };
     let (mut own, mut guards) =
         all.as_ref().map_or((&[][..], &[][..]), |all| (&all.own[..], &all.guards[..]));
     for (vma, populated) in vmas {
@@ -135,10 +139,10 @@ pub fn gather(
             continue;
         }
         let range = vma.start..vma.end;
-        let pages = match teller {
-            Teller::Read if !*populated => continue,
-            Teller::Read => read_pagemap(&pagemap, range).context(what)?,
-            Teller::Scan | Teller::ScanGuards => {
+        let pages = match method {
+            PagemapMethod::Read if !*populated => continue,
+            PagemapMethod::Read => read_pagemap(&pagemap, range).context(what)?,
+            PagemapMethod::Scan | PagemapMethod::ScanGuards => {
                 vma.guards = take_inside(&mut guards, &range);
                 take_inside(&mut own, &range)
             }
@@ -147,7 +151,7 @@ pub fn gather(
             tagged.extend(pages.iter().cloned());
         }
         let source = if vma.prot & libc::PROT_READ == 0 { forced } else { plain };
-        copying.add(owner, source, pages, vma.has_background());
+        dump_plan.add(owner, source, pages, vma.has_background());
     }
     Ok(tagged)
 }

@@ -20,7 +20,14 @@ impl AskKeys {
     pub fn ask(program: &mut Program) -> Self {
         let ask = |key: u32| {
             let args = [NOWHERE, crate::sys::page_size(), 0, key.into()].map(Arg::from);
-            (key, program.may(arch::SYS_PKEY_MPROTECT, &args, format!("look for protection key {key}")))
+            (
+                key,
+                program.call_unchecked(
+                    arch::SYS_PKEY_MPROTECT,
+                    &args,
+                    format!("look for protection key {key}"),
+                ),
+            )
         };
         AskKeys(KEYS.map(ask).collect())
     }
@@ -48,7 +55,7 @@ impl Keys {
         let highest = u32::BITS - used.leading_zeros();
         for key in 1..highest {
             let what = format!("allocate protection key {key}");
-            program.equal(arch::SYS_PKEY_ALLOC, &[Arg::Imm(0), Arg::Imm(0)], key.into(), what);
+            program.call_returning(arch::SYS_PKEY_ALLOC, &[Arg::Imm(0), Arg::Imm(0)], key.into(), what);
         }
         let keys =
             Keys { allocated, passing: (1..highest).fold(0, |keys, key| keys | 1 << key) & !allocated };
@@ -70,7 +77,7 @@ impl Keys {
 
 fn free(keys: u32, program: &mut Program) {
     for key in KEYS.filter(|key| keys & (1 << key) != 0) {
-        program.must(arch::SYS_PKEY_FREE, &[key.into()], format!("free protection key {key}"));
+        program.call_ok(arch::SYS_PKEY_FREE, &[key.into()], format!("free protection key {key}"));
     }
 }
 

@@ -39,21 +39,21 @@ impl Policy {
     /// Makes it the policy of the thread that the program runs in.
     fn set(&self, program: &mut Program) {
         let (mask, size) = self.mask(program);
-        program.must(libc::SYS_set_mempolicy, &[self.mode.into(), mask.into(), size], "set memory policy");
+        program.call_ok(libc::SYS_set_mempolicy, &[self.mode.into(), mask.into(), size], "set memory policy");
     }
 
     /// Makes it the policy of a range, before there are pages.
     pub fn bind(&self, start: u64, len: u64, program: &mut Program) {
         let (mask, size) = self.mask(program);
         let args = [start.into(), len.into(), self.mode.into(), mask.into(), size, Arg::Imm(0)];
-        program.must(libc::SYS_mbind, &args, format!("set memory policy of {start:#x}"));
+        program.call_ok(libc::SYS_mbind, &args, format!("set memory policy of {start:#x}"));
     }
 }
 
 fn ask(program: &mut Program, address: u64, flags: u64, what: String) -> (CallId, DataId) {
     let out = program.out(MASK_AT + NODES / 8);
     let args = [out.into(), Arg::Data(out, MASK_AT as u64), NODES.into(), address.into(), flags.into()];
-    (program.may(libc::SYS_get_mempolicy, &args, what), out)
+    (program.call_unchecked(libc::SYS_get_mempolicy, &args, what), out)
 }
 
 fn told((call, out): (CallId, DataId), outcome: &Outcome) -> Option<Policy> {
@@ -82,7 +82,7 @@ pub fn rebuild(policy: Option<&Policy>, program: &mut Program) {
         Some(policy) => policy.set(program),
         None => {
             let args = [MPOL_DEFAULT.into(), Arg::Imm(0), Arg::Imm(0)];
-            program.may(libc::SYS_set_mempolicy, &args, "set default memory policy");
+            program.call_unchecked(libc::SYS_set_mempolicy, &args, "set default memory policy");
         }
     }
 }

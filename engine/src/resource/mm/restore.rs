@@ -11,7 +11,7 @@ use crate::remote::{Arg, Program};
 
 /// Where, at restart, things are that the new address space is made from.
 #[derive(Debug, Clone)]
-pub struct Site<'a> {
+pub struct MemorySources<'a> {
     /// Descriptor of each file in the records, by index.
     pub file_slots: &'a [i32],
     /// Descriptor of each shared object, by index.
@@ -19,7 +19,7 @@ pub struct Site<'a> {
     /// Descriptor of the context file.
     pub context: i32,
     /// Where the running kernel's special mappings are parked.
-    pub parked: &'a [SpecialMapping],
+    pub relocated: &'a [SpecialMapping],
 }
 
 /// A mapping that the kernel makes and fills, by its name in /proc/PID/maps: `[vdso]`, `[vvar]`, `[vvar_vclock]`.
@@ -62,18 +62,18 @@ const IOV_MAX: usize = 1024;
 
 impl Memory {
     /// Builds the address space around the scratch range, in which nothing else is mapped but what is parked.
-    pub fn rebuild(&self, site: &Site<'_>, program: &mut Program) {
+    pub fn rebuild(&self, sources: &MemorySources<'_>, program: &mut Program) {
         // First: the kernel changes the executable only while the one before is mapped nowhere (replace_mm_exe_file, kernel/fork.c), and the
         // new one may be the engine's own.
-        self.rebuild_marks(site, program);
-        self.rebuild_special(site, program);
+        self.rebuild_marks(sources, program);
+        self.rebuild_special(sources, program);
         membarrier::rebuild(self.membarrier, program);
         self.rebuild_merge(program);
         let keys = Keys::take(self.pkeys, &self.vmas, program);
         for vma in self.vmas.iter().filter(|v| !v.is_special()) {
-            self.map(vma, site, program);
+            self.map(vma, sources, program);
         }
-        self.fill(site.context, program);
+        self.fill(sources.context, program);
         for vma in self.vmas.iter().filter(|v| !v.is_special()) {
             self.finish(vma, &keys, program);
         }
@@ -82,18 +82,18 @@ impl Memory {
     }
 
     /// Moves the running kernel's vdso and its data to where the process knows them.
-    fn rebuild_special(&self, site: &Site<'_>, program: &mut Program) {
+    fn rebuild_special(&self, sources: &MemorySources<'_>, program: &mut Program) {
         for vma in self.vmas.iter().filter(|v| v.is_special()) {
             let Backing::Special { name } = &vma.backing else { continue };
-            if let Some(parked) = site.parked.iter().find(|parked| parked.name == *name) {
-                parked.relocate(vma.start, program);
+            if let Some(relocated) = sources.relocated.iter().find(|relocated| relocated.name == *name) {
+                relocated.relocate(vma.start, program);
             }
         }
-        for parked in site.parked {
-            let wanted = |v: &Vma| matches!(&v.backing, Backing::Special { name } if *name == parked.name);
+        for relocated in sources.relocated {
+            let wanted = |v: &Vma| matches!(&v.backing, Backing::Special { name } if *name == relocated.name);
             if !self.vmas.iter().any(wanted) {
-                let args = [parked.start.into(), parked.len.into()];
-                program.must(libc::SYS_munmap, &args, format!("unmap {}", parked.name));
+                let args = [relocated.start.into(), relocated.len.into()];
+                program.call_ok(libc::SYS_munmap, &args, format!("unmap {}", relocated.name));
             }
         }
     }
@@ -112,7 +112,7 @@ impl Memory {
         }
     }
 
-    fn map(&self, vma: &Vma, site: &Site<'_>, program: &mut Program) {
+    fn map(&self, vma: &Vma, sources: &MemorySources<'_>, program: &mut Program) {
         let (mut flags, fd, offset) = match &vma.backing {
             Backing::Anonymous { .. } if vma.has(VmaFlag::Droppable) => {
                 (MAP_DROPPABLE | libc::MAP_ANONYMOUS, -1, 0)
@@ -124,11 +124,11 @@ impl Memory {
             }
             Backing::Shared { object, offset, private } => {
                 let kind = if *private { libc::MAP_PRIVATE } else { libc::MAP_SHARED };
-                (kind, site.object_slots[*object], *offset)
+                (kind, sources.object_slots[*object], *offset)
             }
             Backing::File { file, offset, shared } => {
                 let kind = if *shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
-                (kind, site.file_slots[*file], *offset)
+                (kind, sources.file_slots[*file], *offset)
             }
             Backing::Special { .. } => return,
         };
@@ -147,7 +147,7 @@ impl Memory {
             fd.into(),
             offset.into(),
         ];
-        program.equal(libc::SYS_mmap, &args, vma.start, format!("map {}", vma.label()));
+        program.call_returning(libc::SYS_mmap, &args, vma.start, format!("map {}", vma.label()));
         // Before the pages come, so that they come in the right place and size.
         if let Some(policy) = &vma.policy {
             policy.bind(vma.start, vma.len(), program);
@@ -190,7 +190,7 @@ impl Memory {
             let iov = program.bytes(iov);
             let args: [Arg; 5] = [context.into(), iov.into(), count.into(), first.offset.into(), Arg::Imm(0)];
             let what = format!("read pages at {:#x}", first.start);
-            program.equal(libc::SYS_preadv, &args, len, what);
+            program.call_returning(libc::SYS_preadv, &args, len, what);
             rest = &rest[count..];
         }
     }
@@ -208,7 +208,7 @@ impl Memory {
             (VmaFlag::DontDump, libc::MADV_DONTDUMP, "MADV_DONTDUMP"),
             (VmaFlag::Mergeable, libc::MADV_MERGEABLE, "MADV_MERGEABLE"),
         ] {
-            // A droppable mapping is born with the last two of these set.
+            // A droppable mapping is created with the last two of these set.
             let implied =
                 vma.has(VmaFlag::Droppable) && matches!(flag, VmaFlag::WipeOnFork | VmaFlag::DontDump);
             if vma.has(flag) && !implied {
@@ -218,35 +218,39 @@ impl Memory {
         if self.merge && !vma.has(VmaFlag::Mergeable) && vma.is_private() {
             let args = [vma.start.into(), vma.len().into(), libc::MADV_UNMERGEABLE.into()];
             // What cannot be merged at all says EINVAL or nothing.
-            program.may(libc::SYS_madvise, &args, format!("do not merge {}", vma.label()));
+            program.call_unchecked(libc::SYS_madvise, &args, format!("do not merge {}", vma.label()));
         }
         if let Backing::Anonymous { name: Some(name) } = &vma.backing {
             let text = program.cstr(&name.0);
             let args = [PR_SET_VMA.into(), Arg::Imm(0), vma.start.into(), vma.len().into(), text.into()];
-            program.must(libc::SYS_prctl, &args, format!("name {}", vma.label()));
+            program.call_ok(libc::SYS_prctl, &args, format!("name {}", vma.label()));
         }
         let args: [Arg; 4] = [vma.start.into(), vma.len().into(), vma.whole_prot().into(), vma.pkey.into()];
         if vma.pkey != 0 && !keys.is_execute_only(vma) {
-            program.must(arch::SYS_PKEY_MPROTECT, &args, format!("protect {} with a key", vma.label()));
+            program.call_ok(arch::SYS_PKEY_MPROTECT, &args, format!("protect {} with a key", vma.label()));
         } else if vma.whole_prot() != self.first_prot(vma) {
-            program.must(libc::SYS_mprotect, &args[..3], format!("protect {}", vma.label()));
+            program.call_ok(libc::SYS_mprotect, &args[..3], format!("protect {}", vma.label()));
         }
         if vma.has(VmaFlag::Locked) {
             let lock = |how: u32| [vma.start.into(), vma.len().into(), how.into()];
             let what = format!("lock {}", vma.label());
             // This one brings no page in, so that an error means that nothing is locked.
-            program.must(libc::SYS_mlock2, &lock(libc::MLOCK_ONFAULT), what.clone());
+            program.call_ok(libc::SYS_mlock2, &lock(libc::MLOCK_ONFAULT), what.clone());
             if !vma.has(VmaFlag::LockedOnFault) {
                 // This one says ENOMEM of pages that cannot be there, such as those of a PROT_NONE range, and locks all the same.
-                program.may(libc::SYS_mlock2, &lock(0), what);
+                program.call_unchecked(libc::SYS_mlock2, &lock(0), what);
             }
         }
         if vma.has(VmaFlag::Sealed) {
-            program.must(SYS_MSEAL, &[vma.start.into(), vma.len().into()], format!("seal {}", vma.label()));
+            program.call_ok(
+                SYS_MSEAL,
+                &[vma.start.into(), vma.len().into()],
+                format!("seal {}", vma.label()),
+            );
         }
     }
 
-    fn rebuild_marks(&self, site: &Site<'_>, program: &mut Program) {
+    fn rebuild_marks(&self, sources: &MemorySources<'_>, program: &mut Program) {
         let m = &self.marks;
         let auxv = program.bytes(self.auxv.0.clone());
         let mut bytes: Vec<u8> = [
@@ -267,19 +271,19 @@ impl Memory {
         .flat_map(|w| w.to_ne_bytes())
         .collect();
         bytes.extend((self.auxv.0.len() as u32).to_ne_bytes());
-        bytes.extend((site.file_slots[self.exe] as u32).to_ne_bytes());
+        bytes.extend((sources.file_slots[self.exe] as u32).to_ne_bytes());
         let size = bytes.len();
         let map = program.bytes(bytes);
-        program.point(map, 11 * 8, auxv, 0);
+        program.pointer_to(map, 11 * 8, auxv, 0);
         let args = [libc::PR_SET_MM.into(), PR_SET_MM_MAP.into(), map.into(), size.into(), Arg::Imm(0)];
-        program.must(libc::SYS_prctl, &args, "set code, data, heap, stack and executable (PR_SET_MM_MAP)");
+        program.call_ok(libc::SYS_prctl, &args, "set code, data, heap, stack and executable (PR_SET_MM_MAP)");
     }
 
     /// Every mapping that is made from here on is mergeable, as one is by madvise(2).
     fn rebuild_merge(&self, program: &mut Program) {
         if self.merge {
             let args = [PR_SET_MEMORY_MERGE.into(), Arg::Imm(1), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
-            program.must(libc::SYS_prctl, &args, "merge equal pages (PR_SET_MEMORY_MERGE)");
+            program.call_ok(libc::SYS_prctl, &args, "merge equal pages (PR_SET_MEMORY_MERGE)");
         }
     }
 
@@ -287,7 +291,7 @@ impl Memory {
         if self.thp_disable != 0 {
             let flags = self.thp_disable & !1;
             let args = [libc::PR_SET_THP_DISABLE.into(), Arg::Imm(1), flags.into(), Arg::Imm(0), Arg::Imm(0)];
-            program.must(libc::SYS_prctl, &args, "disable transparent huge pages");
+            program.call_ok(libc::SYS_prctl, &args, "disable transparent huge pages");
         }
     }
 
@@ -298,19 +302,19 @@ impl Memory {
                 LockFuture::Now => libc::MCL_FUTURE,
                 LockFuture::OnFault => libc::MCL_FUTURE | libc::MCL_ONFAULT,
             };
-            program.must(libc::SYS_mlockall, &[flags.into()], "lock mappings to come");
+            program.call_ok(libc::SYS_mlockall, &[flags.into()], "lock mappings to come");
         }
         if self.deny_write_execute != 0 {
             let args =
                 [PR_SET_MDWE.into(), self.deny_write_execute.into(), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
-            program.must(libc::SYS_prctl, &args, "deny memory that is written and executed (PR_SET_MDWE)");
+            program.call_ok(libc::SYS_prctl, &args, "deny memory that is written and executed (PR_SET_MDWE)");
         }
     }
 }
 
 fn advise(range: Range, advice: i32, name: &str, program: &mut Program) {
     let what = format!("madvise {:#x}-{:#x} {name}", range.start, range.end);
-    program.must(
+    program.call_ok(
         libc::SYS_madvise,
         &[range.start.into(), (range.end - range.start).into(), advice.into()],
         what,
@@ -322,6 +326,6 @@ fn move_mapping(from: u64, to: u64, len: u64, name: &str, program: &mut Program)
     if from != to {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
         let args: [Arg; 5] = [from.into(), len.into(), len.into(), flags.into(), to.into()];
-        program.equal(libc::SYS_mremap, &args, to, format!("move {name} to {to:#x}"));
+        program.call_returning(libc::SYS_mremap, &args, to, format!("move {name} to {to:#x}"));
     }
 }

@@ -1,7 +1,7 @@
 //! Shared anonymous memory: one object, however many processes map it.
 
 use super::Range;
-use super::dump::{self, Copying, Owner, Source};
+use super::dump::{self, DumpPlan, Owner, Source};
 use super::vma::{Backing, Vma};
 use crate::error::{Context, Result};
 use crate::image::Extent;
@@ -36,7 +36,7 @@ impl SharedObjects {
     ///
     /// # Errors
     /// *denied* without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
-    pub fn add(&mut self, link: &Path, page: u64, copying: &mut Copying) -> Result<usize> {
+    pub fn add(&mut self, link: &Path, page: u64, dump_plan: &mut DumpPlan) -> Result<usize> {
         let what = || format!("open shared memory {}", link.display());
         let file = File::open(link).context(what)?;
         let meta = file.metadata().context(what)?;
@@ -46,9 +46,9 @@ impl SharedObjects {
             std::collections::hash_map::Entry::Vacant(new) => new.insert(index),
         };
         let ranges = dump::data_ranges(&file, meta.len()).context(what)?;
-        let owner = copying.owner();
-        let source = copying.source(Source::File(file));
-        copying.add(owner, source, ranges.iter().cloned(), false);
+        let owner = dump_plan.owner();
+        let source = dump_plan.source(Source::File(file));
+        dump_plan.add(owner, source, ranges.iter().cloned(), false);
         self.populated.push(ranges);
         self.all.push((SharedMemory { size: meta.len(), page, content: Vec::new() }, owner));
         Ok(index)

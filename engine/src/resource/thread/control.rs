@@ -163,7 +163,7 @@ impl AskControls {
         AskControls(CALLS.map(|Calls { what, nr, get, told, .. }| {
             let out = (told == Told::ByPointer).then(|| program.out(4));
             let args = arguments(get, out.map(Arg::from));
-            Some((program.may(nr?, &args, format!("read {what}")), out))
+            Some((program.call_unchecked(nr?, &args, format!("read {what}")), out))
         }))
     }
 
@@ -194,8 +194,8 @@ pub fn rebuild(controls: &Controls, program: &mut Program) {
         let args = arguments(set, Some(wanted.copied().unwrap_or(default).into()));
         let what = format!("set {what}");
         match wanted {
-            Some(_) => program.must(nr, &args, what),
-            None => program.may(nr, &args, what),
+            Some(_) => program.call_ok(nr, &args, what),
+            None => program.call_unchecked(nr, &args, what),
         };
     }
 }

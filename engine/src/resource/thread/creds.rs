@@ -47,7 +47,11 @@ impl AskCreds {
         let securebits =
             AskNumber::ask(program, libc::SYS_prctl, &[libc::PR_GET_SECUREBITS.into()], "read securebits");
         let pdeathsig = program.out(4);
-        program.must(libc::SYS_prctl, &[libc::PR_GET_PDEATHSIG.into(), pdeathsig.into()], "read pdeathsig");
+        program.call_ok(
+            libc::SYS_prctl,
+            &[libc::PR_GET_PDEATHSIG.into(), pdeathsig.into()],
+            "read pdeathsig",
+        );
         AskCreds { securebits, pdeathsig }
     }
 
@@ -106,7 +110,7 @@ impl Creds {
     /// capabilities kept; securebits before the capabilities that allow to set them go.
     pub fn rebuild(&self, from: &Creds, program: &mut Program) {
         let prctl = |program: &mut Program, args: &[Arg], what: &str| {
-            program.must(libc::SYS_prctl, args, what.to_string());
+            program.call_ok(libc::SYS_prctl, args, what.to_string());
         };
         let caps = &self.capabilities;
         for cap in 0..64 {
@@ -120,15 +124,15 @@ impl Creds {
         }
         if self.ids() != from.ids() || self.groups != from.groups {
             let list = program.bytes(self.groups.iter().flat_map(|g| g.to_ne_bytes()).collect::<Vec<u8>>());
-            program.must(libc::SYS_setgroups, &[self.groups.len().into(), list.into()], "set groups");
+            program.call_ok(libc::SYS_setgroups, &[self.groups.len().into(), list.into()], "set groups");
             let keep = from.securebits | SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS;
             prctl(program, &[libc::PR_SET_SECUREBITS.into(), keep.into()], "keep capabilities");
             let [r, e, s, f] = self.gid;
-            program.must(libc::SYS_setresgid, &[r.into(), e.into(), s.into()], "set group ids");
-            program.may(libc::SYS_setfsgid, &[f.into()], "set file system group id");
+            program.call_ok(libc::SYS_setresgid, &[r.into(), e.into(), s.into()], "set group ids");
+            program.call_unchecked(libc::SYS_setfsgid, &[f.into()], "set file system group id");
             let [r, e, s, f] = self.uid;
-            program.must(libc::SYS_setresuid, &[r.into(), e.into(), s.into()], "set user ids");
-            program.may(libc::SYS_setfsuid, &[f.into()], "set file system user id");
+            program.call_ok(libc::SYS_setresuid, &[r.into(), e.into(), s.into()], "set user ids");
+            program.call_unchecked(libc::SYS_setfsuid, &[f.into()], "set file system user id");
         }
         if self.securebits != from.securebits || self.ids() != from.ids() || self.groups != from.groups {
             prctl(program, &[libc::PR_SET_SECUREBITS.into(), self.securebits.into()], "set securebits");
@@ -157,7 +161,7 @@ impl Creds {
             let halves = |shift: u32| [effective, permitted, inheritable].map(|set| (set >> shift) as u32);
             let words = halves(0).into_iter().chain(halves(32));
             let data = program.bytes(words.flat_map(u32::to_ne_bytes).collect::<Vec<u8>>());
-            program.must(libc::SYS_capset, &[header.into(), data.into()], "set capabilities");
+            program.call_ok(libc::SYS_capset, &[header.into(), data.into()], "set capabilities");
         };
         // An ambient capability must be permitted and inheritable when it is raised, and goes when it stops being so.
         set(program, [caps.effective | caps.permitted, caps.permitted, caps.inheritable]);
@@ -169,7 +173,7 @@ impl Creds {
                 Arg::Imm(0),
                 Arg::Imm(0),
             ];
-            program.must(libc::SYS_prctl, &args, format!("raise ambient capability {cap}"));
+            program.call_ok(libc::SYS_prctl, &args, format!("raise ambient capability {cap}"));
         }
         set(program, [caps.effective, caps.permitted, caps.inheritable]);
     }

@@ -109,10 +109,10 @@ impl AskThread {
     pub fn ask(program: &mut Program, thread: &Stopped, rseq_unknown: bool, policies: bool) -> Result<Self> {
         let clear_child_tid = program.out(8);
         let args = [PR_GET_TID_ADDRESS.into(), clear_child_tid.into()];
-        program.must(libc::SYS_prctl, &args, "read clear_child_tid (needs CONFIG_CHECKPOINT_RESTORE)");
+        program.call_ok(libc::SYS_prctl, &args, "read clear_child_tid (needs CONFIG_CHECKPOINT_RESTORE)");
         let rseq = match thread {
             Stopped::Traced(tracee) if rseq_unknown => Some(tracee.thread_pointer()?),
-            Stopped::Traced(_) | Stopped::Held(_) => None,
+            Stopped::Traced(_) | Stopped::ModuleThread(_) => None,
         };
         Ok(AskThread {
             altstack: AskAltStack::ask(program),
@@ -210,18 +210,22 @@ fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
 }
 
 impl Thread {
-    /// Gives the thread its registrations, name and credentials. Runs in the thread itself; `born` are the credentials that it has,
+    /// Gives the thread its registrations, name and credentials. Runs in the thread itself; `inherited` are the credentials that it has,
     /// `policies` whether this kernel has memory policies.
-    pub fn rebuild(&self, born: &Creds, policies: bool, program: &mut Program) {
+    pub fn rebuild(&self, inherited: &Creds, policies: bool, program: &mut Program) {
         let prctl = |program: &mut Program, args: &[Arg], what: &str| {
-            program.must(libc::SYS_prctl, args, what.to_string());
+            program.call_ok(libc::SYS_prctl, args, what.to_string());
         };
         let name = program.cstr(&self.comm.0);
         prctl(program, &[libc::PR_SET_NAME.into(), name.into()], "set name");
-        program.may(libc::SYS_set_tid_address, &[self.clear_child_tid.into()], "set clear_child_tid");
+        program.call_unchecked(
+            libc::SYS_set_tid_address,
+            &[self.clear_child_tid.into()],
+            "set clear_child_tid",
+        );
         if self.robust_list.0 != 0 {
             let args = [self.robust_list.0.into(), self.robust_list.1.into()];
-            program.must(libc::SYS_set_robust_list, &args, "set robust list");
+            program.call_ok(libc::SYS_set_robust_list, &args, "set robust list");
         }
         if let Some(altstack) = &self.altstack {
             altstack.rebuild(program);
@@ -237,7 +241,7 @@ impl Thread {
             let args = [PR_SET_IO_FLUSHER, 1, 0, 0, 0].map(Arg::from);
             prctl(program, &args, "become an I/O flusher (takes CAP_SYS_RESOURCE)");
         }
-        self.creds.rebuild(born, program);
+        self.creds.rebuild(inherited, program);
     }
 
     /// Sets scheduling from outside, while we still may.

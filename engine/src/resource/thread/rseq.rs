@@ -3,7 +3,7 @@
 use super::Rseq;
 use crate::arch::RSEQ_SIGNATURE as SIGNATURE;
 use crate::error::{Context, Error, Result};
-use crate::remote::{Arg, CallId, Held, Outcome, Program, Stopped, Tracee};
+use crate::remote::{Arg, CallId, ModuleThread, Outcome, Program, Stopped, Tracee};
 use crate::sys::RemoteAddr;
 use crate::sys::{kmod, ptrace, vm};
 
@@ -28,11 +28,11 @@ pub fn capture(tid: i32) -> Result<Option<Rseq>> {
 pub fn registered(thread: &Stopped) -> Result<Option<Rseq>> {
     match thread {
         Stopped::Traced(tracee) => capture(tracee.tid),
-        Stopped::Held(held) => Ok(told(held)),
+        Stopped::ModuleThread(held) => Ok(told(held)),
     }
 }
 
-fn told(held: &Held) -> Option<Rseq> {
+fn told(held: &ModuleThread) -> Option<Rseq> {
     let kmod::Thread { rseq: address, rseq_len: size, rseq_signature: signature, .. } = held.told;
     (address != 0).then_some(Rseq { address, size, signature, slice_extension: false })
 }
@@ -66,7 +66,7 @@ pub struct AskRseq {
 
 fn call(program: &mut Program, address: u64, flags: u64, signature: u32) -> CallId {
     let args: [Arg; 4] = [address.into(), SIZE.into(), flags.into(), signature.into()];
-    program.may(libc::SYS_rseq, &args, "probe rseq")
+    program.call_unchecked(libc::SYS_rseq, &args, "probe rseq")
 }
 
 /// Where the area may be: nowhere for a thread without a thread pointer.
@@ -116,7 +116,7 @@ impl AskRseq {
 pub fn abort_critical_section(thread: &mut Stopped, unknown: bool) -> Result<()> {
     let tracee = match thread {
         Stopped::Traced(tracee) => tracee,
-        Stopped::Held(held) => {
+        Stopped::ModuleThread(held) => {
             let (pid, ip) = (held.pid, held.regs.ip());
             if let Some(abort) = told(held).and_then(|r| abort_handler(pid, ip, r.address, r.signature)) {
                 held.regs.set_ip(abort);
@@ -172,7 +172,7 @@ fn leave_section(tracee: &mut Tracee, address: u64, signature: u32) -> Result<bo
     };
     tracee.regs.set_ip(abort);
     tracee.mark_disturbed();
-    tracee.settle()?;
+    tracee.write_back()?;
     vm::write(tracee.pid, section_pointer(address), &[0; 8])
         .context(|| format!("clear rseq section of {}", tracee.tid))?;
     Ok(true)
@@ -182,17 +182,17 @@ impl Rseq {
     /// Takes the registration back.
     pub fn unregister(&self, program: &mut Program) {
         let args = [self.address.into(), self.size.into(), UNREGISTER.into(), self.signature.into()];
-        program.must(libc::SYS_rseq, &args, "unregister rseq");
+        program.call_ok(libc::SYS_rseq, &args, "unregister rseq");
     }
 
     /// Registers the area; the last thing a thread does before it goes on.
     pub fn rebuild(&self, program: &mut Program) {
         let args = [self.address.into(), self.size.into(), Arg::Imm(0), self.signature.into()];
-        program.must(libc::SYS_rseq, &args, "register rseq");
+        program.call_ok(libc::SYS_rseq, &args, "register rseq");
         if self.slice_extension {
             let (option, set) = (PR_RSEQ_SLICE_EXTENSION.into(), Arg::Imm(SLICE_EXTENSION_SET));
             let args = [option, set, Arg::Imm(1), Arg::Imm(0), Arg::Imm(0)];
-            program.must(libc::SYS_prctl, &args, "allow time slice extension");
+            program.call_ok(libc::SYS_prctl, &args, "allow time slice extension");
         }
     }
 }

@@ -52,7 +52,7 @@ pub struct Sleep {
 impl Sleep {
     /// That of a stopped thread, where it can be seen and has an end.
     pub fn of(thread: &Stopped) -> Option<Self> {
-        let Stopped::Held(held) = thread else { return None };
+        let Stopped::ModuleThread(held) = thread else { return None };
         let told = &held.told;
         let (call, _) = NAMES.into_iter().find(|(_, number)| *number == told.sleep)?;
         (told.sleep_left < kmod::SLEEP_MAX).then_some(Sleep {

@@ -1,22 +1,22 @@
-//! The order in which processes are born again, so that parents, sessions and process groups come out as they were.
+//! The order in which processes are created, so that parents, sessions and process groups come out as they were.
 //!
-//! A child gets its parent's session at birth, so a parent that leads a session bears some children before setsid(2) and the others
+//! A child inherits its parent's session, so a session leader forks some children before setsid(2) and the others
 //! after. A session or group whose leader has ended needs a *helper* that plays the leader and leaves again; what it bore is then
 //! adopted by the nearest subreaper, as the original was. Pure.
 
 use crate::resource::process::Process;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who bears a process.
+/// The parent that forks a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Parent {
     /// cairn itself.
     Engine,
-    /// A process that was born before.
+    /// A process that was created before.
     Process(i32),
 }
 
-/// A helper that bears what has no parent in the records.
+/// A helper that forks what has no parent in the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandIn {
     /// With this PID.
@@ -25,11 +25,11 @@ pub struct StandIn {
     pub begins_session: bool,
 }
 
-/// One step of the births.
+/// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// A process of the records.
-    Bear {
+    Create {
         /// By whom.
         parent: Parent,
         /// Who.
@@ -38,7 +38,7 @@ pub enum Step {
         exit_signal: i32,
     },
     /// A stand-in for a leader that has ended.
-    BearHelper {
+    CreateHelper {
         /// By whom.
         parent: Parent,
         /// With the leader's PID.
@@ -64,12 +64,12 @@ pub enum Step {
     },
 }
 
-/// The births in order. Whoever has no parent here is a child of the engine, in its session and group where its own are outside (0). A
-/// `stand_in` bears them in the engine's place: when it has left, they are nobody's children but those of who adopts orphans, as a daemon is.
+/// The steps in order. A process without a parent in the records is a child of the engine, in its session and group where its own are outside (0). A
+/// `stand_in` forks them in the engine's place; when it has exited, they are reparented to whoever reaps orphans, as a daemon is.
 ///
 /// # Errors
 /// A text that says which constellation cannot be made.
-pub fn births(
+pub fn creation_order(
     processes: &[Process],
     subreapers: &BTreeSet<i32>,
     stand_in: Option<StandIn>,
@@ -91,15 +91,15 @@ pub fn births(
         subreapers,
         top: stand_in.map_or(Parent::Engine, |helper| Parent::Process(helper.pid)),
         steps: Vec::new(),
-        born: BTreeSet::new(),
+        created: BTreeSet::new(),
         played: BTreeSet::new(),
     };
     if let Some(StandIn { pid, begins_session }) = stand_in {
-        planner.steps.push(Step::BearHelper { parent: Parent::Engine, pid });
+        planner.steps.push(Step::CreateHelper { parent: Parent::Engine, pid });
         planner.steps.extend(begins_session.then_some(Step::Setsid(pid)));
     }
     planner.family(Parent::Engine, 0)?;
-    if let Some(missing) = processes.iter().find(|p| !planner.born.contains(&p.pid)) {
+    if let Some(missing) = processes.iter().find(|p| !planner.created.contains(&p.pid)) {
         return Err(format!(
             "pid {}: its parent {} is not among what is restarted",
             missing.pid, missing.ppid
@@ -118,10 +118,10 @@ struct Planner<'a> {
     /// Members of each process group, by PID.
     groups: BTreeMap<i32, Vec<i32>>,
     subreapers: &'a BTreeSet<i32>,
-    /// Who bears what has no parent here: the engine, or who stands in for it.
+    /// The parent of what has none in the records: the engine, or the stand-in.
     top: Parent,
     steps: Vec<Step>,
-    born: BTreeSet<i32>,
+    created: BTreeSet<i32>,
     /// Sessions whose leader a helper played.
     played: BTreeSet<i32>,
 }
@@ -139,15 +139,15 @@ impl Planner<'_> {
         self.children.get(&ppid).cloned().unwrap_or_default()
     }
 
-    /// The session that a process must be born into for its own sake and its early children's; nothing when any will do.
-    fn birth_session(&self, pid: i32) -> Result<Option<i32>, String> {
+    /// The session in which a process has to be created, for its own sake and its early children's; nothing when any will do.
+    fn creation_session(&self, pid: i32) -> Result<Option<i32>, String> {
         let process = self.by_pid[&pid];
         if !leads_session(process) {
             return Ok(Some(process.sid));
         }
         let mut needed = None;
         for child in self.children(Parent::Process(pid)) {
-            let session = match self.birth_session(child)? {
+            let session = match self.creation_session(child)? {
                 Some(session) if session != pid && !self.is_orphaned(session) => session,
                 _ => continue,
             };
@@ -163,7 +163,7 @@ impl Planner<'_> {
         sid != 0 && !self.by_pid.get(&sid).is_some_and(|p| leads_session(p))
     }
 
-    /// Bears the children of `parent`, which is in `session` now, and their families.
+    /// Creates the children of `parent`, which is in `session` now, and their families.
     fn family(&mut self, parent: Parent, session: i32) -> Result<(), String> {
         let own = match parent {
             Parent::Engine => session,
@@ -173,7 +173,7 @@ impl Planner<'_> {
         let (mut early, mut late) = (Vec::new(), Vec::new());
         let mut orphans: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
         for child in self.children(parent) {
-            match self.birth_session(child)? {
+            match self.creation_session(child)? {
                 Some(sid) if sid == own => late.push(child),
                 None => late.push(child),
                 Some(sid) if sid == session => early.push(child),
@@ -186,7 +186,7 @@ impl Planner<'_> {
             }
         }
         for child in early {
-            self.bear(parent, child, session)?;
+            self.create(parent, child, session)?;
         }
         if own != session
             && let Parent::Process(pid) = parent
@@ -194,7 +194,7 @@ impl Planner<'_> {
             self.steps.push(Step::Setsid(pid));
         }
         for child in late {
-            self.bear(parent, child, own)?;
+            self.create(parent, child, own)?;
         }
         for (sid, children) in orphans {
             self.adopt(parent, sid, &children)?;
@@ -202,26 +202,26 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn bear(&mut self, parent: Parent, pid: i32, session: i32) -> Result<(), String> {
+    fn create(&mut self, parent: Parent, pid: i32, session: i32) -> Result<(), String> {
         let exit_signal = self.by_pid[&pid].exit_signal;
-        let parent = self.bearer(parent);
-        self.steps.push(Step::Bear { parent, pid, exit_signal });
+        let parent = self.creator(parent);
+        self.steps.push(Step::Create { parent, pid, exit_signal });
         self.arrive(pid, session)
     }
 
-    fn bearer(&self, parent: Parent) -> Parent {
+    fn creator(&self, parent: Parent) -> Parent {
         if parent == Parent::Engine { self.top } else { parent }
     }
 
     fn arrive(&mut self, pid: i32, session: i32) -> Result<(), String> {
-        self.born.insert(pid);
+        self.created.insert(pid);
         if self.subreapers.contains(&pid) {
             self.steps.push(Step::BecomeSubreaper(pid));
         }
         self.family(Parent::Process(pid), session)
     }
 
-    /// Children of `parent` in a session whose leader has ended: borne by a helper, then adopted.
+    /// Children of `parent` in a session whose leader has ended: forked by a helper, then reparented.
     fn adopt(&mut self, parent: Parent, sid: i32, children: &[i32]) -> Result<(), String> {
         let adopts = match parent {
             Parent::Engine => true,
@@ -236,13 +236,13 @@ impl Planner<'_> {
         if self.by_pid.contains_key(&sid) {
             return Err(format!("session {sid}: its number is a process in another session"));
         }
-        let parent = self.bearer(parent);
-        self.steps.push(Step::BearHelper { parent, pid: sid });
+        let parent = self.creator(parent);
+        self.steps.push(Step::CreateHelper { parent, pid: sid });
         self.steps.push(Step::Setsid(sid));
         self.played.insert(sid);
         for child in children {
             let exit_signal = self.by_pid[child].exit_signal;
-            self.steps.push(Step::Bear { parent: Parent::Process(sid), pid: *child, exit_signal });
+            self.steps.push(Step::Create { parent: Parent::Process(sid), pid: *child, exit_signal });
             self.arrive(*child, sid)?;
         }
         // The group of the same number needs the leader, too, until everybody has joined.
@@ -254,7 +254,7 @@ impl Planner<'_> {
     fn join(&mut self, pgid: i32, who: impl Fn(&Process) -> bool) {
         let members = self.groups.get(&pgid).into_iter().flatten().filter(|pid| {
             let process = self.by_pid[*pid];
-            **pid != pgid && !leads_session(process) && self.born.contains(*pid) && who(process)
+            **pid != pgid && !leads_session(process) && self.created.contains(*pid) && who(process)
         });
         self.steps.extend(members.map(|pid| Step::Setpgid { pid: *pid, pgid }));
     }
@@ -288,9 +288,9 @@ impl Planner<'_> {
     }
 
     fn group_without_leader(&mut self, pgid: i32) {
-        // Any process of the session can bear the helper; a member is one.
+        // Any process of the session can fork the helper; a member is one.
         let parent = Parent::Process(self.groups[&pgid][0]);
-        self.steps.push(Step::BearHelper { parent, pid: pgid });
+        self.steps.push(Step::CreateHelper { parent, pid: pgid });
         self.steps.push(Step::Setpgid { pid: pgid, pgid });
         self.join(pgid, |_| true);
         self.steps.push(Step::Leave { pid: pgid, parent });
@@ -311,7 +311,7 @@ mod tests {
 
     fn plan(table: &[(i32, i32, i32, i32)], subreapers: &[i32]) -> Result<Vec<Step>, String> {
         let processes: Vec<_> = table.iter().map(|(a, b, c, d)| process(*a, *b, *c, *d)).collect();
-        births(&processes, &subreapers.iter().copied().collect(), None)
+        creation_order(&processes, &subreapers.iter().copied().collect(), None)
     }
 
     /// Plays the steps as the kernel would; returns (pid, ppid, pgid, sid) of who is left.
@@ -320,12 +320,12 @@ mod tests {
         let mut reapers = BTreeSet::new();
         for step in steps {
             match *step {
-                Step::Bear { parent, pid, .. } | Step::BearHelper { parent, pid } => {
+                Step::Create { parent, pid, .. } | Step::CreateHelper { parent, pid } => {
                     let (ppid, pgid, sid) = match parent {
                         Parent::Engine => (0, 0, 0),
                         Parent::Process(p) => (p, alive[&p].1, alive[&p].2),
                     };
-                    assert!(alive.insert(pid, (ppid, pgid, sid)).is_none(), "{pid} is born twice");
+                    assert!(alive.insert(pid, (ppid, pgid, sid)).is_none(), "{pid} is created twice");
                 }
                 Step::Setsid(pid) => {
                     let entry = alive.get_mut(&pid).unwrap();
@@ -384,14 +384,15 @@ mod tests {
         const STAND_IN: i32 = 99;
         let processes: Vec<_> = table.iter().map(|(a, b, c, d)| process(*a, *b, *c, *d)).collect();
         let stand_in = StandIn { pid: STAND_IN, begins_session: true };
-        let steps = births(&processes, &BTreeSet::new(), Some(stand_in)).unwrap();
+        let steps = creation_order(&processes, &BTreeSet::new(), Some(stand_in)).unwrap();
         let of_the_engine = |step: &&Step| {
             matches!(
                 step,
-                Step::Bear { parent: Parent::Engine, .. } | Step::BearHelper { parent: Parent::Engine, .. }
+                Step::Create { parent: Parent::Engine, .. }
+                    | Step::CreateHelper { parent: Parent::Engine, .. }
             )
         };
-        let helper = Step::BearHelper { parent: Parent::Engine, pid: STAND_IN };
+        let helper = Step::CreateHelper { parent: Parent::Engine, pid: STAND_IN };
         assert_eq!(steps.iter().filter(of_the_engine).collect::<Vec<_>>(), [&helper]);
         let outside = |id: i32| if id == 0 { STAND_IN } else { id };
         let want: BTreeMap<_, _> =

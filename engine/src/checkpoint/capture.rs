@@ -1,11 +1,11 @@
 //! The part of a checkpoint that asks: every thread runs one program of questions that only it can answer.
 
 use super::ask::ask;
-use super::survey::{Seen, Survey};
+use super::inspection::{Inspected, Inspection};
 use crate::error::{Problems, Result};
 use crate::image::Extent;
 use crate::resource::locks::Locks;
-use crate::resource::mm::dump::{Copying, Owner};
+use crate::resource::mm::dump::{DumpPlan, Owner};
 use crate::resource::process::{Child, Life, Process, Zombie};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks};
 use crate::tree::{Frozen, Outside, Scope};
@@ -23,17 +23,17 @@ pub struct Complete {
 }
 
 /// Everything but the contents, and what other processes have to do with it.
-pub struct Interviewed {
-    survey: Survey,
+pub struct Captured {
+    inspection: Inspection,
     clocks: Clocks,
     processes: Vec<Process>,
     owners: Vec<Option<Owner>>,
 }
 
-impl Interviewed {
+impl Captured {
     /// What is to be copied.
-    pub fn copying(&self) -> &Copying {
-        &self.survey.tables.copying
+    pub fn dump_plan(&self) -> &DumpPlan {
+        &self.inspection.tables.dump_plan
     }
 
     /// The records, with where the contents are, by owner.
@@ -46,7 +46,7 @@ impl Interviewed {
         scope: Scope,
         mut contents: Vec<Vec<Extent>>,
     ) -> Result<Complete> {
-        let (outside, problems) = self.survey.look_around(&frozen.tasks)?;
+        let (outside, problems) = self.inspection.look_around(&frozen.tasks)?;
         problems.none()?;
         let inside: HashSet<i32> = self.processes.iter().map(|process| process.pid).collect();
         let first = self.processes.first().map_or(scope.id(), |process| process.pid);
@@ -66,8 +66,8 @@ impl Interviewed {
                 alive.memory.pages = take(*owner);
             }
         }
-        let locks = self.survey.take_locks();
-        let tables = self.survey.tables;
+        let locks = self.inspection.take_locks();
+        let tables = self.inspection.tables;
         let records = Records {
             root,
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -83,9 +83,9 @@ impl Interviewed {
     /// The records as they are without any contents.
     ///
     /// # Errors
-    /// As [`Interviewed::complete`].
+    /// As [`Captured::complete`].
     pub fn without_contents(self, frozen: &Frozen, scope: Scope) -> Result<Complete> {
-        let owners = self.copying().owners();
+        let owners = self.dump_plan().owners();
         self.complete(frozen, scope, vec![Vec::new(); owners])
     }
 }
@@ -112,12 +112,12 @@ impl Numbers<'_> {
     }
 }
 
-impl Survey {
+impl Inspection {
     /// Asks every thread what only it can tell.
     ///
     /// # Errors
     /// *unsupported* for what only the answers show; what the kernel says.
-    pub fn interview(mut self, frozen: &mut Frozen) -> Result<Interviewed> {
+    pub fn capture(mut self, frozen: &mut Frozen) -> Result<Captured> {
         let mut children: HashMap<i32, Vec<Child>> = HashMap::new();
         for task in frozen.tasks.iter().filter(|t| !t.threads.is_empty()) {
             let child = Child { pid: task.pid, stopped: task.group_stop().is_some() };
@@ -133,12 +133,12 @@ impl Survey {
             let Stat { pid, ppid, pgrp: pgid, session: sid, .. } = *stat;
             let exit_signal = stat.exit_signal.unwrap_or(libc::SIGCHLD);
             let life = match seen {
-                Seen::Zombie => {
+                Inspected::Zombie => {
                     let status = stat.exit_code.unwrap_or(0);
                     owners.push(None);
                     Life::Zombie(Zombie { status, comm: PathBytes(stat.comm.clone().into_bytes()) })
                 }
-                Seen::Alive(seen) => {
+                Inspected::Alive(seen) => {
                     owners.push(Some(seen.pages));
                     let children = children.get(&pid).map_or(&[][..], Vec::as_slice);
                     let mut alive = ask(task, *seen, children, &mut reports, &mut problems)?;
@@ -149,6 +149,6 @@ impl Survey {
             processes.push(Process { pid, ppid, pgid, sid, exit_signal, life });
         }
         problems.none()?;
-        Ok(Interviewed { survey: self, clocks: Clocks::now(), processes, owners })
+        Ok(Captured { inspection: self, clocks: Clocks::now(), processes, owners })
     }
 }

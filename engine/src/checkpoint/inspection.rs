@@ -8,11 +8,11 @@ use crate::resource::locks::{self, Locks};
 use crate::resource::mm::Range;
 use crate::resource::mm::capture::{self, Tables};
 use crate::resource::mm::dump::Owner;
-use crate::resource::mm::pagemap::{self, Teller};
+use crate::resource::mm::pagemap::{self, PagemapMethod};
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::refused::{self, SemaphoreUsers};
 use crate::resource::timer::{self, PosixTimer};
-use crate::tree::{Frozen, Outside, Task, alone};
+use crate::tree::{Frozen, Outside, Task, shared_state};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -20,9 +20,9 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 /// What can be seen without touching the target.
-pub struct Survey {
+pub struct Inspection {
     pub tables: Tables,
-    pub found: Vec<Seen>,
+    pub found: Vec<Inspected>,
     pub problems: Problems,
     /// A mapping of each shared memory object: process and address.
     mapped: HashMap<usize, (i32, u64)>,
@@ -35,12 +35,12 @@ pub struct Survey {
 }
 
 /// What can be seen of one process.
-pub enum Seen {
+pub enum Inspected {
     Zombie,
-    Alive(Box<SeenAlive>),
+    Alive(Box<InspectedProcess>),
 }
 
-pub struct SeenAlive {
+pub struct InspectedProcess {
     pub vmas: Vec<(Vma, bool)>,
     pub pages: Owner,
     pub tagged: Vec<Range>,
@@ -51,14 +51,14 @@ pub struct SeenAlive {
     pub timers: Vec<PosixTimer>,
 }
 
-impl Survey {
+impl Inspection {
     /// Looks at everything. `shared`: what processes outside have, too, is no reason to refuse.
     ///
     /// # Errors
     /// *vanished*, *denied*, or what the kernel says; reasons to refuse are listed in the result instead.
     pub fn of(frozen: &Frozen, shared: bool) -> Result<Self> {
         let locks = locks::Look::begin();
-        let mut survey = Survey {
+        let mut inspection = Inspection {
             tables: Tables::default(),
             found: Vec::new(),
             problems: Problems::default(),
@@ -68,40 +68,40 @@ impl Survey {
             locks: None,
         };
         refuse_own_servers(&frozen.tasks)?;
-        survey.problems.extend(alone::problems(&frozen.tasks)?);
-        let (teller, users) = (Teller::probe(), SemaphoreUsers::look());
+        inspection.problems.extend(shared_state::problems(&frozen.tasks)?);
+        let (method, users) = (PagemapMethod::probe(), SemaphoreUsers::look());
         for task in &frozen.tasks {
             let seen = if task.threads.is_empty() {
-                survey.look_at_zombie(task);
-                Seen::Zombie
+                inspection.look_at_zombie(task);
+                Inspected::Zombie
             } else {
-                match survey.look_at(task, teller, &users) {
-                    Ok(seen) => Seen::Alive(Box::new(seen)),
+                match inspection.look_at(task, method, &users) {
+                    Ok(seen) => Inspected::Alive(Box::new(seen)),
                     Err(Error::Unsupported(why)) => {
-                        survey.problems.extend(why);
-                        Seen::Zombie
+                        inspection.problems.extend(why);
+                        Inspected::Zombie
                     }
                     Err(other) => return Err(other),
                 }
             };
-            survey.found.push(seen);
+            inspection.found.push(seen);
         }
         let inside: HashSet<i32> = frozen.tasks.iter().map(|task| task.pid).collect();
         let tids = frozen.tasks.iter().flat_map(|task| task.threads.iter().map(Stopped::tid));
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
-        survey.tables.files.refuse_owners(&tids, &mut survey.problems);
-        survey.locks = Some(locks.among(&survey.tables.inodes, tids));
-        let links = if shared { HashSet::new() } else { survey.tables.files.shared_links() };
-        survey.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
-        if let Err(errors) = survey.tables.files.capture(&mut survey.tables.inodes) {
+        inspection.tables.files.refuse_owners(&tids, &mut inspection.problems);
+        inspection.locks = Some(locks.among(&inspection.tables.inodes, tids));
+        let links = if shared { HashSet::new() } else { inspection.tables.files.shared_links() };
+        inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
+        if let Err(errors) = inspection.tables.files.capture(&mut inspection.tables.inodes) {
             for err in errors {
                 match err {
-                    Error::Unsupported(why) => survey.problems.extend(why),
+                    Error::Unsupported(why) => inspection.problems.extend(why),
                     other => return Err(other),
                 }
             }
         }
-        Ok(survey)
+        Ok(inspection)
     }
 
     /// Refuses when there is a reason; then with those that processes outside are, which need not be known yet.
@@ -188,7 +188,12 @@ impl Survey {
         Ok(())
     }
 
-    fn look_at(&mut self, task: &Task, teller: Teller, users: &SemaphoreUsers) -> Result<SeenAlive> {
+    fn look_at(
+        &mut self,
+        task: &Task,
+        method: PagemapMethod,
+        users: &SemaphoreUsers,
+    ) -> Result<InspectedProcess> {
         let pid = task.pid;
         if refused::may_undo_semaphores(pid, &task.threads, users)? {
             self.problems
@@ -198,9 +203,15 @@ impl Survey {
         let mappings = capture::capture(pid, tables)?;
         self.problems.extend(mappings.problems);
         let mut vmas = mappings.vmas;
-        let pages = tables.copying.owner();
-        let mut tagged =
-            pagemap::gather(pid, task.device.clone(), &mut vmas, teller, pages, &mut tables.copying)?;
+        let pages = tables.dump_plan.owner();
+        let mut tagged = pagemap::collect_pages(
+            pid,
+            task.device.clone(),
+            &mut vmas,
+            method,
+            pages,
+            &mut tables.dump_plan,
+        )?;
         let shared = vmas.iter().filter(|(vma, _)| vma.flags.contains(&VmaFlag::Tagged));
         tagged.extend(shared.flat_map(|(vma, _)| tables.shared.populated_in(vma)));
         tagged.sort_by_key(|range| range.start);
@@ -209,7 +220,7 @@ impl Survey {
         let mut fds = Vec::new();
         for fd in table::numbers(pid)? {
             use std::os::fd::AsFd;
-            match tables.files.add_fd(pidfd.as_fd(), pid, fd, &mut tables.inodes, &mut tables.copying) {
+            match tables.files.add_fd(pidfd.as_fd(), pid, fd, &mut tables.inodes, &mut tables.dump_plan) {
                 Ok(fd) => fds.push(fd),
                 Err(Error::Unsupported(why)) => self.problems.extend(why),
                 Err(other) => return Err(other),
@@ -220,7 +231,7 @@ impl Survey {
             let who = format!("pid {pid}: {name}");
             let inode = tables
                 .inodes
-                .add(&Found { link: Path::new(&link), who: &who, fd: None }, &mut tables.copying)?;
+                .add(&Found { link: Path::new(&link), who: &who, fd: None }, &mut tables.dump_plan)?;
             Ok(tables.files.add_opened(inode, flags))
         };
         let cwd = opened("cwd", libc::O_PATH | libc::O_DIRECTORY)?;
@@ -234,7 +245,7 @@ impl Survey {
         self.mapped.extend(shared);
         let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
             .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;
-        Ok(SeenAlive { vmas, pages, tagged, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })
+        Ok(InspectedProcess { vmas, pages, tagged, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })
     }
 }
 
