@@ -1,5 +1,6 @@
-//! What cairn is doing, and what it has changed in a target for a moment: on a page that the worker shares with the process that the user
-//! sees, which can tell the one and undo the other when the worker is gone, or hangs where nothing but a kill ends it.
+//! What cairn is doing, and what it has changed in a target for a moment: on a page that the worker
+//! shares with the process that the user sees, which can tell the one and undo the other when the
+//! worker is gone, or hangs where nothing but a kill ends it.
 
 use crate::sys::guard::Board;
 use crate::sys::task;
@@ -42,14 +43,16 @@ pub fn last() -> String {
     BOARD.get().map(Board::read).unwrap_or_default()
 }
 
-/// Notes that a soft limit of a process is raised for a moment, or with nothing that it no longer is.
+/// Notes that a soft limit of a process is raised for a moment, or with nothing that it no longer
+/// is.
 pub fn note_limit(resource: u32, raised: Option<(i32, (u64, u64))>) {
     if let Some(board) = BOARD.get() {
         board.note_limit(resource, raised);
     }
 }
 
-/// Sets limits back that are still noted as raised. For the process that the user sees, once the worker is gone.
+/// Sets limits back that are still noted as raised. For the process that the user sees, once the
+/// worker is gone.
 pub fn undo() {
     let Some(board) = BOARD.get() else { return };
     for (resource, pid, limit) in board.limits() {

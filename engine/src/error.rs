@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 /// Result with the engine's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation of the engine that did not succeed. Messages are fragments that name the action, the object and the pid; the kernel's
-/// answer, where there is one, is the source.
+/// An operation of the engine that did not succeed. Messages are fragments that name the action,
+/// the object and the pid; the kernel's answer, where there is one, is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The target has something that cairn cannot save or bring back; nothing was changed.
@@ -151,7 +151,8 @@ impl Error {
         Error::Unsupported(Problems { reasons: vec![problem.into()], lasting: false })
     }
 
-    /// An error with the context file at `path`: the kernel's refusal to read or write it, or what is wrong inside.
+    /// An error with the context file at `path`: the kernel's refusal to read or write it, or what
+    /// is wrong inside.
     pub fn of_image(path: &Path, source: crate::image::Error) -> Self {
         if let crate::image::Error::Taken { path, what, advice } = source {
             let what = format!("{} is {what}, which a context file does not replace", path.display());
@@ -182,7 +183,8 @@ impl Error {
 
 /// Names the action and object of a failed kernel call.
 pub trait Context<T> {
-    /// Wraps the error; the text is only built when there is one. EPERM and EACCES become *denied*, ESRCH *vanished*.
+    /// Wraps the error; the text is only built when there is one. EPERM and EACCES become *denied*,
+    /// ESRCH *vanished*.
     ///
     /// # Errors
     /// The wrapped one.

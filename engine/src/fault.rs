@@ -1,7 +1,8 @@
-//! Planted faults: errors that the engine commits on request, so that the corpus can show that it would notice. Only in builds with
-//! the feature `planted-faults`.
+//! Planted faults: errors that the engine commits on request, so that the corpus can show that it
+//! would notice. Only in builds with the feature `planted-faults`.
 //!
-//! A fault changes the records after they were captured: what is lost there is lost after the restart.
+//! A fault changes the records after they were captured: what is lost there is lost after the
+//! restart.
 
 use crate::arch;
 use crate::resource::Records;

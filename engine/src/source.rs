@@ -1,4 +1,5 @@
-//! Where the state of a target comes from: its threads, made to tell by ptrace, or the kernel module.
+//! Where the state of a target comes from: its threads, made to tell by ptrace, or the kernel
+//! module.
 
 use crate::error::{Context, Error, Result};
 use crate::image::FrameSum;
@@ -58,11 +59,13 @@ impl Source {
 }
 
 impl Wanted {
-    /// Makes an attempt with the module, when it is wanted and there, or with ptrace; with ptrace again, when the module is not insisted
-    /// on and cannot tell everything. An attempt that fails must leave the target as it was.
+    /// Makes an attempt with the module, when it is wanted and there, or with ptrace; with ptrace
+    /// again, when the module is not insisted on and cannot tell everything. An attempt that fails
+    /// must leave the target as it was.
     ///
     /// # Errors
-    /// Those of the last attempt; when the module is insisted on, that it is not there or cannot hold threads.
+    /// Those of the last attempt; when the module is insisted on, that it is not there or cannot
+    /// hold threads.
     pub fn attempt<T>(self, mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>) -> Result<T> {
         const ENOUGH: u64 = FEATURE_HOLD | FEATURE_SAVE | FEATURE_SETTINGS;
         let module = || open(ENOUGH, "hold threads, tell their settings and save memory").map(Arc::new);
@@ -98,8 +101,9 @@ pub fn continuing() -> Option<Device> {
     open(FEATURE_CONTINUE, "go on with sleeps").ok()
 }
 
-/// Makes sure that this thread, and those that it starts, may choose PIDs and follow `/proc/PID/map_files`: both take CAP_CHECKPOINT_RESTORE
-/// (capabilities(7)), which the module gives to who may open its device.
+/// Makes sure that this thread, and those that it starts, may choose PIDs and follow
+/// `/proc/PID/map_files`: both take CAP_CHECKPOINT_RESTORE (capabilities(7)), which the module
+/// gives to who may open its device.
 ///
 /// # Errors
 /// *denied* when we are neither privileged nor get it from the module.

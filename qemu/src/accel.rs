@@ -1,8 +1,8 @@
 //! Does this machine run guests on its own hardware? Found out by booting one.
 //!
-//! `/dev/kvm` that opens proves little: there are hosts, mostly virtual ones themselves, where it opens and QEMU
-//! aborts, or the guest stops dead after a few instructions. So a small guest is booted to PID 1 and back. The answer
-//! is kept until this machine reboots or QEMU changes.
+//! `/dev/kvm` that opens proves little: there are hosts, mostly virtual ones themselves, where it
+//! opens and QEMU aborts, or the guest stops dead after a few instructions. So a small guest is
+//! booted to PID 1 and back. The answer is kept until this machine reboots or QEMU changes.
 
 use std::fs;
 use std::io;
@@ -85,7 +85,8 @@ struct Kept {
     accel: Accel,
 }
 
-/// Finds out what guests of this kernel's architecture run on, and says so. `init` is the program `cairn-init`.
+/// Finds out what guests of this kernel's architecture run on, and says so. `init` is the program
+/// `cairn-init`.
 ///
 /// # Errors
 /// When the probe's files cannot be written.

@@ -40,7 +40,8 @@ impl Arch {
         }
     }
 
-    /// What else it is called: by the kernel (`uname -m`) and by Debian. Understood on command lines, never written.
+    /// What else it is called: by the kernel (`uname -m`) and by Debian. Understood on command
+    /// lines, never written.
     pub fn aliases(self) -> &'static [&'static str] {
         match self {
             Arch::X86_64 => &["amd64"],
@@ -49,7 +50,8 @@ impl Arch {
         }
     }
 
-    /// The GNU triple without the vendor: `aarch64-linux-gnu`. Debian names cross compilers and library directories so.
+    /// The GNU triple without the vendor: `aarch64-linux-gnu`. Debian names cross compilers and
+    /// library directories so.
     pub fn gnu_triple(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64-linux-gnu",

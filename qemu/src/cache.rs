@@ -14,7 +14,8 @@
 //! locks/<name>.lock          advisory locks, never removed
 //! ```
 //!
-//! A name without a `.part` or `.tmp` mark is complete: everything is written beside its place and renamed.
+//! A name without a `.part` or `.tmp` mark is complete: everything is written beside its place and
+//! renamed.
 
 use std::fs::{self, File};
 use std::io;
@@ -104,7 +105,8 @@ impl Cache {
     }
 }
 
-/// An advisory lock on one name of the cache; the kernel drops it with the descriptor, also when we are killed.
+/// An advisory lock on one name of the cache; the kernel drops it with the descriptor, also when we
+/// are killed.
 pub struct Lock(#[expect(dead_code, reason = "held for its Drop")] File);
 
 fn make_dir(path: &Path) -> Result<(), Error> {

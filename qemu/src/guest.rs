@@ -1,10 +1,12 @@
 //! A running guest: starting QEMU, and everything that comes out of it as one stream of events.
 //!
-//! Three things leave a guest, each on its own socket: the result port (QEMU's standard input, as a socket), the
-//! console (its standard output, as a socket), and what QEMU itself has to say (standard error). The sockets are
-//! handed down as standard descriptors, so nothing else that this process starts can inherit them by accident.
+//! Three things leave a guest, each on its own socket: the result port (QEMU's standard input, as a
+//! socket), the console (its standard output, as a socket), and what QEMU itself has to say
+//! (standard error). The sockets are handed down as standard descriptors, so nothing else that this
+//! process starts can inherit them by accident.
 //!
-//! A guest never outlives its [`Guest`]: dropping it kills QEMU, and QEMU dies with this process too.
+//! A guest never outlives its [`Guest`]: dropping it kills QEMU, and QEMU dies with this process
+//! too.
 
 mod command;
 mod stream;
@@ -26,8 +28,8 @@ use crate::machine::Machine;
 use crate::splat::{Kind, Splat};
 use stream::{Raw, Running};
 
-/// Everything a boot needs. Times are as they should be on hardware; under emulation they are scaled by
-/// [`Boot::scaled`].
+/// Everything a boot needs. Times are as they should be on hardware; under emulation they are
+/// scaled by [`Boot::scaled`].
 #[derive(Clone, Debug)]
 pub struct Boot<'a> {
     /// The kernel.
@@ -44,8 +46,8 @@ pub struct Boot<'a> {
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
-    /// The raw image of a disk (virtio-blk, `/dev/vda`), which the guest may write to. It has no use afterwards: what is
-    /// written need not reach it.
+    /// The raw image of a disk (virtio-blk, `/dev/vda`), which the guest may write to. It has no
+    /// use afterwards: what is written need not reach it.
     pub disk: Option<&'a Path>,
     /// How long until PID 1 says that it is up.
     pub boot_timeout: Duration,
@@ -58,7 +60,8 @@ pub struct Boot<'a> {
 }
 
 impl<'a> Boot<'a> {
-    /// A boot with the usual size and patience: 2 CPUs, 1 GiB, 60 s to boot, 120 s of silence, one hour in all.
+    /// A boot with the usual size and patience: 2 CPUs, 1 GiB, 60 s to boot, 120 s of silence, one
+    /// hour in all.
     pub fn new(kernel: &'a Kernel, base: &'a Path, job: &'a Job, dir: &'a Path, accel: Accel) -> Boot<'a> {
         Boot {
             kernel,
@@ -164,8 +167,8 @@ pub enum Cause {
     Finished,
     /// The kernel panicked; the text is its reason.
     Panicked(String),
-    /// The kernel panicked because the emulator executed code that is not there; what it complained of.
-    /// See [`Splat::is_of_stale_code`].
+    /// The kernel panicked because the emulator executed code that is not there; what it complained
+    /// of. See [`Splat::is_of_stale_code`].
     Emulator(String),
     /// The result port was silent for this long.
     Idle(Duration),
@@ -261,7 +264,8 @@ impl Guest {
         self.next_unless(&|| false)
     }
 
-    /// As [`Guest::next`], and ends the guest as soon as `give_up` says so, which a signal handler may decide and nobody can wait for.
+    /// As [`Guest::next`], and ends the guest as soon as `give_up` says so, which a signal handler
+    /// may decide and nobody can wait for.
     pub fn next_unless(&mut self, give_up: &dyn Fn() -> bool) -> Option<Event> {
         const LOOK: Duration = Duration::from_millis(100);
         loop {
@@ -405,8 +409,8 @@ impl Iterator for Guest {
     }
 }
 
-/// Runs a guest with its console on this terminal until it powers off. The job's console should be interactive.
-/// Gives QEMU's exit status.
+/// Runs a guest with its console on this terminal until it powers off. The job's console should be
+/// interactive. Gives QEMU's exit status.
 ///
 /// # Errors
 /// As [`Guest::boot`].

@@ -1,14 +1,16 @@
-//! The guest's file system: a cpio archive with PID 1, programs and what they load, and kernel modules.
+//! The guest's file system: a cpio archive with PID 1, programs and what they load, and kernel
+//! modules.
 //!
-//! Two archives make an initramfs. The *base* holds everything that is the same for every job on a kernel; [`Builder`]
-//! makes it once and keeps it in the cache under the digest of its content. The *job* archive is small and goes behind
-//! it: see [`write_for_job`]. The kernel unpacks them one after the other
-//! (`Documentation/driver-api/early-userspace/buffer-format.rst`).
+//! Two archives make an initramfs. The *base* holds everything that is the same for every job on a
+//! kernel; [`Builder`] makes it once and keeps it in the cache under the digest of its content. The
+//! *job* archive is small and goes behind it: see [`write_for_job`]. The kernel unpacks them one
+//! after the other (`Documentation/driver-api/early-userspace/buffer-format.rst`).
 //!
 //! PID 1 is the program `cairn-init` of this crate, best linked statically:
 //!
 //! ```text
-//! RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target x86_64-unknown-linux-gnu \
+//! export RUSTFLAGS="-C target-feature=+crt-static"
+//! cargo build --release --target x86_64-unknown-linux-gnu \
 //!     -p cairn-qemu --bin cairn-init --no-default-features --features init
 //! ```
 
@@ -87,7 +89,8 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     move |source| Error::Io { action, path, source }
 }
 
-/// Writes the initramfs of one boot: the base, and behind it the archive with the job and its files.
+/// Writes the initramfs of one boot: the base, and behind it the archive with the job and its
+/// files.
 ///
 /// # Errors
 /// When reading the base or writing fails.
@@ -104,7 +107,8 @@ pub fn write_for_job(base: &Path, job: &Job, dest: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The name under which a kernel's base is kept begins with this, so that a person can tell them apart.
+/// The name under which a kernel's base is kept begins with this, so that a person can tell them
+/// apart.
 fn label(kernel: &Kernel) -> String {
     kernel
         .release

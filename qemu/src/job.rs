@@ -1,11 +1,12 @@
-//! What PID 1 of the guest is told to do, and what it reports: the contract between host and `cairn-init`.
+//! What PID 1 of the guest is told to do, and what it reports: the contract between host and
+//! `cairn-init`.
 //!
-//! The job travels as JSON in [`JOB_PATH`] of a second, small cpio archive behind the base file system, so one base
-//! serves every job on a kernel.
+//! The job travels as JSON in [`JOB_PATH`] of a second, small cpio archive behind the base file
+//! system, so one base serves every job on a kernel.
 //!
-//! The command's **standard output is the result port**: a virtio-serial port of the name [`PORT_NAME`], which a
-//! guest can open only once at a time, so PID 1 opens it and hands it down. Standard error is the console, standard
-//! input is empty.
+//! The command's **standard output is the result port**: a virtio-serial port of the name
+//! [`PORT_NAME`], which a guest can open only once at a time, so PID 1 opens it and hands it down.
+//! Standard error is the console, standard input is empty.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 /// Where PID 1 finds its job.
 pub const JOB_PATH: &str = "/etc/cairn/job.json";
 
-/// Where PID 1 finds the modules to load, in order, one absolute path a line. Part of the base file system.
+/// Where PID 1 finds the modules to load, in order, one absolute path a line. Part of the base file
+/// system.
 pub const MODULES_PATH: &str = "/etc/cairn/modules.load";
 
 /// The result port's name, as the guest sees it in `/sys/class/virtio-ports/*/name`.
@@ -31,21 +33,23 @@ pub struct Job {
     /// The whole environment of the command; `PATH`, `HOME` and `TERM` have defaults.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// A block device with an ext4 file system that becomes `/` before the command starts: the command and everything it
-    /// needs is there, and [`Job::files`] are out of reach. `/proc`, `/sys`, `/dev`, `/run` and `/tmp` come along.
+    /// A block device with an ext4 file system that becomes `/` before the command starts: the
+    /// command and everything it needs is there, and [`Job::files`] are out of reach. `/proc`,
+    /// `/sys`, `/dev`, `/run` and `/tmp` come along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// Directory to start in, made when it is missing; `/` when absent.
     #[serde(default)]
     pub cwd: Option<String>,
-    /// Memory in MiB to reserve in huge pages of the kernel's usual size before the command starts, but no fewer than
-    /// [`MIN_HUGE_PAGES`]; nothing when 0.
+    /// Memory in MiB to reserve in huge pages of the kernel's usual size before the command starts,
+    /// but no fewer than [`MIN_HUGE_PAGES`]; nothing when 0.
     #[serde(default)]
     pub huge_mib: u32,
     /// `kernel.pid_max`; PID 1 sets the largest value (4194304) when absent.
     #[serde(default)]
     pub pid_max: Option<u32>,
-    /// Modules to load behind those that the machine needs, in this order. One that does not load ends the job.
+    /// Modules to load behind those that the machine needs, in this order. One that does not load
+    /// ends the job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<JobModule>,
     /// Files laid into the guest for this job only.
@@ -57,7 +61,8 @@ pub struct Job {
 }
 
 impl Job {
-    /// Lays a module into the guest, to be loaded with these parameters (`name=value …`) before the command starts.
+    /// Lays a module into the guest, to be loaded with these parameters (`name=value …`) before the
+    /// command starts.
     pub fn load(&mut self, name: &str, data: Vec<u8>, parameters: &str) {
         let path = format!("/etc/cairn/{name}.ko");
         self.files.push(JobFile { path: path.clone(), mode: 0o644, data });
@@ -146,7 +151,8 @@ pub struct InitEnd {
     pub taint_before: u64,
     /// The kernel's taint mask after it.
     pub taint: u64,
-    /// Processes still alive when the command had ended (PID 1, kernel threads and the command aside).
+    /// Processes still alive when the command had ended (PID 1, kernel threads and the command
+    /// aside).
     pub strays: Vec<String>,
     /// Orphans reaped meanwhile.
     pub reaped: u64,

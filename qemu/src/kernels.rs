@@ -1,7 +1,8 @@
-//! Kernels: from what the user asks for to an image, its modules and its configuration in the cache.
+//! Kernels: from what the user asks for to an image, its modules and its configuration in the
+//! cache.
 //!
-//! [`locate`] finds out what a [`Selector`] means today and fetches only indexes; [`obtain_all`] fetches kernels,
-//! verified; [`resolve`] does both.
+//! [`locate`] finds out what a [`Selector`] means today and fetches only indexes; [`obtain_all`]
+//! fetches kernels, verified; [`resolve`] does both.
 
 pub mod apt_sources;
 pub mod archive;
@@ -61,7 +62,8 @@ pub struct Kernel {
     pub path: Option<PathBuf>,
     /// The image that QEMU loads.
     pub image: PathBuf,
-    /// What `/lib/modules/RELEASE` holds, or a build tree; none for a bare image without modules at hand.
+    /// What `/lib/modules/RELEASE` holds, or a build tree; none for a bare image without modules at
+    /// hand.
     pub modules: Option<PathBuf>,
     /// Its build configuration; empty when not known.
     pub config: KernelConfig,
@@ -91,7 +93,8 @@ pub struct Options<'a> {
     pub arch: Arch,
     /// The archive's base address; without it `CAIRN_MIRROR`, else the machine's apt sources.
     pub mirror: Option<String>,
-    /// The keys to verify the archive with; without it `CAIRN_KEYRING`, else those of the apt source and Debian's.
+    /// The keys to verify the archive with; without it `CAIRN_KEYRING`, else those of the apt
+    /// source and Debian's.
     pub keyring: Option<PathBuf>,
     /// Use only what is cached.
     pub offline: bool,

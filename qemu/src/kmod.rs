@@ -1,6 +1,7 @@
 //! An out-of-tree kernel module, built for a kernel of the archive and kept in the cache.
 //!
-//! A module is built with the compiler and the kbuild programs of the suite that its kernel came from. The way there:
+//! A module is built with the compiler and the kbuild programs of the suite that its kernel came
+//! from. The way there:
 //!
 //! | step | module |
 //! | --- | --- |
@@ -11,8 +12,8 @@
 //! | what the kernel's people would say of their style | [`checkpatch`] |
 //! | that system with the kernel's own files on a disk, for a guest that is to build by itself | [`disk`] |
 //!
-//! What was built is kept under release, architecture and a digest of the sources: a second time takes no time and needs
-//! neither network nor root.
+//! What was built is kept under release, architecture and a digest of the sources: a second time
+//! takes no time and needs neither network nor root.
 
 pub mod checkpatch;
 pub mod debug;
@@ -184,7 +185,8 @@ pub struct Sources {
     dir: PathBuf,
     /// Relative to `dir`, sorted, the Makefile last: the order of the digest.
     files: Vec<PathBuf>,
-    /// SHA-256 over the content of all files, which the Makefile calculates as well and the module tells.
+    /// SHA-256 over the content of all files, which the Makefile calculates as well and the module
+    /// tells.
     pub digest: String,
 }
 
@@ -231,11 +233,13 @@ impl Sources {
     }
 }
 
-/// The module for one kernel: from the cache, or built. With `sparse` it is also checked with that, and a complaint is
-/// an error. `options` says where the archive is; its architecture is not looked at.
+/// The module for one kernel: from the cache, or built. With `sparse` it is also checked with that,
+/// and a complaint is an error. `options` says where the archive is; its architecture is not looked
+/// at.
 ///
 /// # Errors
-/// [`Error::NoHeaders`] when there is nothing to build with, [`Error::Build`] when the sources are at fault.
+/// [`Error::NoHeaders`] when there is nothing to build with, [`Error::Build`] when the sources are
+/// at fault.
 pub fn obtain(
     matrix: &Matrix,
     target: &Target,
@@ -299,8 +303,8 @@ pub fn obtain(
 /// A module that was built this long ago from other sources is built again when it is wanted.
 const KEEP: Duration = Duration::from_secs(6 * 3600);
 
-/// Every change of the sources makes new modules; without this they would pile up. `kernel` is how the names of one
-/// kernel's modules begin.
+/// Every change of the sources makes new modules; without this they would pile up. `kernel` is how
+/// the names of one kernel's modules begin.
 fn forget_old(kept: &Path, kernel: &str) -> Result<(), Error> {
     for entry in fs::read_dir(kept).map_err(io_error("list", kept))? {
         let entry = entry.map_err(io_error("list", kept))?;
@@ -314,7 +318,8 @@ fn forget_old(kept: &Path, kernel: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where the sources lie in a build root. The same for all, so that a module is the same wherever it was built.
+/// Where the sources lie in a build root. The same for all, so that a module is the same wherever
+/// it was built.
 const BUILD_DIR: &str = "build";
 
 fn build_in(
@@ -337,7 +342,8 @@ fn build_in(
         None => format!("CROSS_COMPILE={}-", target.arch.gnu_triple()),
     });
     if sparse {
-        // Debian's headers lack the script with which newer kernels try sparse before they believe in it.
+        // Debian's headers lack the script with which newer kernels try sparse before they believe
+        // in it.
         make.extend(["C=2", "KBUILD_CHECKSRC=2"].map(Into::into));
         make.push(format!("CF={SPARSE_WORDS}"));
     }
@@ -361,9 +367,10 @@ const HARMLESS: &[&str] = &[
     "pahole version differs from the one used to build the kernel",
 ];
 
-/// What stands in for words of newer kernels that sparse does not know: a type without its qualifiers, and the length of a
-/// text as a constant, which `MODULE_INFO()` asserts from 7.2 on. Without them sparse ends in errors, and **after an error
-/// it gives no warnings**, so no error of sparse may be let pass.
+/// What stands in for words of newer kernels that sparse does not know: a type without its
+/// qualifiers, and the length of a text as a constant, which `MODULE_INFO()` asserts from 7.2 on.
+/// Without them sparse ends in errors, and **after an error it gives no warnings**, so no error of
+/// sparse may be let pass.
 const SPARSE_WORDS: &str = "-D__typeof_unqual__=__typeof__ -D'__builtin_strlen(x)=(sizeof(x)-1)'";
 
 /// The kernel cannot find the script, and says that sparse is not there; it is.

@@ -12,8 +12,8 @@
 //! | which machine to emulate, and whether the hardware helps | [`machine`], [`accel`] |
 //! | running it, and everything it says | [`guest`], [`splat`] |
 //!
-//! Nothing here knows of checkpoints: a job is a command, its standard output is the result port, and only what
-//! arrives on that port counts.
+//! Nothing here knows of checkpoints: a job is a command, its standard output is the result port,
+//! and only what arrives on that port counts.
 
 #![deny(unsafe_code)]
 

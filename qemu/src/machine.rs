@@ -28,9 +28,11 @@ pub struct Machine {
     pub args: &'static [&'static str],
     /// Further words on the kernel's command line.
     pub cmdline: &'static str,
-    /// Modules the console, the result port and the clock need where the kernel does not have them built in.
+    /// Modules the console, the result port and the clock need where the kernel does not have them
+    /// built in.
     pub modules: &'static [&'static str],
-    /// How much slower than hardware this machine is under emulation; timeouts are multiplied by it.
+    /// How much slower than hardware this machine is under emulation; timeouts are multiplied by
+    /// it.
     pub tcg_scale: f64,
 }
 
@@ -39,18 +41,19 @@ static X86_64: Machine = Machine {
     qemu: "qemu-system-x86_64",
     package: "qemu-system-x86",
     machine: "q35,vmport=off",
-    // Five-level page tables of the plain `max` make kernels from 6.12 panic under QEMU 7.2. Its cmpxchg16b
-    // computes the flags from stale state: an interrupt right behind one saves rubbish (the trap flag among it),
-    // and a kernel that uses the instruction in its allocator dies within seconds of load. Without the feature bit
-    // the kernel has another way.
+    // Five-level page tables of the plain `max` make kernels from 6.12 panic under QEMU 7.2. Its
+    // cmpxchg16b computes the flags from stale state: an interrupt right behind one saves rubbish
+    // (the trap flag among it), and a kernel that uses the instruction in its allocator dies within
+    // seconds of load. Without the feature bit the kernel has another way.
     cpu_tcg: "max,la57=off,cx16=off",
     cpu_tcg_before: Some((Series { major: 6, minor: 12 }, "max,cx16=off")),
     console: "ttyS0",
     virtio: "pci",
     args: &[],
-    // TCG's time stamp counters of several CPUs agree, but the kernel cannot know that and would spend time on it.
-    // Self-tests of ciphers cost a quarter of a second and nothing here needs them. What goes wrong before the console is there, a damaged image
-    // among it, is told on the serial line only when asked for (arch/x86/boot/compressed/early_serial_console.c).
+    // TCG's time stamp counters of several CPUs agree, but the kernel cannot know that and would
+    // spend time on it. Self-tests of ciphers cost a quarter of a second and nothing here needs
+    // them. What goes wrong before the console is there, a damaged image among it, is told on the
+    // serial line only when asked for (arch/x86/boot/compressed/early_serial_console.c).
     cmdline: "tsc=reliable cryptomgr.notests earlyprintk=ttyS0",
     modules: VIRTIO_PCI,
     tcg_scale: 8.0,
@@ -76,8 +79,8 @@ static POWERPC64LE: Machine = Machine {
     arch: Arch::Powerpc64le,
     qemu: "qemu-system-ppc64",
     package: "qemu-system-ppc",
-    // The emulator offers none of the processor's mitigations, and would complain of each. Its own small open
-    // firmware (`x-vof`) takes the place of SLOF, which needs eight seconds.
+    // The emulator offers none of the processor's mitigations, and would complain of each. Its own
+    // small open firmware (`x-vof`) takes the place of SLOF, which needs eight seconds.
     machine: "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
     cpu_tcg: "power10",
     cpu_tcg_before: None,

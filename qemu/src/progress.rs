@@ -1,4 +1,5 @@
-//! How the long steps (downloads, probes) tell the user where they are. The driver brings its own display.
+//! How the long steps (downloads, probes) tell the user where they are. The driver brings its own
+//! display.
 
 use std::io::Write;
 use std::sync::Mutex;
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 pub trait Progress: Sync {
     /// One line for the user to read.
     fn message(&self, line: &str);
-    /// `done` of `total` bytes of `what` are here. The last call for a download has `done == total`.
+    /// `done` of `total` bytes of `what` are here. The last call for a download has `done ==
+    /// total`.
     fn download(&self, what: &str, done: u64, total: u64);
 }
 

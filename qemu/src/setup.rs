@@ -52,7 +52,8 @@ impl Need {
     /// A shell for guests that somebody looks around in.
     pub const BUSYBOX: Need = Need::Program { program: "busybox", package: "busybox-static" };
 
-    /// What links programs of another architecture: Debian's cross compiler and C library. Nothing for this machine's own.
+    /// What links programs of another architecture: Debian's cross compiler and C library. Nothing
+    /// for this machine's own.
     pub fn cross_compiler(arch: Arch) -> Vec<Need> {
         if Arch::host() == Some(arch) {
             return Vec::new();
@@ -115,8 +116,9 @@ pub enum Error {
     },
 }
 
-/// Sees to it that every need is met: as root on a machine with apt by installing (and saying so), otherwise the error
-/// names the one command to run. Does nothing when all is there. `offline` only looks.
+/// Sees to it that every need is met: as root on a machine with apt by installing (and saying so),
+/// otherwise the error names the one command to run. Does nothing when all is there. `offline` only
+/// looks.
 ///
 /// # Errors
 /// When something is missing and was not installed.
@@ -149,7 +151,8 @@ pub fn ensure(needs: &[Need], offline: bool, progress: &dyn Progress) -> Result<
     };
     let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
     install.extend(missing.iter().map(String::as_str));
-    // The lists of a fresh machine are empty or old; they are fetched once it turns out that they do not do.
+    // The lists of a fresh machine are empty or old; they are fetched once it turns out that they
+    // do not do.
     let result = run(&install).or_else(|_| {
         run(&["update", "-q"])?;
         run(&install)

@@ -1,8 +1,9 @@
 //! Kernel trouble in a console log: panics, oopses, warnings, lockups. Pure.
 //!
-//! A *splat* is one report of the kernel about itself: a first line that says what happened, and the dump that
-//! follows (registers, call trace, `---[ end trace` …). [`Scanner`] takes lines as they arrive and gives a splat back
-//! once its last line is known; [`scan`] does the same for a whole log.
+//! A *splat* is one report of the kernel about itself: a first line that says what happened, and
+//! the dump that follows (registers, call trace, `---[ end trace` …). [`Scanner`] takes lines as
+//! they arrive and gives a splat back once its last line is known; [`scan`] does the same for a
+//! whole log.
 
 use std::fmt;
 
@@ -16,7 +17,8 @@ pub enum Kind {
     Panic,
     /// A fault or an assertion in the kernel; the task at fault was killed.
     Oops,
-    /// `BUG:`: broken invariants that the kernel survives (bad page state, sleeping while atomic …).
+    /// `BUG:`: broken invariants that the kernel survives (bad page state, sleeping while atomic
+    /// …).
     Bug,
     /// A CPU that does not schedule or takes no interrupts.
     Lockup,
@@ -72,12 +74,13 @@ pub struct Splat {
 }
 
 impl Splat {
-    /// Whether a processor of x86 stopped at a breakpoint instruction that its memory does not have: it executed what
-    /// stood there before.
+    /// Whether a processor of x86 stopped at a breakpoint instruction that its memory does not
+    /// have: it executed what stood there before.
     ///
-    /// Processors do not do that. QEMU before 8.1 does when its translator reads code that another virtual processor
-    /// is changing (accel/tcg/translate-all.c: pages were locked only after translation), and kernels change their code
-    /// all the time. The byte before the one in angle brackets is where the breakpoint was.
+    /// Processors do not do that. QEMU before 8.1 does when its translator reads code that another
+    /// virtual processor is changing (accel/tcg/translate-all.c: pages were locked only after
+    /// translation), and kernels change their code all the time. The byte before the one in angle
+    /// brackets is where the breakpoint was.
     pub fn is_of_stale_code(&self) -> bool {
         const INT3: &str = "cc";
         let code = self.text.lines().find_map(|line| line.strip_prefix("Code: "));
@@ -107,7 +110,8 @@ const OPENERS: &[(&str, Kind)] = &[
     ("kmemleak: Kernel memory leak detector disabled", Kind::Sanitizer),
     ("BUG: unable to handle", Kind::Oops),
     ("BUG: kernel NULL pointer dereference", Kind::Oops),
-    // powerpc (arch/powerpc/mm/fault.c, bad_page_fault); its others say `Unable to handle kernel`, as arm64 does.
+    // powerpc (arch/powerpc/mm/fault.c, bad_page_fault); its others say `Unable to handle kernel`,
+    // as arm64 does.
     ("BUG: Kernel NULL pointer dereference", Kind::Oops),
     ("kernel BUG at ", Kind::Oops),
     ("Unable to handle kernel ", Kind::Oops),
@@ -179,7 +183,8 @@ impl Scanner {
         let text = strip_stamp(line.trim_end_matches(['\r', '\n']));
         let opener = opener(text);
         if let Some(open) = &mut self.open {
-            // The `Oops:` line below a `BUG:` line is part of that dump; any other first line starts a new report.
+            // The `Oops:` line below a `BUG:` line is part of that dump; any other first line
+            // starts a new report.
             let inner = opener == Some(Kind::Oops)
                 && matches!(open.splat.kind, Kind::Oops | Kind::Bug | Kind::Sanitizer)
                 && open.lines < 12;
@@ -227,7 +232,8 @@ fn opener(text: &str) -> Option<Kind> {
     }
     OPENERS.iter().find_map(|&(needle, kind)| {
         let at = text.find(needle)?;
-        // "WARNING: " and the like open a report only at the start of a message; other programs write them mid-line.
+        // "WARNING: " and the like open a report only at the start of a message; other programs
+        // write them mid-line.
         let general = matches!(kind, Kind::Warn | Kind::Bug | Kind::Lockdep) || needle == "Oops: ";
         (!general || at == 0).then_some(kind)
     })
@@ -355,7 +361,8 @@ fn strip_stamp(line: &str) -> &str {
     rest
 }
 
-/// The letters the kernel prints for a taint mask, in bit order (`Documentation/admin-guide/tainted-kernels.rst`, 6.12).
+/// The letters the kernel prints for a taint mask, in bit order
+/// (`Documentation/admin-guide/tainted-kernels.rst`, 6.12).
 pub fn taint_letters(mask: u64) -> String {
     const LETTERS: &[u8] = b"PFSRMBUDAWCIOELKXTNJ";
     (0..64u32)

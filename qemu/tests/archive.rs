@@ -1,7 +1,8 @@
-//! From an archive to a kernel in the cache, over a small archive of this directory with a key of its own. Wants `gpgv`.
+//! From an archive to a kernel in the cache, over a small archive of this directory with a key of
+//! its own. Wants `gpgv`.
 //!
-//! The archive serves suite `test` with one kernel, 6.99.7, in three packages that hold a line of text each, and with the
-//! sources of a standard library, 1.2.3.
+//! The archive serves suite `test` with one kernel, 6.99.7, in three packages that hold a line of
+//! text each, and with the sources of a standard library, 1.2.3.
 
 use std::fs;
 use std::path::{Path, PathBuf};

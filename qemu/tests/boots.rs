@@ -1,12 +1,13 @@
-//! What guests do, on real kernels. These boot, so they are ignored by default and want an archive or a filled cache:
+//! What guests do, on real kernels. These boot, so they are ignored by default and want an archive
+//! or a filled cache:
 //!
 //! ```text
 //! cargo test -p cairn-qemu --test boots -- --ignored
 //! ```
 //!
-//! `CAIRN_BOOT_KERNELS` names the kernels (selectors with spaces between; default: 6.12), `CAIRN_BOOT_ARCH` the
-//! architecture (default: x86_64). PID 1 for another architecture than this machine's has to be built beforehand:
-//! `CAIRN_BOOT_INIT` names it.
+//! `CAIRN_BOOT_KERNELS` names the kernels (selectors with spaces between; default: 6.12),
+//! `CAIRN_BOOT_ARCH` the architecture (default: x86_64). PID 1 for another architecture than this
+//! machine's has to be built beforehand: `CAIRN_BOOT_INIT` names it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -173,7 +174,8 @@ fn a_job_has_what_it_was_promised() {
 #[test]
 #[ignore = "boots guests"]
 fn orphans_are_reaped_and_strays_are_told() {
-    // Two hundred orphans that die at once, then a count of zombies, then two processes left behind.
+    // Two hundred orphans that die at once, then a count of zombies, then two processes left
+    // behind.
     let script = r#"
         i=0; while [ $i -lt 200 ]; do (true &) ; i=$((i+1)); done
         sleep 1

@@ -1,7 +1,8 @@
-//! The bundle of a red cell: a directory that says everything there is to know about how it went red.
+//! The bundle of a red cell: a directory that says everything there is to know about how it went
+//! red.
 //!
-//! The runner's files (context files, records, what each program printed) arrive in pieces while the cell is judged;
-//! `cell.json`, `repro.sh` and the guest's console are added at the end.
+//! The runner's files (context files, records, what each program printed) arrive in pieces while
+//! the cell is judged; `cell.json`, `repro.sh` and the guest's console are added at the end.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -78,8 +79,8 @@ impl Bundles {
         format!("{}.attempt-{attempt}", Bundles::relative(cell))
     }
 
-    /// Puts aside what the attempt before this one left, the first being 1: it is all there is about a cell that passes
-    /// when it is tried again.
+    /// Puts aside what the attempt before this one left, the first being 1: it is all there is
+    /// about a cell that passes when it is tried again.
     ///
     /// # Errors
     /// [`BundleError::Write`].
@@ -114,7 +115,8 @@ impl Bundles {
         write().map_err(|source| BundleError::Write { path: path.clone(), source })
     }
 
-    /// Completes the bundle that a result has, if any: `cell.json`, `repro.sh`, and the files of the guest's directory (console, QEMU's command line).
+    /// Completes the bundle that a result has, if any: `cell.json`, `repro.sh`, and the files of
+    /// the guest's directory (console, QEMU's command line).
     ///
     /// # Errors
     /// [`BundleError`].

@@ -1,7 +1,8 @@
-//! A cell: one kernel × arch × userland × engine × workload × mode. Its identity, and how cells are chosen.
+//! A cell: one kernel × arch × userland × engine × workload × mode. Its identity, and how cells are
+//! chosen.
 //!
-//! The text form, `6.12/x86_64/dynamic/cairn/pipes/bytes-in-flight/once`, is the same in reports, bundles, expectations
-//! and on the command line.
+//! The text form, `6.12/x86_64/dynamic/cairn/pipes/bytes-in-flight/once`, is the same in reports,
+//! bundles, expectations and on the command line.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,7 +22,8 @@ pub enum Userland {
     Static,
 }
 
-/// As what a cell's workload is started, how often it is saved and brought back, and in which order.
+/// As what a cell's workload is started, how often it is saved and brought back, and in which
+/// order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -32,11 +34,12 @@ pub enum Mode {
     Twice,
     /// Checkpoint, and verify the original, which goes on.
     Continue,
-    /// As once; the workload is a job of a shell that lives on: it leads a process group in the shell's session. The
-    /// shell waits for what was killed only some time after the restart has begun.
+    /// As once; the workload is a job of a shell that lives on: it leads a process group in the
+    /// shell's session. The shell waits for what was killed only some time after the restart has
+    /// begun.
     Job,
-    /// As once; the workload is in the session and the process group of a shell that lives on, as what a script
-    /// starts with `&` is.
+    /// As once; the workload is in the session and the process group of a shell that lives on, as
+    /// what a script starts with `&` is.
     Script,
 }
 
@@ -106,7 +109,8 @@ pub enum CellError {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cell {
-    /// The kernel's label: its series (`6.12`, a variant of it `6.12-16k`), `host`, or the release of a kernel that the user brought.
+    /// The kernel's label: its series (`6.12`, a variant of it `6.12-16k`), `host`, or the release
+    /// of a kernel that the user brought.
     pub kernel: String,
     /// The architecture: `x86_64`, `aarch64`, `powerpc64le`.
     pub arch: String,
@@ -166,7 +170,8 @@ impl FromStr for Cell {
     }
 }
 
-/// A choice of workloads by globs. No glob at all chooses everything; a glob without `/` chooses a whole group.
+/// A choice of workloads by globs. No glob at all chooses everything; a glob without `/` chooses a
+/// whole group.
 #[derive(Debug, Clone)]
 pub struct Selection {
     globs: Option<GlobSet>,

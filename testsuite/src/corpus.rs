@@ -92,7 +92,8 @@ pub struct Axes {
     pub modes: Vec<Mode>,
 }
 
-/// Every cell of one kernel, grouped by workload in the corpus' order. The static build runs the workloads that say so.
+/// Every cell of one kernel, grouped by workload in the corpus' order. The static build runs the
+/// workloads that say so.
 pub fn cells(corpus: &[Workload], selection: &Selection, axes: &Axes) -> Vec<Cell> {
     let mut cells = Vec::new();
     for workload in corpus.iter().filter(|w| selection.chooses(&w.name)) {

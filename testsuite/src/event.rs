@@ -1,7 +1,7 @@
 //! What runner and host say to each other: one job downwards, JSON lines upwards.
 //!
-//! Every line carries the protocol's version in `v`; the two programs come out of one build, so another version means
-//! that something stale travelled into the guest, and is an error.
+//! Every line carries the protocol's version in `v`; the two programs come out of one build, so
+//! another version means that something stale travelled into the guest, and is an error.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,8 +37,9 @@ pub struct Job {
     pub workloads: BTreeMap<Userland, PathBuf>,
     /// The program of each engine.
     pub engines: BTreeMap<String, PathBuf>,
-    /// Programs, the corpus in mode once among them, are loaded at the same addresses every time: an emulator translates
-    /// their code once instead of once for every process, which makes cells several times faster.
+    /// Programs, the corpus in mode once among them, are loaded at the same addresses every time:
+    /// an emulator translates their code once instead of once for every process, which makes cells
+    /// several times faster.
     pub fixed_addresses: bool,
     /// Environment added for the engine alone.
     pub engine_env: BTreeMap<String, String>,

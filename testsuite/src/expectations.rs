@@ -2,16 +2,21 @@
 //!
 //! ```toml
 //! [[expect]]
-//! kernel = ">=6.16, <6.18"      # compared with major.minor.patch; `host` runs use the host's release
-//! arch = "x86_64"               # optional, like engine, userland, mode; mode may be a list
-//! workload = "memory/guard-*"   # a glob; a bare group name means the whole group
-//! stage = "verify"              # where it fails, or a list; what is no failure has `verdict = "timeout"`, panic, splat
+//! # Compared with major.minor.patch; runs on the host use the host's release.
+//! kernel = ">=6.16, <6.18"
+//! # Optional, like engine, userland and mode; mode may be a list.
+//! arch = "x86_64"
+//! # A glob; a bare group name means the whole group.
+//! workload = "memory/guard-*"
+//! # Where it fails, or a list. What is no failure has `verdict = "timeout"`, panic or splat.
+//! stage = "verify"
 //! reason = "guard pages are not reported by PAGEMAP_SCAN before 6.18"
-//! expires = "2027-06-01" # from this day on the entry no longer excuses anything; at most a year ahead
+//! # From this day on the entry no longer excuses anything; at most a year ahead.
+//! expires = "2027-06-01"
 //! ```
 //!
-//! An entry excuses what it names and nothing else: one with a stage a failure there, never a hang in its
-//! place.
+//! An entry excuses what it names and nothing else: one with a stage a failure there, never a hang
+//! in its place.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -235,8 +240,8 @@ impl Expectations {
     /// Checks the entries against what there is, and against the calendar.
     ///
     /// # Errors
-    /// [`ExpectationsError::Entry`] for the first that speaks of nothing that exists, or expires more than a
-    /// year ahead.
+    /// [`ExpectationsError::Entry`] for the first that speaks of nothing that exists, or expires
+    /// more than a year ahead.
     pub fn check(&self, known: &Known, today: Date) -> Result<(), ExpectationsError> {
         for entry in &self.entries {
             let wrong = |what| ExpectationsError::Entry { workload: entry.glob.clone(), what };
@@ -270,8 +275,8 @@ impl Expectations {
         &self.entries
     }
 
-    /// Turns what was seen into the verdict that is reported, with the words to add to its reason. Of several
-    /// entries that speak of a cell, one that covers what was seen counts.
+    /// Turns what was seen into the verdict that is reported, with the words to add to its reason.
+    /// Of several entries that speak of a cell, one that covers what was seen counts.
     pub fn judge(
         &self,
         cell: &Cell,

@@ -1,7 +1,7 @@
 //! The test suite: runs an engine over the corpus, judges every cell, reports.
 //!
-//! An engine and the corpus are *programs* to it, never libraries, so the same corpus judges a fresh build, an
-//! installed package, or another engine altogether.
+//! An engine and the corpus are *programs* to it, never libraries, so the same corpus judges a
+//! fresh build, an installed package, or another engine altogether.
 //!
 //! | module | what lives there |
 //! | --- | --- |

@@ -1,4 +1,5 @@
-//! `cairn-runner`: executes cells where it is started. It is called by the driver and by itself, not by people.
+//! `cairn-runner`: executes cells where it is started. It is called by the driver and by itself,
+//! not by people.
 
 use std::path::PathBuf;
 
@@ -22,8 +23,8 @@ enum Command {
         /// File, pipe or port that events are written to; - is standard output
         #[arg(long, default_value = "-")]
         events: PathBuf,
-        /// Directory with nothing but the cells in it; names in it and the table of mounts are compared at
-        /// the end
+        /// Directory with nothing but the cells in it; names in it and the table of mounts are
+        /// compared at the end
         #[arg(long, value_name = "DIR")]
         unchanged: Vec<PathBuf>,
         /// Stop and clean up when standard input ends

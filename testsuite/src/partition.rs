@@ -1,7 +1,8 @@
 //! Splitting a run over several machines: `--partition k/n`.
 //!
-//! Which part has a cell follows from the cell's name alone, so n machines agree without talking. Where all
-//! of them are given the same durations, from a run before, the parts are balanced by these.
+//! Which part has a cell follows from the cell's name alone, so n machines agree without talking.
+//! Where all of them are given the same durations, from a run before, the parts are balanced by
+//! these.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -74,10 +75,10 @@ impl TryFrom<String> for Partition {
     }
 }
 
-/// Chooses this part's items, keeping their order. Without durations an item's part is a hash of its name,
-/// and nothing else: neither its neighbours nor what is known about it. With them, milliseconds by item, the
-/// parts take about the same time; an item that is not among them is taken to need the median of those that
-/// are.
+/// Chooses this part's items, keeping their order. Without durations an item's part is a hash of
+/// its name, and nothing else: neither its neighbours nor what is known about it. With them,
+/// milliseconds by item, the parts take about the same time; an item that is not among them is
+/// taken to need the median of those that are.
 pub fn select<T: ToString>(
     items: Vec<T>,
     part: Partition,
@@ -98,7 +99,8 @@ fn balanced(names: &[String], parts: usize, durations: &BTreeMap<String, u64>) -
     known.sort_unstable();
     let median = known.get(known.len() / 2).copied().unwrap_or(1);
     let cost = |name: &String| durations.get(name).copied().unwrap_or(median).max(1);
-    // Longest first, each to the part that has the least so far; names break ties so that every machine agrees.
+    // Longest first, each to the part that has the least so far; names break ties so that every
+    // machine agrees.
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by_key(|&index| (Reverse(cost(&names[index])), &names[index]));
     let mut load = vec![0u64; parts];
@@ -111,8 +113,8 @@ fn balanced(names: &[String], parts: usize, durations: &BTreeMap<String, u64>) -
     owners
 }
 
-/// The list that parts are parts of: how long it is, and SHA-256 over its names in alphabetical order, each
-/// followed by a newline. Parts of different lists are no parts of one run.
+/// The list that parts are parts of: how long it is, and SHA-256 over its names in alphabetical
+/// order, each followed by a newline. Parts of different lists are no parts of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ListDigest {

@@ -13,7 +13,8 @@ pub struct Release {
 }
 
 impl Release {
-    /// Reads the leading numbers of a `uname -r` text: `6.12.107+deb13-cloud-amd64` is 6.12.107, `7.3` is 7.3.0.
+    /// Reads the leading numbers of a `uname -r` text: `6.12.107+deb13-cloud-amd64` is 6.12.107,
+    /// `7.3` is 7.3.0.
     pub fn parse(text: &str) -> Option<Release> {
         let digits = |part: &str| -> Option<u32> {
             let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
@@ -36,7 +37,8 @@ impl fmt::Display for Release {
     }
 }
 
-/// A conjunction of comparisons: `>=5.10, <6.1`; `6.12` alone means every release of that series; `*` everything.
+/// A conjunction of comparisons: `>=5.10, <6.1`; `6.12` alone means every release of that series;
+/// `*` everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelRange(Vec<Bound>);
 

@@ -1,9 +1,9 @@
 //! The verdicts a cell can get, and which of them turn a run red.
 //!
-//! A runner inside a guest only ever says what it saw (`pass`, `fail`, `skip`, `timeout`, `splat`, `infra`). The rest
-//! is decided by the host: a guest that dies gives `panic`, `boot` or `missing`, a run that ends early
-//! `not-run`, a retry that passes gives `flaky`, and an expectation turns `fail` into `xfail` and `pass` into
-//! `xpass`.
+//! A runner inside a guest only ever says what it saw (`pass`, `fail`, `skip`, `timeout`, `splat`,
+//! `infra`). The rest is decided by the host: a guest that dies gives `panic`, `boot` or `missing`,
+//! a run that ends early `not-run`, a retry that passes gives `flaky`, and an expectation turns
+//! `fail` into `xfail` and `pass` into `xpass`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -64,8 +64,8 @@ impl Verdict {
 
     /// Whether a run with this verdict in it ends with a failing exit code.
     ///
-    /// `flaky` and `xpass` are reported and do not fail the run: the first only exists when `--retries` asked for it,
-    /// the second means that an expectation can go.
+    /// `flaky` and `xpass` are reported and do not fail the run: the first only exists when
+    /// `--retries` asked for it, the second means that an expectation can go.
     pub fn is_red(self) -> bool {
         match self {
             Verdict::Fail
@@ -80,8 +80,8 @@ impl Verdict {
         }
     }
 
-    /// Whether an expectation may excuse it. `boot`, `infra`, `missing` and `not-run` say nothing about the
-    /// workload, so none may.
+    /// Whether an expectation may excuse it. `boot`, `infra`, `missing` and `not-run` say nothing
+    /// about the workload, so none may.
     pub fn is_excusable(self) -> bool {
         matches!(self, Verdict::Fail | Verdict::Timeout | Verdict::Panic | Verdict::Splat)
     }
@@ -125,7 +125,8 @@ impl FromStr for Verdict {
     }
 }
 
-/// The part of a cell's life in which its verdict fell. It tells "could not be saved" from "came back wrong".
+/// The part of a cell's life in which its verdict fell. It tells "could not be saved" from "came
+/// back wrong".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

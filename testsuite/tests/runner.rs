@@ -1,8 +1,8 @@
 //! The runner as a program, on this host, against a scripted corpus and a scripted engine.
 //!
-//! The scripts can save nothing, so most cells here run in mode `continue`, in which the original goes on; what matters
-//! is that every way of going wrong gets its own verdict and that nothing is ever left behind. The engine is
-//! a good one; the others are in `wrong_engines.rs`.
+//! The scripts can save nothing, so most cells here run in mode `continue`, in which the original
+//! goes on; what matters is that every way of going wrong gets its own verdict and that nothing is
+//! ever left behind. The engine is a good one; the others are in `wrong_engines.rs`.
 
 mod support;
 

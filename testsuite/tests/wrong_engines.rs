@@ -1,5 +1,5 @@
-//! Engines that are wrong, in `wrong-engines/`: each is told from a good one, for the reason that it says
-//! itself.
+//! Engines that are wrong, in `wrong-engines/`: each is told from a good one, for the reason that
+//! it says itself.
 //!
 //! The head of a script says in its first comment what is wrong, and then what has to come of it:
 //!

@@ -40,7 +40,8 @@ pub fn run(size: &Size) -> ExitCode {
 fn build(size: &Size) -> anyhow::Result<std::convert::Infallible> {
     ensure!(size.threads >= 1 && size.procs >= 1, "there is at least one thread and one process");
     let up = Shared::new()?;
-    // Children first: they must not inherit the memory, and fork is cheap while the process is small.
+    // Children first: they must not inherit the memory, and fork is cheap while the process is
+    // small.
     for _ in 1..size.procs {
         fork("process", || {
             up.cell(0).bump();

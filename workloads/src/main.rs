@@ -1,8 +1,8 @@
 //! The corpus: one program, many workloads, one file a kernel behaviour.
 //!
-//! A workload builds a piece of kernel state, says `ready`, waits for `go` and then proves from the inside that
-//! every bit of what it built is still there. It knows nothing of the engine that may have saved and restored it
-//! in between, and passes as well when nothing happened at all.
+//! A workload builds a piece of kernel state, says `ready`, waits for `go` and then proves from the
+//! inside that every bit of what it built is still there. It knows nothing of the engine that may
+//! have saved and restored it in between, and passes as well when nothing happened at all.
 
 mod bench;
 mod creds;
@@ -68,7 +68,8 @@ enum Command {
         /// Its arguments
         args: Vec<String>,
     },
-    /// Build state of a given size, print `ready PID`, and wait for ever: the target of the benchmarks
+    /// Build state of a given size, print `ready PID`, and wait for ever: the target of the
+    /// benchmarks
     BenchTarget(bench::Size),
 }
 

@@ -1,4 +1,5 @@
-//! Every workload must pass when nothing happens between `ready` and `go`: one test a workload, no engine.
+//! Every workload must pass when nothing happens between `ready` and `go`: one test a workload, no
+//! engine.
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
@@ -30,7 +31,8 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// ready, go, exit 0. A workload that skips has run its checks of what is needed, which is all it can do here.
+/// ready, go, exit 0. A workload that skips has run its checks of what is needed, which is all it
+/// can do here.
 fn drive(name: &str) -> Result<(), Failed> {
     let cell = tempfile::tempdir().map_err(|e| format!("cell directory: {e}"))?;
     for fifo in ["ready", "go"] {
@@ -53,7 +55,8 @@ fn drive(name: &str) -> Result<(), Failed> {
     let mut child = command.spawn().map_err(|e| format!("start {name}: {e}"))?;
     let end = Instant::now() + PATIENCE;
 
-    // Opened without blocking: a workload that ends early must not leave the test waiting for a writer.
+    // Opened without blocking: a workload that ends early must not leave the test waiting for a
+    // writer.
     let mut ready = open_nonblocking(&cell.path().join("ready"), libc::O_RDONLY)?;
     let mut said: Vec<u8> = Vec::new();
     let mut gone = None;

@@ -1,4 +1,5 @@
-//! A campaign: the same cells on several kernels, each with its own place, and everything that is written afterwards.
+//! A campaign: the same cells on several kernels, each with its own place, and everything that is
+//! written afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -114,8 +115,8 @@ pub struct Share {
     pub list: ListDigest,
 }
 
-/// Keeps one part of all cells, by their names, or balanced by what they took in the run that `durations`
-/// names.
+/// Keeps one part of all cells, by their names, or balanced by what they took in the run that
+/// `durations` names.
 pub fn take_part(
     room: &Room,
     legs: &mut Vec<Leg>,

@@ -1,5 +1,6 @@
-//! What the corpus of each architecture consists of: the corpus program itself says so. One of another architecture is
-//! asked in a guest, and its answer kept for as long as the program stays the same.
+//! What the corpus of each architecture consists of: the corpus program itself says so. One of
+//! another architecture is asked in a guest, and its answer kept for as long as the program stays
+//! the same.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,7 +66,8 @@ fn foreign(room: &Room, built: &Programs, guest: &Guest) -> Result<Vec<Workload>
     Ok(list)
 }
 
-/// Runs one command in a guest with this base file system to its end. Gives what it wrote to standard output.
+/// Runs one command in a guest with this base file system to its end. Gives what it wrote to
+/// standard output.
 pub fn ask(guest: &Guest, base: &Path, command: &[&str]) -> Result<String> {
     let dir = tempfile::Builder::new().prefix("cairn-ask-").tempdir().context("make a directory")?;
     let said = guest::ask(&guest.kernel, base, &guest.accel, guest.time_scale, dir.path(), command)?;

@@ -1,9 +1,10 @@
 //! What builds programs of each architecture.
 //!
-//! For this machine's own, plain cargo does. For another one cargo needs a linker, which is Debian's cross compiler, and
-//! a standard library: the one that rustup installed for that target where there is one; otherwise it is built with our
-//! programs (`-Z build-std`) from the `rust-src` package of exactly this compiler's version, which the distribution's
-//! archive has for all architectures. Nothing is ever written into the toolchain.
+//! For this machine's own, plain cargo does. For another one cargo needs a linker, which is
+//! Debian's cross compiler, and a standard library: the one that rustup installed for that target
+//! where there is one; otherwise it is built with our programs (`-Z build-std`) from the `rust-src`
+//! package of exactly this compiler's version, which the distribution's archive has for all
+//! architectures. Nothing is ever written into the toolchain.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,8 @@ impl Toolchain {
             found.args.extend(["-Z".into(), "build-std=std,panic_abort".into()]);
             found.env.push(("RUSTC_BOOTSTRAP".into(), "1".into()));
             found.env.push(("__CARGO_TESTS_ONLY_SRC_ROOT".into(), library.into()));
-            // Build scripts look at that variable, and would be run anew whenever it comes and goes.
+            // Build scripts look at that variable, and would be run anew whenever it comes and
+            // goes.
             found.target_dir = Some(room.ours().join("cross"));
         }
         Ok(found)

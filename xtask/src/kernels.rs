@@ -23,10 +23,12 @@ use crate::usage::usage;
 
 #[derive(Parser)]
 pub struct KernelArgs {
-    /// Kernel: 6.x, 6.12, 6.12-16k, 6.12.107, all, host, debug, a vmlinuz, a linux-image .deb, a build tree; repeatable
+    /// Kernel: 6.x, 6.12, 6.12-16k, 6.12.107, all, host, debug, a vmlinuz, a linux-image .deb, a
+    /// build tree; repeatable
     #[arg(long, value_name = "KERNEL", default_value = "6.x")]
     pub kernel: Vec<Selector>,
-    /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left out
+    /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left
+    /// out
     #[arg(long, value_name = "ARCH")]
     pub arch: Vec<ArchArg>,
     /// Run without the kernels that were asked for and are not to be had
@@ -94,8 +96,8 @@ pub fn architectures(given: &[ArchArg], matrix: &Matrix) -> Result<Vec<Arch>> {
     Ok(archs)
 }
 
-/// Which of the selectors say something for this architecture. What the matrix has for others only is told and left
-/// out; what it has for none stays, and is an error later.
+/// Which of the selectors say something for this architecture. What the matrix has for others only
+/// is told and left out; what it has for none stays, and is an error later.
 pub fn for_arch(matrix: &Matrix, selectors: &[Selector], archs: &[Arch], arch: Arch) -> Vec<Selector> {
     let speaks = |selector: &Selector| {
         let elsewhere = archs.iter().any(|&other| other != arch && matrix.covers(other, selector));
@@ -108,7 +110,8 @@ pub fn for_arch(matrix: &Matrix, selectors: &[Selector], archs: &[Arch], arch: A
     selectors.iter().filter(|selector| speaks(selector)).cloned().collect()
 }
 
-/// Resolves the flags and installs what the machine lacks; what does not exist is an error here, before anything is built.
+/// Resolves the flags and installs what the machine lacks; what does not exist is an error here,
+/// before anything is built.
 pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
     let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
     let archs = architectures(&args.arch, &matrix)?;
@@ -283,8 +286,9 @@ fn all_there(absent: &[Absent], allow_missing: bool) -> Result<()> {
     )
 }
 
-/// What cells call each kernel: as the matrix does where that is clear and it came from an archive, otherwise its
-/// release; what the user brought beside another of that release has the beginning of its digest added.
+/// What cells call each kernel: as the matrix does where that is clear and it came from an archive,
+/// otherwise its release; what the user brought beside another of that release has the beginning of
+/// its digest added.
 fn labels(kernels: &[Kernel]) -> Result<Vec<String>> {
     let alone = |kernel: &Kernel, name: &dyn Fn(&Kernel) -> String| {
         kernels.iter().filter(|other| other.arch == kernel.arch && name(other) == name(kernel)).count() == 1

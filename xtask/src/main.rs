@@ -1,4 +1,5 @@
-//! `cargo xtask`: the driver. One file a command, in `cmd/`; what several commands share stands beside it.
+//! `cargo xtask`: the driver. One file a command, in `cmd/`; what several commands share stands
+//! beside it.
 
 mod campaign;
 mod cmd;

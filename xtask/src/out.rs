@@ -1,4 +1,5 @@
-//! Standard output, which whoever reads it may close at any moment (`cargo xtask test --dry-run | head`).
+//! Standard output, which whoever reads it may close at any moment (`cargo xtask test --dry-run |
+//! head`).
 
 use std::io::{self, Write};
 

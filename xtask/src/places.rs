@@ -102,8 +102,8 @@ impl Spot {
         }
     }
 
-    /// What names this very kernel on a command line, where its label would not: a file that the user
-    /// brought, the point release of a series.
+    /// What names this very kernel on a command line, where its label would not: a file that the
+    /// user brought, the point release of a series.
     pub fn exactly(&self) -> Option<String> {
         let Spot::Guest(guest) = self else { return None };
         let kernel = &guest.kernel;
@@ -115,8 +115,8 @@ impl Spot {
         }
     }
 
-    /// For the results, with those of `engines` that can run here; their versions are filled in by what the
-    /// runner says.
+    /// For the results, with those of `engines` that can run here; their versions are filled in by
+    /// what the runner says.
     pub fn kernel_info(&self, engines: &BTreeMap<String, EngineInfo>) -> KernelInfo {
         let mut engines = engines.clone();
         engines.retain(|name, _| self.has(name));
@@ -162,7 +162,8 @@ impl Spot {
     pub fn fill_in(&self, job: &mut Job, plan: &Plan, programs: &Programs) -> Result<()> {
         match self {
             Spot::Host { .. } => {
-                // Below the system's directory for temporary files, because the corpus cares for what file system it is on.
+                // Below the system's directory for temporary files, because the corpus cares for
+                // what file system it is on.
                 let dir = tempfile::Builder::new().prefix("cairn-").tempdir().context("make a directory")?;
                 job.workdir = dir.keep();
                 job.workloads = programs.workloads.clone();

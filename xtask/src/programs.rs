@@ -1,4 +1,5 @@
-//! Building the programs that a run needs, and keeping a copy of each where a later build does not change it.
+//! Building the programs that a run needs, and keeping a copy of each where a later build does not
+//! change it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -239,8 +240,8 @@ fn cargo_build(
 /// How long a copy that no run has asked for is kept: longer than any run takes.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Copies a program into a directory named after its contents below `folder`: a run that executes another
-/// build of it, which began before, goes on with its own. Old copies go.
+/// Copies a program into a directory named after its contents below `folder`: a run that executes
+/// another build of it, which began before, goes on with its own. Old copies go.
 fn copy(from: &Path, folder: &Path) -> Result<PathBuf> {
     let name = from.file_name().context("a program has a name")?;
     let (digest, _) = fetch::digest(from)?;

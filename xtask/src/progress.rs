@@ -38,7 +38,8 @@ impl Screen {
         // Words of programs under test are among it.
         let text = &*printable(text);
         if self.terminal {
-            // Printing above the bars fails only when the terminal is gone, and then nobody reads it.
+            // Printing above the bars fails only when the terminal is gone, and then nobody reads
+            // it.
             let _ = self.bars.println(text);
         } else {
             eprintln!("{text}");
@@ -88,7 +89,8 @@ pub struct KernelProgress {
 }
 
 impl KernelProgress {
-    /// What a trial of the kernel module says: shown as it is where something failed, else only where it is going on.
+    /// What a trial of the kernel module says: shown as it is where something failed, else only
+    /// where it is going on.
     pub fn trial(&mut self, line: &str) {
         match line.strip_prefix("ok ") {
             Some(check) => self.bar.set_message(format!("{} {check}", self.count())),

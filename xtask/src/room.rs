@@ -59,7 +59,8 @@ impl Room {
         self.ours().join("results")
     }
 
-    /// Makes a directory for a new run, named after the present moment. Returns its name and itself.
+    /// Makes a directory for a new run, named after the present moment. Returns its name and
+    /// itself.
     pub fn new_run(&self) -> Result<(String, PathBuf)> {
         let base = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
         fs::create_dir_all(self.results())?;

@@ -1,4 +1,5 @@
-//! A guest whose program prints a line for each thing it checks, `ok …` or `FAIL …`, and what became of them.
+//! A guest whose program prints a line for each thing it checks, `ok …` or `FAIL …`, and what
+//! became of them.
 
 use anyhow::{Context, Result};
 use cairn_qemu::guest::{Boot, Cause, End, Event, Guest};
@@ -18,7 +19,8 @@ pub struct Outcome {
     emulator_failed: bool,
 }
 
-/// Makes a trial, and makes it again where the emulator failed; `say` gets what there is to see meanwhile.
+/// Makes a trial, and makes it again where the emulator failed; `say` gets what there is to see
+/// meanwhile.
 pub fn again_if_emulator_fails(
     say: &mut dyn FnMut(&str),
     mut attempt: impl FnMut(&mut dyn FnMut(&str)) -> Result<Outcome>,
@@ -33,7 +35,8 @@ pub fn again_if_emulator_fails(
     Ok(outcome.report)
 }
 
-/// Boots a guest and listens until it is gone, or ends it when `stop` is raised. What it prints is shown as it comes.
+/// Boots a guest and listens until it is gone, or ends it when `stop` is raised. What it prints is
+/// shown as it comes.
 pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
     let mut guest = Guest::boot(boot).context("boot")?;
     let mut report = ModuleReport::default();

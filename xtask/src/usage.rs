@@ -1,5 +1,5 @@
-//! Whose fault an error is: a command line that is wrong ends with 2, whatever else keeps a command from its
-//! work with 3.
+//! Whose fault an error is: a command line that is wrong ends with 2, whatever else keeps a command
+//! from its work with 3.
 
 use std::fmt;
 

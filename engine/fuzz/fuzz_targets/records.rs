@@ -1,4 +1,5 @@
-//! Records as somebody may have written them: refused, or planned; no panic, and no allocation beyond what they hold.
+//! Records as somebody may have written them: refused, or planned; no panic, and no allocation
+//! beyond what they hold.
 #![no_main]
 
 use cairn::resource::Records;

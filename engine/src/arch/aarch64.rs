@@ -1,4 +1,5 @@
-//! 64-bit Arm: general registers, system call ABI, signal frame, the executor stub; the other register sets are in [`sets`].
+//! 64-bit Arm: general registers, system call ABI, signal frame, the executor stub; the other
+//! register sets are in [`sets`].
 
 mod sets;
 
@@ -17,7 +18,8 @@ pub const E_MACHINE: u16 = 183;
 pub const SYSCALL_INSN: &[u8] = &[0x01, 0, 0, 0xd4];
 
 /// What may be one past the highest user address, the largest first: 52, 48, 47, 42, 39 and 36 bits
-/// (Documentation/arch/arm64/memory.rst). Above 48 bits nothing is mapped unless asked for by address.
+/// (Documentation/arch/arm64/memory.rst). Above 48 bits nothing is mapped unless asked for by
+/// address.
 pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
 
 /// `O_LARGEFILE` (arch/arm64/include/uapi/asm/fcntl.h), which C libraries define as 0.
@@ -26,8 +28,8 @@ pub const O_LARGEFILE: i32 = 0o400_000;
 /// Whether memory can have tags.
 pub const MEMORY_TAGS: bool = true;
 
-/// Precedes the abort handlers of restartable sequences, a `brk` with a number of its own (tools/testing/selftests/rseq/rseq-arm64.h);
-/// glibc registers with it.
+/// Precedes the abort handlers of restartable sequences, a `brk` with a number of its own
+/// (tools/testing/selftests/rseq/rseq-arm64.h); glibc registers with it.
 pub const RSEQ_SIGNATURE: u32 = 0xd428_bc00;
 
 /// `struct user_pt_regs`, arch/arm64/include/uapi/asm/ptrace.h; the `NT_PRSTATUS` register set.
@@ -67,35 +69,41 @@ impl Regs {
         self.sp
     }
 
-    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer `frame`.
+    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer
+    /// `frame`.
     pub fn set_return_into(&mut self, frame: u64, to: u64) {
         self.sp = frame;
         self.regs[LR] = to;
     }
 
-    /// The thread pointer, around which C libraries have a thread's control block; `tls` is [`TLS_SET`].
+    /// The thread pointer, around which C libraries have a thread's control block; `tls` is
+    /// [`TLS_SET`].
     pub fn thread_pointer(&self, tls: &[u8]) -> u64 {
         word(tls, 0)
     }
 
-    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system call ABI.
+    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system
+    /// call ABI.
     pub fn is_native(&self) -> bool {
         self.pstate & MODE32 == 0
     }
 
-    /// The system call that the stop interrupted, when the registers show it. They do not: before a tracer sees them, the kernel has set
-    /// them up to make the call again, or has put EINTR into the result, and has forgotten the call
-    /// (arch/arm64/kernel/signal.c, `do_signal`, Linux 5.10).
+    /// The system call that the stop interrupted, when the registers show it. They do not: before a
+    /// tracer sees them, the kernel has set them up to make the call again, or has put EINTR into
+    /// the result, and has forgotten the call (arch/arm64/kernel/signal.c, `do_signal`, Linux
+    /// 5.10).
     pub fn interrupted_syscall(&self) -> Option<Interrupted> {
         None
     }
 
-    /// Whether a transaction is open, which nothing but the processor can carry on: those of this architecture end at every stop.
+    /// Whether a transaction is open, which nothing but the processor can carry on: those of this
+    /// architecture end at every stop.
     pub fn in_transaction(&self) -> bool {
         false
     }
 
-    /// Whether a stop made the call that the thread was seen in return EINTR; then these are registers that make it again.
+    /// Whether a stop made the call that the thread was seen in return EINTR; then these are
+    /// registers that make it again.
     pub fn undo_eintr(&mut self, call: &Blocked) -> bool {
         let size = SYSCALL_INSN.len() as u64;
         let same = (self.regs[NR] as i64, self.pc, self.sp) == (call.nr, call.ip, call.sp);
@@ -108,8 +116,9 @@ impl Regs {
         undone
     }
 
-    /// Whether these may be the registers of a sleep that was interrupted and has time left: about to make a call that knows
-    /// `ERESTART_RESTARTBLOCK` (kernel/time/hrtimer.c, posix-timers.c, kernel/futex), if a system call instruction comes next.
+    /// Whether these may be the registers of a sleep that was interrupted and has time left: about
+    /// to make a call that knows `ERESTART_RESTARTBLOCK` (kernel/time/hrtimer.c, posix-timers.c,
+    /// kernel/futex), if a system call instruction comes next.
     pub fn may_hide_time_left(&self) -> bool {
         const FUTEX_CMD_MASK: u64 = 0x7f;
         match self.regs[NR] as i64 {
@@ -133,17 +142,20 @@ impl Regs {
         self
     }
 
-    /// These registers, which an interrupted system call has left, for the kernel to go on with: here none ever show one.
+    /// These registers, which an interrupted system call has left, for the kernel to go on with:
+    /// here none ever show one.
     pub fn left_to_kernel(self, _call: &Interrupted) -> Self {
         self
     }
 
-    /// These registers, which an interrupted system call has left, with call `nr` to be made from its beginning.
+    /// These registers, which an interrupted system call has left, with call `nr` to be made from
+    /// its beginning.
     pub fn repeating(self, nr: i64) -> Self {
         self.rewound(nr)
     }
 
-    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be made instead.
+    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be
+    /// made instead.
     pub fn with_restart_block(self) -> Self {
         self.calling(SYS_RESTART_SYSCALL)
     }
@@ -181,7 +193,8 @@ impl Regs {
         self.regs[0] as i64
     }
 
-    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a stack that ends at `stack_top`.
+    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a
+    /// stack that ends at `stack_top`.
     pub fn for_stub(mut self, stub: u64, control: u64, stack_top: u64) -> Self {
         self.set_ip(stub);
         self.regs[19] = control;
@@ -189,8 +202,9 @@ impl Regs {
         self
     }
 
-    /// What the control block keeps to bring these registers back without a tracer: a signal frame, aligned to 16 bytes, into which the
-    /// stub puts the SIMD registers before it hands it to rt_sigreturn(2). No register would be free for a jump to the end.
+    /// What the control block keeps to bring these registers back without a tracer: a signal frame,
+    /// aligned to 16 bytes, into which the stub puts the SIMD registers before it hands it to
+    /// rt_sigreturn(2). No register would be free for a jump to the end.
     pub fn stub_way_back(&self, mask: u64) -> Vec<u8> {
         let mut block = vec![0; 8];
         block.extend(frame(self, mask, &[0; SIMD_SIZE]));
@@ -202,13 +216,15 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().expect("eight bytes")))
 }
 
-/// The first argument of a call that a stop interrupts is gone when the stop shows: it has to be looked at before.
+/// The first argument of a call that a stop interrupts is gone when the stop shows: it has to be
+/// looked at before.
 pub const STOPS_LOSE_ARGUMENTS: bool = true;
 
 /// Before the first process is created: nothing to do here.
 pub fn prepare_restart() {}
 
-/// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
+/// System calls that report EINTR to a stop although no handler ran, and that have done nothing
+/// when they do (signal(7), last list).
 pub fn repeatable_after_eintr(nr: i64) -> bool {
     matches!(
         nr,
@@ -218,7 +234,8 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | libc::SYS_semtimedop
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
-            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not among them, which has begun something.
+            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not
+            // among them, which has begun something.
             | libc::SYS_recvfrom
             | libc::SYS_recvmsg
             | libc::SYS_sendto
@@ -228,10 +245,12 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
     )
 }
 
-/// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time, kernel/futex; there is no poll(2)).
+/// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time,
+/// kernel/futex; there is no poll(2)).
 pub const WITH_TIME_LEFT: &[i64] = &[libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_futex];
 
-/// The system call number that code, which ends before the instruction, loads last: `mov x8, #nr`, or into w8.
+/// The system call number that code, which ends before the instruction, loads last: `mov x8, #nr`,
+/// or into w8.
 pub fn number_loaded(code: &[u8]) -> Option<i64> {
     let words = code.rchunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().expect("four bytes")));
     let mut loads = words.filter(|word| word & 0x7fe0_001f == 0x5280_0008);
@@ -252,7 +271,8 @@ pub fn has_thread_areas(_tid: i32) -> std::io::Result<bool> {
 /// Bytes below the stack pointer that are in use: none.
 pub const RED_ZONE: u64 = 0;
 
-/// There were kernels on which system calls can be dispatched to the program, and no tracer is told.
+/// There were kernels on which system calls can be dispatched to the program, and no tracer is
+/// told.
 pub const DISPATCHES_SYSCALLS: bool = false;
 
 /// No signal frame takes more, in bytes.
@@ -290,7 +310,8 @@ pub const SIGRETURN_CODE: &[&[u8]] = &[&[0x68, 0x11, 0x80, 0xd2, 0x01, 0, 0, 0xd
 
 /// Bytes of `struct user_fpsimd_state` that hold something: 32 registers, FPSR, FPCR.
 const SIMD_SIZE: usize = 32 * 16 + 8;
-/// Offsets in `struct rt_sigframe` (arch/arm64/kernel/signal.c): the context, its machine part, the records that follow.
+/// Offsets in `struct rt_sigframe` (arch/arm64/kernel/signal.c): the context, its machine part, the
+/// records that follow.
 const FRAME_UCONTEXT: usize = 128;
 const FRAME_MCONTEXT: usize = FRAME_UCONTEXT + 176;
 const FRAME_RECORDS: usize = FRAME_MCONTEXT + 288;
@@ -317,8 +338,8 @@ fn frame(regs: &Regs, mask: u64, simd: &[u8; SIMD_SIZE]) -> Vec<u8> {
     bytes
 }
 
-/// The frame from which rt_sigreturn(2) restores registers and mask, below the stack in use. What signal handlers may have below the stack
-/// pointer is nothing: this ABI has no red zone.
+/// The frame from which rt_sigreturn(2) restores registers and mask, below the stack in use. What
+/// signal handlers may have below the stack pointer is nothing: this ABI has no red zone.
 pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64, top: u64) -> SignalFrame {
     /// With all the room for records, which the kernel checks to be in user space.
     const WHOLE: u64 = FRAME_RECORDS as u64 + 4096;
@@ -328,7 +349,8 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64, t
     SignalFrame { at: (top - WHOLE) & !15, bytes: frame(regs, mask, &state) }
 }
 
-/// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16 bytes.
+/// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16
+/// bytes.
 pub const STUB_CONTROL: u64 = 0x1_0000;
 
 // Control block, offsets in bytes:
@@ -379,8 +401,9 @@ global_asm!(
     "    svc #0",
     ".globl cairn_stub_done",
     "cairn_stub_done:",
-    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had been. The SIMD registers are as they were
-    // all the time, and rt_sigreturn wants them in its frame: the record begins 592 bytes into it.
+    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had
+    // been. The SIMD registers are as they were all the time, and rt_sigreturn wants them in its
+    // frame: the record begins 592 bytes into it.
     "    add x1, x19, #64",
     "    mov sp, x1",
     "    add x1, x1, #592",

@@ -1,9 +1,11 @@
-//! What differs between architectures: registers, the system call ABI, extended register sets, the executor stub.
+//! What differs between architectures: registers, the system call ABI, extended register sets, the
+//! executor stub.
 //!
 //! Every file here offers the same names; the rest of the engine names no register.
 //!
 //! # Safety
-//! The only `unsafe` is the executor stub, assembled here and read as bytes; it is never called in this process.
+//! The only `unsafe` is the executor stub, assembled here and read as bytes; it is never called in
+//! this process.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "aarch64")]
@@ -49,15 +51,16 @@ pub struct Interrupted {
 pub enum InterruptedKind {
     /// To be made again with the same arguments.
     Again,
-    /// To be continued by restart_syscall(2) with the time that is left, which the task keeps in the kernel.
+    /// To be continued by restart_syscall(2) with the time that is left, which the task keeps in
+    /// the kernel.
     RestartBlock,
     /// Failed with EINTR.
     Eintr,
 }
 
 impl Regs {
-    /// What the kernel makes of these registers when there is no handler to run: for those who put them into a thread by other ways than a
-    /// tracer's.
+    /// What the kernel makes of these registers when there is no handler to run: for those who put
+    /// them into a thread by other ways than a tracer's.
     pub fn gone_on(self) -> Self {
         match self.interrupted_syscall() {
             Some(Interrupted { nr, kind: InterruptedKind::Again }) => self.rewound(nr),
@@ -101,7 +104,8 @@ const ERESTARTNOHAND: u64 = 514;
 const ERESTART_RESTARTBLOCK: u64 = 516;
 
 impl InterruptedKind {
-    /// What an error means that the kernel left in the result register; nothing for those of a call that has ended by itself.
+    /// What an error means that the kernel left in the result register; nothing for those of a call
+    /// that has ended by itself.
     #[cfg_attr(target_arch = "aarch64", allow(dead_code))]
     fn of_error(error: u64) -> Option<Self> {
         const ERESTARTSYS: u64 = 512;
@@ -124,7 +128,8 @@ unsafe extern "C" {
 
 /// The executor stub: runs a table of system calls and stops once. Position independent.
 pub fn stub() -> &'static [u8] {
-    // SAFETY: both symbols bound the one section that the architecture lays down, in read-only memory of this program.
+    // SAFETY: both symbols bound the one section that the architecture lays down, in read-only
+    // memory of this program.
     unsafe {
         let start = &raw const cairn_stub_start;
         let len = (&raw const cairn_stub_end).offset_from(start) as usize;
@@ -145,7 +150,8 @@ pub struct RegisterFault {
     pub name: &'static str,
     /// What it does.
     pub what: &'static str,
-    /// Does it to one set of one thread: the thread's place in its process, its general registers, the set's note type and contents.
+    /// Does it to one set of one thread: the thread's place in its process, its general registers,
+    /// the set's note type and contents.
     pub spoil: fn(usize, &mut Regs, u32, &mut [u8]),
 }
 

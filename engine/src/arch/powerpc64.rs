@@ -1,4 +1,5 @@
-//! 64-bit POWER, little-endian: general registers, the FP, VMX and VSX sets, special registers, system call ABI, the executor stub.
+//! 64-bit POWER, little-endian: general registers, the FP, VMX and VSX sets, special registers,
+//! system call ABI, the executor stub.
 
 use super::{ERESTART_RESTARTBLOCK, ERESTARTNOHAND, Interrupted, InterruptedKind, RefusedState, SignalFrame};
 use crate::proc::syscall::Blocked;
@@ -12,8 +13,9 @@ pub const E_MACHINE: u16 = 21;
 /// `sc`
 pub const SYSCALL_INSN: &[u8] = &[0x02, 0, 0, 0x44];
 
-/// What may be one past the highest user address, the largest first: with 64 KiB pages, with 4 KiB pages
-/// (arch/powerpc/include/asm/task_size_64.h). Above 128 TiB nothing is mapped unless asked for by address.
+/// What may be one past the highest user address, the largest first: with 64 KiB pages, with 4 KiB
+/// pages (arch/powerpc/include/asm/task_size_64.h). Above 128 TiB nothing is mapped unless asked
+/// for by address.
 pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 49, 1 << 47, 1 << 46];
 
 /// `O_LARGEFILE` (arch/powerpc/include/uapi/asm/fcntl.h), which C libraries define as 0.
@@ -22,11 +24,12 @@ pub const O_LARGEFILE: i32 = 0o200_000;
 /// Whether memory can have tags.
 pub const MEMORY_TAGS: bool = false;
 
-/// Precedes the abort handlers of restartable sequences, a trap that is never taken (tools/testing/selftests/rseq/rseq-ppc.h); glibc
-/// registers with it.
+/// Precedes the abort handlers of restartable sequences, a trap that is never taken
+/// (tools/testing/selftests/rseq/rseq-ppc.h); glibc registers with it.
 pub const RSEQ_SIGNATURE: u32 = 0x0fe5_000b;
 
-/// `struct user_pt_regs`, arch/powerpc/include/uapi/asm/ptrace.h, with the zeros that follow it; the `NT_PRSTATUS` register set.
+/// `struct user_pt_regs`, arch/powerpc/include/uapi/asm/ptrace.h, with the zeros that follow it;
+/// the `NT_PRSTATUS` register set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(C)]
 #[allow(missing_docs)]
@@ -59,7 +62,8 @@ const MSR_TS: u64 = 3 << 33;
 
 /// "Summary overflow" of the first condition field: the system call failed.
 const CR0_SO: u64 = 1 << 28;
-/// `sc` and `scv 0`, as the kernel's `trap` has them (arch/powerpc/include/asm/ptrace.h, `trap_is_syscall`).
+/// `sc` and `scv 0`, as the kernel's `trap` has them (arch/powerpc/include/asm/ptrace.h,
+/// `trap_is_syscall`).
 const TRAP_SC: u64 = 0xc00;
 const TRAP_SCV: u64 = 0x3000;
 
@@ -79,18 +83,21 @@ impl Regs {
         self.gpr[1]
     }
 
-    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer `frame`.
+    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer
+    /// `frame`.
     pub fn set_return_into(&mut self, frame: u64, to: u64) {
         self.gpr[1] = frame;
         self.link = to;
     }
 
-    /// The thread control block, from which the thread pointer is 0x7000 away (64-Bit ELF V2 ABI, "TLS").
+    /// The thread control block, from which the thread pointer is 0x7000 away (64-Bit ELF V2 ABI,
+    /// "TLS").
     pub fn thread_pointer(&self, _tls: &[u8]) -> u64 {
         self.gpr[13].saturating_sub(0x7000)
     }
 
-    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system call ABI.
+    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system
+    /// call ABI.
     pub fn is_native(&self) -> bool {
         self.msr & MSR_SF != 0
     }
@@ -100,17 +107,20 @@ impl Regs {
         self.msr & MSR_TS != 0
     }
 
-    /// Whether a stop made the call that the thread was seen in return EINTR: here the registers themselves show it.
+    /// Whether a stop made the call that the thread was seen in return EINTR: here the registers
+    /// themselves show it.
     pub fn undo_eintr(&mut self, _call: &Blocked) -> bool {
         false
     }
 
-    /// Whether these may be the registers of a sleep that was interrupted and has time left, and do not show it. Here they always do.
+    /// Whether these may be the registers of a sleep that was interrupted and has time left, and do
+    /// not show it. Here they always do.
     pub fn may_hide_time_left(&self) -> bool {
         false
     }
 
-    /// The system call that the stop interrupted, when it did (arch/powerpc/kernel/signal.c, `check_syscall_restart`).
+    /// The system call that the stop interrupted, when it did (arch/powerpc/kernel/signal.c,
+    /// `check_syscall_restart`).
     pub fn interrupted_syscall(&self) -> Option<Interrupted> {
         let error = match self.trap & !0xf {
             TRAP_SC if self.ccr & CR0_SO != 0 => self.gpr[3],
@@ -121,8 +131,9 @@ impl Regs {
         Some(Interrupted { nr: self.gpr[0] as i64, kind })
     }
 
-    /// These registers with an interrupted system call turned into one that will be made again: `nr` in the number register,
-    /// the instruction pointer on the system call instruction, and no trace left for the kernel's own restart logic.
+    /// These registers with an interrupted system call turned into one that will be made again:
+    /// `nr` in the number register, the instruction pointer on the system call instruction, and no
+    /// trace left for the kernel's own restart logic.
     pub fn rewound(mut self, nr: i64) -> Self {
         self.gpr[3] = self.orig_gpr3;
         self.nip -= SYSCALL_INSN.len() as u64;
@@ -134,10 +145,12 @@ impl Regs {
         self
     }
 
-    /// These registers, which an interrupted system call has left, for the kernel to go on with: it makes the call again, and with a handler
-    /// to run first it ends it with EINTR, if that is what the call does (arch/powerpc/kernel/signal.c, `check_syscall_restart`). It does so on
-    /// the way out of every ptrace stop but those of a system call's entry and exit. Not so a sleep that has time left: the kernel would continue
-    /// it without putting its first argument back, and the next checkpoint would not find the call any more.
+    /// These registers, which an interrupted system call has left, for the kernel to go on with: it
+    /// makes the call again, and with a handler to run first it ends it with EINTR, if that is what
+    /// the call does (arch/powerpc/kernel/signal.c, `check_syscall_restart`). It does so on the way
+    /// out of every ptrace stop but those of a system call's entry and exit. Not so a sleep that
+    /// has time left: the kernel would continue it without putting its first argument back, and the
+    /// next checkpoint would not find the call any more.
     pub fn left_to_kernel(self, call: &Interrupted) -> Self {
         if call.kind == InterruptedKind::RestartBlock {
             return self.rewound(SYS_RESTART_SYSCALL);
@@ -145,13 +158,14 @@ impl Regs {
         self.inside_syscall()
     }
 
-    /// These registers, which an interrupted system call has left, with call `nr` to be made by the kernel from its beginning; with a handler
-    /// to run first it ends with EINTR.
+    /// These registers, which an interrupted system call has left, with call `nr` to be made by the
+    /// kernel from its beginning; with a handler to run first it ends with EINTR.
     pub fn repeating(self, nr: i64) -> Self {
         self.calling(nr).failed(ERESTARTNOHAND)
     }
 
-    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be made instead.
+    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be
+    /// made instead.
     pub fn with_restart_block(self) -> Self {
         if self.interrupted_syscall().is_none() {
             return self.calling(SYS_RESTART_SYSCALL);
@@ -165,12 +179,14 @@ impl Regs {
         self.inside_syscall()
     }
 
-    /// These registers, without what only the kernel's own affairs have left in them, but for what tells that they are in a system call.
+    /// These registers, without what only the kernel's own affairs have left in them, but for what
+    /// tells that they are in a system call.
     fn inside_syscall(self) -> Self {
         Regs { orig_gpr3: self.orig_gpr3, trap: self.trap & !0xf, ..self.outside_syscall() }
     }
 
-    /// These registers, marked as not being in a system call, without what only the kernel's own affairs have left in them.
+    /// These registers, marked as not being in a system call, without what only the kernel's own
+    /// affairs have left in them.
     pub fn outside_syscall(self) -> Self {
         Regs {
             msr: self.msr & !(MSR_VEC | MSR_VSX | MSR_FP | MSR_FE | MSR_TM),
@@ -215,7 +231,8 @@ impl Regs {
         if self.trap & !0xf == TRAP_SC && self.ccr & CR0_SO != 0 { -value } else { value }
     }
 
-    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a stack that ends at `stack_top`.
+    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a
+    /// stack that ends at `stack_top`.
     pub fn for_stub(mut self, stub: u64, control: u64, stack_top: u64) -> Self {
         self.nip = stub;
         self.trap = 0;
@@ -224,8 +241,9 @@ impl Regs {
         self
     }
 
-    /// What the control block keeps to bring these registers back without a tracer: a signal frame, aligned to 16 bytes, into which the
-    /// stub puts the FP and vector registers before it hands it to rt_sigreturn(2). No register would be free for a jump to the end.
+    /// What the control block keeps to bring these registers back without a tracer: a signal frame,
+    /// aligned to 16 bytes, into which the stub puts the FP and vector registers before it hands it
+    /// to rt_sigreturn(2). No register would be free for a jump to the end.
     pub fn stub_way_back(&self, mask: u64) -> Vec<u8> {
         let mut block = vec![0; 8];
         block.extend(frame(self, mask, FRAME_IN_CONTROL));
@@ -236,8 +254,9 @@ impl Regs {
 /// The arguments of a call that a stop interrupts are there when the stop shows.
 pub const STOPS_LOSE_ARGUMENTS: bool = false;
 
-/// Before the first process is created: a thread that has never written to the data stream control register itself gets the system's value instead of the
-/// one that ptrace sets (`dscr_inherit` in arch/powerpc/kernel/process.c, `restore_sprs`). Children inherit that it was written.
+/// Before the first process is created: a thread that has never written to the data stream control
+/// register itself gets the system's value instead of the one that ptrace sets (`dscr_inherit` in
+/// arch/powerpc/kernel/process.c, `restore_sprs`). Children inherit that it was written.
 pub fn prepare_restart() {
     /// `PPC_FEATURE2_DSCR`, arch/powerpc/include/uapi/asm/cputable.h
     const HAS_DSCR: u64 = 0x2000_0000;
@@ -249,7 +268,8 @@ pub fn prepare_restart() {
     }
 }
 
-/// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
+/// System calls that report EINTR to a stop although no handler ran, and that have done nothing
+/// when they do (signal(7), last list).
 pub fn repeatable_after_eintr(nr: i64) -> bool {
     /// arch/powerpc/kernel/syscalls/syscall.tbl; there is no semop(2).
     const SYS_SEMTIMEDOP: i64 = 392;
@@ -261,7 +281,8 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | SYS_SEMTIMEDOP
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
-            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not among them, which has begun something.
+            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not
+            // among them, which has begun something.
             | libc::SYS_recvfrom
             | libc::SYS_recvmsg
             | libc::SYS_sendto
@@ -271,8 +292,9 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
     )
 }
 
-/// Calls that the kernel continues with the time that is left and that can be made again afterwards: none, because their first argument is
-/// gone by then (arch/powerpc/kernel/signal.c, `check_syscall_restart`, puts only the number of restart_syscall(2) in place).
+/// Calls that the kernel continues with the time that is left and that can be made again
+/// afterwards: none, because their first argument is gone by then (arch/powerpc/kernel/signal.c,
+/// `check_syscall_restart`, puts only the number of restart_syscall(2) in place).
 pub const WITH_TIME_LEFT: &[i64] = &[];
 
 /// The system call number that code, which ends before the instruction, loads last: `li r0, nr`.
@@ -294,10 +316,12 @@ pub fn has_thread_areas(_tid: i32) -> std::io::Result<bool> {
     Ok(false)
 }
 
-/// Bytes below the stack pointer that are in use (arch/powerpc/include/asm/ptrace.h, `USER_REDZONE_SIZE`).
+/// Bytes below the stack pointer that are in use (arch/powerpc/include/asm/ptrace.h,
+/// `USER_REDZONE_SIZE`).
 pub const RED_ZONE: u64 = 512;
 
-/// There were kernels on which system calls can be dispatched to the program, and no tracer is told.
+/// There were kernels on which system calls can be dispatched to the program, and no tracer is
+/// told.
 pub const DISPATCHES_SYSCALLS: bool = false;
 
 /// No signal frame takes more, in bytes.
@@ -339,12 +363,14 @@ const NT_PPC_EBB: u32 = 0x106;
 const NT_PPC_PKEY: u32 = 0x110;
 const NT_PPC_HASHKEYR: u32 = 0x112;
 
-/// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all. VSX has the halves
-/// of its first 32 registers that are not the FP registers; the other 32 are those of VMX.
+/// Note types of the extended register sets, in the order they are written back. A kernel or
+/// machine need not have all. VSX has the halves of its first 32 registers that are not the FP
+/// registers; the other 32 are those of VMX.
 pub const EXTENDED_SETS: &[u32] =
     &[NT_PRFPREG, NT_PPC_VMX, NT_PPC_VSX, NT_PPC_TAR, NT_PPC_PPR, NT_PPC_DSCR, NT_PPC_PKEY, NT_PPC_HASHKEYR];
-/// Sets that only a thread has that cannot be saved. The registers of event-based branches are there once a performance counter has led to
-/// one, and are taken from nobody else (arch/powerpc/kernel/ptrace/ptrace-view.c, `ebb_get`, `ebb_set`; `used_ebb`).
+/// Sets that only a thread has that cannot be saved. The registers of event-based branches are
+/// there once a performance counter has led to one, and are taken from nobody else
+/// (arch/powerpc/kernel/ptrace/ptrace-view.c, `ebb_get`, `ebb_set`; `used_ebb`).
 pub const REFUSED_SETS: &[(u32, &str)] = &[(NT_PPC_EBB, "uses event-based branches")];
 /// Sets that are part of others as long as these are live.
 pub const PART_OF: &[(u32, &[u32])] = &[];
@@ -365,7 +391,8 @@ pub fn is_live(_note: u32, _data: &[u8]) -> bool {
 /// A set as it is kept in a record.
 pub fn canonical(note: u32, mut data: Vec<u8>) -> Option<Vec<u8>> {
     if note == NT_PPC_VMX {
-        // VSCR and VRSAVE are the first words of 16 bytes each, of which the rest is whatever was there.
+        // VSCR and VRSAVE are the first words of 16 bytes each, of which the rest is whatever was
+        // there.
         data[516..528].fill(0);
         data[532..].fill(0);
     }
@@ -398,18 +425,21 @@ pub const SYSCALL_AND_RETURN: &[u8] = &[0x02, 0, 0, 0x44, 0x20, 0, 0x80, 0x4e];
 /// `li r0, 172; sc`, which the vdso has for signal handlers to return to.
 pub const SIGRETURN_CODE: &[&[u8]] = &[&[0xac, 0, 0, 0x38, 0x02, 0, 0, 0x44]];
 
-/// Offsets in `struct rt_sigframe` (arch/powerpc/kernel/signal_64.c), which begins with the `struct ucontext`: its machine part
-/// (`struct sigcontext`), in that the general, FP and vector registers.
+/// Offsets in `struct rt_sigframe` (arch/powerpc/kernel/signal_64.c), which begins with the `struct
+/// ucontext`: its machine part (`struct sigcontext`), in that the general, FP and vector registers.
 const FRAME_MCONTEXT: usize = 168;
 const FRAME_GPR: usize = FRAME_MCONTEXT + 64;
 const FRAME_FPR: usize = FRAME_GPR + 384;
-/// 34 registers of VMX, then the halves of VSX; anywhere that is aligned, and the room of the frame is.
+/// 34 registers of VMX, then the halves of VSX; anywhere that is aligned, and the room of the frame
+/// is.
 const FRAME_VECTORS: usize = 896;
 const FRAME_SIZE: usize = FRAME_VECTORS + 34 * 16 + 32 * 8;
-/// Address that stands for the frame in a control block: the stub puts the right one into the frame.
+/// Address that stands for the frame in a control block: the stub puts the right one into the
+/// frame.
 const FRAME_IN_CONTROL: u64 = 0;
 
-/// The part of a signal frame at `at` that rt_sigreturn(2) looks at, for these registers and this mask; FP and vector registers are zero.
+/// The part of a signal frame at `at` that rt_sigreturn(2) looks at, for these registers and this
+/// mask; FP and vector registers are zero.
 fn frame(regs: &Regs, mask: u64, at: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(FRAME_SIZE);
     let mut put = |words: &[u64]| words.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
@@ -428,8 +458,8 @@ fn frame(regs: &Regs, mask: u64, at: u64) -> Vec<u8> {
     bytes
 }
 
-/// The frame from which rt_sigreturn(2) restores registers and mask, below the red zone of the stack in use
-/// (arch/powerpc/include/asm/ptrace.h, `USER_REDZONE_SIZE`).
+/// The frame from which rt_sigreturn(2) restores registers and mask, below the red zone of the
+/// stack in use (arch/powerpc/include/asm/ptrace.h, `USER_REDZONE_SIZE`).
 pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64, top: u64) -> SignalFrame {
     /// `struct rt_sigframe`, which the kernel checks to be in user space, is not larger.
     const WHOLE: u64 = 8192;
@@ -442,7 +472,8 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64, t
     SignalFrame { at, bytes }
 }
 
-/// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16 bytes.
+/// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16
+/// bytes.
 pub const STUB_CONTROL: u64 = 0x1_0000;
 
 // Control block, offsets in bytes:
@@ -509,8 +540,9 @@ global_asm!(
     "    sc",
     ".globl cairn_stub_done",
     "cairn_stub_done:",
-    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had been. The FP and vector registers are as
-    // they were all the time, and rt_sigreturn wants them in its frame: FP at 616, the address of the others at 880, the others at 896.
+    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had
+    // been. The FP and vector registers are as they were all the time, and rt_sigreturn wants them
+    // in its frame: FP at 616, the address of the others at 880, the others at 896.
     "    addi 1, 31, 64",
     "    addi 3, 1, 896",
     "    std 3, 880(1)",

@@ -12,8 +12,9 @@ pub const E_MACHINE: u16 = 62;
 /// The system call instruction, which sits in the vdso of every process.
 pub const SYSCALL_INSN: &[u8] = &[0x0f, 0x05];
 
-/// What may be one past the highest user address, the largest first. Here only that of four-level page tables: above it nothing is mapped
-/// unless asked for by address (Documentation/arch/x86/x86_64/5level-paging.rst).
+/// What may be one past the highest user address, the largest first. Here only that of four-level
+/// page tables: above it nothing is mapped unless asked for by address
+/// (Documentation/arch/x86/x86_64/5level-paging.rst).
 pub const TASK_SIZES: &[u64] = &[0x00ff_ffff_ffff_f000, 0x7fff_ffff_f000];
 
 /// `O_LARGEFILE` (include/uapi/asm-generic/fcntl.h), which C libraries define as 0.
@@ -22,7 +23,8 @@ pub const O_LARGEFILE: i32 = 0o100_000;
 /// Whether memory can have tags.
 pub const MEMORY_TAGS: bool = false;
 
-/// Precedes the abort handlers of restartable sequences (tools/testing/selftests/rseq/rseq-x86.h); glibc registers with it.
+/// Precedes the abort handlers of restartable sequences (tools/testing/selftests/rseq/rseq-x86.h);
+/// glibc registers with it.
 pub const RSEQ_SIGNATURE: u32 = 0x5305_3053;
 
 /// `struct user_regs_struct`, arch/x86/include/asm/user_64.h; the `NT_PRSTATUS` register set.
@@ -78,7 +80,8 @@ impl Regs {
         self.rsp
     }
 
-    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer `frame`: the address is in the frame.
+    /// Makes a return lead into code at `to`, which finds a signal frame at the stack pointer
+    /// `frame`: the address is in the frame.
     pub fn set_return_into(&mut self, frame: u64, _to: u64) {
         self.rsp = frame;
     }
@@ -88,22 +91,26 @@ impl Regs {
         self.fs_base
     }
 
-    /// Whether a transaction is open, which nothing but the processor can carry on: those of this architecture end at every stop.
+    /// Whether a transaction is open, which nothing but the processor can carry on: those of this
+    /// architecture end at every stop.
     pub fn in_transaction(&self) -> bool {
         false
     }
 
-    /// Whether a stop made the call that the thread was seen in return EINTR: here the registers themselves show it.
+    /// Whether a stop made the call that the thread was seen in return EINTR: here the registers
+    /// themselves show it.
     pub fn undo_eintr(&mut self, _call: &Blocked) -> bool {
         false
     }
 
-    /// Whether these may be the registers of a sleep that was interrupted and has time left, and do not show it. Here they always do.
+    /// Whether these may be the registers of a sleep that was interrupted and has time left, and do
+    /// not show it. Here they always do.
     pub fn may_hide_time_left(&self) -> bool {
         false
     }
 
-    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system call ABI.
+    /// Whether the thread runs code of this engine's word size; a 32-bit one has another system
+    /// call ABI.
     pub fn is_native(&self) -> bool {
         const USER_CS: u64 = 0x33;
         self.cs == USER_CS
@@ -118,8 +125,9 @@ impl Regs {
         Some(Interrupted { nr: self.orig_rax as i64, kind })
     }
 
-    /// These registers with an interrupted system call turned into one that will be made again: `nr` in the number register,
-    /// the instruction pointer on the system call instruction, and no trace left for the kernel's own restart logic.
+    /// These registers with an interrupted system call turned into one that will be made again:
+    /// `nr` in the number register, the instruction pointer on the system call instruction, and no
+    /// trace left for the kernel's own restart logic.
     pub fn rewound(mut self, nr: i64) -> Self {
         self.rip -= SYSCALL_INSN.len() as u64;
         self.orig_rax = NO_SYSCALL;
@@ -131,22 +139,24 @@ impl Regs {
         self
     }
 
-    /// These registers, which an interrupted system call has left, for the kernel to go on with: it makes the call again, and with a handler
-    /// to run first it ends it with EINTR, if that is what the call does (arch/x86/kernel/signal.c, `arch_do_signal_or_restart` and
-    /// `handle_signal`). It does so on the way out of every ptrace stop but those of a system call's entry and exit.
+    /// These registers, which an interrupted system call has left, for the kernel to go on with: it
+    /// makes the call again, and with a handler to run first it ends it with EINTR, if that is what
+    /// the call does (arch/x86/kernel/signal.c, `arch_do_signal_or_restart` and `handle_signal`).
+    /// It does so on the way out of every ptrace stop but those of a system call's entry and exit.
     pub fn left_to_kernel(self, _call: &Interrupted) -> Self {
         self
     }
 
-    /// These registers, which an interrupted system call has left, with call `nr` to be made by the kernel from its beginning; with a handler
-    /// to run first it ends with EINTR.
+    /// These registers, which an interrupted system call has left, with call `nr` to be made by the
+    /// kernel from its beginning; with a handler to run first it ends with EINTR.
     pub fn repeating(mut self, nr: i64) -> Self {
         self.orig_rax = nr as u64;
         self.rax = ERESTARTNOHAND.wrapping_neg();
         self
     }
 
-    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be made instead.
+    /// These registers, which make an interrupted system call again, with restart_syscall(2) to be
+    /// made instead.
     pub fn with_restart_block(mut self) -> Self {
         if self.interrupted_syscall().is_none() {
             return self.calling(SYS_RESTART_SYSCALL);
@@ -190,7 +200,8 @@ impl Regs {
         self.rax as i64
     }
 
-    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a stack that ends at `stack_top`.
+    /// Registers that enter the executor stub at `stub`, with its control block at `control` and a
+    /// stack that ends at `stack_top`.
     pub fn for_stub(mut self, stub: u64, control: u64, stack_top: u64) -> Self {
         self.orig_rax = NO_SYSCALL;
         self.rip = stub;
@@ -201,7 +212,8 @@ impl Regs {
         self
     }
 
-    /// What the control block keeps to bring these registers back without a tracer, in the stub's order: the last part of the block.
+    /// What the control block keeps to bring these registers back without a tracer, in the stub's
+    /// order: the last part of the block.
     pub fn stub_way_back(&self, _mask: u64) -> Vec<u8> {
         let saved: [u64; STUB_SAVED] = [
             self.eflags,
@@ -233,7 +245,8 @@ pub const STOPS_LOSE_ARGUMENTS: bool = false;
 /// Before the first process is created: nothing to do here.
 pub fn prepare_restart() {}
 
-/// System calls that report EINTR to a stop although no handler ran, and that have done nothing when they do (signal(7), last list).
+/// System calls that report EINTR to a stop although no handler ran, and that have done nothing
+/// when they do (signal(7), last list).
 pub fn repeatable_after_eintr(nr: i64) -> bool {
     matches!(
         nr,
@@ -244,7 +257,8 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | libc::SYS_semtimedop
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
-            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not among them, which has begun something.
+            // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not
+            // among them, which has begun something.
             | libc::SYS_recvfrom
             | libc::SYS_recvmsg
             | libc::SYS_sendto
@@ -254,11 +268,13 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
     )
 }
 
-/// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time, kernel/futex, fs/select.c).
+/// Calls that the kernel continues with the time that is left (`set_restart_fn` in kernel/time,
+/// kernel/futex, fs/select.c).
 pub const WITH_TIME_LEFT: &[i64] =
     &[libc::SYS_nanosleep, libc::SYS_clock_nanosleep, libc::SYS_futex, libc::SYS_poll];
 
-/// The system call number that code, which ends before the instruction, loads last: `mov $nr, %eax`.
+/// The system call number that code, which ends before the instruction, loads last: `mov $nr,
+/// %eax`.
 pub fn number_loaded(code: &[u8]) -> Option<i64> {
     let load = code.windows(5).rposition(|c| c[0] == 0xb8 && c[3..] == [0, 0])?;
     Some(i64::from(u16::from_le_bytes([code[load + 1], code[load + 2]])))
@@ -267,7 +283,8 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
 /// Bytes below the stack pointer that are in use (arch/x86/kernel/signal.c, `get_sigframe`).
 pub const RED_ZONE: u64 = 128;
 
-/// There were kernels on which system calls can be dispatched to the program, and no tracer is told.
+/// There were kernels on which system calls can be dispatched to the program, and no tracer is
+/// told.
 pub const DISPATCHES_SYSCALLS: bool = true;
 
 /// No signal frame takes more, in bytes.
@@ -288,7 +305,8 @@ pub const SYS_MODIFY_LDT: Option<i64> = Some(libc::SYS_modify_ldt);
 /// Number of restart_syscall(2).
 pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 
-/// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all.
+/// Note types of the extended register sets, in the order they are written back. A kernel or
+/// machine need not have all.
 pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 /// Sets that only a thread has that cannot be saved.
 pub const REFUSED_SETS: &[(u32, &str)] =
@@ -296,7 +314,8 @@ pub const REFUSED_SETS: &[(u32, &str)] =
 /// `NT_386_IOPERM`, include/uapi/linux/elf.h.
 const NT_386_IOPERM: u32 = 0x201;
 
-/// States that cannot be brought back. arch/x86/include/uapi/asm/prctl.h; arch/x86/kernel/ldt.c, `read_ldt`.
+/// States that cannot be brought back. arch/x86/include/uapi/asm/prctl.h; arch/x86/kernel/ldt.c,
+/// `read_ldt`.
 pub const REFUSED_STATES: &[RefusedState] = &[
     RefusedState {
         nr: libc::SYS_modify_ldt,
@@ -304,7 +323,8 @@ pub const REFUSED_STATES: &[RefusedState] = &[
         out: 1,
         room: 8,
         what: "has segments in its local descriptor table (modify_ldt); start the job without them",
-        // Bytes of the table; 0 without one. A number of 32 bits, whose upper half is that of an unsigned one.
+        // Bytes of the table; 0 without one. A number of 32 bits, whose upper half is that of an
+        // unsigned one.
         there: |result, _| (result as i32) > 0,
     },
     RefusedState {
@@ -327,8 +347,9 @@ pub const REFUSED_STATES: &[RefusedState] = &[
 const ARCH_GET_XCOMP_PERM: i64 = 0x1022;
 const ARCH_GET_UNTAG_MASK: i64 = 0x4001;
 
-/// Whether a thread has any segment of set_thread_area(2): three entries of the global descriptor table, an empty one without anything but
-/// the flags of one that is not present (arch/x86/include/asm/desc.h, `LDT_empty`).
+/// Whether a thread has any segment of set_thread_area(2): three entries of the global descriptor
+/// table, an empty one without anything but the flags of one that is not present
+/// (arch/x86/include/asm/desc.h, `LDT_empty`).
 ///
 /// # Errors
 /// What ptrace says.
@@ -356,7 +377,8 @@ pub const NT_X86_XSTATE: u32 = 0x202;
 /// No XSAVE area is larger: AMX tiles bring it to 11 KiB.
 pub const EXTENDED_MAX: usize = 64 * 1024;
 
-/// Where the kernel writes XCR0 into the legacy area's software bytes (arch/x86/include/uapi/asm/sigcontext.h).
+/// Where the kernel writes XCR0 into the legacy area's software bytes
+/// (arch/x86/include/uapi/asm/sigcontext.h).
 const XSAVE_XCR0: usize = 464;
 const XSAVE_XSTATE_BV: usize = 512;
 
@@ -400,8 +422,9 @@ pub fn extended_fits(_note: u32, saved: &[u8], here: &[u8]) -> Result<(), String
 /// To be called after a register set was written.
 pub fn vectors_are_lost() {}
 
-/// Where two XSAVE areas differ in what user code can see: not the kernel's note of its own features, and not which components are
-/// in their initial state, because their values are there in any case.
+/// Where two XSAVE areas differ in what user code can see: not the kernel's note of its own
+/// features, and not which components are in their initial state, because their values are there in
+/// any case.
 pub fn extended_difference(_note: u32, want: &[u8], have: &[u8]) -> Option<usize> {
     let ignored = XSAVE_XCR0..XSAVE_XSTATE_BV + 8;
     (0..want.len().max(have.len())).find(|at| !ignored.contains(at) && want.get(*at) != have.get(*at))
@@ -409,12 +432,14 @@ pub fn extended_difference(_note: u32, want: &[u8], have: &[u8]) -> Option<usize
 
 /// `syscall; ret`, at the address that [`Regs::for_syscall`] wants.
 pub const SYSCALL_AND_RETURN: &[u8] = &[0x0f, 0x05, 0xc3];
-/// `mov $15, %rax; syscall`, in either encoding: what C libraries hand to the kernel as `sa_restorer`.
+/// `mov $15, %rax; syscall`, in either encoding: what C libraries hand to the kernel as
+/// `sa_restorer`.
 pub const SIGRETURN_CODE: &[&[u8]] =
     &[&[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05], &[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05]];
 
-/// The frame from which rt_sigreturn(2), at `sigreturn`, restores registers and mask: `struct rt_sigframe`
-/// (arch/x86/include/asm/sigframe.h) with the address of the caller's code first, below `top`.
+/// The frame from which rt_sigreturn(2), at `sigreturn`, restores registers and mask: `struct
+/// rt_sigframe` (arch/x86/include/asm/sigframe.h) with the address of the caller's code first,
+/// below `top`.
 pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64, top: u64) -> SignalFrame {
     let xsave = &sets[0];
     const UCONTEXT_SIZE: u64 = 304;
@@ -422,7 +447,8 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64, to
     const MAGIC1: u32 = 0x4650_5853;
     const MAGIC2: u32 = 0x4650_5845;
     const AMX: u64 = 3 << 17;
-    /// Everything before the tiles, of which a task without the permission has no room in its frames.
+    /// Everything before the tiles, of which a task without the permission has no room in its
+    /// frames.
     const SIZE_WITHOUT_AMX: usize = 2696;
     let word = |at: usize| u64::from_le_bytes(xsave[at..at + 8].try_into().expect("eight bytes"));
     let features = word(XSAVE_XCR0);
@@ -480,11 +506,12 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64, to
 
 /// Words that [`Regs::stub_way_back`] yields.
 const STUB_SAVED: usize = 18;
-/// Where the control block begins, in bytes from the stub's start. The stub reaches its last jump through this distance.
+/// Where the control block begins, in bytes from the stub's start. The stub reaches its last jump
+/// through this distance.
 pub const STUB_CONTROL: u64 = 0x1_0000;
 
-// Control block, offsets in bytes:
-//   0 table   8 count   16 left   24 tgid   32 tid   40 signal   48 mask   56.. saved registers (eflags first, rip last)
+// Control block, offsets in bytes: 0 table   8 count   16 left   24 tgid   32 tid   40 signal   48
+// mask   56.. saved registers (eflags first, rip last)
 global_asm!(
     ".pushsection .rodata.cairn_stub, \"a\", @progbits",
     ".balign 16",
@@ -544,7 +571,8 @@ global_asm!(
     "    syscall",
     ".globl cairn_stub_done",
     "cairn_stub_done:",
-    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had been.
+    // Only a task whose tracer has died comes here: put everything back and go on as if nothing had
+    // been.
     "    mov eax, 14", // rt_sigprocmask(SIG_SETMASK, &mask, NULL, 8)
     "    mov edi, 2",
     "    lea rsi, [rbx + 48]",

@@ -76,7 +76,8 @@ impl Ways {
     }
 }
 
-/// Asks a process and its threads. What its children have yet to be waited for is added to `reports`, what it has that cannot be saved to `problems`.
+/// Asks a process and its threads. What its children have yet to be waited for is added to
+/// `reports`, what it has that cannot be saved to `problems`.
 ///
 /// # Errors
 /// *unsupported*, *vanished*, or what the kernel says.
@@ -93,7 +94,8 @@ pub fn ask(
         policies: policy::available(),
         by_module: task.device.is_some(),
     };
-    // Before the timers are asked, and once more after: a signal that came in between belongs to an expiration that one of them does not show.
+    // Before the timers are asked, and once more after: a signal that came in between belongs to an
+    // expiration that one of them does not show.
     let before = pending_of_timers(task, &seen)?;
     // Before any program: the kernel would forget which critical section a thread was in.
     for thread in &mut task.threads {

@@ -1,4 +1,5 @@
-//! The part of a checkpoint that asks: every thread runs one program of questions that only it can answer.
+//! The part of a checkpoint that asks: every thread runs one program of questions that only it can
+//! answer.
 
 use super::ask::ask;
 use super::inspection::{Inspected, Inspection};
@@ -18,7 +19,8 @@ pub struct Complete {
     pub records: Records,
     /// The look at file locks, which may still be on its way.
     pub locks: Locks,
-    /// Why they could not be restarted here if they were killed now: somebody else has a number of theirs.
+    /// Why they could not be restarted here if they were killed now: somebody else has a number of
+    /// theirs.
     pub shared_number: Option<String>,
 }
 
@@ -90,7 +92,8 @@ impl Captured {
     }
 }
 
-/// Which numbers mean something to what is saved: those of its own, and of sessions and groups whose leader has ended that nobody else is in.
+/// Which numbers mean something to what is saved: those of its own, and of sessions and groups
+/// whose leader has ended that nobody else is in.
 struct Numbers<'a> {
     inside: HashSet<i32>,
     outside: &'a Outside,

@@ -1,4 +1,5 @@
-//! The part of a checkpoint that touches nothing: what can be seen from outside, and what of it is a reason to refuse.
+//! The part of a checkpoint that touches nothing: what can be seen from outside, and what of it is
+//! a reason to refuse.
 
 use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::remote::Stopped;
@@ -55,7 +56,8 @@ impl Inspection {
     /// Looks at everything. `shared`: what processes outside have, too, is no reason to refuse.
     ///
     /// # Errors
-    /// *vanished*, *denied*, or what the kernel says; reasons to refuse are listed in the result instead.
+    /// *vanished*, *denied*, or what the kernel says; reasons to refuse are listed in the result
+    /// instead.
     pub fn of(frozen: &Frozen, shared: bool) -> Result<Self> {
         let locks = locks::Look::begin();
         let mut inspection = Inspection {
@@ -104,7 +106,8 @@ impl Inspection {
         Ok(inspection)
     }
 
-    /// Refuses when there is a reason; then with those that processes outside are, which need not be known yet.
+    /// Refuses when there is a reason; then with those that processes outside are, which need not
+    /// be known yet.
     ///
     /// # Errors
     /// *unsupported*
@@ -119,7 +122,8 @@ impl Inspection {
         Err(Error::Unsupported(problems))
     }
 
-    /// Refuses a context file in the place of one that the job has, which would go on with a file that nobody sees any more.
+    /// Refuses a context file in the place of one that the job has, which would go on with a file
+    /// that nobody sees any more.
     ///
     /// # Errors
     /// *unsupported*
@@ -249,10 +253,11 @@ impl Inspection {
     }
 }
 
-/// Whether a process has the root directory that we have, by way of the same mount: a bind mount of / is another one, which its path shows.
-/// Whether how a zombie ended is hidden from us: /proc/PID/stat shows 0 then. This link is shown to the same (PTRACE_MODE_READ_FSCREDS,
-/// proc_pid_readlink() in fs/proc/base.c, proc_ns_readlink() in fs/proc/namespaces.c). Since Linux 7.1 (31e62c2ebbfd) what was not dumpable
-/// when it died stays hidden.
+/// Whether a process has the root directory that we have, by way of the same mount: a bind mount of
+/// / is another one, which its path shows. Whether how a zombie ended is hidden from us:
+/// /proc/PID/stat shows 0 then. This link is shown to the same (PTRACE_MODE_READ_FSCREDS,
+/// proc_pid_readlink() in fs/proc/base.c, proc_ns_readlink() in fs/proc/namespaces.c). Since Linux
+/// 7.1 (31e62c2ebbfd) what was not dumpable when it died stays hidden.
 fn hides_status(pid: i32) -> bool {
     let link = std::fs::read_link(format!("/proc/{pid}/ns/user"));
     link.is_err_and(|err| err.kind() == io::ErrorKind::PermissionDenied)
@@ -268,8 +273,8 @@ fn has_our_root(pid: i32) -> Result<bool> {
     Ok((there.dev(), there.ino()) == (here.dev(), here.ino()) && path(&theirs)? == path(&ours)?)
 }
 
-/// A process that serves a file system (FUSE) and is stopped answers nobody, and whoever looks at that file system waits for it: so this is
-/// looked for first, by names alone.
+/// A process that serves a file system (FUSE) and is stopped answers nobody, and whoever looks at
+/// that file system waits for it: so this is looked for first, by names alone.
 fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
     for task in tasks.iter().filter(|task| !task.threads.is_empty()) {
         for fd in table::numbers(task.pid)? {

@@ -85,7 +85,8 @@ pub struct Report {
     pub tasks: usize,
     /// Size of the file.
     pub bytes: u64,
-    /// From the first thread stopped to the last one released; up to the kill, when there was one. Of the last stop, if there were several.
+    /// From the first thread stopped to the last one released; up to the kill, when there was one.
+    /// Of the last stop, if there were several.
     pub pause_ns: u64,
     /// All of it.
     pub total_ns: u64,
@@ -99,7 +100,8 @@ fn as_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Resul
 /// Checkpoints what is in scope.
 ///
 /// # Errors
-/// Every kind; the target runs on and no file is left, unless the last step, the kill, is what failed.
+/// Every kind; the target runs on and no file is left, unless the last step, the kill, is what
+/// failed.
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
     source::acquire_checkpoint_capability()?;
@@ -116,8 +118,8 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     }
 }
 
-/// `locks_first`: it has to be known which file locks there are before the job goes on. Else nothing is the result when one is told of later: the
-/// job may have taken it since.
+/// `locks_first`: it has to be known which file locks there are before the job goes on. Else
+/// nothing is the result when one is told of later: the job may have taken it since.
 fn once(
     options: &Options<'_>,
     device: Option<Arc<Device>>,
@@ -177,10 +179,12 @@ fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Resul
     writer.finish(records, options.sync).map_err(|source| Error::of_image(&options.file, source))
 }
 
-/// The longest nap before what is only there for a moment is looked for once more; half a second in all, and ten looks.
+/// The longest nap before what is only there for a moment is looked for once more; half a second in
+/// all, and ten looks.
 const LONGEST_NAP: Duration = Duration::from_millis(256);
 
-/// Stops, looks and refuses. When all that is in the way is such that a program will soon be done with it, the program is let go to be.
+/// Stops, looks and refuses. When all that is in the way is such that a program will soon be done
+/// with it, the program is let go to be.
 fn stop_and_look(
     target: Target,
     device: Option<Arc<Device>>,
@@ -227,7 +231,8 @@ fn save(
     if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(complete) }
 }
 
-/// Makes the plan of a restart from what was just saved: what a restart would refuse is refused now, before anybody is killed.
+/// Makes the plan of a restart from what was just saved: what a restart would refuse is refused
+/// now, before anybody is killed.
 fn rehearse(records: &Records) -> Result<()> {
     restart::rehearse(records).map_err(|err| match err {
         Error::Conflict(why) | Error::Denied { what: why, .. } => {
@@ -246,7 +251,8 @@ pub struct Checked {
     pub tasks: usize,
 }
 
-/// Finds out what would stop a checkpoint, by all of it but the dump_plan: nothing is changed in the end.
+/// Finds out what would stop a checkpoint, by all of it but the dump_plan: nothing is changed in
+/// the end.
 ///
 /// # Errors
 /// *unsupported* with all the reasons; else as [`checkpoint`].

@@ -44,7 +44,8 @@ pub enum Command {
         after_help = "Example: cairn restart context.4711\n\nStays as the parent of the job, passes signals on to it and ends as it ends."
     )]
     Restart(RestartArgs),
-    /// Start a command so that it can be checkpointed: in a session of its own, away from the terminal
+    /// Start a command so that it can be checkpointed: in a session of its own, away from the
+    /// terminal
     #[command(after_help = "Example: cairn run -o job.log -- ./simulate --steps 1000000")]
     Run(RunArgs),
     /// Show what a context file holds
@@ -149,10 +150,12 @@ pub struct TargetArgs {
     /// Where the state comes from
     #[arg(long, value_enum, default_value_t = SourceArg::Auto)]
     pub source: SourceArg,
-    /// Save it also when a debugger traces it, which takes the kernel module; the debugger is not told, and its breakpoints are saved as code
+    /// Save it also when a debugger traces it, which takes the kernel module; the debugger is not
+    /// told, and its breakpoints are saved as code
     #[arg(long)]
     pub traced: bool,
-    /// Save it although processes outside share open files or memory with it; after a restart it has copies of its own
+    /// Save it although processes outside share open files or memory with it; after a restart it
+    /// has copies of its own
     #[arg(long)]
     pub shared: bool,
     /// How long to wait for what does not stop or answer
@@ -218,16 +221,20 @@ pub struct RestartArgs {
     /// Leave the job to itself once it runs
     #[arg(long)]
     pub detach: bool,
-    /// Where processes go whose session and group were not saved, those of a shell for example [default: join; new with --detach]
+    /// Where processes go whose session and group were not saved, those of a shell for example
+    /// [default: join; new with --detach]
     #[arg(long, value_enum)]
     pub session: Option<SessionArg>,
-    /// How long to wait for PIDs of processes that have ended and that their parents have yet to wait for
+    /// How long to wait for PIDs of processes that have ended and that their parents have yet to
+    /// wait for
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86400))]
     pub time: u64,
-    /// Restart also where the clocks that count from the start of the machine are behind those of the checkpoint
+    /// Restart also where the clocks that count from the start of the machine are behind those of
+    /// the checkpoint
     #[arg(long)]
     pub ignore_clocks: bool,
-    /// Cut files that the job has open for writing back to what they were when more has been appended since; without a path, all of them
+    /// Cut files that the job has open for writing back to what they were when more has been
+    /// appended since; without a path, all of them
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub truncate: Vec<OsString>,
     /// Go on with files that changed since, as they are now; without a path, all of them

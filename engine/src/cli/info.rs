@@ -45,7 +45,8 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// Puts a digest of the contents where the extents are: what two files with the same contents agree on.
+/// Puts a digest of the contents where the extents are: what two files with the same contents agree
+/// on.
 fn digest_pages(reader: &Reader, records: &Records, all: &mut Value) -> Result<(), cairn::image::Error> {
     let digest = |extents: &[Extent], absent: Absent, volatile: &[Range<u64>]| {
         let bytes: u64 = extents.iter().map(|e| e.len).sum();
@@ -81,8 +82,9 @@ fn digest_pages(reader: &Reader, records: &Records, all: &mut Value) -> Result<(
     Ok(())
 }
 
-/// The fields of a thread's rseq area that the kernel writes whenever the thread returns to user space, as long as it may
-/// run on any CPU: cpu_id_start and cpu_id, node_id and mm_cid (include/uapi/linux/rseq.h, Linux 6.12).
+/// The fields of a thread's rseq area that the kernel writes whenever the thread returns to user
+/// space, as long as it may run on any CPU: cpu_id_start and cpu_id, node_id and mm_cid
+/// (include/uapi/linux/rseq.h, Linux 6.12).
 fn written_by_kernel(rseq: u64) -> [Range<u64>; 2] {
     [rseq..rseq + 8, rseq + 20..rseq + 28]
 }

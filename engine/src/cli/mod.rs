@@ -84,7 +84,8 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{end}")
 }
 
-/// Prints to standard output. A reader that has gone away is no failure: what there was to do is done.
+/// Prints to standard output. A reader that has gone away is no failure: what there was to do is
+/// done.
 pub fn out(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -59,7 +59,8 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     attend(&report)
 }
 
-/// Waits until all that had no parent in the job have ended, and for whatever else becomes our child. Ends as the root did.
+/// Waits until all that had no parent in the job have ended, and for whatever else becomes our
+/// child. Ends as the root did.
 fn attend(report: &Report) -> anyhow::Result<u8> {
     let mut left: HashSet<i32> = report.tops.iter().copied().collect();
     let mut code = 0;
@@ -116,7 +117,8 @@ fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard) {
     let to = if own == theirs { pid } else { -theirs };
     // A job that has ended needs no signal.
     if signal == SIGTSTP && from_kernel && outside::is_own_group_orphaned() {
-        // Nobody is there to continue us; a terminal's key does nothing then, also to others in our group.
+        // Nobody is there to continue us; a terminal's key does nothing then, also to others in our
+        // group.
     } else if signal == SIGTSTP {
         let _ = if told { Ok(()) } else { guard::kill(to, libc::SIGSTOP) };
         let _ = guard::kill(std::process::id() as i32, libc::SIGSTOP);

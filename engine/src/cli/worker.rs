@@ -1,5 +1,6 @@
-//! Runs a command in a worker process, so that the target is put back even when the process that the user sees is killed, and so that the
-//! user is answered even when the worker hangs: wherever it is killed, the target goes on.
+//! Runs a command in a worker process, so that the target is put back even when the process that
+//! the user sees is killed, and so that the user is answered even when the worker hangs: wherever
+//! it is killed, the target goes on.
 
 use cairn::activity;
 use cairn::error::{Context, Result};
@@ -19,8 +20,8 @@ const HEARD: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 /// How long the worker has to give up before it is made to.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// Runs `work` in a worker; its exit code is the result. A worker that has not ended long after `patience` is killed. `clean` is called in
-/// the front when the worker did not end by itself.
+/// Runs `work` in a worker; its exit code is the result. A worker that has not ended long after
+/// `patience` is killed. `clean` is called in the front when the worker did not end by itself.
 ///
 /// # Errors
 /// Only of the worker itself; in the front, errors have been printed already.
@@ -29,7 +30,8 @@ pub fn run(
     clean: impl FnOnce(),
     work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> anyhow::Result<u8>,
 ) -> anyhow::Result<u8> {
-    // Until each side listens, signals wait: one that killed the front alone would leave a worker that nobody has told.
+    // Until each side listens, signals wait: one that killed the front alone would leave a worker
+    // that nobody has told.
     let heard: SigSet = HEARD.into_iter().chain([Signal::SIGCHLD]).collect();
     heard.thread_block().map_err(std::io::Error::from).context(|| "block signals")?;
     activity::prepare().context(|| "make the page that the worker tells its work on")?;
@@ -56,7 +58,8 @@ pub fn run(
 fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
     let mut asked: Option<(Instant, String)> = None;
     let numbers = HEARD.map(|signal| signal as i32);
-    // The worker is as patient as it was told to be, and tells why it gives up: it hangs only if it does not.
+    // The worker is as patient as it was told to be, and tells why it gives up: it hangs only if it
+    // does not.
     let stuck = Stuck::new(patience + Duration::from_secs(2));
     loop {
         match wait::poll(worker).context(|| "wait for worker")? {

@@ -24,7 +24,8 @@ pub struct Extent {
 /// What a page that is in no extent reads as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absent {
-    /// Zeros, as in anonymous and shared memory: a saved page of zeros and an absent one count as equal.
+    /// Zeros, as in anonymous and shared memory: a saved page of zeros and an absent one count as
+    /// equal.
     Zeros,
     /// The contents of a file: a saved page of zeros differs from an absent one.
     File,
@@ -47,21 +48,21 @@ impl Serialize for Digest {
 }
 
 impl Reader {
-    /// Digests the contents of `extents`. The result depends on addresses and bytes alone: not on the order of the
-    /// extents, on how memory was cut into them, or on where they lie in the file.
+    /// Digests the contents of `extents`. The result depends on addresses and bytes alone: not on
+    /// the order of the extents, on how memory was cut into them, or on where they lie in the file.
     ///
-    /// It is xxh3-128 over, for each page by ascending address, the address and the xxh3-64 of the page, both
-    /// as little-endian 64-bit numbers.
+    /// It is xxh3-128 over, for each page by ascending address, the address and the xxh3-64 of the
+    /// page, both as little-endian 64-bit numbers.
     ///
     /// # Errors
-    /// [`Error::BadRequest`] for extents that overlap, are not whole pages, or lie outside the page data;
-    /// [`Error::Io`].
+    /// [`Error::BadRequest`] for extents that overlap, are not whole pages, or lie outside the page
+    /// data; [`Error::Io`].
     pub fn digest(&self, extents: &[Extent], absent: Absent) -> Result<Digest, Error> {
         self.digest_without(extents, absent, &[])
     }
 
-    /// As [`Reader::digest`], with the bytes at `volatile` (half-open ranges of addresses) taken for zeros: places that
-    /// the kernel writes to by itself, which say nothing about the state.
+    /// As [`Reader::digest`], with the bytes at `volatile` (half-open ranges of addresses) taken
+    /// for zeros: places that the kernel writes to by itself, which say nothing about the state.
     ///
     /// # Errors
     /// As [`Reader::digest`].

@@ -40,8 +40,8 @@ pub enum Error {
     #[error("context file is cut short: {what} ({len} bytes are there)")]
     Truncated { len: u64, what: &'static str },
 
-    /// Bytes are not what was written. `offset` counts from the start of the file and names the place where the
-    /// damaged unit (header, frame of pages, section) begins.
+    /// Bytes are not what was written. `offset` counts from the start of the file and names the
+    /// place where the damaged unit (header, frame of pages, section) begins.
     #[error("context file is damaged in its {section} at offset {offset}: {what}")]
     Damaged { section: Section, offset: u64, what: String },
 
@@ -83,7 +83,8 @@ pub enum Error {
     #[error("encode the records: {what}")]
     Encode { what: String },
 
-    /// A caller's mistake: a length that is no multiple of the page size, a range outside the page data.
+    /// A caller's mistake: a length that is no multiple of the page size, a range outside the page
+    /// data.
     #[error("page data request of {len} bytes at {offset}: {what}")]
     BadRequest { offset: u64, len: u64, what: &'static str },
 }

@@ -1,7 +1,8 @@
 //! The bytes of header, checksum table, section index and footer. Pure: bytes in, values out.
 //!
-//! `docs/context-file.md` is the reference for other readers; a test keeps its worked example true. Every number is
-//! little-endian and of fixed size, so that nothing depends on the word size or byte order of the machine.
+//! `docs/context-file.md` is the reference for other readers; a test keeps its worked example true.
+//! Every number is little-endian and of fixed size, so that nothing depends on the word size or
+//! byte order of the machine.
 
 use serde::{Serialize, Serializer};
 use xxhash_rust::xxh3::xxh3_64;
@@ -9,7 +10,8 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::error::{Error, Section};
 
-/// The first eight bytes. The first is no ASCII and the last two show a transfer that rewrote line ends.
+/// The first eight bytes. The first is no ASCII and the last two show a transfer that rewrote line
+/// ends.
 pub const MAGIC: [u8; 8] = *b"\x89CAIRN\r\n";
 /// The last eight bytes.
 pub const END_MAGIC: [u8; 8] = *b"CAIRNEND";
@@ -69,7 +71,8 @@ impl FrameSum {
     }
 }
 
-/// An architecture as ELF files name it. The machine number alone would not do: big- and little-endian PowerPC share one.
+/// An architecture as ELF files name it. The machine number alone would not do: big- and
+/// little-endian PowerPC share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// `e_machine`
@@ -224,8 +227,9 @@ impl Header {
     /// Reads a header whose magic has been checked.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::FutureVersion`], [`Error::FutureFeatures`]. The place of magic, version and
-    /// checksum is the same in every version, so a damaged version number is not mistaken for a future one.
+    /// [`Error::Damaged`], [`Error::FutureVersion`], [`Error::FutureFeatures`]. The place of magic,
+    /// version and checksum is the same in every version, so a damaged version number is not
+    /// mistaken for a future one.
     pub(super) fn decode(raw: &[u8; HEADER_LEN]) -> Result<Header, Error> {
         let damaged = |what: String| Error::damaged(Section::Header, 0, what);
         if get_u64(raw, HEADER_SUM) != xxh3_64(&raw[..HEADER_SUM]) {

@@ -19,9 +19,9 @@ type Opened = Result<(File, Option<String>), Errno>;
 /// How many hidden names are tried before giving up.
 const NAME_ATTEMPTS: u32 = 1000;
 
-/// A file being written for a name that it does not have yet. Dropped before [`Pending::publish`], it leaves
-/// nothing behind; when the process is killed, an unnamed file vanishes too, a hidden one stays until
-/// [`remove_partial`] or the next file of that name.
+/// A file being written for a name that it does not have yet. Dropped before [`Pending::publish`],
+/// it leaves nothing behind; when the process is killed, an unnamed file vanishes too, a hidden one
+/// stays until [`remove_partial`] or the next file of that name.
 pub(super) struct Pending {
     file: File,
     path: PathBuf,
@@ -35,8 +35,9 @@ impl Pending {
     /// Creates the file in the directory of `path`, with mode 0600 less the umask.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Taken`] when `path` is there and no regular file, since publishing would replace it. A link is neither replaced,
-    /// for it may be one of the system's (`/dev/stdout`), nor followed, for in a directory open to all it might be a trap.
+    /// [`Error::Io`]; [`Error::Taken`] when `path` is there and no regular file, since publishing
+    /// would replace it. A link is neither replaced, for it may be one of the system's
+    /// (`/dev/stdout`), nor followed, for in a directory open to all it might be a trap.
     pub(super) fn create(path: &Path) -> Result<Pending, Error> {
         Pending::create_by(path, |dir, name| open_unnamed(dir, name).or_else(|_| open_hidden(dir, name)))
     }
@@ -58,8 +59,8 @@ impl Pending {
         &self.path
     }
 
-    /// Gives the file its name, in place of whatever had it. With `durable`, file and directory reach the disk:
-    /// the contents before the name, the name before this returns.
+    /// Gives the file its name, in place of whatever had it. With `durable`, file and directory
+    /// reach the disk: the contents before the name, the name before this returns.
     pub(super) fn publish(mut self, durable: bool) -> Result<(), Error> {
         if durable {
             let written = self.file.metadata().map_or(0, |meta| meta.len());
@@ -149,8 +150,8 @@ fn begins_as_ours(dir: &OwnedFd, name: &OsStr) -> bool {
     read.is_ok_and(|len| first[..len] == MAGIC)
 }
 
-/// Removes what a killed writer of `path` has left under a hidden name, on file systems without unnamed files (NFS). What is still being
-/// written is let alone.
+/// Removes what a killed writer of `path` has left under a hidden name, on file systems without
+/// unnamed files (NFS). What is still being written is let alone.
 ///
 /// # Errors
 /// [`Error::Io`]
@@ -220,7 +221,8 @@ fn fd_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-/// What all hidden names for a file of this name begin with: a digest, for the name may be as long as names can be.
+/// What all hidden names for a file of this name begin with: a digest, for the name may be as long
+/// as names can be.
 fn hidden_prefix(name: &OsStr) -> String {
     format!(".cairn-{:016x}-", xxh3_64(name.as_bytes()))
 }

@@ -18,7 +18,8 @@ use super::records::{self, DecodeError, Schemas, Versions};
 /// Buffer between the file and the decoders, bytes.
 const BUFFER: usize = 256 << 10;
 
-/// How files begin that somebody has compressed, and what to do: a restart reads a context file anywhere.
+/// How files begin that somebody has compressed, and what to do: a restart reads a context file
+/// anywhere.
 const PACKED: [(&[u8], &str); 5] = [
     (b"\x1f\x8b", "it is compressed by gzip; unpack it first, with `gunzip`"),
     (b"\x28\xb5\x2f\xfd", "it is compressed by zstd; unpack it first, with `zstd -d`"),
@@ -27,8 +28,8 @@ const PACKED: [(&[u8], &str); 5] = [
     (b"\x04\x22\x4d\x18", "it is compressed by lz4; unpack it first, with `lz4 -d`"),
 ];
 
-/// An open context file whose header, footer and index are sound. Records and page data are checked when they are
-/// read ([`Reader::records`]) or on request ([`Reader::verify_pages`]).
+/// An open context file whose header, footer and index are sound. Records and page data are checked
+/// when they are read ([`Reader::records`]) or on request ([`Reader::verify_pages`]).
 pub struct Reader {
     file: File,
     path: PathBuf,
@@ -43,8 +44,9 @@ impl Reader {
     /// Opens `path` and checks header, footer and index.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::NotContextFile`], [`Error::Truncated`], [`Error::Damaged`], [`Error::FutureVersion`],
-    /// [`Error::FutureFeatures`]. A file of a foreign machine opens; see [`Reader::check_here`].
+    /// [`Error::Io`], [`Error::NotContextFile`], [`Error::Truncated`], [`Error::Damaged`],
+    /// [`Error::FutureVersion`], [`Error::FutureFeatures`]. A file of a foreign machine opens; see
+    /// [`Reader::check_here`].
     pub fn open(path: &Path) -> Result<Reader, Error> {
         let file = open_regular(path)?;
         let len = file.metadata().map_err(|err| Error::io("stat", path, err))?.len();
@@ -84,7 +86,8 @@ impl Reader {
         Ok(Reader { file, path: path.to_owned(), header, len, pages, records, checksums })
     }
 
-    /// Reads the header alone: version, machine and origin of a file whose rest may be missing or from the future.
+    /// Reads the header alone: version, machine and origin of a file whose rest may be missing or
+    /// from the future.
     ///
     /// # Errors
     /// As [`Reader::open`], as far as they concern the header.
@@ -132,7 +135,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Decodes the records and verifies their checksum. Fields that `R` does not know are passed over.
+    /// Decodes the records and verifies their checksum. Fields that `R` does not know are passed
+    /// over.
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::FutureSchema`], [`Error::Io`].
@@ -181,7 +185,8 @@ impl Reader {
         let mut stream = BufReader::with_capacity(BUFFER, Stream::new(&self.file, section));
         let mut frames = Vec::new();
         let mut next = self.pages.offset;
-        // Each entry is checked before the next is stored: what is held never exceeds what the page data can have.
+        // Each entry is checked before the next is stored: what is held never exceeds what the page
+        // data can have.
         for number in 0..section.len / FRAME_ENTRY_LEN as u64 {
             let mut raw = [0; FRAME_ENTRY_LEN];
             stream.read_exact(&mut raw).map_err(io_error)?;
@@ -207,8 +212,8 @@ impl Reader {
         Ok(frames)
     }
 
-    /// Fills `buf` with page data from `offset` of the file, any offset and length. Does not check checksums, see
-    /// [`Reader::verify_pages`].
+    /// Fills `buf` with page data from `offset` of the file, any offset and length. Does not check
+    /// checksums, see [`Reader::verify_pages`].
     ///
     /// # Errors
     /// [`Error::BadRequest`] for a range outside the page data; [`Error::Io`].
@@ -238,7 +243,8 @@ fn open_regular(path: &Path) -> Result<File, Error> {
         };
         return Err(Error::NotContextFile { path: path.to_owned(), what });
     }
-    // The description may be inherited by restored tasks, which read pages from it: no flags of ours on it.
+    // The description may be inherited by restored tasks, which read pages from it: no flags of
+    // ours on it.
     rustix::fs::fcntl_setfl(&file, OFlags::empty()).map_err(|errno| Error::io("open", path, errno))?;
     Ok(file)
 }

@@ -1,4 +1,5 @@
-//! The records section: a CBOR sequence (RFC 8742) of two items, the versions of the record kinds and the records.
+//! The records section: a CBOR sequence (RFC 8742) of two items, the versions of the record kinds
+//! and the records.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -10,9 +11,10 @@ use super::error::Error;
 
 /// Names the kinds of records inside a records type, each with its schema version.
 ///
-/// A version rises when readers of the old one would misunderstand the new; a new field that may be absent
-/// (`#[serde(default)]`) does not raise it. A file with a newer version, or with a kind that is not listed here, is
-/// refused, because what cannot be read would silently be missing after a restart.
+/// A version rises when readers of the old one would misunderstand the new; a new field that may be
+/// absent (`#[serde(default)]`) does not raise it. A file with a newer version, or with a kind that
+/// is not listed here, is refused, because what cannot be read would silently be missing after a
+/// restart.
 pub trait Schemas {
     const SCHEMAS: &'static [(&'static str, u32)];
 }

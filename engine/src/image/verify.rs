@@ -7,11 +7,13 @@ use super::layout::{Frame, MAX_FRAME};
 use super::reader::Reader;
 
 impl Reader {
-    /// Reads all page data and compares them with their checksums. `threads` counts the calling one; `progress` is
-    /// called on it, now and then and at the end, with the number of bytes verified so far.
+    /// Reads all page data and compares them with their checksums. `threads` counts the calling
+    /// one; `progress` is called on it, now and then and at the end, with the number of bytes
+    /// verified so far.
     ///
     /// # Errors
-    /// [`Error::Damaged`] with the offset of the first bad frame, whichever thread found it; [`Error::Io`].
+    /// [`Error::Damaged`] with the offset of the first bad frame, whichever thread found it;
+    /// [`Error::Io`].
     pub fn verify_pages(&self, threads: usize, progress: &dyn Fn(u64)) -> Result<(), Error> {
         let frames = self.frames()?;
         let work = Work { reader: self, frames: &frames, next: AtomicUsize::new(0), done: AtomicU64::new(0) };
@@ -39,8 +41,8 @@ impl Reader {
     }
 }
 
-/// Frames are handed out in ascending order and none after a bad one; so everything before a bad frame is looked at,
-/// and the lowest finding is the first in the file.
+/// Frames are handed out in ascending order and none after a bad one; so everything before a bad
+/// frame is looked at, and the lowest finding is the first in the file.
 struct Work<'a> {
     reader: &'a Reader,
     frames: &'a [Frame],

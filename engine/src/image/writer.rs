@@ -42,8 +42,8 @@ pub struct Written {
     pub frames: u64,
 }
 
-/// A context file in the making. Its final name appears in [`Writer::finish`] and not before; dropped earlier, nothing
-/// stays behind.
+/// A context file in the making. Its final name appears in [`Writer::finish`] and not before;
+/// dropped earlier, nothing stays behind.
 pub struct Writer {
     pending: Pending,
     page_size: u32,
@@ -57,10 +57,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a file that will be `path`, an existing one of that name being replaced at the end, whose pages are summed with `sums`.
+    /// Begins a file that will be `path`, an existing one of that name being replaced at the end,
+    /// whose pages are summed with `sums`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::NoSpace`]; [`Error::BadRequest`] for a page size that the format does not admit.
+    /// [`Error::Io`], [`Error::NoSpace`]; [`Error::BadRequest`] for a page size that the format
+    /// does not admit.
     pub fn create(path: &Path, origin: Origin, sums: FrameSum) -> Result<Writer, Error> {
         if !layout::page_size_is_valid(origin.page_size) {
             let what = "page size must be a power of two from 4 KiB to 1 MiB";
@@ -101,8 +103,9 @@ impl Writer {
     /// Writes records, page checksums, index and footer, and gives the file its name.
     ///
     /// # Errors
-    /// [`Error::Encode`], [`Error::NoSpace`], [`Error::Io`], also when an earlier append had failed. No file of the
-    /// final name was then made or changed, unless it was the last step that failed: syncing the directory.
+    /// [`Error::Encode`], [`Error::NoSpace`], [`Error::Io`], also when an earlier append had
+    /// failed. No file of the final name was then made or changed, unless it was the last step that
+    /// failed: syncing the directory.
     pub fn finish<R: Serialize + Schemas>(self, records: &R, sync: Sync) -> Result<Written, Error> {
         let path = self.pending.path();
         let pages_end = self.move_on(0)?;
@@ -186,14 +189,16 @@ impl PageSink<'_> {
         self.writer.pending.path()
     }
 
-    /// Appends `pages`, a whole number of pages and at most [`MAX_FRAME`] bytes, as one contiguous stretch. Returns
-    /// its offset in the file, a multiple of the page size. Appending nothing is allowed and writes nothing.
+    /// Appends `pages`, a whole number of pages and at most [`MAX_FRAME`] bytes, as one contiguous
+    /// stretch. Returns its offset in the file, a multiple of the page size. Appending nothing is
+    /// allowed and writes nothing.
     ///
-    /// The larger the piece, the fewer system calls and checksums: pass a full frame where there is one.
+    /// The larger the piece, the fewer system calls and checksums: pass a full frame where there is
+    /// one.
     ///
     /// # Errors
-    /// [`Error::NoSpace`], [`Error::Io`]: the file cannot be finished any more. [`Error::BadRequest`] for a length
-    /// that is not allowed.
+    /// [`Error::NoSpace`], [`Error::Io`]: the file cannot be finished any more.
+    /// [`Error::BadRequest`] for a length that is not allowed.
     pub fn append(&self, pages: &[u8]) -> Result<u64, Error> {
         let writer = self.writer;
         let len = pages.len() as u64;
@@ -213,8 +218,9 @@ impl PageSink<'_> {
         Ok(offset)
     }
 
-    /// Has somebody else append up to a frame, who is given the file, takes its place as we do (from where the file is
-    /// positioned, which moves on by as much at the same time), and sums what it writes as the file wants it.
+    /// Has somebody else append up to a frame, who is given the file, takes its place as we do
+    /// (from where the file is positioned, which moves on by as much at the same time), and sums
+    /// what it writes as the file wants it.
     ///
     /// # Errors
     /// That of `append`. The file cannot be finished any more.

@@ -24,7 +24,8 @@ pub struct Mapping<'a> {
     pub dev: (u32, u32),
     /// Inode of the file, 0 for none.
     pub inode: u64,
-    /// Path of the file or name of the mapping as it is printed: with `\012` for a line break. Empty for none.
+    /// Path of the file or name of the mapping as it is printed: with `\012` for a line break.
+    /// Empty for none.
     pub printed: &'a [u8],
 }
 
@@ -73,7 +74,8 @@ impl<'a> Mapping<'a> {
         unescape(self.printed)
     }
 
-    /// The file object behind it: device number as stat(2) has it, and inode; nothing for anonymous memory.
+    /// The file object behind it: device number as stat(2) has it, and inode; nothing for anonymous
+    /// memory.
     pub fn object(&self) -> Option<(u64, u64)> {
         (self.inode != 0).then(|| (rustix::fs::makedev(self.dev.0, self.dev.1), self.inode))
     }
@@ -111,7 +113,8 @@ fn hex(text: &[u8]) -> Option<(u64, &[u8])> {
     (digits > 0).then(|| (value, &text[digits..]))
 }
 
-/// The kernel escapes line breaks, and nothing else (fs/proc/task_mmu.c, `get_vma_name` and `show_map_vma`).
+/// The kernel escapes line breaks, and nothing else (fs/proc/task_mmu.c, `get_vma_name` and
+/// `show_map_vma`).
 fn unescape(path: &[u8]) -> Cow<'_, [u8]> {
     const LINE_BREAK: &[u8] = b"\\012";
     if memchr::memmem::find(path, LINE_BREAK).is_none() {

@@ -10,7 +10,8 @@ pub mod stat;
 pub mod status;
 pub mod syscall;
 
-/// The text of a file that the kernel makes as a whole (fs/seq_file.c, `single_open`): by one read, as long as it is short.
+/// The text of a file that the kernel makes as a whole (fs/seq_file.c, `single_open`): by one read,
+/// as long as it is short.
 ///
 /// # Errors
 /// What open(2) and read(2) say.

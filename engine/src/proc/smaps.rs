@@ -1,14 +1,15 @@
-//! `/proc/PID/smaps`: the mappings of a process with their flags and how much of each is populated. Pure.
+//! `/proc/PID/smaps`: the mappings of a process with their flags and how much of each is populated.
+//! Pure.
 //!
-//! Source: `show_map_vma`, `show_smap` and `show_smap_vma_flags` in fs/proc/task_mmu.c, Linux 5.10 to 7.x;
-//! proc_pid_smaps(5).
+//! Source: `show_map_vma`, `show_smap` and `show_smap_vma_flags` in fs/proc/task_mmu.c, Linux 5.10
+//! to 7.x; proc_pid_smaps(5).
 
 use super::maps::{Mapping, decimal};
 use bitflags::bitflags;
 
 bitflags! {
-    /// What the `VmFlags` line shows of `vma->vm_flags`. The bits are our own, not the kernel's, which differ from
-    /// one architecture and version to the next.
+    /// What the `VmFlags` line shows of `vma->vm_flags`. The bits are our own, not the kernel's,
+    /// which differ from one architecture and version to the next.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct VmFlags: u64 {
         /// `rd`
@@ -87,8 +88,8 @@ bitflags! {
         const SEALED = 1 << 36;
         /// `dp`: MAP_DROPPABLE, 6.11
         const DROPPABLE = 1 << 37;
-        /// `gu`: may have guard regions (MADV_GUARD_INSTALL), 6.19 and updates of 6.18. Kernels from 6.13 have such
-        /// regions without showing the flag.
+        /// `gu`: may have guard regions (MADV_GUARD_INSTALL), 6.19 and updates of 6.18. Kernels
+        /// from 6.13 have such regions without showing the flag.
         const MAYBE_GUARD = 1 << 38;
     }
 }
@@ -159,8 +160,9 @@ pub struct Vma {
     pub dev: (u32, u32),
     /// Inode of the file; 0 for anonymous memory
     pub inode: u64,
-    /// Path of the file as seen from the reader's root, or a name in brackets such as `[heap]`. The kernel writes a line
-    /// break as `\012` and nothing else specially, so a name that has these four characters comes out wrong.
+    /// Path of the file as seen from the reader's root, or a name in brackets such as `[heap]`. The
+    /// kernel writes a line break as `\012` and nothing else specially, so a name that has these
+    /// four characters comes out wrong.
     pub path: Option<Vec<u8>>,
     pub flags: VmFlags,
     /// Codes of the `VmFlags` line that are not known here, `??` included.
@@ -171,7 +173,8 @@ pub struct Vma {
     pub hugetlb: u64,
     /// Bytes in swap
     pub swap: u64,
-    /// Resident bytes that belong to no file: anonymous memory, and copied pages of private file mappings
+    /// Resident bytes that belong to no file: anonymous memory, and copied pages of private file
+    /// mappings
     pub anonymous: u64,
     /// Size of the pages in bytes, more than the system's for hugetlbfs
     pub kernel_page_size: u64,
@@ -187,8 +190,8 @@ impl Vma {
         self.end - self.start
     }
 
-    /// True for a file without a name: `" (deleted)"` is at the end of the path. A file may really be called so;
-    /// only looking at it tells.
+    /// True for a file without a name: `" (deleted)"` is at the end of the path. A file may really
+    /// be called so; only looking at it tells.
     pub fn is_deleted(&self) -> bool {
         self.path.as_ref().is_some_and(|path| path.ends_with(DELETED))
     }
@@ -198,7 +201,8 @@ impl Vma {
         self.path.as_deref().map(|path| path.strip_suffix(DELETED).unwrap_or(path))
     }
 
-    /// The name in brackets of a mapping that is no file: `heap`, `stack`, `vdso`, `vvar`, `anon:NAME` …
+    /// The name in brackets of a mapping that is no file: `heap`, `stack`, `vdso`, `vvar`,
+    /// `anon:NAME` …
     pub fn special(&self) -> Option<&[u8]> {
         self.path.as_deref()?.strip_prefix(b"[")?.strip_suffix(b"]")
     }
@@ -220,8 +224,8 @@ pub struct Error {
 /// Lines that are not needed are passed over, known or not.
 ///
 /// # Errors
-/// A line that is not of the kernel's form, mappings out of order, or one without `VmFlags` (as when the text is cut
-/// off).
+/// A line that is not of the kernel's form, mappings out of order, or one without `VmFlags` (as
+/// when the text is cut off).
 pub fn parse(text: &[u8]) -> Result<Vec<Vma>, Error> {
     let mut vmas: Vec<Vma> = Vec::new();
     // True once the current mapping's last line has been seen; every mapping ends with VmFlags.

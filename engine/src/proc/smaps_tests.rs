@@ -74,7 +74,8 @@ Swap:                  0 kB
 VmFlags: ex 
 ";
 
-/// Linux 5.10: huge pages, a code that this version has no letters for, names with blanks and line breaks.
+/// Linux 5.10: huge pages, a code that this version has no letters for, names with blanks and line
+/// breaks.
 const OLDER: &str = "\
 00400000-00401000 r-xp 00000000 fe:1a 18446744073709551615               /opt/a program\\012of two lines 
 Size:                  4 kB

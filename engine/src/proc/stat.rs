@@ -1,4 +1,5 @@
-//! The beginning of /proc/PID/stat (proc_pid_stat(5)): what there is to know of processes of which there may be many.
+//! The beginning of /proc/PID/stat (proc_pid_stat(5)): what there is to know of processes of which
+//! there may be many.
 
 use super::read_short;
 
@@ -22,7 +23,8 @@ pub struct Brief {
 }
 
 impl Brief {
-    /// A thread, by its own file: that of its process sums up all threads (fs/proc/array.c, `do_task_stat`). Nothing when it has ended.
+    /// A thread, by its own file: that of its process sums up all threads (fs/proc/array.c,
+    /// `do_task_stat`). Nothing when it has ended.
     pub fn of_thread(pid: i32, tid: i32) -> Option<Self> {
         Self::parse(&read_short(&format!("/proc/{pid}/task/{tid}/stat")).ok()?)
     }

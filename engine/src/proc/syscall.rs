@@ -13,7 +13,8 @@ pub struct Blocked {
     pub ip: u64,
 }
 
-/// Reads the line (proc_pid_syscall(5)); nothing for a thread that runs, or is blocked outside of a system call.
+/// Reads the line (proc_pid_syscall(5)); nothing for a thread that runs, or is blocked outside of a
+/// system call.
 pub fn parse(line: &str) -> Option<Blocked> {
     let mut words = line.split_ascii_whitespace();
     let nr = words.next()?.parse().ok().filter(|nr| *nr >= 0)?;

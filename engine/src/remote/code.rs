@@ -26,17 +26,20 @@ pub struct Room {
     pub end: u64,
 }
 
-/// Code that brings a thread back to where it was when its tracer dies in the middle of a borrowed system call: the call is followed by a
-/// return, and that leads to an rt_sigreturn(2), which takes everything from a frame on the stack.
+/// Code that brings a thread back to where it was when its tracer dies in the middle of a borrowed
+/// system call: the call is followed by a return, and that leads to an rt_sigreturn(2), which takes
+/// everything from a frame on the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WayBack {
     /// A system call instruction with a return behind it.
     pub call_and_return: u64,
     /// What signal handlers return to.
     pub sigreturn: u64,
-    /// Where a frame may lie, the best place first: pages of the stack that the program was started with, which nobody has in use; what that
-    /// has below the pointer of a thread that runs on it. Any other memory below a stack pointer may be somebody's: stacks of coroutines are
-    /// pieces of larger mappings. Nothing may be written below the stack's mapping: until Linux 6.5 that would make it grow (mm/gup.c).
+    /// Where a frame may lie, the best place first: pages of the stack that the program was started
+    /// with, which nobody has in use; what that has below the pointer of a thread that runs on it.
+    /// Any other memory below a stack pointer may be somebody's: stacks of coroutines are pieces of
+    /// larger mappings. Nothing may be written below the stack's mapping: until Linux 6.5 that
+    /// would make it grow (mm/gup.c).
     pub rooms: [Room; 2],
 }
 
@@ -60,7 +63,8 @@ impl Code {
         Code::without_way_back(pid, &mapped(pid)?)
     }
 
-    /// With the way back for a thread whose stack pointer is `sp`, where there is one: the C library has it for its signal handlers.
+    /// With the way back for a thread whose stack pointer is `sp`, where there is one: the C
+    /// library has it for its signal handlers.
     ///
     /// # Errors
     /// As [`Code::find`].
@@ -114,9 +118,11 @@ fn mapped(pid: i32) -> Result<Vec<Mapped>> {
     Ok(all)
 }
 
-/// The lowest pages of a stack, as far as nobody has them in use: never touched, neither present nor swapped
-/// (Documentation/admin-guide/mm/pagemap.rst), or with nothing but zeros in them, as they are where an earlier frame was, or with such a frame.
-/// What is in use ends below with the addresses that its functions return to; a page of zeros is left for registers and the like below those.
+/// The lowest pages of a stack, as far as nobody has them in use: never touched, neither present
+/// nor swapped (Documentation/admin-guide/mm/pagemap.rst), or with nothing but zeros in them, as
+/// they are where an earlier frame was, or with such a frame. What is in use ends below with the
+/// addresses that its functions return to; a page of zeros is left for registers and the like below
+/// those.
 fn unused(pid: i32, mapped: &Mapped) -> Room {
     /// More than any frame takes.
     const ENOUGH: u64 = 128 << 10;
@@ -145,8 +151,8 @@ fn unused(pid: i32, mapped: &Mapped) -> Room {
     Room { start: mapped.start, end: mapped.start + free.saturating_sub(spare.into()) * page }
 }
 
-/// Precedes frames on unused pages, with the length of what begins here: so those that are still there when we have died are known for what
-/// they are, and the next ones need no other place.
+/// Precedes frames on unused pages, with the length of what begins here: so those that are still
+/// there when we have died are known for what they are, and the next ones need no other place.
 const MARK: &[u8; 24] = b"cairn: old frame, unused";
 
 /// The length of what begins on a page with a mark.
@@ -156,7 +162,8 @@ fn left_block(page: &[u8]) -> Option<u64> {
 }
 
 impl Room {
-    /// What is to be written for a frame at `at` that ends with the room: with the mark before, when there is a place for that, and where.
+    /// What is to be written for a frame at `at` that ends with the room: with the mark before,
+    /// when there is a place for that, and where.
     pub fn marked(&self, at: u64, frame: &[u8]) -> (u64, Vec<u8>) {
         let start = at.saturating_sub(MARK.len() as u64 + 8) & !(sys::page_size() - 1);
         if start < self.start {

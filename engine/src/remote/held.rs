@@ -1,7 +1,9 @@
-//! One thread that the kernel module holds: what the module tells of it, and answers to programs that are never run.
+//! One thread that the kernel module holds: what the module tells of it, and answers to programs
+//! that are never run.
 //!
-//! A program of questions is a table of system calls. In a traced thread they are made; here the module knows what each of them would have
-//! returned, so that both ways give the same answers in the same form.
+//! A program of questions is a table of system calls. In a traced thread they are made; here the
+//! module knows what each of them would have returned, so that both ways give the same answers in
+//! the same form.
 
 use super::program::{Answer, Arg, Call, Outcome, Program};
 use super::tracee;
@@ -93,7 +95,8 @@ impl ModuleThread {
         told(self.device.process(pid), pid, || format!("look at process {pid}"))
     }
 
-    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
+    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its
+    /// beginning.
     pub fn regs_to_restart(&self) -> Regs {
         tracee::regs_to_restart(self.pid, &self.regs, false)
     }
@@ -101,7 +104,8 @@ impl ModuleThread {
     /// Answers every call of a program.
     ///
     /// # Errors
-    /// A call that must not fail and would have; *unsupported* for a question that the module cannot answer.
+    /// A call that must not fail and would have; *unsupported* for a question that the module
+    /// cannot answer.
     pub fn answer(&self, program: &Program) -> Result<Outcome> {
         let known = Known { held: self, process: OnceCell::new(), actions: OnceCell::new() };
         program.answered(|call| {
@@ -114,8 +118,8 @@ impl ModuleThread {
     }
 }
 
-/// What the module tells. Of what somebody else had stopped, and has go on while it is held, it tells no more: that has taken signals, and is not
-/// as it was.
+/// What the module tells. Of what somebody else had stopped, and has go on while it is held, it
+/// tells no more: that has taken signals, and is not as it was.
 ///
 /// # Errors
 /// What the module says; *unsupported*, for now, of what goes on.
@@ -150,7 +154,8 @@ fn errno(errno: i32) -> Answer {
     number(-i64::from(errno))
 }
 
-/// What a call returns of which the module says so; that a kernel has no such call is told in another way by it.
+/// What a call returns of which the module says so; that a kernel has no such call is told in
+/// another way by it.
 fn told_number(result: i32) -> Answer {
     if result == -libc::EOPNOTSUPP { errno(libc::ENOSYS) } else { number(result) }
 }
@@ -237,8 +242,8 @@ impl Known<'_> {
             }
             libc::SYS_get_mempolicy => return self.policy(call, argument(3), argument(4)),
             nr if Some(nr) == arch::SYS_ARCH_PRCTL => return self.arch_prctl(call, argument(0)),
-            // With a table as many bytes of it as there is room for, zeros behind its end; nothing without (read_ldt() in
-            // arch/x86/kernel/ldt.c). What is in it is not told.
+            // With a table as many bytes of it as there is room for, zeros behind its end; nothing
+            // without (read_ldt() in arch/x86/kernel/ldt.c). What is in it is not told.
             nr if Some(nr) == arch::SYS_MODIFY_LDT && argument(0) == 0 => {
                 const MOST: u64 = 8192 * 8;
                 match self.process()?.ldt {
@@ -250,8 +255,8 @@ impl Known<'_> {
         })
     }
 
-    /// One buffer has both answers: the mode at its beginning, where argument 0 points, and the set of nodes behind 8 bytes, where argument 1
-    /// points.
+    /// One buffer has both answers: the mode at its beginning, where argument 0 points, and the set
+    /// of nodes behind 8 bytes, where argument 1 points.
     fn policy(&self, call: &Call, addr: u64, flags: u64) -> Result<Answer> {
         /// include/uapi/linux/mempolicy.h
         const MPOL_F_ADDR: u64 = 1 << 1;
@@ -336,7 +341,8 @@ impl Known<'_> {
     }
 }
 
-/// `struct itimerspec`, or `struct itimerval` with fractions of `unit` nanoseconds, where the second argument points.
+/// `struct itimerspec`, or `struct itimerval` with fractions of `unit` nanoseconds, where the
+/// second argument points.
 fn spec(value: u64, interval: u64, unit: u64) -> Answer {
     const NANOS: u64 = 1_000_000_000;
     let parts = |ns: u64| [ns / NANOS, ns % NANOS / unit];

@@ -21,8 +21,9 @@ pub enum Arg {
     Result(CallId),
     /// The address of a buffer, plus an offset in bytes.
     Data(DataId, u64),
-    /// The eight bytes at an offset in a buffer, as they are when the call is made: what an earlier call has put there. A parameter that the
-    /// kernel declares narrower, such as a descriptor, takes its lower part.
+    /// The eight bytes at an offset in a buffer, as they are when the call is made: what an earlier
+    /// call has put there. A parameter that the kernel declares narrower, such as a descriptor,
+    /// takes its lower part.
     Load(DataId, u64),
 }
 
@@ -121,7 +122,8 @@ impl Buffer {
 pub struct Program {
     calls: Vec<Call>,
     buffers: Vec<Buffer>,
-    /// Addresses of buffers that are written into a buffer at load time, by that buffer: (at offset, of, plus offset).
+    /// Addresses of buffers that are written into a buffer at load time, by that buffer: (at
+    /// offset, of, plus offset).
     pointers: HashMap<usize, Vec<(u64, DataId, u64)>>,
 }
 
@@ -160,7 +162,8 @@ impl Program {
         DataId(self.buffers.len() - 1)
     }
 
-    /// Writes the address of `of` (plus `plus`) into `into` at `at`, as the kernel's structs with pointers need it.
+    /// Writes the address of `of` (plus `plus`) into `into` at `at`, as the kernel's structs with
+    /// pointers need it.
     pub fn pointer_to(&mut self, into: DataId, at: u64, of: DataId, plus: u64) {
         self.pointers.entry(into.0).or_default().push((at, of, plus));
     }

@@ -1,4 +1,5 @@
-//! The scratch range inside a target: the stub, then what is written: control block, a small stack, table and data.
+//! The scratch range inside a target: the stub, then what is written: control block, a small stack,
+//! table and data.
 
 use super::{Code, Tracee};
 use crate::activity;
@@ -11,8 +12,8 @@ use std::io;
 /// Bytes of the whole range. Pages of it that are never touched cost nothing.
 pub const SCRATCH_SIZE: u64 = 1 << 20;
 
-/// Stub, then from `STUB_CONTROL` on, which no page shares with it, control block and stack: room for a signal frame with every extended
-/// register set, should the tracer die.
+/// Stub, then from `STUB_CONTROL` on, which no page shares with it, control block and stack: room
+/// for a signal frame with every extended register set, should the tracer die.
 const TABLE_OFFSET: u64 = 0x2_0000;
 
 /// Offsets in the control block; the stub in `arch` knows them too.
@@ -27,7 +28,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Maps a scratch range into the tracee's address space, at `at` when given, where nothing may be mapped.
+    /// Maps a scratch range into the tracee's address space, at `at` when given, where nothing may
+    /// be mapped.
     pub fn map(tracee: &mut Tracee, code: Code, at: Option<RemoteAddr>) -> Result<Self> {
         const RWX: u64 = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as u64;
         let mut flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -53,7 +55,8 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// For a process that may not have memory that is written and executed (`PR_SET_MDWE`): what is executed and what is written apart.
+    /// For a process that may not have memory that is written and executed (`PR_SET_MDWE`): what is
+    /// executed and what is written apart.
     fn map_apart(tracee: &mut Tracee, code: &Code, mut args: [u64; 6]) -> Result<i64> {
         args[2] = (libc::PROT_READ | libc::PROT_EXEC) as u64;
         let got = tracee.syscall(code, libc::SYS_mmap, args)?;
@@ -70,7 +73,8 @@ impl Scratch {
         Ok(got)
     }
 
-    /// The range that a fork has inherited, or that stays where it is while the rest of the address space goes; `code` outlives it.
+    /// The range that a fork has inherited, or that stays where it is while the rest of the address
+    /// space goes; `code` outlives it.
     pub fn at(base: RemoteAddr, code: Code) -> Self {
         Scratch { base, code }
     }
@@ -107,7 +111,8 @@ impl Scratch {
     }
 }
 
-/// Limits of a process that count the scratch range, raised while it is mapped: a process may be at one of them.
+/// Limits of a process that count the scratch range, raised while it is mapped: a process may be at
+/// one of them.
 struct RaisedLimits {
     pid: i32,
     before: Vec<(u32, (u64, u64))>,
@@ -154,7 +159,8 @@ fn check(result: i64) -> io::Result<u64> {
     }
 }
 
-/// The control block for a run over `count` entries, with what brings `tracee` back should we die meanwhile.
+/// The control block for a run over `count` entries, with what brings `tracee` back should we die
+/// meanwhile.
 pub(super) fn control_block(scratch: &Scratch, tracee: &Tracee, count: usize) -> Vec<u8> {
     let signal = tracee.notify_signal() as u64;
     let words = [scratch.table().0, count as u64, count as u64, tracee.pid as u64, tracee.tid as u64, signal];

@@ -1,6 +1,7 @@
-//! Which call a sleep was that has been interrupted before. The kernel continues such a sleep by restart_syscall(2), whose number takes the
-//! place of the call's own in the registers; the arguments stay. In a restarted task there is nothing to continue, and the call has to be
-//! made by its own number.
+//! Which call a sleep was that has been interrupted before. The kernel continues such a sleep by
+//! restart_syscall(2), whose number takes the place of the call's own in the registers; the
+//! arguments stay. In a restarted task there is nothing to continue, and the call has to be made by
+//! its own number.
 
 use crate::arch::{self, Regs, SYS_RESTART_SYSCALL};
 use crate::sys::RemoteAddr;
@@ -9,8 +10,9 @@ use crate::sys::{page_size, vm};
 /// As much code before a system call as loads its number.
 const REACH: u64 = 48;
 
-/// The call's own number, for a thread that was interrupted in restart_syscall(2). The code before the instruction tells it where it loads a
-/// number; a C library's syscall(2) does not, and is used for futex(2) most of all, which its arguments tell.
+/// The call's own number, for a thread that was interrupted in restart_syscall(2). The code before
+/// the instruction tells it where it loads a number; a C library's syscall(2) does not, and is used
+/// for futex(2) most of all, which its arguments tell.
 pub fn own_number(pid: i32, regs: &Regs) -> Option<i64> {
     let call = regs.rewound(SYS_RESTART_SYSCALL).ip();
     let in_page = call % page_size();

@@ -78,7 +78,8 @@ impl Stopped {
         }
     }
 
-    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
+    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its
+    /// beginning.
     pub fn regs_to_restart(&self) -> Regs {
         match self {
             Stopped::Traced(tracee) => tracee.regs_to_restart(),

@@ -1,4 +1,5 @@
-//! One seized thread: its registers and mask as we found them, and the two ways to make it do something.
+//! One seized thread: its registers and mask as we found them, and the two ways to make it do
+//! something.
 
 use super::code::{Code, WayBack};
 use super::program::{Call, Expect, Loader, Outcome, Program};
@@ -13,7 +14,8 @@ use crate::sys::vm;
 use crate::sys::wait::{self, Stop};
 use std::io;
 
-/// Signals that do nothing to a task that neither handles them nor is traced; one of them tells us that a program has ended.
+/// Signals that do nothing to a task that neither handles them nor is traced; one of them tells us
+/// that a program has ended.
 const QUIET_SIGNALS: [i32; 3] = [libc::SIGWINCH, libc::SIGURG, libc::SIGCHLD];
 
 /// A thread in a ptrace stop.
@@ -38,8 +40,9 @@ pub struct Tracee {
     notify: i32,
     /// SIGSYS is not pending.
     without_sigsys: bool,
-    /// Its system calls may come back as SIGSYS, and nobody tells: that must not be blocked, for forced upon the thread it would lose its handler
-    /// (kernel/signal.c, `force_sig_info_to_task`).
+    /// Its system calls may come back as SIGSYS, and nobody tells: that must not be blocked, for
+    /// forced upon the thread it would lose its handler (kernel/signal.c,
+    /// `force_sig_info_to_task`).
     may_dispatch: bool,
     /// Register sets that system calls change, as they were at the stop: note type and contents.
     kept: Vec<(u32, Vec<u8>)>,
@@ -48,7 +51,8 @@ pub struct Tracee {
 }
 
 impl Tracee {
-    /// Takes over a thread that is in a ptrace stop now. `pending` is the set of its pending signals.
+    /// Takes over a thread that is in a ptrace stop now. `pending` is the set of its pending
+    /// signals.
     pub fn adopt(pid: i32, tid: Tid, group_stop: Option<i32>, pending: u64) -> Result<Self> {
         let regs = match ptrace::get_regs(tid) {
             Err(err) if err.kind() == io::ErrorKind::Unsupported => {
@@ -82,8 +86,9 @@ impl Tracee {
         })
     }
 
-    /// Saves what the first system call that we make here would lose. For a thread of a running program, not for one that was just created. `blocked` is
-    /// the call that it was seen in before the stop.
+    /// Saves what the first system call that we make here would lose. For a thread of a running
+    /// program, not for one that was just created. `blocked` is the call that it was seen in before
+    /// the stop.
     ///
     /// # Errors
     /// *vanished* when the thread died.
@@ -93,7 +98,8 @@ impl Tracee {
         }
         self.may_dispatch =
             arch::DISPATCHES_SYSCALLS && self.without_sigsys && !ptrace::tells_dispatch(self.tid);
-        // A stop has made such a call fail, which is made again: also when nothing of ours runs here.
+        // A stop has made such a call fail, which is made again: also when nothing of ours runs
+        // here.
         let failed = self.regs.interrupted_syscall().filter(|call| call.kind == arch::InterruptedKind::Eintr);
         if failed.is_some_and(|call| arch::repeatable_after_eintr(call.nr)) {
             self.disturbed = true;
@@ -115,8 +121,9 @@ impl Tracee {
         vm::read(self.pid, RemoteAddr(self.regs.ip()), &mut code).is_ok() && code == *arch::SYSCALL_INSN
     }
 
-    /// Where the registers do not show whether an interrupted call has time left, the kernel does: let go until its next system call, the
-    /// thread enters restart_syscall(2) if so. That call, or whichever it is, is not made.
+    /// Where the registers do not show whether an interrupted call has time left, the kernel does:
+    /// let go until its next system call, the thread enters restart_syscall(2) if so. That call, or
+    /// whichever it is, is not made.
     fn find_time_left(&mut self) -> Result<()> {
         let regs = self.regs;
         self.disturb(&regs)?;
@@ -135,7 +142,8 @@ impl Tracee {
             match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
                 Stop::Syscall => return Ok(()),
                 Stop::Interrupted | Stop::Group(_) => {}
-                // Linux 5.11 to 6.3 tell no tracer of that: a call of ours was sent back as a signal (kernel/entry/syscall_user_dispatch.c).
+                // Linux 5.11 to 6.3 tell no tracer of that: a call of ours was sent back as a
+                // signal (kernel/entry/syscall_user_dispatch.c).
                 Stop::Signal(libc::SIGSYS) if ptrace::is_dispatched_call(self.tid) => {
                     return Err(Error::unsupported(format!(
                         "pid {}: thread {} has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH)",
@@ -148,8 +156,9 @@ impl Tracee {
         }
     }
 
-    /// From the entry of a system call to a stop before the thread's next instruction. Not the exit stop: at those of system calls arm64 has
-    /// one register for its own (arch/arm64/kernel/ptrace.c, `report_syscall`).
+    /// From the entry of a system call to a stop before the thread's next instruction. Not the exit
+    /// stop: at those of system calls arm64 has one register for its own
+    /// (arch/arm64/kernel/ptrace.c, `report_syscall`).
     fn leave_syscall(&mut self) -> Result<()> {
         loop {
             // A signal stop uses it up.
@@ -205,8 +214,8 @@ impl Tracee {
         !(1u64 << (self.notify - 1) | sigsys)
     }
 
-    /// Registers first, then the mask, and the other way round in [`Tracee::write_back`]: should we die between the two, the stub, in which the
-    /// thread then goes on, sets both as they were.
+    /// Registers first, then the mask, and the other way round in [`Tracee::write_back`]: should we
+    /// die between the two, the stub, in which the thread then goes on, sets both as they were.
     fn disturb(&mut self, regs: &Regs) -> Result<()> {
         self.disturbed = true;
         ptrace::set_regs(self.tid, regs).context(|| format!("set registers of {}", self.tid))?;
@@ -218,15 +227,15 @@ impl Tracee {
         Ok(())
     }
 
-    /// Whether the signal stop that we are in is the stub's own message. Its siginfo would not tell: a task that has used up its limit of
-    /// queued signals sends without.
+    /// Whether the signal stop that we are in is the stub's own message. Its siginfo would not
+    /// tell: a task that has used up its limit of queued signals sends without.
     fn is_done(&self, scratch: &Scratch) -> Result<bool> {
         let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
         Ok(regs.ip() == scratch.stub().0 + arch::stub_done())
     }
 
-    /// Makes one borrowed system call, by two stops. For the calls without which there is no scratch range: everything else is a
-    /// [`Program`]. The thread is left as it was.
+    /// Makes one borrowed system call, by two stops. For the calls without which there is no
+    /// scratch range: everything else is a [`Program`]. The thread is left as it was.
     pub fn syscall(&mut self, code: &Code, nr: i64, args: [u64; 6]) -> Result<i64> {
         let mut regs = self.regs.for_syscall(code.syscall, nr, args);
         let overwritten = match &code.way_back {
@@ -244,8 +253,9 @@ impl Tracee {
         Ok(regs.syscall_result())
     }
 
-    /// Puts a frame where nobody has anything that leads back to where the thread is now, and makes the registers of a borrowed call return into
-    /// it. Returns what was there; nothing when there is no room.
+    /// Puts a frame where nobody has anything that leads back to where the thread is now, and makes
+    /// the registers of a borrowed call return into it. Returns what was there; nothing when there
+    /// is no room.
     fn lay_way_back(&self, regs: &mut Regs, way: &WayBack) -> Result<Option<(RemoteAddr, Vec<u8>)>> {
         // A frame would not bring these back.
         if !self.kept.is_empty() {
@@ -330,7 +340,8 @@ impl Tracee {
         Ok(u64::from_ne_bytes(left) as usize)
     }
 
-    /// Makes the process undumpable, after which who has no CAP_SYS_PTRACE reads none of its memory any more.
+    /// Makes the process undumpable, after which who has no CAP_SYS_PTRACE reads none of its memory
+    /// any more.
     ///
     /// # Errors
     /// What the kernel says.
@@ -343,7 +354,8 @@ impl Tracee {
         }
     }
 
-    /// Ends the process as `status` (wait(2)) says: by exit_group(2) or by a signal's default action.
+    /// Ends the process as `status` (wait(2)) says: by exit_group(2) or by a signal's default
+    /// action.
     ///
     /// # Errors
     /// When it ends otherwise.
@@ -428,7 +440,8 @@ impl Tracee {
         ptrace::set_sigmask(self.tid, self.quiet_mask()).context(|| format!("block signals of {}", self.tid))
     }
 
-    /// Lets a thread take part in a group stop that another one has begun; its parent is told when all have.
+    /// Lets a thread take part in a group stop that another one has begun; its parent is told when
+    /// all have.
     ///
     /// # Errors
     /// When it does not stop.
@@ -444,7 +457,8 @@ impl Tracee {
         }
     }
 
-    /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask` say, and with an interrupted system call.
+    /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask`
+    /// say, and with an interrupted system call.
     pub fn write_back(&mut self) -> Result<()> {
         if self.disturbed {
             ptrace::set_sigmask(self.tid, self.mask)
@@ -460,18 +474,20 @@ impl Tracee {
         Ok(())
     }
 
-    /// Registers that go on with the interrupted call of *this* task: nothing is lost, because the task still has the time that
-    /// was left (`restart_syscall`).
+    /// Registers that go on with the interrupted call of *this* task: nothing is lost, because the
+    /// task still has the time that was left (`restart_syscall`).
     pub fn regs_to_continue(&self) -> Regs {
         if self.time_left { self.regs.with_time_left() } else { resumed(&self.regs, true) }
     }
 
-    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its beginning.
+    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its
+    /// beginning.
     pub fn regs_to_restart(&self) -> Regs {
         regs_to_restart(self.pid, &self.regs, self.time_left)
     }
 
-    /// Notes that the thread was changed from outside [`Tracee::run`], so that [`Tracee::write_back`] writes everything.
+    /// Notes that the thread was changed from outside [`Tracee::run`], so that
+    /// [`Tracee::write_back`] writes everything.
     pub fn mark_disturbed(&mut self) {
         self.disturbed = true;
     }
@@ -513,8 +529,8 @@ pub(super) fn call_failed(tid: Tid, call: &Call, source: io::Error) -> Error {
     }
 }
 
-/// Registers with which a restarted thread goes on that had these. `time_left`: it was interrupted in a call with time left, which they do not
-/// show.
+/// Registers with which a restarted thread goes on that had these. `time_left`: it was interrupted
+/// in a call with time left, which they do not show.
 pub(super) fn regs_to_restart(pid: i32, regs: &Regs, time_left: bool) -> Regs {
     let continued = match regs.interrupted_syscall() {
         Some(call) => call.nr == arch::SYS_RESTART_SYSCALL,
@@ -524,8 +540,9 @@ pub(super) fn regs_to_restart(pid: i32, regs: &Regs, time_left: bool) -> Regs {
     own.map_or_else(|| resumed(regs, false), |nr| regs.repeating(nr))
 }
 
-/// Registers with which a thread goes on after a stop, its interrupted system call made again. `same_task`: the task that was
-/// interrupted goes on itself and can use restart_syscall(2); a restarted one begins the wait anew with the arguments it gave.
+/// Registers with which a thread goes on after a stop, its interrupted system call made again.
+/// `same_task`: the task that was interrupted goes on itself and can use restart_syscall(2); a
+/// restarted one begins the wait anew with the arguments it gave.
 fn resumed(regs: &Regs, same_task: bool) -> Regs {
     use arch::InterruptedKind::{Again, Eintr, RestartBlock};
     match regs.interrupted_syscall() {

@@ -1,4 +1,5 @@
-//! Extended attributes, access control lists among them, and the flags of chattr(1): what a file without a name takes along.
+//! Extended attributes, access control lists among them, and the flags of chattr(1): what a file
+//! without a name takes along.
 
 use super::bytes::{Bytes, PathBytes};
 use crate::error::{Context, Error, Result};
@@ -17,7 +18,8 @@ pub struct Attribute {
     pub value: Bytes,
 }
 
-/// No file has longer names or values (include/uapi/linux/limits.h, `XATTR_SIZE_MAX` and `XATTR_LIST_MAX`).
+/// No file has longer names or values (include/uapi/linux/limits.h, `XATTR_SIZE_MAX` and
+/// `XATTR_LIST_MAX`).
 const LARGEST: usize = 64 << 10;
 
 /// Bound to the inode by its number, and written by the kernel (security/integrity/evm).
@@ -50,7 +52,8 @@ pub fn capture(link: &Path) -> std::io::Result<Vec<Attribute>> {
     Ok(attributes)
 }
 
-/// Gives a file the attributes that it has not got already, such as the label that the security module gave it when it was made.
+/// Gives a file the attributes that it has not got already, such as the label that the security
+/// module gave it when it was made.
 ///
 /// # Errors
 /// *denied* for those that take privileges (`trusted.*`, `security.*`).

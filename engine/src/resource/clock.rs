@@ -1,4 +1,5 @@
-//! Clocks that count from the start of the machine: whoever waits until a time that such a clock shows has it in memory.
+//! Clocks that count from the start of the machine: whoever waits until a time that such a clock
+//! shows has it in memory.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,8 @@ impl Clocks {
         Clocks { monotonic: read(ClockId::Monotonic), boottime: read(ClockId::Boottime) }
     }
 
-    /// By how many seconds these are behind earlier ones: a wait until a time would take so much longer.
+    /// By how many seconds these are behind earlier ones: a wait until a time would take so much
+    /// longer.
     pub fn behind(&self, then: &Clocks) -> Option<u64> {
         let behind = [(self.monotonic, then.monotonic), (self.boottime, then.boottime)]
             .map(|(now, then)| then.saturating_sub(now).div_ceil(1_000_000_000));

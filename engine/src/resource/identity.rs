@@ -1,7 +1,9 @@
-//! What a named file is: by this a restart finds out whether it is still the one that the job knows.
+//! What a named file is: by this a restart finds out whether it is still the one that the job
+//! knows.
 //!
-//! What the kernel says of it is read while the job is stopped. What is in it is read when the job runs on, and counts only if the file
-//! has not changed by then: the pause does not get longer by it.
+//! What the kernel says of it is read while the job is stopped. What is in it is read when the job
+//! runs on, and counts only if the file has not changed by then: the pause does not get longer by
+//! it.
 
 use super::bytes::Bytes;
 use super::fd::inode::Inode;
@@ -80,7 +82,8 @@ impl Identity {
         }
     }
 
-    /// Whether nothing has been done to the file in between. The number of its device may be another one: it can be after each boot.
+    /// Whether nothing has been done to the file in between. The number of its device may be
+    /// another one: it can be after each boot.
     pub fn is_untouched(&self, now: &Identity) -> bool {
         let node = |identity: &Identity| identity.node.map(|n| (n.inode, n.owner, n.ctime));
         let same_node = self.node.is_none() || node(self) == node(now);
@@ -106,8 +109,8 @@ const LARGEST: u64 = 16 << 20;
 /// Nor more than this for one checkpoint, the smallest files first.
 const ALL: u64 = 128 << 20;
 
-/// Finds out what is in the named files of a checkpoint. Of a file that has changed since it was looked at, and of one that cannot be read,
-/// it stays unknown.
+/// Finds out what is in the named files of a checkpoint. Of a file that has changed since it was
+/// looked at, and of one that cannot be read, it stays unknown.
 pub fn learn_contents(inodes: &mut [Inode]) {
     let mut named: Vec<&mut Inode> = inodes.iter_mut().filter(|inode| inode.identity.is_some()).collect();
     named.sort_by_key(|inode| inode.identity.as_ref().map(|identity| identity.size));
@@ -170,7 +173,8 @@ fn digest(file: &File, size: u64) -> io::Result<Option<Content>> {
     Ok(Some(Content::Digest(hasher.digest())))
 }
 
-/// The build id of an ELF file of 64 bits and this machine's byte order (elf(5)); nothing of any other file.
+/// The build id of an ELF file of 64 bits and this machine's byte order (elf(5)); nothing of any
+/// other file.
 fn build_id(file: &File) -> io::Result<Option<Content>> {
     const PT_NOTE: u32 = 4;
     /// Neither program headers nor notes of a sound file take more.

@@ -1,4 +1,5 @@
-//! File locks and leases that no descriptor shows: a mapping keeps the open file, and with it the lock, after close(2).
+//! File locks and leases that no descriptor shows: a mapping keeps the open file, and with it the
+//! lock, after close(2).
 
 use super::bytes::PathBytes;
 use super::fd::inode::Inodes;
@@ -29,8 +30,9 @@ fn parse(line: &str) -> Option<Lock> {
     Some(Lock { kind, pid, file: (rustix::fs::makedev(major as u32, minor as u32), inode) })
 }
 
-/// A look at the locks of the whole machine, on its way. Before it tells, the kernel waits until nobody is just taking one, for some ten
-/// milliseconds (fs/locks.c, `locks_start`: `percpu_down_write`).
+/// A look at the locks of the whole machine, on its way. Before it tells, the kernel waits until
+/// nobody is just taking one, for some ten milliseconds (fs/locks.c, `locks_start`:
+/// `percpu_down_write`).
 pub struct Look(JoinHandle<String>);
 
 impl Look {
@@ -60,8 +62,9 @@ impl Locks {
         self.text.is_finished()
     }
 
-    /// Reasons to refuse: locks on files in use that one of ours has taken, or nobody who is told, and that a mapping may keep. What descriptors
-    /// show has been refused. A POSIX lock ends with the first close(2).
+    /// Reasons to refuse: locks on files in use that one of ours has taken, or nobody who is told,
+    /// and that a mapping may keep. What descriptors show has been refused. A POSIX lock ends with
+    /// the first close(2).
     pub fn problems(self) -> Problems {
         let text = self.text.join().expect("the thread that reads them does not panic");
         let mut problems = Problems::default();

@@ -1,6 +1,8 @@
-//! The records, one file for each kernel object: its plain data, how it is captured, the steps that rebuild it.
+//! The records, one file for each kernel object: its plain data, how it is captured, the steps that
+//! rebuild it.
 //!
-//! Records are values: no descriptors of ours, no pointers, no state of a run. Tables refer to each other by index.
+//! Records are values: no descriptors of ours, no pointers, no state of a run. Tables refer to each
+//! other by index.
 
 pub mod attributes;
 pub mod bytes;

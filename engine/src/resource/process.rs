@@ -115,7 +115,8 @@ pub struct Child {
     pub stopped: bool,
 }
 
-/// The question to a parent what it has yet to be told of its children: that they have stopped, or that they go on.
+/// The question to a parent what it has yet to be told of its children: that they have stopped, or
+/// that they go on.
 pub struct AskReports(Vec<(i32, DataId)>);
 
 impl AskReports {
@@ -199,8 +200,8 @@ pub fn set_limit(resource: usize, (soft, hard): (u64, u64), program: &mut Progra
     program.call_ok(libc::SYS_prlimit64, &args, what);
 }
 
-/// The question for the resource limits: only the process itself may always ask (prlimit(2) on another with other ids takes
-/// CAP_SYS_RESOURCE).
+/// The question for the resource limits: only the process itself may always ask (prlimit(2) on
+/// another with other ids takes CAP_SYS_RESOURCE).
 pub struct AskRlimits(Vec<DataId>);
 
 impl AskRlimits {
@@ -287,7 +288,8 @@ pub fn label(pid: i32) -> Result<Option<PathBytes>> {
             let end = text.iter().position(|byte| matches!(byte, 0 | b'\n')).unwrap_or(text.len());
             Ok((end > 0).then(|| PathBytes(text[..end].to_vec())))
         }
-        // Without CONFIG_SECURITY, and where no module answers (security/security.c, `security_getprocattr`).
+        // Without CONFIG_SECURITY, and where no module answers (security/security.c,
+        // `security_getprocattr`).
         Err(err) if matches!(err.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::EOPNOTSUPP)) => {
             Ok(None)
         }
@@ -315,7 +317,8 @@ impl Alive {
         program.call_unchecked(libc::SYS_umask, &[self.umask.into()], "set umask");
     }
 
-    /// Sets the attributes that any thread can set for all; limits come from `limits_now`, what every new process has.
+    /// Sets the attributes that any thread can set for all; limits come from `limits_now`, what
+    /// every new process has.
     pub fn rebuild_attributes(&self, limits_now: &[(u64, u64)], program: &mut Program) {
         program.call_unchecked(libc::SYS_personality, &[self.personality.into()], "set personality");
         if self.subreaper {
@@ -329,8 +332,8 @@ impl Alive {
         }
     }
 
-    /// Sets the dumpable attribute, which a change of ids resets. 2 (owned by root) cannot be set by hand, only come to be
-    /// by such a change.
+    /// Sets the dumpable attribute, which a change of ids resets. 2 (owned by root) cannot be set
+    /// by hand, only come to be by such a change.
     pub fn rebuild_dumpable(&self, program: &mut Program) {
         if self.memory.dumpable != 2 {
             let args = [libc::PR_SET_DUMPABLE.into(), self.memory.dumpable.into()];

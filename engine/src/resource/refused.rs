@@ -1,4 +1,5 @@
-//! Attributes of a thread or its address space that nothing brings back: looked for, so that nobody loses them unawares.
+//! Attributes of a thread or its address space that nothing brings back: looked for, so that nobody
+//! loses them unawares.
 
 use crate::arch::{self, RefusedState};
 use crate::error::{Context, Problem, Problems, Result};
@@ -39,8 +40,9 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
     Ok(())
 }
 
-/// Whether the process may have undoings of System V semaphores. The module tells. To others, a list of them that is not empty shows nowhere, and
-/// every process that has had threads has a list (ipc/sem.c, `copy_semundo`): so there have to be semaphores as well, and that of a process with
+/// Whether the process may have undoings of System V semaphores. The module tells. To others, a
+/// list of them that is not empty shows nowhere, and every process that has had threads has a list
+/// (ipc/sem.c, `copy_semundo`): so there have to be semaphores as well, and that of a process with
 /// threads counts only if it has used a semaphore last.
 ///
 /// # Errors
@@ -60,13 +62,15 @@ pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers
     Ok(has_list && (threads.len() == 1 || users.0.contains(&pid)))
 }
 
-/// Who has used a System V semaphore last, of each that there is in our IPC namespace; 0 for nobody yet.
+/// Who has used a System V semaphore last, of each that there is in our IPC namespace; 0 for nobody
+/// yet.
 pub struct SemaphoreUsers(Vec<i32>);
 
 impl SemaphoreUsers {
     /// Looks at /proc/sysvipc/sem, and at every semaphore in it.
     pub fn look() -> Self {
-        // Whoever has had threads has a list, and we are to be compared with (kernel/fork.c, `ksys_unshare`). That cannot fail.
+        // Whoever has had threads has a list, and we are to be compared with (kernel/fork.c,
+        // `ksys_unshare`). That cannot fail.
         let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_SYSVSEM);
         let text = std::fs::read_to_string("/proc/sysvipc/sem").unwrap_or_default();
         let sets = text.lines().skip(1).filter_map(|line| {

@@ -102,11 +102,12 @@ pub fn reset_actions(program: &mut Program) {
     }
 }
 
-/// Takes out of the queue what ends and stops of children have just sent to a parent that knew of them: SIGCHLD, and for each child that has
-/// ended its own signal. Nothing else is pending yet.
+/// Takes out of the queue what ends and stops of children have just sent to a parent that knew of
+/// them: SIGCHLD, and for each child that has ended its own signal. Nothing else is pending yet.
 pub fn drain_of_children<'a>(children: impl Iterator<Item = &'a Process>, program: &mut Program) {
     let ended = children.filter(|child| matches!(child.life, Life::Zombie(_))).map(|child| child.exit_signal);
-    // Standard signals are pending once, whoever sent them; real-time ones as often as they were sent.
+    // Standard signals are pending once, whoever sent them; real-time ones as often as they were
+    // sent.
     let all: Vec<i32> = std::iter::once(libc::SIGCHLD).chain(ended.filter(|signal| *signal != 0)).collect();
     let set: u64 = all.iter().fold(0, |set, signal| set | 1 << (signal - 1));
     let set = program.bytes(set.to_ne_bytes());
@@ -208,15 +209,16 @@ pub fn capture_pending(thread: &Stopped, shared: bool, mask: u64) -> Result<Vec<
     let mut pending: Vec<Pending> = thread.queue(shared)?.iter().map(Pending::decode).collect();
     for signal in (1..=SIGNALS).filter(|s| mask & (1 << (s - 1)) != 0) {
         if !pending.iter().any(|p| p.signal == signal) {
-            // Pending without a queue entry: the receiver is told SI_USER and nothing else (kernel/signal.c, collect_signal).
+            // Pending without a queue entry: the receiver is told SI_USER and nothing else
+            // (kernel/signal.c, collect_signal).
             pending.push(Pending { signal, siginfo: Bytes(signal.to_ne_bytes().to_vec()) });
         }
     }
     Ok(pending)
 }
 
-/// Queues the signals again, in their order, from within the task itself: only so may `si_code` be anything (rt_sigqueueinfo(2)).
-/// Every signal but the notification has to be blocked.
+/// Queues the signals again, in their order, from within the task itself: only so may `si_code` be
+/// anything (rt_sigqueueinfo(2)). Every signal but the notification has to be blocked.
 pub fn rebuild_pending(pending: &[Pending], pid: i32, tid: Option<i32>, program: &mut Program) {
     for p in pending {
         let info = program.bytes(p.info());

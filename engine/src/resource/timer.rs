@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::remote::{Arg, CallId, DataId, Outcome, Program};
 use serde::{Deserialize, Serialize};
 
-/// A timer's state: both in nanoseconds; `value` is what is left until it fires, 0 when it is not armed.
+/// A timer's state: both in nanoseconds; `value` is what is left until it fires, 0 when it is not
+/// armed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
     /// Period after the first firing, 0 for none.
@@ -31,7 +32,8 @@ impl Setting {
         [interval.0, interval.1, value.0, value.1].iter().flat_map(|w| w.to_ne_bytes()).collect()
     }
 
-    /// It has fired since it was read: what is left is left until the time after that, if there is one.
+    /// It has fired since it was read: what is left is left until the time after that, if there is
+    /// one.
     fn has_fired(&mut self) {
         if self.value != 0 {
             self.value = if self.interval == 0 { 0 } else { self.value + self.interval };
@@ -87,8 +89,9 @@ impl IntervalTimers {
     pub fn rebuild(&self, program: &mut Program) {
         for (which, setting) in [self.real, self.virt, self.prof].iter().enumerate() {
             if !setting.is_idle() {
-                // Between its expiry and the delivery of its signal a periodic timer has nothing left and is not armed yet
-                // (kernel/time/itimer.c); set so, it would be disarmed for good.
+                // Between its expiry and the delivery of its signal a periodic timer has nothing
+                // left and is not armed yet (kernel/time/itimer.c); set so, it would be disarmed
+                // for good.
                 let setting = Setting { value: setting.value.max(1), ..*setting };
                 let spec = program.bytes(setting.encode(MICRO));
                 program.call_ok(
@@ -195,9 +198,10 @@ impl AskPosixTimers {
     }
 }
 
-/// Brings timers that were read between two looks at the pending signals into line with the second look. Time does not stand still
-/// while we look: a timer may have fired after it was read, and its signal would come a second time. (One that fires before it is read
-/// has its signal in the second look, which is the one that counts.)
+/// Brings timers that were read between two looks at the pending signals into line with the second
+/// look. Time does not stand still while we look: a timer may have fired after it was read, and its
+/// signal would come a second time. (One that fires before it is read has its signal in the second
+/// look, which is the one that counts.)
 pub fn reconcile(
     before: &[Pending],
     after: &[Pending],
@@ -221,13 +225,15 @@ pub fn reconcile(
     }
     let expired = interval.real.interval == 0 && interval.real.value <= MICRO;
     if expired && after.iter().any(|signal| signal.signal == libc::SIGALRM && signal.code() == SI_KERNEL) {
-        // Its function has sent the signal and is not back yet: until then the kernel says 1 µs (kernel/time/itimer.c,
-        // `itimer_get_remtime`). A second one would be dropped, as long as the first is pending.
+        // Its function has sent the signal and is not back yet: until then the kernel says 1 µs
+        // (kernel/time/itimer.c, `itimer_get_remtime`). A second one would be dropped, as long as
+        // the first is pending.
         interval.real.value = 0;
     }
 }
 
-/// `PR_TIMER_CREATE_RESTORE_IDS`, Linux 6.15 (include/uapi/linux/prctl.h): timer_create takes the id it is handed.
+/// `PR_TIMER_CREATE_RESTORE_IDS`, Linux 6.15 (include/uapi/linux/prctl.h): timer_create takes the
+/// id it is handed.
 const PR_TIMER_CREATE_RESTORE_IDS: i32 = 77;
 
 /// Whether this kernel has [`PR_TIMER_CREATE_RESTORE_IDS`]; asked in our own process.
@@ -251,8 +257,9 @@ fn sigevent(timer: &PosixTimer) -> Vec<u8> {
     bytes
 }
 
-/// Makes the timers with their ids. Where the kernel takes no wish, ids are handed out in ascending order from 0
-/// (kernel/time/posix-timers.c, `posix_timer_add` up to 6.14): the gaps are filled with timers that are deleted again.
+/// Makes the timers with their ids. Where the kernel takes no wish, ids are handed out in ascending
+/// order from 0 (kernel/time/posix-timers.c, `posix_timer_add` up to 6.14): the gaps are filled
+/// with timers that are deleted again.
 pub fn rebuild_posix(timers: &[PosixTimer], by_wish: bool, program: &mut Program) {
     if timers.is_empty() {
         return;

@@ -1,5 +1,6 @@
-//! Whether records hang together: every index leads somewhere, every number is one that the kernel could have given. A context file comes from
-//! whoever owned it, and a checksum says nothing about them; nothing is planned, allocated or opened before this.
+//! Whether records hang together: every index leads somewhere, every number is one that the kernel
+//! could have given. A context file comes from whoever owned it, and a checksum says nothing about
+//! them; nothing is planned, allocated or opened before this.
 
 use super::Records;
 use super::fd::Identity;

@@ -1,4 +1,5 @@
-//! Named files that are not as they were at the checkpoint: which of the differences matter, and what decides.
+//! Named files that are not as they were at the checkpoint: which of the differences matter, and
+//! what decides.
 
 use crate::error::{Context, Error, Result};
 use crate::resource::Records;
@@ -227,7 +228,8 @@ fn uses(records: &Records) -> Vec<Use> {
     uses
 }
 
-/// Judges a difference. `read` reads the same of the file that is there as is known of the one that was, of as many bytes.
+/// Judges a difference. `read` reads the same of the file that is there as is known of the one that
+/// was, of as many bytes.
 ///
 /// # Errors
 /// *conflict*; what reading says.

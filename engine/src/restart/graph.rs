@@ -31,7 +31,8 @@ impl<T> Graph<T> {
         self.nodes[later.0].1.push(earlier);
     }
 
-    /// All of them, each after those that it has to wait for; as far as that leaves a choice, in the order in which they were added.
+    /// All of them, each after those that it has to wait for; as far as that leaves a choice, in
+    /// the order in which they were added.
     ///
     /// # Errors
     /// One that waits for itself by way of others.

@@ -1,4 +1,5 @@
-//! What a restart finds: the machine, the kernel, and this process, of which every new process is a fork.
+//! What a restart finds: the machine, the kernel, and this process, of which every new process is a
+//! fork.
 
 use super::changes::{self, Accepted};
 use super::plan::Host;
@@ -49,8 +50,8 @@ pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: 
     })
 }
 
-/// The limit of core files under which a process leaves none: in a file less than a page, for a program exactly 1. What goes to a socket goes
-/// there under any (fs/coredump.c, Linux 6.16).
+/// The limit of core files under which a process leaves none: in a file less than a page, for a
+/// program exactly 1. What goes to a socket goes there under any (fs/coredump.c, Linux 6.16).
 fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
     match pattern.first() {
         Some(b'@') => None,
@@ -59,8 +60,8 @@ fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
     }
 }
 
-/// The first descriptor that the engine never has for itself: while it opens files it has both ends of a pipe, or what else belongs to one
-/// inode, and all unlinked directories.
+/// The first descriptor that the engine never has for itself: while it opens files it has both ends
+/// of a pipe, or what else belongs to one inode, and all unlinked directories.
 fn first_slot(records: &Records, used: i32) -> i32 {
     const PASSING: i32 = 10;
     let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
@@ -70,8 +71,8 @@ fn first_slot(records: &Records, used: i32) -> i32 {
     used + PASSING + EACH * count(&kept) + count(&forbidding)
 }
 
-/// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may; returns it. A new process has its own from the
-/// plan.
+/// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may;
+/// returns it. A new process has its own from the plan.
 pub fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -89,7 +90,8 @@ pub fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// Whether what is to be restarted fits kernel and processor, and would be as it was: what every child of ours gets from us stays out.
+/// Whether what is to be restarted fits kernel and processor, and would be as it was: what every
+/// child of ours gets from us stays out.
 pub fn check(records: &Records, host: &Host) -> Result<()> {
     if let Some(why) = plan::special_mismatch(records, host) {
         return Err(Error::Conflict(why));

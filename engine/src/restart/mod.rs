@@ -1,4 +1,5 @@
-//! A restart: verify, plan, open files, create processes, restore memory and descriptors, restore attributes, finalize, release.
+//! A restart: verify, plan, open files, create processes, restore memory and descriptors, restore
+//! attributes, finalize, release.
 
 pub mod changes;
 mod graph;
@@ -153,12 +154,14 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin })
 }
 
-/// Makes the plan of a restart, here and now, from records that were just made; all but what is in their way as long as the processes live.
+/// Makes the plan of a restart, here and now, from records that were just made; all but what is in
+/// their way as long as the processes live.
 ///
 /// # Errors
 /// *conflict*: what a restart would say.
 pub fn rehearse(records: &Records) -> Result<()> {
-    /// What a restart has open before it begins: standard input, output and error, and the context file.
+    /// What a restart has open before it begins: standard input, output and error, and the context
+    /// file.
     const USED: i32 = 3;
     let bounds = Bounds { page: sys::page_size(), task_size: sys::task_size(), data: 0..u64::MAX };
     validate::check(records, &bounds).map_err(Error::Conflict)?;
@@ -186,7 +189,8 @@ fn make_plan(records: &Records, accepted: &[Option<Accepted>], home: Home, used:
     Ok(plan)
 }
 
-/// A clock that is behind makes every wait until a time longer by as much, and whoever looks at it sees time run backwards.
+/// A clock that is behind makes every wait until a time longer by as much, and whoever looks at it
+/// sees time run backwards.
 fn check_clocks(records: &Records, options: &Options<'_>) -> Result<()> {
     let behind = records.clocks.and_then(|then| Clocks::now().behind(&then));
     match behind {
@@ -205,8 +209,8 @@ struct RestoringTask {
     scratch: Scratch,
 }
 
-/// Carries out the plan. Whatever was made is killed and removed when a step fails, or when we are killed: until their release, all
-/// tasks are tied to us by `PTRACE_O_EXITKILL`.
+/// Carries out the plan. Whatever was made is killed and removed when a step fails, or when we are
+/// killed: until their release, all tasks are tied to us by `PTRACE_O_EXITKILL`.
 ///
 /// # Errors
 /// The step that failed, by pid and call.
@@ -214,8 +218,8 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     let Prepared { reader, records, accepted, plan, restorer, detach, begin } = prepared;
     restorer?;
     arch::prepare_restart();
-    // What a helper leaves behind is adopted by us, as it would have been by init, unless we are not to stay: who loses a parent in us would be
-    // told so (PR_SET_PDEATHSIG).
+    // What a helper leaves behind is adopted by us, as it would have been by init, unless we are
+    // not to stay: who loses a parent in us would be told so (PR_SET_PDEATHSIG).
     let adopt = u64::from(!detach);
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [adopt, 0, 0, 0]).context(|| "become subreaper")?;
     let mut context = RestoreContext::new(&records, plan.scratch);
@@ -400,8 +404,9 @@ impl<'a> RestoreContext<'a> {
         Ok(())
     }
 
-    /// Has every thread that slept go on with the time that was left, where the module is there to do that. Elsewhere, and where the module
-    /// refuses, the call is made again, as the registers are.
+    /// Has every thread that slept go on with the time that was left, where the module is there to
+    /// do that. Elsewhere, and where the module refuses, the call is made again, as the registers
+    /// are.
     fn continue_sleeps(&mut self) {
         let sleeping = |thread: &&Thread| thread.sleep.is_some();
         if !self.alive.values().any(|alive| alive.threads.iter().any(|thread| sleeping(&thread))) {
@@ -425,7 +430,8 @@ impl<'a> RestoreContext<'a> {
 
     fn release(&mut self) -> Result<()> {
         self.continue_sleeps();
-        // A failure in this loop takes everybody along, those that are untied already, too; after it, nobody.
+        // A failure in this loop takes everybody along, those that are untied already, too; after
+        // it, nobody.
         for tracee in self.tasks.values().flat_map(|task| task.threads.values()) {
             ptrace::set_options(tracee.tid, ptrace::SYSGOOD).context(|| format!("untie {}", tracee.tid))?;
         }

@@ -1,5 +1,5 @@
-//! The numbers that a restart takes: free, or whose they are. A number is in use as long as a process, a thread, a process group or a
-//! session has it (kernel/pid.c, `free_pid`).
+//! The numbers that a restart takes: free, or whose they are. A number is in use as long as a
+//! process, a thread, a process group or a session has it (kernel/pid.c, `free_pid`).
 
 use crate::error::{Error, Result};
 use crate::proc::status;
@@ -17,26 +17,30 @@ const WAY_OUT: &str = "end it, or wait for its end, or restart among numbers of 
 /// How often a zombie is looked for: nothing announces that it has been waited for.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The state of a zombie whose parent is just waiting for it (EXIT_DEAD, kernel/exit.c, `wait_task_zombie`).
+/// The state of a zombie whose parent is just waiting for it (EXIT_DEAD, kernel/exit.c,
+/// `wait_task_zombie`).
 const BEING_WAITED_FOR: char = 'X';
 
 /// What has a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum User {
-    /// A process that has ended and that its parent has not waited for: the number's own, or the last ones of its group or session.
+    /// A process that has ended and that its parent has not waited for: the number's own, or the
+    /// last ones of its group or session.
     Zombie { pid: i32, parent: i32 },
     /// Anything else, in words.
     Lasting(String),
 }
 
-/// Every number that is needed: of processes and threads, and of groups and sessions that have to be begun again.
+/// Every number that is needed: of processes and threads, and of groups and sessions that have to
+/// be begun again.
 fn needed(records: &Records) -> BTreeSet<i32> {
     let tids = records.alive().flat_map(|(_, alive)| alive.threads.iter().map(|thread| thread.tid));
     let of_processes = records.processes.iter().flat_map(|p| [p.pid, p.pgid, p.sid]);
     tids.chain(of_processes).filter(|number| *number != 0).collect()
 }
 
-/// Makes sure that all numbers are free. Those of processes that have ended are waited for, up to `patience`; `tell` is told.
+/// Makes sure that all numbers are free. Those of processes that have ended are waited for, up to
+/// `patience`; `tell` is told.
 ///
 /// # Errors
 /// *conflict*: which is whose, and what to do.
@@ -79,7 +83,8 @@ fn name_of(pid: i32) -> String {
     }
 }
 
-/// Whose a number is. `sessions` may be of a while ago: what is not in it was none then, what is in it is looked for.
+/// Whose a number is. `sessions` may be of a while ago: what is not in it was none then, what is in
+/// it is looked for.
 fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     if let Some(stat) = read_stat(number)? {
         // /proc/TID is there for threads, too.
@@ -112,8 +117,8 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     })
 }
 
-/// A number that is free now, and that the records do not need: one of the higher half, where each restart begins to look elsewhere, so that
-/// two at a time do not choose the same.
+/// A number that is free now, and that the records do not need: one of the higher half, where each
+/// restart begins to look elsewhere, so that two at a time do not choose the same.
 ///
 /// # Errors
 /// *conflict* when there is none.

@@ -1,5 +1,6 @@
-//! The engine's own part of a restart: every open file description once, so that sharing by dup(2) and fork(2) comes out right by
-//! inheritance. What was made here is taken away again when the restart fails.
+//! The engine's own part of a restart: every open file description once, so that sharing by dup(2)
+//! and fork(2) comes out right by inheritance. What was made here is taken away again when the
+//! restart fails.
 
 use super::changes::{self, Accepted, Verdict};
 use crate::error::{Context, Error, Result};
@@ -71,11 +72,12 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Makes shared anonymous memory: mapped in the engine, opened through /proc/self/map_files, filled, and unmapped; the object lives
-    /// on behind the descriptor.
+    /// Makes shared anonymous memory: mapped in the engine, opened through /proc/self/map_files,
+    /// filled, and unmapped; the object lives on behind the descriptor.
     ///
     /// # Errors
-    /// *denied* without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; ENOMEM, also for too few huge pages.
+    /// *denied* without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; ENOMEM, also for too few huge
+    /// pages.
     pub fn make_shared(&mut self, object: usize, slot: i32) -> Result<()> {
         let SharedMemory { size, page, content } = &self.records.shared[object];
         let what = || format!("make shared memory of {size} bytes");
@@ -95,7 +97,8 @@ impl<'a> Opened<'a> {
         self.reader.read_pages(extent.offset + at, buf).map_err(|err| std::io::Error::other(err.to_string()))
     }
 
-    /// Makes what had lost its name, with its contents, and what else is needed before the first description of an inode is opened.
+    /// Makes what had lost its name, with its contents, and what else is needed before the first
+    /// description of an inode is opened.
     ///
     /// # Errors
     /// *conflict* for a path that is gone, or leads through a link.
@@ -159,8 +162,8 @@ impl<'a> Opened<'a> {
         self.maker.remove_directories()
     }
 
-    /// Everything is open on an inode that was made: what the engine holds of it goes, and an unlinked one gets owner and permissions, which may
-    /// be such that nobody can open it.
+    /// Everything is open on an inode that was made: what the engine holds of it goes, and an
+    /// unlinked one gets owner and permissions, which may be such that nobody can open it.
     ///
     /// # Errors
     /// *denied* for an owner who is not us.
@@ -203,7 +206,8 @@ impl<'a> Opened<'a> {
                 unlinked::set_flags(&fd, flags)?;
             }
             object.adjust(&way, &fd, flags)?;
-            // A file that is another one by now, with the user's consent, may be shorter: a hole up to the old place is nobody's wish.
+            // A file that is another one by now, with the user's consent, may be shorter: a hole up
+            // to the old place is nobody's wish.
             let accepted = self.accepted[file.inode].as_ref();
             let end = accepted.filter(|a| a.verdict == Verdict::Ignored).and_then(Accepted::size);
             let offset = file.offset.min(end.unwrap_or(u64::MAX));
@@ -218,7 +222,8 @@ impl<'a> Opened<'a> {
         self.place(fd, slot)
     }
 
-    /// Opens an inode, once it is sure to be what was looked at before: between the two, somebody may put something else at its path.
+    /// Opens an inode, once it is sure to be what was looked at before: between the two, somebody
+    /// may put something else at its path.
     fn open_inode(&self, index: usize, flags: i32) -> Result<OwnedFd> {
         let inode = &self.records.inodes[index];
         let path = inode.path.as_path();
@@ -267,8 +272,8 @@ impl<'a> Opened<'a> {
         rustix::fs::ftruncate(&file, size).context(|| format!("cut {} back to {size} bytes", path.display()))
     }
 
-    /// Sets the times of unlinked files once more: what was done to them since has moved them. Then come the flags that forbid all further
-    /// changes.
+    /// Sets the times of unlinked files once more: what was done to them since has moved them. Then
+    /// come the flags that forbid all further changes.
     ///
     /// # Errors
     /// What utimensat(2) says; *denied* without CAP_LINUX_IMMUTABLE.
@@ -291,7 +296,8 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Everybody has inherited what they need: a reader sees the end of a pipe only when the engine does not hold it either.
+    /// Everybody has inherited what they need: a reader sees the end of a pipe only when the engine
+    /// does not hold it either.
     pub fn close_slots(&mut self) {
         self.slots.clear();
         self.last.clear();

@@ -31,7 +31,8 @@ pub struct Host {
     pub creds: Creds,
     /// Resource limits that a new process inherits.
     pub rlimits: Vec<(u64, u64)>,
-    /// The limit of core files, soft and hard, under which a new process leaves none; nothing where a dump is made under any.
+    /// The limit of core files, soft and hard, under which a new process leaves none; nothing where
+    /// a dump is made under any.
     pub coreless: Option<(u64, u64)>,
     /// The kernel has memory policies.
     pub policies: bool,
@@ -88,7 +89,8 @@ pub enum Step {
         /// Which.
         inode: usize,
     },
-    /// The engine forks a process, seizes it, maps its scratch range and unregisters the rseq area that it inherited.
+    /// The engine forks a process, seizes it, maps its scratch range and unregisters the rseq area
+    /// that it inherited.
     Create {
         /// Its PID.
         pid: i32,
@@ -140,7 +142,8 @@ pub enum Step {
     ResetTimes,
     /// The engine sets owners of asynchronous I/O.
     SetOwners,
-    /// The engine sets what can be set from outside: scheduling, extended registers, registers, mask; the scratch range goes.
+    /// The engine sets what can be set from outside: scheduling, extended registers, registers,
+    /// mask; the scratch range goes.
     Finalize {
         /// Which process.
         pid: i32,
@@ -257,7 +260,8 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     })
 }
 
-/// An address range of `size` bytes that is free in every address space concerned: the middle of the largest gap.
+/// An address range of `size` bytes that is free in every address space concerned: the middle of
+/// the largest gap.
 fn find_free_range(records: &Records, host: &Host, size: u64) -> Result<u64, String> {
     const ALIGN: u64 = 1 << 21;
     const LOWEST: u64 = 1 << 32;
@@ -329,7 +333,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The engine's own part: objects and open file descriptions, in an order that follows from what needs what.
+    /// The engine's own part: objects and open file descriptions, in an order that follows from
+    /// what needs what.
     fn open_everything(&mut self) -> Result<(), String> {
         let inodes = &self.records.inodes;
         let mut graph = Graph::default();
@@ -445,7 +450,8 @@ impl Planner<'_> {
         }
     }
 
-    /// Takes off what a fork of the engine has on: its memory, signal actions, alternate stack, parent-death signal.
+    /// Takes off what a fork of the engine has on: its memory, signal actions, alternate stack,
+    /// parent-death signal.
     fn strip_engine_state(&self) -> Program {
         let mut program = Program::new();
         program.call_ok(
@@ -509,7 +515,8 @@ impl Planner<'_> {
         self.run(pid, pid, "threads", program, new_tasks);
     }
 
-    /// What threads register, pending signals, attributes, credentials. From here on nothing needs privileges.
+    /// What threads register, pending signals, attributes, credentials. From here on nothing needs
+    /// privileges.
     fn restore_attributes(&mut self, process: &Process, alive: &Alive) {
         let pid = process.pid;
         let mut program = Program::new();

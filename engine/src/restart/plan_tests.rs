@@ -291,7 +291,8 @@ impl Forgery {
     }
 }
 
-/// Whatever somebody writes into the records: they are refused, or they can be planned, in no more steps than their size explains.
+/// Whatever somebody writes into the records: they are refused, or they can be planned, in no more
+/// steps than their size explains.
 #[test]
 fn forged_records_are_refused_or_planned() {
     use proptest::test_runner::{Config, TestRunner};

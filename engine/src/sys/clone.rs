@@ -53,7 +53,8 @@ impl CloneArgs {
     }
 }
 
-/// Forks a child with PID `pid` that waits, asleep, for a tracer to take it over. The caller must be single-threaded.
+/// Forks a child with PID `pid` that waits, asleep, for a tracer to take it over. The caller must
+/// be single-threaded.
 ///
 /// # Errors
 /// EEXIST: the PID is in use. EPERM: neither CAP_SYS_ADMIN nor CAP_CHECKPOINT_RESTORE.
@@ -65,11 +66,12 @@ pub fn fork_sleeper(pid: i32, exit_signal: i32) -> io::Result<()> {
         set_tid_size: 1,
         ..CloneArgs::default()
     };
-    // SAFETY: the arguments are live; without CLONE_VM the child has its own copy of everything and makes nothing but
-    // async-signal-safe calls.
+    // SAFETY: the arguments are live; without CLONE_VM the child has its own copy of everything and
+    // makes nothing but async-signal-safe calls.
     let got = cvt(unsafe { libc::syscall(libc::SYS_clone3, &args, CLONE_ARGS_SIZE as usize) })?;
     if got == 0 {
-        // SAFETY: prctl and pause take no pointers. The parent-death signal covers the time until the tracer's EXITKILL is in force.
+        // SAFETY: prctl and pause take no pointers. The parent-death signal covers the time until
+        // the tracer's EXITKILL is in force.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             loop {

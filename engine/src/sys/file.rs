@@ -46,8 +46,9 @@ pub fn set_signal(fd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, signal) }.into()).map(drop)
 }
 
-/// Opens what a path leads to when no link is on the way, neither at its end nor before it; with `O_PATH`, the link at its end itself. A path
-/// that /proc gave has none, unless somebody has put one there since: ELOOP tells.
+/// Opens what a path leads to when no link is on the way, neither at its end nor before it; with
+/// `O_PATH`, the link at its end itself. A path that /proc gave has none, unless somebody has put
+/// one there since: ELOOP tells.
 pub fn open_directly(path: &Path, flags: OFlags) -> io::Result<File> {
     let links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;

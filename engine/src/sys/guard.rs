@@ -1,4 +1,5 @@
-//! A worker process that survives the one the user sees, so that it can put everything back when that one is killed.
+//! A worker process that survives the one the user sees, so that it can put everything back when
+//! that one is killed.
 
 use super::cvt;
 use std::io;
@@ -16,7 +17,8 @@ pub enum Side {
 
 /// Forks. Only for a process that has one thread.
 ///
-/// The worker is in a process group of its own: a signal to the front's group does not take it along.
+/// The worker is in a process group of its own: a signal to the front's group does not take it
+/// along.
 pub fn split() -> io::Result<Side> {
     // SAFETY: there is one thread, so the child's copy of the process is whole.
     let pid = cvt(unsafe { libc::fork() }.into())? as i32;
@@ -31,8 +33,8 @@ pub fn split() -> io::Result<Side> {
     Ok(Side::Worker)
 }
 
-/// A page that a process and its forks share: a line of text, and resource limits of some process. One side writes, the other reads when that
-/// has ended or hangs.
+/// A page that a process and its forks share: a line of text, and resource limits of some process.
+/// One side writes, the other reads when that has ended or hangs.
 pub struct Board {
     page: NonNull<Page>,
 }
@@ -136,7 +138,8 @@ impl Heir {
         if pid != 0 {
             return Ok(Heir(pid));
         }
-        // SAFETY: the set is live; to fill and to block it cannot fail. What ends us ends the heir, but for SIGKILL, only after its work.
+        // SAFETY: the set is live; to fill and to block it cannot fail. What ends us ends the heir,
+        // but for SIGKILL, only after its work.
         unsafe {
             let mut all: libc::sigset_t = std::mem::zeroed();
             libc::sigfillset(&mut all);
@@ -151,7 +154,8 @@ impl Heir {
 
 impl Drop for Heir {
     fn drop(&mut self) {
-        // SAFETY: numbers only; the child is ours and was not waited for, so its number is still its own.
+        // SAFETY: numbers only; the child is ours and was not waited for, so its number is still
+        // its own.
         unsafe {
             libc::kill(self.0, libc::SIGKILL);
             libc::waitpid(self.0, std::ptr::null_mut(), 0);
@@ -159,8 +163,9 @@ impl Drop for Heir {
     }
 }
 
-/// Does something in a child that outlives this process, should it be killed meanwhile: what was begun is brought to its end. `work` may make
-/// system calls and nothing else, since other threads may have held locks; it returns what the child exits with.
+/// Does something in a child that outlives this process, should it be killed meanwhile: what was
+/// begun is brought to its end. `work` may make system calls and nothing else, since other threads
+/// may have held locks; it returns what the child exits with.
 ///
 /// # Errors
 /// EAGAIN; a child that was killed itself.

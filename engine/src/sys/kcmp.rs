@@ -22,8 +22,8 @@ pub enum Kind {
     Sysvsem = 6,
 }
 
-/// Compares by the kernel's own (obfuscated) order of the objects, so that many can be sorted. `a` and `b` are the descriptors for
-/// [`Kind::File`], else 0.
+/// Compares by the kernel's own (obfuscated) order of the objects, so that many can be sorted. `a`
+/// and `b` are the descriptors for [`Kind::File`], else 0.
 ///
 /// # Errors
 /// EBADF for a closed descriptor, ESRCH, EPERM, ENOSYS without `CONFIG_KCMP`.
@@ -49,7 +49,8 @@ pub struct Member<T> {
     pub value: T,
 }
 
-/// A set of kernel objects in the kernel's own order, each by a task that has it, so that one is found among many with few comparisons.
+/// A set of kernel objects in the kernel's own order, each by a task that has it, so that one is
+/// found among many with few comparisons.
 #[derive(Debug)]
 pub struct Sorted<T = ()> {
     kind: Kind,

@@ -38,7 +38,8 @@ impl SharedMapping {
     /// When it is not inside.
     pub fn range(&mut self, start: usize, len: usize) -> &mut [u8] {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "{start}+{len} is outside");
-        // SAFETY: inside the mapping, which is initialised (zeros) and known to nobody else; the borrow of it is exclusive.
+        // SAFETY: inside the mapping, which is initialised (zeros) and known to nobody else; the
+        // borrow of it is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr().add(start), len) }
     }
 }

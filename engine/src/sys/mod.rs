@@ -1,8 +1,9 @@
 //! Raw kernel interfaces that `rustix`, `nix` and `libc` do not wrap.
 //!
 //! # Safety
-//! This module, `arch` and `remote` are the only ones with `unsafe` in them. Everything public here is safe to call: pointers handed
-//! to the kernel come from live borrows, and lengths from the values they belong to.
+//! This module, `arch` and `remote` are the only ones with `unsafe` in them. Everything public here
+//! is safe to call: pointers handed to the kernel come from live borrows, and lengths from the
+//! values they belong to.
 #![allow(unsafe_code)]
 
 mod addr;
@@ -59,8 +60,8 @@ pub fn task_size() -> u64 {
     })
 }
 
-/// Whether a page may be mapped at `address`: mincore(2) does not tell, mmap(2) without MAP_FIXED takes the address for a hint, and
-/// MAP_FIXED_NOREPLACE harms nothing.
+/// Whether a page may be mapped at `address`: mincore(2) does not tell, mmap(2) without MAP_FIXED
+/// takes the address for a hint, and MAP_FIXED_NOREPLACE harms nothing.
 fn is_address(address: u64) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     let len = page_size() as usize;

@@ -1,4 +1,5 @@
-//! The `PAGEMAP_SCAN` ioctl of /proc/PID/pagemap (Linux 6.7, Documentation/admin-guide/mm/pagemap.rst).
+//! The `PAGEMAP_SCAN` ioctl of /proc/PID/pagemap (Linux 6.7,
+//! Documentation/admin-guide/mm/pagemap.rst).
 
 use super::cvt;
 use std::io;
@@ -47,15 +48,17 @@ struct ScanArg {
 /// `_IOWR('f', 16, struct pm_scan_arg)`
 const PAGEMAP_SCAN: u64 = (3 << 30) | ((size_of::<ScanArg>() as u64) << 16) | ((b'f' as u64) << 8) | 16;
 
-/// Where a scan goes on. Not simply at `walk_end`: the kernel gathers regions in a buffer of at most `PMD_SIZE / PAGE_SIZE` of them (32 on
-/// powerpc with 64 KiB pages), and what it stored when that was last full stays there when the walk then reaches its end
-/// (`do_pagemap_scan`, fs/proc/task_mmu.c, Linux 6.7 to 6.12). What was told is not told again.
+/// Where a scan goes on. Not simply at `walk_end`: the kernel gathers regions in a buffer of at
+/// most `PMD_SIZE / PAGE_SIZE` of them (32 on powerpc with 64 KiB pages), and what it stored when
+/// that was last full stays there when the walk then reaches its end (`do_pagemap_scan`,
+/// fs/proc/task_mmu.c, Linux 6.7 to 6.12). What was told is not told again.
 fn next_start(arg: &ScanArg, told: &[Region]) -> u64 {
     told.last().map_or(0, |last| last.end).max(arg.walk_end)
 }
 
-/// Calls `each` for every region in `[start, end)` whose pages are in one of the categories `any_of` and in `none_of` these, in address
-/// order, with the categories among `report` that they are in.
+/// Calls `each` for every region in `[start, end)` whose pages are in one of the categories
+/// `any_of` and in `none_of` these, in address order, with the categories among `report` that they
+/// are in.
 ///
 /// # Errors
 /// ENOTTY before Linux 6.7; EINVAL for a category this kernel does not know.
@@ -83,7 +86,8 @@ pub fn scan(
             return_mask: report,
             ..ScanArg::default()
         };
-        // SAFETY: `arg` and `regions` are live and exclusive for the call; `vec_len` is the array's length.
+        // SAFETY: `arg` and `regions` are live and exclusive for the call; `vec_len` is the array's
+        // length.
         let n =
             cvt(unsafe { libc::ioctl(pagemap.as_fd().as_raw_fd(), PAGEMAP_SCAN, &mut arg) }.into())? as usize;
         regions[..n].iter().copied().for_each(&mut each);

@@ -21,7 +21,8 @@ pub const EXITKILL: i32 = libc::PTRACE_O_EXITKILL;
 pub const SIGINFO_SIZE: usize = 128;
 
 fn request(req: libc::c_uint, tid: Tid, addr: usize, data: usize) -> io::Result<libc::c_long> {
-    // SAFETY: callers pass addresses of live buffers of the size that the request wants, or plain numbers.
+    // SAFETY: callers pass addresses of live buffers of the size that the request wants, or plain
+    // numbers.
     cvt(unsafe { libc::ptrace(req, tid, addr, data) })
 }
 
@@ -45,7 +46,8 @@ pub fn cont_to_syscall(tid: Tid) -> io::Result<()> {
     request(libc::PTRACE_SYSCALL, tid, 0, 0).map(drop)
 }
 
-/// Stops tracing; a group stop that is in force takes hold again (kernel/ptrace.c, `__ptrace_unlink`).
+/// Stops tracing; a group stop that is in force takes hold again (kernel/ptrace.c,
+/// `__ptrace_unlink`).
 pub fn detach(tid: Tid) -> io::Result<()> {
     request(libc::PTRACE_DETACH, tid, 0, 0).map(drop)
 }
@@ -55,7 +57,8 @@ pub fn set_options(tid: Tid, options: i32) -> io::Result<()> {
     request(libc::PTRACE_SETOPTIONS, tid, 0, options as usize).map(drop)
 }
 
-/// Reads a register set into `buf`; returns the bytes filled. `note` is an ELF note type (`NT_PRSTATUS` …).
+/// Reads a register set into `buf`; returns the bytes filled. `note` is an ELF note type
+/// (`NT_PRSTATUS` …).
 pub fn get_regset(tid: Tid, note: u32, buf: &mut [u8]) -> io::Result<usize> {
     let mut iov = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
     request(libc::PTRACE_GETREGSET, tid, note as usize, ptr::from_mut(&mut iov) as usize)?;
@@ -111,15 +114,16 @@ pub fn get_regs(tid: Tid) -> io::Result<Regs> {
 /// The general registers, from the register set `NT_PRSTATUS`.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`] when it has another size: that of a thread that runs 32-bit code has (`task_user_regset_view`).
+/// [`io::ErrorKind::Unsupported`] when it has another size: that of a thread that runs 32-bit code
+/// has (`task_user_regset_view`).
 pub fn regs_of(set: &[u8]) -> io::Result<Regs> {
     let (n, want) = (set.len(), size_of::<Regs>());
     if n != want {
         let what = format!("general registers: {n} bytes, want {want}");
         return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }
-    // SAFETY: `Regs` is a `repr(C)` struct of u64s, for which any bit pattern is valid; there are enough bytes, and alignment does not
-    // matter to this read.
+    // SAFETY: `Regs` is a `repr(C)` struct of u64s, for which any bit pattern is valid; there are
+    // enough bytes, and alignment does not matter to this read.
     Ok(unsafe { set.as_ptr().cast::<Regs>().read_unaligned() })
 }
 
@@ -130,7 +134,8 @@ pub fn set_regs(tid: Tid, regs: &Regs) -> io::Result<()> {
     set_regset(tid, libc::NT_PRSTATUS as u32, buf)
 }
 
-/// The blocked-signal mask, bit n-1 for signal n; the one that will be in force after an interrupted `sigsuspend` and its kind.
+/// The blocked-signal mask, bit n-1 for signal n; the one that will be in force after an
+/// interrupted `sigsuspend` and its kind.
 pub fn get_sigmask(tid: Tid) -> io::Result<u64> {
     let mut mask = 0u64;
     request(libc::PTRACE_GETSIGMASK, tid, size_of::<u64>(), ptr::from_mut(&mut mask) as usize)?;
@@ -153,7 +158,8 @@ struct PeekSiginfoArgs {
     nr: i32,
 }
 
-/// The queued signals of the thread (`shared` false) or of the whole process, in queue order; nothing is dequeued.
+/// The queued signals of the thread (`shared` false) or of the whole process, in queue order;
+/// nothing is dequeued.
 pub fn peek_siginfo(tid: Tid, shared: bool) -> io::Result<Vec<[u8; SIGINFO_SIZE]>> {
     const BATCH: usize = 32;
     let mut all = Vec::new();
@@ -177,7 +183,8 @@ pub fn peek_siginfo(tid: Tid, shared: bool) -> io::Result<Vec<[u8; SIGINFO_SIZE]
 const PEEKMTETAGS: libc::c_uint = 33;
 const POKEMTETAGS: libc::c_uint = 34;
 
-/// Reads memory tags from `addr` on, a byte for each 16 bytes of memory (arm64). Returns how many it read: up to the end of a page at least.
+/// Reads memory tags from `addr` on, a byte for each 16 bytes of memory (arm64). Returns how many
+/// it read: up to the end of a page at least.
 pub fn peek_tags(tid: Tid, addr: u64, tags: &mut [u8]) -> io::Result<usize> {
     let mut iov = libc::iovec { iov_base: tags.as_mut_ptr().cast(), iov_len: tags.len() };
     request(PEEKMTETAGS, tid, addr as usize, ptr::from_mut(&mut iov) as usize)?;
@@ -206,7 +213,8 @@ pub struct RseqConfiguration {
     pad: u32,
 }
 
-/// `PTRACE_GET_RSEQ_CONFIGURATION`, since Linux 5.13 (include/uapi/linux/ptrace.h); EIO where the kernel does not have it.
+/// `PTRACE_GET_RSEQ_CONFIGURATION`, since Linux 5.13 (include/uapi/linux/ptrace.h); EIO where the
+/// kernel does not have it.
 pub fn rseq_configuration(tid: Tid) -> io::Result<RseqConfiguration> {
     const GET_RSEQ_CONFIGURATION: libc::c_uint = 0x420f;
     let mut conf = MaybeUninit::<RseqConfiguration>::zeroed();
@@ -224,8 +232,9 @@ pub fn is_dispatched_call(tid: Tid) -> bool {
     got.is_ok() && info[2] == SYS_USER_DISPATCH
 }
 
-/// Whether a thread has its system calls sent to itself as signals, Linux 5.11 (Documentation/admin-guide/syscall-user-dispatch.rst). A tracer
-/// is told since 6.4; before that nobody is.
+/// Whether a thread has its system calls sent to itself as signals, Linux 5.11
+/// (Documentation/admin-guide/syscall-user-dispatch.rst). A tracer is told since 6.4; before that
+/// nobody is.
 pub fn dispatches_syscalls(tid: Tid) -> io::Result<bool> {
     match dispatch_mode(tid) {
         Ok(mode) => Ok(mode != 0),
@@ -249,7 +258,8 @@ fn dispatch_mode(tid: Tid) -> io::Result<u64> {
     Ok(config[0])
 }
 
-/// x86: a `struct user_desc` of set_thread_area(2): entry, base, limit, flags; nothing where the kernel has no such thing.
+/// x86: a `struct user_desc` of set_thread_area(2): entry, base, limit, flags; nothing where the
+/// kernel has no such thing.
 pub fn thread_area(tid: Tid, entry: usize) -> io::Result<Option<[u32; 4]>> {
     /// arch/x86/include/uapi/asm/ptrace-abi.h
     const GET_THREAD_AREA: libc::c_uint = 25;

@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Makes the command leader of a session and process group of its own, with SIGCHLD as our own caller had it.
+/// Makes the command leader of a session and process group of its own, with SIGCHLD as our own
+/// caller had it.
 pub fn start_in_own_session(command: &mut Command, children: Children) {
     // SAFETY: setsid and signal are async-signal-safe.
     unsafe {
@@ -17,12 +18,14 @@ pub fn start_in_own_session(command: &mut Command, children: Children) {
     };
 }
 
-/// Closes what we were started with above standard error, but for `keep`. Before anything of our own is open.
+/// Closes what we were started with above standard error, but for `keep`. Before anything of our
+/// own is open.
 pub fn close_inherited(keep: Option<i32>) -> io::Result<()> {
     let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
     let numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")?.flatten().filter_map(number).collect();
     for fd in numbers.into_iter().filter(|fd| *fd > 2 && Some(*fd) != keep) {
-        // SAFETY: nobody here knows these numbers. That of the directory just read is closed already, which the kernel says.
+        // SAFETY: nobody here knows these numbers. That of the directory just read is closed
+        // already, which the kernel says.
         unsafe { libc::close(fd) };
     }
     Ok(())

@@ -14,7 +14,8 @@ pub struct Heard {
 }
 
 fn set_of(signals: &[i32]) -> libc::sigset_t {
-    // SAFETY: sigemptyset initialises the set before it is read; sigaddset refuses what is no signal.
+    // SAFETY: sigemptyset initialises the set before it is read; sigaddset refuses what is no
+    // signal.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);
@@ -31,7 +32,8 @@ pub fn block(signals: &[i32]) {
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(signals), std::ptr::null_mut()) };
 }
 
-/// Waits for one of these signals, which have to be blocked in every thread; nothing when it takes longer than `timeout`.
+/// Waits for one of these signals, which have to be blocked in every thread; nothing when it takes
+/// longer than `timeout`.
 ///
 /// # Errors
 /// What sigtimedwait(2) says.

@@ -12,7 +12,8 @@ pub fn robust_list(tid: i32) -> io::Result<(u64, u64)> {
     Ok((head, len))
 }
 
-/// A duplicate of descriptor `fd` of the process behind `pidfd`: the same open file description (pidfd_getfd(2), Linux 5.6).
+/// A duplicate of descriptor `fd` of the process behind `pidfd`: the same open file description
+/// (pidfd_getfd(2), Linux 5.6).
 pub fn borrow_fd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
     // SAFETY: numbers only.
     let got = cvt(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) })?;
@@ -52,8 +53,9 @@ pub fn sched_attr(tid: i32) -> io::Result<SchedAttr> {
     let mut attr = SchedAttr::default();
     // SAFETY: the struct is live and its size is given.
     cvt(unsafe { libc::syscall(libc::SYS_sched_getattr, tid, &mut attr, size_of::<SchedAttr>(), 0) })?;
-    // sched_getattr tells the nice value of SCHED_OTHER and SCHED_BATCH only (kernel/sched/syscalls.c, `get_params`).
-    // SAFETY: numbers only. The raw call answers 20 - nice, so that no answer looks like an error.
+    // sched_getattr tells the nice value of SCHED_OTHER and SCHED_BATCH only
+    // (kernel/sched/syscalls.c, `get_params`). SAFETY: numbers only. The raw call answers 20 -
+    // nice, so that no answer looks like an error.
     attr.nice = 20 - cvt(unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, tid) })? as i32;
     Ok(attr)
 }
@@ -125,7 +127,8 @@ pub fn tgkill(pid: i32, tid: i32, sig: i32) -> io::Result<()> {
     cvt(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, sig) }).map(drop)
 }
 
-/// The cookie of tasks that may share a core with this thread, 0 for everybody (Linux 5.14, `CONFIG_SCHED_CORE`).
+/// The cookie of tasks that may share a core with this thread, 0 for everybody (Linux 5.14,
+/// `CONFIG_SCHED_CORE`).
 pub fn core_cookie(tid: i32) -> io::Result<u64> {
     // include/uapi/linux/prctl.h
     const PR_SCHED_CORE: i32 = 62;

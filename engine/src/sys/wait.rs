@@ -81,8 +81,8 @@ pub fn poll(tid: Tid) -> io::Result<Option<Stop>> {
     Ok(waitpid(tid, libc::WNOHANG)?.map(|(_, stop)| stop))
 }
 
-/// Waits until `deadline`, or until `cancelled`, which is asked ten times a second; nothing then. SIGCHLD must be blocked in the caller
-/// ([`block_sigchld`]).
+/// Waits until `deadline`, or until `cancelled`, which is asked ten times a second; nothing then.
+/// SIGCHLD must be blocked in the caller ([`block_sigchld`]).
 pub fn wait_until(
     tid: Tid,
     deadline: Instant,
@@ -96,13 +96,15 @@ pub fn wait_until(
         if left.is_zero() || cancelled() {
             return Ok(None);
         }
-        // One SIGCHLD may stand for several children: look again after each, and at least ten times a second.
+        // One SIGCHLD may stand for several children: look again after each, and at least ten times
+        // a second.
         sigchld_or(left.min(Duration::from_millis(100)))?;
     }
 }
 
-/// Waits for the end of threads that are traced and were killed, all of one process. The leader's end is told when the others have been waited
-/// for (ptrace(2), "Death under ptrace"): it has to come last.
+/// Waits for the end of threads that are traced and were killed, all of one process. The leader's
+/// end is told when the others have been waited for (ptrace(2), "Death under ptrace"): it has to
+/// come last.
 pub fn await_ends(pid: Tid, tids: impl IntoIterator<Item = Tid>) {
     let (leader, others): (Vec<Tid>, Vec<Tid>) = tids.into_iter().partition(|tid| *tid == pid);
     for tid in others.into_iter().chain(leader) {

@@ -1,8 +1,10 @@
-//! The order in which processes are created, so that parents, sessions and process groups come out as they were.
+//! The order in which processes are created, so that parents, sessions and process groups come out
+//! as they were.
 //!
-//! A child inherits its parent's session, so a session leader forks some children before setsid(2) and the others
-//! after. A session or group whose leader has ended needs a *helper* that plays the leader and leaves again; what it bore is then
-//! adopted by the nearest subreaper, as the original was. Pure.
+//! A child inherits its parent's session, so a session leader forks some children before setsid(2)
+//! and the others after. A session or group whose leader has ended needs a *helper* that plays the
+//! leader and leaves again; what it bore is then adopted by the nearest subreaper, as the original
+//! was. Pure.
 
 use crate::resource::process::Process;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,8 +66,9 @@ pub enum Step {
     },
 }
 
-/// The steps in order. A process without a parent in the records is a child of the engine, in its session and group where its own are outside (0). A
-/// `stand_in` forks them in the engine's place; when it has exited, they are reparented to whoever reaps orphans, as a daemon is.
+/// The steps in order. A process without a parent in the records is a child of the engine, in its
+/// session and group where its own are outside (0). A `stand_in` forks them in the engine's place;
+/// when it has exited, they are reparented to whoever reaps orphans, as a daemon is.
 ///
 /// # Errors
 /// A text that says which constellation cannot be made.
@@ -139,7 +142,8 @@ impl Planner<'_> {
         self.children.get(&ppid).cloned().unwrap_or_default()
     }
 
-    /// The session in which a process has to be created, for its own sake and its early children's; nothing when any will do.
+    /// The session in which a process has to be created, for its own sake and its early children's;
+    /// nothing when any will do.
     fn creation_session(&self, pid: i32) -> Result<Option<i32>, String> {
         let process = self.by_pid[&pid];
         if !leads_session(process) {
@@ -221,7 +225,8 @@ impl Planner<'_> {
         self.family(Parent::Process(pid), session)
     }
 
-    /// Children of `parent` in a session whose leader has ended: forked by a helper, then reparented.
+    /// Children of `parent` in a session whose leader has ended: forked by a helper, then
+    /// reparented.
     fn adopt(&mut self, parent: Parent, sid: i32, children: &[i32]) -> Result<(), String> {
         let adopts = match parent {
             Parent::Engine => true,
@@ -259,8 +264,9 @@ impl Planner<'_> {
         self.steps.extend(members.map(|pid| Step::Setpgid { pid: *pid, pgid }));
     }
 
-    /// A group is there as long as somebody is in it: first everybody who gave a group its number begins it, then who only joins joins,
-    /// then those move on who have left the group that has their number, each after the others have joined that one.
+    /// A group is there as long as somebody is in it: first everybody who gave a group its number
+    /// begins it, then who only joins joins, then those move on who have left the group that has
+    /// their number, each after the others have joined that one.
     fn groups(&mut self, processes: &[Process]) -> Result<(), String> {
         let groups: BTreeSet<i32> = self.groups.keys().copied().collect();
         let begins = |p: &Process| groups.contains(&p.pid) && !leads_session(p);

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long to wait for threads that do not stop.
 pub struct Waiting<'a> {
-    /// A stop that has not come after this long never comes: the thread sleeps where nothing interrupts it.
+    /// A stop that has not come after this long never comes: the thread sleeps where nothing
+    /// interrupts it.
     pub patience: Duration,
     /// Asked whether to give up.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
@@ -60,11 +61,12 @@ pub struct Holder {
 }
 
 impl Frozen {
-    /// Stops every thread in scope, until all that there are have been stopped: has `holder` hold them, or seizes them.
+    /// Stops every thread in scope, until all that there are have been stopped: has `holder` hold
+    /// them, or seizes them.
     ///
     /// # Errors
-    /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader gone, frozen, ourselves. Nothing stays
-    /// stopped.
+    /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader
+    /// gone, frozen, ourselves. Nothing stays stopped.
     pub fn freeze(scope: Scope, holder: Option<Holder>, waiting: &Waiting<'_>) -> Result<Self> {
         refuse_thread(scope)?;
         wait::block_sigchld();
@@ -83,7 +85,8 @@ impl Frozen {
                     return Err(refuse_ourselves(pid, scope));
                 }
                 if !known.contains(&pid) {
-                    // One that ended before it could be stopped may be a zombie by now, which is to be saved, too.
+                    // One that ended before it could be stopped may be a zombie by now, which is to
+                    // be saved, too.
                     complete = false;
                     if frozen.stop(pid, pid == scope.id(), waiting)? {
                         known.insert(pid);
@@ -182,7 +185,8 @@ impl Frozen {
         first
     }
 
-    /// The error to report: when a process was killed while we looked, what we saw of it means nothing.
+    /// The error to report: when a process was killed while we looked, what we saw of it means
+    /// nothing.
     pub fn attribute(&self, err: Error) -> Error {
         /// include/linux/sched.h
         const PF_EXITING: u32 = 0x4;
@@ -203,7 +207,8 @@ impl Frozen {
     pub fn kill(mut self) -> Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
         let tasks = std::mem::take(&mut self.tasks);
-        // Only its parent may wait for what is not traced; that it has ended can be seen by what was opened before.
+        // Only its parent may wait for what is not traced; that it has ended can be seen by what
+        // was opened before.
         let held = tasks.iter().filter(|task| task.device.is_some() && !task.threads.is_empty());
         let ends = held.map(|task| open_pidfd(task.pid)).collect::<Result<Vec<_>>>()?;
         for task in tasks.iter().filter(|t| !t.threads.is_empty()) {
@@ -222,7 +227,8 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        // On the way out of an error, which is what gets reported; a process that is gone needs no release.
+        // On the way out of an error, which is what gets reported; a process that is gone needs no
+        // release.
         let _ = self.release();
     }
 }
@@ -328,7 +334,8 @@ impl Task {
         self.threads.iter().find_map(Stopped::group_stop)
     }
 
-    /// The outcome of a program of questions to the thread at this place: it runs it, or the module answers.
+    /// The outcome of a program of questions to the thread at this place: it runs it, or the module
+    /// answers.
     ///
     /// # Errors
     /// The call that failed.
@@ -338,7 +345,8 @@ impl Task {
             (Stopped::ModuleThread(held), _) => held.answer(program),
             (Stopped::Traced(tracee), Some(scratch)) => {
                 let outcome = tracee.run(&scratch, program)?;
-                // Out of the range before the next thread gets into it: it holds what brings back one of them, should we die.
+                // Out of the range before the next thread gets into it: it holds what brings back
+                // one of them, should we die.
                 tracee.write_back()?;
                 Ok(outcome)
             }
@@ -346,7 +354,8 @@ impl Task {
         }
     }
 
-    /// The scratch range in a traced process, mapped when there is none yet; what the module holds has none.
+    /// The scratch range in a traced process, mapped when there is none yet; what the module holds
+    /// has none.
     ///
     /// # Errors
     /// The calls that map it.
@@ -384,8 +393,8 @@ fn await_end(pidfd: &OwnedFd) -> Result<()> {
     }
 }
 
-/// Seizes a thread and asks it to stop; nothing when it has ended. Returns the call that it was blocked in before, where the stop will not
-/// show that.
+/// Seizes a thread and asks it to stop; nothing when it has ended. Returns the call that it was
+/// blocked in before, where the stop will not show that.
 fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
     match ptrace::seize(tid, ptrace::SYSGOOD) {
         Ok(()) => {}
@@ -438,7 +447,8 @@ fn await_stop(
             Some(Stop::Exited(_) | Stop::Killed(_)) => return Ok(None),
             Some(Stop::Interrupted) => None,
             Some(Stop::Group(signal)) => Some(signal),
-            // Any other stop uses up the one that was asked for (kernel/signal.c, `ptrace_stop`): it is asked for again.
+            // Any other stop uses up the one that was asked for (kernel/signal.c, `ptrace_stop`):
+            // it is asked for again.
             Some(Stop::Signal(signal)) => {
                 ptrace::interrupt(tid).context(|| format!("interrupt thread {tid} of {pid}"))?;
                 ptrace::cont(tid, signal).context(|| format!("deliver signal {signal} to {tid}"))?;

@@ -1,4 +1,5 @@
-//! Whether a process is in a control group that is frozen: what is in one stops for nobody, and runs no program of ours.
+//! Whether a process is in a control group that is frozen: what is in one stops for nobody, and
+//! runs no program of ours.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Which processes are in scope, stopping and releasing them, and the order in which they are created again.
+//! Which processes are in scope, stopping and releasing them, and the order in which they are
+//! created again.
 
 pub mod creation;
 pub mod freeze;

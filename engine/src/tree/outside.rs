@@ -1,4 +1,5 @@
-//! What runs beside the processes that are saved: whose sessions and groups they are in, and who shares something with them.
+//! What runs beside the processes that are saved: whose sessions and groups they are in, and who
+//! shares something with them.
 
 use super::freeze::Task;
 use crate::error::{Context, Problem, Problems, Result};
@@ -25,8 +26,8 @@ pub fn members(number: i32) -> Vec<Brief> {
     everybody().filter(|stat| stat.pgrp == number || stat.session == number).collect()
 }
 
-/// Whether nobody could continue our own process group (kernel/exit.c, `will_become_orphaned_pgrp`): what a terminal stops by a key is not
-/// stopped then.
+/// Whether nobody could continue our own process group (kernel/exit.c,
+/// `will_become_orphaned_pgrp`): what a terminal stops by a key is not stopped then.
 pub fn is_own_group_orphaned() -> bool {
     let all: Vec<Brief> = everybody().collect();
     let own = std::process::id() as i32;
@@ -68,7 +69,8 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Looks at everybody who is not `inside`, and is not cairn's own; of their descriptors, at those that lead to one of `links`.
+    /// Looks at everybody who is not `inside`, and is not cairn's own; of their descriptors, at
+    /// those that lead to one of `links`.
     pub fn look(inside: &HashSet<i32>, links: &HashSet<Vec<u8>>) -> Self {
         let ours = own_processes();
         let is_other = |stat: &Brief| {
@@ -102,7 +104,8 @@ impl Outside {
         self.groups.contains(&pgid)
     }
 
-    /// Somebody else in the process group or the session of this number, which stays in use as long as they live.
+    /// Somebody else in the process group or the session of this number, which stays in use as long
+    /// as they live.
     pub fn member(&self, number: i32) -> Option<String> {
         let is_in = |other: &&Other| other.stat.pgrp == number || other.stat.session == number;
         self.living().find(is_in).map(|other| Self::name(&other.stat))
@@ -171,8 +174,8 @@ impl Outside {
         }
     }
 
-    /// Shared memory that somebody else has mapped, too. `ours`: device and inode as /proc/PID/maps has them, and a process of ours that
-    /// maps it, with where.
+    /// Shared memory that somebody else has mapped, too. `ours`: device and inode as /proc/PID/maps
+    /// has them, and a process of ours that maps it, with where.
     pub fn mappers(&self, ours: &HashMap<(u64, u64), (i32, u64)>, problems: &mut Problems) {
         if ours.is_empty() {
             return;

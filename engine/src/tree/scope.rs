@@ -34,8 +34,8 @@ impl Scope {
         }
     }
 
-    /// The processes that are in scope now, parents before children; what was just forked may be missing, so ask again after
-    /// stopping them.
+    /// The processes that are in scope now, parents before children; what was just forked may be
+    /// missing, so ask again after stopping them.
     ///
     /// # Errors
     /// *vanished*, or what /proc says.
@@ -84,7 +84,8 @@ fn children(pid: i32) -> Result<Vec<i32>> {
         let path = format!("/proc/{pid}/task/{tid}/children");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            // The thread has ended; the task directory is there for the kernel option to be judged by.
+            // The thread has ended; the task directory is there for the kernel option to be judged
+            // by.
             Err(_) if !std::path::Path::new(&format!("/proc/{pid}/task/{tid}")).exists() => continue,
             Err(err) => return Err(err).context(|| format!("read {path} (needs CONFIG_PROC_CHILDREN)")),
         };

@@ -1,4 +1,5 @@
-//! What a checkpoint cannot part: things that processes share across the border, or with each other in ways that are not rebuilt.
+//! What a checkpoint cannot part: things that processes share across the border, or with each other
+//! in ways that are not rebuilt.
 
 use super::freeze::Task;
 use crate::arch;
@@ -14,7 +15,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Links in /proc/PID/ns, and what each has to be equal to of ours. The last two are what children will be in.
+/// Links in /proc/PID/ns, and what each has to be equal to of ours. The last two are what children
+/// will be in.
 const NAMESPACES: &[(&str, &str)] = &[
     ("cgroup", "cgroup"),
     ("ipc", "ipc"),
@@ -35,7 +37,8 @@ fn own_namespaces() -> Vec<(&'static str, PathBuf)> {
     there.filter_map(|(name, own)| Some((*name, link(own)?))).collect()
 }
 
-/// The directory of a thread's namespaces, from which each is one step; nothing where there is none.
+/// The directory of a thread's namespaces, from which each is one step; nothing where there is
+/// none.
 struct Namespaces(Option<OwnedFd>);
 
 impl Namespaces {
@@ -143,7 +146,8 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
     Ok(problems)
 }
 
-/// What is in the way when a security module calls a process otherwise than us, whose child it would be after a restart.
+/// What is in the way when a security module calls a process otherwise than us, whose child it
+/// would be after a restart.
 fn other_label(pid: i32, theirs: Option<&PathBytes>, ours: Option<&PathBytes>) -> Option<String> {
     let shown = |label: Option<&PathBytes>| label.map_or("none".into(), PathBytes::to_string);
     (theirs != ours).then(|| {

@@ -1,9 +1,11 @@
-//! What whoever calls cairn has, ignores or has closed: it neither changes what cairn says nor what the job is.
+//! What whoever calls cairn has, ignores or has closed: it neither changes what cairn says nor what
+//! the job is.
 
 use super::*;
 use rstest::rstest;
 
-/// Runs a line of shell, which finds cairn in `$CAIRN`, its file in `$FILE` and the job's number in `$JOB`.
+/// Runs a line of shell, which finds cairn in `$CAIRN`, its file in `$FILE` and the job's number in
+/// `$JOB`.
 fn called(job: &Job, line: &str) -> Output {
     let run = cmd!("timeout", "-s", "KILL", "30", "sh", "-c", line)
         .dir(job.dir.path())
@@ -20,7 +22,8 @@ fn save(job: &Job) {
     wait_for("the end of the job", || job.is_gone().then_some(()));
 }
 
-/// Runs cairn as a child of nobody who waits for children; not by a shell, for some of them do not hand that down.
+/// Runs cairn as a child of nobody who waits for children; not by a shell, for some of them do not
+/// hand that down.
 fn called_by_who_ignores_children(job: &Job, args: &str) -> Output {
     let text = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])";
     called(job, &format!("exec python3 -c '{text}' \"$CAIRN\" {args}"))
@@ -166,7 +169,8 @@ fn what_the_caller_has_does_not_stick_to_the_job() {
     }
 }
 
-/// Clocks that count from the start of the machine begin anew with it; another start is played by a namespace.
+/// Clocks that count from the start of the machine begin anew with it; another start is played by a
+/// namespace.
 #[test]
 fn clocks_that_are_behind_are_a_conflict_that_can_be_allowed() {
     let ahead = ["unshare", "--time", "--monotonic", "500000", "--boottime", "500000"];

@@ -1,4 +1,5 @@
-//! Named files that are not what they were: told with both values and what decides, and nothing is born.
+//! Named files that are not what they were: told with both values and what decides, and nothing is
+//! born.
 
 use super::*;
 use rstest::rstest;
@@ -83,7 +84,8 @@ fn a_log_that_was_rotated_is_told() {
     expect_restart(&job, &[&format!("--ignore-changes={log}")]);
 }
 
-/// Gives a file other contents, or the same, of the same size and with the same time of modification, as another inode.
+/// Gives a file other contents, or the same, of the same size and with the same time of
+/// modification, as another inode.
 fn replace(job: &Job, name: &str, contents: &[u8]) {
     let path = job.path(name);
     let meta = std::fs::metadata(&path).expect("it is there");

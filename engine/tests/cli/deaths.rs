@@ -1,4 +1,5 @@
-//! Processes that are killed while cairn has others in its hands, and cairn itself while it has something of theirs: whoever is left is as before.
+//! Processes that are killed while cairn has others in its hands, and cairn itself while it has
+//! something of theirs: whoever is left is as before.
 
 use super::*;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
@@ -172,7 +173,8 @@ while True:
     }
 }
 
-/// A job at its limit of address space has no room for what cairn maps in it, unless the limit is raised meanwhile.
+/// A job at its limit of address space has no room for what cairn maps in it, unless the limit is
+/// raised meanwhile.
 #[test]
 fn limits_that_were_raised_are_set_back_when_the_worker_is_killed() {
     let job = Job::counter();
@@ -208,7 +210,8 @@ fn limits_that_were_raised_are_set_back_when_the_worker_is_killed() {
     }
 }
 
-/// The stack pointer of the main thread is in the middle of what the job has otherwise in use, as that of a coroutine is.
+/// The stack pointer of the main thread is in the middle of what the job has otherwise in use, as
+/// that of a coroutine is.
 #[test]
 fn memory_beside_a_small_stack_stays_as_it_was_when_cairn_is_killed() {
     let job = python::start(

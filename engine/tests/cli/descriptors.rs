@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Runs a job in Python and cairn under a hard limit of open files; `check` is asked afterwards, as Python in the job.
+/// Runs a job in Python and cairn under a hard limit of open files; `check` is asked afterwards, as
+/// Python in the job.
 fn around(limit: u32, prepare: &str, check: &str) -> Output {
     let dir = tempfile::tempdir().expect("a directory");
     let job = format!(
@@ -63,7 +64,8 @@ fn a_table_full_of_pipes_comes_back() {
     expect_as_it_was(&output);
 }
 
-/// Two processes have more between them than one may have: what could not be restarted is not killed.
+/// Two processes have more between them than one may have: what could not be restarted is not
+/// killed.
 #[test]
 fn more_than_the_limit_admits_is_refused_with_numbers() {
     let output = around(

@@ -43,8 +43,9 @@ fn a_file_that_is_not_there_is_no_malformed_one() {
 
 #[test]
 fn out_of_space_leaves_no_file_and_the_job_runs_on() {
-    // In a mount namespace of its own, job and cairn together. A program that has only just begun has so little memory of its own that there
-    // is space enough: the shell is waited for, until it has let go of the FIFO.
+    // In a mount namespace of its own, job and cairn together. A program that has only just begun
+    // has so little memory of its own that there is space enough: the shell is waited for, until it
+    // has let go of the FIFO.
     let text = r#"
         mount -t tmpfs -o size=64k none "$DIR" || exit 99
         cd "$DIR" && mkfifo up || exit 97

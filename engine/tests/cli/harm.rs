@@ -1,4 +1,5 @@
-//! Whatever happens to cairn, and whatever the job does meanwhile: the job is not harmed, and no half file is left.
+//! Whatever happens to cairn, and whatever the job does meanwhile: the job is not harmed, and no
+//! half file is left.
 
 use super::*;
 use rstest::rstest;

@@ -1,4 +1,5 @@
-//! The program as its users meet it: real processes on the running kernel, and everything that can go wrong around them. Needs root.
+//! The program as its users meet it: real processes on the running kernel, and everything that can
+//! go wrong around them. Needs root.
 
 mod callers;
 mod changed;

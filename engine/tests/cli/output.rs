@@ -21,7 +21,8 @@ fn what_is_no_regular_file_is_not_replaced(#[case] make: &str, #[case] what: &st
     job.await_progress();
 }
 
-/// On a file system without unnamed files a killed worker leaves a hidden name; the next checkpoint takes it away.
+/// On a file system without unnamed files a killed worker leaves a hidden name; the next checkpoint
+/// takes it away.
 #[test]
 fn what_a_killed_worker_left_is_taken_away_by_the_next_checkpoint() {
     let job = Job::counter();

@@ -1,10 +1,11 @@
-//! Every kind of descriptor and mapping that is refused: by its number, in words that name its kind, and with nothing touched.
+//! Every kind of descriptor and mapping that is refused: by its number, in words that name its
+//! kind, and with nothing touched.
 
 use super::*;
 use rstest::rstest;
 
-/// What jobs in Python have at hand: `call` makes a system call, `hold` puts a descriptor at number 9. What a kernel has not, or does not let us
-/// have, is told instead of being there.
+/// What jobs in Python have at hand: `call` makes a system call, `hold` puts a descriptor at number
+/// 9. What a kernel has not, or does not let us have, is told instead of being there.
 const PRELUDE: &str = r#"
 import ctypes, fcntl, glob, mmap, os, signal, socket, stat, struct, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,5 @@
-//! What processes and threads have that is refused: named by pid and thread, and with nothing touched.
+//! What processes and threads have that is refused: named by pid and thread, and with nothing
+//! touched.
 
 use super::refused_descriptors::{LET_ALL, is_refused, job_that};
 use super::*;

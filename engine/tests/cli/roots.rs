@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Device and inode number of the root directory are those of everybody's: it is the mount that differs.
+/// Device and inode number of the root directory are those of everybody's: it is the mount that
+/// differs.
 #[test]
 fn a_root_that_is_another_mount_of_the_root_comes_back() {
     // In a mount namespace of its own, job and cairn together.

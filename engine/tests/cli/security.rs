@@ -117,8 +117,8 @@ fn a_failed_restart_leaves_no_copy_of_an_unlinked_file() {
     assert!(complaint(&output).contains("small/file (unlinked)"), "{}", complaint(&output));
 }
 
-/// A file that was its owner's alone when it lost its name is nobody else's for a moment, either: it is filled and gets its permissions before it
-/// has a name, if it needs one.
+/// A file that was its owner's alone when it lost its name is nobody else's for a moment, either:
+/// it is filled and gets its permissions before it has a name, if it needs one.
 #[test]
 fn no_file_is_open_to_others_while_it_is_made() {
     let job = saved("umask 077; exec 5<>w/file; head -c 3000000 /dev/urandom >&5; rm w/file");
@@ -145,7 +145,8 @@ fn no_file_is_open_to_others_while_it_is_made() {
     });
 }
 
-/// Names of unlinked files and directories are there for a moment; somebody takes them away when cairn is killed then.
+/// Names of unlinked files and directories are there for a moment; somebody takes them away when
+/// cairn is killed then.
 #[test]
 fn killed_restarts_leave_no_names() {
     let job = saved(

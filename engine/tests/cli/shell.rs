@@ -31,7 +31,8 @@ fn apart<const N: usize>(program: [&str; N]) -> Command {
     command
 }
 
-/// A job that cairn has not started, and who has. All that works in its directory is killed at the end.
+/// A job that cairn has not started, and who has. All that works in its directory is killed at the
+/// end.
 struct Started {
     job: Job,
     by: Child,
@@ -296,7 +297,8 @@ fn a_restart_that_is_stopped_stops_the_job(#[case] control: &str) {
     assert_eq!(code_of(&mut restart.0), 128 + 9);
 }
 
-/// A program that leads the session of a terminal; what is typed there is written to its standard input.
+/// A program that leads the session of a terminal; what is typed there is written to its standard
+/// input.
 fn on_a_terminal<const N: usize>(started: &Started, program: [&str; N], output: Stdio) -> Ended {
     let mut command = apart(["python3", "-c", "import pty, sys; pty.spawn(sys.argv[1:])"]);
     command.args(program).current_dir(started.job.dir.path()).env("CAIRN", CAIRN);
@@ -344,7 +346,8 @@ fn a_key_stops_no_restart_that_nobody_could_continue() {
     let engine = status_field(started.job.pid, "PPid").expect("the job lives").parse().expect("a number");
     let mut keys = terminal.0.stdin.take().expect("piped");
     keys.write_all(b"\x1a").expect("written");
-    // The terminal shows the key when its signal is there; and it has been heard when it waits no more.
+    // The terminal shows the key when its signal is there; and it has been heard when it waits no
+    // more.
     let shown = BufReader::new(terminal.0.stdout.take().expect("piped"));
     assert!(shown.bytes().any(|byte| byte.expect("read") == b'Z'), "the terminal is gone");
     let waits = || {

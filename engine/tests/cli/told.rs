@@ -1,4 +1,5 @@
-//! What the user reads: what is in a context file, what a restart would do, and one line for each thing that is in the way.
+//! What the user reads: what is in a context file, what a restart would do, and one line for each
+//! thing that is in the way.
 
 use super::*;
 use rstest::rstest;
@@ -120,7 +121,8 @@ pub fn await_contents(job: &Job, worker: i32) {
     wait_for("contents in the file", || blocks().filter(|blocks| *blocks > 2048));
 }
 
-/// A worker that copies memory may take longer than it is waited for others; here it does nothing for so long.
+/// A worker that copies memory may take longer than it is waited for others; here it does nothing
+/// for so long.
 #[test]
 fn a_long_copy_is_no_worker_that_hangs() {
     let job = large_job();
@@ -268,7 +270,8 @@ fn a_file_of_another_kind_or_of_the_job_is_not_replaced() {
     }
 }
 
-/// Semaphores of others say nothing of a job that has none; and we have threads, which have lists of undoings.
+/// Semaphores of others say nothing of a job that has none; and we have threads, which have lists
+/// of undoings.
 #[test]
 fn semaphores_of_others_are_in_nobodys_way() {
     let set = cmd!("ipcmk", "-S", "1").read().expect("ipcmk runs");

@@ -1,4 +1,5 @@
-//! What cairn waits for may never come: it gives up in time, at once when it is told to, says what it waited for, and the job runs on.
+//! What cairn waits for may never come: it gives up in time, at once when it is told to, says what
+//! it waited for, and the job runs on.
 
 use super::*;
 use rstest::rstest;
@@ -201,7 +202,8 @@ fn a_frozen_control_group_is_named(#[case] version: Version, #[case] above: bool
     assert_eq!(exit_code(&job.checkpoint("context", &[])), 0);
 }
 
-/// A file system of a process of its own, at `mounted` in a job's directory, with what is in `beneath`.
+/// A file system of a process of its own, at `mounted` in a job's directory, with what is in
+/// `beneath`.
 pub struct Bound {
     server: Child,
     at: PathBuf,
@@ -312,7 +314,8 @@ fn an_interrupt_ends_a_checkpoint_that_a_file_system_hangs() {
     drop(bound);
 }
 
-/// A process in vfork(2), whose child opens a FIFO that nobody writes to before it executes a program: posix_spawn(3) works so.
+/// A process in vfork(2), whose child opens a FIFO that nobody writes to before it executes a
+/// program: posix_spawn(3) works so.
 fn long_vfork() -> Job {
     let job = python::start(
         r#"
@@ -419,7 +422,8 @@ fn a_killed_worker_leaves_no_hidden_name() {
     assert_eq!(status_field(job.pid, "TracerPid").as_deref(), Some("0"));
 }
 
-/// A file without a name has one in such a file system, as long as it is open: that name ends with the job, the contents do not.
+/// A file without a name has one in such a file system, as long as it is open: that name ends with
+/// the job, the contents do not.
 #[test]
 fn a_file_whose_name_the_file_system_keeps_comes_back() {
     let text = "while [ ! -e go ]; do read x < /dev/null; done

@@ -38,7 +38,8 @@ pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: 
         }
         Console::Terminal => {
             add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
-            // Not QEMU's `null` device, which counts as unconnected: the guest would wait for a reader.
+            // Not QEMU's `null` device, which counts as unconnected: the guest would wait for a
+            // reader.
             add(&["-chardev", "file,id=result,path=/dev/null"]);
         }
     }
@@ -61,9 +62,9 @@ pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: 
 /// The words for the kernel.
 fn kernel_command_line(machine: &Machine, boot: &Boot<'_>) -> String {
     let console = format!("console={}", machine.console);
-    // Warnings are level 4; they have to reach the console, where splats are looked for, and chatter does not.
-    // A panic ends the machine at once (-1: reboot, which QEMU turns into an exit).
-    // Without it KASAN says no more after its first report.
+    // Warnings are level 4; they have to reach the console, where splats are looked for, and
+    // chatter does not. A panic ends the machine at once (-1: reboot, which QEMU turns into an
+    // exit). Without it KASAN says no more after its first report.
     let kasan = if boot.kernel.config.enabled("CONFIG_KASAN") { "kasan_multi_shot" } else { "" };
     let fixed = [&console, "loglevel=5", "panic=-1", "random.trust_cpu=on", kasan, machine.cmdline];
     let words = fixed.into_iter().chain([boot.extra_cmdline.as_str()]);

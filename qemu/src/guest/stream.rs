@@ -91,14 +91,16 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported when it happened; there is nobody left to hand it to.
+            // A panic of the thread was reported when it happened; there is nobody left to hand it
+            // to.
             let _ = thread.join();
         }
     }
 }
 
-/// A command for a program that dies when this process dies, also by SIGKILL. The kernel ties that signal to the
-/// *thread* that starts the program, so that thread has to live as long as the program does.
+/// A command for a program that dies when this process dies, also by SIGKILL. The kernel ties that
+/// signal to the *thread* that starts the program, so that thread has to live as long as the
+/// program does.
 pub(super) fn tied_to_us(program: &Path) -> Command {
     match find_program("setpriv") {
         Some(setpriv) => {

@@ -26,8 +26,9 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// A file system with PID 1, the directories it mounts on, and the modules that the machine's console, result
-    /// port and entropy source need. `init` is the program `cairn-init` on this machine.
+    /// A file system with PID 1, the directories it mounts on, and the modules that the machine's
+    /// console, result port and entropy source need. `init` is the program `cairn-init` on this
+    /// machine.
     ///
     /// # Errors
     /// When `init` or a module cannot be read.
@@ -47,8 +48,8 @@ impl<'a> Builder<'a> {
         ] {
             builder.tree.put(dir, Node::Dir { mode })?;
         }
-        // The kernel opens the console for PID 1 before there is a devtmpfs, and a program without descriptors 0 to 2
-        // looks for the null device first of all.
+        // The kernel opens the console for PID 1 before there is a devtmpfs, and a program without
+        // descriptors 0 to 2 looks for the null device first of all.
         builder.tree.put("/dev/console", Node::Device { mode: 0o600, major: 5, minor: 1 })?;
         builder.tree.put("/dev/null", Node::Device { mode: 0o666, major: 1, minor: 3 })?;
         builder.tree.put(
@@ -64,7 +65,8 @@ impl<'a> Builder<'a> {
     /// Adds a program, and its loader and libraries when it is linked dynamically.
     ///
     /// # Errors
-    /// When it cannot be read, is for another architecture than the kernel, or a library it needs is missing.
+    /// When it cannot be read, is for another architecture than the kernel, or a library it needs
+    /// is missing.
     pub fn program(mut self, host: &Path, guest: &str) -> Result<Self, Error> {
         let arch = libs::arch_of(host)?;
         if arch != self.kernel.arch {
@@ -80,8 +82,8 @@ impl<'a> Builder<'a> {
         Ok(self)
     }
 
-    /// Adds a library that programs open by name while they run (`libgcc_s.so.1`), with what it needs. Nothing happens
-    /// while no dynamically linked program is in the guest.
+    /// Adds a library that programs open by name while they run (`libgcc_s.so.1`), with what it
+    /// needs. Nothing happens while no dynamically linked program is in the guest.
     ///
     /// # Errors
     /// When the library is not on this machine.
@@ -135,7 +137,8 @@ impl<'a> Builder<'a> {
         self.tree.has(guest)
     }
 
-    /// Adds modules and their dependencies; PID 1 loads them in this order. One that is built in needs nothing.
+    /// Adds modules and their dependencies; PID 1 loads them in this order. One that is built in
+    /// needs nothing.
     ///
     /// # Errors
     /// When the kernel has no such module.

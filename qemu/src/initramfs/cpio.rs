@@ -91,7 +91,8 @@ impl Tree {
         self.0.contains_key(path.trim_matches('/'))
     }
 
-    /// The digest of paths, modes and contents, in hexadecimal. A host file counts with its content.
+    /// The digest of paths, modes and contents, in hexadecimal. A host file counts with its
+    /// content.
     pub(super) fn digest(&self) -> Result<String, Error> {
         let mut hasher = Sha256::new();
         for (path, node) in &self.0 {

@@ -1,5 +1,5 @@
-//! What an ELF file (`elf(5)`) says of itself to those who start it: for which machine, with which loader, and which
-//! libraries it asks for.
+//! What an ELF file (`elf(5)`) says of itself to those who start it: for which machine, with which
+//! loader, and which libraries it asks for.
 
 use std::path::Path;
 

@@ -1,8 +1,10 @@
-//! What a dynamically linked program needs at run time: its loader and its libraries, at the paths it will look for.
+//! What a dynamically linked program needs at run time: its loader and its libraries, at the paths
+//! it will look for.
 //!
-//! For a program that this machine can run, its own loader is asked (`ld.so --list`, `ld.so(8)`), so run paths, the
-//! cache and hardware-capability directories come out as they do here. For a program of another architecture
-//! ([`foreign`]) the names it asks for are followed through the directories of that architecture's libraries.
+//! For a program that this machine can run, its own loader is asked (`ld.so --list`, `ld.so(8)`),
+//! so run paths, the cache and hardware-capability directories come out as they do here. For a
+//! program of another architecture ([`foreign`]) the names it asks for are followed through the
+//! directories of that architecture's libraries.
 
 mod foreign;
 
@@ -31,15 +33,16 @@ pub fn needed(program: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     }
 }
 
-/// The files that a library, which programs open by name while they run, needs: itself first of all.
-/// `like` is a program whose loader decides where the library is.
+/// The files that a library, which programs open by name while they run, needs: itself first of
+/// all. `like` is a program whose loader decides where the library is.
 pub(super) fn library(name: &str, like: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let elf = Elf::read(like)?;
     let Some(loader) = elf.interpreter.clone() else { return Ok(BTreeMap::new()) };
     if let Some(arch) = elf.foreign() {
         return foreign::library(name, arch);
     }
-    // The loader lists dependencies of a file; the library itself is found as a dependency by preloading it.
+    // The loader lists dependencies of a file; the library itself is found as a dependency by
+    // preloading it.
     let output = Command::new(&loader)
         .args(["--preload", name, "--list"])
         .arg(like)

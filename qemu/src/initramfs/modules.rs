@@ -1,6 +1,8 @@
-//! Kernel modules for the guest: finding them by name, in the order they have to be loaded, decompressed.
+//! Kernel modules for the guest: finding them by name, in the order they have to be loaded,
+//! decompressed.
 //!
-//! Packages come without `modules.dep` (it is made when they are installed), so each module's own `depends=` decides.
+//! Packages come without `modules.dep` (it is made when they are installed), so each module's own
+//! `depends=` decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -40,7 +42,8 @@ impl Store {
         let order = dir.join("modules.order");
         let text = fs::read_to_string(&order).map_err(super::io_error("read", &order))?;
         for line in text.lines() {
-            // A build tree lists objects (`fs/x.o`, older: `kernel/fs/x.ko`), an installed tree `kernel/fs/x.ko`.
+            // A build tree lists objects (`fs/x.o`, older: `kernel/fs/x.ko`), an installed tree
+            // `kernel/fs/x.ko`.
             let listed = line.strip_suffix(".o").map_or(line.to_owned(), |stem| format!("{stem}.ko"));
             let places = [listed.as_str(), listed.strip_prefix("kernel/").unwrap_or(&listed)];
             let file = places.iter().flat_map(|place| {
@@ -77,7 +80,8 @@ impl Store {
     }
 }
 
-/// A module's name from a path: `kernel/fs/fat/vfat.ko.xz` and `fs/fat/vfat.o` are `vfat`; dashes are underscores.
+/// A module's name from a path: `kernel/fs/fat/vfat.ko.xz` and `fs/fat/vfat.o` are `vfat`; dashes
+/// are underscores.
 fn name_of(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split('.').next().unwrap_or(file).replace('-', "_")

@@ -67,9 +67,9 @@ const APPLETS: &[&str] = &[
     "timeout",
 ];
 
-/// Adds a shell and ordinary tools: the busybox that is given (for a guest of another architecture), or the one that is
-/// installed (Debian: `busybox-static`), else `bash` or `sh` with the common tools of this machine. Gives the guest
-/// command that starts it interactively.
+/// Adds a shell and ordinary tools: the busybox that is given (for a guest of another
+/// architecture), or the one that is installed (Debian: `busybox-static`), else `bash` or `sh` with
+/// the common tools of this machine. Gives the guest command that starts it interactively.
 ///
 /// # Errors
 /// When no shell is found, or one cannot be read.

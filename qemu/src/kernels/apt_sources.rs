@@ -1,4 +1,5 @@
-//! The machine's apt sources: where its Debian archive is. Both formats of `sources.list(5)`; the parsers are pure.
+//! The machine's apt sources: where its Debian archive is. Both formats of `sources.list(5)`; the
+//! parsers are pure.
 
 use std::path::{Path, PathBuf};
 
@@ -70,8 +71,9 @@ pub fn parse_deb822(text: &str) -> Vec<AptSource> {
         .collect()
 }
 
-/// The archives among `sources` that serve `main` of a suite in `known` (by name, or by an alias such as `stable`),
-/// in the order written. Security archives serve no kernels of their own suites here and are left out.
+/// The archives among `sources` that serve `main` of a suite in `known` (by name, or by an alias
+/// such as `stable`), in the order written. Security archives serve no kernels of their own suites
+/// here and are left out.
 pub fn debian_mirrors(sources: &[AptSource], known: &[&str]) -> Vec<Mirror> {
     const ALIASES: &[&str] =
         &["oldoldstable", "oldstable", "stable", "testing", "unstable", "sid", "experimental"];
@@ -93,8 +95,8 @@ pub fn debian_mirrors(sources: &[AptSource], known: &[&str]) -> Vec<Mirror> {
     mirrors
 }
 
-/// Reads every source file below an apt configuration directory (`/etc/apt`). Files that cannot be read are left out:
-/// apt itself says so to whoever owns the machine.
+/// Reads every source file below an apt configuration directory (`/etc/apt`). Files that cannot be
+/// read are left out: apt itself says so to whoever owns the machine.
 pub fn read(etc_apt: &Path) -> Vec<AptSource> {
     let mut files = vec![etc_apt.join("sources.list")];
     if let Ok(entries) = std::fs::read_dir(etc_apt.join("sources.list.d")) {

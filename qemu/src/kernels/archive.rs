@@ -1,9 +1,9 @@
-//! A package archive: from an address and a keyring to the verified list of what a suite has for us: its kernels,
-//! and the few packages that are needed beside them ([`super::extra`]).
+//! A package archive: from an address and a keyring to the verified list of what a suite has for
+//! us: its kernels, and the few packages that are needed beside them ([`super::extra`]).
 //!
-//! The chain of trust: the keyring verifies `InRelease` (`gpgv`), whose text names the digest of `Packages.xz`, which
-//! names the digest of each package. Dates are not judged: an old snapshot of an archive is a legitimate source of
-//! kernels to test, so `Valid-Until` is not enforced.
+//! The chain of trust: the keyring verifies `InRelease` (`gpgv`), whose text names the digest of
+//! `Packages.xz`, which names the digest of each package. Dates are not judged: an old snapshot of
+//! an archive is a legitimate source of kernels to test, so `Valid-Until` is not enforced.
 
 use std::collections::HashMap;
 use std::fs;
@@ -68,7 +68,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the archive is well and has no such suite (or nothing cached of it), as opposed to being out of reach.
+    /// Whether the archive is well and has no such suite (or nothing cached of it), as opposed to
+    /// being out of reach.
     pub fn is_absence(&self) -> bool {
         matches!(self, Error::Fetch(fetch::Error::NotFound { .. }) | Error::NotCached { .. })
     }

@@ -24,7 +24,8 @@ impl KernelConfig {
         !self.0.is_empty()
     }
 
-    /// An option's value (`y`, `m`, a number, a string without its quotes), by its full name (`CONFIG_…`).
+    /// An option's value (`y`, `m`, a number, a string without its quotes), by its full name
+    /// (`CONFIG_…`).
     pub fn get(&self, option: &str) -> Option<&str> {
         self.0.get(option).map(String::as_str)
     }

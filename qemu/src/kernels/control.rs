@@ -5,7 +5,8 @@
 pub struct Stanza<'a>(&'a str);
 
 impl<'a> Stanza<'a> {
-    /// The rest of the line behind `field:` (names compare without case), trimmed; continuation lines are left out.
+    /// The rest of the line behind `field:` (names compare without case), trimmed; continuation
+    /// lines are left out.
     pub fn get(&self, field: &str) -> Option<&'a str> {
         self.find(field).map(|(first, _)| first)
     }

@@ -1,6 +1,6 @@
-//! Packages of the archive that are no kernels and that the harness unpacks for itself, through the same chain of
-//! trust: the standard library's sources for cross builds, a shell for guests of another architecture, the kernel's
-//! own judge of style, and its headers for programs.
+//! Packages of the archive that are no kernels and that the harness unpacks for itself, through the
+//! same chain of trust: the standard library's sources for cross builds, a shell for guests of
+//! another architecture, the kernel's own judge of style, and its headers for programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ pub(super) fn is_wanted(name: &str) -> bool {
     [RUST_SRC, BUSYBOX, PROGRAM_HEADERS].contains(&name) || is_kernel_source(name)
 }
 
-/// Whether this is the package with a series' sources (`linux-source-6.12`), not one that leads to the newest.
+/// Whether this is the package with a series' sources (`linux-source-6.12`), not one that leads to
+/// the newest.
 fn is_kernel_source(name: &str) -> bool {
     name.strip_prefix(KERNEL_SOURCE).is_some_and(|series| series.parse::<Series>().is_ok())
 }
@@ -30,9 +31,9 @@ const PROGRAM_HEADERS: &str = "linux-libc-dev";
 /// The layout of an unpacked package; a change of what is left of one takes a new number.
 const LAYOUT: &str = "v2";
 
-/// The directory `library` with the standard library's sources of exactly this compiler version (`1.95.0`), from the
-/// suites that the matrix names for it. `options.arch` is the architecture to build on; the package is the same for
-/// all.
+/// The directory `library` with the standard library's sources of exactly this compiler version
+/// (`1.95.0`), from the suites that the matrix names for it. `options.arch` is the architecture to
+/// build on; the package is the same for all.
 ///
 /// # Errors
 /// [`Error::NoPackage`] when no suite serves that version, or when fetching or unpacking fails.
@@ -47,7 +48,8 @@ pub fn rust_src(matrix: &Matrix, version: &str, options: &Options<'_>) -> Result
     Ok(dir.join(sources))
 }
 
-/// A statically linked busybox for guests of `options.arch`, the newest of the first suite that serves one.
+/// A statically linked busybox for guests of `options.arch`, the newest of the first suite that
+/// serves one.
 ///
 /// # Errors
 /// [`Error::NoPackage`] when none does, or when fetching or unpacking fails.
@@ -64,8 +66,8 @@ pub fn busybox(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Error>
     })
 }
 
-/// `checkpatch.pl`, with the lists that it reads beside it, of the newest kernel sources in the suites that the matrix
-/// names for tools. No smaller package has it.
+/// `checkpatch.pl`, with the lists that it reads beside it, of the newest kernel sources in the
+/// suites that the matrix names for tools. No smaller package has it.
 ///
 /// # Errors
 /// [`Error::NoPackage`] when no suite serves any, or when fetching or unpacking fails.
@@ -204,8 +206,8 @@ fn newest(
     })
 }
 
-/// The directory with what `lay_out` leaves of a package, fetched and unpacked unless that was done before. One package may be wanted for
-/// several things: `part` tells them apart.
+/// The directory with what `lay_out` leaves of a package, fetched and unpacked unless that was done
+/// before. One package may be wanted for several things: `part` tells them apart.
 fn unpacked(
     found: &Package,
     part: &str,

@@ -1,9 +1,10 @@
 //! Downloads: one file from an address to a place, whole or not at all.
 //!
-//! The transfer itself is left to a program that the machine already has and its owner has already set up: apt's own
-//! downloader where there is apt (it knows the proxy, the credentials and the transports of `apt.conf`), else `curl`.
-//! Both go on with a partial file. That keeps a TLS stack and a second set of proxy rules out of this crate.
-//! What arrives is trusted only after the caller's digest was compared.
+//! The transfer itself is left to a program that the machine already has and its owner has already
+//! set up: apt's own downloader where there is apt (it knows the proxy, the credentials and the
+//! transports of `apt.conf`), else `curl`. Both go on with a partial file. That keeps a TLS stack
+//! and a second set of proxy rules out of this crate. What arrives is trusted only after the
+//! caller's digest was compared.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -71,11 +72,13 @@ pub struct Request<'a> {
     pub promised: Option<(u64, &'a str)>,
 }
 
-/// Fetches a file to `dest`, checks it, and only then gives it that name. A partial file stays beside it as
-/// `dest.part`, so that a transfer that broke off goes on there. The caller holds the lock that covers `dest`.
+/// Fetches a file to `dest`, checks it, and only then gives it that name. A partial file stays
+/// beside it as `dest.part`, so that a transfer that broke off goes on there. The caller holds the
+/// lock that covers `dest`.
 ///
 /// # Errors
-/// When the transfer fails or something other than the promised content came; `dest` is then as it was.
+/// When the transfer fails or something other than the promised content came; `dest` is then as it
+/// was.
 pub fn download(request: &Request<'_>, dest: &Path, progress: &dyn Progress) -> Result<(), Error> {
     let mut part = dest.as_os_str().to_owned();
     part.push(".part");
@@ -186,7 +189,8 @@ fn watch(
         let total = request.promised.map(|(size, _)| size);
         if let Some(total) = total {
             scope.spawn(move || {
-                // A growing file raises no event that is worth a watch descriptor; four looks a second will do.
+                // A growing file raises no event that is worth a watch descriptor; four looks a
+                // second will do.
                 while over.recv_timeout(Duration::from_millis(250))
                     == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
                 {
@@ -217,7 +221,8 @@ pub(crate) fn on_path(program: &str) -> bool {
     find_program(program).is_some()
 }
 
-/// The first program of this name on the path, or in the system directories that an ordinary user's path lacks.
+/// The first program of this name on the path, or in the system directories that an ordinary user's
+/// path lacks.
 pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -1,8 +1,9 @@
 //! A kernel image without a package around it: for which architecture, and which release it is.
 //!
-//! x86's boot protocol has a header with the release (`Documentation/arch/x86/boot.rst`, 6.12). The images of the others
-//! are the kernel as it lies in memory (arm64's has a header of its own, `Documentation/arch/arm64/booting.rst`;
-//! POWER's is the ELF file), so the banner that it prints at boot (`init/version-timestamp.c`) is found in them.
+//! x86's boot protocol has a header with the release (`Documentation/arch/x86/boot.rst`, 6.12). The
+//! images of the others are the kernel as it lies in memory (arm64's has a header of its own,
+//! `Documentation/arch/arm64/booting.rst`; POWER's is the ELF file), so the banner that it prints
+//! at boot (`init/version-timestamp.c`) is found in them.
 
 use std::fs;
 use std::path::Path;

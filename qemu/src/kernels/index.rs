@@ -1,4 +1,5 @@
-//! A suite's index: what a verified `InRelease` promises, and the kernel packages in `Packages`. Pure.
+//! A suite's index: what a verified `InRelease` promises, and the kernel packages in `Packages`.
+//! Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,9 @@ use super::version::{Series, Version};
 /// One package: a kernel or a part of one, or something else that is needed.
 ///
 /// Up to 6.18 Debian's `linux-image-RELEASE` holds everything. From 6.19 it is empty and depends on
-/// `linux-binary-RELEASE` (the image), `linux-modules-RELEASE` and `linux-base-RELEASE` (the configuration and the
-/// lists of modules). Of a series that a suite no longer builds, sometimes only the signed image is left.
+/// `linux-binary-RELEASE` (the image), `linux-modules-RELEASE` and `linux-base-RELEASE` (the
+/// configuration and the lists of modules). Of a series that a suite no longer builds, sometimes
+/// only the signed image is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
     /// The package's name.
@@ -39,7 +41,8 @@ pub enum Part {
     Base,
 }
 
-/// Reads a package's name: which part of which release it is, and whether it lacks the distribution's signature.
+/// Reads a package's name: which part of which release it is, and whether it lacks the
+/// distribution's signature.
 pub fn part_of(name: &str) -> Option<(Part, &str, bool)> {
     let (part, release, unsigned) = if let Some(release) = name.strip_prefix("linux-image-") {
         match release.strip_suffix("-unsigned") {
@@ -61,8 +64,8 @@ pub fn part_of(name: &str) -> Option<(Part, &str, bool)> {
 }
 
 impl Package {
-    /// The kernel's point release. The package's version knows it; the name of a stable release's kernel does not
-    /// (`5.10.0-32-amd64` is 5.10.223).
+    /// The kernel's point release. The package's version knows it; the name of a stable release's
+    /// kernel does not (`5.10.0-32-amd64` is 5.10.223).
     pub fn point(&self) -> Option<Version> {
         Version::prefix_of(&self.version)
     }
@@ -125,7 +128,8 @@ pub enum Malformed {
     NoIndex(String),
 }
 
-/// Finds the compressed package index of `main` for a Debian architecture in the verified text of an `InRelease`.
+/// Finds the compressed package index of `main` for a Debian architecture in the verified text of
+/// an `InRelease`.
 ///
 /// # Errors
 /// When the file is another suite's (by `Suite` and `Codename`), or names no such index.
@@ -149,8 +153,8 @@ pub fn promise(release: &str, suite: &str, debian_arch: &str) -> Result<Promise,
         .ok_or(Malformed::NoIndex(path))
 }
 
-/// Whether a package is one of those that modules are built with: the headers of one kernel or what several have in
-/// common, or kbuild's programs.
+/// Whether a package is one of those that modules are built with: the headers of one kernel or what
+/// several have in common, or kbuild's programs.
 fn builds_modules(name: &str) -> bool {
     ["linux-headers-", "linux-kbuild-"]
         .iter()
@@ -158,8 +162,8 @@ fn builds_modules(name: &str) -> bool {
         .any(|release| release.starts_with(|c: char| c.is_ascii_digit()) && !release.ends_with("-dbgsym"))
 }
 
-/// The packages that matter here in the text of a `Packages` file: kernels and parts of them, of every flavour, signed or
-/// not, what modules are built with, and those of [`super::extra`].
+/// The packages that matter here in the text of a `Packages` file: kernels and parts of them, of
+/// every flavour, signed or not, what modules are built with, and those of [`super::extra`].
 pub fn packages(packages: &str) -> Vec<Package> {
     control::stanzas(packages)
         .filter_map(|stanza| {
@@ -184,8 +188,8 @@ pub fn packages(packages: &str) -> Vec<Package> {
         .collect()
 }
 
-/// The kernels of one series and flavour (`cloud-amd64`), the newest first. Of an image that exists signed and unsigned
-/// the signed one is taken.
+/// The kernels of one series and flavour (`cloud-amd64`), the newest first. Of an image that exists
+/// signed and unsigned the signed one is taken.
 pub fn builds(packages: &[Package], series: Series, flavour: &str) -> Vec<Build> {
     /// The best package of each part, and whether that one is unsigned.
     type Parts<'a> = BTreeMap<Part, (bool, &'a Package)>;
@@ -219,7 +223,8 @@ pub fn builds(packages: &[Package], series: Series, flavour: &str) -> Vec<Build>
     builds.into_iter().map(|(_, build)| build).collect()
 }
 
-/// Whether a release name is of this flavour and no other: `6.12.107+deb13-cloud-amd64` is `cloud-amd64`, and not `amd64`.
+/// Whether a release name is of this flavour and no other: `6.12.107+deb13-cloud-amd64` is
+/// `cloud-amd64`, and not `amd64`.
 fn is_flavour(release: &str, flavour: &str) -> bool {
     release.strip_suffix(flavour).and_then(|rest| rest.strip_suffix('-')).is_some_and(|rest| {
         rest.rsplit('-').next().is_some_and(|word| !word.starts_with(|c: char| c.is_ascii_alphabetic()))

@@ -1,4 +1,5 @@
-//! What a selector means today: from selectors and the matrix to candidates, with the suites' indexes at hand.
+//! What a selector means today: from selectors and the matrix to candidates, with the suites'
+//! indexes at hand.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +22,8 @@ use crate::kmod::debug;
 pub struct Candidate {
     /// Its point release.
     pub point: Version,
-    /// Which of several kernels of its series; empty for the plain one, and for what the user brought.
+    /// Which of several kernels of its series; empty for the plain one, and for what the user
+    /// brought.
     pub variant: String,
     /// `uname -r`.
     pub release: String,
@@ -145,7 +147,8 @@ fn debug_tree(options: &Options<'_>) -> Result<PathBuf, Error> {
 /// Finds what the selectors mean, reading the indexes of the suites that matter.
 ///
 /// # Errors
-/// When a selector names nothing that is to be had (the error lists what is), or an index cannot be read or verified.
+/// When a selector names nothing that is to be had (the error lists what is), or an index cannot be
+/// read or verified.
 pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) -> Result<Located, Error> {
     let mut archive: Option<Archive<'_>> = None;
     let mut found = BTreeMap::new();
@@ -179,7 +182,8 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
         let mut hit = false;
         let mut reasons = Vec::new();
         for entry in entries {
-            // Only a point release can be somewhere else than with the first suite that serves the series.
+            // Only a point release can be somewhere else than with the first suite that serves the
+            // series.
             let everywhere = matches!(selector, Selector::Release(..));
             let offers = offers(archive, entry, everywhere, options)?;
             let chosen = match selector {
@@ -228,7 +232,8 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
     })
 }
 
-/// A point release that nobody serves any more, when it was run before: what is called by its number can be run once more.
+/// A point release that nobody serves any more, when it was run before: what is called by its
+/// number can be run once more.
 fn kept(entry: &Entry, point: Version, options: &Options<'_>) -> Result<Option<Candidate>, Error> {
     let Some(kernel) = obtain::kept_release(point, &entry.variant, options)? else { return Ok(None) };
     options.progress.message(&format!("{point} is served by no suite today; the one in the cache is used"));
@@ -242,8 +247,9 @@ fn kept(entry: &Entry, point: Version, options: &Options<'_>) -> Result<Option<C
     }))
 }
 
-/// What may stand in for a candidate whose packages an index promises and the archive has not: an archive in the middle of a change. Other
-/// releases of its series, the preferred first; the same release of another suite, where it was asked for exactly.
+/// What may stand in for a candidate whose packages an index promises and the archive has not: an
+/// archive in the middle of a change. Other releases of its series, the preferred first; the same
+/// release of another suite, where it was asked for exactly.
 ///
 /// # Errors
 /// When an index cannot be read or verified.
@@ -264,8 +270,8 @@ pub(super) fn instead_of(
     Ok(others)
 }
 
-/// What the sources of one entry offer: the preferred source's newest first, then its older ones, then the next source's
-/// where those were looked at.
+/// What the sources of one entry offer: the preferred source's newest first, then its older ones,
+/// then the next source's where those were looked at.
 struct Offers {
     served: Vec<Candidate>,
     reasons: Vec<String>,

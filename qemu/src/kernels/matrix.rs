@@ -64,13 +64,14 @@ pub struct Toolchain {
 pub struct Entry {
     /// Which series.
     pub series: Series,
-    /// Which of several kernels of the series, by the word that its release name ends with (`16k`, `64k`: the size of
-    /// its pages). Empty for the plain one.
+    /// Which of several kernels of the series, by the word that its release name ends with (`16k`,
+    /// `64k`: the size of its pages). Empty for the plain one.
     #[serde(default)]
     pub variant: String,
     /// On which architectures.
     pub arch: Vec<Arch>,
-    /// Where it is served, the preferred place first. A point release asked for by number is looked up in all.
+    /// Where it is served, the preferred place first. A point release asked for by number is looked
+    /// up in all.
     pub sources: Vec<Source>,
 }
 
@@ -80,7 +81,8 @@ pub struct Entry {
 pub struct Source {
     /// The suite, as in `dists/SUITE`.
     pub suite: String,
-    /// What stands before the architecture in the kernel's release name: `cloud`, or nothing for the general one.
+    /// What stands before the architecture in the kernel's release name: `cloud`, or nothing for
+    /// the general one.
     #[serde(default)]
     pub flavour: String,
 }

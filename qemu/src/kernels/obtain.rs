@@ -11,14 +11,17 @@ use super::version::Version;
 use super::{Error, Kernel, KernelConfig, Options, Resolution, local, package};
 use crate::cache;
 
-/// The layout of an unpacked kernel; a change of what [`package::unpack`] leaves takes a new number.
+/// The layout of an unpacked kernel; a change of what [`package::unpack`] leaves takes a new
+/// number.
 const LAYOUT: &str = "v2";
 
-/// Makes what was found ready to boot. Where the archive has not what its index promises, something else of the series stands in, which is
-/// said; a kernel that was only asked for as one of many may be missing.
+/// Makes what was found ready to boot. Where the archive has not what its index promises, something
+/// else of the series stands in, which is said; a kernel that was only asked for as one of many may
+/// be missing.
 ///
 /// # Errors
-/// When one cannot be fetched or is not what the index promised, or none is left; offline, when one is not cached.
+/// When one cannot be fetched or is not what the index promised, or none is left; offline, when one
+/// is not cached.
 pub fn obtain_all(matrix: &Matrix, located: &Located, options: &Options<'_>) -> Result<Resolution, Error> {
     let mut all = Resolution { kernels: Vec::new(), unavailable: located.unavailable.clone() };
     let mut last = None;
@@ -148,7 +151,8 @@ fn kept(digests: &[String], options: &Options<'_>) -> Result<Option<Kernel>, Err
     Ok(Some(located_in(kernel, &dir)))
 }
 
-/// A kernel of an archive that was laid out before, by its point release and its variant in the matrix.
+/// A kernel of an archive that was laid out before, by its point release and its variant in the
+/// matrix.
 pub(super) fn kept_release(
     point: Version,
     variant: &str,

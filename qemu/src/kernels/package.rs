@@ -81,8 +81,9 @@ pub fn about(deb: &Path) -> Result<About, Error> {
     })
 }
 
-/// Lays a kernel's packages out in `dest`: `vmlinuz`, `config`, `modules/` (what `/lib/modules/RELEASE` holds).
-/// Gives the release name that their paths carry. `config` and `modules/` are there when a package has them.
+/// Lays a kernel's packages out in `dest`: `vmlinuz`, `config`, `modules/` (what
+/// `/lib/modules/RELEASE` holds). Gives the release name that their paths carry. `config` and
+/// `modules/` are there when a package has them.
 ///
 /// # Errors
 /// When the packages hold no kernel or two, or cannot be unpacked.
@@ -128,7 +129,8 @@ fn unpack_one(deb: &Path, dest: &Path, release: &mut Option<String>) -> Result<(
     })
 }
 
-/// Lays out in `dest` the regular files of a package that are `places` or lie below one, at their own paths.
+/// Lays out in `dest` the regular files of a package that are `places` or lie below one, at their
+/// own paths.
 ///
 /// # Errors
 /// When it is no package, holds nothing of the kind, or cannot be unpacked.
@@ -141,8 +143,8 @@ pub fn unpack_files(deb: &Path, places: &[&str], dest: &Path) -> Result<(), Erro
     some(count, deb, places)
 }
 
-/// The same for `inner`, a `.tar.xz` in the package with a tree below one directory, as kernel sources come. The places
-/// are relative to that directory.
+/// The same for `inner`, a `.tar.xz` in the package with a tree below one directory, as kernel
+/// sources come. The places are relative to that directory.
 ///
 /// # Errors
 /// When it is no package, holds nothing of the kind, or cannot be unpacked.
@@ -162,8 +164,8 @@ pub fn unpack_inner_files(deb: &Path, inner: &str, places: &[&str], dest: &Path)
     some(count, deb, places)
 }
 
-/// Lays out the regular files of an archive that are `places` or lie below one. `to` makes a path of the archive one of
-/// `dest`. Gives how many there were.
+/// Lays out the regular files of an archive that are `places` or lie below one. `to` makes a path
+/// of the archive one of `dest`. Gives how many there were.
 fn take(
     tar: &mut tar::Archive<impl Read>,
     places: &[&str],
@@ -239,7 +241,8 @@ fn place(path: &Path) -> Option<Place> {
     }
 }
 
-/// Finds a member of the package by its name without the compression suffix, and hands it over decompressed.
+/// Finds a member of the package by its name without the compression suffix, and hands it over
+/// decompressed.
 fn member(
     deb: &Path,
     name: &str,

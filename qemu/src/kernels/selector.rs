@@ -1,4 +1,5 @@
-//! What the user writes behind `--kernel`. Parsing is pure; what a selector means today is [`super::locate`]'s work.
+//! What the user writes behind `--kernel`. Parsing is pure; what a selector means today is
+//! [`super::locate`]'s work.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use crate::kmod::debug;
 /// One `--kernel` argument.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Selector {
-    /// `host`: the running kernel, without a machine around it. Not for this crate: the caller handles it.
+    /// `host`: the running kernel, without a machine around it. Not for this crate: the caller
+    /// handles it.
     Host,
     /// `debug`: the debugging kernel ([`crate::kmod::debug`]).
     Debug,
@@ -18,7 +20,8 @@ pub enum Selector {
     All,
     /// `6.x`: every series with this first number.
     Major(u32),
-    /// `6.12`: the newest point release of a series. `6.12-16k`: of its variant of that name; the plain one has none.
+    /// `6.12`: the newest point release of a series. `6.12-16k`: of its variant of that name; the
+    /// plain one has none.
     Series(Series, String),
     /// `6.12.107`, `6.12.107-16k`: this point release.
     Release(Version, String),
@@ -49,7 +52,8 @@ impl FromStr for Selector {
             let digits = !major.is_empty() && major.bytes().all(|b| b.is_ascii_digit());
             return major.parse().ok().filter(|_| digits).map(Selector::Major).ok_or_else(error);
         }
-        // A name with a slash is always a path, so that a file called `6.12` can be meant: `./6.12`.
+        // A name with a slash is always a path, so that a file called `6.12` can be meant:
+        // `./6.12`.
         if text.contains('/') || text.ends_with(".deb") || text == "." || text == ".." {
             return Ok(Selector::Path(PathBuf::from(text)));
         }

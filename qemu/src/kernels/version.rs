@@ -41,7 +41,8 @@ impl Version {
         Version { series: Series::new(major, minor), patch }
     }
 
-    /// The version that a longer text starts with: `6.12.107-1`, `6.12.107+deb13-cloud-amd64`, `7.3-1~exp1`, `6.1~rc4`.
+    /// The version that a longer text starts with: `6.12.107-1`, `6.12.107+deb13-cloud-amd64`,
+    /// `7.3-1~exp1`, `6.1~rc4`.
     pub fn prefix_of(text: &str) -> Option<Version> {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let mut numbers = text[..end].trim_end_matches('.').split('.').map(|n| n.parse::<u32>().ok());
@@ -119,7 +120,8 @@ macro_rules! serde_as_text {
 }
 serde_as_text!(Series, Version);
 
-/// Compares two Debian package versions (`deb-version(7)`), which kernel packages of one point release differ in.
+/// Compares two Debian package versions (`deb-version(7)`), which kernel packages of one point
+/// release differ in.
 pub fn compare_debian(a: &str, b: &str) -> std::cmp::Ordering {
     let split = |v: &str| {
         let (epoch, rest) = match v.split_once(':') {
@@ -136,8 +138,8 @@ pub fn compare_debian(a: &str, b: &str) -> std::cmp::Ordering {
     a.0.cmp(&b.0).then_with(|| compare_part(&a.1, &b.1)).then_with(|| compare_part(&a.2, &b.2))
 }
 
-/// One part of a Debian version: stretches of other characters and numbers in turn; `~` sorts before the end, letters
-/// before the rest.
+/// One part of a Debian version: stretches of other characters and numbers in turn; `~` sorts
+/// before the end, letters before the rest.
 fn compare_part(a: &str, b: &str) -> std::cmp::Ordering {
     let weight = |c: Option<u8>| match c {
         Some(b'~') => -1,

@@ -1,8 +1,10 @@
-//! The debugging kernel: built from the archive's sources with everything that finds faults of memory and locking.
+//! The debugging kernel: built from the archive's sources with everything that finds faults of
+//! memory and locking.
 //!
-//! It is built in the build root of its suite, from the package with that series' sources and with the options of
-//! [`OPTIONS`], and nothing else: what is not named there is off. What is kept in the cache is a build tree with the
-//! image and with what modules are built with. To the rest it is a kernel that somebody built in a tree.
+//! It is built in the build root of its suite, from the package with that series' sources and with
+//! the options of [`OPTIONS`], and nothing else: what is not named there is off. What is kept in
+//! the cache is a build tree with the image and with what modules are built with. To the rest it is
+//! a kernel that somebody built in a tree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -102,8 +104,8 @@ fn suffix() -> String {
     format!("-{}-{FORMAT}", &fetch::sha256_hex(OPTIONS.as_bytes())[..16])
 }
 
-/// Builds it from the newest sources, unless that was done before. Takes some twenty minutes of processor time and five
-/// GiB of disk, of which 300 MiB stay.
+/// Builds it from the newest sources, unless that was done before. Takes some twenty minutes of
+/// processor time and five GiB of disk, of which 300 MiB stay.
 ///
 /// # Errors
 /// [`Error::Build`] when it does not compile, or an option of ours does not hold.

@@ -1,8 +1,10 @@
-//! A disk for one guest, with the whole system of a suite as somebody has it who installed a kernel and its headers.
+//! A disk for one guest, with the whole system of a suite as somebody has it who installed a kernel
+//! and its headers.
 //!
-//! It is a copy of the build root. The kernel's modules are laid in from its package and indexed by depmod, which
-//! installing the package would do as well; its headers are in the root already, unpacked ([`super::headers`] says why),
-//! and get the links that their package has for them. Whoever boots it writes into the copy alone.
+//! It is a copy of the build root. The kernel's modules are laid in from its package and indexed by
+//! depmod, which installing the package would do as well; its headers are in the root already,
+//! unpacked ([`super::headers`] says why), and get the links that their package has for them.
+//! Whoever boots it writes into the copy alone.
 
 use std::fs::{self, File};
 use std::io;

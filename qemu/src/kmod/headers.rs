@@ -1,8 +1,9 @@
 //! What modules for one kernel are built with: its headers, what these need, and which compiler.
 //!
-//! The packages are fetched through the same chain of trust as kernels. They are not installed but unpacked: the headers
-//! of some releases depend on a whole kernel image, and those of another architecture could not be installed at all.
-//! kbuild's programs run on this machine, so that package is taken for this machine's architecture.
+//! The packages are fetched through the same chain of trust as kernels. They are not installed but
+//! unpacked: the headers of some releases depend on a whole kernel image, and those of another
+//! architecture could not be installed at all. kbuild's programs run on this machine, so that
+//! package is taken for this machine's architecture.
 
 use std::path::PathBuf;
 
@@ -18,7 +19,8 @@ use crate::kernels::{self, Matrix, Options, fetch, fetch_package, open_archive, 
 pub struct Headers {
     /// The fetched packages to unpack.
     pub debs: Vec<PathBuf>,
-    /// The packages that the build root has to have: the compiler, and what kbuild's programs are linked with.
+    /// The packages that the build root has to have: the compiler, and what kbuild's programs are
+    /// linked with.
     pub packages: Vec<String>,
 }
 
@@ -90,7 +92,8 @@ fn needs(depends: &str) -> Result<Needs, String> {
     })
 }
 
-/// The compiler in the name of a package: `gcc-14`, `gcc-14-for-host` and `linux-compiler-gcc-12-x86` have one.
+/// The compiler in the name of a package: `gcc-14`, `gcc-14-for-host` and
+/// `linux-compiler-gcc-12-x86` have one.
 fn compiler(name: &str) -> Option<String> {
     let rest = name.strip_prefix("linux-compiler-").unwrap_or(name).strip_prefix("gcc-")?;
     let number: String = rest.chars().take_while(char::is_ascii_digit).collect();

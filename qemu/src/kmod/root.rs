@@ -1,8 +1,10 @@
-//! Build roots: small systems, one a suite, with the compilers that modules for its kernels are built with.
+//! Build roots: small systems, one a suite, with the compilers that modules for its kernels are
+//! built with.
 //!
-//! `mmdebstrap` makes them from the archive that kernels come from, verified with the same keys. The system has nothing
-//! but the essential packages and those that were asked for; when more are wanted than it has, it is made anew with all
-//! of them. Headers are unpacked into it as they are needed and stay.
+//! `mmdebstrap` makes them from the archive that kernels come from, verified with the same keys.
+//! The system has nothing but the essential packages and those that were asked for; when more are
+//! wanted than it has, it is made anew with all of them. Headers are unpacked into it as they are
+//! needed and stay.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -38,8 +40,8 @@ pub struct Output {
     pub text: String,
 }
 
-/// The suite whose system is the base for packages of `suite`: backports are built with their base's compiler, and what
-/// is experimental with that of the development suite.
+/// The suite whose system is the base for packages of `suite`: backports are built with their
+/// base's compiler, and what is experimental with that of the development suite.
 fn base_suite(suite: &str) -> &str {
     match suite {
         "experimental" => "sid",
@@ -47,8 +49,8 @@ fn base_suite(suite: &str) -> &str {
     }
 }
 
-/// The build root for kernels of `suite` with these packages; made when there is none, or when it has not all of them.
-/// Blocks while somebody else works in it.
+/// The build root for kernels of `suite` with these packages; made when there is none, or when it
+/// has not all of them. Blocks while somebody else works in it.
 ///
 /// # Errors
 /// When it cannot be made; offline, when it would have to be.
@@ -150,7 +152,8 @@ impl Root {
         &self.path
     }
 
-    /// Unpacks what a package has below `/usr`, unless that was done before. `deb` is named after its digest.
+    /// Unpacks what a package has below `/usr`, unless that was done before. `deb` is named after
+    /// its digest.
     ///
     /// # Errors
     /// When it cannot be unpacked.
@@ -203,8 +206,8 @@ impl Root {
     }
 }
 
-/// Runs a command in the system in this directory, with `/proc` there (objtool wants it) and nothing of ours in its
-/// environment.
+/// Runs a command in the system in this directory, with `/proc` there (objtool wants it) and
+/// nothing of ours in its environment.
 ///
 /// # Errors
 /// When it cannot be started; that it fails is no error.

@@ -1,4 +1,5 @@
-//! A guest as a place: every life is a boot, the runner is its only job, events come over the result port.
+//! A guest as a place: every life is a boot, the runner is its only job, events come over the
+//! result port.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,8 @@ const RUNNER: &str = "/usr/bin/cairn-runner";
 const JOB: &str = "/etc/cairn/runner.json";
 /// Where cells live in the guest; a tmpfs.
 const WORKDIR: &str = "/tmp/cairn";
-/// Where nobody in a guest makes files but an engine that forgets them; the corpus keeps to its cells.
+/// Where nobody in a guest makes files but an engine that forgets them; the corpus keeps to its
+/// cells.
 const ELSEWHERE: &[&str] = &["/tmp", "/var/tmp", "/dev/shm", "/run"];
 /// Memory in huge pages that the corpus finds, in MiB.
 pub const HUGE_MIB: u32 = 64;

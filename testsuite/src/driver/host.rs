@@ -1,4 +1,5 @@
-//! This machine as a place: the runner is a child that cleans up when we let go of it, however we end.
+//! This machine as a place: the runner is a child that cleans up when we let go of it, however we
+//! end.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -31,8 +32,8 @@ impl Place for HostPlace {
         let file = self.dir.join("job.json");
         let text = serde_json::to_string(job).map_err(PlaceError::new("write a job"))?;
         fs::write(&file, text).map_err(PlaceError::new(format!("write {}", file.display())))?;
-        // A process group of its own keeps a terminal's Ctrl-C away: the runner ends when its standard input does,
-        // after it has cleaned up, and that holds for a SIGKILL on us as well.
+        // A process group of its own keeps a terminal's Ctrl-C away: the runner ends when its
+        // standard input does, after it has cleaned up, and that holds for a SIGKILL on us as well.
         let mut child = Command::new(&self.runner)
             .args(["run", "--watch-stdin", "--job"])
             .arg(&file)

@@ -1,4 +1,5 @@
-//! The outside of a run: where the runner is started ([`place`]), and what is made of what it says ([`session`]).
+//! The outside of a run: where the runner is started ([`place`]), and what is made of what it says
+//! ([`session`]).
 
 pub mod guest;
 mod host;

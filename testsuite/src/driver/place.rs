@@ -33,7 +33,8 @@ pub enum Ending {
 pub enum Heard {
     /// A line of the runner.
     Event(Event),
-    /// A complaint of the kernel that only the console showed, or what no cell alone can be blamed for.
+    /// A complaint of the kernel that only the console showed, or what no cell alone can be blamed
+    /// for.
     Splat(String),
     /// Something a person may want to see.
     Note(String),

@@ -1,9 +1,11 @@
-//! One kernel's cells from first to last verdict: several lives of one place, guests that die, retries, expectations.
+//! One kernel's cells from first to last verdict: several lives of one place, guests that die,
+//! retries, expectations.
 //!
-//! A guest that dies takes some cells with it. If only one was running, it is guilty, and the next guest goes on after
-//! it. If several were, they are suspects: the next guest runs them one at a time, and the one that kills again is
-//! guilty. If none does, all of them stay red: something killed a guest, and that must not be lost. Where the emulator is
-//! known to have failed, nobody is guilty, and the same cells run again.
+//! A guest that dies takes some cells with it. If only one was running, it is guilty, and the next
+//! guest goes on after it. If several were, they are suspects: the next guest runs them one at a
+//! time, and the one that kills again is guilty. If none does, all of them stay red: something
+//! killed a guest, and that must not be lost. Where the emulator is known to have failed, nobody is
+//! guilty, and the same cells run again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;

@@ -162,7 +162,8 @@ fn run_on_kernel(
     let session = Session::new(&settings, kernel, cells, StopFlag::default());
     let (kernel, results) = session.run(place, &mut Silent).unwrap();
     assert_eq!(kernel.boots, place.lives);
-    // What a run that is killed would have kept: what had begun, and the last word on everything that had ended.
+    // What a run that is killed would have kept: what had begun, and the last word on everything
+    // that had ended.
     let ended = told.into_inner().unwrap().into_iter().filter(|(_, verdict)| *verdict != Missing);
     for (workload, verdict) in ended {
         let last = results.iter().find(|result| result.cell.workload == workload).unwrap();

@@ -1,7 +1,8 @@
 //! Engines: how each one's programs are started. An engine is a file here and a line in [`named`].
 //!
-//! An adapter only builds commands and reads what they printed; starting, timing and judging is the runner's.
-//! What the commands have to do is written down in `docs/guide-harness.md`, "An engine's contract".
+//! An adapter only builds commands and reads what they printed; starting, timing and judging is the
+//! runner's. What the commands have to do is written down in `docs/guide-harness.md`, "An engine's
+//! contract".
 
 mod cairn;
 pub(crate) mod printed;
@@ -38,7 +39,8 @@ pub trait Engine: Send + Sync {
     /// The name used in cells.
     fn name(&self) -> &'static str;
 
-    /// As whom its programs and their workloads run, when not as we do: an ordinary user's id, which is the group's, too.
+    /// As whom its programs and their workloads run, when not as we do: an ordinary user's id,
+    /// which is the group's, too.
     fn user(&self) -> Option<u32> {
         None
     }
@@ -51,8 +53,9 @@ pub trait Engine: Send + Sync {
         self.checkpoint(pid, file, after)
     }
 
-    /// Brings the tree back. The program stays its parent and ends as the root task ends (128 + signal when one
-    /// killed it). On its standard output it says [`RELEASED`] when the tree runs again.
+    /// Brings the tree back. The program stays its parent and ends as the root task ends (128 +
+    /// signal when one killed it). On its standard output it says [`RELEASED`] when the tree runs
+    /// again.
     fn restart(&self, file: &Path) -> Command;
 
     /// Prints the records of a context file as JSON, if the engine can.
@@ -92,7 +95,8 @@ pub enum After {
 /// Names of all engines.
 pub const ALL: &[&str] = &["cairn", CAIRN_KMOD, CAIRN_USER];
 
-/// cairn with the kernel module as the source of a target's state: the same program, and only in guests that have loaded the module.
+/// cairn with the kernel module as the source of a target's state: the same program, and only in
+/// guests that have loaded the module.
 pub const CAIRN_KMOD: &str = "cairn-kmod";
 
 /// The same, with the program and its workloads those of an ordinary user.

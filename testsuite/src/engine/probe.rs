@@ -20,8 +20,8 @@ const LONGEST: usize = 256;
 /// Bytes of either stream, at most.
 const MOST: u64 = 64 << 10;
 
-/// The version of the engine of this name: what its program answers to `--version`, one line of printable
-/// UTF-8 of at most 256 characters.
+/// The version of the engine of this name: what its program answers to `--version`, one line of
+/// printable UTF-8 of at most 256 characters.
 ///
 /// # Errors
 /// Why it is none, in one line that begins with the command.

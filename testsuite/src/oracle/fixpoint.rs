@@ -1,7 +1,7 @@
 //! The fixpoint oracle: checkpoint, restart, checkpoint again: the records must be equal.
 //!
-//! Whatever is saved but not brought back shows up here, also where no workload thought of looking. What may differ is
-//! in [`IGNORED`], each with its reason, and nowhere else.
+//! Whatever is saved but not brought back shows up here, also where no workload thought of looking.
+//! What may differ is in [`IGNORED`], each with its reason, and nowhere else.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ use serde_json::Value;
 
 /// A part of the records that two checkpoints of the same state need not agree on.
 pub struct Ignored {
-    /// Path from the root, dots between keys; `*` is any one key or index, a leading `**` any depth.
+    /// Path from the root, dots between keys; `*` is any one key or index, a leading `**` any
+    /// depth.
     pub path: &'static str,
     /// How far they may disagree.
     pub how: How,
@@ -114,7 +115,8 @@ pub const IGNORED: &[Ignored] = &[
     },
 ];
 
-/// Of a tree in which things move, only the root is sure to be there twice: other processes come and go.
+/// Of a tree in which things move, only the root is sure to be there twice: other processes come
+/// and go.
 const PROCESSES: &str = "records.processes";
 
 /// One place where two records differ.
@@ -155,8 +157,8 @@ pub fn compare(before: &Value, after: &Value, moving: bool) -> Vec<Difference> {
     found
 }
 
-/// Registers that leave an interrupted call to the kernel, to be made again, become those of a thread that is just about to make it: the next
-/// checkpoint may find the thread there.
+/// Registers that leave an interrupted call to the kernel, to be made again, become those of a
+/// thread that is just about to make it: the next checkpoint may find the thread there.
 fn go_on(record: &mut Value) {
     match record {
         Value::Object(fields) => {

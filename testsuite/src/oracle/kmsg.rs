@@ -1,4 +1,5 @@
-//! The log oracle, from inside: new lines of `/dev/kmsg` that speak of a broken kernel, and new taint.
+//! The log oracle, from inside: new lines of `/dev/kmsg` that speak of a broken kernel, and new
+//! taint.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,7 +12,8 @@ pub struct KernelLog {
 }
 
 impl KernelLog {
-    /// Starts at the log's present end. `None` if the log cannot be read here, as in an unprivileged container.
+    /// Starts at the log's present end. `None` if the log cannot be read here, as in an
+    /// unprivileged container.
     pub fn open() -> Option<KernelLog> {
         let mut kmsg = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
         kmsg.seek(SeekFrom::End(0)).ok()?;
@@ -72,8 +74,8 @@ const BROKEN: &[&str] = &[
 /// A message of the scheduler's hang detector: `INFO: task x:12 blocked for more than 120 seconds.`
 const HUNG: (&str, &str) = ("INFO: task ", " blocked for more than ");
 
-/// The complaint in one record of `/dev/kmsg` (`priority,sequence,microseconds,flags;text`), if it is one.
-/// Records that user space wrote (facility ≠ 0) never are.
+/// The complaint in one record of `/dev/kmsg` (`priority,sequence,microseconds,flags;text`), if it
+/// is one. Records that user space wrote (facility ≠ 0) never are.
 fn complaint(record: &str) -> Option<String> {
     let (head, text) = record.split_once(';')?;
     let priority: u32 = head.split(',').next()?.parse().ok()?;

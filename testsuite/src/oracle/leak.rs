@@ -1,9 +1,11 @@
-//! The leak oracle: what an engine may leave in a cell's directory, and that nothing is mounted there.
+//! The leak oracle: what an engine may leave in a cell's directory, and that nothing is mounted
+//! there.
 //!
-//! The workload's own directory is the workload's: it may leave there what it made itself. What saving and bringing
-//! back may not do is add to it or take from it, which two listings show.
+//! The workload's own directory is the workload's: it may leave there what it made itself. What
+//! saving and bringing back may not do is add to it or take from it, which two listings show.
 //!
-//! What lies outside of all cells is compared once for a whole run, because several cells run at once.
+//! What lies outside of all cells is compared once for a whole run, because several cells run at
+//! once.
 //!
 //! Stray processes are the supervisor's business, which is the one to find and end them.
 
@@ -13,8 +15,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Whether the runner itself puts a file of this name beside the workload's directory, or tells the engine
-/// to.
+/// Whether the runner itself puts a file of this name beside the workload's directory, or tells the
+/// engine to.
 fn is_expected(name: &str) -> bool {
     let parts: Vec<&str> = name.split('.').collect();
     matches!(
@@ -67,7 +69,8 @@ impl fmt::Display for Thing {
 }
 
 impl Outside {
-    /// Looks at the table of mounts and at the names in these directories, of which some may be missing.
+    /// Looks at the table of mounts and at the names in these directories, of which some may be
+    /// missing.
     ///
     /// # Errors
     /// When one of them cannot be read.
@@ -100,7 +103,8 @@ pub fn changes<T: Ord>(before: &BTreeSet<T>, now: &BTreeSet<T>, show: impl Fn(&T
     now.symmetric_difference(before).map(|thing| format!("{}: {}", word(thing), show(thing))).collect()
 }
 
-/// Every path below `dir`, relative to it. Directories that vanish or cannot be entered meanwhile count as empty.
+/// Every path below `dir`, relative to it. Directories that vanish or cannot be entered meanwhile
+/// count as empty.
 ///
 /// # Errors
 /// When `dir` itself cannot be read.

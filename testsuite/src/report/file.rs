@@ -1,6 +1,6 @@
-//! A run's directory: `results.json`, which is written before the first cell runs, with every cell *not-run*, and
-//! `cells.jsonl` beside it while the run goes on, with a line for each result as it comes. A driver that is killed leaves
-//! what it knew; [`Results::load`] puts the two together.
+//! A run's directory: `results.json`, which is written before the first cell runs, with every cell
+//! *not-run*, and `cells.jsonl` beside it while the run goes on, with a line for each result as it
+//! comes. A driver that is killed leaves what it knew; [`Results::load`] puts the two together.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -106,7 +106,8 @@ impl Results {
         Ok(results)
     }
 
-    /// Takes in the results that came after the file was written, each cell's last; a line that was cut off is none.
+    /// Takes in the results that came after the file was written, each cell's last; a line that was
+    /// cut off is none.
     fn take_journal(&mut self, path: &Path) -> Result<(), ResultsError> {
         let text = match read(path) {
             Err(ResultsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -204,7 +205,8 @@ mod tests {
         assert!(matches!(Results::load(dir.path()), Err(ResultsError::Version { found: 9, .. })));
     }
 
-    /// The driver was killed: what cells came to is known, the last word of one that is tried again counts, half a line does not.
+    /// The driver was killed: what cells came to is known, the last word of one that is tried again
+    /// counts, half a line does not.
     #[test]
     fn a_run_that_was_killed_keeps_what_it_knew() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! One self-contained page: workloads down, kernels across, a square for each cell, details on a click. It loads nothing.
+//! One self-contained page: workloads down, kernels across, a square for each cell, details on a
+//! click. It loads nothing.
 
 use std::collections::BTreeMap;
 

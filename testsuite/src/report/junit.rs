@@ -1,6 +1,6 @@
-//! JUnit XML, for whatever already reads it: one suite for each kernel, one case for each cell. A case is
-//! known by its class and name, `6.12/x86_64/pipes` and `full/once/dynamic/cairn`, which no other case of the
-//! run has.
+//! JUnit XML, for whatever already reads it: one suite for each kernel, one case for each cell. A
+//! case is known by its class and name, `6.12/x86_64/pipes` and `full/once/dynamic/cairn`, which no
+//! other case of the run has.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `results.json`: the whole of a run as data. Every other report is a rendering of it. Its shape is in
-//! `docs/results.schema.json`; every key is always there.
+//! `results.json`: the whole of a run as data. Every other report is a rendering of it. Its shape
+//! is in `docs/results.schema.json`; every key is always there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,8 @@ pub struct Results {
     pub kernels: Vec<KernelInfo>,
     /// Kernels that were asked for and are not to be had.
     pub absent: Vec<Absent>,
-    /// The entries of `expectations.toml` that some cell of the run could have met, or that none could.
+    /// The entries of `expectations.toml` that some cell of the run could have met, or that none
+    /// could.
     pub expectations: Vec<Expected>,
     /// One entry for each cell, in the order of the corpus.
     pub cells: Vec<CellResult>,
@@ -218,7 +219,8 @@ pub struct Check {
 }
 
 impl ModuleReport {
-    /// Takes in a line of the program that makes the checks: `ok NAME`, `FAIL NAME: why`, or a remark.
+    /// Takes in a line of the program that makes the checks: `ok NAME`, `FAIL NAME: why`, or a
+    /// remark.
     pub fn hear(&mut self, line: &str) {
         if let Some(name) = line.strip_prefix("ok ") {
             self.checks.push(Check { name: name.to_owned(), failure: None });
@@ -268,7 +270,8 @@ pub struct CellResult {
     pub measured: Vec<Measured>,
     /// Remarks that change no verdict.
     pub notes: Vec<String>,
-    /// The bundle's directory below the run's, for a red cell and, of the first attempt, for a flaky one.
+    /// The bundle's directory below the run's, for a red cell and, of the first attempt, for a
+    /// flaky one.
     pub bundle: Option<String>,
     /// The command that runs this cell again.
     pub repro: String,
@@ -426,7 +429,8 @@ impl Results {
         }
     }
 
-    /// Whether the run may end with 0: it came to its end, there was something to run, and nothing is red.
+    /// Whether the run may end with 0: it came to its end, there was something to run, and nothing
+    /// is red.
     pub fn is_green(&self) -> bool {
         self.conclusion() == Conclusion::Green
     }
@@ -456,14 +460,14 @@ impl Results {
         self.expectations = expectations.entries().iter().enumerate().map(count).collect();
     }
 
-    /// The red cells by what is wrong with them, in order: those that have verdict, stage and reason in
-    /// common are one.
+    /// The red cells by what is wrong with them, in order: those that have verdict, stage and
+    /// reason in common are one.
     pub fn causes(&self) -> Vec<Vec<&CellResult>> {
         let mut causes: Vec<Vec<&CellResult>> = Vec::new();
         let mut known: BTreeMap<(Verdict, &str), usize> = BTreeMap::new();
         for result in self.red() {
-            // What a workload says of itself may be the same by chance; what is said of a kernel or of the
-            // harness is not.
+            // What a workload says of itself may be the same by chance; what is said of a kernel or
+            // of the harness is not.
             let shared = matches!(result.verdict, Verdict::Boot | Verdict::Infra | Verdict::NotRun);
             let key = (result.verdict, result.reason.as_str());
             match known.get(&key).filter(|_| shared) {

@@ -103,7 +103,8 @@ fn matrix(results: &Results, colour: bool) -> String {
         (words.join(" "), counts.keys().any(|v| v.is_red()))
     };
     let first = groups.iter().map(|g| g.len()).chain([6]).max().unwrap_or(6);
-    // Above: the architecture, the kernel, the engine, where there are several, each over the first of its columns.
+    // Above: the architecture, the kernel, the engine, where there are several, each over the first
+    // of its columns.
     let names: Vec<[&str; 3]> = columns.iter().map(|c| [c.arch, c.kernel, c.engine]).collect();
     let several = [results.is_mixed(), true, results.engines().len() > 1];
     let over = |level: usize| -> Vec<&str> {
@@ -228,8 +229,8 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("writing to a string does not fail");
 }
 
-/// Text of a program under test, with nothing in it that a terminal would obey: control characters are shown
-/// by their numbers.
+/// Text of a program under test, with nothing in it that a terminal would obey: control characters
+/// are shown by their numbers.
 pub fn printable(text: &str) -> String {
     let plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
     text.chars().map(|c| if plain(c) { c.to_string() } else { c.escape_default().to_string() }).collect()

@@ -1,7 +1,7 @@
 //! One cell from its empty directory to its end: the modes, readable as lists of steps.
 //!
-//! A cell's directory holds `cwd/`, where the workload lives, and beside it the context files (`context.N`), their
-//! records (`record.N.json`) and what each program printed.
+//! A cell's directory holds `cwd/`, where the workload lives, and beside it the context files
+//! (`context.N`), their records (`record.N.json`) and what each program printed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -259,9 +259,11 @@ impl CellRun<'_> {
         Ok(root)
     }
 
-    /// Waits until the root waits for `go`, and, unless things move in it by design, until the whole tree rests.
+    /// Waits until the root waits for `go`, and, unless things move in it by design, until the
+    /// whole tree rests.
     ///
-    /// `parent` is the supervisor's own child whose end would mean that there is nothing left to wait for.
+    /// `parent` is the supervisor's own child whose end would mean that there is nothing left to
+    /// wait for.
     fn settle(&mut self, root: u32, parent: u32, stage: Stage) -> Step<()> {
         let came = self
             .supervisor
@@ -287,7 +289,8 @@ impl CellRun<'_> {
         }
     }
 
-    /// Waits, not for long, until nobody in the tree below `root` runs; whether that came true. Whoever has ended rests.
+    /// Waits, not for long, until nobody in the tree below `root` runs; whether that came true.
+    /// Whoever has ended rests.
     fn rests(&mut self, root: u32) -> Result<bool, Stop> {
         let limit = self.deadline.min(Instant::now() + self.grace());
         let mut last = Picture::of(root);
@@ -304,7 +307,8 @@ impl CellRun<'_> {
         }
     }
 
-    /// Saves the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`] waits until it is gone.
+    /// Saves the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`] waits
+    /// until it is gone.
     fn checkpoint(&mut self, root: u32, n: u32, after: After) -> Step<()> {
         let command = self.engine.checkpoint(root, &self.context(n), after);
         self.checkpoint_by(command, root, n, after)
@@ -353,7 +357,8 @@ impl CellRun<'_> {
         let tag = format!("restart.{n}");
         let pid = self.engine_start(Stage::Restart, &tag, command, RESTART_LIMIT)?;
         if self.spec.mode == Mode::Job {
-            // At rest it waits for something, and only the dead keep it waiting; a restart that failed has ended.
+            // At rest it waits for something, and only the dead keep it waiting; a restart that
+            // failed has ended.
             self.rests(pid).map_err(|stop| Failure::stopped(Stage::Restart, "the restart to wait", stop))?;
             self.supervisor.let_jobs_wait(false);
         }
@@ -389,7 +394,8 @@ impl CellRun<'_> {
             .map_err(|stop| Failure::stopped(Stage::Verify, "the workload to open go", stop))?
     }
 
-    /// Runs an engine's program to its end. Returns what it printed, which is at most so many bytes.
+    /// Runs an engine's program to its end. Returns what it printed, which is at most so many
+    /// bytes.
     fn engine_run(&mut self, stage: Stage, tag: &str, command: Command, most: u64) -> Step<Vec<u8>> {
         let pid = self.engine_start(stage, tag, command, most)?;
         match self.wait_for(pid, stage, tag)? {
@@ -435,7 +441,8 @@ impl CellRun<'_> {
         self.supervisor.wait_end(pid, self.deadline).map_err(|stop| Failure::stopped(stage, what, stop))
     }
 
-    /// Gives the directory, where the engine writes, and what is in the workload's to the user that both run as.
+    /// Gives the directory, where the engine writes, and what is in the workload's to the user that
+    /// both run as.
     fn hand_over(&self) -> io::Result<()> {
         let Some(id) = self.engine.user() else { return Ok(()) };
         let cwd = self.cwd();
@@ -446,7 +453,8 @@ impl CellRun<'_> {
             .try_for_each(|path| std::os::unix::fs::chown(path, Some(id), Some(id)))
     }
 
-    /// The same user and the same small environment for every program, whatever this process was started with.
+    /// The same user and the same small environment for every program, whatever this process was
+    /// started with.
     fn identity(&self, command: &mut Command) {
         if let Some(id) = self.engine.user() {
             // Supplementary groups go as well.
@@ -484,7 +492,8 @@ fn says_released(printed: &[u8]) -> bool {
         .any(|line| line.strip_suffix(b"\n") == Some(RELEASED.as_bytes()))
 }
 
-/// Whether an engine's report can be true of a call that took so long and left a file of `size` bytes.
+/// Whether an engine's report can be true of a call that took so long and left a file of `size`
+/// bytes.
 fn can_be(measured: &Measured, took: Duration, size: u64) -> Result<(), String> {
     let Measured { pause_ns, total_ns, bytes, .. } = measured;
     let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -500,7 +509,8 @@ fn can_be(measured: &Measured, took: Duration, size: u64) -> Result<(), String> 
     }
 }
 
-/// Why a log of the engine's cannot be read: it is the harness's own file, in a directory that the engine can reach.
+/// Why a log of the engine's cannot be read: it is the harness's own file, in a directory that the
+/// engine can reach.
 fn log_failed(stage: Stage, log: &Path, error: io::Error) -> Failure {
     let name = log.file_name().unwrap_or_default().display();
     match error.kind() {

@@ -48,8 +48,8 @@ impl Failure {
         }
     }
 
-    /// The same, unless it is a checkpoint or restart that may have found no room for its files in `dir`:
-    /// that is no engine's fault.
+    /// The same, unless it is a checkpoint or restart that may have found no room for its files in
+    /// `dir`: that is no engine's fault.
     pub(super) fn unless_full(self, dir: &Path) -> Failure {
         match self.stage {
             Some(stage @ (Stage::Checkpoint | Stage::Restart)) if is_full(dir) => {

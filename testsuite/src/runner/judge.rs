@@ -18,7 +18,8 @@ use crate::verdict::Stage;
 const EXIT_SKIP: i32 = 77;
 
 impl CellRun<'_> {
-    /// Of the first tree: a restarted one has its restart program as its parent, not the supervisor.
+    /// Of the first tree: a restarted one has its restart program as its parent, not the
+    /// supervisor.
     pub(super) fn was_killed(&mut self, root: u32) -> Step<()> {
         let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
         if end == End::Killed(Signal::SIGKILL as i32) {
@@ -86,8 +87,8 @@ impl CellRun<'_> {
             .map_err(|e| Failure::infra(Stage::Leak, format!("list the workload's directory: {e}")))
     }
 
-    /// The leak oracle before `go`: what saving and bringing back left in the workload's own directory, where a
-    /// workload that moves may make files itself.
+    /// The leak oracle before `go`: what saving and bringing back left in the workload's own
+    /// directory, where a workload that moves may make files itself.
     pub(super) fn nothing_new(&mut self) -> Step<()> {
         if self.spec.moving {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The runner proper: hands cells to supervisors, several at once, and tells the host what becomes of them.
+//! The runner proper: hands cells to supervisors, several at once, and tells the host what becomes
+//! of them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -38,8 +39,8 @@ pub struct Options {
     pub job: PathBuf,
     /// Where events go; `-` is standard output.
     pub events: PathBuf,
-    /// Directories that have to have the same names in them at the end, and with them the table of mounts;
-    /// none where others use the machine, too.
+    /// Directories that have to have the same names in them at the end, and with them the table of
+    /// mounts; none where others use the machine, too.
     pub unchanged: Vec<PathBuf>,
     /// Take the end of standard input as the order to stop and clean up.
     pub watch_stdin: bool,
@@ -197,7 +198,8 @@ impl Pool {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets go of every supervisor, each of which then cleans up and ends, and hands out nothing more.
+    /// Lets go of every supervisor, each of which then cleans up and ends, and hands out nothing
+    /// more.
     fn stop(&self) {
         let mut shared = self.lock();
         shared.stopping = true;
@@ -317,7 +319,8 @@ impl Pool {
             .mul_f64(self.job.time_scale.max(1.0));
         let mut read = read_until_closed(&stdout, &mut answer, limit);
         if matches!(read, Ok(false)) {
-            // It did not keep its own deadline. Letting go of it makes it clean up; failing that, it is killed.
+            // It did not keep its own deadline. Letting go of it makes it clean up; failing that,
+            // it is killed.
             if let Some(running) = self.lock().running.get_mut(&spec.id) {
                 running.stdin = None;
             }
@@ -346,7 +349,8 @@ impl Pool {
         }
     }
 
-    /// Ends what a supervisor that died has left behind: it is ours now. How many processes that were.
+    /// Ends what a supervisor that died has left behind: it is ours now. How many processes that
+    /// were.
     fn end_orphans(&self) -> usize {
         let mut ended = 0;
         loop {
@@ -363,7 +367,8 @@ impl Pool {
         }
     }
 
-    /// Adds what the kernel log said to every cell that was running, and takes what concerns this one.
+    /// Adds what the kernel log said to every cell that was running, and takes what concerns this
+    /// one.
     fn judge_log(&self, id: u32, outcome: &mut Outcome) {
         let mut shared = self.lock();
         let complaints = match shared.log.as_mut().map(KernelLog::complaints) {

@@ -1,4 +1,5 @@
-//! Looking at processes through `/proc`: who descends from whom, and whether a tree has come to rest.
+//! Looking at processes through `/proc`: who descends from whom, and whether a tree has come to
+//! rest.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,9 +12,11 @@ use rustix::process::{Pid, PidfdFlags, WaitIdOptions, pidfd_open, pidfd_send_sig
 /// Number of openat(2) on the machine this runs on.
 const OPENAT: libc::c_long = libc::SYS_openat;
 
-/// All living and dead-but-unreaped processes below `root`, without itself; in no order that means anything.
+/// All living and dead-but-unreaped processes below `root`, without itself; in no order that means
+/// anything.
 ///
-/// A process that ends while this looks may be missing with its children; call it again until the answer is stable.
+/// A process that ends while this looks may be missing with its children; call it again until the
+/// answer is stable.
 pub fn descendants(root: u32) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     let mut queue = vec![root];
@@ -59,8 +62,8 @@ fn state_of(stat: &str) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Whether no thread of the process is alive: it is gone, or a zombie. (One whose first thread alone has ended looks like
-/// a zombie, too.)
+/// Whether no thread of the process is alive: it is gone, or a zombie. (One whose first thread
+/// alone has ended looks like a zombie, too.)
 pub fn is_dead(pid: u32) -> bool {
     threads(pid).into_iter().all(|tid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"));
@@ -129,7 +132,8 @@ fn rest_of(status: &str) -> (u64, bool) {
     (switches, resting)
 }
 
-/// Sends a signal to a process that must still descend from `ancestor`; a process that is gone is no error.
+/// Sends a signal to a process that must still descend from `ancestor`; a process that is gone is
+/// no error.
 ///
 /// The check stands between opening the pidfd and using it, so a reused number can never be hit.
 pub fn signal_descendant(ancestor: u32, pid: u32, signal: Signal) -> io::Result<()> {

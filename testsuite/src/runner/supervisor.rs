@@ -1,9 +1,10 @@
-//! The process that stands above one cell: subreaper of everything the cell starts, and the only one to wait for it.
-//! To what it starts it is also the shell of a user: the leader of the session, which lives on.
+//! The process that stands above one cell: subreaper of everything the cell starts, and the only
+//! one to wait for it. To what it starts it is also the shell of a user: the leader of the session,
+//! which lives on.
 //!
-//! Everything it waits for arrives as an event on a descriptor: ended children through a signalfd, the end of the runner
-//! through standard input, programs' words through their pipes. Only what the kernel announces nowhere (a task going to
-//! sleep) is looked at in intervals.
+//! Everything it waits for arrives as an event on a descriptor: ended children through a signalfd,
+//! the end of the runner through standard input, programs' words through their pipes. Only what the
+//! kernel announces nowhere (a task going to sleep) is looked at in intervals.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -75,8 +76,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Makes this process a subreaper and the leader of a session, and routes its signals. To be called before it has
-    /// any child or thread.
+    /// Makes this process a subreaper and the leader of a session, and routes its signals. To be
+    /// called before it has any child or thread.
     ///
     /// # Errors
     /// What prctl(2), setsid(2), sigprocmask(2) or signalfd(2) say.
@@ -92,10 +93,11 @@ impl Supervisor {
         Ok(Supervisor { signals, stdin: io::stdin(), ended, printed, jobs_wait: false })
     }
 
-    /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the returned value.
+    /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the
+    /// returned value.
     ///
-    /// The command is used up: it holds the files that it was given, and a file that a workload writes to is to be
-    /// open nowhere else, or it could not be saved.
+    /// The command is used up: it holds the files that it was given, and a file that a workload
+    /// writes to is to be open nowhere else, or it could not be saved.
     ///
     /// # Errors
     /// What fork(2) or execve(2) say.
@@ -106,8 +108,8 @@ impl Supervisor {
         Ok(child)
     }
 
-    /// Starts a program of which every wait from now on keeps what it prints, in `dir`, in `TAG.stdout` and
-    /// `TAG.stderr`. More than a limit stops the wait that finds it.
+    /// Starts a program of which every wait from now on keeps what it prints, in `dir`, in
+    /// `TAG.stdout` and `TAG.stderr`. More than a limit stops the wait that finds it.
     ///
     /// # Errors
     /// What open(2), fork(2) or execve(2) say.
@@ -130,14 +132,16 @@ impl Supervisor {
         self.ended.get(&pid).copied()
     }
 
-    /// Leaves whoever ends in another process group than this one's a zombie, as a shell does that waits for its
-    /// command in the foreground and looks after its jobs later; with `false`, later has come.
+    /// Leaves whoever ends in another process group than this one's a zombie, as a shell does that
+    /// waits for its command in the foreground and looks after its jobs later; with `false`, later
+    /// has come.
     pub fn let_jobs_wait(&mut self, wait: bool) {
         self.jobs_wait = wait;
     }
 
-    /// Waits until `condition` gives a value. It is asked at once, after every ended child, after whatever a
-    /// program printed, whenever one of `fds` is readable or hung up, and every `tick` if there is one.
+    /// Waits until `condition` gives a value. It is asked at once, after every ended child, after
+    /// whatever a program printed, whenever one of `fds` is readable or hung up, and every `tick`
+    /// if there is one.
     ///
     /// # Errors
     /// [`Stop`].
@@ -187,7 +191,8 @@ impl Supervisor {
         self.wait(deadline, None, &[], |sup| sup.end_of(pid))
     }
 
-    /// Waits until nothing is left below this process but the dead who wait; otherwise says what is.
+    /// Waits until nothing is left below this process but the dead who wait; otherwise says what
+    /// is.
     ///
     /// # Errors
     /// [`Stop`], except that running out of time is an answer.
@@ -208,7 +213,8 @@ impl Supervisor {
         left
     }
 
-    /// Kills whatever lives below this process and waits for its end; what does not die in 10 s is returned.
+    /// Kills whatever lives below this process and waits for its end; what does not die in 10 s is
+    /// returned.
     ///
     /// # Errors
     /// What poll(2) or waitpid(2) say.

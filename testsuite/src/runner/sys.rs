@@ -1,8 +1,9 @@
-//! The one place of the test suite that needs `unsafe`: starting a program with nothing inherited that would become
-//! part of its state: signal mask and actions, session, descriptors.
+//! The one place of the test suite that needs `unsafe`: starting a program with nothing inherited
+//! that would become part of its state: signal mask and actions, session, descriptors.
 //!
 //! # Safety
-//! A closure that runs between fork and exec may only make async-signal-safe calls and must not allocate.
+//! A closure that runs between fork and exec may only make async-signal-safe calls and must not
+//! allocate.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -19,15 +20,17 @@ pub enum Standing {
     Member,
 }
 
-/// Gives the program that `command` starts every signal's default action and an empty mask, whatever this process was
-/// started with or has blocked itself, and its session and process group.
+/// Gives the program that `command` starts every signal's default action and an empty mask,
+/// whatever this process was started with or has blocked itself, and its session and process group.
 pub fn start_afresh(command: &mut Command, standing: Standing) -> &mut Command {
-    // SAFETY: sigemptyset(3), sigprocmask(2), signal(2), setsid(2) and setpgid(2) are async-signal-safe, the only memory
-    // touched is a local variable, and the closure allocates nothing.
+    // SAFETY: sigemptyset(3), sigprocmask(2), signal(2), setsid(2) and setpgid(2) are
+    // async-signal-safe, the only memory touched is a local variable, and the closure allocates
+    // nothing.
     unsafe {
         command.pre_exec(move || {
             for signal in 1..=libc::SIGRTMAX() {
-                // Fails for SIGKILL, SIGSTOP and the C library's own; those have no action to give up.
+                // Fails for SIGKILL, SIGSTOP and the C library's own; those have no action to give
+                // up.
                 libc::signal(signal, libc::SIG_DFL);
             }
             let mut none: libc::sigset_t = std::mem::zeroed();
@@ -56,8 +59,8 @@ pub fn randomise_addresses(command: &mut Command) -> &mut Command {
     }
 }
 
-/// Closes every descriptor above standard error that this process was started with. A job server's pipe or a shell's
-/// stray file would otherwise become part of every workload's state.
+/// Closes every descriptor above standard error that this process was started with. A job server's
+/// pipe or a shell's stray file would otherwise become part of every workload's state.
 ///
 /// To be called first of all, before this program has opened anything.
 ///
@@ -70,8 +73,8 @@ pub fn close_inherited() -> io::Result<()> {
         .filter(|fd| *fd > 2)
         .collect();
     for fd in listed {
-        // SAFETY: nothing in this program owns a descriptor above 2 yet; the one of the directory just read is closed
-        // already, and closing it again fails with EBADF and does nothing.
+        // SAFETY: nothing in this program owns a descriptor above 2 yet; the one of the directory
+        // just read is closed already, and closing it again fails with EBADF and does nothing.
         unsafe { libc::close(fd) };
     }
     Ok(())

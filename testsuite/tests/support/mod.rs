@@ -1,5 +1,5 @@
-//! What the tests of the runner share: it is started as a program, with a scripted corpus and a scripted
-//! engine.
+//! What the tests of the runner share: it is started as a program, with a scripted corpus and a
+//! scripted engine.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

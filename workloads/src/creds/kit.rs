@@ -1,4 +1,5 @@
-//! Credentials as the kernel shows and sets them, each thread's own, past libc's wrappers that change all threads.
+//! Credentials as the kernel shows and sets them, each thread's own, past libc's wrappers that
+//! change all threads.
 
 use crate::framework::prelude::*;
 use anyhow::Result;
@@ -18,7 +19,8 @@ const LINES: [&str; 11] = [
     "Umask",
 ];
 
-/// All that /proc says of the calling thread's credentials, and its securebits: to be compared before and after.
+/// All that /proc says of the calling thread's credentials, and its securebits: to be compared
+/// before and after.
 pub fn all() -> Result<Vec<(&'static str, String)>> {
     let tid = sys::gettid();
     let mut all: Vec<_> =
@@ -76,7 +78,8 @@ pub fn mask(caps: &[u32]) -> u64 {
 
 /// capset(2) for the calling thread: effective, permitted, inheritable.
 pub fn set_caps(effective: u64, permitted: u64, inheritable: u64) -> Outcome {
-    // Version 3 of the header, and the calling thread; the sets come as low halves, then high halves.
+    // Version 3 of the header, and the calling thread; the sets come as low halves, then high
+    // halves.
     let header = [0x2008_0522u32, 0];
     let half = |shift: u32| [effective, permitted, inheritable].map(|set| (set >> shift) as u32);
     let data = [half(0), half(32)];
@@ -90,7 +93,8 @@ pub fn caps(key: &str) -> Result<u64> {
     procfs::bits(sys::gettid(), key)
 }
 
-/// A child that changes itself by `change` and must find the same credentials after `go`, in the whole.
+/// A child that changes itself by `change` and must find the same credentials after `go`, in the
+/// whole.
 pub fn changed_child(
     stage: &Stage,
     name: &'static str,

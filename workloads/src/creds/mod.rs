@@ -1,4 +1,5 @@
-//! Credentials and per-process settings: ids, groups, capabilities, limits, scheduling, prctl state.
+//! Credentials and per-process settings: ids, groups, capabilities, limits, scheduling, prctl
+//! state.
 
 pub mod kit;
 

@@ -1,4 +1,5 @@
-//! Processes of every ordinary and real-time scheduling policy, one of which children do not inherit.
+//! Processes of every ordinary and real-time scheduling policy, one of which children do not
+//! inherit.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,5 @@
-//! A process that set its root rights aside and kept them in its saved id takes them back afterwards.
+//! A process that set its root rights aside and kept them in its saved id takes them back
+//! afterwards.
 
 use super::kit;
 use crate::framework::prelude::*;

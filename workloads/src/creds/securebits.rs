@@ -13,8 +13,8 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    // Of <linux/securebits.h>: noroot 1, no-setuid-fixup 4, keep-caps 16, no-ambient-raise 64; each bit's lock is
-    // the next higher one.
+    // Of <linux/securebits.h>: noroot 1, no-setuid-fixup 4, keep-caps 16, no-ambient-raise 64; each
+    // bit's lock is the next higher one.
     let cases: [(&'static str, u64); 4] = [
         ("no root", 1),
         ("no root, locked; no fixup", 1 | 2 | 4),

@@ -1,4 +1,5 @@
-//! A process waits in read(2) for an empty eventfd, another in write(2) for a full one, a third in poll(2).
+//! A process waits in read(2) for an empty eventfd, another in write(2) for a full one, a third in
+//! poll(2).
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,5 @@
-//! Two processes wake each other by two eventfds as fast as they can; no wake-up is lost and none is made up.
+//! Two processes wake each other by two eventfds as fast as they can; no wake-up is lost and none
+//! is made up.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,5 @@
-//! Eventfds of which a read takes one, beside such of which it takes all: a count below two looks the same.
+//! Eventfds of which a read takes one, beside such of which it takes all: a count below two looks
+//! the same.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,5 @@
-//! Timers that were set to a time of their clock: they expire then, however long the process was away.
+//! Timers that were set to a time of their clock: they expire then, however long the process was
+//! away.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,5 @@
-//! A process waits in read(2) for a timer that is not armed yet, another for one that expires meanwhile.
+//! A process waits in read(2) for a timer that is not armed yet, another for one that expires
+//! meanwhile.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -18,7 +18,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let turn = |n: u32| stage.shared().cell(1).wait("the other process", n);
     let child = stage.fork("the child", |stage| {
         let moved = fd::dup_to(&file, 200, libc::O_CLOEXEC)?;
-        // SAFETY: the copy of the parent's descriptor belongs to this process and is not used again.
+        // SAFETY: the copy of the parent's descriptor belongs to this process and is not used
+        // again.
         unsafe { libc::close(file.as_raw_fd()) };
         let grandchild = stage.fork("the grandchild", |stage| {
             stage.hold();

@@ -38,7 +38,8 @@ pub fn inode(file: &impl AsRawFd) -> anyhow::Result<(libc::dev_t, libc::ino_t)> 
     Ok((stat.st_dev, stat.st_ino))
 }
 
-/// Size, mode, owner, links, and for files with a name also times and inode: what opening a file again must not change.
+/// Size, mode, owner, links, and for files with a name also times and inode: what opening a file
+/// again must not change.
 pub fn facts(file: &impl AsRawFd, named: bool) -> anyhow::Result<Vec<i64>> {
     let s = fd::stat(file)?;
     let mut facts =
@@ -54,8 +55,8 @@ pub fn expect_no_name(path: &str) -> Outcome {
     expect(std::fs::symlink_metadata(path).is_err(), || format!("{path} exists"))
 }
 
-/// The next names of a directory, from one getdents64(2) with a buffer of `room` bytes; `.` and `..` left out.
-/// `None` at the end.
+/// The next names of a directory, from one getdents64(2) with a buffer of `room` bytes; `.` and
+/// `..` left out. `None` at the end.
 pub fn read_directory(fd: &impl AsRawFd, room: usize) -> anyhow::Result<Option<Vec<String>>> {
     let mut buffer = vec![0u8; room];
     // SAFETY: the buffer has `room` bytes.

@@ -1,4 +1,5 @@
-//! Open files: offsets, flags, sharing, names and unlinked contents; directories, current directory, root, umask.
+//! Open files: offsets, flags, sharing, names and unlinked contents; directories, current
+//! directory, root, umask.
 
 mod kit;
 

@@ -1,4 +1,5 @@
-//! Names with spaces, newlines, backslashes, bytes that are no UTF-8, and one of 255 bytes; open and mapped.
+//! Names with spaces, newlines, backslashes, bytes that are no UTF-8, and one of 255 bytes; open
+//! and mapped.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,5 +1,5 @@
-//! A file of /proc cannot be saved, as it would be another one where it is opened again. But programs have them for a moment only: a checkpoint that
-//! meets one has to wait for its end.
+//! A file of /proc cannot be saved, as it would be another one where it is opened again. But
+//! programs have them for a moment only: a checkpoint that meets one has to wait for its end.
 
 use crate::framework::prelude::*;
 use std::fs::File;

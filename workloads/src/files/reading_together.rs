@@ -29,13 +29,15 @@ fn run(cx: &mut Ctx) -> Outcome {
                 if nth == BLOCKS / 4 {
                     shared.cell(0).block_until(1);
                 }
-                // read(2) of a regular file moves the shared offset under a lock: no block is given twice.
+                // read(2) of a regular file moves the shared offset under a lock: no block is given
+                // twice.
                 let block = fd::read_some(&file, BLOCK)?;
                 if block.is_empty() {
                     return Ok(());
                 }
                 let at = contents.chunks(BLOCK).position(|want| want == block).context("a torn block")?;
-                // SAFETY: a byte inside of the mapping, which other processes also only touch atomically.
+                // SAFETY: a byte inside of the mapping, which other processes also only touch
+                // atomically.
                 let count = unsafe { AtomicU8::from_ptr(seen.ptr().add(at)) };
                 expect_eq(&format!("times that block {at} was read before"), count.fetch_add(1, SeqCst), 0)?;
                 nth += 1;

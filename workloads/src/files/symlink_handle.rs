@@ -24,7 +24,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let shown = std::fs::read_link(format!("/proc/self/fd/{}", link.as_raw_fd())).context("readlink")?;
     expect_eq("path of the link", shown, cx.dir.join("link"))?;
     let mut target = [0u8; 64];
-    // SAFETY: an empty path means the descriptor itself; the buffer has as many bytes as the kernel is told.
+    // SAFETY: an empty path means the descriptor itself; the buffer has as many bytes as the kernel
+    // is told.
     let len = sys::check("readlinkat", unsafe {
         libc::readlinkat(link.as_raw_fd(), c"".as_ptr(), target.as_mut_ptr().cast(), target.len())
     })?;

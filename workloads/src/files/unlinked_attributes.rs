@@ -1,4 +1,5 @@
-//! Unlinked files with extended attributes and an access control list, as far as the file system has them.
+//! Unlinked files with extended attributes and an access control list, as far as the file system
+//! has them.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -12,8 +13,8 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// `struct posix_acl_xattr_header` and `_entry`, include/uapi/linux/posix_acl_xattr.h: rw for the owner, r for one user and for the group, under
-/// a mask of r.
+/// `struct posix_acl_xattr_header` and `_entry`, include/uapi/linux/posix_acl_xattr.h: rw for the
+/// owner, r for one user and for the group, under a mask of r.
 fn access_list() -> Vec<u8> {
     const NOBODY: u32 = u32::MAX;
     let entries: [(u16, u16, u32); 5] =

@@ -1,4 +1,5 @@
-//! Unlinked files with the flags of chattr(1): not to be dumped, without access times, for appending only.
+//! Unlinked files with the flags of chattr(1): not to be dumped, without access times, for
+//! appending only.
 
 use super::kit;
 use crate::framework::prelude::*;

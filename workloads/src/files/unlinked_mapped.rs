@@ -19,7 +19,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut mapped = Mapping::new(3 * page_size(), access, shared, Some((file.as_fd(), 0)))?;
     let child = stage.fork("the child", |stage| {
         let mut own = Mapping::new(page_size(), access, shared, Some((file.as_fd(), page_size() as i64)))?;
-        // SAFETY: the copy of the parent's descriptor belongs to this process and is not used again.
+        // SAFETY: the copy of the parent's descriptor belongs to this process and is not used
+        // again.
         unsafe { libc::close(file.as_raw_fd()) };
         stage.hold();
         expect_eq("written by the root", own.bytes()[100], 0xaa)?;

@@ -1,4 +1,5 @@
-//! Files with a name are not the checkpoint's to change: neither contents nor times nor anything else.
+//! Files with a name are not the checkpoint's to change: neither contents nor times nor anything
+//! else.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,12 +1,14 @@
-//! Threads that block in read(2), or compute without any call, with registers full of their own values.
+//! Threads that block in read(2), or compute without any call, with registers full of their own
+//! values.
 
 use crate::framework::prelude::*;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A function that loads one set of registers, executes read(2) on one byte and stores the registers, with nothing in
-/// between: the descriptor, where the byte goes, the registers before, the registers after. Returns what read(2) returned.
+/// A function that loads one set of registers, executes read(2) on one byte and stores the
+/// registers, with nothing in between: the descriptor, where the byte goes, the registers before,
+/// the registers after. Returns what read(2) returned.
 pub type OverRead = unsafe extern "C" fn(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize;
 
 /// What one thread is given.
@@ -23,7 +25,8 @@ pub struct Blocked {
 pub struct Aligned<const N: usize>(pub [u8; N]);
 
 impl Blocked {
-    /// The descriptor that the thread reads from: still in a register after the call where the result has another one.
+    /// The descriptor that the thread reads from: still in a register after the call where the
+    /// result has another one.
     #[cfg(target_arch = "x86_64")]
     pub fn fd(&self) -> i32 {
         self.fd
@@ -36,8 +39,9 @@ impl Blocked {
         input: &Aligned<N>,
     ) -> anyhow::Result<Aligned<N>> {
         let (mut output, mut byte) = (Aligned([0xdd; N]), 0u8);
-        // SAFETY: `N` is the size that the function reads and writes, by its documentation and the caller's choice; the
-        // processor has the feature, which the workload has checked; the buffers live through the call.
+        // SAFETY: `N` is the size that the function reads and writes, by its documentation and the
+        // caller's choice; the processor has the feature, which the workload has checked; the
+        // buffers live through the call.
         let got = unsafe { function(self.fd, &mut byte, input.0.as_ptr(), output.0.as_mut_ptr()) };
         expect_eq("bytes that read returned", got, 1)?;
         expect_eq("the byte", byte, 0x5a)?;
@@ -45,8 +49,8 @@ impl Blocked {
     }
 }
 
-/// Starts `count` threads that all run `body`, waits until each is blocked in read(2), passes the gate, and wakes and joins
-/// them.
+/// Starts `count` threads that all run `body`, waits until each is blocked in read(2), passes the
+/// gate, and wakes and joins them.
 pub fn blocked_threads(cx: &mut Ctx, count: u64, body: fn(&Blocked) -> Outcome) -> Outcome {
     let mut threads = Vec::new();
     for number in 0..count {
@@ -87,14 +91,16 @@ static STOP: AtomicU32 = AtomicU32::new(0);
 static STARTED: Cell = Cell::new();
 
 impl Spinning {
-    /// The word that becomes 1 when the thread is to end: what its loop looks at. Tells the others that it runs.
+    /// The word that becomes 1 when the thread is to end: what its loop looks at. Tells the others
+    /// that it runs.
     pub fn start(&self) -> *const u32 {
         STARTED.bump();
         STOP.as_ptr()
     }
 }
 
-/// Starts `count` threads that all run `body`, passes the gate when each has said that it runs, and stops and joins them.
+/// Starts `count` threads that all run `body`, passes the gate when each has said that it runs, and
+/// stops and joins them.
 pub fn spinning_threads(cx: &mut Ctx, count: u64, body: fn(&Spinning) -> Outcome) -> Outcome {
     let mut threads = Vec::new();
     for number in 0..count {

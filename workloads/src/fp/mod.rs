@@ -1,5 +1,6 @@
-//! Registers: what each architecture has beside memory, in threads blocked in a system call and in mid-computation. A
-//! workload of one architecture exists only there; the group has one name everywhere.
+//! Registers: what each architecture has beside memory, in threads blocked in a system call and in
+//! mid-computation. A workload of one architecture exists only there; the group has one name
+//! everywhere.
 
 mod kit;
 #[cfg(not(target_arch = "aarch64"))]

@@ -1,5 +1,5 @@
-//! pkey_alloc(2) and pkey_mprotect(2): the key belongs to the mapping, the rights to the thread, the allocation to the address
-//! space.
+//! pkey_alloc(2) and pkey_mprotect(2): the key belongs to the mapping, the rights to the thread,
+//! the allocation to the address space.
 
 use crate::framework::prelude::*;
 

@@ -4,7 +4,8 @@ use super::{Outcome, gate, procfs, sys};
 use anyhow::{Context as _, Result, bail};
 use std::collections::HashMap;
 
-/// A child made by [`fork`]. Dropping it does nothing: a failed run kills every descendant at its end.
+/// A child made by [`fork`]. Dropping it does nothing: a failed run kills every descendant at its
+/// end.
 #[derive(Debug)]
 pub struct Child {
     pub pid: libc::pid_t,
@@ -12,12 +13,13 @@ pub struct Child {
     pub name: &'static str,
 }
 
-/// Forks a child that runs `body` and exits: 0 when it returns `Ok`, 1 when not, with the reason on stderr.
+/// Forks a child that runs `body` and exits: 0 when it returns `Ok`, 1 when not, with the reason on
+/// stderr.
 ///
 /// The child has a copy of everything, so destructors of the parent's values do not run in it.
 pub fn fork(name: &'static str, body: impl FnOnce() -> Outcome) -> Result<Child> {
-    // SAFETY: workloads fork before they start threads, or the child keeps to async-signal-safe calls and its own
-    // memory; glibc makes malloc usable in the child in either case.
+    // SAFETY: workloads fork before they start threads, or the child keeps to async-signal-safe
+    // calls and its own memory; glibc makes malloc usable in the child in either case.
     let pid = sys::check("fork", unsafe { libc::fork() }).with_context(|| format!("start {name}"))?;
     if pid != 0 {
         return Ok(Child { pid, name });
@@ -45,7 +47,8 @@ pub fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// The calling process, which is about to die of a signal, leaves no core dump. Its hard limit stays.
+/// The calling process, which is about to die of a signal, leaves no core dump. Its hard limit
+/// stays.
 pub fn without_core() -> Outcome {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: sys::rlimit(libc::RLIMIT_CORE)?.1 };
     // SAFETY: the kernel reads the struct.
@@ -125,8 +128,8 @@ pub fn describe(status: i32) -> String {
     }
 }
 
-/// Kills every process below the calling one, also those that have moved to other groups and sessions.
-/// Repeats until nothing is left, because a dying tree may still fork.
+/// Kills every process below the calling one, also those that have moved to other groups and
+/// sessions. Repeats until nothing is left, because a dying tree may still fork.
 pub fn kill_descendants() {
     for _ in 0..100 {
         let victims = descendants(sys::getpid());
@@ -134,8 +137,8 @@ pub fn kill_descendants() {
             return;
         }
         for pid in victims {
-            // SAFETY: kill and waitpid take no memory here; a pid that is gone or not our child is an errno that
-            // changes nothing: the loop looks again.
+            // SAFETY: kill and waitpid take no memory here; a pid that is gone or not our child is
+            // an errno that changes nothing: the loop looks again.
             unsafe {
                 libc::kill(pid, libc::SIGKILL);
                 libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG);
@@ -145,8 +148,8 @@ pub fn kill_descendants() {
     }
 }
 
-/// The living processes below `root`, by their parent links. Zombies that only `root`'s other children could reap are
-/// left out.
+/// The living processes below `root`, by their parent links. Zombies that only `root`'s other
+/// children could reap are left out.
 pub fn descendants(root: libc::pid_t) -> Vec<libc::pid_t> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {

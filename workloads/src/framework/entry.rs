@@ -1,5 +1,5 @@
-//! The list of a group's workloads. A line in it declares the module, puts the workload on the list and gives
-//! it its name.
+//! The list of a group's workloads. A line in it declares the module, puts the workload on the list
+//! and gives it its name.
 
 use super::Workload;
 
@@ -26,8 +26,8 @@ impl Entry {
 
 /// Declares the modules of workloads and lists them as `WORKLOADS`, in the same order.
 ///
-/// `use super::module;` lists a workload whose module is declared one level up. Attributes of a line hold for
-/// the declaration and for the entry.
+/// `use super::module;` lists a workload whose module is declared one level up. Attributes of a
+/// line hold for the declaration and for the entry.
 macro_rules! corpus {
     ($($(#[$attribute:meta])* $(mod $module:ident)? $(use super::$shared:ident)?;)*) => {
         $($(#[$attribute])* $(mod $module;)? $(use super::$shared;)?)*

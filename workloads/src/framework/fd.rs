@@ -176,8 +176,8 @@ pub fn ready_for(fd: &impl AsRawFd, events: i16) -> Result<i16> {
     Ok(one.revents)
 }
 
-/// Whether two descriptors of this process are one open file description, by sharing their offset or flags.
-/// Both must be seekable; the offset is as before afterwards.
+/// Whether two descriptors of this process are one open file description, by sharing their offset
+/// or flags. Both must be seekable; the offset is as before afterwards.
 pub fn share_offset(a: &impl AsRawFd, b: &impl AsRawFd) -> Result<bool> {
     let (old, probe) = (offset(a)?, 0x1234_5678);
     let before = offset(b)?;

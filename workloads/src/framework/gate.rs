@@ -1,7 +1,9 @@
-//! The gate between building and verifying: the FIFOs `ready` and `go`, and the clock that runs after `go`.
+//! The gate between building and verifying: the FIFOs `ready` and `go`, and the clock that runs
+//! after `go`.
 //!
-//! While a workload waits, its root thread is blocked in openat(2) on `go` and holds nothing that a workload without a
-//! gate would not hold: no descriptor, no timer, no thread. The watchdog thread starts only after `go`.
+//! While a workload waits, its root thread is blocked in openat(2) on `go` and holds nothing that a
+//! workload without a gate would not hold: no descriptor, no timer, no thread. The watchdog thread
+//! starts only after `go`.
 
 use super::{Outcome, census, child, sys};
 use anyhow::Context as _;
@@ -80,8 +82,8 @@ pub fn time_left() -> Duration {
     DEADLINE.get().map_or_else(limit, |end| end.saturating_duration_since(Instant::now()))
 }
 
-/// Polls `done` until it holds, with a nap of a millisecond between tries. For conditions that the kernel gives no
-/// event for, such as another thread being blocked.
+/// Polls `done` until it holds, with a nap of a millisecond between tries. For conditions that the
+/// kernel gives no event for, such as another thread being blocked.
 ///
 /// # Errors
 /// `timed out waiting for WHAT`; the error of `done`.
@@ -110,8 +112,8 @@ fn start_watchdog() -> Outcome {
         }
     }
     let old = sys::block_all_signals()?;
-    // SAFETY: an all-zero pthread_attr_t is initialised by pthread_attr_init before use; `watch` needs no argument and
-    // the thread is detached, so nothing refers to `id` afterwards.
+    // SAFETY: an all-zero pthread_attr_t is initialised by pthread_attr_init before use; `watch`
+    // needs no argument and the thread is detached, so nothing refers to `id` afterwards.
     let rc = unsafe {
         let mut attr: libc::pthread_attr_t = std::mem::zeroed();
         libc::pthread_attr_init(&mut attr);

@@ -1,5 +1,5 @@
-//! Small programs that workloads execute: this same executable under another argument list, so that the corpus stays
-//! one file.
+//! Small programs that workloads execute: this same executable under another argument list, so that
+//! the corpus stays one file.
 
 use std::ffi::CString;
 use std::process::ExitCode;
@@ -38,7 +38,8 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
     }
 }
 
-/// Path and argument list that execute helper `name`, for execv(2) in a child: prepared before the fork.
+/// Path and argument list that execute helper `name`, for execv(2) in a child: prepared before the
+/// fork.
 pub fn command(name: &str, args: &[&str]) -> anyhow::Result<(CString, Vec<CString>)> {
     use std::os::unix::ffi::OsStrExt as _;
     let path = std::fs::read_link("/proc/self/exe")?;

@@ -48,7 +48,8 @@ impl Mapping {
         file: Option<(BorrowedFd<'_>, i64)>,
     ) -> Result<Self> {
         let (fd, offset) = file.map_or((-1, 0), |(fd, offset)| (fd.as_raw_fd(), offset));
-        // SAFETY: without MAP_FIXED (the NOREPLACE form never replaces) a new mapping touches no existing memory.
+        // SAFETY: without MAP_FIXED (the NOREPLACE form never replaces) a new mapping touches no
+        // existing memory.
         let at = unsafe { libc::mmap(start as *mut _, len, prot, flags, fd, offset) };
         if at == libc::MAP_FAILED {
             let error = std::io::Error::last_os_error();
@@ -73,7 +74,8 @@ impl Mapping {
         Self::new(len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, None)
     }
 
-    /// Takes over a range that was mapped some other way (mremap, brk …) and may be unmapped on drop.
+    /// Takes over a range that was mapped some other way (mremap, brk …) and may be unmapped on
+    /// drop.
     pub fn adopt(start: usize, len: usize) -> Self {
         Self { start, len }
     }
@@ -98,8 +100,8 @@ impl Mapping {
 
     /// The whole mapping, which the caller knows to be readable.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the range is mapped for as long as `self` lives; callers only ask for it while it is readable, and
-        // what other processes write to shared memory meanwhile is plain bytes.
+        // SAFETY: the range is mapped for as long as `self` lives; callers only ask for it while it
+        // is readable, and what other processes write to shared memory meanwhile is plain bytes.
         unsafe { std::slice::from_raw_parts(self.ptr(), self.len) }
     }
 
@@ -148,7 +150,8 @@ impl Mapping {
         Ok(())
     }
 
-    /// Unmaps pages `first .. first + count`, leaving a hole that this value still spans: callers keep away from it.
+    /// Unmaps pages `first .. first + count`, leaving a hole that this value still spans: callers
+    /// keep away from it.
     pub fn punch(&self, first: usize, count: usize) -> Result<()> {
         assert!((first + count) * page_size() <= self.len, "pages outside of the mapping");
         // SAFETY: inside of the mapping; nothing borrows the pages, callers keep away from them.
@@ -168,7 +171,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the range is ours and nothing borrows it any more. munmap of a range with holes is valid.
+        // SAFETY: the range is ours and nothing borrows it any more. munmap of a range with holes
+        // is valid.
         unsafe { libc::munmap(self.ptr().cast(), self.len) };
     }
 }

@@ -1,7 +1,8 @@
-//! What every workload is made with: its description, the gate between building and verifying, children, threads,
-//! memory, and ways to say precisely what differs.
+//! What every workload is made with: its description, the gate between building and verifying,
+//! children, threads, memory, and ways to say precisely what differs.
 //!
-//! Nothing here may leave a trace in the state between `ready` and `go`, unless the workload asked for it.
+//! Nothing here may leave a trace in the state between `ready` and `go`, unless the workload asked
+//! for it.
 
 pub mod arch;
 pub mod census;
@@ -32,8 +33,8 @@ use needs::Need;
 /// A [`needs::Skip`] inside the error means that the workload cannot run here at all.
 pub type Outcome = anyhow::Result<()>;
 
-/// One behaviour of the kernel, how to build it and how to prove it. Group and name come from the path of the
-/// file.
+/// One behaviour of the kernel, how to build it and how to prove it. Group and name come from the
+/// path of the file.
 pub struct Workload {
     /// One line that says which state is at stake.
     pub purpose: &'static str,
@@ -51,14 +52,16 @@ pub struct Workload {
 pub struct Ctx {
     /// Where pseudo-random contents start from. Same seed, same contents.
     pub seed: u64,
-    /// The cell's directory, absolute: the current directory at start. Everything created lives below it.
+    /// The cell's directory, absolute: the current directory at start. Everything created lives
+    /// below it.
     pub dir: std::path::PathBuf,
     /// The two FIFOs. A workload that changes its root directory repoints it.
     pub gate: Gate,
 }
 
 impl Ctx {
-    /// Says `ready` and returns when the runner said `go`. A checkpoint and a restart may lie between.
+    /// Says `ready` and returns when the runner said `go`. A checkpoint and a restart may lie
+    /// between.
     pub fn ready(&mut self) -> Outcome {
         self.gate.pass()
     }

@@ -3,7 +3,8 @@
 use super::Outcome;
 use anyhow::bail;
 
-/// SplitMix64: one addition and a mix per number, good enough to tell pages apart, the same on every machine.
+/// SplitMix64: one addition and a mix per number, good enough to tell pages apart, the same on
+/// every machine.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 

@@ -59,7 +59,8 @@ pub fn bits(pid: libc::pid_t, key: &str) -> Result<u64> {
 pub fn is_blocked_in(pid: libc::pid_t, tid: libc::pid_t, nr: libc::c_long) -> Result<bool> {
     let path = format!("/proc/{pid}/task/{tid}/syscall");
     let text = match read_to_string(&path) {
-        // In the middle of an exec its files in /proc are root's (fs/proc/base.c, `task_dump_owner`).
+        // In the middle of an exec its files in /proc are root's (fs/proc/base.c,
+        // `task_dump_owner`).
         Err(err) if err.kind() == std::io::ErrorKind::PermissionDenied => return Ok(false),
         read => read.context(path)?,
     };
@@ -164,8 +165,8 @@ fn parse_head(line: &str) -> Result<Vma> {
     })
 }
 
-/// The pagemap entries of the pages from `start` on: bit 63 present, bit 62 swapped, bit 61 file page or shared
-/// anonymous, bit 56 mapped once (Documentation/admin-guide/mm/pagemap.rst).
+/// The pagemap entries of the pages from `start` on: bit 63 present, bit 62 swapped, bit 61 file
+/// page or shared anonymous, bit 56 mapped once (Documentation/admin-guide/mm/pagemap.rst).
 pub fn pagemap(start: usize, pages: usize) -> Result<Vec<u64>> {
     use std::os::unix::fs::FileExt as _;
     let file = std::fs::File::open("/proc/self/pagemap").context("open /proc/self/pagemap")?;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Words in a [`Shared`] page.
 const CELLS: usize = 256;
 
-/// One page of shared anonymous memory, made before forking: 256 words to signal with and 256 to pass numbers.
+/// One page of shared anonymous memory, made before forking: 256 words to signal with and 256 to
+/// pass numbers.
 #[derive(Debug)]
 pub struct Shared(Mapping);
 
@@ -20,8 +21,8 @@ impl Shared {
     /// Word number `index`, below 256.
     pub fn cell(&self, index: usize) -> &Cell {
         assert!(index < CELLS, "cell {index} of {CELLS}");
-        // SAFETY: the page is mapped as long as `self` lives, aligned, and only reached through atomics; `Cell` is a
-        // transparent AtomicU32. The first KiB belongs to the cells.
+        // SAFETY: the page is mapped as long as `self` lives, aligned, and only reached through
+        // atomics; `Cell` is a transparent AtomicU32. The first KiB belongs to the cells.
         unsafe { &*self.0.ptr().cast::<Cell>().add(index) }
     }
 
@@ -61,7 +62,8 @@ impl Cell {
     }
 
     fn wake(&self) {
-        // SAFETY: the word lives through the call; FUTEX_WAKE only uses its address. Not FUTEX_PRIVATE: processes share it.
+        // SAFETY: the word lives through the call; FUTEX_WAKE only uses its address. Not
+        // FUTEX_PRIVATE: processes share it.
         unsafe { libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
     }
 

@@ -7,7 +7,8 @@ use std::ptr;
 /// Bytes in the kernel's signal set.
 const SET: usize = 8;
 
-/// Bytes of a siginfo that the kernel keeps (kernel_siginfo, since 4.20); the rest of the 128 is zero.
+/// Bytes of a siginfo that the kernel keeps (kernel_siginfo, since 4.20); the rest of the 128 is
+/// zero.
 pub const INFO_KEPT: usize = 48;
 
 /// Where the union of siginfo starts: after three ints, aligned for a pointer.
@@ -49,8 +50,8 @@ pub fn action(signal: i32) -> Result<Action> {
 
 /// Sets an action exactly as given, restorer included. The caller answers for the addresses in it.
 pub fn set_action(signal: i32, action: &Action) -> Outcome {
-    // SAFETY: the kernel reads one struct of exactly this layout. A handler that is no code is never run: callers keep
-    // such signals from being delivered.
+    // SAFETY: the kernel reads one struct of exactly this layout. A handler that is no code is
+    // never run: callers keep such signals from being delivered.
     sys::check("rt_sigaction", unsafe {
         libc::syscall(libc::SYS_rt_sigaction, signal, action, ptr::null::<Action>(), SET)
     })
@@ -60,7 +61,8 @@ pub fn set_action(signal: i32, action: &Action) -> Outcome {
 
 /// Installs `handler` through libc, with SA_SIGINFO, `flags` and a mask of `blocked`.
 pub fn handle(signal: i32, handler: Handler, flags: i32, blocked: &[i32]) -> Outcome {
-    // SAFETY: the struct is fully initialised; the handler has the signature that SA_SIGINFO asks for.
+    // SAFETY: the struct is fully initialised; the handler has the signature that SA_SIGINFO asks
+    // for.
     sys::check("sigaction", unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = handler as usize;
@@ -254,7 +256,8 @@ pub fn wait(signals: &[i32], limit: std::time::Duration) -> Result<Option<Info>>
 pub fn wait_forever(signals: &[i32]) -> Result<Info> {
     let set = bits(signals);
     let mut info = Info([0; 128]);
-    // SAFETY: set and info have the kernel's layout and live through the call; no timeout is passed.
+    // SAFETY: set and info have the kernel's layout and live through the call; no timeout is
+    // passed.
     sys::check("rt_sigtimedwait", unsafe {
         libc::syscall(
             libc::SYS_rt_sigtimedwait,

@@ -1,4 +1,5 @@
-//! Children that build something, hold it while the workload waits for `go`, and verify it afterwards.
+//! Children that build something, hold it while the workload waits for `go`, and verify it
+//! afterwards.
 
 use super::child::{Child, fork};
 use super::shared::Shared;
@@ -13,8 +14,9 @@ impl Stage {
         Ok(Self(Shared::new()?))
     }
 
-    /// Forks a child that builds, calls [`Stage::hold`] once and then verifies. Returns when the child holds, so that
-    /// its memory does not change any more. May be nested: a child forks its own children before it holds.
+    /// Forks a child that builds, calls [`Stage::hold`] once and then verifies. Returns when the
+    /// child holds, so that its memory does not change any more. May be nested: a child forks its
+    /// own children before it holds.
     pub fn fork(&self, name: &'static str, body: impl FnOnce(&Stage) -> Outcome) -> Result<Child> {
         let child = fork(name, || body(self))?;
         self.wait_held(&child)?;
@@ -31,7 +33,8 @@ impl Stage {
         self.wait_in(child, libc::SYS_futex)
     }
 
-    /// Waits until the main thread of `child` is blocked in system call `nr`; a child that ended is an error.
+    /// Waits until the main thread of `child` is blocked in system call `nr`; a child that ended is
+    /// an error.
     pub fn wait_in(&self, child: &Child, nr: libc::c_long) -> Outcome {
         let (name, pid) = (child.name, child.pid);
         gate::wait_until(&format!("{name} ({pid}) to block in system call {nr}"), || {

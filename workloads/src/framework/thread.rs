@@ -19,7 +19,8 @@ pub fn spawn(body: impl FnOnce() -> Outcome + Send + 'static) -> Result<Thread> 
     let (send, receive) = mpsc::channel();
     let handle =
         std::thread::Builder::new().stack_size((128 << 10).max(4 * page_size())).spawn(move || {
-            // The receiver is gone only when the spawning side failed, and then the process ends anyway.
+            // The receiver is gone only when the spawning side failed, and then the process ends
+            // anyway.
             let _ = send.send(sys::gettid());
             drop(send);
             body()

@@ -1,5 +1,5 @@
-//! madvise(2): not in core dumps, read ahead, read randomly, mergeable, never or always huge. The kernel shows each as a
-//! letter pair in VmFlags.
+//! madvise(2): not in core dumps, read ahead, read randomly, mergeable, never or always huge. The
+//! kernel shows each as a letter pair in VmFlags.
 
 use crate::framework::prelude::*;
 

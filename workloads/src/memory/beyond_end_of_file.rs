@@ -1,5 +1,5 @@
-//! Pages beyond the last one of the file raise SIGBUS, the rest of the last page reads as zeros. When the file grows, the
-//! pages become usable.
+//! Pages beyond the last one of the file raise SIGBUS, the rest of the last page reads as zeros.
+//! When the file grows, the pages become usable.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

@@ -1,4 +1,5 @@
-//! The engine needs room of its own inside of the process while it rebuilds it: it must not take these.
+//! The engine needs room of its own inside of the process while it rebuilds it: it must not take
+//! these.
 
 use crate::framework::prelude::*;
 
@@ -28,7 +29,8 @@ fn run(cx: &mut Ctx) -> Outcome {
             Err(error) => return Err(error),
         }
     }
-    // What the processor's list shows, the kernel uses (arch/x86/kernel/cpu/common.c, `early_identify_cpu`).
+    // What the processor's list shows, the kernel uses (arch/x86/kernel/cpu/common.c,
+    // `early_identify_cpu`).
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").context("read cpuinfo")?;
     if cpuinfo.split_ascii_whitespace().any(|word| word == "la57") {
         let high = pages.iter().any(|page| page.start() >> 47 != 0);

@@ -1,4 +1,5 @@
-//! A private, executable, read-only file mapping as the loader makes them, of a file that is closed again.
+//! A private, executable, read-only file mapping as the loader makes them, of a file that is closed
+//! again.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

@@ -6,8 +6,9 @@ pub const WORKLOAD: Workload =
     Workload { purpose: "a mapping made with MAP_GROWSDOWN", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    // Free space below the mapping that nothing else takes: the kernel keeps other mappings 256 pages away from one that
-    // grows, and below that distance lies a reservation, which does not count as a neighbour.
+    // Free space below the mapping that nothing else takes: the kernel keeps other mappings 256
+    // pages away from one that grows, and below that distance lies a reservation, which does not
+    // count as a neighbour.
     let room = Mapping::reserve(1024 * page_size())?;
     let start = room.start() + 1020 * page_size();
     room.punch(820, 204)?;

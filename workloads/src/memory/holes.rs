@@ -1,4 +1,5 @@
-//! Every third page of a range is unmapped. Holes must stay holes: no byte of theirs is mapped afterwards.
+//! Every third page of a range is unmapped. Holes must stay holes: no byte of theirs is mapped
+//! afterwards.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,5 @@
-//! A named file on a mounted hugetlbfs: the shared mapping is the file, the private one has a page of its own.
+//! A named file on a mounted hugetlbfs: the shared mapping is the file, the private one has a page
+//! of its own.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

@@ -4,7 +4,8 @@ use crate::framework::prelude::*;
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// For `advise(MADV_NOHUGEPAGE).or_else(…)`: a kernel without transparent huge pages refuses the advice that it needs least.
+/// For `advise(MADV_NOHUGEPAGE).or_else(…)`: a kernel without transparent huge pages refuses the
+/// advice that it needs least.
 pub fn without_thp(error: anyhow::Error) -> Outcome {
     if sys::errno_in(&error) == Some(libc::EINVAL) { Ok(()) } else { Err(error) }
 }
@@ -35,7 +36,8 @@ pub fn remap(memory: Mapping, len: usize) -> Result<Mapping> {
     let target = Mapping::reserve(len)?.leak();
     let start = memory.leak();
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-    // SAFETY: both ranges are ours and nothing borrows them; the target is a reservation made for this.
+    // SAFETY: both ranges are ours and nothing borrows them; the target is a reservation made for
+    // this.
     let at = unsafe { libc::mremap(start as *mut _, old_len, len, flags, target as *mut libc::c_void) };
     anyhow::ensure!(at != libc::MAP_FAILED, "mremap: {}", std::io::Error::last_os_error());
     Ok(Mapping::adopt(at as usize, len))
@@ -59,7 +61,8 @@ pub fn dies_writing(address: usize, signal: i32) -> Outcome {
 
 fn dies(signal: i32, touch: impl FnOnce()) -> Outcome {
     let child = fork("touching child", || {
-        // SAFETY: the default action replaces the handler of the Rust runtime, in this child only; no core dumps.
+        // SAFETY: the default action replaces the handler of the Rust runtime, in this child only;
+        // no core dumps.
         unsafe {
             libc::signal(signal, libc::SIG_DFL);
             let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -1,5 +1,5 @@
-//! Enough that buffers wrap and several reads are needed. Each page is a common one with a number of its own at a place of
-//! its own.
+//! Enough that buffers wrap and several reads are needed. Each page is a common one with a number
+//! of its own at a place of its own.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,5 @@
-//! mlock(2) populates and pins; mlock2(2) with MLOCK_ONFAULT pins what is touched and leaves the rest unpopulated.
+//! mlock(2) populates and pins; mlock2(2) with MLOCK_ONFAULT pins what is touched and leaves the
+//! rest unpopulated.
 
 use crate::framework::prelude::*;
 

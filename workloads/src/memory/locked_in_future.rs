@@ -1,4 +1,5 @@
-//! mlockall(2) with MCL_FUTURE: a property of the address space, visible only in what is mapped later.
+//! mlockall(2) with MCL_FUTURE: a property of the address space, visible only in what is mapped
+//! later.
 
 use crate::framework::prelude::*;
 

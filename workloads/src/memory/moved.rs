@@ -1,4 +1,5 @@
-//! mremap(2): anonymous memory that moved keeps its old page offset inside, a shared file mapping that moved keeps its file.
+//! mremap(2): anonymous memory that moved keeps its old page offset inside, a shared file mapping
+//! that moved keeps its file.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

@@ -1,4 +1,5 @@
-//! prctl(PR_SET_VMA_ANON_NAME), 5.17 on: shows as `[anon:NAME]` in /proc/PID/maps; C libraries use it for their heaps.
+//! prctl(PR_SET_VMA_ANON_NAME), 5.17 on: shows as `[anon:NAME]` in /proc/PID/maps; C libraries use
+//! it for their heaps.
 
 use crate::framework::prelude::*;
 
@@ -12,7 +13,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut memory = Mapping::private(4 * page_size())?;
     pattern::fill(memory.bytes_mut(), cx.seed);
     let name = c"cairn heap (1)";
-    // SAFETY: the range is ours, the name is a C string that the kernel copies. 0 is PR_SET_VMA_ANON_NAME.
+    // SAFETY: the range is ours, the name is a C string that the kernel copies. 0 is
+    // PR_SET_VMA_ANON_NAME.
     let rc = unsafe { libc::prctl(PR_SET_VMA, 0, memory.start(), memory.len(), name.as_ptr()) };
     if rc != 0 || !procfs::vma_at(memory.start())?.name.starts_with("[anon:") {
         return skip("the kernel has no names for anonymous memory");

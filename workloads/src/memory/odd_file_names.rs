@@ -1,4 +1,5 @@
-//! Names with a space, a line feed, a backslash, and one that ends in ` (deleted)` though the file exists.
+//! Names with a space, a line feed, a backslash, and one that ends in ` (deleted)` though the file
+//! exists.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

@@ -1,4 +1,5 @@
-//! Pages that were written are the process's own; the others still show the file, also what is written to it later.
+//! Pages that were written are the process's own; the others still show the file, also what is
+//! written to it later.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
@@ -40,7 +41,8 @@ fn run(cx: &mut Ctx) -> Outcome {
             }
         }
     }
-    // Pages that are still the file's follow it; a write into a copied page's place in the file is not seen.
+    // Pages that are still the file's follow it; a write into a copied page's place in the file is
+    // not seen.
     file.write_all_at(b"changed", 7 * page_size() as u64).context("write")?;
     expect_bytes("page that follows the file", &memory.page(5)[..7], b"changed")?;
     file.write_all_at(b"changed", 5 * page_size() as u64).context("write")?;

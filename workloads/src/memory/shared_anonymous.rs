@@ -1,4 +1,5 @@
-//! MAP_SHARED | MAP_ANONYMOUS: an object of the shmem file system under the hood, shared with children made later.
+//! MAP_SHARED | MAP_ANONYMOUS: an object of the shmem file system under the hood, shared with
+//! children made later.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Shared anonymous memory that one child has moved and another has unmapped the first half of. Afterwards a write by any
-//! of them is seen by all.
+//! Shared anonymous memory that one child has moved and another has unmapped the first half of.
+//! Afterwards a write by any of them is seen by all.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,5 @@
-//! MAP_SHARED on a file that is open for reading only: the kernel forbids to make it writable later, and must go on doing so.
+//! MAP_SHARED on a file that is open for reading only: the kernel forbids to make it writable
+//! later, and must go on doing so.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

@@ -1,4 +1,5 @@
-//! A consistent cut: one process counts up, the other copies. The copy is never ahead and never more than one behind.
+//! A consistent cut: one process counts up, the other copies. The copy is never ahead and never
+//! more than one behind.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::Ordering;

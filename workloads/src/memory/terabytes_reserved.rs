@@ -1,4 +1,5 @@
-//! PROT_NONE reservations cost nothing and must cost nothing afterwards; islands in them are readable and writable.
+//! PROT_NONE reservations cost nothing and must cost nothing afterwards; islands in them are
+//! readable and writable.
 
 use crate::framework::prelude::*;
 

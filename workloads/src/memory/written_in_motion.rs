@@ -1,5 +1,6 @@
-//! One writer gives every word of a page a new number, page after page, with a memory barrier between; afterwards every page
-//! but the one in work must hold one number, and the numbers must go down by at most one over the pages.
+//! One writer gives every word of a page a new number, page after page, with a memory barrier
+//! between; afterwards every page but the one in work must hold one number, and the numbers must go
+//! down by at most one over the pages.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,8 @@ static ROUNDS: Rounds = Rounds::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let memory = Mapping::private(PAGES * page_size())?;
-    // SAFETY: mapped until the end of this function, which joins the writer first; aligned; only used as atomics.
+    // SAFETY: mapped until the end of this function, which joins the writer first; aligned; only
+    // used as atomics.
     let words: &'static [AtomicU64] =
         unsafe { std::slice::from_raw_parts(memory.ptr().cast::<AtomicU64>(), PAGES * page_size() / 8) };
     let writer = thread::spawn(move || {

@@ -17,7 +17,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let (read_end, write_end) = (reader.as_raw_fd(), writer.as_raw_fd());
     let sender = {
         let body = |stage: &Stage| {
-            // SAFETY: the copy of the parent's descriptor belongs to this process and is not used again.
+            // SAFETY: the copy of the parent's descriptor belongs to this process and is not used
+            // again.
             unsafe { libc::close(read_end) };
             fd::write_all(&write_end, &pattern::bytes(3000, cx.seed))?;
             stage.hold();

@@ -34,7 +34,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     let write_end = writer.as_raw_fd();
     let sink = fork("the reader", || {
-        // SAFETY: the copy of the parent's descriptor belongs to this process and is not used again.
+        // SAFETY: the copy of the parent's descriptor belongs to this process and is not used
+        // again.
         unsafe { libc::close(write_end) };
         let mut next = [0u64; WRITERS as usize];
         let word =

@@ -1,4 +1,5 @@
-//! What was given at execve(2): the kernel's view in /proc/self/{cmdline,environ,auxv} and the memory behind it.
+//! What was given at execve(2): the kernel's view in /proc/self/{cmdline,environ,auxv} and the
+//! memory behind it.
 
 use crate::framework::prelude::*;
 
@@ -33,7 +34,8 @@ fn run(cx: &mut Ctx) -> Outcome {
 
 /// `len` bytes at the address that auxiliary vector entry `key` holds.
 fn auxv_bytes(key: libc::c_ulong, len: usize) -> anyhow::Result<Vec<u8>> {
-    // SAFETY: getauxval reads the vector; AT_RANDOM points to 16 bytes on the initial stack, never unmapped.
+    // SAFETY: getauxval reads the vector; AT_RANDOM points to 16 bytes on the initial stack, never
+    // unmapped.
     unsafe {
         let at = libc::getauxval(key) as *const u8;
         anyhow::ensure!(!at.is_null(), "the auxiliary vector has no entry {key}");

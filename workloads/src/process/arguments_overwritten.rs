@@ -1,5 +1,5 @@
-//! Programs show their status by writing over their own argument list, and change their environment: /proc/self/cmdline
-//! follows the memory, environ(7) follows setenv.
+//! Programs show their status by writing over their own argument list, and change their
+//! environment: /proc/self/cmdline follows the memory, environ(7) follows setenv.
 
 use crate::framework::prelude::*;
 
@@ -17,8 +17,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     let (start, end) = (stat.field(48)? as usize, stat.field(49)? as usize);
     expect(end > start + 8, || format!("argument range {start:x}-{end:x}"))?;
     let title = pattern::bytes(end - start - 1, cx.seed).iter().map(|b| b'a' + b % 26).collect::<Vec<_>>();
-    // SAFETY: the range is the initial stack's argument strings, writable for ever; nothing in this program borrows
-    // them while this runs: the arguments were copied when the command line was parsed.
+    // SAFETY: the range is the initial stack's argument strings, writable for ever; nothing in this
+    // program borrows them while this runs: the arguments were copied when the command line was
+    // parsed.
     unsafe { std::slice::from_raw_parts_mut(start as *mut u8, title.len()) }.copy_from_slice(&title);
     // SAFETY: the only thread of this process runs this.
     unsafe {

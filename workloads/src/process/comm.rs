@@ -1,4 +1,5 @@
-//! The command name of the process, with a byte that is not printable and the full fifteen characters.
+//! The command name of the process, with a byte that is not printable and the full fifteen
+//! characters.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,5 @@
-//! ready is said at the bottom of a deep recursion; every frame checks its own contents on the way back.
+//! ready is said at the bottom of a deep recursion; every frame checks its own contents on the way
+//! back.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! A child forks, reaps and checks grandchildren without pause: a checkpoint meets processes that are just being born or
-//! have just died.
+//! A child forks, reaps and checks grandchildren without pause: a checkpoint meets processes that
+//! are just being born or have just died.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! malloc(3) in three threads: small, large and mapped blocks with holes between them. Afterwards everything is verified,
-//! grown and freed, and the allocator's own checks run over it.
+//! malloc(3) in three threads: small, large and mapped blocks with holes between them. Afterwards
+//! everything is verified, grown and freed, and the allocator's own checks run over it.
 
 use crate::framework::prelude::*;
 

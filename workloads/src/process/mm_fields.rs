@@ -1,4 +1,5 @@
-//! The bounds that the kernel keeps per address space and shows in /proc/self/stat. Only prctl(PR_SET_MM) sets them.
+//! The bounds that the kernel keeps per address space and shows in /proc/self/stat. Only
+//! prctl(PR_SET_MM) sets them.
 
 use crate::framework::prelude::*;
 

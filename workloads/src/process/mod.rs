@@ -1,4 +1,5 @@
-//! What belongs to a process as a whole: its executable, arguments, names, break, prctl settings, vdso, heap, stack.
+//! What belongs to a process as a whole: its executable, arguments, names, break, prctl settings,
+//! vdso, heap, stack.
 
 mod vdso_symbols;
 

@@ -1,4 +1,5 @@
-//! A restored process must be able to start others: by fork(2) and execve(2), and by the vfork(2) of posix_spawn(3).
+//! A restored process must be able to start others: by fork(2) and execve(2), and by the vfork(2)
+//! of posix_spawn(3).
 
 use crate::framework::prelude::*;
 use std::process::{Command, Stdio};

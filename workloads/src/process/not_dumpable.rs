@@ -1,4 +1,5 @@
-//! prctl(PR_SET_DUMPABLE, 0): the /proc files of the process then belong to root and ptrace(2) needs the capability.
+//! prctl(PR_SET_DUMPABLE, 0): the /proc files of the process then belong to root and ptrace(2)
+//! needs the capability.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Wherever a checkpoint falls in this loop, no call may be lost, doubled or return anything else: a counter goes through a
-//! pipe, a file offset moves by one, numbers of the process stay.
+//! Wherever a checkpoint falls in this loop, no call may be lost, doubled or return anything else:
+//! a counter goes through a pipe, a file offset moves by one, numbers of the process stay.
 
 use crate::framework::prelude::*;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -36,7 +36,8 @@ fn run(cx: &mut Ctx) -> Outcome {
             let rc = unsafe { libc::fcntl(writer.as_raw_fd() + 100, libc::F_GETFD) };
             expect_eq("fcntl on a closed descriptor", sys::errno_of(rc), Some(libc::EBADF))?;
             count += 1;
-            // The file is a ring of a thousand numbers, so that it stays small however long this runs.
+            // The file is a ring of a thousand numbers, so that it stays small however long this
+            // runs.
             if count.is_multiple_of(1000) {
                 file.rewind().context("lseek")?;
                 let mut all = vec![0; 8000];

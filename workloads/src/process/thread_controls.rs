@@ -1,4 +1,5 @@
-//! prctl(2) settings of a thread that it inherits and that others do not share: PR_MCE_KILL, and PR_SET_TSC where there is one.
+//! prctl(2) settings of a thread that it inherits and that others do not share: PR_MCE_KILL, and
+//! PR_SET_TSC where there is one.
 
 use crate::framework::prelude::*;
 

@@ -25,7 +25,8 @@ fn run(cx: &mut Ctx) -> Outcome {
         let early = clock(libc::CLOCK_MONOTONIC)?;
         let (fast, slow) = (clock(id)?, by_system_call(id)?);
         let late = clock(libc::CLOCK_MONOTONIC)?;
-        // The two calls were made between `early` and `late`; coarse clocks lag by up to a tick of 10 ms.
+        // The two calls were made between `early` and `late`; coarse clocks lag by up to a tick of
+        // 10 ms.
         let slack = (late - early) + 20_000_000;
         expect((slow - fast).abs() <= slack, || {
             format!("clock {id}: vdso {fast} ns, system call {slow} ns")

@@ -1,5 +1,5 @@
-//! Two threads read clocks through the vdso without pause, so that a checkpoint is likely to find an instruction pointer
-//! in it. Time must never go back for either.
+//! Two threads read clocks through the vdso without pause, so that a checkpoint is likely to find
+//! an instruction pointer in it. Time must never go back for either.
 
 use super::vdso_symbols::Vdso;
 use crate::framework::prelude::*;

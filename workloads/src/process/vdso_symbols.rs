@@ -1,5 +1,5 @@
-//! Finding functions in the vdso without the help of libc: the dynamic symbols of the little ELF image that
-//! AT_SYSINFO_EHDR points to.
+//! Finding functions in the vdso without the help of libc: the dynamic symbols of the little ELF
+//! image that AT_SYSINFO_EHDR points to.
 
 use crate::framework::sys;
 use anyhow::{Context as _, Result, ensure};

@@ -1,5 +1,6 @@
-//! A signal comes while a process is stopped in a call: when it goes on, the handler runs and the call ends with EINTR, or goes on where SA_RESTART
-//! says so (signal(7), "Interruption of system calls"). Were the call made again behind the handler, nothing would end it any more.
+//! A signal comes while a process is stopped in a call: when it goes on, the handler runs and the
+//! call ends with EINTR, or goes on where SA_RESTART says so (signal(7), "Interruption of system
+//! calls"). Were the call made again behind the handler, nothing would end it any more.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -36,7 +37,8 @@ fn ends(name: &'static str, nr: libc::c_long, arguments: [usize; 6]) -> anyhow::
     Ok(child)
 }
 
-/// Waits until a child, whose name is that of its call, has ended. One that sleeps with the signal behind it never does.
+/// Waits until a child, whose name is that of its call, has ended. One that sleeps with the signal
+/// behind it never does.
 fn leaves_call(child: &Child) -> Outcome {
     gate::wait_until("the end of a call", || {
         let taken = procfs::bits(child.pid, "ShdPnd")? == 0;

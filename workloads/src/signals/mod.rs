@@ -1,4 +1,5 @@
-//! Signal actions, masks, queues, alternate stacks, and handlers and waits that a checkpoint finds running.
+//! Signal actions, masks, queues, alternate stacks, and handlers and waits that a checkpoint finds
+//! running.
 
 crate::framework::corpus! {
     mod action_table;

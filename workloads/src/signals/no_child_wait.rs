@@ -27,7 +27,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     // Blocks until the last child is gone, and then finds none.
     let errno = fd::errno("waitpid", child.wait())?;
     expect_eq("errno of waitpid", errno, libc::ECHILD)?;
-    // The parent is woken some instructions before the child is released (`exit_notify`, kernel/exit.c).
+    // The parent is woken some instructions before the child is released (`exit_notify`,
+    // kernel/exit.c).
     let entry = std::path::PathBuf::from(format!("/proc/{pid}"));
     gate::wait_until("the child to leave no zombie", || Ok(!entry.exists()))
 }

@@ -1,4 +1,5 @@
-//! A process is inside of a handler, on its alternate stack, blocked, and comes back through sigreturn.
+//! A process is inside of a handler, on its alternate stack, blocked, and comes back through
+//! sigreturn.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
@@ -18,7 +19,8 @@ static FLAGS: AtomicI32 = AtomicI32::new(-1);
 extern "C" fn blocked(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     let mut stack = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: 0, ss_size: 0 };
     let mut byte = 0u8;
-    // SAFETY: read and sigaltstack are async-signal-safe; what they write to lives through the calls.
+    // SAFETY: read and sigaltstack are async-signal-safe; what they write to lives through the
+    // calls.
     unsafe {
         libc::read(PIPE.load(SeqCst), (&raw mut byte).cast(), 1);
         libc::sigaltstack(std::ptr::null(), &mut stack);

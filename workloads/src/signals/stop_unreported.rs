@@ -14,7 +14,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let child = stage.fork("the stopped process", |stage| {
         signal::default(libc::SIGTSTP)?;
-        // An orphaned group would ignore the stop; a group whose parent is in the same session is not orphaned.
+        // An orphaned group would ignore the stop; a group whose parent is in the same session is
+        // not orphaned.
         nix::unistd::setpgid(nix::unistd::Pid::this(), nix::unistd::Pid::from_raw(0))?;
         stage.hold();
         Ok(())

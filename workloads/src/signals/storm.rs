@@ -14,8 +14,8 @@ pub const WORKLOAD: Workload = Workload {
 const PROCESSES: usize = 3;
 const NUMBER: i32 = 47;
 
-/// Waits for number `n` from the left neighbour, sends `n + 1`-th to the right one, until the root ends it.
-/// Word 1: stop. Words 10…: pids. Numbers 0…: progress.
+/// Waits for number `n` from the left neighbour, sends `n + 1`-th to the right one, until the root
+/// ends it. Word 1: stop. Words 10…: pids. Numbers 0…: progress.
 fn member(shared: &Shared, index: usize) -> Outcome {
     let left = (index + PROCESSES - 1) % PROCESSES;
     let pid_of = |n: usize| shared.cell(10 + n).get().cast_signed();
@@ -50,7 +50,8 @@ fn member(shared: &Shared, index: usize) -> Outcome {
     if sent != usize::MAX {
         signal::queue(right, NUMBER, usize::MAX)?;
     }
-    // The last word may come before the neighbour has stopped: nobody leaves before everybody is done.
+    // The last word may come before the neighbour has stopped: nobody leaves before everybody is
+    // done.
     shared.cell(2).bump();
     shared.cell(2).wait("the other members", PROCESSES as u32)
 }

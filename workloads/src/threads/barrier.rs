@@ -1,4 +1,5 @@
-//! std's barrier is a counter, a mutex and a condition variable; pthread's is a futex of its own: that one is used.
+//! std's barrier is a counter, a mutex and a condition variable; pthread's is a futex of its own:
+//! that one is used.
 
 use crate::framework::prelude::*;
 use std::mem::MaybeUninit;

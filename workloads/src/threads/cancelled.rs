@@ -1,5 +1,5 @@
-//! pthread_cancel(3) is a signal that the C library sends to a thread, here one that is blocked in pause(2), and whose handler
-//! unwinds the thread's stack.
+//! pthread_cancel(3) is a signal that the C library sends to a thread, here one that is blocked in
+//! pause(2), and whose handler unwinds the thread's stack.
 
 use crate::framework::prelude::*;
 
@@ -13,8 +13,8 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut id: libc::pthread_t = 0;
-    // The C library's pause(3) is the whole thread: no Rust frame is unwound.
-    // SAFETY: pause ignores the argument that it is called with and returns a word that nobody uses.
+    // The C library's pause(3) is the whole thread: no Rust frame is unwound. SAFETY: pause ignores
+    // the argument that it is called with and returns a word that nobody uses.
     let rc = unsafe {
         type Start = extern "C" fn(*mut libc::c_void) -> *mut libc::c_void;
         let pause: Start = std::mem::transmute::<unsafe extern "C" fn() -> libc::c_int, Start>(libc::pause);

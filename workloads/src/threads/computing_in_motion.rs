@@ -1,5 +1,5 @@
-//! Registers change all the time and there is no system call to be found in. Each thread repeats a fixed computation and
-//! compares the result with one made before.
+//! Registers change all the time and there is no system call to be found in. Each thread repeats a
+//! fixed computation and compares the result with one made before.
 
 use crate::framework::prelude::*;
 

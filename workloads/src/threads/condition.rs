@@ -1,4 +1,5 @@
-//! A broadcast after the restart reaches every waiter; a wait with a timeout in the past still ends.
+//! A broadcast after the restart reaches every waiter; a wait with a timeout in the past still
+//! ends.
 
 use crate::framework::prelude::*;
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -4,8 +4,8 @@ use crate::framework::prelude::*;
 
 static GO: Cell = Cell::new();
 
-/// `count` threads blocked in futex(2). Afterwards each finds its id, its stack contents and its signal mask as before,
-/// and all can be joined.
+/// `count` threads blocked in futex(2). Afterwards each finds its id, its stack contents and its
+/// signal mask as before, and all can be joined.
 pub fn blocked_crowd(cx: &mut Ctx, count: u64) -> Outcome {
     let seed = cx.seed;
     let mut threads = Vec::new();

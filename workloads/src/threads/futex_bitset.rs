@@ -1,4 +1,5 @@
-//! FUTEX_WAIT_BITSET: each waiter is woken by its own bit only. Futexes with relative timeouts far away stay asleep.
+//! FUTEX_WAIT_BITSET: each waiter is woken by its own bit only. Futexes with relative timeouts far
+//! away stay asleep.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,7 +38,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("waiters that woke early", WOKEN.get(), 0)?;
-    // A checkpoint may have sent waiters around once more: they may still be on their way into the queue.
+    // A checkpoint may have sent waiters around once more: they may still be on their way into the
+    // queue.
     for (number, bit) in [(1, 1u32 << 17), (2, 1 << 3)] {
         gate::wait_until("a waiter to be woken by its bit", || Ok(wake(bit)? == 1))?;
         WOKEN.wait("the waiter that was woken", number)?;

@@ -1,5 +1,5 @@
-//! The kernel itself knows the owner of a PTHREAD_PRIO_INHERIT mutex while others wait for it: the futex word holds its
-//! thread id.
+//! The kernel itself knows the owner of a PTHREAD_PRIO_INHERIT mutex while others wait for it: the
+//! futex word holds its thread id.
 
 use crate::framework::prelude::*;
 use std::mem::MaybeUninit;
@@ -20,7 +20,8 @@ static ENTERED: Cell = Cell::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mutex: *mut libc::pthread_mutex_t = Box::leak(Box::new(MaybeUninit::zeroed())).as_mut_ptr();
-    // SAFETY: the attribute is initialised before it is used, the mutex memory is ours and lives for ever.
+    // SAFETY: the attribute is initialised before it is used, the mutex memory is ours and lives
+    // for ever.
     unsafe {
         let mut attr = MaybeUninit::zeroed();
         expect_eq("mutexattr_init", libc::pthread_mutexattr_init(attr.as_mut_ptr()), 0)?;

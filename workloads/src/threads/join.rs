@@ -1,4 +1,5 @@
-//! pthread_join(3) waits on the word that the kernel clears when a thread ends (set_tid_address(2)).
+//! pthread_join(3) waits on the word that the kernel clears when a thread ends
+//! (set_tid_address(2)).
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,5 @@
-//! The thread group leader is a zombie: its /proc/PID/status says so, other threads go on and end the process later.
+//! The thread group leader is a zombie: its /proc/PID/status says so, other threads go on and end
+//! the process later.
 
 use crate::framework::prelude::*;
 
@@ -26,7 +27,8 @@ fn run(cx: &mut Ctx) -> Outcome {
                     .and_then(|()| expect_eq("thread id", sys::gettid() as u32, shared.cell(1).get()));
                 crate::framework::child::exit_with("thread of a process without leader", Ok(verdict))
             });
-            // SAFETY: ends only this thread; its stack, which the other one borrows from, stays mapped.
+            // SAFETY: ends only this thread; its stack, which the other one borrows from, stays
+            // mapped.
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         });
         Ok(())

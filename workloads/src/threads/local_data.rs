@@ -37,7 +37,8 @@ fn run(cx: &mut Ctx) -> Outcome {
             expect_eq("pthread_setspecific", unsafe { libc::pthread_setspecific(key, value) }, 0)?;
             // SAFETY: errno's location is valid for the thread's life.
             unsafe { *libc::__errno_location() = 1000 + number as i32 };
-            // Waiting changes errno only when futex(2) itself fails, with one of the two values allowed below.
+            // Waiting changes errno only when futex(2) itself fails, with one of the two values
+            // allowed below.
             GO.block_until(1);
             let errno = sys::errno();
             expect(errno == 1000 + number as i32 || errno == libc::EINTR || errno == libc::EAGAIN, || {

@@ -1,5 +1,6 @@
-//! nanosleep(2) keeps its end in the kernel's restart block. The sleep is then interrupted: what remains must be less than
-//! the hour by at least what had gone by before ready, and not less than the run can have lasted.
+//! nanosleep(2) keeps its end in the kernel's restart block. The sleep is then interrupted: what
+//! remains must be less than the hour by at least what had gone by before ready, and not less than
+//! the run can have lasted.
 
 use crate::framework::prelude::*;
 use std::time::{Duration, Instant};
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread in a sleep of an hour, which must neither end nor start over",
     needs: &[],
-    // A checkpoint interrupts the call, and the kernel then writes the time that is left into memory.
+    // A checkpoint interrupts the call, and the kernel then writes the time that is left into
+    // memory.
     moving: true,
     statik: false,
     run,

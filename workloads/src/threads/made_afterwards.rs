@@ -1,4 +1,5 @@
-//! After a restart a process can make threads as before: ids are fresh, stacks come from the C library's cache.
+//! After a restart a process can make threads as before: ids are fresh, stacks come from the C
+//! library's cache.
 
 use crate::framework::prelude::*;
 

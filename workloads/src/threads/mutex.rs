@@ -1,4 +1,5 @@
-//! pthread_mutex_lock(3) on a mutex that the main thread holds: eight threads wait in futex(2), each gets in once.
+//! pthread_mutex_lock(3) on a mutex that the main thread holds: eight threads wait in futex(2),
+//! each gets in once.
 
 use crate::framework::prelude::*;
 use std::cell::UnsafeCell;

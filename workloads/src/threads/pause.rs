@@ -1,4 +1,5 @@
-//! pause(2) returns EINTR after a handler has run, and at no other time: not because of a checkpoint.
+//! pause(2) returns EINTR after a handler has run, and at no other time: not because of a
+//! checkpoint.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};

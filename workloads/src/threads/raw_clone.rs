@@ -1,5 +1,5 @@
-//! clone(2) with CLONE_THREAD and without thread-local storage of its own: the kernel clears and wakes a word of ours when
-//! it ends.
+//! clone(2) with CLONE_THREAD and without thread-local storage of its own: the kernel clears and
+//! wakes a word of ours when it ends.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -35,8 +35,8 @@ fn run(cx: &mut Ctx) -> Outcome {
         | libc::CLONE_PARENT_SETTID
         | libc::CLONE_CHILD_CLEARTID;
     let null = std::ptr::null_mut::<libc::c_void>();
-    // SAFETY: the stack is ours, aligned and stays mapped until the kernel has cleared `ALIVE`; `body` keeps to what a
-    // thread may do that shares the thread pointer with its maker.
+    // SAFETY: the stack is ours, aligned and stays mapped until the kernel has cleared `ALIVE`;
+    // `body` keeps to what a thread may do that shares the thread pointer with its maker.
     let tid = sys::check("clone", unsafe {
         libc::clone(
             body,

@@ -1,5 +1,6 @@
-//! rseq(2): glibc registers an area for each thread and the kernel keeps the processor number in it up to date. After a
-//! restart a thread that is moved to another processor must still see the new number there.
+//! rseq(2): glibc registers an area for each thread and the kernel keeps the processor number in it
+//! up to date. After a restart a thread that is moved to another processor must still see the new
+//! number there.
 
 use super::rseq;
 use crate::framework::prelude::*;

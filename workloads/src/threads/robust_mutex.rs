@@ -1,5 +1,5 @@
-//! The kernel walks a thread's robust list when it ends: the next locker must get EOWNERDEAD. Once between threads, once
-//! between processes.
+//! The kernel walks a thread's robust list when it ends: the next locker must get EOWNERDEAD. Once
+//! between threads, once between processes.
 
 use crate::framework::prelude::*;
 use std::mem::MaybeUninit;
@@ -56,7 +56,8 @@ fn run(cx: &mut Ctx) -> Outcome {
 
 /// Makes a robust mutex for several processes at `at`.
 fn init(at: usize) -> Outcome {
-    // SAFETY: the attribute is initialised before it is used; `at` is inside of our shared page, aligned, unused.
+    // SAFETY: the attribute is initialised before it is used; `at` is inside of our shared page,
+    // aligned, unused.
     unsafe {
         let mut attr = MaybeUninit::zeroed();
         expect_eq("mutexattr_init", libc::pthread_mutexattr_init(attr.as_mut_ptr()), 0)?;

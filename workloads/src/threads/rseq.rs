@@ -1,4 +1,5 @@
-//! The rseq(2) area that the C library registers for each thread, found through the symbols it exports (glibc 2.35 on).
+//! The rseq(2) area that the C library registers for each thread, found through the symbols it
+//! exports (glibc 2.35 on).
 
 use crate::framework::arch;
 use anyhow::Result;
@@ -24,11 +25,13 @@ fn symbol(name: &CStr) -> Option<*const libc::c_void> {
 /// `cpu_id` of the calling thread's area: the second word of struct rseq.
 pub fn cpu_id(offset: isize) -> u32 {
     let area = arch::thread_pointer().wrapping_add_signed(offset);
-    // SAFETY: the C library keeps the area at this place for the thread's life; the kernel writes it.
+    // SAFETY: the C library keeps the area at this place for the thread's life; the kernel writes
+    // it.
     unsafe { &*((area + 4) as *const AtomicU32) }.load(Ordering::SeqCst)
 }
 
-/// Adds one to the counter of the processor that the calling thread runs on, in a restartable sequence.
+/// Adds one to the counter of the processor that the calling thread runs on, in a restartable
+/// sequence.
 pub fn increment(offset: isize, counters: &'static [std::sync::atomic::AtomicU64]) -> Result<()> {
     let area = arch::thread_pointer().wrapping_add_signed(offset);
     anyhow::ensure!(
@@ -36,14 +39,15 @@ pub fn increment(offset: isize, counters: &'static [std::sync::atomic::AtomicU64
         "processor {} has no counter",
         cpu_id(offset)
     );
-    // SAFETY: the area is the calling thread's; there is a counter for every processor number that Linux gives on machines
-    // of this size, as just checked for the present one.
+    // SAFETY: the area is the calling thread's; there is a counter for every processor number that
+    // Linux gives on machines of this size, as just checked for the present one.
     unsafe { increment_in_sequence(area as *mut u8, counters.as_ptr().cast()) };
     Ok(())
 }
 
-/// The sequence: announce the descriptor, read the processor number, load, dawdle so that an interruption here is likely, store.
-/// The store is the commit. The signature before the abort handler is the one that the C library registers on the architecture
+/// The sequence: announce the descriptor, read the processor number, load, dawdle so that an
+/// interruption here is likely, store. The store is the commit. The signature before the abort
+/// handler is the one that the C library registers on the architecture
 /// (sysdeps/unix/sysv/linux/ARCH/bits/rseq.h of glibc 2.35).
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]

@@ -1,4 +1,5 @@
-//! setpriority(2) and sched_setscheduler(2) work on threads: other, batch, idle, round robin, each with its own numbers.
+//! setpriority(2) and sched_setscheduler(2) work on threads: other, batch, idle, round robin, each
+//! with its own numbers.
 
 use crate::framework::prelude::*;
 
@@ -53,7 +54,8 @@ fn run(cx: &mut Ctx) -> Outcome {
 /// Of the calling thread.
 fn settings() -> anyhow::Result<(i32, i32, i32)> {
     let mut parameter = libc::sched_param { sched_priority: -1 };
-    // SAFETY: the parameter lives through the calls; errno is cleared because −1 is a nice value too.
+    // SAFETY: the parameter lives through the calls; errno is cleared because −1 is a nice value
+    // too.
     unsafe {
         let policy = sys::check("sched_getscheduler", libc::sched_getscheduler(0))?;
         sys::check("sched_getparam", libc::sched_getparam(0, &mut parameter))?;

@@ -7,7 +7,8 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads blocked in select and pselect",
     needs: &[],
-    // A checkpoint interrupts the call, and the kernel then writes the time that is left into memory.
+    // A checkpoint interrupts the call, and the kernel then writes the time that is left into
+    // memory.
     moving: true,
     statik: false,
     run,

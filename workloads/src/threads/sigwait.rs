@@ -1,4 +1,5 @@
-//! sigwait(3), which is rt_sigtimedwait(2) without a timeout, with the signal blocked in every thread.
+//! sigwait(3), which is rt_sigtimedwait(2) without a timeout, with the signal blocked in every
+//! thread.
 
 use crate::framework::prelude::*;
 

@@ -27,7 +27,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     gate::wait_until("SIGALRM", || Ok(RUNS.load(SeqCst) > 0))?;
-    // The signal is sent by a function of the timer's; until that is back, there is 1 µs left (itimer_get_remtime, kernel/time/itimer.c).
+    // The signal is sent by a function of the timer's; until that is back, there is 1 µs left
+    // (itimer_get_remtime, kernel/time/itimer.c).
     gate::wait_until("the end of the timer", || {
         Ok(kit::interval(which)? == (Duration::ZERO, Duration::ZERO))
     })?;

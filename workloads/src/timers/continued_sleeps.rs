@@ -1,5 +1,5 @@
-//! Sleeps that a stop has interrupted and the kernel continues: restart_syscall(2) is what they are in by then, and their own number is
-//! gone from the registers. None may end before a handler runs.
+//! Sleeps that a stop has interrupted and the kernel continues: restart_syscall(2) is what they are
+//! in by then, and their own number is gone from the registers. None may end before a handler runs.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub const WORKLOAD: Workload = Workload {
     purpose: "nanosleep, futex and poll with a timeout that were stopped and continued before",
     needs: &[],
-    // A checkpoint interrupts the calls once more, and the kernel then writes the time that is left into memory.
+    // A checkpoint interrupts the calls once more, and the kernel then writes the time that is left
+    // into memory.
     moving: true,
     statik: true,
     run,
@@ -20,7 +21,8 @@ extern "C" fn handle(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     HANDLED.store(true, Ordering::SeqCst);
 }
 
-/// Waits until the process sleeps in a system call, whichever: which one it is called depends on the libc, and on what it has been through.
+/// Waits until the process sleeps in a system call, whichever: which one it is called depends on
+/// the libc, and on what it has been through.
 fn wait_asleep(child: &Child) -> Outcome {
     gate::wait_until(&format!("{} ({}) to sleep", child.name, child.pid), || {
         expect(procfs::Stat::of(child.pid)?.state != 'Z', || format!("{} has ended", child.name))?;

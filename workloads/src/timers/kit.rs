@@ -3,14 +3,16 @@
 use crate::framework::prelude::*;
 use std::time::Duration;
 
-/// How much of a long timer may be used up while a workload waits for `go`: with timers of [`LONG`] more than any cell
-/// lasts, and far less than what a timer that was set anew or counted while frozen would show.
+/// How much of a long timer may be used up while a workload waits for `go`: with timers of [`LONG`]
+/// more than any cell lasts, and far less than what a timer that was set anew or counted while
+/// frozen would show.
 const SLACK: Duration = Duration::from_secs(600);
 
 /// A time after which no workload runs any more.
 pub const LONG: Duration = Duration::from_secs(40_000);
 
-/// The length of a wait that is meant to end while the corpus runs: long enough to be found waiting.
+/// The length of a wait that is meant to end while the corpus runs: long enough to be found
+/// waiting.
 pub const SHORT: Duration = Duration::from_millis(500);
 
 fn timeval(time: Duration) -> libc::timeval {
@@ -33,7 +35,8 @@ pub type Setting = (Duration, Duration);
 /// setitimer(2) on ITIMER_REAL, ITIMER_VIRTUAL or ITIMER_PROF.
 pub fn set_interval(which: i32, (value, interval): Setting) -> Outcome {
     let new = libc::itimerval { it_value: timeval(value), it_interval: timeval(interval) };
-    // SAFETY: the kernel reads the struct and is asked for no old one. `setitimer` takes another integer type per libc.
+    // SAFETY: the kernel reads the struct and is asked for no old one. `setitimer` takes another
+    // integer type per libc.
     sys::check("setitimer", unsafe {
         libc::syscall(libc::SYS_setitimer, which, &new, std::ptr::null::<libc::itimerval>())
     })?;
@@ -119,10 +122,12 @@ pub fn now(clock: libc::clockid_t) -> anyhow::Result<Duration> {
     Ok(duration(&time))
 }
 
-/// Timers that count processor time are rounded up by a tick each time that they are set: at most 10 ms.
+/// Timers that count processor time are rounded up by a tick each time that they are set: at most
+/// 10 ms.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// A running timer of about [`LONG`]: less than `before` is left, but not much less, and the interval is the same.
+/// A running timer of about [`LONG`]: less than `before` is left, but not much less, and the
+/// interval is the same.
 pub fn expect_running(what: &str, now: Setting, before: Setting) -> Outcome {
     expect_eq(&format!("{what}: interval"), now.1, before.1)?;
     expect(now.0 <= before.0 && now.0 + SLACK > before.0, || {
@@ -130,7 +135,8 @@ pub fn expect_running(what: &str, now: Setting, before: Setting) -> Outcome {
     })
 }
 
-/// What /proc/PID/timers says of the timers of this process, one block a timer; empty where the kernel has no such file.
+/// What /proc/PID/timers says of the timers of this process, one block a timer; empty where the
+/// kernel has no such file.
 pub fn listed() -> anyhow::Result<Vec<String>> {
     match std::fs::read_to_string("/proc/self/timers") {
         Ok(text) => {
@@ -144,7 +150,8 @@ pub fn listed() -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// Waits until `thread` is blocked in system call `nr`, or its wait of [`SHORT`] is over already on a slow machine.
+/// Waits until `thread` is blocked in system call `nr`, or its wait of [`SHORT`] is over already on
+/// a slow machine.
 pub fn settle(thread: &Thread, nr: libc::c_long) -> Outcome {
     let tid = thread.tid;
     gate::wait_until(&format!("thread {tid} to block in system call {nr}"), || {

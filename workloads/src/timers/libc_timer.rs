@@ -1,4 +1,5 @@
-//! A timer of libc that calls a function in a thread: libc's own helper thread and a timer that tells it.
+//! A timer of libc that calls a function in a thread: libc's own helper thread and a timer that
+//! tells it.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -41,7 +42,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     };
     let (mut id, tick): (libc::timer_t, _) = (std::ptr::null_mut(), kit::timespec(Duration::from_millis(10)));
     let spec = libc::itimerspec { it_value: tick, it_interval: tick };
-    // SAFETY: `event` begins like a sigevent and is larger than one; id and spec live through the calls.
+    // SAFETY: `event` begins like a sigevent and is larger than one; id and spec live through the
+    // calls.
     unsafe {
         let event = (&raw mut event).cast::<libc::sigevent>();
         sys::check("timer_create", libc::timer_create(libc::CLOCK_MONOTONIC, event, &mut id))?;

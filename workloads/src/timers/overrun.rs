@@ -22,8 +22,9 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     cx.ready()?;
 
-    // What is pending since before says nothing of the time since: nobody sees the overrun of a signal that is not
-    // taken yet. Each restart may leave one such signal; from the next on each counts what it stands for.
+    // What is pending since before says nothing of the time since: nobody sees the overrun of a
+    // signal that is not taken yet. Each restart may leave one such signal; from the next on each
+    // counts what it stands for.
     std::thread::sleep(10 * tick);
     let (mut stale, mut full) = (0, 0);
     while full < 3 {

@@ -1,4 +1,5 @@
-//! A thread is in poll(2) and one in select(2) with a time limit, the calls whose restart needs help.
+//! A thread is in poll(2) and one in select(2) with a time limit, the calls whose restart needs
+//! help.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -20,7 +21,8 @@ fn run(cx: &mut Ctx) -> Outcome {
         let wait = move || {
             let start = kit::now(libc::CLOCK_MONOTONIC)?;
             let mut limit = libc::timeval { tv_sec: 0, tv_usec: kit::SHORT.as_micros() as _ };
-            // SAFETY: no descriptors and no sets; the kernel may write to the limit, which lives through the call.
+            // SAFETY: no descriptors and no sets; the kernel may write to the limit, which lives
+            // through the call.
             let rc = unsafe {
                 match name {
                     "poll" => libc::syscall(number, 0usize, 0usize, kit::SHORT.as_millis() as i32),

@@ -1,5 +1,5 @@
-//! sigtimedwait(2) ends with EINTR whatever interrupts it, so it is made again; and it ends when it would have ended, which is told by a sleep
-//! that began with it.
+//! sigtimedwait(2) ends with EINTR whatever interrupts it, so it is made again; and it ends when it
+//! would have ended, which is told by a sleep that began with it.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -13,8 +13,8 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// How long sleep and wait are. They go on for as long as it takes to be saved and brought back, which is why they are compared with
-/// each other and not with a clock.
+/// How long sleep and wait are. They go on for as long as it takes to be saved and brought back,
+/// which is why they are compared with each other and not with a clock.
 const TIME: Duration = Duration::from_millis(2500);
 /// How much of it has gone by before that: so much later would end what has begun anew.
 const BEFORE: Duration = Duration::from_millis(2000);

@@ -1,4 +1,5 @@
-//! Threads sleep for a while and are found sleeping: they wake in time, not before, and without an error.
+//! Threads sleep for a while and are found sleeping: they wake in time, not before, and without an
+//! error.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -14,8 +14,8 @@ pub const WORKLOAD: Workload = Workload {
 
 extern "C" fn nothing(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
 
-/// More than what passes between a restart and the interruption, on a busy machine as well: a sleep that began anew would
-/// otherwise look like one that went on.
+/// More than what passes between a restart and the interruption, on a busy machine as well: a sleep
+/// that began anew would otherwise look like one that went on.
 const BEFORE: Duration = Duration::from_secs(2);
 
 fn check(what: &str, left: Duration) -> Outcome {
@@ -36,7 +36,8 @@ fn run(cx: &mut Ctx) -> Outcome {
         let mut left = kit::timespec(kit::LONG);
         let none = std::ptr::null_mut::<libc::fd_set>();
         let mask = std::ptr::null::<libc::sigset_t>();
-        // SAFETY: no sets and no mask; the kernel writes what is left to the time. Raw, because libc hides that.
+        // SAFETY: no sets and no mask; the kernel writes what is left to the time. Raw, because
+        // libc hides that.
         let rc = unsafe { libc::syscall(libc::SYS_pselect6, 0, none, none, none, &mut left, mask) };
         expect_eq("errno of pselect", sys::errno_of(rc), Some(libc::EINTR))?;
         check("pselect", kit::duration(&left))

@@ -12,8 +12,8 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// Writable: a futex in a read-only private copy of a page, as constants are on powerpc, is refused with EFAULT
-/// (`get_futex_key`, kernel/futex/core.c).
+/// Writable: a futex in a read-only private copy of a page, as constants are on powerpc, is refused
+/// with EFAULT (`get_futex_key`, kernel/futex/core.c).
 static WORD: AtomicU32 = AtomicU32::new(0);
 
 type Wait = (&'static str, libc::c_long, fn(&libc::timespec) -> libc::c_long, Option<i32>);
@@ -23,7 +23,8 @@ const WAITS: [Wait; 3] = [
     (
         "poll",
         libc::SYS_ppoll,
-        // SAFETY: no descriptors, no mask; the kernel may write to the time, a copy of the caller's.
+        // SAFETY: no descriptors, no mask; the kernel may write to the time, a copy of the
+        // caller's.
         |time| unsafe {
             let mut time = *time;
             libc::syscall(libc::SYS_ppoll, 0usize, 0usize, &mut time, 0usize, 8usize)

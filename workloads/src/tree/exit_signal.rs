@@ -19,7 +19,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     signal::block(&watched)?;
     let mut children = Vec::new();
     for number in SIGNALS {
-        // SAFETY: without a new stack or shared memory this is fork; the child only ends through `exit`.
+        // SAFETY: without a new stack or shared memory this is fork; the child only ends through
+        // `exit`.
         let pid = sys::check("clone", unsafe { libc::syscall(libc::SYS_clone, number as u64, 0, 0, 0, 0) })?;
         if pid == 0 {
             stage.hold();

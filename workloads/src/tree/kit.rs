@@ -1,4 +1,5 @@
-//! What the workloads of this group share: children that end in a certain way, and questions about processes.
+//! What the workloads of this group share: children that end in a certain way, and questions about
+//! processes.
 
 use crate::framework::prelude::*;
 
@@ -54,7 +55,8 @@ pub fn parent() -> libc::pid_t {
     unsafe { libc::getppid() }
 }
 
-/// waitid(2) on one process: code, status and pid of what was found; `None` for nothing with WNOHANG.
+/// waitid(2) on one process: code, status and pid of what was found; `None` for nothing with
+/// WNOHANG.
 pub fn waitid(
     kind: libc::idtype_t,
     id: libc::pid_t,

@@ -16,7 +16,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let root = sys::getpid();
     let maker = stage.fork("the maker", |stage| {
         let flags = libc::CLONE_PARENT as u64;
-        // SAFETY: without a new stack or shared memory this is fork; the child only ends through `exit`.
+        // SAFETY: without a new stack or shared memory this is fork; the child only ends through
+        // `exit`.
         let pid = sys::check("clone", unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
         if pid == 0 {
             stage.hold();

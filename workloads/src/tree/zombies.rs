@@ -1,4 +1,5 @@
-//! Children have exited with different codes and nobody has asked yet; they come in the order of their birth.
+//! Children have exited with different codes and nobody has asked yet; they come in the order of
+//! their birth.
 
 use super::kit;
 use crate::framework::prelude::*;

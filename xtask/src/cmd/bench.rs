@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: what a checkpoint and a restart cost, over sizes and numbers.
 //!
-//! A target of the wanted size is built, saved and killed, and brought back, several times; the median counts. The pause
-//! is how long the target stood still. CRIU is measured in the same run where one is installed that says it works here;
-//! in a guest, the kernel module.
+//! A target of the wanted size is built, saved and killed, and brought back, several times; the
+//! median counts. The pause is how long the target stood still. CRIU is measured in the same run
+//! where one is installed that says it works here; in a guest, the kernel module.
 
 mod measure;
 
@@ -36,7 +36,8 @@ pub struct Args {
     /// Sweeps to run; all when left out
     #[arg(value_enum)]
     sweep: Vec<Sweep>,
-    /// Measure in a guest of this kernel, by ptrace and by the kernel module, and compare; repeatable. On this host when left out
+    /// Measure in a guest of this kernel, by ptrace and by the kernel module, and compare;
+    /// repeatable. On this host when left out
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<Selector>,
     /// Times each point is measured; the median counts
@@ -134,7 +135,8 @@ fn in_a_guest(args: &Args, room: &Room, built: &Programs, kernel: &Kernel, table
     }
     let dir = tempfile::Builder::new().prefix("cairn-bench-").tempdir()?;
     let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel.clone());
-    // The target and its context file, half of memory being for files; and something for everybody else.
+    // The target and its context file, half of memory being for files; and something for everybody
+    // else.
     (boot.cpus, boot.memory_mib) = (CPUS, 1024 + 3 * u32::try_from(max_mib)?);
     boot.idle_timeout = Duration::from_secs(600);
     boot.total_timeout = Duration::from_secs(3600);

@@ -74,8 +74,8 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(failed.is_empty())
 }
 
-/// Asks whether every file is formatted. `cargo fmt` follows no `mod` inside a macro: the files that a
-/// `corpus!` list declares have to be named.
+/// Asks whether every file is formatted. `cargo fmt` follows no `mod` inside a macro: the files
+/// that a `corpus!` list declares have to be named.
 fn formatted(room: &Room) -> Result<Command> {
     let mut command = room.cargo();
     command.args(["fmt", "--all", "--check", "--"]);
@@ -94,7 +94,8 @@ fn succeeds(command: &mut Command) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Installs cargo-nextest where it is missing; it runs every test in a process of its own, which ours count on.
+/// Installs cargo-nextest where it is missing; it runs every test in a process of its own, which
+/// ours count on.
 fn ensure_nextest(room: &Room, offline: bool) -> Result<()> {
     let mut version = room.cargo();
     version.args(["nextest", "--version"]);

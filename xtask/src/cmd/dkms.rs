@@ -1,5 +1,5 @@
-//! `cargo xtask dkms`: tries the documented installation of the kernel module by DKMS, in guests that run a suite's
-//! kernel with that suite's own system: its `dkms`, compiler and headers.
+//! `cargo xtask dkms`: tries the documented installation of the kernel module by DKMS, in guests
+//! that run a suite's kernel with that suite's own system: its `dkms`, compiler and headers.
 
 use std::fs;
 use std::time::Duration;
@@ -21,14 +21,16 @@ use crate::programs::{self, Standalone, Wanted};
 use crate::room::Room;
 use crate::trial::{self, Outcome};
 
-/// What is done and checked in a guest. A program of the suite's own shell: that is what people type into.
+/// What is done and checked in a guest. A program of the suite's own shell: that is what people
+/// type into.
 const SCRIPT: &str = include_str!("dkms/guest.sh");
 
 /// Where script and engine lie on the disk.
 const SCRIPT_PATH: &str = "/srv/cairn/guest.sh";
 const ENGINE_PATH: &str = "/usr/local/bin/cairn";
 
-/// What people install, and what apt brings along unless it is told not to: with it, DKMS signs what it builds.
+/// What people install, and what apt brings along unless it is told not to: with it, DKMS signs
+/// what it builds.
 const PACKAGES: &[&str] = &["dkms", "openssl"];
 
 /// Older kernels have the checksum of ext4 in a module that only its name leads to.

@@ -1,9 +1,9 @@
 //! `cargo xtask header-check`: the module's user ABI and its Rust mirror must be the same.
 //!
-//! A C compiler says what the structures and constants of `kmod/uapi/cairn.h` come to, the engine says what it believes
-//! (its example `kmod-layout`), and every difference is told: a field that moved, a constant that changed, and whatever
-//! one side has and the other has not. The names to ask the compiler for are read from the header itself, so that
-//! nothing can be forgotten.
+//! A C compiler says what the structures and constants of `kmod/uapi/cairn.h` come to, the engine
+//! says what it believes (its example `kmod-layout`), and every difference is told: a field that
+//! moved, a constant that changed, and whatever one side has and the other has not. The names to
+//! ask the compiler for are read from the header itself, so that nothing can be forgotten.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -51,8 +51,8 @@ struct Names {
     structures: Vec<(String, Vec<String>)>,
 }
 
-/// Reads the names in a header: `#define`s of plain values, and structures. Anything that this does not understand is
-/// an error rather than left unchecked.
+/// Reads the names in a header: `#define`s of plain values, and structures. Anything that this does
+/// not understand is an error rather than left unchecked.
 fn names(text: &str) -> Result<Names> {
     let text = without_comments(text);
     let mut found = Names::default();
@@ -137,7 +137,8 @@ fn program(header: &Path, names: &Names) -> String {
     text
 }
 
-/// What the C compiler makes of the header, which it must take without a warning, holes in structures among them.
+/// What the C compiler makes of the header, which it must take without a warning, holes in
+/// structures among them.
 fn ask_c(header: &Path, names: &Names) -> Result<String> {
     let dir = tempfile::tempdir().context("make a directory")?;
     let (source, binary) = (dir.path().join("layout.c"), dir.path().join("layout"));

@@ -15,7 +15,8 @@ pub struct Args {
     /// Kernels to look for; everything in matrix.toml when left out
     #[arg(value_name = "KERNEL")]
     kernel: Vec<Selector>,
-    /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left out
+    /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left
+    /// out
     #[arg(long, value_name = "ARCH")]
     arch: Vec<ArchArg>,
     /// Fetch and unpack them as well

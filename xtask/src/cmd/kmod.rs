@@ -20,7 +20,8 @@ pub struct Args {
     /// Check the sources with sparse as well; what it says is an error
     #[arg(long)]
     sparse: bool,
-    /// Check the style of the sources with the kernel's checkpatch.pl as well; what it says is an error
+    /// Check the style of the sources with the kernel's checkpatch.pl as well; what it says is an
+    /// error
     #[arg(long)]
     checkpatch: bool,
 }

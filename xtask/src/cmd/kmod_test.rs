@@ -1,4 +1,5 @@
-//! `cargo xtask kmod-test`: puts the kernel module to the test in guests: what has to be refused, what may go wrong, and requests at random.
+//! `cargo xtask kmod-test`: puts the kernel module to the test in guests: what has to be refused,
+//! what may go wrong, and requests at random.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -18,8 +18,8 @@ pub struct Args {
     /// Compare that run with this one: what got red, what was healed
     #[arg(long, value_name = "OLDER", conflicts_with = "merge")]
     against: Option<String>,
-    /// Put the parts of one run together, all of them, by name or directory; a part or a cell that is missing
-    /// is an error
+    /// Put the parts of one run together, all of them, by name or directory; a part or a cell that
+    /// is missing is an error
     #[arg(long, value_name = "RUN", num_args = 1..)]
     merge: Vec<String>,
 }

@@ -19,7 +19,8 @@ use crate::usage::usage;
 pub struct Args {
     /// The cell, as reports name it: KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE
     cell: Cell,
-    /// Kernel to use: a point release, or the file that it came from; what the cell's name says when left out
+    /// Kernel to use: a point release, or the file that it came from; what the cell's name says
+    /// when left out
     #[arg(long)]
     kernel: Option<Selector>,
     /// Given to the workload

@@ -1,11 +1,13 @@
-//! `cargo xtask saved-check`: `docs/what-is-saved.md` has to be complete and true as far as a machine can tell. Part of
-//! `cargo xtask check`.
+//! `cargo xtask saved-check`: `docs/what-is-saved.md` has to be complete and true as far as a
+//! machine can tell. Part of `cargo xtask check`.
 //!
 //! - A row has a state; what is saved or refused has a proof, everything else a reason.
 //! - A proof is a workload or a test that exists.
-//! - Every name that the kernel's newest headers have for something that sets state (an option of prctl(2), a system
-//!   call, a command of fcntl(2) …) stands in a row, or among those that leave nothing behind.
-//! - With `--source`, so does every file of a kernel's sources that makes descriptors of a kind of its own.
+//! - Every name that the kernel's newest headers have for something that sets state (an option of
+//!   prctl(2), a system call, a command of fcntl(2) …) stands in a row, or among those that leave
+//!   nothing behind.
+//! - With `--source`, so does every file of a kernel's sources that makes descriptors of a kind of
+//!   its own.
 
 mod headers;
 mod proof;
@@ -33,7 +35,8 @@ const DOCUMENT: &str = "docs/what-is-saved.md";
 
 #[derive(Parser)]
 pub struct Args {
-    /// Compare with a kernel's sources, too: a directory, or `newest` for those that the archive serves
+    /// Compare with a kernel's sources, too: a directory, or `newest` for those that the archive
+    /// serves
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
     #[command(flatten)]
@@ -117,7 +120,8 @@ fn is_in(list: &BTreeSet<&str>, name: &str) -> bool {
     list.contains(name) || list.iter().any(begins)
 }
 
-/// Names of the headers that the document has not, names in it twice, and names that no header has any more.
+/// Names of the headers that the document has not, names in it twice, and names that no header has
+/// any more.
 fn judge_names(document: &Document, headers: &Headers) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let in_rows: BTreeSet<&str> =

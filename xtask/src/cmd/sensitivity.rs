@@ -1,8 +1,9 @@
 //! `cargo xtask sensitivity`: a harness that cannot fail is worthless.
 //!
-//! The engine is built with its planted faults. For each, the corpus is run until some cell goes red, in an order that
-//! puts the likely groups first. A red cell counts as a catch only if the same cell passes with the same engine and no
-//! fault; otherwise it would "catch" everything. A fault that nothing catches makes the command fail.
+//! The engine is built with its planted faults. For each, the corpus is run until some cell goes
+//! red, in an order that puts the likely groups first. A red cell counts as a catch only if the
+//! same cell passes with the same engine and no fault; otherwise it would "catch" everything. A
+//! fault that nothing catches makes the command fail.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -37,7 +38,8 @@ const FAULT: &str = "CAIRN_FAULT";
 
 #[derive(Parser)]
 pub struct Args {
-    /// Kernel to run on; one. A host needs free huge pages for everything to be caught; guests have them
+    /// Kernel to run on; one. A host needs free huge pages for everything to be caught; guests have
+    /// them
     #[arg(long, default_value = "6.12")]
     kernel: Selector,
     /// Architecture of the guest; this machine's own when left out
@@ -80,7 +82,8 @@ struct Caught {
     wall_ms: u64,
 }
 
-/// Words in a fault's name or description, and the groups of workloads that such a fault most likely hurts.
+/// Words in a fault's name or description, and the groups of workloads that such a fault most
+/// likely hurts.
 const LIKELY: &[(&[&str], &str)] = &[
     (&["pipe", "fifo", "packet"], "pipes"),
     (&["eventfd", "timerfd"], "events"),
@@ -216,7 +219,8 @@ fn line(entry: &Caught) -> String {
     format!("{:28} {words}  {:.1} s", entry.fault.name, entry.wall_ms as f64 / 1000.0)
 }
 
-/// How likely a cell notices a fault: the number of words that point at its group, the workload's own name most.
+/// How likely a cell notices a fault: the number of words that point at its group, the workload's
+/// own name most.
 fn score(fault: &Fault, cell: &Cell) -> usize {
     let text = format!("{} {}", fault.name, fault.what).to_lowercase();
     let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|w| w.len() > 2).collect();

@@ -67,7 +67,8 @@ pub fn run(args: &Args) -> Result<bool> {
     let cache = Cache::from_env()?;
     let cairn = programs.cairn.clone().context("the engine was not built")?;
     let luggage = programs.luggage([("cairn".to_owned(), cairn)].into());
-    // A shell for another architecture comes from the archive; this machine's own is the one that is installed.
+    // A shell for another architecture comes from the archive; this machine's own is the one that
+    // is installed.
     let busybox = if arch == own {
         None
     } else {

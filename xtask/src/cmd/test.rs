@@ -32,13 +32,15 @@ pub struct Args {
     /// Only these workloads: a glob over group/name, or a group; repeatable
     #[arg(long, value_name = "GLOB")]
     pub workload: Vec<String>,
-    /// Only this part of all cells, which follows from their names; `report --merge` puts the parts together
+    /// Only this part of all cells, which follows from their names; `report --merge` puts the parts
+    /// together
     #[arg(long, value_name = "K/N")]
     pub partition: Option<Partition>,
     /// Balance the parts by what cells took in this run; every part has to be given the same
     #[arg(long, value_name = "RUN", requires = "partition")]
     pub durations: Option<String>,
-    /// Put the kernel module to the test, too, wherever it is loaded, with requests at random for so many seconds (see kmod-test)
+    /// Put the kernel module to the test, too, wherever it is loaded, with requests at random for
+    /// so many seconds (see kmod-test)
     #[arg(long, value_name = "SECONDS")]
     pub kmod_test: Option<u64>,
     /// Print the cells and run nothing
@@ -164,7 +166,8 @@ fn can_travel(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Asks the engines that were given as programs who they are, here, before anything is built or booted.
+/// Asks the engines that were given as programs who they are, here, before anything is built or
+/// booted.
 fn probe(plan: &Plan) -> Result<()> {
     for (name, program) in plan.engines.iter().filter(|(_, program)| !program.as_os_str().is_empty()) {
         let limit = engine::PROBE_LIMIT.mul_f64(plan.timeout_scale);

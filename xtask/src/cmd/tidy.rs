@@ -62,7 +62,8 @@ const ARCH_WORDS: &[&str] = &[
     "vrsave",
 ];
 
-/// Words that must not appear anywhere, each with the reason. Split so that this file does not contain them.
+/// Words that must not appear anywhere, each with the reason. Split so that this file does not
+/// contain them.
 const FORBIDDEN: &[(&[&str], &str)] = &[
     (&["deb.", "debian.org"], "the archive's address comes from the machine"),
     (&["security.", "debian.org"], "the archive's address comes from the machine"),

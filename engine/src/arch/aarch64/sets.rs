@@ -1,4 +1,5 @@
-//! The register sets beside the general ones: SIMD, SVE, SME, pointer authentication keys, memory tags, and how a record keeps them.
+//! The register sets beside the general ones: SIMD, SVE, SME, pointer authentication keys, memory
+//! tags, and how a record keeps them.
 
 #[cfg(feature = "planted-faults")]
 use crate::arch::RegisterFault;
@@ -17,8 +18,9 @@ const NT_ARM_ZT: u32 = 0x40d;
 const NT_ARM_FPMR: u32 = 0x40e;
 const NT_ARM_POE: u32 = 0x40f;
 
-/// Note types of the extended register sets, in the order they are written back. A kernel or machine need not have all. Streaming mode
-/// begins when its set is written. The SIMD registers come last: since Linux 6.16 to write a set of SVE without registers zeroes them
+/// Note types of the extended register sets, in the order they are written back. A kernel or
+/// machine need not have all. Streaming mode begins when its set is written. The SIMD registers
+/// come last: since Linux 6.16 to write a set of SVE without registers zeroes them
 /// (arch/arm64/kernel/ptrace.c, `sve_set_common`).
 pub const EXTENDED_SETS: &[u32] = &[
     NT_ARM_TLS,
@@ -38,8 +40,8 @@ pub const EXTENDED_SETS: &[u32] = &[
 pub const PART_OF: &[(u32, &[u32])] = &[(NT_PRFPREG, &[NT_ARM_SVE, NT_ARM_SSVE])];
 /// Sets that only a thread has that cannot be saved.
 pub const REFUSED_SETS: &[(u32, &str)] = &[];
-/// Those of [`EXTENDED_SETS`] that system calls change: they end streaming mode, and leave of SVE's registers only what the SIMD registers are part of
-/// (Documentation/arch/arm64/sve.rst, sme.rst).
+/// Those of [`EXTENDED_SETS`] that system calls change: they end streaming mode, and leave of SVE's
+/// registers only what the SIMD registers are part of (Documentation/arch/arm64/sve.rst, sme.rst).
 pub const LOST_IN_SYSCALLS: &[u32] = &[NT_ARM_SVE, NT_ARM_SSVE];
 /// Those that a signal frame holds.
 pub const SIGNAL_FRAME_SETS: &[u32] = &[NT_PRFPREG];
@@ -78,8 +80,9 @@ pub fn is_live(note: u32, data: &[u8]) -> bool {
     is_sve(note) && VectorHeader::half(data, VectorHeader::FLAGS) & VectorHeader::IS_SVE != 0
 }
 
-/// A set as it is kept in a record; nothing when it is as every thread has it at first. Of vector registers that are not in use only the
-/// vector length is kept, and that of streaming mode is in the set of ZA: to write a set without registers is EINVAL outside of that mode
+/// A set as it is kept in a record; nothing when it is as every thread has it at first. Of vector
+/// registers that are not in use only the vector length is kept, and that of streaming mode is in
+/// the set of ZA: to write a set without registers is EINVAL outside of that mode
 /// (arch/arm64/kernel/ptrace.c, `sve_set_common`, Linux 6.16).
 pub fn canonical(note: u32, mut data: Vec<u8>) -> Option<Vec<u8>> {
     if note == NT_ARM_SSVE && !is_live(note, &data) {
@@ -90,8 +93,8 @@ pub fn canonical(note: u32, mut data: Vec<u8>) -> Option<Vec<u8>> {
         return None;
     }
     if note == NT_ARM_ZA {
-        // Only what the header says: later kernels fill the rest of the set with zeros (seen on Linux 6.16), and to write any of them
-        // would turn on ZA.
+        // Only what the header says: later kernels fill the rest of the set with zeros (seen on
+        // Linux 6.16), and to write any of them would turn on ZA.
         data.truncate(VectorHeader::size(&data));
     }
     if is_sve(note) && !is_live(note, &data) && data.len() > VectorHeader::SIZE {
@@ -134,8 +137,9 @@ pub fn extended_difference(note: u32, want: &[u8], have: &[u8]) -> Option<usize>
     (0..want.len().max(have.len())).find(|at| counts(at) && want.get(*at) != have.get(*at))
 }
 
-/// To be called after a register set was written: the vector registers that a caller may rely on are used up. Linux 6.16 to 7.2 zeroes
-/// those of the writer when it is to zero those of the thread (`sve_set_common` took `current` for `target`).
+/// To be called after a register set was written: the vector registers that a caller may rely on
+/// are used up. Linux 6.16 to 7.2 zeroes those of the writer when it is to zero those of the thread
+/// (`sve_set_common` took `current` for `target`).
 pub fn vectors_are_lost() {
     // SAFETY: no instruction; the registers named are saved and restored around it by the compiler.
     unsafe {

@@ -1,4 +1,5 @@
-//! Files whose checksums are right and whose tables are wrong: another program's mistake, or an attack.
+//! Files whose checksums are right and whose tables are wrong: another program's mistake, or an
+//! attack.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -22,8 +23,8 @@ impl Tables {
     }
 }
 
-/// Takes a file apart, lets `change` at its tables and puts it together again with checksums that fit. What comes
-/// before the page checksums stays as it is.
+/// Takes a file apart, lets `change` at its tables and puts it together again with checksums that
+/// fit. What comes before the page checksums stays as it is.
 fn craft(path: &Path, change: impl FnOnce(&mut Tables)) {
     let mut bytes = fs::read(path).unwrap();
     let len = bytes.len() as u64;

@@ -42,7 +42,8 @@ fn directories_and_fifos_are_told_apart() {
     assert_eq!(missing.errno(), Some(libc::ENOENT));
 }
 
-/// Replaces bytes of a header and makes its checksum right again, as another program would have written it.
+/// Replaces bytes of a header and makes its checksum right again, as another program would have
+/// written it.
 fn patch_header(path: &Path, at: usize, bytes: &[u8]) {
     let mut raw = [0; HEADER_LEN];
     let file = File::options().read(true).write(true).open(path).unwrap();
@@ -145,7 +146,8 @@ fn a_huge_sparse_file_costs_no_memory() {
     let len = 1u64 << 40;
     let file = File::options().write(true).open(&path).unwrap();
     file.set_len(len).unwrap();
-    // An index that gives all of a terabyte of nothing to the checksum table, with right checksums of its own.
+    // An index that gives all of a terabyte of nothing to the checksum table, with right checksums
+    // of its own.
     let at = len - FOOTER_LEN as u64 - 96;
     let entries = [
         layout::Entry { kind: 1, offset: 4096, len: 4096, sum: 0 },
@@ -170,7 +172,8 @@ fn a_huge_sparse_file_costs_no_memory() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens to the bytes, a reader gives an error or the very contents that were written.
+    /// Whatever happens to the bytes, a reader gives an error or the very contents that were
+    /// written.
     #[test]
     fn damage_never_passes_for_contents(
         frames in prop::collection::vec(1usize..4, 0..4),
@@ -218,7 +221,8 @@ proptest! {
         prop_assert!(read_all(&path).is_err());
     }
 
-    /// Records bytes that carry a right checksum but make no sense: a program's error, or an attack.
+    /// Records bytes that carry a right checksum but make no sense: a program's error, or an
+    /// attack.
     #[test]
     fn senseless_records_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let mut from = bytes.as_slice();

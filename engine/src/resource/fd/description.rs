@@ -45,12 +45,14 @@ impl OpenFile {
     }
 }
 
-/// Whoever appends, and does not read, has no use for the position: two such descriptions do what one does.
+/// Whoever appends, and does not read, has no use for the position: two such descriptions do what
+/// one does.
 pub fn only_appends(flags: i32) -> bool {
     flags & libc::O_APPEND != 0 && flags & libc::O_ACCMODE == libc::O_WRONLY
 }
 
-/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h: how a file came to be, not what it is. `O_TMPFILE` is it and `O_DIRECTORY`.
+/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h: how a file came to be, not what it is.
+/// `O_TMPFILE` is it and `O_DIRECTORY`.
 const O_TMPFILE_BIT: i32 = 0o20_000_000;
 
 /// A descriptor of a stopped process, by which the state of its open file is read.
@@ -96,7 +98,8 @@ impl Descriptor {
     }
 }
 
-/// Those that may be the same open file description: open on the same inode, or without one and of the same name in /proc.
+/// Those that may be the same open file description: open on the same inode, or without one and of
+/// the same name in /proc.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Among {
     Inode(usize),
@@ -107,11 +110,12 @@ enum Among {
 #[derive(Default)]
 pub struct Files {
     all: Vec<OpenFile>,
-    /// By a descriptor that is in a table. Flags and position tell nothing: a process outside that shares the description may change them
-    /// meanwhile.
+    /// By a descriptor that is in a table. Flags and position tell nothing: a process outside that
+    /// shares the description may change them meanwhile.
     known: HashMap<Among, Sorted<usize>>,
     opened: HashMap<(usize, i32), usize>,
-    /// Which sets have descriptions that would miss somebody outside, by what links in /proc lead to them.
+    /// Which sets have descriptions that would miss somebody outside, by what links in /proc lead
+    /// to them.
     shared: HashMap<Vec<u8>, Vec<Among>>,
     /// Of each description whether it would.
     is_shared: HashSet<usize>,
@@ -198,8 +202,9 @@ impl Files {
         Ok(Fd { fd, file, cloexec })
     }
 
-    /// Who is signalled of I/O, and is not among those that are saved; and notifications of directories, which show by their owner alone
-    /// (fs/notify/dnotify/dnotify.c, `fcntl_dirnotify`). `inside`: threads, processes and groups.
+    /// Who is signalled of I/O, and is not among those that are saved; and notifications of
+    /// directories, which show by their owner alone (fs/notify/dnotify/dnotify.c,
+    /// `fcntl_dirnotify`). `inside`: threads, processes and groups.
     pub fn refuse_owners(&self, inside: &HashSet<i32>, problems: &mut Problems) {
         for (pid, fd, owner, is_directory) in &self.owned {
             let id = owner.id;
@@ -222,8 +227,9 @@ impl Files {
         self.shared.keys().cloned().collect()
     }
 
-    /// A descriptor of ours with the open file description that somebody outside has as `fd`, which leads to `link`. Nothing as well when a
-    /// restart makes no difference to whoever shares it, and when `pid` has just ended.
+    /// A descriptor of ours with the open file description that somebody outside has as `fd`, which
+    /// leads to `link`. Nothing as well when a restart makes no difference to whoever shares it,
+    /// and when `pid` has just ended.
     pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32) -> Option<(i32, i32)> {
         let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among]);
         let found = sets.filter_map(|set| set.find(pid, fd as u64).ok().flatten());
@@ -239,7 +245,8 @@ impl Files {
         })
     }
 
-    /// Captures the state of everything that was met: only now is it known which descriptors there are of each.
+    /// Captures the state of everything that was met: only now is it known which descriptors there
+    /// are of each.
     ///
     /// # Errors
     /// One for each object: *unsupported* for a pipe with an end outside; what the kernel says.

@@ -77,8 +77,8 @@ impl Verbs for Eventfd {
     }
 }
 
-/// Finds out by reading whether a read takes one or all. The counter, which was `count`, is that again afterwards, also when we are killed: a
-/// child does it.
+/// Finds out by reading whether a read takes one or all. The counter, which was `count`, is that
+/// again afterwards, also when we are killed: a child does it.
 fn try_semaphore(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
     const PLAIN: u8 = 0;
     const SEMAPHORE: u8 = 1;

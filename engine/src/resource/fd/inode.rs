@@ -1,4 +1,5 @@
-//! Inodes: what open file descriptions and mappings are open on, with a path, without one, or with one that is gone.
+//! Inodes: what open file descriptions and mappings are open on, with a path, without one, or with
+//! one that is gone.
 
 use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
@@ -88,8 +89,9 @@ impl Found<'_> {
         Ok(Observed { found: self, link, meta, file_system })
     }
 
-    /// Opens it for reading. Its permissions may be others by now than those that the target's own descriptor was opened by, which then is the
-    /// one way; reading from that moves the time of the last access.
+    /// Opens it for reading. Its permissions may be others by now than those that the target's own
+    /// descriptor was opened by, which then is the one way; reading from that moves the time of the
+    /// last access.
     fn open(&self) -> std::io::Result<File> {
         let opened =
             OpenOptions::new().read(true).custom_flags(libc::O_NOATIME | libc::O_NONBLOCK).open(self.link);
@@ -126,8 +128,8 @@ const NFS_SUPER_MAGIC: i64 = 0x6969;
 const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
 const CIFS_SUPER_MAGIC: i64 = 0xff53_4d42;
 const SMB2_SUPER_MAGIC: i64 = 0xfe53_4d42;
-/// Files that the kernel makes up when they are read: size and times say nothing. sysfs, cgroup and cgroup2, debugfs, tracefs, securityfs,
-/// configfs, pstore, bpf, selinuxfs, efivarfs, resctrl.
+/// Files that the kernel makes up when they are read: size and times say nothing. sysfs, cgroup and
+/// cgroup2, debugfs, tracefs, securityfs, configfs, pstore, bpf, selinuxfs, efivarfs, resctrl.
 const MADE_UP: &[i64] = &[
     0x6265_6572,
     0x0027_e0eb,
@@ -144,7 +146,8 @@ const MADE_UP: &[i64] = &[
 ];
 
 impl Inodes {
-    /// Finds or adds the inode behind a magic link. Contents of unlinked files are added to what is to be copied.
+    /// Finds or adds the inode behind a magic link. Contents of unlinked files are added to what is
+    /// to be copied.
     ///
     /// # Errors
     /// *unsupported*, with the kind; *vanished*.
@@ -237,7 +240,8 @@ impl Inodes {
                 let ranges = dump::data_ranges(&file, meta.len()).context(|| format!("{who}: find holes"))?;
                 let owner = dump_plan.owner();
                 let source = dump_plan.source(Source::File(file));
-                // A page of zeros is data where a hole is none: kept, so that what was sparse stays just as sparse.
+                // A page of zeros is data where a hole is none: kept, so that what was sparse stays
+                // just as sparse.
                 dump_plan.add(owner, source, ranges, true);
                 self.contents.push((index, owner));
             }
@@ -261,7 +265,8 @@ impl Inodes {
         &mut self.all[index].kind
     }
 
-    /// Device number and inode number of each named regular file, with who was found to use it, and its path.
+    /// Device number and inode number of each named regular file, with who was found to use it, and
+    /// its path.
     pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), (&str, &PathBytes))> {
         self.all.iter().zip(&self.users).filter_map(|(inode, user)| {
             let node = inode.identity.as_ref()?.node?;
@@ -281,8 +286,9 @@ impl Inodes {
     }
 }
 
-/// Whether the file has been removed, and the client of a file system that cannot keep a file without a name has given it one until the
-/// last user is gone: `nfs_sillyrename` of fs/nfs/unlink.c, `hide_node` of libfuse.
+/// Whether the file has been removed, and the client of a file system that cannot keep a file
+/// without a name has given it one until the last user is gone: `nfs_sillyrename` of
+/// fs/nfs/unlink.c, `hide_node` of libfuse.
 fn is_kept_by_client(path: &Path, fs: i64) -> bool {
     let Some(name) = path.file_name().map(OsStrExt::as_bytes) else { return false };
     let (prefix, digits) = match fs {
@@ -296,12 +302,14 @@ fn is_kept_by_client(path: &Path, fs: i64) -> bool {
     digits.contains(&rest.len()) && rest.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether a file system of this kind has a client that renames what is open instead of removing it.
+/// Whether a file system of this kind has a client that renames what is open instead of removing
+/// it.
 pub fn has_client(fs: i64) -> bool {
     matches!(fs, NFS_SUPER_MAGIC | FUSE_SUPER_MAGIC | CIFS_SUPER_MAGIC | SMB2_SUPER_MAGIC)
 }
 
-/// Whether a file that /proc shows as deleted has in truth the name that libfuse gave it: the kernel does not know of that one.
+/// Whether a file that /proc shows as deleted has in truth the name that libfuse gave it: the
+/// kernel does not know of that one.
 fn is_hidden_beside(path: &[u8], meta: &Metadata) -> bool {
     let Some(directory) = Path::new(OsStr::from_bytes(path)).parent() else { return false };
     let Ok(entries) = std::fs::read_dir(directory) else { return false };

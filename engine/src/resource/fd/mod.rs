@@ -10,7 +10,8 @@
 //! | *make* | the object, and open file descriptions of it, at a restart |
 //! | *late* | what has to wait until every descriptor table is in place |
 //!
-//! All of them but *recognise* have a default, which is that of an inode with a path and no state of its own.
+//! All of them but *recognise* have a default, which is that of an inode with a path and no state
+//! of its own.
 
 pub mod description;
 pub mod inode;
@@ -26,8 +27,8 @@ use std::fs::Metadata;
 use std::os::fd::OwnedFd;
 use table::Fd;
 
-/// One line for each kind: its module, its name in the records, and its state, if it has any. Kinds are asked in this order whether they recognise
-/// a descriptor.
+/// One line for each kind: its module, its name in the records, and its state, if it has any. Kinds
+/// are asked in this order whether they recognise a descriptor.
 macro_rules! kinds {
     ($($module:ident: $name:ident $(($state:ident: $type:ty))?;)*) => {
         $(pub mod $module;)*
@@ -102,15 +103,16 @@ pub trait Verbs {
         Identity::Path
     }
 
-    /// *identify*: whether a process outside that has the same open file description, opened with `flags`, would miss something after a restart has
-    /// made another one: a position, or what one of them leaves for the other.
+    /// *identify*: whether a process outside that has the same open file description, opened with
+    /// `flags`, would miss something after a restart has made another one: a position, or what one
+    /// of them leaves for the other.
     fn is_shared_state(&self, flags: i32) -> bool {
         let _ = flags;
         false
     }
 
-    /// *capture*: fills in the state. `descriptors` is one for each open file description of the object that is in a table; those opened with
-    /// `O_PATH` are left out.
+    /// *capture*: fills in the state. `descriptors` is one for each open file description of the
+    /// object that is in a table; those opened with `O_PATH` are left out.
     ///
     /// # Errors
     /// *unsupported* for a state that nothing can bring back; what the kernel says.
@@ -119,7 +121,8 @@ pub trait Verbs {
         Ok(())
     }
 
-    /// Whether the state is one that the kernel could have had. A context file comes from whoever owned it.
+    /// Whether the state is one that the kernel could have had. A context file comes from whoever
+    /// owned it.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -154,7 +157,8 @@ pub trait Verbs {
         self.identity() != Identity::Path
     }
 
-    /// *make*: what is needed to open descriptions of the object; for one without a path, the object itself.
+    /// *make*: what is needed to open descriptions of the object; for one without a path, the
+    /// object itself.
     ///
     /// # Errors
     /// What the kernel says.
@@ -168,14 +172,15 @@ pub trait Verbs {
         flags
     }
 
-    /// *late*: adds calls to a program of a process that has the description as `fd`, once for each description. The process has its table and
-    /// still the privileges of whoever restarts.
+    /// *late*: adds calls to a program of a process that has the description as `fd`, once for each
+    /// description. The process has its table and still the privileges of whoever restarts.
     fn late(&self, fd: &Fd, file: &OpenFile, program: &mut Program) {
         let _ = (fd, file, program);
     }
 }
 
-/// How an inode is opened at a restart: by its path, once it is sure to be what it was, or through what was made in its place.
+/// How an inode is opened at a restart: by its path, once it is sure to be what it was, or through
+/// what was made in its place.
 pub struct Way<'a> {
     /// The inode.
     pub inode: &'a Inode,
@@ -276,7 +281,8 @@ fn unknown(seen: &Observed<'_>) -> &'static str {
     if seen.meta.file_type().is_socket() { "a socket" } else { "a block device or something unknown" }
 }
 
-/// What a magic link means that is no path: `socket:[12]`, `anon_inode:[eventpoll]` (anon_inode_getfile in the kernel's sources).
+/// What a magic link means that is no path: `socket:[12]`, `anon_inode:[eventpoll]`
+/// (anon_inode_getfile in the kernel's sources).
 fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
         (b"socket:", "a socket"),

@@ -1,4 +1,5 @@
-//! Pipes: capacity and the bytes inside, packet by packet where they are packets. The same for FIFOs, see [`super::fifo`].
+//! Pipes: capacity and the bytes inside, packet by packet where they are packets. The same for
+//! FIFOs, see [`super::fifo`].
 
 use super::description::{Descriptor, OpenFile};
 use super::inode::Observed;
@@ -77,13 +78,14 @@ impl Verbs for Pipe {
     }
 }
 
-/// A pipe registers who is signalled of I/O when a process sets `O_ASYNC` on its own descriptor (fs/pipe.c, `pipe_fasync`). A description
-/// opened with it would show the flag and send nothing.
+/// A pipe registers who is signalled of I/O when a process sets `O_ASYNC` on its own descriptor
+/// (fs/pipe.c, `pipe_fasync`). A description opened with it would show the flag and send nothing.
 pub(super) fn without_async(flags: i32) -> i32 {
     flags & !libc::O_ASYNC
 }
 
-/// Sets `O_ASYNC` by a descriptor of the process that runs the program: the signal names its number.
+/// Sets `O_ASYNC` by a descriptor of the process that runs the program: the signal names its
+/// number.
 pub(super) fn signal_io(fd: &Fd, file: &OpenFile, program: &mut Program) {
     if file.flags & libc::O_ASYNC != 0 {
         let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), file.flags.into()];
@@ -162,7 +164,8 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
 /// A pipe moves at most this much in one call.
 const MOST: usize = 1 << 30;
 
-/// Reads a pipe's contents without taking them out: `reader` is a read end. Packet mode is a flag of the write end.
+/// Reads a pipe's contents without taking them out: `reader` is a read end. Packet mode is a flag
+/// of the write end.
 ///
 /// # Errors
 /// What the kernel says; a capacity above what we may ask for.
@@ -259,7 +262,8 @@ pub fn other_side(end: BorrowedFd<'_>) -> Result<OtherSide> {
     if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
         return Ok(OtherSide::Closed);
     }
-    // The reader of a FIFO that has never had a writer sees no hang-up; tee(2) of nothing says 0 without a writer, EAGAIN with one.
+    // The reader of a FIFO that has never had a writer sees no hang-up; tee(2) of nothing says 0
+    // without a writer, EAGAIN with one.
     let (_copy_out, copy_in) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).context(|| "make pipe")?;
     let reads =
         rustix::fs::fcntl_getfl(end).context(|| "read flags of pipe")? & OFlags::RWMODE == OFlags::RDONLY;

@@ -8,7 +8,8 @@ use crate::error::{Error, Problem, Result};
 /// A regular file. It has no state but its inode's.
 pub struct Regular;
 
-/// File systems (include/uapi/linux/magic.h) whose files are not what they were when they are opened again.
+/// File systems (include/uapi/linux/magic.h) whose files are not what they were when they are
+/// opened again.
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// POSIX message queues (ipc/mqueue.c).
 const MQUEUE_MAGIC: i64 = 0x1980_0202;

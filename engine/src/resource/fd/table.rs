@@ -48,8 +48,9 @@ impl Slots {
         Slots { wanted: tables.flatten().map(|fd| fd.fd).collect(), next: first, end: first }
     }
 
-    /// The lowest number that nobody wants and that was not chosen yet. A table may have its highest numbers just below the hard limit, above
-    /// which there are none: those in between come first.
+    /// The lowest number that nobody wants and that was not chosen yet. A table may have its
+    /// highest numbers just below the hard limit, above which there are none: those in between come
+    /// first.
     pub fn free(&mut self) -> i32 {
         while self.wanted.contains(&self.next) {
             self.next += 1;
@@ -59,8 +60,9 @@ impl Slots {
         self.next - 1
     }
 
-    /// Chooses one for every open file. Where some process wants it at a number from the first on, that is its slot, so that a table of any
-    /// size needs hardly more numbers than it has; else it is a free one.
+    /// Chooses one for every open file. Where some process wants it at a number from the first on,
+    /// that is its slot, so that a table of any size needs hardly more numbers than it has; else it
+    /// is a free one.
     pub fn of_files<'a>(&mut self, files: usize, tables: impl Iterator<Item = &'a [Fd]>) -> Vec<i32> {
         let first = self.next;
         let mut slots = vec![None; files];
@@ -80,8 +82,9 @@ impl Slots {
     }
 }
 
-/// Arranges the descriptor table: everything from its slot to its number, everything else closed. A number that is another file's slot is
-/// overwritten when that file is in its place; where they wait for each other in a circle, one goes by way of `spare`.
+/// Arranges the descriptor table: everything from its slot to its number, everything else closed. A
+/// number that is another file's slot is overwritten when that file is in its place; where they
+/// wait for each other in a circle, one goes by way of `spare`.
 pub fn rebuild_table(fds: &[Fd], slots: &[i32], spare: i32, program: &mut Program) {
     let in_place = |fd: &&Fd| slots[fd.file] == fd.fd;
     for fd in fds.iter().filter(in_place).filter(|fd| !fd.cloexec) {

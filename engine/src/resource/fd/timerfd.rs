@@ -21,7 +21,8 @@ pub struct Timerfd {
     pub flags: i32,
     /// Expirations that have not been read.
     pub ticks: u64,
-    /// What is left until the next expiration; with `TFD_TIMER_ABSTIME` the time of the clock at which that is.
+    /// What is left until the next expiration; with `TFD_TIMER_ABSTIME` the time of the clock at
+    /// which that is.
     pub setting: Setting,
 }
 
@@ -36,7 +37,7 @@ const CLOCKS: &[i32] = &[
     CLOCK_BOOTTIME_ALARM,
 ];
 /// `_IOW('T', 0, __u64)`
-const TFD_IOC_SET_TICKS: u32 = rustix::ioctl::opcode::write::<u64>(b'T', 0);
+const TFD_IOC_SET_TICKS: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<u64>(b'T', 0);
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     (seen.link.0 == b"anon_inode:[timerfd]").then(|| Ok(Kind::Timerfd(Timerfd::default())))
@@ -127,8 +128,8 @@ impl Timerfd {
         self.flags & TFD_TIMER_ABSTIME != 0
     }
 
-    /// Whether the next read says that the clock was set: a timer that has expired once and for all has nothing left (fs/timerfd.c,
-    /// `timerfd_clock_was_set`).
+    /// Whether the next read says that the clock was set: a timer that has expired once and for all
+    /// has nothing left (fs/timerfd.c, `timerfd_clock_was_set`).
     fn clock_was_set(&self) -> bool {
         self.setting.interval == 0 && self.setting.value != 0 && self.ticks != 0
     }
@@ -145,7 +146,8 @@ impl Timerfd {
 
     /// What to set it to, and how many expirations remain to be set once it is.
     fn to_arm(&self) -> Self {
-        /// No expiration comes so soon after the timer was armed that setting the number would lose it.
+        /// No expiration comes so soon after the timer was armed that setting the number would lose
+        /// it.
         const MARGIN: u64 = NANOS / 10;
         let mut armed = self.clone();
         let Setting { value, interval } = self.setting;
@@ -166,8 +168,9 @@ impl Timerfd {
 
 const NANOS: u64 = 1_000_000_000;
 
-/// Reads the state. Of a periodic timer the kernel counts the expirations since the last look only when it is looked at by timerfd_gettime(2); what is
-/// left and how many there were are not read at the same moment, and have to agree.
+/// Reads the state. Of a periodic timer the kernel counts the expirations since the last look only
+/// when it is looked at by timerfd_gettime(2); what is left and how many there were are not read at
+/// the same moment, and have to agree.
 fn settled(descriptor: &Descriptor, fd: &OwnedFd) -> Result<Timerfd> {
     const ATTEMPTS: usize = 100;
     // With what the clock shows then.
@@ -182,7 +185,8 @@ fn settled(descriptor: &Descriptor, fd: &OwnedFd) -> Result<Timerfd> {
         Ok((timer, now))
     };
     let (mut timer, mut now) = look()?;
-    // One that expires faster than it can be looked at: an expiration more or less is a matter of the moment.
+    // One that expires faster than it can be looked at: an expiration more or less is a matter of
+    // the moment.
     for _ in 0..ATTEMPTS {
         let (later, then) = look()?;
         let is_armed = |timer: &Timerfd| timer.setting.value != 0;
@@ -192,7 +196,8 @@ fn settled(descriptor: &Descriptor, fd: &OwnedFd) -> Result<Timerfd> {
         }
         (timer, now) = (later, then);
     }
-    // Set to a time, it stays there when the clock is set and when time passes between checkpoint and restart.
+    // Set to a time, it stays there when the clock is set and when time passes between checkpoint
+    // and restart.
     if timer.is_absolute() && timer.setting.value != 0 {
         timer.setting.value += now;
     }

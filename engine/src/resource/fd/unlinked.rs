@@ -1,11 +1,14 @@
-//! Files, FIFOs and directories that had lost their names: made under their old names, which are taken away again at once.
+//! Files, FIFOs and directories that had lost their names: made under their old names, which are
+//! taken away again at once.
 //!
-//! A name there has to be, though only for two system calls: /proc shows the name by which a file was made or opened, and one of `O_TMPFILE`
-//! would have to get its name with the contents in it. While it is there the file is empty and has mode 0600; what it held is
-//! filled in afterwards. Owner and permissions are set when everything is open on it. An heir takes the names away when we are killed.
+//! A name there has to be, though only for two system calls: /proc shows the name by which a file
+//! was made or opened, and one of `O_TMPFILE` would have to get its name with the contents in it.
+//! While it is there the file is empty and has mode 0600; what it held is filled in afterwards.
+//! Owner and permissions are set when everything is open on it. An heir takes the names away when
+//! we are killed.
 //!
-//! The directories belong to others, who may exchange them for something else at any moment. So every step goes from a descriptor of a
-//! directory to a name in it, and follows no link.
+//! The directories belong to others, who may exchange them for something else at any moment. So
+//! every step goes from a descriptor of a directory to a name in it, and follows no link.
 
 use super::inode::{Inode, has_client};
 use crate::error::{Context, Error, Result};
@@ -82,8 +85,8 @@ pub struct Maker {
 type Early<'a> = &'a mut dyn FnMut(&OwnedFd, &OsStr, &File) -> Result<()>;
 
 impl Maker {
-    /// Makes an inode, empty. `early` is called once while it has its name, with its directory. The name of a directory stays until
-    /// [`Maker::remove_directories`].
+    /// Makes an inode, empty. `early` is called once while it has its name, with its directory. The
+    /// name of a directory stays until [`Maker::remove_directories`].
     ///
     /// # Errors
     /// *conflict* for a path that leads through a link by now; what the kernel says.
@@ -132,7 +135,8 @@ impl Maker {
             };
             let made = made?;
             removed?;
-            // Somebody has moved it away, or linked it; or the client of the file system has, which keeps a name for what is open.
+            // Somebody has moved it away, or linked it; or the client of the file system has, which
+            // keeps a name for what is open.
             let named = made.metadata().context(what)?.nlink() > 0;
             if named && !has_client(rustix::fs::fstatfs(&made).context(what)?.f_type) {
                 return Err(exchanged(path));
@@ -166,7 +170,8 @@ impl Maker {
         Ok(())
     }
 
-    /// Before a name is made: from now on somebody will take it away, and all those before, when we are killed.
+    /// Before a name is made: from now on somebody will take it away, and all those before, when we
+    /// are killed.
     fn appoint_heir(&mut self, dir: &OwnedFd, name: &OsStr) -> std::io::Result<()> {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
         let directories = &self.directories;
@@ -235,7 +240,8 @@ impl Drop for Maker {
     }
 }
 
-/// Whether a name that was not there at a time is one that we have made since: of something empty that is open to nobody else.
+/// Whether a name that was not there at a time is one that we have made since: of something empty
+/// that is open to nobody else.
 fn is_ours(dir: &OwnedFd, name: &OsStr, since: (i64, i64)) -> bool {
     let Ok(found) = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) else {
         return false;
@@ -309,7 +315,8 @@ pub fn set_flags(fd: &OwnedFd, flags: i32) -> Result<()> {
     rustix::fs::fcntl_setfl(fd, OFlags::from_bits_retain(flags as u32)).context(|| "set flags of open file")
 }
 
-/// Owner, attributes and permissions, in this order: chown(2) takes the set-id bits and file capabilities away.
+/// Owner, attributes and permissions, in this order: chown(2) takes the set-id bits and file
+/// capabilities away.
 ///
 /// # Errors
 /// *denied* for an owner who is not us, without CAP_CHOWN.
@@ -334,14 +341,16 @@ pub fn set_first_flags(made: &File, unlinked: &Unlinked, path: &Path) -> Result<
 /// Between a name that is taken and the number that makes it a stand-in.
 const STAND_IN: &str = ".cairn-";
 
-/// The `n`th name beside `name`, for an unlinked file whose own name is taken by another one when it is made again.
+/// The `n`th name beside `name`, for an unlinked file whose own name is taken by another one when
+/// it is made again.
 fn stand_in(name: &Path, n: u32) -> PathBuf {
     let mut name = name.as_os_str().to_os_string();
     name.push(format!("{STAND_IN}{n}"));
     name.into()
 }
 
-/// The name that a stand-in stands for, so that names do not grow from one restart to the next; any other name as it is.
+/// The name that a stand-in stands for, so that names do not grow from one restart to the next; any
+/// other name as it is.
 pub fn without_stand_in(name: &[u8]) -> &[u8] {
     let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     match name[..name.len() - digits].strip_suffix(STAND_IN.as_bytes()) {

@@ -54,8 +54,8 @@ impl AskMemory {
         }
     }
 
-    /// The record, without its pages. `scratch` is the range that was mapped for the program: whether it is locked shows what
-    /// mlockall(2) has in store for new mappings.
+    /// The record, without its pages. `scratch` is the range that was mapped for the program:
+    /// whether it is locked shows what mlockall(2) has in store for new mappings.
     ///
     /// # Errors
     /// What the kernel says.

@@ -201,8 +201,8 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
         }
     }
     record.flags.sort_unstable();
-    // Before Linux 6.11 the flag of MLOCK_ONFAULT has no name, and is the only one without that goes with a lock
-    // (fs/proc/task_mmu.c, `show_smap_vma_flags`).
+    // Before Linux 6.11 the flag of MLOCK_ONFAULT has no name, and is the only one without that
+    // goes with a lock (fs/proc/task_mmu.c, `show_smap_vma_flags`).
     let locked_on_fault = record.flags.contains(&VmaFlag::Locked) && vma.unknown == ["??"];
     if locked_on_fault {
         record.flags.push(VmaFlag::LockedOnFault);

@@ -99,8 +99,8 @@ impl DumpPlan {
         self.stretches.iter().map(|s| s.range.end - s.range.start).sum()
     }
 
-    /// Reads all stretches and appends what is not zero to the context file, with several threads when it is worth it. Returns the extents by
-    /// owner, sorted; `progress` is told of bytes done.
+    /// Reads all stretches and appends what is not zero to the context file, with several threads
+    /// when it is worth it. Returns the extents by owner, sorted; `progress` is told of bytes done.
     ///
     /// # Errors
     /// Memory that cannot be read, a context file that cannot be written.
@@ -137,7 +137,8 @@ impl DumpPlan {
         Ok(all)
     }
 
-    /// Cuts the stretches into pieces and bundles pieces of one source into frames: (source, [(owner, range, keep zeros)]).
+    /// Cuts the stretches into pieces and bundles pieces of one source into frames: (source,
+    /// [(owner, range, keep zeros)]).
     fn frames(&self) -> Vec<Frame> {
         const MAX_PIECES: usize = 512; // below IOV_MAX
         let mut frames: Vec<Frame> = Vec::new();
@@ -178,7 +179,8 @@ impl DumpPlan {
     }
 }
 
-/// Reads the pieces and appends what is not zero. Returns the bytes read, and where the extents begin in the file.
+/// Reads the pieces and appends what is not zero. Returns the bytes read, and where the extents
+/// begin in the file.
 fn copy_frame(
     source: &Source,
     pieces: &[Piece],
@@ -208,7 +210,8 @@ fn copy_frame(
     Ok((len as u64, offset))
 }
 
-/// Has the module append the pieces, which then pass through no memory of ours. Returns as [`copy_frame`].
+/// Has the module append the pieces, which then pass through no memory of ours. Returns as
+/// [`copy_frame`].
 fn save_frame(
     pid: i32,
     device: &Device,
@@ -238,7 +241,8 @@ fn save_frame(
     Ok((len as u64, appended.offset))
 }
 
-/// Adds the extents of those pages that `is_kept` says are in the file, which is asked for every page in their order. Offsets begin with 0.
+/// Adds the extents of those pages that `is_kept` says are in the file, which is asked for every
+/// page in their order. Offsets begin with 0.
 fn list(pieces: &[Piece], extents: &mut Vec<(usize, Extent)>, mut is_kept: impl FnMut(&Piece) -> bool) {
     let page = page_size();
     let first = extents.len();

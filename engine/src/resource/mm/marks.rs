@@ -1,4 +1,5 @@
-//! What `struct mm_struct` has beside its mappings: marks, auxiliary vector, vdso, locks of mappings to come.
+//! What `struct mm_struct` has beside its mappings: marks, auxiliary vector, vdso, locks of
+//! mappings to come.
 
 use super::Range;
 use crate::error::{Context, Error, Result};
@@ -82,8 +83,8 @@ pub fn vdso_digest(pid: i32, vdso: Range) -> Result<u64> {
     Ok(xxhash_rust::xxh3::xxh3_64(&code))
 }
 
-/// Whether mlockall(2) is in force for mappings to come: no interface tells, but a mapping that was just made, such as the
-/// scratch range at `fresh`, shows it.
+/// Whether mlockall(2) is in force for mappings to come: no interface tells, but a mapping that was
+/// just made, such as the scratch range at `fresh`, shows it.
 ///
 /// # Errors
 /// *vanished*

@@ -7,17 +7,19 @@ use serde::{Deserialize, Serialize};
 const GET_REGISTRATIONS: i32 = 1 << 9;
 const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
 
-/// Kinds of barriers that fail with EPERM for who is not registered: the command, and the one that registers. The question is to make such a
-/// barrier, which changes nothing.
+/// Kinds of barriers that fail with EPERM for who is not registered: the command, and the one that
+/// registers. The question is to make such a barrier, which changes nothing.
 const PROBED: [(i32, u32); 3] = [(1 << 3, 1 << 4), (1 << 5, 1 << 6), (1 << 7, 1 << 8)];
 
 /// For which barriers an address space is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registrations {
-    /// The commands that registered, as bits of their numbers; for global barriers only in older files.
+    /// The commands that registered, as bits of their numbers; for global barriers only in older
+    /// files.
     pub commands: u32,
-    /// Whether the process takes part in global barriers. Nothing where nobody tells, before Linux 6.3 without the module: after a restart it does,
-    /// which costs it an interrupt now and then where somebody makes them.
+    /// Whether the process takes part in global barriers. Nothing where nobody tells, before Linux
+    /// 6.3 without the module: after a restart it does, which costs it an interrupt now and then
+    /// where somebody makes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global: Option<bool>,
 }
@@ -57,7 +59,8 @@ impl AskRegistrations {
             let commands = told.unwrap_or(0) & !REGISTER_GLOBAL_EXPEDITED;
             return Registrations { commands, global: global.or(Some(false)) };
         };
-        // Of the others, what the kernel tells says more than is so (`membarrier_get_registrations`).
+        // Of the others, what the kernel tells says more than is so
+        // (`membarrier_get_registrations`).
         let registered = probed.iter().filter(|(barrier, _)| outcome.result(*barrier) == 0);
         let commands = registered.fold(0, |all, (_, register)| all | register);
         // A kernel without membarrier(2) has none of them.
@@ -66,7 +69,8 @@ impl AskRegistrations {
     }
 }
 
-/// Registers again; cheapest while the process has one thread (kernel/sched/membarrier.c, `sync_runqueues_membarrier_state`).
+/// Registers again; cheapest while the process has one thread (kernel/sched/membarrier.c,
+/// `sync_runqueues_membarrier_state`).
 pub fn rebuild(registrations: Registrations, program: &mut Program) {
     let Registrations { commands, global } = registrations;
     let registrations = if global.unwrap_or(true) { commands | REGISTER_GLOBAL_EXPEDITED } else { commands };

@@ -1,7 +1,8 @@
 //! An address space: its mappings, what is in their pages, and the marks in `mm_struct`.
 //!
-//! `capture` reads mappings from /proc, `pagemap` finds the pages that hold something, `dump` copies them into the context file, and `restore`
-//! builds the address space around the scratch range of a new process.
+//! `capture` reads mappings from /proc, `pagemap` finds the pages that hold something, `dump`
+//! copies them into the context file, and `restore` builds the address space around the scratch
+//! range of a new process.
 
 pub mod ask;
 pub mod capture;
@@ -44,7 +45,8 @@ pub struct Memory {
     pub vdso: Option<u64>,
     /// For mappings to come.
     pub lock_future: Option<LockFuture>,
-    /// What PR_GET_THP_DISABLE says: 0, or 1 with the flags that it was set with (`PR_THP_DISABLE_EXCEPT_ADVISED`, Linux 6.18).
+    /// What PR_GET_THP_DISABLE says: 0, or 1 with the flags that it was set with
+    /// (`PR_THP_DISABLE_EXCEPT_ADVISED`, Linux 6.18).
     pub thp_disable: u32,
     /// `PR_SET_DUMPABLE`
     pub dumpable: i32,

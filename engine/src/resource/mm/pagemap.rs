@@ -1,4 +1,5 @@
-//! Which pages of a process hold something of their own, and which are guards: by the ioctl `PAGEMAP_SCAN` where the kernel has it.
+//! Which pages of a process hold something of their own, and which are guards: by the ioctl
+//! `PAGEMAP_SCAN` where the kernel has it.
 
 use super::Range;
 use super::dump::{DumpPlan, Owner, Source};
@@ -36,7 +37,8 @@ impl PagemapMethod {
     }
 }
 
-/// Pages of a whole address space that hold something of their own, and guard pages (`MADV_GUARD_INSTALL`): sorted, disjoint.
+/// Pages of a whole address space that hold something of their own, and guard pages
+/// (`MADV_GUARD_INSTALL`): sorted, disjoint.
 #[derive(Debug, Default)]
 struct Population {
     own: Vec<Range>,
@@ -94,8 +96,8 @@ fn read_pagemap(pagemap: &File, range: Range) -> std::io::Result<Vec<Range>> {
     Ok(own)
 }
 
-/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings, which are sorted. Returns the pages that
-/// have memory tags.
+/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings,
+/// which are sorted. Returns the pages that have memory tags.
 ///
 /// # Errors
 /// What the kernel says.
@@ -121,9 +123,10 @@ pub fn collect_pages(
             (plain, forced)
         }
     };
-    // From the first mapping to the last, not from 0 to the end of the address space: powerpc (Linux 7.2) takes no range for one of
-    // user addresses that is as long as all of them (`__access_ok`, arch/powerpc/include/asm/uaccess.h). What lies beyond, x86's vsyscall
-    // page, is the kernel's own.
+    // From the first mapping to the last, not from 0 to the end of the address space: powerpc
+    // (Linux 7.2) takes no range for one of user addresses that is as long as all of them
+    // (`__access_ok`, arch/powerpc/include/asm/uaccess.h). What lies beyond, x86's vsyscall page,
+    // is the kernel's own.
     let span = vmas.first().map_or(0, |(vma, _)| vma.start)
         ..vmas.last().map_or(0, |(vma, _)| vma.end).min(task_size());
     let all = if method == PagemapMethod::Read {
@@ -164,7 +167,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_inside_is_cut_out_in_one_pass(gaps in prop::collection::vec((0u64..4, 1u64..9), 0..20)) {
-            // Ranges with gaps between them, and mappings that tile the same space: nothing is lost, nothing is there twice.
+            // Ranges with gaps between them, and mappings that tile the same space: nothing is
+            // lost, nothing is there twice.
             let mut at = 0;
             let mut ranges = Vec::new();
             for (gap, len) in gaps {

@@ -10,9 +10,10 @@ const KEYS: std::ops::Range<u32> = 1..32;
 /// Nothing of a process is mapped here, in the kernel's half of the address space.
 const NOWHERE: u64 = 0xffff_8000_0000_0000;
 
-/// The question which keys are allocated. pkey_mprotect(2) of a place where nothing is mapped answers it without a side effect: EINVAL
-/// for a key that is not, ENOMEM for one that is (mm/mprotect.c, `do_mprotect_pkey`, Linux 5.10). The key that the kernel keeps for
-/// execute-only mappings counts as not allocated (arch/x86/include/asm/pkeys.h, `mm_pkey_is_allocated`).
+/// The question which keys are allocated. pkey_mprotect(2) of a place where nothing is mapped
+/// answers it without a side effect: EINVAL for a key that is not, ENOMEM for one that is
+/// (mm/mprotect.c, `do_mprotect_pkey`, Linux 5.10). The key that the kernel keeps for execute-only
+/// mappings counts as not allocated (arch/x86/include/asm/pkeys.h, `mm_pkey_is_allocated`).
 pub struct AskKeys(Vec<(u32, CallId)>);
 
 impl AskKeys {
@@ -48,8 +49,9 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Allocates keys, which the kernel hands out in ascending order, up to the highest that is needed; but not the one of execute-only
-    /// mappings, which the kernel takes itself when it makes the first: it is the lowest free one then.
+    /// Allocates keys, which the kernel hands out in ascending order, up to the highest that is
+    /// needed; but not the one of execute-only mappings, which the kernel takes itself when it
+    /// makes the first: it is the lowest free one then.
     pub fn take(allocated: u32, vmas: &[Vma], program: &mut Program) -> Self {
         let used = vmas.iter().fold(allocated, |keys, vma| keys | 1 << vma.pkey) & !1;
         let highest = u32::BITS - used.leading_zeros();

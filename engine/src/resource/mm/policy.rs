@@ -1,4 +1,5 @@
-//! Memory policies: on which nodes pages are to be, for a thread and for ranges of an address space (numa(7)).
+//! Memory policies: on which nodes pages are to be, for a thread and for ranges of an address space
+//! (numa(7)).
 
 use super::vma::Vma;
 use crate::remote::{Arg, CallId, DataId, Outcome, Program};
@@ -76,7 +77,8 @@ impl AskPolicy {
     }
 }
 
-/// Gives the thread that the program runs in its policy; a new one has that of the thread that made it.
+/// Gives the thread that the program runs in its policy; a new one has that of the thread that made
+/// it.
 pub fn rebuild(policy: Option<&Policy>, program: &mut Program) {
     match policy {
         Some(policy) => policy.set(program),

@@ -22,7 +22,8 @@ pub struct MemorySources<'a> {
     pub relocated: &'a [SpecialMapping],
 }
 
-/// A mapping that the kernel makes and fills, by its name in /proc/PID/maps: `[vdso]`, `[vvar]`, `[vvar_vclock]`.
+/// A mapping that the kernel makes and fills, by its name in /proc/PID/maps: `[vdso]`, `[vvar]`,
+/// `[vvar_vclock]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialMapping {
     /// In brackets.
@@ -61,10 +62,11 @@ const PR_SET_MEMORY_MERGE: i32 = 67;
 const IOV_MAX: usize = 1024;
 
 impl Memory {
-    /// Builds the address space around the scratch range, in which nothing else is mapped but what is parked.
+    /// Builds the address space around the scratch range, in which nothing else is mapped but what
+    /// is parked.
     pub fn rebuild(&self, sources: &MemorySources<'_>, program: &mut Program) {
-        // First: the kernel changes the executable only while the one before is mapped nowhere (replace_mm_exe_file, kernel/fork.c), and the
-        // new one may be the engine's own.
+        // First: the kernel changes the executable only while the one before is mapped nowhere
+        // (replace_mm_exe_file, kernel/fork.c), and the new one may be the engine's own.
         self.rebuild_marks(sources, program);
         self.rebuild_special(sources, program);
         membarrier::rebuild(self.membarrier, program);
@@ -103,7 +105,8 @@ impl Memory {
         self.pages.get(at).is_some_and(|e| e.start < vma.end)
     }
 
-    /// Mapped writable at first: to be filled, or because what was ever writable counts against the commit limit.
+    /// Mapped writable at first: to be filled, or because what was ever writable counts against the
+    /// commit limit.
     fn first_prot(&self, vma: &Vma) -> i32 {
         if vma.is_private() && (vma.has(VmaFlag::Accounted) || self.holds_pages(vma)) {
             vma.whole_prot() | libc::PROT_WRITE
@@ -162,7 +165,8 @@ impl Memory {
         }
     }
 
-    /// The target itself reads its pages from the context file: one call for each run of the file, of up to 1024 places.
+    /// The target itself reads its pages from the context file: one call for each run of the file,
+    /// of up to 1024 places.
     fn fill(&self, context: i32, program: &mut Program) {
         // A call moves at most 2 GiB (MAX_RW_COUNT).
         const MAX_CALL: u64 = 1 << 30;
@@ -237,7 +241,8 @@ impl Memory {
             // This one brings no page in, so that an error means that nothing is locked.
             program.call_ok(libc::SYS_mlock2, &lock(libc::MLOCK_ONFAULT), what.clone());
             if !vma.has(VmaFlag::LockedOnFault) {
-                // This one says ENOMEM of pages that cannot be there, such as those of a PROT_NONE range, and locks all the same.
+                // This one says ENOMEM of pages that cannot be there, such as those of a PROT_NONE
+                // range, and locks all the same.
                 program.call_unchecked(libc::SYS_mlock2, &lock(0), what);
             }
         }
@@ -295,7 +300,8 @@ impl Memory {
         }
     }
 
-    /// Sets what concerns mappings to come: the last change to the address space but for the scratch range.
+    /// Sets what concerns mappings to come: the last change to the address space but for the
+    /// scratch range.
     pub fn rebuild_future(&self, program: &mut Program) {
         if let Some(lock) = self.lock_future {
             let flags = match lock {

@@ -165,7 +165,8 @@ impl Vma {
     }
 }
 
-/// Joins neighbours that nothing tells apart: the kernel keeps some of them separate for reasons that no process can see.
+/// Joins neighbours that nothing tells apart: the kernel keeps some of them separate for reasons
+/// that no process can see.
 pub fn join(vmas: Vec<Vma>) -> Vec<Vma> {
     let mut joined: Vec<Vma> = Vec::with_capacity(vmas.len());
     for vma in vmas {

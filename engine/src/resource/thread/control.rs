@@ -1,6 +1,8 @@
-//! Settings of a thread that prctl(2) and its like give and take by name: what the processor may do to it, what hardware errors do.
+//! Settings of a thread that prctl(2) and its like give and take by name: what the processor may do
+//! to it, what hardware errors do.
 //!
-//! A kernel or an architecture that has no such setting says so when it is asked; then there is nothing in the record.
+//! A kernel or an architecture that has no such setting says so when it is asked; then there is
+//! nothing in the record.
 
 use crate::arch;
 use crate::remote::{Arg, CallId, DataId, Outcome, Program};
@@ -36,7 +38,8 @@ enum Told {
     ByPointer,
     /// What the call returns.
     ByResult,
-    /// What the call returns, as a state of speculation: a setting of the thread's own when a bit says so.
+    /// What the call returns, as a state of speculation: a setting of the thread's own when a bit
+    /// says so.
     Speculation,
 }
 
@@ -185,8 +188,8 @@ impl AskControls {
     }
 }
 
-/// Makes the settings of the thread that the program runs in. Those that are not named become a new program's, where the kernel has them: a
-/// thread inherits them from the one that made it.
+/// Makes the settings of the thread that the program runs in. Those that are not named become a new
+/// program's, where the kernel has them: a thread inherits them from the one that made it.
 pub fn rebuild(controls: &Controls, program: &mut Program) {
     for Calls { control, what, nr, set, default, .. } in CALLS {
         let Some(nr) = nr else { continue };

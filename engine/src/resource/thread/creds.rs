@@ -1,4 +1,5 @@
-//! Credentials of a thread: ids, groups, capabilities, securebits, no_new_privs, parent-death signal.
+//! Credentials of a thread: ids, groups, capabilities, securebits, no_new_privs, parent-death
+//! signal.
 
 use crate::error::{Error, Result};
 use crate::remote::{Arg, Outcome, Program};
@@ -16,7 +17,8 @@ pub struct Capabilities {
     pub ambient: u64,
 }
 
-/// What a thread may do. The kernel keeps credentials per thread, whatever the C library makes of it.
+/// What a thread may do. The kernel keeps credentials per thread, whatever the C library makes of
+/// it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creds {
     /// Real, effective, saved and file system user id.
@@ -106,8 +108,9 @@ const SECBIT_KEEP_CAPS: u32 = 1 << 4;
 const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
 
 impl Creds {
-    /// Takes on these credentials, coming from `from`. Bounding set first, while CAP_SETPCAP is there; then ids with the
-    /// capabilities kept; securebits before the capabilities that allow to set them go.
+    /// Takes on these credentials, coming from `from`. Bounding set first, while CAP_SETPCAP is
+    /// there; then ids with the capabilities kept; securebits before the capabilities that allow to
+    /// set them go.
     pub fn rebuild(&self, from: &Creds, program: &mut Program) {
         let prctl = |program: &mut Program, args: &[Arg], what: &str| {
             program.call_ok(libc::SYS_prctl, args, what.to_string());
@@ -163,7 +166,8 @@ impl Creds {
             let data = program.bytes(words.flat_map(u32::to_ne_bytes).collect::<Vec<u8>>());
             program.call_ok(libc::SYS_capset, &[header.into(), data.into()], "set capabilities");
         };
-        // An ambient capability must be permitted and inheritable when it is raised, and goes when it stops being so.
+        // An ambient capability must be permitted and inheritable when it is raised, and goes when
+        // it stops being so.
         set(program, [caps.effective | caps.permitted, caps.permitted, caps.inheritable]);
         for cap in (0..64).filter(|cap| caps.ambient & (1 << cap) != 0) {
             let args = [

@@ -1,4 +1,5 @@
-//! A thread: registers, what it registered with the kernel, its name and its place in the scheduler.
+//! A thread: registers, what it registered with the kernel, its name and its place in the
+//! scheduler.
 
 pub mod control;
 pub mod creds;
@@ -65,7 +66,8 @@ pub struct Thread {
     pub clear_child_tid: u64,
     /// Restartable sequences.
     pub rseq: Option<Rseq>,
-    /// Timer slack in nanoseconds; nothing where the kernel does not apply one (real-time policies).
+    /// Timer slack in nanoseconds; nothing where the kernel does not apply one (real-time
+    /// policies).
     pub timer_slack: u64,
     /// The time left of the call that its registers make again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,7 +104,8 @@ pub struct AskThread {
 }
 
 impl AskThread {
-    /// Adds the calls. `rseq_unknown`: this kernel does not tell a tracer about restartable sequences. `policies`: it has memory policies.
+    /// Adds the calls. `rseq_unknown`: this kernel does not tell a tracer about restartable
+    /// sequences. `policies`: it has memory policies.
     ///
     /// # Errors
     /// What ptrace says.
@@ -198,7 +201,8 @@ impl AskThread {
 
 /// include/uapi/linux/prctl.h, Linux 5.6
 const PR_SET_IO_FLUSHER: i32 = 57;
-/// What that sets: `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` (include/linux/sched.h). prctl(2) itself tells only who has CAP_SYS_RESOURCE.
+/// What that sets: `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` (include/linux/sched.h). prctl(2)
+/// itself tells only who has CAP_SYS_RESOURCE.
 const PF_IO_FLUSHER: u32 = 0x0008_0000 | 0x0010_0000;
 
 fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
@@ -210,8 +214,9 @@ fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
 }
 
 impl Thread {
-    /// Gives the thread its registrations, name and credentials. Runs in the thread itself; `inherited` are the credentials that it has,
-    /// `policies` whether this kernel has memory policies.
+    /// Gives the thread its registrations, name and credentials. Runs in the thread itself;
+    /// `inherited` are the credentials that it has, `policies` whether this kernel has memory
+    /// policies.
     pub fn rebuild(&self, inherited: &Creds, policies: bool, program: &mut Program) {
         let prctl = |program: &mut Program, args: &[Arg], what: &str| {
             program.call_ok(libc::SYS_prctl, args, what.to_string());
@@ -262,8 +267,9 @@ impl Thread {
         Ok(())
     }
 
-    /// Writes the extended register sets, which must fit this machine, and reads all back in the end: to write one may change another, and some
-    /// kernels have dropped parts in silence (PKRU, 5.14 to 6.1). What is as it should be is not written.
+    /// Writes the extended register sets, which must fit this machine, and reads all back in the
+    /// end: to write one may change another, and some kernels have dropped parts in silence (PKRU,
+    /// 5.14 to 6.1). What is as it should be is not written.
     ///
     /// # Errors
     /// What differs.

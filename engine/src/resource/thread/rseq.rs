@@ -54,11 +54,13 @@ const UNREGISTER: u64 = 1;
 /// Thread control blocks are searched this far around the thread pointer, in bytes.
 const REACH: u64 = 4096;
 
-/// In the kernel's half of the address space, aligned: EFAULT to a thread that has nothing registered, EINVAL to one that has.
+/// In the kernel's half of the address space, aligned: EFAULT to a thread that has nothing
+/// registered, EINVAL to one that has.
 const NOWHERE: u64 = 0xffff_ffff_ffff_f000;
 
-/// Where the kernel does not tell, the address is found by asking, without a side effect (kernel/rseq.c, Linux 5.10): to unregister
-/// with a wrong signature is EPERM at the registered address and EINVAL everywhere else; to register once more is EBUSY.
+/// Where the kernel does not tell, the address is found by asking, without a side effect
+/// (kernel/rseq.c, Linux 5.10): to unregister with a wrong signature is EPERM at the registered
+/// address and EINVAL everywhere else; to register once more is EBUSY.
 pub struct AskRseq {
     registered: CallId,
     candidates: Vec<(u64, CallId)>,
@@ -104,12 +106,13 @@ impl AskRseq {
     }
 }
 
-/// A stop inside a critical section aborts it: the thread goes to its abort handler, as the kernel would send it
-/// (kernel/rseq.c, `rseq_ip_fixup`), because our programs make the kernel forget that it was inside. To be called before the
-/// first of them. `unknown`: this kernel does not tell where the area is.
+/// A stop inside a critical section aborts it: the thread goes to its abort handler, as the kernel
+/// would send it (kernel/rseq.c, `rseq_ip_fixup`), because our programs make the kernel forget that
+/// it was inside. To be called before the first of them. `unknown`: this kernel does not tell where
+/// the area is.
 ///
-/// In a thread that the module holds nothing of ours runs, and the kernel aborts the section itself when it goes on: only the registers for
-/// the record are changed.
+/// In a thread that the module holds nothing of ours runs, and the kernel aborts the section itself
+/// when it goes on: only the registers for the record are changed.
 ///
 /// # Errors
 /// Memory that cannot be read or written.
@@ -139,12 +142,14 @@ pub fn abort_critical_section(thread: &mut Stopped, unknown: bool) -> Result<()>
     }
 }
 
-/// Where an area says which section its thread is in: after cpu_id_start and cpu_id of `struct rseq` (include/uapi/linux/rseq.h).
+/// Where an area says which section its thread is in: after cpu_id_start and cpu_id of `struct
+/// rseq` (include/uapi/linux/rseq.h).
 fn section_pointer(address: u64) -> RemoteAddr {
     RemoteAddr(address.wrapping_add(8))
 }
 
-/// The abort handler of the section that a thread of `pid` is in when it is at `ip` and has an area at `address`.
+/// The abort handler of the section that a thread of `pid` is in when it is at `ip` and has an area
+/// at `address`.
 fn abort_handler(pid: i32, ip: u64, address: u64, signature: u32) -> Option<u64> {
     let mut word = [0u8; 8];
     // What cannot be read is no area, no descriptor, no handler.
@@ -165,7 +170,8 @@ fn abort_handler(pid: i32, ip: u64, address: u64, signature: u32) -> Option<u64>
         .then_some(abort)
 }
 
-/// Whether the thread was in a section announced by an area at `address`, and has been sent to its abort handler.
+/// Whether the thread was in a section announced by an area at `address`, and has been sent to its
+/// abort handler.
 fn leave_section(tracee: &mut Tracee, address: u64, signature: u32) -> Result<bool> {
     let Some(abort) = abort_handler(tracee.pid, tracee.regs.ip(), address, signature) else {
         return Ok(false);

@@ -1,7 +1,8 @@
-//! Sleeps that were interrupted with time left: the kernel keeps in a restart block, or on the thread's stack, when they end, and only the
-//! kernel module sees that.
+//! Sleeps that were interrupted with time left: the kernel keeps in a restart block, or on the
+//! thread's stack, when they end, and only the kernel module sees that.
 //!
-//! A record that has one of a thread has it in addition: its registers make the whole call again, which is what happens without the module.
+//! A record that has one of a thread has it in addition: its registers make the whole call again,
+//! which is what happens without the module.
 
 use crate::remote::Stopped;
 use crate::sys::kmod::{self, Continue};
@@ -44,8 +45,9 @@ pub struct Sleep {
     pub clock: i32,
     /// Nanoseconds to its end.
     pub left: u64,
-    /// What the kernel keeps of the call's arguments: of nanosleep the address for what is left, of poll the array and its length, of futex the
-    /// address, the value, whether it is shared, and the bitset; zeros where the registers say it all.
+    /// What the kernel keeps of the call's arguments: of nanosleep the address for what is left, of
+    /// poll the array and its length, of futex the address, the value, whether it is shared, and
+    /// the bitset; zeros where the registers say it all.
     pub args: [u64; 4],
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
 
-/// Younger memory is not suspected: MSECS_MIN_AGE in mm/kmemleak.c, and a little more. Nothing tells when it is over.
+/// Younger memory is not suspected: MSECS_MIN_AGE in mm/kmemleak.c, and a little more. Nothing
+/// tells when it is over.
 const MIN_AGE: Duration = Duration::from_millis(5500);
 
 /// Forgets what was lost before the job. What cannot be done comes back in words.
@@ -18,7 +19,8 @@ pub fn forget() -> Result<(), String> {
     })
 }
 
-/// Has the kernel look for what the job has lost, and shows it on the console, where the host finds it.
+/// Has the kernel look for what the job has lost, and shows it on the console, where the host finds
+/// it.
 pub fn tell() -> Result<(), String> {
     attempt(|| {
         scan()?;
@@ -27,7 +29,8 @@ pub fn tell() -> Result<(), String> {
     })
 }
 
-/// Twice: what has changed since the last time is not suspected, and of what is new anything is a change.
+/// Twice: what has changed since the last time is not suspected, and of what is new anything is a
+/// change.
 fn scan() -> io::Result<()> {
     std::thread::sleep(MIN_AGE);
     (0..2).try_for_each(|_| fs::write(FILE, "scan"))

@@ -1,10 +1,12 @@
 //! PID 1 of a guest: sets the system up, runs one job, reaps what is orphaned, reports, powers off.
 //!
-//! The order of its life: mounts, modules, the result port, the job's modules and settings, loopback, the job's root;
-//! [`InitEvent::Start`]; the command; [`InitEvent::End`]; power off. Whatever fails before the command is [`InitEvent::Error`], if the port is
-//! there by then, and a line on the console in any case.
+//! The order of its life: mounts, modules, the result port, the job's modules and settings,
+//! loopback, the job's root; [`InitEvent::Start`]; the command; [`InitEvent::End`]; power off.
+//! Whatever fails before the command is [`InitEvent::Error`], if the port is there by then, and a
+//! line on the console in any case.
 //!
-//! It must not end before the machine does: a PID 1 that exits is a kernel panic, which the host would report.
+//! It must not end before the machine does: a PID 1 that exits is a kernel panic, which the host
+//! would report.
 
 #![deny(unsafe_code)]
 
@@ -54,7 +56,8 @@ fn live(port: &mut Option<File>) -> Result<(), Failure> {
     let text = std::fs::read(JOB_PATH).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
     let job: Job = serde_json::from_slice(&text).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
     warnings.extend(leaks::forget().err());
-    // A job that asks for a module is about that module; without it, it would fail in ways that mislead.
+    // A job that asks for a module is about that module; without it, it would fail in ways that
+    // mislead.
     system::load_for_job(&job)?;
     warnings.extend(system::prepare(&job));
     warnings.extend(network::loopback_up().err());

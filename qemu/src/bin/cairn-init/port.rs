@@ -12,7 +12,8 @@ use rustix::fs::inotify;
 
 use crate::Failure;
 
-/// How long the driver may take to find the port. It takes milliseconds; a guest without the device never gets it.
+/// How long the driver may take to find the port. It takes milliseconds; a guest without the device
+/// never gets it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens the result port for writing as soon as it is there.
@@ -46,7 +47,8 @@ fn find() -> Option<PathBuf> {
     let mut ports: Vec<_> = ports.flatten().collect();
     ports.sort_by_key(fs::DirEntry::file_name);
     ports.into_iter().find_map(|port| {
-        // The name arrives a moment after the port itself; the machine has this one port, so an empty name is it.
+        // The name arrives a moment after the port itself; the machine has this one port, so an
+        // empty name is it.
         let name = fs::read_to_string(port.path().join("name")).unwrap_or_default();
         let device = Path::new("/dev").join(port.file_name());
         let ours = name.trim().is_empty() || name.trim() == PORT_NAME;

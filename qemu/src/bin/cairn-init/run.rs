@@ -9,7 +9,8 @@ use rustix::process::{Pid, WaitOptions, wait};
 
 use crate::{Failure, terminal};
 
-/// Runs the job's command to its end. Gives how it ended and who was left over; the taint masks are the caller's.
+/// Runs the job's command to its end. Gives how it ended and who was left over; the taint masks are
+/// the caller's.
 pub fn run(job: &Job, port: &File) -> Result<InitEnd, Failure> {
     let (program, args) = job.command.split_first().ok_or("the job has no command")?;
     let mut command = match job.console {
@@ -74,7 +75,8 @@ fn strays() -> Vec<String> {
     found
 }
 
-/// The process of a `/proc/PID/stat` line, unless it is a kernel thread (`PF_KTHREAD` in its flags).
+/// The process of a `/proc/PID/stat` line, unless it is a kernel thread (`PF_KTHREAD` in its
+/// flags).
 fn stray(stat: &str) -> Option<String> {
     const PF_KTHREAD: u64 = 0x0020_0000;
     let (head, tail) = stat.rsplit_once(')')?;

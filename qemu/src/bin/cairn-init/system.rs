@@ -12,8 +12,8 @@ use rustix::system::RebootCommand;
 
 use crate::Failure;
 
-/// Source, target, type, options, flags. The first three have to be there; the rest are mounted where the kernel knows
-/// them.
+/// Source, target, type, options, flags. The first three have to be there; the rest are mounted
+/// where the kernel knows them.
 const MOUNTS: &[(&str, &str, &core::ffi::CStr, MountFlags)] = &[
     ("proc", "/proc", c"", MountFlags::empty()),
     ("sysfs", "/sys", c"", MountFlags::empty()),
@@ -31,7 +31,8 @@ const MOUNTS: &[(&str, &str, &core::ffi::CStr, MountFlags)] = &[
 
 const REQUIRED: usize = 3;
 
-/// Links that programs expect in `/dev` and that no kernel makes; shells open `/dev/fd/N` for what they substitute.
+/// Links that programs expect in `/dev` and that no kernel makes; shells open `/dev/fd/N` for what
+/// they substitute.
 const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
@@ -133,7 +134,8 @@ pub fn prepare(job: &Job) -> Vec<String> {
     warnings
 }
 
-/// Reserves this much memory in huge pages of the kernel's usual size, which depends on architecture and page size.
+/// Reserves this much memory in huge pages of the kernel's usual size, which depends on
+/// architecture and page size.
 fn reserve_huge_pages(mib: u32) -> Result<(), String> {
     const COUNT: &str = "/proc/sys/vm/nr_hugepages";
     let text = fs::read_to_string("/proc/meminfo").map_err(|e| format!("read /proc/meminfo: {e}"))?;

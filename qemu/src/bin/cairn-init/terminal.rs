@@ -8,7 +8,8 @@ use std::process::Command;
 /// The argument that gives the program this role.
 pub const FLAG: &str = "--console";
 
-/// Becomes the leader of a session on the console's terminal, and then the command. Comes back only with the failure.
+/// Becomes the leader of a session on the console's terminal, and then the command. Comes back only
+/// with the failure.
 pub fn take(command: Vec<OsString>) -> String {
     match try_take(command) {
         Ok(never) => match never {},

@@ -1,8 +1,9 @@
 //! Libraries of another architecture, which no loader of this machine can list.
 //!
-//! They are found where Debian's cross C library (`libc6-arm64-cross`) and its multiarch packages put them, and laid
-//! into the guest where a system of that architecture has them: the loader at the path that programs ask for, libraries
-//! in `/lib/TRIPLE`, which is the first directory that the loader looks in.
+//! They are found where Debian's cross C library (`libc6-arm64-cross`) and its multiarch packages
+//! put them, and laid into the guest where a system of that architecture has them: the loader at
+//! the path that programs ask for, libraries in `/lib/TRIPLE`, which is the first directory that
+//! the loader looks in.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use crate::arch::Arch;
 use crate::initramfs::Error;
 use crate::initramfs::elf::Elf;
 
-/// Where this machine keeps libraries of `arch`, the ones that a cross compiler links against first.
+/// Where this machine keeps libraries of `arch`, the ones that a cross compiler links against
+/// first.
 fn directories(arch: Arch) -> [PathBuf; 3] {
     let triple = arch.gnu_triple();
     [format!("/usr/{triple}/lib"), format!("/lib/{triple}"), format!("/usr/lib/{triple}")].map(PathBuf::from)

@@ -55,7 +55,8 @@ fn check(guarded: &Mapping, open: &Mapping) -> Outcome {
 
 /// Calls the code at an address, indirectly.
 fn call(address: usize) -> u32 {
-    // SAFETY: both pages hold a function of this type from these addresses on. What else happens happens to a child.
+    // SAFETY: both pages hold a function of this type from these addresses on. What else happens
+    // happens to a child.
     let function: extern "C" fn() -> u32 = unsafe { std::mem::transmute(std::hint::black_box(address)) };
     function()
 }

@@ -1,5 +1,5 @@
-//! Registers of arm64: general, flags, SIMD, control words, thread pointers, SVE, SME, pointer authentication, branch
-//! targets, memory tags.
+//! Registers of arm64: general, flags, SIMD, control words, thread pointers, SVE, SME, pointer
+//! authentication, branch targets, memory tags.
 
 mod over_read;
 mod pauth;
@@ -27,7 +27,8 @@ crate::framework::corpus! {
     mod sme_in_motion;
 }
 
-/// Features of processor and kernel, by their bit in AT_HWCAP, or AT_HWCAP2 from 64 on (asm/hwcap.h).
+/// Features of processor and kernel, by their bit in AT_HWCAP, or AT_HWCAP2 from 64 on
+/// (asm/hwcap.h).
 #[derive(Clone, Copy)]
 enum Feature {
     Sve = 22,
@@ -52,14 +53,17 @@ impl Feature {
     }
 }
 
-/// prctl(2) with two arguments at most, the others zero as these operations want them. The value that it returns.
+/// prctl(2) with two arguments at most, the others zero as these operations want them. The value
+/// that it returns.
 fn prctl(operation: i32, first: u64, second: u64) -> anyhow::Result<u64> {
-    // SAFETY: the operations of this group take numbers only, and change registers that compiled code does not use.
+    // SAFETY: the operations of this group take numbers only, and change registers that compiled
+    // code does not use.
     let value = sys::check("prctl", unsafe { libc::prctl(operation, first, second, 0u64, 0u64) })?;
     Ok(value.cast_unsigned().into())
 }
 
-/// linux/prctl.h: set and get the vector lengths of the calling thread, in bytes; the bit that keeps it over an exec.
+/// linux/prctl.h: set and get the vector lengths of the calling thread, in bytes; the bit that
+/// keeps it over an exec.
 const PR_SVE_SET_VL: i32 = 50;
 const PR_SVE_GET_VL: i32 = 51;
 const PR_SME_SET_VL: i32 = 63;

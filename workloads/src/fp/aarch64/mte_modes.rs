@@ -1,5 +1,5 @@
-//! What a thread wants of tagged addresses and of tag checks: whether system calls take them, how a wrong tag is reported, and
-//! which tags are generated.
+//! What a thread wants of tagged addresses and of tag checks: whether system calls take them, how a
+//! wrong tag is reported, and which tags are generated.
 
 use super::{Feature, over_read, prctl};
 use crate::fp::kit::{Aligned, blocked_threads};

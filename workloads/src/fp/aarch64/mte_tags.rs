@@ -1,5 +1,5 @@
-//! Sixteen bytes of memory have a tag of four bits that only instructions of its own see. An access through an address with
-//! another tag ends in SIGSEGV.
+//! Sixteen bytes of memory have a tag of four bits that only instructions of its own see. An access
+//! through an address with another tag ends in SIGSEGV.
 
 use super::mte_modes::{ENABLE, PR_GET_TAGGED_ADDR_CTRL, PR_SET_TAGGED_ADDR_CTRL, SYNC, tags};
 use super::{Feature, prctl};
@@ -85,8 +85,9 @@ fn granules(key: u64, memory: &Mapping, mut each: impl FnMut(&Granule) -> Outcom
     Ok(())
 }
 
-/// Whether each granule has a tag of its own. QEMU 7.2 has two for 4 KiB, those of the even granules and of the odd ones: it
-/// forgets the offset in the page when it looks for a tag (`allocation_tag_mem`, target/arm/mte_helper.c; right since 8.0).
+/// Whether each granule has a tag of its own. QEMU 7.2 has two for 4 KiB, those of the even
+/// granules and of the odd ones: it forgets the offset in the page when it looks for a tag
+/// (`allocation_tag_mem`, target/arm/mte_helper.c; right since 8.0).
 fn tags_are_fine() -> anyhow::Result<bool> {
     let prot = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_MTE;
     let memory = Mapping::new(page_size(), prot, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, None)?;
@@ -104,7 +105,8 @@ impl Granule {
     fn write(&self) {
         let tagged = self.address as u64 | self.tag << 56;
         let [low, high] = self.data;
-        // SAFETY: the granule is mapped, aligned and nobody else's; the processor has memory tags, as was checked.
+        // SAFETY: the granule is mapped, aligned and nobody else's; the processor has memory tags,
+        // as was checked.
         unsafe {
             asm!(
                 ".arch_extension memtag", "stg {0}, [{0}]", "stp {1}, {2}, [{0}]",
@@ -133,8 +135,8 @@ impl Granule {
 fn dies_by_wrong_tag(address: usize) -> Outcome {
     let child = fork("a child with a wrong tag", || {
         let mut tagged = address as u64;
-        // SAFETY: the default action replaces the handler of the Rust runtime, in this child only; no core dumps. What else
-        // happens happens to a child that ends in any case.
+        // SAFETY: the default action replaces the handler of the Rust runtime, in this child only;
+        // no core dumps. What else happens happens to a child that ends in any case.
         unsafe {
             libc::signal(libc::SIGSEGV, libc::SIG_DFL);
             let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

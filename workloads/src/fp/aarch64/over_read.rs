@@ -1,10 +1,11 @@
-//! Registers over a blocked system call, as `kit::OverRead` says. The kernel changes no register but x0 in a system call
-//! (Documentation/arch/arm64/elf_hwcaps.rst names the features that the others here need).
+//! Registers over a blocked system call, as `kit::OverRead` says. The kernel changes no register
+//! but x0 in a system call (Documentation/arch/arm64/elf_hwcaps.rst names the features that the
+//! others here need).
 
 use std::arch::naked_asm;
 
-/// x3–x7 and x9–x30, eight bytes each, in this order. Stored after them: x1, x2, x8, the stack pointer, and the stack
-/// pointer as it was before the call.
+/// x3–x7 and x9–x30, eight bytes each, in this order. Stored after them: x1, x2, x8, the stack
+/// pointer, and the stack pointer as it was before the call.
 #[unsafe(naked)]
 pub unsafe extern "C" fn general(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     naked_asm!(
@@ -135,9 +136,9 @@ system_register!(
     "s3_3_c13_c0_5"
 );
 
-/// FPCR and FPSR from the first two words; then, still under them, quotients and products of single precision numbers: input
-/// words 2 / 3, 4 / 3, 5 · 6 and 7 · 2 go to output words 2 to 5, FPCR and FPSR as they were right after the call to words 0
-/// and 1.
+/// FPCR and FPSR from the first two words; then, still under them, quotients and products of single
+/// precision numbers: input words 2 / 3, 4 / 3, 5 · 6 and 7 · 2 go to output words 2 to 5, FPCR and
+/// FPSR as they were right after the call to words 0 and 1.
 #[unsafe(naked)]
 pub unsafe extern "C" fn fpcr(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     naked_asm!(
@@ -168,8 +169,8 @@ pub unsafe extern "C" fn fpcr(fd: i32, byte: *mut u8, input: *const u8, output: 
     )
 }
 
-/// No register, but 65 return addresses on the stack that are signed with key A where the processor has pointer
-/// authentication. Reads and writes neither buffer.
+/// No register, but 65 return addresses on the stack that are signed with key A where the processor
+/// has pointer authentication. Reads and writes neither buffer.
 #[unsafe(naked)]
 pub unsafe extern "C" fn signed_returns(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     naked_asm!(
@@ -192,8 +193,8 @@ pub unsafe extern "C" fn signed_returns(fd: i32, byte: *mut u8, input: *const u8
     )
 }
 
-/// The array ZA, as many rows of as many bytes as the streaming vector length has. Needs `sme`. Outside of streaming mode, in
-/// which no system call is made.
+/// The array ZA, as many rows of as many bytes as the streaming vector length has. Needs `sme`.
+/// Outside of streaming mode, in which no system call is made.
 #[unsafe(naked)]
 pub unsafe extern "C" fn za(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     naked_asm!(

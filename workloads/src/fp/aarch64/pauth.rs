@@ -8,8 +8,8 @@ const PR_PAC_RESET_KEYS: i32 = 54;
 const PR_PAC_SET_ENABLED_KEYS: i32 = 60;
 const PR_PAC_GET_ENABLED_KEYS: i32 = 61;
 
-/// A key's bit in the arguments of the calls, and the functions that it is used with. The result of an authentication with
-/// another key than that of the signature is no pointer, or SIGILL.
+/// A key's bit in the arguments of the calls, and the functions that it is used with. The result of
+/// an authentication with another key than that of the signature is no pointer, or SIGILL.
 pub struct Key {
     pub name: &'static str,
     pub bit: u64,
@@ -31,7 +31,8 @@ pub const GENERIC: u64 = 16;
 macro_rules! instruction {
     ($($name:ident)*) => { $(
         fn $name(mut pointer: u64, context: u64) -> u64 {
-            // SAFETY: changes a register. Not `pure`: the key, of which the result depends, may be another one each time.
+            // SAFETY: changes a register. Not `pure`: the key, of which the result depends, may be
+            // another one each time.
             unsafe {
                 std::arch::asm!(
                     ".arch_extension pauth",
@@ -103,7 +104,8 @@ impl Signed {
     }
 }
 
-/// Gives the calling thread new keys. It must have no signed return address below it: none but the code of this group signs.
+/// Gives the calling thread new keys. It must have no signed return address below it: none but the
+/// code of this group signs.
 pub fn reset(keys: u64) -> Outcome {
     prctl(PR_PAC_RESET_KEYS, keys, 0).map(drop)
 }

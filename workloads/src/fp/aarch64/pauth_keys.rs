@@ -1,5 +1,5 @@
-//! The five keys of pointer authentication are random numbers that only the kernel sees: a program sees their signatures. A
-//! process gets new ones with exec, a thread on request.
+//! The five keys of pointer authentication are random numbers that only the kernel sees: a program
+//! sees their signatures. A process gets new ones with exec, a thread on request.
 
 use super::{over_read, pauth};
 use crate::fp::kit::{Aligned, blocked_threads};

@@ -1,5 +1,5 @@
-//! Negative, zero, carry, overflow, and the bits of the processor state that programs set: data independent timing,
-//! speculative store bypass, override of tag checks.
+//! Negative, zero, carry, overflow, and the bits of the processor state that programs set: data
+//! independent timing, speculative store bypass, override of tag checks.
 
 use super::{Feature, over_read};
 use crate::fp::kit::{Aligned, OverRead, blocked_threads};

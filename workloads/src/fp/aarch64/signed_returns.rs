@@ -1,4 +1,5 @@
-//! Sixty-five frames on each stack have signed return addresses: with other keys, none of them leads back.
+//! Sixty-five frames on each stack have signed return addresses: with other keys, none of them
+//! leads back.
 
 use super::{over_read, pauth};
 use crate::fp::kit::{Aligned, blocked_threads};

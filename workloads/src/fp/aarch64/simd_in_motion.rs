@@ -1,5 +1,5 @@
-//! Thirty-one registers of two lanes each count up by their own steps in a loop without a system call, and the
-//! rounds are counted with the carry flag.
+//! Thirty-one registers of two lanes each count up by their own steps in a loop without a system
+//! call, and the rounds are counted with the carry flag.
 
 use crate::fp::kit::{counted, spinning_threads};
 use crate::framework::prelude::*;
@@ -23,8 +23,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     })
 }
 
-/// Adds the steps to v0–v30, with v31 between, until `*stop` is not 0; stores the sums and the number of rounds. What the
-/// number of rounds grows by is the carry flag, set before the loop: without it there are fewer rounds than the sums say.
+/// Adds the steps to v0–v30, with v31 between, until `*stop` is not 0; stores the sums and the
+/// number of rounds. What the number of rounds grows by is the carry flag, set before the loop:
+/// without it there are fewer rounds than the sums say.
 #[unsafe(naked)]
 unsafe extern "C" fn count(steps: *const u64, sums: *mut u64, stop: *const u32, rounds: *mut u64) {
     std::arch::naked_asm!(

@@ -1,5 +1,6 @@
-//! Streaming mode in a loop without a system call, which would end it: every lane of z0 to z30 counts, every word of ZA grows by
-//! the word of z31 above it, and p1 to p15 keep what they were given.
+//! Streaming mode in a loop without a system call, which would end it: every lane of z0 to z30
+//! counts, every word of ZA grows by the word of z31 above it, and p1 to p15 keep what they were
+//! given.
 
 use super::{Feature, PR_SME_SET_VL, VL_MASK, prctl};
 use crate::fp::kit::{counted, spinning_threads};
@@ -31,7 +32,8 @@ fn run(cx: &mut Ctx) -> Outcome {
         let mut z: [u64; 32 * ROOM / 8] = std::array::from_fn(|_| rng.word());
         let mut p = pattern::bytes(16 * ROOM / 8, spinning.key);
         let (array_start, z_start, p_start, mut rounds) = (array, z, p.clone(), 0u64);
-        // SAFETY: the processor has SME, and the buffers hold its registers at this length and at any shorter one.
+        // SAFETY: the processor has SME, and the buffers hold its registers at this length and at
+        // any shorter one.
         unsafe {
             count(array.as_mut_ptr(), z.as_mut_ptr(), p.as_mut_ptr(), spinning.start(), &mut rounds);
         }
@@ -50,8 +52,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     })
 }
 
-/// Enters streaming mode, loads ZA, z0–z31 and p1–p15, computes until `*stop` is not 0, stores all of them and the number of
-/// rounds, and leaves streaming mode. No more than the low halves of v8 to v15 are the caller's.
+/// Enters streaming mode, loads ZA, z0–z31 and p1–p15, computes until `*stop` is not 0, stores all
+/// of them and the number of rounds, and leaves streaming mode. No more than the low halves of v8
+/// to v15 are the caller's.
 #[unsafe(naked)]
 unsafe extern "C" fn count(za: *mut u32, z: *mut u64, p: *mut u8, stop: *const u32, rounds: *mut u64) {
     std::arch::naked_asm!(

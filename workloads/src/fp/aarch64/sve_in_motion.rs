@@ -1,5 +1,6 @@
-//! All SVE registers at work in a loop without a system call, which would drop most of them: every lane of z0 to z31 counts,
-//! p0 to p15 and the first-fault register keep what they were given. Each thread has a vector length of its own.
+//! All SVE registers at work in a loop without a system call, which would drop most of them: every
+//! lane of z0 to z31 counts, p0 to p15 and the first-fault register keep what they were given. Each
+//! thread has a vector length of its own.
 
 use super::{Feature, PR_SVE_GET_VL, PR_SVE_SET_VL, VL_MASK, prctl};
 use crate::fp::kit::{Aligned, counted, spinning_threads};
@@ -49,8 +50,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     })
 }
 
-/// Loads all registers, adds n + 1 to every lane of register n until `*stop` is not 0, stores all registers and the number of
-/// rounds. No more than the low halves of v8 to v15 are the caller's.
+/// Loads all registers, adds n + 1 to every lane of register n until `*stop` is not 0, stores all
+/// registers and the number of rounds. No more than the low halves of v8 to v15 are the caller's.
 #[unsafe(naked)]
 unsafe extern "C" fn count(z: *mut u64, p: *mut u8, stop: *const u32, rounds: *mut u64) {
     std::arch::naked_asm!(

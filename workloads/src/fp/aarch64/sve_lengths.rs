@@ -1,5 +1,5 @@
-//! The vector length belongs to the thread. What a system call keeps of the registers are the parts that they share with the
-//! SIMD ones, whatever the length.
+//! The vector length belongs to the thread. What a system call keeps of the registers are the parts
+//! that they share with the SIMD ones, whatever the length.
 
 use super::{Feature, PR_SVE_GET_VL, PR_SVE_SET_VL, VL_INHERIT, over_read, prctl};
 use crate::fp::kit::{blocked_threads, unchanged};

@@ -1,4 +1,5 @@
-//! The top byte of an address is ignored by the processor; whether the kernel ignores it in system calls is a thread's choice.
+//! The top byte of an address is ignored by the processor; whether the kernel ignores it in system
+//! calls is a thread's choice.
 
 use super::{mte_modes, prctl};
 use crate::framework::prelude::*;
@@ -53,7 +54,8 @@ fn round_trip() -> Outcome {
     let (reader, writer): (OwnedFd, OwnedFd) = fd::pipe(0)?;
     let (sent, mut got) = (*b"tagged", [0u8; 6]);
     let tagged = |address: usize| (address | 0x5a << 56) as *mut libc::c_void;
-    // SAFETY: the addresses are those of the arrays, which live through the calls, with tags that are no part of them.
+    // SAFETY: the addresses are those of the arrays, which live through the calls, with tags that
+    // are no part of them.
     unsafe {
         let from = tagged(sent.as_ptr() as usize);
         sys::check("write", libc::write(writer.as_raw_fd(), from, sent.len()))?;

@@ -1,5 +1,5 @@
-//! The thread pointer holds any number while no compiled code runs; the one that programs only read is the kernel's; with SME
-//! there is one more.
+//! The thread pointer holds any number while no compiled code runs; the one that programs only read
+//! is the kernel's; with SME there is one more.
 
 use super::{Feature, over_read};
 use crate::fp::kit::{Aligned, blocked_threads};

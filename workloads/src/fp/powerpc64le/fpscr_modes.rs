@@ -12,8 +12,8 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// Bits of FPSCR: rounding to zero, up, down; decimal rounding modes; enabled exceptions, of invalid operations and of division
-/// by zero; sticky flags with their summary.
+/// Bits of FPSCR: rounding to zero, up, down; decimal rounding modes; enabled exceptions, of
+/// invalid operations and of division by zero; sticky flags with their summary.
 const ZERO: u64 = 1;
 const UP: u64 = 2;
 const DOWN: u64 = 3;
@@ -26,7 +26,8 @@ const OVERFLOW: u64 = SUMMARY | 0x1000_0000;
 const UNDERFLOW: u64 = SUMMARY | 0x0800_0000;
 const DIVISION: u64 = SUMMARY | 0x0400_0000;
 const INEXACT: u64 = SUMMARY | 0x0200_0000;
-/// With the summary of invalid operations: infinity minus infinity, infinity by infinity, the square root.
+/// With the summary of invalid operations: infinity minus infinity, infinity by infinity, the
+/// square root.
 const INVALID: u64 = SUMMARY | 0x2000_0000 | 0x0080_0000 | 0x0040_0000 | 0x0000_0200;
 
 /// FPSCR; then 1/3 and −1/3 under it.

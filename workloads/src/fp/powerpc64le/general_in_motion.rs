@@ -1,5 +1,5 @@
-//! Every general register, the count register, the link register, the fixed-point exceptions and the condition register, in a
-//! loop without a system call, which would change half of them.
+//! Every general register, the count register, the link register, the fixed-point exceptions and
+//! the condition register, in a loop without a system call, which would change half of them.
 
 use crate::fp::kit::spinning_threads;
 use crate::framework::prelude::*;
@@ -48,8 +48,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     })
 }
 
-/// Loads all registers, adds n to register n until `*stop` is not 0, stores all registers. To r0 it adds r31, which is where
-/// `*stop` is; r30 gets what is there. The count register counts down.
+/// Loads all registers, adds n to register n until `*stop` is not 0, stores all registers. To r0 it
+/// adds r31, which is where `*stop` is; r30 gets what is there. The count register counts down.
 #[unsafe(naked)]
 unsafe extern "C" fn count(registers: *mut u64, stop: *const u32) {
     std::arch::naked_asm!(

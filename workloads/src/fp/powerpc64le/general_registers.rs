@@ -1,4 +1,5 @@
-//! The registers that `sc` keeps, with values of their own in four threads: table of contents and thread pointer included.
+//! The registers that `sc` keeps, with values of their own in four threads: table of contents and
+//! thread pointer included.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, Blocked, OverRead, blocked_threads};
@@ -24,7 +25,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     })
 }
 
-/// Compares the general registers. The bytes before and after, with the fields of the condition register in `kept` only.
+/// Compares the general registers. The bytes before and after, with the fields of the condition
+/// register in `kept` only.
 pub fn through(blocked: &Blocked, function: OverRead, kept: u64) -> anyhow::Result<([u8; ALL], [u8; ALL])> {
     let mut input = Aligned([0; ALL]);
     pattern::fill(&mut input.0, blocked.key);

@@ -1,7 +1,8 @@
-//! Registers of powerpc64le: general, condition, special, floating point, VMX, VSX, control words, protection keys.
+//! Registers of powerpc64le: general, condition, special, floating point, VMX, VSX, control words,
+//! protection keys.
 //!
-//! What a system call keeps is written in Documentation/arch/powerpc/syscall64-abi.rst. What it does not keep is looked at
-//! in mid-computation.
+//! What a system call keeps is written in Documentation/arch/powerpc/syscall64-abi.rst. What it
+//! does not keep is looked at in mid-computation.
 
 mod over_read;
 

@@ -2,8 +2,9 @@
 
 use std::arch::naked_asm;
 
-/// r2, r13–r31, the link register and the condition register, eight bytes each, in this order. `$call`: the instruction that
-/// makes the system call, `$failed`: what makes an error number of its result a negative one.
+/// r2, r13–r31, the link register and the condition register, eight bytes each, in this order.
+/// `$call`: the instruction that makes the system call, `$failed`: what makes an error number of
+/// its result a negative one.
 macro_rules! general {
     ($(#[$doc:meta])* $name:ident, $call:literal, $failed:literal) => {
         $(#[$doc])*
@@ -63,14 +64,16 @@ general!(
     "bns 2f\nneg 3, 3\n2:"
 );
 general!(
-    /// Through `scv 0`, which also changes the link register and the fields 0, 1 and 5 to 7. Needs `scv`.
+    /// Through `scv 0`, which also changes the link register and the fields 0, 1 and 5 to 7. Needs
+    /// `scv`.
     general_vectored,
     ".long 0x44000001",
     ""
 );
 
-/// One set of registers of which the C calling convention has some kept: `$kept` is done with a register number and an offset
-/// for those, before with `$store` and after with `$load`, the set with all 32 numbers.
+/// One set of registers of which the C calling convention has some kept: `$kept` is done with a
+/// register number and an offset for those, before with `$store` and after with `$load`, the set
+/// with all 32 numbers.
 macro_rules! thirty_two {
     ($(#[$doc:meta])* $name:ident, $load:literal, $store:literal, $size:literal, $kept:literal) => {
         $(#[$doc])*
@@ -128,7 +131,8 @@ thirty_two!(
     "14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31"
 );
 thirty_two!(
-    /// v0–v31, sixteen bytes each, with instructions that leave the floating-point registers alone. The stack is aligned.
+    /// v0–v31, sixteen bytes each, with instructions that leave the floating-point registers alone.
+    /// The stack is aligned.
     vector,
     "lvx",
     "stvx",
@@ -136,8 +140,8 @@ thirty_two!(
     "20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31"
 );
 
-/// vs0–vs63, sixteen bytes each: the first half of them are the floating-point registers and their extensions, the second half
-/// the vector registers.
+/// vs0–vs63, sixteen bytes each: the first half of them are the floating-point registers and their
+/// extensions, the second half the vector registers.
 #[unsafe(naked)]
 pub unsafe extern "C" fn vsx(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     naked_asm!(
@@ -191,8 +195,9 @@ pub unsafe extern "C" fn vsx(fd: i32, byte: *mut u8, input: *const u8, output: *
     )
 }
 
-/// FPSCR from the first eight bytes; then, still under it, quotients of single precision numbers: input words 2 / 3 and 4 / 3 go to
-/// output words 2 and 3, FPSCR as it was right after the call to the first eight bytes.
+/// FPSCR from the first eight bytes; then, still under it, quotients of single precision numbers:
+/// input words 2 / 3 and 4 / 3 go to output words 2 and 3, FPSCR as it was right after the call to
+/// the first eight bytes.
 #[unsafe(naked)]
 pub unsafe extern "C" fn fpscr(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     naked_asm!(

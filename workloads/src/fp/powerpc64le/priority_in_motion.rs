@@ -1,4 +1,5 @@
-//! The program priority register, a hint to the processor, in a loop without a system call, which would set it.
+//! The program priority register, a hint to the processor, in a loop without a system call, which
+//! would set it.
 
 use crate::fp::kit::spinning_threads;
 use crate::framework::prelude::*;

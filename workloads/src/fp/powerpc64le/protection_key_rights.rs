@@ -19,8 +19,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     let [Ok(first), Ok(second), Ok(third)] = [0, 1, 2].map(|index| u32::try_from(keys[index])) else {
         return skip("the machine has no protection keys");
     };
-    // Linux gives no rights to keys that are not allocated. QEMU 7.2 keeps what programs write in the register under its
-    // privileged number, and reads another one (`register_amr_sprs`, target/ppc/cpu_init.c).
+    // Linux gives no rights to keys that are not allocated. QEMU 7.2 keeps what programs write in
+    // the register under its privileged number, and reads another one (`register_amr_sprs`,
+    // target/ppc/cpu_init.c).
     if amr() == 0 {
         return skip("programs cannot read AMR here");
     }

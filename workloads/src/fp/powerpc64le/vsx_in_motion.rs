@@ -1,5 +1,5 @@
-//! Both lanes of the first half of the VSX registers count in double precision, both lanes of the second half in integers, in a
-//! loop without a system call.
+//! Both lanes of the first half of the VSX registers count in double precision, both lanes of the
+//! second half in integers, in a loop without a system call.
 
 use crate::fp::kit::{counted, spinning_threads};
 use crate::framework::prelude::*;
@@ -44,8 +44,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     })
 }
 
-/// Loads all registers, adds vs31 to vs0–vs30 and vs63 to vs32–vs62 until `*stop` is not 0, stores all registers and the number
-/// of rounds.
+/// Loads all registers, adds vs31 to vs0–vs30 and vs63 to vs32–vs62 until `*stop` is not 0, stores
+/// all registers and the number of rounds.
 #[unsafe(naked)]
 unsafe extern "C" fn count(doubles: *mut f64, integers: *mut u64, stop: *const u32, rounds: *mut u64) {
     std::arch::naked_asm!(

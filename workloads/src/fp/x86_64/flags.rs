@@ -1,4 +1,5 @@
-//! Carry, parity, adjust, zero, sign, overflow, alignment check, and the direction flag that C code must never see set.
+//! Carry, parity, adjust, zero, sign, overflow, alignment check, and the direction flag that C code
+//! must never see set.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};

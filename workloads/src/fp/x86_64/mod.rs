@@ -1,4 +1,5 @@
-//! Registers of x86_64: general, x87, SSE, AVX, AVX-512, control words, segment bases, protection keys.
+//! Registers of x86_64: general, x87, SSE, AVX, AVX-512, control words, segment bases, protection
+//! keys.
 
 mod over_read;
 

@@ -1,8 +1,10 @@
-//! Registers over a blocked system call: each function loads one set of registers from memory, executes read(2) on one byte
-//! and stores the registers, with nothing in between. The input is `r9`'s, the output pointer waits on the stack.
+//! Registers over a blocked system call: each function loads one set of registers from memory,
+//! executes read(2) on one byte and stores the registers, with nothing in between. The input is
+//! `r9`'s, the output pointer waits on the stack.
 //!
-//! All four arguments: the descriptor, where the byte goes, the registers before, the registers after. Returns what read(2)
-//! returned. The functions clobber only what the C calling convention allows, and leave the upper halves clean.
+//! All four arguments: the descriptor, where the byte goes, the registers before, the registers
+//! after. Returns what read(2) returned. The functions clobber only what the C calling convention
+//! allows, and leave the upper halves clean.
 
 /// xmm0–xmm15, 16 bytes each.
 #[unsafe(naked)]
@@ -192,8 +194,8 @@ pub unsafe extern "C" fn avx512(fd: i32, byte: *mut u8, input: *const u8, output
     )
 }
 
-/// rbx, rbp, r8, r9, r10, r12–r15 loaded with eight bytes each, in this order. Stored after them: rdi, rsi, rdx and rsp, and rsp
-/// as it was before the call.
+/// rbx, rbp, r8, r9, r10, r12–r15 loaded with eight bytes each, in this order. Stored after them:
+/// rdi, rsi, rdx and rsp, and rsp as it was before the call.
 #[unsafe(naked)]
 pub unsafe extern "C" fn general(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     std::arch::naked_asm!(
@@ -264,7 +266,8 @@ pub unsafe extern "C" fn flags(fd: i32, byte: *mut u8, input: *const u8, output:
     )
 }
 
-/// The 512 bytes of fxsave: x87 environment and registers, MXCSR, xmm0–xmm15. Both pointers are 16-byte aligned.
+/// The 512 bytes of fxsave: x87 environment and registers, MXCSR, xmm0–xmm15. Both pointers are
+/// 16-byte aligned.
 #[unsafe(naked)]
 pub unsafe extern "C" fn fxsave(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     std::arch::naked_asm!(
@@ -286,7 +289,8 @@ pub unsafe extern "C" fn fxsave(fd: i32, byte: *mut u8, input: *const u8, output
     )
 }
 
-/// Like [`fxsave`], but the first x87 instruction after the call waits for pending exceptions: SIGFPE when there is one.
+/// Like [`fxsave`], but the first x87 instruction after the call waits for pending exceptions:
+/// SIGFPE when there is one.
 #[unsafe(naked)]
 pub unsafe extern "C" fn fxsave_and_wait(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     std::arch::naked_asm!(
@@ -309,8 +313,9 @@ pub unsafe extern "C" fn fxsave_and_wait(fd: i32, byte: *mut u8, input: *const u
     )
 }
 
-/// MXCSR from the first four bytes; then, still under it, the quotients and the product of single precision numbers: input
-/// words 1 / 2, 3 / 2 and 4 · 5 go to output words 1, 2, 3, MXCSR as it was right after the call to word 0.
+/// MXCSR from the first four bytes; then, still under it, the quotients and the product of single
+/// precision numbers: input words 1 / 2, 3 / 2 and 4 · 5 go to output words 1, 2, 3, MXCSR as it
+/// was right after the call to word 0.
 #[unsafe(naked)]
 pub unsafe extern "C" fn mxcsr(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize {
     std::arch::naked_asm!(

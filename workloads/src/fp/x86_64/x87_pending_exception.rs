@@ -1,5 +1,5 @@
-//! The next x87 instruction that waits raises SIGFPE: after the restart, not during it. The handler clears the flags in the
-//! frame and the instruction runs once more.
+//! The next x87 instruction that waits raises SIGFPE: after the restart, not during it. The handler
+//! clears the flags in the frame and the instruction runs once more.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};
@@ -22,7 +22,8 @@ static HANDLED: AtomicI32 = AtomicI32::new(0);
 
 extern "C" fn handler(_: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     HANDLED.fetch_add(1, Ordering::SeqCst);
-    // SAFETY: the kernel passes valid pointers to a handler with SA_SIGINFO; the saved x87 state belongs to the frame.
+    // SAFETY: the kernel passes valid pointers to a handler with SA_SIGINFO; the saved x87 state
+    // belongs to the frame.
     unsafe {
         CODE.store((*info).si_code, Ordering::SeqCst);
         let state = (*context.cast::<libc::ucontext_t>()).uc_mcontext.fpregs;
@@ -40,7 +41,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     blocked_threads(cx, 1, |blocked| {
         let mut input = Aligned([0; 512]);
-        // Division by zero unmasked in the control word, set with the summary and busy bits in the status word.
+        // Division by zero unmasked in the control word, set with the summary and busy bits in the
+        // status word.
         input.0[0..2].copy_from_slice(&0x037bu16.to_le_bytes());
         input.0[2..4].copy_from_slice(&0x8084u16.to_le_bytes());
         input.0[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());

@@ -1,5 +1,5 @@
-//! Eight numbers of 80 bits on a stack whose top differs by thread, some of them empty, precision and rounding changed, sticky
-//! exception flags set.
+//! Eight numbers of 80 bits on a stack whose top differs by thread, some of them empty, precision
+//! and rounding changed, sticky exception flags set.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};
@@ -35,7 +35,8 @@ fn image(key: u64, number: u64) -> Aligned<512> {
     let mut image = Aligned([0; 512]);
     pattern::fill(&mut image.0[160..416], key);
     let number = number as u16;
-    // All exceptions masked, the bit that is always one; precision 53 or 64 bits; rounding by thread.
+    // All exceptions masked, the bit that is always one; precision 53 or 64 bits; rounding by
+    // thread.
     let control = 0x007f | (if number.is_multiple_of(2) { 0x0200 } else { 0x0300 }) | (number << 10);
     // Condition codes, top of stack, sticky flags of masked exceptions.
     let status = ((number * 2 + 1) << 11) | 0x4100 | (1 << number);

@@ -93,7 +93,8 @@ pub struct Plan<'a> {
 impl Plan<'_> {
     /// Measures every point; `each` gets them as they come.
     pub fn carry_out(&self, each: &mut dyn FnMut(Point) -> Result<()>) -> Result<()> {
-        // A shell's stray descriptor would become part of every target, and perhaps one that no engine can save.
+        // A shell's stray descriptor would become part of every target, and perhaps one that no
+        // engine can save.
         cairn_testsuite::runner::close_inherited().context("close inherited descriptors")?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become subreaper")?;
         let sweeps = if self.sweeps.is_empty() { &Sweep::ALL } else { self.sweeps };
@@ -180,7 +181,8 @@ struct Target {
 
 impl Target {
     fn start(corpus: &Path, flag: &str, value: u64, dir: &Path) -> Result<Target> {
-        // Neither pipe nor terminal may stay with it, so its one line goes to a file that `tail` watches for us.
+        // Neither pipe nor terminal may stay with it, so its one line goes to a file that `tail`
+        // watches for us.
         let said = dir.join("said");
         let file = fs::File::create(&said)?;
         let child = Command::new("setsid")
@@ -221,7 +223,8 @@ impl Drop for Target {
     }
 }
 
-/// Waits for everything that was killed: its orphans are ours, and nobody else would be quick to free their numbers.
+/// Waits for everything that was killed: its orphans are ours, and nobody else would be quick to
+/// free their numbers.
 fn reap_all() -> Result<()> {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
@@ -232,7 +235,8 @@ fn reap_all() -> Result<()> {
     }
 }
 
-/// Ends every process of a target that we started, by the number of its group, which all of them stay in.
+/// Ends every process of a target that we started, by the number of its group, which all of them
+/// stay in.
 fn kill_group(leader: i32) {
     let Some(group) = Pid::from_raw(leader).filter(|_| leader > 1) else { return };
     match kill_process_group(group, Signal::KILL) {

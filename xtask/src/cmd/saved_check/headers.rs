@@ -1,5 +1,5 @@
-//! What the kernel's headers for programs have names for: of the newest package that the archive serves, or, where that
-//! cannot be had, those of this machine.
+//! What the kernel's headers for programs have names for: of the newest package that the archive
+//! serves, or, where that cannot be had, those of this machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,8 @@ use crate::room::Room;
 pub struct Kind {
     /// What they are.
     pub what: &'static str,
-    /// Where they are, from the headers' root; where a kind has several places for one file, the first that is there.
+    /// Where they are, from the headers' root; where a kind has several places for one file, the
+    /// first that is there.
     files: &'static [&'static [&'static str]],
     /// Reads the name in a `#define` of this name and value.
     read: fn(name: &str, value: &str) -> Option<String>,

@@ -1,5 +1,6 @@
-//! Whether a proof exists: a workload (`memory/locked`), a test of the program (`cli::refusals::nobody_there_is_told`), a check of the
-//! module in a guest (`kmod-test::another user's process is not saved`), or any other test by its file
+//! Whether a proof exists: a workload (`memory/locked`), a test of the program
+//! (`cli::refusals::nobody_there_is_told`), a check of the module in a guest (`kmod-test::another
+//! user's process is not saved`), or any other test by its file
 //! (`engine/src/resource/timer.rs::timers_are_read`).
 
 use std::fs;
@@ -37,7 +38,8 @@ fn find_check(root: &Path, check: &str) -> Result<(), String> {
     if files.any(has_it) { Ok(()) } else { Err(format!("{} has no such check", dir.display())) }
 }
 
-/// Whether a text has a function of this name that an attribute makes a test. Attributes may be of several lines, none of them empty.
+/// Whether a text has a function of this name that an attribute makes a test. Attributes may be of
+/// several lines, none of them empty.
 fn is_test(text: &str, name: &str) -> bool {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let here =
@@ -47,7 +49,8 @@ fn is_test(text: &str, name: &str) -> bool {
     above.any(|line| ["#[test]", "#[rstest]"].contains(line))
 }
 
-/// A workload is a file that its group lists; what one architecture has is a room lower, as is the list of what several have.
+/// A workload is a file that its group lists; what one architecture has is a room lower, as is the
+/// list of what several have.
 fn find_workload(root: &Path, group: &str, name: &str) -> Result<(), String> {
     let none = || format!("there is no workload `{name}` of group {group}");
     let dir = root.join("workloads/src").join(group);

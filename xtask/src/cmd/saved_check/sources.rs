@@ -1,5 +1,5 @@
-//! Which files of a kernel's sources make descriptors of a kind of their own: they call `anon_inode_getfd()` or its like,
-//! or say in /proc/PID/fdinfo what theirs are.
+//! Which files of a kernel's sources make descriptors of a kind of their own: they call
+//! `anon_inode_getfd()` or its like, or say in /proc/PID/fdinfo what theirs are.
 
 use std::collections::BTreeSet;
 use std::fs;
