@@ -26,11 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arch: Arch = std::env::var("ARCH").as_deref().unwrap_or("x86_64").parse()?;
     let machine = Machine::of(arch);
     let offline = std::env::var_os("OFFLINE").is_some();
-    setup::ensure(
-        &[setup::Need::qemu(machine), setup::Need::GPGV, setup::Need::KEYRING],
-        offline,
-        &progress,
-    )?;
+    setup::ensure(&[machine.need(), setup::Need::GPGV, setup::Need::KEYRING], offline, &progress)?;
     let cache = Cache::from_env()?;
     let options = Options {
         arch: machine.arch,

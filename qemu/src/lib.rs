@@ -1,12 +1,10 @@
-//! Kernels, initramfs, machines, boot and the result channel.
+//! Initramfs, machines, boot and the result channel; kernels come from `cairn-kernels`.
 //!
 //! The road of a guest, one module a stage:
 //!
 //! | stage | module |
 //! | --- | --- |
-//! | what the host lacks | [`setup`] |
-//! | which kernels there are, and getting one, verified | [`kernels`] |
-//! | a kernel module, built for each of them | [`kmod`] |
+//! | which kernels there are, and modules for them | [`kernels`], [`kmod`], [`setup`] |
 //! | what the guest's file system holds | [`initramfs`] |
 //! | what PID 1 (`cairn-init`) is told to run | [`job`] |
 //! | which machine to emulate, and whether the hardware helps | [`machine`], [`accel`] |
@@ -19,26 +17,15 @@
 
 #[cfg(feature = "host")]
 pub mod accel;
-pub mod arch;
-#[cfg(feature = "host")]
-pub mod cache;
 #[cfg(feature = "host")]
 pub mod guest;
 #[cfg(feature = "host")]
 pub mod initramfs;
 pub mod job;
 #[cfg(feature = "host")]
-pub mod kernels;
-#[cfg(feature = "host")]
-pub mod kmod;
-#[cfg(feature = "host")]
 pub mod machine;
-pub mod progress;
-#[cfg(feature = "host")]
-pub mod setup;
 pub mod splat;
 
-pub use arch::Arch;
 #[cfg(feature = "host")]
-pub use cache::Cache;
+pub use cairn_kernels::{Arch, Cache, arch, cache, kernels, kmod, progress, setup};
 pub use job::Job;

@@ -4,6 +4,7 @@
 
 use crate::arch::Arch;
 use crate::kernels::Series;
+use crate::setup::Need;
 
 /// One architecture's machine.
 #[derive(Debug)]
@@ -101,6 +102,11 @@ impl Machine {
             Some((first, richer)) if series < first => richer,
             _ => self.cpu_tcg,
         }
+    }
+
+    /// Its emulator, as something that the host has to have.
+    pub fn need(&self) -> Need {
+        Need::Program { program: self.qemu, package: self.package }
     }
 
     /// The machine for guests of `arch`.

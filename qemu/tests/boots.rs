@@ -45,7 +45,7 @@ fn kernels() -> &'static (Vec<Kernel>, Accel, PathBuf) {
         let progress = Stderr::default();
         let arch: Arch = std::env::var("CAIRN_BOOT_ARCH").as_deref().unwrap_or("x86_64").parse().unwrap();
         let machine = Machine::of(arch);
-        let needs = [setup::Need::qemu(machine), setup::Need::GPGV, setup::Need::KEYRING];
+        let needs = [machine.need(), setup::Need::GPGV, setup::Need::KEYRING];
         setup::ensure(&needs, false, &progress).unwrap();
         let matrix = Matrix::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../matrix.toml")).unwrap();
         let wanted = std::env::var("CAIRN_BOOT_KERNELS").unwrap_or_else(|_| "6.12".into());

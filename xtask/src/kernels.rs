@@ -136,7 +136,7 @@ pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
     }
     let progress = progress::Stderr::default();
     let mut needs = vec![Need::GPGV, Need::KEYRING];
-    needs.extend(archs.iter().map(|&arch| Need::qemu(Machine::of(arch))));
+    needs.extend(archs.iter().map(|&arch| Machine::of(arch).need()));
     needs.extend(archs.iter().flat_map(|&arch| Need::cross_compiler(arch)));
     setup::ensure(&needs, args.source.offline, &progress)?;
     let path = selectors.iter().find_map(|selector| match selector {

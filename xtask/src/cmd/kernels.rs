@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let archs = architectures(&args.arch, &matrix)?;
     let progress = progress::Stderr::default();
     let mut needs = vec![Need::GPGV, Need::KEYRING];
-    needs.extend(archs.iter().map(|&arch| Need::qemu(Machine::of(arch))));
+    needs.extend(archs.iter().map(|&arch| Machine::of(arch).need()));
     setup::ensure(&needs, args.source.offline, &progress)?;
     let cache = Cache::from_env()?;
     let selectors = if args.kernel.is_empty() { vec![Selector::All] } else { args.kernel.clone() };

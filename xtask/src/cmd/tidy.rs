@@ -76,8 +76,11 @@ const FORBIDDEN: &[(&[&str], &str)] = &[
 ];
 
 /// Which of our packages a package may depend on. Absent from the list: none.
-const EDGES: &[(&str, &[&str])] =
-    &[("xtask", &["cairn-testsuite", "cairn-qemu"]), ("cairn-testsuite", &["cairn-qemu"])];
+const EDGES: &[(&str, &[&str])] = &[
+    ("xtask", &["cairn-testsuite", "cairn-qemu"]),
+    ("cairn-testsuite", &["cairn-qemu"]),
+    ("cairn-qemu", &["cairn-kernels"]),
+];
 
 /// Licences that go with ours.
 const LICENCES: &[&str] = &[
@@ -100,6 +103,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("workloads", "cairn-workloads"),
     ("testsuite", "cairn-testsuite"),
     ("qemu", "cairn-qemu"),
+    ("qemu/kernels", "cairn-kernels"),
     ("xtask", "xtask"),
 ];
 

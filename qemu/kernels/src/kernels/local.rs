@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::index::{self, Part};
 use super::locate::{Asked, Candidate, Origin};
 use super::version::Version;
-use super::{Error, Kernel, KernelConfig, Options, fetch, image, obtain, package};
-use crate::kmod::debug;
+use super::{Error, Kernel, KernelConfig, Options, debug, fetch, image, obtain, package};
 
 /// What a path turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

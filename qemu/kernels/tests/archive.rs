@@ -7,9 +7,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cairn_qemu::kernels::{self, Error, Kernel, Matrix, Options, Selector, archive, extra};
-use cairn_qemu::progress::Silent;
-use cairn_qemu::{Arch, Cache};
+use cairn_kernels::kernels::{self, Error, Kernel, Matrix, Options, Selector, archive, extra};
+use cairn_kernels::progress::Silent;
+use cairn_kernels::{Arch, Cache};
 use rstest::rstest;
 
 fn here() -> PathBuf {

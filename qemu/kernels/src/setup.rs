@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 
 use crate::arch::Arch;
 use crate::kernels::fetch::{find_program, on_path};
-use crate::machine::Machine;
 use crate::progress::Progress;
 
 /// One thing the harness needs of the machine it runs on.
@@ -28,11 +27,6 @@ pub enum Need {
 }
 
 impl Need {
-    /// The emulator for guests of this kind.
-    pub fn qemu(machine: &Machine) -> Need {
-        Need::Program { program: machine.qemu, package: machine.package }
-    }
-
     /// What verifies an archive's signature.
     pub const GPGV: Need = Need::Program { program: "gpgv", package: "gpgv" };
 

@@ -55,7 +55,7 @@ pub struct Target {
 
 impl From<&Kernel> for Target {
     fn from(kernel: &Kernel) -> Target {
-        let tree = kernel.modules.clone().filter(|dir| debug::suite_of(dir).is_some());
+        let tree = kernel.modules.clone().filter(|dir| kernels::debug::suite_of(dir).is_some());
         Target { release: kernel.release.clone(), arch: kernel.arch, suite: kernel.suite.clone(), tree }
     }
 }
@@ -66,7 +66,7 @@ impl Target {
         let (suite, tree) = match &candidate.origin {
             Origin::Archive { suite, .. } => (Some(suite.clone()), None),
             Origin::Kept(kernel) => (kernel.suite.clone(), None),
-            Origin::Local(local) => match debug::suite_of(local.path()) {
+            Origin::Local(local) => match kernels::debug::suite_of(local.path()) {
                 Some(suite) => (Some(suite), Some(local.path().to_owned())),
                 None => (None, None),
             },

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::debug;
 use super::version::{Series, Version};
-use crate::kmod::debug;
 
 /// One `--kernel` argument.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +14,7 @@ pub enum Selector {
     /// `host`: the running kernel, without a machine around it. Not for this crate: the caller
     /// handles it.
     Host,
-    /// `debug`: the debugging kernel ([`crate::kmod::debug`]).
+    /// `debug`: the debugging kernel ([`super::debug`]).
     Debug,
     /// `all`: every series of the matrix.
     All,

@@ -223,7 +223,7 @@ pub(crate) fn on_path(program: &str) -> bool {
 
 /// The first program of this name on the path, or in the system directories that an ordinary user's
 /// path lacks.
-pub(crate) fn find_program(program: &str) -> Option<PathBuf> {
+pub fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from))

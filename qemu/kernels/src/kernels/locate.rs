@@ -14,8 +14,7 @@ use super::local::{self, Local};
 use super::matrix::{Entry, Matrix};
 use super::selector::{self, Selector};
 use super::version::{Series, Version};
-use super::{Error, Kernel, Options, obtain};
-use crate::kmod::debug;
+use super::{Error, Kernel, Options, debug, obtain};
 
 /// A kernel that was found and not necessarily fetched.
 #[derive(Clone, Debug, Serialize)]

@@ -8,6 +8,7 @@ pub mod apt_sources;
 pub mod archive;
 mod config;
 pub(crate) mod control;
+pub mod debug;
 pub mod extra;
 pub mod fetch;
 pub mod image;

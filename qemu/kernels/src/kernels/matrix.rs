@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_projects_own_file_is_valid() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../matrix.toml");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../matrix.toml");
         let matrix = Matrix::load(&path).unwrap();
         assert!(matrix.labels(Arch::X86_64).len() >= 10);
         assert_eq!(matrix.architectures(), Arch::ALL);

@@ -114,7 +114,10 @@ fn make_dir(path: &Path) -> Result<(), Error> {
 }
 
 /// Writes a whole file under its name in one step: readers see the old content or the new.
-pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Error> {
     let error = |action| move |source| Error::Io { action, path: path.to_owned(), source };
     let dir = path.parent().unwrap_or(Path::new("."));
     let mut file =
