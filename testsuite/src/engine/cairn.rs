@@ -6,8 +6,9 @@ use std::process::Command;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{After, Engine};
+use super::{After, Engine, cairn_records};
 use crate::event::Measured;
+use crate::oracle::fixpoint::Records;
 use crate::verdict::Stage;
 
 /// The `cairn` program.
@@ -46,11 +47,12 @@ struct Report {
 #[derive(Deserialize)]
 struct Info {
     #[serde(default)]
-    records: Records,
+    records: Listed,
 }
 
 #[derive(Default, Deserialize)]
-struct Records {
+#[serde(rename = "Records")]
+struct Listed {
     #[serde(default)]
     processes: Vec<Process>,
 }
@@ -104,7 +106,7 @@ impl Engine for Cairn {
     }
 
     fn check_records(&self, printed: &[u8], pid: u32) -> Result<(), String> {
-        let Info { records: Records { processes } } = read("the records are", printed)?;
+        let Info { records: Listed { processes } } = read("the records are", printed)?;
         if processes.is_empty() {
             return Err("the records name no process".to_owned());
         }
@@ -112,6 +114,10 @@ impl Engine for Cairn {
             return Err(format!("the records do not name process {pid}"));
         }
         Ok(())
+    }
+
+    fn records(&self) -> &'static Records {
+        &cairn_records::RECORDS
     }
 
     fn measured(&self, printed: &[u8]) -> Result<Measured, String> {

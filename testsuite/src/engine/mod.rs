@@ -5,6 +5,7 @@
 //! contract".
 
 mod cairn;
+mod cairn_records;
 pub(crate) mod printed;
 mod probe;
 
@@ -13,6 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::event::Measured;
+use crate::oracle::fixpoint::Records;
 
 pub use probe::probe;
 
@@ -69,6 +71,9 @@ pub trait Engine: Send + Sync {
     /// # Errors
     /// What is wrong with it, in one line.
     fn check_records(&self, printed: &[u8], pid: u32) -> Result<(), String>;
+
+    /// How two records of the same state are compared.
+    fn records(&self) -> &'static Records;
 
     /// What a successful checkpoint printed about its cost.
     ///

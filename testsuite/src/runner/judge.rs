@@ -42,7 +42,7 @@ impl CellRun<'_> {
             let text = fs::read(self.record(n)).map_err(|e| unreadable(&e))?;
             serde_json::from_slice(&text).map_err(|e| unreadable(&e))
         };
-        let differences = fixpoint::compare(&read(a)?, &read(b)?, self.spec.moving);
+        let differences = fixpoint::compare(self.engine.records(), &read(a)?, &read(b)?, self.spec.moving);
         if differences.is_empty() {
             return Ok(());
         }
