@@ -1,5 +1,4 @@
-//! Named files that are not as they were at the checkpoint: which of the differences matter, and
-//! what decides.
+//! Named files that differ from the checkpoint: which differences matter, and which option decides.
 
 use crate::error::{Context, Error, Result};
 use crate::resource::Records;
@@ -15,21 +14,21 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// What the user has decided about files that changed.
+/// The user's decisions about files that have changed.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    /// Cut back to what they were when more has been appended.
+    /// Files to truncate to their old size when something was appended.
     pub truncate: Which,
-    /// Left as they are.
+    /// Files to use as they are.
     pub ignore: Which,
 }
 
-/// Which files a decision is about.
+/// The files that a decision covers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Which {
-    /// All of them.
+    /// All files.
     pub all: bool,
-    /// These, by absolute path.
+    /// These files, by absolute path.
     pub paths: Vec<PathBuf>,
 }
 
@@ -39,46 +38,46 @@ impl Which {
     }
 }
 
-/// What the job does with a file.
+/// How the job uses a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Use {
-    /// A process with a private mapping of it, which shows the file where nothing was written.
+    /// PID of a process with a private mapping of it, whose unmodified pages come from the file.
     private: Option<i32>,
-    /// A process with a shared mapping of it, and how many bytes of it are mapped at most.
+    /// PID of a process with a shared mapping of it, and the highest mapped offset in bytes.
     shared: Option<(i32, u64)>,
     /// Open for writing.
     written: bool,
 }
 
-/// What to do with a file that has been looked at.
+/// What to do with an examined file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing that matters has changed.
+    /// Nothing relevant has changed.
     Same,
-    /// It goes on as it is.
+    /// Changed, and used as it is.
     Ignored,
-    /// What was appended goes.
+    /// Truncated to its old size.
     CutBack,
 }
 
-/// A named inode that was looked at and may be opened.
+/// A named inode that was examined and may be opened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
     /// What to do with it.
     pub verdict: Verdict,
-    /// Device and number.
+    /// Device and inode number.
     node: (u64, u64),
-    /// All of it, of a regular file.
+    /// Its current identity; `None` unless it is a regular file.
     now: Option<Identity>,
 }
 
 impl Accepted {
-    /// Bytes.
+    /// Size in bytes; `None` unless it is a regular file.
     pub fn size(&self) -> Option<u64> {
         self.now.as_ref().map(|now| now.size)
     }
 
-    /// Checks that what is there now is what was looked at then.
+    /// Checks that the file is still the one that was examined.
     ///
     /// # Errors
     /// *conflict*
@@ -86,7 +85,7 @@ impl Accepted {
         let same = self.node == (meta.dev(), meta.ino())
             && match (&self.now, self.verdict) {
                 (Some(now), Verdict::Same | Verdict::CutBack) => *now == Identity::of(meta),
-                // Somebody is writing it, and may go on.
+                // It may still be written to.
                 (Some(_), Verdict::Ignored) | (None, _) => true,
             };
         if same {
@@ -96,7 +95,8 @@ impl Accepted {
     }
 }
 
-/// Looks at every named inode before anything is made; what may be opened, by index.
+/// Examines every named inode before anything is created; returns those that may be opened, by
+/// index.
 ///
 /// # Errors
 /// *conflict*, with a line for each file that is gone or differs.
@@ -123,7 +123,7 @@ pub fn check(records: &Records, changes: &Changes) -> Result<Vec<Option<Accepted
     if conflicts.is_empty() { Ok(accepted) } else { Err(Error::Conflict(conflicts.join("\n"))) }
 }
 
-/// Those that are to be cut back.
+/// The inodes to truncate.
 pub fn to_cut_back(accepted: &[Option<Accepted>]) -> Vec<usize> {
     let cut = |one: &Option<Accepted>| one.as_ref().is_some_and(|a| a.verdict == Verdict::CutBack);
     accepted.iter().enumerate().filter(|(_, one)| cut(one)).map(|(index, _)| index).collect()
@@ -149,10 +149,10 @@ fn look(inode: &Inode, used: &Use, changes: &Changes) -> Result<Accepted> {
     Ok(Accepted { verdict, node: (meta.dev(), meta.ino()), now })
 }
 
-/// A handle (`O_PATH`) to what a recorded path leads to.
+/// A handle (`O_PATH`) to the target of a recorded path.
 ///
 /// # Errors
-/// *conflict* for one that leads nowhere, or through a link.
+/// *conflict* for a path that does not exist or leads through a symbolic link.
 pub fn open_handle(path: &Path) -> Result<File> {
     match sys::file::open_directly(path, OFlags::PATH) {
         Ok(handle) => Ok(handle),
@@ -160,7 +160,7 @@ pub fn open_handle(path: &Path) -> Result<File> {
     }
 }
 
-/// What it means that a recorded path cannot be opened.
+/// Explains why a recorded path cannot be opened.
 pub fn explain(path: &Path, err: io::Error) -> Error {
     match err.raw_os_error() {
         Some(libc::ENOENT) => Error::Conflict(format!("{}: no such file; put it back", path.display())),
@@ -175,7 +175,7 @@ pub fn explain(path: &Path, err: io::Error) -> Error {
     }
 }
 
-/// What the file type of `st_mode` is called.
+/// The name of a file type in `st_mode`.
 fn name_of(format: u32) -> &'static str {
     match format {
         libc::S_IFREG => "a regular file",
@@ -189,7 +189,7 @@ fn name_of(format: u32) -> &'static str {
     }
 }
 
-/// Checks that an inode is of the kind that the records say.
+/// Checks that an inode has the recorded kind.
 ///
 /// # Errors
 /// *conflict*
@@ -204,7 +204,7 @@ fn check_kind(path: &Path, meta: &Metadata, inode: &Inode) -> Result<()> {
     verbs.check_path(meta).or_else(conflict)
 }
 
-/// What the job does with each inode.
+/// How the job uses each inode.
 fn uses(records: &Records) -> Vec<Use> {
     let mut uses = vec![Use::default(); records.inodes.len()];
     for file in &records.files {
@@ -228,11 +228,11 @@ fn uses(records: &Records) -> Vec<Use> {
     uses
 }
 
-/// Judges a difference. `read` reads the same of the file that is there as is known of the one that
-/// was, of as many bytes.
+/// Judges a difference. `read` computes the same kind of content identity from the current file,
+/// over the size at the checkpoint.
 ///
 /// # Errors
-/// *conflict*; what reading says.
+/// *conflict*; errors of `read`.
 fn judge(
     path: &Path,
     was: &Identity,
@@ -255,7 +255,7 @@ fn judge(
             after.owner.0, after.owner.1,
         ));
     }
-    // Of a file that is shorter now nothing can be as it was.
+    // A file that has shrunk cannot have the old contents.
     let known = was.content.as_ref().filter(|_| now.size >= was.size);
     let found = match known {
         Some(content) => read(content).context(|| format!("read {}", path.display()))?,
@@ -280,7 +280,7 @@ fn judge(
     if can_cut && changes.truncate.covers(path) {
         return Ok(Verdict::CutBack);
     }
-    // Only its times, or its number, are others: it may well be the same.
+    // Only times or inode number differ: the contents may well be the same.
     let perhaps_same = begins_the_same.is_none() && (was.size, was.mtime) == (now.size, now.mtime);
     let ignorable = used.private.is_none() || perhaps_same;
     if ignorable && changes.ignore.covers(path) {
@@ -299,7 +299,7 @@ fn judge(
     })
 }
 
-/// Both values of everything that differs.
+/// Lists old and new value of everything that differs.
 fn differences(was: &Identity, now: &Identity, found: Option<&Content>) -> String {
     let mut text = match was.size {
         size if size < now.size => "has grown since the checkpoint".to_owned(),
@@ -335,7 +335,7 @@ fn differences(was: &Identity, now: &Identity, found: Option<&Content>) -> Strin
     text
 }
 
-/// A time in nanoseconds since the epoch, as UTC.
+/// A time in nanoseconds since the epoch, shown as UTC.
 struct Time(i64);
 
 impl std::fmt::Display for Time {
@@ -343,7 +343,7 @@ impl std::fmt::Display for Time {
         const DAY: i64 = 86_400;
         let (secs, nanos) = (self.0.div_euclid(1_000_000_000), self.0.rem_euclid(1_000_000_000));
         let (days, rest) = (secs.div_euclid(DAY), secs.rem_euclid(DAY));
-        // Of the proleptic Gregorian calendar, in eras of 400 years that begin with a March.
+        // Proleptic Gregorian calendar, in eras of 400 years that start in March.
         let from_era = days + 719_468;
         let (era, day) = (from_era.div_euclid(146_097), from_era.rem_euclid(146_097));
         let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

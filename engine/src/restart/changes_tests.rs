@@ -1,4 +1,4 @@
-//! Every kind of difference, and what is said of it.
+//! Every kind of difference and its message.
 
 use super::*;
 use crate::resource::bytes::Bytes;
@@ -27,7 +27,7 @@ fn all() -> Which {
     Which { all: true, paths: vec![] }
 }
 
-/// The verdict without an option, or what the conflict offers.
+/// The verdict without options, or the text of the conflict.
 fn verdict(was: &Identity, now: &Identity, reads: u64, used: Use) -> String {
     let path = Path::new("/srv/log");
     let read = |_: &Content| Ok(Some(Content::Digest(reads)));

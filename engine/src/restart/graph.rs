@@ -1,13 +1,13 @@
-//! What has to be done before what: a graph with a stable order. Pure.
+//! Dependencies between steps: a graph with a stable topological order. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// One thing to do.
+/// A node of the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node(usize);
 
-/// Things to do, each with those that have to be done before.
+/// Nodes, each with the nodes that must precede it.
 #[derive(Debug)]
 pub struct Graph<T> {
     nodes: Vec<(T, Vec<Node>)>,
@@ -20,22 +20,21 @@ impl<T> Default for Graph<T> {
 }
 
 impl<T> Graph<T> {
-    /// One more.
+    /// Adds a node.
     pub fn add(&mut self, what: T) -> Node {
         self.nodes.push((what, Vec::new()));
         Node(self.nodes.len() - 1)
     }
 
-    /// `later` is done after `earlier`.
+    /// `later` comes after `earlier`.
     pub fn order(&mut self, earlier: Node, later: Node) {
         self.nodes[later.0].1.push(earlier);
     }
 
-    /// All of them, each after those that it has to wait for; as far as that leaves a choice, in
-    /// the order in which they were added.
+    /// All nodes, each after its predecessors; otherwise in the order in which they were added.
     ///
     /// # Errors
-    /// One that waits for itself by way of others.
+    /// A node that is on, or depends on, a cycle.
     pub fn sorted(self) -> Result<Vec<T>, T> {
         let mut waiting: Vec<usize> = self.nodes.iter().map(|(_, before)| before.len()).collect();
         let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
@@ -94,7 +93,7 @@ mod tests {
     proptest! {
         #[test]
         fn everything_comes_after_what_it_waits_for(edges in prop::collection::vec((0usize..12, 0usize..12), 0..30)) {
-            // Along a hidden order, so that there is no circle.
+            // Edges follow a hidden order, so the graph is acyclic.
             let hidden = |node: usize| (node * 7 + 3) % 12;
             let edges: Vec<(usize, usize)> = edges.into_iter().filter(|(a, b)| hidden(*a) < hidden(*b)).collect();
             let order = sorted(12, &edges).unwrap();

@@ -1,5 +1,5 @@
-//! What a restart finds: the machine, the kernel, and this process, of which every new process is a
-//! fork.
+//! What a restart depends on: the machine, the kernel, and the engine itself, of which every new
+//! process is a fork.
 
 use super::changes::{self, Accepted};
 use super::plan::Host;
@@ -16,7 +16,7 @@ use crate::sys::{self, task};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::io;
 
-/// Looks at ourselves: what a fork of us will have. `used` is the highest of our descriptors.
+/// Examines the engine: what a fork of it will inherit. `used` is its highest open descriptor.
 pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: i32) -> Result<Host> {
     let pid = std::process::id() as i32;
     let text = std::fs::read("/proc/self/maps").context(|| "read /proc/self/maps")?;
@@ -50,8 +50,8 @@ pub fn look(records: &Records, accepted: &[Option<Accepted>], home: Home, used: 
     })
 }
 
-/// The limit of core files under which a process leaves none: in a file less than a page, for a
-/// program exactly 1. What goes to a socket goes there under any (fs/coredump.c, Linux 6.16).
+/// The RLIMIT_CORE that suppresses a core dump: less than a page for a file, exactly 1 for a pipe
+/// handler. A dump to a socket ignores the limit (fs/coredump.c, Linux 6.16).
 fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
     match pattern.first() {
         Some(b'@') => None,
@@ -60,8 +60,8 @@ fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
     }
 }
 
-/// The first descriptor that the engine never has for itself: while it opens files it has both ends
-/// of a pipe, or what else belongs to one inode, and all unlinked directories.
+/// The first descriptor that the engine never uses for itself. While it opens files it holds both
+/// ends of a pipe, or whatever else belongs to one inode, and all unlinked directories.
 fn first_slot(records: &Records, used: i32) -> i32 {
     const PASSING: i32 = 10;
     let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
@@ -71,8 +71,8 @@ fn first_slot(records: &Records, used: i32) -> i32 {
     used + PASSING + EACH * count(&kept) + count(&forbidding)
 }
 
-/// Raises the limit of descriptors to the hard one, and that one to what is needed, where we may;
-/// returns it. A new process has its own from the plan.
+/// Raises the soft RLIMIT_NOFILE to the hard limit, and the hard limit to `need` where permitted;
+/// returns the limit. A new process gets its own from the plan.
 pub fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -82,7 +82,7 @@ pub fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
         && need > maximum
     {
         let higher = rustix::process::Rlimit { current: Some(need), maximum: Some(need) };
-        // Without CAP_SYS_RESOURCE it stays as it is, which the caller tells.
+        // Without CAP_SYS_RESOURCE the limit stays as it is; the caller reports that.
         if setrlimit(Resource::Nofile, higher).is_ok() {
             return Ok(need);
         }
@@ -90,8 +90,8 @@ pub fn raise_descriptor_limit(need: Option<u64>) -> Result<u64> {
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
-/// Whether what is to be restarted fits kernel and processor, and would be as it was: what every
-/// child of ours gets from us stays out.
+/// Checks that the records fit kernel and processor, and that nothing a child inherits from the
+/// engine would differ from the checkpoint.
 pub fn check(records: &Records, host: &Host) -> Result<()> {
     if let Some(why) = plan::special_mismatch(records, host) {
         return Err(Error::Conflict(why));
@@ -130,7 +130,7 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// The first hard limit that is above ours, which a new process inherits.
+/// The first hard limit above the engine's, which a new process inherits.
 fn limit_to_raise(pid: i32, theirs: &[(u64, u64)], ours: &[(u64, u64)]) -> Option<String> {
     let higher = theirs.iter().zip(ours).position(|((_, theirs), (_, ours))| theirs > ours)?;
     Some(format!(

@@ -32,28 +32,28 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How to restart.
+/// Options of a restart.
 pub struct Options<'a> {
-    /// From which file.
+    /// The context file.
     pub file: PathBuf,
-    /// Nobody waits for it: who adopts orphans becomes its parent.
+    /// Whether the restarted tree is reparented to init or a subreaper.
     pub detach: bool,
-    /// Where those go whose session is outside of what was saved.
+    /// The session and process group of processes whose own lie outside the saved tree.
     pub session: Session,
-    /// How long to wait for PIDs of processes that have ended and have yet to be waited for.
+    /// How long to wait for the parent of a zombie that holds a needed PID to reap it.
     pub patience: Duration,
-    /// Restart also where clocks are behind.
+    /// Restart even where the monotonic clocks are behind those of the checkpoint.
     pub ignore_clocks: bool,
-    /// Told of bytes verified, and of all.
+    /// Called with the bytes verified so far and the total.
     pub progress: &'a dyn Fn(u64, u64),
-    /// What was decided about files that changed.
+    /// The user's decisions about files that have changed.
     pub changes: Changes,
-    /// Told what is waited for.
+    /// Called with a message about what the restart is waiting for.
     pub tell: &'a dyn Fn(&str),
 }
 
 impl Options<'_> {
-    /// From this file, as the parent of what is restarted; nothing out of the ordinary is allowed.
+    /// Restarts from this file as the parent of the tree, with default options.
     pub fn of(file: PathBuf) -> Self {
         Options {
             file,
@@ -68,16 +68,16 @@ impl Options<'_> {
     }
 }
 
-/// Session and process group of those whose own are outside of what was saved.
+/// Session and process group of processes whose own lie outside the saved tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Session {
-    /// Those of whoever restarts.
+    /// Those of the engine.
     Join,
-    /// A session of their own.
+    /// A new session.
     New,
 }
 
-/// Whose children those are that have no parent in the records, and in which session.
+/// The parent and session of processes that have no parent in the records.
 #[derive(Debug, Clone, Copy)]
 struct Home {
     detach: bool,
@@ -94,35 +94,36 @@ impl Home {
     }
 }
 
-/// What a restart did.
+/// The result of a restart.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The root process.
+    /// PID of the root process.
     pub pid: i32,
-    /// All processes that had a parent outside: the root, or the members of a group or session.
+    /// PIDs of all processes whose parent is outside: the root, or the members of a group or
+    /// session.
     pub tops: Vec<i32>,
-    /// Threads and zombies.
+    /// Number of threads and zombies.
     pub tasks: usize,
-    /// All of it.
+    /// Total duration in nanoseconds.
     pub total_ns: u64,
 }
 
 /// A context file that has been verified, and the plan for it.
 pub struct Prepared {
     reader: Reader,
-    /// What the file says.
+    /// The records of the file.
     pub records: Records,
-    /// Named inodes that were looked at.
+    /// Named inodes that [`changes::check`] accepted, by index.
     accepted: Vec<Option<Accepted>>,
-    /// What will be done.
+    /// The steps to carry out.
     pub plan: Plan,
-    /// Whether we may carry it out.
+    /// Whether CAP_CHECKPOINT_RESTORE could be acquired; reported by [`carry_out`].
     restorer: Result<()>,
     detach: bool,
     begin: Instant,
 }
 
-/// Verifies the file and the machine, and makes the plan; nothing is made.
+/// Verifies the file and the machine and makes the plan; creates nothing.
 ///
 /// # Errors
 /// *malformed*, *conflict*, *unsupported*.
@@ -143,7 +144,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
-    // Before we look at ourselves: a new process inherits what we have.
+    // Before the host is examined: a new process inherits our credentials.
     let restorer = source::acquire_checkpoint_capability();
     let plan = make_plan(
         &records,
@@ -154,13 +155,13 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin })
 }
 
-/// Makes the plan of a restart, here and now, from records that were just made; all but what is in
-/// their way as long as the processes live.
+/// Plans a restart here and now from fresh records. Skips only what the live processes would
+/// conflict with.
 ///
 /// # Errors
-/// *conflict*: what a restart would say.
+/// *conflict*: what a restart would report.
 pub fn rehearse(records: &Records) -> Result<()> {
-    /// What a restart has open before it begins: standard input, output and error, and the context
+    /// Descriptors open before a restart begins: standard input, output, error and the context
     /// file.
     const USED: i32 = 3;
     let bounds = Bounds { page: sys::page_size(), task_size: sys::task_size(), data: 0..u64::MAX };
@@ -175,7 +176,7 @@ fn make_plan(records: &Records, accepted: &[Option<Accepted>], home: Home, used:
     let mut plan = plan::plan(records, &host).map_err(Error::Conflict)?;
     let need = plan.end_slot as u64;
     let limit = host::raise_descriptor_limit(Some(need))?;
-    // A new process inherits it.
+    // A new process inherits the limit.
     let own = &mut host.rlimits[libc::RLIMIT_NOFILE as usize];
     if *own != (limit, limit) {
         *own = (limit, limit);
@@ -189,8 +190,8 @@ fn make_plan(records: &Records, accepted: &[Option<Accepted>], home: Home, used:
     Ok(plan)
 }
 
-/// A clock that is behind makes every wait until a time longer by as much, and whoever looks at it
-/// sees time run backwards.
+/// A clock that is behind prolongs every absolute timeout by the difference and appears to run
+/// backwards.
 fn check_clocks(records: &Records, options: &Options<'_>) -> Result<()> {
     let behind = records.clocks.and_then(|then| Clocks::now().behind(&then));
     match behind {
@@ -203,23 +204,23 @@ fn check_clocks(records: &Records, options: &Options<'_>) -> Result<()> {
     }
 }
 
-/// A process that is being restored.
+/// A process being restored.
 struct RestoringTask {
     threads: HashMap<i32, Tracee>,
     scratch: Scratch,
 }
 
-/// Carries out the plan. Whatever was made is killed and removed when a step fails, or when we are
-/// killed: until their release, all tasks are tied to us by `PTRACE_O_EXITKILL`.
+/// Carries out the plan. If a step fails, or the engine is killed, everything created so far is
+/// killed and removed: until release, `PTRACE_O_EXITKILL` ties all tasks to the engine.
 ///
 /// # Errors
-/// The step that failed, by pid and call.
+/// The step that failed, with pid and system call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
     let Prepared { reader, records, accepted, plan, restorer, detach, begin } = prepared;
     restorer?;
     arch::prepare_restart();
-    // What a helper leaves behind is adopted by us, as it would have been by init, unless we are
-    // not to stay: who loses a parent in us would be told so (PR_SET_PDEATHSIG).
+    // Orphans of a helper are reparented to us, as they would have been to init. Not when
+    // detaching: our exit would then send them PR_SET_PDEATHSIG.
     let adopt = u64::from(!detach);
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [adopt, 0, 0, 0]).context(|| "become subreaper")?;
     let mut context = RestoreContext::new(&records, plan.scratch);
@@ -239,7 +240,7 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
 
 struct RestoreContext<'a> {
     alive: HashMap<i32, &'a Alive>,
-    /// Signals that will be pending for a thread, by its id.
+    /// Signals that will be pending for a thread, by tid.
     pending: HashMap<i32, u64>,
     tasks: HashMap<i32, RestoringTask>,
     scratch: RemoteAddr,
@@ -313,7 +314,7 @@ impl<'a> RestoreContext<'a> {
         Ok(())
     }
 
-    /// The engine's own rseq area, which its fork has inherited.
+    /// The rseq area that the new process has inherited from the engine across fork(2).
     fn inherited_rseq(&mut self, pid: i32) -> Result<Option<Rseq>> {
         if rseq::kernel_tells(pid) {
             return rseq::capture(pid);
@@ -326,7 +327,7 @@ impl<'a> RestoreContext<'a> {
         asked.answer(&outcome, pid)
     }
 
-    /// Takes over a task that a program has created; a process inherits its parent's scratch range.
+    /// Seizes a task that a program has created; a process inherits its parent's scratch range.
     fn adopt(&mut self, new_task: NewTask, parent: i32) -> Result<()> {
         let NewTask { pid, tid } = new_task;
         let tracee = await_first_stop(pid, tid, self.pending_of(tid))?;
@@ -363,7 +364,7 @@ impl<'a> RestoreContext<'a> {
     }
 
     fn reap(&mut self, pid: i32) -> Result<()> {
-        // The tracer's wait has reaped it already when the engine is its parent; __WALL tells.
+        // If the engine is the parent, the tracer's wait (__WALL) has reaped it already: ECHILD.
         match wait::poll(pid) {
             Ok(_) => Ok(()),
             Err(err) if err.raw_os_error() == Some(libc::ECHILD) => Ok(()),
@@ -383,7 +384,7 @@ impl<'a> RestoreContext<'a> {
         task.threads.get_mut(&pid).expect("a process has its leader").leave_group_stop()
     }
 
-    /// Everything but letting go.
+    /// Restores everything that has to come last, short of detaching.
     fn finalize(&mut self, pid: i32) -> Result<()> {
         let alive = self.alive[&pid];
         let task = self.tasks.get_mut(&pid).expect("the plan creates before it finalizes");
@@ -404,9 +405,8 @@ impl<'a> RestoreContext<'a> {
         Ok(())
     }
 
-    /// Has every thread that slept go on with the time that was left, where the module is there to
-    /// do that. Elsewhere, and where the module refuses, the call is made again, as the registers
-    /// are.
+    /// Lets the module resume sleeping threads with their remaining time. Without the module, or
+    /// where it refuses, the system call is restarted as the registers say.
     fn continue_sleeps(&mut self) {
         let sleeping = |thread: &&Thread| thread.sleep.is_some();
         if !self.alive.values().any(|alive| alive.threads.iter().any(|thread| sleeping(&thread))) {
@@ -430,23 +430,23 @@ impl<'a> RestoreContext<'a> {
 
     fn release(&mut self) -> Result<()> {
         self.continue_sleeps();
-        // A failure in this loop takes everybody along, those that are untied already, too; after
-        // it, nobody.
+        // A failure in this loop kills all tasks, including those already untied; after it, none.
         for tracee in self.tasks.values().flat_map(|task| task.threads.values()) {
             ptrace::set_options(tracee.tid, ptrace::SYSGOOD).context(|| format!("untie {}", tracee.tid))?;
         }
         let tasks = std::mem::take(&mut self.tasks);
         let mut tracees: Vec<Tracee> = tasks.into_values().flat_map(|w| w.threads.into_values()).collect();
         tracees.sort_by_key(|t| (t.pid, t.tid));
-        // All of them, whatever becomes of one: who is killed now was let go already.
+        // Detach all of them, even if one fails: a task that is killed from now on has been
+        // released.
         let detached = tracees.into_iter().map(Tracee::detach);
         detached.filter(|result| !matches!(result, Err(Error::Vanished(_)))).fold(Ok(()), Result::and)
     }
 
-    /// Kills what was made.
+    /// Kills every process created so far.
     fn undo(&mut self) {
         for (pid, task) in self.tasks.drain() {
-            // What is gone already needs no killing.
+            // A process that has exited needs no killing.
             let _ = sys::guard::kill(pid, libc::SIGKILL);
             wait::await_ends(pid, task.threads.into_keys());
         }

@@ -1,5 +1,5 @@
-//! The numbers that a restart takes: free, or whose they are. A number is in use as long as a
-//! process, a thread, a process group or a session has it (kernel/pid.c, `free_pid`).
+//! The PIDs that a restart needs: free, or used by what. A number is in use as long as a process, a
+//! thread, a process group or a session has it (kernel/pid.c, `free_pid`).
 
 use crate::error::{Error, Result};
 use crate::proc::status;
@@ -10,40 +10,37 @@ use crate::tree::outside;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// What to do when a number is in use by something that lives on.
+/// Advice for a number that is in use by something that will not go away by itself.
 const WAY_OUT: &str = "end it, or wait for its end, or restart among numbers of their own: \
                        unshare --pid --mount --fork --mount-proc cairn restart …";
 
-/// How often a zombie is looked for: nothing announces that it has been waited for.
+/// How often a zombie is polled: there is no notification that it has been reaped.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The state of a zombie whose parent is just waiting for it (EXIT_DEAD, kernel/exit.c,
-/// `wait_task_zombie`).
+/// The state of a zombie that its parent is reaping (EXIT_DEAD, kernel/exit.c, `wait_task_zombie`).
 const BEING_WAITED_FOR: char = 'X';
 
-/// What has a number.
+/// The user of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum User {
-    /// A process that has ended and that its parent has not waited for: the number's own, or the
-    /// last ones of its group or session.
+    /// An unreaped zombie: the process of that number, or the last member of its group or session.
     Zombie { pid: i32, parent: i32 },
-    /// Anything else, in words.
+    /// Anything else, described in words.
     Lasting(String),
 }
 
-/// Every number that is needed: of processes and threads, and of groups and sessions that have to
-/// be begun again.
+/// All numbers needed: of processes and threads, and of the groups and sessions to recreate.
 fn needed(records: &Records) -> BTreeSet<i32> {
     let tids = records.alive().flat_map(|(_, alive)| alive.threads.iter().map(|thread| thread.tid));
     let of_processes = records.processes.iter().flat_map(|p| [p.pid, p.pgid, p.sid]);
     tids.chain(of_processes).filter(|number| *number != 0).collect()
 }
 
-/// Makes sure that all numbers are free. Those of processes that have ended are waited for, up to
-/// `patience`; `tell` is told.
+/// Waits until all numbers are free: those held by zombies for up to `patience`, which is reported
+/// through `tell`.
 ///
 /// # Errors
-/// *conflict*: which is whose, and what to do.
+/// *conflict*: the number, its user and what to do.
 pub fn await_free(records: &Records, patience: Duration, tell: &dyn Fn(&str)) -> Result<()> {
     let deadline = Instant::now() + patience;
     let sessions = outside::sessions();
@@ -83,11 +80,11 @@ fn name_of(pid: i32) -> String {
     }
 }
 
-/// Whose a number is. `sessions` may be of a while ago: what is not in it was none then, what is in
-/// it is looked for.
+/// The user of a number. `sessions` may be out of date: what it lacks was no session then, what it
+/// contains is checked again.
 fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     if let Some(stat) = read_stat(number)? {
-        // /proc/TID is there for threads, too.
+        // /proc/TID exists for threads, too.
         let process = status::of_thread(number, number).map_or(number, |status| status.tgid);
         return Ok(Some(match stat.state {
             'Z' | BEING_WAITED_FOR if process == number => User::Zombie { pid: number, parent: stat.ppid },
@@ -110,24 +107,24 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     let all_dead = members.iter().all(|member| matches!(member.state, 'Z' | BEING_WAITED_FOR));
     Ok(match (all_dead, members.first()) {
         (true, Some(last)) => Some(User::Zombie { pid: last.pid, parent: last.ppid }),
-        // A member that /proc does not show us keeps its group all the same.
+        // A member that /proc hides from us still keeps its group.
         (true, None) if !sys::guard::group_exists(number) => None,
         _ if is_group => Some(User::Lasting("it is a process group that still has members".into())),
         _ => Some(User::Lasting("it is a session that still has members".into())),
     })
 }
 
-/// A number that is free now, and that the records do not need: one of the higher half, where each
-/// restart begins to look elsewhere, so that two at a time do not choose the same.
+/// A number that is free now and not in the records. Taken from the upper half, where each restart
+/// starts its search elsewhere so that two concurrent ones do not pick the same.
 ///
 /// # Errors
-/// *conflict* when there is none.
+/// *conflict* when no number is free.
 pub fn spare(records: &Records) -> Result<i32> {
     let needed = needed(records);
     let sessions = outside::sessions();
     let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
     let most: i32 = text.trim().parse().unwrap_or(32768);
-    /// Two that differ by little begin far apart.
+    /// Spreads the start of the search for PIDs that are close together.
     const PRIME: u64 = 7919;
     let half = (most / 2).max(1);
     let first = most - 1 - (u64::from(std::process::id()) * PRIME % half as u64) as i32;
@@ -174,7 +171,7 @@ mod tests {
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(Pid::from_raw(pid).unwrap()), ended).unwrap();
         leader.wait().unwrap();
-        // The list of sessions is as old as it may be.
+        // The list of sessions may be arbitrarily old.
         let sessions = BTreeSet::from([number]);
         let parent = std::process::id() as i32;
         assert_eq!(user(number, &sessions).unwrap(), Some(User::Zombie { pid, parent }));
@@ -182,7 +179,7 @@ mod tests {
         assert_eq!(user(number, &sessions).unwrap(), None);
     }
 
-    /// What a shell that leads a session starts and tells the number of.
+    /// Starts a shell as session leader; returns it and the PID that it prints.
     fn started_by_a_shell(text: &str) -> (std::process::Child, i32) {
         use std::io::BufRead;
         let mut command = std::process::Command::new("setsid");
@@ -206,7 +203,7 @@ mod tests {
             sys::guard::kill(member, libc::SIGKILL).unwrap();
             let whose = format!("it is a {kind} that still has members");
             assert_eq!(told.unwrap(), Some(User::Lasting(whose)));
-            // Who does not know the sessions sees the groups only.
+            // Without the list of sessions only groups are found.
             assert_eq!(free.unwrap().is_some(), kind == "process group");
         }
     }

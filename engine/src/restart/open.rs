@@ -1,5 +1,5 @@
-//! The engine's own part of a restart: every open file description once, so that sharing by dup(2)
-//! and fork(2) comes out right by inheritance. What was made here is taken away again when the
+//! The engine's own part of a restart: it opens every open file description once, so that sharing
+//! by dup(2) and fork(2) comes back by inheritance. What was created here is removed again when the
 //! restart fails.
 
 use super::changes::{self, Accepted, Verdict};
@@ -20,27 +20,27 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What the engine holds while it restarts something.
+/// What the engine holds during a restart.
 pub struct Opened<'a> {
     records: &'a Records,
     reader: &'a Reader,
-    /// Named inodes that were looked at before.
+    /// Named inodes accepted by [`changes::check`], by index.
     accepted: Vec<Option<Accepted>>,
-    /// Descriptors at their slots; dropped when everybody has inherited them.
+    /// Descriptors by slot; closed when all processes have inherited them.
     slots: HashMap<i32, OwnedFd>,
-    /// Objects, until all their descriptions are open.
+    /// Objects by inode, until all their descriptions are open.
     objects: HashMap<usize, Box<dyn Made>>,
-    /// Files that have no name any more, until all their descriptions are open.
+    /// Unlinked files by inode, until all their descriptions are open.
     unlinked: HashMap<usize, File>,
-    /// Descriptions that had to be opened while there was a name, by file.
+    /// Descriptions that had to be opened while the file had a name, by file.
     early: HashMap<usize, OwnedFd>,
-    /// Files that nobody may change any more once they are done.
+    /// Files whose attributes forbid further changes (chattr(1)); the attributes are set last.
     last: Vec<(usize, File)>,
     maker: Maker,
 }
 
 impl<'a> Opened<'a> {
-    /// Nothing yet; `accepted` is what [`changes::check`] found.
+    /// Nothing opened yet; `accepted` is the result of [`changes::check`].
     pub fn new(records: &'a Records, reader: &'a Reader, accepted: Vec<Option<Accepted>>) -> Self {
         Opened {
             records,
@@ -55,7 +55,7 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// Puts a duplicate of a descriptor at a slot.
+    /// Duplicates a descriptor to a slot.
     ///
     /// # Errors
     /// EMFILE above the limit of open files.
@@ -72,12 +72,12 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Makes shared anonymous memory: mapped in the engine, opened through /proc/self/map_files,
-    /// filled, and unmapped; the object lives on behind the descriptor.
+    /// Creates shared anonymous memory: mapped in the engine, opened through /proc/self/map_files,
+    /// filled and unmapped; the descriptor keeps the object alive.
     ///
     /// # Errors
-    /// *denied* without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; ENOMEM, also for too few huge
-    /// pages.
+    /// *denied* without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; ENOMEM, also when huge pages run
+    /// out.
     pub fn make_shared(&mut self, object: usize, slot: i32) -> Result<()> {
         let SharedMemory { size, page, content } = &self.records.shared[object];
         let what = || format!("make shared memory of {size} bytes");
@@ -97,11 +97,11 @@ impl<'a> Opened<'a> {
         self.reader.read_pages(extent.offset + at, buf).map_err(|err| std::io::Error::other(err.to_string()))
     }
 
-    /// Makes what had lost its name, with its contents, and what else is needed before the first
+    /// Recreates an unlinked inode with its contents, and whatever else must exist before the first
     /// description of an inode is opened.
     ///
     /// # Errors
-    /// *conflict* for a path that is gone, or leads through a link.
+    /// *conflict* for a path that is gone or leads through a symbolic link.
     pub fn make_inode(&mut self, index: usize) -> Result<()> {
         let inode = &self.records.inodes[index];
         if let Some(unlinked) = &inode.unlinked {
@@ -122,7 +122,7 @@ impl<'a> Opened<'a> {
         let (records, early) = (self.records, &mut self.early);
         let made = self.maker.make(inode, how, &mut |dir, name, made| {
             let meta = made.metadata().context(|| format!("stat {}", path.display()))?;
-            // fcntl(2) cannot set this one, and a magic link cannot be opened with it.
+            // fcntl(2) cannot set O_NOFOLLOW, and a magic link cannot be opened with it.
             let only_by_name = |file: &OpenFile| file.inode == index && file.flags & libc::O_NOFOLLOW != 0;
             for (number, file) in records.files.iter().enumerate().filter(|(_, f)| only_by_name(f)) {
                 let flags = file.flags | libc::O_NONBLOCK | libc::O_NOCTTY;
@@ -145,7 +145,7 @@ impl<'a> Opened<'a> {
             while at < extent.len {
                 let len = (extent.len - at).min(buf.len() as u64) as usize;
                 self.read(extent, &mut buf[..len], at)?;
-                // The last page goes past the end of the file.
+                // The last page extends past the end of the file.
                 let inside = unlinked.size.saturating_sub(extent.start + at).min(len as u64) as usize;
                 file.write_all_at(&buf[..inside], extent.start + at)?;
                 at += len as u64;
@@ -154,19 +154,19 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// All unlinked directories are made: their names go.
+    /// Removes the names of all unlinked directories, once all of them have been created.
     ///
     /// # Errors
-    /// What unlinkat(2) says.
+    /// As unlinkat(2).
     pub fn remove_directories(&mut self) -> Result<()> {
         self.maker.remove_directories()
     }
 
-    /// Everything is open on an inode that was made: what the engine holds of it goes, and an
-    /// unlinked one gets owner and permissions, which may be such that nobody can open it.
+    /// Everything is open on a created inode: drops what the engine holds of it. An unlinked one
+    /// gets its owner and mode, which may be such that it can no longer be opened.
     ///
     /// # Errors
-    /// *denied* for an owner who is not us.
+    /// *denied* when it belongs to another user.
     pub fn finish_inode(&mut self, index: usize) -> Result<()> {
         self.objects.remove(&index);
         let inode = &self.records.inodes[index];
@@ -181,7 +181,7 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Opens a file and puts it at its slot, with flags and position.
+    /// Opens a file at its slot and sets flags and offset.
     ///
     /// # Errors
     /// *conflict* for a path that is gone or leads to something else.
@@ -189,7 +189,7 @@ impl<'a> Opened<'a> {
         let file = &self.records.files[index];
         let inode = &self.records.inodes[file.inode];
         let flags = inode.kind.verbs().flags_to_open(file.flags);
-        // Taken out, for it may open the inode by way of us.
+        // Removed from the map because opening may need `self` to open the inode.
         let held = self.objects.remove(&file.inode);
         let early = self.early.remove(&index);
         let way = &|flags| self.open_inode(file.inode, flags);
@@ -206,8 +206,8 @@ impl<'a> Opened<'a> {
                 unlinked::set_flags(&fd, flags)?;
             }
             object.adjust(&way, &fd, flags)?;
-            // A file that is another one by now, with the user's consent, may be shorter: a hole up
-            // to the old place is nobody's wish.
+            // A changed file that the user chose to ignore may be shorter: do not leave a hole up
+            // to the old offset.
             let accepted = self.accepted[file.inode].as_ref();
             let end = accepted.filter(|a| a.verdict == Verdict::Ignored).and_then(Accepted::size);
             let offset = file.offset.min(end.unwrap_or(u64::MAX));
@@ -222,8 +222,8 @@ impl<'a> Opened<'a> {
         self.place(fd, slot)
     }
 
-    /// Opens an inode, once it is sure to be what was looked at before: between the two, somebody
-    /// may put something else at its path.
+    /// Opens an inode after checking that it is the one examined before: its path may have been
+    /// replaced in between.
     fn open_inode(&self, index: usize, flags: i32) -> Result<OwnedFd> {
         let inode = &self.records.inodes[index];
         let path = inode.path.as_path();
@@ -237,14 +237,14 @@ impl<'a> Opened<'a> {
         if flags & libc::O_NOFOLLOW == 0 {
             return open_as(&link_to(&handle), flags, path);
         }
-        // A magic link would not be followed. What it is shows only afterwards.
+        // O_NOFOLLOW does not follow a magic link, so open by name and check the inode afterwards.
         let parent = changes::open_handle(path.parent().unwrap_or(Path::new("/")))?.into();
         let name = path.file_name().unwrap_or(path.as_os_str());
         let meta = handle.metadata().context(|| format!("stat {}", path.display()))?;
         unlinked::open_by_name((&parent, name), flags, &meta, path)
     }
 
-    /// A handle to a named inode.
+    /// An O_PATH handle to a named inode.
     fn open_accepted(&self, index: usize) -> Result<File> {
         let path = self.records.inodes[index].path.as_path();
         let handle = changes::open_handle(path)?;
@@ -259,10 +259,10 @@ impl<'a> Opened<'a> {
         Ok(handle)
     }
 
-    /// Cuts what was appended to a file since the checkpoint.
+    /// Truncates what was appended to a file since the checkpoint.
     ///
     /// # Errors
-    /// *conflict* when the file is another one than was looked at.
+    /// *conflict* when the file is not the one examined before.
     pub fn cut_back(&self, index: usize) -> Result<()> {
         let inode = &self.records.inodes[index];
         let path = inode.path.as_path();
@@ -272,13 +272,13 @@ impl<'a> Opened<'a> {
         rustix::fs::ftruncate(&file, size).context(|| format!("cut {} back to {size} bytes", path.display()))
     }
 
-    /// Sets the times of unlinked files once more: what was done to them since has moved them. Then
-    /// come the flags that forbid all further changes.
+    /// Sets the times of unlinked files again, since later steps have changed them, then the
+    /// attributes that forbid all further changes.
     ///
     /// # Errors
-    /// What utimensat(2) says; *denied* without CAP_LINUX_IMMUTABLE.
+    /// As utimensat(2); *denied* without CAP_LINUX_IMMUTABLE.
     pub fn reset_times(&self, file_slots: &[i32]) -> Result<()> {
-        // An inode is in the records because something is open on it.
+        // Every inode in the records has at least one description open on it.
         let slots: HashMap<usize, i32> =
             self.records.files.iter().zip(file_slots).map(|(file, slot)| (file.inode, *slot)).collect();
         for (index, inode) in self.records.inodes.iter().enumerate() {
@@ -296,17 +296,17 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Everybody has inherited what they need: a reader sees the end of a pipe only when the engine
-    /// does not hold it either.
+    /// Closes the engine's descriptors once every process has inherited its own: a pipe reader sees
+    /// EOF only when the engine has closed its end, too.
     pub fn close_slots(&mut self) {
         self.slots.clear();
         self.last.clear();
     }
 
-    /// Sets who is signalled of I/O; the processes must exist.
+    /// Sets the owners that receive SIGIO; the processes must exist.
     ///
     /// # Errors
-    /// ESRCH for an owner that is not there.
+    /// ESRCH for an owner that does not exist.
     pub fn set_owners(&self, file_slots: &[i32]) -> Result<()> {
         for (file, slot) in self.records.files.iter().zip(file_slots) {
             let Some(owner) = file.owner else { continue };
@@ -323,7 +323,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// Opens `link`, which messages call `name`.
+/// Opens `link`, which error messages call `name`.
 fn open_as(link: &Path, flags: i32, name: &Path) -> Result<OwnedFd> {
     match rustix::fs::open(link, OFlags::from_bits_retain(flags as u32), Mode::empty()) {
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {
@@ -333,7 +333,7 @@ fn open_as(link: &Path, flags: i32, name: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// Access and modification time, in nanoseconds since the epoch.
+/// Sets access and modification time, in nanoseconds since the epoch.
 fn set_times(path: &Path, (accessed, modified): (i64, i64)) -> std::io::Result<()> {
     const NANOS: i64 = 1_000_000_000;
     let time = |ns: i64| rustix::fs::Timespec { tv_sec: ns.div_euclid(NANOS), tv_nsec: ns.rem_euclid(NANOS) };

@@ -1,4 +1,4 @@
-//! The plan of a restart: from records to steps. Pure: it opens nothing and asks nobody.
+//! The plan of a restart: from records to steps. Pure: no system calls.
 
 use super::graph::{Graph, Node};
 use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
@@ -31,18 +31,18 @@ pub struct Host {
     pub creds: Creds,
     /// Resource limits that a new process inherits.
     pub rlimits: Vec<(u64, u64)>,
-    /// The limit of core files, soft and hard, under which a new process leaves none; nothing where
-    /// a dump is made under any.
+    /// The soft and hard RLIMIT_CORE under which a new process dumps no core; `None` where the
+    /// kernel dumps regardless of the limit.
     pub coreless: Option<(u64, u64)>,
-    /// The kernel has memory policies.
+    /// Whether the kernel supports memory policies.
     pub policies: bool,
-    /// POSIX timers get the id that they are given (Linux 6.15).
+    /// Whether POSIX timers can be created with a given id (Linux 6.15).
     pub timer_ids_by_wish: bool,
-    /// Descriptors from here on are free, and stay so while files are opened.
+    /// Descriptors from here on are free, and stay free while files are opened.
     pub first_slot: i32,
-    /// The parent of what has none in the records, if not the engine.
+    /// The parent of processes that have none in the records, unless it is the engine.
     pub stand_in: Option<StandIn>,
-    /// Inodes of files that are to be cut back.
+    /// Inodes of files to truncate to their old size.
     pub cut_back: Vec<usize>,
 }
 
@@ -51,119 +51,119 @@ pub struct Host {
 pub struct NewTask {
     /// Its process.
     pub pid: i32,
-    /// Itself.
+    /// Its thread id.
     pub tid: i32,
 }
 
-/// One step. Indices are those of the records.
+/// A step of a restart. Indices refer to the records.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// The engine makes shared memory with its contents.
+    /// The engine creates a shared memory object with its contents.
     MakeShared {
-        /// Which.
+        /// Index of the object.
         object: usize,
         /// Its descriptor.
         slot: i32,
     },
-    /// The engine makes what has no name, or none any more: an unlinked file or directory, a pipe.
+    /// The engine creates an inode that has no name: an unlinked file or directory, a pipe.
     MakeInode {
-        /// Which.
+        /// Index of the inode.
         inode: usize,
     },
     /// The engine opens a file.
     Open {
-        /// Which.
+        /// Index of the open file description.
         file: usize,
         /// Its descriptor.
         slot: i32,
     },
-    /// The engine takes away the names of unlinked directories.
+    /// The engine removes the names of unlinked directories.
     RemoveDirectories,
-    /// Everything is open on what the engine has made: it gets owner and permissions.
+    /// Everything is open on a created inode: the engine sets its owner and mode.
     FinishInode {
-        /// Which.
+        /// Index of the inode.
         inode: usize,
     },
-    /// The engine cuts off what was appended to a file since the checkpoint.
+    /// The engine truncates what was appended to a file since the checkpoint.
     CutBack {
-        /// Which.
+        /// Index of the inode.
         inode: usize,
     },
-    /// The engine forks a process, seizes it, maps its scratch range and unregisters the rseq area
-    /// that it inherited.
+    /// The engine forks a process, seizes it, maps its scratch range and unregisters the inherited
+    /// rseq area.
     Create {
         /// Its PID.
         pid: i32,
-        /// Its signal on exit.
+        /// Signal to its parent on exit.
         exit_signal: i32,
     },
     /// A thread runs a program.
     Run {
-        /// Its process.
+        /// Its PID.
         pid: i32,
-        /// Itself.
+        /// Its thread id.
         tid: i32,
-        /// What for.
+        /// Purpose of the program.
         what: &'static str,
-        /// The calls.
+        /// System calls to make.
         program: Program,
-        /// Who is there afterwards.
+        /// Tasks that the program creates.
         new_tasks: Vec<NewTask>,
     },
-    /// A process runs a program that ends it.
+    /// A process runs a program and then exits.
     End {
-        /// Which.
+        /// Its PID.
         pid: i32,
-        /// The calls before the end.
+        /// System calls before it exits.
         program: Program,
-        /// As wait(2) has it.
+        /// Exit status as in wait(2).
         status: i32,
-        /// It is made undumpable at its very end. An ordinary user can read nothing of it any more.
+        /// Made undumpable last, because an unprivileged engine cannot access it afterwards.
         undumpable: bool,
     },
-    /// The engine waits for a helper that is its own child.
+    /// The engine reaps a helper that is its own child.
     Reap {
-        /// Which.
+        /// Its PID.
         pid: i32,
     },
     /// A process enters a group stop.
     Stop {
-        /// Which.
+        /// Its PID.
         pid: i32,
-        /// By which signal.
+        /// The stop signal.
         signal: i32,
     },
-    /// A process leaves its group stop, and its parent does not know yet.
+    /// A process leaves its group stop; its parent has yet to wait for the event (WCONTINUED).
     Continue {
-        /// Which.
+        /// Its PID.
         pid: i32,
     },
-    /// The engine sets the times of unlinked files, which making and filling them has moved.
+    /// The engine sets the times of unlinked files, which creating and filling them has changed.
     ResetTimes,
-    /// The engine sets owners of asynchronous I/O.
+    /// The engine sets the owners of asynchronous I/O.
     SetOwners,
-    /// The engine sets what can be set from outside: scheduling, extended registers, registers,
-    /// mask; the scratch range goes.
+    /// The engine sets what it can set from outside (scheduling, extended and general registers,
+    /// signal mask) and unmaps the scratch range.
     Finalize {
-        /// Which process.
+        /// Its PID.
         pid: i32,
     },
-    /// Everybody runs.
+    /// All tasks are detached and run.
     Release,
 }
 
-/// The steps, and where things are meanwhile.
+/// The steps, and where resources are kept in the meantime.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// In order.
+    /// In execution order.
     pub steps: Vec<Step>,
-    /// Scratch range of every process.
+    /// Scratch range, the same in every process.
     pub scratch: RemoteAddr,
-    /// Special mappings on their way.
+    /// Special mappings at their temporary addresses.
     pub relocated: Vec<SpecialMapping>,
     /// Descriptor of the context file.
     pub context_slot: i32,
-    /// Descriptors of open files, by index.
+    /// Descriptors of open file descriptions, by index.
     pub file_slots: Vec<i32>,
     /// One past the last descriptor in use.
     pub end_slot: i32,
@@ -172,11 +172,12 @@ pub struct Plan {
 /// Makes the plan.
 ///
 /// # Errors
-/// A text that says what cannot be done.
+/// The reason why there can be no plan.
 pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let subreapers: BTreeSet<i32> =
         records.alive().filter(|(_, a)| a.subreaper).map(|(p, _)| p.pid).collect();
-    // Where ids are handed out in ascending order, every one below is made and deleted first.
+    // Where ids are allocated in ascending order, a timer is created and deleted for every lower
+    // id.
     const MOST_TIMER_IDS: i32 = 1 << 16;
     let highest =
         records.alive().flat_map(|(_, alive)| alive.posix_timers.iter().map(|timer| timer.id)).max();
@@ -247,7 +248,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         planner.arm_timers(process, alive);
     }
     planner.steps.extend(records.alive().map(|(p, _)| Step::Finalize { pid: p.pid }));
-    // Nobody has run yet, and nothing is left that is likely to fail.
+    // No process has run yet, and no remaining step is likely to fail.
     planner.steps.extend(host.cut_back.iter().map(|inode| Step::CutBack { inode: *inode }));
     planner.steps.push(Step::Release);
     Ok(Plan {
@@ -260,14 +261,15 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     })
 }
 
-/// An address range of `size` bytes that is free in every address space concerned: the middle of
-/// the largest gap.
+/// The start of `size` bytes that are free in all address spaces involved: the middle of the
+/// largest gap.
 fn find_free_range(records: &Records, host: &Host, size: u64) -> Result<u64, String> {
     const ALIGN: u64 = 1 << 21;
     const LOWEST: u64 = 1 << 32;
     let mut busy: Vec<(u64, u64)> = host.busy.iter().map(|r| (r.start, r.end)).collect();
     busy.extend(records.alive().flat_map(|(_, a)| a.memory.vmas.iter().map(|v| (v.start, v.end))));
-    // Some architectures have addresses above, at the price of deeper page tables for everybody.
+    // Some architectures have higher addresses, at the cost of deeper page tables for every
+    // process.
     const HIGHEST: u64 = 1 << 47;
     busy.push((host.task_size.min(HIGHEST), u64::MAX));
     busy.sort_unstable();
@@ -287,22 +289,22 @@ fn find_free_range(records: &Records, host: &Host, size: u64) -> Result<u64, Str
 struct Planner<'a> {
     records: &'a Records,
     host: &'a Host,
-    /// By parent.
+    /// Child processes by PID of the parent.
     children: HashMap<i32, Vec<&'a Process>>,
-    /// Scratch range and parked mappings.
+    /// Scratch range and relocated special mappings.
     free_range: Range,
     relocated: Vec<SpecialMapping>,
     file_slots: Vec<i32>,
     object_slots: Vec<i32>,
     context_slot: i32,
     spare_slot: i32,
-    /// Open file descriptions that had their late calls already.
+    /// Open file descriptions whose late calls are already planned.
     late: HashSet<usize>,
     steps: Vec<Step>,
 }
 
 const CLONE_PTRACE: u64 = libc::CLONE_PTRACE as u64;
-/// What pthread_create asks for, but for what the records set.
+/// The clone flags of pthread_create, except those that the records restore.
 const THREAD_FLAGS: u64 = (libc::CLONE_VM
     | libc::CLONE_FS
     | libc::CLONE_FILES
@@ -310,7 +312,7 @@ const THREAD_FLAGS: u64 = (libc::CLONE_VM
     | libc::CLONE_THREAD
     | libc::CLONE_SYSVSEM) as u64;
 
-/// clone3(2) with a chosen id; the new task is traced by the same tracer.
+/// clone3(2) with a given tid; the new task has the same tracer.
 fn clone_call(tid: i32, flags: u64, exit_signal: i32, program: &mut Program) {
     let args = CloneArgs {
         flags: flags | CLONE_PTRACE,
@@ -333,8 +335,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The engine's own part: objects and open file descriptions, in an order that follows from
-    /// what needs what.
+    /// The engine's own steps: objects and open file descriptions, in order of their dependencies.
     fn open_everything(&mut self) -> Result<(), String> {
         let inodes = &self.records.inodes;
         let mut graph = Graph::default();
@@ -347,7 +348,7 @@ impl Planner<'_> {
             directories.map(|inode| (inode, graph.add(Step::MakeInode { inode }))).collect();
         let mut names_are_gone = None;
         if !directories.is_empty() {
-            // Not before: in a directory without a name nothing can be made.
+            // Not earlier: nothing can be created in an unlinked directory.
             let removed = graph.add(Step::RemoveDirectories);
             directories.iter().for_each(|(_, made)| graph.order(*made, removed));
             names_are_gone = Some(removed);
@@ -363,7 +364,7 @@ impl Planner<'_> {
         for (index, file) in self.records.files.iter().enumerate() {
             files[file.inode].push(index);
         }
-        // One inode after the other, so that the engine holds the ends of one pipe at a time.
+        // One inode after the other, so that the engine holds the ends of only one pipe at a time.
         for (inode, files) in files.into_iter().enumerate() {
             let record = &inodes[inode];
             let is_made = record.unlinked.is_some() || record.kind.verbs().is_made();
@@ -392,7 +393,7 @@ impl Planner<'_> {
         for step in creation {
             match *step {
                 creation::Step::Create { parent, pid, exit_signal } => self.create(parent, pid, exit_signal),
-                // No signal to the parent: the helper never was.
+                // No exit signal: the original parent never had this child.
                 creation::Step::CreateHelper { parent, pid } => self.create(parent, pid, 0),
                 creation::Step::Setsid(pid) => {
                     let mut program = Program::new();
@@ -450,7 +451,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Takes off what a fork of the engine has on: its memory, signal actions, alternate stack,
+    /// Strips what a fork inherits from the engine: memory, signal actions, alternate stack,
     /// parent-death signal.
     fn strip_engine_state(&self) -> Program {
         let mut program = Program::new();
@@ -492,7 +493,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Directories, memory, descriptors, threads.
+    /// Restores directories, memory, descriptors and threads.
     fn restore_mm_and_fds(&mut self, process: &Process, alive: &Alive) {
         let pid = process.pid;
         let mut program = Program::new();
@@ -515,12 +516,12 @@ impl Planner<'_> {
         self.run(pid, pid, "threads", program, new_tasks);
     }
 
-    /// What threads register, pending signals, attributes, credentials. From here on nothing needs
-    /// privileges.
+    /// Restores thread registrations, pending signals, attributes and credentials. Nothing after
+    /// this needs privileges.
     fn restore_attributes(&mut self, process: &Process, alive: &Alive) {
         let pid = process.pid;
         let mut program = Program::new();
-        // Zombies and stopped children have announced themselves to a parent that knew already.
+        // Drop the signals just sent for zombies and stopped children: the parent had them before.
         signal::drain_of_children(self.children.get(&pid).into_iter().flatten().copied(), &mut program);
         for child in self.children.get(&pid).into_iter().flatten() {
             if let Life::Alive(alive) = &child.life
@@ -546,7 +547,7 @@ impl Planner<'_> {
             }
         }
         self.run(pid, pid, "open files", program, Vec::new());
-        // Not before: the limit of queued signals may be below what is pending.
+        // Last: the limit of queued signals may be below the number pending.
         let mut program = Program::new();
         alive.rebuild_attributes(&self.host.rlimits, &mut program);
         self.run(pid, pid, "attributes", program, Vec::new());
@@ -564,7 +565,7 @@ impl Planner<'_> {
         self.run(pid, thread.tid, "thread", program, Vec::new());
     }
 
-    /// What has to be last: timers, and what changes of credentials would have undone.
+    /// Restores what must come last: timers, and what a change of credentials would reset.
     fn arm_timers(&mut self, process: &Process, alive: &Alive) {
         let mut program = Program::new();
         alive.rebuild_dumpable(&mut program);
@@ -576,14 +577,14 @@ impl Planner<'_> {
 }
 
 impl Plan {
-    /// The steps as lines, with the names that the records have for what they are about.
+    /// One line per step, with the names of objects taken from `records`.
     pub fn describe(&self, records: &Records) -> String {
         self.steps.iter().map(|step| step.describe(records) + "\n").collect()
     }
 }
 
 impl Step {
-    /// What it does.
+    /// Describes the step in one line, or several for a program.
     pub fn describe(&self, records: &Records) -> String {
         let called = |inode: &usize| name_of(records, *inode);
         match self {
@@ -612,7 +613,7 @@ impl Step {
     }
 }
 
-/// How a plan calls an inode.
+/// The name of an inode in a plan.
 fn name_of(records: &Records, inode: usize) -> String {
     let Inode { path, kind, unlinked, .. } = &records.inodes[inode];
     match kind.verbs().identity() {
@@ -622,7 +623,7 @@ fn name_of(records: &Records, inode: usize) -> String {
     }
 }
 
-/// Names of special mappings that the records have and this kernel has not, or in another size.
+/// A special mapping in the records that this kernel lacks or has in another size.
 pub fn special_mismatch(records: &Records, host: &Host) -> Option<String> {
     for (process, alive) in records.alive() {
         for vma in &alive.memory.vmas {

@@ -1,4 +1,4 @@
-//! The plan of a small job, and what holds for every plan.
+//! The plan of a small job, and properties of every plan.
 
 use super::*;
 use crate::arch::Regs;
@@ -173,7 +173,7 @@ fn job() -> Records {
 
 #[test]
 fn a_small_job() {
-    // What takes the place of the engine's actions is the same 62 lines for everybody.
+    // The 62 lines that reset the engine's signal actions are the same for every process.
     let plan = plan(&job(), &host()).unwrap().describe(&job());
     let lines: Vec<&str> = plan.lines().filter(|line| !line.contains("reset action")).collect();
     insta::assert_snapshot!(lines.join("\n"));
@@ -245,7 +245,7 @@ proptest! {
     }
 }
 
-/// What somebody does to a number or a list.
+/// A change to a number or a list.
 #[derive(Debug, Clone, Copy)]
 enum Forgery {
     Number(i64),
@@ -274,7 +274,7 @@ impl Forgery {
         }
     }
 
-    /// Forges number or list `which` of those that there are; whether there are so many.
+    /// Forges the `which`th matching number or list; false if there are fewer.
     fn commit(self, value: &mut Value, which: &mut usize) -> bool {
         if self.fits(value) {
             if *which == 0 {
@@ -291,8 +291,8 @@ impl Forgery {
     }
 }
 
-/// Whatever somebody writes into the records: they are refused, or they can be planned, in no more
-/// steps than their size explains.
+/// Arbitrary forged records are either refused or planned, in a number of steps bounded by their
+/// size.
 #[test]
 fn forged_records_are_refused_or_planned() {
     use proptest::test_runner::{Config, TestRunner};
