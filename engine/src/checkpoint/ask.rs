@@ -1,4 +1,4 @@
-//! What only code in a process can tell of it: one program of questions for each thread.
+//! State that only code inside a process can read: one program for each thread.
 
 use super::inspection::InspectedProcess;
 use crate::error::{Problems, Result};
@@ -15,18 +15,18 @@ use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
 use crate::tree::Task;
 use std::collections::{HashMap, HashSet};
 
-/// How this kernel and this source tell.
+/// What this kernel and this source provide.
 #[derive(Clone, Copy)]
 struct Ways {
-    /// Whether the threads have to be asked where their rseq areas are.
+    /// Whether threads have to be probed for their rseq areas.
     rseq_unknown: bool,
-    /// Whether there are memory policies.
+    /// Whether the kernel supports memory policies.
     policies: bool,
-    /// The kernel module answers.
+    /// Whether the kernel module provides the state.
     by_module: bool,
 }
 
-/// The questions of a process that its leader is asked.
+/// What the leader of a process reads.
 struct AskProcess {
     leader: AskThread,
     actions: AskActions,
@@ -41,7 +41,7 @@ struct AskProcess {
 }
 
 impl AskProcess {
-    /// Adds the calls. Their order is free: no answer depends on an earlier call.
+    /// Adds the calls. Their order is free: none depends on an earlier one.
     fn ask(
         program: &mut Program,
         leader: &Stopped,
@@ -76,11 +76,11 @@ impl Ways {
     }
 }
 
-/// Asks a process and its threads. What its children have yet to be waited for is added to
-/// `reports`, what it has that cannot be saved to `problems`.
+/// Reads the state of a process and its threads. Adds to `reports` whether each child has an event
+/// left to wait for, and to `problems` what cannot be saved.
 ///
 /// # Errors
-/// *unsupported*, *vanished*, or what the kernel says.
+/// *unsupported*, *vanished*, or what the kernel reports.
 pub fn ask(
     task: &mut Task,
     mut seen: InspectedProcess,
@@ -94,10 +94,10 @@ pub fn ask(
         policies: policy::available(),
         by_module: task.device.is_some(),
     };
-    // Before the timers are asked, and once more after: a signal that came in between belongs to an
-    // expiration that one of them does not show.
+    // Read before and after the timers: a signal that arrives in between belongs to an expiration
+    // that one of the two readings does not show.
     let before = pending_of_timers(task, &seen)?;
-    // Before any program: the kernel would forget which critical section a thread was in.
+    // Before any program runs: the kernel would lose the critical section a thread was in.
     for thread in &mut task.threads {
         rseq::abort_critical_section(thread, ways.rseq_unknown)?;
     }
@@ -145,7 +145,7 @@ pub fn ask(
     })
 }
 
-/// Signals that are pending for the process, and for those of its threads that timers notify.
+/// Signals pending for the process, and for those threads that a timer notifies.
 fn pending_of_timers(task: &Task, seen: &InspectedProcess) -> Result<Vec<Pending>> {
     let mut pending = signal::capture_pending(&task.threads[0], true, 0)?;
     let notified = seen.timers.iter().filter_map(|timer| match timer.notify {
@@ -159,7 +159,7 @@ fn pending_of_timers(task: &Task, seen: &InspectedProcess) -> Result<Vec<Pending
     Ok(pending)
 }
 
-/// The threads: the leader, whose answers are there, and the others, each by a program of its own.
+/// The threads: the leader, whose results are in `told`, and the others, each by its own program.
 fn ask_threads(
     task: &mut Task,
     leader: &AskThread,

@@ -1,5 +1,5 @@
-//! The part of a checkpoint that asks: every thread runs one program of questions that only it can
-//! answer.
+//! The part of a checkpoint that runs code in the job: each thread runs one program that reads what
+//! is not visible from outside.
 
 use super::ask::ask;
 use super::inspection::{Inspected, Inspection};
@@ -13,18 +13,18 @@ use crate::tree::{Frozen, Outside, Scope};
 use procfs::process::Stat;
 use std::collections::{HashMap, HashSet};
 
-/// All that is to be known before the job goes on, or does not.
+/// All that must be known before the job is thawed or killed.
 pub struct Complete {
-    /// What the file will say.
+    /// The records to be written.
     pub records: Records,
-    /// The look at file locks, which may still be on its way.
+    /// The file lock scan, which may still be running.
     pub locks: Locks,
-    /// Why they could not be restarted here if they were killed now: somebody else has a number of
-    /// theirs.
+    /// Why the job could not be restarted here if it were killed now: a process outside uses one of
+    /// its numbers as session or process group.
     pub shared_number: Option<String>,
 }
 
-/// Everything but the contents, and what other processes have to do with it.
+/// The captured state without contents and without relations to processes outside.
 pub struct Captured {
     inspection: Inspection,
     clocks: Clocks,
@@ -33,15 +33,15 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// What is to be copied.
+    /// The memory and files to copy.
     pub fn dump_plan(&self) -> &DumpPlan {
         &self.inspection.tables.dump_plan
     }
 
-    /// The records, with where the contents are, by owner.
+    /// The records with the places of the copied contents, by owner.
     ///
     /// # Errors
-    /// *unsupported* for what processes outside share with these.
+    /// *unsupported* for what processes outside share with the job.
     pub fn complete(
         mut self,
         frozen: &Frozen,
@@ -82,7 +82,7 @@ impl Captured {
         Ok(Complete { records, locks, shared_number })
     }
 
-    /// The records as they are without any contents.
+    /// The records without any contents.
     ///
     /// # Errors
     /// As [`Captured::complete`].
@@ -92,15 +92,15 @@ impl Captured {
     }
 }
 
-/// Which numbers mean something to what is saved: those of its own, and of sessions and groups
-/// whose leader has ended that nobody else is in.
+/// Decides which ids to record: those of saved processes, and those of sessions and groups whose
+/// leader has exited and that have no member outside.
 struct Numbers<'a> {
     inside: HashSet<i32>,
     outside: &'a Outside,
 }
 
 impl Numbers<'_> {
-    /// Takes the others out of a process.
+    /// Zeroes all other ids of a process.
     fn apply(&self, process: &mut Process) {
         let Process { ppid, pgid, sid, .. } = process;
         if !self.inside.contains(ppid) {
@@ -116,10 +116,10 @@ impl Numbers<'_> {
 }
 
 impl Inspection {
-    /// Asks every thread what only it can tell.
+    /// Reads from inside every thread what is not visible from outside.
     ///
     /// # Errors
-    /// *unsupported* for what only the answers show; what the kernel says.
+    /// *unsupported* for state found only this way; what the kernel reports.
     pub fn capture(mut self, frozen: &mut Frozen) -> Result<Captured> {
         let mut children: HashMap<i32, Vec<Child>> = HashMap::new();
         for task in frozen.tasks.iter().filter(|t| !t.threads.is_empty()) {

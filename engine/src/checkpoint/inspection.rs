@@ -1,5 +1,4 @@
-//! The part of a checkpoint that touches nothing: what can be seen from outside, and what of it is
-//! a reason to refuse.
+//! The read-only part of a checkpoint: what is visible from outside, and reasons to refuse it.
 
 use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::remote::Stopped;
@@ -20,22 +19,22 @@ use std::io;
 use std::path::Path;
 use std::thread::JoinHandle;
 
-/// What can be seen without touching the target.
+/// What is visible without touching the target.
 pub struct Inspection {
     pub tables: Tables,
     pub found: Vec<Inspected>,
     pub problems: Problems,
-    /// A mapping of each shared memory object: process and address.
+    /// One mapping of each shared memory object, by object index: pid and address.
     mapped: HashMap<usize, (i32, u64)>,
-    /// What processes outside have, too, is no reason to refuse.
+    /// Whether sharing with processes outside is allowed.
     shared: bool,
-    /// Looks at them meanwhile.
+    /// Thread that inspects processes outside in the meantime.
     outside: Option<JoinHandle<Outside>>,
-    /// Looks at file locks meanwhile.
+    /// Thread that scans file locks in the meantime.
     locks: Option<Locks>,
 }
 
-/// What can be seen of one process.
+/// What is visible of one process.
 pub enum Inspected {
     Zombie,
     Alive(Box<InspectedProcess>),
@@ -53,11 +52,11 @@ pub struct InspectedProcess {
 }
 
 impl Inspection {
-    /// Looks at everything. `shared`: what processes outside have, too, is no reason to refuse.
+    /// Inspects the job. `shared` allows sharing with processes outside.
     ///
     /// # Errors
-    /// *vanished*, *denied*, or what the kernel says; reasons to refuse are listed in the result
-    /// instead.
+    /// *vanished*, *denied*, or what the kernel reports; reasons to refuse are collected in the
+    /// result instead.
     pub fn of(frozen: &Frozen, shared: bool) -> Result<Self> {
         let locks = locks::Look::begin();
         let mut inspection = Inspection {
@@ -106,8 +105,8 @@ impl Inspection {
         Ok(inspection)
     }
 
-    /// Refuses when there is a reason; then with those that processes outside are, which need not
-    /// be known yet.
+    /// Refuses if there is a reason, and then also lists the reasons found outside the job, which
+    /// are otherwise not waited for here.
     ///
     /// # Errors
     /// *unsupported*
@@ -122,14 +121,13 @@ impl Inspection {
         Err(Error::Unsupported(problems))
     }
 
-    /// Refuses a context file in the place of one that the job has, which would go on with a file
-    /// that nobody sees any more.
+    /// Refuses to replace a file that the job itself has open: the job would keep an unlinked file.
     ///
     /// # Errors
     /// *unsupported*
     pub fn refuse_own_file(&self, file: &Path) -> Result<()> {
         use std::os::unix::fs::MetadataExt;
-        // What is not there is in nobody's hands.
+        // A path that does not exist cannot be one of the job's files.
         let Ok(meta) = std::fs::symlink_metadata(file) else { return Ok(()) };
         let there = (meta.dev(), meta.ino());
         match self.tables.inodes.identities().find(|(file, _)| *file == there) {
@@ -140,10 +138,11 @@ impl Inspection {
         }
     }
 
-    /// Waits for the look at the other processes: they, and reasons to refuse on their account.
+    /// Waits for the inspection of processes outside; returns them and the reasons to refuse that
+    /// they are.
     ///
     /// # Errors
-    /// No kcmp(2).
+    /// kcmp(2) is not available.
     pub fn look_around(&mut self, tasks: &[Task]) -> Result<(Outside, Problems)> {
         let looking = self.outside.take().expect("they are looked at once");
         let outside = looking.join().expect("the thread that looks at them does not panic");
@@ -155,7 +154,7 @@ impl Inspection {
         Ok((outside, problems))
     }
 
-    /// The look at file locks, which may still be on its way.
+    /// The file lock scan, which may still be running.
     pub fn take_locks(&mut self) -> Locks {
         self.locks.take().expect("they are looked at once")
     }
@@ -176,7 +175,7 @@ impl Inspection {
         }
     }
 
-    /// What processes outside share with these, and would not after a restart.
+    /// Sharing with processes outside that would be lost after a restart.
     fn look_for_sharers(&self, outside: &Outside, tasks: &[Task], problems: &mut Problems) -> Result<()> {
         let mut found = Problems::default();
         outside.sharing(tasks, &mut found)?;
@@ -253,16 +252,17 @@ impl Inspection {
     }
 }
 
-/// Whether a process has the root directory that we have, by way of the same mount: a bind mount of
-/// / is another one, which its path shows. Whether how a zombie ended is hidden from us:
-/// /proc/PID/stat shows 0 then. This link is shown to the same (PTRACE_MODE_READ_FSCREDS,
-/// proc_pid_readlink() in fs/proc/base.c, proc_ns_readlink() in fs/proc/namespaces.c). Since Linux
-/// 7.1 (31e62c2ebbfd) what was not dumpable when it died stays hidden.
+/// Whether the exit status of a zombie is hidden from us: /proc/PID/stat shows 0 then. This link
+/// has the same check (PTRACE_MODE_READ_FSCREDS, proc_pid_readlink() in fs/proc/base.c,
+/// proc_ns_readlink() in fs/proc/namespaces.c). Since Linux 7.1 (31e62c2ebbfd) it stays hidden if
+/// the process was not dumpable when it exited.
 fn hides_status(pid: i32) -> bool {
     let link = std::fs::read_link(format!("/proc/{pid}/ns/user"));
     link.is_err_and(|err| err.kind() == io::ErrorKind::PermissionDenied)
 }
 
+/// Whether a process has our root directory through the same mount: a bind mount of / is a
+/// different one, which its path shows.
 fn has_our_root(pid: i32) -> Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let link = |who: &str| format!("/proc/{who}/root");
@@ -273,8 +273,8 @@ fn has_our_root(pid: i32) -> Result<bool> {
     Ok((there.dev(), there.ino()) == (here.dev(), here.ino()) && path(&theirs)? == path(&ours)?)
 }
 
-/// A process that serves a file system (FUSE) and is stopped answers nobody, and whoever looks at
-/// that file system waits for it: so this is looked for first, by names alone.
+/// A stopped FUSE server does not reply, and any access to its file system blocks: refuse it first,
+/// by the names of its descriptors alone.
 fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
     for task in tasks.iter().filter(|task| !task.threads.is_empty()) {
         for fd in table::numbers(task.pid)? {

@@ -1,4 +1,4 @@
-//! The story of a checkpoint: stop, look, refuse or ask, copy, let go, write.
+//! A checkpoint: freeze, inspect, refuse or query, copy, thaw, write.
 
 mod ask;
 mod capture;
@@ -21,87 +21,86 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Whom to look at, and how.
+/// The target of a checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Whom.
+    /// The processes.
     pub scope: Scope,
-    /// Where the state is to come from.
+    /// Where to get the state from.
     pub source: Wanted,
-    /// Also what a tracer traces; only the module can.
+    /// Also accept processes that have a tracer; only the module can.
     pub traced: bool,
-    /// Also what shares open files or memory with processes outside, which a restart parts.
+    /// Also accept open files or memory shared with processes outside; a restart ends the sharing.
     pub shared: bool,
     /// How long to wait for threads that do not stop.
     pub patience: Duration,
 }
 
 impl Target {
-    /// This scope, by whatever source there is; nothing out of the ordinary is allowed.
+    /// This scope, from whatever source is available, with default options.
     pub fn of(scope: Scope) -> Self {
         let patience = Duration::from_secs(30);
         Target { scope, source: Wanted::Auto, traced: false, shared: false, patience }
     }
 }
 
-/// How to checkpoint.
+/// Options of a checkpoint.
 pub struct Options<'a> {
-    /// Whom.
+    /// The processes to checkpoint.
     pub target: Target,
-    /// Into which file.
+    /// The context file to write.
     pub file: PathBuf,
-    /// What becomes of what was checkpointed, once the file is safe.
+    /// What to do with the job once the file is complete.
     pub then: Then,
     /// Whether to wait for the disk.
     pub sync: image::Sync,
-    /// Told of bytes copied and bytes in all.
+    /// Called with the bytes copied so far and the total.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
-    /// Asked whether to give up.
+    /// Polled; true cancels the checkpoint.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// What becomes of the job.
+/// What to do with the job after a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// It runs on.
+    /// Let it run.
     Run,
-    /// It is left stopped, by SIGSTOP.
+    /// Leave it stopped, by SIGSTOP.
     Stop,
-    /// It is killed.
+    /// Kill it.
     Kill,
 }
 
-/// What a checkpoint did.
+/// The result of a checkpoint.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The context file.
     #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
-    /// The process asked for.
+    /// The id that the checkpoint was given.
     pub pid: i32,
     /// Where the state came from.
     pub source: Source,
-    /// Threads and zombies saved.
+    /// Number of threads and zombies saved.
     pub tasks: usize,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// From the first thread stopped to the last one released; up to the kill, when there was one.
-    /// Of the last stop, if there were several.
+    /// Nanoseconds from the first thread stopped to the last one released, or to the kill. Of the
+    /// last stop, if there were several.
     pub pause_ns: u64,
-    /// All of it.
+    /// Total duration in nanoseconds.
     pub total_ns: u64,
 }
 
-/// A path may be no UTF-8, and JSON is.
+/// JSON is UTF-8, a path need not be.
 fn as_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 
-/// Checkpoints what is in scope.
+/// Checkpoints the target.
 ///
 /// # Errors
-/// Every kind; the target runs on and no file is left, unless the last step, the kill, is what
-/// failed.
+/// Every kind; the target runs on and no file is left, unless the final kill is what failed.
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
     source::acquire_checkpoint_capability()?;
@@ -118,8 +117,8 @@ fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -
     }
 }
 
-/// `locks_first`: it has to be known which file locks there are before the job goes on. Else
-/// nothing is the result when one is told of later: the job may have taken it since.
+/// With `locks_first` the file locks must be known before the job resumes. Otherwise `None` is
+/// returned when a lock is found afterwards: the job may have taken it since.
 fn once(
     options: &Options<'_>,
     device: Option<Arc<Device>>,
@@ -171,7 +170,7 @@ fn once(
     }))
 }
 
-/// What the file has to have besides the copies, and the wait for the disk.
+/// Completes the file and waits for the disk.
 fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Result<image::Written> {
     rehearse(records)?;
     identity::learn_contents(&mut records.inodes);
@@ -179,12 +178,12 @@ fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Resul
     writer.finish(records, options.sync).map_err(|source| Error::of_image(&options.file, source))
 }
 
-/// The longest nap before what is only there for a moment is looked for once more; half a second in
-/// all, and ten looks.
+/// The longest delay before transient obstacles are checked again; half a second in all, and ten
+/// attempts.
 const LONGEST_NAP: Duration = Duration::from_millis(256);
 
-/// Stops, looks and refuses. When all that is in the way is such that a program will soon be done
-/// with it, the program is let go to be.
+/// Freezes, inspects and refuses. If all obstacles are transient, the job is thawed for a moment
+/// and the freeze repeated.
 fn stop_and_look(
     target: Target,
     device: Option<Arc<Device>>,
@@ -205,7 +204,7 @@ fn stop_and_look(
     }
 }
 
-/// Asks and copies.
+/// Queries and copies the state.
 fn save(
     options: &Options<'_>,
     inspection: Inspection,
@@ -231,8 +230,8 @@ fn save(
     if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(complete) }
 }
 
-/// Makes the plan of a restart from what was just saved: what a restart would refuse is refused
-/// now, before anybody is killed.
+/// Plans a restart from the records just made, so that what a restart would refuse is refused now,
+/// before any process is killed.
 fn rehearse(records: &Records) -> Result<()> {
     restart::rehearse(records).map_err(|err| match err {
         Error::Conflict(why) | Error::Denied { what: why, .. } => {
@@ -242,20 +241,20 @@ fn rehearse(records: &Records) -> Result<()> {
     })
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct Checked {
     /// Where the state would come from.
     pub source: Source,
-    /// Threads and zombies.
+    /// Number of threads and zombies.
     pub tasks: usize,
 }
 
-/// Finds out what would stop a checkpoint, by all of it but the dump_plan: nothing is changed in
-/// the end.
+/// Finds out what would prevent a checkpoint, by doing all of it except the copy; nothing is
+/// changed in the end.
 ///
 /// # Errors
-/// *unsupported* with all the reasons; else as [`checkpoint`].
+/// *unsupported* with all the reasons; otherwise as [`checkpoint`].
 pub fn check(target: Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Checked> {
     source::acquire_checkpoint_capability()?;
     target.source.attempt(|device| {
