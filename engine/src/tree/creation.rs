@@ -2,9 +2,9 @@
 //! as they were.
 //!
 //! A child inherits its parent's session, so a session leader forks some children before setsid(2)
-//! and the others after. A session or group whose leader has ended needs a *helper* that plays the
-//! leader and leaves again; what it bore is then adopted by the nearest subreaper, as the original
-//! was. Pure.
+//! and the others after. A session or group whose leader has exited needs a *helper* that stands in
+//! for the leader and exits again; its children are then reparented to the nearest subreaper, as
+//! the original ones were. Pure.
 
 use crate::resource::process::Process;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,66 +12,66 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The parent that forks a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Parent {
-    /// cairn itself.
+    /// The engine itself.
     Engine,
-    /// A process that was created before.
+    /// A process created earlier.
     Process(i32),
 }
 
-/// A helper that forks what has no parent in the records.
+/// A helper that forks the processes without a parent in the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StandIn {
-    /// With this PID.
+    /// Its PID.
     pub pid: i32,
-    /// It begins a session first: those whose session is outside of the records come into this one.
+    /// It calls setsid(2) first: processes whose session is not in the records end up in this one.
     pub begins_session: bool,
 }
 
-/// One step.
+/// A step of process creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// A process of the records.
+    /// Creates a process of the records.
     Create {
-        /// By whom.
+        /// Its parent.
         parent: Parent,
-        /// Who.
+        /// Its PID.
         pid: i32,
-        /// Its signal on exit.
+        /// Signal to its parent on exit.
         exit_signal: i32,
     },
-    /// A stand-in for a leader that has ended.
+    /// Creates a helper that stands in for a leader that has exited.
     CreateHelper {
-        /// By whom.
+        /// Its parent.
         parent: Parent,
-        /// With the leader's PID.
+        /// The leader's PID.
         pid: i32,
     },
-    /// The process begins a session.
+    /// The process calls setsid(2).
     Setsid(i32),
-    /// The process joins, or with its own PID begins, a group.
+    /// The process joins a process group, or creates one with its own PID.
     Setpgid {
-        /// Who.
+        /// Its PID.
         pid: i32,
-        /// Which.
+        /// The process group.
         pgid: i32,
     },
-    /// The process adopts orphans from now on.
+    /// The process becomes a child subreaper.
     BecomeSubreaper(i32),
-    /// The helper ends and its parent waits for it.
+    /// The helper exits and its parent reaps it.
     Leave {
-        /// The helper.
+        /// PID of the helper.
         pid: i32,
         /// Its parent.
         parent: Parent,
     },
 }
 
-/// The steps in order. A process without a parent in the records is a child of the engine, in its
-/// session and group where its own are outside (0). A `stand_in` forks them in the engine's place;
-/// when it has exited, they are reparented to whoever reaps orphans, as a daemon is.
+/// The steps in order. A process without a parent in the records becomes a child of the engine, in
+/// the engine's session and group if its own are outside (0). A `stand_in` forks them instead of
+/// the engine; when it exits, they are reparented to the reaper of orphans, as a daemon is.
 ///
 /// # Errors
-/// A text that says which constellation cannot be made.
+/// The relation between processes that cannot be recreated.
 pub fn creation_order(
     processes: &[Process],
     subreapers: &BTreeSet<i32>,
@@ -109,23 +109,23 @@ pub fn creation_order(
         ));
     }
     planner.groups(processes)?;
-    // Not before: who is in no group of the records is in the helper's.
+    // Last: a process in no recorded group is in the helper's.
     planner.steps.extend(stand_in.map(|StandIn { pid, .. }| Step::Leave { pid, parent: Parent::Engine }));
     Ok(planner.steps)
 }
 
 struct Planner<'a> {
     by_pid: BTreeMap<i32, &'a Process>,
-    /// By parent, by PID; the engine is 0.
+    /// PIDs of children by PID of the parent, sorted; the engine is 0.
     children: BTreeMap<i32, Vec<i32>>,
-    /// Members of each process group, by PID.
+    /// Members of each process group, sorted by PID.
     groups: BTreeMap<i32, Vec<i32>>,
     subreapers: &'a BTreeSet<i32>,
-    /// The parent of what has none in the records: the engine, or the stand-in.
+    /// The parent of processes that have none in the records: the engine or the stand-in.
     top: Parent,
     steps: Vec<Step>,
     created: BTreeSet<i32>,
-    /// Sessions whose leader a helper played.
+    /// Sessions recreated by a helper.
     played: BTreeSet<i32>,
 }
 
@@ -142,8 +142,8 @@ impl Planner<'_> {
         self.children.get(&ppid).cloned().unwrap_or_default()
     }
 
-    /// The session in which a process has to be created, for its own sake and its early children's;
-    /// nothing when any will do.
+    /// The session in which a process has to be created, for itself and its early children; `None`
+    /// if any will do.
     fn creation_session(&self, pid: i32) -> Result<Option<i32>, String> {
         let process = self.by_pid[&pid];
         if !leads_session(process) {
@@ -162,12 +162,12 @@ impl Planner<'_> {
         Ok(needed)
     }
 
-    /// Whether nobody alive leads the session, and it is none of the engine's.
+    /// Whether the session has no leader in the records and is not the engine's.
     fn is_orphaned(&self, sid: i32) -> bool {
         sid != 0 && !self.by_pid.get(&sid).is_some_and(|p| leads_session(p))
     }
 
-    /// Creates the children of `parent`, which is in `session` now, and their families.
+    /// Creates the children of `parent`, currently in `session`, and their descendants.
     fn family(&mut self, parent: Parent, session: i32) -> Result<(), String> {
         let own = match parent {
             Parent::Engine => session,
@@ -225,7 +225,7 @@ impl Planner<'_> {
         self.family(Parent::Process(pid), session)
     }
 
-    /// Children of `parent` in a session whose leader has ended: forked by a helper, then
+    /// Creates children of `parent` in a session whose leader has exited: forked by a helper, then
     /// reparented.
     fn adopt(&mut self, parent: Parent, sid: i32, children: &[i32]) -> Result<(), String> {
         let adopts = match parent {
@@ -250,7 +250,7 @@ impl Planner<'_> {
             self.steps.push(Step::Create { parent: Parent::Process(sid), pid: *child, exit_signal });
             self.arrive(*child, sid)?;
         }
-        // The group of the same number needs the leader, too, until everybody has joined.
+        // The group of the same number needs the leader, too, until every member has joined.
         self.join(sid, |_| true);
         self.steps.push(Step::Leave { pid: sid, parent });
         Ok(())
@@ -264,9 +264,9 @@ impl Planner<'_> {
         self.steps.extend(members.map(|pid| Step::Setpgid { pid: *pid, pgid }));
     }
 
-    /// A group is there as long as somebody is in it: first everybody who gave a group its number
-    /// begins it, then who only joins joins, then those move on who have left the group that has
-    /// their number, each after the others have joined that one.
+    /// A process group exists as long as it has a member. First every process whose PID names a
+    /// group creates it; then processes that lead no group join theirs; then leaders of one group
+    /// that are members of another move there, each after the others have joined its own.
     fn groups(&mut self, processes: &[Process]) -> Result<(), String> {
         let groups: BTreeSet<i32> = self.groups.keys().copied().collect();
         let begins = |p: &Process| groups.contains(&p.pid) && !leads_session(p);
@@ -294,7 +294,7 @@ impl Planner<'_> {
     }
 
     fn group_without_leader(&mut self, pgid: i32) {
-        // Any process of the session can fork the helper; a member is one.
+        // Any process of the session can fork the helper; use a member.
         let parent = Parent::Process(self.groups[&pgid][0]);
         self.steps.push(Step::CreateHelper { parent, pid: pgid });
         self.steps.push(Step::Setpgid { pid: pgid, pgid });
@@ -320,7 +320,8 @@ mod tests {
         creation_order(&processes, &subreapers.iter().copied().collect(), None)
     }
 
-    /// Plays the steps as the kernel would; returns (pid, ppid, pgid, sid) of who is left.
+    /// Simulates the steps as the kernel would; returns (ppid, pgid, sid) of the remaining
+    /// processes by PID.
     fn play(steps: &[Step]) -> BTreeMap<i32, (i32, i32, i32)> {
         let mut alive: BTreeMap<i32, (i32, i32, i32)> = BTreeMap::new();
         let mut reapers = BTreeSet::new();
@@ -413,7 +414,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any history of forks, setsids and setpgids can be told again.
+        /// Any history of fork, setsid and setpgid can be replayed.
         #[test]
         fn histories_can_be_told_again(acts in prop::collection::vec((0..3u8, 0..8usize, 0..8usize), 0..24)) {
             let mut table = vec![(100, 0, 100, 100)];

@@ -1,4 +1,4 @@
-//! Stopping everything in scope, and letting it go again.
+//! Freezing every process in scope, and thawing.
 
 use super::freezer::Freezers;
 use super::outside::own_processes;
@@ -19,54 +19,53 @@ use std::time::{Duration, Instant};
 
 /// How long to wait for threads that do not stop.
 pub struct Waiting<'a> {
-    /// A stop that has not come after this long never comes: the thread sleeps where nothing
-    /// interrupts it.
+    /// A thread that has not stopped after this long is in an uninterruptible sleep.
     pub patience: Duration,
-    /// Asked whether to give up.
+    /// Polled; true cancels the freeze.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// A stopped process.
 #[derive(Debug)]
 pub struct Task {
-    /// Its id.
+    /// Its PID.
     pub pid: i32,
     /// /proc/PID/stat, read while it was stopped.
     pub stat: Stat,
-    /// Its threads, the leader first; none of a zombie.
+    /// Its threads, the leader first; empty for a zombie.
     pub threads: Vec<Stopped>,
-    /// The scratch range, once there is one.
+    /// The scratch range, once mapped.
     scratch: Option<Scratch>,
-    /// Who holds it; nobody when it is traced.
+    /// The module session that holds it; `None` when it is traced.
     pub device: Option<Arc<Device>>,
 }
 
-/// All processes in scope, stopped. Dropping it lets them go.
+/// All processes in scope, stopped. Thaws them when dropped.
 pub struct Frozen {
     /// Parents before children.
     pub tasks: Vec<Task>,
-    /// When the first thread was asked to stop.
+    /// When the first thread was interrupted.
     pub since: Instant,
     holder: Option<Holder>,
     freezers: Freezers,
 }
 
-/// The kernel module as the one that stops threads.
+/// Holds threads by the kernel module instead of ptrace(2).
 #[derive(Debug, Clone)]
 pub struct Holder {
-    /// The session.
+    /// The module session.
     pub device: Arc<Device>,
-    /// Hold also what a tracer traces, as long as that has not stopped it.
+    /// Also hold threads that have a tracer, unless it has stopped them.
     pub traced: bool,
 }
 
 impl Frozen {
-    /// Stops every thread in scope, until all that there are have been stopped: has `holder` hold
-    /// them, or seizes them.
+    /// Stops all threads in scope, repeating until no new ones appear. They are held through
+    /// `holder`, or seized.
     ///
     /// # Errors
-    /// *denied*, *vanished*, *unsupported*: traced by somebody else, a kernel thread, the leader
-    /// gone, frozen, ourselves. Nothing stays stopped.
+    /// *denied*, *vanished*, *unsupported*: already traced, a kernel thread, leader has exited,
+    /// frozen, ourselves. Nothing stays stopped.
     pub fn freeze(scope: Scope, holder: Option<Holder>, waiting: &Waiting<'_>) -> Result<Self> {
         refuse_thread(scope)?;
         wait::block_sigchld();
@@ -85,8 +84,8 @@ impl Frozen {
                     return Err(refuse_ourselves(pid, scope));
                 }
                 if !known.contains(&pid) {
-                    // One that ended before it could be stopped may be a zombie by now, which is to
-                    // be saved, too.
+                    // A process that exited before it was stopped may be a zombie by now, which is
+                    // saved, too.
                     complete = false;
                     if frozen.stop(pid, pid == scope.id(), waiting)? {
                         known.insert(pid);
@@ -97,7 +96,7 @@ impl Frozen {
         if frozen.tasks.is_empty() {
             return Err(Error::Vanished(format!("no process in scope: {scope:?}")));
         }
-        // The order may have changed while some were still running: orphans find new parents.
+        // Parents may have changed while some processes were still running: orphans are reparented.
         for task in &mut frozen.tasks {
             task.stat =
                 read_stat(task.pid)?.ok_or_else(|| Error::Vanished(format!("pid {} has ended", task.pid)))?;
@@ -105,7 +104,7 @@ impl Frozen {
         Ok(frozen)
     }
 
-    /// Stops one process; whether it is there.
+    /// Stops one process; false if it does not exist.
     fn stop(&mut self, pid: i32, named: bool, waiting: &Waiting<'_>) -> Result<bool> {
         activity::say(|| format!("stop process {pid}"));
         let Some(stat) = read_stat(pid)? else {
@@ -138,25 +137,25 @@ impl Frozen {
         }
         task.stop_threads(self.holder.as_ref(), waiting)?;
         if task.threads.is_empty() {
-            // Ended before it could be seized: a zombie now, or gone.
+            // It exited before it could be seized: a zombie now, or gone.
             self.tasks.pop();
             return Ok(false);
         }
         Ok(true)
     }
 
-    /// Lets everything go on.
+    /// Lets all processes run.
     ///
     /// # Errors
-    /// The first one; the others are let go all the same.
+    /// The first error; the other processes are released all the same.
     pub fn thaw(mut self) -> Result<()> {
         self.release()
     }
 
-    /// Lets everything go on as far as a stop signal, which it gets first.
+    /// Releases all processes into a group stop, by a SIGSTOP sent first.
     ///
     /// # Errors
-    /// As [`Frozen::thaw`], and what kill(2) says.
+    /// As [`Frozen::thaw`], and as kill(2).
     pub fn thaw_stopped(mut self) -> Result<()> {
         let stopped = self.tasks.iter().filter(|task| !task.threads.is_empty()).map(|task| {
             let stop = crate::sys::guard::kill(task.pid, libc::SIGSTOP);
@@ -166,11 +165,11 @@ impl Frozen {
         stopped.and(self.release())
     }
 
-    /// What was changed in a process is undone whatever became of the others.
+    /// Undoes the changes to each process, whatever happens with the others.
     fn release(&mut self) -> Result<()> {
         let mut first = Ok(());
         for mut task in self.tasks.drain(..) {
-            // Out of the scratch range, all of them, before it goes.
+            // Move all threads out of the scratch range before it is unmapped.
             let written = task.tracees().map(Tracee::write_back).fold(Ok(()), Result::and);
             first = first.and(written.and_then(|()| task.unmap_scratch()));
             let threads = std::mem::take(&mut task.threads);
@@ -185,8 +184,8 @@ impl Frozen {
         first
     }
 
-    /// The error to report: when a process was killed while we looked, what we saw of it means
-    /// nothing.
+    /// The error to report: if a process was killed in the meantime, what was read from it is
+    /// meaningless.
     pub fn attribute(&self, err: Error) -> Error {
         /// include/linux/sched.h
         const PF_EXITING: u32 = 0x4;
@@ -200,15 +199,15 @@ impl Frozen {
         }
     }
 
-    /// Kills everything, which is stopped, and waits for the end of all threads.
+    /// Kills the stopped processes and waits until all threads have exited.
     ///
     /// # Errors
-    /// What kill(2) says.
+    /// As kill(2).
     pub fn kill(mut self) -> Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
         let tasks = std::mem::take(&mut self.tasks);
-        // Only its parent may wait for what is not traced; that it has ended can be seen by what
-        // was opened before.
+        // Only the parent can wait for a process we do not trace; poll a pidfd opened before the
+        // kill.
         let held = tasks.iter().filter(|task| task.device.is_some() && !task.threads.is_empty());
         let ends = held.map(|task| open_pidfd(task.pid)).collect::<Result<Vec<_>>>()?;
         for task in tasks.iter().filter(|t| !t.threads.is_empty()) {
@@ -227,8 +226,7 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        // On the way out of an error, which is what gets reported; a process that is gone needs no
-        // release.
+        // On an error path, where that error is reported; a process that is gone needs no release.
         let _ = self.release();
     }
 }
@@ -246,7 +244,7 @@ impl Task {
         }
     }
 
-    /// Has the module hold all threads; none when the process has ended.
+    /// Lets the module hold all threads; none if the process has exited.
     fn hold(&mut self, Holder { device, traced }: &Holder, patience: Duration) -> Result<()> {
         let pid = self.pid;
         let flags = if *traced { kmod::HOLD_TRACED } else { 0 };
@@ -266,7 +264,8 @@ impl Task {
         }
         for tid in threads(pid)? {
             let Some(held) = ModuleThread::look(device, pid, tid)? else { continue };
-            // What it was stopped with, a signal perhaps, is the tracer's to see and ours to lose.
+            // Its tracer has yet to see the reason for the stop, perhaps a signal; we would lose
+            // it.
             if held.told.state == kmod::STATE_TRACED {
                 return Err(Error::unsupported(format!(
                     "pid {pid}: thread {tid} is stopped by its tracer; let that continue it first"
@@ -277,14 +276,14 @@ impl Task {
         Ok(())
     }
 
-    /// Lets go what the module holds.
+    /// Releases a process held by the module.
     fn release(&self) -> Result<()> {
         let Some(device) = &self.device else { return Ok(()) };
         match device.release(self.pid) {
             Err(err) if err.raw_os_error() != Some(libc::ESRCH) => {
                 Err(err).context(|| format!("let {} go", self.pid))
             }
-            // What is not there any more needs no release.
+            // A process that is gone needs no release.
             _ => Ok(()),
         }
     }
@@ -320,7 +319,7 @@ impl Task {
                 if let Some(mut tracee) = await_stop(self.pid, tid, deadline, waiting.cancelled)? {
                     known.insert(tid);
                     let looked = tracee.look_closer(blocked);
-                    // In the list in any case, to be let go.
+                    // Listed even on failure, so that it is detached.
                     self.threads.push(Stopped::Traced(tracee));
                     looked?;
                 }
@@ -329,24 +328,23 @@ impl Task {
         Ok(())
     }
 
-    /// The signal that stopped it before we did.
+    /// The signal of the group stop that it was in before.
     pub fn group_stop(&self) -> Option<i32> {
         self.threads.iter().find_map(Stopped::group_stop)
     }
 
-    /// The outcome of a program of questions to the thread at this place: it runs it, or the module
-    /// answers.
+    /// Runs a program of queries in the thread at this index, or lets the module evaluate it.
     ///
     /// # Errors
-    /// The call that failed.
+    /// The system call that failed.
     pub fn ask(&mut self, thread: usize, program: &Program) -> Result<Outcome> {
         let scratch = self.scratch()?;
         match (&mut self.threads[thread], scratch) {
             (Stopped::ModuleThread(held), _) => held.answer(program),
             (Stopped::Traced(tracee), Some(scratch)) => {
                 let outcome = tracee.run(&scratch, program)?;
-                // Out of the range before the next thread gets into it: it holds what brings back
-                // one of them, should we die.
+                // Leave the scratch range before the next thread enters it: it holds the frame that
+                // restores one thread if the engine dies.
                 tracee.write_back()?;
                 Ok(outcome)
             }
@@ -354,11 +352,10 @@ impl Task {
         }
     }
 
-    /// The scratch range in a traced process, mapped when there is none yet; what the module holds
-    /// has none.
+    /// The scratch range of a traced process, mapped on first use; `None` if the module holds it.
     ///
     /// # Errors
-    /// The calls that map it.
+    /// The system calls that map it.
     pub fn scratch(&mut self) -> Result<Option<Scratch>> {
         if let (None, Stopped::Traced(leader)) = (self.scratch, &mut self.threads[0]) {
             let code = Code::find_with_way_back(self.pid, leader.regs.sp())?;
@@ -381,7 +378,7 @@ fn open_pidfd(pid: i32) -> Result<OwnedFd> {
         .context(|| format!("open pidfd of {pid}"))
 }
 
-/// Waits until a process has ended.
+/// Waits until a process has exited.
 fn await_end(pidfd: &OwnedFd) -> Result<()> {
     use rustix::event::{PollFd, PollFlags, poll};
     loop {
@@ -393,8 +390,8 @@ fn await_end(pidfd: &OwnedFd) -> Result<()> {
     }
 }
 
-/// Seizes a thread and asks it to stop; nothing when it has ended. Returns the call that it was
-/// blocked in before, where the stop will not show that.
+/// Seizes and interrupts a thread; `None` when it has exited. Returns the system call it was
+/// blocked in, where the stop does not preserve that.
 fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
     match ptrace::seize(tid, ptrace::SYSGOOD) {
         Ok(()) => {}
@@ -414,7 +411,7 @@ fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
         }
     }
     let blocked = if arch::STOPS_LOSE_ARGUMENTS {
-        // What cannot be read has ended, which shows next.
+        // If it cannot be read, the thread has exited, which the next call reports.
         let line = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).unwrap_or_default();
         syscall::parse(&line)
     } else {
@@ -427,7 +424,7 @@ fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
     }
 }
 
-/// Waits for the stop; nothing when the thread has ended instead.
+/// Waits for the stop; `None` when the thread has exited instead.
 fn await_stop(
     pid: i32,
     tid: i32,
@@ -447,8 +444,8 @@ fn await_stop(
             Some(Stop::Exited(_) | Stop::Killed(_)) => return Ok(None),
             Some(Stop::Interrupted) => None,
             Some(Stop::Group(signal)) => Some(signal),
-            // Any other stop uses up the one that was asked for (kernel/signal.c, `ptrace_stop`):
-            // it is asked for again.
+            // Any other stop consumes the requested one (kernel/signal.c, `ptrace_stop`): request
+            // it again.
             Some(Stop::Signal(signal)) => {
                 ptrace::interrupt(tid).context(|| format!("interrupt thread {tid} of {pid}"))?;
                 ptrace::cont(tid, signal).context(|| format!("deliver signal {signal} to {tid}"))?;
@@ -466,7 +463,7 @@ fn await_stop(
     }
 }
 
-/// What a thread sleeps in that does not stop.
+/// Describes where a thread that does not stop is sleeping.
 fn sleep_of(tid: i32) -> String {
     let state = read_stat(tid).ok().flatten().map_or('?', |stat| stat.state);
     let function = std::fs::read_to_string(format!("/proc/{tid}/wchan")).unwrap_or_default();
@@ -486,7 +483,7 @@ fn without_leader(pid: i32) -> Error {
     ))
 }
 
-/// A number that is a thread's is no process's, though /proc has a directory of that name.
+/// Refuses the id of a thread that is not a leader: /proc has a directory for it all the same.
 fn refuse_thread(scope: Scope) -> Result<()> {
     let (Scope::Tree(id) | Scope::Process(id)) = scope else { return Ok(()) };
     match crate::proc::status::of_thread(id, id) {
@@ -494,12 +491,12 @@ fn refuse_thread(scope: Scope) -> Result<()> {
             "{id} is a thread of process {0}, and a process is saved with all its threads; give {0}",
             status.tgid
         ))),
-        // What is not there is told when it is to be stopped.
+        // A missing process is reported when it is to be stopped.
         _ => Ok(()),
     }
 }
 
-/// Why a checkpoint cannot be of this: cairn would have to stop itself.
+/// The error for a scope that includes cairn: it would have to stop itself.
 fn refuse_ourselves(pid: i32, scope: Scope) -> Error {
     Error::unsupported(format!(
         "pid {pid} is cairn itself, which is among what it is to save ({} {}): save one process alone by --pid, or start \
@@ -509,7 +506,7 @@ fn refuse_ourselves(pid: i32, scope: Scope) -> Error {
     ))
 }
 
-/// /proc/PID/stat; nothing when there is no such process.
+/// /proc/PID/stat; `None` when there is no such process.
 pub fn read_stat(pid: i32) -> Result<Option<Stat>> {
     use procfs::FromRead;
     let path = format!("/proc/{pid}/stat");

@@ -1,24 +1,23 @@
-//! Whether a process is in a control group that is frozen: what is in one stops for nobody, and
-//! runs no program of ours.
+//! Whether a process is in a frozen control group: it cannot be stopped or run a program then.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-/// Hierarchies that can freeze, and the groups met so far.
+/// Mounted hierarchies with a freezer, and the state of the groups seen so far.
 pub struct Freezers {
-    /// Mount point of each, and whether it is of version 2.
+    /// Mount points, and whether each is cgroup v2.
     mounts: Vec<(PathBuf, bool)>,
     known: HashMap<PathBuf, bool>,
 }
 
 impl Freezers {
-    /// Looks for the hierarchies; where there are none, or we do not see them, nobody is frozen.
+    /// Finds the hierarchies. If there are none, or none visible, no process counts as frozen.
     pub fn find() -> Self {
         let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         Freezers { mounts: text.lines().filter_map(mount).collect(), known: HashMap::new() }
     }
 
-    /// The frozen group that a process is in.
+    /// The frozen group that contains a process, if any.
     pub fn frozen(&mut self, pid: i32) -> Option<PathBuf> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
         let groups: Vec<PathBuf> = text.lines().filter_map(|line| self.directory(line)).collect();
@@ -28,7 +27,7 @@ impl Freezers {
         })
     }
 
-    /// Where a group of proc_pid_cgroup(5) is, when it can be frozen.
+    /// The directory of a group in proc_pid_cgroup(5), if it has a freezer.
     fn directory(&self, line: &str) -> Option<PathBuf> {
         let mut fields = line.splitn(3, ':');
         let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
@@ -41,7 +40,8 @@ impl Freezers {
     }
 }
 
-/// Mount point of a hierarchy that can freeze, from a line of proc_pid_mountinfo(5).
+/// Mount point of a hierarchy with a freezer, from a line of proc_pid_mountinfo(5), and whether it
+/// is v2.
 fn mount(line: &str) -> Option<(PathBuf, bool)> {
     let (mount, file_system) = line.split_once(" - ")?;
     let point = mount.split(' ').nth(4)?;
@@ -54,7 +54,7 @@ fn mount(line: &str) -> Option<(PathBuf, bool)> {
 
 fn is_frozen(group: &Path) -> bool {
     let read = |name: &str| std::fs::read_to_string(group.join(name)).unwrap_or_default();
-    // Version 2: on the way to be frozen counts, too; version 1: FREEZING and FROZEN.
+    // Version 2: freezing in progress counts, too; version 1: FREEZING and FROZEN.
     read("cgroup.freeze").trim() == "1"
         || read("cgroup.events").lines().any(|line| line == "frozen 1")
         || read("freezer.state").starts_with("FR")

@@ -1,5 +1,4 @@
-//! Which processes are in scope, stopping and releasing them, and the order in which they are
-//! created again.
+//! The processes in scope, freezing and thawing them, and the order in which they are recreated.
 
 pub mod creation;
 pub mod freeze;

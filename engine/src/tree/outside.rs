@@ -1,5 +1,4 @@
-//! What runs beside the processes that are saved: whose sessions and groups they are in, and who
-//! shares something with them.
+//! Processes outside the saved tree: their sessions and groups, and what they share with it.
 
 use super::freeze::Task;
 use crate::error::{Context, Problem, Problems, Result};
@@ -9,25 +8,25 @@ use crate::resource::fd::description::Files;
 use crate::sys::kcmp::{Kind, Sorted};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Everybody, kernel threads included. What ends while we look is no longer there.
+/// All processes, kernel threads included. Those that exit during the scan are skipped.
 fn everybody() -> impl Iterator<Item = Brief> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(|pid| Brief::parse(&read_short(&format!("/proc/{pid}/stat")).ok()?))
 }
 
-/// Every session that has a member.
+/// All sessions that have a member.
 pub fn sessions() -> BTreeSet<i32> {
     everybody().map(|stat| stat.session).collect()
 }
 
-/// Whoever is in the process group or the session of this number.
+/// The members of the process group or session of this number.
 pub fn members(number: i32) -> Vec<Brief> {
     everybody().filter(|stat| stat.pgrp == number || stat.session == number).collect()
 }
 
-/// Whether nobody could continue our own process group (kernel/exit.c,
-/// `will_become_orphaned_pgrp`): what a terminal stops by a key is not stopped then.
+/// Whether our process group is orphaned (kernel/exit.c, `will_become_orphaned_pgrp`): stop signals
+/// from the terminal do not stop it then.
 pub fn is_own_group_orphaned() -> bool {
     let all: Vec<Brief> = everybody().collect();
     let own = std::process::id() as i32;
@@ -41,7 +40,7 @@ pub fn is_own_group_orphaned() -> bool {
     !all.iter().any(|stat| stat.pgrp == us.pgrp && has_shell(stat))
 }
 
-/// This process, and the one that the user sees when this is its worker.
+/// This process, and its parent if that is the front end and this its worker.
 pub fn own_processes() -> Vec<i32> {
     let program = |who: &str| std::fs::read_link(format!("/proc/{who}/exe")).ok();
     let parent = std::os::unix::process::parent_id();
@@ -52,16 +51,16 @@ pub fn own_processes() -> Vec<i32> {
     own
 }
 
-/// Another process.
+/// A process outside the saved tree.
 struct Other {
     stat: Brief,
-    /// Who traces it, 0 for nobody.
+    /// PID of its tracer, or 0.
     tracer: i32,
-    /// Numbers of its descriptors that may be ours, and what they lead to.
+    /// Descriptors that may be shared with the tree, with their link targets.
     descriptors: Vec<(i32, Vec<u8>)>,
 }
 
-/// The other processes, as they were just after the last of ours was stopped.
+/// The processes outside, as they were just after the last process in scope was stopped.
 pub struct Outside {
     others: Vec<Other>,
     sessions: HashSet<i32>,
@@ -69,8 +68,8 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Looks at everybody who is not `inside`, and is not cairn's own; of their descriptors, at
-    /// those that lead to one of `links`.
+    /// Scans all processes that are neither `inside` nor cairn's own, and those of their
+    /// descriptors that lead to one of `links`.
     pub fn look(inside: &HashSet<i32>, links: &HashSet<Vec<u8>>) -> Self {
         let ours = own_processes();
         let is_other = |stat: &Brief| {
@@ -89,37 +88,37 @@ impl Outside {
         Outside { others, sessions, groups }
     }
 
-    /// Those that have not ended.
+    /// All but zombies.
     fn living(&self) -> impl Iterator<Item = &Other> {
         self.others.iter().filter(|other| other.stat.state != 'Z')
     }
 
-    /// Whether somebody else is in this session: it goes on without us.
+    /// Whether a process outside is in this session, which then persists without ours.
     pub fn has_session(&self, sid: i32) -> bool {
         self.sessions.contains(&sid)
     }
 
-    /// Whether somebody else is in this process group.
+    /// Whether a process outside is in this process group.
     pub fn has_group(&self, pgid: i32) -> bool {
         self.groups.contains(&pgid)
     }
 
-    /// Somebody else in the process group or the session of this number, which stays in use as long
-    /// as they live.
+    /// A living process outside in the process group or session of this number, which it keeps in
+    /// use.
     pub fn member(&self, number: i32) -> Option<String> {
         let is_in = |other: &&Other| other.stat.pgrp == number || other.stat.session == number;
         self.living().find(is_in).map(|other| Self::name(&other.stat))
     }
 
-    /// How messages call one of the others.
+    /// The name of such a process in messages.
     fn name(stat: &Brief) -> String {
         format!("process {} ({}) outside", stat.pid, stat.comm)
     }
 
-    /// Address spaces, descriptor tables and the like that one of ours shares with somebody else.
+    /// Address spaces, descriptor tables and the like that are shared with a process outside.
     ///
     /// # Errors
-    /// No kcmp(2).
+    /// kcmp(2) is not available.
     pub fn sharing(&self, tasks: &[Task], problems: &mut Problems) -> Result<()> {
         let alive: Vec<i32> = tasks.iter().filter(|t| !t.threads.is_empty()).map(|t| t.pid).collect();
         for (kind, what) in [
@@ -134,7 +133,7 @@ impl Outside {
                     .context(|| format!("compare processes with {pid} (needs CONFIG_KCMP)"))?;
             }
             for Other { stat, .. } in self.living() {
-                // Somebody who has just ended shares nothing.
+                // A process that has just exited shares nothing.
                 if let Ok(Some(same)) = ours.find(stat.pid, 0) {
                     let pid = same.pid;
                     problems.push(format!("pid {pid}: shares {what} with {}", Self::name(stat)));
@@ -144,7 +143,7 @@ impl Outside {
         Ok(())
     }
 
-    /// Processes that one of ours traces.
+    /// Processes outside that have a tracer in the tree.
     pub fn traced(&self, tasks: &[Task], problems: &mut Problems) {
         let tids: HashMap<i32, i32> = tasks
             .iter()
@@ -160,7 +159,7 @@ impl Outside {
         }
     }
 
-    /// Open file descriptions that somebody else has, too.
+    /// Open file descriptions that a process outside has, too.
     pub fn holders(&self, ours: &Files, problems: &mut Problems) {
         for Other { stat, descriptors, .. } in self.living() {
             for (number, link) in descriptors {
@@ -174,8 +173,8 @@ impl Outside {
         }
     }
 
-    /// Shared memory that somebody else has mapped, too. `ours`: device and inode as /proc/PID/maps
-    /// has them, and a process of ours that maps it, with where.
+    /// Shared memory that a process outside maps, too. `ours` maps device and inode as in
+    /// /proc/PID/maps to pid and address of a mapping in the tree.
     pub fn mappers(&self, ours: &HashMap<(u64, u64), (i32, u64)>, problems: &mut Problems) {
         if ours.is_empty() {
             return;
@@ -198,7 +197,7 @@ impl Outside {
     }
 }
 
-/// Numbers of a process's descriptors that lead to one of `links`, with where they lead.
+/// Descriptors of a process that lead to one of `links`, with their link targets.
 fn descriptors(pid: i32, links: &HashSet<Vec<u8>>) -> Vec<(i32, Vec<u8>)> {
     use std::os::unix::ffi::OsStringExt;
     let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();

@@ -3,7 +3,7 @@
 use crate::error::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// What a PID on the command line stands for.
+/// What an id on the command line refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
@@ -18,13 +18,13 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The number that was given.
+    /// The id.
     pub fn id(self) -> i32 {
         let (Scope::Tree(id) | Scope::Process(id) | Scope::Group(id) | Scope::Session(id)) = self;
         id
     }
 
-    /// What the number is of.
+    /// The kind of id, in words.
     pub fn word(self) -> &'static str {
         match self {
             Scope::Tree(_) => "the tree of process",
@@ -34,11 +34,11 @@ impl Scope {
         }
     }
 
-    /// The processes that are in scope now, parents before children; what was just forked may be
-    /// missing, so ask again after stopping them.
+    /// The processes now in scope, parents before children. Recent forks may be missing: repeat
+    /// after stopping them.
     ///
     /// # Errors
-    /// *vanished*, or what /proc says.
+    /// *vanished*, or what /proc reports.
     pub fn pids(self) -> Result<Vec<i32>> {
         match self {
             Scope::Process(pid) => Ok(vec![pid]),
@@ -57,7 +57,7 @@ impl Scope {
     }
 }
 
-/// Threads of a process, ascending.
+/// Threads of a process, in ascending order.
 ///
 /// # Errors
 /// *vanished*
@@ -84,8 +84,7 @@ fn children(pid: i32) -> Result<Vec<i32>> {
         let path = format!("/proc/{pid}/task/{tid}/children");
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            // The thread has ended; the task directory is there for the kernel option to be judged
-            // by.
+            // The thread has exited. If its directory exists, the kernel option is missing.
             Err(_) if !std::path::Path::new(&format!("/proc/{pid}/task/{tid}")).exists() => continue,
             Err(err) => return Err(err).context(|| format!("read {path} (needs CONFIG_PROC_CHILDREN)")),
         };
@@ -98,7 +97,7 @@ fn children(pid: i32) -> Result<Vec<i32>> {
 fn members(belongs: impl Fn(&procfs::process::Stat) -> bool) -> Result<Vec<i32>> {
     let processes =
         procfs::process::all_processes().map_err(std::io::Error::other).context(|| "read /proc")?;
-    // A process that ends while we look is in no scope.
+    // A process that exits during the scan is in no scope.
     let stats = processes.filter_map(|p| p.and_then(|p| p.stat()).ok());
     let mut all: Vec<_> = stats.filter(belongs).map(|stat| (stat.pid, stat.ppid)).collect();
     all.sort_unstable();

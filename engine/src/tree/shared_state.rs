@@ -1,5 +1,4 @@
-//! What a checkpoint cannot part: things that processes share across the border, or with each other
-//! in ways that are not rebuilt.
+//! Sharing across the tree's border, or within it, that a restart cannot recreate.
 
 use super::freeze::Task;
 use crate::arch;
@@ -15,8 +14,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// Links in /proc/PID/ns, and what each has to be equal to of ours. The last two are what children
-/// will be in.
+/// Links in /proc/PID/ns, and which of ours each must equal. The last two apply to future children.
 const NAMESPACES: &[(&str, &str)] = &[
     ("cgroup", "cgroup"),
     ("ipc", "ipc"),
@@ -30,15 +28,15 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("time_for_children", "time"),
 ];
 
-/// Our own namespaces, by the names of those that have to be the same; those that this kernel has.
+/// Our own namespaces, by the name of the link that must match; only those this kernel has.
 fn own_namespaces() -> Vec<(&'static str, PathBuf)> {
     let link = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
     let there = NAMESPACES.iter().filter(|(name, _)| link(name).is_some());
     there.filter_map(|(name, own)| Some((*name, link(own)?))).collect()
 }
 
-/// The directory of a thread's namespaces, from which each is one step; nothing where there is
-/// none.
+/// The namespace directory of a thread, opened once for all its links; `None` if it cannot be
+/// opened.
 struct Namespaces(Option<OwnedFd>);
 
 impl Namespaces {
@@ -53,10 +51,10 @@ impl Namespaces {
     }
 }
 
-/// Reasons to refuse these processes, apart from what they have open or mapped.
+/// Reasons to refuse these processes, except for their descriptors and mappings.
 ///
 /// # Errors
-/// *vanished*, or no kcmp(2).
+/// *vanished*, or kcmp(2) is not available.
 pub fn problems(tasks: &[Task]) -> Result<Problems> {
     let mut problems = Problems::default();
     let alive: Vec<&Task> = tasks.iter().filter(|t| !t.threads.is_empty()).collect();
@@ -146,8 +144,8 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
     Ok(problems)
 }
 
-/// What is in the way when a security module calls a process otherwise than us, whose child it
-/// would be after a restart.
+/// The reason to refuse a process whose security label differs from ours, which it would inherit at
+/// a restart.
 fn other_label(pid: i32, theirs: Option<&PathBytes>, ours: Option<&PathBytes>) -> Option<String> {
     let shown = |label: Option<&PathBytes>| label.map_or("none".into(), PathBytes::to_string);
     (theirs != ours).then(|| {
