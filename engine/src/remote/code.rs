@@ -1,4 +1,4 @@
-//! Pieces of the target's own code that we borrow before there is any of ours in it.
+//! Instructions of the target that we borrow before any of ours are mapped there.
 
 use crate::arch;
 use crate::error::{Context, Error, Result};
@@ -8,16 +8,16 @@ use crate::sys::{self, vm};
 use memchr::memmem;
 use std::os::unix::fs::FileExt;
 
-/// A system call instruction, and perhaps the way back.
+/// A system call instruction, and the way back where there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code {
-    /// The instruction.
+    /// Address of the instruction.
     pub syscall: u64,
-    /// See [`WayBack`].
+    /// See [`WayBack`]; `None` if it was not found or not wanted.
     pub way_back: Option<WayBack>,
 }
 
-/// Addresses where a frame may lie; empty when the two are equal.
+/// Addresses where a signal frame may be written; empty when the two are equal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Room {
     /// First byte.
@@ -26,20 +26,20 @@ pub struct Room {
     pub end: u64,
 }
 
-/// Code that brings a thread back to where it was when its tracer dies in the middle of a borrowed
-/// system call: the call is followed by a return, and that leads to an rt_sigreturn(2), which takes
-/// everything from a frame on the stack.
+/// Code that returns a thread to where it was if its tracer dies in the middle of a borrowed system
+/// call: the call is followed by a return to an rt_sigreturn(2), which restores all state from a
+/// frame on the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WayBack {
-    /// A system call instruction with a return behind it.
+    /// Address of a system call instruction followed by a return.
     pub call_and_return: u64,
-    /// What signal handlers return to.
+    /// Address of the code that signal handlers return to.
     pub sigreturn: u64,
-    /// Where a frame may lie, the best place first: pages of the stack that the program was started
-    /// with, which nobody has in use; what that has below the pointer of a thread that runs on it.
-    /// Any other memory below a stack pointer may be somebody's: stacks of coroutines are pieces of
-    /// larger mappings. Nothing may be written below the stack's mapping: until Linux 6.5 that
-    /// would make it grow (mm/gup.c).
+    /// Where a frame may be written, the best place first: unused pages of the program's initial
+    /// stack; that stack below the stack pointer of a thread that runs on it. Any other memory
+    /// below a stack pointer may be in use: stacks of coroutines are pieces of larger mappings.
+    /// Nothing may be written below the stack's mapping: until Linux 6.5 that would expand it
+    /// (mm/gup.c).
     pub rooms: [Room; 2],
 }
 
@@ -48,23 +48,23 @@ struct Mapped {
     start: u64,
     end: u64,
     executable: bool,
-    /// The stack of the program's start.
+    /// The initial stack of the program.
     stack: bool,
-    /// In which order to search: the vdso, the C library, the rest.
+    /// Search order: the vdso, the C library, the rest.
     rank: u8,
 }
 
 impl Code {
-    /// Only the instruction: in the vdso when there is one, else wherever one is found.
+    /// Finds only the instruction: in the vdso if there is one, otherwise anywhere.
     ///
     /// # Errors
-    /// *unsupported* without one; *vanished*.
+    /// *unsupported* if there is none; *vanished*.
     pub fn find(pid: i32) -> Result<Self> {
         Code::without_way_back(pid, &mapped(pid)?)
     }
 
-    /// With the way back for a thread whose stack pointer is `sp`, where there is one: the C
-    /// library has it for its signal handlers.
+    /// With the way back, where found, for a thread whose stack pointer is `sp`: the C library has
+    /// one for its signal handlers.
     ///
     /// # Errors
     /// As [`Code::find`].
@@ -99,7 +99,7 @@ impl Code {
     }
 }
 
-/// What is mapped, in the order in which to search it.
+/// The mappings in search order.
 fn mapped(pid: i32) -> Result<Vec<Mapped>> {
     let text = std::fs::read(format!("/proc/{pid}/maps")).context(|| format!("read /proc/{pid}/maps"))?;
     let mapped = maps::parse(&text).map(|mapping| Mapped {
@@ -118,13 +118,12 @@ fn mapped(pid: i32) -> Result<Vec<Mapped>> {
     Ok(all)
 }
 
-/// The lowest pages of a stack, as far as nobody has them in use: never touched, neither present
-/// nor swapped (Documentation/admin-guide/mm/pagemap.rst), or with nothing but zeros in them, as
-/// they are where an earlier frame was, or with such a frame. What is in use ends below with the
-/// addresses that its functions return to; a page of zeros is left for registers and the like below
-/// those.
+/// The lowest pages of a stack that are not in use: neither present nor swapped
+/// (Documentation/admin-guide/mm/pagemap.rst), or all zeros, as they are where an earlier frame
+/// was, or holding such a frame. The lowest data in use are return addresses; one page of zeros is
+/// left for registers and the like below those.
 fn unused(pid: i32, mapped: &Mapped) -> Room {
-    /// More than any frame takes.
+    /// Larger than any frame.
     const ENOUGH: u64 = 128 << 10;
     let page = sys::page_size();
     let pages = ENOUGH.min(mapped.end - mapped.start) / page;
@@ -151,19 +150,19 @@ fn unused(pid: i32, mapped: &Mapped) -> Room {
     Room { start: mapped.start, end: mapped.start + free.saturating_sub(spare.into()) * page }
 }
 
-/// Precedes frames on unused pages, with the length of what begins here: so those that are still
-/// there when we have died are known for what they are, and the next ones need no other place.
+/// Precedes frames on unused pages, followed by the length of the block: frames left behind by an
+/// engine that died are recognised and their space is reused.
 const MARK: &[u8; 24] = b"cairn: old frame, unused";
 
-/// The length of what begins on a page with a mark.
+/// The length of the marked block that begins on a page.
 fn left_block(page: &[u8]) -> Option<u64> {
     let len = page.strip_prefix(MARK)?.first_chunk()?;
     Some(u64::from_ne_bytes(*len))
 }
 
 impl Room {
-    /// What is to be written for a frame at `at` that ends with the room: with the mark before,
-    /// when there is a place for that, and where.
+    /// What to write, and where, for a frame at `at` that ends with the room: preceded by the mark
+    /// if there is space.
     pub fn marked(&self, at: u64, frame: &[u8]) -> (u64, Vec<u8>) {
         let start = at.saturating_sub(MARK.len() as u64 + 8) & !(sys::page_size() - 1);
         if start < self.start {
@@ -177,7 +176,7 @@ impl Room {
     }
 }
 
-/// Where the first of the patterns is found.
+/// The address of the first match of any pattern.
 fn search(pid: i32, mapped: &[Mapped], patterns: &[&[u8]]) -> Option<u64> {
     const PIECE: u64 = 256 << 10;
     let longest = patterns.iter().map(|pattern| pattern.len()).max()? as u64;

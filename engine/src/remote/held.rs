@@ -1,9 +1,8 @@
-//! One thread that the kernel module holds: what the module tells of it, and answers to programs
-//! that are never run.
+//! A thread held by the kernel module: what the module reports of it, and the results of programs
+//! that are not run.
 //!
-//! A program of questions is a table of system calls. In a traced thread they are made; here the
-//! module knows what each of them would have returned, so that both ways give the same answers in
-//! the same form.
+//! A program of queries is a table of system calls. A traced thread makes them; here the module
+//! knows what each of them would return, so that both ways yield the same results in the same form.
 
 use super::program::{Answer, Arg, Call, Outcome, Program};
 use super::tracee;
@@ -17,9 +16,9 @@ use std::io;
 use std::mem::size_of;
 use std::sync::Arc;
 
-/// include/uapi/linux/membarrier.h, since Linux 6.3; the module tells of it on older ones, too.
+/// include/uapi/linux/membarrier.h, since Linux 6.3; the module reports it on older kernels, too.
 const MEMBARRIER_CMD_GET_REGISTRATIONS: u64 = 1 << 9;
-// include/uapi/linux/prctl.h: kinds of speculation, and what there is since Linux 6.3, 6.4 and 7.0.
+// include/uapi/linux/prctl.h: kinds of speculation, and options of Linux 6.3, 6.4 and 7.0.
 const PR_GET_SPECULATION_CTRL: i32 = 52;
 const PR_SPEC_STORE_BYPASS: u64 = 0;
 const PR_SPEC_INDIRECT_BRANCH: u64 = 1;
@@ -32,22 +31,22 @@ const PR_RSEQ_SLICE_EXTENSION_GET: u64 = 1;
 /// A thread in the module, or stopped by a signal or a tracer with the module waiting for it.
 #[derive(Debug)]
 pub struct ModuleThread {
-    /// Its thread group.
+    /// Its thread group id.
     pub pid: i32,
-    /// Itself.
+    /// Its thread id.
     pub tid: i32,
-    /// Registers as they are.
+    /// Current registers.
     pub regs: Regs,
-    /// What the module tells of it.
+    /// What the module reports of it.
     pub told: kmod::Thread,
     device: Arc<Device>,
 }
 
 impl ModuleThread {
-    /// A thread of a process that `device` holds; nothing when it has ended.
+    /// Reads a thread of a process that `device` holds; `None` when it has exited.
     ///
     /// # Errors
-    /// What the module says.
+    /// What the module reports.
     pub fn look(device: &Arc<Device>, pid: i32, tid: i32) -> Result<Option<Self>> {
         let thread = match device.thread(tid) {
             Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
@@ -60,33 +59,33 @@ impl ModuleThread {
         Ok(Some(ModuleThread { pid, tid, regs, told: thread, device: Arc::clone(device) }))
     }
 
-    /// The signal that stopped it.
+    /// The signal of the group stop that it is in.
     pub fn group_stop(&self) -> Option<i32> {
         (self.told.stop_signal != 0).then_some(self.told.stop_signal as i32)
     }
 
-    /// A register set by its ELF note type; nothing where there is none.
+    /// A register set by its ELF note type; `None` where it does not exist.
     ///
     /// # Errors
-    /// What the module says.
+    /// What the module reports.
     pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
         let set = ptrace::set_if_there(|data| self.device.regset(self.tid, note, data));
         told(set, self.tid, || format!("read register set {note:#x} of {}", self.tid))
     }
 
-    /// The queued signals of the thread, or of its process.
+    /// The queued signals of the thread or, if `shared`, of its process.
     ///
     /// # Errors
-    /// What the module says.
+    /// What the module reports.
     pub fn queue(&self, shared: bool) -> Result<Vec<[u8; ptrace::SIGINFO_SIZE]>> {
         let queue = self.device.pending(self.tid, shared);
         told(queue, self.tid, || format!("read pending signals of {}", self.tid))
     }
 
-    /// What the threads of its process share.
+    /// The state that the threads of its process share.
     ///
     /// # Errors
-    /// What the module says.
+    /// What the module reports.
     pub fn process(&self) -> Result<kmod::Process> {
         self.process_of(self.pid)
     }
@@ -95,17 +94,17 @@ impl ModuleThread {
         told(self.device.process(pid), pid, || format!("look at process {pid}"))
     }
 
-    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its
+    /// Registers for a restarted thread: an interrupted system call is restarted from the
     /// beginning.
     pub fn regs_to_restart(&self) -> Regs {
         tracee::regs_to_restart(self.pid, &self.regs, false)
     }
 
-    /// Answers every call of a program.
+    /// Evaluates every call of a program.
     ///
     /// # Errors
-    /// A call that must not fail and would have; *unsupported* for a question that the module
-    /// cannot answer.
+    /// A call that must not fail and would; *unsupported* for a query that the module does not
+    /// implement.
     pub fn answer(&self, program: &Program) -> Result<Outcome> {
         let known = Known { held: self, process: OnceCell::new(), actions: OnceCell::new() };
         program.answered(|call| {
@@ -118,11 +117,11 @@ impl ModuleThread {
     }
 }
 
-/// What the module tells. Of what somebody else had stopped, and has go on while it is held, it
-/// tells no more: that has taken signals, and is not as it was.
+/// Adds context to a result of the module. ESTALE: a thread that was stopped by a signal or a
+/// tracer was resumed while held; it has taken signals, so what was read before is out of date.
 ///
 /// # Errors
-/// What the module says; *unsupported*, for now, of what goes on.
+/// What the module reports; *unsupported*, but worth a retry, for ESTALE.
 pub fn told<T, D: Display>(result: io::Result<T>, pid: i32, what: impl FnOnce() -> D) -> Result<T> {
     match result {
         Err(err) if err.raw_os_error() == Some(libc::ESTALE) => {
@@ -132,35 +131,35 @@ pub fn told<T, D: Display>(result: io::Result<T>, pid: i32, what: impl FnOnce() 
     }
 }
 
-/// What has been asked of the module so far.
+/// A held thread with what has been read from the module so far.
 struct Known<'a> {
     held: &'a ModuleThread,
     process: OnceCell<kmod::Process>,
     actions: OnceCell<Vec<kmod::Action>>,
 }
 
-/// An argument that is a number; 0 for an address of the program's.
+/// An immediate argument; 0 for an address in the program.
 fn immediate(call: &Call, at: usize) -> u64 {
     if let Arg::Imm(value) = call.args[at] { value } else { 0 }
 }
 
-/// What a call returns that writes nothing.
+/// The result of a call that writes nothing.
 fn number(result: impl TryInto<i64>) -> Answer {
     Answer { result: result.try_into().unwrap_or(i64::MAX), written: None }
 }
 
-/// An errno.
+/// A call that fails with an errno.
 fn errno(errno: i32) -> Answer {
     number(-i64::from(errno))
 }
 
-/// What a call returns of which the module says so; that a kernel has no such call is told in
-/// another way by it.
+/// A return value reported by the module, in which EOPNOTSUPP stands for a call or option that the
+/// kernel does not have.
 fn told_number(result: i32) -> Answer {
     if result == -libc::EOPNOTSUPP { errno(libc::ENOSYS) } else { number(result) }
 }
 
-/// What a call writes to where its argument points.
+/// Words that a call writes to the address in an argument.
 fn words<const N: usize>(argument: usize, words: [u64; N]) -> Answer {
     bytes(argument, words.iter().flat_map(|word| word.to_ne_bytes()).collect())
 }
@@ -223,12 +222,12 @@ impl Known<'_> {
                 spec(timer.value, timer.interval, 1)
             }
             libc::SYS_brk => number(self.process()?.brk),
-            // Whether a key is allocated, see `resource::mm::pkey`.
+            // Whether a key is allocated; see `resource::mm::pkey`.
             arch::SYS_PKEY_MPROTECT => {
                 let allocated = self.process()?.pkeys & 1 << argument(3) != 0;
                 errno(if allocated { libc::ENOMEM } else { libc::EINVAL })
             }
-            // Whether a child has yet to report its stop, or that it has gone on.
+            // Whether a child has a stop or continue event left to wait for.
             libc::SYS_waitid => {
                 let (child, flags) = (argument(1) as i32, argument(3) as i32);
                 let report = self.held.process_of(child)?;
@@ -242,8 +241,9 @@ impl Known<'_> {
             }
             libc::SYS_get_mempolicy => return self.policy(call, argument(3), argument(4)),
             nr if Some(nr) == arch::SYS_ARCH_PRCTL => return self.arch_prctl(call, argument(0)),
-            // With a table as many bytes of it as there is room for, zeros behind its end; nothing
-            // without (read_ldt() in arch/x86/kernel/ldt.c). What is in it is not told.
+            // If there is a table, read_ldt() in arch/x86/kernel/ldt.c fills the buffer up to its
+            // size, with zeros past the end of the table; without a table it returns 0. The module
+            // does not report the contents.
             nr if Some(nr) == arch::SYS_MODIFY_LDT && argument(0) == 0 => {
                 const MOST: u64 = 8192 * 8;
                 match self.process()?.ldt {
@@ -255,8 +255,8 @@ impl Known<'_> {
         })
     }
 
-    /// One buffer has both answers: the mode at its beginning, where argument 0 points, and the set
-    /// of nodes behind 8 bytes, where argument 1 points.
+    /// Both results are in one buffer: the mode at its beginning, where argument 0 points, and the
+    /// node mask at offset 8, where argument 1 points.
     fn policy(&self, call: &Call, addr: u64, flags: u64) -> Result<Answer> {
         /// include/uapi/linux/mempolicy.h
         const MPOL_F_ADDR: u64 = 1 << 1;
@@ -273,7 +273,7 @@ impl Known<'_> {
                 Ok(bytes(0, mode.into_iter().chain(nodes).collect()))
             }
             Err(err) => match err.raw_os_error() {
-                // As get_mempolicy(2) says it.
+                // As get_mempolicy(2) returns it.
                 Some(libc::ENOENT) => Ok(errno(libc::EFAULT)),
                 Some(libc::EOPNOTSUPP) => Ok(errno(libc::ENOSYS)),
                 _ => told(Err(err), tid, || format!("look at a memory policy of {tid}")),
@@ -306,7 +306,7 @@ impl Known<'_> {
             libc::PR_GET_SECUREBITS => number(told.securebits),
             libc::PR_GET_PDEATHSIG => word(told.pdeath_signal),
             libc::PR_GET_TSC if told.tsc != 0 => word(told.tsc),
-            // powerpc's, where the module holds nothing.
+            // powerpc only, where the module holds no threads.
             libc::PR_GET_TSC | libc::PR_GET_FPEXC | libc::PR_GET_UNALIGN => errno(libc::EINVAL),
             libc::PR_MCE_KILL_GET => number(told.mce_kill),
             libc::PR_GET_DUMPABLE => number(self.process()?.dumpable),
@@ -335,14 +335,14 @@ impl Known<'_> {
         }
     }
 
-    /// A question was added that the module is not asked.
+    /// The error for a query that the module does not implement.
     fn unanswered(&self, call: &Call) -> Error {
         Error::unsupported(format!("pid {}: {}: the kernel module does not tell", self.held.tid, call.what))
     }
 }
 
-/// `struct itimerspec`, or `struct itimerval` with fractions of `unit` nanoseconds, where the
-/// second argument points.
+/// `struct itimerspec`, or `struct itimerval` with fractions in `unit` nanoseconds, at the second
+/// argument.
 fn spec(value: u64, interval: u64, unit: u64) -> Answer {
     const NANOS: u64 = 1_000_000_000;
     let parts = |ns: u64| [ns / NANOS, ns % NANOS / unit];

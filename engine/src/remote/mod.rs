@@ -1,10 +1,10 @@
 //! The remote program: a table of system calls that a stopped task executes for us, with one stop
 //! for the whole table.
 //!
-//! `program` is the pure data, `code` what we borrow of the target's own, `tracee` a seized thread
-//! and its registers, `scratch` the page range inside the target that holds stub, table and data.
-//! `held` answers the same programs for a thread in the kernel module; elsewhere nothing here knows
-//! what the calls are for.
+//! `program` is pure data, `code` finds instructions of the target to borrow, `tracee` is a seized
+//! thread and its registers, `scratch` the page range inside the target that holds stub, table and
+//! data. `held` evaluates the same programs for a thread held by the kernel module. Apart from
+//! that, nothing here knows what the calls are for.
 //!
 //! # Safety
 //! No `unsafe` is needed for addresses in a target: they are

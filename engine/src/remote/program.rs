@@ -1,29 +1,29 @@
-//! A program: calls and their data, without an address until it is loaded.
+//! A program: calls and their data, independent of addresses until it is loaded.
 
 use crate::arch;
 use crate::sys::RemoteAddr;
 use std::collections::{HashMap, HashSet};
 
-/// A call of a program.
+/// Identifies a call of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallId(usize);
 
-/// A buffer of a program.
+/// Identifies a buffer of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataId(usize);
 
 /// An argument of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arg {
-    /// A number.
+    /// An immediate value.
     Imm(u64),
-    /// What an earlier call returned.
+    /// The result of an earlier call.
     Result(CallId),
     /// The address of a buffer, plus an offset in bytes.
     Data(DataId, u64),
-    /// The eight bytes at an offset in a buffer, as they are when the call is made: what an earlier
-    /// call has put there. A parameter that the kernel declares narrower, such as a descriptor,
-    /// takes its lower part.
+    /// The eight bytes at an offset in a buffer, loaded when the call is made: what an earlier call
+    /// has written there. A parameter that the kernel declares narrower, such as a descriptor, uses
+    /// the lower part.
     Load(DataId, u64),
 }
 
@@ -75,14 +75,14 @@ impl From<DataId> for Arg {
     }
 }
 
-/// What a call has to return for the program to go on.
+/// The result that a call must have for the program to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
-    /// Anything; the caller looks at the result.
+    /// Any; the caller checks the result.
     Any,
     /// No error.
     Success,
-    /// Exactly this.
+    /// Exactly this value.
     Value(u64),
 }
 
@@ -93,18 +93,18 @@ pub struct Call {
     pub nr: i64,
     /// Arguments, the missing ones 0.
     pub args: [Arg; 6],
-    /// When to stop.
+    /// The result without which the program stops.
     pub expect: Expect,
-    /// What an error message calls it.
+    /// Name of the call in error messages.
     pub what: String,
 }
 
-/// A buffer that travels with the program.
+/// A buffer that is loaded with the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Buffer {
     /// Bytes for the kernel to read (it may write to them, too).
     In(Vec<u8>),
-    /// Room for so many bytes of answer, read back after the run.
+    /// Room for this many bytes of output, read back after the run.
     Out(usize),
 }
 
@@ -122,8 +122,8 @@ impl Buffer {
 pub struct Program {
     calls: Vec<Call>,
     buffers: Vec<Buffer>,
-    /// Addresses of buffers that are written into a buffer at load time, by that buffer: (at
-    /// offset, of, plus offset).
+    /// Addresses of buffers to write into other buffers at load time, by index of the buffer
+    /// written to: (offset in it, buffer pointed to, offset in that).
     pointers: HashMap<usize, Vec<(u64, DataId, u64)>>,
 }
 
@@ -138,7 +138,7 @@ impl Program {
         &self.calls
     }
 
-    /// Whether there is nothing to do.
+    /// Whether the program has no calls.
     pub fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
@@ -156,14 +156,14 @@ impl Program {
         self.bytes(bytes)
     }
 
-    /// Room for `len` bytes of answer.
+    /// Room for `len` bytes of output.
     pub fn out(&mut self, len: usize) -> DataId {
         self.buffers.push(Buffer::Out(len));
         DataId(self.buffers.len() - 1)
     }
 
-    /// Writes the address of `of` (plus `plus`) into `into` at `at`, as the kernel's structs with
-    /// pointers need it.
+    /// Writes the address of `of` plus `plus` into `into` at offset `at`, for kernel structs that
+    /// contain pointers.
     pub fn pointer_to(&mut self, into: DataId, at: u64, of: DataId, plus: u64) {
         self.pointers.entry(into.0).or_default().push((at, of, plus));
     }
@@ -186,12 +186,12 @@ impl Program {
         self.call(nr, args, Expect::Value(value), what)
     }
 
-    /// Adds a call whose result the caller judges.
+    /// Adds a call whose result the caller checks.
     pub fn call_unchecked(&mut self, nr: i64, args: &[Arg], what: impl Into<String>) -> CallId {
         self.call(nr, args, Expect::Any, what)
     }
 
-    /// The outcome when somebody who knows answers every call in place of the kernel.
+    /// The outcome if `answer` supplies the result of every call instead of the kernel.
     pub(super) fn answered<E>(
         &self,
         mut answer: impl FnMut(&Call) -> Result<Answer, E>,
@@ -214,13 +214,13 @@ impl Program {
     }
 }
 
-/// What a call would return, and what it would write: where the argument of this number points.
+/// The result of a call, and the bytes it writes to the address in the argument of this number.
 pub(super) struct Answer {
     pub result: i64,
     pub written: Option<(usize, Vec<u8>)>,
 }
 
-/// What a run left: a result per call, the buffers as they are now.
+/// The outcome of a run: the result of each call, and the final buffers.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     results: Vec<i64>,
@@ -228,7 +228,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What a call returned; a negative number is an errno.
+    /// The result of a call; negative values are errnos.
     pub fn result(&self, call: CallId) -> i64 {
         self.results[call.0]
     }
@@ -243,19 +243,19 @@ impl Outcome {
 pub(super) struct Batch {
     /// Table and data, to be written at the table's address.
     pub image: Vec<u8>,
-    /// Calls in this batch.
+    /// Number of calls in this batch.
     pub count: usize,
     first: usize,
-    /// Offset within `image` of each of the batch's buffers.
+    /// Index of each of the batch's buffers, and its offset in `image`.
     placed: Vec<(usize, usize)>,
 }
 
-/// Runs through a program batch by batch.
+/// Runs a program batch by batch.
 pub(super) struct Loader<'a> {
     program: &'a Program,
     next: usize,
     results: Vec<i64>,
-    /// As the last batch that had them left them.
+    /// Contents after the last batch that used the buffer.
     buffers: Vec<Option<Vec<u8>>>,
 }
 
@@ -290,10 +290,10 @@ impl<'a> Loader<'a> {
         need
     }
 
-    /// The next calls that fit `room` bytes at `base`, or nothing when all are done.
+    /// The next calls that fit `room` bytes at `base`, or `None` when all are done.
     ///
     /// # Errors
-    /// The name of a call that does not fit by itself.
+    /// The name of a call that is too large by itself.
     pub fn batch(&mut self, base: RemoteAddr, room: usize) -> Result<Option<Batch>, String> {
         if self.next == self.program.calls.len() {
             return Ok(None);
@@ -325,14 +325,14 @@ impl<'a> Loader<'a> {
         for &id in wanted {
             placed.push((id, image.len()));
             match (&self.buffers[id], &self.program.buffers[id]) {
-                // As an earlier batch has left it.
+                // As an earlier batch left it.
                 (Some(bytes), _) | (None, Buffer::In(bytes)) => image.extend_from_slice(bytes),
                 (None, Buffer::Out(len)) => image.resize(image.len() + len, 0),
             }
             image.resize(align8(image.len()), 0);
         }
         if !wanted.is_empty() {
-            // The last bytes of the last buffer can be loaded, too.
+            // Eight bytes can be loaded at the very end of the last buffer, too.
             image.resize(image.len() + 8, 0);
         }
         let address: HashMap<usize, u64> = placed.iter().map(|(id, at)| (*id, base.0 + *at as u64)).collect();
@@ -376,10 +376,10 @@ impl<'a> Loader<'a> {
         Batch { image, count, first: self.next, placed }
     }
 
-    /// Takes in the memory of a batch after its run; `left` calls were not finished.
+    /// Reads the results of a batch from its memory after the run; `left` calls were not completed.
     ///
     /// # Errors
-    /// The call that stopped the program and what it returned.
+    /// The call that stopped the program and its result.
     pub fn take(&mut self, batch: &Batch, memory: &[u8], left: usize) -> Result<(), Box<(Call, i64)>> {
         let entry = arch::ENTRY_SIZE as usize;
         let result = |slot: usize| {

@@ -1,5 +1,5 @@
-//! The scratch range inside a target: the stub, then what is written: control block, a small stack,
-//! table and data.
+//! The scratch range inside a target: the stub and, on writable pages, control block, a small
+//! stack, table and data.
 
 use super::{Code, Tracee};
 use crate::activity;
@@ -9,27 +9,28 @@ use crate::sys::RemoteAddr;
 use crate::sys::{task, vm};
 use std::io;
 
-/// Bytes of the whole range. Pages of it that are never touched cost nothing.
+/// Bytes of the whole range. Pages that are never touched take no memory.
 pub const SCRATCH_SIZE: u64 = 1 << 20;
 
-/// Stub, then from `STUB_CONTROL` on, which no page shares with it, control block and stack: room
-/// for a signal frame with every extended register set, should the tracer die.
+/// Offset of the table. Below it are the stub and, from `STUB_CONTROL` on and on pages of their
+/// own, control block and stack, with room for a signal frame with all extended register sets in
+/// case the tracer dies.
 const TABLE_OFFSET: u64 = 0x2_0000;
 
-/// Offsets in the control block; the stub in `arch` knows them too.
+/// Offset in the control block; the stub in `arch` uses it, too.
 const CONTROL_LEFT: u64 = 16;
 
 /// A mapped scratch range of one address space.
 #[derive(Debug, Clone, Copy)]
 pub struct Scratch {
     base: RemoteAddr,
-    /// Code outside the range, to map and unmap it with.
+    /// Code outside the range to map and unmap it with.
     code: Code,
 }
 
 impl Scratch {
-    /// Maps a scratch range into the tracee's address space, at `at` when given, where nothing may
-    /// be mapped.
+    /// Maps a scratch range into the tracee's address space, at `at` if given, where nothing may be
+    /// mapped.
     pub fn map(tracee: &mut Tracee, code: Code, at: Option<RemoteAddr>) -> Result<Self> {
         const RWX: u64 = (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as u64;
         let mut flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
@@ -55,8 +56,8 @@ impl Scratch {
         Ok(scratch)
     }
 
-    /// For a process that may not have memory that is written and executed (`PR_SET_MDWE`): what is
-    /// executed and what is written apart.
+    /// For a process that may not map memory both writable and executable (`PR_SET_MDWE`): maps the
+    /// stub and the rest with separate permissions.
     fn map_apart(tracee: &mut Tracee, code: &Code, mut args: [u64; 6]) -> Result<i64> {
         args[2] = (libc::PROT_READ | libc::PROT_EXEC) as u64;
         let got = tracee.syscall(code, libc::SYS_mmap, args)?;
@@ -73,13 +74,13 @@ impl Scratch {
         Ok(got)
     }
 
-    /// The range that a fork has inherited, or that stays where it is while the rest of the address
-    /// space goes; `code` outlives it.
+    /// The range that a fork has inherited, or that stays mapped while the rest of the address
+    /// space is unmapped; `code` outlives it.
     pub fn at(base: RemoteAddr, code: Code) -> Self {
         Scratch { base, code }
     }
 
-    /// Unmaps the range again.
+    /// Unmaps the range.
     pub fn unmap(self, tracee: &mut Tracee) -> Result<()> {
         let got = tracee.syscall(&self.code, libc::SYS_munmap, [self.base.0, SCRATCH_SIZE, 0, 0, 0, 0])?;
         check(got).context(|| format!("unmap scratch range in {}", tracee.pid)).map(drop)
@@ -111,15 +112,15 @@ impl Scratch {
     }
 }
 
-/// Limits of a process that count the scratch range, raised while it is mapped: a process may be at
-/// one of them.
+/// Resource limits that the scratch range counts towards, raised while it is mapped: the process
+/// may be at one of them.
 struct RaisedLimits {
     pid: i32,
     before: Vec<(u32, (u64, u64))>,
 }
 
 impl RaisedLimits {
-    /// Raises the soft limits as far as we may.
+    /// Raises the soft limits as far as permitted.
     fn of(pid: i32) -> Result<Self> {
         let mut raised = RaisedLimits { pid, before: Vec::new() };
         for resource in [libc::RLIMIT_AS, libc::RLIMIT_DATA, libc::RLIMIT_MEMLOCK] {
@@ -127,7 +128,7 @@ impl RaisedLimits {
                 || format!("raise limit {resource} of {pid}, which leaves no room for the scratch range");
             let old = task::rlimit(pid, resource).context(what)?;
             activity::note_limit(resource, Some((pid, old)));
-            // To raise the hard limit takes CAP_SYS_RESOURCE.
+            // Raising the hard limit takes CAP_SYS_RESOURCE.
             let mut all = task::set_rlimit(pid, resource, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY));
             if all.is_err() {
                 all = task::set_rlimit(pid, resource, (old.1, old.1));
@@ -159,8 +160,8 @@ fn check(result: i64) -> io::Result<u64> {
     }
 }
 
-/// The control block for a run over `count` entries, with what brings `tracee` back should we die
-/// meanwhile.
+/// The control block for a run of `count` entries, with the state to restore `tracee` from if the
+/// engine dies.
 pub(super) fn control_block(scratch: &Scratch, tracee: &Tracee, count: usize) -> Vec<u8> {
     let signal = tracee.notify_signal() as u64;
     let words = [scratch.table().0, count as u64, count as u64, tracee.pid as u64, tracee.tid as u64, signal];

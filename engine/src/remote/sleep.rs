@@ -1,18 +1,18 @@
-//! Which call a sleep was that has been interrupted before. The kernel continues such a sleep by
-//! restart_syscall(2), whose number takes the place of the call's own in the registers; the
-//! arguments stay. In a restarted task there is nothing to continue, and the call has to be made by
-//! its own number.
+//! Identifies the system call of a sleep that was interrupted more than once. The kernel continues
+//! such a sleep by restart_syscall(2), whose number replaces the original one in the registers; the
+//! arguments stay. A restarted task has no restart block, so the call has to be restarted by its
+//! own number.
 
 use crate::arch::{self, Regs, SYS_RESTART_SYSCALL};
 use crate::sys::RemoteAddr;
 use crate::sys::{page_size, vm};
 
-/// As much code before a system call as loads its number.
+/// Bytes of code before a system call instruction in which its number is loaded.
 const REACH: u64 = 48;
 
-/// The call's own number, for a thread that was interrupted in restart_syscall(2). The code before
-/// the instruction tells it where it loads a number; a C library's syscall(2) does not, and is used
-/// for futex(2) most of all, which its arguments tell.
+/// The original number for a thread interrupted in restart_syscall(2), from the code before the
+/// instruction if that loads a number. The syscall(2) wrapper of a C library does not; it is mostly
+/// used for futex(2), which the arguments reveal.
 pub fn own_number(pid: i32, regs: &Regs) -> Option<i64> {
     let call = regs.rewound(SYS_RESTART_SYSCALL).ip();
     let in_page = call % page_size();
@@ -25,7 +25,7 @@ pub fn own_number(pid: i32, regs: &Regs) -> Option<i64> {
     number.filter(|nr| arch::WITH_TIME_LEFT.contains(nr)).or_else(|| by_arguments(regs.arguments()))
 }
 
-/// A private futex wait with a timeout looks like no other call that can have time left.
+/// No other call that can have time left looks like a private futex wait with a timeout.
 fn by_arguments(arguments: [u64; 6]) -> Option<i64> {
     let [address, operation, _, timeout, ..] = arguments;
     let wait = [libc::FUTEX_WAIT, libc::FUTEX_WAIT_BITSET].map(|op| (op | libc::FUTEX_PRIVATE_FLAG) as u64);

@@ -1,21 +1,21 @@
-//! A thread that executes nothing of its program: traced by us, or held by the kernel module.
+//! A thread that is kept from running its own code: traced by us, or held by the kernel module.
 
 use super::{ModuleThread, Tracee};
 use crate::arch::Regs;
 use crate::error::{Context, Result};
 use crate::sys::ptrace;
 
-/// How a thread was stopped, and thereby how it is asked.
+/// How a thread is stopped, which decides how its state is read.
 #[derive(Debug)]
 pub enum Stopped {
-    /// In a ptrace stop; what only it knows it is made to tell.
+    /// In a ptrace stop; runs programs to report its state.
     Traced(Tracee),
-    /// In the kernel module, which tells.
+    /// Held by the kernel module, which reports its state.
     ModuleThread(ModuleThread),
 }
 
 impl Stopped {
-    /// Its thread group.
+    /// Its thread group id.
     pub fn pid(&self) -> i32 {
         match self {
             Stopped::Traced(tracee) => tracee.pid,
@@ -23,7 +23,7 @@ impl Stopped {
         }
     }
 
-    /// Itself.
+    /// Its thread id.
     pub fn tid(&self) -> i32 {
         match self {
             Stopped::Traced(tracee) => tracee.tid,
@@ -47,7 +47,7 @@ impl Stopped {
         }
     }
 
-    /// The signal that stopped its process before we did.
+    /// The signal of the group stop that its process was in before; `None` if it was not.
     pub fn group_stop(&self) -> Option<i32> {
         match self {
             Stopped::Traced(tracee) => tracee.group_stop,
@@ -55,10 +55,10 @@ impl Stopped {
         }
     }
 
-    /// A register set as it was at the stop; nothing where there is none.
+    /// A register set as it was at the stop; `None` where it does not exist.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel reports.
     pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
         match self {
             Stopped::Traced(tracee) => tracee.register_set(note),
@@ -66,10 +66,10 @@ impl Stopped {
         }
     }
 
-    /// The signals queued for the thread, or for its process, in queue order.
+    /// The signals queued for the thread or, if `shared`, for its process, in queue order.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel reports.
     pub fn queue(&self, shared: bool) -> Result<Vec<[u8; ptrace::SIGINFO_SIZE]>> {
         match self {
             Stopped::Traced(tracee) => ptrace::peek_siginfo(tracee.tid, shared)
@@ -78,7 +78,7 @@ impl Stopped {
         }
     }
 
-    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its
+    /// Registers for a restarted thread: an interrupted system call is restarted from the
     /// beginning.
     pub fn regs_to_restart(&self) -> Regs {
         match self {

@@ -1,5 +1,5 @@
-//! One seized thread: its registers and mask as we found them, and the two ways to make it do
-//! something.
+//! A seized thread: its registers and signal mask as we found them, and the two ways to run
+//! something in it.
 
 use super::code::{Code, WayBack};
 use super::program::{Call, Expect, Loader, Outcome, Program};
@@ -14,37 +14,37 @@ use crate::sys::vm;
 use crate::sys::wait::{self, Stop};
 use std::io;
 
-/// Signals that do nothing to a task that neither handles them nor is traced; one of them tells us
-/// that a program has ended.
+/// Signals whose default action is to be ignored; one of them notifies us that a program has
+/// finished.
 const QUIET_SIGNALS: [i32; 3] = [libc::SIGWINCH, libc::SIGURG, libc::SIGCHLD];
 
 /// A thread in a ptrace stop.
 #[derive(Debug)]
 pub struct Tracee {
-    /// Its thread group.
+    /// Its thread group id.
     pub pid: i32,
-    /// Itself.
+    /// Its thread id.
     pub tid: Tid,
-    /// Registers to go on with.
+    /// Registers to resume with.
     pub regs: Regs,
-    /// Blocked signals to go on with.
+    /// Blocked signals to resume with, bit n-1 for signal n.
     pub mask: u64,
-    /// In a group stop by this signal.
+    /// The signal of the group stop that it is in.
     pub group_stop: Option<i32>,
     /// Signals that arrived while a program ran and were not delivered.
     held: Vec<i32>,
-    /// The registers or the mask in the kernel are not those above.
+    /// Whether registers or mask in the kernel differ from those above.
     disturbed: bool,
-    /// Everything but the notification is blocked.
+    /// Whether all signals but the notification are blocked.
     quiet: bool,
     notify: i32,
-    /// SIGSYS is not pending.
+    /// Whether SIGSYS is not pending.
     without_sigsys: bool,
-    /// Its system calls may come back as SIGSYS, and nobody tells: that must not be blocked, for
-    /// forced upon the thread it would lose its handler (kernel/signal.c,
+    /// Whether its system calls may be dispatched as SIGSYS, which cannot be read. SIGSYS must then
+    /// not be blocked: forcing a blocked signal resets its handler (kernel/signal.c,
     /// `force_sig_info_to_task`).
     may_dispatch: bool,
-    /// Register sets that system calls change, as they were at the stop: note type and contents.
+    /// Register sets that system calls clobber, as they were at the stop: note type and contents.
     kept: Vec<(u32, Vec<u8>)>,
     /// Interrupted in a call with time left, which the registers do not show.
     time_left: bool,
@@ -86,20 +86,18 @@ impl Tracee {
         })
     }
 
-    /// Saves what the first system call that we make here would lose. For a thread of a running
-    /// program, not for one that was just created. `blocked` is the call that it was seen in before
-    /// the stop.
+    /// Saves what our first system call here would destroy. For a thread of a running program, not
+    /// for one just created. `blocked` is the call that it was blocked in before the stop.
     ///
     /// # Errors
-    /// *vanished* when the thread died.
+    /// *vanished* when the thread was killed.
     pub fn look_closer(&mut self, blocked: Option<Blocked>) -> Result<()> {
         if blocked.is_some_and(|call| arch::repeatable_after_eintr(call.nr) && self.regs.undo_eintr(&call)) {
             self.disturbed = true;
         }
         self.may_dispatch =
             arch::DISPATCHES_SYSCALLS && self.without_sigsys && !ptrace::tells_dispatch(self.tid);
-        // A stop has made such a call fail, which is made again: also when nothing of ours runs
-        // here.
+        // The stop made such a call fail with EINTR: restart it, even if no program runs here.
         let failed = self.regs.interrupted_syscall().filter(|call| call.kind == arch::InterruptedKind::Eintr);
         if failed.is_some_and(|call| arch::repeatable_after_eintr(call.nr)) {
             self.disturbed = true;
@@ -117,13 +115,13 @@ impl Tracee {
 
     fn is_at_syscall(&self) -> bool {
         let mut code = [0u8; arch::SYSCALL_INSN.len()];
-        // What cannot be read is no instruction.
+        // Unreadable memory is no instruction.
         vm::read(self.pid, RemoteAddr(self.regs.ip()), &mut code).is_ok() && code == *arch::SYSCALL_INSN
     }
 
-    /// Where the registers do not show whether an interrupted call has time left, the kernel does:
-    /// let go until its next system call, the thread enters restart_syscall(2) if so. That call, or
-    /// whichever it is, is not made.
+    /// Where the registers do not show whether an interrupted call has time left, let the thread
+    /// run to its next system call, which is restart_syscall(2) if so. The call, whichever it is,
+    /// is skipped.
     fn find_time_left(&mut self) -> Result<()> {
         let regs = self.regs;
         self.disturb(&regs)?;
@@ -135,14 +133,14 @@ impl Tracee {
         self.write_back()
     }
 
-    /// Lets the thread go on to the next entry of a system call.
+    /// Lets the thread run to its next system call entry.
     fn enter_syscall(&mut self) -> Result<()> {
         loop {
             ptrace::cont_to_syscall(self.tid).context(|| format!("step {}", self.tid))?;
             match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
                 Stop::Syscall => return Ok(()),
                 Stop::Interrupted | Stop::Group(_) => {}
-                // Linux 5.11 to 6.3 tell no tracer of that: a call of ours was sent back as a
+                // Linux 5.11 to 6.3 do not show this to a tracer: our call was dispatched as a
                 // signal (kernel/entry/syscall_user_dispatch.c).
                 Stop::Signal(libc::SIGSYS) if ptrace::is_dispatched_call(self.tid) => {
                     return Err(Error::unsupported(format!(
@@ -156,12 +154,12 @@ impl Tracee {
         }
     }
 
-    /// From the entry of a system call to a stop before the thread's next instruction. Not the exit
-    /// stop: at those of system calls arm64 has one register for its own
-    /// (arch/arm64/kernel/ptrace.c, `report_syscall`).
+    /// From a system call entry to a stop before the thread's next instruction. Not the exit stop:
+    /// there arm64 uses one register for its own purposes (arch/arm64/kernel/ptrace.c,
+    /// `report_syscall`).
     fn leave_syscall(&mut self) -> Result<()> {
         loop {
-            // A signal stop uses it up.
+            // A signal stop consumes the interrupt.
             ptrace::interrupt(self.tid).context(|| format!("interrupt {}", self.tid))?;
             ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
             match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
@@ -172,10 +170,10 @@ impl Tracee {
         }
     }
 
-    /// A register set as it was at the stop; nothing where there is none.
+    /// A register set as it was at the stop; `None` where it does not exist.
     ///
     /// # Errors
-    /// What ptrace says.
+    /// What ptrace(2) reports.
     pub fn register_set(&self, note: u32) -> Result<Option<Vec<u8>>> {
         match self.kept.iter().find(|(kept, _)| *kept == note) {
             Some((_, data)) => Ok(Some(data.clone())),
@@ -187,7 +185,7 @@ impl Tracee {
     /// The thread pointer.
     ///
     /// # Errors
-    /// What ptrace says.
+    /// What ptrace(2) reports.
     pub fn thread_pointer(&self) -> Result<u64> {
         let tls = arch::TLS_SET.map_or(Ok(None), |note| self.register_set(note))?;
         Ok(self.regs.thread_pointer(tls.as_deref().unwrap_or_default()))
@@ -214,8 +212,8 @@ impl Tracee {
         !(1u64 << (self.notify - 1) | sigsys)
     }
 
-    /// Registers first, then the mask, and the other way round in [`Tracee::write_back`]: should we
-    /// die between the two, the stub, in which the thread then goes on, sets both as they were.
+    /// Registers first, then the mask, and the reverse in [`Tracee::write_back`]: if the engine
+    /// dies in between, the thread resumes in the stub, which restores both.
     fn disturb(&mut self, regs: &Regs) -> Result<()> {
         self.disturbed = true;
         ptrace::set_regs(self.tid, regs).context(|| format!("set registers of {}", self.tid))?;
@@ -227,15 +225,15 @@ impl Tracee {
         Ok(())
     }
 
-    /// Whether the signal stop that we are in is the stub's own message. Its siginfo would not
-    /// tell: a task that has used up its limit of queued signals sends without.
+    /// Whether this signal stop is the stub's notification. Its siginfo cannot be used: a task at
+    /// its limit of queued signals sends without one.
     fn is_done(&self, scratch: &Scratch) -> Result<bool> {
         let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
         Ok(regs.ip() == scratch.stub().0 + arch::stub_done())
     }
 
-    /// Makes one borrowed system call, by two stops. For the calls without which there is no
-    /// scratch range: everything else is a [`Program`]. The thread is left as it was.
+    /// Makes one borrowed system call, in two stops, and leaves the thread as it was. Only for the
+    /// calls that have to be made without a scratch range: everything else is a [`Program`].
     pub fn syscall(&mut self, code: &Code, nr: i64, args: [u64; 6]) -> Result<i64> {
         let mut regs = self.regs.for_syscall(code.syscall, nr, args);
         let overwritten = match &code.way_back {
@@ -253,11 +251,10 @@ impl Tracee {
         Ok(regs.syscall_result())
     }
 
-    /// Puts a frame where nobody has anything that leads back to where the thread is now, and makes
-    /// the registers of a borrowed call return into it. Returns what was there; nothing when there
-    /// is no room.
+    /// Writes a signal frame to unused stack that restores the thread's current state, and makes a
+    /// borrowed call return into it. Returns the bytes overwritten; `None` when there is no room.
     fn lay_way_back(&self, regs: &mut Regs, way: &WayBack) -> Result<Option<(RemoteAddr, Vec<u8>)>> {
-        // A frame would not bring these back.
+        // A signal frame would not restore these.
         if !self.kept.is_empty() {
             return Ok(None);
         }
@@ -287,7 +284,7 @@ impl Tracee {
     /// Runs a program to its end.
     ///
     /// # Errors
-    /// The call that failed, with its errno; *vanished* when the thread died.
+    /// The call that failed, with its errno; *vanished* when the thread was killed.
     pub fn run(&mut self, scratch: &Scratch, program: &Program) -> Result<Outcome> {
         let mut loader = Loader::new(program);
         loop {
@@ -309,7 +306,7 @@ impl Tracee {
         }
     }
 
-    /// Lets the stub run over `count` entries; returns how many were left undone.
+    /// Lets the stub run `count` entries; returns how many were not completed.
     fn execute(&mut self, scratch: &Scratch, count: usize) -> Result<usize> {
         let control = scratch::control_block(scratch, self, count);
         vm::write(self.pid, scratch.control(), &control)
@@ -340,11 +337,10 @@ impl Tracee {
         Ok(u64::from_ne_bytes(left) as usize)
     }
 
-    /// Makes the process undumpable, after which who has no CAP_SYS_PTRACE reads none of its memory
-    /// any more.
+    /// Makes the process undumpable, after which its memory is only accessible with CAP_SYS_PTRACE.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel reports.
     pub fn become_undumpable(&mut self) -> Result<()> {
         let args = [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0, 0];
         match self.syscall(&Code::find(self.pid)?, libc::SYS_prctl, args)? {
@@ -354,11 +350,11 @@ impl Tracee {
         }
     }
 
-    /// Ends the process as `status` (wait(2)) says: by exit_group(2) or by a signal's default
+    /// Makes the process exit with `status` (wait(2)): by exit_group(2) or a signal's default
     /// action.
     ///
     /// # Errors
-    /// When it ends otherwise.
+    /// When it exits otherwise or not at all.
     pub fn end(&mut self, scratch: &Scratch, status: i32) -> Result<()> {
         let killed_by = status & 0x7f;
         if killed_by == 0 {
@@ -392,7 +388,8 @@ impl Tracee {
         Err(Error::Failed { what: format!("end process {} with status {status:#x}", self.pid), source })
     }
 
-    /// Brings the process into a group stop by a stop signal; its other threads are to join then.
+    /// Stops the process by a stop signal; its other threads have to join the group stop
+    /// afterwards.
     ///
     /// # Errors
     /// When it does not stop.
@@ -418,10 +415,10 @@ impl Tracee {
         ptrace::set_sigmask(self.tid, self.quiet_mask()).context(|| format!("block signals of {}", self.tid))
     }
 
-    /// Ends the group stop of the process, which its parent is told.
+    /// Ends the group stop of the process, which its parent is notified of.
     ///
     /// # Errors
-    /// When it does not go on.
+    /// When it does not continue.
     pub fn leave_group_stop(&mut self) -> Result<()> {
         ptrace::set_sigmask(self.tid, !(1u64 << (libc::SIGCONT - 1)))
             .context(|| format!("unblock SIGCONT of {}", self.tid))?;
@@ -430,7 +427,7 @@ impl Tracee {
         loop {
             ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
             match wait::wait(self.tid).context(|| format!("wait for {} to go on", self.tid))? {
-                // It is not delivered: the process has handled it already.
+                // SIGCONT is not delivered: the process has already continued.
                 Stop::Signal(libc::SIGCONT) => break,
                 Stop::Signal(sig) => self.held.push(sig),
                 Stop::Interrupted | Stop::Group(_) => {}
@@ -440,8 +437,8 @@ impl Tracee {
         ptrace::set_sigmask(self.tid, self.quiet_mask()).context(|| format!("block signals of {}", self.tid))
     }
 
-    /// Lets a thread take part in a group stop that another one has begun; its parent is told when
-    /// all have.
+    /// Lets a thread join a group stop that another has begun; the parent is notified when all have
+    /// joined.
     ///
     /// # Errors
     /// When it does not stop.
@@ -457,8 +454,8 @@ impl Tracee {
         }
     }
 
-    /// Puts registers and mask into the kernel, so that the thread goes on as `regs` and `mask`
-    /// say, and with an interrupted system call.
+    /// Writes registers and mask to the kernel, so that the thread resumes with `regs` and `mask`
+    /// and continues an interrupted system call.
     pub fn write_back(&mut self) -> Result<()> {
         if self.disturbed {
             ptrace::set_sigmask(self.tid, self.mask)
@@ -474,25 +471,25 @@ impl Tracee {
         Ok(())
     }
 
-    /// Registers that go on with the interrupted call of *this* task: nothing is lost, because the
-    /// task still has the time that was left (`restart_syscall`).
+    /// Registers that resume *this* task in its interrupted call: nothing is lost, because the
+    /// task's restart block still has the remaining time (`restart_syscall`).
     pub fn regs_to_continue(&self) -> Regs {
         if self.time_left { self.regs.with_time_left() } else { resumed(&self.regs, true) }
     }
 
-    /// Registers with which a restarted thread goes on: an interrupted call is made again, from its
+    /// Registers for a restarted thread: an interrupted system call is restarted from the
     /// beginning.
     pub fn regs_to_restart(&self) -> Regs {
         regs_to_restart(self.pid, &self.regs, self.time_left)
     }
 
-    /// Notes that the thread was changed from outside [`Tracee::run`], so that
+    /// Notes that the thread was changed other than by [`Tracee::run`], so that
     /// [`Tracee::write_back`] writes everything.
     pub fn mark_disturbed(&mut self) {
         self.disturbed = true;
     }
 
-    /// Settles, sends the held signals once more and lets go.
+    /// Restores the thread's state, resends the held signals and detaches.
     pub fn detach(mut self) -> Result<()> {
         self.write_back()?;
         for sig in std::mem::take(&mut self.held) {
@@ -503,7 +500,7 @@ impl Tracee {
     }
 }
 
-/// Why a program does not go on after a call with this result.
+/// Why this result of a call ends a program; `None` if it does not.
 pub(super) fn refusal(call: &Call, result: i64) -> Option<io::Error> {
     let refused = match call.expect {
         Expect::Any => false,
@@ -520,7 +517,7 @@ fn as_error(result: i64) -> io::Error {
     }
 }
 
-/// A call of a program for thread `tid` that was refused.
+/// The error for a failed call of a program in thread `tid`.
 pub(super) fn call_failed(tid: Tid, call: &Call, source: io::Error) -> Error {
     let what = format!("pid {tid}: {}", call.what);
     match source.raw_os_error() {
@@ -529,8 +526,8 @@ pub(super) fn call_failed(tid: Tid, call: &Call, source: io::Error) -> Error {
     }
 }
 
-/// Registers with which a restarted thread goes on that had these. `time_left`: it was interrupted
-/// in a call with time left, which they do not show.
+/// Registers for a restarted thread that had `regs`. `time_left`: it was interrupted in a call with
+/// time left, which they do not show.
 pub(super) fn regs_to_restart(pid: i32, regs: &Regs, time_left: bool) -> Regs {
     let continued = match regs.interrupted_syscall() {
         Some(call) => call.nr == arch::SYS_RESTART_SYSCALL,
@@ -540,9 +537,9 @@ pub(super) fn regs_to_restart(pid: i32, regs: &Regs, time_left: bool) -> Regs {
     own.map_or_else(|| resumed(regs, false), |nr| regs.repeating(nr))
 }
 
-/// Registers with which a thread goes on after a stop, its interrupted system call made again.
-/// `same_task`: the task that was interrupted goes on itself and can use restart_syscall(2); a
-/// restarted one begins the wait anew with the arguments it gave.
+/// Registers that resume a thread after a stop, with its interrupted system call restarted. With
+/// `same_task` the interrupted task itself resumes and can use restart_syscall(2); a restarted one
+/// begins the wait anew with its original arguments.
 fn resumed(regs: &Regs, same_task: bool) -> Regs {
     use arch::InterruptedKind::{Again, Eintr, RestartBlock};
     match regs.interrupted_syscall() {
