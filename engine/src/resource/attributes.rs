@@ -1,5 +1,5 @@
-//! Extended attributes, access control lists among them, and the flags of chattr(1): what a file
-//! without a name takes along.
+//! Extended attributes, including access control lists, and the flags of chattr(1), for unlinked
+//! files.
 
 use super::bytes::{Bytes, PathBytes};
 use crate::error::{Context, Error, Result};
@@ -14,21 +14,21 @@ use std::path::Path;
 pub struct Attribute {
     /// With its namespace: `user.mime_type`, `system.posix_acl_access` …
     pub name: PathBytes,
-    /// As the kernel gives it.
+    /// Raw value.
     pub value: Bytes,
 }
 
-/// No file has longer names or values (include/uapi/linux/limits.h, `XATTR_SIZE_MAX` and
+/// Maximum length of values and of name lists (include/uapi/linux/limits.h, `XATTR_SIZE_MAX` and
 /// `XATTR_LIST_MAX`).
 const LARGEST: usize = 64 << 10;
 
-/// Bound to the inode by its number, and written by the kernel (security/integrity/evm).
+/// Bound to the inode number and written by the kernel (security/integrity/evm).
 const OF_THE_KERNEL: &[u8] = b"security.evm";
 
-/// Reads all attributes of what a magic link leads to, sorted by name.
+/// Reads all attributes of the target of a magic link, sorted by name.
 ///
 /// # Errors
-/// What the kernel says; a file system without attributes is no error.
+/// What the kernel reports; a file system without attributes is no error.
 pub fn capture(link: &Path) -> std::io::Result<Vec<Attribute>> {
     let mut list = vec![0u8; LARGEST];
     let len = match rustix::fs::listxattr(link, &mut list) {
@@ -39,7 +39,7 @@ pub fn capture(link: &Path) -> std::io::Result<Vec<Attribute>> {
     let mut attributes = Vec::new();
     for name in list[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let len = match rustix::fs::getxattr(link, name, &mut value) {
-            // Listed by some file systems, and not for everybody to read.
+            // Some file systems list attributes that the caller cannot read.
             Err(Errno::NODATA | Errno::OPNOTSUPP) => continue,
             other => other?,
         };
@@ -52,8 +52,8 @@ pub fn capture(link: &Path) -> std::io::Result<Vec<Attribute>> {
     Ok(attributes)
 }
 
-/// Gives a file the attributes that it has not got already, such as the label that the security
-/// module gave it when it was made.
+/// Sets the attributes that a file does not have already, such as the label set by the security
+/// module on creation.
 ///
 /// # Errors
 /// *denied* for those that take privileges (`trusted.*`, `security.*`).
@@ -67,7 +67,7 @@ pub fn rebuild(attributes: &[Attribute], link: &Path, path: &Path) -> Result<()>
         let set = rustix::fs::setxattr(link, name.as_path(), &value.0, XattrFlags::empty());
         set.context(|| what(name))?;
     }
-    // A directory hands its default list down to what is made in it.
+    // A new file inherits the default ACL of its directory.
     let unwanted = now.iter().filter(|n| n.name.0.starts_with(b"system.posix_acl_"));
     for attribute in unwanted.filter(|n| attributes.iter().all(|a| a.name != n.name)) {
         rustix::fs::removexattr(link, attribute.name.as_path()).context(|| what(&attribute.name))?;
@@ -75,16 +75,16 @@ pub fn rebuild(attributes: &[Attribute], link: &Path, path: &Path) -> Result<()>
     Ok(())
 }
 
-/// What chattr(1) sets, `FS_FL_USER_MODIFIABLE` and `FS_NOCOW_FL` (include/uapi/linux/fs.h).
+/// Flags that chattr(1) sets, `FS_FL_USER_MODIFIABLE` and `FS_NOCOW_FL` (include/uapi/linux/fs.h).
 const SETTABLE: u32 = 0x0003_80ff | 0x0080_0000;
 
-/// Forbid all further changes, so that they come last.
+/// Flags that forbid all further changes, so they are set last.
 const FORBIDDING: u32 = IFlags::IMMUTABLE.bits() | IFlags::APPEND.bits();
 
-/// Reads the flags that can be set again.
+/// Reads the flags that can be restored.
 ///
 /// # Errors
-/// What the kernel says; a file system without flags is no error.
+/// What the kernel reports; a file system without flags is no error.
 pub fn flags(file: &File) -> std::io::Result<u32> {
     match rustix::fs::ioctl_getflags(file) {
         Ok(flags) => Ok(flags.bits() & SETTABLE),
@@ -96,16 +96,16 @@ pub fn flags(file: &File) -> std::io::Result<u32> {
 /// When flags are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// The file is empty: some (`FS_NOCOW_FL`) are for empty files only.
+    /// The file is empty: some flags (`FS_NOCOW_FL`) can only be set then.
     Empty,
-    /// Nothing else is to be done to it.
+    /// No other operation on the file follows.
     Last,
 }
 
-/// Sets the flags of one stage on a file that was just made.
+/// Sets the flags of one stage on a file that was just created.
 ///
 /// # Errors
-/// *denied* without CAP_LINUX_IMMUTABLE, for the two that take it.
+/// *denied* without CAP_LINUX_IMMUTABLE, for the two flags that take it.
 pub fn set_flags(flags: u32, stage: Stage, file: &File, path: &Path) -> Result<()> {
     let stages = match stage {
         Stage::Empty => SETTABLE & !FORBIDDING,
@@ -116,7 +116,7 @@ pub fn set_flags(flags: u32, stage: Stage, file: &File, path: &Path) -> Result<(
     if (now ^ flags) & stages == 0 {
         return Ok(());
     }
-    // Others than ours are set by the file system.
+    // The file system sets other flags itself.
     let all = rustix::fs::ioctl_getflags(file).context(what)?.bits();
     let wanted = IFlags::from_bits_retain((all & !stages) | (flags & stages));
     match rustix::fs::ioctl_setflags(file, wanted) {

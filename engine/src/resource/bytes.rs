@@ -1,4 +1,5 @@
-//! Raw bytes in records: a byte string in the context file, hexadecimal or text for people.
+//! Raw bytes in records: a byte string in the context file, hexadecimal or text in human-readable
+//! formats.
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -7,11 +8,12 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Bytes of a register set, a siginfo, a pipe: hexadecimal where people read.
+/// Bytes of a register set, a siginfo, a pipe: hexadecimal in human-readable formats.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
-/// A path or name: bytes without NUL; text where people read, with `\xNN` for what is not UTF-8.
+/// A path or name without NUL: text in human-readable formats, with `\xNN` for bytes that are not
+/// UTF-8.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathBytes(pub Vec<u8>);
 

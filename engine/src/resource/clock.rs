@@ -1,9 +1,8 @@
-//! Clocks that count from the start of the machine: whoever waits until a time that such a clock
-//! shows has it in memory.
+//! Clocks that count from boot: processes keep absolute timeouts of these clocks in memory.
 
 use serde::{Deserialize, Serialize};
 
-/// What they showed at the checkpoint, in nanoseconds.
+/// Clock readings at the checkpoint, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clocks {
     /// `CLOCK_MONOTONIC`
@@ -13,7 +12,7 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// What they show here and now.
+    /// The current readings.
     pub fn now() -> Self {
         use rustix::time::{ClockId, clock_gettime};
         let read = |clock| {
@@ -23,8 +22,8 @@ impl Clocks {
         Clocks { monotonic: read(ClockId::Monotonic), boottime: read(ClockId::Boottime) }
     }
 
-    /// By how many seconds these are behind earlier ones: a wait until a time would take so much
-    /// longer.
+    /// By how many seconds these are behind earlier readings: absolute timeouts would take that
+    /// much longer. `None` if they are not.
     pub fn behind(&self, then: &Clocks) -> Option<u64> {
         let behind = [(self.monotonic, then.monotonic), (self.boottime, then.boottime)]
             .map(|(now, then)| then.saturating_sub(now).div_ceil(1_000_000_000));

@@ -1,9 +1,7 @@
-//! What a named file is: by this a restart finds out whether it is still the one that the job
-//! knows.
+//! The identity of a named file, by which a restart checks that it is still the one the job uses.
 //!
-//! What the kernel says of it is read while the job is stopped. What is in it is read when the job
-//! runs on, and counts only if the file has not changed by then: the pause does not get longer by
-//! it.
+//! Metadata is read while the job is stopped. Contents are read after it has resumed, so that the
+//! pause does not get longer, and count only if the file has not changed by then.
 
 use super::bytes::Bytes;
 use super::fd::inode::Inode;
@@ -18,19 +16,19 @@ use xxhash_rust::xxh3::Xxh3;
 /// A named file as it was at the checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Modification time in nanoseconds since the epoch.
     pub mtime: i64,
-    /// The rest; not in files of version 1.
+    /// Further metadata; `None` in files of version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Node>,
-    /// What is in it, where that is known.
+    /// Digest of its contents, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Content>,
 }
 
-/// What tells one file from another.
+/// Metadata that identifies the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Major and minor number.
@@ -39,17 +37,17 @@ pub struct Node {
     pub inode: u64,
     /// User and group.
     pub owner: (u32, u32),
-    /// Time of the last change of anything, in nanoseconds since the epoch: nobody can set it.
+    /// Time of the last status change in nanoseconds since the epoch; no system call sets it.
     pub ctime: i64,
 }
 
-/// The contents of a file in a few bytes.
+/// A short representation of a file's contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// `NT_GNU_BUILD_ID` of an ELF file.
     BuildId(Bytes),
-    /// xxh3-64 of all of it.
+    /// xxh3-64 of the whole file.
     Digest(u64),
 }
 
@@ -66,7 +64,7 @@ impl std::fmt::Display for Content {
 }
 
 impl Identity {
-    /// All but the contents.
+    /// Everything but the contents.
     pub fn of(meta: &Metadata) -> Self {
         let nanos = |s: i64, ns: i64| s * 1_000_000_000 + ns;
         Identity {
@@ -82,8 +80,8 @@ impl Identity {
         }
     }
 
-    /// Whether nothing has been done to the file in between. The number of its device may be
-    /// another one: it can be after each boot.
+    /// Whether the file has not been touched in between. Its device number may differ: it can
+    /// change with every boot.
     pub fn is_untouched(&self, now: &Identity) -> bool {
         let node = |identity: &Identity| identity.node.map(|n| (n.inode, n.owner, n.ctime));
         let same_node = self.node.is_none() || node(self) == node(now);
@@ -92,10 +90,10 @@ impl Identity {
 }
 
 impl Content {
-    /// Reads the same of a file, of its first `size` bytes.
+    /// Computes the same kind of content identity over the first `size` bytes of a file.
     ///
     /// # Errors
-    /// What reading says.
+    /// Errors of read(2).
     pub fn same_of(&self, file: &File, size: u64) -> io::Result<Option<Content>> {
         match self {
             Content::BuildId(_) => build_id(file),
@@ -104,13 +102,13 @@ impl Content {
     }
 }
 
-/// No file above this is read as a whole.
+/// Larger files are not read as a whole.
 const LARGEST: u64 = 16 << 20;
-/// Nor more than this for one checkpoint, the smallest files first.
+/// Limit for all files of one checkpoint, the smallest first.
 const ALL: u64 = 128 << 20;
 
-/// Finds out what is in the named files of a checkpoint. Of a file that has changed since it was
-/// looked at, and of one that cannot be read, it stays unknown.
+/// Reads the contents of the named files of a checkpoint. They stay unknown for a file that has
+/// changed since it was examined or cannot be read.
 pub fn learn_contents(inodes: &mut [Inode]) {
     let mut named: Vec<&mut Inode> = inodes.iter_mut().filter(|inode| inode.identity.is_some()).collect();
     named.sort_by_key(|inode| inode.identity.as_ref().map(|identity| identity.size));
@@ -142,19 +140,19 @@ fn content(path: &std::path::Path, known: &Identity, whole: bool) -> io::Result<
     Ok(content.filter(|_| still(&file).unwrap_or(false)))
 }
 
-/// Opens what a handle is of for reading, leaving no trace where that is possible.
+/// Opens the file of a handle for reading, without updating the access time where that is possible.
 ///
 /// # Errors
-/// What open(2) says.
+/// As open(2).
 pub fn reopen_to_read(handle: &File) -> io::Result<File> {
     let link = sys::file::link_to(handle);
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let open = |flags| rustix::fs::open(&link, flags, rustix::fs::Mode::empty());
-    // O_NOATIME is for the owner and CAP_FOWNER.
+    // O_NOATIME takes ownership or CAP_FOWNER.
     Ok(File::from(open(flags | OFlags::NOATIME).or_else(|_| open(flags))?))
 }
 
-/// xxh3-64 of the first `size` bytes; nothing when there are fewer.
+/// xxh3-64 of the first `size` bytes; `None` when the file is shorter.
 fn digest(file: &File, size: u64) -> io::Result<Option<Content>> {
     const STEP: u64 = 256 << 10;
     let mut hasher = Xxh3::new();
@@ -173,11 +171,10 @@ fn digest(file: &File, size: u64) -> io::Result<Option<Content>> {
     Ok(Some(Content::Digest(hasher.digest())))
 }
 
-/// The build id of an ELF file of 64 bits and this machine's byte order (elf(5)); nothing of any
-/// other file.
+/// The build id of a 64-bit ELF file in this machine's byte order (elf(5)); `None` for other files.
 fn build_id(file: &File) -> io::Result<Option<Content>> {
     const PT_NOTE: u32 = 4;
-    /// Neither program headers nor notes of a sound file take more.
+    /// Limit for program headers and for notes of a valid file.
     const MOST: usize = 64 << 10;
     let mut header = [0u8; 64];
     if file.read_at(&mut header, 0)? < header.len() {
@@ -206,7 +203,7 @@ fn build_id(file: &File) -> io::Result<Option<Content>> {
     Ok(None)
 }
 
-/// Walks over notes: lengths of name and description, type, then both, padded to four bytes.
+/// Iterates over notes: lengths of name and description, type, then both, padded to four bytes.
 fn build_id_in(mut notes: &[u8]) -> Option<&[u8]> {
     const NT_GNU_BUILD_ID: u32 = 3;
     while notes.len() >= 12 {
@@ -259,7 +256,7 @@ mod tests {
         note
     }
 
-    /// A header, one program header, and the notes that it is of.
+    /// A header, one program header, and the notes it refers to.
     fn elf(notes: &[u8]) -> Vec<u8> {
         let mut elf = vec![0u8; 64 + 56];
         let order = if cfg!(target_endian = "little") { 1 } else { 2 };

@@ -1,5 +1,5 @@
-//! File locks and leases that no descriptor shows: a mapping keeps the open file, and with it the
-//! lock, after close(2).
+//! File locks and leases that no descriptor shows: a mapping keeps the open file, and its lock,
+//! after close(2).
 
 use super::bytes::PathBytes;
 use super::fd::inode::Inodes;
@@ -7,22 +7,22 @@ use crate::error::{Problem, Problems};
 use std::collections::{HashMap, HashSet};
 use std::thread::JoinHandle;
 
-/// A lock of /proc/locks (proc_locks(5)).
+/// A lock in /proc/locks (proc_locks(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lock {
     /// `FLOCK`, `POSIX`, `OFDLCK`, `LEASE`, `DELEG` …
     kind: String,
-    /// Who took it; -1 where that is not told.
+    /// PID of the process that took it; -1 if unknown.
     pid: i32,
-    /// Device number and inode.
+    /// Device number and inode number.
     file: (u64, u64),
 }
 
-/// A line of /proc/locks; nothing for who only waits, and for what is not understood.
+/// Parses a line of /proc/locks; `None` for a waiter and for an unknown format.
 fn parse(line: &str) -> Option<Lock> {
     let mut words = line.split_ascii_whitespace().skip(1);
     let kind = words.next().filter(|word| *word != "->")?.to_owned();
-    // How strict, and for what.
+    // Skip advisory or mandatory, and read or write.
     let pid = words.nth(2)?.parse().ok()?;
     let mut file = words.next()?.split(':');
     let mut number = |radix| u64::from_str_radix(file.next()?, radix).ok();
@@ -30,41 +30,40 @@ fn parse(line: &str) -> Option<Lock> {
     Some(Lock { kind, pid, file: (rustix::fs::makedev(major as u32, minor as u32), inode) })
 }
 
-/// A look at the locks of the whole machine, on its way. Before it tells, the kernel waits until
-/// nobody is just taking one, for some ten milliseconds (fs/locks.c, `locks_start`:
-/// `percpu_down_write`).
+/// A scan of all file locks, in progress. Before it returns anything, the kernel waits for lock
+/// operations in progress, some ten milliseconds (fs/locks.c, `locks_start`: `percpu_down_write`).
 pub struct Look(JoinHandle<String>);
 
 impl Look {
-    /// Begins to look: once nobody who is to be saved runs any more.
+    /// Starts the scan; all processes to be saved must be stopped.
     pub fn begin() -> Self {
         Look(std::thread::spawn(|| std::fs::read_to_string("/proc/locks").unwrap_or_default()))
     }
 
-    /// The same, for locks on what is in use. `inside`: who is to be saved, processes and threads.
+    /// Restricts the scan to locks on files in use. `inside`: pids and tids of the saved tree.
     pub fn among(self, inodes: &Inodes, inside: HashSet<i32>) -> Locks {
         let named = inodes.identities().map(|(file, (user, path))| (file, (user.to_owned(), path.clone())));
         Locks { named: named.collect(), inside, text: self.0 }
     }
 }
 
-/// Which locks on files in use there are, as soon as it is told.
+/// The locks on files in use, available when the scan has finished.
 pub struct Locks {
-    /// By device and inode: who uses a file, and its path.
+    /// Where a file is used, and its path, by device and inode.
     named: HashMap<(u64, u64), (String, PathBytes)>,
     inside: HashSet<i32>,
     text: JoinHandle<String>,
 }
 
 impl Locks {
-    /// Whether the kernel has told.
+    /// Whether the scan has finished.
     pub fn is_done(&self) -> bool {
         self.text.is_finished()
     }
 
-    /// Reasons to refuse: locks on files in use that one of ours has taken, or nobody who is told,
-    /// and that a mapping may keep. What descriptors show has been refused. A POSIX lock ends with
-    /// the first close(2).
+    /// Reasons to refuse: locks on files in use that a mapping may keep, taken by a process in the
+    /// tree or an unknown one. Those that descriptors show were refused before. A POSIX lock is
+    /// released by the first close(2).
     pub fn problems(self) -> Problems {
         let text = self.text.join().expect("the thread that reads them does not panic");
         let mut problems = Problems::default();

@@ -1,7 +1,7 @@
-//! The records, one file for each kernel object: its plain data, how it is captured, the steps that
-//! rebuild it.
+//! The records, one file for each kernel object: its plain data, how it is captured, and the steps
+//! that rebuild it.
 //!
-//! Records are values: no descriptors of ours, no pointers, no state of a run. Tables refer to each
+//! Records are values: no descriptors of ours, no pointers, no run-time state. Tables refer to each
 //! other by index.
 
 pub mod attributes;
@@ -25,22 +25,22 @@ use mm::shared::SharedMemory;
 use process::{Life, Process};
 use serde::{Deserialize, Serialize};
 
-/// What a context file says.
+/// The contents of a context file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
-    /// The process that was asked for, or the first one of the group or session.
+    /// The process that was to be saved, or the first one of the group or session.
     pub root: i32,
-    /// Name of the machine, as uname(2) has it; empty in older files.
+    /// Host name as in uname(2); empty in older files.
     #[serde(default)]
     pub host: String,
-    /// What clocks showed meanwhile; nothing in older files.
+    /// The clocks at the checkpoint; `None` in older files.
     #[serde(default)]
     pub clocks: Option<clock::Clocks>,
     /// Parents before children, then by PID.
     pub processes: Vec<Process>,
     /// Open file descriptions.
     pub files: Vec<OpenFile>,
-    /// What they are open on.
+    /// The inodes they are open on.
     pub inodes: Vec<Inode>,
     /// Shared anonymous memory.
     pub shared: Vec<SharedMemory>,
@@ -52,7 +52,7 @@ impl Schemas for Records {
 }
 
 impl Records {
-    /// Living processes.
+    /// All processes but zombies.
     pub fn alive(&self) -> impl Iterator<Item = (&Process, &process::Alive)> {
         self.processes.iter().filter_map(|p| match &p.life {
             Life::Alive(alive) => Some((p, &**alive)),
@@ -60,7 +60,7 @@ impl Records {
         })
     }
 
-    /// Threads and zombies.
+    /// Number of threads and zombies.
     pub fn tasks(&self) -> usize {
         let zombies = self.processes.len() - self.alive().count();
         zombies + self.alive().map(|(_, alive)| alive.threads.len()).sum::<usize>()

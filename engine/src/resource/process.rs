@@ -1,4 +1,4 @@
-//! A process: what its threads have in common, and its place in the tree.
+//! A process: what its threads share, and its place in the tree.
 
 use super::bytes::PathBytes;
 use super::fd::table::Fd;
@@ -10,7 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, DataId, Outcome, Program};
 use serde::{Deserialize, Serialize};
 
-/// What a process was doing.
+/// Whether a process runs or is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
@@ -18,19 +18,19 @@ pub enum State {
     Running,
     /// In a group stop.
     Stopped {
-        /// By which signal.
+        /// The stop signal.
         signal: i32,
-        /// Its parent has waited for the stop already (`WUNTRACED`).
+        /// Whether its parent has waited for the stop already (`WUNTRACED`).
         reported: bool,
     },
 }
 
-/// A process that lives.
+/// A process that has not exited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alive {
     /// Running or stopped.
     pub state: State,
-    /// It was stopped and goes on, and its parent has not waited for that yet (`WCONTINUED`).
+    /// It was continued after a stop, and its parent has yet to wait for that (`WCONTINUED`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continued: bool,
     /// Threads, the leader first.
@@ -41,7 +41,7 @@ pub struct Alive {
     pub fds: Vec<Fd>,
     /// Working directory: index of an open file.
     pub cwd: usize,
-    /// Root directory, when it is not that of the engine: index of an open file.
+    /// Root directory: index of an open file; `None` if it is the engine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<usize>,
     /// File mode creation mask.
@@ -60,73 +60,72 @@ pub struct Alive {
     pub personality: u32,
     /// `PR_SET_CHILD_SUBREAPER`
     pub subreaper: bool,
-    /// -1000 … 1000
+    /// -1000 to 1000.
     pub oom_score_adj: i32,
     /// Kinds of mappings in a core dump, core(5).
     pub coredump_filter: u32,
-    /// What a security module calls it (/proc/PID/attr/current), where there is one.
+    /// Its security label (/proc/PID/attr/current); `None` without a security module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<PathBytes>,
 }
 
-/// How a process ended that nobody has waited for yet.
+/// A process that has exited and was not reaped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zombie {
-    /// As wait(2) has it.
+    /// Exit status as in wait(2).
     pub status: i32,
     /// Name.
     pub comm: PathBytes,
 }
 
-/// Alive or not.
+/// Alive or a zombie.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(clippy::large_enum_variant)]
 pub enum Life {
-    /// Has memory, threads, descriptors.
+    /// It has memory, threads and descriptors.
     Alive(Box<Alive>),
-    /// Waits to be waited for.
+    /// It has exited and is waited for.
     Zombie(Zombie),
 }
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// Its id.
+    /// Its PID.
     pub pid: i32,
-    /// Its parent; 0 when that is outside of what was checkpointed.
+    /// PID of the parent; 0 if that is outside the saved tree.
     pub ppid: i32,
-    /// Process group; 0 when that is outside of what was checkpointed.
+    /// Process group; 0 if it is outside the saved tree.
     pub pgid: i32,
-    /// Session; 0 when that is outside of what was checkpointed.
+    /// Session; 0 if it is outside the saved tree.
     pub sid: i32,
-    /// Signal that its parent gets when it ends.
+    /// Signal to its parent when it exits.
     pub exit_signal: i32,
-    /// The rest.
+    /// Its state.
     pub life: Life,
 }
 
-/// A child whose parent is asked about it.
+/// A child to query in its parent.
 #[derive(Debug, Clone, Copy)]
 pub struct Child {
-    /// Which.
+    /// Its PID.
     pub pid: i32,
-    /// It is stopped by a signal.
+    /// Whether it is in a group stop.
     pub stopped: bool,
 }
 
-/// The question to a parent what it has yet to be told of its children: that they have stopped, or
-/// that they go on.
+/// Queries in a parent which stops and continuations of its children it has yet to wait for.
 pub struct AskReports(Vec<(i32, DataId)>);
 
 impl AskReports {
-    /// Adds the calls, which leave what there is to tell in place.
+    /// Adds the calls, which leave the events waitable.
     pub fn ask(program: &mut Program, children: &[Child]) -> Self {
         const SIGINFO_SIZE: usize = 128;
         let ask = |child: &Child| {
             let info = program.out(SIGINFO_SIZE);
             let what = if child.stopped { libc::WSTOPPED } else { libc::WCONTINUED };
-            // Also of a child whose end is told by another signal than SIGCHLD.
+            // Also for children with an exit signal other than SIGCHLD.
             let flags = what | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
             let args = [libc::P_PID.into(), child.pid.into(), info.into(), flags.into(), Arg::Imm(0)];
             program.call_ok(libc::SYS_waitid, &args, format!("look what {} has reported", child.pid));
@@ -135,14 +134,14 @@ impl AskReports {
         AskReports(children.iter().map(ask).collect())
     }
 
-    /// The children, and whether there is something to tell.
+    /// PID of each child, and whether it has an event to wait for.
     pub fn answer(&self, outcome: &Outcome) -> impl Iterator<Item = (i32, bool)> {
-        // Where there is nothing to tell, waitid(2) leaves the siginfo zero.
+        // Without an event, waitid(2) zeroes the siginfo.
         self.0.iter().map(|(child, info)| (*child, outcome.data(*info).iter().any(|byte| *byte != 0)))
     }
 }
 
-/// Takes the report of a child's stop, as the parent had.
+/// Waits for a child's stop, as the original parent had.
 pub fn take_report(child: i32, program: &mut Program) {
     let args =
         [child.into(), Arg::Imm(0), (libc::WUNTRACED | libc::WNOHANG | libc::__WALL).into(), Arg::Imm(0)];
@@ -154,7 +153,7 @@ pub fn take_report(child: i32, program: &mut Program) {
     );
 }
 
-/// Resource limits that Linux has (`RLIM_NLIMITS`).
+/// Number of resource limits (`RLIM_NLIMITS`).
 pub const RLIMITS: u32 = LIMITS.len() as u32;
 
 /// Their names, by number (include/uapi/asm-generic/resource.h, the same on all our architectures).
@@ -177,12 +176,12 @@ const LIMITS: [&str; 16] = [
     "RLIMIT_RTTIME",
 ];
 
-/// How a resource limit is called.
+/// The name of a resource limit.
 pub fn rlimit_name(resource: u32) -> &'static str {
     LIMITS[resource as usize]
 }
 
-/// How a value of one is written.
+/// A value of a resource limit as text.
 pub fn shown(limit: u64) -> String {
     if limit == u64::MAX { "unlimited".into() } else { limit.to_string() }
 }
@@ -200,8 +199,8 @@ pub fn set_limit(resource: usize, (soft, hard): (u64, u64), program: &mut Progra
     program.call_ok(libc::SYS_prlimit64, &args, what);
 }
 
-/// The question for the resource limits: only the process itself may always ask (prlimit(2) on
-/// another with other ids takes CAP_SYS_RESOURCE).
+/// Reads the resource limits from inside: prlimit(2) on a process with other ids takes
+/// CAP_SYS_RESOURCE.
 pub struct AskRlimits(Vec<DataId>);
 
 impl AskRlimits {
@@ -224,7 +223,7 @@ impl AskRlimits {
     }
 }
 
-/// personality(2) bits and domain of a process.
+/// personality(2) of a process: domain and flags.
 ///
 /// # Errors
 /// *vanished*, *denied*
@@ -235,7 +234,7 @@ pub fn personality(pid: i32) -> Result<u32> {
         .map_err(|_| Error::unsupported(format!("{path}: cannot read {text:?}")))
 }
 
-/// Adjustment of the out-of-memory score.
+/// The adjustment of the out-of-memory score.
 ///
 /// # Errors
 /// *vanished*
@@ -245,7 +244,7 @@ pub fn oom_score_adj(pid: i32) -> Result<i32> {
     text.trim().parse().map_err(|_| Error::unsupported(format!("{path}: cannot read {text:?}")))
 }
 
-/// Kinds of mappings that a core dump has, as bits (core(5)).
+/// The kinds of mappings in a core dump, as bits (core(5)).
 ///
 /// # Errors
 /// *vanished*
@@ -256,7 +255,7 @@ pub fn coredump_filter(pid: i32) -> Result<u32> {
     u32::from_str_radix(text.trim(), 16).map_err(|_| odd())
 }
 
-/// Sets them.
+/// Sets the kinds of mappings in a core dump.
 ///
 /// # Errors
 /// *vanished*
@@ -265,10 +264,10 @@ pub fn set_coredump_filter(pid: i32, filter: u32) -> Result<()> {
     std::fs::write(&path, format!("{filter:#x}")).context(|| format!("write {filter:#x} to {path}"))
 }
 
-/// Sets it where it differs.
+/// Sets the adjustment of the out-of-memory score if it differs.
 ///
 /// # Errors
-/// *denied*: to lower it below what it was takes CAP_SYS_RESOURCE.
+/// *denied*: lowering it below its previous minimum takes CAP_SYS_RESOURCE.
 pub fn set_oom_score_adj(pid: i32, adj: i32) -> Result<()> {
     if oom_score_adj(pid)? == adj {
         return Ok(());
@@ -277,7 +276,7 @@ pub fn set_oom_score_adj(pid: i32, adj: i32) -> Result<()> {
     std::fs::write(&path, adj.to_string()).context(|| format!("write {adj} to {path}"))
 }
 
-/// What a security module calls a process.
+/// The security label of a process; `None` without a security module.
 ///
 /// # Errors
 /// *vanished*
@@ -288,7 +287,7 @@ pub fn label(pid: i32) -> Result<Option<PathBytes>> {
             let end = text.iter().position(|byte| matches!(byte, 0 | b'\n')).unwrap_or(text.len());
             Ok((end > 0).then(|| PathBytes(text[..end].to_vec())))
         }
-        // Without CONFIG_SECURITY, and where no module answers (security/security.c,
+        // Without CONFIG_SECURITY, or if no module implements it (security/security.c,
         // `security_getprocattr`).
         Err(err) if matches!(err.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::EOPNOTSUPP)) => {
             Ok(None)
@@ -298,7 +297,7 @@ pub fn label(pid: i32) -> Result<Option<PathBytes>> {
 }
 
 impl Alive {
-    /// Takes in whether its parent has yet to be told that it has stopped, or that it goes on.
+    /// Records whether its parent has yet to wait for its stop, or for its continuation.
     pub fn note_report(&mut self, untold: bool) {
         match &mut self.state {
             State::Stopped { reported, .. } => *reported = !untold,
@@ -306,7 +305,7 @@ impl Alive {
         }
     }
 
-    /// Changes to root, directory and mask; the slots are descriptors of the directories.
+    /// Changes root, working directory and umask; `slots` holds descriptors of open files by index.
     pub fn rebuild_fs(&self, slots: &[i32], program: &mut Program) {
         if let Some(root) = self.root {
             let dot = program.cstr(b".");
@@ -317,8 +316,8 @@ impl Alive {
         program.call_unchecked(libc::SYS_umask, &[self.umask.into()], "set umask");
     }
 
-    /// Sets the attributes that any thread can set for all; limits come from `limits_now`, what
-    /// every new process has.
+    /// Sets the attributes that any thread can set for its process. `limits_now` are the limits
+    /// that every new process has.
     pub fn rebuild_attributes(&self, limits_now: &[(u64, u64)], program: &mut Program) {
         program.call_unchecked(libc::SYS_personality, &[self.personality.into()], "set personality");
         if self.subreaper {
@@ -332,8 +331,8 @@ impl Alive {
         }
     }
 
-    /// Sets the dumpable attribute, which a change of ids resets. 2 (owned by root) cannot be set
-    /// by hand, only come to be by such a change.
+    /// Sets the dumpable attribute, which a change of ids resets. 2 (core owned by root) cannot be
+    /// set by prctl(2); it only results from such a change.
     pub fn rebuild_dumpable(&self, program: &mut Program) {
         if self.memory.dumpable != 2 {
             let args = [libc::PR_SET_DUMPABLE.into(), self.memory.dumpable.into()];

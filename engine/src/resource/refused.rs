@@ -1,5 +1,5 @@
-//! Attributes of a thread or its address space that nothing brings back: looked for, so that nobody
-//! loses them unawares.
+//! State of a thread or its address space that cannot be restored: detected, so that it is not lost
+//! silently.
 
 use crate::arch::{self, RefusedState};
 use crate::error::{Context, Problem, Problems, Result};
@@ -7,10 +7,10 @@ use crate::remote::{Arg, CallId, DataId, Outcome, Program, Stopped};
 use crate::sys::{kcmp, ptrace, task};
 use std::cmp::Ordering;
 
-/// What can be seen of a stopped thread from outside.
+/// Refuses what is visible of a stopped thread from outside.
 ///
 /// # Errors
-/// What the kernel says.
+/// What the kernel reports.
 pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
     let (pid, tid) = (thread.pid(), thread.tid());
     let mut refuse = |what: &str| problems.push(Problem::of_thread(pid, tid, what));
@@ -19,7 +19,7 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
             ptrace::dispatches_syscalls(tid).context(|| format!("read system call dispatch of {tid}"))?,
             arch::has_thread_areas(tid).context(|| format!("read thread areas of {tid}"))?,
             false,
-            // A kernel or machine without core scheduling gives none.
+            // Fails without core scheduling in kernel or machine.
             task::core_cookie(tid).is_ok_and(|cookie| cookie != 0),
         ),
         Stopped::ModuleThread(held) => {
@@ -40,13 +40,13 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
     Ok(())
 }
 
-/// Whether the process may have undoings of System V semaphores. The module tells. To others, a
-/// list of them that is not empty shows nowhere, and every process that has had threads has a list
-/// (ipc/sem.c, `copy_semundo`): so there have to be semaphores as well, and that of a process with
-/// threads counts only if it has used a semaphore last.
+/// Whether the process may have System V semaphore undo entries. The module reports them. Otherwise
+/// a non-empty undo list is not visible, and every process that has had threads has a list
+/// (ipc/sem.c, `copy_semundo`): so semaphores must exist as well, and a multithreaded process
+/// counts only if it was the last user of one.
 ///
 /// # Errors
-/// No kcmp(2).
+/// kcmp(2) is not available.
 pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers) -> Result<bool> {
     if let Some(Stopped::ModuleThread(held)) = threads.first() {
         return Ok(held.told.sem_undo != 0);
@@ -55,22 +55,21 @@ pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers
         return Ok(false);
     }
     let own = rustix::thread::gettid().as_raw_nonzero().get();
-    // This thread has no list, see below.
+    // This thread has no undo list, see below.
     let order = kcmp::kcmp(pid, own, kcmp::Kind::Sysvsem, 0, 0);
     let has_list =
         order.context(|| format!("compare semaphores of {pid} (needs CONFIG_KCMP)"))? != Ordering::Equal;
     Ok(has_list && (threads.len() == 1 || users.0.contains(&pid)))
 }
 
-/// Who has used a System V semaphore last, of each that there is in our IPC namespace; 0 for nobody
-/// yet.
+/// PID of the last user of each System V semaphore in our IPC namespace; 0 if it was not used yet.
 pub struct SemaphoreUsers(Vec<i32>);
 
 impl SemaphoreUsers {
-    /// Looks at /proc/sysvipc/sem, and at every semaphore in it.
+    /// Reads /proc/sysvipc/sem and every semaphore listed there.
     pub fn look() -> Self {
-        // Whoever has had threads has a list, and we are to be compared with (kernel/fork.c,
-        // `ksys_unshare`). That cannot fail.
+        // A process that has had threads has an undo list; drop ours, which is what others are
+        // compared with (kernel/fork.c, `ksys_unshare`). This cannot fail.
         let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_SYSVSEM);
         let text = std::fs::read_to_string("/proc/sysvipc/sem").unwrap_or_default();
         let sets = text.lines().skip(1).filter_map(|line| {
@@ -80,12 +79,12 @@ impl SemaphoreUsers {
             Some((set, semaphores))
         });
         let users = sets.flat_map(|(set, count)| (0..count).map(move |n| (set, n)));
-        // A set that goes meanwhile, or that we may not look at, counts as used by nobody of ours.
+        // A set that is removed meanwhile, or not accessible to us, counts as unused by the job.
         SemaphoreUsers(users.map(|(set, n)| task::semaphore_user(set, n).unwrap_or(0)).collect())
     }
 }
 
-/// The questions that only code in the process answers.
+/// Probes for state that only code in the process can see.
 pub struct AskRefused(Vec<(&'static RefusedState, CallId, DataId)>);
 
 impl AskRefused {
@@ -100,7 +99,7 @@ impl AskRefused {
         AskRefused(arch::REFUSED_STATES.iter().map(ask).collect())
     }
 
-    /// What the process has of these.
+    /// The state that the process has.
     pub fn answer(&self, outcome: &Outcome) -> impl Iterator<Item = &'static str> {
         let there = self
             .0

@@ -26,7 +26,7 @@ pub const SIGNALS: i32 = 64;
 /// Bytes of the kernel's `sigset_t`.
 pub const SIGSET_SIZE: u64 = 8;
 
-/// `struct sigaction` as rt_sigaction(2) has it (include/linux/signal_types.h).
+/// `struct sigaction` of rt_sigaction(2) (include/linux/signal_types.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     /// Signal number.
@@ -35,9 +35,9 @@ pub struct Action {
     pub handler: u64,
     /// `SA_*`
     pub flags: u64,
-    /// Where the handler returns to.
+    /// Address that the handler returns to.
     pub restorer: u64,
-    /// Signals blocked meanwhile, bit n-1 for signal n.
+    /// Signals blocked while the handler runs, bit n-1 for signal n.
     pub mask: u64,
 }
 
@@ -58,7 +58,7 @@ impl Action {
     }
 }
 
-/// The question for all actions of a process.
+/// Reads all signal actions of a process.
 pub struct AskActions(Vec<(i32, DataId)>);
 
 impl AskActions {
@@ -84,7 +84,7 @@ impl AskActions {
     }
 }
 
-/// Sets the actions; what is not listed is at its default already.
+/// Sets the actions; those not listed are at their default already.
 pub fn rebuild_actions(actions: &[Action], program: &mut Program) {
     for action in actions {
         let bytes = program.bytes(action.encode());
@@ -93,7 +93,7 @@ pub fn rebuild_actions(actions: &[Action], program: &mut Program) {
     }
 }
 
-/// Sets every action to its default: a fork of the engine has some that are not.
+/// Resets every action to its default: a fork of the engine has some that are not.
 pub fn reset_actions(program: &mut Program) {
     let default = program.bytes(vec![0; ACTION_SIZE]);
     for signal in (1..=SIGNALS).filter(|s| ![libc::SIGKILL, libc::SIGSTOP].contains(s)) {
@@ -102,11 +102,11 @@ pub fn reset_actions(program: &mut Program) {
     }
 }
 
-/// Takes out of the queue what ends and stops of children have just sent to a parent that knew of
-/// them: SIGCHLD, and for each child that has ended its own signal. Nothing else is pending yet.
+/// Dequeues the signals that exits and stops of children have just sent to a parent that had
+/// already seen them: SIGCHLD, and for each zombie its exit signal. Nothing else is pending yet.
 pub fn drain_of_children<'a>(children: impl Iterator<Item = &'a Process>, program: &mut Program) {
     let ended = children.filter(|child| matches!(child.life, Life::Zombie(_))).map(|child| child.exit_signal);
-    // Standard signals are pending once, whoever sent them; real-time ones as often as they were
+    // A standard signal is pending at most once; real-time signals are queued as often as they were
     // sent.
     let all: Vec<i32> = std::iter::once(libc::SIGCHLD).chain(ended.filter(|signal| *signal != 0)).collect();
     let set: u64 = all.iter().fold(0, |set, signal| set | 1 << (signal - 1));
@@ -125,13 +125,13 @@ pub struct AltStack {
     pub sp: u64,
     /// `SS_DISABLE`, `SS_AUTODISARM`; `SS_ONSTACK` follows from the stack pointer.
     pub flags: u32,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 const STACK_T_SIZE: usize = 24;
 
-/// The question for a thread's alternate stack.
+/// Reads a thread's alternate stack.
 pub struct AskAltStack(DataId);
 
 impl AskAltStack {
@@ -142,7 +142,7 @@ impl AskAltStack {
         AskAltStack(out)
     }
 
-    /// The stack, when there is one.
+    /// The stack; `None` when it is disabled.
     pub fn answer(&self, outcome: &Outcome) -> Option<AltStack> {
         let data = outcome.data(self.0);
         let word = |i: usize| u64::from_ne_bytes(data[i * 8..i * 8 + 8].try_into().expect("eight bytes"));
@@ -151,13 +151,13 @@ impl AskAltStack {
     }
 }
 
-/// Leaves a thread without an alternate stack: a fork of the engine has one.
+/// Disables the alternate stack: a fork of the engine has one.
 pub fn disable_altstack(program: &mut Program) {
     AltStack { sp: 0, flags: libc::SS_DISABLE as u32, size: 0 }.rebuild(program);
 }
 
 impl AltStack {
-    /// Sets it. Our own programs run on another stack, so the kernel never sees it in use.
+    /// Sets it. Remote programs run on another stack, so the kernel never sees it in use.
     pub fn rebuild(&self, program: &mut Program) {
         let words = [self.sp, u64::from(self.flags), self.size];
         let bytes = program.bytes(words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
@@ -165,7 +165,7 @@ impl AltStack {
     }
 }
 
-/// A queued signal: its `siginfo_t`, `SI_MAX_SIZE` bytes, trailing zeros left out.
+/// A queued signal: its `siginfo_t`, `SI_MAX_SIZE` bytes, without trailing zeros.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
     /// Signal number.
@@ -191,7 +191,7 @@ impl Pending {
         self.word(8)
     }
 
-    /// The POSIX timer whose expiry it is.
+    /// The id of the POSIX timer whose expiration it reports, if it does.
     pub fn timer(&self) -> Option<i32> {
         const SI_TIMER: i32 = -2;
         (self.code() == SI_TIMER).then(|| self.word(16))
@@ -204,12 +204,13 @@ impl Pending {
     }
 }
 
-/// What /proc says is pending, as masks: for what sits in no queue because the queue was full.
+/// The pending signals of a thread or, if `shared`, of its process. `mask` is the pending set in
+/// /proc, for signals that found the queue full.
 pub fn capture_pending(thread: &Stopped, shared: bool, mask: u64) -> Result<Vec<Pending>> {
     let mut pending: Vec<Pending> = thread.queue(shared)?.iter().map(Pending::decode).collect();
     for signal in (1..=SIGNALS).filter(|s| mask & (1 << (s - 1)) != 0) {
         if !pending.iter().any(|p| p.signal == signal) {
-            // Pending without a queue entry: the receiver is told SI_USER and nothing else
+            // Pending without a queue entry: it is delivered as SI_USER with all else zero
             // (kernel/signal.c, collect_signal).
             pending.push(Pending { signal, siginfo: Bytes(signal.to_ne_bytes().to_vec()) });
         }
@@ -217,8 +218,8 @@ pub fn capture_pending(thread: &Stopped, shared: bool, mask: u64) -> Result<Vec<
     Ok(pending)
 }
 
-/// Queues the signals again, in their order, from within the task itself: only so may `si_code` be
-/// anything (rt_sigqueueinfo(2)). Every signal but the notification has to be blocked.
+/// Requeues the signals in order, from inside the task: only there may `si_code` have any value
+/// (rt_sigqueueinfo(2)). All signals but the notification must be blocked.
 pub fn rebuild_pending(pending: &[Pending], pid: i32, tid: Option<i32>, program: &mut Program) {
     for p in pending {
         let info = program.bytes(p.info());
@@ -240,16 +241,16 @@ pub fn pending_set(pending: &[Pending]) -> u64 {
     pending.iter().fold(0, |set, p| set | 1 << (p.signal - 1))
 }
 
-/// A number that a prctl(2) or the like returns, as a question.
+/// Reads a number that prctl(2) or a similar call returns.
 pub struct AskNumber(CallId);
 
 impl AskNumber {
-    /// Adds a call whose result is the answer.
+    /// Adds a call whose result is the number.
     pub fn ask(program: &mut Program, nr: i64, args: &[Arg], what: &str) -> Self {
         AskNumber(program.call_unchecked(nr, args, what))
     }
 
-    /// The result; nothing when the kernel does not know the question.
+    /// The result; `None` when the kernel does not support the call.
     pub fn answer(&self, outcome: &Outcome) -> Option<i64> {
         let result = outcome.result(self.0);
         (result >= 0).then_some(result)

@@ -5,34 +5,33 @@ use crate::error::{Error, Result};
 use crate::remote::{Arg, CallId, DataId, Outcome, Program};
 use serde::{Deserialize, Serialize};
 
-/// A timer's state: both in nanoseconds; `value` is what is left until it fires, 0 when it is not
-/// armed.
+/// A timer's state, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
-    /// Period after the first firing, 0 for none.
+    /// Period after the first expiration; 0 for one-shot.
     pub interval: u64,
-    /// Left until the next firing.
+    /// Time to the next expiration; 0 when disarmed.
     pub value: u64,
 }
 
 const NANOS: u64 = 1_000_000_000;
 
 impl Setting {
-    /// From two pairs of (seconds, fraction), the fraction in units of `unit` nanoseconds.
+    /// Decodes two pairs of (seconds, fraction), with the fraction in units of `unit` nanoseconds.
     fn decode(bytes: &[u8], unit: u64) -> Self {
         let word = |i: usize| u64::from_ne_bytes(bytes[i * 8..i * 8 + 8].try_into().expect("eight bytes"));
         Setting { interval: word(0) * NANOS + word(1) * unit, value: word(2) * NANOS + word(3) * unit }
     }
 
-    /// As the kernel takes it, the fraction in units of `unit` nanoseconds.
+    /// Encodes it for the kernel, with the fraction in units of `unit` nanoseconds.
     pub fn encode(&self, unit: u64) -> Vec<u8> {
-        // A value below the unit would disarm the timer.
+        // Round up: a value rounded to 0 would disarm the timer.
         let round = |ns: u64| (ns / NANOS, (ns % NANOS).div_ceil(unit));
         let (interval, value) = (round(self.interval), round(self.value));
         [interval.0, interval.1, value.0, value.1].iter().flat_map(|w| w.to_ne_bytes()).collect()
     }
 
-    /// It has fired since it was read: what is left is left until the time after that, if there is
+    /// It has expired since it was read: moves `value` to the expiration after that, if there is
     /// one.
     fn has_fired(&mut self) {
         if self.value != 0 {
@@ -45,7 +44,7 @@ impl Setting {
     }
 }
 
-/// setitimer(2): real, virtual, profiling.
+/// The timers of setitimer(2).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntervalTimers {
     /// `ITIMER_REAL`
@@ -56,11 +55,11 @@ pub struct IntervalTimers {
     pub prof: Setting,
 }
 
-/// Microseconds in nanoseconds.
+/// Nanoseconds in a microsecond.
 const MICRO: u64 = 1000;
 const ITIMERSPEC_SIZE: usize = 32;
 
-/// The question for a process's interval timers.
+/// Reads a process's interval timers.
 pub struct AskIntervalTimers([DataId; 3]);
 
 impl AskIntervalTimers {
@@ -77,7 +76,7 @@ impl AskIntervalTimers {
         }))
     }
 
-    /// All three.
+    /// All three timers.
     pub fn answer(&self, outcome: &Outcome) -> IntervalTimers {
         let [real, virt, prof] = self.0.map(|out| Setting::decode(outcome.data(out), MICRO));
         IntervalTimers { real, virt, prof }
@@ -85,13 +84,13 @@ impl AskIntervalTimers {
 }
 
 impl IntervalTimers {
-    /// Arms those that were.
+    /// Arms the timers that were armed.
     pub fn rebuild(&self, program: &mut Program) {
         for (which, setting) in [self.real, self.virt, self.prof].iter().enumerate() {
             if !setting.is_idle() {
-                // Between its expiry and the delivery of its signal a periodic timer has nothing
-                // left and is not armed yet (kernel/time/itimer.c); set so, it would be disarmed
-                // for good.
+                // Between its expiration and the delivery of its signal a periodic timer has no
+                // time left and is not rearmed yet (kernel/time/itimer.c); set like that, it would
+                // be disarmed for good.
                 let setting = Setting { value: setting.value.max(1), ..*setting };
                 let spec = program.bytes(setting.encode(MICRO));
                 program.call_ok(
@@ -104,15 +103,15 @@ impl IntervalTimers {
     }
 }
 
-/// How a POSIX timer tells that it fired (`sigev_notify`).
+/// How a POSIX timer notifies of its expiration (`sigev_notify`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Notify {
     /// Not at all.
     None,
-    /// A signal to the process.
+    /// By a signal to the process.
     Signal,
-    /// A signal to one thread.
+    /// By a signal to the thread with this tid.
     Thread(i32),
 }
 
@@ -129,14 +128,14 @@ pub struct PosixTimer {
     pub signal: i32,
     /// `sigev_value`
     pub value: u64,
-    /// State; filled by [`AskPosixTimers`].
+    /// State; filled in by [`AskPosixTimers`].
     pub setting: Setting,
 }
 
-/// Reads /proc/PID/timers (fs/proc/base.c, `show_timer`): everything but the setting.
+/// Parses /proc/PID/timers (fs/proc/base.c, `show_timer`): everything but the setting.
 ///
 /// # Errors
-/// *unsupported* for what is not understood.
+/// *unsupported* for an unknown format.
 pub fn parse(pid: i32, text: &str) -> Result<Vec<PosixTimer>> {
     let odd = |what: &str| Error::unsupported(format!("pid {pid}: POSIX timer: cannot read {what:?}"));
     let mut timers = Vec::new();
@@ -169,7 +168,7 @@ pub fn parse(pid: i32, text: &str) -> Result<Vec<PosixTimer>> {
     Ok(timers)
 }
 
-/// The question for the settings of the timers that /proc lists.
+/// Reads the settings of the timers listed in /proc.
 pub struct AskPosixTimers(Vec<(PosixTimer, DataId)>);
 
 impl AskPosixTimers {
@@ -198,17 +197,16 @@ impl AskPosixTimers {
     }
 }
 
-/// Brings timers that were read between two looks at the pending signals into line with the second
-/// look. Time does not stand still while we look: a timer may have fired after it was read, and its
-/// signal would come a second time. (One that fires before it is read has its signal in the second
-/// look, which is the one that counts.)
+/// Adjusts timers that were read between two captures of the pending signals to the second one. A
+/// timer may have expired after it was read, and its signal would be sent twice. (One that expires
+/// before it is read has its signal in the second capture, which is the one recorded.)
 pub fn reconcile(
     before: &[Pending],
     after: &[Pending],
     interval: &mut IntervalTimers,
     posix: &mut [PosixTimer],
 ) {
-    /// How the kernel signs the signals of interval timers (include/uapi/asm-generic/siginfo.h).
+    /// `si_code` of interval timer signals (include/uapi/asm-generic/siginfo.h).
     const SI_KERNEL: i32 = 0x80;
     for signal in after.iter().filter(|signal| !before.contains(signal)) {
         if let Some(id) = signal.timer() {
@@ -225,18 +223,18 @@ pub fn reconcile(
     }
     let expired = interval.real.interval == 0 && interval.real.value <= MICRO;
     if expired && after.iter().any(|signal| signal.signal == libc::SIGALRM && signal.code() == SI_KERNEL) {
-        // Its function has sent the signal and is not back yet: until then the kernel says 1 µs
-        // (kernel/time/itimer.c, `itimer_get_remtime`). A second one would be dropped, as long as
-        // the first is pending.
+        // The timer function has sent the signal but has not returned: until then the kernel
+        // reports 1 µs (kernel/time/itimer.c, `itimer_get_remtime`). A second signal would be
+        // dropped while the first is pending.
         interval.real.value = 0;
     }
 }
 
-/// `PR_TIMER_CREATE_RESTORE_IDS`, Linux 6.15 (include/uapi/linux/prctl.h): timer_create takes the
-/// id it is handed.
+/// `PR_TIMER_CREATE_RESTORE_IDS`, Linux 6.15 (include/uapi/linux/prctl.h): timer_create(2) uses the
+/// given id.
 const PR_TIMER_CREATE_RESTORE_IDS: i32 = 77;
 
-/// Whether this kernel has [`PR_TIMER_CREATE_RESTORE_IDS`]; asked in our own process.
+/// Whether this kernel has [`PR_TIMER_CREATE_RESTORE_IDS`], probed in the engine.
 pub fn restore_ids_available() -> bool {
     const GET: i32 = 2;
     crate::sys::prctl(PR_TIMER_CREATE_RESTORE_IDS, [GET as u64, 0, 0, 0]).is_ok()
@@ -257,9 +255,9 @@ fn sigevent(timer: &PosixTimer) -> Vec<u8> {
     bytes
 }
 
-/// Makes the timers with their ids. Where the kernel takes no wish, ids are handed out in ascending
-/// order from 0 (kernel/time/posix-timers.c, `posix_timer_add` up to 6.14): the gaps are filled
-/// with timers that are deleted again.
+/// Creates the timers with their ids. Where an id cannot be given, the kernel allocates them in
+/// ascending order from 0 (kernel/time/posix-timers.c, `posix_timer_add` up to 6.14): gaps are
+/// filled with timers that are deleted again.
 pub fn rebuild_posix(timers: &[PosixTimer], by_wish: bool, program: &mut Program) {
     if timers.is_empty() {
         return;
@@ -291,7 +289,7 @@ pub fn rebuild_posix(timers: &[PosixTimer], by_wish: bool, program: &mut Program
     }
 }
 
-/// Arms the timers that were; they must exist.
+/// Arms the timers that were armed; they must exist.
 pub fn arm_posix(timers: &[PosixTimer], program: &mut Program) -> Vec<CallId> {
     let armed = timers.iter().filter(|t| !t.setting.is_idle());
     armed

@@ -1,6 +1,6 @@
-//! Whether records hang together: every index leads somewhere, every number is one that the kernel
-//! could have given. A context file comes from whoever owned it, and a checksum says nothing about
-//! them; nothing is planned, allocated or opened before this.
+//! Checks that records are consistent: every index is in range, every number is one that the kernel
+//! could have assigned. Context files are untrusted, and a checksum does not change that; nothing
+//! is planned, allocated or opened before this.
 
 use super::Records;
 use super::fd::Identity;
@@ -14,14 +14,14 @@ use super::thread::Thread;
 use crate::image::Extent;
 use std::collections::HashSet;
 
-/// What the records have to fit.
+/// Limits for the records.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// Bytes of a page.
+    /// Page size in bytes.
     pub page: u64,
     /// One past the highest user address.
     pub task_size: u64,
-    /// Offsets in the context file where page data are.
+    /// Range of offsets of page data in the context file.
     pub data: Range,
 }
 
@@ -31,19 +31,19 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Check {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-/// Signals are numbered from 1 to this (`_NSIG`).
+/// Highest signal number (`_NSIG`).
 const SIGNALS: i32 = 64;
 /// include/linux/limits.h, `NGROUPS_MAX`.
 const GROUPS: usize = 65536;
-/// No descriptor is higher (fs/file.c, `sysctl_nr_open_max`).
+/// Limit of descriptor numbers (fs/file.c, `sysctl_nr_open_max`).
 const DESCRIPTORS: i32 = 1 << 30;
-/// Flags of open(2) that act, and are no state of an open file.
+/// Flags of open(2) that are actions and no state of an open file.
 const ACTING: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC;
 
-/// Checks all of it.
+/// Checks the records.
 ///
 /// # Errors
-/// What is wrong, by pid or index.
+/// What is wrong, with pid or index.
 pub fn check(records: &Records, bounds: &Bounds) -> Check {
     let Records { root, processes, files, inodes, shared, .. } = records;
     let mut ids = HashSet::new();
@@ -179,7 +179,7 @@ fn check_memory(memory: &Memory, records: &Records, bounds: &Bounds) -> Check {
         check_data(extent, bounds).map_err(|_| what())?;
         let last = extent.start.checked_add(extent.len).ok_or_else(what)?;
         let at = memory.vmas.partition_point(|vma| vma.end <= extent.start);
-        // What continues a mapping may lie in the next.
+        // An extent may continue in an adjacent mapping.
         let mut covered = extent.start;
         for vma in &memory.vmas[at..] {
             if vma.start > covered || covered >= last {
@@ -194,7 +194,7 @@ fn check_memory(memory: &Memory, records: &Records, bounds: &Bounds) -> Check {
     ensure(memory.tags.iter().all(|tags| tagged(tags.start)), || "memory tags".into())
 }
 
-/// Whole pages that are in the file.
+/// Checks that an extent is whole pages within the file.
 fn check_data(extent: &Extent, bounds: &Bounds) -> Check {
     let end = extent.offset.checked_add(extent.len);
     let inside = extent.offset >= bounds.data.start && end.is_some_and(|end| end <= bounds.data.end);
@@ -203,7 +203,7 @@ fn check_data(extent: &Extent, bounds: &Bounds) -> Check {
     })
 }
 
-/// The contents of something of `size` bytes.
+/// Checks the contents of an object of `size` bytes.
 fn check_extents(extents: &[Extent], size: u64, bounds: &Bounds) -> Check {
     let whole = size.checked_next_multiple_of(bounds.page).unwrap_or(0);
     extents.iter().try_for_each(|extent| {

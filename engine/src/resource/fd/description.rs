@@ -1,4 +1,4 @@
-//! Open file descriptions: what dup(2) and fork(2) share.
+//! Open file descriptions, which dup(2) and fork(2) share.
 
 use super::inode::{Found, Inodes};
 use super::table::Fd;
@@ -13,54 +13,53 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Who is signalled of I/O (F_SETOWN_EX, F_SETSIG).
+/// The owner that receives signals for I/O (F_SETOWN_EX, F_SETSIG).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileOwner {
     /// `F_OWNER_*`
     pub kind: i32,
-    /// Thread, process or group.
+    /// Id of the thread, process or process group.
     pub id: i32,
-    /// The signal, 0 for SIGIO.
+    /// Signal number, 0 for SIGIO.
     pub signal: i32,
 }
 
 /// An open file description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenFile {
-    /// Index of what it is open on.
+    /// Index of the inode.
     pub inode: usize,
-    /// `O_*`, without what only concerns opening.
+    /// `O_*`, without flags that only affect open(2).
     pub flags: i32,
-    /// Position.
+    /// File offset in bytes.
     pub offset: u64,
-    /// Asynchronous I/O.
+    /// Owner for asynchronous I/O; `None` if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<FileOwner>,
 }
 
 impl OpenFile {
-    /// Opened with `O_PATH`: it stands for a place, and has neither position nor state.
+    /// Whether it was opened with `O_PATH`: it has neither offset nor state.
     pub fn is_path(&self) -> bool {
         self.flags & libc::O_PATH != 0
     }
 }
 
-/// Whoever appends, and does not read, has no use for the position: two such descriptions do what
-/// one does.
+/// An O_APPEND writer never uses the file offset: two such descriptions are equivalent to one.
 pub fn only_appends(flags: i32) -> bool {
     flags & libc::O_APPEND != 0 && flags & libc::O_ACCMODE == libc::O_WRONLY
 }
 
-/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h: how a file came to be, not what it is.
-/// `O_TMPFILE` is it and `O_DIRECTORY`.
+/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h; `O_TMPFILE` includes `O_DIRECTORY`. A property
+/// of its creation, not of the open file.
 const O_TMPFILE_BIT: i32 = 0o20_000_000;
 
-/// A descriptor of a stopped process, by which the state of its open file is read.
+/// A descriptor of a stopped process, through which the state of its open file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The process.
+    /// PID of the process.
     pub pid: i32,
-    /// The number.
+    /// Descriptor number.
     pub fd: i32,
     /// `O_*` of the description.
     pub flags: i32,
@@ -72,15 +71,15 @@ impl Descriptor {
         format!("pid {}: fd {}", self.pid, self.fd)
     }
 
-    /// Whether it can be written to.
+    /// Whether it is open for writing.
     pub fn writes(&self) -> bool {
         self.flags & libc::O_ACCMODE != libc::O_RDONLY
     }
 
-    /// A duplicate of our own: the same open file description (pidfd_getfd(2)).
+    /// Duplicates it into the engine: the same open file description (pidfd_getfd(2)).
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel reports.
     pub fn duplicate(&self) -> Result<OwnedFd> {
         use rustix::process::{Pid, PidfdFlags, pidfd_open};
         let what = || format!("{}: duplicate", self.at());
@@ -89,39 +88,39 @@ impl Descriptor {
         task::borrow_fd(pidfd.as_fd(), self.fd).context(what)
     }
 
-    /// What /proc says of it.
+    /// Its /proc/PID/fdinfo.
     ///
     /// # Errors
-    /// *unsupported* for a text that is not understood; what the kernel says.
+    /// *unsupported* for an unknown format; what the kernel reports.
     pub fn info(&self) -> Result<FdInfo> {
         FdInfo::read(self.pid, self.fd)
     }
 }
 
-/// Those that may be the same open file description: open on the same inode, or without one and of
-/// the same name in /proc.
+/// Candidates for being the same open file description: open on the same inode or, without one,
+/// with the same name in /proc.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Among {
     Inode(usize),
     Anonymous(Vec<u8>),
 }
 
-/// The open file descriptions met so far, each once.
+/// The open file descriptions found so far, each once.
 #[derive(Default)]
 pub struct Files {
     all: Vec<OpenFile>,
-    /// By a descriptor that is in a table. Flags and position tell nothing: a process outside that
-    /// shares the description may change them meanwhile.
+    /// Sorted by kcmp(2) on a descriptor in some table. Flags and offset do not identify a
+    /// description: a process outside that shares it may change them in the meantime.
     known: HashMap<Among, Sorted<usize>>,
     opened: HashMap<(usize, i32), usize>,
-    /// Which sets have descriptions that would miss somebody outside, by what links in /proc lead
-    /// to them.
+    /// Candidate sets with descriptions that must not be shared with a process outside, by their
+    /// link target in /proc.
     shared: HashMap<Vec<u8>, Vec<Among>>,
-    /// Of each description whether it would.
+    /// Descriptions that must not be shared with a process outside.
     is_shared: HashSet<usize>,
-    /// Who is signalled of I/O by which descriptor, and whether that is of a directory.
+    /// Pid, descriptor and owner of each description with an owner, and whether it is a directory.
     owned: Vec<(i32, i32, FileOwner, bool)>,
-    /// Descriptors of each inode, one for each description that is no `O_PATH`.
+    /// Descriptors by inode, one for each description without `O_PATH`.
     descriptors: HashMap<usize, Vec<Descriptor>>,
 }
 
@@ -162,7 +161,7 @@ impl Files {
         let cloexec = info.flags & libc::O_CLOEXEC != 0;
         let is_path = flags & libc::O_PATH != 0;
         if by_description && is_path {
-            // A handle to nothing but the one inode that all of them share (fs/anon_inodes.c).
+            // Only a handle to the one inode that all of them share (fs/anon_inodes.c).
             let why = " is a handle (O_PATH) to a file without a path; let it be closed first";
             return Err(Error::unsupported(Problem::of(seen.at(), why)));
         }
@@ -202,9 +201,9 @@ impl Files {
         Ok(Fd { fd, file, cloexec })
     }
 
-    /// Who is signalled of I/O, and is not among those that are saved; and notifications of
-    /// directories, which show by their owner alone (fs/notify/dnotify/dnotify.c,
-    /// `fcntl_dirnotify`). `inside`: threads, processes and groups.
+    /// Refuses I/O owners that are not saved, and directory notifications, which are visible only
+    /// by their owner (fs/notify/dnotify/dnotify.c, `fcntl_dirnotify`). `inside`: ids of threads,
+    /// processes and process groups.
     pub fn refuse_owners(&self, inside: &HashSet<i32>, problems: &mut Problems) {
         for (pid, fd, owner, is_directory) in &self.owned {
             let id = owner.id;
@@ -222,14 +221,14 @@ impl Files {
         }
     }
 
-    /// Where links in /proc lead by which a process outside may have the same descriptions.
+    /// Link targets in /proc by which a process outside may have the same descriptions.
     pub fn shared_links(&self) -> HashSet<Vec<u8>> {
         self.shared.keys().cloned().collect()
     }
 
-    /// A descriptor of ours with the open file description that somebody outside has as `fd`, which
-    /// leads to `link`. Nothing as well when a restart makes no difference to whoever shares it,
-    /// and when `pid` has just ended.
+    /// A descriptor (pid, fd) in the tree with the open file description that a process outside has
+    /// as `fd`, with link target `link`. Also `None` if sharing it does not matter, and if `pid`
+    /// has just exited.
     pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32) -> Option<(i32, i32)> {
         let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among]);
         let found = sets.filter_map(|set| set.find(pid, fd as u64).ok().flatten());
@@ -237,7 +236,8 @@ impl Files {
         found.next().map(|same| (same.pid, same.number as i32))
     }
 
-    /// A description that is in no table: of a mapping, an executable, a directory in use.
+    /// Adds a description that is in no descriptor table: of a mapping, an executable, a working
+    /// directory.
     pub fn add_opened(&mut self, inode: usize, flags: i32) -> usize {
         *self.opened.entry((inode, flags)).or_insert_with(|| {
             self.all.push(OpenFile { inode, flags, offset: 0, owner: None });
@@ -245,11 +245,10 @@ impl Files {
         })
     }
 
-    /// Captures the state of everything that was met: only now is it known which descriptors there
-    /// are of each.
+    /// Captures the state of all objects, once the descriptors of each are known.
     ///
     /// # Errors
-    /// One for each object: *unsupported* for a pipe with an end outside; what the kernel says.
+    /// One per object: *unsupported* for a pipe with an end outside; what the kernel reports.
     pub fn capture(&self, inodes: &mut Inodes) -> Result<(), Vec<Error>> {
         let mut errors = Vec::new();
         let mut met: Vec<_> = self.descriptors.iter().collect();
@@ -277,7 +276,7 @@ mod tests {
     use super::*;
     use std::os::fd::AsRawFd;
 
-    /// As somebody outside who has the same description may do in the middle of a look.
+    /// A process outside that shares the description may do this during a checkpoint.
     #[test]
     fn a_position_that_moves_meanwhile_does_not_split_a_description() {
         use rustix::process::{PidfdFlags, getpid, pidfd_open};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-/// Which device it is.
+/// Identifies the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// Major and minor number.
@@ -26,7 +26,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
         return None;
     }
     let device = Device::of(&seen.meta);
-    // Documentation/admin-guide/devices.txt: 1 is memory devices; these five have no state.
+    // Documentation/admin-guide/devices.txt: major 1 is memory devices; these five have no state.
     Some(match device.rdev {
         (1, 3 | 5 | 7 | 8 | 9) => Ok(Kind::Device(device)),
         (4 | 5 | 136..=143, _) => {

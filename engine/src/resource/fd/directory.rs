@@ -5,7 +5,7 @@ use super::unlinked::Unnamed;
 use super::{Kind, Verbs, description, regular};
 use crate::error::Result;
 
-/// A directory. It has no state but its inode's.
+/// A directory; all its state is in the inode.
 pub struct Directory;
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {

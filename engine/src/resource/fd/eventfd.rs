@@ -1,4 +1,4 @@
-//! eventfd(2): a counter that is waited for.
+//! eventfd(2): a counter for event notification.
 
 use super::description::Descriptor;
 use super::inode::Observed;
@@ -14,14 +14,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// The state of an eventfd.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Eventfd {
-    /// The counter.
+    /// Counter value.
     pub count: u64,
-    /// A read takes one (`EFD_SEMAPHORE`) instead of all.
+    /// A read decrements by one (`EFD_SEMAPHORE`) instead of resetting to 0.
     pub semaphore: bool,
 }
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
-    // Numbered as `anon_inode:[eventfd-ID]` nowhere so far, which a prefix allows for.
+    // Not numbered as `anon_inode:[eventfd-ID]` in any kernel so far; the prefix allows for that.
     seen.link.0.starts_with(b"anon_inode:[eventfd").then(|| Ok(Kind::Eventfd(Eventfd::default())))
 }
 
@@ -77,8 +77,8 @@ impl Verbs for Eventfd {
     }
 }
 
-/// Finds out by reading whether a read takes one or all. The counter, which was `count`, is that
-/// again afterwards, also when we are killed: a child does it.
+/// Probes by reading whether a read takes one or all. The counter is `count` again afterwards even
+/// if we are killed, because a child does it.
 fn try_semaphore(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
     const PLAIN: u8 = 0;
     const SEMAPHORE: u8 = 1;
@@ -98,7 +98,7 @@ fn try_semaphore(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
 fn is_semaphore(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
     let read = || -> io::Result<u64> {
         let mut word = [0; 8];
-        // Where it is: an eventfd has no position.
+        // Current position: an eventfd has no file offset.
         rustix::io::preadv2(fd, &mut [IoSliceMut::new(&mut word)], u64::MAX, ReadWriteFlags::NOWAIT)?;
         Ok(u64::from_ne_bytes(word))
     };
@@ -108,7 +108,7 @@ fn is_semaphore(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
         write(taken)?;
         return Ok(taken == 1);
     }
-    // One or all makes no difference to a counter below two.
+    // Below two, one and all cannot be distinguished.
     if count == 1 {
         read()?;
     }

@@ -53,7 +53,7 @@ impl Verbs for Fifo {
 
     fn make(&self, way: &Way<'_>) -> Result<Box<dyn Made>> {
         let state = self.0.clone();
-        // A writer, even one of ours, would show to its reader.
+        // The reader would see even a writer of ours.
         if state.never_written {
             return Ok(Box::new(ModuleThread { state, _fifo: None }));
         }
@@ -71,14 +71,14 @@ impl Verbs for Fifo {
     }
 }
 
-/// Open for reading and writing, so that the bytes stay inside until all descriptions are open.
+/// Open for reading and writing, so that the contents stay until all descriptions are open.
 struct ModuleThread {
     state: Pipe,
     _fifo: Option<OwnedFd>,
 }
 
 impl Made for ModuleThread {
-    /// Without waiting for the other end.
+    /// Does not wait for the other end.
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         way.open(flags | libc::O_NONBLOCK)
     }

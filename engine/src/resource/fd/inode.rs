@@ -1,5 +1,4 @@
-//! Inodes: what open file descriptions and mappings are open on, with a path, without one, or with
-//! one that is gone.
+//! Inodes that descriptions and mappings are open on: with a path, without one, or unlinked.
 
 use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
@@ -23,38 +22,38 @@ use std::path::Path;
 /// An inode in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inode {
-    /// Where it is, or was before it was unlinked; empty for what never had a path.
+    /// Its path, or its last path if unlinked; empty if it never had one.
     pub path: PathBytes,
-    /// What it is.
+    /// Its kind and state.
     pub kind: Kind,
-    /// Of a regular file with a name: what tells whether it has changed.
+    /// How to tell whether it has changed; `None` unless it is a regular file with a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// For a file without a name.
+    /// What to recreate if it is unlinked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlinked: Option<Unlinked>,
 }
 
-/// Where an inode was found, to be opened for reading its contents: a magic link in /proc.
+/// Where an inode was found: a magic link in /proc.
 #[derive(Debug, Clone)]
 pub struct Found<'a> {
     /// `/proc/PID/fd/N`, `/proc/PID/map_files/A-B`, `/proc/PID/cwd` …
     pub link: &'a Path,
     /// For messages: `pid 4711: fd 7`.
     pub who: &'a str,
-    /// The descriptor that it is, if it is one: process and number.
+    /// Pidfd and descriptor number, if it is a descriptor.
     pub fd: Option<(BorrowedFd<'a>, i32)>,
 }
 
-/// What the kernel says of something that was found.
+/// What the kernel reports of an inode that was found.
 #[derive(Debug)]
 pub struct Observed<'a> {
     found: &'a Found<'a>,
-    /// What the magic link says: a path, or `pipe:[12]`, `anon_inode:[eventfd]` …
+    /// Target of the magic link: a path, or `pipe:[12]`, `anon_inode:[eventfd]` …
     pub link: PathBytes,
     /// stat(2)
     pub meta: Metadata,
-    /// Magic number of the file system, of files and directories; else 0.
+    /// Magic number of the file system for files and directories, otherwise 0.
     pub file_system: i64,
 }
 
@@ -64,17 +63,17 @@ impl Observed<'_> {
         format!("{} ({})", self.found.who, self.link)
     }
 
-    /// Whether the link is a path, be it that of a file whose name is gone.
+    /// Whether the link is a path, possibly of an unlinked file.
     pub fn has_path(&self) -> bool {
         self.link.0.starts_with(b"/")
     }
 }
 
 impl Found<'_> {
-    /// Looks at it.
+    /// Reads link, stat(2) and file system type.
     ///
     /// # Errors
-    /// *vanished*, or what the kernel says.
+    /// *vanished*, or what the kernel reports.
     pub fn look(&self) -> Result<Observed<'_>> {
         let Found { link: magic, who, .. } = self;
         let target = std::fs::read_link(magic).context(|| format!("{who}: read {}", magic.display()))?;
@@ -89,9 +88,8 @@ impl Found<'_> {
         Ok(Observed { found: self, link, meta, file_system })
     }
 
-    /// Opens it for reading. Its permissions may be others by now than those that the target's own
-    /// descriptor was opened by, which then is the one way; reading from that moves the time of the
-    /// last access.
+    /// Opens it for reading. If its permissions have changed since the target opened it, the
+    /// target's descriptor is duplicated instead; reading from that updates the access time.
     fn open(&self) -> std::io::Result<File> {
         let opened =
             OpenOptions::new().read(true).custom_flags(libc::O_NOATIME | libc::O_NONBLOCK).open(self.link);
@@ -113,11 +111,11 @@ enum Key {
     Nameless(u64, u64),
 }
 
-/// The inodes met so far, each once.
+/// The inodes found so far, each once.
 #[derive(Default)]
 pub struct Inodes {
     all: Vec<Inode>,
-    /// Who was found to use each first, for messages.
+    /// Where each was found first, for messages.
     users: Vec<String>,
     known: HashMap<Key, usize>,
     contents: Vec<(usize, Owner)>,
@@ -128,8 +126,9 @@ const NFS_SUPER_MAGIC: i64 = 0x6969;
 const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
 const CIFS_SUPER_MAGIC: i64 = 0xff53_4d42;
 const SMB2_SUPER_MAGIC: i64 = 0xfe53_4d42;
-/// Files that the kernel makes up when they are read: size and times say nothing. sysfs, cgroup and
-/// cgroup2, debugfs, tracefs, securityfs, configfs, pstore, bpf, selinuxfs, efivarfs, resctrl.
+/// File systems whose files are generated when they are read: size and times mean nothing. sysfs,
+/// cgroup and cgroup2, debugfs, tracefs, securityfs, configfs, pstore, bpf, selinuxfs, efivarfs,
+/// resctrl.
 const MADE_UP: &[i64] = &[
     0x6265_6572,
     0x0027_e0eb,
@@ -146,8 +145,8 @@ const MADE_UP: &[i64] = &[
 ];
 
 impl Inodes {
-    /// Finds or adds the inode behind a magic link. Contents of unlinked files are added to what is
-    /// to be copied.
+    /// Finds or adds the inode behind a magic link. Contents of unlinked files are added to the
+    /// dump plan.
     ///
     /// # Errors
     /// *unsupported*, with the kind; *vanished*.
@@ -157,7 +156,7 @@ impl Inodes {
         self.add_seen(&seen, kind, dump_plan)
     }
 
-    /// The same for one that was looked at and recognised.
+    /// As [`Inodes::add`], for one that was examined and recognised.
     ///
     /// # Errors
     /// As [`Inodes::add`].
@@ -190,7 +189,7 @@ impl Inodes {
                 Err(what) => return refuse(format!(" is {what}; let it be closed first")),
                 Ok(how) => how,
             };
-            // The name that the client keeps is one.
+            // One link is the name that the client keeps.
             let hidden = hidden || *file_system == FUSE_SUPER_MAGIC && is_hidden_beside(gone, meta);
             let other_names = meta.nlink().saturating_sub(hidden.into());
             if other_names > 0 && !meta.is_dir() {
@@ -212,7 +211,7 @@ impl Inodes {
         Ok(index)
     }
 
-    /// Adds what is made together with its open file description.
+    /// Adds an object that is created together with its open file description.
     pub fn add_anonymous(&mut self, kind: Kind, who: &str) -> usize {
         self.push(Inode { path: PathBytes::default(), kind, identity: None, unlinked: None }, who)
     }
@@ -240,8 +239,8 @@ impl Inodes {
                 let ranges = dump::data_ranges(&file, meta.len()).context(|| format!("{who}: find holes"))?;
                 let owner = dump_plan.owner();
                 let source = dump_plan.source(Source::File(file));
-                // A page of zeros is data where a hole is none: kept, so that what was sparse stays
-                // just as sparse.
+                // A page of zeros is data, a hole is not: kept, so that a sparse file stays exactly
+                // as sparse.
                 dump_plan.add(owner, source, ranges, true);
                 self.contents.push((index, owner));
             }
@@ -260,13 +259,12 @@ impl Inodes {
         })
     }
 
-    /// What an inode is, to fill in its state.
+    /// The kind of an inode, to fill in its state.
     pub fn kind_mut(&mut self, index: usize) -> &mut Kind {
         &mut self.all[index].kind
     }
 
-    /// Device number and inode number of each named regular file, with who was found to use it, and
-    /// its path.
+    /// Device and inode number of each named regular file, with where it was found and its path.
     pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), (&str, &PathBytes))> {
         self.all.iter().zip(&self.users).filter_map(|(inode, user)| {
             let node = inode.identity.as_ref()?.node?;
@@ -275,7 +273,7 @@ impl Inodes {
         })
     }
 
-    /// The table for the records, with the contents that were copied, `extents` by owner.
+    /// The table for the records, with the copied contents; `extents` returns those of an owner.
     pub fn finish(mut self, extents: &mut dyn FnMut(Owner) -> Vec<Extent>) -> Vec<Inode> {
         for (index, owner) in self.contents {
             if let Some(unlinked) = &mut self.all[index].unlinked {
@@ -286,15 +284,15 @@ impl Inodes {
     }
 }
 
-/// Whether the file has been removed, and the client of a file system that cannot keep a file
-/// without a name has given it one until the last user is gone: `nfs_sillyrename` of
-/// fs/nfs/unlink.c, `hide_node` of libfuse.
+/// Whether the file was unlinked, and the client of a file system without unlinked files has
+/// renamed it until its last user closes it: `nfs_sillyrename` in fs/nfs/unlink.c, `hide_node` in
+/// libfuse.
 fn is_kept_by_client(path: &Path, fs: i64) -> bool {
     let Some(name) = path.file_name().map(OsStrExt::as_bytes) else { return false };
     let (prefix, digits) = match fs {
-        // The number of the file in 16 digits, and a counter in 8.
+        // The file id in 16 digits and a counter in 8.
         NFS_SUPER_MAGIC => (&b".nfs"[..], 24..=24),
-        // The number of the node and a counter in at least 8 each.
+        // The node id and a counter, at least 8 digits each.
         FUSE_SUPER_MAGIC => (&b".fuse_hidden"[..], 16..=32),
         _ => return false,
     };
@@ -302,14 +300,13 @@ fn is_kept_by_client(path: &Path, fs: i64) -> bool {
     digits.contains(&rest.len()) && rest.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether a file system of this kind has a client that renames what is open instead of removing
-/// it.
+/// Whether clients of this file system rename an open file instead of unlinking it.
 pub fn has_client(fs: i64) -> bool {
     matches!(fs, NFS_SUPER_MAGIC | FUSE_SUPER_MAGIC | CIFS_SUPER_MAGIC | SMB2_SUPER_MAGIC)
 }
 
-/// Whether a file that /proc shows as deleted has in truth the name that libfuse gave it: the
-/// kernel does not know of that one.
+/// Whether a file shown as deleted in /proc still has the name that libfuse gave it, which the
+/// kernel does not know.
 fn is_hidden_beside(path: &[u8], meta: &Metadata) -> bool {
     let Some(directory) = Path::new(OsStr::from_bytes(path)).parent() else { return false };
     let Ok(entries) = std::fs::read_dir(directory) else { return false };

@@ -1,17 +1,17 @@
-//! Open files: one file per kind, listed in one table.
+//! Open files: one module per kind, listed in one table.
 //!
-//! A kind supplies five verbs:
+//! A kind implements five verbs:
 //!
-//! | verb | what it answers |
+//! | verb | purpose |
 //! | --- | --- |
-//! | *recognise* | is this descriptor of my kind, judging by what /proc and stat(2) say? |
-//! | *identify* | what makes two descriptors lead to the same object, and what would be lost with a user outside? |
-//! | *capture* | the object's state, read through descriptors of stopped processes |
-//! | *make* | the object, and open file descriptions of it, at a restart |
-//! | *late* | what has to wait until every descriptor table is in place |
+//! | *recognise* | whether a descriptor is of this kind, judging by /proc and stat(2) |
+//! | *identify* | when two descriptors refer to the same object, and whether sharing it with a
+//! process outside matters |
+//! | *capture* | read the object's state through descriptors of stopped processes |
+//! | *make* | recreate the object and its open file descriptions at a restart |
+//! | *late* | do what has to wait until every descriptor table is in place |
 //!
-//! All of them but *recognise* have a default, which is that of an inode with a path and no state
-//! of its own.
+//! All of them but *recognise* have a default, that of an inode with a path and no other state.
 
 pub mod description;
 pub mod inode;
@@ -27,8 +27,8 @@ use std::fs::Metadata;
 use std::os::fd::OwnedFd;
 use table::Fd;
 
-/// One line for each kind: its module, its name in the records, and its state, if it has any. Kinds
-/// are asked in this order whether they recognise a descriptor.
+/// One line for each kind: its module, its name in the records, and the type of its state, if any.
+/// *recognise* is tried in this order.
 macro_rules! kinds {
     ($($module:ident: $name:ident $(($state:ident: $type:ty))?;)*) => {
         $(pub mod $module;)*
@@ -43,7 +43,7 @@ macro_rules! kinds {
             )*
         }
 
-        /// *recognise*, of each kind.
+        /// *recognise* of each kind.
         const RECOGNISE: &[fn(&Observed<'_>) -> Option<Result<Kind>>] = &[$($module::recognise),*];
 
         impl Kind {
@@ -82,47 +82,46 @@ kinds! {
     timerfd: Timerfd(state: timerfd::Timerfd);
 }
 
-/// What two descriptors of the same object have in common.
+/// When two descriptors refer to the same object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
-    /// An inode and, as long as it has one, the path by which it was opened.
+    /// Same inode and, unless it is unlinked, same path.
     Path,
-    /// An inode without a path, which several open file descriptions may be open on.
+    /// Same inode, without a path; several open file descriptions may be open on it.
     Inode,
-    /// The open file description itself: the object is made together with it.
+    /// Same open file description: the object is created together with it.
     Description,
 }
 
-/// What an engine does with an open file, by its kind.
+/// The operations on an open file, by its kind.
 pub trait Verbs {
-    /// What it is called in messages and plans.
+    /// Its name in messages and plans.
     fn name(&self) -> &'static str;
 
-    /// *identify*: what makes two descriptors lead to the same object.
+    /// *identify*: when two descriptors refer to the same object.
     fn identity(&self) -> Identity {
         Identity::Path
     }
 
-    /// *identify*: whether a process outside that has the same open file description, opened with
-    /// `flags`, would miss something after a restart has made another one: a position, or what one
-    /// of them leaves for the other.
+    /// *identify*: whether sharing an open file description, opened with `flags`, with a process
+    /// outside matters: after a restart has created another one, they would no longer share an
+    /// offset, or data that one leaves for the other.
     fn is_shared_state(&self, flags: i32) -> bool {
         let _ = flags;
         false
     }
 
-    /// *capture*: fills in the state. `descriptors` is one for each open file description of the
-    /// object that is in a table; those opened with `O_PATH` are left out.
+    /// *capture*: fills in the state. `descriptors` has one entry for each open file description of
+    /// the object that is in a descriptor table, except those opened with `O_PATH`.
     ///
     /// # Errors
-    /// *unsupported* for a state that nothing can bring back; what the kernel says.
+    /// *unsupported* for a state that cannot be restored; what the kernel reports.
     fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
         let _ = descriptors;
         Ok(())
     }
 
-    /// Whether the state is one that the kernel could have had. A context file comes from whoever
-    /// owned it.
+    /// Checks that the state is one that the kernel could have had: context files are untrusted.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -130,12 +129,12 @@ pub trait Verbs {
         Ok(())
     }
 
-    /// `S_IFMT` of what its path has to lead to, for [`Identity::Path`].
+    /// The file type (`S_IFMT`) expected at its path, for [`Identity::Path`].
     fn file_type(&self) -> u32 {
         0
     }
 
-    /// Whether what the path leads to, which has the right file type, is the one that was saved.
+    /// Checks that the inode at its path, which has the right file type, is the one that was saved.
     ///
     /// # Errors
     /// How it differs.
@@ -144,43 +143,43 @@ pub trait Verbs {
         Ok(())
     }
 
-    /// How one whose name is gone is made again.
+    /// How to recreate an unlinked one.
     ///
     /// # Errors
-    /// What it is, when it cannot be.
+    /// A description of the inode, if that is not possible.
     fn unlinked(&self) -> std::result::Result<unlinked::Unnamed, &'static str> {
         Err("a file whose name was removed")
     }
 
-    /// Whether *make* has something to do before the first open file description is opened.
+    /// Whether *make* has to run before the first open file description is opened.
     fn is_made(&self) -> bool {
         self.identity() != Identity::Path
     }
 
-    /// *make*: what is needed to open descriptions of the object; for one without a path, the
+    /// *make*: creates what is needed to open descriptions of the object; without a path, the
     /// object itself.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel reports.
     fn make(&self, way: &Way<'_>) -> Result<Box<dyn Made>> {
         let _ = way;
         Ok(Box::new(ByPath))
     }
 
-    /// The flags to open a description with, of those that it had.
+    /// The flags to open a description with, given the recorded ones.
     fn flags_to_open(&self, flags: i32) -> i32 {
         flags
     }
 
     /// *late*: adds calls to a program of a process that has the description as `fd`, once for each
-    /// description. The process has its table and still the privileges of whoever restarts.
+    /// description. The process has its descriptor table and still the engine's privileges.
     fn late(&self, fd: &Fd, file: &OpenFile, program: &mut Program) {
         let _ = (fd, file, program);
     }
 }
 
-/// How an inode is opened at a restart: by its path, once it is sure to be what it was, or through
-/// what was made in its place.
+/// Opens an inode at a restart: by its path, after checking that it is the recorded one, or through
+/// the inode created in its place.
 pub struct Way<'a> {
     /// The inode.
     pub inode: &'a Inode,
@@ -188,12 +187,12 @@ pub struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    /// By this function, which is given `O_*`.
+    /// `open` takes `O_*` flags.
     pub fn new(inode: &'a Inode, open: &'a dyn Fn(i32) -> Result<OwnedFd>) -> Self {
         Way { inode, open }
     }
 
-    /// Opens it once more.
+    /// Opens it again.
     ///
     /// # Errors
     /// *conflict* for a path that is gone or leads to something else.
@@ -202,29 +201,29 @@ impl<'a> Way<'a> {
     }
 }
 
-/// An object at a restart, as long as descriptions of it are being opened.
+/// An object at a restart, while descriptions of it are being opened.
 pub trait Made {
-    /// A new open file description.
+    /// Opens a new open file description.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel reports.
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd>;
 
-    /// Gives a description what open(2) could not, unless it was opened with `O_PATH`.
+    /// Sets what open(2) could not, unless the description was opened with `O_PATH`.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel reports.
     fn adjust(&self, way: &Way<'_>, fd: &OwnedFd, flags: i32) -> Result<()> {
         let _ = (way, fd, flags);
         Ok(())
     }
 }
 
-/// An object with one open file description, which was made together with it.
+/// An object with exactly one open file description, created together with it.
 pub struct Once(Option<OwnedFd>);
 
 impl Once {
-    /// By this descriptor.
+    /// Wraps its descriptor.
     pub fn new(fd: OwnedFd) -> Self {
         Once(Some(fd))
     }
@@ -239,7 +238,7 @@ impl Made for Once {
     }
 }
 
-/// Opened by its path, and nothing else to it.
+/// An inode that is simply opened by its path.
 struct ByPath;
 
 impl Made for ByPath {
@@ -248,14 +247,14 @@ impl Made for ByPath {
     }
 }
 
-/// What its user can do about a kind of file.
+/// What the user can do about an unsupported kind of file.
 const NOT_YET: &str = "which cannot be saved yet; it can be checkpointed once that is closed";
 
 impl Kind {
-    /// Finds out what a descriptor leads to.
+    /// Determines the kind of a descriptor.
     ///
     /// # Errors
-    /// *unsupported*, with what it is.
+    /// *unsupported*, with a description of the file.
     pub fn of(seen: &Observed<'_>) -> Result<Kind> {
         RECOGNISE
             .iter()
@@ -263,7 +262,7 @@ impl Kind {
             .unwrap_or_else(|| Err(seen.refuse_kind(unknown(seen))))
     }
 
-    /// *capture*, of a kind that has a state.
+    /// *capture* of a kind that has state.
     ///
     /// # Errors
     /// As [`Verbs::capture`].
@@ -272,7 +271,7 @@ impl Kind {
     }
 }
 
-/// What a descriptor leads to that no kind has recognised.
+/// Describes a descriptor that no kind has recognised.
 fn unknown(seen: &Observed<'_>) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     if !seen.has_path() {
@@ -281,7 +280,7 @@ fn unknown(seen: &Observed<'_>) -> &'static str {
     if seen.meta.file_type().is_socket() { "a socket" } else { "a block device or something unknown" }
 }
 
-/// What a magic link means that is no path: `socket:[12]`, `anon_inode:[eventpoll]`
+/// Describes a magic link that is no path: `socket:[12]`, `anon_inode:[eventpoll]`
 /// (anon_inode_getfile in the kernel's sources).
 fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
@@ -303,12 +302,12 @@ fn without_a_path(link: &[u8]) -> &'static str {
 }
 
 impl Observed<'_> {
-    /// A refusal of the descriptor, which says what it is.
+    /// The error that refuses the descriptor, with a description.
     fn refuse(&self, what: &str) -> Error {
         Error::unsupported(Problem::of(self.at(), format!(" is {what}")))
     }
 
-    /// A refusal of the descriptor for its kind.
+    /// The error that refuses the descriptor because of its kind.
     fn refuse_kind(&self, kind: &str) -> Error {
         self.refuse(&format!("{kind}, {NOT_YET}"))
     }

@@ -1,5 +1,5 @@
-//! Pipes: capacity and the bytes inside, packet by packet where they are packets. The same for
-//! FIFOs, see [`super::fifo`].
+//! Pipes: capacity and contents, packet by packet in packet mode. Also used for FIFOs, see
+//! [`super::fifo`].
 
 use super::description::{Descriptor, OpenFile};
 use super::inode::Observed;
@@ -18,16 +18,16 @@ use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 
-/// The state of a pipe, whatever its ends are.
+/// The state of a pipe or FIFO.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pipe {
     /// Capacity in bytes, F_GETPIPE_SZ.
     pub capacity: usize,
-    /// What is inside: one piece, or one for each packet of a pipe in packet mode.
+    /// Contents: one piece, or one for each packet in packet mode.
     pub data: Vec<Bytes>,
-    /// The pieces are packets.
+    /// Whether the pieces are packets.
     pub packets: bool,
-    /// A FIFO that has had no writer since its reader came: poll(2) shows no hang-up.
+    /// A FIFO that has had no writer since its reader opened it: poll(2) reports no hang-up.
     #[serde(default)]
     pub never_written: bool,
 }
@@ -78,13 +78,13 @@ impl Verbs for Pipe {
     }
 }
 
-/// A pipe registers who is signalled of I/O when a process sets `O_ASYNC` on its own descriptor
-/// (fs/pipe.c, `pipe_fasync`). A description opened with it would show the flag and send nothing.
+/// A pipe registers for SIGIO only when a process sets `O_ASYNC` on its own descriptor (fs/pipe.c,
+/// `pipe_fasync`). A description opened with the flag would have it but send no signal.
 pub(super) fn without_async(flags: i32) -> i32 {
     flags & !libc::O_ASYNC
 }
 
-/// Sets `O_ASYNC` by a descriptor of the process that runs the program: the signal names its
+/// Sets `O_ASYNC` through a descriptor of the process that runs the program: the signal carries its
 /// number.
 pub(super) fn signal_io(fd: &Fd, file: &OpenFile, program: &mut Program) {
     if file.flags & libc::O_ASYNC != 0 {
@@ -93,14 +93,14 @@ pub(super) fn signal_io(fd: &Fd, file: &OpenFile, program: &mut Program) {
     }
 }
 
-/// Both ends, until all descriptions are open.
+/// Both ends, held until all descriptions are open.
 struct Ends {
     reader: Option<OwnedFd>,
     writer: Option<OwnedFd>,
 }
 
 impl Made for Ends {
-    /// The ends that pipe2(2) gave go first: what is opened through /proc has `O_LARGEFILE`.
+    /// Uses the ends of pipe2(2) first: what is opened through /proc has `O_LARGEFILE`.
     fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         let (end, any) = match flags & libc::O_ACCMODE {
             libc::O_RDONLY => (&mut self.reader, self.writer.as_ref()),
@@ -110,7 +110,7 @@ impl Made for Ends {
         if flags & (arch::O_LARGEFILE | libc::O_PATH) == 0
             && let Some(fd) = end.take()
         {
-            // Later descriptions still need a way in.
+            // Keep an end to open later descriptions from.
             let access = flags & libc::O_ACCMODE;
             *end = Some(reopen(&fd, access | libc::O_NONBLOCK)?);
             set_flags(&fd, flags)?;
@@ -125,7 +125,7 @@ fn reopen(end: &OwnedFd, flags: i32) -> Result<OwnedFd> {
     rustix::fs::open(link_to(end), flags, Mode::empty()).context(|| "open end of pipe")
 }
 
-/// Reads the state by whichever ends there are. Refuses a pipe with an end outside.
+/// Reads the state through the ends in the tree. Refuses a pipe with an end outside.
 pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
     let reader = ends.iter().find(|end| end.flags & libc::O_ACCMODE != libc::O_WRONLY);
     let writer = ends.iter().find(|end| end.writes());
@@ -134,7 +134,7 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
         (Some(_), Some(_)) => None,
         (Some(end), None) => Some((end, "a pipe that a process outside writes to")),
         (None, Some(end)) => Some((end, "a pipe that a process outside reads from")),
-        // Nothing but descriptors with O_PATH: no bytes can be inside.
+        // Only O_PATH descriptors: the pipe cannot contain anything.
         (None, None) => return Ok(Pipe::default()),
     };
     let mut never_written = false;
@@ -153,7 +153,7 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
     match (reader, writer) {
         (Some(reader), _) => Ok(Pipe { never_written, ..capture(reader.duplicate()?.as_fd(), packets)? }),
         (None, Some(writer)) => {
-            // Nobody can read it but through /proc: what is inside is still there.
+            // No process has the read end, but the contents are still accessible through /proc.
             let reader = reopen(&writer.duplicate()?, libc::O_RDONLY | libc::O_NONBLOCK)?;
             capture(reader.as_fd(), packets)
         }
@@ -161,14 +161,14 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
     }
 }
 
-/// A pipe moves at most this much in one call.
+/// Maximum bytes for one tee(2).
 const MOST: usize = 1 << 30;
 
-/// Reads a pipe's contents without taking them out: `reader` is a read end. Packet mode is a flag
-/// of the write end.
+/// Reads a pipe's contents without consuming them, through a read end. Packet mode is a flag of the
+/// write end.
 ///
 /// # Errors
-/// What the kernel says; a capacity above what we may ask for.
+/// What the kernel reports; a capacity above our limit.
 pub fn capture(reader: BorrowedFd<'_>, packets: bool) -> Result<Pipe> {
     let capacity = fcntl_getpipe_size(reader).context(|| "read capacity of pipe")?;
     let waiting = rustix::io::ioctl_fionread(reader).context(|| "read fill of pipe")?;
@@ -198,12 +198,12 @@ pub fn capture(reader: BorrowedFd<'_>, packets: bool) -> Result<Pipe> {
     Ok(pipe)
 }
 
-/// Sets the capacity, by either end.
+/// Sets the capacity, through either end.
 ///
 /// # Errors
-/// What the kernel says: EPERM for a capacity above /proc/sys/fs/pipe-max-size.
+/// What the kernel reports: EPERM for a capacity above /proc/sys/fs/pipe-max-size.
 pub fn set_capacity(pipe: &Pipe, end: BorrowedFd<'_>) -> Result<()> {
-    // Not known of one that was open with O_PATH only.
+    // Unknown (0) if it was open with O_PATH only.
     if pipe.capacity != 0 && fcntl_getpipe_size(end).context(|| "read capacity of pipe")? != pipe.capacity {
         fcntl_setpipe_size(end, pipe.capacity)
             .context(|| format!("set capacity of pipe to {}", pipe.capacity))?;
@@ -211,10 +211,10 @@ pub fn set_capacity(pipe: &Pipe, end: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Sets the capacity and puts the contents in; `writer` is a write end.
+/// Sets the capacity and writes the contents to the write end `writer`.
 ///
 /// # Errors
-/// What the kernel says: EPERM for a capacity above /proc/sys/fs/pipe-max-size.
+/// What the kernel reports: EPERM for a capacity above /proc/sys/fs/pipe-max-size.
 pub fn rebuild(pipe: &Pipe, writer: BorrowedFd<'_>) -> Result<()> {
     set_capacity(pipe, writer)?;
     let flags = rustix::fs::fcntl_getfl(writer).context(|| "read flags of pipe")?;
@@ -231,29 +231,29 @@ pub fn rebuild(pipe: &Pipe, writer: BorrowedFd<'_>) -> Result<()> {
     rustix::fs::fcntl_setfl(writer, flags).context(|| "set flags of pipe")
 }
 
-/// A pipe for a read end and a write end of our own.
+/// Creates a pipe; returns the read end and the write end.
 ///
 /// # Errors
-/// What the kernel says.
+/// What the kernel reports.
 pub fn make() -> Result<(OwnedFd, OwnedFd)> {
     pipe_with(PipeFlags::CLOEXEC).context(|| "make pipe")
 }
 
-/// What an end sees of the other side.
+/// The state of the other side of a pipe, as seen from one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherSide {
-    /// Somebody has it.
+    /// Open in some process.
     Open,
-    /// It was closed everywhere.
+    /// Closed in all processes.
     Closed,
-    /// A reader that came first and has had no writer yet.
+    /// A reader that has not had a writer yet.
     NeverOpen,
 }
 
-/// Looks at the other side of an end.
+/// Determines the state of the other side of an end.
 ///
 /// # Errors
-/// What poll(2) says.
+/// As poll(2).
 pub fn other_side(end: BorrowedFd<'_>) -> Result<OtherSide> {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut fds = [PollFd::from_borrowed_fd(end.as_fd(), PollFlags::empty())];
@@ -262,8 +262,8 @@ pub fn other_side(end: BorrowedFd<'_>) -> Result<OtherSide> {
     if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
         return Ok(OtherSide::Closed);
     }
-    // The reader of a FIFO that has never had a writer sees no hang-up; tee(2) of nothing says 0
-    // without a writer, EAGAIN with one.
+    // The reader of a FIFO that has never had a writer gets no hang-up. On an empty FIFO tee(2)
+    // returns 0 without a writer, EAGAIN with one.
     let (_copy_out, copy_in) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).context(|| "make pipe")?;
     let reads =
         rustix::fs::fcntl_getfl(end).context(|| "read flags of pipe")? & OFlags::RWMODE == OFlags::RDONLY;

@@ -4,7 +4,7 @@ use super::inode::Observed;
 use super::{Kind, Verbs};
 use crate::error::Result;
 
-/// A symbolic link. It has no state.
+/// A symbolic link; it has no state.
 pub struct Symlink;
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {

@@ -1,4 +1,4 @@
-//! Descriptor tables: numbers, and which open file description each stands for.
+//! Descriptor tables: numbers, and the open file description that each refers to.
 
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, Program};
@@ -16,7 +16,7 @@ pub struct Fd {
     pub cloexec: bool,
 }
 
-/// The descriptors of a process, by number.
+/// The descriptor numbers of a process, sorted.
 ///
 /// # Errors
 /// *vanished*
@@ -32,25 +32,24 @@ pub fn numbers(pid: i32) -> Result<Vec<i32>> {
     Ok(numbers)
 }
 
-/// Numbers at which the engine has what every new process inherits.
+/// Descriptor numbers that the engine uses for what new processes inherit.
 #[derive(Debug)]
 pub struct Slots {
-    /// In use in some table.
+    /// Numbers used in some descriptor table.
     wanted: HashSet<i32>,
     next: i32,
-    /// One past the highest that was chosen.
+    /// One past the highest number chosen.
     end: i32,
 }
 
 impl Slots {
-    /// Those from `first` on.
+    /// Chooses numbers from `first` on.
     pub fn new<'a>(tables: impl Iterator<Item = &'a [Fd]>, first: i32) -> Self {
         Slots { wanted: tables.flatten().map(|fd| fd.fd).collect(), next: first, end: first }
     }
 
-    /// The lowest number that nobody wants and that was not chosen yet. A table may have its
-    /// highest numbers just below the hard limit, above which there are none: those in between come
-    /// first.
+    /// The lowest number that no table uses and that was not chosen yet. A table may have its
+    /// highest numbers just below the hard limit, so gaps are used first.
     pub fn free(&mut self) -> i32 {
         while self.wanted.contains(&self.next) {
             self.next += 1;
@@ -60,9 +59,9 @@ impl Slots {
         self.next - 1
     }
 
-    /// Chooses one for every open file. Where some process wants it at a number from the first on,
-    /// that is its slot, so that a table of any size needs hardly more numbers than it has; else it
-    /// is a free one.
+    /// Chooses a slot for every open file: its number in some descriptor table, if not below the
+    /// first slot, so that a table of any size needs hardly more numbers than it has; otherwise a
+    /// free one.
     pub fn of_files<'a>(&mut self, files: usize, tables: impl Iterator<Item = &'a [Fd]>) -> Vec<i32> {
         let first = self.next;
         let mut slots = vec![None; files];
@@ -76,22 +75,22 @@ impl Slots {
         slots.into_iter().map(|slot| slot.unwrap_or_else(|| self.free())).collect()
     }
 
-    /// One past the highest that was chosen.
+    /// One past the highest number chosen.
     pub fn end(&self) -> i32 {
         self.end
     }
 }
 
-/// Arranges the descriptor table: everything from its slot to its number, everything else closed. A
-/// number that is another file's slot is overwritten when that file is in its place; where they
-/// wait for each other in a circle, one goes by way of `spare`.
+/// Arranges the descriptor table: moves each file from its slot to its numbers and closes all else.
+/// A number that is another file's slot is overwritten once that file has been moved; a cycle is
+/// broken by way of `spare`.
 pub fn rebuild_table(fds: &[Fd], slots: &[i32], spare: i32, program: &mut Program) {
     let in_place = |fd: &&Fd| slots[fd.file] == fd.fd;
     for fd in fds.iter().filter(in_place).filter(|fd| !fd.cloexec) {
         let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFD.into(), Arg::Imm(0)];
         program.call_ok(libc::SYS_fcntl, &args, format!("keep fd {} on exec", fd.fd));
     }
-    // Moves that are still to come, by number, and how many of them need what is at a number.
+    // Pending moves by target number, and how many of them still need the file at a number.
     let mut moves: BTreeMap<i32, (&Fd, i32)> =
         fds.iter().filter(|fd| !in_place(fd)).map(|fd| (fd.fd, (fd, slots[fd.file]))).collect();
     let mut needs: HashMap<i32, usize> = HashMap::new();
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!(what, want);
     }
 
-    /// Carries the calls out on a table of (file, close on exec).
+    /// Simulates the calls on a table of (file, close on exec).
     fn play(program: &Program, table: &mut BTreeMap<i32, (usize, bool)>) {
         let imm = |arg: Arg| match arg {
             Arg::Imm(value) => value as i32,
@@ -184,7 +183,7 @@ mod tests {
             let spare = choice.free();
             prop_assert_eq!(slots.iter().chain([&spare]).collect::<HashSet<_>>().len(), slots.len() + 1);
             prop_assert!(slots.iter().chain([&spare]).all(|slot| (first..choice.end()).contains(slot)));
-            // Gaps are used before numbers above.
+            // Gaps are used before higher numbers.
             let highest = fds.iter().flatten().map(|fd| fd.fd + 1).max().unwrap_or(0);
             let numbers: HashSet<i32> = fds.iter().flatten().map(|fd| fd.fd).collect();
             let gaps = (first..highest).filter(|number| !numbers.contains(number)).count() as i32;

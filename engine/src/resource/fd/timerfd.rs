@@ -1,4 +1,4 @@
-//! timerfd_create(2): timers that are read.
+//! timerfd_create(2): timers read through descriptors.
 
 use super::description::{Descriptor, OpenFile};
 use super::inode::Observed;
@@ -19,10 +19,9 @@ pub struct Timerfd {
     pub clock: i32,
     /// `TFD_TIMER_*` of the last timerfd_settime(2).
     pub flags: i32,
-    /// Expirations that have not been read.
+    /// Expirations not read yet.
     pub ticks: u64,
-    /// What is left until the next expiration; with `TFD_TIMER_ABSTIME` the time of the clock at
-    /// which that is.
+    /// Time to the next expiration; with `TFD_TIMER_ABSTIME` the clock time of the next expiration.
     pub setting: Setting,
 }
 
@@ -88,7 +87,7 @@ impl Verbs for Timerfd {
         Ok(Box::new(Once::new(fd)))
     }
 
-    /// The later, the less of its time passes before the process runs.
+    /// As late as possible, so that little of its time passes before the process runs.
     fn late(&self, fd: &Fd, _file: &OpenFile, program: &mut Program) {
         let Timerfd { flags, ticks, setting, .. } = self.to_arm();
         if setting != Setting::default() || flags != 0 {
@@ -128,13 +127,13 @@ impl Timerfd {
         self.flags & TFD_TIMER_ABSTIME != 0
     }
 
-    /// Whether the next read says that the clock was set: a timer that has expired once and for all
-    /// has nothing left (fs/timerfd.c, `timerfd_clock_was_set`).
+    /// Whether the next read fails with ECANCELED because the clock was set: a one-shot timer that
+    /// has expired has no time left (fs/timerfd.c, `timerfd_clock_was_set`).
     fn clock_was_set(&self) -> bool {
         self.setting.interval == 0 && self.setting.value != 0 && self.ticks != 0
     }
 
-    /// What its clock shows.
+    /// Current time of its clock, in nanoseconds.
     fn now(&self) -> u64 {
         let now = rustix::time::clock_gettime(match self.clock {
             libc::CLOCK_REALTIME | CLOCK_REALTIME_ALARM => ClockId::Realtime,
@@ -144,10 +143,9 @@ impl Timerfd {
         now.tv_sec as u64 * NANOS + now.tv_nsec as u64
     }
 
-    /// What to set it to, and how many expirations remain to be set once it is.
+    /// The state to set by timerfd_settime(2), and the expirations to add afterwards.
     fn to_arm(&self) -> Self {
-        /// No expiration comes so soon after the timer was armed that setting the number would lose
-        /// it.
+        /// Minimum time to the first expiration, so that setting the count does not overwrite it.
         const MARGIN: u64 = NANOS / 10;
         let mut armed = self.clone();
         let Setting { value, interval } = self.setting;
@@ -155,7 +153,7 @@ impl Timerfd {
             return armed;
         }
         if self.is_absolute() {
-            // By beginning as many periods before: the kernel counts from there.
+            // Start that many periods earlier: the kernel counts from there.
             let earlier = interval.saturating_mul(self.ticks);
             armed.setting.value = value.saturating_sub(earlier).max(1);
             armed.ticks = 0;
@@ -168,12 +166,11 @@ impl Timerfd {
 
 const NANOS: u64 = 1_000_000_000;
 
-/// Reads the state. Of a periodic timer the kernel counts the expirations since the last look only
-/// when it is looked at by timerfd_gettime(2); what is left and how many there were are not read at
-/// the same moment, and have to agree.
+/// Reads the state. The kernel updates the expiration count of a periodic timer only in
+/// timerfd_gettime(2); remaining time and count are not read atomically, and have to be consistent.
 fn settled(descriptor: &Descriptor, fd: &OwnedFd) -> Result<Timerfd> {
     const ATTEMPTS: usize = 100;
-    // With what the clock shows then.
+    // With the clock time of the reading.
     let look = || -> Result<(Timerfd, u64)> {
         rustix::time::timerfd_gettime(fd).context(|| format!("{}: read timer", descriptor.at()))?;
         let unknown = || {
@@ -185,19 +182,19 @@ fn settled(descriptor: &Descriptor, fd: &OwnedFd) -> Result<Timerfd> {
         Ok((timer, now))
     };
     let (mut timer, mut now) = look()?;
-    // One that expires faster than it can be looked at: an expiration more or less is a matter of
-    // the moment.
+    // Bounded for timers that expire faster than they can be read: there one expiration more or
+    // less does not matter.
     for _ in 0..ATTEMPTS {
         let (later, then) = look()?;
         let is_armed = |timer: &Timerfd| timer.setting.value != 0;
-        // No expiration in between: time has only gone on.
+        // No expiration in between: only time has passed.
         if later.ticks == timer.ticks && is_armed(&later) == is_armed(&timer) {
             break;
         }
         (timer, now) = (later, then);
     }
-    // Set to a time, it stays there when the clock is set and when time passes between checkpoint
-    // and restart.
+    // An absolute timer expires at the same clock time even if the clock is set, or time passes
+    // between checkpoint and restart.
     if timer.is_absolute() && timer.setting.value != 0 {
         timer.setting.value += now;
     }
@@ -261,7 +258,7 @@ mod tests {
         let read = settled(&descriptor, &fd).unwrap();
         assert_eq!((read.clock, read.flags, read.ticks, read.setting.interval), (libc::CLOCK_BOOTTIME, 0, 0, 7 * SECOND));
         assert!((999 * SECOND..=1000 * SECOND).contains(&read.setting.value), "{read:?}");
-        // Begun as long ago as its clock counts.
+        // Started at the clock's epoch.
         set(1, 1_000_000, rustix::time::TimerfdTimerFlags::ABSTIME);
         let read = settled(&descriptor, &fd).unwrap();
         assert_eq!((read.flags, read.ticks), (TFD_TIMER_ABSTIME, 1));

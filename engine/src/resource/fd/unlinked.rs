@@ -1,14 +1,13 @@
-//! Files, FIFOs and directories that had lost their names: made under their old names, which are
-//! taken away again at once.
+//! Unlinked files, FIFOs and directories: created under their old names, which are removed at once.
 //!
-//! A name there has to be, though only for two system calls: /proc shows the name by which a file
-//! was made or opened, and one of `O_TMPFILE` would have to get its name with the contents in it.
-//! While it is there the file is empty and has mode 0600; what it held is filled in afterwards.
-//! Owner and permissions are set when everything is open on it. An heir takes the names away when
-//! we are killed.
+//! The name is needed, though only between two system calls: /proc shows the name under which a
+//! file was created or opened, and an `O_TMPFILE` file could be named only with its contents in
+//! place. While it has the name, the file is empty with mode 0600; the contents are written
+//! afterwards. Owner and mode are set when everything is open on it. If we are killed, an heir
+//! process removes the names.
 //!
-//! The directories belong to others, who may exchange them for something else at any moment. So
-//! every step goes from a descriptor of a directory to a name in it, and follows no link.
+//! The directories belong to other users, who may replace them at any time. So every step uses a
+//! directory descriptor and a name in it, and follows no symbolic link.
 
 use super::inode::{Inode, has_client};
 use crate::error::{Context, Error, Result};
@@ -27,7 +26,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// A file whose name is gone: everything that has to be made again.
+/// An unlinked inode: everything needed to recreate it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unlinked {
     /// Permission bits.
@@ -36,14 +35,14 @@ pub struct Unlinked {
     pub owner: (u32, u32),
     /// Access and modification time in nanoseconds since the epoch.
     pub times: (i64, i64),
-    /// Bytes, of a regular file.
+    /// Size of a regular file in bytes.
     pub size: u64,
-    /// Its contents; what is in no extent is a hole.
+    /// Its contents; ranges in no extent are holes.
     pub content: Vec<Extent>,
-    /// Extended attributes, access control lists among them.
+    /// Extended attributes, including access control lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xattrs: Vec<Attribute>,
-    /// What chattr(1) has set, `FS_*_FL`.
+    /// Attributes of chattr(1), `FS_*_FL`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub flags: u32,
 }
@@ -52,10 +51,10 @@ fn is_zero(flags: &u32) -> bool {
     *flags == 0
 }
 
-/// How what has lost its name is made again.
+/// How to recreate an unlinked inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unnamed {
-    /// By open(2), with contents to be filled in.
+    /// By open(2), with contents to be written.
     Regular,
     /// By mkdir(2).
     Directory,
@@ -63,33 +62,33 @@ pub enum Unnamed {
     Fifo,
 }
 
-/// A directory that has a name for a while.
+/// A directory that has a name temporarily.
 struct Directory {
     parent: OwnedFd,
     name: OsString,
     path: PathBuf,
 }
 
-/// The directories made on the way; those that are left are removed when this is dropped.
+/// Recreates unlinked inodes, with the directories they need; dropping it removes those left.
 #[derive(Default)]
 pub struct Maker {
-    /// The newest last.
+    /// Directories with temporary names, newest last.
     directories: Vec<Directory>,
-    /// Directories without a name, by the path that they had: what was in them is made in these.
+    /// Recreated unlinked directories, by their old path; inodes below are created in them.
     own: HashMap<PathBuf, OwnedFd>,
-    /// There while any name is.
+    /// Present while any name exists.
     heir: Option<Heir>,
 }
 
-/// Asked for descriptors that only the name can give.
+/// Called to open descriptors that require the name.
 type Early<'a> = &'a mut dyn FnMut(&OwnedFd, &OsStr, &File) -> Result<()>;
 
 impl Maker {
-    /// Makes an inode, empty. `early` is called once while it has its name, with its directory. The
-    /// name of a directory stays until [`Maker::remove_directories`].
+    /// Creates an empty inode. `early` is called once while it has its name, with its directory.
+    /// The name of a directory stays until [`Maker::remove_directories`].
     ///
     /// # Errors
-    /// *conflict* for a path that leads through a link by now; what the kernel says.
+    /// *conflict* for a path that leads through a symbolic link by now; what the kernel reports.
     pub fn make(&mut self, inode: &Inode, how: Unnamed, early: Early<'_>) -> Result<File> {
         let path = inode.path.as_path();
         let what = || format!("make {} (unlinked)", path.display());
@@ -135,8 +134,8 @@ impl Maker {
             };
             let made = made?;
             removed?;
-            // Somebody has moved it away, or linked it; or the client of the file system has, which
-            // keeps a name for what is open.
+            // It was renamed or linked by another process, or renamed by a file system client that
+            // keeps a name for open files.
             let named = made.metadata().context(what)?.nlink() > 0;
             if named && !has_client(rustix::fs::fstatfs(&made).context(what)?.f_type) {
                 return Err(exchanged(path));
@@ -147,10 +146,10 @@ impl Maker {
         Err(Error::Conflict(format!("{}: no free name beside it", path.display())))
     }
 
-    /// Takes away the names of directories.
+    /// Removes the names of directories.
     ///
     /// # Errors
-    /// What unlinkat(2) says: EEXIST when somebody has put something into one of them.
+    /// As unlinkat(2): EEXIST when another process has created something in one of them.
     pub fn remove_directories(&mut self) -> Result<()> {
         self.own.clear();
         self.remove_from(0)
@@ -170,13 +169,12 @@ impl Maker {
         Ok(())
     }
 
-    /// Before a name is made: from now on somebody will take it away, and all those before, when we
-    /// are killed.
+    /// Called before a name is created: if we are killed, the heir removes it and all earlier ones.
     fn appoint_heir(&mut self, dir: &OwnedFd, name: &OsStr) -> std::io::Result<()> {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
         let directories = &self.directories;
         let heir = Heir::appoint(|| {
-            // What fails here has nobody left to be told.
+            // There is no one to report a failure to.
             if is_ours(dir, name, (now.tv_sec, now.tv_nsec)) {
                 let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
                 let _ = rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR);
@@ -185,12 +183,13 @@ impl Maker {
                 let _ = rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR);
             }
         })?;
-        // The one before goes only now.
+        // The previous heir is released only now.
         self.heir = Some(heir);
         Ok(())
     }
 
-    /// The directory in which a path is. Those that are gone are made, until names are removed.
+    /// Opens the parent directory of a path. Missing directories are created until names are
+    /// removed.
     fn open_parent(&mut self, path: &Path) -> Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let parent = path.parent().unwrap_or(Path::new("/"));
@@ -215,7 +214,7 @@ impl Maker {
                         let parent = dir.try_clone().context(|| what(&at))?;
                         self.directories.push(Directory { parent, name: name.into(), path: at.clone() });
                     }
-                    // Somebody was faster.
+                    // Another process was faster.
                     Err(Errno::EXIST) => {}
                     Err(err) => return Err(err).context(|| format!("make directory {}", at.display())),
                 }
@@ -223,7 +222,7 @@ impl Maker {
             }
             dir = match next {
                 Ok(next) => next,
-                // O_DIRECTORY complains of a link first.
+                // With O_DIRECTORY a symbolic link fails with ENOTDIR first.
                 Err(Errno::NOTDIR) if is_link(&dir, name) => return Err(explain(&at, Errno::LOOP.into())),
                 Err(err @ (Errno::NOTDIR | Errno::LOOP)) => return Err(explain(&at, err.into())),
                 Err(err) => return Err(err).context(|| what(&at)),
@@ -235,13 +234,13 @@ impl Maker {
 
 impl Drop for Maker {
     fn drop(&mut self) {
-        // Only after a failure are there any left; the failure is what gets reported.
+        // Only left after a failure, which is what gets reported.
         let _ = self.remove_from(0);
     }
 }
 
-/// Whether a name that was not there at a time is one that we have made since: of something empty
-/// that is open to nobody else.
+/// Whether a name that did not exist at `since` was created by us: it is empty and accessible to no
+/// other user.
 fn is_ours(dir: &OwnedFd, name: &OsStr, since: (i64, i64)) -> bool {
     let Ok(found) = rustix::fs::openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) else {
         return false;
@@ -262,7 +261,7 @@ fn exchanged(path: &Path) -> Error {
     Error::Conflict(format!("{}: somebody exchanges what is made there", path.display()))
 }
 
-/// Makes what has this name; a regular file comes open.
+/// Creates an inode with this name; a regular file is returned open.
 fn make_at(how: Unnamed, dir: &OwnedFd, name: &OsStr) -> Result<Option<File>, Errno> {
     let mode = Mode::RUSR | Mode::WUSR;
     match how {
@@ -275,11 +274,11 @@ fn make_at(how: Unnamed, dir: &OwnedFd, name: &OsStr) -> Result<Option<File>, Er
     }
 }
 
-/// Opens a directory or FIFO that we have just made; nothing when it is another one.
+/// Opens a directory or FIFO just created; `None` when it is a different one.
 fn open_made(how: Unnamed, dir: &OwnedFd, name: &OsStr) -> Result<Option<File>, Errno> {
     let more = match how {
         Unnamed::Directory => OFlags::DIRECTORY,
-        // Does not wait for a writer, and is none.
+        // Neither waits for a writer nor is one.
         _ => OFlags::NONBLOCK,
     };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC | more;
@@ -290,10 +289,10 @@ fn open_made(how: Unnamed, dir: &OwnedFd, name: &OsStr) -> Result<Option<File>, 
     Ok((ours && FileType::from_raw_mode(stat.st_mode) == want).then_some(file))
 }
 
-/// Opens what has a name for this moment by that name, which must lead to `made`.
+/// Opens a file by its temporary name, which must lead to `made`.
 ///
 /// # Errors
-/// *conflict* when it leads to something else.
+/// *conflict* when it leads to another inode.
 pub fn open_by_name(
     (dir, name): (&OwnedFd, &OsStr),
     flags: i32,
@@ -310,16 +309,16 @@ pub fn open_by_name(
 /// Sets the status flags of a description that had to be opened with others.
 ///
 /// # Errors
-/// What fcntl(2) says.
+/// As fcntl(2).
 pub fn set_flags(fd: &OwnedFd, flags: i32) -> Result<()> {
     rustix::fs::fcntl_setfl(fd, OFlags::from_bits_retain(flags as u32)).context(|| "set flags of open file")
 }
 
-/// Owner, attributes and permissions, in this order: chown(2) takes the set-id bits and file
-/// capabilities away.
+/// Sets owner, extended attributes and mode, in this order: chown(2) clears the set-id bits and
+/// file capabilities.
 ///
 /// # Errors
-/// *denied* for an owner who is not us, without CAP_CHOWN.
+/// *denied* for a different owner, without CAP_CHOWN.
 pub fn dress(made: &File, unlinked: &Unlinked, path: &Path) -> Result<()> {
     let what = || format!("set owner and permissions of {} (unlinked)", path.display());
     let meta = made.metadata().context(what)?;
@@ -330,27 +329,26 @@ pub fn dress(made: &File, unlinked: &Unlinked, path: &Path) -> Result<()> {
     rustix::fs::fchmod(made, Mode::from_raw_mode(unlinked.mode)).context(what)
 }
 
-/// The flags that an empty file can be given.
+/// Sets the attributes that an empty file can have.
 ///
 /// # Errors
-/// *conflict* where there are no such flags.
+/// *conflict* where the file system has no such attributes.
 pub fn set_first_flags(made: &File, unlinked: &Unlinked, path: &Path) -> Result<()> {
     attributes::set_flags(unlinked.flags, Stage::Empty, made, path)
 }
 
-/// Between a name that is taken and the number that makes it a stand-in.
+/// Separates a name that is taken from the number that makes it a stand-in.
 const STAND_IN: &str = ".cairn-";
 
-/// The `n`th name beside `name`, for an unlinked file whose own name is taken by another one when
-/// it is made again.
+/// The `n`th alternative to `name`, for an unlinked file whose name is taken when it is recreated.
 fn stand_in(name: &Path, n: u32) -> PathBuf {
     let mut name = name.as_os_str().to_os_string();
     name.push(format!("{STAND_IN}{n}"));
     name.into()
 }
 
-/// The name that a stand-in stands for, so that names do not grow from one restart to the next; any
-/// other name as it is.
+/// The original of a stand-in name, so that names do not grow from one restart to the next; any
+/// other name unchanged.
 pub fn without_stand_in(name: &[u8]) -> &[u8] {
     let digits = name.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     match name[..name.len() - digits].strip_suffix(STAND_IN.as_bytes()) {

@@ -1,4 +1,4 @@
-//! Settings of an address space that only its own process can ask for.
+//! Settings of an address space that only its own process can read.
 
 use super::marks::{self, VDSO};
 use super::membarrier::AskRegistrations;
@@ -15,7 +15,7 @@ const PR_GET_MDWE: i32 = 66;
 /// Linux 6.4
 const PR_GET_MEMORY_MERGE: i32 = 68;
 
-/// The questions.
+/// The queries.
 pub struct AskMemory {
     brk: AskNumber,
     dumpable: AskNumber,
@@ -26,7 +26,7 @@ pub struct AskMemory {
     membarrier: AskRegistrations,
 }
 
-/// What is known of an address space without asking.
+/// What is known of an address space from outside.
 pub struct Found {
     /// Mappings, sorted.
     pub vmas: Vec<Vma>,
@@ -37,7 +37,7 @@ pub struct Found {
 }
 
 impl AskMemory {
-    /// Adds the calls. `by_module`: the kernel module answers.
+    /// Adds the calls. `by_module`: the kernel module evaluates them.
     pub fn ask(program: &mut Program, by_module: bool) -> Self {
         let prctl = |program: &mut Program, option: i32, what: &str| {
             let args = [option.into(), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
@@ -54,11 +54,11 @@ impl AskMemory {
         }
     }
 
-    /// The record, without its pages. `scratch` is the range that was mapped for the program:
-    /// whether it is locked shows what mlockall(2) has in store for new mappings.
+    /// The record, without its pages. `scratch` is the range mapped for the program: whether it is
+    /// locked shows whether mlockall(2) applies to future mappings.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// What the kernel reports.
     pub fn answer(
         &self,
         outcome: &Outcome,

@@ -1,4 +1,4 @@
-//! From /proc/PID/smaps to the records of an address space.
+//! Captures the mappings of an address space from /proc/PID/smaps.
 
 use super::dump::DumpPlan;
 use super::shared::SharedObjects;
@@ -12,10 +12,10 @@ use crate::sys::page_size;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// Tables that mappings, descriptors and directories of all processes share.
+/// Tables shared by the mappings, descriptors and directories of all processes.
 #[derive(Default)]
 pub struct Tables {
-    /// What is to be copied in the end.
+    /// Memory and files to copy.
     pub dump_plan: DumpPlan,
     /// Inodes in use.
     pub inodes: Inodes,
@@ -25,10 +25,10 @@ pub struct Tables {
     pub shared: SharedObjects,
 }
 
-/// One process's mappings as found, and why some of them cannot be saved.
+/// The mappings of a process, and why some of them cannot be saved.
 #[derive(Default)]
 pub struct Mappings {
-    /// Sorted; a mapping and whether anything of its own may be in it.
+    /// Mappings, sorted, and whether each may have populated pages.
     pub vmas: Vec<(Vma, bool)>,
     /// Reasons to refuse.
     pub problems: Problems,
@@ -43,7 +43,7 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
     let text = std::fs::read(&path).context(|| format!("read {path}"))?;
     let all = smaps::parse(&text).map_err(|err| Error::unsupported(format!("pid {pid}: {err}")))?;
     let mut found = Mappings::default();
-    // Mappings of one file are many; what it is has to be found out once.
+    // A file may have many mappings; identify it only once.
     let mut known: HashMap<(Vec<u8>, u64, bool), usize> = HashMap::new();
     for vma in &all {
         if vma.path.as_deref() == Some(b"[vsyscall]") {
@@ -64,7 +64,7 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
     Ok(found)
 }
 
-/// What its user can do about a mapping.
+/// What the user can do about a mapping.
 const UNMAP: &str = "; it can be checkpointed once that is unmapped";
 
 fn label(vma: &smaps::Vma) -> String {
@@ -103,7 +103,7 @@ fn backing(
     }
     match path {
         b"" => return Ok(Backing::Anonymous { name: None }),
-        // The file behind private huge pages has none itself.
+        // The file behind private huge pages has no blocks of its own.
         b"/anon_hugepage (deleted)" if !vma.shared && pages_of(link)? == 0 => {
             return Ok(Backing::HugeAnonymous { page });
         }
@@ -135,13 +135,13 @@ fn backing(
     Ok(Backing::File { file, offset: vma.offset, shared: vma.shared })
 }
 
-/// What a mapped file takes, in units of 512 bytes.
+/// Blocks that a mapped file occupies, in units of 512 bytes.
 fn pages_of(link: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(link).map(|meta| meta.blocks()).context(|| format!("stat {}", link.display()))
 }
 
-/// VmFlags that follow from the rest of a mapping.
+/// VmFlags that follow from other attributes of a mapping.
 const DERIVED: VmFlags = VmFlags::READ
     .union(VmFlags::WRITE)
     .union(VmFlags::EXEC)
@@ -201,8 +201,8 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
         }
     }
     record.flags.sort_unstable();
-    // Before Linux 6.11 the flag of MLOCK_ONFAULT has no name, and is the only one without that
-    // goes with a lock (fs/proc/task_mmu.c, `show_smap_vma_flags`).
+    // Before Linux 6.11 the flag of MLOCK_ONFAULT has no name; it is the only nameless one that
+    // occurs with a lock (fs/proc/task_mmu.c, `show_smap_vma_flags`).
     let locked_on_fault = record.flags.contains(&VmaFlag::Locked) && vma.unknown == ["??"];
     if locked_on_fault {
         record.flags.push(VmaFlag::LockedOnFault);

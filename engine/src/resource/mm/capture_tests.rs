@@ -1,4 +1,4 @@
-//! Which mappings are refused by what their flags say.
+//! Mappings that are refused because of their flags.
 
 use super::*;
 use rstest::rstest;

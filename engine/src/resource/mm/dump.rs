@@ -1,4 +1,4 @@
-//! Page contents on their way into the context file.
+//! Copies page contents into the context file.
 
 use super::Range;
 use crate::error::{Context, Error, Result};
@@ -11,41 +11,41 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// What a stretch of memory is read from.
+/// What a range of memory is read from.
 #[derive(Debug)]
 pub enum Source {
-    /// A process's memory.
+    /// The memory of a process.
     Process {
-        /// Whose.
+        /// Its PID.
         pid: i32,
-        /// Without read permission: through /proc/PID/mem, which overrides it.
+        /// Not readable: use /proc/PID/mem, which overrides permissions.
         forced: bool,
     },
-    /// The memory of a process that the module holds, and writes itself.
+    /// The memory of a process held by the module, which writes it to the file itself.
     ModuleThread {
-        /// Whose.
+        /// Its PID.
         pid: i32,
-        /// Who holds it.
+        /// The module session that holds it.
         device: Arc<Device>,
     },
     /// An open file.
     File(File),
 }
 
-/// A stretch to be saved for an owner, who is a number of the caller's.
+/// A range to save for an owner.
 #[derive(Debug)]
 pub struct CopyRange {
     /// Index of the source in the list of sources.
     pub source: usize,
-    /// Who gets the extents.
+    /// Index of the owner that gets the extents.
     pub owner: usize,
     /// Addresses or offsets; page-aligned.
     pub range: Range,
-    /// Pages of zeros are to be kept, because an absent page would read as something else.
+    /// Keep pages of zeros, because an absent page would not read as zeros.
     pub keep_zeros: bool,
 }
 
-/// Everything that is to be copied in one go.
+/// Everything to copy in one run.
 #[derive(Debug, Default)]
 pub struct DumpPlan {
     sources: Vec<Source>,
@@ -53,30 +53,30 @@ pub struct DumpPlan {
     owners: usize,
 }
 
-/// Hands out the extents of an owner after the copy.
+/// Claims the extents of one owner after the copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner(usize);
 
 impl Owner {
-    /// Its place in what [`DumpPlan::run`] returns.
+    /// Its index in the result of [`DumpPlan::run`].
     pub fn index(self) -> usize {
         self.0
     }
 }
 
 impl DumpPlan {
-    /// How many owners there are.
+    /// The number of owners.
     pub fn owners(&self) -> usize {
         self.owners
     }
 
-    /// A new owner of extents.
+    /// Adds an owner of extents.
     pub fn owner(&mut self) -> Owner {
         self.owners += 1;
         Owner(self.owners - 1)
     }
 
-    /// A new source.
+    /// Adds a source and returns its index.
     pub fn source(&mut self, source: Source) -> usize {
         self.sources.push(source);
         self.sources.len() - 1
@@ -94,13 +94,14 @@ impl DumpPlan {
         self.stretches.extend(ranges.into_iter().map(to_stretch));
     }
 
-    /// Bytes to be looked at.
+    /// Bytes to read.
     pub fn bytes(&self) -> u64 {
         self.stretches.iter().map(|s| s.range.end - s.range.start).sum()
     }
 
-    /// Reads all stretches and appends what is not zero to the context file, with several threads
-    /// when it is worth it. Returns the extents by owner, sorted; `progress` is told of bytes done.
+    /// Reads all ranges and appends the pages that are not zero to the context file, with several
+    /// threads if there is enough to copy. Returns the extents by owner, sorted; `progress` is
+    /// called with the bytes of each frame.
     ///
     /// # Errors
     /// Memory that cannot be read, a context file that cannot be written.
@@ -137,8 +138,7 @@ impl DumpPlan {
         Ok(all)
     }
 
-    /// Cuts the stretches into pieces and bundles pieces of one source into frames: (source,
-    /// [(owner, range, keep zeros)]).
+    /// Cuts the ranges into pieces and groups pieces of one source into frames.
     fn frames(&self) -> Vec<Frame> {
         const MAX_PIECES: usize = 512; // below IOV_MAX
         let mut frames: Vec<Frame> = Vec::new();
@@ -179,8 +179,8 @@ impl DumpPlan {
     }
 }
 
-/// Reads the pieces and appends what is not zero. Returns the bytes read, and where the extents
-/// begin in the file.
+/// Reads the pieces and appends the pages that are not zero. Returns the bytes read, and the file
+/// offset that the extents are relative to.
 fn copy_frame(
     source: &Source,
     pieces: &[Piece],
@@ -191,7 +191,7 @@ fn copy_frame(
     let len: usize = pieces.iter().map(Piece::len).sum();
     let buf = &mut buf[..len];
     read_frame(source, pieces, buf)?;
-    // Squeeze the zero pages out, in place.
+    // Squeeze out the zero pages, in place.
     let page = page_size() as usize;
     let zeros = zero_page();
     let (mut from, mut to) = (0, 0);
@@ -210,7 +210,7 @@ fn copy_frame(
     Ok((len as u64, offset))
 }
 
-/// Has the module append the pieces, which then pass through no memory of ours. Returns as
+/// Lets the module append the pieces, without copying them through our memory. Returns the same as
 /// [`copy_frame`].
 fn save_frame(
     pid: i32,
@@ -241,8 +241,8 @@ fn save_frame(
     Ok((len as u64, appended.offset))
 }
 
-/// Adds the extents of those pages that `is_kept` says are in the file, which is asked for every
-/// page in their order. Offsets begin with 0.
+/// Adds the extents of the pages for which `is_kept` is true; it is called once for each page, in
+/// order. Offsets start at 0.
 fn list(pieces: &[Piece], extents: &mut Vec<(usize, Extent)>, mut is_kept: impl FnMut(&Piece) -> bool) {
     let page = page_size();
     let first = extents.len();
@@ -318,7 +318,7 @@ fn read_frame(source: &Source, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
     }
 }
 
-/// Fills the buffer; what lies past the end of the file is zero.
+/// Fills the buffer, with zeros past the end of the file.
 fn read_to_end(file: &File, buf: &mut [u8], at: u64) -> std::io::Result<()> {
     let mut have = 0;
     while have < buf.len() {
@@ -333,7 +333,7 @@ fn read_to_end(file: &File, buf: &mut [u8], at: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Sorts by start and joins what is adjacent in both places.
+/// Sorts by start and merges extents that are adjacent both in memory and in the file.
 pub fn coalesce(extents: &mut Vec<Extent>) {
     extents.sort_by_key(|e| e.start);
     extents.dedup_by(|next, last| {
@@ -345,10 +345,10 @@ pub fn coalesce(extents: &mut Vec<Extent>) {
     });
 }
 
-/// Ranges of a file that are not holes (lseek(2), SEEK_DATA), cut to whole pages.
+/// Ranges of a file that are not holes (lseek(2), SEEK_DATA), extended to whole pages.
 ///
 /// # Errors
-/// What lseek says.
+/// As lseek(2).
 pub fn data_ranges(file: &File, size: u64) -> std::io::Result<Vec<Range>> {
     use rustix::fs::{SeekFrom, seek};
     let page = page_size();
@@ -392,7 +392,7 @@ mod tests {
                 at = start + len * page;
                 Piece { owner, range: start..at, keep_zeros: false }
             }).collect();
-            // Of earlier frames.
+            // Extents of earlier frames.
             let mut extents = vec![(0, Extent { start: 0, len: page, offset: 0 })];
             let mut answers = kept.iter().copied();
             list(&pieces, &mut extents, |_| answers.next().expect("there are enough"));

@@ -1,5 +1,5 @@
-//! What `struct mm_struct` has beside its mappings: marks, auxiliary vector, vdso, locks of
-//! mappings to come.
+//! State of `struct mm_struct` apart from its mappings: addresses, auxiliary vector, vdso,
+//! mlockall(2) for future mappings.
 
 use super::Range;
 use crate::error::{Context, Error, Result};
@@ -10,7 +10,7 @@ use crate::resource::bytes::Bytes;
 use crate::sys::RemoteAddr;
 use serde::{Deserialize, Serialize};
 
-/// The marks that prctl(2) `PR_SET_MM_MAP` sets, in the order of `struct prctl_mm_map`.
+/// The addresses that prctl(2) `PR_SET_MM_MAP` sets, in the order of `struct prctl_mm_map`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Marks {
@@ -27,7 +27,7 @@ pub struct Marks {
     pub env_end: u64,
 }
 
-/// mlockall(2) for mappings to come.
+/// mlockall(2) for future mappings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LockFuture {
@@ -37,10 +37,10 @@ pub enum LockFuture {
     OnFault,
 }
 
-/// Fields of /proc/PID/stat.
+/// The addresses in /proc/PID/stat.
 ///
 /// # Errors
-/// *denied* when the kernel hides them.
+/// *unsupported* when the kernel hides them.
 pub fn marks(stat: &procfs::process::Stat, brk: u64) -> Result<Marks> {
     let hidden = || Error::unsupported(format!("pid {}: /proc/PID/stat has no addresses", stat.pid));
     let get = |field: Option<u64>| field.ok_or_else(hidden);
@@ -59,10 +59,10 @@ pub fn marks(stat: &procfs::process::Stat, brk: u64) -> Result<Marks> {
     })
 }
 
-/// The auxiliary vector up to and with its `AT_NULL`.
+/// The auxiliary vector up to and including `AT_NULL`.
 ///
 /// # Errors
-/// What the kernel says.
+/// What the kernel reports.
 pub fn auxv(pid: i32) -> Result<Bytes> {
     let mut auxv = std::fs::read(format!("/proc/{pid}/auxv")).context(|| format!("read /proc/{pid}/auxv"))?;
     let end = auxv.chunks(16).position(|pair| pair.iter().take(8).all(|b| *b == 0));
@@ -70,10 +70,10 @@ pub fn auxv(pid: i32) -> Result<Bytes> {
     Ok(Bytes(auxv))
 }
 
-/// Name of the mapping with the kernel's code.
+/// Name of the vdso's mapping.
 pub const VDSO: &str = "[vdso]";
 
-/// Digest of the vdso's code, to be compared with the running kernel's at restart.
+/// Digest of the vdso's code, which a restart compares with that of the running kernel.
 ///
 /// # Errors
 /// Memory that cannot be read.
@@ -83,8 +83,8 @@ pub fn vdso_digest(pid: i32, vdso: Range) -> Result<u64> {
     Ok(xxhash_rust::xxh3::xxh3_64(&code))
 }
 
-/// Whether mlockall(2) is in force for mappings to come: no interface tells, but a mapping that was
-/// just made, such as the scratch range at `fresh`, shows it.
+/// Whether mlockall(2) applies to future mappings. No interface reports that, but a mapping just
+/// created, such as the scratch range, shows it; the module reports it directly.
 ///
 /// # Errors
 /// *vanished*
@@ -110,7 +110,7 @@ pub fn lock_future(leader: &Stopped, scratch: Option<Scratch>) -> Result<Option<
     let vmas = smaps::parse(&text).map_err(|err| Error::unsupported(format!("pid {pid}: {err}")))?;
     let scratch = vmas.iter().find(|v| v.start <= fresh && fresh < v.end);
     Ok(scratch.filter(|v| v.flags.contains(VmFlags::LOCKED)).map(|v| {
-        // Locked at once means populated at once.
+        // A mapping that is locked at once is populated at once.
         if v.rss == v.size() { LockFuture::Now } else { LockFuture::OnFault }
     }))
 }

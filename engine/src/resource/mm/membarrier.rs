@@ -1,4 +1,4 @@
-//! membarrier(2): for which barriers an address space is registered.
+//! membarrier(2): the registrations of an address space.
 
 use crate::remote::{Arg, CallId, Outcome, Program};
 use serde::{Deserialize, Serialize};
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 const GET_REGISTRATIONS: i32 = 1 << 9;
 const REGISTER_GLOBAL_EXPEDITED: u32 = 1 << 2;
 
-/// Kinds of barriers that fail with EPERM for who is not registered: the command, and the one that
-/// registers. The question is to make such a barrier, which changes nothing.
+/// Commands that fail with EPERM without a registration, and the command that registers. Issuing
+/// the barrier is the probe; it changes nothing.
 const PROBED: [(i32, u32); 3] = [(1 << 3, 1 << 4), (1 << 5, 1 << 6), (1 << 7, 1 << 8)];
 
-/// For which barriers an address space is registered.
+/// The membarrier(2) registrations of an address space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registrations {
-    /// The commands that registered, as bits of their numbers; for global barriers only in older
+    /// The registration commands, as bits; includes the one for global barriers only in older
     /// files.
     pub commands: u32,
-    /// Whether the process takes part in global barriers. Nothing where nobody tells, before Linux
-    /// 6.3 without the module: after a restart it does, which costs it an interrupt now and then
-    /// where somebody makes them.
+    /// Whether the process takes part in global barriers. `None` if unknown, before Linux 6.3
+    /// without the module: it is registered at a restart then, which costs it an interrupt when
+    /// another process issues such a barrier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global: Option<bool>,
 }
@@ -30,7 +30,7 @@ impl Default for Registrations {
     }
 }
 
-/// The question for the registrations: every command that registered, as a bit of its number.
+/// Reads or probes the registrations.
 pub struct AskRegistrations {
     told: CallId,
     probed: Option<[(CallId, u32); PROBED.len()]>,
@@ -41,7 +41,8 @@ fn call(program: &mut Program, command: i32, what: &str) -> CallId {
 }
 
 impl AskRegistrations {
-    /// Adds the calls. `told`: whoever answers knows all of it, whatever the kernel is.
+    /// Adds the calls. `told`: the module evaluates them and reports all registrations on any
+    /// kernel.
     pub fn ask(program: &mut Program, told: bool) -> Self {
         AskRegistrations {
             told: call(program, GET_REGISTRATIONS, "read registrations for memory barriers"),
@@ -59,11 +60,11 @@ impl AskRegistrations {
             let commands = told.unwrap_or(0) & !REGISTER_GLOBAL_EXPEDITED;
             return Registrations { commands, global: global.or(Some(false)) };
         };
-        // Of the others, what the kernel tells says more than is so
+        // For the other commands, the kernel reports more than is registered
         // (`membarrier_get_registrations`).
         let registered = probed.iter().filter(|(barrier, _)| outcome.result(*barrier) == 0);
         let commands = registered.fold(0, |all, (_, register)| all | register);
-        // A kernel without membarrier(2) has none of them.
+        // A kernel without membarrier(2) has no registrations.
         let has_none = probed.iter().all(|(call, _)| outcome.result(*call) == -i64::from(libc::ENOSYS));
         Registrations { commands, global: global.or(has_none.then_some(false)) }
     }

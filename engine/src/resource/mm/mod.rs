@@ -1,8 +1,8 @@
-//! An address space: its mappings, what is in their pages, and the marks in `mm_struct`.
+//! An address space: its mappings, the contents of their pages, and the addresses in `mm_struct`.
 //!
-//! `capture` reads mappings from /proc, `pagemap` finds the pages that hold something, `dump`
-//! copies them into the context file, and `restore` builds the address space around the scratch
-//! range of a new process.
+//! `capture` reads mappings from /proc, `pagemap` finds populated pages, `dump` copies them into
+//! the context file, and `restore` builds the address space around the scratch range of a new
+//! process.
 
 pub mod ask;
 pub mod capture;
@@ -31,7 +31,7 @@ pub type Range = std::ops::Range<u64>;
 /// An address space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Sorted, disjoint; neighbours that nothing tells apart are one.
+    /// Sorted, disjoint; adjacent mappings with equal attributes are merged.
     pub vmas: Vec<Vma>,
     /// Contents of private mappings, sorted.
     pub pages: Vec<Extent>,
@@ -41,11 +41,11 @@ pub struct Memory {
     pub auxv: Bytes,
     /// The executable: index into the files.
     pub exe: usize,
-    /// xxh3-64 of the vdso's code; nothing without a vdso.
+    /// xxh3-64 of the vdso's code; `None` without a vdso.
     pub vdso: Option<u64>,
-    /// For mappings to come.
+    /// mlockall(2) for future mappings.
     pub lock_future: Option<LockFuture>,
-    /// What PR_GET_THP_DISABLE says: 0, or 1 with the flags that it was set with
+    /// The result of PR_GET_THP_DISABLE: 0, or 1 with the flags that it was set with
     /// (`PR_THP_DISABLE_EXCEPT_ADVISED`, Linux 6.18).
     pub thp_disable: u32,
     /// `PR_SET_DUMPABLE`

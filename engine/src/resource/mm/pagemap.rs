@@ -1,5 +1,5 @@
-//! Which pages of a process hold something of their own, and which are guards: by the ioctl
-//! `PAGEMAP_SCAN` where the kernel has it.
+//! Finds a process's own populated pages and its guard pages, by the ioctl `PAGEMAP_SCAN` where the
+//! kernel has it.
 
 use super::Range;
 use super::dump::{DumpPlan, Owner, Source};
@@ -11,7 +11,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// How this kernel tells which pages are there.
+/// How this kernel reports populated pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PagemapMethod {
     /// The ioctl, with guard pages (Linux 6.15).
@@ -37,7 +37,7 @@ impl PagemapMethod {
     }
 }
 
-/// Pages of a whole address space that hold something of their own, and guard pages
+/// Populated pages of a whole address space that are private to it, and guard pages
 /// (`MADV_GUARD_INSTALL`): sorted, disjoint.
 #[derive(Debug, Default)]
 struct Population {
@@ -45,13 +45,13 @@ struct Population {
     guards: Vec<Range>,
 }
 
-/// One walk over everything that is populated in `range`.
+/// Scans all populated pages in `range` once.
 fn scan_all(pagemap: &File, method: PagemapMethod, range: Range) -> std::io::Result<Population> {
     let guard = if method == PagemapMethod::ScanGuards { scan::IS_GUARD } else { 0 };
     let wanted = scan::IS_PRESENT | scan::IS_SWAPPED | guard;
     let not = scan::IS_FILE | scan::IS_PFNZERO;
     let mut found = Population::default();
-    // A guard marker looks swapped, too.
+    // A guard marker counts as swapped, too.
     scan::scan(pagemap, range.start, range.end, wanted, not, wanted, |region| {
         let list = if region.categories & guard != 0 { &mut found.guards } else { &mut found.own };
         push(list, region.start..region.end);
@@ -59,7 +59,7 @@ fn scan_all(pagemap: &File, method: PagemapMethod, range: Range) -> std::io::Res
     Ok(found)
 }
 
-/// The parts of sorted ranges that are inside `range`; what lies before it is passed over for good.
+/// The parts of sorted ranges that are inside `range`; advances `ranges` past those before it.
 fn take_inside(ranges: &mut &[Range], range: &Range) -> Vec<Range> {
     let before = ranges.iter().take_while(|r| r.end <= range.start).count();
     *ranges = &ranges[before..];
@@ -96,11 +96,11 @@ fn read_pagemap(pagemap: &File, range: Range) -> std::io::Result<Vec<Range>> {
     Ok(own)
 }
 
-/// Adds a process's private pages to what is to be copied, and notes guard pages in the mappings,
-/// which are sorted. Returns the pages that have memory tags.
+/// Adds a process's private pages to the dump plan and records guard pages in the mappings, which
+/// are sorted. Returns the pages that have memory tags.
 ///
 /// # Errors
-/// What the kernel says.
+/// What the kernel reports.
 pub fn collect_pages(
     pid: i32,
     device: Option<Arc<Device>>,
@@ -124,9 +124,9 @@ pub fn collect_pages(
         }
     };
     // From the first mapping to the last, not from 0 to the end of the address space: powerpc
-    // (Linux 7.2) takes no range for one of user addresses that is as long as all of them
-    // (`__access_ok`, arch/powerpc/include/asm/uaccess.h). What lies beyond, x86's vsyscall page,
-    // is the kernel's own.
+    // (Linux 7.2) rejects a user range as long as the whole address space (`__access_ok`,
+    // arch/powerpc/include/asm/uaccess.h). Anything beyond, such as the vsyscall page of x86,
+    // belongs to the kernel.
     let span = vmas.first().map_or(0, |(vma, _)| vma.start)
         ..vmas.last().map_or(0, |(vma, _)| vma.end).min(task_size());
     let all = if method == PagemapMethod::Read {
@@ -137,7 +137,7 @@ pub fn collect_pages(
     let (mut own, mut guards) =
         all.as_ref().map_or((&[][..], &[][..]), |all| (&all.own[..], &all.guards[..]));
     for (vma, populated) in vmas {
-        // What is droppable may be gone at any moment; the owner has to cope.
+        // Droppable pages may be dropped at any time; the process has to cope with that.
         if !vma.is_private() || vma.flags.contains(&VmaFlag::Droppable) {
             continue;
         }
@@ -167,8 +167,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_inside_is_cut_out_in_one_pass(gaps in prop::collection::vec((0u64..4, 1u64..9), 0..20)) {
-            // Ranges with gaps between them, and mappings that tile the same space: nothing is
-            // lost, nothing is there twice.
+            // Ranges with gaps, and mappings that tile the same space: no page is lost or
+            // duplicated.
             let mut at = 0;
             let mut ranges = Vec::new();
             for (gap, len) in gaps {

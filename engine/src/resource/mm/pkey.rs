@@ -1,19 +1,19 @@
-//! Memory protection keys: which of them are allocated, and handing out the same ones again.
+//! Memory protection keys: which are allocated, and how to allocate the same ones again.
 
 use super::vma::Vma;
 use crate::arch;
 use crate::remote::{Arg, CallId, Outcome, Program};
 
-/// No architecture has more than this many keys but powerpc (32); key 0 is everybody's.
+/// No architecture but powerpc (32) has more keys than this; every process has key 0.
 const KEYS: std::ops::Range<u32> = 1..32;
 
-/// Nothing of a process is mapped here, in the kernel's half of the address space.
+/// A kernel address, where a process has no mappings.
 const NOWHERE: u64 = 0xffff_8000_0000_0000;
 
-/// The question which keys are allocated. pkey_mprotect(2) of a place where nothing is mapped
-/// answers it without a side effect: EINVAL for a key that is not, ENOMEM for one that is
-/// (mm/mprotect.c, `do_mprotect_pkey`, Linux 5.10). The key that the kernel keeps for execute-only
-/// mappings counts as not allocated (arch/x86/include/asm/pkeys.h, `mm_pkey_is_allocated`).
+/// Probes which keys are allocated. pkey_mprotect(2) of an unmapped address has no side effect and
+/// fails with EINVAL for a key that is not allocated, ENOMEM for one that is (mm/mprotect.c,
+/// `do_mprotect_pkey`, Linux 5.10). The kernel's own key for execute-only mappings counts as not
+/// allocated (arch/x86/include/asm/pkeys.h, `mm_pkey_is_allocated`).
 pub struct AskKeys(Vec<(u32, CallId)>);
 
 impl AskKeys {
@@ -40,18 +40,18 @@ impl AskKeys {
     }
 }
 
-/// What has to be done about keys before and after the mappings are made.
+/// Key operations before and after the mappings are created.
 pub struct Keys {
-    /// Those of the process.
+    /// Keys that the process has allocated.
     allocated: u32,
-    /// Allocated only while mappings are made.
+    /// Keys allocated only while mappings are created.
     passing: u32,
 }
 
 impl Keys {
-    /// Allocates keys, which the kernel hands out in ascending order, up to the highest that is
-    /// needed; but not the one of execute-only mappings, which the kernel takes itself when it
-    /// makes the first: it is the lowest free one then.
+    /// Allocates keys, which the kernel hands out in ascending order, up to the highest one needed.
+    /// Frees the key of execute-only mappings: the kernel allocates it with the first such mapping,
+    /// and it is the lowest free key then.
     pub fn take(allocated: u32, vmas: &[Vma], program: &mut Program) -> Self {
         let used = vmas.iter().fold(allocated, |keys, vma| keys | 1 << vma.pkey) & !1;
         let highest = u32::BITS - used.leading_zeros();
@@ -71,7 +71,7 @@ impl Keys {
         vma.prot == libc::PROT_EXEC && vma.pkey != 0 && self.allocated & (1 << vma.pkey) == 0
     }
 
-    /// Gives back what the process did not have.
+    /// Frees the keys that the process did not have.
     pub fn finish(self, program: &mut Program) {
         free(self.passing, program);
     }

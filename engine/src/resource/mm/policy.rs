@@ -1,4 +1,4 @@
-//! Memory policies: on which nodes pages are to be, for a thread and for ranges of an address space
+//! Memory policies: the NUMA nodes for the pages of a thread and of ranges of an address space
 //! (numa(7)).
 
 use super::vma::Vma;
@@ -6,9 +6,9 @@ use crate::remote::{Arg, CallId, DataId, Outcome, Program};
 use crate::resource::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// Bits of a set of nodes: no kernel has more (`MAX_NUMNODES`, include/linux/numa.h).
+/// Bits of a node mask: no kernel has more (`MAX_NUMNODES`, include/linux/numa.h).
 const NODES: usize = 1024;
-/// The mode, then padding, then the set.
+/// Offset of the node mask, after the mode and padding.
 const MASK_AT: usize = 8;
 const MPOL_DEFAULT: i32 = 0;
 const MPOL_F_ADDR: u64 = 1 << 1;
@@ -30,20 +30,21 @@ impl Policy {
         (mode != MPOL_DEFAULT).then(|| Policy { mode, nodes: Bytes(mask[..len].to_vec()) })
     }
 
-    /// The set as the kernel takes it. It leaves the last bit out (mm/mempolicy.c, `get_nodes`).
+    /// The node mask in the kernel's format, which ignores the last bit (mm/mempolicy.c,
+    /// `get_nodes`).
     fn mask(&self, program: &mut Program) -> (DataId, Arg) {
         let mut mask = self.nodes.0.clone();
         mask.resize(NODES / 8, 0);
         (program.bytes(mask), Arg::from(NODES))
     }
 
-    /// Makes it the policy of the thread that the program runs in.
+    /// Sets it as the policy of the thread that runs the program.
     fn set(&self, program: &mut Program) {
         let (mask, size) = self.mask(program);
         program.call_ok(libc::SYS_set_mempolicy, &[self.mode.into(), mask.into(), size], "set memory policy");
     }
 
-    /// Makes it the policy of a range, before there are pages.
+    /// Sets it as the policy of a range, before pages are populated.
     pub fn bind(&self, start: u64, len: u64, program: &mut Program) {
         let (mask, size) = self.mask(program);
         let args = [start.into(), len.into(), self.mode.into(), mask.into(), size, Arg::Imm(0)];
@@ -58,11 +59,11 @@ fn ask(program: &mut Program, address: u64, flags: u64, what: String) -> (CallId
 }
 
 fn told((call, out): (CallId, DataId), outcome: &Outcome) -> Option<Policy> {
-    // ENOSYS of a kernel without NUMA.
+    // A kernel without NUMA returns ENOSYS.
     (outcome.result(call) == 0).then(|| Policy::decode(outcome.data(out))).flatten()
 }
 
-/// The question for a thread's own policy.
+/// Reads a thread's own policy.
 pub struct AskPolicy((CallId, DataId));
 
 impl AskPolicy {
@@ -71,14 +72,13 @@ impl AskPolicy {
         AskPolicy(ask(program, 0, 0, "read memory policy".into()))
     }
 
-    /// The policy, when there is one.
+    /// The policy; `None` for the default.
     pub fn answer(&self, outcome: &Outcome) -> Option<Policy> {
         told(self.0, outcome)
     }
 }
 
-/// Gives the thread that the program runs in its policy; a new one has that of the thread that made
-/// it.
+/// Sets the policy of the thread that runs the program; a new thread inherits that of its creator.
 pub fn rebuild(policy: Option<&Policy>, program: &mut Program) {
     match policy {
         Some(policy) => policy.set(program),
@@ -89,7 +89,7 @@ pub fn rebuild(policy: Option<&Policy>, program: &mut Program) {
     }
 }
 
-/// The question for the policies of mappings.
+/// Reads the policies of mappings.
 pub struct AskPolicies(Vec<(CallId, DataId)>);
 
 impl AskPolicies {
@@ -99,7 +99,7 @@ impl AskPolicies {
         AskPolicies(vmas.map(|vma| ask(program, vma.start, MPOL_F_ADDR, what(vma))).collect())
     }
 
-    /// Notes the policies in the same mappings.
+    /// Records the policies in the same mappings.
     pub fn answer<'a>(self, outcome: &Outcome, vmas: impl Iterator<Item = &'a mut Vma>) {
         for (asked, vma) in self.0.into_iter().zip(vmas) {
             vma.policy = told(asked, outcome);
@@ -107,7 +107,7 @@ impl AskPolicies {
     }
 }
 
-/// Whether this kernel has memory policies; where the module answers, it asks the same kernel.
+/// Whether this kernel has memory policies; the module depends on the same kernel.
 pub fn available() -> bool {
     crate::sys::has_memory_policies()
 }

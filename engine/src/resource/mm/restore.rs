@@ -9,7 +9,7 @@ use crate::arch;
 use crate::image::Extent;
 use crate::remote::{Arg, Program};
 
-/// Where, at restart, things are that the new address space is made from.
+/// Where a restart finds what the new address space is made from.
 #[derive(Debug, Clone)]
 pub struct MemorySources<'a> {
     /// Descriptor of each file in the records, by index.
@@ -18,11 +18,11 @@ pub struct MemorySources<'a> {
     pub object_slots: &'a [i32],
     /// Descriptor of the context file.
     pub context: i32,
-    /// Where the running kernel's special mappings are parked.
+    /// Temporary addresses of the running kernel's special mappings.
     pub relocated: &'a [SpecialMapping],
 }
 
-/// A mapping that the kernel makes and fills, by its name in /proc/PID/maps: `[vdso]`, `[vvar]`,
+/// A mapping that the kernel creates and fills, by its name in /proc/PID/maps: `[vdso]`, `[vvar]`,
 /// `[vvar_vclock]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialMapping {
@@ -30,17 +30,17 @@ pub struct SpecialMapping {
     pub name: String,
     /// First address.
     pub start: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
 }
 
 impl SpecialMapping {
-    /// The addresses.
+    /// Its address range.
     pub fn range(&self) -> Range {
         self.start..self.start + self.len
     }
 
-    /// Moves it to where it is to be, without its being anywhere else meanwhile.
+    /// Moves it to an unmapped address.
     pub fn relocate(&self, to: u64, program: &mut Program) {
         move_mapping(self.start, to, self.len, &self.name, program);
     }
@@ -58,14 +58,14 @@ const PR_SET_VMA: i32 = 0x5356_4d41;
 const PR_SET_MDWE: i32 = 65;
 /// Linux 6.4
 const PR_SET_MEMORY_MERGE: i32 = 67;
-/// preadv(2) takes no more vectors than this.
+/// Maximum number of vectors for preadv(2).
 const IOV_MAX: usize = 1024;
 
 impl Memory {
-    /// Builds the address space around the scratch range, in which nothing else is mapped but what
-    /// is parked.
+    /// Builds the address space around the scratch range. Only that and the relocated special
+    /// mappings may be mapped.
     pub fn rebuild(&self, sources: &MemorySources<'_>, program: &mut Program) {
-        // First: the kernel changes the executable only while the one before is mapped nowhere
+        // First: the kernel replaces the executable only when the old one is not mapped any more
         // (replace_mm_exe_file, kernel/fork.c), and the new one may be the engine's own.
         self.rebuild_marks(sources, program);
         self.rebuild_special(sources, program);
@@ -83,7 +83,7 @@ impl Memory {
         self.rebuild_thp_disable(program);
     }
 
-    /// Moves the running kernel's vdso and its data to where the process knows them.
+    /// Moves the running kernel's vdso and its data to the addresses recorded for the process.
     fn rebuild_special(&self, sources: &MemorySources<'_>, program: &mut Program) {
         for vma in self.vmas.iter().filter(|v| v.is_special()) {
             let Backing::Special { name } = &vma.backing else { continue };
@@ -105,8 +105,8 @@ impl Memory {
         self.pages.get(at).is_some_and(|e| e.start < vma.end)
     }
 
-    /// Mapped writable at first: to be filled, or because what was ever writable counts against the
-    /// commit limit.
+    /// Mapped writable at first: to be filled, or because a mapping that was ever writable counts
+    /// against the commit limit.
     fn first_prot(&self, vma: &Vma) -> i32 {
         if vma.is_private() && (vma.has(VmaFlag::Accounted) || self.holds_pages(vma)) {
             vma.whole_prot() | libc::PROT_WRITE
@@ -151,7 +151,7 @@ impl Memory {
             offset.into(),
         ];
         program.call_returning(libc::SYS_mmap, &args, vma.start, format!("map {}", vma.label()));
-        // Before the pages come, so that they come in the right place and size.
+        // Before pages are populated, so that they get the right node and size.
         if let Some(policy) = &vma.policy {
             policy.bind(vma.start, vma.len(), program);
         }
@@ -165,10 +165,10 @@ impl Memory {
         }
     }
 
-    /// The target itself reads its pages from the context file: one call for each run of the file,
-    /// of up to 1024 places.
+    /// The target itself reads its pages from the context file: one call for each contiguous part
+    /// of the file, with up to 1024 vectors.
     fn fill(&self, context: i32, program: &mut Program) {
-        // A call moves at most 2 GiB (MAX_RW_COUNT).
+        // A call reads at most 2 GiB (MAX_RW_COUNT).
         const MAX_CALL: u64 = 1 << 30;
         let mut by_offset: Vec<Extent> = Vec::with_capacity(self.pages.len());
         for extent in &self.pages {
@@ -199,7 +199,7 @@ impl Memory {
         }
     }
 
-    /// What is set on a mapping after its pages are there.
+    /// Sets attributes of a mapping that have to follow its contents.
     fn finish(&self, vma: &Vma, keys: &Keys, program: &mut Program) {
         for guard in &vma.guards {
             advise(guard.clone(), MADV_GUARD_INSTALL, "MADV_GUARD_INSTALL", program);
@@ -212,7 +212,7 @@ impl Memory {
             (VmaFlag::DontDump, libc::MADV_DONTDUMP, "MADV_DONTDUMP"),
             (VmaFlag::Mergeable, libc::MADV_MERGEABLE, "MADV_MERGEABLE"),
         ] {
-            // A droppable mapping is created with the last two of these set.
+            // A droppable mapping is created with these two set.
             let implied =
                 vma.has(VmaFlag::Droppable) && matches!(flag, VmaFlag::WipeOnFork | VmaFlag::DontDump);
             if vma.has(flag) && !implied {
@@ -221,7 +221,7 @@ impl Memory {
         }
         if self.merge && !vma.has(VmaFlag::Mergeable) && vma.is_private() {
             let args = [vma.start.into(), vma.len().into(), libc::MADV_UNMERGEABLE.into()];
-            // What cannot be merged at all says EINVAL or nothing.
+            // A mapping that cannot be merged at all returns EINVAL or 0.
             program.call_unchecked(libc::SYS_madvise, &args, format!("do not merge {}", vma.label()));
         }
         if let Backing::Anonymous { name: Some(name) } = &vma.backing {
@@ -238,11 +238,11 @@ impl Memory {
         if vma.has(VmaFlag::Locked) {
             let lock = |how: u32| [vma.start.into(), vma.len().into(), how.into()];
             let what = format!("lock {}", vma.label());
-            // This one brings no page in, so that an error means that nothing is locked.
+            // This call populates nothing, so an error means that nothing is locked.
             program.call_ok(libc::SYS_mlock2, &lock(libc::MLOCK_ONFAULT), what.clone());
             if !vma.has(VmaFlag::LockedOnFault) {
-                // This one says ENOMEM of pages that cannot be there, such as those of a PROT_NONE
-                // range, and locks all the same.
+                // This call returns ENOMEM for pages that cannot be populated, such as those of a
+                // PROT_NONE range, but still locks.
                 program.call_unchecked(libc::SYS_mlock2, &lock(0), what);
             }
         }
@@ -284,7 +284,7 @@ impl Memory {
         program.call_ok(libc::SYS_prctl, &args, "set code, data, heap, stack and executable (PR_SET_MM_MAP)");
     }
 
-    /// Every mapping that is made from here on is mergeable, as one is by madvise(2).
+    /// Makes all mappings created from here on mergeable, as madvise(2) does for one.
     fn rebuild_merge(&self, program: &mut Program) {
         if self.merge {
             let args = [PR_SET_MEMORY_MERGE.into(), Arg::Imm(1), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
@@ -300,7 +300,7 @@ impl Memory {
         }
     }
 
-    /// Sets what concerns mappings to come: the last change to the address space but for the
+    /// Sets what applies to future mappings: the last change to the address space except for the
     /// scratch range.
     pub fn rebuild_future(&self, program: &mut Program) {
         if let Some(lock) = self.lock_future {
@@ -327,7 +327,7 @@ fn advise(range: Range, advice: i32, name: &str, program: &mut Program) {
     );
 }
 
-/// mremap(2) to a place where nothing is mapped.
+/// mremap(2) to an unmapped address.
 fn move_mapping(from: u64, to: u64, len: u64, name: &str, program: &mut Program) {
     if from != to {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;

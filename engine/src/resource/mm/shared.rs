@@ -14,19 +14,19 @@ use std::path::Path;
 /// A shared memory object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedMemory {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Bytes of a page: the usual ones, or huge (`MAP_HUGETLB`).
+    /// Page size in bytes: the normal one, or huge (`MAP_HUGETLB`).
     pub page: u64,
     /// Contents; the rest is zeros.
     pub content: Vec<Extent>,
 }
 
-/// The objects met so far, each once.
+/// The objects found so far, each once.
 #[derive(Default)]
 pub struct SharedObjects {
     all: Vec<(SharedMemory, Owner)>,
-    /// What of each object holds anything, sorted offsets.
+    /// Populated ranges of each object, sorted offsets.
     populated: Vec<Vec<Range>>,
     known: HashMap<(u64, u64), usize>,
 }
@@ -54,7 +54,7 @@ impl SharedObjects {
         Ok(index)
     }
 
-    /// Addresses in a mapping of shared memory where the object holds anything.
+    /// Addresses in a mapping of shared memory at which the object is populated.
     pub fn populated_in(&self, vma: &Vma) -> Vec<Range> {
         let Backing::Shared { object, offset, .. } = vma.backing else { return Vec::new() };
         let shown = offset..offset + (vma.end - vma.start);
@@ -63,7 +63,7 @@ impl SharedObjects {
         inside.map(|range| address(range.start)..address(range.end)).collect()
     }
 
-    /// Device and inode of each object.
+    /// Device and inode of each object, with its index.
     pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), usize)> {
         self.known.iter().map(|(identity, index)| (*identity, *index))
     }

@@ -1,4 +1,4 @@
-//! Memory tags (arm64 MTE): four bits for every 16 bytes of memory, which only ptrace shows.
+//! Memory tags (arm64 MTE): four bits for every 16 bytes of memory, read by ptrace(2) only.
 
 use super::Range;
 use crate::error::{Context, Result};
@@ -14,14 +14,14 @@ const GRANULE: u64 = 16;
 pub struct Tags {
     /// Address of the page.
     pub start: u64,
-    /// Two to a byte, that of the lower address in the lower half.
+    /// Two tags per byte, the one of the lower address in the lower half.
     pub tags: Bytes,
 }
 
-/// Reads the tags of pages, of a stopped thread's address space; those that are all 0 are left out.
+/// Reads the tags of pages in a stopped thread's address space; pages with only 0 are omitted.
 ///
 /// # Errors
-/// What ptrace says.
+/// What ptrace(2) reports.
 pub fn capture(tid: i32, pages: &[Range]) -> Result<Vec<Tags>> {
     let mut all = Vec::new();
     let mut tags = vec![0u8; (page_size() / GRANULE) as usize];
@@ -48,10 +48,10 @@ fn unpack(packed: &[u8]) -> Vec<u8> {
 }
 
 impl Tags {
-    /// Gives the memory its tags, through a stopped thread of its process.
+    /// Writes the tags through a stopped thread of the process.
     ///
     /// # Errors
-    /// What ptrace says.
+    /// What ptrace(2) reports.
     pub fn rebuild(&self, tid: i32) -> Result<()> {
         let tags = unpack(&self.tags.0);
         let mut done = 0;

@@ -5,7 +5,7 @@ use super::policy::Policy;
 use crate::resource::bytes::PathBytes;
 use serde::{Deserialize, Serialize};
 
-/// What a mapping shows. Indices point into the tables of the records.
+/// What a mapping maps. Indices point into the tables of the records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backing {
@@ -17,16 +17,16 @@ pub enum Backing {
     },
     /// Private anonymous memory in huge pages of this many bytes (`MAP_HUGETLB`).
     HugeAnonymous {
-        /// Bytes of a page.
+        /// Page size in bytes.
         page: u64,
     },
     /// Shared anonymous memory, in pages of either kind.
     Shared {
         /// Index of the object.
         object: usize,
-        /// Bytes from its start.
+        /// Offset in bytes.
         offset: u64,
-        /// Mapped `MAP_PRIVATE`, by way of /proc: pages that were written are the mapping's own.
+        /// Mapped `MAP_PRIVATE` through /proc: modified pages are private to the mapping.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         private: bool,
     },
@@ -34,19 +34,19 @@ pub enum Backing {
     File {
         /// Index of the file.
         file: usize,
-        /// Bytes from its start.
+        /// Offset in bytes.
         offset: u64,
         /// `MAP_SHARED`
         shared: bool,
     },
-    /// The kernel's own: `[vdso]`, `[vvar]` …
+    /// A mapping of the kernel: `[vdso]`, `[vvar]` …
     Special {
-        /// As /proc/PID/maps prints it.
+        /// Name as in /proc/PID/maps.
         name: String,
     },
 }
 
-/// What madvise(2), mlock2(2), mmap(2) and mseal(2) have set on a mapping.
+/// Attributes set by madvise(2), mlock2(2), mmap(2) and mseal(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
@@ -82,7 +82,7 @@ pub struct Vma {
     pub end: u64,
     /// `PROT_*`
     pub prot: i32,
-    /// What it shows.
+    /// What it maps.
     pub backing: Backing,
     /// Sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -93,13 +93,13 @@ pub struct Vma {
     /// Protection key, 0 for none.
     #[serde(default)]
     pub pkey: u32,
-    /// On which nodes its pages are to be, where that is not as its threads say.
+    /// NUMA policy; `None` if that of its threads applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
 }
 
 impl Vma {
-    /// Whether `next` continues this mapping so that nothing tells them apart.
+    /// Whether `next` continues this mapping with the same attributes.
     pub fn joins(&self, next: &Vma) -> bool {
         let continues = match (&self.backing, &next.backing) {
             (Backing::Special { .. }, _) => false,
@@ -118,17 +118,17 @@ impl Vma {
             && self.policy == next.policy
     }
 
-    /// Bytes.
+    /// Length in bytes.
     pub fn len(&self) -> u64 {
         self.end - self.start
     }
 
-    /// No mapping is.
+    /// Always false for a valid mapping.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Whether pages that were written are its own.
+    /// Whether modified pages are private to it.
     pub fn is_private(&self) -> bool {
         match &self.backing {
             Backing::Anonymous { .. } | Backing::HugeAnonymous { .. } => true,
@@ -138,7 +138,7 @@ impl Vma {
         }
     }
 
-    /// Whether a page that is not its own is something else than zeros.
+    /// Whether an unmodified page may be something else than zeros.
     pub fn has_background(&self) -> bool {
         matches!(self.backing, Backing::File { .. } | Backing::Shared { .. })
     }
@@ -151,7 +151,7 @@ impl Vma {
         self.flags.contains(&flag)
     }
 
-    /// `PROT_*` with those that a mapping's flags show.
+    /// `PROT_*` including the bits that are shown as flags.
     pub(super) fn whole_prot(&self) -> i32 {
         // arch/arm64/include/uapi/asm/mman.h
         const PROT_BTI: i32 = 0x10;
@@ -165,8 +165,8 @@ impl Vma {
     }
 }
 
-/// Joins neighbours that nothing tells apart: the kernel keeps some of them separate for reasons
-/// that no process can see.
+/// Merges adjacent mappings with equal attributes: the kernel keeps some of them apart for reasons
+/// that are not visible to the process.
 pub fn join(vmas: Vec<Vma>) -> Vec<Vma> {
     let mut joined: Vec<Vma> = Vec::with_capacity(vmas.len());
     for vma in vmas {

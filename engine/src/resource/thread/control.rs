@@ -1,60 +1,59 @@
-//! Settings of a thread that prctl(2) and its like give and take by name: what the processor may do
-//! to it, what hardware errors do.
+//! Settings of a thread that prctl(2) and similar calls read and write: which processor features it
+//! may use, how hardware errors are handled.
 //!
-//! A kernel or an architecture that has no such setting says so when it is asked; then there is
-//! nothing in the record.
+//! A kernel or architecture without a setting returns an error when it is read; the record does not
+//! have it then.
 
 use crate::arch;
 use crate::remote::{Arg, CallId, DataId, Outcome, Program};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A setting, by what it is about.
+/// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Control {
     /// Whether the time stamp counter may be read (`PR_SET_TSC`); x86.
     TimeStampCounter,
-    /// What traps of floating point are (`PR_SET_FPEXC`); powerpc.
+    /// The floating point exception mode (`PR_SET_FPEXC`); powerpc.
     FloatExceptions,
-    /// What unaligned accesses do (`PR_SET_UNALIGN`); powerpc.
+    /// How unaligned accesses are handled (`PR_SET_UNALIGN`); powerpc.
     Unaligned,
-    /// When a memory failure kills (`PR_MCE_KILL`).
+    /// When a memory failure kills it (`PR_MCE_KILL`).
     MemoryFailure,
-    /// Speculation past stores (`PR_SPEC_STORE_BYPASS`).
+    /// Speculative store bypass (`PR_SPEC_STORE_BYPASS`).
     StoreBypass,
-    /// Speculation past indirect branches (`PR_SPEC_INDIRECT_BRANCH`); x86.
+    /// Indirect branch speculation (`PR_SPEC_INDIRECT_BRANCH`); x86.
     IndirectBranches,
-    /// Whether the first level of the data cache is flushed at a switch (`PR_SPEC_L1D_FLUSH`); x86.
+    /// Whether the L1 data cache is flushed on context switch (`PR_SPEC_L1D_FLUSH`); x86.
     FlushOnSwitch,
     /// Whether the CPUID instruction may be executed (`ARCH_SET_CPUID`); x86.
     Cpuid,
 }
 
-/// How the answer comes.
+/// Where the value is returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
-    /// Written to memory.
+    /// In memory.
     ByPointer,
-    /// What the call returns.
+    /// As the result of the call.
     ByResult,
-    /// What the call returns, as a state of speculation: a setting of the thread's own when a bit
-    /// says so.
+    /// As the result of the call, a speculation state; per-thread control is indicated by a bit.
     Speculation,
 }
 
-/// How to ask for a setting and how to make it.
+/// How to read and write a setting.
 struct Calls {
     control: Control,
     what: &'static str,
-    /// The system call; none where the architecture has no such setting.
+    /// The system call; `None` where the architecture has no such setting.
     nr: Option<i64>,
-    /// What the question begins with.
+    /// First arguments to read it.
     get: &'static [i32],
     told: Told,
-    /// What precedes the value.
+    /// Arguments before the value to write it.
     set: &'static [i32],
-    /// What a new program has.
+    /// The value in a new program.
     default: u32,
 }
 
@@ -148,10 +147,10 @@ const CALLS: [Calls; 8] = [
     },
 ];
 
-/// The settings of a thread that are not a new program's.
+/// The settings of a thread that differ from those of a new program.
 pub type Controls = BTreeMap<Control, u32>;
 
-/// The question for a thread's settings.
+/// Reads a thread's settings.
 pub struct AskControls([Option<(CallId, Option<DataId>)>; CALLS.len()]);
 
 fn arguments(first: &[i32], then: Option<Arg>) -> Vec<Arg> {
@@ -170,7 +169,7 @@ impl AskControls {
         }))
     }
 
-    /// What is not as in a new program.
+    /// The settings that differ from those of a new program.
     pub fn answer(&self, outcome: &Outcome) -> Controls {
         let read = |told: Told, (call, out): (CallId, Option<DataId>)| {
             let result = u32::try_from(outcome.result(call)).ok()?;
@@ -188,8 +187,8 @@ impl AskControls {
     }
 }
 
-/// Makes the settings of the thread that the program runs in. Those that are not named become a new
-/// program's, where the kernel has them: a thread inherits them from the one that made it.
+/// Sets the settings of the thread that runs the program. Those not recorded are set to the default
+/// of a new program, where the kernel has them: a thread inherits them from its creator.
 pub fn rebuild(controls: &Controls, program: &mut Program) {
     for Calls { control, what, nr, set, default, .. } in CALLS {
         let Some(nr) = nr else { continue };

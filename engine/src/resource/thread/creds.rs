@@ -17,13 +17,13 @@ pub struct Capabilities {
     pub ambient: u64,
 }
 
-/// What a thread may do. The kernel keeps credentials per thread, whatever the C library makes of
-/// it.
+/// The credentials of a thread. The kernel keeps them per thread, even though the C library
+/// synchronises them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creds {
     /// Real, effective, saved and file system user id.
     pub uid: [u32; 4],
-    /// The same of the group.
+    /// The same for groups.
     pub gid: [u32; 4],
     /// Supplementary groups, as the kernel sorts them.
     pub groups: Vec<u32>,
@@ -37,7 +37,7 @@ pub struct Creds {
     pub pdeathsig: i32,
 }
 
-/// The questions that only the thread itself can answer.
+/// Reads the credentials that only the thread itself can.
 pub struct AskCreds {
     securebits: AskNumber,
     pdeathsig: crate::remote::DataId,
@@ -57,10 +57,10 @@ impl AskCreds {
         AskCreds { securebits, pdeathsig }
     }
 
-    /// The credentials, the rest from /proc/PID/task/TID/status.
+    /// The credentials, completed from /proc/PID/task/TID/status.
     ///
     /// # Errors
-    /// *unsupported* when the kernel does not answer.
+    /// *unsupported* when the kernel does not report them.
     pub fn answer(&self, outcome: &Outcome, status: &procfs::process::Status) -> Result<Creds> {
         let securebits = self.securebits.answer(outcome).ok_or_else(|| missing(status, "securebits"))? as u32;
         let pdeathsig = outcome.data(self.pdeathsig);
@@ -77,7 +77,7 @@ fn missing(status: &procfs::process::Status, what: &str) -> Error {
 }
 
 impl Creds {
-    /// From /proc/PID/status and what it does not show.
+    /// From /proc/PID/status and the values it does not show.
     ///
     /// # Errors
     /// *unsupported* when the kernel shows less.
@@ -104,13 +104,13 @@ impl Creds {
 /// include/uapi/linux/capability.h
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
-/// Keep capabilities over the change of ids, let nothing of uid 0 interfere.
+/// Capabilities stay as they are when ids change, also to and from uid 0.
 const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
 
 impl Creds {
-    /// Takes on these credentials, coming from `from`. Bounding set first, while CAP_SETPCAP is
-    /// there; then ids with the capabilities kept; securebits before the capabilities that allow to
-    /// set them go.
+    /// Changes credentials from `from` to these. The bounding set comes first, while CAP_SETPCAP is
+    /// effective; then the ids, with capabilities kept; securebits before the capabilities needed
+    /// to set them are dropped.
     pub fn rebuild(&self, from: &Creds, program: &mut Program) {
         let prctl = |program: &mut Program, args: &[Arg], what: &str| {
             program.call_ok(libc::SYS_prctl, args, what.to_string());
@@ -166,8 +166,8 @@ impl Creds {
             let data = program.bytes(words.flat_map(u32::to_ne_bytes).collect::<Vec<u8>>());
             program.call_ok(libc::SYS_capset, &[header.into(), data.into()], "set capabilities");
         };
-        // An ambient capability must be permitted and inheritable when it is raised, and goes when
-        // it stops being so.
+        // An ambient capability must be permitted and inheritable when raised, and is lowered when
+        // it no longer is.
         set(program, [caps.effective | caps.permitted, caps.permitted, caps.inheritable]);
         for cap in (0..64).filter(|cap| caps.ambient & (1 << cap) != 0) {
             let args = [

@@ -1,5 +1,4 @@
-//! A thread: registers, what it registered with the kernel, its name and its place in the
-//! scheduler.
+//! A thread: registers, its registrations with the kernel, its name and its scheduling parameters.
 
 pub mod control;
 pub mod creds;
@@ -27,14 +26,14 @@ pub struct Rseq {
     pub address: u64,
     /// Registered length in bytes.
     pub size: u32,
-    /// Signature before abort handlers.
+    /// Signature that precedes abort handlers.
     pub signature: u32,
-    /// It may ask for a longer time slice (`PR_RSEQ_SLICE_EXTENSION`, Linux 7.0).
+    /// Whether it may request a time slice extension (`PR_RSEQ_SLICE_EXTENSION`, Linux 7.0).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub slice_extension: bool,
 }
 
-/// An extended register set, as `PTRACE_GETREGSET` gives it.
+/// An extended register set in the format of `PTRACE_GETREGSET`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterSet {
     /// ELF note type.
@@ -46,11 +45,11 @@ pub struct RegisterSet {
 /// A thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
-    /// Its id, the PID for the leader.
+    /// Its thread id; the PID for the leader.
     pub tid: i32,
     /// Name, up to 15 bytes.
     pub comm: PathBytes,
-    /// General registers to go on with; an interrupted call is made again.
+    /// General registers to resume with; an interrupted system call is restarted.
     pub regs: Regs,
     /// Extended register sets.
     pub extended: Vec<RegisterSet>,
@@ -60,25 +59,24 @@ pub struct Thread {
     pub altstack: Option<AltStack>,
     /// Signals queued for this thread alone, in order.
     pub pending: Vec<Pending>,
-    /// Head and length of the robust futex list; 0 when none.
+    /// Head and length of the robust futex list; 0 if none.
     pub robust_list: (u64, u64),
-    /// Where the kernel writes 0 and wakes a futex when the thread ends; 0 for nowhere.
+    /// Where the kernel writes 0 and wakes a futex when the thread exits; 0 for nowhere.
     pub clear_child_tid: u64,
-    /// Restartable sequences.
+    /// Registered rseq area.
     pub rseq: Option<Rseq>,
-    /// Timer slack in nanoseconds; nothing where the kernel does not apply one (real-time
-    /// policies).
+    /// Timer slack in nanoseconds; 0 where the kernel applies none (real-time policies).
     pub timer_slack: u64,
-    /// The time left of the call that its registers make again.
+    /// The remaining time of the system call that its registers restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sleep: Option<Sleep>,
-    /// Settings of prctl(2) that are not a new program's.
+    /// prctl(2) settings that differ from those of a new program.
     #[serde(default, skip_serializing_if = "Controls::is_empty")]
     pub controls: Controls,
-    /// On which nodes its pages are to be.
+    /// NUMA memory policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Policy>,
-    /// It writes back what others have dirtied (`PR_SET_IO_FLUSHER`).
+    /// Whether it is an I/O flusher (`PR_SET_IO_FLUSHER`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub io_flusher: bool,
     /// Credentials.
@@ -91,7 +89,7 @@ pub struct Thread {
     pub affinity: Bytes,
 }
 
-/// The questions that a thread's program answers.
+/// The part of a thread's program that reads its state.
 pub struct AskThread {
     altstack: AskAltStack,
     clear_child_tid: DataId,
@@ -104,11 +102,11 @@ pub struct AskThread {
 }
 
 impl AskThread {
-    /// Adds the calls. `rseq_unknown`: this kernel does not tell a tracer about restartable
-    /// sequences. `policies`: it has memory policies.
+    /// Adds the calls. `rseq_unknown`: this kernel does not report rseq areas to a tracer.
+    /// `policies`: it has memory policies.
     ///
     /// # Errors
-    /// What ptrace says.
+    /// What ptrace(2) reports.
     pub fn ask(program: &mut Program, thread: &Stopped, rseq_unknown: bool, policies: bool) -> Result<Self> {
         let clear_child_tid = program.out(8);
         let args = [PR_GET_TID_ADDRESS.into(), clear_child_tid.into()];
@@ -145,10 +143,10 @@ impl AskThread {
         })
     }
 
-    /// The record.
+    /// The record of the thread.
     ///
     /// # Errors
-    /// *vanished*, *unsupported*, or what the kernel says.
+    /// *vanished*, *unsupported*, or what the kernel reports.
     pub fn answer(&self, outcome: &Outcome, thread: &Stopped) -> Result<Thread> {
         let (pid, tid) = (thread.pid(), thread.tid());
         let status = status::of_thread(pid, tid)?;
@@ -201,8 +199,8 @@ impl AskThread {
 
 /// include/uapi/linux/prctl.h, Linux 5.6
 const PR_SET_IO_FLUSHER: i32 = 57;
-/// What that sets: `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` (include/linux/sched.h). prctl(2)
-/// itself tells only who has CAP_SYS_RESOURCE.
+/// The flags that it sets: `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` (include/linux/sched.h).
+/// prctl(2) itself reports them only with CAP_SYS_RESOURCE.
 const PF_IO_FLUSHER: u32 = 0x0008_0000 | 0x0010_0000;
 
 fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
@@ -214,9 +212,8 @@ fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
 }
 
 impl Thread {
-    /// Gives the thread its registrations, name and credentials. Runs in the thread itself;
-    /// `inherited` are the credentials that it has, `policies` whether this kernel has memory
-    /// policies.
+    /// Restores registrations, name and credentials. Runs in the thread itself; `inherited` are the
+    /// credentials that it has, `policies` is set if this kernel has memory policies.
     pub fn rebuild(&self, inherited: &Creds, policies: bool, program: &mut Program) {
         let prctl = |program: &mut Program, args: &[Arg], what: &str| {
             program.call_ok(libc::SYS_prctl, args, what.to_string());
@@ -249,7 +246,7 @@ impl Thread {
         self.creds.rebuild(inherited, program);
     }
 
-    /// Sets scheduling from outside, while we still may.
+    /// Sets scheduling parameters from outside, while the engine has the privileges.
     ///
     /// # Errors
     /// *denied* without CAP_SYS_NICE.
@@ -267,12 +264,12 @@ impl Thread {
         Ok(())
     }
 
-    /// Writes the extended register sets, which must fit this machine, and reads all back in the
-    /// end: to write one may change another, and some kernels have dropped parts in silence (PKRU,
-    /// 5.14 to 6.1). What is as it should be is not written.
+    /// Writes the extended register sets, which must fit this machine, and verifies all of them at
+    /// the end: writing one may change another, and some kernels silently dropped parts (PKRU, 5.14
+    /// to 6.1). Sets that are right already are not written.
     ///
     /// # Errors
-    /// What differs.
+    /// The first difference.
     pub fn rebuild_extended(&self) -> Result<()> {
         let tid = self.tid;
         let what = |note: u32| format!("register set {note:#x} of {tid}");

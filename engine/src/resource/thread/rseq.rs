@@ -1,4 +1,4 @@
-//! Restartable sequences: where a thread registered its area, also on kernels that do not tell.
+//! Restartable sequences: finds a thread's registered area, even on kernels that do not report it.
 
 use super::Rseq;
 use crate::arch::RSEQ_SIGNATURE as SIGNATURE;
@@ -7,10 +7,10 @@ use crate::remote::{Arg, CallId, ModuleThread, Outcome, Program, Stopped, Tracee
 use crate::sys::RemoteAddr;
 use crate::sys::{kmod, ptrace, vm};
 
-/// Asks the kernel, Linux 5.13 and up.
+/// Reads the configuration from the kernel, Linux 5.13 and later.
 ///
 /// # Errors
-/// What ptrace says.
+/// What ptrace(2) reports.
 pub fn capture(tid: i32) -> Result<Option<Rseq>> {
     let conf = ptrace::rseq_configuration(tid).context(|| format!("read rseq configuration of {tid}"))?;
     Ok((conf.pointer != 0).then_some(Rseq {
@@ -21,10 +21,10 @@ pub fn capture(tid: i32) -> Result<Option<Rseq>> {
     }))
 }
 
-/// The area of a stopped thread, on a kernel that tells; the module does on all.
+/// The area of a stopped thread, on a kernel that reports it; the module does on any.
 ///
 /// # Errors
-/// What the kernel says.
+/// What the kernel reports.
 pub fn registered(thread: &Stopped) -> Result<Option<Rseq>> {
     match thread {
         Stopped::Traced(tracee) => capture(tracee.tid),
@@ -37,30 +37,29 @@ fn told(held: &ModuleThread) -> Option<Rseq> {
     (address != 0).then_some(Rseq { address, size, signature, slice_extension: false })
 }
 
-/// Whether this kernel answers `PTRACE_GET_RSEQ_CONFIGURATION`; `tid` is a stopped tracee.
+/// Whether this kernel supports `PTRACE_GET_RSEQ_CONFIGURATION`; `tid` is a stopped tracee.
 pub fn kernel_tells(tid: i32) -> bool {
     ptrace::rseq_configuration(tid).is_ok()
 }
 
-/// Whether a thread may ask for a longer time slice, Linux 7.0 (include/uapi/linux/prctl.h).
+/// Whether a thread may request a time slice extension, Linux 7.0 (include/uapi/linux/prctl.h).
 pub const PR_RSEQ_SLICE_EXTENSION: i32 = 79;
-/// Its answer is `PR_RSEQ_SLICE_EXT_ENABLE`, 1, or 0.
+/// Returns `PR_RSEQ_SLICE_EXT_ENABLE`, 1, or 0.
 pub const SLICE_EXTENSION_GET: u64 = 1;
 const SLICE_EXTENSION_SET: u64 = 2;
 
 /// The only length before Linux 6.3.
 const SIZE: u32 = 32;
 const UNREGISTER: u64 = 1;
-/// Thread control blocks are searched this far around the thread pointer, in bytes.
+/// Bytes to search on either side of the thread pointer, for areas in thread control blocks.
 const REACH: u64 = 4096;
 
-/// In the kernel's half of the address space, aligned: EFAULT to a thread that has nothing
-/// registered, EINVAL to one that has.
+/// A kernel address, aligned: EFAULT if the thread has no area registered, EINVAL if it has.
 const NOWHERE: u64 = 0xffff_ffff_ffff_f000;
 
-/// Where the kernel does not tell, the address is found by asking, without a side effect
-/// (kernel/rseq.c, Linux 5.10): to unregister with a wrong signature is EPERM at the registered
-/// address and EINVAL everywhere else; to register once more is EBUSY.
+/// Where the kernel does not report the address, it is found by probing without side effects
+/// (kernel/rseq.c, Linux 5.10): unregistering with a wrong signature fails with EPERM at the
+/// registered address and EINVAL anywhere else; registering again fails with EBUSY.
 pub struct AskRseq {
     registered: CallId,
     candidates: Vec<(u64, CallId)>,
@@ -71,7 +70,7 @@ fn call(program: &mut Program, address: u64, flags: u64, signature: u32) -> Call
     program.call_unchecked(libc::SYS_rseq, &args, "probe rseq")
 }
 
-/// Where the area may be: nowhere for a thread without a thread pointer.
+/// Possible addresses of the area: none for a thread without a thread pointer.
 fn candidates(thread_pointer: u64) -> impl Iterator<Item = u64> {
     let near = thread_pointer & !(u64::from(SIZE) - 1);
     (near.saturating_sub(REACH)..near + REACH).step_by(SIZE as usize).filter(move |_| near != 0)
@@ -86,10 +85,10 @@ impl AskRseq {
         AskRseq { registered, candidates }
     }
 
-    /// Where the area is.
+    /// The area, if registered.
     ///
     /// # Errors
-    /// *unsupported*: registered, and not near the thread pointer.
+    /// *unsupported*: registered, but not near the thread pointer.
     pub fn answer(&self, outcome: &Outcome, tid: i32) -> Result<Option<Rseq>> {
         if outcome.result(self.registered) == -i64::from(libc::EFAULT) {
             return Ok(None);
@@ -106,16 +105,16 @@ impl AskRseq {
     }
 }
 
-/// A stop inside a critical section aborts it: the thread goes to its abort handler, as the kernel
-/// would send it (kernel/rseq.c, `rseq_ip_fixup`), because our programs make the kernel forget that
-/// it was inside. To be called before the first of them. `unknown`: this kernel does not tell where
-/// the area is.
+/// A stop inside a critical section aborts it: the thread is moved to its abort handler, as the
+/// kernel would do (kernel/rseq.c, `rseq_ip_fixup`), because our programs make the kernel lose the
+/// section. Must be called before the first of them. `unknown`: this kernel does not report the
+/// area.
 ///
-/// In a thread that the module holds nothing of ours runs, and the kernel aborts the section itself
-/// when it goes on: only the registers for the record are changed.
+/// A thread held by the module runs no program, and the kernel aborts the section itself when it
+/// resumes: only the registers for the record are changed.
 ///
 /// # Errors
-/// Memory that cannot be read or written.
+/// Memory that cannot be accessed.
 pub fn abort_critical_section(thread: &mut Stopped, unknown: bool) -> Result<()> {
     let tracee = match thread {
         Stopped::Traced(tracee) => tracee,
@@ -128,7 +127,7 @@ pub fn abort_critical_section(thread: &mut Stopped, unknown: bool) -> Result<()>
         }
     };
     if unknown {
-        // Every place where the area may be; that a section is in force shows by its descriptor.
+        // Try every possible area; an active section is recognised by its descriptor.
         for address in candidates(tracee.thread_pointer()?) {
             if leave_section(tracee, address, SIGNATURE)? {
                 break;
@@ -142,17 +141,17 @@ pub fn abort_critical_section(thread: &mut Stopped, unknown: bool) -> Result<()>
     }
 }
 
-/// Where an area says which section its thread is in: after cpu_id_start and cpu_id of `struct
-/// rseq` (include/uapi/linux/rseq.h).
+/// Where an area points to the current section: after cpu_id_start and cpu_id of `struct rseq`
+/// (include/uapi/linux/rseq.h).
 fn section_pointer(address: u64) -> RemoteAddr {
     RemoteAddr(address.wrapping_add(8))
 }
 
-/// The abort handler of the section that a thread of `pid` is in when it is at `ip` and has an area
-/// at `address`.
+/// The abort handler of the section that a thread of `pid` at `ip`, with an area at `address`, is
+/// in; `None` outside.
 fn abort_handler(pid: i32, ip: u64, address: u64, signature: u32) -> Option<u64> {
     let mut word = [0u8; 8];
-    // What cannot be read is no area, no descriptor, no handler.
+    // Unreadable memory is no area, descriptor or handler.
     let read = |at: u64, buf: &mut [u8]| at != 0 && vm::read(pid, RemoteAddr(at), buf).is_ok();
     if !read(section_pointer(address).0, &mut word) {
         return None;
@@ -170,8 +169,8 @@ fn abort_handler(pid: i32, ip: u64, address: u64, signature: u32) -> Option<u64>
         .then_some(abort)
 }
 
-/// Whether the thread was in a section announced by an area at `address`, and has been sent to its
-/// abort handler.
+/// Moves a thread inside a section of the area at `address` to the abort handler; false if it is
+/// not in one.
 fn leave_section(tracee: &mut Tracee, address: u64, signature: u32) -> Result<bool> {
     let Some(abort) = abort_handler(tracee.pid, tracee.regs.ip(), address, signature) else {
         return Ok(false);
@@ -185,13 +184,13 @@ fn leave_section(tracee: &mut Tracee, address: u64, signature: u32) -> Result<bo
 }
 
 impl Rseq {
-    /// Takes the registration back.
+    /// Unregisters the area.
     pub fn unregister(&self, program: &mut Program) {
         let args = [self.address.into(), self.size.into(), UNREGISTER.into(), self.signature.into()];
         program.call_ok(libc::SYS_rseq, &args, "unregister rseq");
     }
 
-    /// Registers the area; the last thing a thread does before it goes on.
+    /// Registers the area; the last thing a thread does before it resumes.
     pub fn rebuild(&self, program: &mut Program) {
         let args = [self.address.into(), self.size.into(), Arg::Imm(0), self.signature.into()];
         program.call_ok(libc::SYS_rseq, &args, "register rseq");

@@ -1,14 +1,14 @@
-//! Sleeps that were interrupted with time left: the kernel keeps in a restart block, or on the
-//! thread's stack, when they end, and only the kernel module sees that.
+//! Sleeps that were interrupted with time left: the kernel keeps their end in a restart block or on
+//! the thread's stack, where only the kernel module can read it.
 //!
-//! A record that has one of a thread has it in addition: its registers make the whole call again,
-//! which is what happens without the module.
+//! Such a record is optional: the registers restart the whole call, which is what happens without
+//! the module.
 
 use crate::remote::Stopped;
 use crate::sys::kmod::{self, Continue};
 use serde::{Deserialize, Serialize};
 
-/// Which call sleeps.
+/// The system call that sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
@@ -30,29 +30,29 @@ const NAMES: [(Call, u32); 4] = [
 ];
 
 impl Call {
-    /// Whether the kernel goes on with it by restart_syscall(2).
+    /// Whether the kernel resumes it by restart_syscall(2).
     pub fn has_restart_block(self) -> bool {
         self != Call::Ahead
     }
 }
 
-/// A sleep to go on with.
+/// A sleep to resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sleep {
-    /// The call.
+    /// The system call.
     pub call: Call,
-    /// The clock that its end is told by, `CLOCK_*`.
+    /// The clock that its timeout is measured by, `CLOCK_*`.
     pub clock: i32,
-    /// Nanoseconds to its end.
+    /// Nanoseconds left.
     pub left: u64,
-    /// What the kernel keeps of the call's arguments: of nanosleep the address for what is left, of
-    /// poll the array and its length, of futex the address, the value, whether it is shared, and
-    /// the bitset; zeros where the registers say it all.
+    /// The arguments that the kernel keeps. nanosleep: address for the remaining time. poll: array
+    /// and its length. futex: address, value, whether it is shared, bitset. Zeros if the registers
+    /// have all of them.
     pub args: [u64; 4],
 }
 
 impl Sleep {
-    /// That of a stopped thread, where it can be seen and has an end.
+    /// The sleep of a stopped thread, if it is known and has a timeout.
     pub fn of(thread: &Stopped) -> Option<Self> {
         let Stopped::ModuleThread(held) = thread else { return None };
         let told = &held.told;
@@ -65,7 +65,7 @@ impl Sleep {
         })
     }
 
-    /// What the module is to be told to have thread `tid` go on with it.
+    /// The module request that lets thread `tid` resume it.
     pub fn request(&self, tid: i32) -> Continue {
         let (_, sleep) =
             NAMES.into_iter().find(|(call, _)| *call == self.call).expect("all calls are listed");
