@@ -3,23 +3,23 @@
 use super::read_short;
 use crate::error::{Context, Error, Result};
 
-/// What it says of every kind of file, and the lines that a kind adds.
+/// The fields common to all files, and the lines specific to a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FdInfo {
-    /// Position.
+    /// File offset in bytes.
     pub pos: u64,
-    /// `O_*` and `O_CLOEXEC`.
+    /// `O_*` including `O_CLOEXEC`.
     pub flags: i32,
-    /// A lock or lease is held through it.
+    /// Whether a lock or lease is held through it.
     pub locked: bool,
     text: String,
 }
 
 impl FdInfo {
-    /// Reads that of a descriptor.
+    /// Reads the information of a descriptor.
     ///
     /// # Errors
-    /// *unsupported* for a text that is not understood; *vanished*, *denied*.
+    /// *unsupported* for an unknown format; *vanished*, *denied*.
     pub fn read(pid: i32, fd: i32) -> Result<Self> {
         let path = format!("/proc/{pid}/fdinfo/{fd}");
         let text = read_short(&path).context(|| format!("read {path}"))?;
@@ -34,7 +34,7 @@ impl FdInfo {
         Some(FdInfo { pos, flags, locked, text })
     }
 
-    /// The value of a line that only some kinds of file have: `ticks` for `ticks: 3`.
+    /// The value of a line specific to a kind of file: `3` for `ticks` in `ticks: 3`.
     pub fn field(&self, name: &str) -> Option<&str> {
         field(&self.text, name)
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// A mapping, as its line says.
+/// A mapping as described by its line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mapping<'a> {
     /// First address.
@@ -16,21 +16,21 @@ pub struct Mapping<'a> {
     pub write: bool,
     /// `PROT_EXEC`
     pub exec: bool,
-    /// `VM_SHARED`; else private.
+    /// `VM_SHARED`; private otherwise.
     pub shared: bool,
-    /// Bytes into the file.
+    /// Offset into the file in bytes.
     pub offset: u64,
     /// Major and minor number of the file's device.
     pub dev: (u32, u32),
     /// Inode of the file, 0 for none.
     pub inode: u64,
-    /// Path of the file or name of the mapping as it is printed: with `\012` for a line break.
-    /// Empty for none.
+    /// Path of the file or name of the mapping as printed, with `\012` for a line break. Empty for
+    /// none.
     pub printed: &'a [u8],
 }
 
 impl<'a> Mapping<'a> {
-    /// Reads a line; nothing for what is not of the kernel's form.
+    /// Parses a line; `None` if it does not have the kernel's format.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let (start, rest) = hex(line)?;
         let (end, rest) = hex(rest.strip_prefix(b"-")?)?;
@@ -39,7 +39,7 @@ impl<'a> Mapping<'a> {
         let (major, rest) = hex(rest.strip_prefix(b" ")?)?;
         let (minor, rest) = hex(rest.strip_prefix(b":")?)?;
         let (inode, rest) = decimal(rest.strip_prefix(b" ")?)?;
-        // The path is padded to a column; it may end in blanks of its own.
+        // The path is padded to a column, and may itself end in spaces.
         let padded = if rest.is_empty() { rest } else { rest.strip_prefix(b" ")? };
         let flag = |byte: u8, letter: u8| match byte {
             byte if byte == letter => Some(true),
@@ -64,7 +64,7 @@ impl<'a> Mapping<'a> {
         })
     }
 
-    /// The addresses.
+    /// The address range.
     pub fn range(&self) -> Range<u64> {
         self.start..self.end
     }
@@ -74,14 +74,14 @@ impl<'a> Mapping<'a> {
         unescape(self.printed)
     }
 
-    /// The file object behind it: device number as stat(2) has it, and inode; nothing for anonymous
+    /// The file behind it: device number as in stat(2) and inode number; `None` for anonymous
     /// memory.
     pub fn object(&self) -> Option<(u64, u64)> {
         (self.inode != 0).then(|| (rustix::fs::makedev(self.dev.0, self.dev.1), self.inode))
     }
 }
 
-/// The mappings of a text, in its order. Lines that are not of the kernel's form are passed over.
+/// The mappings in a text, in order. Lines that do not have the kernel's format are skipped.
 pub fn parse(text: &[u8]) -> impl Iterator<Item = Mapping<'_>> {
     text.split(|byte| *byte == b'\n').filter_map(Mapping::parse)
 }
@@ -113,8 +113,7 @@ fn hex(text: &[u8]) -> Option<(u64, &[u8])> {
     (digits > 0).then(|| (value, &text[digits..]))
 }
 
-/// The kernel escapes line breaks, and nothing else (fs/proc/task_mmu.c, `get_vma_name` and
-/// `show_map_vma`).
+/// The kernel escapes line breaks only (fs/proc/task_mmu.c, `get_vma_name` and `show_map_vma`).
 fn unescape(path: &[u8]) -> Cow<'_, [u8]> {
     const LINE_BREAK: &[u8] = b"\\012";
     if memchr::memmem::find(path, LINE_BREAK).is_none() {

@@ -1,4 +1,4 @@
-//! /proc text turned into data.
+//! Parsers for files in /proc.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,11 +10,11 @@ pub mod stat;
 pub mod status;
 pub mod syscall;
 
-/// The text of a file that the kernel makes as a whole (fs/seq_file.c, `single_open`): by one read,
-/// as long as it is short.
+/// Reads a file whose contents the kernel generates at once (fs/seq_file.c, `single_open`): in one
+/// read(2) if it is short.
 ///
 /// # Errors
-/// What open(2) and read(2) say.
+/// As open(2) and read(2).
 pub fn read_short(path: &str) -> io::Result<Vec<u8>> {
     const SHORT: usize = 4096;
     let mut file = File::open(path)?;

@@ -8,8 +8,8 @@ use super::maps::{Mapping, decimal};
 use bitflags::bitflags;
 
 bitflags! {
-    /// What the `VmFlags` line shows of `vma->vm_flags`. The bits are our own, not the kernel's,
-    /// which differ from one architecture and version to the next.
+    /// The flags of `vma->vm_flags` in the `VmFlags` line. The bits are our own, since the kernel's
+    /// differ between architectures and versions.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct VmFlags: u64 {
         /// `rd`
@@ -64,9 +64,9 @@ bitflags! {
         const DONT_DUMP = 1 << 24;
         /// `bt`: arm64 branch target identification, 5.8
         const BTI = 1 << 25;
-        /// `sd`: the whole mapping counts as written to
+        /// `sd`: the whole mapping counts as modified
         const SOFT_DIRTY = 1 << 26;
-        /// `mm`: some pages are without page structures
+        /// `mm`: some pages have no page structures
         const MIXED_MAP = 1 << 27;
         /// `hg`: MADV_HUGEPAGE
         const HUGE_PAGE = 1 << 28;
@@ -142,7 +142,7 @@ impl VmFlags {
     }
 }
 
-/// One mapping.
+/// A mapping.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vma {
     /// First address
@@ -154,44 +154,44 @@ pub struct Vma {
     pub exec: bool,
     /// MAP_SHARED
     pub shared: bool,
-    /// Bytes into the file; 0 for anonymous memory
+    /// Offset into the file in bytes; 0 for anonymous memory
     pub offset: u64,
     /// Device of the file, major and minor; both 0 for anonymous memory
     pub dev: (u32, u32),
     /// Inode of the file; 0 for anonymous memory
     pub inode: u64,
     /// Path of the file as seen from the reader's root, or a name in brackets such as `[heap]`. The
-    /// kernel writes a line break as `\012` and nothing else specially, so a name that has these
-    /// four characters comes out wrong.
+    /// kernel escapes only line breaks, as `\012`, so a name that contains these four characters is
+    /// misread.
     pub path: Option<Vec<u8>>,
     pub flags: VmFlags,
-    /// Codes of the `VmFlags` line that are not known here, `??` included.
+    /// Unknown codes of the `VmFlags` line, including `??`.
     pub unknown: Vec<String>,
     /// Resident memory in bytes, without hugetlbfs pages
     pub rss: u64,
-    /// Resident pages of hugetlbfs, bytes
+    /// Resident hugetlbfs pages in bytes
     pub hugetlb: u64,
     /// Bytes in swap
     pub swap: u64,
-    /// Resident bytes that belong to no file: anonymous memory, and copied pages of private file
+    /// Resident bytes not backed by a file: anonymous memory, and copied pages of private file
     /// mappings
     pub anonymous: u64,
-    /// Size of the pages in bytes, more than the system's for hugetlbfs
+    /// Page size in bytes, larger than the system's for hugetlbfs
     pub kernel_page_size: u64,
-    /// Protection key, where the processor has such
+    /// Protection key; `None` if the processor does not have them
     pub protection_key: Option<u32>,
 }
 
 const DELETED: &[u8] = b" (deleted)";
 
 impl Vma {
-    /// Bytes
+    /// Size in bytes
     pub fn size(&self) -> u64 {
         self.end - self.start
     }
 
-    /// True for a file without a name: `" (deleted)"` is at the end of the path. A file may really
-    /// be called so; only looking at it tells.
+    /// Whether the path ends in `" (deleted)"`, as that of an unlinked file. A file may really have
+    /// such a name; only stat(2) shows that.
     pub fn is_deleted(&self) -> bool {
         self.path.as_ref().is_some_and(|path| path.ends_with(DELETED))
     }
@@ -201,31 +201,31 @@ impl Vma {
         self.path.as_deref().map(|path| path.strip_suffix(DELETED).unwrap_or(path))
     }
 
-    /// The name in brackets of a mapping that is no file: `heap`, `stack`, `vdso`, `vvar`,
+    /// The name in brackets of a mapping without a file: `heap`, `stack`, `vdso`, `vvar`,
     /// `anon:NAME` …
     pub fn special(&self) -> Option<&[u8]> {
         self.path.as_deref()?.strip_prefix(b"[")?.strip_suffix(b"]")
     }
 }
 
-/// Text that is no smaps file.
+/// Text that is not a valid smaps file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("smaps line {line}: {what}: {text:?}")]
 pub struct Error {
-    /// Counted from 1
+    /// Line number, from 1
     pub line: usize,
     pub what: &'static str,
     /// The line
     pub text: String,
 }
 
-/// Reads the whole text of an smaps file. The mappings come in ascending order and do not overlap.
+/// Parses the whole text of an smaps file. The mappings are in ascending order and do not overlap.
 ///
-/// Lines that are not needed are passed over, known or not.
+/// Lines that are not needed are skipped, known or not.
 ///
 /// # Errors
-/// A line that is not of the kernel's form, mappings out of order, or one without `VmFlags` (as
-/// when the text is cut off).
+/// A line that does not have the kernel's format, mappings out of order, or one without `VmFlags`
+/// (as in truncated text).
 pub fn parse(text: &[u8]) -> Result<Vec<Vma>, Error> {
     let mut vmas: Vec<Vma> = Vec::new();
     // True once the current mapping's last line has been seen; every mapping ends with VmFlags.
@@ -271,9 +271,9 @@ fn parse_header(line: &[u8]) -> Option<Vma> {
     Some(Vma { start, end, read, write, exec, shared, offset, dev, inode, path, ..Vma::default() })
 }
 
-/// Takes in one of the lines after the first; true for the last one, `VmFlags`.
+/// Parses a line after the first; true for the last one, `VmFlags`.
 fn parse_detail(vma: &mut Vma, line: &[u8]) -> Option<bool> {
-    // Most lines are of no interest: the first letters decide before anything is searched.
+    // Most lines are irrelevant: match the first letters before searching.
     match line {
         [b'R', b's', b's', b':', rest @ ..] => vma.rss = kilobytes(rest)?,
         [b'A', b'n', b'o', b'n', b'y', b'm', b'o', b'u', b's', b':', rest @ ..] => {
@@ -311,13 +311,13 @@ fn parse_detail(vma: &mut Vma, line: &[u8]) -> Option<bool> {
     Some(false)
 }
 
-/// A number after blanks, followed by ` kB`; in bytes.
+/// A number after spaces, followed by ` kB`; in bytes.
 fn kilobytes(text: &[u8]) -> Option<u64> {
     let (value, rest) = number(text)?;
     (rest == b" kB").then_some(value)?.checked_mul(1024)
 }
 
-/// A decimal number after blanks.
+/// A decimal number after spaces.
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     decimal(&text[text.iter().take_while(|&&byte| byte == b' ').count()..])
 }

@@ -74,7 +74,7 @@ Swap:                  0 kB
 VmFlags: ex 
 ";
 
-/// Linux 5.10: huge pages, a code that this version has no letters for, names with blanks and line
+/// Linux 5.10: huge pages, a flag without a code in this version, names with spaces and line
 /// breaks.
 const OLDER: &str = "\
 00400000-00401000 r-xp 00000000 fe:1a 18446744073709551615               /opt/a program\\012of two lines 
@@ -107,7 +107,7 @@ Swap:                  0 kB
 VmFlags: mr mw me nr 
 ";
 
-/// One line a mapping, everything that was read.
+/// One line for each mapping, with everything that was parsed.
 fn show(vmas: &[Vma]) -> String {
     let line = |vma: &Vma| {
         let mut flags: Vec<String> = vma.flags.iter_names().map(|(name, _)| name.to_lowercase()).collect();
@@ -181,7 +181,7 @@ fn reads_this_process() {
 
 #[test]
 fn no_memory_is_no_mappings() {
-    // What a zombie or a kernel thread has.
+    // A zombie or kernel thread has an empty file.
     assert_eq!(parse(b""), Ok(vec![]));
 }
 
@@ -225,7 +225,7 @@ proptest! {
         let _ = parse(&text);
     }
 
-    /// Real text with a few bytes changed: no panic, and what is accepted keeps its order.
+    /// Real text with a few bytes changed: no panic, and accepted mappings stay in order.
     #[test]
     fn damaged_text_stays_in_order(
         hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
@@ -243,7 +243,7 @@ proptest! {
         }
     }
 
-    /// What is printed is what is read.
+    /// Printed headers are parsed back unchanged.
     #[test]
     fn headers_come_back(
         start in 0u64..1 << 48,

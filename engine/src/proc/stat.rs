@@ -1,18 +1,17 @@
-//! The beginning of /proc/PID/stat (proc_pid_stat(5)): what there is to know of processes of which
-//! there may be many.
+//! The first fields of /proc/PID/stat (proc_pid_stat(5)), for scans of many processes.
 
 use super::read_short;
 
-/// A process at a glance.
+/// The basic attributes of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brief {
-    /// Its id.
+    /// Its PID.
     pub pid: i32,
     /// Its name.
     pub comm: String,
     /// `R`, `S`, `Z` …
     pub state: char,
-    /// Its parent.
+    /// PID of the parent.
     pub ppid: i32,
     /// Its process group.
     pub pgrp: i32,
@@ -23,13 +22,13 @@ pub struct Brief {
 }
 
 impl Brief {
-    /// A thread, by its own file: that of its process sums up all threads (fs/proc/array.c,
-    /// `do_task_stat`). Nothing when it has ended.
+    /// Reads a thread's own file: that of its process sums up all threads (fs/proc/array.c,
+    /// `do_task_stat`). `None` when it has exited.
     pub fn of_thread(pid: i32, tid: i32) -> Option<Self> {
         Self::parse(&read_short(&format!("/proc/{pid}/task/{tid}/stat")).ok()?)
     }
 
-    /// Reads the text; nothing for what is not understood.
+    /// Parses the text; `None` for an unknown format.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let open = text.iter().position(|byte| *byte == b'(')?;
         let close = text.iter().rposition(|byte| *byte == b')')?;
@@ -39,12 +38,12 @@ impl Brief {
         let state = words.next()?.chars().next()?;
         let mut number = || words.next()?.parse().ok();
         let (ppid, pgrp, session) = (number()?, number()?, number()?);
-        // Terminal, its foreground group, flags.
+        // Skip terminal and its foreground process group.
         let flags = words.nth(2)?.parse().ok()?;
         Some(Brief { pid, comm, state, ppid, pgrp, session, flags })
     }
 
-    /// Whether it is a thread of the kernel.
+    /// Whether it is a kernel thread.
     pub fn is_kernel_thread(&self) -> bool {
         const PF_KTHREAD: u32 = 0x0020_0000; // include/linux/sched.h
         self.flags & PF_KTHREAD != 0

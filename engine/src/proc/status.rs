@@ -3,10 +3,10 @@
 use super::read_short;
 use crate::error::{Error, Result};
 
-/// /proc/PID/task/TID/status.
+/// Reads /proc/PID/task/TID/status.
 ///
 /// # Errors
-/// *vanished* when it is not there.
+/// *vanished* when the thread does not exist.
 pub fn of_thread(pid: i32, tid: i32) -> Result<procfs::process::Status> {
     use procfs::FromRead;
     let path = format!("/proc/{pid}/task/{tid}/status");

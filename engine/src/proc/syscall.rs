@@ -1,11 +1,11 @@
 //! /proc/PID/task/TID/syscall: the system call in which a thread is blocked.
 
-/// A system call under way.
+/// A system call in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocked {
     /// System call number.
     pub nr: i64,
-    /// Arguments, as they were given.
+    /// Arguments as passed by the caller.
     pub args: [u64; 6],
     /// The user stack pointer.
     pub sp: u64,
@@ -13,8 +13,8 @@ pub struct Blocked {
     pub ip: u64,
 }
 
-/// Reads the line (proc_pid_syscall(5)); nothing for a thread that runs, or is blocked outside of a
-/// system call.
+/// Parses the line (proc_pid_syscall(5)); `None` for a thread that is running or blocked outside of
+/// a system call.
 pub fn parse(line: &str) -> Option<Blocked> {
     let mut words = line.split_ascii_whitespace();
     let nr = words.next()?.parse().ok().filter(|nr| *nr >= 0)?;
