@@ -1,4 +1,4 @@
-//! What can go wrong, by kind: the kind decides the exit code.
+//! The engine's errors, by kind: the kind decides the exit code.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 /// Result with the engine's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation of the engine that did not succeed. Messages are fragments that name the action,
-/// the object and the pid; the kernel's answer, where there is one, is the source.
+/// A failed operation of the engine. Messages are fragments that name the action, the object and
+/// the pid; the kernel's error, if there is one, is the source.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The target has something that cairn cannot save or bring back; nothing was changed.
+    /// The target has something that cairn cannot save or restore; nothing was changed.
     #[error("unsupported: {}", .0.lines().join("\nunsupported: "))]
     Unsupported(Problems),
-    /// The context file is damaged, truncated, foreign or from the future.
+    /// The context file is damaged, truncated, not a context file, or of a later version.
     #[error("{}", .path.display())]
     Malformed {
         /// The context file.
@@ -23,7 +23,7 @@ pub enum Error {
         /// What is wrong with it.
         source: crate::image::Error,
     },
-    /// The kernel does not allow it to us.
+    /// We lack the permission.
     #[error("{what}")]
     Denied {
         /// Action and object.
@@ -31,21 +31,21 @@ pub enum Error {
         /// EPERM or EACCES.
         source: io::Error,
     },
-    /// The target ended or changed while we looked.
+    /// The target exited or changed during the operation.
     #[error("{0}")]
     Vanished(String),
-    /// A restart cannot have what it needs: a PID in use, a path that is gone or differs.
+    /// A restart cannot get what it needs: a PID is in use, a path is gone or differs.
     #[error("{0}")]
     Conflict(String),
-    /// Anything else that the kernel refused.
+    /// Any other error of the kernel.
     #[error("{what}")]
     Failed {
         /// Action and object.
         what: String,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// Asked to stop by a signal.
+    /// Interrupted by a signal.
     #[error("interrupted; the target runs on")]
     Interrupted,
 }
@@ -53,19 +53,19 @@ pub enum Error {
 /// A reason to refuse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Pid and object, where the same may be wrong with others: `pid 4711: fd 7`. Else empty.
+    /// Pid and object, if others may have the same problem: `pid 4711: fd 7`. Otherwise empty.
     pub at: String,
-    /// How it goes on: what is in the way, and what its user can do.
+    /// Rest of the message: the problem, and what the user can do.
     pub why: String,
 }
 
 impl Problem {
-    /// What is wrong with one of many.
+    /// A problem of one object among many.
     pub fn of(at: impl Into<String>, why: impl Into<String>) -> Self {
         Problem { at: at.into(), why: why.into() }
     }
 
-    /// What a thread has or does that is in the way: `runs 32-bit code`.
+    /// A problem of a thread, `what` being a predicate: `runs 32-bit code`.
     pub fn of_thread(pid: i32, tid: i32, what: &str) -> Self {
         Problem::of(format!("pid {pid}: thread {tid}"), format!(" {what}"))
     }
@@ -83,29 +83,29 @@ impl From<&str> for Problem {
     }
 }
 
-/// What cannot be saved.
+/// Reasons why the target cannot be saved.
 #[derive(Debug, Default)]
 pub struct Problems {
     /// In the order in which they were found.
     pub reasons: Vec<Problem>,
-    /// Some of them will still be there in a moment.
+    /// Whether any of them is not transient.
     pub lasting: bool,
 }
 
 impl Problems {
-    /// One more that will stay.
+    /// Adds a lasting problem.
     pub fn push(&mut self, problem: impl Into<Problem>) {
         self.reasons.push(problem.into());
         self.lasting = true;
     }
 
-    /// All of these, too.
+    /// Adds all of `others`.
     pub fn extend(&mut self, others: Problems) {
         self.reasons.extend(others.reasons);
         self.lasting |= others.lasting;
     }
 
-    /// Whether there are none.
+    /// Succeeds if there are none.
     ///
     /// # Errors
     /// *unsupported* with all of them.
@@ -113,9 +113,9 @@ impl Problems {
         if self.reasons.is_empty() { Ok(()) } else { Err(Error::Unsupported(self)) }
     }
 
-    /// A line for each cause: the first that has it, and the others.
+    /// One line for each cause: the first object that has it, and the others.
     pub fn lines(&self) -> Vec<String> {
-        /// More of one cause are only counted.
+        /// Further objects with the same cause are only counted.
         const NAMED: usize = 3;
         let mut causes: Vec<(&Problem, Vec<&str>)> = Vec::new();
         let mut known: HashMap<&str, usize> = HashMap::new();
@@ -141,18 +141,17 @@ impl Problems {
 }
 
 impl Error {
-    /// One reason not to checkpoint.
+    /// A single lasting reason not to checkpoint.
     pub fn unsupported(problem: impl Into<Problem>) -> Self {
         Error::Unsupported(Problems { reasons: vec![problem.into()], lasting: true })
     }
 
-    /// One reason not to checkpoint just now: programs have that for a moment only.
+    /// A single transient reason not to checkpoint.
     pub fn unsupported_now(problem: impl Into<Problem>) -> Self {
         Error::Unsupported(Problems { reasons: vec![problem.into()], lasting: false })
     }
 
-    /// An error with the context file at `path`: the kernel's refusal to read or write it, or what
-    /// is wrong inside.
+    /// An error of the context file at `path`: a failure to read or write it, or invalid contents.
     pub fn of_image(path: &Path, source: crate::image::Error) -> Self {
         if let crate::image::Error::Taken { path, what, advice } = source {
             let what = format!("{} is {what}, which a context file does not replace", path.display());
@@ -181,13 +180,13 @@ impl Error {
     }
 }
 
-/// Names the action and object of a failed kernel call.
+/// Adds action and object to a failed system call.
 pub trait Context<T> {
-    /// Wraps the error; the text is only built when there is one. EPERM and EACCES become *denied*,
-    /// ESRCH *vanished*.
+    /// Wraps the error; the text is built only in case of an error. EPERM and EACCES become
+    /// *denied*, ESRCH *vanished*.
     ///
     /// # Errors
-    /// The wrapped one.
+    /// The wrapped error.
     fn context<D: Display>(self, what: impl FnOnce() -> D) -> Result<T>;
 }
 

@@ -1,5 +1,4 @@
-//! Where the state of a target comes from: its threads, made to tell by ptrace, or the kernel
-//! module.
+//! Where the state of a target is read from: its threads, by ptrace(2), or the kernel module.
 
 use crate::error::{Context, Error, Result};
 use crate::image::FrameSum;
@@ -12,10 +11,10 @@ use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 
-/// Which source is wanted.
+/// The source requested.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Wanted {
-    /// The module where it is there and knows everything, ptrace elsewhere.
+    /// The module if it is loaded and has all features, otherwise ptrace(2).
     #[default]
     Auto,
     /// ptrace
@@ -24,7 +23,7 @@ pub enum Wanted {
     Kmod,
 }
 
-/// Which source was used.
+/// The source used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -44,12 +43,12 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// That of an attempt with this device, or with none.
+    /// The source of an attempt with this device, or without one.
     pub fn of(device: Option<&Arc<Device>>) -> Self {
         if device.is_some() { Source::Kmod } else { Source::Ptrace }
     }
 
-    /// The checksum of page data, which the module makes while it writes them.
+    /// The checksum of page data; the module computes its own while it writes them.
     pub fn frame_sum(self) -> FrameSum {
         match self {
             Source::Ptrace => FrameSum::Xxh3,
@@ -59,12 +58,12 @@ impl Source {
 }
 
 impl Wanted {
-    /// Makes an attempt with the module, when it is wanted and there, or with ptrace; with ptrace
-    /// again, when the module is not insisted on and cannot tell everything. An attempt that fails
-    /// must leave the target as it was.
+    /// Makes an attempt with the requested source. [`Wanted::Auto`] tries the module first, and
+    /// ptrace(2) if the module is not available or the attempt is refused as *unsupported*. A
+    /// failed attempt must leave the target as it was.
     ///
     /// # Errors
-    /// Those of the last attempt; when the module is insisted on, that it is not there or cannot
+    /// Those of the last attempt; with [`Wanted::Kmod`], that the module is not loaded or cannot
     /// hold threads.
     pub fn attempt<T>(self, mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>) -> Result<T> {
         const ENOUGH: u64 = FEATURE_HOLD | FEATURE_SAVE | FEATURE_SETTINGS;
@@ -80,7 +79,7 @@ impl Wanted {
     }
 }
 
-/// A session with the module, when that has some features.
+/// Opens a session with the module, if that has the given features.
 fn open(features: u64, what: &str) -> Result<Device> {
     let device = Device::open().context(|| format!("open {DEVICE}"))?;
     let about = device.about().context(|| format!("ask {DEVICE}"))?;
@@ -96,17 +95,17 @@ fn open(features: u64, what: &str) -> Result<Device> {
     Ok(device)
 }
 
-/// The module, when it can have threads go on with a sleep.
+/// The module, if it can resume sleeps.
 pub fn continuing() -> Option<Device> {
     open(FEATURE_CONTINUE, "go on with sleeps").ok()
 }
 
-/// Makes sure that this thread, and those that it starts, may choose PIDs and follow
-/// `/proc/PID/map_files`: both take CAP_CHECKPOINT_RESTORE (capabilities(7)), which the module
-/// gives to who may open its device.
+/// Ensures that this thread, and those it starts, may choose PIDs and follow `/proc/PID/map_files`:
+/// both take CAP_CHECKPOINT_RESTORE (capabilities(7)), which the module grants to those who may
+/// open its device.
 ///
 /// # Errors
-/// *denied* when we are neither privileged nor get it from the module.
+/// *denied* when we neither have the privilege nor get it from the module.
 pub fn acquire_checkpoint_capability() -> Result<()> {
     let enough = CapabilitySet::CHECKPOINT_RESTORE | CapabilitySet::SYS_ADMIN;
     let own = capabilities(None).context(|| "read own capabilities")?;
@@ -126,7 +125,7 @@ fn from_module() -> Result<()> {
     let device = open(FEATURE_RESTORER, "let users restart")?;
     let before = dumpable_behavior().context(|| "read own dumpable attribute")?;
     device.acquire_checkpoint_capability().context(|| "get CAP_CHECKPOINT_RESTORE from the module")?;
-    // Who is not dumpable can neither trace its children nor write to their /proc files.
+    // An undumpable process can neither trace its children nor write to their /proc files.
     set_dumpable_behavior(before).context(|| "set own dumpable attribute")
 }
 
