@@ -51,7 +51,7 @@ struct Info {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename = "Records")]
+#[serde(expecting = "an object")]
 struct Listed {
     #[serde(default)]
     processes: Vec<Process>,
@@ -193,9 +193,7 @@ mod tests {
     #[case("all is well", Err("the records are no JSON: expected value at line 1 column 1"))]
     #[case(
         "[7]",
-        Err(
-            "the records are malformed: invalid type: integer `7`, expected struct Records at line 1 column 2"
-        )
+        Err("the records are malformed: invalid type: integer `7`, expected an object at line 1 column 2")
     )]
     fn records(#[case] printed: &str, #[case] wanted: Result<(), &str>) {
         assert_eq!(cairn().check_records(printed.as_bytes(), 7), wanted.map_err(str::to_owned));

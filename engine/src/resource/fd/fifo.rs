@@ -55,11 +55,11 @@ impl Verbs for Fifo {
         let state = self.0.clone();
         // The reader would see even a writer of ours.
         if state.never_written {
-            return Ok(Box::new(ModuleThread { state, _fifo: None }));
+            return Ok(Box::new(OpenFifo { state, _fifo: None }));
         }
         let fifo = way.open(libc::O_RDWR | libc::O_NONBLOCK)?;
         pipe::rebuild(&state, fifo.as_fd())?;
-        Ok(Box::new(ModuleThread { state, _fifo: Some(fifo) }))
+        Ok(Box::new(OpenFifo { state, _fifo: Some(fifo) }))
     }
 
     fn flags_to_open(&self, flags: i32) -> i32 {
@@ -72,12 +72,12 @@ impl Verbs for Fifo {
 }
 
 /// Open for reading and writing, so that the contents stay until all descriptions are open.
-struct ModuleThread {
+struct OpenFifo {
     state: Pipe,
     _fifo: Option<OwnedFd>,
 }
 
-impl Made for ModuleThread {
+impl Made for OpenFifo {
     /// Does not wait for the other end.
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         way.open(flags | libc::O_NONBLOCK)

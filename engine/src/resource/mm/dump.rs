@@ -130,7 +130,7 @@ impl DumpPlan {
         std::thread::scope(|scope| {
             let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mine = work();
-            let theirs = helpers.into_iter().map(|h| h.join().expect("a dump_plan thread does not panic"));
+            let theirs = helpers.into_iter().map(|h| h.join().expect("a copying thread does not panic"));
             theirs.fold(mine, Result::and)
         })?;
         let mut all = all.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
