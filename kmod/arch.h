@@ -180,7 +180,7 @@ static inline void cairn_enter_syscall(struct pt_regs *regs)
 
 #else /* !CONFIG_X86_64 */
 
-/* Freezing has not been tested here: CAIRN_FEATURE_HOLD stays off. */
+/* Freezing has not been tested here: CAIRN_FEATURE_FREEZE stays off. */
 #define CAIRN_ARCH_CAN_FREEZE	false
 
 static inline u32 cairn_tsc(struct task_struct *task)

@@ -16,9 +16,9 @@
 /* Copied in before a handler runs, and copied out after it. */
 union cairn_argument {
 	__u32 size;
-	struct cairn_about info;
-	struct cairn_hold freeze;
-	struct cairn_release thaw;
+	struct cairn_info info;
+	struct cairn_freeze freeze;
+	struct cairn_thaw thaw;
 	struct cairn_thread thread;
 	struct cairn_regset regset;
 	struct cairn_pending pending;

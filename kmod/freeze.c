@@ -56,7 +56,7 @@ static int check_thread(const struct task_struct *task, u32 flags)
 {
 	if (task->flags & (PF_KTHREAD | CAIRN_PF_WORKER))
 		return -EOPNOTSUPP;
-	if (task->ptrace && !(flags & CAIRN_HOLD_TRACED))
+	if (task->ptrace && !(flags & CAIRN_FREEZE_TRACED))
 		return -EBUSY;
 	return 0;
 }
@@ -117,7 +117,7 @@ static bool note_all_quiet(struct cairn_session *session, struct frozen_process 
 
 static int freeze_threads(struct cairn_session *session,
 			  struct frozen_process *process, struct task_struct *leader,
-			  const struct cairn_hold *freeze)
+			  const struct cairn_freeze *freeze)
 {
 	u32 timeout = min_t(u32, freeze->timeout_ms, TIMEOUT_MAX_MS);
 	unsigned long deadline = jiffies + msecs_to_jiffies(timeout) + 1;
@@ -169,7 +169,7 @@ static bool may_access_all(struct cairn_session *session,
 }
 
 static int freeze_locked(struct cairn_session *session,
-			 struct task_struct *leader, struct cairn_hold *freeze)
+			 struct task_struct *leader, struct cairn_freeze *freeze)
 {
 	struct frozen_process *process = cairn_frozen_process(session, leader);
 	const struct frozen_thread *thread;
@@ -183,7 +183,7 @@ static int freeze_locked(struct cairn_session *session,
 		return PTR_ERR(process);
 	err = freeze_threads(session, process, leader, freeze);
 	if (!err && !may_access_all(session, process))
-		err = cairn_refused("to hold", task_pid_nr(leader));
+		err = cairn_refused("to freeze", task_pid_nr(leader));
 	if (err) {
 		cairn_thaw_process(session, process);
 		return err;
@@ -198,11 +198,11 @@ static int freeze_locked(struct cairn_session *session,
 int cairn_freeze(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_session *session = file->private_data;
-	struct cairn_hold *freeze = &arg->freeze;
+	struct cairn_freeze *freeze = &arg->freeze;
 	struct task_struct *leader;
 	int err;
 
-	if (freeze->flags & ~CAIRN_HOLD_TRACED || freeze->reserved)
+	if (freeze->flags & ~CAIRN_FREEZE_TRACED || freeze->reserved)
 		return -EINVAL;
 	leader = cairn_find_task(freeze->pid);
 	if (IS_ERR(leader))
@@ -214,7 +214,7 @@ int cairn_freeze(struct file *file, union cairn_argument *arg)
 	else if (same_thread_group(leader, current))
 		err = -EDEADLK;
 	else if (!cairn_ptrace_may_access(leader, PTRACE_MODE_ATTACH_REALCREDS))
-		err = cairn_refused("to hold", task_pid_nr(leader));
+		err = cairn_refused("to freeze", task_pid_nr(leader));
 	else
 		err = mutex_lock_killable(&session->lock);
 	if (!err) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * CAIRN_IOC_HOLD and CAIRN_IOC_RELEASE.
+ * CAIRN_IOC_FREEZE and CAIRN_IOC_THAW.
  */
 #ifndef _CAIRN_FREEZE_H
 #define _CAIRN_FREEZE_H

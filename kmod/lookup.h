@@ -39,7 +39,7 @@ struct task_struct;
 	  false, CAIRN_FEATURE_ACCESS,					\
 	  "checks whether the caller may attach to a task")		\
 	X(void, put_task_stack, (struct task_struct *task), (task),	\
-	  (void)0, CAIRN_FEATURE_HOLD, "unpins the stack of a thread") \
+	  (void)0, CAIRN_FEATURE_FREEZE, "unpins the stack of a thread") \
 	X(int, arch_prctl_spec_ctrl_get,				\
 	  (struct task_struct *task, unsigned long which), (task, which), \
 	  -EINVAL, CAIRN_FEATURE_SETTINGS,				\

@@ -37,9 +37,9 @@
 #endif
 
 /* The size of a structure never shrinks; see the rules of the ABI. */
-static_assert(sizeof(struct cairn_about) == 120);
-static_assert(sizeof(struct cairn_hold) == 24);
-static_assert(sizeof(struct cairn_release) == 8);
+static_assert(sizeof(struct cairn_info) == 120);
+static_assert(sizeof(struct cairn_freeze) == 24);
+static_assert(sizeof(struct cairn_thaw) == 8);
 static_assert(sizeof(struct cairn_thread) == 184);
 static_assert(sizeof(struct cairn_regset) == 32);
 static_assert(sizeof(struct cairn_pending) == 32);
@@ -51,8 +51,8 @@ static_assert(sizeof(struct cairn_range) == 16);
 static_assert(sizeof(struct cairn_save) == 56);
 static_assert(sizeof(struct cairn_restorer) == 8);
 static_assert(sizeof(struct cairn_policy) == 152);
-static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_about, version));
-static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_about, source));
+static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_info, version));
+static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_info, source));
 static_assert(sizeof(union cairn_argument) <= 512, "cairn_ioctl() has it on the stack");
 
 static ushort mode = 0600;
@@ -64,7 +64,7 @@ static u64 features __ro_after_init;
 
 static int cairn_get_info(struct file *file, union cairn_argument *arg)
 {
-	struct cairn_about *info = &arg->info;
+	struct cairn_info *info = &arg->info;
 
 	info->abi_version = CAIRN_ABI_VERSION;
 	info->features = features;
@@ -97,23 +97,23 @@ struct cairn_command {
 	}
 
 /* Freezing requires the permission check. */
-#define FREEZING	(CAIRN_FEATURE_HOLD | CAIRN_FEATURE_ACCESS)
+#define FREEZING	(CAIRN_FEATURE_FREEZE | CAIRN_FEATURE_ACCESS)
 
 static const struct cairn_command commands[] = {
-	COMMAND(CAIRN_IOC_ABOUT, info, 120, 0, cairn_get_info),
-	COMMAND(CAIRN_IOC_HOLD, freeze, 24, FREEZING, cairn_freeze),
-	COMMAND(CAIRN_IOC_RELEASE, thaw, 8, FREEZING, cairn_thaw),
-	COMMAND(CAIRN_IOC_THREAD, thread, 144, FREEZING, cairn_get_thread),
-	COMMAND(CAIRN_IOC_REGSET, regset, 32, FREEZING, cairn_get_regset),
-	COMMAND(CAIRN_IOC_PENDING, pending, 32, FREEZING, cairn_get_pending),
-	COMMAND(CAIRN_IOC_PROCESS, process, 344, FREEZING, cairn_get_process),
-	COMMAND(CAIRN_IOC_ACTIONS, actions, 16, FREEZING, cairn_get_actions),
-	COMMAND(CAIRN_IOC_TIMER, timer, 32, FREEZING, cairn_get_timer),
+	COMMAND(CAIRN_IOC_GET_INFO, info, 120, 0, cairn_get_info),
+	COMMAND(CAIRN_IOC_FREEZE, freeze, 24, FREEZING, cairn_freeze),
+	COMMAND(CAIRN_IOC_THAW, thaw, 8, FREEZING, cairn_thaw),
+	COMMAND(CAIRN_IOC_GET_THREAD, thread, 144, FREEZING, cairn_get_thread),
+	COMMAND(CAIRN_IOC_GET_REGSET, regset, 32, FREEZING, cairn_get_regset),
+	COMMAND(CAIRN_IOC_GET_PENDING, pending, 32, FREEZING, cairn_get_pending),
+	COMMAND(CAIRN_IOC_GET_PROCESS, process, 344, FREEZING, cairn_get_process),
+	COMMAND(CAIRN_IOC_GET_ACTIONS, actions, 16, FREEZING, cairn_get_actions),
+	COMMAND(CAIRN_IOC_GET_TIMER, timer, 32, FREEZING, cairn_get_timer),
 	COMMAND(CAIRN_IOC_SAVE, save, 56, FREEZING | CAIRN_FEATURE_SAVE, cairn_save),
 	COMMAND(CAIRN_IOC_CONTINUE, proceed, 64, CAIRN_FEATURE_CONTINUE, cairn_continue),
-	COMMAND(CAIRN_IOC_RESTORER, restorer, 8, CAIRN_FEATURE_RESTORER,
+	COMMAND(CAIRN_IOC_BECOME_RESTORER, restorer, 8, CAIRN_FEATURE_RESTORER,
 		cairn_become_restorer),
-	COMMAND(CAIRN_IOC_POLICY, policy, 152, FREEZING | CAIRN_FEATURE_SETTINGS,
+	COMMAND(CAIRN_IOC_GET_POLICY, policy, 152, FREEZING | CAIRN_FEATURE_SETTINGS,
 		cairn_get_policy),
 };
 
@@ -182,7 +182,7 @@ static int __init cairn_init(void)
 	cairn_device.mode = mode;
 	features = CAIRN_FEATURE_ACCESS | CAIRN_FEATURE_RESTORER;
 	if (CAIRN_ARCH_CAN_FREEZE)
-		features |= CAIRN_FEATURE_HOLD | CAIRN_FEATURE_SAVE |
+		features |= CAIRN_FEATURE_FREEZE | CAIRN_FEATURE_SAVE |
 			    CAIRN_FEATURE_CONTINUE | CAIRN_FEATURE_SETTINGS;
 	features = cairn_lookup_symbols(features);
 	if (features & CAIRN_FEATURE_CONTINUE &&

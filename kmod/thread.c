@@ -30,7 +30,7 @@ static u32 state_of(struct task_struct *task)
 		return CAIRN_STATE_TRACED;
 	if (task_is_stopped(task))
 		return CAIRN_STATE_STOPPED;
-	return CAIRN_STATE_HELD;
+	return CAIRN_STATE_FROZEN;
 }
 
 static u64 sigmask_of(struct task_struct *task)

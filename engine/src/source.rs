@@ -3,7 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::image::FrameSum;
 use crate::sys::kmod::{
-    DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD, FEATURE_RESTORER, FEATURE_SAVE, FEATURE_SETTINGS,
+    DEVICE, Device, FEATURE_CONTINUE, FEATURE_FREEZE, FEATURE_RESTORER, FEATURE_SAVE, FEATURE_SETTINGS,
 };
 use rustix::process::{dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -64,7 +64,7 @@ impl Wanted {
     /// # Errors
     /// Those of the last attempt; when the module is insisted on, that it is not there or cannot hold threads.
     pub fn attempt<T>(self, mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>) -> Result<T> {
-        const ENOUGH: u64 = FEATURE_HOLD | FEATURE_SAVE | FEATURE_SETTINGS;
+        const ENOUGH: u64 = FEATURE_FREEZE | FEATURE_SAVE | FEATURE_SETTINGS;
         let module = || open(ENOUGH, "hold threads, tell their settings and save memory").map(Arc::new);
         match self {
             Wanted::Ptrace => attempt(None),
@@ -80,7 +80,7 @@ impl Wanted {
 /// A session with the module, when that has some features.
 fn open(features: u64, what: &str) -> Result<Device> {
     let device = Device::open().context(|| format!("open {DEVICE}"))?;
-    let about = device.about().context(|| format!("ask {DEVICE}"))?;
+    let about = device.info().context(|| format!("ask {DEVICE}"))?;
     if !about.is_spoken() {
         return Err(Error::unsupported(format!(
             "the kernel module speaks ABI {}, which this cairn does not",

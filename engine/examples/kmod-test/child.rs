@@ -183,21 +183,21 @@ pub fn live(kind: &str) -> ! {
         // Holds the process whose number comes on standard input, until it is killed.
         "hold" => {
             let device = cairn::sys::kmod::Device::open().expect("the module is loaded");
-            device.hold(line().parse().expect("a number"), 0, PATIENCE).expect("it is held");
+            device.freeze(line().parse().expect("a number"), 0, PATIENCE).expect("it is held");
             println!("ready");
             idle()
         }
         // The same, and waits for an answer that cannot be stored.
         "hold-and-wait" => {
-            use cairn::sys::kmod::{Actions, Device, IOC_ACTIONS};
+            use cairn::sys::kmod::{Actions, Device, IOC_GET_ACTIONS};
             let pid = line().parse().expect("a number");
             let device = Device::open().expect("the module is loaded");
-            device.hold(pid, 0, PATIENCE).expect("it is held");
+            device.freeze(pid, 0, PATIENCE).expect("it is held");
             let addr = page_that_never_comes();
             let mut actions = Actions { size: size_of::<Actions>() as u32, pid, addr };
             println!("ready");
             // SAFETY: the argument is live, and where the answer would go is a page of ours.
-            let result = unsafe { libc::ioctl(device.as_raw_fd(), IOC_ACTIONS, &raw mut actions) };
+            let result = unsafe { libc::ioctl(device.as_raw_fd(), IOC_GET_ACTIONS, &raw mut actions) };
             panic!("the answer has been stored: {result}");
         }
         // Opens sessions that each want to hold the process, until there is no memory.
@@ -210,7 +210,7 @@ pub fn live(kind: &str) -> ! {
                 let device = cairn::sys::kmod::Device::open().expect("a session, until we are killed");
                 // Only the first one gets it; the others' requests wait behind that, for as long as they like.
                 let patience = if sessions.is_empty() { PATIENCE } else { Duration::ZERO };
-                match device.hold(pid, 0, patience) {
+                match device.freeze(pid, 0, patience) {
                     Ok(_) => println!("ready"),
                     Err(err) if err.raw_os_error() == Some(libc::ETIMEDOUT) => {}
                     Err(err) => panic!("it is there to be held: {err}"),
@@ -228,7 +228,7 @@ pub fn live(kind: &str) -> ! {
             let end = stack.split(['-', ' ']).nth(1).expect("a range");
             let from = u64::from_str_radix(end, 16).expect("an address") - 8192;
             let device = Device::open().expect("the module is loaded");
-            device.hold(pid, 0, PATIENCE).expect("it is held");
+            device.freeze(pid, 0, PATIENCE).expect("it is held");
             let file =
                 rustix::fs::memfd_create("save-much", rustix::fs::MemfdFlags::CLOEXEC).expect("a file");
             let again = || loop {

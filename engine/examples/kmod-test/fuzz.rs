@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 
 /// What an ioctl takes: its number, bytes of its structure, where it has an address.
 const REQUESTS: &[(libc::Ioctl, usize, Option<usize>)] = &[
-    (kmod::IOC_ABOUT, size_of::<kmod::About>(), None),
-    (kmod::IOC_HOLD, size_of::<kmod::Hold>(), None),
-    (kmod::IOC_RELEASE, size_of::<kmod::Release>(), None),
-    (kmod::IOC_THREAD, size_of::<kmod::Thread>(), None),
-    (kmod::IOC_REGSET, size_of::<kmod::Regset>(), Some(std::mem::offset_of!(kmod::Regset, addr))),
-    (kmod::IOC_PENDING, size_of::<kmod::Pending>(), Some(std::mem::offset_of!(kmod::Pending, addr))),
-    (kmod::IOC_PROCESS, size_of::<kmod::Process>(), None),
-    (kmod::IOC_ACTIONS, size_of::<kmod::Actions>(), Some(std::mem::offset_of!(kmod::Actions, addr))),
-    (kmod::IOC_TIMER, size_of::<kmod::Timer>(), None),
+    (kmod::IOC_GET_INFO, size_of::<kmod::Info>(), None),
+    (kmod::IOC_FREEZE, size_of::<kmod::Freeze>(), None),
+    (kmod::IOC_THAW, size_of::<kmod::Thaw>(), None),
+    (kmod::IOC_GET_THREAD, size_of::<kmod::Thread>(), None),
+    (kmod::IOC_GET_REGSET, size_of::<kmod::Regset>(), Some(std::mem::offset_of!(kmod::Regset, addr))),
+    (kmod::IOC_GET_PENDING, size_of::<kmod::Pending>(), Some(std::mem::offset_of!(kmod::Pending, addr))),
+    (kmod::IOC_GET_PROCESS, size_of::<kmod::Process>(), None),
+    (kmod::IOC_GET_ACTIONS, size_of::<kmod::Actions>(), Some(std::mem::offset_of!(kmod::Actions, addr))),
+    (kmod::IOC_GET_TIMER, size_of::<kmod::Timer>(), None),
     (kmod::IOC_SAVE, size_of::<kmod::Save>(), Some(std::mem::offset_of!(kmod::Save, ranges))),
     (kmod::IOC_CONTINUE, size_of::<kmod::Continue>(), None),
-    (kmod::IOC_RESTORER, size_of::<kmod::Restorer>(), None),
-    (kmod::IOC_POLICY, size_of::<kmod::Policy>(), None),
+    (kmod::IOC_BECOME_RESTORER, size_of::<kmod::Restorer>(), None),
+    (kmod::IOC_GET_POLICY, size_of::<kmod::Policy>(), None),
 ];
 
 /// What the module may say to a bad request.
@@ -114,7 +114,7 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
         let pid = numbers.pick(&pids);
         // The size, and what is a PID or TID in all of them.
         words[0] = u64::from(told) | u64::from(pid as u32) << 32;
-        if nr == kmod::IOC_HOLD {
+        if nr == kmod::IOC_FREEZE {
             // Flags that are known, and not much patience.
             words[1] = numbers.below(4) as u64 | (numbers.below(30) as u64) << 32;
             words[2] = if numbers.below(8) == 0 { numbers.next() } else { 0 };
@@ -157,9 +157,9 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
     targets.iter().try_for_each(Living::runs_on).context("after a round")?;
     // The module still does what it should.
     let device = Device::open()?;
-    device.hold(targets[1].pid(), 0, Duration::from_secs(20))?;
+    device.freeze(targets[1].pid(), 0, Duration::from_secs(20))?;
     device.thread(targets[1].pid())?;
-    device.release(targets[1].pid())?;
+    device.thaw(targets[1].pid())?;
     Ok((REQUESTS_IN_A_ROUND as u64, granted))
 }
 

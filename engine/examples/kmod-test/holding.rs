@@ -4,7 +4,7 @@ use super::Check;
 use super::child::{self, Living, PATIENCE};
 use super::rules::{refused, while_traced};
 use anyhow::{Context, Result, ensure};
-use cairn::sys::kmod::{Device, HOLD_TRACED, SLEEP_CALL, SLEEP_NONE, STATE_HELD, STATE_STOPPED};
+use cairn::sys::kmod::{Device, FREEZE_TRACED, SLEEP_CALL, SLEEP_NONE, STATE_FROZEN, STATE_STOPPED};
 use cairn::sys::{ptrace, wait};
 use rustix::mount::MountFlags;
 use std::os::fd::AsFd;
@@ -45,14 +45,14 @@ fn stands_still() -> Result<()> {
     let living = Living::new("count")?;
     let device = Device::open()?;
     living.runs_on()?;
-    ensure!(device.hold(living.pid(), 0, PATIENCE)? == 1, "it has one thread");
-    refused(device.hold(living.pid(), 0, PATIENCE), libc::EALREADY)?;
+    ensure!(device.freeze(living.pid(), 0, PATIENCE)? == 1, "it has one thread");
+    refused(device.freeze(living.pid(), 0, PATIENCE), libc::EALREADY)?;
     let before = living.ticks()?;
     // A hundred ticks of a processor that nobody else wants.
     std::thread::sleep(Duration::from_secs(1));
     ensure!(living.ticks()? <= before + 1, "it has run while it was held");
-    ensure!(device.thread(living.pid())?.state == STATE_HELD, "it is in the module");
-    device.release(living.pid())?;
+    ensure!(device.thread(living.pid())?.state == STATE_FROZEN, "it is in the module");
+    device.thaw(living.pid())?;
     living.runs_on()
 }
 
@@ -91,7 +91,7 @@ fn wait_goes_on(kind: &str) -> Result<()> {
     let living = waiting(kind)?;
     std::thread::sleep(WAITED_BEFORE);
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     let told = device.thread(living.pid())?;
     if kind == "semtimedop" && told.sleep == SLEEP_NONE && before_5_16() {
         // It sleeps by a timer of another kind there (ipc/sem.c), and is made again with its whole time.
@@ -100,7 +100,7 @@ fn wait_goes_on(kind: &str) -> Result<()> {
     ensure!(told.sleep == SLEEP_CALL, "the sleep told is {}", told.sleep);
     let left = Duration::from_nanos(told.sleep_left);
     ensure!(left <= child::WAIT - WAITED_BEFORE, "{left:?} are left of {:?}", child::WAIT);
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     took_its_time(waited(living)?)
 }
 
@@ -109,11 +109,11 @@ fn held_again(kind: &str) -> Result<()> {
     std::thread::sleep(WAITED_BEFORE);
     let device = Device::open()?;
     for _ in 0..20 {
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         let told = device.thread(living.pid())?.sleep;
         // It may have ended meanwhile.
         ensure!([SLEEP_CALL, SLEEP_NONE].contains(&told), "the sleep told is {told}");
-        device.release(living.pid())?;
+        device.thaw(living.pid())?;
         std::thread::sleep(Duration::from_millis(5));
     }
     took_its_time(waited(living)?)
@@ -135,10 +135,10 @@ fn two_hold_a_wait() -> Result<()> {
         let first = Device::open()?;
         let second = std::thread::spawn(move || -> Result<()> {
             let device = Device::open()?;
-            device.hold(pid, 0, PATIENCE)?;
+            device.freeze(pid, 0, PATIENCE)?;
             Ok(())
         });
-        first.hold(pid, 0, PATIENCE)?;
+        first.freeze(pid, 0, PATIENCE)?;
         drop(first);
         second.join().expect("a check does not panic").context("the second holder")?;
     }
@@ -148,8 +148,8 @@ fn two_hold_a_wait() -> Result<()> {
 fn wait_gets() -> Result<()> {
     let living = waiting("sigwait")?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
-    device.release(living.pid())?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
+    device.thaw(living.pid())?;
     gets_its_signal(living)
 }
 
@@ -159,7 +159,7 @@ fn ending_threads() -> Result<()> {
     let living = Living::new("ending-threads")?;
     for _ in 0..TIMES {
         let device = Device::open()?;
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         device.thread(living.pid())?;
     }
     living.runs_on()
@@ -170,19 +170,19 @@ fn all_threads() -> Result<()> {
     let tasks = format!("/proc/{}/task", living.pid());
     child::wait_for(|| std::fs::read_dir(&tasks).is_ok_and(|dir| dir.count() == 9))?;
     let device = Device::open()?;
-    ensure!(device.hold(living.pid(), 0, PATIENCE)? == 9, "it has nine threads");
+    ensure!(device.freeze(living.pid(), 0, PATIENCE)? == 9, "it has nine threads");
     for entry in std::fs::read_dir(&tasks)? {
         let tid: i32 = entry?.file_name().to_string_lossy().parse()?;
         device.thread(tid)?;
     }
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     living.runs_on()
 }
 
 fn close() -> Result<()> {
     let living = Living::new("count")?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     drop(device);
     living.runs_on()
 }
@@ -199,7 +199,7 @@ fn holder_killed() -> Result<()> {
 fn held_killed() -> Result<()> {
     let living = Living::new("threads")?;
     let (device, pid) = (Device::open()?, living.pid());
-    device.hold(pid, 0, PATIENCE)?;
+    device.freeze(pid, 0, PATIENCE)?;
     living.kill()?;
     refused(device.thread(pid), libc::ESRCH)?;
     refused(device.process(pid), libc::ESRCH)
@@ -209,7 +209,7 @@ fn held_killed() -> Result<()> {
 fn fatal_signal() -> Result<()> {
     let living = Living::new("threads")?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     living.signal(libc::SIGTERM);
     child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it ends")
 }
@@ -219,10 +219,10 @@ fn stopped() -> Result<()> {
     living.signal(libc::SIGSTOP);
     child::wait_for(|| living.state().is_ok_and(|state| state == 'T'))?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     let thread = device.thread(living.pid())?;
     ensure!((thread.state, thread.stop_signal) == (STATE_STOPPED, libc::SIGSTOP as u32), "{thread:?}");
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     ensure!(living.state()? == 'T', "it goes on");
     living.signal(libc::SIGCONT);
     living.runs_on()
@@ -235,23 +235,23 @@ fn stopped_goes_on() -> Result<()> {
     living.signal(libc::SIGSTOP);
     child::wait_for(|| living.state().is_ok_and(|state| state == 'T'))?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     device.thread(living.pid())?;
     living.signal(libc::SIGCONT);
     child::wait_for(|| living.state().is_ok_and(|state| state != 'T'))?;
     tells_nothing(&device, &living)?;
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     living.runs_on()
 }
 
 fn traced_goes_on() -> Result<()> {
     let device = Device::open()?;
     while_traced(|living| {
-        device.hold(living.pid(), HOLD_TRACED, PATIENCE)?;
+        device.freeze(living.pid(), FREEZE_TRACED, PATIENCE)?;
         device.thread(living.pid())?;
         ptrace::detach(living.pid())?;
         tells_nothing(&device, living)?;
-        device.release(living.pid())?;
+        device.thaw(living.pid())?;
         living.runs_on()?;
         ptrace::seize(living.pid(), 0)?;
         ptrace::interrupt(living.pid())?;
@@ -291,8 +291,8 @@ fn thousands() -> Result<()> {
         }
         Ok([marks[1], marks[8] - marks[7], marks[8]])
     };
-    let held = time(&|pid| device.hold(pid, 0, PATIENCE).map(drop))?;
-    let released = time(&|pid| device.release(pid))?;
+    let held = time(&|pid| device.freeze(pid, 0, PATIENCE).map(drop))?;
+    let released = time(&|pid| device.thaw(pid))?;
     println!("# {MANY} processes: the first, the last 500 and all: held {held:?}, released {released:?}");
     // As each looked at all that are held already, the last would take many times as long.
     ensure!(held[1] < MORE * held[0], "the last are held slower than the first: {held:?}");
@@ -312,7 +312,7 @@ fn frozen() -> Result<()> {
     let living = Living::new("threads")?;
     std::fs::write(group.join("cgroup.procs"), living.pid().to_string())?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     // Who is just about to sleep is asked once, and takes no notice before Linux tries again, which it does by itself when it suspends.
     let is_frozen = || {
         std::fs::write(&state, "FROZEN").is_ok()
@@ -320,7 +320,7 @@ fn frozen() -> Result<()> {
     };
     let done = child::wait_for(is_frozen).context("it is frozen");
     // Let go, it waits for the thaw.
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     std::fs::write(&state, "THAWED")?;
     done?;
     living.runs_on()?;
@@ -334,27 +334,27 @@ fn signal_waits() -> Result<()> {
     let mut living = Living::new("handler")?;
     living.ready()?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     living.signal(libc::SIGUSR1);
     let pending = device.pending(living.pid(), true)?;
     let signals: Vec<u8> = pending.iter().map(|info| info[0]).collect();
     ensure!(signals == [libc::SIGUSR1 as u8], "pending: {signals:?}");
     ensure!(living.state()? != 'Z', "it has taken a signal while it was held");
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it takes the signal")
 }
 
 fn two_holders() -> Result<()> {
     let living = Living::new("count")?;
     let (first, second) = (Device::open()?, Device::open()?);
-    first.hold(living.pid(), 0, PATIENCE)?;
+    first.freeze(living.pid(), 0, PATIENCE)?;
     // It waits in the first one's work and comes to the second's only after.
-    refused(second.hold(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
+    refused(second.freeze(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
     refused(second.thread(living.pid()), libc::ESRCH)?;
-    first.release(living.pid())?;
+    first.thaw(living.pid())?;
     living.runs_on()?;
-    second.hold(living.pid(), 0, PATIENCE)?;
-    second.release(living.pid())?;
+    second.freeze(living.pid(), 0, PATIENCE)?;
+    second.thaw(living.pid())?;
     living.runs_on()
 }
 
@@ -364,9 +364,9 @@ fn churn(kind: &str) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(3);
     let mut held = 0;
     while Instant::now() < end {
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         device.process(living.pid())?;
-        device.release(living.pid())?;
+        device.thaw(living.pid())?;
         held += 1;
     }
     ensure!(held > 10, "held {held} times only");
@@ -377,7 +377,7 @@ fn many_sessions() -> Result<()> {
     let all: Vec<Living> = (0..32).map(|_| Living::new("sleep")).collect::<Result<_>>()?;
     let devices: Vec<Device> = all.iter().map(|_| Device::open()).collect::<std::io::Result<_>>()?;
     for (living, device) in all.iter().zip(&devices) {
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
     }
     // Killed while they are held, and then closed.
     all.into_iter().try_for_each(Living::kill)
@@ -397,8 +397,8 @@ fn holder_waits() -> Result<()> {
     // Nobody else is kept waiting by that, but whoever wants the same process.
     let other = Living::new("count")?;
     let device = Device::open()?;
-    device.hold(other.pid(), 0, PATIENCE)?;
-    refused(device.hold(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
+    device.freeze(other.pid(), 0, PATIENCE)?;
+    refused(device.freeze(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
     drop(device);
     holder.kill()?;
     living.runs_on()?;

@@ -14,7 +14,7 @@ mod saves;
 mod settings;
 
 use anyhow::{Context, Result, ensure};
-use cairn::sys::kmod::{DEVICE, Device, FEATURE_HOLD};
+use cairn::sys::kmod::{DEVICE, Device, FEATURE_FREEZE};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -55,8 +55,8 @@ fn run(args: &[String]) -> Result<bool> {
         }
     };
     say("loads", load(Path::new(module)));
-    let about = Device::open().and_then(|device| device.about()).context("ask the module")?;
-    if about.features & FEATURE_HOLD == 0 {
+    let about = Device::open().and_then(|device| device.info()).context("ask the module")?;
+    if about.features & FEATURE_FREEZE == 0 {
         println!("skip all else: on this kernel the module holds nothing");
     } else {
         for (name, check) in

@@ -287,7 +287,7 @@ fn opens_nothing() -> Result<()> {
     as_user(USER, || -> Result<()> {
         let device = Device::open()?;
         device.become_restorer()?;
-        refused(device.hold(pid, 0, child::PATIENCE), libc::EPERM).context("hold")?;
+        refused(device.freeze(pid, 0, child::PATIENCE), libc::EPERM).context("hold")?;
         refused(cairn::sys::ptrace::seize(pid, 0), libc::EPERM).context("trace")?;
         refused(std::fs::read_dir(format!("/proc/{pid}/map_files")), libc::EACCES)
             .context("look behind mappings")?;

@@ -3,7 +3,7 @@
 use super::Check;
 use super::child::{self, Living, OTHER, PATIENCE, USER};
 use anyhow::{Context, Result, bail, ensure};
-use cairn::sys::kmod::{Continue, Device, HOLD_TRACED, SLEEP_CALL, SLEEP_NANO};
+use cairn::sys::kmod::{Continue, Device, FREEZE_TRACED, SLEEP_CALL, SLEEP_NANO};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
@@ -65,7 +65,7 @@ fn refusals_are_logged() -> Result<()> {
     while let Some(len) = some(log.read(&mut buffer))? {
         records.push(String::from_utf8_lossy(&buffer[..len]).into_owned());
     }
-    let wanted = format!("cairn: refused: to hold {}, asked by PID ", living.pid());
+    let wanted = format!("cairn: refused: to freeze {}, asked by PID ", living.pid());
     let by_whom = format!(" of user {USER}");
     let told =
         |record: &&String| record.contains(&wanted) && record.lines().any(|line| line.ends_with(&by_whom));
@@ -86,19 +86,19 @@ fn some(read: io::Result<usize>) -> io::Result<Option<usize>> {
 fn no_process() -> Result<()> {
     let device = Device::open()?;
     for pid in [0, -1, i32::MIN, i32::MAX] {
-        refused(device.hold(pid, 0, PATIENCE), libc::ESRCH).with_context(|| format!("pid {pid}"))?;
+        refused(device.freeze(pid, 0, PATIENCE), libc::ESRCH).with_context(|| format!("pid {pid}"))?;
     }
     Ok(())
 }
 
 fn oneself() -> Result<()> {
-    refused(Device::open()?.hold(std::process::id() as i32, 0, PATIENCE), libc::EDEADLK)
+    refused(Device::open()?.freeze(std::process::id() as i32, 0, PATIENCE), libc::EDEADLK)
 }
 
 fn kernel_thread() -> Result<()> {
     /// kthreadd
     const KTHREADD: i32 = 2;
-    refused(Device::open()?.hold(KTHREADD, 0, PATIENCE), libc::EOPNOTSUPP)
+    refused(Device::open()?.freeze(KTHREADD, 0, PATIENCE), libc::EOPNOTSUPP)
 }
 
 fn thread_is_no_process() -> Result<()> {
@@ -111,13 +111,13 @@ fn thread_is_no_process() -> Result<()> {
         other = tids.filter(|tid| *tid != pid).max();
         other.is_some()
     })?;
-    refused(Device::open()?.hold(other.context("it has a second thread")?, 0, PATIENCE), libc::EINVAL)?;
+    refused(Device::open()?.freeze(other.context("it has a second thread")?, 0, PATIENCE), libc::EINVAL)?;
     living.runs_on()
 }
 
 fn unknown_flags() -> Result<()> {
     let living = Living::new("count")?;
-    refused(Device::open()?.hold(living.pid(), !HOLD_TRACED, PATIENCE), libc::EINVAL)?;
+    refused(Device::open()?.freeze(living.pid(), !FREEZE_TRACED, PATIENCE), libc::EINVAL)?;
     living.runs_on()
 }
 
@@ -130,7 +130,7 @@ fn not_held() -> Result<()> {
     refused(device.process(pid), libc::ESRCH)?;
     refused(device.actions(pid), libc::ESRCH)?;
     refused(device.timer(pid, 0), libc::ESRCH)?;
-    refused(device.release(pid), libc::ESRCH)
+    refused(device.thaw(pid), libc::ESRCH)
 }
 
 /// Runs `act` while we trace a child.
@@ -155,10 +155,10 @@ fn while_stopped(living: &Living, act: impl FnOnce() -> Result<()>) -> Result<()
 fn traced() -> Result<()> {
     while_traced(|living| {
         let device = Device::open()?;
-        refused(device.hold(living.pid(), 0, PATIENCE), libc::EBUSY)?;
-        ensure!(device.hold(living.pid(), HOLD_TRACED, PATIENCE)? == 1, "it has one thread");
+        refused(device.freeze(living.pid(), 0, PATIENCE), libc::EBUSY)?;
+        ensure!(device.freeze(living.pid(), FREEZE_TRACED, PATIENCE)? == 1, "it has one thread");
         ensure!(device.thread(living.pid())?.state == cairn::sys::kmod::STATE_TRACED, "it is traced");
-        Ok(device.release(living.pid())?)
+        Ok(device.thaw(living.pid())?)
     })
 }
 
@@ -272,8 +272,8 @@ pub fn as_user<T: Send>(user: u32, act: impl FnOnce() -> T + Send) -> Result<T> 
 fn by_user(user: u32, pid: i32) -> io::Result<u32> {
     as_user(user, || {
         let device = Device::open()?;
-        let held = device.hold(pid, 0, PATIENCE)?;
-        device.release(pid).map(|()| held)
+        let held = device.freeze(pid, 0, PATIENCE)?;
+        device.thaw(pid).map(|()| held)
     })
     .map_err(io::Error::other)?
 }
@@ -386,7 +386,7 @@ fn in_namespace(outside: i32) -> Result<()> {
     let first = unsafe { libc::fork() };
     if first == 0 {
         let device = Device::open();
-        let refused = device.map(|device| refused(device.hold(outside, 0, PATIENCE), libc::ESRCH));
+        let refused = device.map(|device| refused(device.freeze(outside, 0, PATIENCE), libc::ESRCH));
         std::process::exit(if matches!(refused, Ok(Ok(()))) { 0 } else { 1 });
     }
     let mut status = 0;

@@ -43,7 +43,7 @@ impl Held {
         let mut number = || numbers.next().context("too few numbers")?.context("a number");
         let (full, zeros) = ((number()?, number()?), (number()?, number()?));
         let device = Device::open()?;
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         Ok(Held { living, device, full, zeros })
     }
 
@@ -151,7 +151,7 @@ fn written_meanwhile() -> Result<()> {
     let mut living = Living::new("written")?;
     let from: u64 = living.hear()?.parse().context("an address")?;
     let (device, mut file) = (Device::open()?, file()?);
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     let save = |file: &File| -> Result<Vec<u8>> {
         let mut saved = vec![0; SAVE_MAX / PAGE / 64];
         let save = device.save(living.pid(), file.as_fd(), &[range(from, SAVE_MAX)], &mut saved)?;
@@ -170,10 +170,10 @@ fn written_meanwhile() -> Result<()> {
 fn not_held() -> Result<()> {
     let (held, file) = (Held::new()?, file()?);
     let ranges = [range(held.full.0, PAGE)];
-    held.device.release(held.living.pid())?;
+    held.device.thaw(held.living.pid())?;
     refused(held.save(&file, &ranges), libc::ESRCH)?;
     // By another session.
-    held.device.hold(held.living.pid(), 0, PATIENCE)?;
+    held.device.freeze(held.living.pid(), 0, PATIENCE)?;
     let other = Device::open()?;
     refused(other.save(held.living.pid(), file.as_fd(), &ranges, &mut [0; 4]), libc::ESRCH)?;
     ensure!(file.metadata()?.len() == 0, "something was written");

@@ -283,7 +283,7 @@ struct Caught {
 impl Caught {
     fn new(living: Living) -> Result<Self> {
         let device = Arc::new(Device::open()?);
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         Ok(Caught { living, device })
     }
 

@@ -17,8 +17,8 @@ pub const DEVICE: &str = "/dev/cairn";
 pub const IOC_TYPE: u32 = 0xC7;
 /// `CAIRN_FEATURE_ACCESS`: the module can judge whether the caller may reach into another task.
 pub const FEATURE_ACCESS: u64 = 1 << 0;
-/// `CAIRN_FEATURE_HOLD`: threads can be held, and looked into while they are.
-pub const FEATURE_HOLD: u64 = 1 << 1;
+/// `CAIRN_FEATURE_FREEZE`: threads can be held, and looked into while they are.
+pub const FEATURE_FREEZE: u64 = 1 << 1;
 /// `CAIRN_FEATURE_CONTINUE`: a thread can go on with a sleep for the time that was left.
 pub const FEATURE_CONTINUE: u64 = 1 << 2;
 /// `CAIRN_FEATURE_RESTORER`: ordinary users can restart what was theirs.
@@ -27,10 +27,10 @@ pub const FEATURE_RESTORER: u64 = 1 << 3;
 pub const FEATURE_SAVE: u64 = 1 << 4;
 /// `CAIRN_FEATURE_SETTINGS`: what threads and processes have set for themselves.
 pub const FEATURE_SETTINGS: u64 = 1 << 5;
-/// `CAIRN_HOLD_TRACED`: hold also what a tracer traces.
-pub const HOLD_TRACED: u32 = 1;
-/// `CAIRN_STATE_HELD`: a thread is in the module.
-pub const STATE_HELD: u32 = 0;
+/// `CAIRN_FREEZE_TRACED`: hold also what a tracer traces.
+pub const FREEZE_TRACED: u32 = 1;
+/// `CAIRN_STATE_FROZEN`: a thread is in the module.
+pub const STATE_FROZEN: u32 = 0;
 /// `CAIRN_STATE_STOPPED`: it is stopped by a signal.
 pub const STATE_STOPPED: u32 = 1;
 /// `CAIRN_STATE_TRACED`: it is stopped by a tracer.
@@ -59,34 +59,34 @@ pub const SIGINFO_SIZE: usize = 128;
 pub const RLIMITS: usize = 16;
 /// `CAIRN_SIGNALS`
 pub const SIGNALS: usize = 64;
-/// `CAIRN_IOC_ABOUT`
-pub const IOC_ABOUT: libc::Ioctl = libc::_IO(IOC_TYPE, 0x00);
-/// `CAIRN_IOC_HOLD`
-pub const IOC_HOLD: libc::Ioctl = libc::_IO(IOC_TYPE, 0x10);
-/// `CAIRN_IOC_RELEASE`
-pub const IOC_RELEASE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x11);
-/// `CAIRN_IOC_THREAD`
-pub const IOC_THREAD: libc::Ioctl = libc::_IO(IOC_TYPE, 0x12);
-/// `CAIRN_IOC_REGSET`
-pub const IOC_REGSET: libc::Ioctl = libc::_IO(IOC_TYPE, 0x13);
-/// `CAIRN_IOC_PENDING`
-pub const IOC_PENDING: libc::Ioctl = libc::_IO(IOC_TYPE, 0x14);
-/// `CAIRN_IOC_PROCESS`
-pub const IOC_PROCESS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x15);
-/// `CAIRN_IOC_ACTIONS`
-pub const IOC_ACTIONS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x16);
-/// `CAIRN_IOC_TIMER`
-pub const IOC_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
+/// `CAIRN_IOC_GET_INFO`
+pub const IOC_GET_INFO: libc::Ioctl = libc::_IO(IOC_TYPE, 0x00);
+/// `CAIRN_IOC_FREEZE`
+pub const IOC_FREEZE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x10);
+/// `CAIRN_IOC_THAW`
+pub const IOC_THAW: libc::Ioctl = libc::_IO(IOC_TYPE, 0x11);
+/// `CAIRN_IOC_GET_THREAD`
+pub const IOC_GET_THREAD: libc::Ioctl = libc::_IO(IOC_TYPE, 0x12);
+/// `CAIRN_IOC_GET_REGSET`
+pub const IOC_GET_REGSET: libc::Ioctl = libc::_IO(IOC_TYPE, 0x13);
+/// `CAIRN_IOC_GET_PENDING`
+pub const IOC_GET_PENDING: libc::Ioctl = libc::_IO(IOC_TYPE, 0x14);
+/// `CAIRN_IOC_GET_PROCESS`
+pub const IOC_GET_PROCESS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x15);
+/// `CAIRN_IOC_GET_ACTIONS`
+pub const IOC_GET_ACTIONS: libc::Ioctl = libc::_IO(IOC_TYPE, 0x16);
+/// `CAIRN_IOC_GET_TIMER`
+pub const IOC_GET_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
 /// `CAIRN_IOC_SAVE`
 pub const IOC_SAVE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x19);
-/// `CAIRN_IOC_RESTORER`
-pub const IOC_RESTORER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1a);
+/// `CAIRN_IOC_BECOME_RESTORER`
+pub const IOC_BECOME_RESTORER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1a);
 /// `CAIRN_NODE_WORDS`: words of a set of memory nodes.
 pub const NODE_WORDS: usize = 16;
 /// `CAIRN_POLICY_ADDR`: the memory policy at an address instead of the thread's own.
 pub const POLICY_ADDR: u32 = 1;
-/// `CAIRN_IOC_POLICY`
-pub const IOC_POLICY: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1b);
+/// `CAIRN_IOC_GET_POLICY`
+pub const IOC_GET_POLICY: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1b);
 /// `CAIRN_SLEEP_MAX`
 pub const SLEEP_MAX: u64 = 1 << 62;
 /// `CAIRN_IOC_CONTINUE`
@@ -95,17 +95,17 @@ pub const IOC_CONTINUE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x18);
 /// What features are called, bit by bit.
 const FEATURES: &[(u64, &str)] = &[
     (FEATURE_ACCESS, "access"),
-    (FEATURE_HOLD, "hold"),
+    (FEATURE_FREEZE, "freeze"),
     (FEATURE_CONTINUE, "continue"),
     (FEATURE_RESTORER, "restorer"),
     (FEATURE_SAVE, "save"),
     (FEATURE_SETTINGS, "settings"),
 ];
 
-/// `struct cairn_about`: what the loaded module is and can do.
+/// `struct cairn_info`: what the loaded module is and can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct About {
+pub struct Info {
     /// Bytes of this structure.
     pub size: u32,
     /// `CAIRN_ABI_VERSION` of the module.
@@ -119,9 +119,9 @@ pub struct About {
 }
 
 // SAFETY: integers and arrays of bytes, without padding.
-unsafe impl Argument for About {}
+unsafe impl Argument for Info {}
 
-impl About {
+impl Info {
     /// The module's version.
     pub fn version(&self) -> String {
         text(&self.version)
@@ -179,8 +179,8 @@ macro_rules! arguments {
 }
 
 arguments! {
-    /// `struct cairn_hold`: stop every thread of a process.
-    Hold {
+    /// `struct cairn_freeze`: stop every thread of a process.
+    Freeze {
         /// Whom.
         pid: i32,
         /// `HOLD_*`
@@ -192,8 +192,8 @@ arguments! {
         /// 0
         reserved: u32,
     }
-    /// `struct cairn_release`: let a process go.
-    Release {
+    /// `struct cairn_thaw`: let a process go.
+    Thaw {
         /// Whom; 0 for all.
         pid: i32,
     }
@@ -466,8 +466,8 @@ impl Device {
     ///
     /// # Errors
     /// ENOTTY when the device is somebody else's.
-    pub fn about(&self) -> io::Result<About> {
-        self.ioctl(IOC_ABOUT, |_: &mut About| {})
+    pub fn info(&self) -> io::Result<Info> {
+        self.ioctl(IOC_GET_INFO, |_: &mut Info| {})
     }
 
     /// Makes an ioctl with zeros for everything that `fill` does not set.
@@ -488,9 +488,9 @@ impl Device {
     ///
     /// # Errors
     /// See the header: ESRCH, EPERM, EDEADLK, EBUSY (traced), EOPNOTSUPP, ETIMEDOUT (does not stop).
-    pub fn hold(&self, pid: i32, flags: u32, timeout: Duration) -> io::Result<u32> {
+    pub fn freeze(&self, pid: i32, flags: u32, timeout: Duration) -> io::Result<u32> {
         let timeout_ms = timeout.as_millis().try_into().unwrap_or(u32::MAX);
-        self.ioctl(IOC_HOLD, |hold: &mut Hold| {
+        self.ioctl(IOC_FREEZE, |hold: &mut Freeze| {
             (hold.pid, hold.flags, hold.timeout_ms) = (pid, flags, timeout_ms)
         })
         .map(|hold| hold.threads)
@@ -500,8 +500,8 @@ impl Device {
     ///
     /// # Errors
     /// ESRCH: it is not held.
-    pub fn release(&self, pid: i32) -> io::Result<()> {
-        self.ioctl(IOC_RELEASE, |release: &mut Release| release.pid = pid).map(drop)
+    pub fn thaw(&self, pid: i32) -> io::Result<()> {
+        self.ioctl(IOC_THAW, |release: &mut Thaw| release.pid = pid).map(drop)
     }
 
     /// What is a thread's own. As with everything below, the thread's process has to be held.
@@ -509,7 +509,7 @@ impl Device {
     /// # Errors
     /// ESRCH: it is not held, or has ended.
     pub fn thread(&self, tid: i32) -> io::Result<Thread> {
-        self.ioctl(IOC_THREAD, |thread: &mut Thread| thread.tid = tid)
+        self.ioctl(IOC_GET_THREAD, |thread: &mut Thread| thread.tid = tid)
     }
 
     /// Reads a register set into `buf`; returns the bytes filled.
@@ -518,7 +518,7 @@ impl Device {
     /// EINVAL, ENODEV: there is none.
     pub fn regset(&self, tid: i32, note: u32, buf: &mut [u8]) -> io::Result<usize> {
         let (addr, len) = (buf.as_mut_ptr() as u64, buf.len() as u64);
-        self.ioctl(IOC_REGSET, |set: &mut Regset| {
+        self.ioctl(IOC_GET_REGSET, |set: &mut Regset| {
             (set.tid, set.note, set.addr, set.len) = (tid, note, addr, len);
         })
         .map(|set| set.len as usize)
@@ -533,7 +533,7 @@ impl Device {
         loop {
             let mut all = vec![[0u8; SIGINFO_SIZE]; room];
             let addr = all.as_mut_ptr() as u64;
-            let told = self.ioctl(IOC_PENDING, |pending: &mut Pending| {
+            let told = self.ioctl(IOC_GET_PENDING, |pending: &mut Pending| {
                 (pending.tid, pending.shared) = (tid, shared.into());
                 (pending.addr, pending.count) = (addr, room as u64);
             })?;
@@ -552,7 +552,7 @@ impl Device {
     /// # Errors
     /// ESRCH
     pub fn process(&self, pid: i32) -> io::Result<Process> {
-        self.ioctl(IOC_PROCESS, |process: &mut Process| process.pid = pid)
+        self.ioctl(IOC_GET_PROCESS, |process: &mut Process| process.pid = pid)
     }
 
     /// The actions of signals, that of signal 1 first.
@@ -562,7 +562,7 @@ impl Device {
     pub fn actions(&self, pid: i32) -> io::Result<Vec<Action>> {
         let mut all = vec![Action::default(); SIGNALS];
         let addr = all.as_mut_ptr() as u64;
-        self.ioctl(IOC_ACTIONS, |actions: &mut Actions| (actions.pid, actions.addr) = (pid, addr))?;
+        self.ioctl(IOC_GET_ACTIONS, |actions: &mut Actions| (actions.pid, actions.addr) = (pid, addr))?;
         Ok(all)
     }
 
@@ -571,7 +571,7 @@ impl Device {
     /// # Errors
     /// ENOENT: there is none; EOPNOTSUPP: its clock is one that the module cannot read.
     pub fn timer(&self, pid: i32, id: i32) -> io::Result<Timer> {
-        self.ioctl(IOC_TIMER, |timer: &mut Timer| (timer.pid, timer.id) = (pid, id))
+        self.ioctl(IOC_GET_TIMER, |timer: &mut Timer| (timer.pid, timer.id) = (pid, id))
     }
 
     /// The memory policy of a thread, or that of its memory at an address.
@@ -579,7 +579,7 @@ impl Device {
     /// # Errors
     /// ENOENT: nothing is mapped there; EOPNOTSUPP: this kernel has no policies.
     pub fn policy(&self, tid: i32, at: Option<u64>) -> io::Result<Policy> {
-        self.ioctl(IOC_POLICY, |policy: &mut Policy| {
+        self.ioctl(IOC_GET_POLICY, |policy: &mut Policy| {
             let flags = if at.is_some() { POLICY_ADDR } else { 0 };
             (policy.tid, policy.flags, policy.addr) = (tid, flags, at.unwrap_or(0));
         })
@@ -610,7 +610,7 @@ impl Device {
     /// # Errors
     /// EPERM: no_new_privs, or a bounding set without it.
     pub fn become_restorer(&self) -> io::Result<()> {
-        self.ioctl(IOC_RESTORER, |_: &mut Restorer| {}).map(drop)
+        self.ioctl(IOC_BECOME_RESTORER, |_: &mut Restorer| {}).map(drop)
     }
 
     /// Gives a thread that is stopped and traced by us a sleep to go on with.
@@ -648,9 +648,9 @@ pub fn layout() -> Vec<String> {
         "CAIRN_DEVICE" = DEVICE,
         "CAIRN_IOC_TYPE" = IOC_TYPE,
         "CAIRN_FEATURE_ACCESS" = FEATURE_ACCESS,
-        "CAIRN_FEATURE_HOLD" = FEATURE_HOLD,
-        "CAIRN_HOLD_TRACED" = HOLD_TRACED,
-        "CAIRN_STATE_HELD" = STATE_HELD,
+        "CAIRN_FEATURE_FREEZE" = FEATURE_FREEZE,
+        "CAIRN_FREEZE_TRACED" = FREEZE_TRACED,
+        "CAIRN_STATE_FROZEN" = STATE_FROZEN,
         "CAIRN_STATE_STOPPED" = STATE_STOPPED,
         "CAIRN_STATE_TRACED" = STATE_TRACED,
         "CAIRN_SLEEP_NONE" = SLEEP_NONE,
@@ -662,33 +662,33 @@ pub fn layout() -> Vec<String> {
         "CAIRN_SIGINFO_SIZE" = SIGINFO_SIZE,
         "CAIRN_RLIMITS" = RLIMITS,
         "CAIRN_SIGNALS" = SIGNALS,
-        "CAIRN_IOC_ABOUT" = IOC_ABOUT,
-        "CAIRN_IOC_HOLD" = IOC_HOLD,
-        "CAIRN_IOC_RELEASE" = IOC_RELEASE,
-        "CAIRN_IOC_THREAD" = IOC_THREAD,
-        "CAIRN_IOC_REGSET" = IOC_REGSET,
-        "CAIRN_IOC_PENDING" = IOC_PENDING,
-        "CAIRN_IOC_PROCESS" = IOC_PROCESS,
-        "CAIRN_IOC_ACTIONS" = IOC_ACTIONS,
-        "CAIRN_IOC_TIMER" = IOC_TIMER,
+        "CAIRN_IOC_GET_INFO" = IOC_GET_INFO,
+        "CAIRN_IOC_FREEZE" = IOC_FREEZE,
+        "CAIRN_IOC_THAW" = IOC_THAW,
+        "CAIRN_IOC_GET_THREAD" = IOC_GET_THREAD,
+        "CAIRN_IOC_GET_REGSET" = IOC_GET_REGSET,
+        "CAIRN_IOC_GET_PENDING" = IOC_GET_PENDING,
+        "CAIRN_IOC_GET_PROCESS" = IOC_GET_PROCESS,
+        "CAIRN_IOC_GET_ACTIONS" = IOC_GET_ACTIONS,
+        "CAIRN_IOC_GET_TIMER" = IOC_GET_TIMER,
         "CAIRN_FEATURE_CONTINUE" = FEATURE_CONTINUE,
         "CAIRN_FEATURE_RESTORER" = FEATURE_RESTORER,
-        "CAIRN_IOC_RESTORER" = IOC_RESTORER,
+        "CAIRN_IOC_BECOME_RESTORER" = IOC_BECOME_RESTORER,
         "CAIRN_FEATURE_SAVE" = FEATURE_SAVE,
         "CAIRN_IOC_SAVE" = IOC_SAVE,
         "CAIRN_FEATURE_SETTINGS" = FEATURE_SETTINGS,
         "CAIRN_NODE_WORDS" = NODE_WORDS,
         "CAIRN_POLICY_ADDR" = POLICY_ADDR,
-        "CAIRN_IOC_POLICY" = IOC_POLICY,
+        "CAIRN_IOC_GET_POLICY" = IOC_GET_POLICY,
         "CAIRN_SAVE_MAX" = SAVE_MAX,
         "CAIRN_SAVE_RANGES" = SAVE_RANGES,
         "CAIRN_RANGE_ZEROS" = RANGE_ZEROS,
         "CAIRN_SLEEP_MAX" = SLEEP_MAX,
         "CAIRN_IOC_CONTINUE" = IOC_CONTINUE,
     );
-    structure!(lines: "cairn_about" = About { size, abi_version, features, version, source });
-    structure!(lines: "cairn_hold" = Hold { size, pid, flags, timeout_ms, threads, reserved });
-    structure!(lines: "cairn_release" = Release { size, pid });
+    structure!(lines: "cairn_info" = Info { size, abi_version, features, version, source });
+    structure!(lines: "cairn_freeze" = Freeze { size, pid, flags, timeout_ms, threads, reserved });
+    structure!(lines: "cairn_thaw" = Thaw { size, pid });
     structure!(lines: "cairn_thread" = Thread {
         size, tid, state, stop_signal, sigmask, altstack_sp, altstack_size, altstack_flags, pdeath_signal, clear_child_tid, rseq,
         rseq_len, rseq_signature, timer_slack, securebits, tsc, mce_kill, sleep, sleep_clock, reserved, sleep_left, sleep_args,
@@ -724,7 +724,7 @@ mod tests {
     #[test]
     fn unknown_features_are_bits() {
         let mut about =
-            About { size: 120, abi_version: 1, features: 1 | 1 << 40, version: [b'1'; 32], source: [0; 72] };
+            Info { size: 120, abi_version: 1, features: 1 | 1 << 40, version: [b'1'; 32], source: [0; 72] };
         assert_eq!(about.features(), ["access", "0x10000000000"]);
         assert_eq!((about.version().len(), about.source()), (32, String::new()));
         assert!(about.is_spoken());
@@ -735,8 +735,8 @@ mod tests {
     #[test]
     fn the_layout_tells_every_field() {
         let lines = layout();
-        assert!(lines.contains(&"struct cairn_about 120".to_owned()), "{lines:?}");
-        assert!(lines.contains(&"field cairn_about.source 48 72".to_owned()), "{lines:?}");
+        assert!(lines.contains(&"struct cairn_info 120".to_owned()), "{lines:?}");
+        assert!(lines.contains(&"field cairn_info.source 48 72".to_owned()), "{lines:?}");
         assert!(lines.contains(&"const CAIRN_ABI_VERSION 1".to_owned()), "{lines:?}");
     }
 }

@@ -243,8 +243,8 @@ impl Task {
     /// Has the module hold all threads; none when the process has ended.
     fn hold(&mut self, Holder { device, traced }: &Holder, patience: Duration) -> Result<()> {
         let pid = self.pid;
-        let flags = if *traced { kmod::HOLD_TRACED } else { 0 };
-        if let Err(err) = device.hold(pid, flags, patience) {
+        let flags = if *traced { kmod::FREEZE_TRACED } else { 0 };
+        if let Err(err) = device.freeze(pid, flags, patience) {
             let reason = match err.raw_os_error() {
                 Some(libc::ESRCH) => return Ok(()),
                 Some(libc::EBUSY) => "traced by another process already; end that, or allow it by --traced",
@@ -274,7 +274,7 @@ impl Task {
     /// Lets go what the module holds.
     fn release(&self) -> Result<()> {
         let Some(device) = &self.device else { return Ok(()) };
-        match device.release(self.pid) {
+        match device.thaw(self.pid) {
             Err(err) if err.raw_os_error() != Some(libc::ESRCH) => {
                 Err(err).context(|| format!("let {} go", self.pid))
             }

@@ -177,7 +177,7 @@ fn said(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Lines as names (`field cairn_about.size`) with values.
+/// Lines as names (`field cairn_info.size`) with values.
 fn facts(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter_map(|line| {
@@ -266,7 +266,7 @@ mod tests {
     fn the_projects_own_header_is_understood() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(HEADER);
         let names = names(&fs::read_to_string(path).unwrap()).unwrap();
-        assert!(names.structures.iter().any(|(name, fields)| name == "cairn_about" && fields.len() == 5));
-        assert!(names.constants.iter().any(|(name, _)| name == "CAIRN_IOC_ABOUT"));
+        assert!(names.structures.iter().any(|(name, fields)| name == "cairn_info" && fields.len() == 5));
+        assert!(names.constants.iter().any(|(name, _)| name == "CAIRN_IOC_GET_INFO"));
     }
 }
