@@ -1,10 +1,10 @@
-//! Memory that the module writes into files.
+//! Saving memory to files.
 
 use super::child::{Living, PATIENCE};
 use super::{Check, rules::refused};
 use anyhow::{Context, Result, ensure};
 use cairn::image::FrameSum;
-use cairn::sys::kmod::{Device, RANGE_ZEROS, Range, SAVE_MAX, Save};
+use cairn_kmod_abi::{Device, RANGE_ZEROS, Range, SAVE_MAX, Save};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -27,7 +27,8 @@ pub const CHECKS: &[Check] = &[
 
 const PAGE: usize = 4096;
 
-/// A process that is held, and a stretch of its memory that has something in every page, and one of zeros.
+/// A frozen process, and the addresses and lengths of a range with data in every page, and of one of
+/// zeros.
 struct Held {
     living: Living,
     device: Device,
@@ -52,7 +53,7 @@ impl Held {
         self.device.save(self.living.pid(), file.as_fd(), ranges, &mut saved).map(|save| (save, saved))
     }
 
-    /// The memory as /proc shows it.
+    /// Reads memory by /proc/PID/mem.
     fn memory(&self, at: u64, len: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         File::open(format!("/proc/{}/mem", self.living.pid()))?.read_exact_at(&mut bytes, at)?;
@@ -68,7 +69,7 @@ fn range(from: u64, len: usize) -> Range {
     Range { from, len: len as u32, flags: 0 }
 }
 
-/// What is in the file after a request, and whether it told the truth about that.
+/// Reads what a request wrote, and checks the checksum.
 fn written(file: &File, save: &Save) -> Result<Vec<u8>> {
     let mut bytes = vec![0; save.len as usize];
     file.read_exact_at(&mut bytes, save.offset)?;
@@ -85,7 +86,7 @@ fn is_what_is_there() -> Result<()> {
     ensure!(file.stream_position()? == save.offset + save.len, "the position has not moved on");
     ensure!(saved.iter().all(|word| *word == u64::MAX), "{saved:x?}");
     ensure!(written(&file, &save)? == held.memory(from, len)?, "it is something else");
-    // Pieces in any order, one page twice.
+    // Ranges in any order, one page twice.
     let pieces = [range(from + 9 * PAGE as u64, 2 * PAGE), range(from, PAGE), range(from, PAGE)];
     let (save, saved) = held.save(&file, &pieces)?;
     let mut wanted = held.memory(from + 9 * PAGE as u64, 2 * PAGE)?;
@@ -112,7 +113,7 @@ fn leaves_zeros_out() -> Result<()> {
     held.living.kill()
 }
 
-/// Each request has a place of its own, and the session is free meanwhile.
+/// Concurrent requests write to different places.
 fn many_at_once() -> Result<()> {
     const THREADS: u64 = 4;
     const TIMES: u64 = 64;
@@ -145,7 +146,7 @@ fn many_at_once() -> Result<()> {
     held.living.kill()
 }
 
-/// What is summed is what is written, whatever becomes of the page.
+/// The checksum is that of the data written, also if the page changes.
 fn written_meanwhile() -> Result<()> {
     const TIMES: u32 = 64;
     let mut living = Living::new("written")?;
@@ -172,7 +173,7 @@ fn not_held() -> Result<()> {
     let ranges = [range(held.full.0, PAGE)];
     held.device.thaw(held.living.pid())?;
     refused(held.save(&file, &ranges), libc::ESRCH)?;
-    // By another session.
+    // Frozen by another session.
     held.device.freeze(held.living.pid(), 0, PATIENCE)?;
     let other = Device::open()?;
     refused(other.save(held.living.pid(), file.as_fd(), &ranges, &mut [0; 4]), libc::ESRCH)?;
@@ -201,7 +202,7 @@ fn into_no_file() -> Result<()> {
     refused(held.save(open(path, OFlags::RDONLY)?, &ranges), libc::EBADF)?;
     refused(held.save(open(path, OFlags::PATH)?, &ranges), libc::EBADF)?;
     refused(held.save(open(path, OFlags::WRONLY | OFlags::APPEND)?, &ranges), libc::EINVAL)?;
-    // One that nobody reads, which would block.
+    // A pipe without a reader, which would block.
     refused(held.save(rustix::pipe::pipe()?.1, &ranges), libc::EINVAL)?;
     refused(held.save(open("/dev/null", OFlags::WRONLY)?, &ranges), libc::EINVAL)?;
     refused(held.save(&held.device_as_file()?, &ranges), libc::EINVAL)?;
@@ -211,7 +212,7 @@ fn into_no_file() -> Result<()> {
 
 impl Held {
     fn device_as_file(&self) -> Result<File> {
-        Ok(File::options().read(true).write(true).open(cairn::sys::kmod::DEVICE)?)
+        Ok(File::options().read(true).write(true).open(cairn_kmod_abi::DEVICE)?)
     }
 }
 
@@ -228,7 +229,7 @@ fn odd_ranges() -> Result<()> {
         refused(held.save(&file, &[range(full, PAGE), odd]), libc::EINVAL)
             .with_context(|| format!("{odd:?}"))?;
     }
-    // As much as there may be, and a page more.
+    // The maximum, and one page more.
     let most = [range(full, SAVE_MAX - PAGE), range(full, PAGE), range(full, PAGE)];
     held.save(&file, &most[..2])?;
     let mut saved = vec![0; SAVE_MAX / PAGE / 64 + 1];
@@ -249,10 +250,10 @@ fn killed_meanwhile() -> Result<()> {
                 match held.save(&file, &ranges) {
                     Ok((save, _)) => {
                         ensure!(written(&file, &save)? == wanted, "it is something else");
-                        // Only the first is waited for.
+                        // The receiver reads one message only.
                         let _ = saved.send(());
                     }
-                    // Its memory is gone, or on its way.
+                    // The mm is gone, or being torn down.
                     Err(err) if matches!(err.raw_os_error(), Some(libc::ESRCH | libc::EFAULT)) => {
                         return Ok(times);
                     }

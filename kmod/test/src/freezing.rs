@@ -1,11 +1,11 @@
-//! What may happen to those who hold and to those who are held.
+//! Freezing and thawing, and what can happen to both processes in between.
 
 use super::Check;
 use super::child::{self, Living, PATIENCE};
 use super::rules::{refused, while_traced};
 use anyhow::{Context, Result, ensure};
-use cairn::sys::kmod::{Device, FREEZE_TRACED, SLEEP_CALL, SLEEP_NONE, STATE_FROZEN, STATE_STOPPED};
 use cairn::sys::{ptrace, wait};
+use cairn_kmod_abi::{Device, FREEZE_TRACED, SLEEP_CALL, SLEEP_NONE, STATE_FROZEN, STATE_STOPPED};
 use rustix::mount::MountFlags;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -48,7 +48,7 @@ fn stands_still() -> Result<()> {
     ensure!(device.freeze(living.pid(), 0, PATIENCE)? == 1, "it has one thread");
     refused(device.freeze(living.pid(), 0, PATIENCE), libc::EALREADY)?;
     let before = living.ticks()?;
-    // A hundred ticks of a processor that nobody else wants.
+    // A hundred ticks on an idle CPU.
     std::thread::sleep(Duration::from_secs(1));
     ensure!(living.ticks()? <= before + 1, "it has run while it was held");
     ensure!(device.thread(living.pid())?.state == STATE_FROZEN, "it is in the module");
@@ -56,7 +56,7 @@ fn stands_still() -> Result<()> {
     living.runs_on()
 }
 
-/// Starts a process that waits, and gives it the time to begin.
+/// Starts a process that waits in a system call, and waits until it is in it.
 fn waiting(kind: &str) -> Result<Living> {
     let living = Living::new(kind)?;
     let nr = match kind {
@@ -71,20 +71,21 @@ fn waiting(kind: &str) -> Result<Living> {
     Ok(living)
 }
 
-/// How long a process waited that says so, after it was seen to begin.
+/// Reads how long the system call of [`waiting`] took.
 fn waited(mut living: Living) -> Result<Duration> {
     let said = living.hear()?;
     Ok(Duration::from_millis(said.parse().with_context(|| format!("it said {said:?}"))?))
 }
 
-/// That a wait took as long as it was for: begun anew it would have taken longer by what had gone by before.
+/// Checks that a wait ended at its original deadline: with its full timeout after the thaw it would
+/// have taken [`WAITED_BEFORE`] longer.
 fn took_its_time(waited: Duration) -> Result<()> {
     let range = child::WAIT..child::WAIT + WAITED_BEFORE;
     ensure!(range.contains(&waited), "a wait of {:?} took {waited:?}", child::WAIT);
     Ok(())
 }
 
-/// Of the wait's time, before it is held.
+/// Time of the wait before it is frozen.
 const WAITED_BEFORE: Duration = Duration::from_millis(2000);
 
 fn wait_goes_on(kind: &str) -> Result<()> {
@@ -94,7 +95,8 @@ fn wait_goes_on(kind: &str) -> Result<()> {
     device.freeze(living.pid(), 0, PATIENCE)?;
     let told = device.thread(living.pid())?;
     if kind == "semtimedop" && told.sleep == SLEEP_NONE && before_5_16() {
-        // It sleeps by a timer of another kind there (ipc/sem.c), and is made again with its whole time.
+        // It sleeps with schedule_timeout() there (ipc/sem.c), and is restarted with its full
+        // timeout.
         return living.kill();
     }
     ensure!(told.sleep == SLEEP_CALL, "the sleep told is {}", told.sleep);
@@ -111,7 +113,7 @@ fn held_again(kind: &str) -> Result<()> {
     for _ in 0..20 {
         device.freeze(living.pid(), 0, PATIENCE)?;
         let told = device.thread(living.pid())?.sleep;
-        // It may have ended meanwhile.
+        // It may have timed out.
         ensure!([SLEEP_CALL, SLEEP_NONE].contains(&told), "the sleep told is {told}");
         device.thaw(living.pid())?;
         std::thread::sleep(Duration::from_millis(5));
@@ -119,7 +121,7 @@ fn held_again(kind: &str) -> Result<()> {
     took_its_time(waited(living)?)
 }
 
-/// That a process that waits for a signal gets it.
+/// Checks that a process that waits for a signal receives it.
 fn gets_its_signal(living: Living) -> Result<()> {
     living.signal(libc::SIGUSR2);
     let said = waited(living)?;
@@ -127,7 +129,7 @@ fn gets_its_signal(living: Living) -> Result<()> {
     Ok(())
 }
 
-/// The second gets the process as soon as the first lets it go, whatever the wait.
+/// The second freezes the process as soon as the first thaws it, also in a restarted call.
 fn two_hold_a_wait() -> Result<()> {
     let living = waiting("sigwait")?;
     let pid = living.pid();
@@ -153,7 +155,7 @@ fn wait_gets() -> Result<()> {
     gets_its_signal(living)
 }
 
-/// What is left of a thread that has ended has no stack any more.
+/// A thread that has exited has no stack.
 fn ending_threads() -> Result<()> {
     const TIMES: u32 = 400;
     let living = Living::new("ending-threads")?;
@@ -205,7 +207,7 @@ fn held_killed() -> Result<()> {
     refused(device.process(pid), libc::ESRCH)
 }
 
-/// The kernel makes such a signal one that kills as soon as it is sent (kernel/signal.c, `complete_signal`).
+/// `complete_signal` in kernel/signal.c sends SIGKILL to every thread for such a signal.
 fn fatal_signal() -> Result<()> {
     let living = Living::new("threads")?;
     let device = Device::open()?;
@@ -228,7 +230,7 @@ fn stopped() -> Result<()> {
     living.runs_on()
 }
 
-/// It takes signals before it is in the module, and then is not what it was told to be.
+/// It handles signals before it runs its task work: what was read before is out of date.
 fn stopped_goes_on() -> Result<()> {
     let mut living = Living::new("continued")?;
     living.ready()?;
@@ -260,7 +262,7 @@ fn traced_goes_on() -> Result<()> {
     })
 }
 
-/// That nothing is told of a process that is held, but has gone on.
+/// Checks that nothing can be read of a frozen process that was resumed.
 fn tells_nothing(device: &Device, living: &Living) -> Result<()> {
     let pid = living.pid();
     refused(device.thread(pid), libc::ESTALE)?;
@@ -271,17 +273,17 @@ fn tells_nothing(device: &Device, living: &Living) -> Result<()> {
     refused(device.save(pid, file.as_fd(), &[], &mut []), libc::ESTALE)
 }
 
-/// Each takes as long as the one before.
+/// The time for each must not depend on the number of frozen processes.
 fn thousands() -> Result<()> {
     const MANY: usize = 4000;
-    /// More than an unlucky machine makes of it.
+    /// Allowed ratio, for a loaded machine.
     const MORE: u32 = 6;
     let mut parent = Living::new("parent")?;
     parent.tell(&MANY.to_string())?;
     let line = parent.hear()?;
     let pids = line.split(' ').map(|pid| Ok(pid.parse()?)).collect::<Result<Vec<i32>>>()?;
     let device = Device::open()?;
-    // The time that the first and the last few take, and all.
+    // The time for the first few, the last few, and all.
     let time = |each: &dyn Fn(i32) -> std::io::Result<()>| -> Result<[Duration; 3]> {
         let begin = Instant::now();
         let mut marks = vec![Duration::ZERO];
@@ -294,13 +296,13 @@ fn thousands() -> Result<()> {
     let held = time(&|pid| device.freeze(pid, 0, PATIENCE).map(drop))?;
     let released = time(&|pid| device.thaw(pid))?;
     println!("# {MANY} processes: the first, the last 500 and all: held {held:?}, released {released:?}");
-    // As each looked at all that are held already, the last would take many times as long.
+    // With a search of all frozen processes the last would take many times as long.
     ensure!(held[1] < MORE * held[0], "the last are held slower than the first: {held:?}");
     ensure!(released[0] < MORE * released[1], "the first are released slower than the last: {released:?}");
     parent.kill()
 }
 
-/// By a control group of the first kind, as suspending the machine does it with all.
+/// By the cgroup v1 freezer, which uses the same mechanism as suspend.
 fn frozen() -> Result<()> {
     let groups = Path::new("/tmp/kmod-test-freezer");
     std::fs::create_dir_all(groups)?;
@@ -313,13 +315,13 @@ fn frozen() -> Result<()> {
     std::fs::write(group.join("cgroup.procs"), living.pid().to_string())?;
     let device = Device::open()?;
     device.freeze(living.pid(), 0, PATIENCE)?;
-    // Who is just about to sleep is asked once, and takes no notice before Linux tries again, which it does by itself when it suspends.
+    // A thread that is about to sleep misses the first request; suspend retries by itself.
     let is_frozen = || {
         std::fs::write(&state, "FROZEN").is_ok()
             && std::fs::read_to_string(&state).is_ok_and(|state| state == "FROZEN\n")
     };
     let done = child::wait_for(is_frozen).context("it is frozen");
-    // Let go, it waits for the thaw.
+    // After cairn's thaw it waits for that of the freezer.
     device.thaw(living.pid())?;
     std::fs::write(&state, "THAWED")?;
     done?;
@@ -348,7 +350,7 @@ fn two_holders() -> Result<()> {
     let living = Living::new("count")?;
     let (first, second) = (Device::open()?, Device::open()?);
     first.freeze(living.pid(), 0, PATIENCE)?;
-    // It waits in the first one's work and comes to the second's only after.
+    // It waits in the task work of the first; that of the second runs afterwards.
     refused(second.freeze(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
     refused(second.thread(living.pid()), libc::ESRCH)?;
     first.thaw(living.pid())?;
@@ -379,11 +381,11 @@ fn many_sessions() -> Result<()> {
     for (living, device) in all.iter().zip(&devices) {
         device.freeze(living.pid(), 0, PATIENCE)?;
     }
-    // Killed while they are held, and then closed.
+    // Killed while they are frozen, before the sessions are closed.
     all.into_iter().try_for_each(Living::kill)
 }
 
-/// The answer of a request goes to a page that userfaultfd(2) is to fill, and nobody does.
+/// The ioctl blocks on a page that userfaultfd(2) is never given.
 fn holder_waits() -> Result<()> {
     let living = Living::new("threads")?;
     let mut holder = Living::new("hold-and-wait")?;
@@ -391,10 +393,10 @@ fn holder_waits() -> Result<()> {
     holder.ready()?;
     let call = format!("/proc/{}/syscall", holder.pid());
     let ioctl = format!("{} ", libc::SYS_ioctl);
-    // A task that runs is told as `running`: it sleeps in the call.
+    // The file says `running` unless the task sleeps in a call.
     child::wait_for(|| std::fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&ioctl)))
         .context("it waits for the page")?;
-    // Nobody else is kept waiting by that, but whoever wants the same process.
+    // That delays requests for the same process only.
     let other = Living::new("count")?;
     let device = Device::open()?;
     device.freeze(other.pid(), 0, PATIENCE)?;
@@ -405,7 +407,8 @@ fn holder_waits() -> Result<()> {
     other.runs_on()
 }
 
-/// In a control group with little memory, sessions are opened until the kernel has to kill somebody: their memory is the holder's.
+/// In a memory control group, sessions are opened until the OOM killer acts: their memory is
+/// charged to the process that opens them.
 fn holder_hungry() -> Result<()> {
     const GROUPS: &str = "/sys/fs/cgroup";
     const LITTLE: &str = "1M";
