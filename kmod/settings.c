@@ -85,9 +85,9 @@ static int membarrier_state_of(const struct mm_struct *mm)
 
 /*
  * Registrations by the READY bits, which decide what membarrier(2) permits.
- * membarrier_get_registrations() in kernel/sched/membarrier.c (6.3) looks at other
- * bits: it reports a registration for SYNC_CORE or RSEQ as one for plain barriers,
- * too, which fail with EPERM.
+ * membarrier_get_registrations() in kernel/sched/membarrier.c (6.3) reports a
+ * registration for SYNC_CORE or RSEQ as one for plain barriers, too, although these
+ * fail with EPERM.
  */
 static s32 registrations_of(const struct mm_struct *mm)
 {

@@ -29,7 +29,7 @@
 #include "task.h"
 #include "timer.h"
 
-/* Functions in restart blocks. They are static; kallsyms knows them. */
+/* Functions in restart blocks. They are static, and looked up by kallsyms. */
 static struct restart {
 	const char *name;
 	u32 sleep;
@@ -166,7 +166,7 @@ static int fill_block(struct restart_block *block, const struct cairn_continue *
 	expires = now_of(how->clock) + how->left;
 	switch (how->sleep) {
 	case CAIRN_SLEEP_NANO:
-		if (!cairn_is_wall_clock(how->clock))
+		if (!cairn_is_system_clock(how->clock))
 			return -EINVAL;
 		block->nanosleep.clockid = how->clock;
 		block->nanosleep.type = how->args[0] ? TT_NATIVE : TT_NONE;

@@ -85,8 +85,8 @@ static const struct restartable *with_deadline(int nr)
 static unsigned long hrtimer_wakeup_at __ro_after_init;
 
 /*
- * Task works of the scheduler, which nothing waits for. Static functions, which
- * kallsyms knows.
+ * Task works of the scheduler, which nothing waits for. Static functions, looked up
+ * by kallsyms.
  */
 static struct scheduler_work {
 	const char *name;

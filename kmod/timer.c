@@ -64,7 +64,7 @@ static bool is_cpu_clock(clockid_t clock)
 	return clock < 0 && (clock & CPUCLOCK_CLOCK_MASK) != CLOCKFD;
 }
 
-bool cairn_is_wall_clock(clockid_t clock)
+bool cairn_is_system_clock(clockid_t clock)
 {
 	switch (clock) {
 	case CLOCK_REALTIME:
@@ -154,7 +154,7 @@ static int read_setting(const struct k_itimer *timer,
 		err = cpu_timer_left(timer, leader, &left);
 		if (err)
 			return err;
-	} else if (cairn_is_wall_clock(timer->it_clock)) {
+	} else if (cairn_is_system_clock(timer->it_clock)) {
 		if (!interval && !silent && !cairn_timer_is_armed(timer))
 			return 0;
 		left = ktime_to_ns(__hrtimer_get_remaining(&timer->it.real.timer,

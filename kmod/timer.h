@@ -18,7 +18,7 @@ int cairn_get_timer(struct file *file, union cairn_argument *arg);
 void cairn_interval_timers(const struct task_struct *leader,
 			   struct cairn_process *process);
 
-/* Whether a clock measures time, as opposed to CPU time, and wakes no machine. */
-bool cairn_is_wall_clock(clockid_t clock);
+/* CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME or CLOCK_TAI. */
+bool cairn_is_system_clock(clockid_t clock);
 
 #endif /* _CAIRN_TIMER_H */

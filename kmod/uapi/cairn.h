@@ -331,8 +331,8 @@ struct cairn_pending {
  * @rlim_max: out: hard limits
  * @continue_report: out: 1 if the parent has not waited for its continuation
  *	(WCONTINUED), else 0
- * @membarrier: out: what MEMBARRIER_CMD_GET_REGISTRATIONS returns, also on kernels
- *	without that command; -EOPNOTSUPP on kernels without membarrier(2)
+ * @membarrier: out: registrations for membarrier(2), as a mask of
+ *	MEMBARRIER_CMD_REGISTER_*; -EOPNOTSUPP on kernels without membarrier(2)
  * @mdwe: out: what PR_GET_MDWE returns
  * @memory_merge: out: what PR_GET_MEMORY_MERGE returns
  * @ldt: out: size in bytes of the table of modify_ldt(2); -EOPNOTSUPP on kernels

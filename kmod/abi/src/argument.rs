@@ -228,8 +228,8 @@ arguments! {
         rlim_max: [u64; RLIMITS],
         /// 1 if the parent has not waited for its continuation.
         continue_report: u32,
-        /// `MEMBARRIER_CMD_GET_REGISTRATIONS`: result, also on kernels without that command;
-        /// -EOPNOTSUPP on kernels without membarrier(2).
+        /// Registrations for membarrier(2), as `MEMBARRIER_CMD_REGISTER_*`; -EOPNOTSUPP on kernels
+        /// without membarrier(2).
         membarrier: i32,
         /// `PR_GET_MDWE`: result or -errno.
         mdwe: i32,

@@ -431,28 +431,28 @@ fn restart(file: PathBuf) -> cairn::error::Result<()> {
     carry_out(prepare(&Options::of(file))?).map(drop)
 }
 
-/// Counts in the clock of its own processor time, which everybody can read in /proc.
+/// Uses CPU time, which /proc/PID/stat shows.
 fn count() -> ! {
     loop {
         std::hint::spin_loop();
     }
 }
 
-/// A child that lives; killed at the end.
+/// A target process, killed on drop.
 pub struct Living(Child);
 
 impl Living {
-    /// Starts one.
+    /// Starts one with the behaviour `kind`.
     pub fn new(kind: &str) -> Result<Self> {
         Self::of(&std::env::current_exe()?, kind, None)
     }
 
-    /// Starts one that shares nothing with us, so that it can be saved.
+    /// Starts one without pipes to this process, so that it can be saved.
     pub fn apart(kind: &str) -> Result<Self> {
         Self::apart_of(kind, None)
     }
 
-    /// Starts one of a user's that shares nothing with us.
+    /// The same, with the ids of a user.
     pub fn apart_of(kind: &str, user: Option<u32>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([FLAG, kind]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -468,12 +468,12 @@ impl Living {
         Ok(living)
     }
 
-    /// Starts one for a user.
+    /// Starts one with the ids of a user.
     pub fn of_user(kind: &str, user: u32) -> Result<Self> {
         Self::of(&std::env::current_exe()?, kind, Some(user))
     }
 
-    /// Starts a program for a user.
+    /// Starts a copy of this program with the ids of a user.
     pub fn of(program: &Path, kind: &str, user: Option<u32>) -> Result<Self> {
         let mut command = Command::new(program);
         command.args([FLAG, kind]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -488,21 +488,21 @@ impl Living {
         self.0.id() as i32
     }
 
-    /// Says a line to it.
+    /// Writes a line to its standard input.
     pub fn tell(&mut self, line: &str) -> Result<()> {
         use std::io::Write;
         let mut stdin = self.0.stdin.take().context("it has been told before")?;
         writeln!(stdin, "{line}").context("tell the child")
     }
 
-    /// Waits for it to say `ready`.
+    /// Waits until it prints `ready`.
     pub fn ready(&mut self) -> Result<()> {
         let line = self.hear()?;
         ensure!(line == "ready", "the child says {line:?}");
         Ok(())
     }
 
-    /// Waits for it to say a line, the only one.
+    /// Reads the only line that it prints.
     pub fn hear(&mut self) -> Result<String> {
         use std::io::{BufRead, BufReader};
         let stdout = self.0.stdout.take().context("it has spoken before")?;
@@ -511,24 +511,24 @@ impl Living {
         Ok(line.trim_end().to_owned())
     }
 
-    /// Waits for a signal that is its end.
+    /// Waits for it, and checks that the signal killed it.
     pub fn ended_by(mut self, signal: i32) -> Result<()> {
         let status = self.0.wait().context("wait for the child")?;
         ensure!(status.signal() == Some(signal), "the child ended with {status}");
         Ok(())
     }
 
-    /// The letter of its state in /proc.
+    /// Its state in /proc/PID/stat.
     pub fn state(&self) -> Result<char> {
         state(self.pid())
     }
 
-    /// Ticks of processor time that it has used.
+    /// CPU time that it has used, in ticks.
     pub fn ticks(&self) -> Result<u64> {
         ticks(self.pid())
     }
 
-    /// Whether its processor time goes on.
+    /// Checks that it uses CPU time.
     pub fn runs_on(&self) -> Result<()> {
         runs_on(self.pid())
     }
@@ -548,7 +548,7 @@ impl Living {
 
 impl Drop for Living {
     fn drop(&mut self) {
-        // One that was killed already has been waited for.
+        // Fails if it was waited for before.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -561,24 +561,24 @@ fn stat(pid: i32) -> Result<Vec<String>> {
     Ok(rest.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-/// Ticks of processor time that a process has used.
+/// CPU time that a process has used, in ticks.
 fn ticks(pid: i32) -> Result<u64> {
     let fields = stat(pid)?;
     Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
-/// Whether a process's time goes on.
+/// Checks that a process uses CPU time.
 pub fn runs_on(pid: i32) -> Result<()> {
     let before = ticks(pid)?;
     wait_for(|| ticks(pid).is_ok_and(|now| now > before)).context("it does not run on")
 }
 
-/// The letter of a task's state in /proc.
+/// State of a task in /proc/PID/stat.
 pub fn state(pid: i32) -> Result<char> {
     stat(pid)?[0].chars().next().context("a state without a letter")
 }
 
-/// A copy of this program that runs as its owner, root.
+/// A set-uid copy of this program, owned by root.
 pub fn set_uid_copy() -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let copy = PathBuf::from("/tmp/kmod-test-set-uid");

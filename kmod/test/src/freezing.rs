@@ -12,36 +12,36 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
-    ("a held process stands still and goes on", stands_still),
+    ("a held process stands still and goes on", freeze_and_thaw),
     ("all threads are held", all_threads),
     ("the last close lets go", close),
-    ("the holder is killed", holder_killed),
-    ("the held process is killed", held_killed),
+    ("the holder is killed", owner_killed),
+    ("the held process is killed", target_killed),
     ("a signal that would end it ends it", fatal_signal),
     ("a stopped process stays stopped", stopped),
-    ("a stopped process that goes on tells nothing any more", stopped_goes_on),
-    ("a traced process that goes on tells nothing any more", traced_goes_on),
+    ("a stopped process that goes on tells nothing any more", resumed_stopped),
+    ("a traced process that goes on tells nothing any more", resumed_traced),
     ("a signal waits for the release", signal_waits),
-    ("two holders", two_holders),
-    ("a wait for a signal ends when it would have ended", || wait_goes_on("sigtimedwait")),
-    ("a wait for a semaphore ends when it would have ended", || wait_goes_on("semtimedop")),
-    ("a wait for an epoll ends when it would have ended", || wait_goes_on("epoll_wait")),
-    ("a wait with a mask ends when it would have ended", || wait_goes_on("epoll_pwait")),
-    ("a wait goes on that is held again and again", || held_again("sigtimedwait")),
-    ("a wait with a mask goes on that is held again and again", || held_again("epoll_pwait")),
-    ("two hold a wait", two_hold_a_wait),
-    ("a wait gets what it waits for", wait_gets),
+    ("two holders", two_sessions),
+    ("a wait for a signal ends when it would have ended", || restarted_wait("sigtimedwait")),
+    ("a wait for a semaphore ends when it would have ended", || restarted_wait("semtimedop")),
+    ("a wait for an epoll ends when it would have ended", || restarted_wait("epoll_wait")),
+    ("a wait with a mask ends when it would have ended", || restarted_wait("epoll_pwait")),
+    ("a wait goes on that is held again and again", || frozen_repeatedly("sigtimedwait")),
+    ("a wait with a mask goes on that is held again and again", || frozen_repeatedly("epoll_pwait")),
+    ("two hold a wait", wait_frozen_twice),
+    ("a wait gets what it waits for", wait_receives),
     ("threads come and go, programs are replaced", || churn("churn")),
     ("threads replace the program, and take the first one's place", || churn("churn-by-thread")),
     ("threads end while they are asked for", ending_threads),
     ("many sessions", many_sessions),
-    ("thousands of processes", thousands),
+    ("thousands of processes", many_processes),
     ("a held process can be frozen", frozen),
-    ("the holder waits for memory that nobody gives", holder_waits),
-    ("the holder runs out of memory", holder_hungry),
+    ("the holder waits for memory that nobody gives", owner_blocked),
+    ("the holder runs out of memory", owner_out_of_memory),
 ];
 
-fn stands_still() -> Result<()> {
+fn freeze_and_thaw() -> Result<()> {
     let living = Living::new("count")?;
     let device = Device::open()?;
     living.runs_on()?;
@@ -88,7 +88,7 @@ fn took_its_time(waited: Duration) -> Result<()> {
 /// Time of the wait before it is frozen.
 const WAITED_BEFORE: Duration = Duration::from_millis(2000);
 
-fn wait_goes_on(kind: &str) -> Result<()> {
+fn restarted_wait(kind: &str) -> Result<()> {
     let living = waiting(kind)?;
     std::thread::sleep(WAITED_BEFORE);
     let device = Device::open()?;
@@ -106,7 +106,7 @@ fn wait_goes_on(kind: &str) -> Result<()> {
     took_its_time(waited(living)?)
 }
 
-fn held_again(kind: &str) -> Result<()> {
+fn frozen_repeatedly(kind: &str) -> Result<()> {
     let living = waiting(kind)?;
     std::thread::sleep(WAITED_BEFORE);
     let device = Device::open()?;
@@ -130,7 +130,7 @@ fn gets_its_signal(living: Living) -> Result<()> {
 }
 
 /// The second freezes the process as soon as the first thaws it, also in a restarted call.
-fn two_hold_a_wait() -> Result<()> {
+fn wait_frozen_twice() -> Result<()> {
     let living = waiting("sigwait")?;
     let pid = living.pid();
     for _ in 0..10 {
@@ -147,7 +147,7 @@ fn two_hold_a_wait() -> Result<()> {
     gets_its_signal(living)
 }
 
-fn wait_gets() -> Result<()> {
+fn wait_receives() -> Result<()> {
     let living = waiting("sigwait")?;
     let device = Device::open()?;
     device.freeze(living.pid(), 0, PATIENCE)?;
@@ -189,7 +189,7 @@ fn close() -> Result<()> {
     living.runs_on()
 }
 
-fn holder_killed() -> Result<()> {
+fn owner_killed() -> Result<()> {
     let living = Living::new("count")?;
     let mut holder = Living::new("hold")?;
     holder.tell(&living.pid().to_string())?;
@@ -198,7 +198,7 @@ fn holder_killed() -> Result<()> {
     living.runs_on()
 }
 
-fn held_killed() -> Result<()> {
+fn target_killed() -> Result<()> {
     let living = Living::new("threads")?;
     let (device, pid) = (Device::open()?, living.pid());
     device.freeze(pid, 0, PATIENCE)?;
@@ -231,7 +231,7 @@ fn stopped() -> Result<()> {
 }
 
 /// It handles signals before it runs its task work: what was read before is out of date.
-fn stopped_goes_on() -> Result<()> {
+fn resumed_stopped() -> Result<()> {
     let mut living = Living::new("continued")?;
     living.ready()?;
     living.signal(libc::SIGSTOP);
@@ -241,18 +241,18 @@ fn stopped_goes_on() -> Result<()> {
     device.thread(living.pid())?;
     living.signal(libc::SIGCONT);
     child::wait_for(|| living.state().is_ok_and(|state| state != 'T'))?;
-    tells_nothing(&device, &living)?;
+    is_stale(&device, &living)?;
     device.thaw(living.pid())?;
     living.runs_on()
 }
 
-fn traced_goes_on() -> Result<()> {
+fn resumed_traced() -> Result<()> {
     let device = Device::open()?;
     while_traced(|living| {
         device.freeze(living.pid(), FREEZE_TRACED, PATIENCE)?;
         device.thread(living.pid())?;
         ptrace::detach(living.pid())?;
-        tells_nothing(&device, living)?;
+        is_stale(&device, living)?;
         device.thaw(living.pid())?;
         living.runs_on()?;
         ptrace::seize(living.pid(), 0)?;
@@ -263,7 +263,7 @@ fn traced_goes_on() -> Result<()> {
 }
 
 /// Checks that nothing can be read of a frozen process that was resumed.
-fn tells_nothing(device: &Device, living: &Living) -> Result<()> {
+fn is_stale(device: &Device, living: &Living) -> Result<()> {
     let pid = living.pid();
     refused(device.thread(pid), libc::ESTALE)?;
     refused(device.regset(pid, libc::NT_PRSTATUS as u32, &mut [0; 1024]), libc::ESTALE)?;
@@ -274,7 +274,7 @@ fn tells_nothing(device: &Device, living: &Living) -> Result<()> {
 }
 
 /// The time for each must not depend on the number of frozen processes.
-fn thousands() -> Result<()> {
+fn many_processes() -> Result<()> {
     const MANY: usize = 4000;
     /// Allowed ratio, for a loaded machine.
     const MORE: u32 = 6;
@@ -346,7 +346,7 @@ fn signal_waits() -> Result<()> {
     child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it takes the signal")
 }
 
-fn two_holders() -> Result<()> {
+fn two_sessions() -> Result<()> {
     let living = Living::new("count")?;
     let (first, second) = (Device::open()?, Device::open()?);
     first.freeze(living.pid(), 0, PATIENCE)?;
@@ -386,7 +386,7 @@ fn many_sessions() -> Result<()> {
 }
 
 /// The ioctl blocks on a page that userfaultfd(2) is never given.
-fn holder_waits() -> Result<()> {
+fn owner_blocked() -> Result<()> {
     let living = Living::new("threads")?;
     let mut holder = Living::new("hold-and-wait")?;
     holder.tell(&living.pid().to_string())?;
@@ -409,7 +409,7 @@ fn holder_waits() -> Result<()> {
 
 /// In a memory control group, sessions are opened until the OOM killer acts: their memory is
 /// charged to the process that opens them.
-fn holder_hungry() -> Result<()> {
+fn owner_out_of_memory() -> Result<()> {
     const GROUPS: &str = "/sys/fs/cgroup";
     const LITTLE: &str = "1M";
     let group = std::path::Path::new(GROUPS).join("kmod-test");

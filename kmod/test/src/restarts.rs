@@ -1,5 +1,5 @@
-//! Restarts by an unprivileged user: the user's processes come back, and a forged context file gives
-//! no privilege.
+//! Restarts by an unprivileged user: the user's processes come back, and a forged context file
+//! gives no privilege.
 
 use super::Check;
 use super::child::{self, Living, OTHER, USER};
@@ -476,8 +476,8 @@ fn exchanged() -> Result<()> {
     comes_back(&real, pid)
 }
 
-/// The user's process has an unlinked file, which root creates in a directory of the user, while the
-/// user replaces it by a link to root's file.
+/// The user's process has an unlinked file, which root creates in a directory of the user, while
+/// the user replaces it by a link to root's file.
 fn exchanged_anew() -> Result<()> {
     let place = Place::new()?;
     let (context, secret) = (place.file("context"), PathBuf::from("/tmp/kmod-test-secret"));

@@ -1,5 +1,5 @@
-//! Requests that must be refused, by the rules of the ABI or for lack of permission. The target must
-//! be unchanged afterwards.
+//! Requests that must be refused, by the rules of the ABI or for lack of permission. The target
+//! must be unchanged afterwards.
 
 use super::Check;
 use super::child::{self, Living, OTHER, PATIENCE, USER};

@@ -75,22 +75,22 @@ fn questions(addrs: &[u64]) -> Vec<Question> {
         all.push(question("untag mask", nr, &[Number(0x4001), Room(0)], 8));
     }
     if let Some(nr) = arch::SYS_MODIFY_LDT {
-        // What is in the table is not told.
+        // The module reports the size of the table only.
         all.push(question("LDT", nr, &[Number(0), Number(scratch()), Number(64)], 0));
     }
     all
 }
 
-/// Memory that nobody reads.
+/// A buffer for answers that are discarded.
 fn scratch() -> u64 {
     static ROOM: [std::sync::atomic::AtomicU64; 8] = [const { std::sync::atomic::AtomicU64::new(0) }; 8];
     ROOM.as_ptr() as u64
 }
 
-/// An answer: what was returned, and what was stored.
-type Told = (i64, Vec<u8>);
+/// Return value, and contents of the buffer.
+type Answer = (i64, Vec<u8>);
 
-/// A system call with numbers and addresses; an error as -errno.
+/// Makes a system call; returns -errno on error.
 fn call(nr: i64, arguments: [u64; 6]) -> i64 {
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: addresses in the arguments are those of live buffers of the callers, as large as
@@ -105,7 +105,7 @@ fn call(nr: i64, arguments: [u64; 6]) -> i64 {
 
 impl Question {
     /// Makes the system call.
-    fn ask_oneself(&self) -> Told {
+    fn ask_oneself(&self) -> Answer {
         let mut room = vec![0u8; self.room];
         let base = room.as_mut_ptr() as u64;
         let mut arguments = [0; 6];
@@ -119,7 +119,7 @@ impl Question {
     }
 
     /// Has the module answer for a thread.
-    fn ask(&self, held: &Held) -> Result<Told> {
+    fn ask(&self, held: &Held) -> Result<Answer> {
         let mut program = Program::new();
         let room = program.out(self.room);
         let argument = |argument: &Argument| match argument {

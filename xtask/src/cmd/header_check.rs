@@ -137,7 +137,7 @@ fn program(header: &Path, names: &Names) -> String {
     text
 }
 
-/// What the C compiler makes of the header, which it must take without a warning, holes in structures among them.
+/// The layout of the header, by the C compiler. A warning is an error, also one for padding.
 fn ask_c(header: &Path, names: &Names) -> Result<String> {
     let dir = tempfile::tempdir().context("make a directory")?;
     let (source, binary) = (dir.path().join("layout.c"), dir.path().join("layout"));
