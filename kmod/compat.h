@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * All differences between kernel versions and architectures, and nothing else:
- * no other file looks at LINUX_VERSION_CODE or CONFIG_X86_64. Each entry names
- * the version, and the file or commit that made the difference.
+ * Differences between kernel versions, and nothing else: no file but this one and
+ * arch.h looks at LINUX_VERSION_CODE. Each entry names the version that made the
+ * difference, and the file where it shows.
  */
 #ifndef _CAIRN_COMPAT_H
 #define _CAIRN_COMPAT_H
@@ -18,16 +18,11 @@
 #include <linux/nodemask.h>
 #include <linux/posix-timers.h>
 #include <linux/prctl.h>
-#include <linux/refcount.h>
 #include <linux/restart_block.h>
-#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sched/coredump.h>
 #include <linux/sched/signal.h>
-#include <linux/spinlock.h>
-#include <linux/string.h>
 #include <linux/thread_info.h>
-#include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/version.h>
 #include <linux/wait.h>
@@ -36,28 +31,16 @@
 #include <linux/sched/exec_state.h>
 #endif
 
-#ifdef CONFIG_X86_64
-#include <linux/pkeys.h>
-
-#include <asm/fpu/xstate.h>
-#include <asm/mmu_context.h>
-#endif
-
 #include "uapi/cairn.h"
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(5, 10, 0)
 #error "cairn needs Linux 5.10 or newer"
 #endif
 
-/* Selected by what unpacks a compressed initramfs (RD_ZSTD), among others. */
-#if !IS_ENABLED(CONFIG_XXHASH)
-#error "cairn needs a kernel with CONFIG_XXHASH"
-#endif
-
-/* What CAIRN_FEATURE_HOLD stands for has been tried on these. */
-#define CAIRN_HOLD_HERE		IS_ENABLED(CONFIG_X86_64)
-
-/* Threads of the kernel's in a user's process: 5.12, by another name 6.4. */
+/*
+ * Kernel threads that are threads of a user process, io_uring's among them:
+ * PF_IO_WORKER in 5.12, renamed in 6.4, include/linux/sched.h.
+ */
 #if defined(PF_USER_WORKER)
 #define CAIRN_PF_WORKER		PF_USER_WORKER
 #elif defined(PF_IO_WORKER)
@@ -66,32 +49,10 @@
 #define CAIRN_PF_WORKER		0
 #endif
 
-static inline bool cairn_on_cpu(const struct task_struct *task)
-{
-#ifdef CONFIG_SMP
-	/* Pairs with finish_task() in kernel/sched/core.c. */
-	return smp_load_acquire(&task->on_cpu);
-#else
-	return false;
-#endif
-}
-
-static inline u64 cairn_sigset(const sigset_t *set)
-{
-	static_assert(_NSIG_WORDS == 1);
-	return set->sig[0];
-}
-
-static inline u64 cairn_sa_restorer(const struct sigaction *sa)
-{
-#ifdef __ARCH_HAS_SA_RESTORER
-	return (unsigned long)sa->sa_restorer;
-#else
-	return 0;
-#endif
-}
-
-/* A structure of its own since 6.19; the length is recorded since 6.3. */
+/*
+ * rseq(2): the length is recorded since 6.3; a struct of its own since 6.19,
+ * include/linux/rseq_types.h.
+ */
 static inline void cairn_rseq(const struct task_struct *task,
 			      struct cairn_thread *thread)
 {
@@ -115,24 +76,14 @@ static inline void cairn_rseq(const struct task_struct *task,
 #endif
 }
 
-static inline u32 cairn_tsc(struct task_struct *task)
-{
-#ifdef CONFIG_X86_64
-	return test_tsk_thread_flag(task, TIF_NOTSC) ? PR_TSC_SIGSEGV :
-						       PR_TSC_ENABLE;
-#else
-	return 0;
-#endif
-}
-
-/* A kind of speculation that a task can control since 5.15. */
+/* 5.15, include/uapi/linux/prctl.h. */
 #ifndef PR_SPEC_L1D_FLUSH
 #define PR_SPEC_L1D_FLUSH	2
 #endif
 
 /*
- * What PR_RSEQ_SLICE_EXTENSION returns for PR_RSEQ_SLICE_EXTENSION_GET: since
- * 7.0, kernel/rseq.c.
+ * What PR_RSEQ_SLICE_EXTENSION returns for PR_RSEQ_SLICE_EXTENSION_GET: 7.0,
+ * kernel/rseq.c.
  */
 static inline s32 cairn_rseq_slice(const struct task_struct *task)
 {
@@ -145,8 +96,11 @@ static inline s32 cairn_rseq_slice(const struct task_struct *task)
 #endif
 }
 
-/* Since 5.11; on arm64, later, too. */
-static inline bool cairn_dispatches(struct task_struct *task)
+/*
+ * PR_SET_SYSCALL_USER_DISPATCH: 5.11, include/linux/thread_info.h; only on
+ * architectures with the generic entry code.
+ */
+static inline bool cairn_has_user_dispatch(struct task_struct *task)
 {
 #ifdef SYSCALL_WORK_SYSCALL_USER_DISPATCH
 	return test_task_syscall_work(task, SYSCALL_USER_DISPATCH);
@@ -155,7 +109,7 @@ static inline bool cairn_dispatches(struct task_struct *task)
 #endif
 }
 
-/* Since 5.14, kernel/sched/core_sched.c. */
+/* PR_SCHED_CORE: 5.14, kernel/sched/core_sched.c. */
 static inline bool cairn_has_core_cookie(const struct task_struct *task)
 {
 #ifdef CONFIG_SCHED_CORE
@@ -165,115 +119,8 @@ static inline bool cairn_has_core_cookie(const struct task_struct *task)
 #endif
 }
 
-/* What ARCH_GET_CPUID returns, arch/x86/kernel/process.c. */
-static inline s32 cairn_cpuid(struct task_struct *task)
-{
-#ifdef CONFIG_X86_64
-	return !test_tsk_thread_flag(task, TIF_NOCPUID);
-#else
-	return -EOPNOTSUPP;
-#endif
-}
-
-/* Segments of set_thread_area(2), arch/x86/kernel/tls.c. */
-static inline u32 cairn_tls(const struct task_struct *task)
-{
-	u32 count = 0;
-#ifdef CONFIG_X86_64
-	const struct desc_struct *tls = task->thread.tls_array;
-	int i;
-
-	for (i = 0; i < GDT_ENTRY_TLS_ENTRIES; i++)
-		count += !!memchr_inv(&tls[i], 0, sizeof(tls[i]));
-#endif
-	return count;
-}
-
-static inline bool cairn_has_io_ports(const struct task_struct *task)
-{
-#ifdef CONFIG_X86_IOPL_IOPERM
-	return task->thread.io_bitmap || task->thread.iopl_emul;
-#else
-	return false;
-#endif
-}
-
-/* Bytes of the table of modify_ldt(2), arch/x86/kernel/ldt.c. */
-static inline s32 cairn_ldt(struct mm_struct *mm)
-{
-#if defined(CONFIG_X86_64) && defined(CONFIG_MODIFY_LDT_SYSCALL)
-	s32 bytes = 0;
-
-	down_read(&mm->context.ldt_usr_sem);
-	if (mm->context.ldt)
-		bytes = mm->context.ldt->nr_entries * LDT_ENTRY_SIZE;
-	up_read(&mm->context.ldt_usr_sem);
-	return bytes;
-#else
-	return -EOPNOTSUPP;
-#endif
-}
-
-/*
- * ARCH_GET_XCOMP_PERM: since 5.16, of the first thread, which has its registers
- * behind it since 6.16, arch/x86/kernel/fpu/xstate.c.
- */
-static inline s32 cairn_xcomp_perm(const struct task_struct *leader, u64 *perm)
-{
-#ifndef CONFIG_X86_64
-	return -EOPNOTSUPP;
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(5, 16, 0)
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
-	const struct fpu *fpu = (const void *)(leader + 1);
-#else
-	const struct fpu *fpu = &leader->thread.fpu;
-#endif
-	*perm = READ_ONCE(fpu->perm.__state_perm) & XFEATURE_MASK_USER_SUPPORTED;
-	return 0;
-#else
-	return -EINVAL;
-#endif
-}
-
-/* ARCH_GET_UNTAG_MASK: since 6.4, arch/x86/kernel/process_64.c. */
-static inline s32 cairn_untag_mask(const struct mm_struct *mm, u64 *mask)
-{
-#ifndef CONFIG_X86_64
-	return -EOPNOTSUPP;
-#elif defined(CONFIG_ADDRESS_MASKING)
-	*mask = mm->context.untag_mask;
-	return 0;
-#else
-	return -EINVAL;
-#endif
-}
-
-/* What a task has to undo in semaphores: as ipc/sem.c has it since 4.14. */
-struct cairn_sem_undo_list {
-	refcount_t refcnt;
-	spinlock_t lock;	/* covers list_proc */
-	struct list_head list_proc;
-};
-
-/* Where the list of it begins; NULL for none. */
-static inline const struct list_head *cairn_sem_undo(const struct task_struct *task)
-{
-#ifdef CONFIG_SYSVIPC
-	const struct cairn_sem_undo_list *list =
-		(const void *)READ_ONCE(task->sysvsem.undo_list);
-
-	return list ? &list->list_proc : NULL;
-#else
-	return NULL;
-#endif
-}
-
 #ifdef CONFIG_NUMA
-#define CAIRN_POLICY_SYMBOLS(X)						\
-	X(void, __mpol_put, (struct mempolicy *pol), (pol), (void)0,	\
-	  CAIRN_FEATURE_SETTINGS, "gives back a policy of shared memory")
-
-/* With a third parameter, which is of no interest, since 6.7, include/linux/mm.h. */
+/* get_policy() has a third parameter since 6.7, include/linux/mm.h; unused here. */
 static inline struct mempolicy *cairn_policy_at(struct vm_area_struct *vma,
 						unsigned long addr)
 {
@@ -290,16 +137,20 @@ static inline struct mempolicy *cairn_policy_at(struct vm_area_struct *vma,
 }
 
 /*
- * Policies with these keep the nodes that they were given: named in 7.2, and
- * without the flag that came in 5.12 and was among them.
+ * Flags of policies that keep the nodemask as the user gave it:
+ * mpol_store_user_nodemask() in mm/mempolicy.c. Named in 7.2, when they stopped
+ * to include MPOL_F_NUMA_BALANCING, which came in 5.12.
  */
 #ifdef MPOL_USER_NODEMASK_FLAGS
-#define CAIRN_MPOL_KEEPS	MPOL_USER_NODEMASK_FLAGS
+#define CAIRN_MPOL_USER_NODES	MPOL_USER_NODEMASK_FLAGS
 #else
-#define CAIRN_MPOL_KEEPS	MPOL_MODE_FLAGS
+#define CAIRN_MPOL_USER_NODES	MPOL_MODE_FLAGS
 #endif
 
-/* The nodes that a policy comes to: get_policy_nodemask() in mm/mempolicy.c. */
+/*
+ * get_policy_nodemask() in mm/mempolicy.c. A policy's nodes are one nodemask for
+ * every mode since 5.14.
+ */
 static inline void cairn_policy_nodes(const struct mempolicy *policy,
 				      nodemask_t *nodes)
 {
@@ -314,31 +165,9 @@ static inline void cairn_policy_nodes(const struct mempolicy *policy,
 		node_set(policy->v.preferred_node, *nodes);
 #endif
 }
-#else
-#define CAIRN_POLICY_SYMBOLS(X)
 #endif /* CONFIG_NUMA */
 
-static inline u32 cairn_pkeys(struct mm_struct *mm)
-{
-	u32 keys = 0;
-#ifdef CONFIG_X86_64
-	int key;
-
-	for (key = 1; key < arch_max_pkey(); key++)
-		if (mm_pkey_is_allocated(mm, key))
-			keys |= 1U << key;
-#endif
-	return keys;
-}
-
-static inline u32 cairn_lock_future(const struct mm_struct *mm)
-{
-	if (!(mm->def_flags & VM_LOCKED))
-		return 0;
-	return mm->def_flags & VM_LOCKONFAULT ? 2 : 1;
-}
-
-/* Flags of an address space: in a bitmap, with functions of its own, since 6.18. */
+/* mm->flags became a bitmap with accessors in 6.18, include/linux/mm_types.h. */
 static inline bool cairn_mm_flag(const struct mm_struct *mm, int flag)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
@@ -348,7 +177,7 @@ static inline bool cairn_mm_flag(const struct mm_struct *mm, int flag)
 #endif
 }
 
-/* What PR_GET_MDWE returns: since 6.3, kernel/sys.c. */
+/* What PR_GET_MDWE returns: 6.3, the second flag 6.6, kernel/sys.c. */
 static inline s32 cairn_mdwe(const struct mm_struct *mm)
 {
 #ifdef MMF_HAS_MDWE
@@ -356,7 +185,7 @@ static inline s32 cairn_mdwe(const struct mm_struct *mm)
 
 	if (cairn_mm_flag(mm, MMF_HAS_MDWE))
 		mdwe |= PR_MDWE_REFUSE_EXEC_GAIN;
-#ifdef MMF_HAS_MDWE_NO_INHERIT	/* 6.6 */
+#ifdef MMF_HAS_MDWE_NO_INHERIT
 	if (cairn_mm_flag(mm, MMF_HAS_MDWE_NO_INHERIT))
 		mdwe |= PR_MDWE_NO_INHERIT;
 #endif
@@ -366,7 +195,7 @@ static inline s32 cairn_mdwe(const struct mm_struct *mm)
 #endif
 }
 
-/* What PR_GET_MEMORY_MERGE returns: since 6.4, kernel/sys.c. */
+/* What PR_GET_MEMORY_MERGE returns: 6.4, kernel/sys.c. */
 static inline s32 cairn_memory_merge(const struct mm_struct *mm)
 {
 #if defined(CONFIG_KSM) && defined(MMF_VM_MERGE_ANY)
@@ -376,17 +205,7 @@ static inline s32 cairn_memory_merge(const struct mm_struct *mm)
 #endif
 }
 
-/* MEMBARRIER_STATE_*, or an error. */
-static inline int cairn_membarrier_state(const struct mm_struct *mm)
-{
-#ifdef CONFIG_MEMBARRIER
-	return atomic_read(&mm->membarrier_state);
-#else
-	return -EOPNOTSUPP;
-#endif
-}
-
-/* Two flags since 6.18. */
+/* What PR_GET_THP_DISABLE returns: two flags since 6.18, kernel/sys.c. */
 static inline u32 cairn_thp_disable(struct mm_struct *mm)
 {
 #ifdef PR_THP_DISABLE_EXCEPT_ADVISED
@@ -400,7 +219,10 @@ static inline u32 cairn_thp_disable(struct mm_struct *mm)
 #endif
 }
 
-/* The task's and not its memory's since 7.2. */
+/*
+ * What PR_GET_DUMPABLE returns: moved from the mm to the task in 7.2,
+ * include/linux/sched/exec_state.h.
+ */
 static inline u32 cairn_dumpable(const struct task_struct *task,
 				 struct mm_struct *mm)
 {
@@ -416,7 +238,7 @@ static inline u32 cairn_dumpable(const struct task_struct *task,
 #endif
 }
 
-/* A list until 6.11, kernel/time/posix-timers.c. */
+/* signal->posix_timers is an hlist since 6.12, kernel/time/posix-timers.c. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 #define cairn_for_each_timer(timer, signal)	\
 	hlist_for_each_entry(timer, &(signal)->posix_timers, list)
@@ -426,8 +248,9 @@ static inline u32 cairn_dumpable(const struct task_struct *task,
 #endif
 
 /*
- * Whether a timer counts, and whether it has fired and is put off until its
- * signal is taken: one state since 6.13, kernel/time/posix-timers.h.
+ * Whether a POSIX timer is armed, and whether it has expired and is rearmed only
+ * when its signal is delivered: one state (POSIX_TIMER_REQUEUE_PENDING is 2)
+ * since 6.13, kernel/time/posix-timers.h.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 static inline bool cairn_timer_is_armed(const struct k_itimer *timer)
@@ -435,7 +258,7 @@ static inline bool cairn_timer_is_armed(const struct k_itimer *timer)
 	return timer->it_status != 0;
 }
 
-static inline bool cairn_timer_waits(const struct k_itimer *timer)
+static inline bool cairn_timer_requeue_pending(const struct k_itimer *timer)
 {
 	return timer->it_status == 2;
 }
@@ -445,18 +268,19 @@ static inline bool cairn_timer_is_armed(const struct k_itimer *timer)
 	return timer->it_active;
 }
 
-static inline bool cairn_timer_waits(const struct k_itimer *timer)
+static inline bool cairn_timer_requeue_pending(const struct k_itimer *timer)
 {
 	return timer->it_requeue_pending & 1;
 }
 #endif
 
 /*
- * Clears what interrupts the task's sleeps because works are waiting: a flag of
- * its own since 5.11 and 5.10.162, include/linux/sched/signal.h. With the lock of
- * its signals.
+ * Clears what interrupts the task's sleeps when task works are queued: a thread
+ * flag since 5.11 and 5.10.162, a jobctl bit before, include/linux/sched/signal.h.
+ *
+ * Context: Under siglock.
  */
-static inline void cairn_forget_works(struct task_struct *task)
+static inline void cairn_clear_notify_signal(struct task_struct *task)
 {
 #ifdef JOBCTL_TASK_WORK
 	task->jobctl &= ~JOBCTL_TASK_WORK;
@@ -465,19 +289,9 @@ static inline void cairn_forget_works(struct task_struct *task)
 #endif
 }
 
-/* Where the stack of a thread ends that sleeps. */
-static inline unsigned long cairn_stack_pointer(const struct task_struct *task)
-{
-#ifdef CONFIG_X86_64
-	return READ_ONCE(task->thread.sp);
-#else
-	return 0;
-#endif
-}
-
 /*
- * Sleeps until a condition is met or the thread is killed. Suspending the machine
- * does not wait for it: told by the state since 6.1, by a flag before.
+ * wait_event_killable() that the freezer of suspend and control groups does not
+ * wait for: a task state since 6.1, a task flag before, kernel/freezer.c.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0)
 #define cairn_wait_killable(queue, condition)				\
@@ -491,7 +305,7 @@ do {									\
 } while (0)
 #endif
 
-/* By another name since 5.14, include/linux/sched.h. */
+/* task->state was renamed in 5.14, include/linux/sched.h. */
 static inline bool cairn_is_interruptible(const struct task_struct *task)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
@@ -503,7 +317,7 @@ static inline bool cairn_is_interruptible(const struct task_struct *task)
 
 typedef enum hrtimer_restart cairn_timer_fn(struct hrtimer *timer);
 
-/* Private since 6.16, include/linux/hrtimer_types.h. */
+/* The function is __private since 6.16, include/linux/hrtimer_types.h. */
 static inline cairn_timer_fn *cairn_timer_function(const struct hrtimer *timer)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
@@ -513,7 +327,7 @@ static inline cairn_timer_fn *cairn_timer_function(const struct hrtimer *timer)
 #endif
 }
 
-/* With the function since 6.13, kernel/time/hrtimer.c. */
+/* hrtimer_setup_on_stack() takes the function since 6.13, kernel/time/hrtimer.c. */
 static inline void cairn_timer_on_stack(struct hrtimer *timer,
 					cairn_timer_fn *function, clockid_t clock)
 {
@@ -526,57 +340,10 @@ static inline void cairn_timer_on_stack(struct hrtimer *timer,
 }
 
 /*
- * System calls that the module makes: from their registers, as the table of
- * system calls has them (arch/x86/include/asm/syscall_wrapper.h, 4.17).
+ * The absolute timeout of poll(2) on CLOCK_MONOTONIC, in nanoseconds: a
+ * timespec64 since 7.0, include/linux/restart_block.h.
  */
-#ifdef CONFIG_X86_64
-#define CAIRN_CALL_SYMBOL(X, name)					\
-	X(long, __x64_sys_##name, (const struct pt_regs *regs), (regs),	\
-	  -EINTR, CAIRN_FEATURE_CONTINUE, "is made again until its end")
-#define CAIRN_CALL_SYMBOLS(X)						\
-	CAIRN_CALL_SYMBOL(X, rt_sigtimedwait)				\
-	CAIRN_CALL_SYMBOL(X, semtimedop)				\
-	CAIRN_CALL_SYMBOL(X, epoll_wait)				\
-	CAIRN_CALL_SYMBOL(X, epoll_pwait)
-#define CAIRN_MAKES(name)	cairn___x64_sys_##name
-#else
-#define CAIRN_CALL_SYMBOLS(X)
-#define CAIRN_MAKES(name)	NULL
-#endif
-
-/* The call that a thread makes when it goes back to its program; -1 for none. */
-static inline int cairn_call_ahead(const struct pt_regs *regs)
-{
-#ifdef CONFIG_X86_64
-	u16 code;
-
-	/* SYSCALL is 0f 05. */
-	if (regs->cs == __USER_CS && !get_user(code, (u16 __user *)regs->ip) &&
-	    code == 0x050f && regs->ax <= INT_MAX)
-		return regs->ax;
-#endif
-	return -1;
-}
-
-/* Changes the registers as that instruction does. */
-static inline void cairn_enter_call(struct pt_regs *regs)
-{
-#ifdef CONFIG_X86_64
-	regs->orig_ax = regs->ax;
-	regs->ip += 2;
-	regs->cx = regs->ip;
-	regs->r11 = regs->flags;
-#endif
-}
-
-/* When a timer of processor time fires; 0 when it is not armed. */
-static inline u64 cairn_cpu_timer_expires(const struct k_itimer *timer)
-{
-	return timer->it.cpu.node.expires;
-}
-
-/* When a poll(2) ends by CLOCK_MONOTONIC, in nanoseconds. A timespec64 in 7.x. */
-static inline s64 cairn_poll_end(const struct restart_block *block)
+static inline s64 cairn_poll_timeout(const struct restart_block *block)
 {
 	if (!block->poll.has_timeout)
 		return S64_MAX;
@@ -587,19 +354,20 @@ static inline s64 cairn_poll_end(const struct restart_block *block)
 #endif
 }
 
-static inline void cairn_set_poll_end(struct restart_block *block, s64 end)
+static inline void cairn_set_poll_timeout(struct restart_block *block, s64 time)
 {
+	block->poll.has_timeout = 1;
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
-	block->poll.end_time = ns_to_timespec64(end);
+	block->poll.end_time = ns_to_timespec64(time);
 #else
-	block->poll.tv_sec = div_u64(end, NSEC_PER_SEC);
-	block->poll.tv_nsec = end - (s64)block->poll.tv_sec * NSEC_PER_SEC;
+	block->poll.tv_sec = div_u64(time, NSEC_PER_SEC);
+	block->poll.tv_nsec = time - (s64)block->poll.tv_sec * NSEC_PER_SEC;
 #endif
 }
 
 /*
- * Takes pages of a process, and returns how many, or an error. The sixth of
- * seven parameters went in 6.5, mm/gup.c.
+ * get_user_pages_remote() lost the sixth of its seven parameters in 6.5,
+ * mm/gup.c. Returns the number of pages or an error.
  */
 static inline long cairn_get_pages(struct mm_struct *mm, unsigned long from,
 				   unsigned long count, struct page **pages)
@@ -618,7 +386,7 @@ static inline long cairn_get_pages(struct mm_struct *mm, unsigned long from,
 	return taken;
 }
 
-/* Says itself that the file system is written to since 6.8, fs/read_write.c. */
+/* vfs_iter_write() calls file_start_write() itself since 6.8, fs/read_write.c. */
 static inline ssize_t cairn_iter_write(struct file *file, struct iov_iter *iter,
 				       loff_t *at)
 {
@@ -635,8 +403,8 @@ static inline ssize_t cairn_iter_write(struct file *file, struct iov_iter *iter,
 }
 
 /*
- * FLAGS_* of kernel/futex/futex.h (until 5.15 in kernel/futex.c), which got the
- * size of the futex and thereby other numbers in 6.7.
+ * FLAGS_* of kernel/futex/futex.h (kernel/futex.c before 5.16), renumbered in 6.7
+ * to make room for the size of the futex.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
 #define CAIRN_FUTEX_SIZE_32	0x02
@@ -649,18 +417,5 @@ static inline ssize_t cairn_iter_write(struct file *file, struct iov_iter *iter,
 #define CAIRN_FUTEX_CLOCKRT	0x02
 #define CAIRN_FUTEX_HAS_TIMEOUT	0x04
 #endif
-
-static inline clockid_t cairn_futex_clock(const struct restart_block *block)
-{
-	return block->futex.flags & CAIRN_FUTEX_CLOCKRT ? CLOCK_REALTIME :
-							  CLOCK_MONOTONIC;
-}
-
-static inline u32 cairn_futex_flags(bool shared, clockid_t clock)
-{
-	return CAIRN_FUTEX_SIZE_32 | CAIRN_FUTEX_HAS_TIMEOUT |
-	       (shared ? CAIRN_FUTEX_SHARED : 0) |
-	       (clock == CLOCK_REALTIME ? CAIRN_FUTEX_CLOCKRT : 0);
-}
 
 #endif /* _CAIRN_COMPAT_H */

@@ -2,8 +2,8 @@
 /*
  * Looks up the functions of the table in lookup.h.
  *
- * kallsyms_lookup_name() is itself not exported (since 5.7); where it is, a
- * kprobe tells: one is put on it and taken off again.
+ * kallsyms_lookup_name() itself is not exported since 5.7. Its address is that of a
+ * kprobe which is registered on it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -12,7 +12,6 @@
 #include <linux/kprobes.h>
 #include <linux/string.h>
 
-#include "compat.h"
 #include "lookup.h"
 #include "uapi/cairn.h"
 
@@ -52,9 +51,9 @@ static const struct symbol {
 /*
  * The address of kallsyms_lookup_name(), or 0.
  *
- * A kprobe does not sit on the function's first byte everywhere: on x86 it is
- * behind a landing pad, on powerpc at the local entry point, which wants the
- * kernel's TOC in a register. How far behind is what kallsyms says.
+ * A kprobe is not on the first byte of a function everywhere: on x86 it is after
+ * ENDBR, on powerpc at the local entry point, which needs the kernel's TOC in a
+ * register. kallsyms has the offset.
  */
 static unsigned long find_kallsyms(void)
 {
@@ -77,7 +76,7 @@ static unsigned long find_kallsyms(void)
 	plus = strchr(text, '+');
 	if (!plus || sscanf(plus, "+%x/", &offset) != 1 ||
 	    strncmp(text, probe.symbol_name, plus - text)) {
-		pr_info("%s is not what it is called: %s\n",
+		pr_info("kprobe on %s is in %s\n",
 			probe.symbol_name, text);
 		return 0;
 	}

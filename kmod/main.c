@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module: its device, and which ioctl is answered by whom.
+ * The device, and the table of ioctls.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -15,22 +15,31 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
+#include "arch.h"
 #include "cairn.h"
-#include "compat.h"
+#include "freeze.h"
 #include "lookup.h"
+#include "memory.h"
+#include "policy.h"
+#include "process.h"
+#include "restorer.h"
 #include "session.h"
+#include "sleep.h"
+#include "syscall_restart.h"
+#include "thread.h"
+#include "timer.h"
 
 #define CAIRN_VERSION "0.1.0"
 
-/* Given by the Makefile. */
+/* Set by the Makefile. */
 #ifndef CAIRN_SOURCE
 #define CAIRN_SOURCE ""
 #endif
 
-/* A structure of the ABI keeps its size once it is released; see its rules. */
-static_assert(sizeof(struct cairn_about) == 120);
-static_assert(sizeof(struct cairn_hold) == 24);
-static_assert(sizeof(struct cairn_release) == 8);
+/* The size of a structure never shrinks; see the rules of the ABI. */
+static_assert(sizeof(struct cairn_info) == 120);
+static_assert(sizeof(struct cairn_freeze) == 24);
+static_assert(sizeof(struct cairn_thaw) == 8);
 static_assert(sizeof(struct cairn_thread) == 184);
 static_assert(sizeof(struct cairn_regset) == 32);
 static_assert(sizeof(struct cairn_pending) == 32);
@@ -42,35 +51,35 @@ static_assert(sizeof(struct cairn_range) == 16);
 static_assert(sizeof(struct cairn_save) == 56);
 static_assert(sizeof(struct cairn_restorer) == 8);
 static_assert(sizeof(struct cairn_policy) == 152);
-static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_about, version));
-static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_about, source));
-static_assert(sizeof(union cairn_argument) <= 512, "it lives on the stack");
+static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_info, version));
+static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_info, source));
+static_assert(sizeof(union cairn_argument) <= 512, "cairn_ioctl() has it on the stack");
 
 static ushort mode = 0600;
 module_param(mode, ushort, 0444);
 MODULE_PARM_DESC(mode, "permission bits of /dev/cairn (default 0600)");
 
-/* What this kernel allows; does not change after the module is loaded. */
+/* CAIRN_FEATURE_* that this kernel supports. */
 static u64 features __ro_after_init;
 
-static int cairn_about(struct file *file, union cairn_argument *arg)
+static int cairn_get_info(struct file *file, union cairn_argument *arg)
 {
-	struct cairn_about *about = &arg->about;
+	struct cairn_info *info = &arg->info;
 
-	about->abi_version = CAIRN_ABI_VERSION;
-	about->features = features;
-	strscpy(about->version, CAIRN_VERSION, sizeof(about->version));
-	strscpy(about->source, CAIRN_SOURCE, sizeof(about->source));
+	info->abi_version = CAIRN_ABI_VERSION;
+	info->features = features;
+	strscpy(info->version, CAIRN_VERSION, sizeof(info->version));
+	strscpy(info->source, CAIRN_SOURCE, sizeof(info->source));
 	return 0;
 }
 
 /**
  * struct cairn_command - one ioctl
  * @min_size: size of the first version of its structure
- * @size: size of the structure that this module knows
- * @needs: features that it cannot do without
- * @run: does it; gets a zeroed copy of the structure, which goes back to the
- *	caller unless the result is negative
+ * @size: size of the structure in this module
+ * @needs: CAIRN_FEATURE_* that it requires
+ * @run: the handler; its argument is copied back to the caller unless it returns an
+ *	error
  */
 struct cairn_command {
 	u32 min_size;
@@ -87,23 +96,25 @@ struct cairn_command {
 		.run = handler,						\
 	}
 
-/* To hold a process takes a judgement whether the caller may. */
-#define HOLDING		(CAIRN_FEATURE_HOLD | CAIRN_FEATURE_ACCESS)
+/* Freezing requires the permission check. */
+#define FREEZING	(CAIRN_FEATURE_FREEZE | CAIRN_FEATURE_ACCESS)
 
 static const struct cairn_command commands[] = {
-	COMMAND(CAIRN_IOC_ABOUT, about, 120, 0, cairn_about),
-	COMMAND(CAIRN_IOC_HOLD, hold, 24, HOLDING, cairn_hold),
-	COMMAND(CAIRN_IOC_RELEASE, release, 8, HOLDING, cairn_release),
-	COMMAND(CAIRN_IOC_THREAD, thread, 144, HOLDING, cairn_thread),
-	COMMAND(CAIRN_IOC_REGSET, regset, 32, HOLDING, cairn_regset),
-	COMMAND(CAIRN_IOC_PENDING, pending, 32, HOLDING, cairn_pending),
-	COMMAND(CAIRN_IOC_PROCESS, process, 344, HOLDING, cairn_process),
-	COMMAND(CAIRN_IOC_ACTIONS, actions, 16, HOLDING, cairn_actions),
-	COMMAND(CAIRN_IOC_TIMER, timer, 32, HOLDING, cairn_timer),
-	COMMAND(CAIRN_IOC_SAVE, save, 56, HOLDING | CAIRN_FEATURE_SAVE, cairn_save),
+	COMMAND(CAIRN_IOC_GET_INFO, info, 120, 0, cairn_get_info),
+	COMMAND(CAIRN_IOC_FREEZE, freeze, 24, FREEZING, cairn_freeze),
+	COMMAND(CAIRN_IOC_THAW, thaw, 8, FREEZING, cairn_thaw),
+	COMMAND(CAIRN_IOC_GET_THREAD, thread, 144, FREEZING, cairn_get_thread),
+	COMMAND(CAIRN_IOC_GET_REGSET, regset, 32, FREEZING, cairn_get_regset),
+	COMMAND(CAIRN_IOC_GET_PENDING, pending, 32, FREEZING, cairn_get_pending),
+	COMMAND(CAIRN_IOC_GET_PROCESS, process, 344, FREEZING, cairn_get_process),
+	COMMAND(CAIRN_IOC_GET_ACTIONS, actions, 16, FREEZING, cairn_get_actions),
+	COMMAND(CAIRN_IOC_GET_TIMER, timer, 32, FREEZING, cairn_get_timer),
+	COMMAND(CAIRN_IOC_SAVE, save, 56, FREEZING | CAIRN_FEATURE_SAVE, cairn_save),
 	COMMAND(CAIRN_IOC_CONTINUE, proceed, 64, CAIRN_FEATURE_CONTINUE, cairn_continue),
-	COMMAND(CAIRN_IOC_RESTORER, restorer, 8, CAIRN_FEATURE_RESTORER, cairn_restorer),
-	COMMAND(CAIRN_IOC_POLICY, policy, 152, HOLDING | CAIRN_FEATURE_SETTINGS, cairn_policy),
+	COMMAND(CAIRN_IOC_BECOME_RESTORER, restorer, 8, CAIRN_FEATURE_RESTORER,
+		cairn_become_restorer),
+	COMMAND(CAIRN_IOC_GET_POLICY, policy, 152, FREEZING | CAIRN_FEATURE_SETTINGS,
+		cairn_get_policy),
 };
 
 static long cairn_ioctl(struct file *file, unsigned int cmd, unsigned long where)
@@ -131,7 +142,7 @@ static long cairn_ioctl(struct file *file, unsigned int cmd, unsigned long where
 	ret = copy_struct_from_user(&arg, command->size, user, size);
 	if (ret)
 		return ret;
-	/* The caller may have changed it between the two reads. */
+	/* The caller may have changed it since get_user(). */
 	arg.size = size;
 	if (command->needs & ~features)
 		return -EOPNOTSUPP;
@@ -139,7 +150,7 @@ static long cairn_ioctl(struct file *file, unsigned int cmd, unsigned long where
 	ret = command->run(file, &arg);
 	if (ret < 0)
 		return ret;
-	/* What is behind the part that the module knows is zero already. */
+	/* copy_struct_from_user() has checked that the rest is zero. */
 	if (copy_to_user(user, &arg, min(size, command->size)))
 		return -EFAULT;
 	return ret;
@@ -170,12 +181,12 @@ static int __init cairn_init(void)
 	}
 	cairn_device.mode = mode;
 	features = CAIRN_FEATURE_ACCESS | CAIRN_FEATURE_RESTORER;
-	if (CAIRN_HOLD_HERE)
-		features |= CAIRN_FEATURE_HOLD | CAIRN_FEATURE_SAVE |
+	if (CAIRN_ARCH_CAN_FREEZE)
+		features |= CAIRN_FEATURE_FREEZE | CAIRN_FEATURE_SAVE |
 			    CAIRN_FEATURE_CONTINUE | CAIRN_FEATURE_SETTINGS;
 	features = cairn_lookup_symbols(features);
 	if (features & CAIRN_FEATURE_CONTINUE &&
-	    !(cairn_sleep_init() && cairn_again_init()))
+	    !(cairn_sleep_init() && cairn_syscall_restart_init()))
 		features &= ~CAIRN_FEATURE_CONTINUE;
 	err = misc_register(&cairn_device);
 	if (err) {
@@ -190,14 +201,14 @@ static int __init cairn_init(void)
 static void __exit cairn_exit(void)
 {
 	misc_deregister(&cairn_device);
-	/* Threads that were let go may not have left held_run() yet. */
+	/* Threads may still execute the end of a task work: see module_put() there. */
 	synchronize_rcu_tasks();
 }
 
 module_init(cairn_init);
 module_exit(cairn_exit);
 
-MODULE_DESCRIPTION("Checkpoint and restart of processes, the kernel's part");
+MODULE_DESCRIPTION("Kernel support for checkpoint and restart of processes");
 MODULE_AUTHOR("The cairn developers");
 MODULE_LICENSE("GPL");
 MODULE_VERSION(CAIRN_VERSION);

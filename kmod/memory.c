@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory of a process that is held, on its way into a file.
+ * Writing memory of a frozen process to a file.
  *
- * Pages are copied once, and what is summed and written is the copy: a page may
- * be written to while it is looked at, by those with whom it is shared, by
- * devices, by whoever may write to the process's memory.
+ * Pages are copied, and the copy is what is checksummed and written: a page can
+ * change while it is read, by other processes that map it, by devices, or by
+ * process_vm_writev(2) and its like.
  */
 #include <linux/bvec.h>
 #include <linux/file.h>
@@ -23,30 +23,36 @@
 
 #include "cairn.h"
 #include "compat.h"
+#include "memory.h"
 #include "session.h"
+
+/* Also selected by RD_ZSTD, which decompresses an initramfs. */
+#if !IS_ENABLED(CONFIG_XXHASH)
+#error "cairn needs a kernel with CONFIG_XXHASH"
+#endif
 
 #define SAVE_PAGES	(CAIRN_SAVE_MAX / PAGE_SIZE)
 
-/* As many requests at a time find room for copies that was there before. */
-#define SPARE_FRAMES	8
+/* Unused frames that a session keeps. */
+#define FRAMES_MAX	8
 
 /**
  * struct frame - what one request saves
- * @list: of those that the session has to spare
- * @room: pages for copies, which stay with the frame
- * @roomy: how many these are
- * @ranges: as the caller has them
- * @pages: the pages of a range, as they are taken
+ * @list: in the unused frames of the session
+ * @room: pages for copies, allocated once and kept with the frame
+ * @nr_room: number of pages in @room
+ * @ranges: of the request
+ * @pages: pages of the present range, with references
  * @vecs: copies of the pages that are saved
- * @count: how many these are
- * @all: how many pages there are in all ranges
- * @saved: bit n for page n of all ranges: whether it is among them
- * @sum: of what is saved
+ * @count: length of @vecs
+ * @all: number of pages in all ranges so far
+ * @saved: bit n is set if page n of all ranges is in @vecs
+ * @sum: checksum of @vecs
  */
 struct frame {
 	struct list_head list;
 	struct page *room[SAVE_PAGES];
-	unsigned int roomy;
+	unsigned int nr_room;
 	struct cairn_range ranges[CAIRN_SAVE_RANGES];
 	struct page *pages[SAVE_PAGES];
 	struct bio_vec vecs[SAVE_PAGES];
@@ -58,14 +64,14 @@ struct frame {
 
 static void frame_free(struct frame *frame)
 {
-	while (frame->roomy > 0)
-		__free_page(frame->room[--frame->roomy]);
+	while (frame->nr_room > 0)
+		__free_page(frame->room[--frame->nr_room]);
 	kvfree(frame);
 }
 
 /*
- * One without anything in it. To get pages anew for each request, which the
- * kernel clears, would cost more than to copy.
+ * An empty frame, with the pages of an earlier request if there was one: to
+ * allocate and clear pages for each request would cost more than the copy.
  */
 static struct frame *get_frame(struct cairn_session *session)
 {
@@ -75,7 +81,7 @@ static struct frame *get_frame(struct cairn_session *session)
 	frame = list_first_entry_or_null(&session->frames, struct frame, list);
 	if (frame) {
 		list_del(&frame->list);
-		session->spare--;
+		session->nr_frames--;
 	}
 	spin_unlock(&session->frames_lock);
 	if (!frame)
@@ -91,10 +97,10 @@ static void put_frame(struct cairn_session *session, struct frame *frame)
 	bool keep;
 
 	spin_lock(&session->frames_lock);
-	keep = session->spare < SPARE_FRAMES;
+	keep = session->nr_frames < FRAMES_MAX;
 	if (keep) {
 		list_add(&frame->list, &session->frames);
-		session->spare++;
+		session->nr_frames++;
 	}
 	spin_unlock(&session->frames_lock);
 	if (!keep)
@@ -131,7 +137,7 @@ static void put_pages(struct page **pages, long count)
 		put_page(pages[--count]);
 }
 
-/* Takes the pages of a range, all or none. */
+/* Gets references to the pages of a range: all or none. */
 static int take_pages(struct mm_struct *mm, const struct cairn_range *range,
 		      struct page **pages)
 {
@@ -150,16 +156,16 @@ static int take_pages(struct mm_struct *mm, const struct cairn_range *range,
 	return 0;
 }
 
-/* Copies a page, to be written. */
-static int copy_page_of(struct frame *frame, const void *data)
+/* Appends a copy of a page to the frame. */
+static int append_copy(struct frame *frame, const void *data)
 {
 	struct page *copy;
 
-	if (frame->count == frame->roomy) {
+	if (frame->count == frame->nr_room) {
 		copy = alloc_page(GFP_KERNEL_ACCOUNT);
 		if (!copy)
 			return -ENOMEM;
-		frame->room[frame->roomy++] = copy;
+		frame->room[frame->nr_room++] = copy;
 	}
 	copy = frame->room[frame->count];
 	memcpy(page_address(copy), data, PAGE_SIZE);
@@ -171,20 +177,20 @@ static int copy_page_of(struct frame *frame, const void *data)
 	return 0;
 }
 
-/* Copies the pages of a range that are saved. */
+/* Copies the pages of a range, without those of zeros unless they are wanted. */
 static int copy_pages(struct frame *frame, const struct cairn_range *range)
 {
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < range->len / PAGE_SIZE; i++, frame->all++) {
-		/* Every page has an address on 64-bit machines. */
+		/* Not kmapped: 64-bit kernels have no highmem. */
 		const void *data = page_address(frame->pages[i]);
 
 		if (!(range->flags & CAIRN_RANGE_ZEROS) &&
 		    !memchr_inv(data, 0, PAGE_SIZE))
 			continue;
-		err = copy_page_of(frame, data);
+		err = append_copy(frame, data);
 		if (err)
 			return err;
 		frame->saved[frame->all / 64] |= 1ULL << (frame->all % 64);
@@ -192,7 +198,7 @@ static int copy_pages(struct frame *frame, const struct cairn_range *range)
 	return 0;
 }
 
-static int take_frame(struct mm_struct *mm, struct frame *frame, u32 count)
+static int fill_frame(struct mm_struct *mm, struct frame *frame, u32 count)
 {
 	u32 i;
 
@@ -215,8 +221,8 @@ static int take_frame(struct mm_struct *mm, struct frame *frame, u32 count)
 }
 
 /*
- * Where the file is positioned, which moves behind @len bytes from there: many
- * can append at a time, and each has a place of its own.
+ * Advances the file position by @len and returns the old one, so that concurrent
+ * requests write to different places.
  */
 static loff_t reserve(struct file *file, size_t len)
 {
@@ -258,18 +264,18 @@ static int write_frame(struct file *file, struct frame *frame,
 }
 
 /*
- * The memory of a process that the session holds. It stays what it is even if
- * the process is let go, killed, or becomes another program meanwhile.
+ * The mm of a frozen process, with a reference: thaw, SIGKILL and execve() do not
+ * change which one is read.
  */
-static struct mm_struct *get_memory(struct file *device, pid_t pid)
+static struct mm_struct *get_mm(struct file *device, pid_t pid)
 {
-	struct task_struct *leader = cairn_begin(device, pid, true);
+	struct task_struct *leader = cairn_inspect_begin(device, pid, true);
 	struct mm_struct *mm;
 
 	if (IS_ERR(leader))
 		return ERR_CAST(leader);
 	mm = get_task_mm(leader);
-	cairn_finish(device);
+	cairn_inspect_end(device);
 	return mm ?: ERR_PTR(-ESRCH);
 }
 
@@ -285,13 +291,13 @@ static int save_frame(struct file *device, struct file *file, struct frame *fram
 	err = check_ranges(frame->ranges, save->count);
 	if (err)
 		return err;
-	mm = get_memory(device, save->pid);
+	mm = get_mm(device, save->pid);
 	if (IS_ERR(mm))
 		return PTR_ERR(mm);
-	err = take_frame(mm, frame, save->count);
+	err = fill_frame(mm, frame, save->count);
 	mmput(mm);
 	if (!err)
-		err = cairn_still(device, save->pid);
+		err = cairn_check_unchanged(device, save->pid);
 	if (!err)
 		err = write_frame(file, frame, save);
 	if (!err && copy_to_user(u64_to_user_ptr(save->saved), frame->saved,
@@ -313,7 +319,7 @@ int cairn_save(struct file *device, union cairn_argument *arg)
 	file = fget(save->fd);
 	if (!file)
 		return -EBADF;
-	/* Only these have places to write to, and do not block for ever. */
+	/* Others have no position, or can block for ever. */
 	if (!S_ISREG(file_inode(file)->i_mode) || file->f_flags & O_APPEND)
 		goto put;
 	err = -EBADF;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory policies, as do_get_mempolicy() in mm/mempolicy.c tells them.
+ * Memory policies, as do_get_mempolicy() in mm/mempolicy.c reports them.
  */
 #include <linux/mempolicy.h>
 #include <linux/mm.h>
@@ -12,11 +12,15 @@
 #include "cairn.h"
 #include "compat.h"
 #include "lookup.h"
+#include "policy.h"
 #include "session.h"
 
 #ifdef CONFIG_NUMA
 
-/* With what protects the policy; NULL for none. */
+/*
+ * @policy may be NULL. A thread's own is protected by task_lock(), that of a VMA by
+ * mmap_lock.
+ */
 static void describe(const struct mempolicy *policy, struct cairn_policy *wanted)
 {
 	nodemask_t nodes = NODE_MASK_NONE;
@@ -27,7 +31,7 @@ static void describe(const struct mempolicy *policy, struct cairn_policy *wanted
 	wanted->mode = MPOL_DEFAULT;
 	if (policy) {
 		wanted->mode = policy->mode | (policy->flags & MPOL_MODE_FLAGS);
-		if (policy->flags & CAIRN_MPOL_KEEPS)
+		if (policy->flags & CAIRN_MPOL_USER_NODES)
 			nodes = policy->w.user_nodemask;
 		else
 			cairn_policy_nodes(policy, &nodes);
@@ -56,7 +60,7 @@ static int describe_at(struct mm_struct *mm, struct cairn_policy *wanted)
 	if (vma && vma->vm_start <= wanted->addr) {
 		policy = cairn_policy_at(vma, wanted->addr);
 		describe(policy, wanted);
-		/* That of shared memory comes with a reference. */
+		/* get_policy() takes a reference to a shared policy. */
 		if (policy && policy->flags & MPOL_F_SHARED)
 			cairn___mpol_put(policy);
 		err = 0;
@@ -65,7 +69,7 @@ static int describe_at(struct mm_struct *mm, struct cairn_policy *wanted)
 	return err;
 }
 
-static int look_at(struct task_struct *task, struct cairn_policy *wanted)
+static int read_policy(struct task_struct *task, struct cairn_policy *wanted)
 {
 	struct mm_struct *mm;
 	int err;
@@ -84,14 +88,14 @@ static int look_at(struct task_struct *task, struct cairn_policy *wanted)
 
 #else
 
-static int look_at(struct task_struct *task, struct cairn_policy *wanted)
+static int read_policy(struct task_struct *task, struct cairn_policy *wanted)
 {
 	return -EOPNOTSUPP;
 }
 
 #endif /* CONFIG_NUMA */
 
-int cairn_policy(struct file *file, union cairn_argument *arg)
+int cairn_get_policy(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_policy *wanted = &arg->policy;
 	struct task_struct *task;
@@ -99,10 +103,10 @@ int cairn_policy(struct file *file, union cairn_argument *arg)
 
 	if (wanted->flags & ~CAIRN_POLICY_ADDR || (!wanted->flags && wanted->addr))
 		return -EINVAL;
-	task = cairn_begin(file, wanted->tid, false);
+	task = cairn_inspect_begin(file, wanted->tid, false);
 	if (IS_ERR(task))
 		return PTR_ERR(task);
-	err = look_at(task, wanted);
-	cairn_finish(file);
+	err = read_policy(task, wanted);
+	cairn_inspect_end(file);
 	return err;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the threads of a process share.
+ * State that the threads of a process share.
  */
 #include <linux/mm.h>
 #include <linux/sched/coredump.h>
@@ -9,9 +9,22 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "arch.h"
 #include "cairn.h"
 #include "compat.h"
+#include "process.h"
 #include "session.h"
+#include "settings.h"
+#include "task.h"
+#include "timer.h"
+
+/* mlockall(2): 1 for MCL_FUTURE, 2 with MCL_ONFAULT. */
+static u32 lock_future_of(const struct mm_struct *mm)
+{
+	if (!(mm->def_flags & VM_LOCKED))
+		return 0;
+	return mm->def_flags & VM_LOCKONFAULT ? 2 : 1;
+}
 
 static int read_memory(struct task_struct *leader, struct cairn_process *process)
 {
@@ -20,7 +33,7 @@ static int read_memory(struct task_struct *leader, struct cairn_process *process
 	if (!mm)
 		return -ESRCH;
 	process->brk = mm->brk;
-	process->lock_future = cairn_lock_future(mm);
+	process->lock_future = lock_future_of(mm);
 	process->pkeys = cairn_pkeys(mm);
 	process->thp_disable = cairn_thp_disable(mm);
 	process->dumpable = cairn_dumpable(leader, mm);
@@ -48,19 +61,20 @@ static int read_signal(struct task_struct *leader, void *arg)
 	const struct signal_struct *signal = leader->signal;
 	struct cairn_process *process = arg;
 
+	cairn_assert_siglock(leader);
 	process->subreaper = signal->is_child_subreaper;
 	process->stop_report = 0;
 	if (signal->flags & SIGNAL_STOP_STOPPED)
 		process->stop_report = signal->group_exit_code;
 	process->continue_report = !!(signal->flags & SIGNAL_STOP_CONTINUED);
-	cairn_interval_timers(signal, process);
+	cairn_interval_timers(leader, process);
 	return 0;
 }
 
-int cairn_process(struct file *file, union cairn_argument *arg)
+int cairn_get_process(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_process *process = &arg->process;
-	struct task_struct *leader = cairn_begin(file, process->pid, true);
+	struct task_struct *leader = cairn_inspect_begin(file, process->pid, true);
 	int ret;
 
 	if (IS_ERR(leader))
@@ -68,9 +82,9 @@ int cairn_process(struct file *file, union cairn_argument *arg)
 	ret = read_memory(leader, process);
 	if (!ret) {
 		read_limits(leader, process);
-		ret = cairn_with_signals(leader, read_signal, process);
+		ret = cairn_with_siglock(leader, read_signal, process);
 	}
-	cairn_finish(file);
+	cairn_inspect_end(file);
 	return ret;
 }
 
@@ -83,6 +97,7 @@ static int read_actions(struct task_struct *leader, void *arg)
 
 	static_assert(_NSIG == CAIRN_SIGNALS);
 
+	cairn_assert_siglock(leader);
 	for (i = 0; i < CAIRN_SIGNALS; i++) {
 		const struct sigaction *sa = &sighand->action[i].sa;
 
@@ -94,7 +109,7 @@ static int read_actions(struct task_struct *leader, void *arg)
 	return 0;
 }
 
-int cairn_actions(struct file *file, union cairn_argument *arg)
+int cairn_get_actions(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_actions *wanted = &arg->actions;
 	struct cairn_action *actions;
@@ -103,7 +118,7 @@ int cairn_actions(struct file *file, union cairn_argument *arg)
 	actions = kcalloc(CAIRN_SIGNALS, sizeof(*actions), GFP_KERNEL_ACCOUNT);
 	if (!actions)
 		return -ENOMEM;
-	ret = cairn_look(file, wanted->pid, true, read_actions, actions);
+	ret = cairn_inspect_siglock(file, wanted->pid, true, read_actions, actions);
 	if (!ret && copy_to_user(u64_to_user_ptr(wanted->addr), actions,
 				 CAIRN_SIGNALS * sizeof(*actions)))
 		ret = -EFAULT;

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What an ordinary user's restart needs of the kernel: the right to choose
- * PIDs, and to see what is behind a mapping.
- *
- * The kernel has a capability of its own for exactly that, and judges by it
- * everywhere itself: capabilities(7), CAP_CHECKPOINT_RESTORE, since 5.9.
+ * CAP_CHECKPOINT_RESTORE (5.9, capabilities(7)) for the restart of an unprivileged
+ * user's processes: with it the kernel permits to choose PIDs and to follow
+ * /proc/PID/map_files.
  */
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/errno.h>
+#include <linux/pid.h>
 #include <linux/sched.h>
 
 #include "cairn.h"
+#include "refusal.h"
+#include "restorer.h"
 
-int cairn_restorer(struct file *file, union cairn_argument *arg)
+int cairn_become_restorer(struct file *file, union cairn_argument *arg)
 {
 	const struct cred *old = current_cred();
 	struct cred *new;
@@ -22,7 +23,7 @@ int cairn_restorer(struct file *file, union cairn_argument *arg)
 		return -EINVAL;
 	if (cap_raised(old->cap_effective, CAP_CHECKPOINT_RESTORE))
 		return 0;
-	/* Whoever gave up to get more, or was made to, gets no more. */
+	/* The same limits as for execve() of a file with capabilities. */
 	if (task_no_new_privs(current) ||
 	    !cap_raised(old->cap_bset, CAP_CHECKPOINT_RESTORE))
 		return cairn_refused("the right to restart for",

@@ -1,28 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a thread and its process have set for themselves, as prctl(2),
- * membarrier(2) and arch_prctl(2) tell those who ask for themselves.
+ * Settings of a thread and of its process, as prctl(2), membarrier(2) and
+ * arch_prctl(2) report them to the thread itself, and some that no system call
+ * reports.
  */
 #include <linux/kernel.h>
 #include <linux/list.h>
 #include <linux/membarrier.h>
 #include <linux/prctl.h>
+#include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/spinlock.h>
 #include <linux/uaccess.h>
 
+#include "arch.h"
 #include "cairn.h"
 #include "compat.h"
 #include "lookup.h"
+#include "settings.h"
+
+#ifdef CONFIG_SYSVIPC
+/* struct sem_undo_list, which is private to ipc/sem.c; unchanged since 4.14. */
+struct sem_undo_list_copy {
+	refcount_t refcnt;
+	spinlock_t lock;	/* protects list_proc */
+	struct list_head list_proc;
+};
+
+static const struct list_head *sem_undo_of(const struct task_struct *task)
+{
+	const struct sem_undo_list_copy *list =
+		(const void *)READ_ONCE(task->sysvsem.undo_list);
+
+	return list ? &list->list_proc : NULL;
+}
+#else
+static const struct list_head *sem_undo_of(const struct task_struct *task)
+{
+	return NULL;
+}
+#endif
 
 /*
- * A list that is there may be empty: threads share one from their beginning,
- * whether there is something to undo or not (ipc/sem.c, copy_semundo()). It goes
- * with the last of them, which may be killed; what is read then is of nobody.
+ * The list may be empty: copy_semundo() in ipc/sem.c allocates one for every
+ * CLONE_SYSVSEM, which threads are created with. It is freed with the last of them;
+ * if that is killed now, the answer does not matter.
  */
 static bool has_sem_undo(const struct task_struct *task)
 {
-	const struct list_head *list = cairn_sem_undo(task);
+	const struct list_head *list = sem_undo_of(task);
 	struct list_head head;
 
 	return list && !copy_from_kernel_nofault(&head, list, sizeof(head)) &&
@@ -39,17 +66,28 @@ void cairn_thread_settings(struct task_struct *task, struct cairn_thread *thread
 		cairn_arch_prctl_spec_ctrl_get(task, PR_SPEC_L1D_FLUSH);
 	thread->rseq_slice = cairn_rseq_slice(task);
 	thread->cpuid = cairn_cpuid(task);
-	thread->dispatch = cairn_dispatches(task);
-	thread->tls = cairn_tls(task);
+	thread->dispatch = cairn_has_user_dispatch(task);
+	thread->tls = cairn_tls_segments(task);
 	thread->io_ports = cairn_has_io_ports(task);
 	thread->core_cookie = cairn_has_core_cookie(task);
 	thread->sem_undo = has_sem_undo(task);
 }
 
+/* MEMBARRIER_STATE_*, or an error. */
+static int membarrier_state_of(const struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMBARRIER
+	return atomic_read(&mm->membarrier_state);
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
 /*
- * What a process may do, by the READY bits: membarrier_get_registrations() in
- * kernel/sched/membarrier.c, since 6.3, also counts who is registered for a
- * special barrier as registered for plain ones, which fail with EPERM for it.
+ * Registrations by the READY bits, which decide what membarrier(2) permits.
+ * membarrier_get_registrations() in kernel/sched/membarrier.c (6.3) reports a
+ * registration for SYNC_CORE or RSEQ as one for plain barriers, too, although these
+ * fail with EPERM.
  */
 static s32 registrations_of(const struct mm_struct *mm)
 {
@@ -66,7 +104,7 @@ static s32 registrations_of(const struct mm_struct *mm)
 		{ MEMBARRIER_STATE_PRIVATE_EXPEDITED_RSEQ_READY,
 		  MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ },
 	};
-	int state = cairn_membarrier_state(mm);
+	int state = membarrier_state_of(mm);
 	s32 registered = 0;
 	int i;
 
@@ -84,7 +122,7 @@ void cairn_process_settings(struct task_struct *leader, struct mm_struct *mm,
 	process->membarrier = registrations_of(mm);
 	process->mdwe = cairn_mdwe(mm);
 	process->memory_merge = cairn_memory_merge(mm);
-	process->ldt = cairn_ldt(mm);
+	process->ldt = cairn_ldt_size(mm);
 	process->xcomp_perm = 0;
 	process->xcomp_error = cairn_xcomp_perm(leader, &process->xcomp_perm);
 	process->untag_mask = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls that were interrupted and have time left.
+ * Restart blocks: interrupted system calls with a remaining timeout.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -8,6 +8,7 @@
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
+#include <linux/pid.h>
 #include <linux/ptrace.h>
 #include <linux/restart_block.h>
 #include <linux/sched.h>
@@ -22,9 +23,13 @@
 #include "cairn.h"
 #include "compat.h"
 #include "lookup.h"
-#include "session.h"
+#include "refusal.h"
+#include "sleep.h"
+#include "syscall_restart.h"
+#include "task.h"
+#include "timer.h"
 
-/* Functions that restart blocks name. They are static; kallsyms knows them. */
+/* Functions in restart blocks. They are static, and looked up by kallsyms. */
 static struct restart {
 	const char *name;
 	u32 sleep;
@@ -43,7 +48,7 @@ bool __init cairn_sleep_init(void)
 	for (i = 0; i < ARRAY_SIZE(restarts); i++) {
 		restarts[i].fn = cairn_lookup_address(restarts[i].name);
 		if (!restarts[i].fn) {
-			pr_info("this kernel has no %s, which goes on with a sleep\n",
+			pr_info("this kernel has no %s, which continues a sleep\n",
 				restarts[i].name);
 			all = false;
 		}
@@ -61,6 +66,19 @@ static u32 sleep_of(const struct restart_block *block)
 	return CAIRN_SLEEP_OTHER;
 }
 
+static clockid_t futex_clock(const struct restart_block *block)
+{
+	return block->futex.flags & CAIRN_FUTEX_CLOCKRT ? CLOCK_REALTIME :
+							  CLOCK_MONOTONIC;
+}
+
+static u32 futex_flags(bool shared, clockid_t clock)
+{
+	return CAIRN_FUTEX_SIZE_32 | CAIRN_FUTEX_HAS_TIMEOUT |
+	       (shared ? CAIRN_FUTEX_SHARED : 0) |
+	       (clock == CLOCK_REALTIME ? CAIRN_FUTEX_CLOCKRT : 0);
+}
+
 static s64 now_of(clockid_t clock)
 {
 	switch (clock) {
@@ -75,16 +93,16 @@ static s64 now_of(clockid_t clock)
 	}
 }
 
-static void ends(struct cairn_thread *thread, clockid_t clock, s64 end)
+static void set_left(struct cairn_thread *thread, clockid_t clock, s64 expires)
 {
-	s64 left = end - now_of(clock);
+	s64 left = expires - now_of(clock);
 
 	thread->sleep_clock = clock;
 	thread->sleep_left = left > 0 ? left : 0;
 }
 
-void cairn_sleep(struct task_struct *task, const struct cairn_end *end,
-		 struct cairn_thread *thread)
+void cairn_get_sleep(struct task_struct *task, const struct cairn_deadline *deadline,
+		     struct cairn_thread *thread)
 {
 	const struct restart_block *block = &task->restart_block;
 	struct pt_regs *regs = task_pt_regs(task);
@@ -94,9 +112,9 @@ void cairn_sleep(struct task_struct *task, const struct cairn_end *end,
 	thread->sleep_clock = 0;
 	thread->sleep_left = 0;
 	memset(thread->sleep_args, 0, sizeof(thread->sleep_args));
-	if (end) {
+	if (deadline) {
 		thread->sleep = CAIRN_SLEEP_CALL;
-		ends(thread, CLOCK_MONOTONIC, end->time);
+		set_left(thread, CLOCK_MONOTONIC, deadline->time);
 		return;
 	}
 	if (syscall_get_nr(task, regs) < 0 ||
@@ -105,17 +123,17 @@ void cairn_sleep(struct task_struct *task, const struct cairn_end *end,
 	thread->sleep = sleep_of(block);
 	switch (thread->sleep) {
 	case CAIRN_SLEEP_NANO:
-		ends(thread, block->nanosleep.clockid, block->nanosleep.expires);
+		set_left(thread, block->nanosleep.clockid, block->nanosleep.expires);
 		if (block->nanosleep.type != TT_NONE)
 			args[0] = (unsigned long)block->nanosleep.rmtp;
 		break;
 	case CAIRN_SLEEP_POLL:
-		ends(thread, CLOCK_MONOTONIC, cairn_poll_end(block));
+		set_left(thread, CLOCK_MONOTONIC, cairn_poll_timeout(block));
 		args[0] = (unsigned long)block->poll.ufds;
 		args[1] = block->poll.nfds;
 		break;
 	case CAIRN_SLEEP_FUTEX:
-		ends(thread, cairn_futex_clock(block), block->futex.time);
+		set_left(thread, futex_clock(block), block->futex.time);
 		args[0] = (unsigned long)block->futex.uaddr;
 		args[1] = block->futex.val;
 		args[2] = !!(block->futex.flags & CAIRN_FUTEX_SHARED);
@@ -124,7 +142,7 @@ void cairn_sleep(struct task_struct *task, const struct cairn_end *end,
 	}
 }
 
-/* What the kernel calls to go on with a sleep. */
+/* The function by which restart_syscall(2) continues the sleep. */
 static int set_function(struct restart_block *block, u32 sleep)
 {
 	int i;
@@ -138,39 +156,38 @@ static int set_function(struct restart_block *block, u32 sleep)
 	return -EINVAL;
 }
 
-/* Fills a restart block; it is the task's only when all of it is right. */
-static int describe(struct restart_block *block, const struct cairn_continue *how)
+/* Fills in a restart block, or fails with -EINVAL. */
+static int fill_block(struct restart_block *block, const struct cairn_continue *how)
 {
-	s64 end;
+	s64 expires;
 
 	if (how->left > CAIRN_SLEEP_MAX)
 		return -EINVAL;
-	end = now_of(how->clock) + how->left;
+	expires = now_of(how->clock) + how->left;
 	switch (how->sleep) {
 	case CAIRN_SLEEP_NANO:
-		if (!cairn_is_of_time(how->clock))
+		if (!cairn_is_system_clock(how->clock))
 			return -EINVAL;
 		block->nanosleep.clockid = how->clock;
 		block->nanosleep.type = how->args[0] ? TT_NATIVE : TT_NONE;
 		block->nanosleep.rmtp = u64_to_user_ptr(how->args[0]);
-		block->nanosleep.expires = end;
+		block->nanosleep.expires = expires;
 		break;
 	case CAIRN_SLEEP_POLL:
 		if (how->clock != CLOCK_MONOTONIC || how->args[1] > INT_MAX)
 			return -EINVAL;
 		block->poll.ufds = u64_to_user_ptr(how->args[0]);
 		block->poll.nfds = how->args[1];
-		block->poll.has_timeout = 1;
-		cairn_set_poll_end(block, end);
+		cairn_set_poll_timeout(block, expires);
 		break;
 	case CAIRN_SLEEP_FUTEX:
 		if (how->clock != CLOCK_REALTIME && how->clock != CLOCK_MONOTONIC)
 			return -EINVAL;
 		block->futex.uaddr = u64_to_user_ptr(how->args[0]);
 		block->futex.val = how->args[1];
-		block->futex.flags = cairn_futex_flags(how->args[2] & 1, how->clock);
+		block->futex.flags = futex_flags(how->args[2] & 1, how->clock);
 		block->futex.bitset = how->args[3];
-		block->futex.time = end;
+		block->futex.time = expires;
 		break;
 	default:
 		return -EINVAL;
@@ -178,7 +195,7 @@ static int describe(struct restart_block *block, const struct cairn_continue *ho
 	return set_function(block, how->sleep);
 }
 
-/* A call whose registers say all but its end. */
+/* A call of which the registers describe everything but the deadline. */
 static int check_call(const struct cairn_continue *how)
 {
 	if (how->clock != CLOCK_MONOTONIC || how->left > CAIRN_SLEEP_MAX ||
@@ -197,17 +214,17 @@ int cairn_continue(struct file *file, union cairn_argument *arg)
 
 	if (how->reserved)
 		return -EINVAL;
-	err = is_call ? check_call(how) : describe(&block, how);
+	err = is_call ? check_call(how) : fill_block(&block, how);
 	if (err)
 		return err;
-	task = cairn_get_task(how->tid);
+	task = cairn_find_task(how->tid);
 	if (IS_ERR(task))
 		return PTR_ERR(task);
 	/*
-	 * Only for the tracer, which may change everything else of the thread,
-	 * and only while it is stopped for it. It is the tracer that lets it go,
-	 * a thread and not its process (kernel/ptrace.c, ptrace_check_attach()),
-	 * and is busy here: it stays so, unless it is killed.
+	 * Only the tracer may do this, as it may change everything else of the
+	 * thread, and only in a ptrace stop. The tracer is a thread, not a
+	 * process, ptrace_check_attach() in kernel/ptrace.c. It is in this call,
+	 * so that nothing but SIGKILL ends the stop.
 	 */
 	rcu_read_lock();
 	if (!task->ptrace || rcu_access_pointer(task->parent) != current)
@@ -216,7 +233,7 @@ int cairn_continue(struct file *file, union cairn_argument *arg)
 		err = -EAGAIN;
 	rcu_read_unlock();
 	if (!err && is_call)
-		err = cairn_call_again(task, ktime_get_ns() + how->left);
+		err = cairn_queue_syscall(task, ktime_get_ns() + how->left);
 	else if (!err)
 		task->restart_block = block;
 	put_task_struct(task);

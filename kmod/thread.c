@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is a thread's own: registers, mask, registrations, queued signals.
+ * State of one thread: registers, signal mask, registrations, pending signals.
  */
 #include <linux/cred.h>
 #include <linux/mm.h>
@@ -10,13 +10,18 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
+#include "arch.h"
 #include "cairn.h"
 #include "compat.h"
 #include "session.h"
+#include "settings.h"
+#include "sleep.h"
+#include "task.h"
+#include "thread.h"
 
-/* No register set is larger. */
+/* Larger than any register set. */
 #define REGSET_MAX	(128 * 1024)
-/* More queued signals than a caller can have room for. */
+/* The most pending signals that a caller may ask for. */
 #define PENDING_MAX	(1024 * 1024)
 
 static u32 state_of(struct task_struct *task)
@@ -25,7 +30,7 @@ static u32 state_of(struct task_struct *task)
 		return CAIRN_STATE_TRACED;
 	if (task_is_stopped(task))
 		return CAIRN_STATE_STOPPED;
-	return CAIRN_STATE_HELD;
+	return CAIRN_STATE_FROZEN;
 }
 
 static u64 sigmask_of(struct task_struct *task)
@@ -44,10 +49,10 @@ static u32 mce_kill_of(const struct task_struct *task)
 	return task->flags & PF_MCE_EARLY ? PR_MCE_KILL_EARLY : PR_MCE_KILL_LATE;
 }
 
-int cairn_thread(struct file *file, union cairn_argument *arg)
+int cairn_get_thread(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_thread *thread = &arg->thread;
-	struct task_struct *task = cairn_begin(file, thread->tid, false);
+	struct task_struct *task = cairn_inspect_begin(file, thread->tid, false);
 	const struct cred *cred;
 
 	if (IS_ERR(task))
@@ -73,8 +78,8 @@ int cairn_thread(struct file *file, union cairn_argument *arg)
 	thread->securebits = cred->securebits;
 	rcu_read_unlock();
 	cairn_thread_settings(task, thread);
-	cairn_sleep(task, cairn_end_of(file, task), thread);
-	cairn_finish(file);
+	cairn_get_sleep(task, cairn_inspect_deadline(file, task), thread);
+	cairn_inspect_end(file);
 	return 0;
 }
 
@@ -89,7 +94,7 @@ static const struct user_regset *find_regset(const struct user_regset_view *view
 	return NULL;
 }
 
-int cairn_regset(struct file *file, union cairn_argument *arg)
+int cairn_get_regset(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_regset *wanted = &arg->regset;
 	const struct user_regset *regset;
@@ -104,7 +109,7 @@ int cairn_regset(struct file *file, union cairn_argument *arg)
 	data = kvzalloc(room, GFP_KERNEL_ACCOUNT);
 	if (!data)
 		return -ENOMEM;
-	task = cairn_begin(file, wanted->tid, false);
+	task = cairn_inspect_begin(file, wanted->tid, false);
 	ret = PTR_ERR_OR_ZERO(task);
 	if (ret)
 		goto free;
@@ -116,7 +121,7 @@ int cairn_regset(struct file *file, union cairn_argument *arg)
 		else
 			ret = regset_get(task, regset, room, data);
 	}
-	cairn_finish(file);
+	cairn_inspect_end(file);
 	if (ret < 0)
 		goto free;
 	wanted->len = ret;
@@ -135,13 +140,14 @@ struct queue {
 	void *data;
 };
 
-/* Stores what there is room for, and counts all. */
+/* Copies as many signals as there is room for, and counts all of them. */
 static int read_queue(struct task_struct *task, void *arg)
 {
 	const struct sigpending *pending = &task->pending;
 	const struct sigqueue *queued;
 	struct queue *queue = arg;
 
+	cairn_assert_siglock(task);
 	if (queue->shared)
 		pending = &task->signal->shared_pending;
 	list_for_each_entry(queued, &pending->list, list) {
@@ -153,7 +159,7 @@ static int read_queue(struct task_struct *task, void *arg)
 	return 0;
 }
 
-int cairn_pending(struct file *file, union cairn_argument *arg)
+int cairn_get_pending(struct file *file, union cairn_argument *arg)
 {
 	struct cairn_pending *wanted = &arg->pending;
 	struct queue queue = { .shared = wanted->shared, .room = wanted->count };
@@ -167,7 +173,7 @@ int cairn_pending(struct file *file, union cairn_argument *arg)
 			      GFP_KERNEL_ACCOUNT);
 	if (!queue.data)
 		return -ENOMEM;
-	ret = cairn_look(file, wanted->tid, false, read_queue, &queue);
+	ret = cairn_inspect_siglock(file, wanted->tid, false, read_queue, &queue);
 	if (!ret) {
 		wanted->count = queue.count;
 		if (copy_to_user(u64_to_user_ptr(wanted->addr), queue.data,

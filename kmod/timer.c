@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is left on timers, as getitimer(2) and timer_gettime(2) tell it.
+ * Remaining time of timers, as getitimer(2) and timer_gettime(2) report it.
  */
 #include <linux/sched.h>
 #include <linux/hrtimer.h>
@@ -14,23 +14,32 @@
 #include "cairn.h"
 #include "compat.h"
 #include "session.h"
+#include "task.h"
+#include "timer.h"
 
-/* Left on a timer of processor time, of which so much has passed. */
-static u64 left_of_cputime(u64 expires, u64 passed)
+/* When a CPU timer expires, in nanoseconds of CPU time; 0 if it is not armed. */
+static u64 cpu_timer_expires(const struct k_itimer *timer)
+{
+	return timer->it.cpu.node.expires;
+}
+
+/* Remaining CPU time of an interval timer. */
+static u64 cputime_left(u64 expires, u64 passed)
 {
 	if (!expires)
 		return 0;
 	return expires < passed ? TICK_NSEC : expires - passed;
 }
 
-/* With the lock of its signal handlers held. */
-void cairn_interval_timers(const struct signal_struct *signal,
+void cairn_interval_timers(const struct task_struct *leader,
 			   struct cairn_process *process)
 {
+	const struct signal_struct *signal = leader->signal;
 	const struct hrtimer *real = &signal->real_timer;
 	const struct cpu_itimer *it = signal->it;
 	u64 user, system;
 
+	cairn_assert_siglock(leader);
 	process->real_interval = ktime_to_ns(signal->it_real_incr);
 	process->real_value = 0;
 	if (hrtimer_active(real)) {
@@ -39,23 +48,23 @@ void cairn_interval_timers(const struct signal_struct *signal,
 		process->real_value = left <= 0 ? NSEC_PER_USEC : left;
 	}
 
-	/* What the timers run by; up to date as long as one is armed. */
+	/* The kernel keeps these up to date while a timer is armed. */
 	user = atomic64_read(&signal->cputimer.cputime_atomic.utime);
 	system = atomic64_read(&signal->cputimer.cputime_atomic.stime);
 	process->virt_interval = it[CPUCLOCK_VIRT].incr;
-	process->virt_value = left_of_cputime(it[CPUCLOCK_VIRT].expires, user);
+	process->virt_value = cputime_left(it[CPUCLOCK_VIRT].expires, user);
 	process->prof_interval = it[CPUCLOCK_PROF].incr;
-	process->prof_value = left_of_cputime(it[CPUCLOCK_PROF].expires,
-					      user + system);
+	process->prof_value = cputime_left(it[CPUCLOCK_PROF].expires,
+					   user + system);
 }
 
-/* Whether a clock is of processor time: clocks of devices are negative, too. */
-static bool is_of_cputime(clockid_t clock)
+/* Whether a clock measures CPU time. Clocks of devices are negative, too. */
+static bool is_cpu_clock(clockid_t clock)
 {
 	return clock < 0 && (clock & CPUCLOCK_CLOCK_MASK) != CLOCKFD;
 }
 
-bool cairn_is_of_time(clockid_t clock)
+bool cairn_is_system_clock(clockid_t clock)
 {
 	switch (clock) {
 	case CLOCK_REALTIME:
@@ -85,7 +94,7 @@ static u64 sample_thread(clockid_t clock, const struct task_struct *task)
 	return sample(clock, task->utime, task->stime, task->se.sum_exec_runtime);
 }
 
-/* Of all threads, also those that have ended. */
+/* CPU time of all threads, including those that have exited. */
 static u64 sample_process(clockid_t clock, const struct task_struct *leader)
 {
 	const struct signal_struct *signal = leader->signal;
@@ -93,7 +102,7 @@ static u64 sample_process(clockid_t clock, const struct task_struct *leader)
 	const struct task_struct *thread;
 	u64 passed;
 
-	/* What the timers run by, as long as one is armed. */
+	/* The kernel keeps these up to date while a timer is armed. */
 	if (READ_ONCE(signal->posix_cputimers.timers_active)) {
 		counted = &signal->cputimer.cputime_atomic;
 		return sample(clock, atomic64_read(&counted->utime),
@@ -107,9 +116,12 @@ static u64 sample_process(clockid_t clock, const struct task_struct *leader)
 	return passed;
 }
 
-/* What is left on a timer of processor time, of a process that is held. */
-static int left_of_cpu_timer(const struct k_itimer *timer,
-			     const struct task_struct *leader, s64 *left)
+/*
+ * Remaining CPU time of a timer. Only for clocks of the process itself and of its
+ * threads, which are frozen.
+ */
+static int cpu_timer_left(const struct k_itimer *timer,
+			  const struct task_struct *leader, s64 *left)
 {
 	clockid_t clock = timer->it_clock;
 	bool thread = CPUCLOCK_PERTHREAD(clock);
@@ -120,7 +132,7 @@ static int left_of_cpu_timer(const struct k_itimer *timer,
 	if (!task || task->signal != leader->signal)
 		return -EOPNOTSUPP;
 	passed = thread ? sample_thread(clock, task) : sample_process(clock, task);
-	*left = cairn_cpu_timer_expires(timer) - passed;
+	*left = cpu_timer_expires(timer) - passed;
 	return 0;
 }
 
@@ -136,13 +148,13 @@ static int read_setting(const struct k_itimer *timer,
 	wanted->clock = timer->it_clock;
 	wanted->interval = interval;
 	wanted->value = 0;
-	if (is_of_cputime(timer->it_clock)) {
-		if (!cairn_cpu_timer_expires(timer))
+	if (is_cpu_clock(timer->it_clock)) {
+		if (!cpu_timer_expires(timer))
 			return 0;
-		err = left_of_cpu_timer(timer, leader, &left);
+		err = cpu_timer_left(timer, leader, &left);
 		if (err)
 			return err;
-	} else if (cairn_is_of_time(timer->it_clock)) {
+	} else if (cairn_is_system_clock(timer->it_clock)) {
 		if (!interval && !silent && !cairn_timer_is_armed(timer))
 			return 0;
 		left = ktime_to_ns(__hrtimer_get_remaining(&timer->it.real.timer,
@@ -150,8 +162,8 @@ static int read_setting(const struct k_itimer *timer,
 	} else {
 		return -EOPNOTSUPP;
 	}
-	/* It is put off only when its signal is taken, or not at all. */
-	if (interval && left <= 0 && (silent || cairn_timer_waits(timer)))
+	/* Not forwarded by the kernel yet: done when its signal is delivered, or never. */
+	if (interval && left <= 0 && (silent || cairn_timer_requeue_pending(timer)))
 		left += (div64_u64(-left, interval) + 1) * interval;
 	if (left > 0)
 		wanted->value = left;
@@ -165,13 +177,14 @@ static int read_timer(struct task_struct *leader, void *arg)
 	struct cairn_timer *wanted = arg;
 	const struct k_itimer *timer;
 
+	cairn_assert_siglock(leader);
 	cairn_for_each_timer(timer, leader->signal)
 		if (timer->it_id == wanted->id)
 			return read_setting(timer, leader, wanted);
 	return -ENOENT;
 }
 
-int cairn_timer(struct file *file, union cairn_argument *arg)
+int cairn_get_timer(struct file *file, union cairn_argument *arg)
 {
-	return cairn_look(file, arg->timer.pid, true, read_timer, &arg->timer);
+	return cairn_inspect_siglock(file, arg->timer.pid, true, read_timer, &arg->timer);
 }

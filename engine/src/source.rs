@@ -3,7 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::image::FrameSum;
 use crate::sys::kmod::{
-    DEVICE, Device, FEATURE_CONTINUE, FEATURE_HOLD, FEATURE_RESTORER, FEATURE_SAVE, FEATURE_SETTINGS,
+    DEVICE, Device, FEATURE_CONTINUE, FEATURE_FREEZE, FEATURE_RESTORER, FEATURE_SAVE, FEATURE_SETTINGS,
 };
 use rustix::process::{dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -66,7 +66,7 @@ impl Wanted {
     /// Those of the last attempt; with [`Wanted::Kmod`], that the module is not loaded or cannot
     /// hold threads.
     pub fn attempt<T>(self, mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>) -> Result<T> {
-        const ENOUGH: u64 = FEATURE_HOLD | FEATURE_SAVE | FEATURE_SETTINGS;
+        const ENOUGH: u64 = FEATURE_FREEZE | FEATURE_SAVE | FEATURE_SETTINGS;
         let module = || open(ENOUGH, "hold threads, tell their settings and save memory").map(Arc::new);
         match self {
             Wanted::Ptrace => attempt(None),
@@ -82,7 +82,7 @@ impl Wanted {
 /// Opens a session with the module, if that has the given features.
 fn open(features: u64, what: &str) -> Result<Device> {
     let device = Device::open().context(|| format!("open {DEVICE}"))?;
-    let about = device.about().context(|| format!("ask {DEVICE}"))?;
+    let about = device.info().context(|| format!("ask {DEVICE}"))?;
     if !about.is_spoken() {
         return Err(Error::unsupported(format!(
             "the kernel module speaks ABI {}, which this cairn does not",

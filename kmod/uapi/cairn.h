@@ -2,27 +2,27 @@
 /*
  * The user ABI of the cairn module: ioctls on /dev/cairn.
  *
- * Rules, for every structure and for good:
+ * Rules for every structure:
  *
- * - Fields have explicit sizes and natural alignment, and there are no holes,
- *   so a structure looks the same to 32-bit and 64-bit programs. Addresses
- *   travel as __u64. Fields that are named reserved are zero.
- * - The first field is @size: the size of the structure that the caller was
- *   compiled with. Structures grow at their end only, and zero in a new field
- *   means what was the case before there was one. A caller's structure that is
- *   shorter than the module's is taken as if zeros followed. One that is
- *   longer is taken if what the module does not know is zero.
- * - The number of an ioctl does not contain the size and never changes.
+ * - Fields have explicit sizes and natural alignment, and there is no padding, so
+ *   that the layout is the same for 32-bit and 64-bit programs. Addresses are
+ *   __u64. Fields named reserved are zero.
+ * - The first field is @size: sizeof() of the structure that the caller was compiled
+ *   with. Structures grow at the end only, and zero in a new field selects the
+ *   behaviour from before it was added. A caller's structure that is shorter than
+ *   the module's is extended with zeros. A longer one is accepted if the excess
+ *   bytes are zero.
+ * - The number of an ioctl does not encode the size and never changes.
  *
- * What every ioctl can fail with:
+ * Errors of every ioctl:
  *
  * ENOTTY	the module has no such ioctl
  * EINVAL	@size is less than the structure's first version
- * E2BIG	there are bytes that the module does not know, and not all of
- *		them are zero; or @size is more than a page
+ * E2BIG	a byte beyond the module's structure is not zero; or @size is
+ *		more than a page
  * EFAULT	the structure cannot be read or written
- * EOPNOTSUPP	what the ioctl needs is missing in this kernel: see the
- *		features of struct cairn_about
+ * EOPNOTSUPP	this kernel lacks a feature that the ioctl needs: see the
+ *		features of struct cairn_info
  */
 #ifndef _UAPI_CAIRN_H
 #define _UAPI_CAIRN_H
@@ -32,56 +32,54 @@
 #include <linux/types.h>
 
 /*
- * Changes when a program that was written for the older ABI would go wrong
- * with the newer one. What is merely added shows in the features.
+ * Changes when a program written for the older ABI would not work with the newer
+ * one. Additions are features.
  */
 #define CAIRN_ABI_VERSION	1
 
-/* The path of the device. */
+/* Path of the device. */
 #define CAIRN_DEVICE		"/dev/cairn"
 
-/* The type of all ioctls. */
+/* Type of all ioctls. */
 #define CAIRN_IOC_TYPE		0xC7
 
 /*
- * Features: bits of cairn_about.features. A feature that is off on some kernel
- * takes its ioctls with it (EOPNOTSUPP), and nothing else.
+ * Features: bits of cairn_info.features. Without a feature its ioctls fail with
+ * EOPNOTSUPP.
  */
 
-/* The module can judge whether the caller may reach into another task. */
+/* The module can check the caller's permission to access another task. */
 #define CAIRN_FEATURE_ACCESS	_BITULL(0)
 
-/*
- * Threads can be held, and looked into while they are: HOLD to TIMER below.
- */
-#define CAIRN_FEATURE_HOLD	_BITULL(1)
+/* Processes can be frozen and inspected: FREEZE to GET_TIMER below. */
+#define CAIRN_FEATURE_FREEZE	_BITULL(1)
 
-/* A thread can go on with a sleep for the time that was left: CONTINUE. */
+/* A thread can continue a sleep for the remaining time: CONTINUE. */
 #define CAIRN_FEATURE_CONTINUE	_BITULL(2)
 
-/* Ordinary users can restart what was theirs: RESTORER. */
+/* Unprivileged users can restart their processes: BECOME_RESTORER. */
 #define CAIRN_FEATURE_RESTORER	_BITULL(3)
 
-/* Memory goes from where it is into a file: SAVE. */
+/* Memory can be written to a file: SAVE. */
 #define CAIRN_FEATURE_SAVE	_BITULL(4)
 
 /*
- * What threads and processes have set for themselves: the fields of struct
- * cairn_thread from @spec_store_bypass on, those of struct cairn_process from
- * @continue_report on, and POLICY.
+ * Settings of threads and processes: the fields of struct cairn_thread from
+ * @spec_store_bypass on, those of struct cairn_process from @continue_report on,
+ * and GET_POLICY.
  */
 #define CAIRN_FEATURE_SETTINGS	_BITULL(5)
 
 /**
- * struct cairn_about - what the loaded module is and can do
- * @size: in: sizeof(struct cairn_about)
+ * struct cairn_info - version and features of the module
+ * @size: in: sizeof(struct cairn_info)
  * @abi_version: out: CAIRN_ABI_VERSION of the module
- * @features: out: which CAIRN_FEATURE_* this kernel allows
- * @version: out: the module's version, ended by a zero byte
- * @source: out: SHA-256 of the module's sources in hexadecimal digits, ended
- *	by a zero byte; empty when the build did not know it
+ * @features: out: CAIRN_FEATURE_* that this kernel supports
+ * @version: out: version of the module, NUL-terminated
+ * @source: out: SHA-256 of the module's sources in hexadecimal digits,
+ *	NUL-terminated; empty if the build did not set it
  */
-struct cairn_about {
+struct cairn_info {
 	__u32 size;
 	__u32 abi_version;
 	__u64 features;
@@ -89,31 +87,27 @@ struct cairn_about {
 	char source[72];
 };
 
-/*
- * CAIRN_IOC_ABOUT: fills a struct cairn_about. Anybody who could open the
- * device may ask.
- */
-#define CAIRN_IOC_ABOUT		_IO(CAIRN_IOC_TYPE, 0x00)
+/* CAIRN_IOC_GET_INFO: fills in a struct cairn_info. */
+#define CAIRN_IOC_GET_INFO	_IO(CAIRN_IOC_TYPE, 0x00)
 
 /**
- * struct cairn_hold - stop every thread of a process, without a tracer
- * @size: in: sizeof(struct cairn_hold)
- * @pid: in: the process, as the caller's PID namespace counts
- * @flags: in: CAIRN_HOLD_*
- * @timeout_ms: in: how long to wait for threads in a sleep that nothing
- *	interrupts; a minute at most
- * @threads: out: how many threads of the process the session holds now
+ * struct cairn_freeze - stop every thread of a process, without a tracer
+ * @size: in: sizeof(struct cairn_freeze)
+ * @pid: in: the process's PID in the caller's PID namespace
+ * @flags: in: CAIRN_FREEZE_*
+ * @timeout_ms: in: how long to wait for threads in uninterruptible sleep; 60000 at
+ *	most
+ * @threads: out: number of threads of the process that are frozen
  * @reserved: in: zero
  *
- * A session is an open file of the device. A thread that it holds executes
- * nothing of its program until the session lets it go: by CAIRN_IOC_RELEASE,
- * or because the file is closed, whatever the reason. Of what it was doing it
- * notices as much as of a signal that is ignored; calls that end with EINTR
- * after such a signal are made again. A signal that ends a process ends it,
- * others wait for the release. Threads that are
- * stopped, by a signal or a tracer, stay so, and are held when they go on.
+ * A session is an open file of the device. A frozen thread executes no user code
+ * until the session thaws it: by CAIRN_IOC_THAW, or by the last close of the file.
+ * The thread observes no more than it would of an ignored signal; system calls that
+ * fail with EINTR after such a signal are restarted. A fatal signal kills the
+ * process, others stay pending until the thaw. Threads that are stopped, by a signal
+ * or a tracer, stay stopped, and are frozen when they are resumed.
  */
-struct cairn_hold {
+struct cairn_freeze {
 	__u32 size;
 	__s32 pid;
 	__u32 flags;
@@ -122,96 +116,97 @@ struct cairn_hold {
 	__u32 reserved;
 };
 
-/* Hold also what a tracer traces. The tracer is not told. */
-#define CAIRN_HOLD_TRACED	1
+/* Freeze traced threads, too. The tracer is not notified. */
+#define CAIRN_FREEZE_TRACED	1
 
 /*
- * CAIRN_IOC_HOLD: takes a struct cairn_hold. After an error nothing of the
- * process is held.
+ * CAIRN_IOC_FREEZE: takes a struct cairn_freeze. After an error no thread of the
+ * process is frozen.
  *
- * ESRCH	there is no such process
- * EPERM	the caller may not attach to each of its threads as ptrace does
+ * ESRCH	no such process
+ * EPERM	the caller lacks ptrace attach permission for one of its threads
  * EDEADLK	it is the caller's own process
- * EINVAL	a thread that is not a process, an unknown flag
- * EALREADY	the session holds it
- * EBUSY	a thread of it is traced, and CAIRN_HOLD_TRACED is not given
- * EOPNOTSUPP	a kernel thread, or a process for which the kernel works in
- *		threads of its own (io_uring)
+ * EINVAL	@pid is a thread that is not the group leader; unknown flag
+ * EALREADY	this session has frozen it
+ * EBUSY	a thread of it is traced, and CAIRN_FREEZE_TRACED is not set
+ * EOPNOTSUPP	a kernel thread, or a process with kernel worker threads (io_uring)
  * ETIMEDOUT	a thread of it does not stop
  * EINTR	the caller was killed
  */
-#define CAIRN_IOC_HOLD		_IO(CAIRN_IOC_TYPE, 0x10)
+#define CAIRN_IOC_FREEZE	_IO(CAIRN_IOC_TYPE, 0x10)
 
 /**
- * struct cairn_release - let a process go
- * @size: in: sizeof(struct cairn_release)
- * @pid: in: the process; 0 for all that the session holds
+ * struct cairn_thaw - let a frozen process run again
+ * @size: in: sizeof(struct cairn_thaw)
+ * @pid: in: the process; 0 for all processes that the session has frozen
  */
-struct cairn_release {
+struct cairn_thaw {
 	__u32 size;
 	__s32 pid;
 };
 
 /*
- * CAIRN_IOC_RELEASE: takes a struct cairn_release. ESRCH: the session does not
- * hold it.
+ * CAIRN_IOC_THAW: takes a struct cairn_thaw.
+ *
+ * ESRCH	the session has not frozen it
  */
-#define CAIRN_IOC_RELEASE	_IO(CAIRN_IOC_TYPE, 0x11)
+#define CAIRN_IOC_THAW		_IO(CAIRN_IOC_TYPE, 0x11)
 
-/* Where a thread is: cairn_thread.state */
-#define CAIRN_STATE_HELD	0	/* in the module */
+/* State of a thread: cairn_thread.state */
+#define CAIRN_STATE_FROZEN	0	/* waits in the module */
 #define CAIRN_STATE_STOPPED	1	/* stopped by a signal */
 #define CAIRN_STATE_TRACED	2	/* stopped by a tracer */
 
-/* What a thread was interrupted in, with time left: cairn_thread.sleep */
-#define CAIRN_SLEEP_NONE	0	/* nothing of the kind */
+/* Interrupted system call with a remaining timeout: cairn_thread.sleep */
+#define CAIRN_SLEEP_NONE	0	/* none */
 #define CAIRN_SLEEP_NANO	1	/* nanosleep(2), clock_nanosleep(2) */
 #define CAIRN_SLEEP_POLL	2	/* poll(2) */
 #define CAIRN_SLEEP_FUTEX	3	/* futex(2) */
-#define CAIRN_SLEEP_OTHER	4	/* one that the module does not know */
-#define CAIRN_SLEEP_CALL	5	/* what is about to be made: rt_sigtimedwait(2),
-					 * epoll_wait(2), semtimedop(2)
+#define CAIRN_SLEEP_OTHER	4	/* another one with a restart block */
+#define CAIRN_SLEEP_CALL	5	/* restarted from the registers:
+					 * rt_sigtimedwait(2), semtimedop(2),
+					 * epoll_wait(2), epoll_pwait(2)
 					 */
 
 /**
- * struct cairn_thread - what is a thread's own
+ * struct cairn_thread - state of one thread
  * @size: in: sizeof(struct cairn_thread)
- * @tid: in: the thread, of a process that the session holds
+ * @tid: in: the thread, of a process that the session has frozen
  * @state: out: CAIRN_STATE_*
- * @stop_signal: out: the signal that stopped it; 0 when none did
- * @sigmask: out: signals blocked, bit n-1 for signal n; where a call has set
- *	others for its time, those before it
- * @altstack_sp: out: sigaltstack(2)
- * @altstack_size: out: the same
- * @altstack_flags: out: SS_* as the thread set them, without SS_ONSTACK
+ * @stop_signal: out: the signal that stopped the thread; 0 for none
+ * @sigmask: out: blocked signals, bit n-1 for signal n; without the temporary mask
+ *	of ppoll(2) and the like
+ * @altstack_sp: out: sigaltstack(2): ss_sp
+ * @altstack_size: out: ss_size
+ * @altstack_flags: out: ss_flags as set by the thread, without SS_ONSTACK
  * @pdeath_signal: out: PR_SET_PDEATHSIG
  * @clear_child_tid: out: set_tid_address(2)
- * @rseq: out: rseq(2); 0 for none
- * @rseq_len: out: the same
- * @rseq_signature: out: the same
- * @timer_slack: out: PR_GET_TIMERSLACK, nanoseconds
+ * @rseq: out: rseq(2): address of the area; 0 for none
+ * @rseq_len: out: its length
+ * @rseq_signature: out: its signature
+ * @timer_slack: out: PR_GET_TIMERSLACK, in nanoseconds
  * @securebits: out: PR_GET_SECUREBITS
- * @tsc: out: PR_GET_TSC; 0 where the architecture has no such setting
+ * @tsc: out: PR_GET_TSC; 0 on architectures without it
  * @mce_kill: out: PR_MCE_KILL_GET
  * @sleep: out: CAIRN_SLEEP_*
- * @sleep_clock: out: which clock the sleep's end is told by, CLOCK_*
- * @reserved: zero
- * @sleep_left: out: nanoseconds to its end; 0 when that is over
- * @sleep_args: out: of the call that sleeps, as in cairn_continue.args
+ * @sleep_clock: out: CLOCK_* of its timeout
+ * @reserved: out: zero
+ * @sleep_left: out: remaining nanoseconds; 0 if the timeout has passed
+ * @sleep_args: out: arguments of the call, as in cairn_continue.args
  * @spec_store_bypass: out: what PR_GET_SPECULATION_CTRL returns for
- *	PR_SPEC_STORE_BYPASS, a number or an error as -errno
+ *	PR_SPEC_STORE_BYPASS, or -errno
  * @spec_indirect_branch: out: the same for PR_SPEC_INDIRECT_BRANCH
  * @spec_l1d_flush: out: the same for PR_SPEC_L1D_FLUSH
  * @rseq_slice: out: what PR_RSEQ_SLICE_EXTENSION returns for
  *	PR_RSEQ_SLICE_EXTENSION_GET
- * @cpuid: out: what arch_prctl(2) returns for ARCH_GET_CPUID; -EOPNOTSUPP where
- *	the architecture has no such call
- * @dispatch: out: 1 with PR_SET_SYSCALL_USER_DISPATCH, else 0
- * @tls: out: how many segments set_thread_area(2) has set
- * @io_ports: out: 1 with ports of ioperm(2), or a level of iopl(2), else 0
- * @core_cookie: out: 1 with a cookie of PR_SCHED_CORE, else 0
- * @sem_undo: out: 1 when semop(2) has something to undo at its end, in some
- *	semaphore, be it 0; else 0
+ * @cpuid: out: what arch_prctl(2) returns for ARCH_GET_CPUID; -EOPNOTSUPP on
+ *	architectures without it
+ * @dispatch: out: 1 if PR_SET_SYSCALL_USER_DISPATCH is on, else 0
+ * @tls: out: number of segments set by set_thread_area(2)
+ * @io_ports: out: 1 if ioperm(2) or iopl(2) granted access to ports, else 0
+ * @core_cookie: out: 1 if PR_SCHED_CORE has set a cookie, else 0
+ * @sem_undo: out: 1 if the thread has SEM_UNDO adjustments of semop(2), even if
+ *	their sum is 0; else 0
  */
 struct cairn_thread {
 	__u32 size;
@@ -249,24 +244,24 @@ struct cairn_thread {
 };
 
 /*
- * CAIRN_IOC_THREAD: fills a struct cairn_thread. The same with REGSET, PENDING
- * and POLICY:
+ * CAIRN_IOC_GET_THREAD: fills in a struct cairn_thread. GET_REGSET, GET_PENDING and
+ * GET_POLICY have the same errors:
  *
- * ESRCH	the session does not hold such a thread, or it has ended
- * ESTALE	it was stopped by a signal or a tracer when it was held, and has
- *		gone on since: it executes nothing of its program, but may have
- *		taken signals; what was told of it before is not what it is now
+ * ESRCH	the session has not frozen such a thread, or it has exited
+ * ESTALE	the thread was stopped by a signal or a tracer when it was frozen,
+ *		and was resumed since: it executes no user code, but may have
+ *		handled signals; what was read of it before is out of date
  */
-#define CAIRN_IOC_THREAD	_IO(CAIRN_IOC_TYPE, 0x12)
+#define CAIRN_IOC_GET_THREAD	_IO(CAIRN_IOC_TYPE, 0x12)
 
 /**
- * struct cairn_regset - a register set, as PTRACE_GETREGSET has it
+ * struct cairn_regset - a register set, as PTRACE_GETREGSET stores it
  * @size: in: sizeof(struct cairn_regset)
  * @tid: in: the thread
  * @note: in: ELF note type (NT_PRSTATUS and so on)
  * @reserved: in: zero
- * @addr: in: where it goes
- * @len: in: room there; out: bytes of the set
+ * @addr: in: address of the buffer
+ * @len: in: its size; out: bytes of the set
  */
 struct cairn_regset {
 	__u32 size;
@@ -278,25 +273,25 @@ struct cairn_regset {
 };
 
 /*
- * CAIRN_IOC_REGSET: takes a struct cairn_regset.
+ * CAIRN_IOC_GET_REGSET: takes a struct cairn_regset.
  *
  * EINVAL	this kernel has no such set
- * ENODEV	this machine has none, or the thread does not use it
+ * ENODEV	this machine has no such set, or the thread does not use it
  */
-#define CAIRN_IOC_REGSET	_IO(CAIRN_IOC_TYPE, 0x13)
+#define CAIRN_IOC_GET_REGSET	_IO(CAIRN_IOC_TYPE, 0x13)
 
-/* Bytes of a siginfo_t. */
+/* sizeof(siginfo_t). */
 #define CAIRN_SIGINFO_SIZE	128
 
 /**
- * struct cairn_pending - queued signals in their order
+ * struct cairn_pending - pending signals, in the order of the queue
  * @size: in: sizeof(struct cairn_pending)
  * @tid: in: the thread
  * @shared: in: 0 for the queue of the thread, 1 for that of its process
  * @reserved: in: zero
- * @addr: in: where they go, CAIRN_SIGINFO_SIZE bytes each
- * @count: in: for how many there is room; out: how many there are, of which the
- *	first have been stored
+ * @addr: in: address of the buffer, CAIRN_SIGINFO_SIZE bytes for each signal
+ * @count: in: signals that it has room for; out: length of the queue, which may be
+ *	more than was stored
  */
 struct cairn_pending {
 	__u32 size;
@@ -307,48 +302,47 @@ struct cairn_pending {
 	__u64 count;
 };
 
-/* CAIRN_IOC_PENDING: takes a struct cairn_pending. */
-#define CAIRN_IOC_PENDING	_IO(CAIRN_IOC_TYPE, 0x14)
+/* CAIRN_IOC_GET_PENDING: takes a struct cairn_pending. */
+#define CAIRN_IOC_GET_PENDING	_IO(CAIRN_IOC_TYPE, 0x14)
 
-/* Resource limits that there are. */
+/* Number of resource limits. */
 #define CAIRN_RLIMITS		16
 
 /**
- * struct cairn_process - what the threads of a process share
+ * struct cairn_process - state that the threads of a process share
  * @size: in: sizeof(struct cairn_process)
- * @pid: in: the process, which the session holds
- * @brk: out: the end of the heap
+ * @pid: in: the process, which the session has frozen
+ * @brk: out: end of the heap
  * @lock_future: out: mlockall(2): 1 for MCL_FUTURE, 2 with MCL_ONFAULT, 0 for
  *	neither
- * @pkeys: out: protection keys that the process has allocated, bit n for key n
+ * @pkeys: out: allocated protection keys, bit n for key n
  * @dumpable: out: PR_GET_DUMPABLE
  * @thp_disable: out: PR_GET_THP_DISABLE
  * @subreaper: out: PR_GET_CHILD_SUBREAPER
- * @stop_report: out: the signal of a stop that its parent has not waited for;
+ * @stop_report: out: signal of a stop that the parent has not waited for (WSTOPPED);
  *	0 for none
- * @real_value: out: nanoseconds until ITIMER_REAL fires; 0 when it is not armed
- * @real_interval: out: nanoseconds from then on; 0 for once
- * @virt_value: out: ITIMER_VIRTUAL
- * @virt_interval: out: the same
- * @prof_value: out: ITIMER_PROF
- * @prof_interval: out: the same
- * @rlim_cur: out: soft limits; all bits set for none
+ * @real_value: out: ITIMER_REAL: remaining nanoseconds; 0 if it is not armed
+ * @real_interval: out: its period in nanoseconds; 0 for one-shot
+ * @virt_value: out: ITIMER_VIRTUAL, likewise
+ * @virt_interval: out: its period
+ * @prof_value: out: ITIMER_PROF, likewise
+ * @prof_interval: out: its period
+ * @rlim_cur: out: soft limits; all bits set for RLIM_INFINITY
  * @rlim_max: out: hard limits
- * @continue_report: out: 1 when its parent has not waited for it to have gone on
- *	after a stop (WCONTINUED), else 0
- * @membarrier: out: for which barriers of membarrier(2) it is registered: the
- *	commands that registered, on kernels that do not tell, too; -EOPNOTSUPP
- *	where there is no such call
+ * @continue_report: out: 1 if the parent has not waited for its continuation
+ *	(WCONTINUED), else 0
+ * @membarrier: out: registrations for membarrier(2), as a mask of
+ *	MEMBARRIER_CMD_REGISTER_*; -EOPNOTSUPP on kernels without membarrier(2)
  * @mdwe: out: what PR_GET_MDWE returns
  * @memory_merge: out: what PR_GET_MEMORY_MERGE returns
- * @ldt: out: bytes of the table of modify_ldt(2); -EOPNOTSUPP where there is no
- *	such call
+ * @ldt: out: size in bytes of the table of modify_ldt(2); -EOPNOTSUPP on kernels
+ *	without it
  * @xcomp_error: out: what arch_prctl(2) returns for ARCH_GET_XCOMP_PERM: 0 or
- *	-errno; -EOPNOTSUPP where the architecture has no such call
+ *	-errno; -EOPNOTSUPP on architectures without it
  * @untag_error: out: the same for ARCH_GET_UNTAG_MASK
- * @reserved: zero
- * @xcomp_perm: out: what it stores; 0 after an error
- * @untag_mask: out: the same
+ * @reserved: out: zero
+ * @xcomp_perm: out: what ARCH_GET_XCOMP_PERM stores; 0 after an error
+ * @untag_mask: out: what ARCH_GET_UNTAG_MASK stores; 0 after an error
  */
 struct cairn_process {
 	__u32 size;
@@ -381,23 +375,23 @@ struct cairn_process {
 };
 
 /*
- * CAIRN_IOC_PROCESS: fills a struct cairn_process. The same with ACTIONS and
- * TIMER:
+ * CAIRN_IOC_GET_PROCESS: fills in a struct cairn_process. GET_ACTIONS and GET_TIMER
+ * have the same errors:
  *
- * ESRCH	the session does not hold it, or it has ended
- * ESTALE	its first thread has gone on, as with THREAD
+ * ESRCH	the session has not frozen it, or it has exited
+ * ESTALE	its group leader was resumed, as with GET_THREAD
  */
-#define CAIRN_IOC_PROCESS	_IO(CAIRN_IOC_TYPE, 0x15)
+#define CAIRN_IOC_GET_PROCESS	_IO(CAIRN_IOC_TYPE, 0x15)
 
-/* Signals are numbered from 1 to this. */
+/* The highest signal number. */
 #define CAIRN_SIGNALS		64
 
 /**
- * struct cairn_action - an element of what CAIRN_IOC_ACTIONS stores
+ * struct cairn_action - the action of one signal, as set by rt_sigaction(2)
  * @handler: address, SIG_DFL or SIG_IGN
  * @flags: SA_*
- * @restorer: where the handler returns to; 0 where the architecture has none
- * @mask: signals blocked meanwhile, bit n-1 for signal n
+ * @restorer: return address of the handler; 0 on architectures without it
+ * @mask: signals blocked while it runs, bit n-1 for signal n
  */
 struct cairn_action {
 	__u64 handler;
@@ -407,10 +401,10 @@ struct cairn_action {
 };
 
 /**
- * struct cairn_actions - the actions of signals
+ * struct cairn_actions - the actions of all signals
  * @size: in: sizeof(struct cairn_actions)
  * @pid: in: the process
- * @addr: in: where they go, an array of CAIRN_SIGNALS struct cairn_action
+ * @addr: in: address of an array of CAIRN_SIGNALS struct cairn_action
  */
 struct cairn_actions {
 	__u32 size;
@@ -418,17 +412,17 @@ struct cairn_actions {
 	__u64 addr;
 };
 
-/* CAIRN_IOC_ACTIONS: takes a struct cairn_actions. */
-#define CAIRN_IOC_ACTIONS	_IO(CAIRN_IOC_TYPE, 0x16)
+/* CAIRN_IOC_GET_ACTIONS: takes a struct cairn_actions. */
+#define CAIRN_IOC_GET_ACTIONS	_IO(CAIRN_IOC_TYPE, 0x16)
 
 /**
- * struct cairn_timer - the setting of a timer of timer_create(2)
+ * struct cairn_timer - a POSIX timer, as timer_gettime(2) reports it
  * @size: in: sizeof(struct cairn_timer)
  * @pid: in: the process
  * @id: in: the timer's id
  * @clock: out: CLOCK_*
- * @value: out: nanoseconds until it fires; 0 when it is not armed
- * @interval: out: nanoseconds from then on; 0 for once
+ * @value: out: remaining nanoseconds; 0 if it is not armed
+ * @interval: out: its period in nanoseconds; 0 for one-shot
  */
 struct cairn_timer {
 	__u32 size;
@@ -440,22 +434,22 @@ struct cairn_timer {
 };
 
 /*
- * CAIRN_IOC_TIMER: takes a struct cairn_timer.
+ * CAIRN_IOC_GET_TIMER: takes a struct cairn_timer.
  *
- * ENOENT	there is no such timer
- * EOPNOTSUPP	its clock is one that the module cannot read: one that wakes the
- *		machine, or the processor time of another process
+ * ENOENT	no such timer
+ * EOPNOTSUPP	the module does not support its clock: CLOCK_*_ALARM, or the CPU
+ *		time of another process
  */
-#define CAIRN_IOC_TIMER		_IO(CAIRN_IOC_TYPE, 0x17)
+#define CAIRN_IOC_GET_TIMER	_IO(CAIRN_IOC_TYPE, 0x17)
 
-/* What one request may save, in bytes and in ranges. */
+/* Limits of one request, in bytes and in ranges. */
 #define CAIRN_SAVE_MAX		0x100000
 #define CAIRN_SAVE_RANGES	256
 
 /**
- * struct cairn_range - memory that is to be saved
- * @from: its address; whole pages
- * @len: its bytes; whole pages
+ * struct cairn_range - a range of memory to save
+ * @from: its first address; page-aligned
+ * @len: its length in bytes; page-aligned
  * @flags: CAIRN_RANGE_*
  */
 struct cairn_range {
@@ -464,25 +458,25 @@ struct cairn_range {
 	__u32 flags;
 };
 
-/* Pages of zeros, too, which are left out otherwise. */
+/* Save pages of zeros, too, which are skipped otherwise. */
 #define CAIRN_RANGE_ZEROS	1
 
 /**
- * struct cairn_save - memory of a process, into a file
+ * struct cairn_save - write memory of a process to a file
  * @size: in: sizeof(struct cairn_save)
- * @pid: in: the process, which the session holds
- * @fd: in: an open file
- * @count: in: how many ranges
+ * @pid: in: the process, which the session has frozen
+ * @fd: in: descriptor of the file
+ * @count: in: number of ranges
  * @ranges: in: address of an array of struct cairn_range
- * @saved: in: address for a bit for each page of all ranges, in their order,
- *	in words of 64: bit n % 64 of word n / 64 is set when page n was saved
- * @offset: out: where in the file
- * @len: out: bytes saved
+ * @saved: in: address of a bitmap in 64-bit words, with a bit for each page of all
+ *	ranges in their order: bit n % 64 of word n / 64 is set if page n was saved
+ * @offset: out: offset of the data in the file
+ * @len: out: bytes written
  * @sum: out: their checksum, XXH64 with seed 0
  *
- * What is saved of all ranges goes into one piece of the file, to where the
- * file is positioned, which moves on by as much. Many can do so at a time, and
- * each gets a place of its own. The session is not kept busy meanwhile.
+ * The saved pages are contiguous in the file, at the file position, which advances
+ * by @len. Concurrent requests write to different places. The session is not locked
+ * while a request copies and writes.
  */
 struct cairn_save {
 	__u32 size;
@@ -497,23 +491,23 @@ struct cairn_save {
 };
 
 /*
- * CAIRN_IOC_SAVE: takes a struct cairn_save. Saves also what the process itself
- * may not read, as a tracer can. What cannot be written whole leaves a piece of
- * the file that says nothing.
+ * CAIRN_IOC_SAVE: takes a struct cairn_save. Pages without read permission are saved,
+ * too (FOLL_FORCE). After an error of the write, the contents of the file between
+ * the old and the new position are undefined.
  *
- * ESRCH	the session does not hold the process, or it has ended
- * ESTALE	a thread of it has gone on, as with THREAD: its stack may have
+ * ESRCH	the session has not frozen the process, or it has exited
+ * ESTALE	a thread of it was resumed, as with GET_THREAD: its stack may have
  *		changed
  * EBADF	no such descriptor, or not open for writing
- * EINVAL	no regular file, or one that is only appended to; a range that is
- *		not whole pages, an unknown flag, more than CAIRN_SAVE_MAX
- * EFAULT	not all of the memory is there
- *		and all that write(2) can say of a file
+ * EINVAL	not a regular file, or O_APPEND; a range that is not page-aligned,
+ *		unknown flag, more than CAIRN_SAVE_MAX bytes or CAIRN_SAVE_RANGES
+ * EFAULT	part of the memory is not mapped
+ *		and the errors of write(2)
  */
 #define CAIRN_IOC_SAVE		_IO(CAIRN_IOC_TYPE, 0x19)
 
 /**
- * struct cairn_restorer - become one who may restart processes
+ * struct cairn_restorer - get the capability to restart processes
  * @size: in: sizeof(struct cairn_restorer)
  * @reserved: in: zero
  */
@@ -523,39 +517,39 @@ struct cairn_restorer {
 };
 
 /*
- * CAIRN_IOC_RESTORER: takes a struct cairn_restorer. Gives the calling thread
- * CAP_CHECKPOINT_RESTORE in its own user namespace, permitted and effective:
- * with it the kernel lets a thread choose the PIDs of its children, follow
- * /proc/PID/map_files of processes that it may trace, and change what
- * /proc/self/exe leads to (capabilities(7)). It opens no process and no file.
- * As with every gain of capabilities, the process is not dumpable afterwards.
+ * CAIRN_IOC_BECOME_RESTORER: takes a struct cairn_restorer. Gives the calling thread
+ * CAP_CHECKPOINT_RESTORE in its own user namespace, permitted and effective: a thread
+ * with it may choose the PIDs of its children, follow /proc/PID/map_files of
+ * processes that it may trace, and change its /proc/self/exe (capabilities(7)). It
+ * gives access to no process and no file. As after every gain of capabilities, the
+ * process is not dumpable.
  *
- * EPERM	the thread has no_new_privs, or not that capability in its bounding
+ * EPERM	the thread has no_new_privs, or lacks the capability in its bounding
  *		set
  */
-#define CAIRN_IOC_RESTORER	_IO(CAIRN_IOC_TYPE, 0x1a)
+#define CAIRN_IOC_BECOME_RESTORER _IO(CAIRN_IOC_TYPE, 0x1a)
 
-/* No sleep is longer, in nanoseconds: 146 years. */
+/* The longest sleep, in nanoseconds: 146 years. */
 #define CAIRN_SLEEP_MAX		0x4000000000000000ULL
 
 /**
- * struct cairn_continue - a sleep for a thread to go on with
+ * struct cairn_continue - a sleep that a thread is to continue
  * @size: in: sizeof(struct cairn_continue)
- * @tid: in: the thread, which has to be stopped by the caller as its tracer
+ * @tid: in: the thread, in a ptrace stop, traced by the caller
  * @sleep: in: CAIRN_SLEEP_NANO, CAIRN_SLEEP_POLL, CAIRN_SLEEP_FUTEX or
  *	CAIRN_SLEEP_CALL
  * @clock: in: CLOCK_*, as in cairn_thread.sleep_clock
- * @left: in: nanoseconds until it is over, CAIRN_SLEEP_MAX at most
- * @args: in: of the call that slept. NANO: the address for the time left when a
- *	signal ends it, or 0. POLL: the addresses of the array, and its length.
- *	FUTEX: the address, the value, 1 when it is shared between processes and 0
- *	else, and the bitset. CALL: zeros.
+ * @left: in: remaining nanoseconds, CAIRN_SLEEP_MAX at most
+ * @args: in: arguments of the call. NANO: the address for the remaining time, or 0.
+ *	POLL: the address of the array, and its length. FUTEX: the address, the
+ *	value, 1 for a shared futex or 0, and the bitset. CALL: zeros.
  * @reserved: in: zero
  *
- * The thread goes on with it when the next thing that it does is to call
- * restart_syscall(2); with CALL, when it is to make a call of those above, as
- * its registers show it: with its instruction and its number. It then makes that
- * call before it is back in its program. Whatever it does before makes it forget.
+ * The thread continues the sleep if the next system call that it makes is
+ * restart_syscall(2). With CALL, its registers must be those before the instruction
+ * of one of the calls above, or those of an interrupted one that the kernel is about
+ * to restart; it makes the call before it returns to user space, and the call times
+ * out after @left.
  */
 struct cairn_continue {
 	__u32 size;
@@ -570,24 +564,25 @@ struct cairn_continue {
 /*
  * CAIRN_IOC_CONTINUE: takes a struct cairn_continue.
  *
- * ESRCH	there is no such thread
+ * ESRCH	no such thread
  * EPERM	the caller is not its tracer, which is a thread and not a process
- * EAGAIN	it is not stopped
- * EINVAL	no such sleep
+ * EAGAIN	the thread is not in a ptrace stop
+ * EINVAL	@sleep, @clock, @left or @args is not valid
  */
 #define CAIRN_IOC_CONTINUE	_IO(CAIRN_IOC_TYPE, 0x18)
 
-/* Words of a set of memory nodes, bit n%64 of word n/64 for node n. */
+/* Words of a nodemask: bit n % 64 of word n / 64 for node n. */
 #define CAIRN_NODE_WORDS	16
 
 /**
- * struct cairn_policy - a memory policy, as get_mempolicy(2) tells it
+ * struct cairn_policy - a memory policy, as get_mempolicy(2) reports it
  * @size: in: sizeof(struct cairn_policy)
  * @tid: in: the thread
  * @flags: in: CAIRN_POLICY_*
- * @mode: out: MPOL_*, with MPOL_F_*_NODES and the like
- * @addr: in: with CAIRN_POLICY_ADDR, where; else 0
- * @nodes: out: the set of nodes that it was given, or that it comes to
+ * @mode: out: MPOL_*, with MPOL_F_*
+ * @addr: in: the address with CAIRN_POLICY_ADDR, else 0
+ * @nodes: out: the nodemask; with MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES as
+ *	it was set
  */
 struct cairn_policy {
 	__u32 size;
@@ -598,16 +593,16 @@ struct cairn_policy {
 	__u64 nodes[CAIRN_NODE_WORDS];
 };
 
-/* That of memory at an address of the thread's, instead of its own. */
+/* The policy of the memory at an address, instead of that of the thread. */
 #define CAIRN_POLICY_ADDR	1
 
 /*
- * CAIRN_IOC_POLICY: takes a struct cairn_policy.
+ * CAIRN_IOC_GET_POLICY: takes a struct cairn_policy.
  *
- * EINVAL	an unknown flag, an address without CAIRN_POLICY_ADDR
- * ENOENT	nothing is mapped there
- * EOPNOTSUPP	this kernel has no memory policies
+ * EINVAL	unknown flag; an address without CAIRN_POLICY_ADDR
+ * ENOENT	nothing is mapped at the address
+ * EOPNOTSUPP	this kernel has no memory policies (CONFIG_NUMA)
  */
-#define CAIRN_IOC_POLICY	_IO(CAIRN_IOC_TYPE, 0x1b)
+#define CAIRN_IOC_GET_POLICY	_IO(CAIRN_IOC_TYPE, 0x1b)
 
 #endif /* _UAPI_CAIRN_H */

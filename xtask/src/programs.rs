@@ -174,12 +174,13 @@ fn build_static(
     cargo_build(room, toolchain, wanted, &words, &[(&flags, "-C target-feature=+crt-static")])
 }
 
-/// Builds an example of the engine.
-pub fn build_example(room: &Room, toolchain: &Toolchain, wanted: Wanted, name: &str) -> Result<PathBuf> {
-    let built = cargo_build(room, toolchain, wanted, &["--package", "cairn", "--example", name], &[])?;
-    let from = built.get(name).with_context(|| format!("cargo built no example {name}"))?;
-    let folder = room.ours().join("programs").join(toolchain.arch.name()).join("examples");
-    copy(from, &folder.join(format!("{name}.d")))
+/// Builds the tests of the kernel module.
+pub fn build_kmod_test(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<PathBuf> {
+    const NAME: &str = "kmod-test";
+    let built = cargo_build(room, toolchain, wanted, &["--package", "cairn-kmod-test"], &[])?;
+    let from = built.get(NAME).with_context(|| format!("cargo built no {NAME}"))?;
+    let folder = room.ours().join("programs").join(toolchain.arch.name());
+    copy(from, &folder.join(format!("{NAME}.d")))
 }
 
 /// Builds the corpus alone.

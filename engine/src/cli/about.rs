@@ -2,11 +2,11 @@
 
 use super::args::AboutArgs;
 use super::out;
-use cairn::sys::kmod::{About, DEVICE, Device};
+use cairn::sys::kmod::{DEVICE, Device, Info};
 use serde_json::json;
 
 pub fn run(args: &AboutArgs) -> anyhow::Result<u8> {
-    let module = Device::open().and_then(|device| device.about());
+    let module = Device::open().and_then(|device| device.info());
     let version = env!("CARGO_PKG_VERSION");
     if args.json {
         let (module, absent) = match &module {
@@ -34,7 +34,7 @@ fn some(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }
 
-fn as_json(about: &About) -> serde_json::Value {
+fn as_json(about: &Info) -> serde_json::Value {
     json!({
         "version": about.version(),
         "abi": about.abi_version,

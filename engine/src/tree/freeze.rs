@@ -247,8 +247,8 @@ impl Task {
     /// Lets the module hold all threads; none if the process has exited.
     fn hold(&mut self, Holder { device, traced }: &Holder, patience: Duration) -> Result<()> {
         let pid = self.pid;
-        let flags = if *traced { kmod::HOLD_TRACED } else { 0 };
-        if let Err(err) = device.hold(pid, flags, patience) {
+        let flags = if *traced { kmod::FREEZE_TRACED } else { 0 };
+        if let Err(err) = device.freeze(pid, flags, patience) {
             let reason = match err.raw_os_error() {
                 Some(libc::ESRCH) => return Ok(()),
                 Some(libc::EBUSY) => "traced by another process already; end that, or allow it by --traced",
@@ -279,7 +279,7 @@ impl Task {
     /// Releases a process held by the module.
     fn release(&self) -> Result<()> {
         let Some(device) = &self.device else { return Ok(()) };
-        match device.release(self.pid) {
+        match device.thaw(self.pid) {
             Err(err) if err.raw_os_error() != Some(libc::ESRCH) => {
                 Err(err).context(|| format!("let {} go", self.pid))
             }

@@ -1,5 +1,5 @@
-//! What cairn's records are like to the fixpoint oracle: what two checkpoints need not agree on, and
-//! registers that say the same in two ways.
+//! What cairn's records are like to the fixpoint oracle: what two checkpoints need not agree on,
+//! and registers that say the same in two ways.
 
 use serde_json::Value;
 

@@ -67,8 +67,8 @@ impl fmt::Display for Difference {
 pub struct Records {
     /// Parts that two checkpoints of the same state need not agree on, each with its reason.
     pub ignored: &'static [Ignored],
-    /// Path of the list of processes, the root first: of a tree in which things move, only that one is
-    /// sure to be there twice. Other processes come and go.
+    /// Path of the list of processes, the root first: of a tree in which things move, only that one
+    /// is sure to be there twice. Other processes come and go.
     pub processes: &'static str,
     /// Brings forms of the same state to one form, before two records are compared.
     pub normalize: fn(&mut Value),

@@ -1,9 +1,9 @@
 //! `cargo xtask header-check`: the module's user ABI and its Rust mirror must be the same.
 //!
-//! A C compiler says what the structures and constants of `kmod/uapi/cairn.h` come to, the engine
-//! says what it believes (its example `kmod-layout`), and every difference is told: a field that
-//! moved, a constant that changed, and whatever one side has and the other has not. The names to
-//! ask the compiler for are read from the header itself, so that nothing can be forgotten.
+//! A C compiler prints the layout of the structures and the values of the constants of
+//! `kmod/uapi/cairn.h`, the example `layout` of `kmod/abi` those of the Rust side, and every
+//! difference is an error: a field that moved, a constant that changed, and a name that only one
+//! side has. The names are read from the header itself, so that none is forgotten.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> Result<bool> {
     check(&Room::find()?, args.offline)
 }
 
-/// Compares and prints what differs.
+/// Compares the two sides and prints the differences.
 pub fn check(room: &Room, offline: bool) -> Result<bool> {
     let header = room.root.join(HEADER);
     let text = fs::read_to_string(&header).with_context(|| format!("read {}", header.display()))?;
@@ -45,14 +45,14 @@ pub fn check(room: &Room, offline: bool) -> Result<bool> {
 /// What a header defines.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Names {
-    /// Constants, and whether each is a text.
+    /// Constants, and whether each is a string.
     constants: Vec<(String, bool)>,
     /// Structures and their fields.
     structures: Vec<(String, Vec<String>)>,
 }
 
-/// Reads the names in a header: `#define`s of plain values, and structures. Anything that this does
-/// not understand is an error rather than left unchecked.
+/// Reads the names in a header: `#define`s of plain values, and structures. Any other definition is
+/// an error, so that nothing stays unchecked.
 fn names(text: &str) -> Result<Names> {
     let text = without_comments(text);
     let mut found = Names::default();
@@ -137,8 +137,7 @@ fn program(header: &Path, names: &Names) -> String {
     text
 }
 
-/// What the C compiler makes of the header, which it must take without a warning, holes in
-/// structures among them.
+/// The layout of the header, by the C compiler. A warning is an error, also one for padding.
 fn ask_c(header: &Path, names: &Names) -> Result<String> {
     let dir = tempfile::tempdir().context("make a directory")?;
     let (source, binary) = (dir.path().join("layout.c"), dir.path().join("layout"));
@@ -162,7 +161,7 @@ fn ask_c(header: &Path, names: &Names) -> Result<String> {
 
 fn ask_rust(room: &Room, offline: bool) -> Result<String> {
     let mut command = room.cargo();
-    command.args(["run", "--quiet", "--package", "cairn", "--example", "kmod-layout"]);
+    command.args(["run", "--quiet", "--package", "cairn-kmod-abi", "--example", "layout"]);
     if offline {
         command.arg("--offline");
     }
@@ -178,7 +177,7 @@ fn said(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Lines as names (`field cairn_about.size`) with values.
+/// Lines as names (`field cairn_info.size`) with values.
 fn facts(text: &str) -> BTreeMap<String, String> {
     text.lines()
         .filter_map(|line| {
@@ -189,7 +188,7 @@ fn facts(text: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Everything in which the two sides differ.
+/// All differences between the two sides.
 fn compare(c: &BTreeMap<String, String>, rust: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, value) in c {
@@ -229,7 +228,7 @@ mod tests {
         assert!(super::names("#define F(x) (x)\n").is_err());
     }
 
-    /// What the compiler says of a header with this text.
+    /// The layout of a header with this text, by the compiler.
     fn compiled(text: &str) -> Result<BTreeMap<String, String>> {
         let dir = tempfile::tempdir().unwrap();
         let header = dir.path().join("x.h");
@@ -267,7 +266,7 @@ mod tests {
     fn the_projects_own_header_is_understood() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(HEADER);
         let names = names(&fs::read_to_string(path).unwrap()).unwrap();
-        assert!(names.structures.iter().any(|(name, fields)| name == "cairn_about" && fields.len() == 5));
-        assert!(names.constants.iter().any(|(name, _)| name == "CAIRN_IOC_ABOUT"));
+        assert!(names.structures.iter().any(|(name, fields)| name == "cairn_info" && fields.len() == 5));
+        assert!(names.constants.iter().any(|(name, _)| name == "CAIRN_IOC_GET_INFO"));
     }
 }

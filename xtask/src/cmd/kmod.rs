@@ -17,11 +17,10 @@ use crate::room::Room;
 pub struct Args {
     #[command(flatten)]
     kernels: KernelArgs,
-    /// Check the sources with sparse as well; what it says is an error
+    /// Check the sources with sparse; warnings are errors
     #[arg(long)]
     sparse: bool,
-    /// Check the style of the sources with the kernel's checkpatch.pl as well; what it says is an
-    /// error
+    /// Check the style of the sources with the kernel's checkpatch.pl; complaints are errors
     #[arg(long)]
     checkpatch: bool,
 }
@@ -81,7 +80,7 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(good)
 }
 
-/// The module for a kernel that is to be booted, or why there is nothing to build it with.
+/// Builds the module for a kernel that is to be booted; or says why there are no headers.
 pub fn for_kernel(room: &Room, kernel: &Kernel, source: &Source) -> Result<Result<Vec<u8>, String>> {
     let progress = progress::Stderr::default();
     let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
@@ -98,7 +97,7 @@ pub fn for_kernel(room: &Room, kernel: &Kernel, source: &Source) -> Result<Resul
     }
 }
 
-/// Rows with columns as wide as they have to be.
+/// Aligns the columns of the rows.
 fn table(rows: &[[String; 5]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths = [0, 1, 2, 3].map(width);

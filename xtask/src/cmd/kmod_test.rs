@@ -1,5 +1,4 @@
-//! `cargo xtask kmod-test`: puts the kernel module to the test in guests: what has to be refused,
-//! what may go wrong, and requests at random.
+//! `cargo xtask kmod-test`: runs the tests of the kernel module (`kmod/test`) in guests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +23,7 @@ use crate::programs::{self, Wanted};
 use crate::room::Room;
 use crate::trial;
 
-/// Where the module and the program lie in a guest.
+/// Paths of the module and of the test program in a guest.
 const MODULE: &str = "/etc/cairn/cairn.ko";
 const PROGRAM: &str = "/usr/bin/kmod-test";
 
@@ -32,13 +31,13 @@ const PROGRAM: &str = "/usr/bin/kmod-test";
 pub struct Args {
     #[command(flatten)]
     kernels: KernelArgs,
-    /// How long requests at random are made, in seconds
+    /// How long to send random requests, in seconds
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Where the random numbers begin
+    /// Seed of the random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Make only the checks whose name has this in it, or one of several such separated by |
+    /// Run only the checks whose name contains this, or one of several parts separated by |
     #[arg(long, default_value = "")]
     check: String,
 }
@@ -46,7 +45,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<bool> {
     let room = Room::find()?;
     if args.kernels.kernel.contains(&Selector::Host) {
-        bail!("the module is put to the test in guests only");
+        bail!("the module is tested in guests only");
     }
     let source = &args.kernels.source;
     let mut choice = kernels::choose(&room, &args.kernels)?;
@@ -83,13 +82,13 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(good)
 }
 
-/// How the module is put to the test.
+/// What the tests are run with.
 pub struct Trial {
-    /// The program that does it, for each architecture.
+    /// The test program, for each architecture.
     programs: BTreeMap<Arch, PathBuf>,
     seconds: u64,
     seed: u64,
-    /// What the names of the checks have in them.
+    /// Filter for the names of the checks.
     check: String,
 }
 
@@ -100,7 +99,7 @@ impl fmt::Display for Trial {
 }
 
 impl Trial {
-    /// Builds what it takes.
+    /// Builds the test program.
     pub fn plan(
         room: &Room,
         archs: impl IntoIterator<Item = Arch>,
@@ -111,18 +110,18 @@ impl Trial {
         let build = |arch| -> Result<(Arch, PathBuf)> {
             let toolchain = Toolchain::find(room, arch, source)?;
             let wanted = Wanted { offline: source.offline, ..Wanted::default() };
-            Ok((arch, programs::build_example(room, &toolchain, wanted, "kmod-test")?))
+            Ok((arch, programs::build_kmod_test(room, &toolchain, wanted)?))
         };
         let programs = archs.into_iter().map(build).collect::<Result<_>>()?;
         Ok(Trial { programs, seconds, seed, check: String::new() })
     }
 
-    /// Only the checks whose name has this in it.
+    /// With a filter for the names of the checks.
     pub fn only(self, check: &str) -> Trial {
         Trial { check: check.to_owned(), ..self }
     }
 
-    /// Carries it out in a guest; in another one when the emulator fails.
+    /// Runs the tests in a guest; in another one if the emulator fails.
     pub fn run(
         &self,
         kernel: &Kernel,

@@ -31,7 +31,7 @@ fn find_test(root: &Path, place: &str, test: &str) -> Result<(), String> {
 }
 
 fn find_check(root: &Path, check: &str) -> Result<(), String> {
-    let dir = root.join("engine/examples/kmod-test");
+    let dir = root.join("kmod/test/src");
     let mut files = fs::read_dir(&dir).map_err(|err| format!("{}: {err}", dir.display()))?.flatten();
     let entry = format!("(\"{check}\", ");
     let has_it = |file: fs::DirEntry| fs::read_to_string(file.path()).is_ok_and(|text| text.contains(&entry));

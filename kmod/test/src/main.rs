@@ -1,25 +1,25 @@
-//! Puts the kernel module to the test, in a guest, as root: `kmod-test MODULE SECONDS SEED WHICH`.
+//! Tests the kernel module, in a guest, as root: `kmod-test MODULE SECONDS SEED WHICH`.
 //!
-//! Loads it, tries everything that has to be refused and everything that may go wrong between two calls, throws requests at it for so many
-//! seconds, and unloads it; of the checks it makes those whose name has WHICH in it, or one of its parts, which `|` separates. Says a line for
-//! each, `ok NAME` or `FAIL NAME: why`, and exits with 1 when one failed. What the kernel says to its log meanwhile is for whoever reads the
-//! console.
+//! Loads the module, runs the checks, sends random requests for SECONDS, and unloads the module.
+//! Only checks whose name contains WHICH, or one of its parts separated by `|`, are run. Prints
+//! `ok NAME` or `FAIL NAME: why` for each, and exits with 1 if one failed. The driver of the guest
+//! reads the kernel's log.
 
 mod child;
+mod freezing;
 mod fuzz;
-mod holding;
 mod restarts;
 mod rules;
 mod saves;
 mod settings;
 
 use anyhow::{Context, Result, ensure};
-use cairn::sys::kmod::{DEVICE, Device, FEATURE_HOLD};
+use cairn_kmod_abi::{DEVICE, Device, FEATURE_FREEZE};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-/// A check that returns is content.
+/// Name and function of a check.
 type Check = (&'static str, fn() -> Result<()>);
 
 fn main() -> std::process::ExitCode {
@@ -55,12 +55,12 @@ fn run(args: &[String]) -> Result<bool> {
         }
     };
     say("loads", load(Path::new(module)));
-    let about = Device::open().and_then(|device| device.about()).context("ask the module")?;
-    if about.features & FEATURE_HOLD == 0 {
+    let about = Device::open().and_then(|device| device.info()).context("ask the module")?;
+    if about.features & FEATURE_FREEZE == 0 {
         println!("skip all else: on this kernel the module holds nothing");
     } else {
         for (name, check) in
-            [rules::CHECKS, holding::CHECKS, settings::CHECKS, saves::CHECKS, restarts::CHECKS].concat()
+            [rules::CHECKS, freezing::CHECKS, settings::CHECKS, saves::CHECKS, restarts::CHECKS].concat()
         {
             if wanted(name) {
                 say(name, check());
@@ -74,15 +74,15 @@ fn run(args: &[String]) -> Result<bool> {
     Ok(good)
 }
 
-/// Loads the module with a device that everybody may open: whom it serves is then its own judgement.
+/// Loads the module with a device that every user may open, to test its own permission checks.
 fn load(module: &Path) -> Result<()> {
     let file = File::open(module).with_context(|| format!("open {}", module.display()))?;
     rustix::system::finit_module(&file, c"mode=0666", 0).context("load the module")?;
-    // There is no udev here.
+    // Created by devtmpfs; there is no udev here.
     child::wait_for(|| Path::new(DEVICE).exists()).context("the device appears")
 }
 
-/// Unloads it. What was let go has to be on its way out of the module first, which may take a moment.
+/// Unloads the module. EAGAIN until the last thawed thread has left its task work.
 fn unload() -> Result<()> {
     let mut last = Ok(());
     let gone = child::wait_for(|| {

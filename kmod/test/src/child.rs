@@ -1,4 +1,4 @@
-//! Processes to be held: this program once more, with a way to live.
+//! Target processes: this program, started with the name of a behaviour.
 
 use anyhow::{Context, Result, ensure};
 use std::os::fd::AsRawFd;
@@ -7,21 +7,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Marks a child's command line.
+/// First argument of a target process.
 pub const FLAG: &str = "--live";
 
-/// What a child calls itself once its own life begins. Before that, the runtime has files of /proc open.
+/// Thread name that a child sets when it begins its behaviour. Before that, the runtime may have
+/// files of /proc open, which cannot be saved.
 const NAME: &std::ffi::CStr = c"living";
 
-/// How long the module may wait for a process to stand still.
+/// Timeout for freezing a process.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An ordinary user.
+/// UID of an unprivileged user.
 pub const USER: u32 = 1000;
-/// Another one.
+/// UID of another unprivileged user.
 pub const OTHER: u32 = 1001;
 
-/// Waits for something that shows only when one looks. Half a minute is for slow emulation.
+/// Polls for a condition. Half a minute is for slow emulation.
 pub fn wait_for(mut there: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !there() {
@@ -31,13 +32,13 @@ pub fn wait_for(mut there: impl FnMut() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// The end of a child's life is its parent's.
+/// Kills the child when its parent exits.
 fn tie() {
     // SAFETY: a plain number goes to the kernel.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
 }
 
-/// Lives as `kind` says, and never returns.
+/// Runs the behaviour `kind`.
 pub fn live(kind: &str) -> ! {
     tie();
     // SAFETY: the name lives for the call.
@@ -51,7 +52,7 @@ pub fn live(kind: &str) -> ! {
             count()
         }
         "sleep" => idle(),
-        // Waits in a call that ends by itself, and says how long.
+        // Waits in a system call with a timeout, and prints how long.
         "sigtimedwait" | "semtimedop" | "epoll_wait" | "epoll_pwait" | "sigwait" => {
             let begin = Instant::now();
             let ended = wait(kind);
@@ -61,7 +62,7 @@ pub fn live(kind: &str) -> ! {
             }
             idle()
         }
-        // Ends in a handler of SIGUSR1.
+        // Exits in a handler of SIGUSR1.
         "handler" => {
             extern "C" fn end(_: libc::c_int) {
                 // SAFETY: async-signal-safe.
@@ -72,13 +73,13 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             count()
         }
-        // Threads come and go, and it becomes itself again and again.
+        // Creates threads, which exit at once, and executes itself, forever.
         "churn" => {
             let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(|| {})).collect();
             threads.into_iter().for_each(|thread| thread.join().expect("an empty thread ends well"));
             become_oneself("churn")
         }
-        // The same, and it is another thread that does so, which takes the place of the first.
+        // The same, by a thread that is not the leader: execve() gives it the leader's TID.
         "churn-by-thread" => {
             std::thread::spawn(|| count());
             std::thread::spawn(|| become_oneself("churn-by-thread"));
@@ -90,9 +91,9 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             idle()
         }
-        // Has a child that ended and was not dumpable.
+        // Has a zombie child that was not dumpable.
         "parent-of-undumpable" => {
-            // SAFETY: the child of this one thread calls what may be called.
+            // SAFETY: the process has one thread; the child makes async-signal-safe calls only.
             unsafe {
                 if libc::fork() == 0 {
                     libc::prctl(libc::PR_SET_DUMPABLE, 0);
@@ -101,7 +102,8 @@ pub fn live(kind: &str) -> ! {
             }
             count()
         }
-        // Its first thread becomes a user's, the others stay root's, and who may look is not said by the process but by each thread.
+        // The leader changes to a user's ids, another thread keeps root's: permission differs
+        // between the threads of one process.
         "mixed" => {
             std::thread::spawn(|| count());
             // SAFETY: plain numbers go to the kernel.
@@ -113,12 +115,12 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             count()
         }
-        // Starts threads that end at once, as fast as it can.
+        // Creates threads that exit at once, as fast as it can.
         "ending-threads" => loop {
             let threads: Vec<_> = (0..8).map(|_| std::thread::spawn(|| {})).collect();
             threads.into_iter().for_each(|thread| thread.join().expect("an empty thread ends well"));
         },
-        // Has a file open that has no name any more.
+        // Has an unlinked file open.
         "unlinked" => {
             use std::os::unix::fs::FileExt;
             let path = "/tmp/kmod-test-restarts/gone";
@@ -126,12 +128,12 @@ pub fn live(kind: &str) -> ! {
             let file = file.expect("the directory is ours");
             file.write_all_at(b"without a name", 0).expect("there is room");
             std::fs::remove_file(path).expect("it was there");
-            // SAFETY: both are descriptors of ours, or unused.
+            // SAFETY: one descriptor is owned, the other unused.
             unsafe { libc::dup2(file.as_raw_fd(), 100) };
             drop(file);
             count()
         }
-        // Has memory with something in every page, and memory of zeros, and says where.
+        // Has memory with data in every page, and memory of zeros; prints the addresses.
         "patterns" => {
             let full: Vec<u64> = (1..=(1 << 20) / 8 + 1024).collect();
             let mut zeros = vec![1u8; 1 << 18];
@@ -145,11 +147,11 @@ pub fn live(kind: &str) -> ! {
             std::hint::black_box((&full, &zeros));
             idle()
         }
-        // Has memory that a child of its own writes to all the time, and says where.
+        // Has shared memory that a child writes to all the time; prints the address.
         "written" => {
-            let len = cairn::sys::kmod::SAVE_MAX;
+            let len = cairn_kmod_abi::SAVE_MAX;
             let prot = libc::PROT_READ | libc::PROT_WRITE;
-            // SAFETY: a mapping of our own; the child of this one thread only writes to it.
+            // SAFETY: an owned mapping; the process has one thread, and the child writes only.
             unsafe {
                 let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
                 let shared = libc::mmap(std::ptr::null_mut(), len, prot, flags, -1, 0);
@@ -165,7 +167,7 @@ pub fn live(kind: &str) -> ! {
             }
             idle()
         }
-        // Takes SIGCONT in a handler.
+        // Has a handler of SIGCONT.
         "continued" => {
             extern "C" fn nothing(_: libc::c_int) {}
             // SAFETY: the handler does nothing.
@@ -173,44 +175,44 @@ pub fn live(kind: &str) -> ! {
             println!("ready");
             count()
         }
-        // Has so many children, cheap ones, and says which.
+        // Has as many cheap children as it reads from standard input; prints their PIDs.
         "parent" => {
             let count: usize = line().parse().expect("a number");
             let children: Vec<String> = (0..count).map(|_| cheap_child().to_string()).collect();
             println!("{}", children.join(" "));
             idle()
         }
-        // Holds the process whose number comes on standard input, until it is killed.
+        // Freezes the process whose PID it reads from standard input, until it is killed.
         "hold" => {
-            let device = cairn::sys::kmod::Device::open().expect("the module is loaded");
-            device.hold(line().parse().expect("a number"), 0, PATIENCE).expect("it is held");
+            let device = cairn_kmod_abi::Device::open().expect("the module is loaded");
+            device.freeze(line().parse().expect("a number"), 0, PATIENCE).expect("it is held");
             println!("ready");
             idle()
         }
-        // The same, and waits for an answer that cannot be stored.
+        // The same, and then blocks in an ioctl on a page fault.
         "hold-and-wait" => {
-            use cairn::sys::kmod::{Actions, Device, IOC_ACTIONS};
+            use cairn_kmod_abi::{Actions, Device, IOC_GET_ACTIONS};
             let pid = line().parse().expect("a number");
             let device = Device::open().expect("the module is loaded");
-            device.hold(pid, 0, PATIENCE).expect("it is held");
+            device.freeze(pid, 0, PATIENCE).expect("it is held");
             let addr = page_that_never_comes();
             let mut actions = Actions { size: size_of::<Actions>() as u32, pid, addr };
             println!("ready");
-            // SAFETY: the argument is live, and where the answer would go is a page of ours.
-            let result = unsafe { libc::ioctl(device.as_raw_fd(), IOC_ACTIONS, &raw mut actions) };
+            // SAFETY: the argument is live, and the address in it is a page of this process.
+            let result = unsafe { libc::ioctl(device.as_raw_fd(), IOC_GET_ACTIONS, &raw mut actions) };
             panic!("the answer has been stored: {result}");
         }
-        // Opens sessions that each want to hold the process, until there is no memory.
+        // Opens sessions and freezes the process with each, until the memory is used up.
         "hold-much" => {
             let pid = line().parse().expect("a number");
             let most = rustix::process::Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) };
             rustix::process::setrlimit(rustix::process::Resource::Nofile, most).expect("root may");
             let mut sessions = Vec::new();
             loop {
-                let device = cairn::sys::kmod::Device::open().expect("a session, until we are killed");
-                // Only the first one gets it; the others' requests wait behind that, for as long as they like.
+                let device = cairn_kmod_abi::Device::open().expect("a session, until we are killed");
+                // Only the first succeeds; the task works of the others stay queued after its own.
                 let patience = if sessions.is_empty() { PATIENCE } else { Duration::ZERO };
-                match device.hold(pid, 0, patience) {
+                match device.freeze(pid, 0, patience) {
                     Ok(_) => println!("ready"),
                     Err(err) if err.raw_os_error() == Some(libc::ETIMEDOUT) => {}
                     Err(err) => panic!("it is there to be held: {err}"),
@@ -218,9 +220,9 @@ pub fn live(kind: &str) -> ! {
                 sessions.push(device);
             }
         }
-        // Holds a process and saves its memory again and again, with several threads, until it is killed.
+        // Freezes a process and saves its memory in several threads, until it is killed.
         "save-much" => {
-            use cairn::sys::kmod::{Device, RANGE_ZEROS, Range};
+            use cairn_kmod_abi::{Device, RANGE_ZEROS, Range};
             use std::os::fd::AsFd;
             let pid: i32 = line().parse().expect("a number");
             let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).expect("it is there");
@@ -228,7 +230,7 @@ pub fn live(kind: &str) -> ! {
             let end = stack.split(['-', ' ']).nth(1).expect("a range");
             let from = u64::from_str_radix(end, 16).expect("an address") - 8192;
             let device = Device::open().expect("the module is loaded");
-            device.hold(pid, 0, PATIENCE).expect("it is held");
+            device.freeze(pid, 0, PATIENCE).expect("it is held");
             let file =
                 rustix::fs::memfd_create("save-much", rustix::fs::MemfdFlags::CLOEXEC).expect("a file");
             let again = || loop {
@@ -258,14 +260,14 @@ pub fn live(kind: &str) -> ! {
     }
 }
 
-/// Lives anew, in the same process.
+/// Executes this program with a behaviour.
 fn become_oneself(kind: &str) -> ! {
     let own = std::env::current_exe().expect("there is /proc");
     let failed = Command::new(own).args([FLAG, kind]).exec();
     panic!("exec: {failed}");
 }
 
-/// A process that has its memory in common with us, and does nothing.
+/// Creates a process that shares memory with this one (CLONE_VM) and pauses.
 fn cheap_child() -> i32 {
     extern "C" fn wait(_: *mut libc::c_void) -> libc::c_int {
         // SAFETY: plain numbers go to the kernel.
@@ -278,7 +280,7 @@ fn cheap_child() -> i32 {
     }
     const STACK: usize = 16 << 10;
     let stack = Box::leak(vec![0u128; STACK / 16].into_boxed_slice());
-    // SAFETY: the stack is the child's for good.
+    // SAFETY: the stack is leaked, for the child only.
     let pid = unsafe {
         let end = stack.as_mut_ptr().add(stack.len());
         libc::clone(wait, end.cast(), libc::CLONE_VM | libc::SIGCHLD, std::ptr::null_mut())
@@ -287,14 +289,14 @@ fn cheap_child() -> i32 {
     pid
 }
 
-/// How long a wait is.
+/// Timeout of the system calls with a timeout.
 pub const WAIT: Duration = Duration::from_millis(2500);
-/// How long one is that does not end by itself while anybody looks.
+/// A timeout that does not expire during a check.
 pub const LONG_WAIT: Duration = Duration::from_secs(4000);
 
-/// A set of one signal.
+/// The signal set of one signal.
 fn only(signal: i32) -> libc::sigset_t {
-    // SAFETY: the set is ours; all zeros is the empty one.
+    // SAFETY: the set is owned; all zeros are the empty set.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigaddset(&mut set, signal);
@@ -302,7 +304,7 @@ fn only(signal: i32) -> libc::sigset_t {
     }
 }
 
-/// Waits for something that does not come; for SIGUSR2, which may, in "sigwait".
+/// Waits in a system call until it times out; "sigwait" until SIGUSR2.
 fn wait(kind: &str) -> std::io::Result<()> {
     let time = |time: Duration| libc::timespec {
         tv_sec: time.as_secs() as i64,
@@ -319,7 +321,7 @@ fn wait(kind: &str) -> std::io::Result<()> {
     let result = match kind {
         "sigtimedwait" => sigwait(time(WAIT)),
         "sigwait" => sigwait(time(LONG_WAIT)),
-        // SAFETY: a set of one semaphore of our own, which nobody raises; the operation and the time are live.
+        // SAFETY: an owned semaphore that no process raises; operation and time are live.
         "semtimedop" => unsafe {
             let id = libc::semget(libc::IPC_PRIVATE, 1, 0o600);
             let mut lower = libc::sembuf { sem_num: 0, sem_op: -1, sem_flg: 0 };
@@ -331,7 +333,7 @@ fn wait(kind: &str) -> std::io::Result<()> {
             }
             return Err(err);
         },
-        // With a mask for the wait alone; the own one has to be there again afterwards.
+        // With a temporary mask; the original one must be restored afterwards.
         // SAFETY: as below; the masks are live.
         "epoll_pwait" => unsafe {
             let (own, meanwhile) = (only(libc::SIGUSR2), only(libc::SIGUSR1));
@@ -347,7 +349,7 @@ fn wait(kind: &str) -> std::io::Result<()> {
             }
             ended.into()
         },
-        // SAFETY: an epoll that watches nothing, and room for one event.
+        // SAFETY: an empty epoll instance, and a buffer for one event.
         _ => unsafe {
             let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
             let mut event: libc::epoll_event = std::mem::zeroed();
@@ -363,7 +365,7 @@ fn wait(kind: &str) -> std::io::Result<()> {
     if as_it_should { Ok(()) } else { Err(std::io::Error::other(format!("{kind}: {result}, {err}"))) }
 }
 
-/// The address of a page that the kernel waits for us to fill: userfaultfd(2).
+/// The address of a page that blocks whoever accesses it: userfaultfd(2), never resolved.
 fn page_that_never_comes() -> u64 {
     // include/uapi/linux/userfaultfd.h
     const UFFD_API: u64 = 0xaa;
@@ -371,7 +373,7 @@ fn page_that_never_comes() -> u64 {
     const UFFDIO_REGISTER: libc::Ioctl = libc::_IOWR::<[u64; 4]>(0xaa, 0x00);
     const UFFDIO_REGISTER_MODE_MISSING: u64 = 1;
     let len = 1 << 16;
-    // SAFETY: a mapping of our own, and structures of ours that are as long as the requests say.
+    // SAFETY: an owned mapping, and live structures as long as the requests say.
     unsafe {
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         let page =
@@ -393,7 +395,7 @@ pub fn idle() -> ! {
     }
 }
 
-/// A line of what it is told.
+/// Reads a line from standard input.
 fn line() -> String {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("it is told something");
@@ -429,28 +431,28 @@ fn restart(file: PathBuf) -> cairn::error::Result<()> {
     carry_out(prepare(&Options::of(file))?).map(drop)
 }
 
-/// Counts in the clock of its own processor time, which everybody can read in /proc.
+/// Uses CPU time, which /proc/PID/stat shows.
 fn count() -> ! {
     loop {
         std::hint::spin_loop();
     }
 }
 
-/// A child that lives; killed at the end.
+/// A target process, killed on drop.
 pub struct Living(Child);
 
 impl Living {
-    /// Starts one.
+    /// Starts one with the behaviour `kind`.
     pub fn new(kind: &str) -> Result<Self> {
         Self::of(&std::env::current_exe()?, kind, None)
     }
 
-    /// Starts one that shares nothing with us, so that it can be saved.
+    /// Starts one without pipes to this process, so that it can be saved.
     pub fn apart(kind: &str) -> Result<Self> {
         Self::apart_of(kind, None)
     }
 
-    /// Starts one of a user's that shares nothing with us.
+    /// The same, with the ids of a user.
     pub fn apart_of(kind: &str, user: Option<u32>) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([FLAG, kind]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -466,12 +468,12 @@ impl Living {
         Ok(living)
     }
 
-    /// Starts one for a user.
+    /// Starts one with the ids of a user.
     pub fn of_user(kind: &str, user: u32) -> Result<Self> {
         Self::of(&std::env::current_exe()?, kind, Some(user))
     }
 
-    /// Starts a program for a user.
+    /// Starts a copy of this program with the ids of a user.
     pub fn of(program: &Path, kind: &str, user: Option<u32>) -> Result<Self> {
         let mut command = Command::new(program);
         command.args([FLAG, kind]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -486,21 +488,21 @@ impl Living {
         self.0.id() as i32
     }
 
-    /// Says a line to it.
+    /// Writes a line to its standard input.
     pub fn tell(&mut self, line: &str) -> Result<()> {
         use std::io::Write;
         let mut stdin = self.0.stdin.take().context("it has been told before")?;
         writeln!(stdin, "{line}").context("tell the child")
     }
 
-    /// Waits for it to say `ready`.
+    /// Waits until it prints `ready`.
     pub fn ready(&mut self) -> Result<()> {
         let line = self.hear()?;
         ensure!(line == "ready", "the child says {line:?}");
         Ok(())
     }
 
-    /// Waits for it to say a line, the only one.
+    /// Reads the only line that it prints.
     pub fn hear(&mut self) -> Result<String> {
         use std::io::{BufRead, BufReader};
         let stdout = self.0.stdout.take().context("it has spoken before")?;
@@ -509,24 +511,24 @@ impl Living {
         Ok(line.trim_end().to_owned())
     }
 
-    /// Waits for a signal that is its end.
+    /// Waits for it, and checks that the signal killed it.
     pub fn ended_by(mut self, signal: i32) -> Result<()> {
         let status = self.0.wait().context("wait for the child")?;
         ensure!(status.signal() == Some(signal), "the child ended with {status}");
         Ok(())
     }
 
-    /// The letter of its state in /proc.
+    /// Its state in /proc/PID/stat.
     pub fn state(&self) -> Result<char> {
         state(self.pid())
     }
 
-    /// Ticks of processor time that it has used.
+    /// CPU time that it has used, in ticks.
     pub fn ticks(&self) -> Result<u64> {
         ticks(self.pid())
     }
 
-    /// Whether its processor time goes on.
+    /// Checks that it uses CPU time.
     pub fn runs_on(&self) -> Result<()> {
         runs_on(self.pid())
     }
@@ -537,7 +539,7 @@ impl Living {
         unsafe { libc::kill(self.pid(), signal) };
     }
 
-    /// Kills it and waits for the signal to have been its end.
+    /// Kills it, waits for it, and checks that SIGKILL was its end.
     pub fn kill(mut self) -> Result<()> {
         self.0.kill().context("kill the child")?;
         self.ended_by(libc::SIGKILL)
@@ -546,7 +548,7 @@ impl Living {
 
 impl Drop for Living {
     fn drop(&mut self) {
-        // One that was killed already has been waited for.
+        // Fails if it was waited for before.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -559,24 +561,24 @@ fn stat(pid: i32) -> Result<Vec<String>> {
     Ok(rest.split_ascii_whitespace().map(str::to_owned).collect())
 }
 
-/// Ticks of processor time that a process has used.
+/// CPU time that a process has used, in ticks.
 fn ticks(pid: i32) -> Result<u64> {
     let fields = stat(pid)?;
     Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
 }
 
-/// Whether a process's time goes on.
+/// Checks that a process uses CPU time.
 pub fn runs_on(pid: i32) -> Result<()> {
     let before = ticks(pid)?;
     wait_for(|| ticks(pid).is_ok_and(|now| now > before)).context("it does not run on")
 }
 
-/// The letter of a task's state in /proc.
+/// State of a task in /proc/PID/stat.
 pub fn state(pid: i32) -> Result<char> {
     stat(pid)?[0].chars().next().context("a state without a letter")
 }
 
-/// A copy of this program that runs as its owner, root.
+/// A set-uid copy of this program, owned by root.
 pub fn set_uid_copy() -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let copy = PathBuf::from("/tmp/kmod-test-set-uid");

@@ -1,16 +1,17 @@
-//! What has to be refused: the rules of the ABI, and who may reach whom. Nothing may have changed afterwards.
+//! Requests that must be refused, by the rules of the ABI or for lack of permission. The target
+//! must be unchanged afterwards.
 
 use super::Check;
 use super::child::{self, Living, OTHER, PATIENCE, USER};
 use anyhow::{Context, Result, bail, ensure};
-use cairn::sys::kmod::{Continue, Device, HOLD_TRACED, SLEEP_CALL, SLEEP_NANO};
+use cairn_kmod_abi::{Continue, Device, FREEZE_TRACED, SLEEP_CALL, SLEEP_NANO};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Instant;
 
 pub const CHECKS: &[Check] = &[
-    // The first, as only so many refusals a minute are in the log.
+    // The first, as refusals in the log are rate-limited.
     ("what is refused is in the log, and seldom", refusals_are_logged),
     ("unloading under use is refused", unload_under_use),
     ("what is no process cannot be held", no_process),
@@ -33,7 +34,7 @@ pub const CHECKS: &[Check] = &[
     ("a PID of another namespace", other_namespace),
 ];
 
-/// That a call fails, and how.
+/// Checks that a call fails with `errno`.
 pub fn refused<T>(result: io::Result<T>, errno: i32) -> Result<()> {
     match result {
         Ok(_) => bail!("it was granted"),
@@ -51,7 +52,7 @@ fn unload_under_use() -> Result<()> {
 }
 
 fn refusals_are_logged() -> Result<()> {
-    /// What the module allows itself in a minute.
+    /// The module's limit for a minute.
     const MOST: usize = 5;
     let began = Instant::now();
     let mut log = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg")?;
@@ -60,12 +61,12 @@ fn refusals_are_logged() -> Result<()> {
     for _ in 0..1000 {
         refused(by_user(USER, living.pid()), libc::EPERM)?;
     }
-    // A record for each read, until there is no more.
+    // Each read returns one record.
     let (mut records, mut buffer) = (Vec::new(), [0; 8192]);
     while let Some(len) = some(log.read(&mut buffer))? {
         records.push(String::from_utf8_lossy(&buffer[..len]).into_owned());
     }
-    let wanted = format!("cairn: refused: to hold {}, asked by PID ", living.pid());
+    let wanted = format!("cairn: refused: to freeze {}, asked by PID ", living.pid());
     let by_whom = format!(" of user {USER}");
     let told =
         |record: &&String| record.contains(&wanted) && record.lines().any(|line| line.ends_with(&by_whom));
@@ -75,7 +76,7 @@ fn refusals_are_logged() -> Result<()> {
     living.runs_on()
 }
 
-/// What a read from something that does not wait gave; `None` when there was nothing.
+/// Result of a non-blocking read; `None` for EWOULDBLOCK.
 fn some(read: io::Result<usize>) -> io::Result<Option<usize>> {
     match read {
         Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -86,19 +87,19 @@ fn some(read: io::Result<usize>) -> io::Result<Option<usize>> {
 fn no_process() -> Result<()> {
     let device = Device::open()?;
     for pid in [0, -1, i32::MIN, i32::MAX] {
-        refused(device.hold(pid, 0, PATIENCE), libc::ESRCH).with_context(|| format!("pid {pid}"))?;
+        refused(device.freeze(pid, 0, PATIENCE), libc::ESRCH).with_context(|| format!("pid {pid}"))?;
     }
     Ok(())
 }
 
 fn oneself() -> Result<()> {
-    refused(Device::open()?.hold(std::process::id() as i32, 0, PATIENCE), libc::EDEADLK)
+    refused(Device::open()?.freeze(std::process::id() as i32, 0, PATIENCE), libc::EDEADLK)
 }
 
 fn kernel_thread() -> Result<()> {
-    /// kthreadd
+    /// PID of kthreadd.
     const KTHREADD: i32 = 2;
-    refused(Device::open()?.hold(KTHREADD, 0, PATIENCE), libc::EOPNOTSUPP)
+    refused(Device::open()?.freeze(KTHREADD, 0, PATIENCE), libc::EOPNOTSUPP)
 }
 
 fn thread_is_no_process() -> Result<()> {
@@ -111,13 +112,13 @@ fn thread_is_no_process() -> Result<()> {
         other = tids.filter(|tid| *tid != pid).max();
         other.is_some()
     })?;
-    refused(Device::open()?.hold(other.context("it has a second thread")?, 0, PATIENCE), libc::EINVAL)?;
+    refused(Device::open()?.freeze(other.context("it has a second thread")?, 0, PATIENCE), libc::EINVAL)?;
     living.runs_on()
 }
 
 fn unknown_flags() -> Result<()> {
     let living = Living::new("count")?;
-    refused(Device::open()?.hold(living.pid(), !HOLD_TRACED, PATIENCE), libc::EINVAL)?;
+    refused(Device::open()?.freeze(living.pid(), !FREEZE_TRACED, PATIENCE), libc::EINVAL)?;
     living.runs_on()
 }
 
@@ -130,10 +131,10 @@ fn not_held() -> Result<()> {
     refused(device.process(pid), libc::ESRCH)?;
     refused(device.actions(pid), libc::ESRCH)?;
     refused(device.timer(pid, 0), libc::ESRCH)?;
-    refused(device.release(pid), libc::ESRCH)
+    refused(device.thaw(pid), libc::ESRCH)
 }
 
-/// Runs `act` while we trace a child.
+/// Runs `act` with a traced child in a ptrace stop.
 pub fn while_traced(act: impl FnOnce(&Living) -> Result<()>) -> Result<()> {
     use cairn::sys::ptrace;
     let living = Living::new("count")?;
@@ -141,7 +142,7 @@ pub fn while_traced(act: impl FnOnce(&Living) -> Result<()>) -> Result<()> {
     while_stopped(&living, || act(&living))
 }
 
-/// Runs `act` while a child of ours that we trace is stopped, and lets it go.
+/// Stops a traced child, runs `act`, and detaches.
 fn while_stopped(living: &Living, act: impl FnOnce() -> Result<()>) -> Result<()> {
     use cairn::sys::{ptrace, wait};
     ptrace::interrupt(living.pid())?;
@@ -155,10 +156,10 @@ fn while_stopped(living: &Living, act: impl FnOnce() -> Result<()>) -> Result<()
 fn traced() -> Result<()> {
     while_traced(|living| {
         let device = Device::open()?;
-        refused(device.hold(living.pid(), 0, PATIENCE), libc::EBUSY)?;
-        ensure!(device.hold(living.pid(), HOLD_TRACED, PATIENCE)? == 1, "it has one thread");
-        ensure!(device.thread(living.pid())?.state == cairn::sys::kmod::STATE_TRACED, "it is traced");
-        Ok(device.release(living.pid())?)
+        refused(device.freeze(living.pid(), 0, PATIENCE), libc::EBUSY)?;
+        ensure!(device.freeze(living.pid(), FREEZE_TRACED, PATIENCE)? == 1, "it has one thread");
+        ensure!(device.thread(living.pid())?.state == cairn_kmod_abi::STATE_TRACED, "it is traced");
+        Ok(device.thaw(living.pid())?)
     })
 }
 
@@ -181,7 +182,7 @@ fn debugged() -> Result<()> {
             cancelled: &|| false,
         })
     };
-    // Traced and running.
+    // Traced, but not stopped.
     ptrace::seize(living.pid(), 0)?;
     let unsupported = |err: cairn::error::Error| err.exit_code() == 3;
     ensure!(check(target(false), &|| false).is_err_and(unsupported), "nothing is said to stand in the way");
@@ -221,14 +222,14 @@ fn sleep_of_a_stranger() -> Result<()> {
         refused(device.proceed(wrong), libc::EINVAL)?;
     }
     while_traced(|living| Ok(device.proceed(Continue { tid: living.pid(), ..how })?))?;
-    // One that is in no such call goes on with what it does.
+    // A thread that is not in such a call is not affected.
     while_traced(|living| {
         let how = Continue { tid: living.pid(), sleep: SLEEP_CALL, left: 1 << 40, ..how };
         (0..3).try_for_each(|_| Ok(device.proceed(how)?))
     })
 }
 
-/// It alone can let the thread go, and does not while it gives a sleep.
+/// Only the tracing thread can resume the tracee, and does not during its own ioctl.
 fn sleep_of_another_thread() -> Result<()> {
     while_traced(|living| {
         let how = Continue {
@@ -249,7 +250,8 @@ fn sleep_of_another_thread() -> Result<()> {
     })
 }
 
-/// Does something as a user. A thread has its own ids when the system call is made directly; the C library's function would change those of all.
+/// Runs `act` in a thread with the ids of a user: by raw system calls, as the functions of the C
+/// library change the ids of all threads.
 pub fn as_user<T: Send>(user: u32, act: impl FnOnce() -> T + Send) -> Result<T> {
     std::thread::scope(|scope| {
         scope
@@ -268,12 +270,12 @@ pub fn as_user<T: Send>(user: u32, act: impl FnOnce() -> T + Send) -> Result<T> 
     })
 }
 
-/// What a user gets who holds a process.
+/// Result of freezing a process as a user.
 fn by_user(user: u32, pid: i32) -> io::Result<u32> {
     as_user(user, || {
         let device = Device::open()?;
-        let held = device.hold(pid, 0, PATIENCE)?;
-        device.release(pid).map(|()| held)
+        let held = device.freeze(pid, 0, PATIENCE)?;
+        device.thaw(pid).map(|()| held)
     })
     .map_err(io::Error::other)?
 }
@@ -322,7 +324,7 @@ fn mixed() -> Result<()> {
 }
 
 fn more_capable() -> Result<()> {
-    // A process of the user's that root has left a capability: ids alone are not enough.
+    // A process with the user's ids and a capability: the ids alone are not enough.
     let own = std::env::current_exe()?;
     let mut command = std::process::Command::new(own);
     command.args([child::FLAG, "count"]);
@@ -338,7 +340,7 @@ fn more_capable() -> Result<()> {
     done
 }
 
-/// Becomes a user who keeps CAP_NET_RAW over an exec.
+/// Changes to a user's ids with an ambient CAP_NET_RAW.
 fn keep_one_capability(user: u32) -> io::Result<()> {
     const CAP_NET_RAW: u32 = 13;
     const VERSION_3: u32 = 0x2008_0522;
@@ -359,7 +361,7 @@ fn keep_one_capability(user: u32) -> io::Result<()> {
 
 fn other_namespace() -> Result<()> {
     let outside = Living::new("count")?;
-    // SAFETY: fork in a program of one thread; the child makes calls and ends.
+    // SAFETY: no other thread runs; the child opens the device and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let code = match in_namespace(outside.pid()) {
@@ -372,13 +374,13 @@ fn other_namespace() -> Result<()> {
         std::process::exit(code);
     }
     let mut status = 0;
-    // SAFETY: the status is ours.
+    // SAFETY: the status is live.
     unsafe { libc::waitpid(child, &mut status, 0) };
     ensure!(status == 0, "in the namespace: status {status:#x}");
     outside.runs_on()
 }
 
-/// In a namespace of PIDs of our own, where the first process is 1 and what is outside has no number.
+/// Creates a PID namespace, in which `outside` has no PID.
 fn in_namespace(outside: i32) -> Result<()> {
     // SAFETY: a plain number goes to the kernel.
     ensure!(unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0, "unshare: {}", io::Error::last_os_error());
@@ -386,11 +388,11 @@ fn in_namespace(outside: i32) -> Result<()> {
     let first = unsafe { libc::fork() };
     if first == 0 {
         let device = Device::open();
-        let refused = device.map(|device| refused(device.hold(outside, 0, PATIENCE), libc::ESRCH));
+        let refused = device.map(|device| refused(device.freeze(outside, 0, PATIENCE), libc::ESRCH));
         std::process::exit(if matches!(refused, Ok(Ok(()))) { 0 } else { 1 });
     }
     let mut status = 0;
-    // SAFETY: the status is ours.
+    // SAFETY: the status is live.
     unsafe { libc::waitpid(first, &mut status, 0) };
     ensure!(status == 0, "a PID of outside: status {status:#x}");
     Ok(())

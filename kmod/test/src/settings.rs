@@ -1,12 +1,12 @@
-//! What threads and processes have set for themselves: the module's answers against those that a process gets itself.
+//! Settings of threads and processes: the module's answers compared with those of the system calls.
 
 use super::Check;
 use super::child::{self, Living, PATIENCE};
 use anyhow::{Context, Result, ensure};
 use cairn::arch;
 use cairn::remote::{Arg, ModuleThread, Program};
-use cairn::sys::kmod::{self, Device};
 use cairn::sys::{ptrace, wait};
+use cairn_kmod_abi::{self as abi, Device};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,19 +19,19 @@ pub const CHECKS: &[Check] = &[
     ("memory policies of many mappings", many_policies),
 ];
 
-/// Room for the mode and the nodes of a memory policy: the one at the beginning, the others behind 8 bytes.
+/// Buffer for a memory policy: the mode at offset 0, the nodemask at offset 8.
 const POLICY_ROOM: usize = 8 + 128;
 
-/// An argument of a question.
+/// An argument of a system call.
 #[derive(Clone, Copy)]
 enum Argument {
     Number(u64),
-    /// So far into the room for the answer.
+    /// Offset in the buffer for the answer.
     Room(u64),
 }
 use Argument::{Number, Room};
 
-/// A system call with room for its answer.
+/// A system call, with the size of the buffer for its answer.
 struct Question {
     name: String,
     nr: i64,
@@ -43,7 +43,7 @@ fn question(name: &str, nr: i64, arguments: &[Argument], room: usize) -> Questio
     Question { name: name.to_owned(), nr, arguments: arguments.to_vec(), room }
 }
 
-/// A question for a memory policy: the thread's own, or that at an address.
+/// get_mempolicy(2): the policy of the thread, or that at an address.
 fn ask_policy(name: &str, at: Option<u64>) -> Question {
     const MPOL_F_ADDR: u64 = 2;
     let (addr, flags) = at.map_or((0, 0), |addr| (addr, MPOL_F_ADDR));
@@ -51,7 +51,7 @@ fn ask_policy(name: &str, at: Option<u64>) -> Question {
     question(name, libc::SYS_get_mempolicy, &arguments, POLICY_ROOM)
 }
 
-/// Everything that is asked of a process that has memory there.
+/// All system calls that are compared; `addrs` are addresses of memory.
 fn questions(addrs: &[u64]) -> Vec<Question> {
     const ASK_MEMBARRIER: u64 = 1 << 9;
     let prctl = |name: &str, arguments: &[u64]| {
@@ -75,25 +75,26 @@ fn questions(addrs: &[u64]) -> Vec<Question> {
         all.push(question("untag mask", nr, &[Number(0x4001), Room(0)], 8));
     }
     if let Some(nr) = arch::SYS_MODIFY_LDT {
-        // What is in the table is not told.
+        // The module reports the size of the table only.
         all.push(question("LDT", nr, &[Number(0), Number(scratch()), Number(64)], 0));
     }
     all
 }
 
-/// Memory that nobody reads.
+/// A buffer for answers that are discarded.
 fn scratch() -> u64 {
     static ROOM: [std::sync::atomic::AtomicU64; 8] = [const { std::sync::atomic::AtomicU64::new(0) }; 8];
     ROOM.as_ptr() as u64
 }
 
-/// An answer: what was returned, and what was stored.
-type Told = (i64, Vec<u8>);
+/// Return value, and contents of the buffer.
+type Answer = (i64, Vec<u8>);
 
-/// A system call with numbers and addresses; an error as -errno.
+/// Makes a system call; returns -errno on error.
 fn call(nr: i64, arguments: [u64; 6]) -> i64 {
     let [a, b, c, d, e, f] = arguments;
-    // SAFETY: the callers hand addresses of memory of theirs that is as large as the call stores, or reads, there.
+    // SAFETY: addresses in the arguments are those of live buffers of the callers, as large as
+    // the system call needs.
     let result = unsafe { libc::syscall(nr, a, b, c, d, e, f) };
     if result == -1 {
         -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
@@ -103,8 +104,8 @@ fn call(nr: i64, arguments: [u64; 6]) -> i64 {
 }
 
 impl Question {
-    /// Asks the kernel.
-    fn ask_oneself(&self) -> Told {
+    /// Makes the system call.
+    fn ask_oneself(&self) -> Answer {
         let mut room = vec![0u8; self.room];
         let base = room.as_mut_ptr() as u64;
         let mut arguments = [0; 6];
@@ -117,8 +118,8 @@ impl Question {
         (call(self.nr, arguments), room)
     }
 
-    /// Asks the module of a thread.
-    fn ask(&self, held: &ModuleThread) -> Result<Told> {
+    /// Has the module answer for a thread.
+    fn ask(&self, held: &ModuleThread) -> Result<Answer> {
         let mut program = Program::new();
         let room = program.out(self.room);
         let argument = |argument: &Argument| match argument {
@@ -132,14 +133,15 @@ impl Question {
     }
 }
 
-/// What is not asked by a system call: whether there is something, by the name of the module's field.
+/// Fields of the module that no system call reports.
 const FLAGS: [&str; 4] = ["dispatch", "io_ports", "core_cookie", "sem_undo"];
 
-fn flags(told: &kmod::Thread) -> [u32; 4] {
+fn flags(told: &abi::Thread) -> [u32; 4] {
     [told.dispatch, told.io_ports, told.core_cookie, told.sem_undo]
 }
 
-/// Sets everything, or nothing, asks itself, and tells: addresses, flags, answers.
+/// Behaviour of the target: changes all settings, or none, makes the system calls, and prints
+/// addresses, flags and answers.
 pub fn live(sets: bool) -> ! {
     let addrs = memory();
     let mut has = [0; 4];
@@ -153,7 +155,7 @@ pub fn live(sets: bool) -> ! {
     for question in questions(&addrs) {
         let (mut result, room) = question.ask_oneself();
         if question.nr == libc::SYS_membarrier && result == -i64::from(libc::EINVAL) {
-            // Before Linux 6.3 nobody can ask.
+            // MEMBARRIER_CMD_GET_REGISTRATIONS came in 6.3.
             result = registered;
         }
         let room: String = room.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -169,7 +171,7 @@ fn join<T: std::fmt::Display>(all: &[T]) -> String {
 
 const PAGE: u64 = 4096;
 
-/// Addresses: two private mappings, a page of a shared one, the next of it, and one where nothing is mapped.
+/// Addresses of two private mappings, of two pages of a shared one, and of unmapped memory.
 fn memory() -> Vec<u64> {
     let map = |flags: i32, pages: u64| {
         let prot = (libc::PROT_READ | libc::PROT_WRITE) as u64;
@@ -184,7 +186,8 @@ fn memory() -> Vec<u64> {
     vec![first, second, shared, shared + PAGE, gone]
 }
 
-/// Gives the thread, a private mapping and the second page of a shared one policies of different kinds.
+/// Sets different policies for the thread, a private mapping and the second page of the shared
+/// mapping.
 fn set_policies(addrs: &[u64]) {
     // include/uapi/linux/mempolicy.h
     const MPOL_PREFERRED: u64 = 1;
@@ -192,7 +195,7 @@ fn set_policies(addrs: &[u64]) {
     const MPOL_INTERLEAVE: u64 = 3;
     const MPOL_F_STATIC_NODES: u64 = 1 << 15;
     const MPOL_F_RELATIVE_NODES: u64 = 1 << 14;
-    // Nodes beyond those that are there are kept with static ones only.
+    // Nodes that do not exist are kept with MPOL_F_STATIC_NODES only.
     let (first, some) = ([1u64, 0], [5u64, 0]);
     let (first, some) = (first.as_ptr() as u64, some.as_ptr() as u64);
     let bind = |at, mode, nodes| call(libc::SYS_mbind, [at, PAGE, mode, nodes, 65, 0]);
@@ -202,7 +205,7 @@ fn set_policies(addrs: &[u64]) {
     assert_eq!(bind(addrs[3], MPOL_PREFERRED | MPOL_F_RELATIVE_NODES, some), 0);
 }
 
-/// Registers for membarrier(2). Returns for what.
+/// Registers for membarrier(2). Returns the commands.
 fn register() -> i64 {
     const GLOBAL: u64 = 1 << 2;
     const PRIVATE: u64 = 1 << 4;
@@ -213,7 +216,7 @@ fn register() -> i64 {
     (GLOBAL | PRIVATE | PRIVATE_RSEQ) as i64
 }
 
-/// Sets what this kernel and machine have. Returns what of it there is to be told by flags.
+/// Changes what this kernel and machine support. Returns the expected [`FLAGS`].
 fn set_rest() -> [u32; 4] {
     const PR_SET_SPECULATION_CTRL: u64 = 53;
     const PR_SPEC_DISABLE: u64 = 4;
@@ -238,13 +241,13 @@ fn set_rest() -> [u32; 4] {
     let cookie = prctl(PR_SCHED_CORE, 1, 0, 0) == 0;
     let undo = raise_with_undo();
     let ports = set_ports();
-    // Of no addresses, so that the byte decides alone: 0 for every call to be made.
+    // An empty range of addresses, and a selector byte of 0: every system call is made.
     let selector = scratch() + 56;
     let dispatch = call(libc::SYS_prctl, [PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, selector, 0]) == 0;
     [dispatch.into(), ports.into(), cookie.into(), undo.into()]
 }
 
-/// `struct user_desc`: a segment of data, 32 bits wide.
+/// `struct user_desc` of a 32-bit data segment.
 fn segment(number: u32) -> [u32; 4] {
     const SEG_32BIT: u32 = 1;
     const LIMIT_IN_PAGES: u32 = 1 << 4;
@@ -252,9 +255,9 @@ fn segment(number: u32) -> [u32; 4] {
     [number, 0x1000, 0xfffff, SEG_32BIT | LIMIT_IN_PAGES | USEABLE]
 }
 
-/// Raises a semaphore, to be lowered at the end.
+/// Raises a semaphore with SEM_UNDO.
 fn raise_with_undo() -> bool {
-    // SAFETY: a semaphore of our own; the operation is live.
+    // SAFETY: an owned semaphore; the operation is live.
     unsafe {
         let id = libc::semget(libc::IPC_PRIVATE, 1, 0o600);
         let mut raise = libc::sembuf { sem_num: 0, sem_op: 1, sem_flg: libc::SEM_UNDO as i16 };
@@ -265,7 +268,7 @@ fn raise_with_undo() -> bool {
 
 #[cfg(target_arch = "x86_64")]
 fn set_ports() -> bool {
-    // SAFETY: the port is one that nobody uses for anything, and is not touched.
+    // SAFETY: only the permission for the port is changed; it is not accessed.
     unsafe { libc::ioperm(0x80, 1, 1) == 0 }
 }
 
@@ -274,7 +277,7 @@ fn set_ports() -> bool {
     false
 }
 
-/// A process that is held.
+/// A frozen process.
 struct Caught {
     living: Living,
     device: Arc<Device>,
@@ -283,7 +286,7 @@ struct Caught {
 impl Caught {
     fn new(living: Living) -> Result<Self> {
         let device = Arc::new(Device::open()?);
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         Ok(Caught { living, device })
     }
 
@@ -325,7 +328,7 @@ fn as_told(sets: bool) -> Result<()> {
     caught.living.kill()
 }
 
-/// Threads have a list in common, which need not have anything in it.
+/// Threads share an undo list, which may be empty.
 fn empty_undo_list() -> Result<()> {
     let living = Living::new("threads")?;
     let tasks = format!("/proc/{}/task", living.pid());
@@ -335,7 +338,7 @@ fn empty_undo_list() -> Result<()> {
     caught.living.kill()
 }
 
-/// On x86-64 a tracer can set them, by a request that only that architecture has.
+/// Set by PTRACE_SET_THREAD_AREA, which x86 has.
 fn segments() -> Result<()> {
     const PTRACE_SET_THREAD_AREA: u32 = 26;
     const FIRST: u64 = 12;
@@ -347,7 +350,7 @@ fn segments() -> Result<()> {
         wait::wait(living.pid())?;
         for number in FIRST..FIRST + 2 {
             let entry = segment(number as u32);
-            // SAFETY: the tracee is ours and stopped, and the entry live.
+            // SAFETY: the tracee is stopped, and the entry live.
             let done = unsafe { libc::ptrace(PTRACE_SET_THREAD_AREA, living.pid(), number, entry.as_ptr()) };
             set += u32::from(done == 0);
         }
@@ -360,7 +363,7 @@ fn segments() -> Result<()> {
     caught.living.kill()
 }
 
-/// We are the parent, and can ask ourselves.
+/// Compared with waitid(2) by the parent, which this process is.
 fn reports() -> Result<()> {
     let living = Living::new("count")?;
     let ask = |flag: i32, of: &Living| {
@@ -393,7 +396,7 @@ fn reports() -> Result<()> {
     living.signal(libc::SIGCONT);
     living.runs_on()?;
     let living = compare(living, [false, true])?;
-    // It is told once.
+    // Waiting for it consumes the report.
     let mut status = 0;
     // SAFETY: the status is ours.
     unsafe { libc::waitpid(living.pid(), &mut status, libc::WCONTINUED) };

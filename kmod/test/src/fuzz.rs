@@ -1,32 +1,32 @@
-//! Requests at random that know what a request looks like: right sizes and wrong ones, PIDs that are there and that are not, held and not,
-//! addresses that may be written and that may not.
+//! Random requests with the structure of requests: valid and invalid sizes, PIDs that exist or not,
+//! frozen or not, addresses that are writable or not.
 
 use super::child::Living;
 use anyhow::{Context, Result, ensure};
-use cairn::sys::kmod::{self, DEVICE, Device};
+use cairn_kmod_abi::{self as abi, DEVICE, Device};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// What an ioctl takes: its number, bytes of its structure, where it has an address.
+/// Number of an ioctl, size of its structure, offset of an address in it.
 const REQUESTS: &[(libc::Ioctl, usize, Option<usize>)] = &[
-    (kmod::IOC_ABOUT, size_of::<kmod::About>(), None),
-    (kmod::IOC_HOLD, size_of::<kmod::Hold>(), None),
-    (kmod::IOC_RELEASE, size_of::<kmod::Release>(), None),
-    (kmod::IOC_THREAD, size_of::<kmod::Thread>(), None),
-    (kmod::IOC_REGSET, size_of::<kmod::Regset>(), Some(std::mem::offset_of!(kmod::Regset, addr))),
-    (kmod::IOC_PENDING, size_of::<kmod::Pending>(), Some(std::mem::offset_of!(kmod::Pending, addr))),
-    (kmod::IOC_PROCESS, size_of::<kmod::Process>(), None),
-    (kmod::IOC_ACTIONS, size_of::<kmod::Actions>(), Some(std::mem::offset_of!(kmod::Actions, addr))),
-    (kmod::IOC_TIMER, size_of::<kmod::Timer>(), None),
-    (kmod::IOC_SAVE, size_of::<kmod::Save>(), Some(std::mem::offset_of!(kmod::Save, ranges))),
-    (kmod::IOC_CONTINUE, size_of::<kmod::Continue>(), None),
-    (kmod::IOC_RESTORER, size_of::<kmod::Restorer>(), None),
-    (kmod::IOC_POLICY, size_of::<kmod::Policy>(), None),
+    (abi::IOC_GET_INFO, size_of::<abi::Info>(), None),
+    (abi::IOC_FREEZE, size_of::<abi::Freeze>(), None),
+    (abi::IOC_THAW, size_of::<abi::Thaw>(), None),
+    (abi::IOC_GET_THREAD, size_of::<abi::Thread>(), None),
+    (abi::IOC_GET_REGSET, size_of::<abi::Regset>(), Some(std::mem::offset_of!(abi::Regset, addr))),
+    (abi::IOC_GET_PENDING, size_of::<abi::Pending>(), Some(std::mem::offset_of!(abi::Pending, addr))),
+    (abi::IOC_GET_PROCESS, size_of::<abi::Process>(), None),
+    (abi::IOC_GET_ACTIONS, size_of::<abi::Actions>(), Some(std::mem::offset_of!(abi::Actions, addr))),
+    (abi::IOC_GET_TIMER, size_of::<abi::Timer>(), None),
+    (abi::IOC_SAVE, size_of::<abi::Save>(), Some(std::mem::offset_of!(abi::Save, ranges))),
+    (abi::IOC_CONTINUE, size_of::<abi::Continue>(), None),
+    (abi::IOC_BECOME_RESTORER, size_of::<abi::Restorer>(), None),
+    (abi::IOC_GET_POLICY, size_of::<abi::Policy>(), None),
 ];
 
-/// What the module may say to a bad request.
+/// Documented errors.
 const KNOWN: &[i32] = &[
     libc::ENOTTY,
     libc::EINVAL,
@@ -46,7 +46,7 @@ const KNOWN: &[i32] = &[
     libc::EBADF,
 ];
 
-/// A generator of numbers that can be told to begin anywhere (xorshift64*).
+/// A seeded generator of random numbers (xorshift64*).
 struct Numbers(u64);
 
 impl Numbers {
@@ -66,7 +66,7 @@ impl Numbers {
     }
 }
 
-/// Throws requests for so long.
+/// Sends random requests for this time.
 pub fn run(time: Duration, seed: u64) -> Result<()> {
     let mut numbers = Numbers(seed | 1);
     let end = Instant::now() + time;
@@ -80,14 +80,14 @@ pub fn run(time: Duration, seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// Two targets, a session each of ours and many requests; then both targets have to run on.
+/// Sends many requests on two sessions with two targets; then both targets must run on.
 fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
     const REQUESTS_IN_A_ROUND: usize = 400;
     let targets = [Living::new("count")?, Living::new("threads")?];
     let mut sessions = [open()?, open()?];
     let file = File::from(memfd_create("kmod-test", MemfdFlags::CLOEXEC)?);
     let mapped = targets.iter().map(|target| mapped(target.pid())).collect::<Result<Vec<_>>>()?.concat();
-    // Room for the largest answer.
+    // Larger than any answer.
     let mut room = vec![0u8; 256 << 10];
     let good = room.as_mut_ptr() as u64;
     let pids = [targets[0].pid(), targets[1].pid(), targets[1].pid() + 1, 0, -1, 1, 2, i32::MAX];
@@ -112,28 +112,28 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
             _ => size as u32,
         };
         let pid = numbers.pick(&pids);
-        // The size, and what is a PID or TID in all of them.
+        // The size, and the PID or TID, which every structure has next.
         words[0] = u64::from(told) | u64::from(pid as u32) << 32;
-        if nr == kmod::IOC_HOLD {
-            // Flags that are known, and not much patience.
+        if nr == abi::IOC_FREEZE {
+            // Known flags, and a short timeout.
             words[1] = numbers.below(4) as u64 | (numbers.below(30) as u64) << 32;
             words[2] = if numbers.below(8) == 0 { numbers.next() } else { 0 };
         }
         if let Some(at) = address {
-            // The kernel's half, what is not mapped, and our own room.
+            // Kernel addresses, unmapped ones, and the buffer.
             words[at / 8] = numbers.pick(&[0, 8, good, good, good, 0xffff_8880_0000_0000, u64::MAX]);
-            // The length, or how many, stands behind it.
+            // The length, or the number of elements, follows it.
             words[at / 8 + 1] = numbers.below(1024) as u64;
         }
-        if nr == kmod::IOC_SAVE {
-            // A file and some ranges, which stand where the answer goes.
+        if nr == abi::IOC_SAVE {
+            // A file and some ranges, in the buffer.
             let fd = numbers.pick(&[file.as_raw_fd(), file.as_raw_fd(), file.as_raw_fd(), -1, 0, 1]);
             let count = numbers.pick(&[0, 1, 1, 2, 3, 255, 256, 257, 1024]);
             words[1] = u64::from(fd as u32) | (count as u64) << 32;
             for range in room.chunks_exact_mut(16).take(count) {
                 let from = numbers.pick(&mapped) + numbers.pick(&[0, 0, 0, 0, 4096, 8192, 1]);
                 let len = numbers.pick(&[4096u32, 4096, 8192, 65536, 0, 1]);
-                let flags = numbers.pick(&[0u32, 0, 0, kmod::RANGE_ZEROS, kmod::RANGE_ZEROS, 2]);
+                let flags = numbers.pick(&[0u32, 0, 0, abi::RANGE_ZEROS, abi::RANGE_ZEROS, 2]);
                 range[..8].copy_from_slice(&from.to_ne_bytes());
                 range[8..12].copy_from_slice(&len.to_ne_bytes());
                 range[12..].copy_from_slice(&flags.to_ne_bytes());
@@ -142,8 +142,9 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
         }
         let nr = if numbers.below(64) == 0 { numbers.next() as u32 as libc::Ioctl } else { nr };
         let file = &sessions[numbers.below(2)];
-        // SAFETY: the argument is longer than any structure that the module knows, and its addresses are those of our room, which is larger than
-        // any answer to the lengths above, or of no memory of ours.
+        // SAFETY: the argument is longer than any structure of the module. Its addresses are in
+        // the buffer, which is larger than any answer to the lengths above, or in no memory of
+        // this process.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), nr, words.as_mut_ptr()) };
         if result >= 0 {
             granted += 1;
@@ -155,15 +156,15 @@ fn round(numbers: &mut Numbers) -> Result<(u64, u64)> {
     }
     drop(sessions);
     targets.iter().try_for_each(Living::runs_on).context("after a round")?;
-    // The module still does what it should.
+    // The module still works.
     let device = Device::open()?;
-    device.hold(targets[1].pid(), 0, Duration::from_secs(20))?;
+    device.freeze(targets[1].pid(), 0, Duration::from_secs(20))?;
     device.thread(targets[1].pid())?;
-    device.release(targets[1].pid())?;
+    device.thaw(targets[1].pid())?;
     Ok((REQUESTS_IN_A_ROUND as u64, granted))
 }
 
-/// Where a process has memory.
+/// Start addresses of the mappings of a process.
 fn mapped(pid: i32) -> Result<Vec<u64>> {
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let starts = maps.lines().filter_map(|line| line.split_once('-'));

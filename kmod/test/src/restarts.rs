@@ -1,4 +1,5 @@
-//! Restarts by an ordinary user: what was the user's comes back, and a context file that somebody has made up gets nobody anything.
+//! Restarts by an unprivileged user: the user's processes come back, and a forged context file
+//! gives no privilege.
 
 use super::Check;
 use super::child::{self, Living, OTHER, USER};
@@ -12,7 +13,7 @@ use cairn::resource::fd::description::OpenFile;
 use cairn::resource::fd::inode::Inode;
 use cairn::resource::fd::table::Fd;
 use cairn::resource::process::{Alive, Life};
-use cairn::sys::kmod::{DEVICE, Device};
+use cairn_kmod_abi::{DEVICE, Device};
 use rustix::fs::CWD;
 use std::fs::{File, Permissions};
 use std::io;
@@ -91,10 +92,10 @@ pub const CHECKS: &[Check] = &[
 const MALFORMED: Option<u8> = Some(4);
 const DENIED: Option<u8> = Some(5);
 const CONFLICT: Option<u8> = Some(7);
-/// Whatever it is.
+/// Any exit code.
 const ANY: Option<u8> = None;
 
-/// A directory of the user's, with what a check needs.
+/// A directory of the user, for the files of a check.
 struct Place(PathBuf);
 
 impl Place {
@@ -112,12 +113,12 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // What is left of it is told by the next check, which cannot make it.
+        // If this fails, the next check cannot create it, and reports that.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// The process of a context file with one.
+/// The only process of a context file.
 fn alive(records: &mut Records) -> &mut Alive {
     match &mut records.processes[0].life {
         Life::Alive(alive) => alive,
@@ -136,7 +137,7 @@ fn renumber(records: &mut Records, pid: i32) {
     thread(records).tid = pid;
 }
 
-/// Saves a process of the user's, by the user, and ends it. Returns its PID.
+/// Has the user checkpoint a process of the user, which is killed. Returns its PID.
 fn saved(file: &Path) -> Result<i32> {
     saved_as("count", file)
 }
@@ -153,7 +154,7 @@ fn saved_as(kind: &str, file: &Path) -> Result<i32> {
     Ok(pid)
 }
 
-/// Writes a changed copy of a context file, pages and all.
+/// Writes a copy of a context file with changed records.
 fn change(from: &Path, to: &Path, change: impl FnOnce(&mut Records)) -> Result<()> {
     let reader = Reader::open(from)?;
     let mut records: Records = reader.records()?;
@@ -172,11 +173,11 @@ fn change(from: &Path, to: &Path, change: impl FnOnce(&mut Records)) -> Result<(
     Ok(())
 }
 
-/// What comes of a restart by the user.
+/// Result of a restart by the user.
 enum Outcome {
-    /// It runs, below this program.
+    /// The processes run, as descendants of this process.
     Runs(Living),
-    /// The exit code that `cairn` would have, and why.
+    /// The exit code of `cairn`, and the message.
     Refused(u8, String),
 }
 
@@ -197,13 +198,13 @@ fn restart_by(mut restarter: Living, file: &Path) -> Result<Outcome> {
     }
 }
 
-/// That nothing of a process is there.
+/// Checks that a process is gone.
 fn nobody(pid: i32) -> Result<()> {
     child::wait_for(|| !Path::new(&format!("/proc/{pid}")).exists())
         .with_context(|| format!("process {pid} is gone"))
 }
 
-/// That a restart from a file is refused, and how, and leaves nothing.
+/// Checks that a restart is refused with the exit code, and leaves no process behind.
 fn is_refused(file: &Path, pid: i32, code: Option<u8>) -> Result<()> {
     match restart(file)? {
         Outcome::Runs(_) => bail!("it was granted"),
@@ -214,7 +215,7 @@ fn is_refused(file: &Path, pid: i32, code: Option<u8>) -> Result<()> {
     }
 }
 
-/// That a restart from a changed file is refused, and that from the unchanged one is not.
+/// Checks that a restart from a changed file is refused, and one from the original works.
 fn forged(code: Option<u8>, how: impl FnOnce(&mut Records)) -> Result<()> {
     let place = Place::new()?;
     let (real, forged) = (place.file("context"), place.file("forged"));
@@ -224,7 +225,7 @@ fn forged(code: Option<u8>, how: impl FnOnce(&mut Records)) -> Result<()> {
     comes_back(&real, pid)
 }
 
-/// That a restart brings back a process of the user's that is in nothing more than it was.
+/// Checks that a restart works, and that the process has no more privileges than before.
 fn comes_back(file: &Path, pid: i32) -> Result<()> {
     let Outcome::Runs(_restarter) = restart(file)? else { bail!("the unchanged file is refused") };
     child::runs_on(pid)?;
@@ -248,7 +249,7 @@ fn own() -> Result<()> {
     let pid = saved(&file)?;
     nobody(pid)?;
     comes_back(&file, pid)?;
-    // Its restart has ended, and it was tied to that.
+    // Killed with the process that restarted it.
     nobody(pid)
 }
 
@@ -268,7 +269,7 @@ fn given_up() -> Result<()> {
         ("no_new_privs", libc::PR_SET_NO_NEW_PRIVS, 1),
         ("a bounding set without it", libc::PR_CAPBSET_DROP, CAP_CHECKPOINT_RESTORE),
     ] {
-        // Given up by a thread, for itself and those that it starts, while it still may.
+        // A thread gives it up as root, before it changes to the user's ids.
         let attempt = || -> Result<()> {
             // SAFETY: plain numbers go to the kernel.
             let done = unsafe { libc::prctl(option, value, 0, 0, 0) };
@@ -287,7 +288,7 @@ fn opens_nothing() -> Result<()> {
     as_user(USER, || -> Result<()> {
         let device = Device::open()?;
         device.acquire_checkpoint_capability()?;
-        refused(device.hold(pid, 0, child::PATIENCE), libc::EPERM).context("hold")?;
+        refused(device.freeze(pid, 0, child::PATIENCE), libc::EPERM).context("hold")?;
         refused(cairn::sys::ptrace::seize(pid, 0), libc::EPERM).context("trace")?;
         refused(std::fs::read_dir(format!("/proc/{pid}/map_files")), libc::EACCES)
             .context("look behind mappings")?;
@@ -308,7 +309,7 @@ fn save_of_another() -> Result<()> {
     living.runs_on()
 }
 
-/// Since Linux 7.1 its status is not shown to who may not trace it.
+/// Since Linux 7.1 the exit status of an undumpable process is hidden without trace permission.
 fn ended_undumpable() -> Result<()> {
     let place = Place::new()?;
     let file = place.file("context");
@@ -381,14 +382,14 @@ fn set_uid_program() -> Result<()> {
         let file = records.files.len() - 1;
         alive(records).memory.exe = file;
     })?;
-    // The kernel may take it for its executable. What it may do is decided by exec alone.
+    // PR_SET_MM_EXE_FILE may accept it: only execve() changes credentials.
     let done = comes_back(&forged, pid);
     std::fs::remove_file(&program)?;
     done
 }
 
-/// Restarts again and again while somebody exchanges files as fast as it goes. `runs` judges what runs; a refusal has one of the codes; and
-/// nothing may have changed that `holds` looks at.
+/// Restarts many times while another thread exchanges files. `runs` checks the restarted process;
+/// a refusal must have one of the codes; `holds` checks what must not change.
 fn while_exchanged(
     exchange: impl Fn() + std::marker::Sync,
     pid: i32,
@@ -432,7 +433,7 @@ fn while_exchanged(
     Ok(())
 }
 
-/// A file of root's that looks like one of the user's: as long, and as old.
+/// Creates a file of root with the size and the mtime of a file of the user.
 fn secret_like(file: &Path, secret: &Path) -> Result<()> {
     let meta = std::fs::metadata(file)?;
     std::fs::write(secret, vec![b'?'; meta.len() as usize])?;
@@ -440,7 +441,8 @@ fn secret_like(file: &Path, secret: &Path) -> Result<()> {
     Ok(std::fs::set_permissions(secret, Permissions::from_mode(0o600))?)
 }
 
-/// The user's job has a file open, whose name leads to root's every other moment.
+/// The user's process has a file open, whose path alternates between that file and a link to
+/// root's.
 fn exchanged() -> Result<()> {
     let place = Place::new()?;
     let (mine, link, context) = (place.file("mine"), place.file("link"), place.file("context"));
@@ -474,8 +476,8 @@ fn exchanged() -> Result<()> {
     comes_back(&real, pid)
 }
 
-/// The user's job has a file without a name, which root makes anew in a directory of the user's; who puts a link to a file of root's there
-/// instead.
+/// The user's process has an unlinked file, which root creates in a directory of the user, while
+/// the user replaces it by a link to root's file.
 fn exchanged_anew() -> Result<()> {
     let place = Place::new()?;
     let (context, secret) = (place.file("context"), PathBuf::from("/tmp/kmod-test-secret"));
@@ -485,7 +487,7 @@ fn exchanged_anew() -> Result<()> {
     std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
     let link = place.file("link");
     let exchange = || match std::fs::symlink_metadata(&gone) {
-        // What is there, the file or the link, may be gone again: the restart removes the name.
+        // Errors are expected: the restart removes the name concurrently.
         Ok(meta) if meta.is_file() => {
             let _ = rustix::fs::renameat(CWD, &link, CWD, &gone);
         }

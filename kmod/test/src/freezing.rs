@@ -1,62 +1,62 @@
-//! What may happen to those who hold and to those who are held.
+//! Freezing and thawing, and what can happen to both processes in between.
 
 use super::Check;
 use super::child::{self, Living, PATIENCE};
 use super::rules::{refused, while_traced};
 use anyhow::{Context, Result, ensure};
-use cairn::sys::kmod::{Device, HOLD_TRACED, SLEEP_CALL, SLEEP_NONE, STATE_HELD, STATE_STOPPED};
 use cairn::sys::{ptrace, wait};
+use cairn_kmod_abi::{Device, FREEZE_TRACED, SLEEP_CALL, SLEEP_NONE, STATE_FROZEN, STATE_STOPPED};
 use rustix::mount::MountFlags;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub const CHECKS: &[Check] = &[
-    ("a held process stands still and goes on", stands_still),
+    ("a held process stands still and goes on", freeze_and_thaw),
     ("all threads are held", all_threads),
     ("the last close lets go", close),
-    ("the holder is killed", holder_killed),
-    ("the held process is killed", held_killed),
+    ("the holder is killed", owner_killed),
+    ("the held process is killed", target_killed),
     ("a signal that would end it ends it", fatal_signal),
     ("a stopped process stays stopped", stopped),
-    ("a stopped process that goes on tells nothing any more", stopped_goes_on),
-    ("a traced process that goes on tells nothing any more", traced_goes_on),
+    ("a stopped process that goes on tells nothing any more", resumed_stopped),
+    ("a traced process that goes on tells nothing any more", resumed_traced),
     ("a signal waits for the release", signal_waits),
-    ("two holders", two_holders),
-    ("a wait for a signal ends when it would have ended", || wait_goes_on("sigtimedwait")),
-    ("a wait for a semaphore ends when it would have ended", || wait_goes_on("semtimedop")),
-    ("a wait for an epoll ends when it would have ended", || wait_goes_on("epoll_wait")),
-    ("a wait with a mask ends when it would have ended", || wait_goes_on("epoll_pwait")),
-    ("a wait goes on that is held again and again", || held_again("sigtimedwait")),
-    ("a wait with a mask goes on that is held again and again", || held_again("epoll_pwait")),
-    ("two hold a wait", two_hold_a_wait),
-    ("a wait gets what it waits for", wait_gets),
+    ("two holders", two_sessions),
+    ("a wait for a signal ends when it would have ended", || restarted_wait("sigtimedwait")),
+    ("a wait for a semaphore ends when it would have ended", || restarted_wait("semtimedop")),
+    ("a wait for an epoll ends when it would have ended", || restarted_wait("epoll_wait")),
+    ("a wait with a mask ends when it would have ended", || restarted_wait("epoll_pwait")),
+    ("a wait goes on that is held again and again", || frozen_repeatedly("sigtimedwait")),
+    ("a wait with a mask goes on that is held again and again", || frozen_repeatedly("epoll_pwait")),
+    ("two hold a wait", wait_frozen_twice),
+    ("a wait gets what it waits for", wait_receives),
     ("threads come and go, programs are replaced", || churn("churn")),
     ("threads replace the program, and take the first one's place", || churn("churn-by-thread")),
     ("threads end while they are asked for", ending_threads),
     ("many sessions", many_sessions),
-    ("thousands of processes", thousands),
+    ("thousands of processes", many_processes),
     ("a held process can be frozen", frozen),
-    ("the holder waits for memory that nobody gives", holder_waits),
-    ("the holder runs out of memory", holder_hungry),
+    ("the holder waits for memory that nobody gives", owner_blocked),
+    ("the holder runs out of memory", owner_out_of_memory),
 ];
 
-fn stands_still() -> Result<()> {
+fn freeze_and_thaw() -> Result<()> {
     let living = Living::new("count")?;
     let device = Device::open()?;
     living.runs_on()?;
-    ensure!(device.hold(living.pid(), 0, PATIENCE)? == 1, "it has one thread");
-    refused(device.hold(living.pid(), 0, PATIENCE), libc::EALREADY)?;
+    ensure!(device.freeze(living.pid(), 0, PATIENCE)? == 1, "it has one thread");
+    refused(device.freeze(living.pid(), 0, PATIENCE), libc::EALREADY)?;
     let before = living.ticks()?;
-    // A hundred ticks of a processor that nobody else wants.
+    // A hundred ticks on an idle CPU.
     std::thread::sleep(Duration::from_secs(1));
     ensure!(living.ticks()? <= before + 1, "it has run while it was held");
-    ensure!(device.thread(living.pid())?.state == STATE_HELD, "it is in the module");
-    device.release(living.pid())?;
+    ensure!(device.thread(living.pid())?.state == STATE_FROZEN, "it is in the module");
+    device.thaw(living.pid())?;
     living.runs_on()
 }
 
-/// Starts a process that waits, and gives it the time to begin.
+/// Starts a process that waits in a system call, and waits until it is in it.
 fn waiting(kind: &str) -> Result<Living> {
     let living = Living::new(kind)?;
     let nr = match kind {
@@ -71,55 +71,57 @@ fn waiting(kind: &str) -> Result<Living> {
     Ok(living)
 }
 
-/// How long a process waited that says so, after it was seen to begin.
+/// Reads how long the system call of [`waiting`] took.
 fn waited(mut living: Living) -> Result<Duration> {
     let said = living.hear()?;
     Ok(Duration::from_millis(said.parse().with_context(|| format!("it said {said:?}"))?))
 }
 
-/// That a wait took as long as it was for: begun anew it would have taken longer by what had gone by before.
+/// Checks that a wait ended at its original deadline: with its full timeout after the thaw it would
+/// have taken [`WAITED_BEFORE`] longer.
 fn took_its_time(waited: Duration) -> Result<()> {
     let range = child::WAIT..child::WAIT + WAITED_BEFORE;
     ensure!(range.contains(&waited), "a wait of {:?} took {waited:?}", child::WAIT);
     Ok(())
 }
 
-/// Of the wait's time, before it is held.
+/// Time of the wait before it is frozen.
 const WAITED_BEFORE: Duration = Duration::from_millis(2000);
 
-fn wait_goes_on(kind: &str) -> Result<()> {
+fn restarted_wait(kind: &str) -> Result<()> {
     let living = waiting(kind)?;
     std::thread::sleep(WAITED_BEFORE);
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     let told = device.thread(living.pid())?;
     if kind == "semtimedop" && told.sleep == SLEEP_NONE && before_5_16() {
-        // It sleeps by a timer of another kind there (ipc/sem.c), and is made again with its whole time.
+        // It sleeps with schedule_timeout() there (ipc/sem.c), and is restarted with its full
+        // timeout.
         return living.kill();
     }
     ensure!(told.sleep == SLEEP_CALL, "the sleep told is {}", told.sleep);
     let left = Duration::from_nanos(told.sleep_left);
     ensure!(left <= child::WAIT - WAITED_BEFORE, "{left:?} are left of {:?}", child::WAIT);
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     took_its_time(waited(living)?)
 }
 
-fn held_again(kind: &str) -> Result<()> {
+fn frozen_repeatedly(kind: &str) -> Result<()> {
     let living = waiting(kind)?;
     std::thread::sleep(WAITED_BEFORE);
     let device = Device::open()?;
     for _ in 0..20 {
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         let told = device.thread(living.pid())?.sleep;
-        // It may have ended meanwhile.
+        // It may have timed out.
         ensure!([SLEEP_CALL, SLEEP_NONE].contains(&told), "the sleep told is {told}");
-        device.release(living.pid())?;
+        device.thaw(living.pid())?;
         std::thread::sleep(Duration::from_millis(5));
     }
     took_its_time(waited(living)?)
 }
 
-/// That a process that waits for a signal gets it.
+/// Checks that a process that waits for a signal receives it.
 fn gets_its_signal(living: Living) -> Result<()> {
     living.signal(libc::SIGUSR2);
     let said = waited(living)?;
@@ -127,39 +129,39 @@ fn gets_its_signal(living: Living) -> Result<()> {
     Ok(())
 }
 
-/// The second gets the process as soon as the first lets it go, whatever the wait.
-fn two_hold_a_wait() -> Result<()> {
+/// The second freezes the process as soon as the first thaws it, also in a restarted call.
+fn wait_frozen_twice() -> Result<()> {
     let living = waiting("sigwait")?;
     let pid = living.pid();
     for _ in 0..10 {
         let first = Device::open()?;
         let second = std::thread::spawn(move || -> Result<()> {
             let device = Device::open()?;
-            device.hold(pid, 0, PATIENCE)?;
+            device.freeze(pid, 0, PATIENCE)?;
             Ok(())
         });
-        first.hold(pid, 0, PATIENCE)?;
+        first.freeze(pid, 0, PATIENCE)?;
         drop(first);
         second.join().expect("a check does not panic").context("the second holder")?;
     }
     gets_its_signal(living)
 }
 
-fn wait_gets() -> Result<()> {
+fn wait_receives() -> Result<()> {
     let living = waiting("sigwait")?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
-    device.release(living.pid())?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
+    device.thaw(living.pid())?;
     gets_its_signal(living)
 }
 
-/// What is left of a thread that has ended has no stack any more.
+/// A thread that has exited has no stack.
 fn ending_threads() -> Result<()> {
     const TIMES: u32 = 400;
     let living = Living::new("ending-threads")?;
     for _ in 0..TIMES {
         let device = Device::open()?;
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         device.thread(living.pid())?;
     }
     living.runs_on()
@@ -170,24 +172,24 @@ fn all_threads() -> Result<()> {
     let tasks = format!("/proc/{}/task", living.pid());
     child::wait_for(|| std::fs::read_dir(&tasks).is_ok_and(|dir| dir.count() == 9))?;
     let device = Device::open()?;
-    ensure!(device.hold(living.pid(), 0, PATIENCE)? == 9, "it has nine threads");
+    ensure!(device.freeze(living.pid(), 0, PATIENCE)? == 9, "it has nine threads");
     for entry in std::fs::read_dir(&tasks)? {
         let tid: i32 = entry?.file_name().to_string_lossy().parse()?;
         device.thread(tid)?;
     }
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     living.runs_on()
 }
 
 fn close() -> Result<()> {
     let living = Living::new("count")?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     drop(device);
     living.runs_on()
 }
 
-fn holder_killed() -> Result<()> {
+fn owner_killed() -> Result<()> {
     let living = Living::new("count")?;
     let mut holder = Living::new("hold")?;
     holder.tell(&living.pid().to_string())?;
@@ -196,20 +198,20 @@ fn holder_killed() -> Result<()> {
     living.runs_on()
 }
 
-fn held_killed() -> Result<()> {
+fn target_killed() -> Result<()> {
     let living = Living::new("threads")?;
     let (device, pid) = (Device::open()?, living.pid());
-    device.hold(pid, 0, PATIENCE)?;
+    device.freeze(pid, 0, PATIENCE)?;
     living.kill()?;
     refused(device.thread(pid), libc::ESRCH)?;
     refused(device.process(pid), libc::ESRCH)
 }
 
-/// The kernel makes such a signal one that kills as soon as it is sent (kernel/signal.c, `complete_signal`).
+/// `complete_signal` in kernel/signal.c sends SIGKILL to every thread for such a signal.
 fn fatal_signal() -> Result<()> {
     let living = Living::new("threads")?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     living.signal(libc::SIGTERM);
     child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it ends")
 }
@@ -219,39 +221,39 @@ fn stopped() -> Result<()> {
     living.signal(libc::SIGSTOP);
     child::wait_for(|| living.state().is_ok_and(|state| state == 'T'))?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     let thread = device.thread(living.pid())?;
     ensure!((thread.state, thread.stop_signal) == (STATE_STOPPED, libc::SIGSTOP as u32), "{thread:?}");
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     ensure!(living.state()? == 'T', "it goes on");
     living.signal(libc::SIGCONT);
     living.runs_on()
 }
 
-/// It takes signals before it is in the module, and then is not what it was told to be.
-fn stopped_goes_on() -> Result<()> {
+/// It handles signals before it runs its task work: what was read before is out of date.
+fn resumed_stopped() -> Result<()> {
     let mut living = Living::new("continued")?;
     living.ready()?;
     living.signal(libc::SIGSTOP);
     child::wait_for(|| living.state().is_ok_and(|state| state == 'T'))?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     device.thread(living.pid())?;
     living.signal(libc::SIGCONT);
     child::wait_for(|| living.state().is_ok_and(|state| state != 'T'))?;
-    tells_nothing(&device, &living)?;
-    device.release(living.pid())?;
+    is_stale(&device, &living)?;
+    device.thaw(living.pid())?;
     living.runs_on()
 }
 
-fn traced_goes_on() -> Result<()> {
+fn resumed_traced() -> Result<()> {
     let device = Device::open()?;
     while_traced(|living| {
-        device.hold(living.pid(), HOLD_TRACED, PATIENCE)?;
+        device.freeze(living.pid(), FREEZE_TRACED, PATIENCE)?;
         device.thread(living.pid())?;
         ptrace::detach(living.pid())?;
-        tells_nothing(&device, living)?;
-        device.release(living.pid())?;
+        is_stale(&device, living)?;
+        device.thaw(living.pid())?;
         living.runs_on()?;
         ptrace::seize(living.pid(), 0)?;
         ptrace::interrupt(living.pid())?;
@@ -260,8 +262,8 @@ fn traced_goes_on() -> Result<()> {
     })
 }
 
-/// That nothing is told of a process that is held, but has gone on.
-fn tells_nothing(device: &Device, living: &Living) -> Result<()> {
+/// Checks that nothing can be read of a frozen process that was resumed.
+fn is_stale(device: &Device, living: &Living) -> Result<()> {
     let pid = living.pid();
     refused(device.thread(pid), libc::ESTALE)?;
     refused(device.regset(pid, libc::NT_PRSTATUS as u32, &mut [0; 1024]), libc::ESTALE)?;
@@ -271,17 +273,17 @@ fn tells_nothing(device: &Device, living: &Living) -> Result<()> {
     refused(device.save(pid, file.as_fd(), &[], &mut []), libc::ESTALE)
 }
 
-/// Each takes as long as the one before.
-fn thousands() -> Result<()> {
+/// The time for each must not depend on the number of frozen processes.
+fn many_processes() -> Result<()> {
     const MANY: usize = 4000;
-    /// More than an unlucky machine makes of it.
+    /// Allowed ratio, for a loaded machine.
     const MORE: u32 = 6;
     let mut parent = Living::new("parent")?;
     parent.tell(&MANY.to_string())?;
     let line = parent.hear()?;
     let pids = line.split(' ').map(|pid| Ok(pid.parse()?)).collect::<Result<Vec<i32>>>()?;
     let device = Device::open()?;
-    // The time that the first and the last few take, and all.
+    // The time for the first few, the last few, and all.
     let time = |each: &dyn Fn(i32) -> std::io::Result<()>| -> Result<[Duration; 3]> {
         let begin = Instant::now();
         let mut marks = vec![Duration::ZERO];
@@ -291,16 +293,16 @@ fn thousands() -> Result<()> {
         }
         Ok([marks[1], marks[8] - marks[7], marks[8]])
     };
-    let held = time(&|pid| device.hold(pid, 0, PATIENCE).map(drop))?;
-    let released = time(&|pid| device.release(pid))?;
+    let held = time(&|pid| device.freeze(pid, 0, PATIENCE).map(drop))?;
+    let released = time(&|pid| device.thaw(pid))?;
     println!("# {MANY} processes: the first, the last 500 and all: held {held:?}, released {released:?}");
-    // As each looked at all that are held already, the last would take many times as long.
+    // With a search of all frozen processes the last would take many times as long.
     ensure!(held[1] < MORE * held[0], "the last are held slower than the first: {held:?}");
     ensure!(released[0] < MORE * released[1], "the first are released slower than the last: {released:?}");
     parent.kill()
 }
 
-/// By a control group of the first kind, as suspending the machine does it with all.
+/// By the cgroup v1 freezer, which uses the same mechanism as suspend.
 fn frozen() -> Result<()> {
     let groups = Path::new("/tmp/kmod-test-freezer");
     std::fs::create_dir_all(groups)?;
@@ -312,15 +314,15 @@ fn frozen() -> Result<()> {
     let living = Living::new("threads")?;
     std::fs::write(group.join("cgroup.procs"), living.pid().to_string())?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
-    // Who is just about to sleep is asked once, and takes no notice before Linux tries again, which it does by itself when it suspends.
+    device.freeze(living.pid(), 0, PATIENCE)?;
+    // A thread that is about to sleep misses the first request; suspend retries by itself.
     let is_frozen = || {
         std::fs::write(&state, "FROZEN").is_ok()
             && std::fs::read_to_string(&state).is_ok_and(|state| state == "FROZEN\n")
     };
     let done = child::wait_for(is_frozen).context("it is frozen");
-    // Let go, it waits for the thaw.
-    device.release(living.pid())?;
+    // After cairn's thaw it waits for that of the freezer.
+    device.thaw(living.pid())?;
     std::fs::write(&state, "THAWED")?;
     done?;
     living.runs_on()?;
@@ -334,27 +336,27 @@ fn signal_waits() -> Result<()> {
     let mut living = Living::new("handler")?;
     living.ready()?;
     let device = Device::open()?;
-    device.hold(living.pid(), 0, PATIENCE)?;
+    device.freeze(living.pid(), 0, PATIENCE)?;
     living.signal(libc::SIGUSR1);
     let pending = device.pending(living.pid(), true)?;
     let signals: Vec<u8> = pending.iter().map(|info| info[0]).collect();
     ensure!(signals == [libc::SIGUSR1 as u8], "pending: {signals:?}");
     ensure!(living.state()? != 'Z', "it has taken a signal while it was held");
-    device.release(living.pid())?;
+    device.thaw(living.pid())?;
     child::wait_for(|| living.state().is_ok_and(|state| state == 'Z')).context("it takes the signal")
 }
 
-fn two_holders() -> Result<()> {
+fn two_sessions() -> Result<()> {
     let living = Living::new("count")?;
     let (first, second) = (Device::open()?, Device::open()?);
-    first.hold(living.pid(), 0, PATIENCE)?;
-    // It waits in the first one's work and comes to the second's only after.
-    refused(second.hold(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
+    first.freeze(living.pid(), 0, PATIENCE)?;
+    // It waits in the task work of the first; that of the second runs afterwards.
+    refused(second.freeze(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
     refused(second.thread(living.pid()), libc::ESRCH)?;
-    first.release(living.pid())?;
+    first.thaw(living.pid())?;
     living.runs_on()?;
-    second.hold(living.pid(), 0, PATIENCE)?;
-    second.release(living.pid())?;
+    second.freeze(living.pid(), 0, PATIENCE)?;
+    second.thaw(living.pid())?;
     living.runs_on()
 }
 
@@ -364,9 +366,9 @@ fn churn(kind: &str) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(3);
     let mut held = 0;
     while Instant::now() < end {
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
         device.process(living.pid())?;
-        device.release(living.pid())?;
+        device.thaw(living.pid())?;
         held += 1;
     }
     ensure!(held > 10, "held {held} times only");
@@ -377,36 +379,37 @@ fn many_sessions() -> Result<()> {
     let all: Vec<Living> = (0..32).map(|_| Living::new("sleep")).collect::<Result<_>>()?;
     let devices: Vec<Device> = all.iter().map(|_| Device::open()).collect::<std::io::Result<_>>()?;
     for (living, device) in all.iter().zip(&devices) {
-        device.hold(living.pid(), 0, PATIENCE)?;
+        device.freeze(living.pid(), 0, PATIENCE)?;
     }
-    // Killed while they are held, and then closed.
+    // Killed while they are frozen, before the sessions are closed.
     all.into_iter().try_for_each(Living::kill)
 }
 
-/// The answer of a request goes to a page that userfaultfd(2) is to fill, and nobody does.
-fn holder_waits() -> Result<()> {
+/// The ioctl blocks on a page that userfaultfd(2) is never given.
+fn owner_blocked() -> Result<()> {
     let living = Living::new("threads")?;
     let mut holder = Living::new("hold-and-wait")?;
     holder.tell(&living.pid().to_string())?;
     holder.ready()?;
     let call = format!("/proc/{}/syscall", holder.pid());
     let ioctl = format!("{} ", libc::SYS_ioctl);
-    // A task that runs is told as `running`: it sleeps in the call.
+    // The file says `running` unless the task sleeps in a call.
     child::wait_for(|| std::fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&ioctl)))
         .context("it waits for the page")?;
-    // Nobody else is kept waiting by that, but whoever wants the same process.
+    // That delays requests for the same process only.
     let other = Living::new("count")?;
     let device = Device::open()?;
-    device.hold(other.pid(), 0, PATIENCE)?;
-    refused(device.hold(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
+    device.freeze(other.pid(), 0, PATIENCE)?;
+    refused(device.freeze(living.pid(), 0, Duration::from_millis(50)), libc::ETIMEDOUT)?;
     drop(device);
     holder.kill()?;
     living.runs_on()?;
     other.runs_on()
 }
 
-/// In a control group with little memory, sessions are opened until the kernel has to kill somebody: their memory is the holder's.
-fn holder_hungry() -> Result<()> {
+/// In a memory control group, sessions are opened until the OOM killer acts: their memory is
+/// charged to the process that opens them.
+fn owner_out_of_memory() -> Result<()> {
     const GROUPS: &str = "/sys/fs/cgroup";
     const LITTLE: &str = "1M";
     let group = std::path::Path::new(GROUPS).join("kmod-test");
