@@ -1,8 +1,10 @@
 //! The engine's errors, by kind: the kind decides the exit code.
 
+use serde::Serialize;
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Result with the engine's [`enum@Error`].
@@ -50,30 +52,140 @@ pub enum Error {
     Interrupted,
 }
 
+/// The part of a job that a problem is about. Displayed as `pid 4711: fd 7 (/tmp/log)`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// The process.
+    pub pid: i32,
+    /// What of it; absent for the process as a whole.
+    #[serde(flatten)]
+    pub part: Option<Part>,
+    /// What a descriptor or link leads to, or a mapping is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// A part of a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The thread with this id.
+    Thread(i32),
+    /// The descriptor with this number.
+    Fd(i32),
+    /// The mapping of these addresses.
+    Mapping(Range<u64>),
+    /// A link in /proc/PID: `cwd`, `root`, `exe`.
+    Link(&'static str),
+}
+
+impl Subject {
+    /// A process as a whole.
+    pub fn process(pid: i32) -> Self {
+        Subject { pid, part: None, path: None }
+    }
+
+    /// A part of a process.
+    pub fn part(pid: i32, part: Part) -> Self {
+        Subject { part: Some(part), ..Subject::process(pid) }
+    }
+
+    /// A descriptor.
+    pub fn fd(pid: i32, fd: i32) -> Self {
+        Subject::part(pid, Part::Fd(fd))
+    }
+
+    /// The same, with what it leads to.
+    pub fn leading_to(&self, path: impl Display) -> Self {
+        Subject { path: Some(path.to_string()), ..self.clone() }
+    }
+}
+
+impl Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {}", self.pid)?;
+        match &self.part {
+            None => {}
+            Some(Part::Thread(tid)) => write!(f, ": thread {tid}")?,
+            Some(Part::Fd(fd)) => write!(f, ": fd {fd}")?,
+            Some(Part::Mapping(range)) => write!(f, ": mapping {:#x}-{:#x}", range.start, range.end)?,
+            Some(Part::Link(name)) => write!(f, ": {name}")?,
+        }
+        match (&self.part, &self.path) {
+            (Some(Part::Mapping(_)), Some(path)) => write!(f, " of {path}"),
+            (_, Some(path)) => write!(f, " ({path})"),
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+/// How a job is bound to something outside of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum External {
+    /// A process outside has the same open file description.
+    OpenFile,
+    /// A process outside has the same shared memory mapped.
+    SharedMemory,
+    /// A process outside shares an address space, descriptor table or the like.
+    SharedState,
+    /// A process outside has the other end of a pipe.
+    PipeEnd,
+    /// A process outside receives the signals of asynchronous I/O.
+    SignalOwner,
+    /// A process outside is traced by one of the job's.
+    Tracee,
+}
+
+impl External {
+    /// Whether the job can be saved all the same: after a restart it has copies of its own.
+    pub fn is_severable(self) -> bool {
+        matches!(self, External::OpenFile | External::SharedMemory | External::SharedState)
+    }
+}
+
 /// A reason to refuse.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Pid and object, if others may have the same problem: `pid 4711: fd 7`. Otherwise empty.
-    pub at: String,
+    /// What it is about, if that is a part of the job; begins the message.
+    #[serde(flatten)]
+    pub at: Option<Subject>,
+    /// What lies outside, if that is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
     /// Rest of the message: the problem, and what the user can do.
     pub why: String,
 }
 
 impl Problem {
-    /// A problem of one object among many.
-    pub fn of(at: impl Into<String>, why: impl Into<String>) -> Self {
-        Problem { at: at.into(), why: why.into() }
+    /// A problem of a part of the job.
+    pub fn of(at: Subject, why: impl Into<String>) -> Self {
+        Problem { at: Some(at), external: None, why: why.into() }
     }
 
     /// A problem of a thread, `what` being a predicate: `runs 32-bit code`.
     pub fn of_thread(pid: i32, tid: i32, what: &str) -> Self {
-        Problem::of(format!("pid {pid}: thread {tid}"), format!(" {what}"))
+        Problem::of(Subject::part(pid, Part::Thread(tid)), format!(" {what}"))
+    }
+
+    /// A problem of a part of the job, because of something outside.
+    pub fn external(at: Subject, external: External, why: impl Into<String>) -> Self {
+        Problem { external: Some(external), ..Problem::of(at, why) }
+    }
+}
+
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            Some(at) => write!(f, "{at}{}", self.why),
+            None => f.write_str(&self.why),
+        }
     }
 }
 
 impl From<String> for Problem {
     fn from(why: String) -> Self {
-        Problem { at: String::new(), why }
+        Problem { at: None, external: None, why }
     }
 }
 
@@ -117,23 +229,23 @@ impl Problems {
     pub fn lines(&self) -> Vec<String> {
         /// Further objects with the same cause are only counted.
         const NAMED: usize = 3;
-        let mut causes: Vec<(&Problem, Vec<&str>)> = Vec::new();
+        let mut causes: Vec<(&Problem, Vec<String>)> = Vec::new();
         let mut known: HashMap<&str, usize> = HashMap::new();
         for problem in &self.reasons {
-            match known.get(problem.why.as_str()) {
-                Some(index) if !problem.at.is_empty() => causes[*index].1.push(&problem.at),
+            match (known.get(problem.why.as_str()), &problem.at) {
+                (Some(index), Some(at)) => causes[*index].1.push(at.to_string()),
                 _ => {
                     known.insert(&problem.why, causes.len());
                     causes.push((problem, Vec::new()));
                 }
             }
         }
-        let line = |(Problem { at, why }, others): (&Problem, Vec<&str>)| {
+        let line = |(first, others): (&Problem, Vec<String>)| {
             let named = others[..others.len().min(NAMED)].join(", ");
             match others.len() {
-                0 => format!("{at}{why}"),
-                1..=NAMED => format!("{at}{why} (likewise {named})"),
-                all => format!("{at}{why} (likewise {named} and {} more)", all - NAMED),
+                0 => first.to_string(),
+                1..=NAMED => format!("{first} (likewise {named})"),
+                all => format!("{first} (likewise {named} and {} more)", all - NAMED),
             }
         };
         causes.into_iter().map(line).collect()
@@ -210,12 +322,13 @@ mod tests {
 
     #[test]
     fn one_cause_is_one_line() {
+        let mapping = |pid, start: u64| Subject::part(pid, Part::Mapping(start..start + 0x1000));
         let mut problems = Problems::default();
-        problems.push(Problem::of("pid 7: mapping 0x1000-0x2000", ": an I/O ring"));
+        problems.push(Problem::of(mapping(7, 0x1000), ": an I/O ring"));
         problems.push("pid 7: traces process 9".to_owned());
-        problems.push(Problem::of("pid 7: fd 3", " is a socket"));
-        problems.push(Problem::of("pid 7: mapping 0x3000-0x4000", ": an I/O ring"));
-        problems.push(Problem::of("pid 8: mapping 0x1000-0x2000", ": an I/O ring"));
+        problems.push(Problem::of(Subject::fd(7, 3), " is a socket"));
+        problems.push(Problem::of(mapping(7, 0x3000), ": an I/O ring"));
+        problems.push(Problem::of(mapping(8, 0x1000), ": an I/O ring"));
         assert_eq!(
             problems.lines(),
             [
@@ -225,9 +338,25 @@ mod tests {
             ]
         );
         for fd in 4..9 {
-            problems.push(Problem::of(format!("pid 7: fd {fd}"), " is a socket"));
+            problems.push(Problem::of(Subject::fd(7, fd), " is a socket"));
         }
         let last = "pid 7: fd 3 is a socket (likewise pid 7: fd 4, pid 7: fd 5, pid 7: fd 6 and 2 more)";
         assert_eq!(problems.lines()[2], last);
+    }
+
+    #[test]
+    fn a_problem_is_data_as_well() {
+        let at = Subject::fd(7, 3).leading_to("pipe:[12]");
+        let problem = Problem::external(at, External::PipeEnd, " is half a pipe");
+        insta::assert_json_snapshot!(problem, @r#"
+        {
+          "pid": 7,
+          "fd": 3,
+          "path": "pipe:[12]",
+          "external": "pipe-end",
+          "why": " is half a pipe"
+        }
+        "#);
+        assert_eq!(problem.to_string(), "pid 7: fd 3 (pipe:[12]) is half a pipe");
     }
 }

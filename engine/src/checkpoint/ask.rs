@@ -1,7 +1,7 @@
 //! State that only code inside a process can read: one program for each thread.
 
 use super::inspection::InspectedProcess;
-use crate::error::{Problems, Result};
+use crate::error::{Problem, Problems, Result, Subject};
 use crate::proc::status;
 use crate::remote::{DataId, Outcome, Program, Stopped};
 use crate::resource::mm::ask::{AskMemory, Found};
@@ -107,7 +107,10 @@ pub fn ask(
     let threads = ask_threads(task, &asked.leader, &told, ways)?;
 
     reports.extend(asked.reports.answer(&told));
-    asked.refused.answer(&told).for_each(|what| problems.push(format!("pid {pid}: {what}")));
+    asked
+        .refused
+        .answer(&told)
+        .for_each(|what| problems.push(Problem::of(Subject::process(pid), format!(": {what}"))));
     let policed = seen.vmas.iter_mut().map(|(vma, _)| vma);
     let may_have_policy = ways.may_have_policy();
     asked.policies.answer(&told, policed.filter(|vma| may_have_policy(&&**vma)));

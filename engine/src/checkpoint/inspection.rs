@@ -1,6 +1,6 @@
 //! The read-only part of a checkpoint: what is visible from outside, and reasons to refuse it.
 
-use crate::error::{Context, Error, Problem, Problems, Result};
+use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
 use crate::remote::Stopped;
 use crate::resource::fd::inode::Found;
 use crate::resource::fd::table::{self, Fd};
@@ -162,16 +162,16 @@ impl Inspection {
     fn look_at_zombie(&mut self, task: &Task) {
         let (pid, ppid) = (task.pid, task.stat.ppid);
         if hides_status(pid) {
-            self.problems.push(format!(
-                "pid {pid}: has ended, which its parent {ppid} has not waited for, and how is shown only to root: it was not dumpable, or \
+            self.problems.push(Problem::of(Subject::process(pid), format!(
+                ": has ended, which its parent {ppid} has not waited for, and how is shown only to root: it was not dumpable, or \
                  somebody else's; let its parent wait for it, or ask root"
-            ));
+            )));
         }
         if task.stat.exit_code.is_some_and(|status| libc::WIFSIGNALED(status) && libc::WCOREDUMP(status)) {
-            self.problems.push(format!(
-                "pid {pid}: has ended and dumped core, which its parent {ppid} has not waited for; nothing could say so \
+            self.problems.push(Problem::of(Subject::process(pid), format!(
+                ": has ended and dumped core, which its parent {ppid} has not waited for; nothing could say so \
                  again without another core"
-            ));
+            )));
         }
     }
 
@@ -183,10 +183,11 @@ impl Inspection {
         let objects = self.tables.shared.identities();
         let objects = objects.filter_map(|(object, index)| Some((object, *self.mapped.get(&index)?)));
         outside.mappers(&objects.collect(), &mut found);
-        for Problem { at, why } in found.reasons {
-            let why =
-                format!("{why}; a restart parts them: save a tree that has both, or allow it by --shared");
-            problems.push(Problem { at, why });
+        for mut problem in found.reasons {
+            if problem.external.is_some_and(External::is_severable) {
+                problem.why += "; a restart parts them: save a tree that has both, or allow it by --shared";
+            }
+            problems.push(problem);
         }
         Ok(())
     }
@@ -200,7 +201,7 @@ impl Inspection {
         let pid = task.pid;
         if refused::may_undo_semaphores(pid, &task.threads, users)? {
             self.problems
-                .push(format!("pid {pid}: System V semaphores may have to be undone at its end (SEM_UNDO); remove them, or start the job without SEM_UNDO"));
+                .push(Problem::of(Subject::process(pid), ": System V semaphores may have to be undone at its end (SEM_UNDO); remove them, or start the job without SEM_UNDO"));
         }
         let tables = &mut self.tables;
         let mappings = capture::capture(pid, tables)?;
@@ -229,9 +230,9 @@ impl Inspection {
                 Err(other) => return Err(other),
             }
         }
-        let mut opened = |name: &str, flags: i32| -> Result<usize> {
+        let mut opened = |name: &'static str, flags: i32| -> Result<usize> {
             let link = format!("/proc/{pid}/{name}");
-            let who = format!("pid {pid}: {name}");
+            let who = Subject::part(pid, Part::Link(name));
             let inode = tables
                 .inodes
                 .add(&Found { link: Path::new(&link), who: &who, fd: None }, &mut tables.dump_plan)?;

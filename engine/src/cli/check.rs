@@ -3,7 +3,7 @@
 use super::args::CheckArgs;
 use super::{count, out, worker};
 use cairn::checkpoint::{Checked, check};
-use cairn::error::Error;
+use cairn::error::{Error, Problems};
 
 pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
     worker::run(
@@ -12,11 +12,12 @@ pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
         |cancelled| {
             let result = check((&args.target).into(), cancelled);
             let code = result.as_ref().map_or_else(Error::exit_code, |_| 0);
-            let (checked, problems) = match result {
-                Ok(checked) => (Some(checked), Vec::new()),
-                Err(Error::Unsupported(problems)) => (None, problems.lines()),
+            let (checked, found) = match result {
+                Ok(checked) => (Some(checked), Problems::default()),
+                Err(Error::Unsupported(problems)) => (None, problems),
                 Err(other) => return Err(other.into()),
             };
+            let problems = found.lines();
             let pid = args.target.id;
             if args.json {
                 let told = serde_json::json!({
@@ -25,6 +26,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
                     "tasks": checked.map_or(0, |checked| checked.tasks),
                     "source": checked.map(|checked| checked.source),
                     "problems": problems,
+                    "reasons": found.reasons,
                 });
                 out(&format!("{told}\n"))?;
             } else if let Some(Checked { source, tasks }) = checked {

@@ -3,7 +3,7 @@
 
 use super::bytes::PathBytes;
 use super::fd::inode::Inodes;
-use crate::error::{Problem, Problems};
+use crate::error::{Problem, Problems, Subject};
 use std::collections::{HashMap, HashSet};
 use std::thread::JoinHandle;
 
@@ -42,7 +42,7 @@ impl Look {
 
     /// Restricts the scan to locks on files in use. `inside`: pids and tids of the saved tree.
     pub fn among(self, inodes: &Inodes, inside: HashSet<i32>) -> Locks {
-        let named = inodes.identities().map(|(file, (user, path))| (file, (user.to_owned(), path.clone())));
+        let named = inodes.identities().map(|(file, (user, path))| (file, (user.clone(), path.clone())));
         Locks { named: named.collect(), inside, text: self.0 }
     }
 }
@@ -50,7 +50,7 @@ impl Look {
 /// The locks on files in use, available when the scan has finished.
 pub struct Locks {
     /// Where a file is used, and its path, by device and inode.
-    named: HashMap<(u64, u64), (String, PathBytes)>,
+    named: HashMap<(u64, u64), (Subject, PathBytes)>,
     inside: HashSet<i32>,
     text: JoinHandle<String>,
 }
@@ -73,9 +73,9 @@ impl Locks {
                 let kind =
                     if matches!(lock.kind.as_str(), "LEASE" | "DELEG") { "lease" } else { "file lock" };
                 problems.push(Problem::of(
-                    format!("{user}: {path}"),
+                    user.clone(),
                     format!(
-                        " has a {kind} ({}), which a mapping may keep; let it be unmapped first",
+                        ": {path} has a {kind} ({}), which a mapping may keep; let it be unmapped first",
                         lock.kind
                     ),
                 ));

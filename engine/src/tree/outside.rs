@@ -1,7 +1,7 @@
 //! Processes outside the saved tree: their sessions and groups, and what they share with it.
 
 use super::freeze::Task;
-use crate::error::{Context, Problem, Problems, Result};
+use crate::error::{Context, External, Problem, Problems, Result, Subject};
 use crate::proc::stat::Brief;
 use crate::proc::{maps, read_short, status};
 use crate::resource::fd::description::Files;
@@ -136,7 +136,11 @@ impl Outside {
                 // A process that has just exited shares nothing.
                 if let Ok(Some(same)) = ours.find(stat.pid, 0) {
                     let pid = same.pid;
-                    problems.push(format!("pid {pid}: shares {what} with {}", Self::name(stat)));
+                    problems.push(Problem::external(
+                        Subject::process(pid),
+                        External::SharedState,
+                        format!(": shares {what} with {}", Self::name(stat)),
+                    ));
                 }
             }
         }
@@ -151,9 +155,10 @@ impl Outside {
             .collect();
         for Other { stat, tracer, .. } in &self.others {
             if let Some(pid) = tids.get(tracer) {
-                problems.push(format!(
-                    "pid {pid}: traces {}; end the tracing, or save a tree that has both",
-                    Self::name(stat)
+                problems.push(Problem::external(
+                    Subject::process(*pid),
+                    External::Tracee,
+                    format!(": traces {}; end the tracing, or save a tree that has both", Self::name(stat)),
                 ));
             }
         }
@@ -164,8 +169,9 @@ impl Outside {
         for Other { stat, descriptors, .. } in self.living() {
             for (number, link) in descriptors {
                 if let Some((pid, fd)) = ours.shared_with(link, stat.pid, *number) {
-                    problems.push(Problem::of(
-                        format!("pid {pid}: fd {fd} ({})", String::from_utf8_lossy(link)),
+                    problems.push(Problem::external(
+                        Subject::fd(pid, fd).leading_to(String::from_utf8_lossy(link)),
+                        External::OpenFile,
                         format!(" is shared with {}, which has it as fd {number}", Self::name(stat)),
                     ));
                 }
@@ -187,9 +193,10 @@ impl Outside {
                     && let Some((pid, start)) = ours.get(&object)
                     && told.insert(object)
                 {
-                    problems.push(Problem::of(
-                        format!("pid {pid}: the shared memory at {start:#x}"),
-                        format!(" is mapped by {}, too", Self::name(stat)),
+                    problems.push(Problem::external(
+                        Subject::process(*pid),
+                        External::SharedMemory,
+                        format!(": the shared memory at {start:#x} is mapped by {}, too", Self::name(stat)),
                     ));
                 }
             }

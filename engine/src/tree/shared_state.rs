@@ -2,7 +2,7 @@
 
 use super::freeze::Task;
 use crate::arch;
-use crate::error::{Context, Problem, Problems, Result};
+use crate::error::{Context, Problem, Problems, Result, Subject};
 use crate::proc::status;
 use crate::resource::bytes::PathBytes;
 use crate::resource::{process, refused};
@@ -97,7 +97,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 }
                 if tid == pid {
                     problems.push(Problem::of(
-                        format!("pid {pid}"),
+                        Subject::process(pid),
                         format!(": is in another {name} namespace than cairn; run cairn in there (nsenter --all --target {pid})"),
                     ));
                 } else if theirs != Namespaces::of(pid, pid).link(name) {

@@ -200,12 +200,13 @@ fn clocks_that_are_behind_are_a_conflict_that_can_be_allowed() {
     let output = called(&job, r#"exec "$CAIRN" restart --detach "$FILE""#);
     assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
     let said = complaint(&output);
-    for word in ["CLOCK_MONOTONIC", "500000 s behind", "unshare --time", "--ignore-clocks"] {
-        assert!(
-            said.contains(word) || word == "500000 s behind" && said.contains("499999 s behind"),
-            "{said}"
-        );
+    for word in ["CLOCK_MONOTONIC", " s behind", "unshare --time", "--ignore-clocks"] {
+        assert!(said.contains(word), "{said}");
     }
+    // Less what has passed since, which on a busy machine is some seconds.
+    let behind = said.split(" s behind").next().and_then(|text| text.rsplit(' ').next());
+    let behind: i64 = behind.and_then(|number| number.parse().ok()).expect("a number");
+    assert!((499_900..=500_000).contains(&behind), "{said}");
     assert!(job.is_gone());
     let output = called(&job, r#"exec "$CAIRN" restart --detach --ignore-clocks "$FILE""#);
     assert_eq!(exit_code(&output), 0, "{}", complaint(&output));

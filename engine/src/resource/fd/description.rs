@@ -3,7 +3,7 @@
 use super::inode::{Found, Inodes};
 use super::table::Fd;
 use super::{Identity, Kind};
-use crate::error::{Context, Error, Problem, Problems, Result};
+use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
 use crate::resource::mm::dump::DumpPlan;
 use crate::sys::kcmp::{self, Sorted};
@@ -67,8 +67,8 @@ pub struct Descriptor {
 
 impl Descriptor {
     /// For messages: `pid 4711: fd 7`.
-    pub fn at(&self) -> String {
-        format!("pid {}: fd {}", self.pid, self.fd)
+    pub fn at(&self) -> Subject {
+        Subject::fd(self.pid, self.fd)
     }
 
     /// Whether it is open for writing.
@@ -137,7 +137,7 @@ impl Files {
         inodes: &mut Inodes,
         dump_plan: &mut DumpPlan,
     ) -> Result<Fd> {
-        let who = format!("pid {pid}: fd {fd}");
+        let who = Subject::fd(pid, fd);
         let link = format!("/proc/{pid}/fd/{fd}");
         let found = Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)) };
         let seen = found.look()?;
@@ -209,12 +209,13 @@ impl Files {
             let id = owner.id;
             if *is_directory {
                 problems.push(Problem::of(
-                    format!("pid {pid}: fd {fd}"),
+                    Subject::fd(*pid, *fd),
                     " is a directory that tells of changes in it (F_NOTIFY); let it be closed first",
                 ));
             } else if id != 0 && !inside.contains(&id) {
-                problems.push(Problem::of(
-                    format!("pid {pid}: fd {fd}"),
+                problems.push(Problem::external(
+                    Subject::fd(*pid, *fd),
+                    External::SignalOwner,
                     format!(" has an owner outside, who is told of I/O (F_SETOWN): {id}; save a tree that has both, or take the owner away (F_SETOWN 0)"),
                 ));
             }
@@ -265,7 +266,7 @@ impl Files {
     }
 }
 
-fn owner(fd: &OwnedFd, who: &str) -> Result<Option<FileOwner>> {
+fn owner(fd: &OwnedFd, who: &Subject) -> Result<Option<FileOwner>> {
     let (kind, id) = crate::sys::file::owner(fd.as_fd()).context(|| format!("{who}: read owner"))?;
     let signal = crate::sys::file::signal(fd.as_fd()).context(|| format!("{who}: read signal"))?;
     Ok((id != 0 || signal != 0).then_some(FileOwner { kind, id, signal }))

@@ -2,7 +2,7 @@
 
 use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
-use crate::error::{Context, Error, Problem, Result};
+use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::image::Extent;
 use crate::resource::attributes;
 use crate::resource::bytes::PathBytes;
@@ -40,7 +40,7 @@ pub struct Found<'a> {
     /// `/proc/PID/fd/N`, `/proc/PID/map_files/A-B`, `/proc/PID/cwd` …
     pub link: &'a Path,
     /// For messages: `pid 4711: fd 7`.
-    pub who: &'a str,
+    pub who: &'a Subject,
     /// Pidfd and descriptor number, if it is a descriptor.
     pub fd: Option<(BorrowedFd<'a>, i32)>,
 }
@@ -59,8 +59,8 @@ pub struct Observed<'a> {
 
 impl Observed<'_> {
     /// For messages: `pid 4711: fd 7 (/tmp/log)`.
-    pub fn at(&self) -> String {
-        format!("{} ({})", self.found.who, self.link)
+    pub fn at(&self) -> Subject {
+        self.found.who.leading_to(&self.link)
     }
 
     /// Whether the link is a path, possibly of an unlinked file.
@@ -116,7 +116,7 @@ enum Key {
 pub struct Inodes {
     all: Vec<Inode>,
     /// Where each was found first, for messages.
-    users: Vec<String>,
+    users: Vec<Subject>,
     known: HashMap<Key, usize>,
     contents: Vec<(usize, Owner)>,
 }
@@ -179,8 +179,7 @@ impl Inodes {
         if let Some(index) = self.known.get(&key) {
             return Ok(*index);
         }
-        let refuse =
-            |why: String| Err(Error::unsupported(Problem::of(format!("{} ({path})", found.who), why)));
+        let refuse = |why: String| Err(Error::unsupported(Problem::of(found.who.leading_to(&path), why)));
         let has_path = kind.verbs().identity() == Same::Path;
         let deleted = deleted.filter(|_| has_path);
         let mut unlinked = None;
@@ -212,13 +211,13 @@ impl Inodes {
     }
 
     /// Adds an object that is created together with its open file description.
-    pub fn add_anonymous(&mut self, kind: Kind, who: &str) -> usize {
+    pub fn add_anonymous(&mut self, kind: Kind, who: &Subject) -> usize {
         self.push(Inode { path: PathBytes::default(), kind, identity: None, unlinked: None }, who)
     }
 
-    fn push(&mut self, inode: Inode, who: &str) -> usize {
+    fn push(&mut self, inode: Inode, who: &Subject) -> usize {
         self.all.push(inode);
-        self.users.push(who.to_owned());
+        self.users.push(who.clone());
         self.all.len() - 1
     }
 
@@ -265,11 +264,11 @@ impl Inodes {
     }
 
     /// Device and inode number of each named regular file, with where it was found and its path.
-    pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), (&str, &PathBytes))> {
+    pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), (&Subject, &PathBytes))> {
         self.all.iter().zip(&self.users).filter_map(|(inode, user)| {
             let node = inode.identity.as_ref()?.node?;
             let device = rustix::fs::makedev(node.device.0, node.device.1);
-            Some(((device, node.inode), (user.as_str(), &inode.path)))
+            Some(((device, node.inode), (user, &inode.path)))
         })
     }
 

@@ -7,7 +7,7 @@ use super::table::Fd;
 use super::unlinked::set_flags;
 use super::{Identity, Kind, Made, Verbs, Way};
 use crate::arch;
-use crate::error::{Context, Error, Problem, Result};
+use crate::error::{Context, Error, External, Problem, Result};
 use crate::remote::{Arg, Program};
 use crate::resource::bytes::Bytes;
 use crate::sys::file::link_to;
@@ -146,7 +146,7 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
                 let why = format!(
                     " is {what}: save a tree that has both, or start the job with files in place of it"
                 );
-                return Err(Error::unsupported(Problem::of(end.at(), why)));
+                return Err(Error::unsupported(Problem::external(end.at(), External::PipeEnd, why)));
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::dump::DumpPlan;
 use super::shared::SharedObjects;
 use super::vma::{Backing, Vma, VmaFlag};
-use crate::error::{Context, Error, Problem, Problems, Result};
+use crate::error::{Context, Error, Part, Problem, Problems, Result, Subject};
 use crate::proc::smaps::{self, VmFlags};
 use crate::resource::bytes::PathBytes;
 use crate::resource::fd::description::Files;
@@ -53,7 +53,7 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
             Ok(backing) => match describe(vma, backing) {
                 Ok(record) => found.vmas.push((record, vma.rss + vma.swap + vma.hugetlb > 0)),
                 Err(why) => {
-                    let at = format!("pid {pid}: mapping {}", label(vma));
+                    let at = subject(pid, vma);
                     found.problems.push(Problem::of(at, format!(": {why}{UNMAP}")));
                 }
             },
@@ -67,9 +67,12 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
 /// What the user can do about a mapping.
 const UNMAP: &str = "; it can be checkpointed once that is unmapped";
 
-fn label(vma: &smaps::Vma) -> String {
-    let path = vma.path.as_ref().map_or(String::new(), |p| format!(" of {}", PathBytes(p.clone())));
-    format!("{:#x}-{:#x}{path}", vma.start, vma.end)
+fn subject(pid: i32, vma: &smaps::Vma) -> Subject {
+    let mapping = Subject::part(pid, Part::Mapping(vma.start..vma.end));
+    match &vma.path {
+        Some(path) => mapping.leading_to(PathBytes(path.clone())),
+        None => mapping,
+    }
 }
 
 fn backing(
@@ -78,8 +81,8 @@ fn backing(
     tables: &mut Tables,
     known: &mut HashMap<(Vec<u8>, u64, bool), usize>,
 ) -> Result<Backing> {
-    let who = format!("pid {pid}: mapping {}", label(vma));
-    let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.as_str(), format!(": {what}{UNMAP}"))));
+    let who = subject(pid, vma);
+    let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.clone(), format!(": {what}{UNMAP}"))));
     let link = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end);
     let link = Path::new(&link);
     let huge = vma.flags.contains(VmFlags::HUGETLB);
