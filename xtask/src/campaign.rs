@@ -25,7 +25,7 @@ use cairn_testsuite::report::{
     Absent, CellResult, Host, Journal, KernelInfo, Results, RunInfo, html, junit, results,
 };
 
-use crate::cmd::kmod_test::Trial;
+use crate::module::Trial;
 use crate::places::Spot;
 use crate::programs::{PerArch, Wanted};
 use crate::progress::Screen;

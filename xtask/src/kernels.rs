@@ -14,8 +14,8 @@ use cairn_testsuite::report::Absent;
 use clap::Parser;
 
 use crate::campaign::Plan;
-use crate::cmd;
 use crate::cross;
+use crate::module;
 use crate::places::{Guest, Spot};
 use crate::programs::PerArch;
 use crate::room::Room;
@@ -244,7 +244,7 @@ impl Choice {
             let needing: Vec<String> =
                 engines.keys().filter(|name| engine::needs_module(name)).cloned().collect();
             if !needing.is_empty() {
-                match cmd::kmod::for_kernel(room, &kernel, source)? {
+                match module::for_kernel(room, &kernel, source)? {
                     Ok(data) => module = Some(data),
                     Err(reason) => {
                         engines.retain(|name, _| !engine::needs_module(name));

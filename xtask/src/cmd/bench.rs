@@ -129,7 +129,7 @@ fn in_a_guest(args: &Args, room: &Room, built: &Programs, kernel: &Kernel, table
     command.extend(args.sweep.iter().map(|sweep| sweep.name()));
     let mut job = Job { command, ..Job::default() };
     println!("{}, {}", kernel.release, accel.name());
-    match super::kmod::for_kernel(room, kernel, &args.source)? {
+    match crate::module::for_kernel(room, kernel, &args.source)? {
         Ok(module) => job.load("cairn", module, ""),
         Err(absence) => println!("without the kernel module: {absence}"),
     }

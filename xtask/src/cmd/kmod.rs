@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
-use cairn_qemu::kernels::{self as found, Kernel, Matrix, Selector};
+use anyhow::{Result, bail};
+use cairn_qemu::kernels::{self as found, Matrix, Selector};
 use cairn_qemu::kmod::{self, Built, Sources, Target, checkpatch};
 use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Cache, progress};
 use clap::Parser;
 
 use crate::cross;
-use crate::kernels::{KernelArgs, Source, architectures, for_arch, options};
+use crate::kernels::{KernelArgs, architectures, for_arch, options};
 use crate::room::Room;
 
 #[derive(Parser)]
@@ -78,23 +78,6 @@ pub fn run(args: &Args) -> Result<bool> {
         good &= complaints.is_empty();
     }
     Ok(good)
-}
-
-/// Builds the module for a kernel that is to be booted; or says why there are no headers.
-pub fn for_kernel(room: &Room, kernel: &Kernel, source: &Source) -> Result<Result<Vec<u8>, String>> {
-    let progress = progress::Stderr::default();
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
-    let cache = Cache::from_env()?;
-    let sources = Sources::read(&room.root.join("kmod"))?;
-    let options = options(kernel.arch, source, &cache, &progress);
-    match kmod::obtain(&matrix, &Target::from(kernel), &sources, false, &options) {
-        Ok(Built { module, .. }) => {
-            let read = std::fs::read(&module);
-            Ok(Ok(read.with_context(|| format!("read {}", module.display()))?))
-        }
-        Err(error) if error.is_absence() => Ok(Err(error.to_string())),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Aligns the columns of the rows.

@@ -8,8 +8,8 @@ use cairn_testsuite::report::{Conclusion, terminal};
 use clap::Parser;
 
 use crate::campaign::{self, Asked, DEFAULT_SEED};
-use crate::cmd::test::How;
 use crate::corpora;
+use crate::how::How;
 use crate::kernels::{self, KernelArgs, Source};
 use crate::programs;
 use crate::room::Room;

@@ -23,10 +23,10 @@ use cairn_testsuite::verdict::Verdict;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use super::test::How;
 use crate::campaign::{self, Leg, Plan};
 use crate::corpora;
 use crate::cross;
+use crate::how::How;
 use crate::kernels::{self, ArchArg, KernelArgs, Source};
 use crate::places::Spot;
 use crate::programs::{self, Programs, Wanted};

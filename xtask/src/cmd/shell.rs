@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> Result<bool> {
         ..job::Job::default()
     };
     if args.kmod {
-        let data = super::kmod::for_kernel(&room, kernel, &args.source)?.map_err(anyhow::Error::msg)?;
+        let data = crate::module::for_kernel(&room, kernel, &args.source)?.map_err(anyhow::Error::msg)?;
         job.load("cairn", data, &args.kmod_param.join(" "));
     }
     let dir = tempfile::Builder::new().prefix("cairn-shell-").tempdir()?;

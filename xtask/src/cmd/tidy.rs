@@ -4,6 +4,8 @@
 //! - no absolute path of somebody's machine, no host name of a package archive or registry;
 //! - every source file says at its head what lives in it;
 //! - what one architecture has and another has not stands in the engine's `arch/`;
+//! - the commands of `xtask` stand on its modules, never the other way round;
+//! - comments fit into the line width (`rustfmt` leaves them alone);
 //! - what one package may depend on;
 //! - under which licences dependencies may be.
 
@@ -86,6 +88,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cairn", &["cairn-kmod-abi"]),
     ("cairn-kmod-test", &["cairn", "cairn-kmod-abi"]),
 ];
+
+/// What nothing but the entry point and the commands themselves may use.
+const COMMANDS: (&str, &[&str]) = ("xtask/src/", &["xtask/src/cmd/", "xtask/src/main.rs"]);
+
+/// How wide a comment may be, in characters.
+const COMMENT_WIDTH: usize = 100;
 
 /// Licences that go with ours.
 const LICENCES: &[&str] = &[
@@ -206,6 +214,12 @@ fn judge(name: &str, text: &str) -> Vec<String> {
             let word = arch_word(line);
             found.extend(word.map(|word| format!("{number}: `{word}` belongs into {}", ARCH_ROOM.1)));
         }
+        if rust && is_lower_module(name) && line.contains("crate::cmd") {
+            found.push(format!("{number}: a module used by commands uses a command"));
+        }
+        if rust && is_wide_comment(line) {
+            found.push(format!("{number}: a comment wider than {COMMENT_WIDTH} characters"));
+        }
         for (parts, why) in FORBIDDEN {
             if line.contains(&parts.concat()) {
                 found.push(format!("{number}: `{}`: {why}", parts.concat()));
@@ -228,6 +242,18 @@ fn is_unsafe(line: &str) -> bool {
                 && !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
         })
     })
+}
+
+/// Whether a file is a module of `xtask` that commands stand on.
+fn is_lower_module(name: &str) -> bool {
+    name.starts_with(COMMANDS.0) && !COMMANDS.1.iter().any(|allowed| name.starts_with(allowed))
+}
+
+/// Whether a line is nothing but a comment, and too wide. Rows of tables cannot be broken.
+fn is_wide_comment(line: &str) -> bool {
+    let text = line.trim_start();
+    let is_row = text.trim_start_matches(['/', '!']).trim_start().starts_with('|');
+    text.starts_with("//") && !is_row && line.chars().count() > COMMENT_WIDTH
 }
 
 /// The first word of one architecture in the code of this line.
@@ -276,6 +302,24 @@ mod tests {
         assert_eq!(judge("xtask/src/x.rs", "fn f() {}\n"), ["1: no `//!` head that says what lives here"]);
         let path = ["see /ho", "me/me/x\n"].concat();
         assert_eq!(judge("README.md", &path).len(), 1);
+    }
+
+    #[test]
+    fn modules_do_not_use_commands() {
+        let text = "//! Head.\nuse crate::cmd::test;\n";
+        assert_eq!(judge("xtask/src/x.rs", text), ["2: a module used by commands uses a command"]);
+        assert!(judge("xtask/src/cmd/x.rs", text).is_empty());
+        assert!(judge("xtask/src/main.rs", text).is_empty());
+        assert!(judge("engine/src/x.rs", text).is_empty());
+    }
+
+    #[rstest]
+    #[case("// ", 97, false)]
+    #[case("    // ", 94, true)]
+    #[case("//! | ", 97, false)]
+    #[case("let wide = 1; // ", 97, false)]
+    fn wide_comments(#[case] start: &str, #[case] more: usize, #[case] wanted: bool) {
+        assert_eq!(is_wide_comment(&format!("{start}{}", "x".repeat(more))), wanted);
     }
 
     #[rstest]
