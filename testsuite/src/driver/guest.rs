@@ -1,4 +1,4 @@
-//! A guest as a place: every life is a boot, the runner is its only job, events come over the
+//! A guest as a place: every life is a boot, the runner is its only job, events arrive through the
 //! result port.
 
 use std::collections::BTreeMap;
@@ -17,34 +17,34 @@ use crate::cell::Userland;
 use crate::event::Job;
 use crate::verdict::Verdict;
 
-/// Where the runner lies in the guest.
+/// Path of the runner in the guest.
 const RUNNER: &str = "/usr/bin/cairn-runner";
-/// Where the runner's job lies in the guest.
+/// Path of the job file in the guest.
 const JOB: &str = "/etc/cairn/runner.json";
-/// Where cells live in the guest; a tmpfs.
+/// Directory of the cells in the guest; a tmpfs.
 const WORKDIR: &str = "/tmp/cairn";
-/// Where nobody in a guest makes files but an engine that forgets them; the corpus keeps to its
-/// cells.
+/// Directories of the guest where only an engine that leaks files creates any; workloads stay in
+/// their cells' directories.
 const ELSEWHERE: &[&str] = &["/tmp", "/var/tmp", "/dev/shm", "/run"];
-/// Memory in huge pages that the corpus finds, in MiB.
+/// Huge pages available to the corpus, in MiB.
 pub const HUGE_MIB: u32 = 64;
-/// Silence that a cell's own limit does not explain, unscaled.
+/// How long a guest may be silent beyond a cell's own limit, unscaled.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The programs that travel into a guest, as they lie on the host.
+/// The programs that are packed into a guest, by their paths on the host.
 #[derive(Debug, Clone)]
 pub struct Luggage {
-    /// PID 1.
+    /// PID 1 of the guest.
     pub init: PathBuf,
-    /// The runner.
+    /// The runner program.
     pub runner: PathBuf,
-    /// The corpus of each userland.
+    /// The corpus program of each userland.
     pub workloads: BTreeMap<Userland, PathBuf>,
     /// The program of each engine.
     pub engines: BTreeMap<String, PathBuf>,
 }
 
-/// Where a userland's corpus lies in the guest.
+/// Path of a userland's corpus program in the guest.
 pub fn corpus_path(userland: Userland) -> String {
     match userland {
         Userland::Dynamic => "/usr/bin/cairn-workloads".to_owned(),
@@ -52,7 +52,7 @@ pub fn corpus_path(userland: Userland) -> String {
     }
 }
 
-/// Where an engine lies in the guest.
+/// Path of an engine's program in the guest.
 pub fn engine_path(name: &str) -> String {
     format!("/usr/bin/{name}")
 }
@@ -61,7 +61,7 @@ impl Luggage {
     /// Packs everything for one kernel.
     ///
     /// # Errors
-    /// What the builder says.
+    /// Those of the builder.
     pub fn pack<'k>(&self, kernel: &'k Kernel) -> Result<Builder<'k>, initramfs::Error> {
         let mut builder = Builder::new(kernel, &self.init)?.program(&self.runner, RUNNER)?;
         for (userland, program) in &self.workloads {
@@ -77,16 +77,16 @@ impl Luggage {
     /// Packs and writes the base file system, or finds it in the cache.
     ///
     /// # Errors
-    /// What the builder says.
+    /// Those of the builder.
     pub fn base(&self, kernel: &Kernel, cache: &Cache) -> Result<PathBuf, initramfs::Error> {
         self.pack(kernel)?.build(cache)
     }
 }
 
-/// Opens the cache that kernels and file systems are kept in.
+/// Opens the cache of kernels and file systems.
 ///
 /// # Errors
-/// When there is no place for it.
+/// When no cache directory can be determined.
 pub fn open_cache() -> Result<Cache, cache::Error> {
     Cache::from_env()
 }
@@ -94,13 +94,13 @@ pub fn open_cache() -> Result<Cache, cache::Error> {
 /// Runs jobs in guests of one kernel.
 #[derive(Debug)]
 pub struct GuestPlace {
-    /// The kernel.
+    /// The kernel to boot.
     pub kernel: Kernel,
-    /// The base file system.
+    /// Path of the base file system.
     pub base: PathBuf,
-    /// Hardware or emulation.
+    /// Hardware virtualisation or emulation.
     pub accel: Accel,
-    /// Where each life leaves its files.
+    /// Directory for the files of each life.
     pub dir: PathBuf,
     /// Virtual processors.
     pub cpus: u32,
@@ -108,7 +108,7 @@ pub struct GuestPlace {
     pub memory_mib: u32,
     /// The kernel module to load, if any.
     pub module: Option<Vec<u8>>,
-    /// Lives so far.
+    /// Number of lives so far.
     pub lives: u32,
 }
 
@@ -118,25 +118,25 @@ impl GuestPlace {
     }
 }
 
-/// Tells a job where a guest has its programs.
+/// Sets a job's paths to those of the programs in a guest.
 pub fn fill_in(job: &mut Job, luggage: &Luggage, accel: &Accel) {
     job.fixed_addresses = matches!(accel, Accel::Tcg { .. });
     job.workdir = PathBuf::from(WORKDIR);
-    // Nothing of a guest's file system outlives it.
+    // The guest's file system is lost at its end.
     job.keep = false;
     job.workloads = luggage.workloads.keys().map(|&u| (u, PathBuf::from(corpus_path(u)))).collect();
     job.engines =
         luggage.engines.keys().map(|name| (name.clone(), PathBuf::from(engine_path(name)))).collect();
 }
 
-/// What one command in a guest came to.
+/// Result of one command in a guest.
 #[derive(Debug)]
 pub struct Said {
-    /// Its exit status, when it exited by itself.
+    /// Exit status; absent when the command did not exit normally.
     pub code: Option<i32>,
     /// Its standard output.
     pub output: String,
-    /// How the guest ended, and what the console said last, in words.
+    /// How the guest ended and the last lines of its console, for a message.
     pub end: String,
 }
 
@@ -189,7 +189,7 @@ impl Place for GuestPlace {
             ..GuestJob::default()
         };
         if let Some(module) = &self.module {
-            // Every guest is a machine for tests: its users may.
+            // A guest is a test machine: every user may open the device.
             guest_job.load("cairn", module.clone(), "mode=0666");
         }
         let mut boot = Boot::new(&self.kernel, &self.base, &guest_job, &dir, self.accel.clone());
@@ -215,7 +215,7 @@ impl Place for GuestPlace {
             }
         }
         drop(guest);
-        // The job's archive is big and says nothing that the results do not say.
+        // The job's archive is large and contains nothing that the results lack.
         let initrd = dir.join("initrd.cpio");
         if !job.keep {
             std::fs::remove_file(&initrd).map_err(PlaceError::new(format!("remove {}", initrd.display())))?;
@@ -245,7 +245,7 @@ impl Place for GuestPlace {
     }
 }
 
-/// What the end of a guest means for the cells that were running.
+/// Translates the end of a guest into the ending of a life.
 fn ending(cause: Cause, done: bool, complaint: Option<String>) -> Ending {
     let died = |verdict, detail| Ending::Died { verdict, detail };
     match (cause, complaint) {

@@ -1,5 +1,5 @@
-//! This machine as a place: the runner is a child that cleans up when we let go of it, however we
-//! end.
+//! This machine as a place: the runner is a child that cleans up when its standard input closes,
+//! however this process ends.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,15 +14,16 @@ use super::place::{Ending, Heard, Lines, Place, PlaceError, StopFlag};
 use crate::event::Job;
 use crate::verdict::Verdict;
 
-/// How often to look at the stop flag, which a signal handler sets and nobody can wait for.
+/// Interval at which the stop flag is polled; it is set by a signal handler and cannot be waited
+/// for.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs jobs on this machine.
 #[derive(Debug)]
 pub struct HostPlace {
-    /// The `cairn-runner` program.
+    /// Path of the `cairn-runner` program.
     pub runner: PathBuf,
-    /// A directory for the job file; the job's own `workdir` is made and removed by each life.
+    /// A directory for the job file; the job's own `workdir` is created and removed by each life.
     pub dir: PathBuf,
 }
 
@@ -32,8 +33,8 @@ impl Place for HostPlace {
         let file = self.dir.join("job.json");
         let text = serde_json::to_string(job).map_err(PlaceError::new("write a job"))?;
         fs::write(&file, text).map_err(PlaceError::new(format!("write {}", file.display())))?;
-        // A process group of its own keeps a terminal's Ctrl-C away: the runner ends when its
-        // standard input does, after it has cleaned up, and that holds for a SIGKILL on us as well.
+        // A process group of its own shields the runner from a terminal's Ctrl-C: it cleans up and
+        // exits when its standard input closes, also after a SIGKILL of this process.
         let mut child = Command::new(&self.runner)
             .args(["run", "--watch-stdin", "--job"])
             .arg(&file)

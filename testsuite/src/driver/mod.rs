@@ -1,4 +1,4 @@
-//! The outside of a run: where the runner is started ([`place`]), and what is made of what it says
+//! The outside of a run: where the runner is started ([`place`]), and how its events become results
 //! ([`session`]).
 
 pub mod guest;

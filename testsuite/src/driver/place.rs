@@ -1,4 +1,4 @@
-//! A place that a runner can be started in: this host, or a guest.
+//! A place: a host or guest in which a runner is started.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,41 +10,41 @@ use crate::verdict::Verdict;
 /// How one life of a place ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// The runner said that it is done.
+    /// The runner reported that it is done.
     Finished,
-    /// It ended before that.
+    /// It ended before the runner was done.
     Died {
-        /// What to call it: `panic`, `timeout`, `splat`, `boot` or `missing`.
+        /// The verdict for the cells: `panic`, `timeout`, `splat`, `boot` or `missing`.
         verdict: Verdict,
-        /// One line.
+        /// One-line explanation.
         detail: String,
     },
-    /// The emulator under it failed, which says nothing of what ran there.
+    /// The emulator failed, which says nothing about the cells.
     Emulator {
-        /// One line.
+        /// One-line explanation.
         detail: String,
     },
-    /// We ended it.
+    /// The driver stopped it.
     Stopped,
 }
 
-/// What a place says while it lives.
+/// What a place reports while it runs.
 #[derive(Debug)]
 pub enum Heard {
-    /// A line of the runner.
+    /// An event of the runner.
     Event(Event),
-    /// A complaint of the kernel that only the console showed, or what no cell alone can be blamed
-    /// for.
+    /// A kernel complaint seen only on the console, or one that cannot be attributed to a single
+    /// cell.
     Splat(String),
-    /// Something a person may want to see.
+    /// A message for the user.
     Note(String),
 }
 
 impl Heard {
-    /// What a line of the runner is to the driver.
+    /// Classifies an event of the runner.
     ///
     /// # Errors
-    /// That an engine is none.
+    /// When the runner refused an engine.
     pub fn of(event: Event) -> Result<Heard, PlaceError> {
         match event {
             Event::Refused { engine, reason } => Err(PlaceError::new(format!("engine {engine}"))(reason)),
@@ -56,18 +56,18 @@ impl Heard {
     }
 }
 
-/// What the lines of a runner have come to.
+/// State of the event stream of a runner.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// It said that it is done.
+    /// The runner reported that it is done.
     pub(super) done: bool,
-    /// Something that it should not have said, or that could not be read.
+    /// An unexpected or unreadable line.
     pub(super) complaint: Option<String>,
     refused: Option<PlaceError>,
 }
 
 impl Lines {
-    /// Takes in one.
+    /// Processes one line.
     pub(super) fn take(&mut self, line: &str, hear: &mut dyn FnMut(Heard)) {
         match Event::from_line(line) {
             Ok(event) => {
@@ -81,28 +81,28 @@ impl Lines {
         }
     }
 
-    /// Whether there was a life at all.
+    /// Succeeds unless an engine was refused.
     ///
     /// # Errors
-    /// The first engine that is none.
+    /// The first refused engine.
     pub(super) fn accepted(&mut self) -> Result<(), PlaceError> {
         self.refused.take().map_or(Ok(()), Err)
     }
 }
 
-/// A place that failed before it could be alive or dead: a missing program, a full disk.
+/// A place that could not be started at all: a missing program, a full disk.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {source}")]
 pub struct PlaceError {
-    /// What was tried.
+    /// The action that failed.
     pub what: String,
-    /// Why it failed.
+    /// Its error.
     #[source]
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 impl PlaceError {
-    /// For `map_err`.
+    /// Builds the error, for `map_err`.
     pub fn new<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         what: impl Into<String>,
     ) -> impl FnOnce(E) -> Self {
@@ -111,34 +111,35 @@ impl PlaceError {
     }
 }
 
-/// Where a runner runs. One call is one life: a guest is booted and gone at its end.
+/// Where a runner runs. One call is one life: a guest is booted and shut down.
 pub trait Place {
-    /// Runs a job; every word goes to `hear` in order. Returns when nothing of it is left.
+    /// Runs a job; everything it reports is passed to `hear` in order. Returns when nothing of it
+    /// is left running.
     ///
     /// # Errors
-    /// [`PlaceError`] when there was no life at all.
+    /// [`PlaceError`] when it could not be started.
     fn run(&mut self, job: &Job, stop: &StopFlag, hear: &mut dyn FnMut(Heard)) -> Result<Ending, PlaceError>;
 
-    /// Files about the last life for a bundle: console, command line.
+    /// Files of the last life for a bundle: console, command line.
     fn files(&self) -> Vec<PathBuf>;
 }
 
-/// Raised by Ctrl-C.
+/// Set by Ctrl-C.
 #[derive(Debug, Clone, Default)]
 pub struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// Around a flag that a signal handler sets.
+    /// Wraps a flag that a signal handler sets.
     pub fn new(flag: Arc<AtomicBool>) -> StopFlag {
         StopFlag(flag)
     }
 
-    /// Whether to come to an end.
+    /// Whether the run should stop.
     pub fn raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Asks everybody to come to an end.
+    /// Requests a stop.
     pub fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -1,11 +1,11 @@
-//! One kernel's cells from first to last verdict: several lives of one place, guests that die,
+//! All cells of one kernel until each has a verdict: several lives of one place, guests that die,
 //! retries, expectations.
 //!
-//! A guest that dies takes some cells with it. If only one was running, it is guilty, and the next
-//! guest goes on after it. If several were, they are suspects: the next guest runs them one at a
-//! time, and the one that kills again is guilty. If none does, all of them stay red: something
-//! killed a guest, and that must not be lost. Where the emulator is known to have failed, nobody is
-//! guilty, and the same cells run again.
+//! If only one cell was running when a guest died, it is to blame, and the next guest continues
+//! after it. If several were running, they are suspects: the next guest runs them one at a time,
+//! and the one that kills the guest again is to blame. If none does, all of them stay red, so that
+//! a death is never lost. If the emulator is known to have failed, no cell is blamed, and the same
+//! cells are rerun.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -20,41 +20,41 @@ use crate::expectations::Expectations;
 use crate::report::{CellResult, Complaint, KernelInfo};
 use crate::verdict::{Stage, Verdict};
 
-/// Lives in a row without a single verdict, after which a place is given up.
+/// Consecutive lives without a single verdict after which a place is given up.
 const HOPELESS: u32 = 2;
 
-/// How often the emulator may fail before its failures count as the guest's.
+/// Emulator failures tolerated before they count as the guest's.
 const EMULATOR_FAILURES: u32 = 3;
 
-/// What is the same for every life.
+/// Settings shared by all lives.
 pub struct Settings<'a> {
-    /// Everything of a job but its cells.
+    /// The job without its cells.
     pub job: Job,
-    /// How often a red cell is tried again.
+    /// How often a red cell is retried.
     pub retries: u32,
-    /// What is known to fail.
+    /// The known failures.
     pub expectations: &'a Expectations,
-    /// Expectations expire by this day.
+    /// The date against which expectations expire.
     pub today: Date,
-    /// Where red cells' files go.
+    /// Where the files of red cells are stored.
     pub bundles: Bundles,
-    /// The command that runs a cell again.
+    /// Builds the command that reruns a cell.
     pub repro: &'a (dyn Fn(&Cell) -> String + Sync),
-    /// Keeps what came of a cell, which may not be the last word, against our own sudden end.
+    /// Records a result, possibly not the final one, in case this process is killed.
     pub journal: &'a (dyn Fn(&CellResult) + Sync),
 }
 
-/// Somebody who watches.
+/// Receives progress of a run.
 pub trait Observer {
-    /// A cell begins.
+    /// A cell has started.
     fn started(&mut self, cell: &Cell);
-    /// A cell is over; the verdict is not the last word.
+    /// A cell has ended; the verdict is not final.
     fn ended(&mut self, cell: &Cell, outcome: &Outcome);
-    /// Something to tell.
+    /// A message for the user.
     fn note(&mut self, text: &str);
 }
 
-/// See the module's head.
+/// The cells of one kernel; see the module documentation.
 pub struct Session<'a> {
     settings: &'a Settings<'a>,
     cells: Vec<(Cell, bool)>,
@@ -62,15 +62,15 @@ pub struct Session<'a> {
     stop: StopFlag,
     outcomes: BTreeMap<u32, Outcome>,
     attempts: BTreeMap<u32, u32>,
-    /// Of a cell that is tried again: the attempt that was red, and why.
+    /// For a cell being retried: the attempt that was red, and the reason.
     first_failure: BTreeMap<u32, (u32, String)>,
-    /// The cell that ended last.
+    /// The cell that ended most recently.
     last: Option<u32>,
-    /// Suspects of one death, with what it was.
+    /// The suspects of each guest death, with its verdict and detail.
     groups: Vec<(BTreeSet<u32>, Verdict, String)>,
 }
 
-/// What one life left.
+/// Result of one life.
 struct Life {
     ending: Ending,
     running: BTreeSet<u32>,
@@ -78,7 +78,7 @@ struct Life {
 }
 
 impl<'a> Session<'a> {
-    /// Cells with whether they move, on the kernel that `kernel` describes.
+    /// A session over cells, each with whether it moves, on the kernel described by `kernel`.
     pub fn new(
         settings: &'a Settings<'a>,
         kernel: KernelInfo,
@@ -98,7 +98,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Runs everything.
+    /// Runs all cells.
     ///
     /// # Errors
     /// [`PlaceError`] when the place cannot be used at all.
@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
         Ok((self.kernel, results))
     }
 
-    /// Runs these cells to a verdict each, over as many lives as it takes.
+    /// Runs these cells until each has a verdict, over as many lives as needed.
     fn round(
         &mut self,
         mut pending: VecDeque<u32>,
@@ -192,7 +192,7 @@ impl<'a> Session<'a> {
                     for id in &suspects {
                         self.settle(*id, verdict, &detail);
                     }
-                    // Its companions are cleared: the guilty one is found.
+                    // The culprit is found: the other suspects are cleared.
                     self.groups.retain(|(group, _, _)| group.is_disjoint(&suspects));
                 }
                 _ => {
@@ -213,7 +213,7 @@ impl<'a> Session<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Life, PlaceError> {
         for id in batch {
-            // A retry starts with nothing.
+            // A retry starts without an earlier outcome.
             self.outcomes.remove(id);
         }
         let cells = batch.iter().map(|&id| self.spec(id)).collect();
@@ -282,11 +282,12 @@ impl<'a> Session<'a> {
                 self.outcomes.insert(id, outcome);
                 self.last = Some(id);
             }
-            // The place makes something else of the last two.
+            // The place converts the last two.
             Heard::Event(Event::Done | Event::Refused { .. } | Event::Left { .. }) => {}
         })?;
         if !matches!(ending, Ending::Emulator { .. }) {
-            // What a cell that has ended was blamed for may come again, late, from the console.
+            // A complaint already attributed to a finished cell may arrive again, late, from the
+            // console.
             complaints
                 .retain(|said: &Complaint| !self.outcomes.values().any(|o| o.reason.contains(&said.text)));
             self.kernel.complaints.extend(complaints);
@@ -310,7 +311,7 @@ impl<'a> Session<'a> {
         self.outcomes.insert(id, Outcome::new(verdict, None, reason));
     }
 
-    /// Groups of suspects of which none killed a guest again keep the death as their verdict.
+    /// Suspects of a death that did not recur in isolation keep the death as their verdict.
     fn blame_groups(&mut self) {
         if self.stop.raised() {
             return;
@@ -326,14 +327,14 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A verdict in the light of what is expected, and why.
+    /// The verdict after expectations are applied, and the reason.
     fn judge(&self, id: u32, outcome: &Outcome) -> (Verdict, Option<String>) {
         let Settings { expectations, today, .. } = self.settings;
         let (cell, _) = &self.cells[id as usize];
         expectations.judge(cell, self.kernel.release(), (outcome.verdict, outcome.stage), *today)
     }
 
-    /// What came of a cell, in the light of what is expected, and of how it was at first.
+    /// The result of a cell, from expectations and its first attempt.
     fn result(&self, id: u32, outcome: &Outcome) -> CellResult {
         let (cell, _) = &self.cells[id as usize];
         let (mut verdict, why) = self.judge(id, outcome);
@@ -363,7 +364,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The last word on every cell, and the bundles of the red ones.
+    /// The final result of every cell, and the bundles of the red ones.
     fn results(&self, place: &dyn Place, observer: &mut dyn Observer) -> Vec<CellResult> {
         let mut results = Vec::new();
         for (id, (cell, _)) in (0..).zip(&self.cells) {

@@ -1,4 +1,4 @@
-//! Sessions against a scripted place: who is guilty when a guest dies, and what stays red.
+//! Sessions against a scripted place: which cell is blamed when a guest dies, and what stays red.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,22 +10,22 @@ use super::*;
 use crate::cell::{Mode, Userland};
 use crate::event::PROTOCOL;
 
-/// A place in which some workloads kill the guest, some fail, some fail only the first time.
+/// A place in which some workloads kill the guest, some always fail, some fail only the first time.
 #[derive(Default)]
 struct Scripted {
-    /// Dies while this runs.
+    /// Workloads that kill the guest.
     killers: Vec<&'static str>,
-    /// Dies while these two run at the same time, never when they run alone.
+    /// A pair that kills the guest when run concurrently, never when run alone.
     pair: Option<(&'static str, &'static str)>,
-    /// Fails this often.
+    /// How often each workload fails.
     failing: BTreeMap<&'static str, u32>,
     never_boots: bool,
-    /// So many lives end by a failure of the emulator while their first cell runs.
+    /// Number of lives that end with an emulator failure while their first cell runs.
     emulator_failures: u32,
     forgets: Option<&'static str>,
-    /// What the kernel says when all is done.
+    /// Kernel complaints after the last cell.
     complaints: Vec<&'static str>,
-    /// Ends after the first batch, because it was told to.
+    /// Stops after the first batch, on request.
     stops: bool,
     lives: u32,
 }
@@ -162,8 +162,8 @@ fn run_on_kernel(
     let session = Session::new(&settings, kernel, cells, StopFlag::default());
     let (kernel, results) = session.run(place, &mut Silent).unwrap();
     assert_eq!(kernel.boots, place.lives);
-    // What a run that is killed would have kept: what had begun, and the last word on everything
-    // that had ended.
+    // What a killed run would have recorded: cells that had started, and the final verdict of every
+    // cell that had ended.
     let ended = told.into_inner().unwrap().into_iter().filter(|(_, verdict)| *verdict != Missing);
     for (workload, verdict) in ended {
         let last = results.iter().find(|result| result.cell.workload == workload).unwrap();
@@ -218,7 +218,7 @@ fn a_failure_of_the_emulator(#[case] emulator_failures: u32, #[case] wanted: [Ve
     assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b", "g/c"], 0, "")), wanted);
 }
 
-/// What a kernel finds when all is done, such as a leak, is no cell's, and counts all the same.
+/// A complaint after the last cell, such as a leak, belongs to no cell and still counts.
 #[test]
 fn a_complaint_while_no_cell_runs_is_kept() {
     let mut place = Scripted { complaints: vec!["unreferenced object"], ..Default::default() };
@@ -226,7 +226,7 @@ fn a_complaint_while_no_cell_runs_is_kept() {
     let verdicts: Vec<Verdict> = results.iter().map(|r| r.verdict).collect();
     let [said] = kernel.complaints.as_slice() else { panic!("{:?}", kernel.complaints) };
     assert_eq!((said.text.as_str(), verdicts), ("unreferenced object", vec![Pass]));
-    // It is told which cell that comes after.
+    // It names the cell that it followed.
     assert_eq!(said.after, Some(results[0].cell.clone()));
     assert_eq!(said.repro.as_deref(), Some("repro 6.12/x86_64/dynamic/cairn/g/a/once"));
 }
@@ -245,7 +245,7 @@ fn retrying(#[case] retries: u32, #[case] wanted: Verdict) {
     assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b"], retries, "")), [Pass, wanted]);
 }
 
-/// Of a cell that is flaky nothing else is left to tell why.
+/// The failed attempt of a flaky cell is the only evidence of the reason.
 #[rstest]
 #[case(0, "red/6.12_x86_64_dynamic_cairn_g_a_once.attempt-1")]
 #[case::after_a_life_that_said_nothing(1, "red/6.12_x86_64_dynamic_cairn_g_a_once.attempt-2")]
@@ -271,7 +271,7 @@ fn expectations_have_the_last_word() {
     assert_eq!(verdicts(&run(&mut place, &["g/a", "g/b"], 0, known)), [Pass, Xfail]);
 }
 
-/// Ctrl-C, or the first red cell of a run that wants no more.
+/// After Ctrl-C, or after the first red cell of a run with fail-fast.
 #[test]
 fn what_was_not_run_is_told() {
     let mut place = Scripted { stops: true, ..Default::default() };
