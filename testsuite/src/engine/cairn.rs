@@ -1,4 +1,4 @@
-//! cairn's own command line.
+//! Adapter for cairn's own command line.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,13 +14,13 @@ use crate::verdict::Stage;
 /// The `cairn` program.
 pub(super) struct Cairn {
     pub(super) program: PathBuf,
-    /// What cells call it.
+    /// The engine's name in cells.
     pub(super) name: &'static str,
-    /// Where it takes a target's state from.
+    /// The source of a target's state.
     pub(super) source: &'static str,
-    /// Where else it can take it from.
+    /// The alternative source.
     pub(super) other: &'static str,
-    /// As whom it runs.
+    /// The user id it runs as; absent for the runner's own.
     pub(super) user: Option<u32>,
 }
 
@@ -35,7 +35,7 @@ impl Cairn {
     }
 }
 
-/// What `cairn checkpoint --json` prints, as far as it is of interest here.
+/// The fields used of the output of `cairn checkpoint --json`.
 #[derive(Deserialize)]
 struct Report {
     bytes: u64,
@@ -43,7 +43,7 @@ struct Report {
     total_ns: u64,
 }
 
-/// What `cairn info --json` prints, as far as it is of interest here.
+/// The fields used of the output of `cairn info --json`.
 #[derive(Deserialize)]
 struct Info {
     #[serde(default)]
@@ -62,7 +62,7 @@ struct Process {
     pid: u32,
 }
 
-/// Reads JSON; `what` begins with "the" and ends with "is" or "are".
+/// Parses JSON; `what` begins with "the" and ends with "is" or "are".
 fn read<T: DeserializeOwned>(what: &str, printed: &[u8]) -> Result<T, String> {
     serde_json::from_slice(printed).map_err(|error| {
         let kind = if error.is_data() { "malformed" } else { "no JSON" };

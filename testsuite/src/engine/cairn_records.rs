@@ -1,18 +1,18 @@
-//! What cairn's records are like to the fixpoint oracle: what two checkpoints need not agree on,
-//! and registers that say the same in two ways.
+//! How the fixpoint oracle compares cairn's records: parts in which two checkpoints may differ, and
+//! equivalent forms of the same registers.
 
 use serde_json::Value;
 
 use crate::oracle::fixpoint::{How, Ignored, Records};
 
-/// All of it.
+/// The rules for cairn's records.
 pub(super) const RECORDS: Records =
     Records { ignored: IGNORED, processes: "records.processes", normalize: go_on };
 
 /// The number of restart_syscall(2) on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
 const RESTART_SYSCALL: u64 = 219;
 
-/// The whole list.
+/// The parts in which two checkpoints may differ.
 const IGNORED: &[Ignored] = &[
     Ignored { path: "header", how: How::Freely, reason: "says when and by what the file was written" },
     Ignored {
@@ -89,8 +89,8 @@ const IGNORED: &[Ignored] = &[
     },
 ];
 
-/// Registers that leave an interrupted call to the kernel, to be made again, become those of a
-/// thread that is just about to make it: the next checkpoint may find the thread there.
+/// Rewrites registers from which the kernel would restart an interrupted system call into those of
+/// a thread about to make the call: the next checkpoint may find the thread there.
 fn go_on(record: &mut Value) {
     match record {
         Value::Object(fields) => {

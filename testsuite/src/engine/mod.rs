@@ -1,7 +1,7 @@
 //! Engines: how each one's programs are started. An engine is a file here and a line in [`named`].
 //!
-//! An adapter only builds commands and reads what they printed; starting, timing and judging is the
-//! runner's. What the commands have to do is written down in `docs/guide-harness.md`, "An engine's
+//! An adapter only builds commands and parses their output; starting, timing and judging is done by
+//! the runner. The requirements on the commands are in `docs/guide-harness.md`, "An engine's
 //! contract".
 
 mod cairn;
@@ -18,45 +18,46 @@ use crate::oracle::fixpoint::Records;
 
 pub use probe::probe;
 
-/// How long an engine may take to tell its version, before scaling.
+/// How long an engine may take to print its version, before scaling.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(10);
-/// Bytes that a checkpoint may print on standard output.
+/// Limit on the standard output of a checkpoint, in bytes.
 pub const REPORT_LIMIT: u64 = 1 << 20;
-/// Bytes that the records of a context file may have.
+/// Limit on the records of a context file, in bytes.
 pub const RECORDS_LIMIT: u64 = 64 << 20;
-/// Bytes that a restart program may print on standard output.
+/// Limit on the standard output of a restart program, in bytes.
 pub const RESTART_LIMIT: u64 = 64 << 10;
-/// Bytes that any program of an engine may print on standard error.
+/// Limit on the standard error of any program of an engine, in bytes.
 pub const ERRORS_LIMIT: u64 = 1 << 20;
 
-/// What every program finds in its environment.
+/// The environment of every program.
 pub(crate) const ENVIRONMENT: [(&str, &str); 3] = [
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     ("HOME", "/"),
     ("LANG", "C.UTF-8"),
 ];
 
-/// How to start one engine.
+/// The commands of one engine.
 pub trait Engine: Send + Sync {
     /// The name used in cells.
     fn name(&self) -> &'static str;
 
-    /// As whom its programs and their workloads run, when not as we do: an ordinary user's id,
-    /// which is the group's, too.
+    /// The user id that its programs and their workloads run as, if not the runner's: an ordinary
+    /// user, whose group has the same id.
     fn user(&self) -> Option<u32> {
         None
     }
 
-    /// Saves the tree below `pid` into `file`; ends with 0 once the file is complete.
+    /// Checkpoints the tree below `pid` into `file`; exits with 0 once the file is complete.
     fn checkpoint(&self, pid: u32, file: &Path, after: After) -> Command;
 
-    /// The same by another way that has to come to the same records, if the engine has one.
+    /// The same checkpoint through another source that must give the same records, if the engine
+    /// has one.
     fn checkpoint_otherwise(&self, pid: u32, file: &Path, after: After) -> Command {
         self.checkpoint(pid, file, after)
     }
 
-    /// Brings the tree back. The program stays its parent and ends as the root task ends (128 +
-    /// signal when one killed it). On its standard output it says [`RELEASED`] when the tree runs
+    /// Restarts the tree. The program stays its parent and exits as the root task does (128 +
+    /// signal if it was killed). It prints [`RELEASED`] on standard output when the tree runs
     /// again.
     fn restart(&self, file: &Path) -> Command;
 
@@ -66,22 +67,22 @@ pub trait Engine: Send + Sync {
     /// Prints the engine's version in one line.
     fn version(&self) -> Command;
 
-    /// Whether this is what [`Engine::info`] prints of a tree with this process in it.
+    /// Checks that this is output of [`Engine::info`] for a tree that contains this process.
     ///
     /// # Errors
-    /// What is wrong with it, in one line.
+    /// The problem, in one line.
     fn check_records(&self, printed: &[u8], pid: u32) -> Result<(), String>;
 
     /// How two records of the same state are compared.
     fn records(&self) -> &'static Records;
 
-    /// What a successful checkpoint printed about its cost.
+    /// Parses the cost that a successful checkpoint printed.
     ///
     /// # Errors
-    /// Why that is no report, in one line.
+    /// Why it is not a valid report, in one line.
     fn measured(&self, printed: &[u8]) -> Result<Measured, String>;
 
-    /// What an exit status of a checkpoint or restart means, if the engine's documentation says.
+    /// The documented meaning of an exit status of checkpoint or restart, if there is one.
     fn status_meaning(&self, code: i32) -> Option<&'static str>;
 }
 
@@ -91,7 +92,7 @@ pub const RELEASED: &str = "released";
 /// What becomes of the original after a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
-    /// It goes on running.
+    /// It continues to run.
     Run,
     /// It is killed.
     Kill,
@@ -100,22 +101,22 @@ pub enum After {
 /// Names of all engines.
 pub const ALL: &[&str] = &["cairn", CAIRN_KMOD, CAIRN_USER];
 
-/// cairn with the kernel module as the source of a target's state: the same program, and only in
+/// cairn with the kernel module as the source of a target's state: the same program, usable only in
 /// guests that have loaded the module.
 pub const CAIRN_KMOD: &str = "cairn-kmod";
 
-/// The same, with the program and its workloads those of an ordinary user.
+/// The same, with the program and its workloads running as an ordinary user.
 pub const CAIRN_USER: &str = "cairn-user";
 
-/// Whether an engine of this name wants the kernel module loaded.
+/// Whether the engine of this name needs the kernel module.
 pub fn needs_module(name: &str) -> bool {
     matches!(name, CAIRN_KMOD | CAIRN_USER)
 }
 
-/// The first id that distributions give to users.
+/// The first uid that distributions assign to users.
 const ORDINARY: u32 = 1000;
 
-/// The adapter of this name around this program.
+/// The adapter of this name for this program.
 pub fn named(name: &str, program: PathBuf) -> Option<Box<dyn Engine>> {
     let (name, source, user) = match name {
         "cairn" => ("cairn", "ptrace", None),

@@ -1,52 +1,53 @@
-//! What a program prints, taken while it runs, and never more than a limit.
+//! The output of a program, read while it runs, up to a limit.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-/// One stream of a program: the end of its pipe that is read, and where its bytes go.
+/// One output stream of a program: the read end of its pipe, and the writer its bytes are copied
+/// to.
 pub struct Printed<W> {
     pipe: OwnedFd,
     into: W,
-    /// What an error calls the program.
+    /// The program's name for error messages.
     who: String,
     stream: &'static str,
     limit: u64,
     left: u64,
 }
 
-/// Why no more is taken.
+/// Why reading stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum PrintedError {
-    /// It goes on and on.
+    /// The output exceeds the limit.
     #[error("{who} printed more than {limit} bytes on {stream}")]
     TooMuch {
-        /// The program.
+        /// The program's name.
         who: String,
         /// The stream's name.
         stream: &'static str,
-        /// What it may print, in bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// A pipe that cannot be read, or a file that cannot be written.
+    /// The pipe cannot be read, or the file cannot be written.
     #[error("keep what {who} prints on {stream}: {source}")]
     Io {
-        /// The program.
+        /// The program's name.
         who: String,
         /// The stream's name.
         stream: &'static str,
-        /// Why not.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
 }
 
 impl<W: Write> Printed<W> {
-    /// Takes what comes through `pipe`, up to `limit` bytes.
+    /// Reads from `pipe`, up to `limit` bytes.
     ///
     /// # Errors
-    /// What ioctl(2) says.
+    /// Those of ioctl(2).
     pub fn new(
         pipe: impl Into<OwnedFd>,
         into: W,
@@ -59,10 +60,10 @@ impl<W: Write> Printed<W> {
         Ok(Printed { pipe, into, who: who.to_owned(), stream, limit, left: limit })
     }
 
-    /// Takes what is there now. Whether more may come.
+    /// Reads what is available now. Returns whether more may follow.
     ///
     /// # Errors
-    /// [`PrintedError`], after which the rest is nobody's.
+    /// [`PrintedError`]; the rest of the output is lost.
     pub fn drain(&mut self) -> Result<bool, PrintedError> {
         let mut buffer = [0; 16 << 10];
         loop {
@@ -82,7 +83,7 @@ impl<W: Write> Printed<W> {
         }
     }
 
-    /// Where it all went.
+    /// The writer.
     pub fn into_inner(self) -> W {
         self.into
     }

@@ -1,4 +1,4 @@
-//! Whether an engine's program answers at all, asked before anything is judged by it.
+//! Checks that an engine's program responds before it is used for any cell.
 
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -15,16 +15,16 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use super::printed::Printed;
 use super::{ENVIRONMENT, named};
 
-/// Characters of a version, at most.
+/// Maximum length of a version, in characters.
 const LONGEST: usize = 256;
-/// Bytes of either stream, at most.
+/// Limit on each output stream, in bytes.
 const MOST: u64 = 64 << 10;
 
-/// The version of the engine of this name: what its program answers to `--version`, one line of
+/// The version of the engine of this name: the output of its program with `--version`, one line of
 /// printable UTF-8 of at most 256 characters.
 ///
 /// # Errors
-/// Why it is none, in one line that begins with the command.
+/// Why the output is not a version, in one line that begins with the command.
 pub fn probe(name: &str, program: &Path, limit: Duration) -> Result<String, String> {
     let Some(engine) = named(name, program.to_owned()) else {
         return Err(format!("{}: no adapter has this name", program.display()));
@@ -35,13 +35,13 @@ pub fn probe(name: &str, program: &Path, limit: Duration) -> Result<String, Stri
     answer(&mut command, limit).map_err(|why| format!("{words}: {why}"))
 }
 
-/// Runs a command in a process group of its own, of which nothing is left afterwards.
+/// Runs a command in its own process group and kills the whole group afterwards.
 fn answer(command: &mut Command, limit: Duration) -> Result<String, String> {
     command.env_clear().envs(ENVIRONMENT).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|e| e.to_string())?;
     let heard = listen(&mut child, limit);
-    // Until it has been waited for, the number is still its own.
+    // The PID cannot be reused before the child is reaped.
     let killed = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
     let status = child.wait().map_err(|e| e.to_string())?;
     let (stdout, stderr) = heard?;
@@ -49,7 +49,7 @@ fn answer(command: &mut Command, limit: Duration) -> Result<String, String> {
     judge(status, &stdout, &stderr)
 }
 
-/// What a program prints on both streams until it ends.
+/// Reads both output streams of a program until it ends.
 fn listen(child: &mut Child, limit: Duration) -> Result<(Vec<u8>, Vec<u8>), String> {
     let text = |error: std::io::Error| error.to_string();
     let deadline = Instant::now() + limit;
@@ -63,7 +63,7 @@ fn listen(child: &mut Child, limit: Duration) -> Result<(Vec<u8>, Vec<u8>), Stri
     let (mut out, mut err) = (true, true);
     loop {
         let mut polled = vec![PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-        // One that was closed would be ready for ever.
+        // A closed stream would always poll as ready.
         polled.extend(out.then(|| PollFd::new(stdout.as_fd(), PollFlags::POLLIN)));
         polled.extend(err.then(|| PollFd::new(stderr.as_fd(), PollFlags::POLLIN)));
         let left = deadline.saturating_duration_since(Instant::now());
@@ -83,7 +83,7 @@ fn listen(child: &mut Child, limit: Duration) -> Result<(Vec<u8>, Vec<u8>), Stri
     }
 }
 
-/// The version in what a program printed.
+/// The version in a program's output.
 fn judge(status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> Result<String, String> {
     if !status.success() {
         let said = String::from_utf8_lossy(stderr);
