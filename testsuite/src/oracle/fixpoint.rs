@@ -1,48 +1,48 @@
-//! The fixpoint oracle: checkpoint, restart, checkpoint again: the records must be equal.
+//! The fixpoint oracle: checkpoint, restart, checkpoint again; the records must be equal.
 //!
-//! Whatever is saved but not brought back shows up here, also where no workload thought of looking.
-//! What may differ is the engine's to say, each part with its reason ([`Records`]).
+//! It finds state that is saved but not restored, even where no workload checks it. The engine
+//! declares what may differ, each part with a reason ([`Records`]).
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// A part of the records that two checkpoints of the same state need not agree on.
+/// A part of the records in which two checkpoints of the same state may differ.
 pub struct Ignored {
-    /// Path from the root, dots between keys; `*` is any one key or index, a leading `**` any
+    /// Path from the root, keys separated by dots; `*` is any one key or index, a leading `**` any
     /// depth.
     pub path: &'static str,
-    /// How far they may disagree.
+    /// How the values may differ.
     pub how: How,
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
 }
 
-/// How far two values may disagree.
+/// How two values may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// In everything.
+    /// Without limits.
     Freely,
-    /// In everything, in workloads in which things move while they wait.
+    /// Without limits, in workloads that are marked as moving.
     WhenMoving,
-    /// In their value, as long as both are zero or neither is; freely when things move.
+    /// In value, as long as both are zero or neither is; without limits in moving workloads.
     BothOrNeither,
     /// In bytes from..to of a string of hexadecimal digits.
     InBytes(usize, usize),
-    /// When one of them is not there.
+    /// When one of them is absent.
     WhenAbsent,
-    /// When one of them is this number.
+    /// When one of them equals this number.
     WhenOneIs(u64),
 }
 
 /// One place where two records differ.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Path from the root, dots between keys.
+    /// Path from the root, keys separated by dots.
     pub path: String,
-    /// The value in the first, if it is there at all.
+    /// The value in the first record; absent if the key is.
     pub before: Option<Value>,
-    /// The value in the second, if it is there at all.
+    /// The value in the second record; absent if the key is.
     pub after: Option<Value>,
 }
 
@@ -63,18 +63,18 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What an engine's records are like.
+/// How an engine's records are compared.
 pub struct Records {
-    /// Parts that two checkpoints of the same state need not agree on, each with its reason.
+    /// Parts in which two checkpoints of the same state may differ, each with its reason.
     pub ignored: &'static [Ignored],
-    /// Path of the list of processes, the root first: of a tree in which things move, only that one
-    /// is sure to be there twice. Other processes come and go.
+    /// Path of the list of processes, the root first: in a moving tree only the root is certain to
+    /// be in both records. Other processes come and go.
     pub processes: &'static str,
-    /// Brings forms of the same state to one form, before two records are compared.
+    /// Normalizes equivalent forms of the same state before two records are compared.
     pub normalize: fn(&mut Value),
 }
 
-/// Every difference that is not ignored, in document order.
+/// All differences that are not ignored, in document order.
 pub fn compare(records: &Records, before: &Value, after: &Value, moving: bool) -> Vec<Difference> {
     let mut found = Vec::new();
     let [mut before, mut after] = [before, after].map(Value::clone);
@@ -90,7 +90,7 @@ struct Walk<'a> {
     moving: bool,
 }
 
-/// The first few differences in one line.
+/// The first few differences, in one line.
 pub fn summary(differences: &[Difference]) -> String {
     let first: Vec<String> = differences.iter().take(3).map(ToString::to_string).collect();
     let rest = differences.len().saturating_sub(first.len());
@@ -160,7 +160,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether a pattern of [`Ignored::path`] fits the whole path.
+/// Whether a pattern of [`Ignored::path`] matches the whole path.
 fn matches(pattern: &str, path: &[String]) -> bool {
     let mut parts: Vec<&str> = pattern.split('.').collect();
     let mut path = path;

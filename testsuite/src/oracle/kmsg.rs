@@ -1,29 +1,29 @@
-//! The log oracle, from inside: new lines of `/dev/kmsg` that speak of a broken kernel, and new
+//! The log oracle, inside the guest: new lines of `/dev/kmsg` that report a broken kernel, and new
 //! taint.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// A place in the kernel's log, from which on lines are read.
+/// A position in the kernel log from which lines are read.
 pub struct KernelLog {
     kmsg: File,
     taint: u64,
 }
 
 impl KernelLog {
-    /// Starts at the log's present end. `None` if the log cannot be read here, as in an
-    /// unprivileged container.
+    /// Starts at the current end of the log. `None` if it cannot be read, as in an unprivileged
+    /// container.
     pub fn open() -> Option<KernelLog> {
         let mut kmsg = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/kmsg").ok()?;
         kmsg.seek(SeekFrom::End(0)).ok()?;
         Some(KernelLog { kmsg, taint: taint() })
     }
 
-    /// What appeared since the last call, one line for each complaint.
+    /// New complaints since the last call, one line each.
     ///
     /// # Errors
-    /// When the log cannot be read any more.
+    /// When the log can no longer be read.
     pub fn complaints(&mut self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         let mut buffer = vec![0; 8192];
@@ -32,7 +32,8 @@ impl KernelLog {
                 Ok(0) => break,
                 Ok(n) => found.extend(complaint(&String::from_utf8_lossy(&buffer[..n]))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // The ring overtook us: the next read goes on with the oldest line there is.
+                // The ring buffer overwrote the position: the next read continues with the oldest
+                // record.
                 Err(error) if error.raw_os_error() == Some(libc::EPIPE) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -51,7 +52,7 @@ fn taint() -> u64 {
     fs::read_to_string("/proc/sys/kernel/tainted").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Beginnings of kernel messages that mean that something is broken.
+/// Prefixes of kernel messages that report a broken kernel.
 const BROKEN: &[&str] = &[
     "WARNING: ",
     "BUG: ",
@@ -71,11 +72,11 @@ const BROKEN: &[&str] = &[
     "UBSAN: ",
     "refcount_t: ",
 ];
-/// A message of the scheduler's hang detector: `INFO: task x:12 blocked for more than 120 seconds.`
+/// A message of the hung task detector: `INFO: task x:12 blocked for more than 120 seconds.`
 const HUNG: (&str, &str) = ("INFO: task ", " blocked for more than ");
 
 /// The complaint in one record of `/dev/kmsg` (`priority,sequence,microseconds,flags;text`), if it
-/// is one. Records that user space wrote (facility ≠ 0) never are.
+/// is one. Records written by user space (facility ≠ 0) are ignored.
 fn complaint(record: &str) -> Option<String> {
     let (head, text) = record.split_once(';')?;
     let priority: u32 = head.split(',').next()?.parse().ok()?;

@@ -1,13 +1,13 @@
-//! The leak oracle: what an engine may leave in a cell's directory, and that nothing is mounted
-//! there.
+//! The leak oracle: an engine may leave only the expected files in a cell's directory, and no
+//! mounts.
 //!
-//! The workload's own directory is the workload's: it may leave there what it made itself. What
-//! saving and bringing back may not do is add to it or take from it, which two listings show.
+//! The workload owns its own directory and may leave files there. Checkpoint and restart must
+//! neither add to it nor remove from it, which is checked by comparing two listings.
 //!
-//! What lies outside of all cells is compared once for a whole run, because several cells run at
-//! once.
+//! State outside of all cells is compared once for a whole run, because several cells run
+//! concurrently.
 //!
-//! Stray processes are the supervisor's business, which is the one to find and end them.
+//! Stray processes are found and killed by the supervisor.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,8 +15,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Whether the runner itself puts a file of this name beside the workload's directory, or tells the
-/// engine to.
+/// Whether a file of this name beside the workload's directory is written by the runner itself or
+/// by the engine on its request.
 fn is_expected(name: &str) -> bool {
     let parts: Vec<&str> = name.split('.').collect();
     matches!(
@@ -29,7 +29,7 @@ fn is_expected(name: &str) -> bool {
     )
 }
 
-/// Names of files and mounts below a cell's directory that should not be there, sorted.
+/// Names of unexpected files and mounts below a cell's directory, sorted.
 ///
 /// # Errors
 /// When the directories or the list of mounts cannot be read.
@@ -47,7 +47,7 @@ pub fn files_and_mounts(dir: &Path) -> io::Result<Vec<String>> {
     Ok(left)
 }
 
-/// What lies outside of all cells.
+/// State outside of all cells.
 #[derive(Debug)]
 pub struct Outside(BTreeSet<Thing>);
 
@@ -69,8 +69,7 @@ impl fmt::Display for Thing {
 }
 
 impl Outside {
-    /// Looks at the table of mounts and at the names in these directories, of which some may be
-    /// missing.
+    /// Reads the table of mounts and the names in these directories, which need not exist.
     ///
     /// # Errors
     /// When one of them cannot be read.
@@ -91,20 +90,20 @@ impl Outside {
         Ok(Outside(seen))
     }
 
-    /// What is different later, in words.
+    /// The differences to a later state, as text.
     pub fn changes(&self, later: &Outside) -> Vec<String> {
         changes(&self.0, &later.0, Thing::to_string)
     }
 }
 
-/// What came and went from one set to another, in words.
+/// The elements added and removed between two sets, as text.
 pub fn changes<T: Ord>(before: &BTreeSet<T>, now: &BTreeSet<T>, show: impl Fn(&T) -> String) -> Vec<String> {
     let word = |thing: &T| if now.contains(thing) { "new" } else { "gone" };
     now.symmetric_difference(before).map(|thing| format!("{}: {}", word(thing), show(thing))).collect()
 }
 
-/// Every path below `dir`, relative to it. Directories that vanish or cannot be entered meanwhile
-/// count as empty.
+/// Every path below `dir`, relative to it. Subdirectories that vanish or cannot be read count as
+/// empty.
 ///
 /// # Errors
 /// When `dir` itself cannot be read.

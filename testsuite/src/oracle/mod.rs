@@ -1,4 +1,4 @@
-//! The judges beside the workload itself: each looks at one thing and says what is wrong with it.
+//! The oracles other than the workload itself: each checks one property and reports what is wrong.
 
 pub mod fixpoint;
 pub mod kmsg;
