@@ -1,7 +1,7 @@
-//! One cell from its empty directory to its end: the modes, readable as lists of steps.
+//! One cell from creating its directory to its result: the modes, readable as lists of steps.
 //!
-//! A cell's directory holds `cwd/`, where the workload lives, and beside it the context files
-//! (`context.N`), their records (`record.N.json`) and what each program printed.
+//! A cell's directory holds `cwd/`, the workload's working directory, and beside it the context
+//! files (`context.N`), their records (`record.N.json`) and the output of each program.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -28,23 +28,23 @@ use crate::engine::{self, After, ENVIRONMENT, Engine, RECORDS_LIMIT, RELEASED, R
 use crate::event::{CellSpec, Job, Measured, Outcome};
 use crate::verdict::{Stage, Verdict};
 
-/// How often to look at what no event announces.
+/// Polling interval for changes that no event announces.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What a supervisor is told on its standard input, in one line.
+/// The order that a supervisor reads from standard input, in one line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     /// The job, without its list of cells.
     pub(super) job: Job,
     pub(super) spec: CellSpec,
-    /// The cell's own directory; does not exist yet.
+    /// The cell's own directory; must not exist yet.
     pub(super) dir: PathBuf,
 }
 
-/// The supervisor's whole life: reads its order, runs the cell, prints the outcome as one line.
+/// Main function of a supervisor: reads its order, runs the cell, prints the outcome as one line.
 ///
 /// # Errors
-/// Only what keeps it from reading its order or printing its answer.
+/// Only if the order cannot be read or the outcome cannot be printed.
 pub fn supervise() -> anyhow::Result<()> {
     let supervisor = Supervisor::new()?;
     let mut line = String::new();
@@ -105,11 +105,11 @@ fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
     outcome
 }
 
-/// A program that brings a tree back and stays as its parent.
+/// A restart program, which stays the parent of the restarted tree.
 struct Restarted {
-    /// Its own pid, not the tree's.
+    /// PID of the program itself, not of the tree.
     pid: u32,
-    /// Where its words on standard error go.
+    /// Path of its standard error.
     stderr: PathBuf,
 }
 
@@ -122,7 +122,7 @@ pub(super) struct CellRun<'a> {
     pub(super) deadline: Instant,
     measured: Vec<Measured>,
     notes: Vec<String>,
-    /// What lay in the workload's directory when it was ready.
+    /// Contents of the workload's directory when it was ready.
     pub(super) names: BTreeSet<PathBuf>,
 }
 
@@ -144,7 +144,8 @@ impl CellRun<'_> {
         self.lives_on(root, &restarted)
     }
 
-    /// What came back has the same state, verifies itself and leaves nothing.
+    /// Checks that the restarted tree has the same state, verifies itself and leaves nothing
+    /// behind.
     fn lives_on(&mut self, root: u32, restarted: &Restarted) -> Step<()> {
         self.checkpoint(root, 2, After::Run)?;
         self.compare(1, 2)?;
@@ -187,7 +188,7 @@ impl CellRun<'_> {
         self.nothing_left()
     }
 
-    /// Makes the directory, starts the workload and waits for its `ready`. Returns its pid.
+    /// Creates the directory, starts the workload and waits for its `ready`. Returns its PID.
     fn start(&mut self) -> Step<u32> {
         let setup = |what: &str, error: io::Error| Failure::infra(Stage::Start, format!("{what}: {error}"));
         let cwd = self.cwd();
@@ -239,7 +240,7 @@ impl CellRun<'_> {
                 let mut buffer = [0; 64];
                 loop {
                     match ready.read(&mut buffer) {
-                        // No writer: it has not opened yet, or it wrote and closed again.
+                        // No writer: not opened yet, or written and closed again.
                         Ok(0) if said.ends_with(b"\n") => return Some(Ok(())),
                         Ok(0) => break,
                         Ok(n) => said.extend_from_slice(&buffer[..n]),
@@ -259,11 +260,10 @@ impl CellRun<'_> {
         Ok(root)
     }
 
-    /// Waits until the root waits for `go`, and, unless things move in it by design, until the
-    /// whole tree rests.
+    /// Waits until the root waits for `go`, and, unless the workload is moving, until the whole
+    /// tree is at rest.
     ///
-    /// `parent` is the supervisor's own child whose end would mean that there is nothing left to
-    /// wait for.
+    /// `parent` is the supervisor's own child; the wait fails if it exits.
     fn settle(&mut self, root: u32, parent: u32, stage: Stage) -> Step<()> {
         let came = self
             .supervisor
@@ -289,8 +289,8 @@ impl CellRun<'_> {
         }
     }
 
-    /// Waits, not for long, until nobody in the tree below `root` runs; whether that came true.
-    /// Whoever has ended rests.
+    /// Waits briefly until no process in the tree below `root` runs; returns whether that was
+    /// reached. Exited processes count as at rest.
     fn rests(&mut self, root: u32) -> Result<bool, Stop> {
         let limit = self.deadline.min(Instant::now() + self.grace());
         let mut last = Picture::of(root);
@@ -307,8 +307,8 @@ impl CellRun<'_> {
         }
     }
 
-    /// Saves the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`] waits
-    /// until it is gone.
+    /// Checkpoints the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`]
+    /// waits until it is gone.
     fn checkpoint(&mut self, root: u32, n: u32, after: After) -> Step<()> {
         let command = self.engine.checkpoint(root, &self.context(n), after);
         self.checkpoint_by(command, root, n, after)
@@ -350,15 +350,15 @@ impl CellRun<'_> {
         }
     }
 
-    /// Brings `context.N` back and waits until it runs and rests.
+    /// Restarts `context.N` and waits until the tree runs and is at rest.
     fn restart(&mut self, root: u32, n: u32) -> Step<Restarted> {
         let command = self.engine.restart(&self.context(n));
         let started = Instant::now();
         let tag = format!("restart.{n}");
         let pid = self.engine_start(Stage::Restart, &tag, command, RESTART_LIMIT)?;
         if self.spec.mode == Mode::Job {
-            // At rest it waits for something, and only the dead keep it waiting; a restart that
-            // failed has ended.
+            // A restart program at rest waits for its tree, unless only zombies are left; a failed
+            // restart has exited.
             self.rests(pid).map_err(|stop| Failure::stopped(Stage::Restart, "the restart to wait", stop))?;
             self.supervisor.let_jobs_wait(false);
         }
@@ -378,10 +378,11 @@ impl CellRun<'_> {
         Ok(Restarted { pid, stderr })
     }
 
-    /// Opens `go` for the workload that waits for it. `parent` as in [`CellRun::settle`].
+    /// Opens `go`, which the workload waits for. `parent` as in [`CellRun::settle`].
     fn let_go(&mut self, parent: u32) -> Step<()> {
         let go = self.cwd().join("go");
-        // Opening without a reader fails with ENXIO: the call is just being restarted after a stop.
+        // Opening without a reader fails with ENXIO: open(2) in the workload is being restarted
+        // after a stop.
         self.supervisor
             .wait(self.deadline, Some(TICK), &[], |sup| {
                 match OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&go) {
@@ -394,8 +395,8 @@ impl CellRun<'_> {
             .map_err(|stop| Failure::stopped(Stage::Verify, "the workload to open go", stop))?
     }
 
-    /// Runs an engine's program to its end. Returns what it printed, which is at most so many
-    /// bytes.
+    /// Runs an engine's program until it exits. Returns its standard output, which is limited in
+    /// size.
     fn engine_run(&mut self, stage: Stage, tag: &str, command: Command, most: u64) -> Step<Vec<u8>> {
         let pid = self.engine_start(stage, tag, command, most)?;
         match self.wait_for(pid, stage, tag)? {
@@ -407,7 +408,7 @@ impl CellRun<'_> {
         }
     }
 
-    /// Starts an engine's program. Returns its pid.
+    /// Starts an engine's program. Returns its PID.
     fn engine_start(&mut self, stage: Stage, tag: &str, mut command: Command, most: u64) -> Step<u32> {
         command.current_dir(self.dir).stdin(Stdio::null());
         self.identity(&mut command);
@@ -441,8 +442,8 @@ impl CellRun<'_> {
         self.supervisor.wait_end(pid, self.deadline).map_err(|stop| Failure::stopped(stage, what, stop))
     }
 
-    /// Gives the directory, where the engine writes, and what is in the workload's to the user that
-    /// both run as.
+    /// Changes the owner of the cell's directory, which the engine writes to, and of the contents
+    /// of the workload's directory to the user that both run as.
     fn hand_over(&self) -> io::Result<()> {
         let Some(id) = self.engine.user() else { return Ok(()) };
         let cwd = self.cwd();
@@ -453,17 +454,17 @@ impl CellRun<'_> {
             .try_for_each(|path| std::os::unix::fs::chown(path, Some(id), Some(id)))
     }
 
-    /// The same user and the same small environment for every program, whatever this process was
-    /// started with.
+    /// Sets the user and the same minimal environment for every program, whatever this process
+    /// inherited.
     fn identity(&self, command: &mut Command) {
         if let Some(id) = self.engine.user() {
-            // Supplementary groups go as well.
+            // Also drops the supplementary groups.
             command.uid(id).gid(id);
         }
         command.env_clear().envs(ENVIRONMENT).env("CAIRN_TIME_SCALE", self.job.time_scale.to_string());
     }
 
-    /// How long something that was told to end may take to do so.
+    /// How long a process may take to exit after it was told to.
     pub(super) fn grace(&self) -> Duration {
         Duration::from_secs(2).mul_f64(self.job.time_scale)
     }
@@ -485,14 +486,14 @@ impl CellRun<'_> {
     }
 }
 
-/// Whether an engine has printed the line, and all of it.
+/// Whether an engine has printed the complete line.
 fn says_released(printed: &[u8]) -> bool {
     printed
         .split_inclusive(|byte| *byte == b'\n')
         .any(|line| line.strip_suffix(b"\n") == Some(RELEASED.as_bytes()))
 }
 
-/// Whether an engine's report can be true of a call that took so long and left a file of `size`
+/// Whether an engine's report is plausible for a call that took `took` and left a file of `size`
 /// bytes.
 fn can_be(measured: &Measured, took: Duration, size: u64) -> Result<(), String> {
     let Measured { pause_ns, total_ns, bytes, .. } = measured;
@@ -509,8 +510,8 @@ fn can_be(measured: &Measured, took: Duration, size: u64) -> Result<(), String> 
     }
 }
 
-/// Why a log of the engine's cannot be read: it is the harness's own file, in a directory that the
-/// engine can reach.
+/// Failure to read an engine's log, which is a file of the harness in a directory that the engine
+/// can modify.
 fn log_failed(stage: Stage, log: &Path, error: io::Error) -> Failure {
     let name = log.file_name().unwrap_or_default().display();
     match error.kind() {

@@ -1,4 +1,4 @@
-//! Why a cell did not pass: a verdict, the stage it fell in, one line.
+//! Why a cell did not pass: a verdict, the stage that failed, a one-line reason.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::verdict::{Stage, Verdict};
 
 use super::supervisor::Stop;
 
-/// The end of a cell that went wrong.
+/// The result of a failed cell.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) verdict: Verdict,
@@ -16,26 +16,26 @@ pub(super) struct Failure {
     pub(super) reason: String,
 }
 
-/// What each step of a cell returns.
+/// Result of each step of a cell.
 pub(super) type Step<T> = Result<T, Failure>;
 
 impl Failure {
-    /// Something came out wrong.
+    /// An incorrect result.
     pub(super) fn fail(stage: Stage, reason: impl Into<String>) -> Failure {
         Failure { verdict: Verdict::Fail, stage: Some(stage), reason: reason.into() }
     }
 
-    /// The harness could not do its own part.
+    /// The harness itself failed.
     pub(super) fn infra(stage: Stage, reason: impl Into<String>) -> Failure {
         Failure { verdict: Verdict::Infra, stage: Some(stage), reason: reason.into() }
     }
 
-    /// There is nothing to test here.
+    /// The workload does not apply here.
     pub(super) fn skip(reason: impl Into<String>) -> Failure {
         Failure { verdict: Verdict::Skip, stage: None, reason: reason.into() }
     }
 
-    /// A wait for `what` that was given up.
+    /// A wait for `what` that was aborted.
     pub(super) fn stopped(stage: Stage, what: &str, stop: Stop) -> Failure {
         match stop {
             Stop::Deadline => Failure {
@@ -48,8 +48,8 @@ impl Failure {
         }
     }
 
-    /// The same, unless it is a checkpoint or restart that may have found no room for its files in
-    /// `dir`: that is no engine's fault.
+    /// Turns a checkpoint or restart failure into an infrastructure failure if the file system of
+    /// `dir` may have been full: that is not the engine's fault.
     pub(super) fn unless_full(self, dir: &Path) -> Failure {
         match self.stage {
             Some(stage @ (Stage::Checkpoint | Stage::Restart)) if is_full(dir) => {
@@ -70,7 +70,7 @@ impl Failure {
 fn is_full(dir: &Path) -> bool {
     rustix::fs::statvfs(dir).is_ok_and(|fs| {
         let free = u128::from(fs.f_bavail) * u128::from(fs.f_frsize);
-        // One without a limit has no blocks at all.
+        // A file system without a size limit reports no blocks at all.
         fs.f_blocks > 0 && (free < 1 << 20 || fs.f_bavail < fs.f_blocks / 1000)
     })
 }

@@ -1,4 +1,5 @@
-//! What a cell is judged by: how its processes ended, what state came back, what was left behind.
+//! The checks of a cell: how its processes exited, whether its state was restored, what was left
+//! behind.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,11 +15,11 @@ use super::supervisor::End;
 use crate::oracle::{fixpoint, leak};
 use crate::verdict::Stage;
 
-/// The workload's own word for "not here", before `ready`.
+/// The workload's exit status for "not supported here", before `ready`.
 const EXIT_SKIP: i32 = 77;
 
 impl CellRun<'_> {
-    /// Of the first tree: a restarted one has its restart program as its parent, not the
+    /// Only for the first tree: the parent of a restarted one is its restart program, not the
     /// supervisor.
     pub(super) fn was_killed(&mut self, root: u32) -> Step<()> {
         let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
@@ -53,7 +54,7 @@ impl CellRun<'_> {
         Err(Failure::fail(Stage::Fixpoint, reason))
     }
 
-    /// Waits for the end of `pid`, the workload or its restart program, and judges it.
+    /// Waits until `pid`, the workload or its restart program, exits, and judges its exit status.
     pub(super) fn verified(&mut self, pid: u32, engine_log: Option<&Path>) -> Step<()> {
         let end = self.wait_for(pid, Stage::Verify, "the workload to verify itself")?;
         let stderr = self.cwd().join("stderr");
@@ -87,8 +88,8 @@ impl CellRun<'_> {
             .map_err(|e| Failure::infra(Stage::Leak, format!("list the workload's directory: {e}")))
     }
 
-    /// The leak oracle before `go`: what saving and bringing back left in the workload's own
-    /// directory, where a workload that moves may make files itself.
+    /// The leak oracle before `go`: files that checkpoint and restart left in the workload's own
+    /// directory; skipped for a moving workload, which may create files itself.
     pub(super) fn nothing_new(&mut self) -> Step<()> {
         if self.spec.moving {
             return Ok(());
@@ -120,7 +121,7 @@ impl CellRun<'_> {
     }
 }
 
-/// `: ` and the last lines of a program's log in one line; empty if it said nothing.
+/// `: ` and the last lines of a program's log joined into one line; empty if the log is.
 pub(super) fn words(log: &Path) -> String {
     let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -133,7 +134,7 @@ pub(super) fn still_there(after: &str, pids: Vec<u32>) -> String {
     format!("still there after {after}: {}", list.join(", "))
 }
 
-/// A workload that ended before its `ready`.
+/// The failure of a workload that exited before its `ready`.
 pub(super) fn self_skip_or_crash(end: End, cwd: &Path) -> Failure {
     let said = words(&cwd.join("stderr"));
     match end {

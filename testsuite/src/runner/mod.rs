@@ -1,10 +1,10 @@
-//! The inside of a run: the program `cairn-runner`, which executes cells where it finds itself, a
-//! host or a guest.
+//! The inside of a run: the program `cairn-runner`, which executes cells on the machine it is
+//! started on, a host or a guest.
 //!
-//! Two kinds of process: the *runner* ([`pool`]) hands out cells and speaks to the host; a
-//! *supervisor* ([`supervisor`], [`cell`](mod@cell)) stands above each cell, so that whatever a
-//! cell starts has exactly one ancestor that can find and end it. When the runner dies, its
-//! supervisors see their standard input close and take everything down with them.
+//! There are two kinds of process: the *runner* ([`pool`]) distributes cells and talks to the host;
+//! a *supervisor* ([`supervisor`], [`cell`](mod@cell)) is the ancestor of everything that its cell
+//! starts, and can find and kill it. When the runner dies, its supervisors see their standard input
+//! close, kill their cells and exit.
 
 mod cell;
 mod failure;

@@ -1,5 +1,5 @@
-//! The runner proper: hands cells to supervisors, several at once, and tells the host what becomes
-//! of them.
+//! The runner: hands cells to supervisors, several concurrently, and reports their results to the
+//! host.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -27,44 +27,44 @@ use crate::oracle::kmsg::KernelLog;
 use crate::oracle::leak::{self, Outside};
 use crate::verdict::{Stage, Verdict};
 
-/// Bytes of a file in one `artifact` line.
+/// Bytes of a file sent in one `artifact` line.
 const PIECE: usize = 48 * 1024;
-/// How much longer than its own limit a supervisor may take before the runner ends it, unscaled.
+/// How far a supervisor may exceed its own limit before the runner kills it, unscaled.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How the program was called.
+/// Command line of the runner.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The job file.
+    /// Path of the job file.
     pub job: PathBuf,
-    /// Where events go; `-` is standard output.
+    /// Where events are written; `-` is standard output.
     pub events: PathBuf,
-    /// Directories that have to have the same names in them at the end, and with them the table of
-    /// mounts; none where others use the machine, too.
+    /// Directories whose names, together with the table of mounts, must be unchanged at the end;
+    /// empty on a machine that others use, too.
     pub unchanged: Vec<PathBuf>,
-    /// Take the end of standard input as the order to stop and clean up.
+    /// Stop and clean up when standard input closes.
     pub watch_stdin: bool,
 }
 
-/// What keeps a runner from working at all.
+/// Errors that keep the runner from working at all.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
-    /// A file or pipe.
+    /// A failed operation on a file or pipe.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The action.
         what: String,
-        /// Why it failed.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// The job file is none.
+    /// The job file cannot be parsed.
     #[error("job: {0}")]
     Job(#[from] serde_json::Error),
-    /// Context files would be cut, and engines killed for it.
+    /// RLIMIT_FSIZE has a hard limit: context files could be cut, and engines killed by SIGXFSZ.
     #[error("no file may have more than {0} bytes here (ulimit -f); a context file may need more")]
     FileSize(u64),
-    /// The job is for another runner.
+    /// The job has another protocol version.
     #[error("job speaks protocol {0}, this runner {PROTOCOL}")]
     Version(u32),
 }
@@ -73,10 +73,10 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> RunnerError {
     move |source| RunnerError::Io { what: what.into(), source }
 }
 
-/// Runs a job to its end.
+/// Runs all cells of a job.
 ///
 /// # Errors
-/// [`RunnerError`]; what goes wrong in a cell is that cell's verdict instead.
+/// [`RunnerError`]; a failure within a cell is that cell's verdict instead.
 pub fn run(options: &Options) -> Result<(), RunnerError> {
     let text =
         fs::read_to_string(&options.job).map_err(io_error(format!("read {}", options.job.display())))?;
@@ -142,7 +142,7 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
         }
     }
     if options.watch_stdin && pool.lock().stopping && !pool.job.keep {
-        // Whoever began this may be gone, too.
+        // The parent of this process may have exited, too.
         remove(&pool.job.workdir).map_err(io_error(format!("remove {}", pool.job.workdir.display())))?;
     }
     result?;
@@ -155,13 +155,13 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
     pool.say(&Event::Done)
 }
 
-/// What lies outside of all cells, if that is to stay as it is.
+/// State outside of all cells, if it must stay unchanged.
 fn outside(dirs: &[PathBuf]) -> Result<Option<Outside>, RunnerError> {
     let look = || Outside::look(dirs).map_err(io_error("look for what is outside of all cells"));
     if dirs.is_empty() { Ok(None) } else { look().map(Some) }
 }
 
-/// Lets files grow as large as they may.
+/// Removes the soft limit on file size; fails if there is a hard limit.
 fn lift_file_size() -> Result<(), RunnerError> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Fsize);
     if let Some(most) = maximum {
@@ -185,11 +185,11 @@ struct Shared {
 }
 
 struct Running {
-    /// The supervisor, from its start to its end.
+    /// PID of the supervisor while it runs.
     pid: Option<u32>,
-    /// Open as long as the supervisor may live.
+    /// The supervisor's standard input; closing it stops the supervisor.
     stdin: Option<ChildStdin>,
-    /// What the kernel log said while this cell ran.
+    /// Kernel log complaints while this cell ran.
     complaints: Vec<String>,
 }
 
@@ -198,8 +198,8 @@ impl Pool {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets go of every supervisor, each of which then cleans up and ends, and hands out nothing
-    /// more.
+    /// Closes the standard input of every supervisor, so that each cleans up and exits, and starts
+    /// no more cells.
     fn stop(&self) {
         let mut shared = self.lock();
         shared.stopping = true;
@@ -215,7 +215,7 @@ impl Pool {
         events.write_all(line.as_bytes()).and_then(|()| events.flush()).map_err(io_error("write an event"))
     }
 
-    /// Says where it is, and asks every engine whether it is one. Whether all of them are.
+    /// Reports the environment and probes every engine. Returns whether all of them are usable.
     fn hello(&self, cpus: usize) -> Result<bool, RunnerError> {
         let read = |name: &str| {
             fs::read_to_string(format!("/proc/sys/kernel/{name}")).map_err(io_error(format!("read {name}")))
@@ -275,7 +275,7 @@ impl Pool {
         }
     }
 
-    /// Starts a supervisor and waits for its answer.
+    /// Starts a supervisor and waits for its outcome.
     fn run_cell(&self, spec: &CellSpec, dir: &Path) -> Outcome {
         let infra = |reason: String| Outcome::new(Verdict::Infra, Some(Stage::Start), reason);
         if let Err(error) = fs::create_dir(dir) {
@@ -286,7 +286,7 @@ impl Pool {
             Ok(text) => text + "\n",
             Err(error) => return infra(format!("write an order: {error}")),
         };
-        // What runs here, also when its file has meanwhile been replaced or removed.
+        // The running executable, even if its file has been replaced or removed.
         let mut supervisor = Command::new("/proc/self/exe");
         supervisor.arg0("cairn-runner").arg("supervise").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = {
@@ -319,8 +319,8 @@ impl Pool {
             .mul_f64(self.job.time_scale.max(1.0));
         let mut read = read_until_closed(&stdout, &mut answer, limit);
         if matches!(read, Ok(false)) {
-            // It did not keep its own deadline. Letting go of it makes it clean up; failing that,
-            // it is killed.
+            // It exceeded its own deadline. Closing its standard input makes it clean up; failing
+            // that, it is killed.
             if let Some(running) = self.lock().running.get_mut(&spec.id) {
                 running.stdin = None;
             }
@@ -349,8 +349,8 @@ impl Pool {
         }
     }
 
-    /// Ends what a supervisor that died has left behind: it is ours now. How many processes that
-    /// were.
+    /// Kills the processes that a dead supervisor left behind, which were reparented to the runner.
+    /// Returns their number.
     fn end_orphans(&self) -> usize {
         let mut ended = 0;
         loop {
@@ -367,8 +367,7 @@ impl Pool {
         }
     }
 
-    /// Adds what the kernel log said to every cell that was running, and takes what concerns this
-    /// one.
+    /// Attributes new kernel log complaints to every running cell, and applies those of this one.
     fn judge_log(&self, id: u32, outcome: &mut Outcome) {
         let mut shared = self.lock();
         let complaints = match shared.log.as_mut().map(KernelLog::complaints) {
@@ -398,7 +397,7 @@ impl Pool {
         outcome.reason = format!("{}{suspects}{before}", running.complaints.join(" | "));
     }
 
-    /// Sends a red cell's files, as far as they are small enough.
+    /// Sends a red cell's files, up to the size limit.
     fn send_files(&self, id: u32, dir: &Path, outcome: &mut Outcome) -> Result<(), RunnerError> {
         for (name, path) in files_of(dir) {
             let size = fs::symlink_metadata(&path).map_or(0, |m| m.len());
@@ -437,7 +436,7 @@ enum SendError {
     Say(RunnerError),
 }
 
-/// The regular files of a cell that help to understand it, by the name they travel under.
+/// The regular files of a cell that help to analyse it, by the name they are sent under.
 fn files_of(dir: &Path) -> Vec<(String, PathBuf)> {
     let mut files = Vec::new();
     for (folder, prefix) in [(dir.to_owned(), ""), (dir.join("cwd"), "workload.")] {
@@ -455,7 +454,7 @@ fn files_of(dir: &Path) -> Vec<(String, PathBuf)> {
     files
 }
 
-/// Reads a pipe until every writer closed it (true) or the time is over (false).
+/// Reads a pipe until every writer has closed it (true) or the limit has passed (false).
 fn read_until_closed(pipe: &ChildStdout, into: &mut Vec<u8>, limit: Duration) -> io::Result<bool> {
     let deadline = Instant::now() + limit;
     let mut buffer = [0; 4096];
@@ -479,7 +478,7 @@ fn read_until_closed(pipe: &ChildStdout, into: &mut Vec<u8>, limit: Duration) ->
     }
 }
 
-/// Removes a cell's directory, and first whatever the cell left mounted below it.
+/// Removes a cell's directory after unmounting whatever is mounted below it.
 fn remove(dir: &Path) -> io::Result<()> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     for point in leak::mounts_below(&mounts, dir) {

@@ -1,5 +1,4 @@
-//! Looking at processes through `/proc`: who descends from whom, and whether a tree has come to
-//! rest.
+//! Inspects processes through `/proc`: descendants of a process, and whether a tree is at rest.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,14 +8,13 @@ use std::path::Path;
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, WaitIdOptions, pidfd_open, pidfd_send_signal};
 
-/// Number of openat(2) on the machine this runs on.
+/// Number of openat(2) on this architecture.
 const OPENAT: libc::c_long = libc::SYS_openat;
 
-/// All living and dead-but-unreaped processes below `root`, without itself; in no order that means
-/// anything.
+/// All live and zombie processes below `root`, without `root` itself.
 ///
-/// A process that ends while this looks may be missing with its children; call it again until the
-/// answer is stable.
+/// A process that exits during the scan may be missing along with its children; repeat the call
+/// until the result is stable.
 pub fn descendants(root: u32) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     let mut queue = vec![root];
@@ -30,7 +28,7 @@ pub fn descendants(root: u32) -> BTreeSet<u32> {
     found
 }
 
-/// The children of every thread of a process; none if it is gone.
+/// The children of every thread of a process; empty if it is gone.
 pub fn children(pid: u32) -> Vec<u32> {
     let mut all = Vec::new();
     for tid in threads(pid) {
@@ -41,29 +39,30 @@ pub fn children(pid: u32) -> Vec<u32> {
     all
 }
 
-/// The thread ids of a process; none if it is gone.
+/// The thread ids of a process; empty if it is gone.
 pub fn threads(pid: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Whether this kernel shows a task's children, without which no tree can be followed.
+/// Whether this kernel has `/proc/PID/task/TID/children`, which is needed to follow a tree.
 pub fn shows_children() -> bool {
     Path::new("/proc/thread-self/children").exists()
 }
 
-/// The state letter of `/proc/PID/stat` (`R`, `S`, `Z` …); none if the process is gone.
+/// The state letter of `/proc/PID/stat` (`R`, `S`, `Z` …); `None` if the process is gone.
 pub fn state(pid: u32) -> Option<char> {
     state_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The state letter follows the last parenthesis, because a command's name may hold anything.
+/// The state letter follows the last parenthesis, because the command name may contain any
+/// character.
 fn state_of(stat: &str) -> Option<char> {
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Whether no thread of the process is alive: it is gone, or a zombie. (One whose first thread
-/// alone has ended looks like a zombie, too.)
+/// Whether no thread of the process is alive: it is gone, or a zombie. (A process of which only the
+/// main thread has exited looks like a zombie, too.)
 pub fn is_dead(pid: u32) -> bool {
     threads(pid).into_iter().all(|tid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"));
@@ -71,7 +70,7 @@ pub fn is_dead(pid: u32) -> bool {
     })
 }
 
-/// Whether some thread of the process waits in openat(2).
+/// Whether some thread of the process is blocked in openat(2).
 pub fn waits_in_open(pid: u32) -> bool {
     threads(pid).into_iter().any(|tid| {
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) else { return false };
@@ -80,17 +79,17 @@ pub fn waits_in_open(pid: u32) -> bool {
     })
 }
 
-/// A picture of a tree that stays equal exactly as long as no thread of it runs.
+/// A snapshot of a tree that compares equal as long as no thread of it runs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// Thread id, and how often it was switched away from.
+    /// Thread id and number of context switches.
     threads: Vec<(u32, u64)>,
-    /// Every thread sleeps, is stopped or is dead.
+    /// Every thread is sleeping, stopped or dead.
     at_rest: bool,
 }
 
 impl Picture {
-    /// Looks at the process and everything below it.
+    /// Takes a snapshot of the process and everything below it.
     pub fn of(root: u32) -> Picture {
         let mut pids = descendants(root);
         pids.insert(root);
@@ -110,13 +109,13 @@ impl Picture {
         picture
     }
 
-    /// Whether nothing in it was running.
+    /// Whether no thread was running.
     pub fn at_rest(&self) -> bool {
         self.at_rest
     }
 }
 
-/// Context switches, and whether the thread rests, from `/proc/PID/task/TID/status`.
+/// Number of context switches, and whether the thread is at rest, from `/proc/PID/task/TID/status`.
 fn rest_of(status: &str) -> (u64, bool) {
     let mut switches = 0;
     let mut resting = false;
@@ -132,10 +131,10 @@ fn rest_of(status: &str) -> (u64, bool) {
     (switches, resting)
 }
 
-/// Sends a signal to a process that must still descend from `ancestor`; a process that is gone is
-/// no error.
+/// Sends a signal to a process that must still descend from `ancestor`. A process that is gone is
+/// not an error.
 ///
-/// The check stands between opening the pidfd and using it, so a reused number can never be hit.
+/// The check is made between opening the pidfd and using it, so a reused PID is never signalled.
 pub fn signal_descendant(ancestor: u32, pid: u32, signal: Signal) -> io::Result<()> {
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
     let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
@@ -153,17 +152,17 @@ pub fn signal_descendant(ancestor: u32, pid: u32, signal: Signal) -> io::Result<
     }
 }
 
-/// Kills a child of this process and waits for its end; false when it was gone already.
+/// Kills a child of this process and reaps it; false if it was gone already.
 pub fn end(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    // A zombie is killed as well, to no effect.
+    // Killing a zombie has no effect.
     let killed = rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok();
     let ended = || rustix::process::waitid(rustix::process::WaitId::Pid(pid), WaitIdOptions::EXITED);
     while ended().is_err_and(|errno| errno == rustix::io::Errno::INTR) {}
     killed
 }
 
-/// One line about a process for a report: `4711 (name, state S)`.
+/// One-line description of a process for a report: `4711 (name, state S)`.
 pub fn describe(pid: u32) -> String {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let state = state(pid).map_or_else(|| "gone".to_owned(), |s| format!("state {s}"));
@@ -197,7 +196,7 @@ mod tests {
         let pid = child.id();
         assert!(descendants(me).contains(&pid));
         assert!(!is_dead(pid));
-        // From its own point of view it is no descendant, so nothing happens.
+        // The process is not its own descendant, so no signal is sent.
         signal_descendant(pid, pid, Signal::SIGKILL).unwrap();
         assert!(child.try_wait().unwrap().is_none());
         signal_descendant(me, pid, Signal::SIGKILL).unwrap();

@@ -1,10 +1,10 @@
-//! The process that stands above one cell: subreaper of everything the cell starts, and the only
-//! one to wait for it. To what it starts it is also the shell of a user: the leader of the session,
-//! which lives on.
+//! The supervisor of one cell: subreaper of everything the cell starts, and the only process that
+//! waits for it. For the workload it also takes the role of a user's shell: the session leader,
+//! which stays alive.
 //!
-//! Everything it waits for arrives as an event on a descriptor: ended children through a signalfd,
-//! the end of the runner through standard input, programs' words through their pipes. Only what the
-//! kernel announces nowhere (a task going to sleep) is looked at in intervals.
+//! Everything it waits for arrives as an event on a descriptor: exited children through a signalfd,
+//! the end of the runner through standard input, output of programs through pipes. Only changes
+//! that the kernel does not announce (a task going to sleep) are polled.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,12 +26,12 @@ use super::proc;
 use crate::engine::ERRORS_LIMIT;
 use crate::engine::printed::{Printed, PrintedError};
 
-/// How a process ended.
+/// How a process exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It exited with this status.
+    /// Exited with this status.
     Exited(i32),
-    /// This signal killed it; a number, because real-time signals have no names.
+    /// Killed by this signal; a number, because real-time signals have no names.
     Killed(i32),
 }
 
@@ -47,43 +47,43 @@ impl fmt::Display for End {
     }
 }
 
-/// Why a wait was given up.
+/// Why a wait was aborted.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
-    /// The time was over.
+    /// The deadline has passed.
     #[error("out of time")]
     Deadline,
-    /// The runner is gone or asked for an end.
+    /// The runner is gone or requested a stop.
     #[error("the runner went away")]
     Orphaned,
-    /// A program's words.
+    /// The output of a program is too large or cannot be read.
     #[error(transparent)]
     Printed(#[from] PrintedError),
-    /// A system call that must not fail failed.
+    /// An unexpected system call failure.
     #[error("supervise: {0}")]
     Os(#[from] Errno),
 }
 
-/// See the module's head.
+/// The supervisor's state; see the module documentation.
 pub struct Supervisor {
     signals: SignalFd,
     stdin: io::Stdin,
     ended: BTreeMap<u32, End>,
-    /// What programs print, until they close it.
+    /// Output streams of programs that are still open.
     printed: Vec<Printed<File>>,
-    /// Whether the dead in other process groups are left as they are.
+    /// Whether zombies in other process groups are left unreaped.
     jobs_wait: bool,
 }
 
 impl Supervisor {
-    /// Makes this process a subreaper and the leader of a session, and routes its signals. To be
-    /// called before it has any child or thread.
+    /// Makes this process a subreaper and a session leader, and sets up its signals. Must be called
+    /// before it has any child or thread.
     ///
     /// # Errors
-    /// What prctl(2), setsid(2), sigprocmask(2) or signalfd(2) say.
+    /// Those of prctl(2), setsid(2), sigprocmask(2) or signalfd(2).
     pub fn new() -> Result<Supervisor, Errno> {
         prctl::set_child_subreaper(true)?;
-        // Started through a link in /proc, it would have the link's name.
+        // execve(2) of a link in /proc would leave the link's name as the command name.
         prctl::set_name(c"cairn-runner")?;
         setsid().map_err(errno)?;
         let set = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
@@ -93,26 +93,26 @@ impl Supervisor {
         Ok(Supervisor { signals, stdin: io::stdin(), ended, printed, jobs_wait: false })
     }
 
-    /// Starts a program. Its end is learnt through [`Supervisor::end_of`] and never through the
-    /// returned value.
+    /// Starts a program. Its exit status is obtained through [`Supervisor::end_of`], never through
+    /// the returned value.
     ///
-    /// The command is used up: it holds the files that it was given, and a file that a workload
-    /// writes to is to be open nowhere else, or it could not be saved.
+    /// The command is consumed because it holds the files passed to the program: a file that a
+    /// workload writes to must not be open in any other process, or it could not be checkpointed.
     ///
     /// # Errors
-    /// What fork(2) or execve(2) say.
+    /// Those of fork(2) or execve(2).
     pub fn spawn(&mut self, mut command: Command) -> io::Result<Child> {
         let child = command.spawn()?;
-        // A number can come back once its former owner was reaped.
+        // The PID may be reused once its former owner was reaped.
         self.ended.remove(&child.id());
         Ok(child)
     }
 
-    /// Starts a program of which every wait from now on keeps what it prints, in `dir`, in
-    /// `TAG.stdout` and `TAG.stderr`. More than a limit stops the wait that finds it.
+    /// Starts a program whose output is saved in `dir` as `TAG.stdout` and `TAG.stderr` by every
+    /// subsequent wait. Output above the limit aborts the wait that reads it.
     ///
     /// # Errors
-    /// What open(2), fork(2) or execve(2) say.
+    /// Those of open(2), fork(2) or execve(2).
     pub fn spawn_heard(&mut self, mut command: Command, dir: &Path, tag: &str, most: u64) -> io::Result<u32> {
         let file = |stream: &str| File::create(dir.join(format!("{tag}.{stream}")));
         let (stdout, stderr) = (file("stdout")?, file("stderr")?);
@@ -127,21 +127,21 @@ impl Supervisor {
         Ok(child.id())
     }
 
-    /// How this child ended, if it has.
+    /// How this child exited, if it has.
     pub fn end_of(&self, pid: u32) -> Option<End> {
         self.ended.get(&pid).copied()
     }
 
-    /// Leaves whoever ends in another process group than this one's a zombie, as a shell does that
-    /// waits for its command in the foreground and looks after its jobs later; with `false`, later
-    /// has come.
+    /// With `true`, leaves exited children in other process groups as zombies, as a shell does that
+    /// waits for its foreground command and reaps its jobs later; with `false`, they are reaped
+    /// again.
     pub fn let_jobs_wait(&mut self, wait: bool) {
         self.jobs_wait = wait;
     }
 
-    /// Waits until `condition` gives a value. It is asked at once, after every ended child, after
-    /// whatever a program printed, whenever one of `fds` is readable or hung up, and every `tick`
-    /// if there is one.
+    /// Waits until `condition` returns a value. It is evaluated immediately, after every exited
+    /// child, after any output of a program, whenever one of `fds` is readable or hung up, and
+    /// every `tick` if given.
     ///
     /// # Errors
     /// [`Stop`].
@@ -153,7 +153,7 @@ impl Supervisor {
         mut condition: impl FnMut(&Supervisor) -> Option<T>,
     ) -> Result<T, Stop> {
         loop {
-            // What the dead printed is complete.
+            // The output of exited programs is complete.
             self.reap()?;
             self.take_printed()?;
             if let Some(value) = condition(self) {
@@ -163,7 +163,7 @@ impl Supervisor {
             if left.is_zero() {
                 return Err(Stop::Deadline);
             }
-            // poll(2) counts milliseconds; round up so that it never spins.
+            // poll(2) takes milliseconds; round up to avoid busy waiting.
             let limit = tick.map_or(left, |tick| tick.min(left)).as_millis().clamp(1, 60_000);
             let limit = PollTimeout::from(u16::try_from(limit).unwrap_or(u16::MAX));
             let mut polled = vec![
@@ -176,14 +176,14 @@ impl Supervisor {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            // The runner never writes after the order, so anything on standard input is its end.
+            // The runner writes nothing after the order, so any event on standard input is its end.
             if polled[1].any().unwrap_or(true) {
                 return Err(Stop::Orphaned);
             }
         }
     }
 
-    /// Waits for the end of one child.
+    /// Waits until one child exits.
     ///
     /// # Errors
     /// [`Stop`].
@@ -191,13 +191,13 @@ impl Supervisor {
         self.wait(deadline, None, &[], |sup| sup.end_of(pid))
     }
 
-    /// Waits until nothing is left below this process but the dead who wait; otherwise says what
-    /// is.
+    /// Waits until no descendants are left except zombies kept for later; returns those that remain
+    /// at the deadline.
     ///
     /// # Errors
-    /// [`Stop`], except that running out of time is an answer.
+    /// [`Stop`], except that a passed deadline is a result.
     pub fn wait_empty(&mut self, deadline: Instant) -> Result<Vec<u32>, Stop> {
-        // A grandchild's end is announced to its own parent, hence the interval.
+        // A grandchild's exit is announced only to its own parent, hence the polling.
         let tick = Some(Duration::from_millis(2));
         match self.wait(deadline, tick, &[], |sup| sup.left().is_empty().then_some(())) {
             Ok(()) => Ok(Vec::new()),
@@ -206,18 +206,17 @@ impl Supervisor {
         }
     }
 
-    /// Whoever is below this process, without the dead who are to wait.
+    /// The descendants of this process, without zombies kept for later.
     fn left(&self) -> Vec<u32> {
         let mut left: Vec<u32> = proc::descendants(std::process::id()).into_iter().collect();
         left.retain(|&pid| !self.jobs_wait || !proc::is_dead(pid));
         left
     }
 
-    /// Kills whatever lives below this process and waits for its end; what does not die in 10 s is
-    /// returned.
+    /// Kills and reaps all descendants of this process; returns those that do not exit within 10 s.
     ///
     /// # Errors
-    /// What poll(2) or waitpid(2) say.
+    /// Those of poll(2) or waitpid(2).
     pub fn kill_all(&mut self) -> Result<Vec<u32>, Errno> {
         let me = std::process::id();
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -241,7 +240,7 @@ impl Supervisor {
         }
     }
 
-    /// Keeps what programs have printed since the last time.
+    /// Saves new output of programs.
     fn take_printed(&mut self) -> Result<(), PrintedError> {
         let mut result = Ok(());
         self.printed.retain_mut(|pipe| {
@@ -254,7 +253,7 @@ impl Supervisor {
         result
     }
 
-    /// Takes the end of every child that has one and does not have to wait.
+    /// Reaps every exited child that is not kept for later.
     fn reap(&mut self) -> Result<(), Errno> {
         while let Some(info) = self.signals.read_signal()? {
             if info.ssi_signo != Signal::SIGCHLD as u32 {
@@ -283,7 +282,7 @@ impl Supervisor {
     }
 }
 
-/// The same error in the words of the other crate.
+/// Converts between the error types of the two crates.
 fn errno(errno: rustix::io::Errno) -> Errno {
     Errno::from_raw(errno.raw_os_error())
 }

@@ -1,5 +1,5 @@
-//! The one place of the test suite that needs `unsafe`: starting a program with nothing inherited
-//! that would become part of its state: signal mask and actions, session, descriptors.
+//! The only module of the test suite that needs `unsafe`: starts a program without inherited
+//! attributes that would become part of its state: signal mask and actions, session, descriptors.
 //!
 //! # Safety
 //! A closure that runs between fork and exec may only make async-signal-safe calls and must not
@@ -9,19 +9,19 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Where a program stands towards the session and the process group of whoever starts it.
+/// Relation of a program to the session and process group of its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It leads a session of its own, and with it a process group.
+    /// Leads its own session and process group.
     SessionLeader,
-    /// It leads a process group of its own in the same session: a job of a shell with job control.
+    /// Leads its own process group in the same session: a job of a shell with job control.
     GroupLeader,
-    /// It is in the same process group: a command of a shell without job control.
+    /// In the same process group: a command of a shell without job control.
     Member,
 }
 
-/// Gives the program that `command` starts every signal's default action and an empty mask,
-/// whatever this process was started with or has blocked itself, and its session and process group.
+/// Makes the program that `command` starts begin with default signal actions and an empty mask,
+/// whatever this process inherited or blocked itself, and in its session and process group.
 pub fn start_afresh(command: &mut Command, standing: Standing) -> &mut Command {
     // SAFETY: sigemptyset(3), sigprocmask(2), signal(2), setsid(2) and setpgid(2) are
     // async-signal-safe, the only memory touched is a local variable, and the closure allocates
@@ -29,8 +29,8 @@ pub fn start_afresh(command: &mut Command, standing: Standing) -> &mut Command {
     unsafe {
         command.pre_exec(move || {
             for signal in 1..=libc::SIGRTMAX() {
-                // Fails for SIGKILL, SIGSTOP and the C library's own; those have no action to give
-                // up.
+                // Fails for SIGKILL, SIGSTOP and the C library's internal signals, which keep no
+                // inherited action.
                 libc::signal(signal, libc::SIG_DFL);
             }
             let mut none: libc::sigset_t = std::mem::zeroed();
@@ -48,7 +48,7 @@ pub fn start_afresh(command: &mut Command, standing: Standing) -> &mut Command {
     }
 }
 
-/// Gives the program random addresses again, as usual, where this process has them fixed.
+/// Enables address space randomisation for the program where this process has it disabled.
 pub fn randomise_addresses(command: &mut Command) -> &mut Command {
     // SAFETY: personality(2) is async-signal-safe, and the closure allocates nothing.
     unsafe {
@@ -59,10 +59,10 @@ pub fn randomise_addresses(command: &mut Command) -> &mut Command {
     }
 }
 
-/// Closes every descriptor above standard error that this process was started with. A job server's
-/// pipe or a shell's stray file would otherwise become part of every workload's state.
+/// Closes every inherited descriptor above standard error. A job server's pipe or a stray
+/// descriptor of a shell would otherwise become part of every workload's state.
 ///
-/// To be called first of all, before this program has opened anything.
+/// Must be called before this program opens anything.
 ///
 /// # Errors
 /// When the list of descriptors cannot be read.
@@ -73,8 +73,8 @@ pub fn close_inherited() -> io::Result<()> {
         .filter(|fd| *fd > 2)
         .collect();
     for fd in listed {
-        // SAFETY: nothing in this program owns a descriptor above 2 yet; the one of the directory
-        // just read is closed already, and closing it again fails with EBADF and does nothing.
+        // SAFETY: nothing in this program owns a descriptor above 2 yet; that of the directory just
+        // read is closed already, and closing it again only fails with EBADF.
         unsafe { libc::close(fd) };
     }
     Ok(())
