@@ -1,8 +1,7 @@
-//! The bundle of a red cell: a directory that says everything there is to know about how it went
-//! red.
+//! The bundle of a red cell: a directory with everything needed to find out why the cell is red.
 //!
-//! The runner's files (context files, records, what each program printed) arrive in pieces while
-//! the cell is judged; `cell.json`, `repro.sh` and the guest's console are added at the end.
+//! The runner's files (context files, records, output of each program) arrive in pieces while the
+//! cell runs; `cell.json`, `repro.sh` and the guest's console are added at the end.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -15,18 +14,18 @@ use serde::Serialize;
 use crate::cell::Cell;
 use crate::report::{CellResult, KernelInfo};
 
-/// Directory of the bundles below a run's directory.
+/// Directory of the bundles, relative to the run's directory.
 pub const FOLDER: &str = "red";
 
-/// Where bundles of one run are written.
+/// Writes the bundles of one run.
 #[derive(Debug, Clone)]
 pub struct Bundles {
     run_dir: PathBuf,
-    /// Where commands are to be given.
+    /// The checkout that `repro.sh` changes into.
     checkout: PathBuf,
 }
 
-/// What `cell.json` says.
+/// Contents of `cell.json`.
 #[derive(Serialize)]
 struct CellFile<'a> {
     result: &'a CellResult,
@@ -34,53 +33,53 @@ struct CellFile<'a> {
     seed: u64,
 }
 
-/// A piece of a file that cannot be kept.
+/// Why a piece of a file cannot be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The file's name would lead elsewhere.
+    /// The file's name is not a plain file name.
     #[error("artifact name {0:?} is no plain file name")]
     Name(String),
-    /// The piece is no base64.
+    /// The piece is not valid base64.
     #[error("artifact {name}: {source}")]
     Data {
-        /// The file.
+        /// Name of the file.
         name: String,
-        /// What is wrong.
+        /// The decoding error.
         #[source]
         source: base64::DecodeError,
     },
     /// The file cannot be written.
     #[error("write {path}: {source}")]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// `cell.json` cannot be rendered.
+    /// `cell.json` cannot be serialized.
     #[error("render cell.json: {0}")]
     Json(#[from] serde_json::Error),
 }
 
 impl Bundles {
-    /// Bundles below this run's directory, whose cells run again in this checkout.
+    /// Bundles below `run_dir`; `repro.sh` reruns the cell in `checkout`.
     pub fn new(run_dir: &Path, checkout: &Path) -> Bundles {
         Bundles { run_dir: run_dir.to_owned(), checkout: checkout.to_owned() }
     }
 
-    /// The bundle's directory relative to the run's.
+    /// The bundle's directory relative to the run's directory.
     pub fn relative(cell: &Cell) -> String {
         format!("{FOLDER}/{}", cell.slug())
     }
 
-    /// Where the bundle of an attempt is put aside when there is another one.
+    /// Where the bundle of an earlier attempt is moved when the cell is retried.
     pub fn aside(cell: &Cell, attempt: u32) -> String {
         format!("{}.attempt-{attempt}", Bundles::relative(cell))
     }
 
-    /// Puts aside what the attempt before this one left, the first being 1: it is all there is
-    /// about a cell that passes when it is tried again.
+    /// Prepares for `attempt`, counted from 1, by moving the bundle of the previous attempt aside:
+    /// for a cell that passes on retry it is the only evidence.
     ///
     /// # Errors
     /// [`BundleError::Write`].
@@ -94,7 +93,7 @@ impl Bundles {
         }
     }
 
-    /// Keeps one piece of one file. The name comes out of a guest, so it is not trusted.
+    /// Stores one piece of one file. The name comes from a guest and is not trusted.
     ///
     /// # Errors
     /// [`BundleError`].
@@ -115,7 +114,7 @@ impl Bundles {
         write().map_err(|source| BundleError::Write { path: path.clone(), source })
     }
 
-    /// Completes the bundle that a result has, if any: `cell.json`, `repro.sh`, and the files of
+    /// Completes the bundle of a result, if it has one: `cell.json`, `repro.sh`, and the files of
     /// the guest's directory (console, QEMU's command line).
     ///
     /// # Errors
@@ -148,16 +147,16 @@ impl Bundles {
 }
 
 impl Bundles {
-    /// The command as a script that can be started anywhere.
+    /// The command as a script that can be started from any directory.
     fn script(&self, command: &str) -> String {
         let checkout = quoted(&self.checkout.to_string_lossy());
         format!("#!/bin/sh\ncd {checkout} || exit 3\nexec {command}\n")
     }
 }
 
-/// A word as a shell reads it back.
+/// A word quoted for a shell.
 pub fn quoted(word: &str) -> String {
-    // A NUL cannot be in a word of a command line.
+    // A word of a command line cannot contain NUL.
     shlex::try_quote(word).map_or_else(|_| word.replace('\0', ""), |quoted| quoted.into_owned())
 }
 
@@ -180,7 +179,7 @@ mod tests {
         assert!(!file.exists());
         let aside = dir.path().join(Bundles::aside(&cell, 1)).join("context.1");
         assert_eq!(fs::read(&aside).unwrap(), b"abcdef");
-        // One that left nothing leaves nothing aside.
+        // An attempt without a bundle leaves nothing to move aside.
         bundles.begin(&cell, 3).unwrap();
         assert!(!dir.path().join(Bundles::aside(&cell, 2)).exists());
     }

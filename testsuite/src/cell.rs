@@ -1,5 +1,5 @@
-//! A cell: one kernel × arch × userland × engine × workload × mode. Its identity, and how cells are
-//! chosen.
+//! A cell: one kernel × arch × userland × engine × workload × mode. Identity and selection of
+//! cells.
 //!
 //! The text form, `6.12/x86_64/dynamic/cairn/pipes/bytes-in-flight/once`, is the same in reports,
 //! bundles, expectations and on the command line.
@@ -11,42 +11,42 @@ use std::str::FromStr;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::{Deserialize, Serialize};
 
-/// Which build of the corpus a cell runs.
+/// The build of the corpus that a cell runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Userland {
-    /// An ordinary program with the system's dynamic loader and C library.
+    /// Dynamically linked, with the system's loader and C library.
     Dynamic,
-    /// The same program linked statically.
+    /// Statically linked.
     Static,
 }
 
-/// As what a cell's workload is started, how often it is saved and brought back, and in which
-/// order.
+/// How a cell's workload is started, and how often and in which order it is checkpointed and
+/// restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Checkpoint, kill, restart, verify.
     Once,
-    /// Checkpoint, kill, restart, and all of it again with what came back.
+    /// Checkpoint, kill, restart, then the same again with the restarted tree.
     Twice,
-    /// Checkpoint, and verify the original, which goes on.
+    /// Checkpoint, and verify the original, which keeps running.
     Continue,
-    /// As once; the workload is a job of a shell that lives on: it leads a process group in the
-    /// shell's session. The shell waits for what was killed only some time after the restart has
-    /// begun.
+    /// As once, with the workload as a job of a shell that stays alive: it leads a process group in
+    /// the shell's session. The shell reaps the killed processes only some time after the restart
+    /// has begun.
     Job,
-    /// As once; the workload is in the session and the process group of a shell that lives on, as
-    /// what a script starts with `&` is.
+    /// As once, with the workload in the session and the process group of a shell that stays alive,
+    /// as a command that a script starts with `&`.
     Script,
 }
 
 macro_rules! words {
     ($type:ident, $what:literal, $($variant:ident => $word:literal),+) => {
         impl $type {
-            /// Every value, in the order of reports.
+            /// All values, in the order used by reports.
             pub const ALL: &[$type] = &[$($type::$variant),+];
 
             /// The word used on the command line and in reports.
@@ -78,28 +78,28 @@ macro_rules! words {
 words!(Userland, "userland", Dynamic => "dynamic", Static => "static");
 words!(Mode, "mode", Once => "once", Twice => "twice", Continue => "continue", Job => "job", Script => "script");
 
-/// Text that names no cell, or selects none.
+/// Text that is not a valid cell or pattern.
 #[derive(Debug, thiserror::Error)]
 pub enum CellError {
-    /// A word outside the closed set it must come from.
+    /// An unknown word where only a fixed set is allowed.
     #[error("unknown {what} `{given}` (known: {known})")]
     Word {
-        /// Which kind of word was looked for.
+        /// The kind of word expected.
         what: &'static str,
-        /// What was given.
+        /// The word found.
         given: String,
-        /// What would have been right.
+        /// The valid words.
         known: String,
     },
-    /// Not seven parts.
+    /// The text does not have seven parts.
     #[error("`{0}` is no cell: wanted KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE")]
     Shape(String),
-    /// A pattern that is no glob.
+    /// The pattern is not a valid glob.
     #[error("pattern `{pattern}`: {source}")]
     Pattern {
-        /// The pattern as given.
+        /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The error of the glob parser.
         #[source]
         source: globset::Error,
     },
@@ -109,34 +109,34 @@ pub enum CellError {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Cell {
-    /// The kernel's label: its series (`6.12`, a variant of it `6.12-16k`), `host`, or the release
-    /// of a kernel that the user brought.
+    /// The kernel's label: its series (`6.12`, or a variant such as `6.12-16k`), `host`, or the
+    /// release of a kernel supplied by the user.
     pub kernel: String,
     /// The architecture: `x86_64`, `aarch64`, `powerpc64le`.
     pub arch: String,
-    /// Which build of the corpus.
+    /// The build of the corpus.
     pub userland: Userland,
     /// The engine's name.
     pub engine: String,
     /// `group/name`.
     pub workload: String,
-    /// How it is driven.
+    /// The order of checkpoints and restarts.
     pub mode: Mode,
 }
 
 impl Cell {
-    /// The first half of the workload's name.
+    /// The part of the workload's name before the slash.
     pub fn group(&self) -> &str {
         group_of(&self.workload)
     }
 
-    /// The text form with no slash in it, for a directory's name.
+    /// The text form without slashes, for use as a directory name.
     pub fn slug(&self) -> String {
         self.to_string().replace('/', "_")
     }
 }
 
-/// The group of a workload: what stands before the slash of its name.
+/// The group of a workload: the part of its name before the slash.
 pub fn group_of(workload: &str) -> &str {
     workload.split_once('/').map_or(workload, |(group, _)| group)
 }
@@ -170,8 +170,8 @@ impl FromStr for Cell {
     }
 }
 
-/// A choice of workloads by globs. No glob at all chooses everything; a glob without `/` chooses a
-/// whole group.
+/// A selection of workloads by globs. An empty list selects everything; a glob without `/` selects
+/// a whole group.
 #[derive(Debug, Clone)]
 pub struct Selection {
     globs: Option<GlobSet>,
@@ -182,7 +182,7 @@ impl Selection {
     /// Compiles the patterns.
     ///
     /// # Errors
-    /// [`CellError::Pattern`] for the first pattern that is no glob.
+    /// [`CellError::Pattern`] for the first pattern that is not a valid glob.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, CellError> {
         if patterns.is_empty() {
             return Ok(Selection { globs: None, patterns: Vec::new() });
@@ -198,7 +198,7 @@ impl Selection {
         Ok(Selection { globs: Some(globs), patterns })
     }
 
-    /// The patterns that choose none of these workloads.
+    /// The patterns that match none of these workloads.
     pub fn idle<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<&str> {
         let Some(globs) = &self.globs else { return Vec::new() };
         let used: BTreeSet<usize> = names.flat_map(|name| globs.matches(name)).collect();
@@ -206,7 +206,7 @@ impl Selection {
         idle.map(|(_, pattern)| pattern.as_str()).collect()
     }
 
-    /// Whether the workload of this name is chosen.
+    /// Whether the workload of this name is selected.
     pub fn chooses(&self, workload: &str) -> bool {
         self.globs.as_ref().is_none_or(|set| set.is_match(workload))
     }

@@ -1,4 +1,4 @@
-//! What the corpus program says of itself, and the cells that follow from it.
+//! The list of workloads that the corpus program prints, and the cells derived from it.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,55 +12,55 @@ use crate::cell::{Cell, Mode, Selection, Userland};
 pub struct Workload {
     /// `group/name`.
     pub name: String,
-    /// The first half of the name.
+    /// The part of the name before the slash.
     pub group: String,
-    /// One line.
+    /// One-line description.
     pub purpose: String,
-    /// What it needs from kernel or machine, in the corpus' own words.
+    /// Requirements on kernel or machine, as the corpus names them.
     #[serde(default)]
     pub needs: Vec<String>,
-    /// Things run or change while it waits.
+    /// Processes run or state changes while the workload waits.
     #[serde(default)]
     pub moving: bool,
-    /// Also part of the statically linked selection.
+    /// Also included in the statically linked build.
     #[serde(default, rename = "static")]
     pub statik: bool,
 }
 
-/// A corpus program that does not answer as it should.
+/// Why the list of workloads cannot be obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
-    /// It does not start.
+    /// The program cannot be started.
     #[error("start {program}: {source}")]
     Start {
-        /// The program.
+        /// Path of the program.
         program: String,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
-    /// It ends with an error.
+    /// The program exits with an error.
     #[error("{program} list --json: {status}: {stderr}")]
     Failed {
-        /// The program.
+        /// Path of the program.
         program: String,
-        /// Its end.
+        /// Its exit status.
         status: std::process::ExitStatus,
-        /// What it said.
+        /// Its standard error.
         stderr: String,
     },
-    /// Its answer is no list of workloads.
+    /// The output is not a list of workloads.
     #[error("{program} list --json: {source}")]
     Answer {
-        /// The program.
+        /// Path of the program.
         program: String,
-        /// What is wrong.
+        /// The parse error.
         #[source]
         source: serde_json::Error,
     },
 }
 
-/// Asks the corpus program for its workloads.
+/// Reads the list of workloads from the corpus program.
 ///
 /// # Errors
 /// [`CorpusError`].
@@ -77,23 +77,23 @@ pub fn list(program: &Path) -> Result<Vec<Workload>, CorpusError> {
     serde_json::from_slice(&output.stdout).map_err(|source| CorpusError::Answer { program: name, source })
 }
 
-/// Where and with what the corpus is to run.
+/// The dimensions of a run other than the workload.
 #[derive(Debug, Clone)]
 pub struct Axes {
     /// The kernel's label.
     pub kernel: String,
     /// The architecture.
     pub arch: String,
-    /// Builds of the corpus that exist.
+    /// Available builds of the corpus.
     pub userlands: Vec<Userland>,
     /// Engines by name.
     pub engines: Vec<String>,
-    /// Modes.
+    /// The modes to run.
     pub modes: Vec<Mode>,
 }
 
-/// Every cell of one kernel, grouped by workload in the corpus' order. The static build runs the
-/// workloads that say so.
+/// All cells of one kernel, grouped by workload in the order of the corpus. The static build runs
+/// only the workloads marked for it.
 pub fn cells(corpus: &[Workload], selection: &Selection, axes: &Axes) -> Vec<Cell> {
     let mut cells = Vec::new();
     for workload in corpus.iter().filter(|w| selection.chooses(&w.name)) {

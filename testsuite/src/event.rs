@@ -1,7 +1,7 @@
-//! What runner and host say to each other: one job downwards, JSON lines upwards.
+//! The protocol between runner and host: one job downwards, JSON lines upwards.
 //!
-//! Every line carries the protocol's version in `v`; the two programs come out of one build, so
-//! another version means that something stale travelled into the guest, and is an error.
+//! Every line carries the protocol version in `v`; both programs come from one build, so another
+//! version means that a stale program was packed into the guest, and is an error.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,76 +11,76 @@ use serde::{Deserialize, Serialize};
 use crate::cell::{Mode, Userland};
 use crate::verdict::{Stage, Verdict};
 
-/// Version of both formats on this page.
+/// Version of the job and event formats.
 pub const PROTOCOL: u32 = 2;
 
-/// What a runner is to do, as it reads it from its job file.
+/// A runner's job, as read from its job file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
-    /// [`PROTOCOL`].
+    /// Equal to [`PROTOCOL`].
     pub v: u32,
     /// Cells to run, in this order.
     pub cells: Vec<CellSpec>,
-    /// How many at once; 0 means one for each processor.
+    /// Number of cells run concurrently; 0 means one per processor.
     pub jobs: usize,
     /// Factor on every time limit: 1 on real hardware, more under emulation.
     pub time_scale: f64,
     /// Time limit of one cell in milliseconds, before scaling.
     pub cell_timeout_ms: u64,
-    /// Directory that the runner makes its own directories in.
+    /// Directory in which the runner creates its own directories.
     pub workdir: PathBuf,
-    /// Leave the cells' directories behind.
+    /// Keep the cells' directories.
     pub keep: bool,
-    /// Given to every workload as `--seed`.
+    /// Passed to every workload as `--seed`.
     pub seed: u64,
     /// The corpus program of each userland.
     pub workloads: BTreeMap<Userland, PathBuf>,
     /// The program of each engine.
     pub engines: BTreeMap<String, PathBuf>,
-    /// Programs, the corpus in mode once among them, are loaded at the same addresses every time:
-    /// an emulator translates their code once instead of once for every process, which makes cells
+    /// Load programs, including the corpus in mode once, at the same addresses every time: an
+    /// emulator then translates their code once instead of once per process, which makes cells
     /// several times faster.
     pub fixed_addresses: bool,
-    /// Environment added for the engine alone.
+    /// Additional environment of the engine only.
     pub engine_env: BTreeMap<String, String>,
     /// Stop after the first red cell.
     pub fail_fast: bool,
-    /// Files larger than this (bytes) are named, not sent.
+    /// Files larger than this (bytes) are listed, not sent.
     pub artifact_limit: u64,
 }
 
-/// One cell as the runner needs it; kernel and arch are where the runner finds itself.
+/// One cell as the runner needs it; kernel and arch are those the runner runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellSpec {
     /// The host's number for this cell.
     pub id: u32,
-    /// Which build of the corpus.
+    /// The build of the corpus.
     pub userland: Userland,
     /// The engine's name.
     pub engine: String,
     /// `group/name`.
     pub workload: String,
-    /// How it is driven.
+    /// Order of checkpoints and restarts.
     pub mode: Mode,
-    /// Things run or change while it waits: its memory is left out of the fixpoint.
+    /// Processes run or state changes while it waits: its memory is left out of the fixpoint.
     pub moving: bool,
 }
 
-/// What came of one cell, seen from inside.
+/// Result of one cell as seen by the runner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// `pass`, `fail`, `skip`, `timeout`, `splat` or `infra`.
     pub verdict: Verdict,
-    /// Where it fell; absent for `pass` and `skip`.
+    /// The stage that failed; absent for `pass` and `skip`.
     pub stage: Option<Stage>,
-    /// One line; empty for `pass`.
+    /// One-line explanation; empty for `pass`.
     pub reason: String,
     /// Wall time in milliseconds.
     pub duration_ms: u64,
-    /// What the engine measured, one entry for each checkpoint and restart.
+    /// The engine's measurements, one entry for each checkpoint and restart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub measured: Vec<Measured>,
-    /// Remarks that change no verdict.
+    /// Remarks that do not affect the verdict.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -105,65 +105,65 @@ impl Outcome {
 pub struct Measured {
     /// [`Stage::Checkpoint`] or [`Stage::Restart`].
     pub stage: Stage,
-    /// How long the job stood still, in nanoseconds; a restart has none.
+    /// How long the job was frozen, in nanoseconds; null for a restart.
     pub pause_ns: Option<u64>,
-    /// The whole operation, in nanoseconds.
+    /// Duration of the whole operation, in nanoseconds.
     pub total_ns: Option<u64>,
-    /// Size of the context file in bytes; a restart has none.
+    /// Size of the context file in bytes; null for a restart.
     pub bytes: Option<u64>,
 }
 
-/// One line from the runner.
+/// One line of the runner's output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// First of all.
+    /// The first event.
     Hello {
         /// `uname -r`.
         release: String,
         /// `uname -m`.
         machine: String,
-        /// Processors that the runner may use.
+        /// Number of processors available to the runner.
         cpus: usize,
-        /// What each engine answered to `--version`, without those that are refused.
+        /// Output of `--version` by engine, without refused engines.
         engines: BTreeMap<String, String>,
     },
-    /// An engine is none; no cell is run.
+    /// An engine's program failed its probe; no cell is run.
     Refused {
-        /// Its name.
+        /// The engine's name.
         engine: String,
-        /// One line that begins with the command that was tried.
+        /// One-line explanation that begins with the command that was tried.
         reason: String,
     },
-    /// A cell begins.
+    /// A cell starts.
     Start {
         /// [`CellSpec::id`].
         id: u32,
     },
-    /// A file of a red cell, in pieces, before its `end`.
+    /// A piece of a file of a red cell, sent before its `end`.
     Artifact {
         /// [`CellSpec::id`].
         id: u32,
         /// The file's name, without directories.
         name: String,
-        /// Where in the file this piece belongs, in bytes.
+        /// Offset of this piece in the file, in bytes.
         offset: u64,
-        /// The piece, in base64.
+        /// The piece, base64-encoded.
         data: String,
     },
-    /// A cell is over.
+    /// A cell has ended.
     End {
         /// [`CellSpec::id`].
         id: u32,
-        /// What came of it.
+        /// The cell's result.
         outcome: Outcome,
     },
-    /// After the last cell, something outside of all cells is not as it was before the first one.
+    /// After the last cell, the state outside of all cells differs from that before the first one.
     Left {
         /// `new: PATH`, `gone: mount on PATH` …
         changes: Vec<String>,
     },
-    /// The runner has nothing left to do. Without this line a run is not over but dead.
+    /// The runner has finished. Without this line the run is considered to have died.
     Done,
 }
 
@@ -174,25 +174,25 @@ struct Line {
     event: Event,
 }
 
-/// A line that is no event.
+/// Why a line is not a valid event.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// No JSON of this shape.
+    /// Not JSON of the expected shape.
     #[error("not an event: {0}")]
     Shape(#[from] serde_json::Error),
-    /// Another version.
+    /// Another protocol version.
     #[error("runner speaks protocol {0}, this program {PROTOCOL}")]
     Version(u32),
 }
 
 impl Event {
-    /// The line, without its newline.
+    /// Serializes the event as a line, without the newline.
     pub fn to_line(&self) -> String {
         let line = Line { v: PROTOCOL, event: self.clone() };
         serde_json::to_string(&line).expect("events hold nothing that JSON cannot say")
     }
 
-    /// Reads one line.
+    /// Parses one line.
     ///
     /// # Errors
     /// [`EventError`].

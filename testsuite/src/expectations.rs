@@ -1,4 +1,4 @@
-//! `expectations.toml`: what is known to fail, where, why, and until when.
+//! `expectations.toml`: what is known to fail, where, why, and until when it is tolerated.
 //!
 //! ```toml
 //! [[expect]]
@@ -8,15 +8,15 @@
 //! arch = "x86_64"
 //! # A glob; a bare group name means the whole group.
 //! workload = "memory/guard-*"
-//! # Where it fails, or a list. What is no failure has `verdict = "timeout"`, panic or splat.
+//! # Where it fails, or a list. Instead of a stage: `verdict = "timeout"`, panic or splat.
 //! stage = "verify"
 //! reason = "guard pages are not reported by PAGEMAP_SCAN before 6.18"
 //! # From this day on the entry no longer excuses anything; at most a year ahead.
 //! expires = "2027-06-01"
 //! ```
 //!
-//! An entry excuses what it names and nothing else: one with a stage a failure there, never a hang
-//! in its place.
+//! An entry excuses only what it names: one with a stage excuses a failure in that stage, never a
+//! hang.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,22 +38,22 @@ pub struct Expectation {
     userland: Option<Userland>,
     modes: Option<Vec<Mode>>,
     workload: GlobMatcher,
-    /// The glob as it is written.
+    /// The glob as written in the file.
     glob: String,
     seen: Seen,
-    /// What it speaks of, in words.
+    /// The cells it applies to, as text.
     pub about: String,
     /// Why it fails.
     pub reason: String,
-    /// First day on which it is no longer excused.
+    /// First day on which the failure is no longer excused.
     pub expires: Date,
 }
 
-/// How a known failure shows.
+/// How a known failure manifests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seen {
     verdict: Verdict,
-    /// Any, when there is none.
+    /// The stages; empty means any.
     stages: Vec<Stage>,
 }
 
@@ -64,14 +64,14 @@ impl Seen {
     }
 }
 
-/// What there is that an entry can speak of.
+/// The names that an entry may refer to.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// The workloads of each architecture whose corpus is at hand, `group/name`.
+    /// The workloads, `group/name`, of each architecture whose corpus is available.
     pub workloads: BTreeMap<String, Vec<String>>,
-    /// Every architecture.
+    /// All architectures.
     pub archs: Vec<String>,
-    /// Every engine.
+    /// All engines.
     pub engines: Vec<String>,
 }
 
@@ -119,54 +119,54 @@ impl<T> OneOrMore<T> {
     }
 }
 
-/// A file of expectations that cannot be used.
+/// Why a file of expectations cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ExpectationsError {
     /// The file cannot be read.
     #[error("read {path}: {source}")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
-    /// No such TOML, or not of this shape.
+    /// Not TOML, or not of the expected shape.
     #[error("parse expectations: {0}")]
     Toml(#[from] toml::de::Error),
-    /// A kernel range that is none.
+    /// An invalid kernel range.
     #[error("expectation for `{workload}`: {source}")]
     Range {
         /// The entry's glob.
         workload: String,
-        /// What is wrong.
+        /// The parse error.
         #[source]
         source: BadRange,
     },
-    /// A workload glob that is none.
+    /// An invalid workload glob.
     #[error(transparent)]
     Glob(#[from] CellError),
-    /// A date that is none.
+    /// An invalid date.
     #[error("expectation for `{workload}`: expires: {source}")]
     Date {
         /// The entry's glob.
         workload: String,
-        /// What is wrong.
+        /// The parse error.
         #[source]
         source: jiff::Error,
     },
-    /// An entry that cannot be meant.
+    /// An entry with invalid contents.
     #[error("expectation for `{workload}`: {what}")]
     Entry {
         /// The entry's glob.
         workload: String,
-        /// What is wrong.
+        /// The problem.
         what: String,
     },
 }
 
 impl Expectations {
-    /// Reads and checks a file; a file that does not exist expects nothing to fail.
+    /// Reads and checks a file; a missing file is an empty list of expectations.
     ///
     /// # Errors
     /// [`ExpectationsError`], naming the entry.
@@ -178,7 +178,7 @@ impl Expectations {
         }
     }
 
-    /// Reads and checks a text.
+    /// Parses and checks the text of a file.
     ///
     /// # Errors
     /// [`ExpectationsError`], naming the entry.
@@ -237,10 +237,10 @@ impl Expectations {
         Ok(Expectations { entries })
     }
 
-    /// Checks the entries against what there is, and against the calendar.
+    /// Checks the entries against the existing names and against the date.
     ///
     /// # Errors
-    /// [`ExpectationsError::Entry`] for the first that speaks of nothing that exists, or expires
+    /// [`ExpectationsError::Entry`] for the first entry that refers to an unknown name, or expires
     /// more than a year ahead.
     pub fn check(&self, known: &Known, today: Date) -> Result<(), ExpectationsError> {
         for entry in &self.entries {
@@ -275,8 +275,8 @@ impl Expectations {
         &self.entries
     }
 
-    /// Turns what was seen into the verdict that is reported, with the words to add to its reason.
-    /// Of several entries that speak of a cell, one that covers what was seen counts.
+    /// Converts the observed verdict into the reported one, with text to add to its reason. If
+    /// several entries apply to a cell, any one that covers the observation is enough.
     pub fn judge(
         &self,
         cell: &Cell,
@@ -308,7 +308,7 @@ impl Expectations {
 }
 
 impl Expectation {
-    /// Whether it is about this cell on this kernel release, whether or not it has expired.
+    /// Whether it applies to this cell on this kernel release, expired or not.
     pub fn speaks_of(&self, cell: &Cell, release: Option<Release>) -> bool {
         release.is_some_and(|release| self.kernel.contains(release))
             && self.arch.as_ref().is_none_or(|arch| *arch == cell.arch)

@@ -1,16 +1,16 @@
 //! The test suite: runs an engine over the corpus, judges every cell, reports.
 //!
-//! An engine and the corpus are *programs* to it, never libraries, so the same corpus judges a
-//! fresh build, an installed package, or another engine altogether.
+//! The engine and the corpus are run as *programs*, never linked as libraries, so the same corpus
+//! judges a fresh build, an installed package, or a different engine.
 //!
-//! | module | what lives there |
+//! | module | contents |
 //! | --- | --- |
-//! | [`cell`], [`partition`], [`corpus`] | what there is to run |
+//! | [`cell`], [`partition`], [`corpus`] | cells and workloads |
 //! | [`engine`] | how an engine's programs are started |
-//! | [`event`] | what travels between runner and host |
+//! | [`event`] | the protocol between runner and host |
 //! | [`runner`], [`oracle`] | the inside: executing cells and judging them, on a host or in a guest |
 //! | [`driver`] | the outside: places to run in, retries, guests that die |
-//! | [`verdict`], [`expectations`], [`release`], [`report`], [`bundle`] | what is said about it afterwards |
+//! | [`verdict`], [`expectations`], [`release`], [`report`], [`bundle`] | verdicts and reports |
 //!
 //! The runner needs only the inside; it is built without the feature `host`.
 

@@ -1,5 +1,5 @@
-//! `cairn-runner`: executes cells where it is started. It is called by the driver and by itself,
-//! not by people.
+//! `cairn-runner`: executes cells on the machine it is started on. It is started by the driver and
+//! by itself, not by users.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ enum Command {
         #[arg(long)]
         watch_stdin: bool,
     },
-    /// Stand above one cell; its order comes on standard input
+    /// Supervise one cell; its order comes on standard input
     Supervise,
 }
 

@@ -1,8 +1,7 @@
 //! Splitting a run over several machines: `--partition k/n`.
 //!
-//! Which part has a cell follows from the cell's name alone, so n machines agree without talking.
-//! Where all of them are given the same durations, from a run before, the parts are balanced by
-//! these.
+//! A cell's part depends on its name only, so n machines agree without communicating. If all of
+//! them are given the same durations of an earlier run, these are used to balance the parts.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -21,21 +20,21 @@ pub struct Partition {
     n: usize,
 }
 
-/// Text that is no `k/n`.
+/// Text that is not of the form `k/n`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{0}` is no partition: wanted k/n with 1 ≤ k ≤ n")]
 pub struct BadPartition(String);
 
 impl Partition {
-    /// Everything.
+    /// The whole run.
     pub const WHOLE: Partition = Partition { k: 1, n: 1 };
 
-    /// Which part this is, from 1.
+    /// The number of this part, from 1.
     pub fn number(self) -> usize {
         self.k
     }
 
-    /// How many there are.
+    /// The number of parts.
     pub fn parts(self) -> usize {
         self.n
     }
@@ -75,10 +74,9 @@ impl TryFrom<String> for Partition {
     }
 }
 
-/// Chooses this part's items, keeping their order. Without durations an item's part is a hash of
-/// its name, and nothing else: neither its neighbours nor what is known about it. With them,
-/// milliseconds by item, the parts take about the same time; an item that is not among them is
-/// taken to need the median of those that are.
+/// Selects this part's items, keeping their order. Without durations an item's part is a hash of
+/// its name only. With durations, in milliseconds by item, the parts take about the same time; an
+/// item without one is assumed to take the median.
 pub fn select<T: ToString>(
     items: Vec<T>,
     part: Partition,
@@ -99,7 +97,7 @@ fn balanced(names: &[String], parts: usize, durations: &BTreeMap<String, u64>) -
     known.sort_unstable();
     let median = known.get(known.len() / 2).copied().unwrap_or(1);
     let cost = |name: &String| durations.get(name).copied().unwrap_or(median).max(1);
-    // Longest first, each to the part that has the least so far; names break ties so that every
+    // Longest first, each to the part with the smallest sum so far; names break ties so that every
     // machine agrees.
     let mut order: Vec<usize> = (0..names.len()).collect();
     order.sort_by_key(|&index| (Reverse(cost(&names[index])), &names[index]));
@@ -113,19 +111,19 @@ fn balanced(names: &[String], parts: usize, durations: &BTreeMap<String, u64>) -
     owners
 }
 
-/// The list that parts are parts of: how long it is, and SHA-256 over its names in alphabetical
-/// order, each followed by a newline. Parts of different lists are no parts of one run.
+/// Identifies the list that was split: its length, and SHA-256 over its names in alphabetical
+/// order, each followed by a newline. Parts of different lists do not belong to one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ListDigest {
-    /// Cells in the list.
+    /// Number of cells in the list.
     pub cells: usize,
-    /// In hexadecimal.
+    /// The hash in hexadecimal.
     pub sha256: String,
 }
 
 impl ListDigest {
-    /// Of these names, in any order.
+    /// The digest of these names, in any order.
     pub fn of<T: ToString>(items: &[T]) -> Self {
         let mut names: Vec<String> = items.iter().map(|item| item.to_string() + "\n").collect();
         names.sort();
@@ -150,7 +148,7 @@ mod tests {
         assert_eq!(text.parse::<Partition>().is_ok(), good);
     }
 
-    /// Who changes this changes what every machine of a running split takes to be its part.
+    /// A change here changes the parts of every split run.
     #[test]
     fn a_cell_is_in_the_same_part_everywhere_and_always() {
         let items =
@@ -160,7 +158,7 @@ mod tests {
         insta::assert_debug_snapshot!(parts);
     }
 
-    /// One machine has a kernel that the other has not: what both have is still run once.
+    /// A kernel that only one machine has must not change the parts: cells common to both run once.
     #[test]
     fn what_is_not_in_both_lists_moves_nothing() {
         let long: Vec<String> = (0..500).map(|i| format!("cell-{i}")).collect();
@@ -197,7 +195,7 @@ mod tests {
             let mut all = items.clone();
             all.sort();
             prop_assert_eq!(seen, all);
-            // Greedy longest-first: no part exceeds the lightest by more than the dearest item.
+            // Greedy longest-first: no part exceeds the shortest by more than the longest item.
             let spread = loads.iter().max().unwrap() - loads.iter().min().unwrap();
             prop_assert!(!by_durations || spread <= *costs.iter().max().unwrap());
         }

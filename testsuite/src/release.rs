@@ -1,10 +1,10 @@
-//! Kernel releases in their order, and ranges of them: `>=5.10, <6.1`.
+//! Ordering of kernel releases, and ranges of them: `>=5.10, <6.1`.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// A kernel release reduced to the numbers that order releases.
+/// A kernel release reduced to the numbers that determine its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Release {
     major: u32,
@@ -13,7 +13,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Reads the leading numbers of a `uname -r` text: `6.12.107+deb13-cloud-amd64` is 6.12.107,
+    /// Parses the leading numbers of a `uname -r` string: `6.12.107+deb13-cloud-amd64` is 6.12.107,
     /// `7.3` is 7.3.0.
     pub fn parse(text: &str) -> Option<Release> {
         let digits = |part: &str| -> Option<u32> {
@@ -59,7 +59,8 @@ enum Relation {
 }
 
 impl KernelRange {
-    /// Whether no release at all lies in it. It begins or ends at one of its bounds, if anywhere.
+    /// Whether the range contains no release. A non-empty range contains a release at or next to
+    /// one of its bounds.
     fn is_empty(&self) -> bool {
         const MOST: u32 = u32::MAX;
         let before = |[major, minor, patch]: [u32; 3]| match (major, minor, patch) {
@@ -86,11 +87,11 @@ impl KernelRange {
         !self.0.is_empty() && !near.into_iter().any(is_inside)
     }
 
-    /// Whether the release lies in the range.
+    /// Whether the release is in the range.
     pub fn contains(&self, release: Release) -> bool {
         self.0.iter().all(|bound| {
             let numbers = [release.major, release.minor, release.patch];
-            // Only as many numbers as the bound names: `<=6.12` includes 6.12.107.
+            // Compares only as many numbers as the bound has: `<=6.12` includes 6.12.107.
             let order = numbers[..bound.numbers.len()].cmp(&bound.numbers[..]);
             match bound.relation {
                 Relation::Less => order == Ordering::Less,
@@ -103,7 +104,7 @@ impl KernelRange {
     }
 }
 
-/// Text that is no kernel range.
+/// Text that is not a valid kernel range.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "`{0}` is no kernel range, or no kernel lies in it: wanted comparisons like `>=5.10, <6.1`, a series like `6.12`, or `*`"
@@ -197,7 +198,7 @@ mod tests {
             let release = Release { major: r.0, minor: r.1, patch: r.2 };
             let inside = |sign: &str| {
                 let range = format!("{sign}{}.{}", a.0, a.1).parse::<KernelRange>();
-                // Before the first of all is nothing.
+                // No release precedes 0.0.
                 assert_eq!(range.is_err(), sign == "<" && a == (0, 0));
                 range.is_ok_and(|range| range.contains(release))
             };

@@ -1,43 +1,43 @@
-//! The verdicts a cell can get, and which of them turn a run red.
+//! The verdicts of a cell, and which of them make a run red.
 //!
-//! A runner inside a guest only ever says what it saw (`pass`, `fail`, `skip`, `timeout`, `splat`,
-//! `infra`). The rest is decided by the host: a guest that dies gives `panic`, `boot` or `missing`,
-//! a run that ends early `not-run`, a retry that passes gives `flaky`, and an expectation turns
-//! `fail` into `xfail` and `pass` into `xpass`.
+//! A runner inside a guest only reports what it observed (`pass`, `fail`, `skip`, `timeout`,
+//! `splat`, `infra`). The host determines the rest: a guest that dies gives `panic`, `boot` or
+//! `missing`, a run that ends early `not-run`, a retry that passes gives `flaky`, and an
+//! expectation turns `fail` into `xfail` and `pass` into `xpass`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What became of one cell.
+/// The result of one cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The workload verified itself and every oracle agreed.
+    /// The workload verified itself and every oracle passed.
     Pass,
-    /// Something was restored wrongly, or the engine refused or failed.
+    /// Something was restored incorrectly, or the engine refused or failed.
     Fail,
-    /// Failed, and `expectations.toml` says that it would.
+    /// Failed, as `expectations.toml` predicts.
     Xfail,
-    /// Passed although `expectations.toml` says that it would fail.
+    /// Passed although `expectations.toml` predicts a failure.
     Xpass,
-    /// Red at first, passed when it was tried again.
+    /// Red at first, passed on retry.
     Flaky,
-    /// The kernel or machine lacks what the workload is about; the reason says what.
+    /// The kernel or machine lacks what the workload needs; the reason names it.
     Skip,
-    /// Did not come to an end within its time.
+    /// Did not finish within its time limit.
     Timeout,
     /// The guest's kernel panicked while this cell ran.
     Panic,
     /// The kernel log shows a WARN, BUG or Oops, or the kernel got tainted, while this cell ran.
     Splat,
-    /// The guest did not come up, so the cell never ran.
+    /// The guest did not boot, so the cell never ran.
     Boot,
     /// The harness itself failed.
     Infra,
-    /// The cell was started and nothing was heard of it again.
+    /// The cell was started and never reported a result.
     Missing,
     /// The run ended before the cell's turn.
     #[serde(rename = "not-run")]
@@ -45,7 +45,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Every verdict, in the order in which summaries name them.
+    /// All verdicts, in the order used by summaries.
     pub const ALL: [Verdict; 13] = [
         Verdict::Pass,
         Verdict::Fail,
@@ -62,10 +62,10 @@ impl Verdict {
         Verdict::Skip,
     ];
 
-    /// Whether a run with this verdict in it ends with a failing exit code.
+    /// Whether a run with this verdict exits with a failure.
     ///
-    /// `flaky` and `xpass` are reported and do not fail the run: the first only exists when
-    /// `--retries` asked for it, the second means that an expectation can go.
+    /// `flaky` and `xpass` are reported and do not fail the run: the first exists only if
+    /// `--retries` was given, the second means that an expectation can be removed.
     pub fn is_red(self) -> bool {
         match self {
             Verdict::Fail
@@ -81,7 +81,7 @@ impl Verdict {
     }
 
     /// Whether an expectation may excuse it. `boot`, `infra`, `missing` and `not-run` say nothing
-    /// about the workload, so none may.
+    /// about the workload and cannot be excused.
     pub fn is_excusable(self) -> bool {
         matches!(self, Verdict::Fail | Verdict::Timeout | Verdict::Panic | Verdict::Splat)
     }
@@ -112,7 +112,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A word that is no verdict.
+/// A word that is not a verdict.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unknown verdict `{0}`")]
 pub struct UnknownVerdict(String);
@@ -125,13 +125,13 @@ impl FromStr for Verdict {
     }
 }
 
-/// The part of a cell's life in which its verdict fell. It tells "could not be saved" from "came
-/// back wrong".
+/// The stage of a cell that its verdict refers to. It distinguishes "could not be saved" from "was
+/// restored incorrectly".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// Making the cell's directory and starting the workload.
+    /// Creating the cell's directory and starting the workload.
     Start,
     /// The workload building its state, up to its `ready`.
     Ready,
@@ -143,9 +143,9 @@ pub enum Stage {
     Fixpoint,
     /// The workload verifying itself.
     Verify,
-    /// Looking for what was left behind.
+    /// Checking for files, mounts and processes left behind.
     Leak,
-    /// Looking at the kernel log.
+    /// Reading the kernel log.
     Log,
 }
 

@@ -1,18 +1,18 @@
-//! Two runs side by side: what became red, what was healed, what appeared and went.
+//! Comparison of two runs: newly red, healed, added and removed cells.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::results::{CellResult, Results};
 
-/// What differs between two runs, by the cells' text forms.
+/// The differences between two runs; cells are in text form.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    /// Red now, and not before (or not there before).
+    /// Red in the second run, and not red or absent in the first.
     pub newly_red: Vec<(String, String)>,
-    /// Red before and not now.
+    /// Red in the first run and not in the second.
     pub healed: Vec<(String, String)>,
-    /// Another verdict, with no change of colour.
+    /// Different verdicts, both red or both not.
     pub changed: Vec<(String, String)>,
     /// Only in the second run, and not red.
     pub added: Vec<String>,
@@ -48,7 +48,7 @@ pub fn compare(old: &Results, new: &Results) -> Comparison {
 }
 
 impl Comparison {
-    /// A short text.
+    /// Renders the comparison as text.
     pub fn render(&self) -> String {
         let mut out = String::new();
         let mut pairs = |head: &str, list: &[(String, String)]| {

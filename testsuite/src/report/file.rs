@@ -1,6 +1,6 @@
 //! A run's directory: `results.json`, which is written before the first cell runs, with every cell
-//! *not-run*, and `cells.jsonl` beside it while the run goes on, with a line for each result as it
-//! comes. A driver that is killed leaves what it knew; [`Results::load`] puts the two together.
+//! *not-run*, and `cells.jsonl` beside it during the run, with a line per result. After a driver
+//! was killed, [`Results::load`] combines the two.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,61 +12,61 @@ use super::results::{CellResult, Results, VERSION};
 use crate::cell::Cell;
 use crate::partition::{ListDigest, Partition};
 
-/// The file's name in a run's directory.
+/// Name of the results file in a run's directory.
 pub const FILE: &str = "results.json";
-/// Beside it while the run goes on: a line for each result, as it comes.
+/// Name of the journal beside it during the run: a line per result.
 pub const JOURNAL: &str = "cells.jsonl";
 
-/// A file of results that cannot be used.
+/// Why a results file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
-    /// Cannot be read or written.
+    /// The file cannot be read or written.
     #[error("{what} {path}: {source}")]
     Io {
-        /// `read`, `write` …
+        /// The action: `read`, `write` …
         what: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// No such JSON.
+    /// Not JSON of the expected shape.
     #[error("parse {path}: {source}")]
     Shape {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The parse error.
         #[source]
         source: serde_json::Error,
     },
-    /// A line that is no result.
+    /// A line of the journal is not a result.
     #[error("{path}, line {line}: {source}; remove that line to render the rest")]
     Line {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// Why.
+        /// The parse error.
         #[source]
         source: serde_json::Error,
     },
-    /// Cells that the run had, and the file has not.
+    /// Cells of the run are missing from the file.
     #[error("{path} has {found} cells of the {wanted} of its list, or other ones")]
     Cells {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Cells that are there.
+        /// Number of cells found.
         found: usize,
-        /// Cells of the list.
+        /// Number of cells in the list.
         wanted: usize,
     },
-    /// Another version.
+    /// Another version of the format.
     #[error("{path} has version {found}, this program reads {VERSION}")]
     Version {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its version.
+        /// The version found.
         found: u64,
     },
 }
@@ -80,7 +80,7 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ResultsE
 }
 
 impl Results {
-    /// Reads a run's directory. Of a run that was killed this is what it knew.
+    /// Reads a run's directory, including that of a run that was killed.
     ///
     /// # Errors
     /// [`ResultsError`].
@@ -106,8 +106,7 @@ impl Results {
         Ok(results)
     }
 
-    /// Takes in the results that came after the file was written, each cell's last; a line that was
-    /// cut off is none.
+    /// Applies the journal: the last line of each cell counts, an incomplete line is ignored.
     fn take_journal(&mut self, path: &Path) -> Result<(), ResultsError> {
         let text = match read(path) {
             Err(ResultsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -140,7 +139,7 @@ impl Results {
         let path = dir.join(FILE);
         let text = serde_json::to_string_pretty(self)
             .map_err(|source| ResultsError::Shape { path: path.clone(), source })?;
-        // A reader never sees half a file.
+        // Renamed when complete, so that a reader never sees a partial file.
         let beside = dir.join(format!("{FILE}.new"));
         fs::write(&beside, text + "\n")
             .and_then(|()| fs::rename(&beside, &path))
@@ -148,7 +147,7 @@ impl Results {
     }
 }
 
-/// Results on their way into the file of a run that may not come to its end.
+/// The journal: results recorded during a run, in case it is killed.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -156,7 +155,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// An empty one in a run's directory.
+    /// Creates an empty journal in a run's directory.
     ///
     /// # Errors
     /// [`ResultsError::Io`].
@@ -166,7 +165,7 @@ impl Journal {
         Ok(Journal { path, file: Mutex::new(file) })
     }
 
-    /// Adds a result, in one write.
+    /// Appends a result in one write.
     ///
     /// # Errors
     /// [`ResultsError`].
@@ -177,7 +176,7 @@ impl Journal {
         file.write_all(line.as_bytes()).map_err(failed("write", &self.path))
     }
 
-    /// Removes it, once the results have everything that it says.
+    /// Removes the journal once the results file is complete.
     ///
     /// # Errors
     /// [`ResultsError::Io`].
@@ -205,8 +204,8 @@ mod tests {
         assert!(matches!(Results::load(dir.path()), Err(ResultsError::Version { found: 9, .. })));
     }
 
-    /// The driver was killed: what cells came to is known, the last word of one that is tried again
-    /// counts, half a line does not.
+    /// The driver was killed: recorded results are kept, the last one of a retried cell counts, an
+    /// incomplete line is ignored.
     #[test]
     fn a_run_that_was_killed_keeps_what_it_knew() {
         let dir = tempfile::tempdir().unwrap();
@@ -240,7 +239,8 @@ mod tests {
         assert!(matches!(error, ResultsError::Cells { .. }), "{error}");
     }
 
-    /// Begun and not ended is not the same as never begun; a damaged line is named by its number.
+    /// A cell that started without ending differs from one that never started; a damaged line is
+    /// reported by its number.
     #[test]
     fn what_had_begun_when_the_driver_was_killed_is_missing() {
         let dir = tempfile::tempdir().unwrap();

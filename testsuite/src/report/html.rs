@@ -1,5 +1,5 @@
-//! One self-contained page: workloads down, kernels across, a square for each cell, details on a
-//! click. It loads nothing.
+//! One self-contained page: workloads as rows, kernels as columns, a square per cell, details on
+//! click.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ fn page(results: &Results) -> Markup {
     }
 }
 
-/// The section that tells of a cell: that of the first one with its cause.
+/// The anchor of a cell's details: the section of the first cell with the same cause.
 fn anchors(results: &Results) -> BTreeMap<&Cell, String> {
     let causes = results.causes();
     let of_causes = causes.iter().flat_map(|cells| cells.iter().map(|cell| (&cell.cell, anchor(cells[0]))));
@@ -97,7 +97,7 @@ fn anchor(cell: &CellResult) -> String {
     format!("d-{}", cell.cell.slug())
 }
 
-/// The entries that can go, and those that had nothing to say.
+/// Entries that can be removed, and the number that did not apply.
 fn expectations(results: &Results) -> Markup {
     let telling: Vec<_> =
         results.expectations.iter().filter(|entry| entry.cells == 0 || entry.passed > 0).collect();
@@ -191,7 +191,7 @@ fn matrix(results: &Results) -> Markup {
     }
 }
 
-/// Checks of the module down, kernels across.
+/// Table of the kernel module's checks: checks as rows, kernels as columns.
 fn module(results: &Results) -> Markup {
     let tried: Vec<_> =
         results.kernels.iter().filter_map(|kernel| Some((kernel, kernel.module.as_ref()?))).collect();
@@ -249,7 +249,7 @@ fn square(anchor: &str, cell: &CellResult) -> Markup {
     }
 }
 
-/// What there is to say of cells with one cause.
+/// Details of cells with one cause.
 fn details(cells: &[&CellResult]) -> Markup {
     let [cell, others @ ..] = cells else { return html! {} };
     html! {
@@ -273,9 +273,9 @@ mod tests {
     #[test]
     fn page() {
         let page = super::render(&sample::run());
-        // Reasons come from programs under test: none may become markup.
+        // Reasons come from the programs under test and must be escaped.
         assert!(!page.contains("<loss>") && page.contains("&lt;loss&gt;"));
-        // Self-contained: nothing is loaded from anywhere.
+        // Self-contained: no external resources.
         for word in ["http:", "https:", "src=", "<link", "<script", "@import", "url("] {
             assert!(!page.contains(word), "{word}");
         }

@@ -1,6 +1,6 @@
-//! JUnit XML, for whatever already reads it: one suite for each kernel, one case for each cell. A
-//! case is known by its class and name, `6.12/x86_64/pipes` and `full/once/dynamic/cairn`, which no
-//! other case of the run has.
+//! JUnit XML for existing tools: one suite per kernel, one case per cell. A case is identified by
+//! its class and name, `6.12/x86_64/pipes` and `full/once/dynamic/cairn`, which are unique in the
+//! run.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::verdict::Verdict;
 /// Renders a run.
 ///
 /// # Errors
-/// What the XML writer says.
+/// Those of the XML writer.
 pub fn render(results: &Results) -> Result<String, quick_junit::SerializeError> {
     let mut report = Report::new("cairn");
     report.set_time(Duration::from_millis(results.run.wall_ms));

@@ -1,4 +1,4 @@
-//! The parts of a run, put together again: one run, or the reason why they are none.
+//! Merges the parts of a split run into one, or reports why they do not belong together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,63 +7,63 @@ use super::results::{Expected, KernelInfo, Results};
 use crate::cell::Cell;
 use crate::partition::{ListDigest, Partition};
 
-/// Why parts make no run.
+/// Why parts cannot be merged.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MergeError {
-    /// Two parts say something else of what must be the same.
+    /// Two parts differ in a value that must be equal.
     #[error("{what} differs: {first_value} in {first}, {other_value} in {other}")]
     Differs {
-        /// What.
+        /// Name of the value.
         what: String,
-        /// A part.
+        /// Directory of one part.
         first: PathBuf,
-        /// What it says.
+        /// Its value.
         first_value: String,
-        /// Another one.
+        /// Directory of the other part.
         other: PathBuf,
-        /// What that says.
+        /// Its value.
         other_value: String,
     },
-    /// One part twice.
+    /// A part was given twice.
     #[error("part {part} is there twice: {first} and {other}")]
     Twice {
-        /// Which.
+        /// The part.
         part: Partition,
-        /// Here.
+        /// Its first directory.
         first: PathBuf,
-        /// And here.
+        /// Its second directory.
         other: PathBuf,
     },
-    /// Parts that nobody gave.
+    /// Parts are missing.
     #[error("of {parts} parts these are missing: {missing}")]
     Missing {
-        /// How many there are.
+        /// Number of parts of the run.
         parts: usize,
-        /// Their numbers.
+        /// Numbers of the missing parts.
         missing: String,
     },
-    /// A cell in two parts.
+    /// A cell is in two parts.
     #[error("{0} is in two parts: were they split by the same durations?")]
     Overlap(Cell),
-    /// The parts have not all cells.
+    /// The parts do not contain all cells of the list.
     #[error(
         "the parts have {found} cells, the list that they are parts of has {wanted}, or others: were they split by the same durations?"
     )]
     Incomplete {
-        /// Cells in the parts.
+        /// Number of cells in the parts.
         found: usize,
-        /// Cells in the list.
+        /// Number of cells in the list.
         wanted: usize,
     },
 }
 
-/// Puts parts together. Each comes with its directory, in which its bundles stay.
+/// Merges parts, each given with its directory, in which its bundles stay.
 ///
 /// # Errors
 /// [`MergeError`].
 ///
 /// # Panics
-/// Without any part.
+/// If there are no parts.
 pub fn merge(parts: Vec<(PathBuf, Results)>) -> Result<Results, MergeError> {
     let (first_dir, first) = parts.first().expect("the caller has parts");
     for (dir, part) in &parts[1..] {
@@ -134,7 +134,7 @@ pub fn merge(parts: Vec<(PathBuf, Results)>) -> Result<Results, MergeError> {
         (order.get(&format!("{kernel}/{arch}")).copied(), result.cell.clone())
     });
     whole.run.part = Partition::WHOLE;
-    // Of the one whole that this is, not of its first part.
+    // The command of the merged run, not of its first part.
     let mut words = std::mem::take(&mut whole.run.command).into_iter();
     while let Some(word) = words.next() {
         if word == "--partition" {
@@ -146,7 +146,7 @@ pub fn merge(parts: Vec<(PathBuf, Results)>) -> Result<Results, MergeError> {
     Ok(whole)
 }
 
-/// Its bundles are where they are.
+/// Prefixes bundle paths with the part's directory.
 fn at_home(dir: &Path, results: &mut Results) {
     for bundle in results.cells.iter_mut().filter_map(|result| result.bundle.as_mut()) {
         *bundle = dir.join(&*bundle).display().to_string();
@@ -202,7 +202,7 @@ mod tests {
     use crate::partition;
     use crate::report::sample;
 
-    /// The sample run as two parts, and how it is as a whole.
+    /// The sample run as two parts, and the whole run.
     fn halves() -> (Vec<(PathBuf, Results)>, Results) {
         let mut whole = sample::run();
         let cells: Vec<Cell> = whole.cells.iter().map(|result| result.cell.clone()).collect();

@@ -1,4 +1,4 @@
-//! What is said about a run: `results.json`, from which everything else can be rendered again.
+//! Reports of a run: `results.json`, from which all others can be rendered.
 
 pub mod compare;
 pub mod file;

@@ -1,5 +1,5 @@
-//! `results.json`: the whole of a run as data. Every other report is a rendering of it. Its shape
-//! is in `docs/results.schema.json`; every key is always there.
+//! `results.json`: a complete run as data. Every other report is rendered from it. Its schema is
+//! `docs/results.schema.json`; every key is always present.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,65 +15,64 @@ use crate::partition::{ListDigest, Partition};
 use crate::release::Release;
 use crate::verdict::{Stage, Verdict};
 
-/// Version of the file's shape. Readers refuse another one.
+/// Version of the file format. Readers reject other versions.
 pub const VERSION: u32 = 2;
 
 /// A whole run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct Results {
-    /// [`VERSION`].
+    /// Version of the file format.
     pub version: u32,
-    /// The run as such.
+    /// Parameters and circumstances of the run.
     pub run: RunInfo,
     /// One entry for each kernel, in the order of the run.
     pub kernels: Vec<KernelInfo>,
-    /// Kernels that were asked for and are not to be had.
+    /// Kernels that were requested and are not available.
     pub absent: Vec<Absent>,
-    /// The entries of `expectations.toml` that some cell of the run could have met, or that none
-    /// could.
+    /// All entries of `expectations.toml`, and how they applied to the run.
     pub expectations: Vec<Expected>,
     /// One entry for each cell, in the order of the corpus.
     pub cells: Vec<CellResult>,
 }
 
-/// When, where and how a run was made.
+/// When, where and how a run was executed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct RunInfo {
     /// Name of the run's directory.
     pub id: String,
-    /// When it began.
+    /// Start time.
     #[cfg_attr(test, schemars(with = "String"))]
     pub started: Timestamp,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub wall_ms: u64,
-    /// The commit of the tree it was made from, with `+` when the tree had changes.
+    /// The git commit of the tree, with `+` if the tree had local changes; null if unknown.
     pub revision: Option<String>,
-    /// The machine that it ran on.
+    /// The machine that the run was executed on.
     pub host: Host,
-    /// The compiler that built what was built for it.
+    /// The compiler that built the programs.
     pub compiler: String,
     /// The command line after `cargo xtask`.
     pub command: Vec<String>,
-    /// The kernels that were asked for, in the words of the command line.
+    /// The requested kernels, as on the command line.
     pub requested: Vec<String>,
-    /// The seed that every workload got.
+    /// The seed passed to every workload.
     pub seed: u64,
-    /// Cells at once in one place; 0: one for each processor.
+    /// Number of cells run concurrently in one place; 0: one per processor.
     pub jobs: usize,
-    /// How often a red cell was tried again.
+    /// How often a red cell was retried.
     pub retries: u32,
     /// Factor on every time limit, on top of each kernel's own.
     pub timeout_scale: f64,
-    /// SHA-256 of `expectations.toml`, where there is one.
+    /// SHA-256 of `expectations.toml`; null if there is no such file.
     pub expectations_sha256: Option<String>,
-    /// Which part of the list this is.
+    /// The part of the list that this run covers.
     #[cfg_attr(test, schemars(with = "String"))]
     pub part: Partition,
-    /// The list of all cells that were asked for, of which this may be a part.
+    /// The list of all requested cells, of which this run may cover a part.
     pub list: ListDigest,
-    /// It was stopped before its end; what had no verdict by then is *not-run*.
+    /// The run was stopped early; cells without a verdict are *not-run*.
     pub interrupted: bool,
 }
 
@@ -81,17 +80,17 @@ pub struct RunInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct Host {
-    /// Its name.
+    /// Its host name.
     pub name: String,
     /// `uname -r`.
     pub release: String,
     /// Its architecture.
     pub arch: String,
-    /// Its processors.
+    /// Number of its processors.
     pub cpus: usize,
 }
 
-/// A kernel that was asked for and is not there.
+/// A requested kernel that is not available.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct Absent {
@@ -99,97 +98,98 @@ pub struct Absent {
     pub kernel: String,
     /// The architecture.
     pub arch: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// What an entry of `expectations.toml` did in a run.
+/// How an entry of `expectations.toml` applied to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct Expected {
-    /// Which, counted from 1 in the order of the file.
+    /// Position in the file, from 1.
     pub entry: usize,
-    /// Its workload, kernels and whatever else narrows it, in words.
+    /// Its workload, kernels and other conditions, as text.
     pub about: String,
-    /// Cells that it speaks of.
+    /// Number of cells that it applies to.
     pub cells: usize,
-    /// Of these, those that failed as it says.
+    /// Number of these that failed as described.
     pub met: usize,
-    /// Of these, those that passed.
+    /// Number of these that passed.
     pub passed: usize,
 }
 
 impl Expected {
-    /// Whether everything that it speaks of has passed.
+    /// Whether all cells that it applies to passed.
     pub fn is_needless(&self) -> bool {
         self.passed > 0 && self.passed == self.cells
     }
 }
 
-/// One kernel of a run: which one exactly, and how it was run.
+/// One kernel of a run: its exact identity, and how it was run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct KernelInfo {
-    /// What cells call it.
+    /// The label used in cells.
     pub label: String,
-    /// The architecture, as cells name it.
+    /// The architecture, as named in cells.
     pub arch: String,
-    /// `uname -r` as the kernel itself says; of one that never came up, as it was promised.
+    /// `uname -r` as reported by the kernel; of one that never booted, the expected one.
     pub release: String,
-    /// Package and version it came from, or the path that the user named; empty for `host`.
+    /// Package and version, or the path given by the user; empty for `host`.
     pub package: String,
-    /// The suite that the package was found in.
+    /// The suite of the package archive; null if not from an archive.
     pub suite: Option<String>,
-    /// SHA-256 of what was fetched, as the archive signs it, or of the image that the user brought.
+    /// SHA-256 of the download, as signed by the archive, or of the image given by the user.
     pub sha256: Option<String>,
     /// `kvm`, `tcg` or `host`.
     pub accel: String,
-    /// Why it does not run on the hardware, where it does not.
+    /// Why KVM is not used; null if it is.
     pub no_kvm: Option<String>,
-    /// What QEMU says to `--version`, where there is one.
+    /// Output of `qemu --version`; null if QEMU is not used.
     pub qemu: Option<String>,
-    /// This place's own factor on every time limit.
+    /// Factor on every time limit for this kernel.
     pub time_scale: f64,
-    /// Each engine that was judged there.
+    /// The engines tested on this kernel.
     pub engines: BTreeMap<String, EngineInfo>,
-    /// Engines that were asked for and could not run there, with the reason.
+    /// Requested engines that could not run on this kernel, with the reason.
     pub absent: BTreeMap<String, String>,
-    /// What the module was put to there, if it was.
+    /// Checks of the kernel module; null if none were made.
     pub module: Option<ModuleReport>,
-    /// What it complained of while no cell ran.
+    /// Kernel complaints while no cell was running.
     pub complaints: Vec<Complaint>,
-    /// How often it was booted.
+    /// Number of boots.
     pub boots: u32,
-    /// Time from start to end of all its guests, in milliseconds.
+    /// Total wall time of its guests, in milliseconds.
     pub wall_ms: u64,
 }
 
-/// An engine that is judged.
+/// An engine under test.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct EngineInfo {
-    /// What it said to `--version`; empty where nobody came to ask.
+    /// Output of `--version`; empty if it was never started.
     pub version: String,
-    /// The program, on the machine that the run was made on.
+    /// Path of the program on the machine that executed the run.
     pub program: String,
     /// SHA-256 of the program.
     pub sha256: String,
 }
 
-/// What a kernel said while no cell ran: mostly late, of one that had just ended.
+/// A kernel complaint while no cell was running; usually a late effect of the cell that had just
+/// ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct Complaint {
-    /// What it said.
+    /// The complaint.
     pub text: String,
-    /// The cell that had ended last, if there was one.
+    /// The cell that had ended last, if any.
     pub after: Option<Cell>,
-    /// The command that runs that cell again.
+    /// The command that reruns that cell.
     pub repro: Option<String>,
 }
 
 impl Complaint {
-    /// When it came, in words.
+    /// When it was reported, as text.
     pub fn when(&self) -> String {
         match &self.after {
             Some(cell) => format!("after {cell} had ended"),
@@ -198,28 +198,28 @@ impl Complaint {
     }
 }
 
-/// What the kernel module was put to on a kernel, apart from the corpus.
+/// Checks of the kernel module on a kernel, apart from the corpus.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct ModuleReport {
-    /// In the order in which they were made.
+    /// The checks in the order in which they were made.
     pub checks: Vec<Check>,
-    /// Figures and remarks.
+    /// Measurements and remarks.
     pub notes: Vec<String>,
 }
 
-/// Something that was tried.
+/// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct Check {
-    /// What.
+    /// Name of the check.
     pub name: String,
-    /// Why it is not as it should be; nothing when it is.
+    /// Why it failed; null if it passed.
     pub failure: Option<String>,
 }
 
 impl ModuleReport {
-    /// Takes in a line of the program that makes the checks: `ok NAME`, `FAIL NAME: why`, or a
+    /// Parses a line of the program that makes the checks: `ok NAME`, `FAIL NAME: why`, or a
     /// remark.
     pub fn hear(&mut self, line: &str) {
         if let Some(name) = line.strip_prefix("ok ") {
@@ -232,53 +232,53 @@ impl ModuleReport {
         }
     }
 
-    /// Adds what is not as it should be.
+    /// Adds a failed check.
     pub fn complain(&mut self, name: &str, why: &str) {
         self.checks.push(Check { name: name.to_owned(), failure: Some(why.to_owned()) });
     }
 
-    /// What is not as it should be.
+    /// The failed checks.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.checks.iter().filter_map(|check| Some((check.name.as_str(), check.failure.as_deref()?)))
     }
 
-    /// `58 ok, 0 not`.
+    /// Summary of the checks: `58 ok, 0 not`.
     pub fn count(&self) -> String {
         let failed = self.failures().count();
         format!("{} ok, {failed} not", self.checks.len() - failed)
     }
 }
 
-/// One cell's verdict.
+/// The result of one cell.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub struct CellResult {
-    /// Which.
+    /// The cell.
     #[serde(flatten)]
     pub cell: Cell,
-    /// After retries and expectations.
+    /// The verdict after retries and expectations.
     pub verdict: Verdict,
-    /// Where it fell.
+    /// The stage that failed; null if none did.
     pub stage: Option<Stage>,
-    /// One line.
+    /// One-line explanation; may be empty.
     pub reason: String,
-    /// The last attempt's wall time, in milliseconds.
+    /// Wall time of the last attempt, in milliseconds.
     pub duration_ms: u64,
-    /// How often it was run.
+    /// Number of attempts.
     pub attempts: u32,
-    /// The engine's figures of the last attempt.
+    /// The engine's measurements of the last attempt.
     pub measured: Vec<Measured>,
-    /// Remarks that change no verdict.
+    /// Remarks that do not affect the verdict.
     pub notes: Vec<String>,
-    /// The bundle's directory below the run's, for a red cell and, of the first attempt, for a
+    /// The bundle's directory relative to the run's: of a red cell, or of the first attempt of a
     /// flaky one.
     pub bundle: Option<String>,
-    /// The command that runs this cell again.
+    /// The command that reruns this cell.
     pub repro: String,
 }
 
 impl CellResult {
-    /// A cell that has begun: what a driver that is killed meanwhile leaves of it.
+    /// A cell that has started: its result if the driver is killed before it ends.
     pub fn begun(cell: Cell, attempts: u32, repro: String) -> Self {
         CellResult {
             verdict: Verdict::Missing,
@@ -288,7 +288,7 @@ impl CellResult {
         }
     }
 
-    /// A cell that nobody has run yet.
+    /// A cell that has not been run.
     pub fn not_run(cell: Cell, repro: String) -> Self {
         CellResult {
             cell,
@@ -305,16 +305,16 @@ impl CellResult {
     }
 }
 
-/// How a run ended, as a whole.
+/// The overall result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conclusion {
-    /// Nothing is red.
+    /// No cell is red.
     Green,
-    /// Something that was tested is red.
+    /// A tested cell is red.
     Red,
-    /// Nothing that was tested is red, but not everything could be tested.
+    /// No tested cell is red, but not everything could be tested.
     Infrastructure,
-    /// It was stopped before its end, with nothing red until then.
+    /// Stopped early, with no red cell until then.
     Interrupted,
 }
 
@@ -329,25 +329,25 @@ impl Conclusion {
         }
     }
 
-    /// The exit code of a command whose run ended so; 2 is for a command line that is wrong.
+    /// The exit code of the command; 2 is reserved for usage errors.
     pub fn exit_code(self) -> u8 {
         match self {
             Conclusion::Green => 0,
             Conclusion::Red => 1,
             Conclusion::Infrastructure => 3,
-            // As a shell has it for what SIGINT ends.
+            // As a shell reports death by SIGINT.
             Conclusion::Interrupted => 130,
         }
     }
 }
 
 impl KernelInfo {
-    /// Its release, for what is expected of it; of one that says none, what its label says.
+    /// Its release, for expectations; taken from the label if the release cannot be parsed.
     pub fn release(&self) -> Option<Release> {
         Release::parse(&self.release).or_else(|| Release::parse(&self.label))
     }
 
-    /// What sets it apart from every other kernel of a run: `6.12/aarch64`.
+    /// Unique name within a run: `6.12/aarch64`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.label, self.arch)
     }
@@ -365,20 +365,20 @@ pub struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    /// Where a cell belongs.
+    /// The column of a cell.
     pub fn of(cell: &'a Cell) -> Self {
         Column { arch: &cell.arch, kernel: &cell.kernel, engine: &cell.engine }
     }
 }
 
 impl Results {
-    /// The engines that were judged, or asked for.
+    /// The engines that were tested or requested.
     pub fn engines(&self) -> BTreeSet<&str> {
         let absent = self.kernels.iter().flat_map(|kernel| kernel.absent.keys());
         self.cells.iter().map(|cell| &cell.cell.engine).chain(absent).map(String::as_str).collect()
     }
 
-    /// The columns of the matrix: for each kernel the engines.
+    /// The columns of the matrix: all engines of each kernel.
     pub fn columns(&self) -> Vec<Column<'_>> {
         let engines = self.engines();
         self.kernels
@@ -389,12 +389,12 @@ impl Results {
             .collect()
     }
 
-    /// Whether it ran on more than one architecture.
+    /// Whether the run covers more than one architecture.
     pub fn is_mixed(&self) -> bool {
         self.kernels.windows(2).any(|two| two[0].arch != two[1].arch)
     }
 
-    /// How many cells have each verdict; verdicts that nothing has are left out.
+    /// Number of cells by verdict; verdicts without cells are omitted.
     pub fn counts(&self) -> BTreeMap<Verdict, usize> {
         let mut counts = BTreeMap::new();
         for cell in &self.cells {
@@ -408,7 +408,7 @@ impl Results {
         self.cells.iter().filter(|cell| cell.verdict.is_red())
     }
 
-    /// How the run ended.
+    /// The overall result.
     pub fn conclusion(&self) -> Conclusion {
         let module_fails =
             |kernel: &KernelInfo| kernel.module.iter().any(|module| module.failures().next().is_some());
@@ -416,7 +416,7 @@ impl Results {
         let is = |wanted: fn(Verdict) -> bool| self.cells.iter().any(|cell| wanted(cell.verdict));
         let of_what_was_tested =
             |verdict: Verdict| verdict.is_red() && !matches!(verdict, Verdict::Infra | Verdict::NotRun);
-        // A part of a list may be empty; a list may not.
+        // A part of a list may be empty, a list may not.
         let nothing = self.run.list.cells == 0;
         if is(of_what_was_tested) || self.kernels.iter().any(complains) {
             Conclusion::Red
@@ -429,13 +429,12 @@ impl Results {
         }
     }
 
-    /// Whether the run may end with 0: it came to its end, there was something to run, and nothing
-    /// is red.
+    /// Whether the run may exit with 0: it was complete, not empty, and nothing is red.
     pub fn is_green(&self) -> bool {
         self.conclusion() == Conclusion::Green
     }
 
-    /// Counts what each entry of the expectations did here.
+    /// Counts how each expectation applied to this run.
     pub fn count_expectations(&mut self, expectations: &Expectations) {
         let release = |cell: &Cell| {
             let kernel = self.kernels.iter().find(|k| (&k.label, &k.arch) == (&cell.kernel, &cell.arch));
@@ -460,14 +459,14 @@ impl Results {
         self.expectations = expectations.entries().iter().enumerate().map(count).collect();
     }
 
-    /// The red cells by what is wrong with them, in order: those that have verdict, stage and
-    /// reason in common are one.
+    /// The red cells grouped by cause, in order: cells with the same verdict, stage and reason
+    /// share one.
     pub fn causes(&self) -> Vec<Vec<&CellResult>> {
         let mut causes: Vec<Vec<&CellResult>> = Vec::new();
         let mut known: BTreeMap<(Verdict, &str), usize> = BTreeMap::new();
         for result in self.red() {
-            // What a workload says of itself may be the same by chance; what is said of a kernel or
-            // of the harness is not.
+            // Workloads may give the same reason by coincidence; reasons about a kernel or the
+            // harness are shared.
             let shared = matches!(result.verdict, Verdict::Boot | Verdict::Infra | Verdict::NotRun);
             let key = (result.verdict, result.reason.as_str());
             match known.get(&key).filter(|_| shared) {
@@ -481,7 +480,7 @@ impl Results {
         causes
     }
 
-    /// What each cell took, by its text form, for a balance of parts.
+    /// The duration of each cell by its text form, for balancing parts.
     pub fn durations(&self) -> BTreeMap<String, u64> {
         self.cells.iter().map(|cell| (cell.cell.to_string(), cell.duration_ms)).collect()
     }
@@ -495,7 +494,7 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    /// `INSTA_UPDATE=always` writes the page anew; what changes there takes a new [`VERSION`].
+    /// `INSTA_UPDATE=always` regenerates the page; a change of the format needs a new [`VERSION`].
     #[test]
     fn the_published_schema_is_that_of_the_file() {
         let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
@@ -512,7 +511,7 @@ mod tests {
             let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{errors:?}");
         }
-        // Every key is always there.
+        // Every key is always present.
         for (part, key) in [("run", "expectations_sha256"), ("run", "revision"), ("run", "part")] {
             let mut value = serde_json::to_value(sample::run()).unwrap();
             value[part].as_object_mut().unwrap().remove(key).unwrap();
@@ -563,7 +562,7 @@ mod tests {
         run.cells[0].verdict = Verdict::Infra;
         assert_eq!(run.conclusion(), Conclusion::Infrastructure);
         run.cells.clear();
-        // A part of a list may have none.
+        // A part of a list may be empty.
         assert_eq!(run.conclusion(), Conclusion::Green);
         run.run.list.cells = 0;
         assert_eq!(run.conclusion(), Conclusion::Infrastructure);

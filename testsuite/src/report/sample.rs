@@ -1,4 +1,4 @@
-//! A small run with one of each kind, for the snapshots of every report.
+//! A small run with one result of each kind, for the snapshots of every report.
 
 use super::results::*;
 use crate::cell::{Cell, Mode, Userland};
@@ -99,7 +99,7 @@ pub(crate) fn run() -> Results {
     results
 }
 
-/// The same, with what the module was put to on both kernels.
+/// The same, with checks of the module on both kernels.
 pub(crate) fn with_module() -> Results {
     let mut run = run();
     for (kernel, lines) in run.kernels.iter_mut().zip([

@@ -1,4 +1,4 @@
-//! What a run prints at its end: the matrix, then everything worth a look, then one line.
+//! The summary printed at the end of a run: the matrix, then noteworthy cells, then one line.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use crate::cell::Cell;
 use crate::partition::Partition;
 use crate::verdict::{Stage, Verdict};
 
-/// Red cells described one by one; more are counted.
+/// Number of red cells described individually; the rest is counted.
 const SHOWN: usize = 20;
 
 /// The matrix and the summary. `colour` uses ANSI escapes.
@@ -83,7 +83,7 @@ fn line(results: &Results, paint: &Paint) -> String {
     format!("{end}: {} cells{part} in {seconds:.1} s{counts}{pause}", results.cells.len())
 }
 
-/// Groups down, kernels across, in each field what is not a plain pass.
+/// Groups as rows, kernels as columns; each field shows what is not a plain pass.
 fn matrix(results: &Results, colour: bool) -> String {
     let paint = Paint(colour);
     let columns = results.columns();
@@ -103,8 +103,8 @@ fn matrix(results: &Results, colour: bool) -> String {
         (words.join(" "), counts.keys().any(|v| v.is_red()))
     };
     let first = groups.iter().map(|g| g.len()).chain([6]).max().unwrap_or(6);
-    // Above: the architecture, the kernel, the engine, where there are several, each over the first
-    // of its columns.
+    // Header: architecture, kernel and engine, each omitted if there is only one, above its first
+    // column.
     let names: Vec<[&str; 3]> = columns.iter().map(|c| [c.arch, c.kernel, c.engine]).collect();
     let several = [results.is_mixed(), true, results.engines().len() > 1];
     let over = |level: usize| -> Vec<&str> {
@@ -138,7 +138,7 @@ fn matrix(results: &Results, colour: bool) -> String {
     lines.iter().fold(String::new(), |all, line| all + line.trim_end() + "\n")
 }
 
-/// Why things were skipped, each reason once.
+/// Reasons of skipped cells, each listed once.
 fn skips(out: &mut String, results: &Results) {
     let mut reasons: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for cell in results.cells.iter().filter(|c| c.verdict == Verdict::Skip) {
@@ -164,7 +164,7 @@ fn skips(out: &mut String, results: &Results) {
     }
 }
 
-/// Entries that can go, and how many had nothing to say here.
+/// Entries that can be removed, and the number that did not apply.
 fn expectations(out: &mut String, results: &Results) {
     let needless = results.expectations.iter().filter(|entry| entry.is_needless());
     let idle: Vec<String> = results
@@ -191,7 +191,7 @@ fn expectations(out: &mut String, results: &Results) {
     }
 }
 
-/// What the module was put to.
+/// Results of the kernel module's checks.
 fn module(out: &mut String, results: &Results, paint: &Paint) {
     let tried = results.kernels.iter().filter_map(|kernel| Some((kernel, kernel.module.as_ref()?)));
     for (n, (kernel, module)) in tried.enumerate() {
@@ -206,7 +206,7 @@ fn module(out: &mut String, results: &Results, paint: &Paint) {
     }
 }
 
-/// What kernels complained of while no cell ran.
+/// Kernel complaints while no cell was running.
 fn complaints(out: &mut String, results: &Results, paint: &Paint) {
     for kernel in &results.kernels {
         for said in &kernel.complaints {
@@ -229,8 +229,7 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("writing to a string does not fail");
 }
 
-/// Text of a program under test, with nothing in it that a terminal would obey: control characters
-/// are shown by their numbers.
+/// Text of a program under test, made safe for a terminal: control characters are escaped.
 pub fn printable(text: &str) -> String {
     let plain = |c: char| !c.is_control() || c == '\n' || c == '\t';
     text.chars().map(|c| if plain(c) { c.to_string() } else { c.escape_default().to_string() }).collect()
