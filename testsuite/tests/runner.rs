@@ -1,8 +1,8 @@
-//! The runner as a program, on this host, against a scripted corpus and a scripted engine.
+//! The runner as a program, on this host, with a scripted corpus and a scripted engine.
 //!
-//! The scripts can save nothing, so most cells here run in mode `continue`, in which the original
-//! goes on; what matters is that every way of going wrong gets its own verdict and that nothing is
-//! ever left behind. The engine is a good one; the others are in `wrong_engines.rs`.
+//! The scripts cannot save anything, so most cells here run in mode `continue`, in which the
+//! original keeps running; the tests check that every kind of failure gets its own verdict and that
+//! nothing is left behind. The engine is a correct one; the others are in `wrong_engines.rs`.
 
 mod support;
 
@@ -66,7 +66,7 @@ fn continue_verdicts(
     let (outcome, files) = outcome(workload, Mode::Continue, LONG);
     assert_eq!((outcome.verdict, outcome.stage), (verdict, stage), "{}", outcome.reason);
     assert!(outcome.reason.contains(words), "{}", outcome.reason);
-    // Only files with something in them travel.
+    // Only non-empty files are sent.
     assert_eq!(files.is_empty(), !verdict.is_red(), "{files:?}");
 }
 
@@ -136,7 +136,7 @@ fn fail_fast_stops_after_the_first_red_cell() {
     assert_eq!((ended, events.last()), (2, Some(&Event::Done)));
 }
 
-/// Pids of all processes whose working directory lies below `dir`.
+/// PIDs of all processes whose working directory is below `dir`.
 fn below(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -155,7 +155,8 @@ fn letting_go_of_the_runner_leaves_nothing(#[case] kill: bool) {
     let job = job(dir.path(), &["hang", "stray", "hang"], Mode::Continue, 600_000);
     let mut child = runner(dir.path(), &job).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // Hello, and the starts of three cells, of which the second has left a stray behind by its end.
+    // Hello, and the starts of three cells, the second of which has left a stray process behind
+    // when it ends.
     let mut starts = 0;
     while starts < 3 {
         let event = Event::from_line(&lines.next().unwrap().unwrap()).unwrap();
@@ -167,7 +168,7 @@ fn letting_go_of_the_runner_leaves_nothing(#[case] kill: bool) {
     }
     drop(child.stdin.take());
     child.wait().unwrap();
-    // A killed runner cannot wait for its supervisors, which need a moment of their own.
+    // A killed runner cannot wait for its supervisors, which need some time to clean up.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !below(dir.path()).is_empty() {
         assert!(std::time::Instant::now() < deadline, "still there: {:?}", below(dir.path()));
@@ -175,7 +176,7 @@ fn letting_go_of_the_runner_leaves_nothing(#[case] kill: bool) {
     }
 }
 
-/// A runner of which `sh` is told something first.
+/// A runner started by `sh` after the commands in `shell`.
 fn under(shell: &str, dir: &Path, job: &Job) -> Command {
     let shell = format!("{shell}; exec \"$0\" \"$@\"");
     support::runner(&["sh", "-c", &shell, RUNNER].map(OsStr::new), dir, job)
@@ -217,7 +218,7 @@ fn a_runner_whose_file_is_gone_runs_on(#[case] instead: Option<&str>) {
     let mut job = job(dir.path(), &["shell", "pass", "pass"], Mode::Continue, LONG);
     job.jobs = 1;
     let command = support::runner(&[copy.as_os_str()], dir.path(), &job);
-    // It waits for its job, and by then its file is another.
+    // It waits for its job; by then its executable file has been replaced.
     fs::remove_file(dir.path().join("job.json")).unwrap();
     nix::unistd::mkfifo(&dir.path().join("job.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let told = std::thread::spawn(move || events(command));

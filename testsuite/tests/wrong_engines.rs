@@ -1,16 +1,16 @@
-//! Engines that are wrong, in `wrong-engines/`: each is told from a good one, for the reason that
-//! it says itself.
+//! Faulty engines, in `wrong-engines/`: each must be detected, for the reason that its script
+//! states.
 //!
-//! The head of a script says in its first comment what is wrong, and then what has to come of it:
+//! The header comment of a script describes the fault, followed by the expected result:
 //!
-//! | line | means |
+//! | line | meaning |
 //! | --- | --- |
-//! | `# verdict: V` | that of its cell; `refused`: there is no cell; `left`: it passes, and the runner complains |
-//! | `# stage: S` | where the cell fails |
-//! | `# says: TEXT` | what the reason has in it |
-//! | `# mode: M` | how the cell is driven, without this line `continue` |
-//! | `# engine: E` | the adapter, without this line `cairn` |
-//! | `# room: SIZE` | how large the file system is that the cell is in |
+//! | `# verdict: V` | of its cell; `refused`: no cell runs; `left`: passes, leftovers reported |
+//! | `# stage: S` | stage in which the cell fails |
+//! | `# says: TEXT` | text contained in the reason |
+//! | `# mode: M` | mode of the cell, by default `continue` |
+//! | `# engine: E` | name of the adapter, by default `cairn` |
+//! | `# room: SIZE` | size of the cell's file system |
 
 mod support;
 
@@ -27,12 +27,12 @@ use cairn_testsuite::event::{Event, Job};
 use support::{LONG, engine, events, job, runner};
 
 const RUNNER: &str = env!("CARGO_BIN_EXE_cairn-runner");
-/// How many are judged at once; most of them wait.
+/// How many engines are tested concurrently; most of them only wait.
 const AT_ONCE: usize = 4;
-/// A cell's time limit where it is to be out of time, in milliseconds.
+/// Time limit, in milliseconds, of a cell that is expected to time out.
 const SHORT: u64 = 3000;
 
-/// A script's head.
+/// Header of a script.
 struct Head {
     verdict: String,
     fields: BTreeMap<String, String>,
@@ -77,7 +77,7 @@ impl Head {
         };
         let timeout_ms = if self.verdict == "timeout" { SHORT } else { LONG };
         let mut job = job(dir, name, &["pass"], mode, timeout_ms);
-        // What it printed is looked at.
+        // The output files are inspected.
         job.keep = true;
         if let Some(adapter) = self.fields.get("engine") {
             job.engines = BTreeMap::from([(adapter.clone(), engine(name))]);
@@ -91,7 +91,7 @@ impl Head {
     }
 }
 
-/// Judges one, in a mount namespace of its own.
+/// Tests one engine, in a mount namespace of its own.
 fn judge(name: &str) -> Result<(), String> {
     let head = Head::read(&fs::read_to_string(engine(name)).unwrap())?;
     let dir = tempfile::tempdir().unwrap();
@@ -114,7 +114,7 @@ fn judge(name: &str) -> Result<(), String> {
     }
 }
 
-/// A file that holds more of what an engine printed than an engine may print.
+/// A file with more output of an engine than the limit allows.
 fn too_large(cell: &Path) -> Option<String> {
     let names = fs::read_dir(cell).into_iter().flatten().map(|entry| entry.unwrap().file_name());
     names.map(|name| name.into_string().unwrap()).find(|name| {
@@ -128,7 +128,7 @@ fn too_large(cell: &Path) -> Option<String> {
     })
 }
 
-/// What became of an engine.
+/// Observed result of an engine.
 #[derive(Debug, Default)]
 struct Seen {
     verdict: String,
@@ -168,7 +168,7 @@ impl Seen {
     }
 }
 
-/// Every file of the directory, whatever it is called.
+/// Every file of the directory, whatever its name.
 fn all() -> Vec<String> {
     let names = fs::read_dir(engine("")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
@@ -213,7 +213,7 @@ fn a_script_that_does_not_say_what_has_to_come_of_it_is_an_error() {
     assert_eq!(error("#!/bin/sh\n# It fails.\n# verdcit: fail\n"), "its head has a line \"verdcit: fail\"");
 }
 
-/// Nobody has to read it from the cells.
+/// The refusal is reported once, not derived from the cells.
 #[cfg(feature = "host")]
 #[test]
 fn an_engine_that_is_none_is_one_error_of_the_whole_run() {

@@ -1,5 +1,5 @@
-//! What the tests of the runner share: it is started as a program, with a scripted corpus and a
-//! scripted engine.
+//! Shared by the tests of the runner: starts it as a program, with a scripted corpus and a scripted
+//! engine.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use cairn_testsuite::cell::{Mode, Userland};
 use cairn_testsuite::event::{CellSpec, Event, Job, PROTOCOL};
 
-/// A time limit that no cell here needs, in milliseconds.
+/// A time limit that no cell here reaches, in milliseconds.
 pub const LONG: u64 = 30_000;
 
 /// One of the engines of `wrong-engines/`.
@@ -48,7 +48,8 @@ pub fn job(dir: &Path, program: &str, workloads: &[&str], mode: Mode, timeout_ms
     }
 }
 
-/// The program that `words` begin, the runner itself or one that becomes the runner, with a job.
+/// The command line `words`, which is the runner itself or a program that executes the runner, with
+/// a job.
 pub fn runner(words: &[&OsStr], dir: &Path, job: &Job) -> Command {
     let file = dir.join("job.json");
     fs::write(&file, serde_json::to_string(job).unwrap()).unwrap();
@@ -58,10 +59,10 @@ pub fn runner(words: &[&OsStr], dir: &Path, job: &Job) -> Command {
     command
 }
 
-/// Runs a job to its end and gives all events.
+/// Runs a job to completion and returns all events.
 pub fn events(mut runner: Command) -> Vec<Event> {
     let mut child = runner.spawn().unwrap();
-    // Held open until the end, which is what lets the runner live.
+    // Kept open until the end: the runner stops when it closes.
     let stdin = child.stdin.take();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let events = lines.map(|line| Event::from_line(&line.unwrap()).unwrap()).collect();
