@@ -1,4 +1,4 @@
-//! The architectures a guest can have, and what each is called elsewhere.
+//! The architectures of guests, and their names in other projects.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// Every architecture with a name here.
+    /// All supported architectures.
     pub const ALL: [Arch; 3] = [Arch::X86_64, Arch::Aarch64, Arch::Powerpc64le];
 
     /// The architecture this program was built for.
@@ -40,8 +40,8 @@ impl Arch {
         }
     }
 
-    /// What else it is called: by the kernel (`uname -m`) and by Debian. Understood on command
-    /// lines, never written.
+    /// Other names, used by the kernel (`uname -m`) and Debian. Accepted on command lines, never
+    /// printed.
     pub fn aliases(self) -> &'static [&'static str] {
         match self {
             Arch::X86_64 => &["amd64"],
@@ -50,8 +50,8 @@ impl Arch {
         }
     }
 
-    /// The GNU triple without the vendor: `aarch64-linux-gnu`. Debian names cross compilers and
-    /// library directories so.
+    /// The GNU triple without the vendor: `aarch64-linux-gnu`, as used in the names of Debian's
+    /// cross compilers and library directories.
     pub fn gnu_triple(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64-linux-gnu",
@@ -69,7 +69,7 @@ impl Arch {
         }
     }
 
-    /// The name of Debian's general kernel, as in `linux-image-…-amd64`.
+    /// The name of Debian's generic kernel, as in `linux-image-…-amd64`.
     pub fn debian_kernel(self) -> &'static str {
         match self {
             Arch::Powerpc64le => "powerpc64le",
@@ -77,7 +77,7 @@ impl Arch {
         }
     }
 
-    /// Where a kernel build tree leaves the image that a boot loader takes.
+    /// Path of the bootable image in a kernel build tree.
     pub fn image_in_build_tree(self) -> &'static str {
         match self {
             Arch::X86_64 => "arch/x86/boot/bzImage",
@@ -93,7 +93,7 @@ impl fmt::Display for Arch {
     }
 }
 
-/// The text names no architecture.
+/// The text is not a known architecture.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unknown architecture {0:?} (known: x86_64, aarch64, powerpc64le)")]
 pub struct UnknownArch(String);

@@ -1,4 +1,4 @@
-//! The cache directory: what it holds, how several processes share it.
+//! The cache directory: its layout, and how several processes share it.
 //!
 //! ```text
 //! archive/<key>/<suite>/     verified indexes of one archive (kernels::archive)
@@ -6,35 +6,35 @@
 //! kernels/<sha256>-<format>/ unpacked packages
 //! extra/<sha256>-<format>/   other packages, unpacked (kernels::extra)
 //! roots/<suite>/             build roots for kernel modules (kmod::root)
-//! disks/<random>.tmp/        disks of guests that run now (kmod::disk)
+//! disks/<random>.tmp/        disks of running guests (kmod::disk)
 //! kmod/<release>-<digest>/   built kernel modules (kmod)
 //! debug/<version>-<digest>/  built debugging kernels (kmod::debug)
 //! initramfs/<digest>.cpio    base file systems
-//! probe/                     answers of accel::probe
+//! probe/                     results of accel::probe
 //! locks/<name>.lock          advisory locks, never removed
 //! ```
 //!
-//! A name without a `.part` or `.tmp` mark is complete: everything is written beside its place and
-//! renamed.
+//! A file without a `.part` or `.tmp` suffix is complete: everything is written beside its final
+//! name and renamed.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The directory does not exist and cannot be made, or no place for it is known.
+/// The cache directory cannot be determined, created or accessed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Neither `CAIRN_CACHE`, `XDG_CACHE_HOME` nor `HOME` is set.
     #[error("no place for the cache: set CAIRN_CACHE to a directory")]
     NoPlace,
-    /// Something in the cache could not be made, read or written.
+    /// An I/O error in the cache.
     #[error("cache: {action} {}", path.display())]
     Io {
-        /// What was attempted.
+        /// The failed action.
         action: &'static str,
-        /// On what.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The I/O error.
         source: io::Error,
     },
 }
@@ -49,7 +49,7 @@ impl Cache {
     /// `CAIRN_CACHE`, or `cairn` below `XDG_CACHE_HOME` or `~/.cache`.
     ///
     /// # Errors
-    /// When none of the three is set, or the directory cannot be made.
+    /// When none of the three is set, or the directory cannot be created.
     pub fn from_env() -> Result<Cache, Error> {
         let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let root = set("CAIRN_CACHE")
@@ -59,10 +59,10 @@ impl Cache {
         Cache::at(root)
     }
 
-    /// The cache in this directory, which is made when it is missing.
+    /// The cache in this directory, which is created if it is missing.
     ///
     /// # Errors
-    /// When the directory cannot be made.
+    /// When the directory cannot be created.
     pub fn at(root: impl Into<PathBuf>) -> Result<Cache, Error> {
         let root = root.into();
         make_dir(&root)?;
@@ -74,25 +74,25 @@ impl Cache {
         Ok(Cache { root })
     }
 
-    /// Where it is (absolute).
+    /// The absolute path of the cache directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A directory of the cache, made when it is missing.
+    /// A subdirectory of the cache, created if it is missing.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn dir(&self, name: &str) -> Result<PathBuf, Error> {
         let dir = self.root.join(name);
         make_dir(&dir)?;
         Ok(dir)
     }
 
-    /// Holds other processes and threads off `name` until the guard is dropped. Blocks.
+    /// Locks `name` against other processes and threads until the guard is dropped. Blocks.
     ///
     /// # Errors
-    /// When the lock file cannot be made or locked.
+    /// When the lock file cannot be created or locked.
     pub fn lock(&self, name: &str) -> Result<Lock, Error> {
         let path = self.dir("locks")?.join(format!("{}.lock", name.replace('/', "_")));
         let io = |action| {
@@ -105,15 +105,15 @@ impl Cache {
     }
 }
 
-/// An advisory lock on one name of the cache; the kernel drops it with the descriptor, also when we
-/// are killed.
+/// An advisory lock on one name of the cache; the kernel releases it with the descriptor, also when
+/// the process is killed.
 pub struct Lock(#[expect(dead_code, reason = "held for its Drop")] File);
 
 fn make_dir(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(|source| Error::Io { action: "create", path: path.to_owned(), source })
 }
 
-/// Writes a whole file under its name in one step: readers see the old content or the new.
+/// Replaces a file atomically: readers see the old content or the new.
 ///
 /// # Errors
 /// [`Error::Io`].

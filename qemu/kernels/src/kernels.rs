@@ -1,8 +1,7 @@
-//! Kernels: from what the user asks for to an image, its modules and its configuration in the
-//! cache.
+//! Kernels: from the user's selection to an image, its modules and its configuration in the cache.
 //!
-//! [`locate`] finds out what a [`Selector`] means today and fetches only indexes; [`obtain_all`]
-//! fetches kernels, verified; [`resolve`] does both.
+//! [`locate`] resolves each [`Selector`] to candidates and fetches only indexes; [`obtain_all`]
+//! fetches and verifies kernels; [`resolve`] does both.
 
 pub mod apt_sources;
 pub mod archive;
@@ -45,38 +44,38 @@ pub struct Kernel {
     pub arch: Arch,
     /// Its point release.
     pub point: Version,
-    /// Which of several kernels of its series ([`Candidate::variant`]).
+    /// The variant within its series ([`Candidate::variant`]).
     #[serde(default)]
     pub variant: String,
     /// `uname -r`.
     pub release: String,
-    /// The package, or the path it came from.
+    /// Name of the package, or the path of the kernel.
     pub package: String,
     /// The package's version; the release for an image without a package.
     pub version: String,
-    /// The suite it was found in, when it came from an archive.
+    /// The suite of the archive; absent if it came from elsewhere.
     pub suite: Option<String>,
     /// SHA-256 of the package, or of the image for one without a package.
     pub sha256: String,
-    /// The file or tree it came from, when the user brought it.
+    /// The path given by the user; absent for a kernel of an archive.
     #[serde(skip)]
     pub path: Option<PathBuf>,
-    /// The image that QEMU loads.
+    /// Path of the image that QEMU loads.
     pub image: PathBuf,
-    /// What `/lib/modules/RELEASE` holds, or a build tree; none for a bare image without modules at
-    /// hand.
+    /// The contents of `/lib/modules/RELEASE`, or a build tree; absent for a bare image without
+    /// modules.
     pub modules: Option<PathBuf>,
-    /// Its build configuration; empty when not known.
+    /// Its build configuration; empty if unknown.
     pub config: KernelConfig,
 }
 
 impl Kernel {
-    /// The series it belongs to.
+    /// The series of the kernel.
     pub fn series(&self) -> Series {
         self.point.series
     }
 
-    /// What it is called: its series, with its variant.
+    /// Its label: the series, with its variant.
     pub fn label(&self) -> String {
         selector::label(self.series(), &self.variant)
     }
@@ -87,83 +86,83 @@ impl Kernel {
     }
 }
 
-/// What is asked for, where, and how.
+/// Where and how kernels are obtained.
 #[derive(Clone)]
 pub struct Options<'a> {
     /// The guests' architecture.
     pub arch: Arch,
-    /// The archive's base address; without it `CAIRN_MIRROR`, else the machine's apt sources.
+    /// Base address of the archive; if absent, `CAIRN_MIRROR`, else the machine's apt sources.
     pub mirror: Option<String>,
-    /// The keys to verify the archive with; without it `CAIRN_KEYRING`, else those of the apt
+    /// Keyring to verify the archive with; if absent, `CAIRN_KEYRING`, else the keys of the apt
     /// source and Debian's.
     pub keyring: Option<PathBuf>,
-    /// Use only what is cached.
+    /// Use only cached files.
     pub offline: bool,
-    /// Where everything is kept.
+    /// The cache for all files.
     pub cache: &'a Cache,
-    /// Who is told about progress.
+    /// Receives progress messages.
     pub progress: &'a dyn Progress,
 }
 
-/// Why a kernel is not there.
+/// Why a kernel cannot be obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `host` reached this crate.
+    /// The selector `host`, which the caller must handle.
     #[error("the host's own kernel needs no guest; it is not resolved here")]
     Host,
-    /// No archive is known.
+    /// No archive is configured.
     #[error("no Debian archive among the machine's apt sources: name one with --mirror or CAIRN_MIRROR")]
     NoArchive,
-    /// Nothing matches.
+    /// No kernel matches.
     #[error("no kernel {selector} for {arch}: {reason}\n{offer}")]
     Unknown {
-        /// What was asked for.
+        /// The selector.
         selector: String,
-        /// For which architecture.
+        /// The requested architecture.
         arch: Arch,
-        /// Why not.
+        /// The reason.
         reason: String,
-        /// What there is instead, in lines.
+        /// The available kernels, one per line.
         offer: String,
     },
-    /// The archive failed.
+    /// An error of the archive.
     #[error(transparent)]
     Archive(#[from] archive::Error),
-    /// A transfer failed.
+    /// A download failed.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
-    /// The cache failed.
+    /// An error of the cache.
     #[error(transparent)]
     Cache(#[from] cache::Error),
-    /// A package could not be taken apart.
+    /// A package could not be unpacked.
     #[error(transparent)]
     Package(#[from] package::Error),
-    /// A path the user gave is no kernel.
+    /// A path given by the user is not a kernel.
     #[error("{}: {what}", path.display())]
     Path {
-        /// Which path.
+        /// The path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         what: String,
     },
-    /// No suite serves a package that is needed beside kernels.
+    /// No suite has a package that is needed besides kernels.
     #[error("no package {wanted} to be had: {reason}")]
     NoPackage {
-        /// Which.
+        /// The requested package.
         wanted: String,
         /// What each suite has instead.
         reason: String,
     },
-    /// Offline, and the package was never fetched.
+    /// Offline, and the package is not in the cache.
     #[error("{package} is not in the cache (run once without --offline)")]
     NotCached {
-        /// Which package.
+        /// The package.
         package: String,
     },
 }
 
 impl Error {
-    /// Whether the archive answered that it has not what its index promised.
+    /// Whether the archive does not have a file that its index lists.
     pub fn is_absence(&self) -> bool {
         match self {
             Error::Archive(e) => e.is_absence(),
@@ -173,19 +172,20 @@ impl Error {
     }
 }
 
-/// Kernels ready to boot, and the series that were asked for and are not to be had.
+/// Kernels ready to boot, and the requested series that are not available.
 #[derive(Debug)]
 pub struct Resolution {
-    /// Oldest first, none twice.
+    /// Sorted by version, oldest first, without duplicates.
     pub kernels: Vec<Kernel>,
-    /// Series of the matrix that a wide selector (`6.x`, `all`) covers and nobody serves.
+    /// Series of the matrix that a wide selector (`6.x`, `all`) covers and no suite serves.
     pub unavailable: Vec<Unavailable>,
 }
 
 /// Finds and fetches every kernel that the selectors name.
 ///
 /// # Errors
-/// When a selector names nothing that is to be had (the error lists what is), or a fetch fails.
+/// When a selector matches no available kernel (the error lists what is available), or a fetch
+/// fails.
 pub fn resolve(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) -> Result<Resolution, Error> {
     obtain_all(matrix, &locate(matrix, selectors, options)?, options)
 }

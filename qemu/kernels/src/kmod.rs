@@ -1,19 +1,19 @@
 //! An out-of-tree kernel module, built for a kernel of the archive and kept in the cache.
 //!
-//! A module is built with the compiler and the kbuild programs of the suite that its kernel came
-//! from. The way there:
+//! A module is built with the compiler and the kbuild programs of the suite of its kernel. The
+//! steps:
 //!
 //! | step | module |
 //! | --- | --- |
-//! | the kernel's headers, kbuild and which compiler they want, verified as kernels are | [`headers`] |
-//! | a small system of that suite with that compiler, to build in | [`root`] |
+//! | headers, kbuild and the compiler they require, verified as kernels are | [`headers`] |
+//! | a minimal system of that suite with that compiler, to build in | [`root`] |
 //! | `make` in it, every warning an error | here |
-//! | a kernel with everything that finds faults, and modules for it | [`debug`] |
-//! | what the kernel's people would say of their style | [`checkpatch`] |
-//! | that system with the kernel's own files on a disk, for a guest that is to build by itself | [`disk`] |
+//! | a kernel with sanitizers and lock debugging, and modules for it | [`debug`] |
+//! | the kernel's coding style | [`checkpatch`] |
+//! | that system and the kernel's files on a disk, for a guest that builds modules | [`disk`] |
 //!
-//! What was built is kept under release, architecture and a digest of the sources: a second time
-//! takes no time and needs neither network nor root.
+//! Built modules are cached by release, architecture and a digest of the sources: getting one again
+//! needs neither network nor root.
 
 pub mod checkpatch;
 pub mod debug;
@@ -31,13 +31,13 @@ use crate::cache;
 use crate::kernels::{self, Candidate, Kernel, Matrix, Options, Origin, fetch, package};
 use crate::setup;
 
-/// A change of how modules are built takes a new number.
+/// Version of the build procedure; to be incremented when that changes.
 const FORMAT: &str = "v2";
 
 /// The module's file, in the sources after a build and in the cache.
 const MODULE: &str = "cairn.ko";
 
-/// Stands beside a kept module that sparse has nothing to say about.
+/// Marker file beside a cached module for which sparse gives no warnings.
 const SPARSE_CLEAN: &str = "sparse-clean";
 
 /// The kernel to build for.
@@ -47,9 +47,9 @@ pub struct Target {
     pub release: String,
     /// Its architecture.
     pub arch: Arch,
-    /// The suite it comes from; none for a kernel that the user brought.
+    /// The suite it comes from; absent for a kernel given by the user.
     pub suite: Option<String>,
-    /// The tree that it was built in, when that is one of ours ([`debug`]).
+    /// The tree it was built in, if it is a debugging kernel of the cache ([`debug`]).
     pub tree: Option<PathBuf>,
 }
 
@@ -61,7 +61,7 @@ impl From<&Kernel> for Target {
 }
 
 impl Target {
-    /// The target that a candidate is, which need not be fetched for that.
+    /// The target for a candidate, which need not be fetched.
     pub fn of(candidate: &Candidate, arch: Arch) -> Target {
         let (suite, tree) = match &candidate.origin {
             Origin::Archive { suite, .. } => (Some(suite.clone()), None),
@@ -80,78 +80,78 @@ impl Target {
 pub struct Built {
     /// The `.ko` file, in the cache.
     pub module: PathBuf,
-    /// Whether it was there already.
+    /// Whether it was in the cache already.
     pub cached: bool,
 }
 
-/// Why there is no module.
+/// Why a module cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is nothing to build it with; that says nothing about the module.
+    /// The headers are not available, which says nothing about the module.
     #[error("no headers of {release}: {reason}")]
     NoHeaders {
-        /// Of which kernel.
+        /// Release of the kernel.
         release: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
-    /// Only root can make and enter a build root.
+    /// Only root can create and enter a build root.
     #[error(
         "a kernel module is built in a system of its kernel's suite, and only root can make and enter one"
     )]
     NotRoot,
-    /// Offline, and the build root was never made.
+    /// Offline, and the build root does not exist.
     #[error("the build root of {suite} with {wanted} is not in the cache (run once without --offline)")]
     NoRoot {
-        /// Of which suite.
+        /// The suite.
         suite: String,
-        /// What it has to have.
+        /// The packages it needs.
         wanted: String,
     },
-    /// The machine lacks what makes build roots.
+    /// Tools for creating build roots are missing.
     #[error(transparent)]
     Setup(#[from] setup::Error),
-    /// Making the build root failed.
+    /// The build root cannot be created.
     #[error("make a build root of {suite}: {why}")]
     Root {
-        /// Of which suite.
+        /// The suite.
         suite: String,
-        /// The last words of mmdebstrap.
+        /// The error messages of mmdebstrap.
         why: String,
     },
-    /// The compiler, kbuild or sparse complained.
+    /// The compiler, kbuild or sparse reported problems.
     #[error("build the module for {release}: {}", complaints.join("\n    "))]
     Build {
-        /// For which kernel.
+        /// Release of the kernel.
         release: String,
-        /// The lines that say what is wrong.
+        /// The lines with the problems.
         complaints: Vec<String>,
     },
-    /// A program that is needed could not be run, or failed.
+    /// A required program cannot be run, or failed.
     #[error("{what}: {why}")]
     Program {
-        /// What it was to do.
+        /// Its purpose.
         what: String,
-        /// Its last words.
+        /// The last lines of its output.
         why: String,
     },
-    /// The kernel's packages are not to be had.
+    /// The kernel's packages cannot be obtained.
     #[error(transparent)]
     Kernels(#[from] kernels::Error),
     /// A file could not be read or written.
     #[error("{action} {}", path.display())]
     Io {
-        /// What was attempted.
+        /// The failed action.
         action: &'static str,
-        /// On what.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's answer.
+        /// The I/O error.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// Whether there is nothing to build with, as opposed to something being wrong.
+    /// Whether required files are unavailable, as opposed to a failure.
     pub fn is_absence(&self) -> bool {
         matches!(self, Error::NoHeaders { .. })
     }
@@ -174,19 +174,19 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     move |source| Error::Io { action, path, source }
 }
 
-/// Removes a directory that may be there.
+/// Removes a directory if it exists.
 pub(crate) fn remove(dir: &Path) -> Result<(), Error> {
     if dir.exists() { fs::remove_dir_all(dir).map_err(io_error("remove", dir)) } else { Ok(()) }
 }
 
-/// The module's sources, and the digest that they are known by.
+/// The module's sources and their digest.
 #[derive(Clone, Debug)]
 pub struct Sources {
     dir: PathBuf,
     /// Relative to `dir`, sorted, the Makefile last: the order of the digest.
     files: Vec<PathBuf>,
-    /// SHA-256 over the content of all files, which the Makefile calculates as well and the module
-    /// tells.
+    /// SHA-256 of the contents of all files, which the Makefile also computes and the module
+    /// reports.
     pub digest: String,
 }
 
@@ -203,7 +203,7 @@ impl Sources {
                 let entry = entry.map_err(io_error("list", &whole))?;
                 let name = PathBuf::from(entry.file_name());
                 let ending = name.extension().and_then(|e| e.to_str()).unwrap_or_default();
-                // kbuild leaves one of its own making where somebody built.
+                // kbuild generates such a file in a tree that was built in.
                 let made = name.to_string_lossy().ends_with(".mod.c");
                 if endings.contains(&ending) && !made {
                     files.push(Path::new(place).join(name));
@@ -221,7 +221,7 @@ impl Sources {
         Ok(Sources { dir: dir.to_owned(), files, digest: fetch::sha256_hex(&content) })
     }
 
-    /// Copies them into a directory, which must not exist.
+    /// Copies the sources into a directory, which must not exist.
     pub(crate) fn copy_to(&self, dest: &Path) -> Result<(), Error> {
         for file in &self.files {
             let (from, to) = (self.dir.join(file), dest.join(file));
@@ -233,13 +233,13 @@ impl Sources {
     }
 }
 
-/// The module for one kernel: from the cache, or built. With `sparse` it is also checked with that,
-/// and a complaint is an error. `options` says where the archive is; its architecture is not looked
-/// at.
+/// The module for one kernel: from the cache, or built. With `sparse` it is also checked with
+/// sparse, and a warning is an error. `options` says where the archive is; its architecture is
+/// ignored.
 ///
 /// # Errors
-/// [`Error::NoHeaders`] when there is nothing to build with, [`Error::Build`] when the sources are
-/// at fault.
+/// [`Error::NoHeaders`] when the headers are not available, [`Error::Build`] when the sources have
+/// a problem.
 pub fn obtain(
     matrix: &Matrix,
     target: &Target,
@@ -271,7 +271,7 @@ pub fn obtain(
         }
     };
     let root = root::enter(matrix, suite, &packages, options)?;
-    // Somebody else may have built it while we waited for the root.
+    // Another process may have built it while this one waited for the root.
     if is_kept() {
         return Ok(Built { module, cached: true });
     }
@@ -300,11 +300,11 @@ pub fn obtain(
     Ok(Built { module, cached: false })
 }
 
-/// A module that was built this long ago from other sources is built again when it is wanted.
+/// Modules built longer ago than this are removed; they are rebuilt when needed.
 const KEEP: Duration = Duration::from_secs(6 * 3600);
 
-/// Every change of the sources makes new modules; without this they would pile up. `kernel` is how
-/// the names of one kernel's modules begin.
+/// Removes old modules, which would otherwise accumulate with every change of the sources. `kernel`
+/// is the prefix of the names of one kernel's modules.
 fn forget_old(kept: &Path, kernel: &str) -> Result<(), Error> {
     for entry in fs::read_dir(kept).map_err(io_error("list", kept))? {
         let entry = entry.map_err(io_error("list", kept))?;
@@ -318,8 +318,7 @@ fn forget_old(kept: &Path, kernel: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where the sources lie in a build root. The same for all, so that a module is the same wherever
-/// it was built.
+/// Path of the sources in a build root. The same for all, so that builds are reproducible.
 const BUILD_DIR: &str = "build";
 
 fn build_in(
@@ -342,15 +341,14 @@ fn build_in(
         None => format!("CROSS_COMPILE={}-", target.arch.gnu_triple()),
     });
     if sparse {
-        // Debian's headers lack the script with which newer kernels try sparse before they believe
-        // in it.
+        // Debian's headers lack the script with which newer kernels check the version of sparse.
         make.extend(["C=2", "KBUILD_CHECKSRC=2"].map(Into::into));
         make.push(format!("CF={SPARSE_WORDS}"));
     }
     root.run(&make)
 }
 
-/// What the kernel's makefiles call an architecture.
+/// The kernel's name of an architecture in its makefiles.
 fn kbuild_arch(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "x86",
@@ -359,24 +357,24 @@ fn kbuild_arch(arch: Arch) -> &'static str {
     }
 }
 
-/// Complaints that are not about the module.
+/// Warnings that are not about the module.
 const HARMLESS: &[&str] = &[
-    // The programs of a suite are rebuilt now and then; they stay the same version.
+    // The programs of a suite are rebuilt occasionally with the same version.
     "the compiler differs from the one used to build the kernel",
-    // Types for BPF, of which modules have no need here.
+    // BTF for BPF, which these modules do not need.
     "pahole version differs from the one used to build the kernel",
 ];
 
-/// What stands in for words of newer kernels that sparse does not know: a type without its
-/// qualifiers, and the length of a text as a constant, which `MODULE_INFO()` asserts from 7.2 on.
+/// Definitions for keywords of newer kernels that sparse does not know: a type without its
+/// qualifiers, and the length of a string as a constant, which `MODULE_INFO()` asserts from 7.2 on.
 /// Without them sparse ends in errors, and **after an error it gives no warnings**, so no error of
-/// sparse may be let pass.
+/// sparse may be ignored.
 const SPARSE_WORDS: &str = "-D__typeof_unqual__=__typeof__ -D'__builtin_strlen(x)=(sizeof(x)-1)'";
 
-/// The kernel cannot find the script, and says that sparse is not there; it is.
+/// The kernel cannot find its script, and wrongly reports that sparse is missing.
 const SPARSE_CANNOT: &[&str] = &["sparse is not available or not up to date", "checker-valid.sh: "];
 
-/// The lines of a build that complain about something of ours.
+/// The lines of a build that report a problem in the module.
 fn complaints(output: &str, sparse: bool) -> Vec<String> {
     const WORDS: &[&str] = &["warning:", "error:", "undefined!", "not found"];
     let harmless = |line: &str| {
@@ -393,7 +391,7 @@ fn complaints(output: &str, sparse: bool) -> Vec<String> {
         .collect()
 }
 
-/// The end of a build that failed without a word that we know.
+/// The last lines of a build that failed without a recognised message.
 fn last_lines(output: &str) -> Vec<String> {
     let lines: Vec<&str> = output.lines().collect();
     lines[lines.len().saturating_sub(12)..].iter().map(|line| (*line).to_owned()).collect()

@@ -2,10 +2,10 @@
 //!
 //! | stage | module |
 //! | --- | --- |
-//! | what the host lacks | [`setup`] |
-//! | which kernels there are, and getting one, verified | [`kernels`] |
-//! | a kernel module, built for each of them | [`kmod`] |
-//! | where all of it is kept | [`cache`] |
+//! | programs and files that the host lacks | [`setup`] |
+//! | finding kernels, and fetching them verified | [`kernels`] |
+//! | building the kernel module for each of them | [`kmod`] |
+//! | the cache directory | [`cache`] |
 
 #![deny(unsafe_code)]
 

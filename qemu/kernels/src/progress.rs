@@ -1,20 +1,19 @@
-//! How the long steps (downloads, probes) tell the user where they are. The driver brings its own
-//! display.
+//! How long steps (downloads, probes) report progress to the user. The driver has its own display.
 
 use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Receives what a long step has to say. Called from several threads.
+/// Receives progress of long steps. Called from several threads.
 pub trait Progress: Sync {
-    /// One line for the user to read.
+    /// A line for the user.
     fn message(&self, line: &str);
-    /// `done` of `total` bytes of `what` are here. The last call for a download has `done ==
+    /// `done` of `total` bytes of `what` have arrived. The last call for a download has `done ==
     /// total`.
     fn download(&self, what: &str, done: u64, total: u64);
 }
 
-/// Says nothing.
+/// Discards all progress.
 pub struct Silent;
 
 impl Progress for Silent {
@@ -22,7 +21,7 @@ impl Progress for Silent {
     fn download(&self, _what: &str, _done: u64, _total: u64) {}
 }
 
-/// Plain lines on standard error; at most one every three seconds for a download that goes on.
+/// Plain lines on standard error; at most one every three seconds for a download in progress.
 #[derive(Default)]
 pub struct Stderr {
     last: Mutex<Option<Instant>>,
@@ -30,7 +29,7 @@ pub struct Stderr {
 
 impl Progress for Stderr {
     fn message(&self, line: &str) {
-        // A closed standard error is no reason to end a test run.
+        // A closed standard error must not end a test run.
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 

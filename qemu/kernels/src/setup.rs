@@ -1,4 +1,4 @@
-//! What this machine lacks: found out, and installed or named.
+//! Programs and files that this machine lacks: detected, and installed or reported.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,19 +7,19 @@ use crate::arch::Arch;
 use crate::kernels::fetch::{find_program, on_path};
 use crate::progress::Progress;
 
-/// One thing the harness needs of the machine it runs on.
+/// One requirement on the machine that runs the harness.
 #[derive(Clone, Debug)]
 pub enum Need {
-    /// A program on the path, and Debian's package with it.
+    /// A program on the path, and the Debian package that contains it.
     Program {
         /// The program.
         program: &'static str,
         /// The package.
         package: &'static str,
     },
-    /// Files, any of which will do, and Debian's package with them.
+    /// Alternative files, and the Debian package that contains them.
     File {
-        /// The files.
+        /// The files; any one is sufficient.
         any_of: &'static [&'static str],
         /// The package.
         package: &'static str,
@@ -27,27 +27,27 @@ pub enum Need {
 }
 
 impl Need {
-    /// What verifies an archive's signature.
+    /// Verifies an archive's signature.
     pub const GPGV: Need = Need::Program { program: "gpgv", package: "gpgv" };
 
     /// The keys that Debian's archive is signed with.
     pub const KEYRING: Need =
         Need::File { any_of: crate::kernels::DEBIAN_KEYRINGS, package: "debian-archive-keyring" };
 
-    /// What makes the build roots of kernel modules.
+    /// Creates the build roots of kernel modules.
     pub const MMDEBSTRAP: Need = Need::Program { program: "mmdebstrap", package: "mmdebstrap" };
 
-    /// What the kernel's `checkpatch.pl` is written in.
+    /// Interpreter of the kernel's `checkpatch.pl`.
     pub const PERL: Need = Need::Program { program: "perl", package: "perl" };
 
-    /// What writes the file systems of disks, as an ordinary user and without mounting any.
+    /// Creates the file systems of disks, as an ordinary user and without mounting them.
     pub const MKE2FS: Need = Need::Program { program: "mke2fs", package: "e2fsprogs" };
 
-    /// A shell for guests that somebody looks around in.
+    /// A shell for interactive guests.
     pub const BUSYBOX: Need = Need::Program { program: "busybox", package: "busybox-static" };
 
-    /// What links programs of another architecture: Debian's cross compiler and C library. Nothing
-    /// for this machine's own.
+    /// Links programs of another architecture: Debian's cross compiler and C library. Empty for
+    /// this machine's own.
     pub fn cross_compiler(arch: Arch) -> Vec<Need> {
         if Arch::host() == Some(arch) {
             return Vec::new();
@@ -89,30 +89,30 @@ impl Need {
     }
 }
 
-/// The machine lacks something, and it is for its owner to install it.
+/// A requirement is not met, and the user has to install it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// This process may not, or there is no apt; the command would do it.
+    /// This process lacks the privilege, or there is no apt; the command would install it.
     #[error("this machine lacks {}; run:\n    {command}", packages.join(", "))]
     Missing {
         /// The packages.
         packages: Vec<String>,
-        /// What to run.
+        /// The command to run.
         command: String,
     },
-    /// Installing was tried and failed.
+    /// The installation failed.
     #[error("install {}: {why}", packages.join(", "))]
     Failed {
         /// The packages.
         packages: Vec<String>,
-        /// The last words of apt.
+        /// The error messages of apt.
         why: String,
     },
 }
 
-/// Sees to it that every need is met: as root on a machine with apt by installing (and saying so),
-/// otherwise the error names the one command to run. Does nothing when all is there. `offline` only
-/// looks.
+/// Ensures that all requirements are met: as root on a machine with apt by installing packages (and
+/// reporting it), otherwise the error contains the one command to run. Does nothing if all are met.
+/// With `offline` nothing is installed.
 ///
 /// # Errors
 /// When something is missing and was not installed.
@@ -145,8 +145,8 @@ pub fn ensure(needs: &[Need], offline: bool, progress: &dyn Progress) -> Result<
     };
     let mut install = vec!["install", "-y", "-q", "--no-install-recommends"];
     install.extend(missing.iter().map(String::as_str));
-    // The lists of a fresh machine are empty or old; they are fetched once it turns out that they
-    // do not do.
+    // The package lists of a fresh machine are empty or old; they are updated only if the
+    // installation fails.
     let result = run(&install).or_else(|_| {
         run(&["update", "-q"])?;
         run(&install)
@@ -161,7 +161,7 @@ pub fn ensure(needs: &[Need], offline: bool, progress: &dyn Progress) -> Result<
     }
 }
 
-/// The packages that would meet the needs that are not met, none twice.
+/// The packages for the requirements that are not met, without duplicates.
 pub fn missing(needs: &[Need]) -> Vec<String> {
     let mut packages: Vec<String> =
         needs.iter().filter(|need| !need.is_met()).map(|need| need.package().to_owned()).collect();

@@ -1,8 +1,8 @@
-//! From an archive to a kernel in the cache, over a small archive of this directory with a key of
-//! its own. Wants `gpgv`.
+//! From an archive to a kernel in the cache, with a small archive in this directory that has its
+//! own key. Needs `gpgv`.
 //!
-//! The archive serves suite `test` with one kernel, 6.99.7, in three packages that hold a line of
-//! text each, and with the sources of a standard library, 1.2.3.
+//! The archive serves suite `test` with one kernel, 6.99.7, in three packages that contain a line
+//! of text each, and with the sources of a standard library, 1.2.3.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/archive")
 }
 
-/// A copy of the archive that a test can damage, and an empty cache.
+/// A copy of the archive that a test can modify, and an empty cache.
 struct Place {
     dir: tempfile::TempDir,
     cache: Cache,
@@ -119,7 +119,7 @@ fn once_cached_the_archive_is_not_needed() {
 fn a_release_that_the_archive_serves_no_more_comes_from_the_cache() {
     let place = Place::new();
     let served = place.resolve("6.99.7", false).unwrap().remove(0);
-    // As if that had been the release before the one that is served.
+    // As if that had been an earlier release than the one served now.
     let about = served.image.with_file_name("kernel.json");
     let mut kernel: serde_json::Value = serde_json::from_slice(&fs::read(&about).unwrap()).unwrap();
     kernel["point"] = "6.99.5".into();
@@ -191,7 +191,7 @@ fn a_series_nobody_serves() {
     assert!(error.contains("test serves no 6.100 kernel of cloud-amd64"), "{error}");
     let error = place.resolve("7.0", false).unwrap_err().to_string();
     assert!(error.contains("no such file there"), "{error}");
-    // A wide selector goes on with what there is.
+    // A wide selector continues with the available kernels.
     assert_eq!(place.resolve("all", false).unwrap().len(), 1);
     let error = place.resolve("7.x", false).unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }), "{error}");
@@ -216,7 +216,7 @@ fn a_package_by_its_path_takes_its_neighbours_along() {
     assert_eq!(kernels[0].suite, None);
 }
 
-/// A rebuild beside the archive's own: neither takes the other's place.
+/// A rebuild of the archive's kernel with the same release: neither replaces the other.
 #[test]
 fn a_kernel_of_the_same_release_from_elsewhere_is_another_one() {
     let place = Place::new();
@@ -245,7 +245,7 @@ fn the_sources_of_the_standard_library() {
     let library = place.rust_src("1.2.3", false).unwrap();
     assert!(library.ends_with("usr/src/rustc-1.2.3/library"), "{}", library.display());
     assert!(library.join("std/src/lib.rs").is_file());
-    // The rest of the package is of no use here.
+    // The rest of the package is not kept.
     assert!(!library.parent().unwrap().join("compiler").exists());
     fs::remove_dir_all(place.file("")).unwrap();
     assert_eq!(place.rust_src("1.2.3", true).unwrap(), library);

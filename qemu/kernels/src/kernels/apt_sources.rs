@@ -1,9 +1,9 @@
-//! The machine's apt sources: where its Debian archive is. Both formats of `sources.list(5)`; the
-//! parsers are pure.
+//! The machine's apt sources, used to find its Debian archive. Both formats of `sources.list(5)`;
+//! the parsers are pure.
 
 use std::path::{Path, PathBuf};
 
-/// One archive as apt knows it: the fields that matter here.
+/// The relevant fields of one apt source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AptSource {
     /// Base addresses, as written.
@@ -12,20 +12,20 @@ pub struct AptSource {
     pub suites: Vec<String>,
     /// Components (`main` …).
     pub components: Vec<String>,
-    /// The keyring file this source is bound to, when it names one.
+    /// Its `Signed-By` keyring file; absent if not given.
     pub signed_by: Option<PathBuf>,
 }
 
 /// An archive to fetch kernels from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
-    /// Base address, without a slash at the end.
+    /// Base address, without a trailing slash.
     pub base: String,
-    /// The keyring file its source is bound to.
+    /// The `Signed-By` keyring file of its source.
     pub keyring: Option<PathBuf>,
 }
 
-/// Reads one file of the one-line format (`deb [options] uri suite component…`).
+/// Parses a file of the one-line format (`deb [options] uri suite component…`).
 pub fn parse_one_line(text: &str) -> Vec<AptSource> {
     text.lines()
         .filter_map(|line| {
@@ -50,7 +50,7 @@ pub fn parse_one_line(text: &str) -> Vec<AptSource> {
         .collect()
 }
 
-/// Reads one file of the deb822 format (stanzas of `Field: value`).
+/// Parses a file of the deb822 format (stanzas of `Field: value`).
 pub fn parse_deb822(text: &str) -> Vec<AptSource> {
     super::control::stanzas(text)
         .filter_map(|stanza| {
@@ -72,8 +72,8 @@ pub fn parse_deb822(text: &str) -> Vec<AptSource> {
 }
 
 /// The archives among `sources` that serve `main` of a suite in `known` (by name, or by an alias
-/// such as `stable`), in the order written. Security archives serve no kernels of their own suites
-/// here and are left out.
+/// such as `stable`), in their order. Security archives are left out: they have no kernels of these
+/// suites.
 pub fn debian_mirrors(sources: &[AptSource], known: &[&str]) -> Vec<Mirror> {
     const ALIASES: &[&str] =
         &["oldoldstable", "oldstable", "stable", "testing", "unstable", "sid", "experimental"];
@@ -95,8 +95,8 @@ pub fn debian_mirrors(sources: &[AptSource], known: &[&str]) -> Vec<Mirror> {
     mirrors
 }
 
-/// Reads every source file below an apt configuration directory (`/etc/apt`). Files that cannot be
-/// read are left out: apt itself says so to whoever owns the machine.
+/// Reads every source file below an apt configuration directory (`/etc/apt`). Unreadable files are
+/// skipped: apt itself reports them.
 pub fn read(etc_apt: &Path) -> Vec<AptSource> {
     let mut files = vec![etc_apt.join("sources.list")];
     if let Ok(entries) = std::fs::read_dir(etc_apt.join("sources.list.d")) {
@@ -116,7 +116,7 @@ pub fn read(etc_apt: &Path) -> Vec<AptSource> {
     sources
 }
 
-/// Replaces addresses of apt's `mirror+file:` method by the addresses in the list they name.
+/// Replaces addresses of apt's `mirror+file:` method by the addresses in the list file.
 pub fn expand_mirror_lists(mirrors: Vec<Mirror>) -> Vec<Mirror> {
     let mut expanded = Vec::new();
     for mirror in mirrors {

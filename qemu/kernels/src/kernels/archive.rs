@@ -1,9 +1,9 @@
-//! A package archive: from an address and a keyring to the verified list of what a suite has for
-//! us: its kernels, and the few packages that are needed beside them ([`super::extra`]).
+//! A package archive: from an address and a keyring to the verified list of the packages of a suite
+//! that are needed: kernels, and a few others ([`super::extra`]).
 //!
-//! The chain of trust: the keyring verifies `InRelease` (`gpgv`), whose text names the digest of
-//! `Packages.xz`, which names the digest of each package. Dates are not judged: an old snapshot of
-//! an archive is a legitimate source of kernels to test, so `Valid-Until` is not enforced.
+//! The chain of trust: the keyring verifies `InRelease` (`gpgv`), which contains the digest of
+//! `Packages.xz`, which contains the digest of each package. Dates are not checked: an old snapshot
+//! of an archive is a legitimate source of kernels to test, so `Valid-Until` is not enforced.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,74 +21,74 @@ use crate::arch::Arch;
 use crate::cache::{self, Cache};
 use crate::progress::Progress;
 
-/// Why a suite's kernels are not known.
+/// Why the packages of a suite are not known.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A transfer failed.
+    /// A download failed.
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
-    /// The cache failed.
+    /// An error of the cache.
     #[error(transparent)]
     Cache(#[from] cache::Error),
-    /// The signature is missing, wrong, or by somebody else.
+    /// The signature is missing, invalid, or made by an unknown key.
     #[error("suite {suite}: the signature of InRelease does not verify with {keyrings:?}: {why}")]
     Signature {
-        /// Which suite.
+        /// The suite.
         suite: String,
-        /// The keys that were accepted.
+        /// The accepted keyrings.
         keyrings: Vec<PathBuf>,
-        /// What `gpgv` says.
+        /// The message of `gpgv`.
         why: String,
     },
     /// `gpgv` or the keyring is missing, or could not be run.
     #[error("verify the archive: {0}")]
     Verifier(String),
-    /// Signed and still not usable.
+    /// The release file is correctly signed but not usable.
     #[error("suite {suite}: {source}")]
     Malformed {
-        /// Which suite.
+        /// The suite.
         suite: String,
-        /// What is wrong.
+        /// The problem.
         source: index::Malformed,
     },
     /// The index does not decompress.
     #[error("suite {suite}: decompress the package index")]
     Decompress {
-        /// Which suite.
+        /// The suite.
         suite: String,
-        /// The decoder's answer.
+        /// The error of the decoder.
         source: std::io::Error,
     },
-    /// Offline, and never fetched before.
+    /// Offline, and the suite is not in the cache.
     #[error("suite {suite} is not in the cache (run once without --offline)")]
     NotCached {
-        /// Which suite.
+        /// The suite.
         suite: String,
     },
 }
 
 impl Error {
-    /// Whether the archive is well and has no such suite (or nothing cached of it), as opposed to
-    /// being out of reach.
+    /// Whether the archive works but does not have the suite (or it is not cached), as opposed to
+    /// being unreachable.
     pub fn is_absence(&self) -> bool {
         matches!(self, Error::Fetch(fetch::Error::NotFound { .. }) | Error::NotCached { .. })
     }
 }
 
-/// The format of what is kept of a suite.
+/// Version of the cached format.
 const FORMAT: &str = "v7";
 
-/// What is kept of a suite once it was verified.
+/// The cached data of a verified suite.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Verified {
-    /// The digest of the package index it was read from.
+    /// SHA-256 of the package index it was read from.
     packages_sha256: String,
-    /// The archive's date of the release file.
+    /// Date of the release file, as the archive states it.
     date: String,
     packages: Vec<Package>,
 }
 
-/// One archive; suites are read once for as long as it lives.
+/// One archive; each suite is read at most once in its lifetime.
 pub struct Archive<'a> {
     mirror: Mirror,
     keyrings: Vec<PathBuf>,
@@ -100,7 +100,7 @@ pub struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    /// An archive that is read when it is first asked for a suite.
+    /// An archive that is read lazily.
     pub fn new(
         mirror: Mirror,
         keyrings: Vec<PathBuf>,
@@ -112,20 +112,20 @@ impl<'a> Archive<'a> {
         Archive { mirror, keyrings, arch, offline, cache, progress, suites: Mutex::default() }
     }
 
-    /// The archive's address, without a slash at the end.
+    /// The archive's address, without a trailing slash.
     pub fn base(&self) -> &str {
         &self.mirror.base
     }
 
-    /// The keyring files that its release files are verified with.
+    /// The keyring files used to verify its release files.
     pub(crate) fn keyrings(&self) -> &[PathBuf] {
         &self.keyrings
     }
 
-    /// The packages of a suite that matter here, verified.
+    /// The needed packages of a suite, verified.
     ///
     /// # Errors
-    /// When the index cannot be fetched or does not verify; offline, when it is not cached.
+    /// When the index cannot be fetched or verified; offline, when it is not cached.
     pub fn packages(&self, suite: &str) -> Result<Vec<Package>, Error> {
         let mut suites = self.suites.lock().expect("no panic while holding the lock");
         if let Some(packages) = suites.get(suite) {
@@ -178,7 +178,7 @@ impl<'a> Archive<'a> {
         };
         let json = serde_json::to_vec_pretty(&verified).expect("plain data serialises");
         cache::write_atomically(&kept_at, &json)?;
-        // The rest of the index is of no use here.
+        // The index itself is no longer needed.
         fs::remove_file(&compressed).map_err(|source| fetch::Error::Io {
             action: "remove",
             path: compressed.clone(),
@@ -187,7 +187,7 @@ impl<'a> Archive<'a> {
         Ok(verified)
     }
 
-    /// The text of a clear-signed file, if one of the keyring's keys signed it.
+    /// The text of a clear-signed file, if it was signed by one of the keyring's keys.
     fn verify(&self, suite: &str, signed: &Path) -> Result<String, Error> {
         verify(&self.keyrings, signed).map_err(|e| match e {
             Verify::Refused(why) => {
@@ -205,7 +205,7 @@ pub(crate) enum Verify {
     NotRun(String),
 }
 
-/// Runs `gpgv` and gives back exactly the bytes that the signature covers.
+/// Runs `gpgv` and returns exactly the bytes that the signature covers.
 pub(crate) fn verify(keyrings: &[PathBuf], signed: &Path) -> Result<String, Verify> {
     let mut command = Command::new("gpgv");
     for keyring in keyrings {

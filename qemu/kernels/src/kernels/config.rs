@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The options of a kernel. Empty when none could be found (a bare `vmlinuz`).
+/// The options of a kernel. Empty if unknown (a bare `vmlinuz`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KernelConfig(BTreeMap<String, String>);
 
 impl KernelConfig {
-    /// Reads the text of a configuration file. Options that are off do not appear.
+    /// Parses a configuration file. Disabled options are omitted.
     pub fn parse(text: &str) -> KernelConfig {
         let options = text.lines().filter_map(|line| {
             let (name, value) = line.trim().split_once('=')?;
@@ -19,7 +19,7 @@ impl KernelConfig {
         KernelConfig(options.collect())
     }
 
-    /// Whether anything is known about this kernel's configuration.
+    /// Whether the configuration is known.
     pub fn is_known(&self) -> bool {
         !self.0.is_empty()
     }
@@ -30,12 +30,12 @@ impl KernelConfig {
         self.0.get(option).map(String::as_str)
     }
 
-    /// Whether an option is on, built in or as a module.
+    /// Whether an option is enabled, built in or as a module.
     pub fn enabled(&self, option: &str) -> bool {
         matches!(self.get(option), Some("y" | "m"))
     }
 
-    /// Whether an option is on and built in.
+    /// Whether an option is built in.
     pub fn built_in(&self, option: &str) -> bool {
         self.get(option) == Some("y")
     }

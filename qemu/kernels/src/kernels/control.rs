@@ -5,8 +5,7 @@
 pub struct Stanza<'a>(&'a str);
 
 impl<'a> Stanza<'a> {
-    /// The rest of the line behind `field:` (names compare without case), trimmed; continuation
-    /// lines are left out.
+    /// The value of a field (names are case-insensitive), trimmed, without continuation lines.
     pub fn get(&self, field: &str) -> Option<&'a str> {
         self.find(field).map(|(first, _)| first)
     }

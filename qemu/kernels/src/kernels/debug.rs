@@ -1,5 +1,5 @@
-//! The debugging kernel's names: what it is called, and which trees in the cache are one. How it is
-//! built is in [`crate::kmod::debug`].
+//! The debugging kernel: its name, and how its trees are found in the cache. It is built by
+//! [`crate::kmod::debug`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,32 +8,33 @@ use super::{Series, fetch};
 use crate::arch::Arch;
 use crate::cache::{self, Cache};
 
-/// The word for it on command lines, and the end of its release name.
+/// Its name on command lines, and the suffix of its release.
 pub const NAME: &str = "debug";
 
-/// Its options.
+/// Its configuration options.
 pub(crate) const OPTIONS: &str = include_str!("../../debug.config");
 
-/// A change of how it is built takes a new number.
+/// Version of the build procedure; to be incremented when that changes.
 const FORMAT: &str = "v1";
 
-/// The only architecture that it is built for.
+/// The only architecture it is built for.
 const ARCH: Arch = Arch::X86_64;
 
-/// Where its sources are taken from: the suite, which is also that of the compiler, and the series.
+/// The suite of its sources and compiler, and the series of its sources.
 pub(crate) const SUITE: &str = "trixie";
 pub(crate) const SERIES: Series = Series::new(6, 12);
 
-/// Says in a tree of ours in which suite's root it was built.
+/// File in a build tree that names the suite in whose root it was built.
 pub(crate) const SUITE_MARK: &str = ".cairn-suite";
 
-/// The suite in whose root a tree was built, when it is one of ours.
+/// The suite in whose root a tree was built; `None` if the tree is not a debugging kernel of the
+/// cache.
 pub fn suite_of(tree: &Path) -> Option<String> {
     let text = fs::read_to_string(tree.join(SUITE_MARK)).ok()?;
     Some(text.trim().to_owned())
 }
 
-/// The debugging kernel, when it has been built with today's options; of several the newest.
+/// The newest debugging kernel built with the current options, if there is one.
 ///
 /// # Errors
 /// When the cache cannot be read.
@@ -52,17 +53,17 @@ pub fn find(cache: &Cache) -> Result<Option<PathBuf>, cache::Error> {
     Ok(found.into_iter().max().map(|(_, path)| path))
 }
 
-/// The end of the names of trees with today's options.
+/// The suffix of trees built with the current options.
 pub(crate) fn suffix() -> String {
     format!("-{}-{FORMAT}", &fetch::sha256_hex(OPTIONS.as_bytes())[..16])
 }
 
-/// What its cells are called.
+/// The label used in cells.
 pub fn label() -> String {
     format!("{SERIES}-{NAME}")
 }
 
-/// Whether a kernel of this architecture can be had at all.
+/// Whether the debugging kernel is available for this architecture.
 pub fn is_for(arch: Arch) -> bool {
     arch == ARCH
 }

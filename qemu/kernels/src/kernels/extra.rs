@@ -1,6 +1,6 @@
-//! Packages of the archive that are no kernels and that the harness unpacks for itself, through the
-//! same chain of trust: the standard library's sources for cross builds, a shell for guests of
-//! another architecture, the kernel's own judge of style, and its headers for programs.
+//! Packages of the archive other than kernels, which the harness unpacks itself, verified in the
+//! same way: the standard library's sources for cross builds, a shell for guests of another
+//! architecture, the kernel's `checkpatch.pl`, and its user-space headers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use super::version::{Series, compare_debian};
 use super::{Error, Options, fetch, locate, obtain, package};
 use crate::cache;
 
-/// Whether a package of this name is one that indexes are searched for beside kernels.
+/// Whether a package of this name is needed besides kernels.
 pub(super) fn is_wanted(name: &str) -> bool {
     [RUST_SRC, BUSYBOX, PROGRAM_HEADERS].contains(&name) || is_kernel_source(name)
 }
 
-/// Whether this is the package with a series' sources (`linux-source-6.12`), not one that leads to
-/// the newest.
+/// Whether this is the package with a series' sources (`linux-source-6.12`), not the metapackage
+/// that depends on the newest.
 fn is_kernel_source(name: &str) -> bool {
     name.strip_prefix(KERNEL_SOURCE).is_some_and(|series| series.parse::<Series>().is_ok())
 }
@@ -28,12 +28,12 @@ const BUSYBOX: &str = "busybox-static";
 const KERNEL_SOURCE: &str = "linux-source-";
 const PROGRAM_HEADERS: &str = "linux-libc-dev";
 
-/// The layout of an unpacked package; a change of what is left of one takes a new number.
+/// Version of the layout of an unpacked package; to be incremented when that changes.
 const LAYOUT: &str = "v2";
 
 /// The directory `library` with the standard library's sources of exactly this compiler version
-/// (`1.95.0`), from the suites that the matrix names for it. `options.arch` is the architecture to
-/// build on; the package is the same for all.
+/// (`1.95.0`), from the suites that the matrix lists for tools. `options.arch` is the architecture
+/// to build on; the package is the same for all.
 ///
 /// # Errors
 /// [`Error::NoPackage`] when no suite serves that version, or when fetching or unpacking fails.
@@ -48,11 +48,11 @@ pub fn rust_src(matrix: &Matrix, version: &str, options: &Options<'_>) -> Result
     Ok(dir.join(sources))
 }
 
-/// A statically linked busybox for guests of `options.arch`, the newest of the first suite that
-/// serves one.
+/// A statically linked busybox for guests of `options.arch`, the newest of the first suite that has
+/// one.
 ///
 /// # Errors
-/// [`Error::NoPackage`] when none does, or when fetching or unpacking fails.
+/// [`Error::NoPackage`] when no suite has one, or when fetching or unpacking fails.
 pub fn busybox(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Error> {
     const PLACES: [&str; 2] = ["usr/bin/busybox", "bin/busybox"];
     let suites: Vec<&str> = matrix.toolchain.suites.iter().map(String::as_str).collect();
@@ -66,8 +66,8 @@ pub fn busybox(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Error>
     })
 }
 
-/// `checkpatch.pl`, with the lists that it reads beside it, of the newest kernel sources in the
-/// suites that the matrix names for tools. No smaller package has it.
+/// `checkpatch.pl`, with the word lists that it reads, of the newest kernel sources in the suites
+/// that the matrix lists for tools. No smaller package contains it.
 ///
 /// # Errors
 /// [`Error::NoPackage`] when no suite serves any, or when fetching or unpacking fails.
@@ -83,16 +83,16 @@ pub fn checkpatch(matrix: &Matrix, options: &Options<'_>) -> Result<PathBuf, Err
     Ok(dir.join(PLACES[0]))
 }
 
-/// The kernel's headers for programs, as the archive has them.
+/// The kernel's user-space headers as packaged in the archive.
 #[derive(Clone, Debug)]
 pub struct ProgramHeaders {
     /// The package's version.
     pub version: String,
-    /// The directory that stands for `/`.
+    /// The directory the package was unpacked into.
     pub root: PathBuf,
 }
 
-/// The newest of these in the suites that the matrix names for tools.
+/// The newest user-space headers in the suites that the matrix lists for tools.
 ///
 /// # Errors
 /// [`Error::NoPackage`] when no suite serves any, or when fetching or unpacking fails.
@@ -106,19 +106,19 @@ pub fn program_headers(matrix: &Matrix, options: &Options<'_>) -> Result<Program
     Ok(ProgramHeaders { version: found.version, root })
 }
 
-/// The sources of a kernel, as the archive has them.
+/// The sources of a kernel as packaged in the archive.
 #[derive(Clone, Debug)]
 pub struct KernelSource {
     /// The package's version.
     pub version: String,
-    /// A `.tar.xz` with one directory.
+    /// A `.tar.xz` with one top-level directory.
     pub tarball: PathBuf,
 }
 
 /// The newest sources of a series in a suite.
 ///
 /// # Errors
-/// [`Error::NoPackage`] when the suite serves none, or when fetching or unpacking fails.
+/// [`Error::NoPackage`] when the suite has none, or when fetching or unpacking fails.
 pub fn kernel_source(
     matrix: &Matrix,
     suite: &str,
@@ -130,7 +130,7 @@ pub fn kernel_source(
     tarball(found, &archive, options)
 }
 
-/// The newest sources in the suites that the matrix names for tools.
+/// The newest sources in the suites that the matrix lists for tools.
 ///
 /// # Errors
 /// [`Error::NoPackage`] when no suite serves any, or when fetching or unpacking fails.
@@ -148,7 +148,7 @@ fn tarball(found: Package, archive: &Archive<'_>, options: &Options<'_>) -> Resu
     Ok(KernelSource { version: found.version, tarball: dir.join(tarball) })
 }
 
-/// The version without what Debian adds to it: of `1:1.95.0+dfsg1-2~bpo13+1` it is `1.95.0`.
+/// The upstream version without Debian's additions: `1.95.0` for `1:1.95.0+dfsg1-2~bpo13+1`.
 fn upstream(version: &str) -> &str {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
     let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
@@ -184,7 +184,7 @@ fn find(
     Err(Error::NoPackage { wanted: name.to_owned(), reason: reasons.join("; ") })
 }
 
-/// The newest package with such a name in all suites that the matrix names for tools.
+/// The newest package with such a name in all suites that the matrix lists for tools.
 fn newest(
     archive: &Archive<'_>,
     matrix: &Matrix,
@@ -206,8 +206,8 @@ fn newest(
     })
 }
 
-/// The directory with what `lay_out` leaves of a package, fetched and unpacked unless that was done
-/// before. One package may be wanted for several things: `part` tells them apart.
+/// The directory with the files that `lay_out` extracts from a package, which is fetched and
+/// unpacked unless it is cached. `part` distinguishes several extractions of one package.
 fn unpacked(
     found: &Package,
     part: &str,
@@ -235,11 +235,11 @@ fn unpacked(
     lay_out(&deb, staging.path())?;
     let staged = staging.keep();
     if let Err(source) = fs::rename(&staged, &dir) {
-        // Nothing may stay under a passing name; that the rename failed is the error to tell.
+        // Remove the staging directory; the error to report is that of the rename.
         let _ = fs::remove_dir_all(&staged);
         return Err(io("rename into", &dir)(source).into());
     }
-    // What was unpacked is all that is ever wanted of it.
+    // The package itself is no longer needed.
     fs::remove_file(&deb).map_err(|source| fetch::Error::Io { action: "remove", path: deb, source })?;
     Ok(dir)
 }

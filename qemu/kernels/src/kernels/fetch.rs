@@ -1,10 +1,9 @@
-//! Downloads: one file from an address to a place, whole or not at all.
+//! Downloads one file, completely or not at all.
 //!
-//! The transfer itself is left to a program that the machine already has and its owner has already
-//! set up: apt's own downloader where there is apt (it knows the proxy, the credentials and the
-//! transports of `apt.conf`), else `curl`. Both go on with a partial file. That keeps a TLS stack
-//! and a second set of proxy rules out of this crate. What arrives is trusted only after the
-//! caller's digest was compared.
+//! The transfer is done by a program that is already installed and configured on the machine: apt's
+//! own downloader if there is apt (it knows the proxy, the credentials and the transports of
+//! `apt.conf`), else `curl`. Both resume a partial file. This keeps a TLS stack and a second set of
+//! proxy rules out of this crate. A download is trusted only after its digest was checked.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -18,73 +17,72 @@ use crate::progress::Progress;
 
 const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
-/// Why a file is not there.
+/// Why a file cannot be downloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server says there is no such file.
+    /// The server does not have the file.
     #[error("fetch {url}: no such file there")]
     NotFound {
-        /// What was asked for.
+        /// The requested address.
         url: String,
     },
     /// The transfer failed.
     #[error("fetch {url}: {why}")]
     Failed {
-        /// What was asked for.
+        /// The requested address.
         url: String,
-        /// The downloader's last words.
+        /// The last lines of the downloader's output.
         why: String,
     },
-    /// What arrived is not what was promised.
+    /// The downloaded file differs from what the index lists.
     #[error("fetch {url}: got sha256 {got} ({size} bytes), the archive's index says {want}")]
     Mismatch {
-        /// What was asked for.
+        /// The requested address.
         url: String,
-        /// The digest that came.
+        /// Digest of the downloaded file.
         got: String,
-        /// The digest that was promised.
+        /// The expected digest.
         want: String,
-        /// Bytes that came.
+        /// Size of the downloaded file in bytes.
         size: u64,
     },
-    /// No program to download with.
+    /// No program to download with is installed.
     #[error("nothing to download with: neither apt's downloader nor curl is installed")]
     NoDownloader,
-    /// The local side failed.
+    /// A local I/O error.
     #[error("{action} {}", path.display())]
     Io {
-        /// What was attempted.
+        /// The failed action.
         action: &'static str,
-        /// On what.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's answer.
+        /// The I/O error.
         source: io::Error,
     },
 }
 
-/// What is to be had, and what it must be.
+/// A file to download, and its expected digest.
 pub struct Request<'a> {
-    /// Address; `file:` names a local archive.
+    /// Address; `file:` is a local archive.
     pub url: &'a str,
-    /// Name for the user.
+    /// Name of the file in messages.
     pub what: &'a str,
-    /// Bytes and SHA-256 in hexadecimal, where an index promised them.
+    /// Expected size in bytes and SHA-256 in hexadecimal; absent if no index lists them.
     pub promised: Option<(u64, &'a str)>,
 }
 
-/// Fetches a file to `dest`, checks it, and only then gives it that name. A partial file stays
-/// beside it as `dest.part`, so that a transfer that broke off goes on there. The caller holds the
-/// lock that covers `dest`.
+/// Downloads a file, checks it, and only then renames it to `dest`. A partial file stays beside it
+/// as `dest.part`, so that an interrupted transfer is resumed. The caller holds the lock that
+/// covers `dest`.
 ///
 /// # Errors
-/// When the transfer fails or something other than the promised content came; `dest` is then as it
-/// was.
+/// When the transfer fails or the content differs from the expected one; `dest` is then unchanged.
 pub fn download(request: &Request<'_>, dest: &Path, progress: &dyn Progress) -> Result<(), Error> {
     let mut part = dest.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     if request.promised.is_none() && part.exists() {
-        // Without a promise there is no telling whether the rest would fit.
+        // Without a digest a resumed download could not be checked.
         fs::remove_file(&part).map_err(io_error("remove", &part))?;
     }
     let whole = match request.promised {
@@ -129,7 +127,7 @@ fn transfer(request: &Request<'_>, part: &Path, progress: &dyn Progress) -> Resu
     }
     let mut command = if Path::new(APT_HELPER).exists() {
         let mut command = Command::new(APT_HELPER);
-        // The cache belongs to the user, so apt's own unprivileged user could not write there.
+        // The cache belongs to the user, so apt's unprivileged sandbox user could not write to it.
         command.args([
             "-q",
             "-o",
@@ -158,7 +156,7 @@ fn transfer(request: &Request<'_>, part: &Path, progress: &dyn Progress) -> Resu
     } else {
         return Err(Error::NoDownloader);
     };
-    // Messages are read below, so they have to be in a known language.
+    // The output is parsed below, so its language must be fixed.
     command.env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(io_error("start the downloader for", part))?;
     let (success, said) = watch(child, request, part, progress).map_err(io_error("wait for", part))?;
@@ -175,7 +173,7 @@ fn transfer(request: &Request<'_>, part: &Path, progress: &dyn Progress) -> Resu
     Err(Error::Failed { url, why: why.to_owned() })
 }
 
-/// Waits for the downloader, collecting what it says, and shows how much is there.
+/// Waits for the downloader, collecting its output, and reports how much has arrived.
 fn watch(
     mut child: Child,
     request: &Request<'_>,
@@ -189,8 +187,8 @@ fn watch(
         let total = request.promised.map(|(size, _)| size);
         if let Some(total) = total {
             scope.spawn(move || {
-                // A growing file raises no event that is worth a watch descriptor; four looks a
-                // second will do.
+                // A growing file is not worth an inotify watch; polling four times a second is
+                // enough.
                 while over.recv_timeout(Duration::from_millis(250))
                     == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
                 {

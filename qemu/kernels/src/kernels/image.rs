@@ -1,19 +1,19 @@
-//! A kernel image without a package around it: for which architecture, and which release it is.
+//! A kernel image without a package: its architecture and release.
 //!
 //! x86's boot protocol has a header with the release (`Documentation/arch/x86/boot.rst`, 6.12). The
-//! images of the others are the kernel as it lies in memory (arm64's has a header of its own,
-//! `Documentation/arch/arm64/booting.rst`; POWER's is the ELF file), so the banner that it prints
-//! at boot (`init/version-timestamp.c`) is found in them.
+//! images of the other architectures are the uncompressed kernel (arm64's has a header of its own,
+//! `Documentation/arch/arm64/booting.rst`; POWER's is the ELF file), so they contain the banner
+//! that the kernel prints at boot (`init/version-timestamp.c`).
 
 use std::fs;
 use std::path::Path;
 
 use crate::arch::Arch;
 
-/// What an image says of itself.
+/// Architecture and release of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
-    /// For which architecture.
+    /// Its architecture.
     pub arch: Arch,
     /// `uname -r`.
     pub release: String,
@@ -22,7 +22,7 @@ pub struct About {
 /// Reads an image.
 ///
 /// # Errors
-/// In words, when it cannot be read or is of no kind that is known here.
+/// A message, when it cannot be read or has an unknown format.
 pub fn about(path: &Path) -> Result<About, String> {
     let image = fs::read(path).map_err(|e| format!("read: {e}"))?;
     parse(&image).map_err(str::to_owned)
@@ -59,7 +59,7 @@ fn banner_release(image: &[u8]) -> Option<&str> {
     const BANNER: &[u8] = b"Linux version ";
     let starts = image.windows(BANNER.len()).enumerate().filter(|(_, window)| *window == BANNER);
     starts.map(|(at, _)| &image[at + BANNER.len()..]).find_map(|rest| {
-        // The format string of /proc/version begins alike, and goes on with a percent sign.
+        // The format string of /proc/version has the same prefix, followed by a percent sign.
         first_word(rest).filter(|word| word.starts_with(|c: char| c.is_ascii_digit()))
     })
 }

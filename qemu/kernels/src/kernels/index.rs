@@ -1,4 +1,4 @@
-//! A suite's index: what a verified `InRelease` promises, and the kernel packages in `Packages`.
+//! A suite's index: the digests in a verified `InRelease`, and the kernel packages in `Packages`.
 //! Pure.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::control;
 use super::version::{Series, Version};
 
-/// One package: a kernel or a part of one, or something else that is needed.
+/// One package: a kernel or a part of one, or another needed package.
 ///
-/// Up to 6.18 Debian's `linux-image-RELEASE` holds everything. From 6.19 it is empty and depends on
-/// `linux-binary-RELEASE` (the image), `linux-modules-RELEASE` and `linux-base-RELEASE` (the
+/// Up to 6.18 Debian's `linux-image-RELEASE` contains everything. From 6.19 it is empty and depends
+/// on `linux-binary-RELEASE` (the image), `linux-modules-RELEASE` and `linux-base-RELEASE` (the
 /// configuration and the lists of modules). Of a series that a suite no longer builds, sometimes
 /// only the signed image is left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,18 +20,18 @@ pub struct Package {
     pub name: String,
     /// The package's version.
     pub version: String,
-    /// Path below the archive's base.
+    /// Path relative to the archive's base address.
     pub filename: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Digest in hexadecimal.
+    /// SHA-256 in hexadecimal.
     pub sha256: String,
 }
 
-/// What a package holds, by its name.
+/// The contents of a kernel package, according to its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// A whole kernel, or nothing but dependencies where the kernel comes in parts.
+    /// A whole kernel, or only dependencies if the kernel is split into several packages.
     Whole,
     /// The image alone.
     Binary,
@@ -41,8 +41,7 @@ pub enum Part {
     Base,
 }
 
-/// Reads a package's name: which part of which release it is, and whether it lacks the
-/// distribution's signature.
+/// Parses a package's name: which part of which release it is, and whether it is unsigned.
 pub fn part_of(name: &str) -> Option<(Part, &str, bool)> {
     let (part, release, unsigned) = if let Some(release) = name.strip_prefix("linux-image-") {
         match release.strip_suffix("-unsigned") {
@@ -58,20 +57,20 @@ pub fn part_of(name: &str) -> Option<(Part, &str, bool)> {
     } else {
         (Part::Base, name.strip_prefix("linux-base-")?, false)
     };
-    // Debug symbols, and the metapackages that depend on the newest kernel, are no kernels.
+    // Excludes debug symbols and the metapackages that depend on the newest kernel.
     let real = release.starts_with(|c: char| c.is_ascii_digit()) && !release.ends_with("-dbg");
     real.then_some((part, release, unsigned))
 }
 
 impl Package {
-    /// The kernel's point release. The package's version knows it; the name of a stable release's
-    /// kernel does not (`5.10.0-32-amd64` is 5.10.223).
+    /// The kernel's point release, from the package's version; the name of a stable release's
+    /// kernel does not contain it (`5.10.0-32-amd64` is 5.10.223).
     pub fn point(&self) -> Option<Version> {
         Version::prefix_of(&self.version)
     }
 }
 
-/// One kernel of a suite: the packages that make it up, the one with the image first.
+/// One kernel of a suite: its packages, the one with the image first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// `uname -r`.
@@ -83,17 +82,17 @@ pub struct Build {
 }
 
 impl Build {
-    /// The package that holds the image.
+    /// The package that contains the image.
     pub fn image(&self) -> &Package {
         &self.packages[0]
     }
 
-    /// Bytes of all packages.
+    /// Total size of all packages in bytes.
     pub fn size(&self) -> u64 {
         self.packages.iter().map(|package| package.size).sum()
     }
 
-    /// Whether the modules and the configuration are there as well as the image.
+    /// Whether modules and configuration are available as well as the image.
     pub fn is_complete(&self) -> bool {
         let has =
             |wanted| self.packages.iter().any(|p| part_of(&p.name).is_some_and(|(part, ..)| part == wanted));
@@ -101,29 +100,30 @@ impl Build {
     }
 }
 
-/// The index file of a suite that an `InRelease` vouches for.
+/// The package index of a suite as listed in its `InRelease`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promise {
-    /// Path below `dists/SUITE/`.
+    /// Path relative to `dists/SUITE/`.
     pub path: String,
-    /// Digest in hexadecimal.
+    /// SHA-256 in hexadecimal.
     pub sha256: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Whether the file can also be had under its digest, which cannot change between two requests.
+    /// Whether the file is also available by its digest, so that it cannot change between two
+    /// requests.
     pub by_hash: bool,
 }
 
-/// What is wrong with an index.
+/// Why an index is unusable.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Malformed {
-    /// The release file is another suite's.
+    /// The release file belongs to another suite.
     #[error("the release file is of suite {found:?}")]
     OtherSuite {
-        /// Whose it is.
+        /// The suite it belongs to.
         found: String,
     },
-    /// It names no package index for the architecture.
+    /// It lists no package index for the architecture.
     #[error("the release file names no {0}")]
     NoIndex(String),
 }
@@ -132,7 +132,7 @@ pub enum Malformed {
 /// an `InRelease`.
 ///
 /// # Errors
-/// When the file is another suite's (by `Suite` and `Codename`), or names no such index.
+/// When the file belongs to another suite (by `Suite` and `Codename`), or lists no such index.
 pub fn promise(release: &str, suite: &str, debian_arch: &str) -> Result<Promise, Malformed> {
     let stanza = control::stanzas(release).next().ok_or_else(|| Malformed::NoIndex("fields".into()))?;
     let names = [stanza.get("Suite").unwrap_or_default(), stanza.get("Codename").unwrap_or_default()];
@@ -153,8 +153,8 @@ pub fn promise(release: &str, suite: &str, debian_arch: &str) -> Result<Promise,
         .ok_or(Malformed::NoIndex(path))
 }
 
-/// Whether a package is one of those that modules are built with: the headers of one kernel or what
-/// several have in common, or kbuild's programs.
+/// Whether a package is needed to build modules: the headers of one kernel, the headers common to
+/// several, or kbuild's programs.
 fn builds_modules(name: &str) -> bool {
     ["linux-headers-", "linux-kbuild-"]
         .iter()
@@ -162,8 +162,8 @@ fn builds_modules(name: &str) -> bool {
         .any(|release| release.starts_with(|c: char| c.is_ascii_digit()) && !release.ends_with("-dbgsym"))
 }
 
-/// The packages that matter here in the text of a `Packages` file: kernels and parts of them, of
-/// every flavour, signed or not, what modules are built with, and those of [`super::extra`].
+/// The needed packages in the text of a `Packages` file: kernels and parts of them, of every
+/// flavour, signed or not, the packages for building modules, and those of [`super::extra`].
 pub fn packages(packages: &str) -> Vec<Package> {
     control::stanzas(packages)
         .filter_map(|stanza| {
@@ -188,12 +188,12 @@ pub fn packages(packages: &str) -> Vec<Package> {
         .collect()
 }
 
-/// The kernels of one series and flavour (`cloud-amd64`), the newest first. Of an image that exists
-/// signed and unsigned the signed one is taken.
+/// The kernels of one series and flavour (`cloud-amd64`), the newest first. If an image exists
+/// signed and unsigned, the signed one is used.
 pub fn builds(packages: &[Package], series: Series, flavour: &str) -> Vec<Build> {
-    /// The best package of each part, and whether that one is unsigned.
+    /// The best package of each part, and whether it is unsigned.
     type Parts<'a> = BTreeMap<Part, (bool, &'a Package)>;
-    // By release and version.
+    // Keyed by release and version.
     let mut found: BTreeMap<(&str, &str), Parts<'_>> = BTreeMap::new();
     for package in packages {
         let Some((part, release, unsigned)) = part_of(&package.name) else { continue };
@@ -211,7 +211,7 @@ pub fn builds(packages: &[Package], series: Series, flavour: &str) -> Vec<Build>
             if parts.contains_key(&Part::Binary) {
                 parts.remove(&Part::Whole);
             } else {
-                // Modules without an image are of no use.
+                // Modules without an image are useless.
                 parts.retain(|&part, _| part == Part::Whole);
             }
             let packages: Vec<Package> = parts.into_values().map(|(_, package)| package.clone()).collect();
@@ -223,8 +223,8 @@ pub fn builds(packages: &[Package], series: Series, flavour: &str) -> Vec<Build>
     builds.into_iter().map(|(_, build)| build).collect()
 }
 
-/// Whether a release name is of this flavour and no other: `6.12.107+deb13-cloud-amd64` is
-/// `cloud-amd64`, and not `amd64`.
+/// Whether a release name has exactly this flavour: `6.12.107+deb13-cloud-amd64` is `cloud-amd64`,
+/// and not `amd64`.
 fn is_flavour(release: &str, flavour: &str) -> bool {
     release.strip_suffix(flavour).and_then(|rest| rest.strip_suffix('-')).is_some_and(|rest| {
         rest.rsplit('-').next().is_some_and(|word| !word.starts_with(|c: char| c.is_ascii_alphabetic()))

@@ -1,4 +1,4 @@
-//! Kernels that the user names by a path: a bare image, a package, a build tree.
+//! Kernels given by a path: a bare image, a package, a build tree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::locate::{Asked, Candidate, Origin};
 use super::version::Version;
 use super::{Error, Kernel, KernelConfig, Options, debug, fetch, image, obtain, package};
 
-/// What a path turned out to be.
+/// The kind of kernel found at a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Local {
@@ -18,12 +18,12 @@ pub enum Local {
     Image(PathBuf),
     /// A `linux-image` package.
     Package(PathBuf),
-    /// A tree that a kernel was built in.
+    /// A kernel build tree.
     BuildTree(PathBuf),
 }
 
 impl Local {
-    /// The path, absolute.
+    /// The absolute path.
     pub fn path(&self) -> &Path {
         match self {
             Local::Image(path) | Local::Package(path) | Local::BuildTree(path) => path,
@@ -35,7 +35,7 @@ fn wrong(path: &Path, what: impl Into<String>) -> Error {
     Error::Path { path: path.to_owned(), what: what.into() }
 }
 
-/// Looks at a path and says which kernel is there.
+/// Determines which kernel is at a path.
 pub(super) fn candidate(path: &Path, options: &Options<'_>) -> Result<Candidate, Error> {
     let path = path.canonicalize().map_err(|e| wrong(path, e.to_string()))?;
     let (local, release, point) = if path.is_dir() {
@@ -85,7 +85,7 @@ fn tree_release(tree: &Path) -> Result<String, Error> {
     Ok(text.trim().to_owned())
 }
 
-/// Makes the kernel at a path ready to boot.
+/// Prepares the kernel at a path for booting.
 pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
     let (image, config, modules) = match local {
         Local::Package(deb) => {
@@ -150,7 +150,8 @@ pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>
     })
 }
 
-/// A package and what lies beside it of the same kernel, for kernels that come in several packages.
+/// A package and the other packages of the same kernel in its directory, for kernels that are split
+/// into several packages.
 fn with_siblings(deb: &Path, release: &str, version: &str) -> Vec<PathBuf> {
     let mut debs = vec![deb.to_owned()];
     let listed = deb.parent().and_then(|dir| fs::read_dir(dir).ok());

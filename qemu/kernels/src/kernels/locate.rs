@@ -1,5 +1,4 @@
-//! What a selector means today: from selectors and the matrix to candidates, with the suites'
-//! indexes at hand.
+//! Resolves selectors: from selectors and the matrix to candidates, using the suites' indexes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,41 +15,40 @@ use super::selector::{self, Selector};
 use super::version::{Series, Version};
 use super::{Error, Kernel, Options, debug, obtain};
 
-/// A kernel that was found and not necessarily fetched.
+/// A kernel that was found but not necessarily fetched.
 #[derive(Clone, Debug, Serialize)]
 pub struct Candidate {
     /// Its point release.
     pub point: Version,
-    /// Which of several kernels of its series; empty for the plain one, and for what the user
-    /// brought.
+    /// The variant within its series; empty for the plain kernel, and for one given by the user.
     pub variant: String,
     /// `uname -r`.
     pub release: String,
-    /// Where it is.
+    /// Its source.
     pub origin: Origin,
-    /// Whether nothing needs to be fetched any more.
+    /// Whether nothing needs to be fetched.
     pub cached: bool,
-    /// How it was asked for.
+    /// How it was selected.
     #[serde(skip)]
     pub asked: Asked,
 }
 
-/// How closely a selector names a kernel, which is how much may stand in for it.
+/// How specific the selector is, which determines what may replace the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// As one of many: it may be missing.
+    /// One of many: it may be missing.
     Widely,
-    /// By its series: any release will do.
+    /// By series: any release of it may replace it.
     BySeries,
-    /// It and nothing else.
+    /// By point release or path: nothing may replace it.
     Exactly,
 }
 
-/// Where a candidate is.
+/// The source of a candidate.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// In an archive.
+    /// An archive.
     Archive {
         /// The suite.
         suite: String,
@@ -60,24 +58,24 @@ pub enum Origin {
         #[serde(skip)]
         base: String,
     },
-    /// In the cache, fetched when an archive still served it.
+    /// The cache; fetched when an archive still served it.
     Kept(Box<Kernel>),
-    /// On this machine, named by the user.
+    /// A path on this machine, given by the user.
     Local(Local),
 }
 
 impl Candidate {
-    /// The series it belongs to.
+    /// The series of the kernel.
     pub fn series(&self) -> Series {
         self.point.series
     }
 
-    /// What it is called: its series, with its variant.
+    /// Its label: the series, with its variant.
     pub fn label(&self) -> String {
         selector::label(self.series(), &self.variant)
     }
 
-    /// Where it lies, when the user brought it.
+    /// Its path, if it was given by the user.
     pub fn path(&self) -> Option<&Path> {
         match &self.origin {
             Origin::Archive { .. } | Origin::Kept(_) => None,
@@ -109,12 +107,12 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// An entry of the matrix that is not to be had today.
+/// An entry of the matrix that is currently not available.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unavailable {
     /// The entry's label: the series, with its variant.
     pub kernel: String,
-    /// Why, in words.
+    /// The reason, as text.
     pub reason: String,
 }
 
@@ -124,16 +122,16 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// What the selectors mean.
+/// The result of resolving selectors.
 #[derive(Clone, Debug, Default)]
 pub struct Located {
-    /// Oldest first, none twice.
+    /// Sorted by version, oldest first, without duplicates.
     pub candidates: Vec<Candidate>,
-    /// Series that a wide selector covers and nobody serves.
+    /// Series that a wide selector covers and no suite serves.
     pub unavailable: Vec<Unavailable>,
 }
 
-/// Where the debugging kernel is.
+/// The build tree of the debugging kernel.
 fn debug_tree(options: &Options<'_>) -> Result<PathBuf, Error> {
     let none = |reason: &str| Error::NoPackage { wanted: debug::NAME.to_owned(), reason: reason.to_owned() };
     if !debug::is_for(options.arch) {
@@ -143,16 +141,16 @@ fn debug_tree(options: &Options<'_>) -> Result<PathBuf, Error> {
         .ok_or_else(|| none("build the debugging kernel first: cargo xtask kernel --debug"))
 }
 
-/// Finds what the selectors mean, reading the indexes of the suites that matter.
+/// Resolves the selectors, reading the indexes of the relevant suites.
 ///
 /// # Errors
-/// When a selector names nothing that is to be had (the error lists what is), or an index cannot be
-/// read or verified.
+/// When a selector matches no available kernel (the error lists what is available), or an index
+/// cannot be read or verified.
 pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) -> Result<Located, Error> {
     let mut archive: Option<Archive<'_>> = None;
     let mut found = BTreeMap::new();
     let mut unavailable: BTreeMap<(Series, String), Unavailable> = BTreeMap::new();
-    // What the user brought is never one with another kernel of that release.
+    // A kernel given by the user is never merged with another kernel of that release.
     let key = |c: &Candidate| (c.point, c.variant.clone(), c.release.clone(), c.path().map(Path::to_owned));
     for selector in selectors {
         if let Selector::Host = selector {
@@ -181,7 +179,7 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
         let mut hit = false;
         let mut reasons = Vec::new();
         for entry in entries {
-            // Only a point release can be somewhere else than with the first suite that serves the
+            // Only a point release can be in another suite than the first one that serves the
             // series.
             let everywhere = matches!(selector, Selector::Release(..));
             let offers = offers(archive, entry, everywhere, options)?;
@@ -199,7 +197,7 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
                     _ => Asked::BySeries,
                 };
                 let candidate = Candidate { asked, ..candidate };
-                // Another suite than the preferred one serves it: that is worth a word.
+                // Report that a suite other than the preferred one serves it.
                 if !offers.reasons.is_empty() && !everywhere {
                     let word = format!("{} from elsewhere: {}", entry.label(), offers.reason());
                     options.progress.message(&word);
@@ -231,8 +229,8 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
     })
 }
 
-/// A point release that nobody serves any more, when it was run before: what is called by its
-/// number can be run once more.
+/// A point release that no suite serves any more, if it is still in the cache; it can only be
+/// selected by its number.
 fn kept(entry: &Entry, point: Version, options: &Options<'_>) -> Result<Option<Candidate>, Error> {
     let Some(kernel) = obtain::kept_release(point, &entry.variant, options)? else { return Ok(None) };
     options.progress.message(&format!("{point} is served by no suite today; the one in the cache is used"));
@@ -246,9 +244,9 @@ fn kept(entry: &Entry, point: Version, options: &Options<'_>) -> Result<Option<C
     }))
 }
 
-/// What may stand in for a candidate whose packages an index promises and the archive has not: an
-/// archive in the middle of a change. Other releases of its series, the preferred first; the same
-/// release of another suite, where it was asked for exactly.
+/// Replacements for a candidate whose packages are listed in an index and missing from the archive,
+/// as happens during an archive update. Other releases of its series, the preferred first; the same
+/// release of another suite, if it was selected exactly.
 ///
 /// # Errors
 /// When an index cannot be read or verified.
@@ -269,8 +267,8 @@ pub(super) fn instead_of(
     Ok(others)
 }
 
-/// What the sources of one entry offer: the preferred source's newest first, then its older ones,
-/// then the next source's where those were looked at.
+/// The kernels of the sources of one entry: the preferred source's newest first, then its older
+/// ones, then those of the next source if that was read.
 struct Offers {
     served: Vec<Candidate>,
     reasons: Vec<String>,
@@ -295,7 +293,7 @@ fn offers(
         }
         let packages = match archive.packages(&source.suite) {
             Ok(packages) => packages,
-            // A suite that is gone is news about the archive; an archive out of reach is an error.
+            // A missing suite is information about the archive; an unreachable archive is an error.
             Err(e) if e.is_absence() => {
                 offers.reasons.push(e.to_string());
                 continue;
@@ -364,11 +362,11 @@ fn suite_of(candidate: &Candidate) -> &str {
     }
 }
 
-/// Debian's own keys, where its `debian-archive-keyring` package puts them.
+/// Debian's own keys, as installed by its `debian-archive-keyring` package.
 pub(crate) const DEBIAN_KEYRINGS: &[&str] =
     &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
-/// The archive that the options mean, whose suites are read when they are asked for.
+/// The archive given by the options; its suites are read lazily.
 pub(crate) fn open_archive<'a>(matrix: &Matrix, options: &Options<'a>) -> Result<Archive<'a>, Error> {
     let mirror = mirror(matrix, options)?;
     let env_keyring = std::env::var_os("CAIRN_KEYRING").filter(|v| !v.is_empty()).map(PathBuf::from);

@@ -9,31 +9,31 @@ use super::selector::{Selector, is_variant, label};
 use super::version::Series;
 use crate::arch::Arch;
 
-/// The file could not be read or says nonsense.
+/// The file cannot be read or is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("read {}", path.display())]
     Read {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's answer.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// It is no TOML of this shape.
+    /// The file is not TOML of the expected shape.
     #[error("{}: {source}", path.display())]
     Parse {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Where and what.
+        /// The parse error with its position.
         source: Box<toml::de::Error>,
     },
-    /// It is well-formed and contradicts itself.
+    /// The contents are inconsistent.
     #[error("{}: {what}", path.display())]
     Invalid {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         what: String,
     },
 }
@@ -45,16 +45,16 @@ pub struct Matrix {
     /// The entries.
     #[serde(rename = "kernel")]
     pub entries: Vec<Entry>,
-    /// Where everything else comes from.
+    /// Where other packages come from.
     #[serde(default)]
     pub toolchain: Toolchain,
 }
 
-/// What is taken from the archive beside kernels ([`super::extra`]).
+/// Packages taken from the archive besides kernels ([`super::extra`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Toolchain {
-    /// Suites that are searched for it, in this order.
+    /// The suites to search, in this order.
     pub suites: Vec<String>,
 }
 
@@ -62,39 +62,39 @@ pub struct Toolchain {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Which series.
+    /// The series.
     pub series: Series,
-    /// Which of several kernels of the series, by the word that its release name ends with (`16k`,
-    /// `64k`: the size of its pages). Empty for the plain one.
+    /// The variant within the series, by the suffix of its release name (`16k`, `64k`: the page
+    /// size). Empty for the plain kernel.
     #[serde(default)]
     pub variant: String,
-    /// On which architectures.
+    /// Its architectures.
     pub arch: Vec<Arch>,
-    /// Where it is served, the preferred place first. A point release asked for by number is looked
+    /// The suites that serve it, the preferred first. A point release selected by number is looked
     /// up in all.
     pub sources: Vec<Source>,
 }
 
-/// One place of the archive that serves a series.
+/// A suite of the archive that serves a series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The suite, as in `dists/SUITE`.
     pub suite: String,
-    /// What stands before the architecture in the kernel's release name: `cloud`, or nothing for
-    /// the general one.
+    /// The word before the architecture in the kernel's release name: `cloud`, or empty for the
+    /// generic kernel.
     #[serde(default)]
     pub flavour: String,
 }
 
 impl Entry {
-    /// The end of the release name of a source's kernels: `cloud-amd64`, `amd64`, `arm64-16k`.
+    /// The suffix of the release name of a source's kernels: `cloud-amd64`, `amd64`, `arm64-16k`.
     pub fn flavour(&self, source: &Source, arch: Arch) -> String {
         let words = [&source.flavour, arch.debian_kernel(), &self.variant];
         words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
     }
 
-    /// Whether a selector means this entry.
+    /// Whether a selector matches this entry.
     pub fn is_meant_by(&self, selector: &Selector) -> bool {
         match selector {
             Selector::All => true,
@@ -105,7 +105,7 @@ impl Entry {
         }
     }
 
-    /// What the entry is called on command lines and in cells: `6.12`, `6.12-16k`.
+    /// The entry's label on command lines and in cells: `6.12`, `6.12-16k`.
     pub fn label(&self) -> String {
         label(self.series, &self.variant)
     }
@@ -115,17 +115,17 @@ impl Matrix {
     /// Reads the file.
     ///
     /// # Errors
-    /// When it cannot be read, parsed, or contradicts itself.
+    /// When it cannot be read or parsed, or is inconsistent.
     pub fn load(path: &Path) -> Result<Matrix, Error> {
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Matrix::parse(path, &text)
     }
 
-    /// Reads the file's text; `path` is for messages.
+    /// Parses the file's text; `path` is for messages.
     ///
     /// # Errors
-    /// When it cannot be parsed, or contradicts itself.
+    /// When it cannot be parsed, or is inconsistent.
     pub fn parse(path: &Path, text: &str) -> Result<Matrix, Error> {
         let mut matrix: Matrix = toml::from_str(text)
             .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
@@ -169,12 +169,12 @@ impl Matrix {
         self.entries.iter().filter(move |entry| entry.arch.contains(&arch))
     }
 
-    /// What the entries for one architecture are called, oldest series first.
+    /// The labels of the entries for one architecture, oldest series first.
     pub fn labels(&self, arch: Arch) -> Vec<String> {
         self.of(arch).map(Entry::label).collect()
     }
 
-    /// Whether a selector means an entry for this architecture.
+    /// Whether a selector matches an entry for this architecture.
     pub fn covers(&self, arch: Arch, selector: &Selector) -> bool {
         self.of(arch).any(|entry| entry.is_meant_by(selector))
     }
@@ -184,7 +184,7 @@ impl Matrix {
         Arch::ALL.into_iter().filter(|&arch| self.of(arch).next().is_some()).collect()
     }
 
-    /// Every suite that is named.
+    /// All suites named in the file.
     pub fn suites(&self) -> BTreeSet<&str> {
         let kernels =
             self.entries.iter().flat_map(|entry| &entry.sources).map(|source| source.suite.as_str());

@@ -1,4 +1,4 @@
-//! Fetching one kernel and laying it out in the cache.
+//! Fetches one kernel and unpacks it in the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use super::version::Version;
 use super::{Error, Kernel, KernelConfig, Options, Resolution, local, package};
 use crate::cache;
 
-/// The layout of an unpacked kernel; a change of what [`package::unpack`] leaves takes a new
-/// number.
+/// Version of the layout of an unpacked kernel; to be incremented when the output of
+/// [`package::unpack`] changes.
 const LAYOUT: &str = "v2";
 
-/// Makes what was found ready to boot. Where the archive has not what its index promises, something
-/// else of the series stands in, which is said; a kernel that was only asked for as one of many may
-/// be missing.
+/// Prepares located kernels for booting. If the archive lacks a file that its index lists, another
+/// kernel of the series is used and a message reports it; a kernel selected as one of many may be
+/// missing.
 ///
 /// # Errors
-/// When one cannot be fetched or is not what the index promised, or none is left; offline, when one
-/// is not cached.
+/// When one cannot be fetched or differs from the index, or none is left; offline, when one is not
+/// cached.
 pub fn obtain_all(matrix: &Matrix, located: &Located, options: &Options<'_>) -> Result<Resolution, Error> {
     let mut all = Resolution { kernels: Vec::new(), unavailable: located.unavailable.clone() };
     let mut last = None;
@@ -61,16 +61,16 @@ fn obtain_or_another(matrix: &Matrix, candidate: &Candidate, options: &Options<'
     Err(absent)
 }
 
-/// Makes a candidate ready to boot: from the cache, or fetched, verified and unpacked.
+/// Prepares a candidate for booting: from the cache, or fetched, verified and unpacked.
 ///
 /// # Errors
-/// When it cannot be fetched or is not what the index promised; offline, when it is not cached.
+/// When it cannot be fetched or differs from the index; offline, when it is not cached.
 pub(super) fn obtain(candidate: &Candidate, options: &Options<'_>) -> Result<Kernel, Error> {
     match &candidate.origin {
         Origin::Local(path) => local::kernel(path, candidate, options),
         Origin::Kept(kernel) => Ok((**kernel).clone()),
         Origin::Archive { suite, build, base } => {
-            // The matrix says what a kernel is called, not the packages that are kept.
+            // The variant comes from the matrix, not from the cached packages.
             let named = |kernel| Kernel { variant: candidate.variant.clone(), ..kernel };
             if let Some(kernel) = kept(&digests(build), options)? {
                 return Ok(named(kernel));
@@ -117,14 +117,14 @@ fn pooled(package: &Package, options: &Options<'_>) -> PathBuf {
     options.cache.root().join(format!("pool/{}.deb", package.sha256))
 }
 
-/// What is known about a kernel besides its packages' content.
+/// What is known about a kernel apart from its packages' content.
 pub(super) struct Facts {
     pub package: String,
     pub version: String,
     pub suite: Option<String>,
-    /// Digest of the package with the image.
+    /// SHA-256 of the package with the image.
     pub sha256: String,
-    /// Digests of all its packages.
+    /// SHA-256 of all its packages.
     pub digests: Vec<String>,
 }
 
@@ -132,18 +132,18 @@ fn digests(build: &Build) -> Vec<String> {
     build.packages.iter().map(|package| package.sha256.clone()).collect()
 }
 
-/// Whether a kernel needs no fetching.
+/// Whether a kernel is complete in the cache.
 pub(super) fn is_cached(build: &Build, options: &Options<'_>) -> Result<bool, Error> {
     let pool = build.packages.iter().all(|package| pooled(package, options).is_file());
     Ok(pool || kept(&digests(build), options)?.is_some())
 }
 
-/// The name of a kernel's directory: a digest over the digests of its packages.
+/// The name of a kernel's directory: a digest of the digests of its packages.
 fn place(digests: &[String]) -> String {
     format!("{}-{LAYOUT}", &fetch::sha256_hex(digests.join(" ").as_bytes())[..32])
 }
 
-/// The kernel of these packages, when it was laid out before.
+/// The kernel of these packages, if it is unpacked in the cache.
 fn kept(digests: &[String], options: &Options<'_>) -> Result<Option<Kernel>, Error> {
     let dir = options.cache.dir("kernels")?.join(place(digests));
     let Ok(bytes) = fs::read(dir.join("kernel.json")) else { return Ok(None) };
@@ -151,8 +151,7 @@ fn kept(digests: &[String], options: &Options<'_>) -> Result<Option<Kernel>, Err
     Ok(Some(located_in(kernel, &dir)))
 }
 
-/// A kernel of an archive that was laid out before, by its point release and its variant in the
-/// matrix.
+/// An unpacked kernel of an archive, by its point release and its variant in the matrix.
 pub(super) fn kept_release(
     point: Version,
     variant: &str,
@@ -180,13 +179,13 @@ pub(super) fn kept_release(
     Ok(fitting.next())
 }
 
-/// The paths of a kernel follow the cache wherever it was moved.
+/// Sets a kernel's paths to the current location of the cache.
 fn located_in(kernel: Kernel, dir: &Path) -> Kernel {
     let modules = dir.join("modules");
     Kernel { image: dir.join("vmlinuz"), modules: modules.is_dir().then_some(modules), ..kernel }
 }
 
-/// Lays packages out in the cache, unless they are there, and describes what they hold.
+/// Unpacks packages in the cache, unless they are there, and describes their contents.
 pub(super) fn unpacked(
     debs: &[PathBuf],
     candidate: &Candidate,
@@ -232,7 +231,7 @@ pub(super) fn unpacked(
     let dir = kernels.join(place(&facts.digests));
     let staged = staging.keep();
     if let Err(source) = fs::rename(&staged, &dir) {
-        // Nothing may stay under a passing name; that the rename failed is the error to tell.
+        // Remove the staging directory; the error to report is that of the rename.
         let _ = fs::remove_dir_all(&staged);
         return Err(io("rename into", &dir)(source).into());
     }

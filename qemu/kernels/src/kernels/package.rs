@@ -1,4 +1,4 @@
-//! Inside a `linux-image` package: taking it apart (`deb(5)`), and laying out what a guest needs.
+//! Reads a `linux-image` package (`deb(5)`) and unpacks the files that a guest needs.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 
 use super::control;
 
-/// Why a package cannot be taken apart.
+/// Why a package cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is no package, or damaged.
+    /// It is not a Debian package, or damaged.
     #[error("{}: not a kernel package: {what}", path.display())]
     Malformed {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         what: String,
     },
     /// Reading or unpacking failed.
     #[error("{action} {}", path.display())]
     Io {
-        /// What was attempted.
+        /// The failed action.
         action: &'static str,
-        /// On what.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's answer.
+        /// The I/O error.
         source: io::Error,
     },
 }
@@ -34,23 +34,23 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Erro
     move |source| Error::Io { action, path, source }
 }
 
-/// What a package says about itself.
+/// The control fields of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Debian's name of its architecture.
+    /// Debian's name for its architecture.
     pub arch: String,
-    /// What it needs, as written (`Depends`); empty when it needs nothing.
+    /// Its `Depends` field; empty if there is none.
     pub depends: String,
 }
 
-/// Reads the package's own description.
+/// Reads the package's control fields.
 ///
 /// # Errors
-/// When it is no package.
+/// When it is not a package.
 pub fn about(deb: &Path) -> Result<About, Error> {
     let malformed = |what: &str| Error::Malformed { path: deb.to_owned(), what: what.to_owned() };
     let mut text = None;
@@ -81,12 +81,12 @@ pub fn about(deb: &Path) -> Result<About, Error> {
     })
 }
 
-/// Lays a kernel's packages out in `dest`: `vmlinuz`, `config`, `modules/` (what
-/// `/lib/modules/RELEASE` holds). Gives the release name that their paths carry. `config` and
-/// `modules/` are there when a package has them.
+/// Unpacks a kernel's packages in `dest`: `vmlinuz`, `config`, `modules/` (the contents of
+/// `/lib/modules/RELEASE`). Returns the release name found in their paths. `config` and `modules/`
+/// exist only if a package contains them.
 ///
 /// # Errors
-/// When the packages hold no kernel or two, or cannot be unpacked.
+/// When the packages contain no kernel or two, or cannot be unpacked.
 pub fn unpack(debs: &[PathBuf], dest: &Path) -> Result<String, Error> {
     let mut release: Option<String> = None;
     for deb in debs {
@@ -129,11 +129,11 @@ fn unpack_one(deb: &Path, dest: &Path, release: &mut Option<String>) -> Result<(
     })
 }
 
-/// Lays out in `dest` the regular files of a package that are `places` or lie below one, at their
-/// own paths.
+/// Unpacks in `dest` the regular files of a package that are in `places` or below one of them, with
+/// their own paths.
 ///
 /// # Errors
-/// When it is no package, holds nothing of the kind, or cannot be unpacked.
+/// When it is not a package, contains no such file, or cannot be unpacked.
 pub fn unpack_files(deb: &Path, places: &[&str], dest: &Path) -> Result<(), Error> {
     let mut count = 0;
     member(deb, "data.tar", |tar| {
@@ -143,11 +143,11 @@ pub fn unpack_files(deb: &Path, places: &[&str], dest: &Path) -> Result<(), Erro
     some(count, deb, places)
 }
 
-/// The same for `inner`, a `.tar.xz` in the package with a tree below one directory, as kernel
-/// sources come. The places are relative to that directory.
+/// The same for `inner`, a `.tar.xz` in the package with one top-level directory, the format of
+/// kernel sources. `places` are relative to that directory.
 ///
 /// # Errors
-/// When it is no package, holds nothing of the kind, or cannot be unpacked.
+/// When it is not a package, contains no such file, or cannot be unpacked.
 pub fn unpack_inner_files(deb: &Path, inner: &str, places: &[&str], dest: &Path) -> Result<(), Error> {
     let mut count = 0;
     let below_top = |path: PathBuf| path.components().skip(1).collect();
@@ -164,8 +164,8 @@ pub fn unpack_inner_files(deb: &Path, inner: &str, places: &[&str], dest: &Path)
     some(count, deb, places)
 }
 
-/// Lays out the regular files of an archive that are `places` or lie below one. `to` makes a path
-/// of the archive one of `dest`. Gives how many there were.
+/// Unpacks the regular files of an archive that are in `places` or below one of them. `to` maps a
+/// path of the archive to one in `dest`. Returns their number.
 fn take(
     tar: &mut tar::Archive<impl Read>,
     places: &[&str],
@@ -198,7 +198,7 @@ fn some(count: usize, deb: &Path, places: &[&str]) -> Result<(), Error> {
     Err(Error::Malformed { path: deb.to_owned(), what })
 }
 
-/// A path below the root, without what could lead out of it; none when something would.
+/// Normalizes a path of the archive; `None` if it could lead out of the destination.
 fn plain(path: &Path) -> Option<PathBuf> {
     let parts = path.components().filter_map(|part| match part {
         std::path::Component::Normal(name) => Some(Some(name)),
@@ -208,7 +208,7 @@ fn plain(path: &Path) -> Option<PathBuf> {
     parts.collect()
 }
 
-/// Where a file of the package goes.
+/// Destination of a file of the package.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     to: PathBuf,
@@ -241,7 +241,7 @@ fn place(path: &Path) -> Option<Place> {
     }
 }
 
-/// Finds a member of the package by its name without the compression suffix, and hands it over
+/// Finds a member of the package by its name without the compression suffix, and passes it on
 /// decompressed.
 fn member(
     deb: &Path,

@@ -1,5 +1,4 @@
-//! What the user writes behind `--kernel`. Parsing is pure; what a selector means today is
-//! [`super::locate`]'s work.
+//! The argument of `--kernel`. Parsing is pure; [`super::locate`] resolves selectors to kernels.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,17 +10,16 @@ use super::version::{Series, Version};
 /// One `--kernel` argument.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Selector {
-    /// `host`: the running kernel, without a machine around it. Not for this crate: the caller
-    /// handles it.
+    /// `host`: the running kernel, without a guest. The caller must handle it.
     Host,
     /// `debug`: the debugging kernel ([`super::debug`]).
     Debug,
     /// `all`: every series of the matrix.
     All,
-    /// `6.x`: every series with this first number.
+    /// `6.x`: every series with this major number.
     Major(u32),
-    /// `6.12`: the newest point release of a series. `6.12-16k`: of its variant of that name; the
-    /// plain one has none.
+    /// `6.12`: the newest point release of a series. `6.12-16k`: that of its variant of that name,
+    /// which is empty for the plain kernel.
     Series(Series, String),
     /// `6.12.107`, `6.12.107-16k`: this point release.
     Release(Version, String),
@@ -29,7 +27,7 @@ pub enum Selector {
     Path(PathBuf),
 }
 
-/// The text is no selector.
+/// The text is not a selector.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "not a kernel: {0:?} (give a series like 6.12 or 6.12-16k, 6.x, a release like 6.12.107, all, host, debug, \
@@ -52,7 +50,7 @@ impl FromStr for Selector {
             let digits = !major.is_empty() && major.bytes().all(|b| b.is_ascii_digit());
             return major.parse().ok().filter(|_| digits).map(Selector::Major).ok_or_else(error);
         }
-        // A name with a slash is always a path, so that a file called `6.12` can be meant:
+        // A name with a slash is always a path, so that a file named `6.12` can be given as
         // `./6.12`.
         if text.contains('/') || text.ends_with(".deb") || text == "." || text == ".." {
             return Ok(Selector::Path(PathBuf::from(text)));
@@ -61,7 +59,7 @@ impl FromStr for Selector {
             Some((number, variant)) if is_variant(variant) => (number, variant.to_owned()),
             _ => (text, String::new()),
         };
-        // What its cells are called.
+        // The label of its cells.
         if text == debug::label() {
             return Ok(Selector::Debug);
         }
@@ -78,12 +76,12 @@ impl FromStr for Selector {
     }
 }
 
-/// A series or release with the name of its variant; the plain one has none.
+/// A series or release with the name of its variant, which is empty for the plain kernel.
 pub fn label(number: impl fmt::Display, variant: &str) -> String {
     if variant.is_empty() { number.to_string() } else { format!("{number}-{variant}") }
 }
 
-/// Whether a word can name a variant.
+/// Whether a word is a valid variant name.
 pub(super) fn is_variant(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }

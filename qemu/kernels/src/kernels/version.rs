@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A series of kernels that share their first two numbers. Ordered as the kernels appeared.
+/// A series of kernels that share the first two version numbers. Ordered by version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Series {
     /// The first number.
@@ -41,7 +41,7 @@ impl Version {
         Version { series: Series::new(major, minor), patch }
     }
 
-    /// The version that a longer text starts with: `6.12.107-1`, `6.12.107+deb13-cloud-amd64`,
+    /// The version at the start of a longer text: `6.12.107-1`, `6.12.107+deb13-cloud-amd64`,
     /// `7.3-1~exp1`, `6.1~rc4`.
     pub fn prefix_of(text: &str) -> Option<Version> {
         let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -81,7 +81,7 @@ impl FromStr for Series {
 impl FromStr for Version {
     type Err = NotAVersion;
 
-    /// Two or three numbers and nothing else.
+    /// Exactly two or three numbers.
     fn from_str(text: &str) -> Result<Version, NotAVersion> {
         if let Some([major, minor, patch]) = exact_numbers(text) {
             return Ok(Version::new(major, minor, patch));
@@ -120,8 +120,8 @@ macro_rules! serde_as_text {
 }
 serde_as_text!(Series, Version);
 
-/// Compares two Debian package versions (`deb-version(7)`), which kernel packages of one point
-/// release differ in.
+/// Compares two Debian package versions (`deb-version(7)`), which distinguish kernel packages of
+/// one point release.
 pub fn compare_debian(a: &str, b: &str) -> std::cmp::Ordering {
     let split = |v: &str| {
         let (epoch, rest) = match v.split_once(':') {
@@ -138,8 +138,8 @@ pub fn compare_debian(a: &str, b: &str) -> std::cmp::Ordering {
     a.0.cmp(&b.0).then_with(|| compare_part(&a.1, &b.1)).then_with(|| compare_part(&a.2, &b.2))
 }
 
-/// One part of a Debian version: stretches of other characters and numbers in turn; `~` sorts
-/// before the end, letters before the rest.
+/// Compares one part of a Debian version: alternating non-numeric and numeric runs; `~` sorts
+/// before the end, letters before other characters.
 fn compare_part(a: &str, b: &str) -> std::cmp::Ordering {
     let weight = |c: Option<u8>| match c {
         Some(b'~') => -1,
@@ -172,7 +172,7 @@ fn compare_part(a: &str, b: &str) -> std::cmp::Ordering {
     }
 }
 
-/// The digits at the start without leading zeros, and what follows.
+/// The leading digits without leading zeros, and the remaining text.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);

@@ -1,4 +1,4 @@
-//! The kernel's own judge of style, over the module's sources.
+//! Runs the kernel's style checker `checkpatch.pl` on the module's sources.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use super::{Error, Sources};
 use crate::kernels::{Matrix, Options, extra};
 use crate::setup::{self, Need};
 
-/// Complaints that are let pass, each with the reason.
+/// Message types that are ignored, each with the reason.
 const IGNORED: &[(&str, &str)] = &[
     ("EMBEDDED_FILENAME", "one header includes another that has the same name elsewhere"),
     ("LINUX_VERSION_CODE", "out of the kernel's tree one file is for many versions"),
@@ -19,10 +19,10 @@ const IGNORED: &[(&str, &str)] = &[
     ("ALLOC_WITH_SIZEOF", "what it prefers, only the newest kernels have"),
 ];
 
-/// What `checkpatch.pl --strict` has to say, one complaint a line; nothing when all is well.
+/// The messages of `checkpatch.pl --strict`, one per line; empty if there are none.
 ///
 /// # Errors
-/// When the script cannot be had or run.
+/// When the script cannot be obtained or run.
 pub fn judge(matrix: &Matrix, sources: &Sources, options: &Options<'_>) -> Result<Vec<String>, Error> {
     setup::ensure(&[Need::PERL], options.offline, options.progress)?;
     let script = extra::checkpatch(matrix, options)?;
@@ -34,7 +34,7 @@ pub fn judge(matrix: &Matrix, sources: &Sources, options: &Options<'_>) -> Resul
         .args(["--ignore", &ignored.join(","), "-f"])
         .args(sources.files.iter().filter(|file| file.extension().is_some_and(is_c)))
         .current_dir(&sources.dir)
-        // Where it looks for wishes of its user.
+        // It looks for a configuration file of the user there.
         .env("HOME", &sources.dir)
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
@@ -45,7 +45,7 @@ pub fn judge(matrix: &Matrix, sources: &Sources, options: &Options<'_>) -> Resul
         .filter(|line| !line.is_empty())
         .map(Into::into)
         .collect();
-    // It exits with 1 for complaints; without any that would be a failure of its own.
+    // It exits with 1 if there are messages; without any, the script itself failed.
     if complaints.is_empty() && !output.status.success() {
         return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }

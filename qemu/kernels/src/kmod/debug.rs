@@ -1,10 +1,10 @@
-//! The debugging kernel: built from the archive's sources with everything that finds faults of
-//! memory and locking.
+//! The debugging kernel: built from the archive's sources with sanitizers and lock debugging
+//! enabled.
 //!
 //! It is built in the build root of its suite, from the package with that series' sources and with
-//! the options of [`OPTIONS`], and nothing else: what is not named there is off. What is kept in
-//! the cache is a build tree with the image and with what modules are built with. To the rest it is
-//! a kernel that somebody built in a tree.
+//! the options of [`OPTIONS`] only: options not listed there are off. The cache keeps a build tree
+//! with the image and the files needed to build modules. To the other modules it is an ordinary
+//! kernel in a build tree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ use super::{Error, io_error, remove};
 use crate::kernels::debug::{NAME, OPTIONS, SERIES, SUITE, SUITE_MARK, find, suffix};
 use crate::kernels::{Matrix, Options, extra};
 
-/// What the build root needs beyond what modules are built with.
+/// Packages of the build root beyond those for building modules.
 const PACKAGES: &[&str] = &["gcc-14", "bc", "bison", "flex", "libelf-dev"];
 pub(super) const COMPILER: &str = "gcc-14";
 
-/// Where it is built in the root.
+/// Path of the sources in the root.
 const BUILD_DIR: &str = "kernel";
 
-/// What modules are built with, and what is booted; of the rest of the tree nothing is kept.
+/// The files needed to build modules and to boot; the rest of the tree is discarded.
 const KEPT: &[&str] = &[
     ".config",
     "Makefile",
@@ -40,25 +40,26 @@ const KEPT: &[&str] = &[
     "tools/objtool/objtool",
 ];
 
-/// A kernel that is ready.
+/// A built debugging kernel.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// The build tree, in the cache.
+    /// Path of the build tree in the cache.
     pub tree: PathBuf,
-    /// Whether it was there already.
+    /// Whether it was in the cache already.
     pub cached: bool,
 }
 
-/// What is added to the root's packages to build modules for it.
+/// Packages added to the root to build modules for it.
 pub(super) fn packages() -> Vec<String> {
     PACKAGES.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Builds it from the newest sources, unless that was done before. Takes some twenty minutes of
-/// processor time and five GiB of disk, of which 300 MiB stay.
+/// Builds it from the newest sources, unless it is cached. Takes about twenty minutes of processor
+/// time and five GiB of disk, of which 300 MiB are kept.
 ///
 /// # Errors
-/// [`Error::Build`] when it does not compile, or an option of ours does not hold.
+/// [`Error::Build`] when it does not compile, or one of the options is not in the resulting
+/// configuration.
 pub fn obtain(matrix: &Matrix, options: &Options<'_>) -> Result<Built, Error> {
     if options.offline {
         let tree = find(options.cache)?;
@@ -125,11 +126,11 @@ fn build(root: &Root, place: &Path, version: &str, options: &Options<'_>) -> Res
     if output.success { Ok(()) } else { Err(failed(super::last_lines(&output.text))) }
 }
 
-/// The lines of `wanted` that do not hold in a configuration.
+/// The lines of `wanted` that are not satisfied by a configuration.
 fn lost(wanted: &str, config: &str) -> Vec<String> {
     let has: std::collections::BTreeSet<&str> = config.lines().collect();
     let holds = |line: &str| match line.strip_prefix("# ").and_then(|line| line.strip_suffix(" is not set")) {
-        // Options that cannot be had at all are not mentioned.
+        // Options whose dependencies are not met are not mentioned.
         Some(option) => !config.contains(&format!("\n{option}=")),
         None => has.contains(line),
     };
@@ -137,7 +138,7 @@ fn lost(wanted: &str, config: &str) -> Vec<String> {
     lines.filter(|line| !holds(line)).map(|line| format!("{line} does not hold")).collect()
 }
 
-/// Moves what is kept to its place in the cache, which it gets when it is complete.
+/// Moves the kept files into the cache, under their final name once they are complete.
 fn keep(place: &Path, tree: &Path) -> Result<(), Error> {
     let parent = tree.parent().unwrap_or(tree);
     let staging = tempfile::Builder::new()
@@ -153,12 +154,12 @@ fn keep(place: &Path, tree: &Path) -> Result<(), Error> {
     let mark = staging.path().join(SUITE_MARK);
     fs::write(&mark, SUITE).map_err(io_error("write", &mark))?;
     fs::rename(staging.path(), tree).map_err(io_error("rename into", tree))?;
-    // It has its name now; there is nothing left to remove.
+    // It has been renamed; there is nothing left to remove.
     let _ = staging.keep();
     Ok(())
 }
 
-/// Lays a tree into a build root, to build modules with; once.
+/// Copies a tree into a build root, to build modules with, unless it is there.
 pub(super) fn lay_into(root: &Root, tree: &Path) -> Result<PathBuf, Error> {
     let name = tree.file_name().unwrap_or_default();
     let within = Path::new("usr/src").join(name);
@@ -174,7 +175,7 @@ pub(super) fn lay_into(root: &Root, tree: &Path) -> Result<PathBuf, Error> {
     Ok(Path::new("/").join(within))
 }
 
-/// Copies a file, or a tree as it is; perhaps to another file system.
+/// Copies a file or a tree with its attributes, possibly to another file system.
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     run_here(Command::new("cp").args(["-a", "--"]).arg(from).arg(to), "copy a kernel's tree")
 }

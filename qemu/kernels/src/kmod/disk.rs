@@ -1,10 +1,10 @@
-//! A disk for one guest, with the whole system of a suite as somebody has it who installed a kernel
-//! and its headers.
+//! A disk for one guest: the system of a suite as on a machine where a kernel and its headers are
+//! installed.
 //!
-//! It is a copy of the build root. The kernel's modules are laid in from its package and indexed by
-//! depmod, which installing the package would do as well; its headers are in the root already,
-//! unpacked ([`super::headers`] says why), and get the links that their package has for them.
-//! Whoever boots it writes into the copy alone.
+//! It is a copy of the build root. The kernel's modules are copied from its package and indexed by
+//! depmod, as installing the package would do; its headers are in the root already, unpacked
+//! ([`super::headers`] says why), and get the symbolic links of their package. A guest writes only
+//! to the copy.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,42 +19,42 @@ use super::{Error, Sources, Target, headers, io_error};
 use crate::kernels::{Kernel, Matrix, Options};
 use crate::setup::{self, Need};
 
-/// Where the module's sources lie on the disk, as in a copy of the repository.
+/// Path of the module's sources on the disk, as in a copy of the repository.
 pub const SOURCES: &str = "/srv/cairn/kmod";
 
-/// As large as the disk claims to be. What nobody writes takes no room.
+/// Size of the disk. The image is sparse.
 const SIZE: &str = "4G";
 
-/// In a disk's directory, locked by whoever uses it.
+/// Lock file in a disk's directory, held while the disk is in use.
 const ALIVE: &str = "alive";
 
-/// What the disk holds besides the suite's system.
+/// The contents of the disk besides the suite's system.
 pub struct Wanted<'a> {
-    /// Packages of the suite, beside those that build modules.
+    /// Packages of the suite, besides those for building modules.
     pub packages: &'a [&'a str],
-    /// The module's sources, which come to [`SOURCES`] with its `dkms.conf`.
+    /// The module's sources, which are copied to [`SOURCES`] with its `dkms.conf`.
     pub sources: &'a Sources,
-    /// Further files: on this machine, and where they come to. All are executable.
+    /// Further files: path on this machine and path on the disk. All are executable.
     pub programs: &'a [(&'a Path, &'a str)],
 }
 
-/// A disk; gone when this is dropped.
+/// A disk; removed when this is dropped.
 pub struct Disk {
     dir: TempDir,
     _alive: File,
 }
 
 impl Disk {
-    /// Its raw image.
+    /// Path of the raw image.
     pub fn image(&self) -> PathBuf {
         self.dir.path().join("image")
     }
 }
 
-/// Makes the disk for a guest of `kernel`, which is of this machine's architecture.
+/// Creates the disk for a guest of `kernel`, which has this machine's architecture.
 ///
 /// # Errors
-/// [`Error::NoHeaders`] when the kernel has no headers or no modules to be had.
+/// [`Error::NoHeaders`] when headers or modules of the kernel are not available.
 pub fn make(
     matrix: &Matrix,
     kernel: &Kernel,
@@ -79,34 +79,35 @@ pub fn make(
     options.progress.message(&format!("making a disk with {} and {}", kernel.release, packages.join(", ")));
     let disks = options.cache.dir("disks")?;
     let (dir, alive) = {
-        // Nobody may take for dead what is only about to be locked.
+        // Keeps others from removing the directory before it is locked.
         let _lock = options.cache.lock("disks")?;
         sweep(&disks)?;
         claim(&disks)?
     };
     let disk = Disk { dir, _alive: alive };
     let system = disk.dir.path().join("system");
-    // Links do for the time until the image is written: nothing below changes a file in place.
+    // Hard links suffice until the image is written: nothing below changes a file in place.
     link_tree(root.path(), &system)?;
     install(&system, kernel, modules)?;
     lay_in(&system, wanted)?;
     let mut mke2fs = Command::new("mke2fs");
-    // Without a journal and with inode tables that the kernel need not fill: it lives for minutes.
+    // Without a journal and with inode tables that the kernel need not initialise: it is used for
+    // minutes.
     mke2fs.args(["-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=1"]);
     run_here(mke2fs.arg("-d").arg(&system).arg(disk.image()).arg(SIZE), "write a disk")?;
     fs::remove_dir_all(&system).map_err(io_error("remove", &system))?;
     Ok(disk)
 }
 
-/// What installing the packages of a kernel and its headers does below `/lib/modules`.
+/// Does what installing the packages of a kernel and its headers does below `/lib/modules`.
 fn install(system: &Path, kernel: &Kernel, modules: &Path) -> Result<(), Error> {
     let release = &kernel.release;
-    // By way of `/lib`, which is a link in newer suites and a directory in older ones.
+    // Through `/lib`, which is a link in newer suites and a directory in older ones.
     let place = system.join("lib/modules").join(release);
     fs::create_dir_all(&place).map_err(io_error("create", &place))?;
     link_tree(modules, &place)?;
     let build = place.join("build");
-    // From trixie on these links are below /usr in their package, and were unpacked with the rest.
+    // From trixie on these links are below /usr in their package, and are already unpacked.
     if build.symlink_metadata().is_err() {
         let headers = format!("/usr/src/linux-headers-{release}");
         symlink(&headers, &build).map_err(io_error("link", &build))?;
@@ -133,16 +134,16 @@ fn lay_in(system: &Path, wanted: &Wanted<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Beside the sources.
+/// File beside the sources.
 const DKMS_CONF: &str = "dkms.conf";
 
-/// Copies what a directory holds into another one, as hard links to the same files.
+/// Copies the contents of a directory into another one, as hard links to the same files.
 fn link_tree(from: &Path, to: &Path) -> Result<(), Error> {
     let everything = from.join(".");
     run_here(Command::new("cp").args(["--archive", "--link", "-T"]).arg(&everything).arg(to), "copy a system")
 }
 
-/// A directory that is ours for as long as its lock is held.
+/// Creates a directory that is in use for as long as its lock is held.
 fn claim(disks: &Path) -> Result<(TempDir, File), Error> {
     let dir = tempfile::Builder::new()
         .suffix(".tmp")
@@ -154,7 +155,7 @@ fn claim(disks: &Path) -> Result<(TempDir, File), Error> {
     Ok((dir, alive))
 }
 
-/// Removes what was left by runs that were killed: nobody holds its lock.
+/// Removes directories left by killed runs: their lock is not held.
 fn sweep(disks: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(disks).map_err(io_error("list", disks))? {
         let path = entry.map_err(io_error("list", disks))?.path();
@@ -162,7 +163,7 @@ fn sweep(disks: &Path) -> Result<(), Error> {
             .is_ok_and(|alive| matches!(alive.try_lock(), Err(fs::TryLockError::WouldBlock)));
         if !in_use {
             match fs::remove_dir_all(&path) {
-                // Its owner may be done with it just now.
+                // Its owner may be removing it concurrently.
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", &path)(e)),
                 _ => {}
             }

@@ -1,9 +1,9 @@
-//! What modules for one kernel are built with: its headers, what these need, and which compiler.
+//! What modules for one kernel are built with: its headers, their dependencies, and the compiler.
 //!
-//! The packages are fetched through the same chain of trust as kernels. They are not installed but
-//! unpacked: the headers of some releases depend on a whole kernel image, and those of another
-//! architecture could not be installed at all. kbuild's programs run on this machine, so that
-//! package is taken for this machine's architecture.
+//! The packages are fetched and verified like kernels. They are not installed but unpacked: the
+//! headers of some releases depend on a whole kernel image, and those of another architecture could
+//! not be installed at all. kbuild's programs run on this machine, so that package is taken for
+//! this machine's architecture.
 
 use std::path::PathBuf;
 
@@ -14,17 +14,17 @@ use crate::kernels::index::Package;
 use crate::kernels::version::compare_debian;
 use crate::kernels::{self, Matrix, Options, fetch, fetch_package, open_archive, package};
 
-/// Everything of one kernel.
+/// The packages for building modules for one kernel.
 #[derive(Debug)]
 pub struct Headers {
     /// The fetched packages to unpack.
     pub debs: Vec<PathBuf>,
-    /// The packages that the build root has to have: the compiler, and what kbuild's programs are
-    /// linked with.
+    /// Packages that must be installed in the build root: the compiler, and the libraries of
+    /// kbuild's programs.
     pub packages: Vec<String>,
 }
 
-/// Finds and fetches what modules for `target` are built with.
+/// Finds and fetches the packages for building modules for `target`.
 ///
 /// # Errors
 /// [`Error::NoHeaders`] when the suite does not serve them (any more).
@@ -39,7 +39,7 @@ pub fn find(matrix: &Matrix, target: &Target, suite: &str, options: &Options<'_>
     let headers = newest(&archive, suite, &name, target)?;
     let fetch = |package: &Package, archive: &Archive<'_>, options: &Options<'_>| {
         fetch_package(package, archive.base(), options).map_err(|error| match error {
-            // Archives forget the packages of an architecture before its index does.
+            // Archives may remove an architecture's packages before its index is updated.
             kernels::Error::Fetch(e @ fetch::Error::NotFound { .. }) => absent(target, &e.to_string()),
             other => other.into(),
         })
@@ -69,16 +69,16 @@ fn newest(archive: &Archive<'_>, suite: &str, name: &str, target: &Target) -> Re
         .ok_or_else(|| absent(target, &format!("{suite} serves no {name} (any more)")))
 }
 
-/// What a package of headers depends on.
+/// The dependencies of a package of headers.
 #[derive(Debug, PartialEq, Eq)]
 struct Needs {
     common: String,
     kbuild: String,
-    /// `gcc-14`.
+    /// Name of the compiler: `gcc-14`.
     compiler: String,
 }
 
-/// Reads `Depends` of a package of headers.
+/// Parses the `Depends` field of a package of headers.
 fn needs(depends: &str) -> Result<Needs, String> {
     let names = names(depends);
     let of = |test: &dyn Fn(&str) -> bool, what: &str| {
@@ -92,15 +92,15 @@ fn needs(depends: &str) -> Result<Needs, String> {
     })
 }
 
-/// The compiler in the name of a package: `gcc-14`, `gcc-14-for-host` and
-/// `linux-compiler-gcc-12-x86` have one.
+/// The compiler in a package name: `gcc-14`, `gcc-14-for-host` and `linux-compiler-gcc-12-x86`
+/// contain one.
 fn compiler(name: &str) -> Option<String> {
     let rest = name.strip_prefix("linux-compiler-").unwrap_or(name).strip_prefix("gcc-")?;
     let number: String = rest.chars().take_while(char::is_ascii_digit).collect();
     (!number.is_empty()).then(|| format!("gcc-{number}"))
 }
 
-/// The package with a compiler for `arch`, on a machine of `host`.
+/// The package with a compiler for `arch` that runs on `host`.
 fn compiler_package(compiler: &str, arch: Arch, host: Arch) -> String {
     if arch == host {
         compiler.to_owned()
@@ -109,7 +109,7 @@ fn compiler_package(compiler: &str, arch: Arch, host: Arch) -> String {
     }
 }
 
-/// The names in a list of dependencies; of alternatives the first.
+/// The names in a dependency list; of alternatives only the first.
 fn names(depends: &str) -> Vec<String> {
     depends
         .split(',')

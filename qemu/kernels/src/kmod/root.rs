@@ -1,10 +1,9 @@
-//! Build roots: small systems, one a suite, with the compilers that modules for its kernels are
+//! Build roots: minimal systems, one per suite, with the compilers that modules for its kernels are
 //! built with.
 //!
-//! `mmdebstrap` makes them from the archive that kernels come from, verified with the same keys.
-//! The system has nothing but the essential packages and those that were asked for; when more are
-//! wanted than it has, it is made anew with all of them. Headers are unpacked into it as they are
-//! needed and stay.
+//! `mmdebstrap` creates them from the archive that kernels come from, verified with the same keys.
+//! A root contains the essential packages and the requested ones only; if further ones are needed,
+//! it is recreated with all of them. Headers are unpacked into it when needed and stay.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -18,30 +17,30 @@ use crate::cache::{self, Lock};
 use crate::kernels::{Matrix, Options, open_archive};
 use crate::setup::{self, Need};
 
-/// What every root has besides compilers.
+/// Packages of every root besides compilers.
 const ALWAYS: &[&str] = &["make", "sparse"];
 
-/// The list of packages that a root was made with, and which headers it has.
+/// File with the list of packages that a root was created with, and the headers it contains.
 const PACKAGES: &str = ".cairn-packages";
 const UNPACKED: &str = ".cairn-unpacked";
 
-/// A build root that nobody else works in for as long as this lives.
+/// A build root that is locked for exclusive use as long as this exists.
 pub struct Root {
     path: PathBuf,
     _lock: Lock,
 }
 
-/// What a command in a root said.
+/// Output of a command in a root.
 #[derive(Debug)]
 pub struct Output {
-    /// Whether it ended well.
+    /// Whether it exited successfully.
     pub success: bool,
     /// Standard output and error.
     pub text: String,
 }
 
-/// The suite whose system is the base for packages of `suite`: backports are built with their
-/// base's compiler, and what is experimental with that of the development suite.
+/// The suite whose system is the base for packages of `suite`: backports are built with the
+/// compiler of their base suite, and experimental with that of the development suite.
 fn base_suite(suite: &str) -> &str {
     match suite {
         "experimental" => "sid",
@@ -49,11 +48,11 @@ fn base_suite(suite: &str) -> &str {
     }
 }
 
-/// The build root for kernels of `suite` with these packages; made when there is none, or when it
-/// has not all of them. Blocks while somebody else works in it.
+/// The build root for kernels of `suite` with these packages; created if it does not exist or lacks
+/// some of them. Blocks while another process uses it.
 ///
 /// # Errors
-/// When it cannot be made; offline, when it would have to be.
+/// When it cannot be created; offline, when it would have to be.
 pub fn enter(
     matrix: &Matrix,
     suite: &str,
@@ -99,7 +98,7 @@ fn make(
     let failed = |why: String| Error::Root { suite: suite.to_owned(), why };
     let output = Command::new("mmdebstrap")
         .args(["--mode=root", "--variant=essential", "--quiet"])
-        // As elsewhere here, an old snapshot of an archive will do.
+        // As elsewhere here, an old snapshot of an archive is acceptable.
         .arg("--aptopt=Acquire::Check-Valid-Until \"false\"")
         .arg(format!("--include={}", list.join(",")))
         .arg(suite)
@@ -121,12 +120,12 @@ fn make(
     let path = roots.join(suite);
     remove(&path)?;
     fs::rename(staging.path(), &path).map_err(io_error("rename into", &path))?;
-    // It has its name now; there is nothing left to remove.
+    // It has been renamed; there is nothing left to remove.
     let _ = staging.keep();
     Ok(())
 }
 
-/// Runs a program of this machine to its good end.
+/// Runs a program of this machine, which must succeed.
 pub(super) fn run_here(command: &mut Command, what: &str) -> Result<(), Error> {
     let failed = |why: String| Error::Program { what: what.to_owned(), why };
     let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output();
@@ -134,7 +133,7 @@ pub(super) fn run_here(command: &mut Command, what: &str) -> Result<(), Error> {
     if output.status.success() { Ok(()) } else { Err(failed(last_words(&output.stderr))) }
 }
 
-/// The lines in which a program says what is wrong, or else the last few.
+/// The error lines in a program's output, or else the last few.
 pub(super) fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("E:")).collect();
@@ -147,13 +146,13 @@ pub(super) fn last_words(stderr: &[u8]) -> String {
 }
 
 impl Root {
-    /// Where it is.
+    /// Path of the root.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Unpacks what a package has below `/usr`, unless that was done before. `deb` is named after
-    /// its digest.
+    /// Unpacks the files of a package below `/usr`, unless that was done before. `deb` is named
+    /// after its digest.
     ///
     /// # Errors
     /// When it cannot be unpacked.
@@ -173,7 +172,8 @@ impl Root {
             .spawn()
             .map_err(|e| failed(format!("start dpkg-deb: {e}")))?;
         let stream = source.stdout.take().ok_or_else(|| failed("no output".to_owned()))?;
-        // Only /usr: `/lib` of a package is a directory, in the root it is a link that has to stay.
+        // Only /usr: `/lib` is a directory in the package and a symbolic link in the root that must
+        // be kept.
         let output = Command::new("tar")
             .args(["--extract", "--keep-directory-symlink", "--no-same-owner", "--wildcards", "-C"])
             .arg(&self.path)
@@ -192,12 +192,12 @@ impl Root {
     /// Runs a command in the root; see [`run_in`].
     ///
     /// # Errors
-    /// When it cannot be started; that it fails is no error.
+    /// When it cannot be started; its failure is not an error.
     pub fn run(&self, command: &[String]) -> Result<Output, Error> {
         run_in(&self.path, command)
     }
 
-    /// The same, and tells each line that it says as it comes.
+    /// The same, and passes each line of output to `each` as it arrives.
     ///
     /// # Errors
     /// As [`Root::run`].
@@ -206,17 +206,17 @@ impl Root {
     }
 }
 
-/// Runs a command in the system in this directory, with `/proc` there (objtool wants it) and
-/// nothing of ours in its environment.
+/// Runs a command in the system in this directory, with `/proc` mounted (objtool needs it) and a
+/// clean environment.
 ///
 /// # Errors
-/// When it cannot be started; that it fails is no error.
+/// When it cannot be started; its failure is not an error.
 pub(super) fn run_in(root: &Path, command: &[String]) -> Result<Output, Error> {
     run_and_tell_in(root, command, &mut |_| {})
 }
 
 fn run_and_tell_in(root: &Path, command: &[String], each: &mut dyn FnMut(&str)) -> Result<Output, Error> {
-    // The mount lives in a mount namespace of its own and ends with it.
+    // The mount is made in a mount namespace of its own and disappears with it.
     const ENTER: &str = "exec 2>&1; mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\"";
     let failed =
         |e: io::Error| Error::Program { what: "run in the build root".to_owned(), why: e.to_string() };
