@@ -1,7 +1,7 @@
-//! Boots kernels and runs one command in each guest: `boot INIT SELECTOR… -- PROGRAM [ARG…]`. The
-//! program of this machine is put into the guest as `/bin/job`. Shows what comes out of the result
-//! port, and the boot's times. `ARCH` in the environment names the architecture. With `-i` instead
-//! of the program: a shell on this terminal.
+//! Boots kernels and runs one command in each guest: `boot INIT SELECTOR… -- PROGRAM [ARG…]`.
+//! `PROGRAM` is a path on this machine; it is copied into the guest as `/bin/job`. Prints the
+//! output of the result port and the boot's times. `ARCH` in the environment selects the
+//! architecture. With `-i` instead of the program: a shell on this terminal.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,8 +1,9 @@
-//! Does this machine run guests on its own hardware? Found out by booting one.
+//! Determines whether this machine can run guests with hardware virtualisation, by booting one.
 //!
-//! `/dev/kvm` that opens proves little: there are hosts, mostly virtual ones themselves, where it
-//! opens and QEMU aborts, or the guest stops dead after a few instructions. So a small guest is
-//! booted to PID 1 and back. The answer is kept until this machine reboots or QEMU changes.
+//! Opening `/dev/kvm` successfully proves little: on some hosts, mostly virtual machines
+//! themselves, QEMU then aborts, or the guest hangs after a few instructions. So a small guest is
+//! booted up to PID 1 and powered off. The result is cached until this machine reboots or QEMU
+//! changes.
 
 use std::fs;
 use std::io;
@@ -22,15 +23,15 @@ use crate::kernels::fetch::{find_program, sha256_hex};
 use crate::machine::Machine;
 use crate::progress::Progress;
 
-/// What runs the guest's instructions.
+/// How the guest's instructions are executed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accel {
-    /// The hardware.
+    /// By the hardware, through KVM.
     Kvm,
-    /// QEMU's translator.
+    /// By QEMU's translator, TCG.
     Tcg {
-        /// Why not the hardware.
+        /// Why KVM is not used.
         why: String,
     },
 }
@@ -38,7 +39,7 @@ pub enum Accel {
 impl Accel {
     /// The factor for timeouts on this machine, with this kernel.
     pub fn time_scale(&self, kernel: &Kernel) -> f64 {
-        /// What looking at every access to memory and at every lock costs.
+        /// Slowdown by KASAN and lockdep.
         const SANITIZED: f64 = 4.0;
         let machine = match self {
             Accel::Kvm => 1.0,
@@ -56,7 +57,7 @@ impl Accel {
     }
 }
 
-/// What QEMU for guests of this architecture says to `--version`, in its first line.
+/// First line of the output of QEMU with `--version`, for guests of this architecture.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -65,16 +66,16 @@ pub fn emulator(arch: Arch) -> io::Result<String> {
     Ok(first_line(&String::from_utf8_lossy(&output.stdout)))
 }
 
-/// How long the probe's guest has. On hardware it takes about one second.
+/// Time limit of the probe's guest. With KVM it takes about one second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why the probe could not be made. A guest that does not run is an answer, not an error.
+/// Why the probe could not be made. A guest that does not run is a result, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The cache failed.
+    /// An error of the cache.
     #[error(transparent)]
     Cache(#[from] cache::Error),
-    /// The probe's initramfs could not be made.
+    /// The probe's initramfs could not be built.
     #[error(transparent)]
     Initramfs(#[from] crate::initramfs::Error),
 }
@@ -85,8 +86,8 @@ struct Kept {
     accel: Accel,
 }
 
-/// Finds out what guests of this kernel's architecture run on, and says so. `init` is the program
-/// `cairn-init`.
+/// Determines and reports how guests of this kernel's architecture are executed. `init` is the
+/// program `cairn-init`.
 ///
 /// # Errors
 /// When the probe's files cannot be written.
@@ -106,7 +107,7 @@ pub fn probe(kernel: &Kernel, init: &Path, cache: &Cache, progress: &dyn Progres
     Ok(accel)
 }
 
-/// Why there is no point in trying, if there is none.
+/// Why the probe would certainly fail, if that is known.
 fn hopeless(machine: &Machine) -> Option<String> {
     if Arch::host() != Some(machine.arch) {
         return Some(format!("this machine is no {}", machine.arch));
@@ -136,7 +137,8 @@ fn boot_once(
     }
     progress.message("trying whether guests run on KVM");
     let base = Builder::new(kernel, init)?.build(cache)?;
-    // PID 1 itself, in its harmless role, is a command that every guest has.
+    // PID 1's own program, which does nothing when it is not PID 1, is a command that every guest
+    // has.
     let job = Job { command: vec!["/init".into()], ..Job::default() };
     let work = tempfile::Builder::new()
         .prefix("boot-")
@@ -182,7 +184,7 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// What the answer depends on: this boot of this machine, and this QEMU.
+/// What the result depends on: the boot of this machine, and the QEMU.
 fn key(machine: &Machine) -> String {
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let qemu = find_program(machine.qemu).map(|path| {

@@ -1,12 +1,12 @@
-//! A running guest: starting QEMU, and everything that comes out of it as one stream of events.
+//! A running guest: starts QEMU and merges its output into one stream of events.
 //!
-//! Three things leave a guest, each on its own socket: the result port (QEMU's standard input, as a
-//! socket), the console (its standard output, as a socket), and what QEMU itself has to say
-//! (standard error). The sockets are handed down as standard descriptors, so nothing else that this
-//! process starts can inherit them by accident.
+//! A guest has three outputs, each with its own socket: the result port (QEMU's standard input, as
+//! a socket), the console (its standard output, as a socket), and QEMU's own messages (standard
+//! error). The sockets are passed as standard descriptors, so no other child of this process can
+//! inherit them by accident.
 //!
-//! A guest never outlives its [`Guest`]: dropping it kills QEMU, and QEMU dies with this process
-//! too.
+//! A guest never outlives its [`Guest`]: dropping it kills QEMU, and QEMU is killed when this
+//! process dies.
 
 mod command;
 mod stream;
@@ -28,40 +28,40 @@ use crate::machine::Machine;
 use crate::splat::{Kind, Splat};
 use stream::{Raw, Running};
 
-/// Everything a boot needs. Times are as they should be on hardware; under emulation they are
-/// scaled by [`Boot::scaled`].
+/// Parameters of a boot. Times are those for hardware; under emulation they are scaled by
+/// [`Boot::scaled`].
 #[derive(Clone, Debug)]
 pub struct Boot<'a> {
-    /// The kernel.
+    /// The kernel to boot.
     pub kernel: &'a Kernel,
-    /// The base file system ([`initramfs::Builder::build`]).
+    /// Path of the base file system ([`initramfs::Builder::build`]).
     pub base: &'a Path,
-    /// What to run.
+    /// The job to run.
     pub job: &'a Job,
-    /// Where `console.log`, `qemu.cmd` and the initramfs go; made when it is missing.
+    /// Directory for `console.log`, `qemu.cmd` and the initramfs; created if it is missing.
     pub dir: &'a Path,
-    /// Hardware or emulation.
+    /// Hardware virtualisation or emulation.
     pub accel: Accel,
     /// Virtual CPUs.
     pub cpus: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
-    /// The raw image of a disk (virtio-blk, `/dev/vda`), which the guest may write to. It has no
-    /// use afterwards: what is written need not reach it.
+    /// The raw image of a disk (virtio-blk, `/dev/vda`), which the guest may write to. Its contents
+    /// are undefined afterwards: writes need not be flushed to it.
     pub disk: Option<&'a Path>,
-    /// How long until PID 1 says that it is up.
+    /// Time limit until PID 1 reports that it is up.
     pub boot_timeout: Duration,
-    /// How long without a line on the result port.
+    /// Time limit without a line on the result port.
     pub idle_timeout: Duration,
-    /// How long altogether.
+    /// Time limit of the whole run.
     pub total_timeout: Duration,
-    /// Further words for the kernel's command line.
+    /// Additional kernel parameters.
     pub extra_cmdline: String,
 }
 
 impl<'a> Boot<'a> {
-    /// A boot with the usual size and patience: 2 CPUs, 1 GiB, 60 s to boot, 120 s of silence, one
-    /// hour in all.
+    /// A boot with the default size and time limits: 2 CPUs, 1 GiB, 60 s to boot, 120 s of silence,
+    /// one hour in total.
     pub fn new(kernel: &'a Kernel, base: &'a Path, job: &'a Job, dir: &'a Path, accel: Accel) -> Boot<'a> {
         Boot {
             kernel,
@@ -79,7 +79,7 @@ impl<'a> Boot<'a> {
         }
     }
 
-    /// The same boot with `factor` times the patience.
+    /// The same boot with all time limits multiplied by `factor`.
     #[must_use]
     pub fn scaled(mut self, factor: f64) -> Self {
         for timeout in [&mut self.boot_timeout, &mut self.idle_timeout, &mut self.total_timeout] {
@@ -92,23 +92,23 @@ impl<'a> Boot<'a> {
 /// Why a guest could not be started at all.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The initramfs could not be written.
+    /// The initramfs cannot be written.
     #[error(transparent)]
     Initramfs(#[from] initramfs::Error),
-    /// The emulator is missing.
+    /// The emulator is not installed.
     #[error("{program} is not installed (Debian package {package})")]
     NoQemu {
-        /// The program.
+        /// Name of the program.
         program: &'static str,
-        /// The package it comes in.
+        /// The package that contains it.
         package: &'static str,
     },
-    /// Something else on this machine failed.
+    /// Another local failure.
     #[error("guest: {action}")]
     Io {
-        /// What was attempted.
+        /// The failed action.
         action: String,
-        /// The system's answer.
+        /// The I/O error.
         source: io::Error,
     },
 }
@@ -118,65 +118,65 @@ pub(crate) fn io_error(action: impl Into<String>) -> impl FnOnce(io::Error) -> E
     move |source| Error::Io { action, source }
 }
 
-/// One thing a guest did.
+/// An event of a guest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// PID 1 is up and starts the job.
+    /// PID 1 is up and is about to start the job.
     Booted(BootInfo),
-    /// One line of the job's standard output, without its end.
+    /// A line of the job's standard output, without the newline.
     Line(String),
-    /// One line of the console, without its end. All of them are in `console.log` too.
+    /// A line of the console, without the newline. All of them are also in `console.log`.
     Console(String),
-    /// A complete report of the kernel's own trouble.
+    /// A complete kernel splat.
     Splat(Splat),
-    /// The guest is gone. Always the last event.
+    /// The guest has ended. Always the last event.
     Ended(End),
 }
 
-/// What PID 1 said when it was up.
+/// PID 1's report when it is up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootInfo {
     /// `uname -r`.
     pub release: String,
-    /// From the kernel's start, by the guest's clock.
+    /// Time since the kernel's start, by the guest's clock.
     pub uptime: Duration,
-    /// From the start of QEMU, by ours.
+    /// Time since the start of QEMU, by the host's clock.
     pub wall: Duration,
-    /// What could not be set up as the job asked, in words.
+    /// Messages about settings of the job that could not be applied.
     pub warnings: Vec<String>,
 }
 
 /// How a guest ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct End {
-    /// Why it is gone.
+    /// Why it ended.
     pub cause: Cause,
-    /// What PID 1 reported of the job; there exactly when the cause is [`Cause::Finished`].
+    /// PID 1's report about the job; present exactly if the cause is [`Cause::Finished`].
     pub init: Option<InitEnd>,
-    /// Every report of the kernel's own trouble, in order.
+    /// All kernel splats, in order.
     pub splats: Vec<Splat>,
-    /// From the start of QEMU.
+    /// Time since the start of QEMU.
     pub wall: Duration,
 }
 
-/// Why a guest is gone.
+/// Why a guest ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "cause", content = "detail")]
 pub enum Cause {
-    /// The job ended and PID 1 said how.
+    /// The job ended and PID 1 reported its exit status.
     Finished,
-    /// The kernel panicked; the text is its reason.
+    /// The kernel panicked; the text is its message.
     Panicked(String),
-    /// The kernel panicked because the emulator executed code that is not there; what it complained
-    /// of. See [`Splat::is_of_stale_code`].
+    /// The kernel panicked because the emulator executed stale code; the text is its message. See
+    /// [`Splat::is_of_stale_code`].
     Emulator(String),
     /// The result port was silent for this long.
     Idle(Duration),
-    /// The guest took this long altogether.
+    /// The guest exceeded its total time limit, which is given here.
     Overtime(Duration),
-    /// PID 1 never came up, or gave up; why, in words.
+    /// PID 1 never came up, or gave up; the text is the reason.
     NoBoot(String),
-    /// The guest or QEMU ended before the job did; what is known, in words.
+    /// The guest or QEMU ended before the job did; the text is what is known.
     Died(String),
     /// [`Guest::kill`] was called.
     Killed,
@@ -184,7 +184,7 @@ pub enum Cause {
 
 /// A running guest.
 pub struct Guest {
-    /// The console's, until PID 1 is up.
+    /// The last lines of the console, until PID 1 is up.
     last_words: VecDeque<String>,
     running: Running,
     command_line: String,
@@ -207,7 +207,7 @@ struct Deadlines {
     total: Duration,
 }
 
-/// How many lines of the console are told of a guest that did not come up.
+/// Number of console lines reported for a guest that did not come up.
 const LAST_WORDS: usize = 6;
 /// How long a guest may take to power off once its job has ended or its kernel has panicked.
 const LAST_BREATH: Duration = Duration::from_secs(20);
@@ -248,24 +248,24 @@ impl Guest {
         })
     }
 
-    /// The command that runs this guest, for a shell.
+    /// The command that starts this guest, quoted for a shell.
     pub fn command_line(&self) -> &str {
         &self.command_line
     }
 
-    /// Ends the guest at once. The events go on to the last, which says [`Cause::Killed`].
+    /// Kills the guest. Events continue up to the last, which has [`Cause::Killed`].
     pub fn kill(&mut self) {
         self.condemn(Cause::Killed);
     }
 
-    /// The next event; waits for it. None after [`Event::Ended`].
+    /// Waits for the next event. `None` after [`Event::Ended`].
     #[expect(clippy::should_implement_trait, reason = "it is also the iterator's")]
     pub fn next(&mut self) -> Option<Event> {
         self.next_unless(&|| false)
     }
 
-    /// As [`Guest::next`], and ends the guest as soon as `give_up` says so, which a signal handler
-    /// may decide and nobody can wait for.
+    /// As [`Guest::next`], and kills the guest as soon as `give_up` returns true. It is polled, as
+    /// it may depend on a flag set by a signal handler.
     pub fn next_unless(&mut self, give_up: &dyn Fn() -> bool) -> Option<Event> {
         const LOOK: Duration = Duration::from_millis(100);
         loop {
@@ -288,10 +288,11 @@ impl Guest {
         }
     }
 
-    /// The moment at which patience ends, and what it means.
+    /// The next deadline, and the cause if it passes.
     fn deadline(&self) -> (Instant, Cause) {
         if let Some(cause) = &self.verdict {
-            // QEMU is being killed or the machine powers off; this bounds how long that may take.
+            // QEMU is being killed or the machine is powering off; this limits how long that may
+            // take.
             return (self.last_line + LAST_BREATH, cause.clone());
         }
         let total = (self.started + self.deadlines.total, Cause::Overtime(self.deadlines.total));
@@ -304,7 +305,7 @@ impl Guest {
         if idle.0 < total.0 { idle } else { total }
     }
 
-    /// Decides why the guest ends, unless that is decided, and kills QEMU.
+    /// Sets the cause, unless there is one, and kills QEMU.
     fn condemn(&mut self, cause: Cause) {
         self.verdict.get_or_insert(cause);
         self.last_line = Instant::now();
@@ -334,7 +335,7 @@ impl Guest {
                         self.verdict.get_or_insert(cause(message.clone()));
                         self.init_error = Some(message);
                     }
-                    // PID 1 starts its own lines afresh, which leaves empty ones.
+                    // PID 1 begins its lines with a newline, which leaves empty lines.
                     None if line.is_empty() => {}
                     None => self.queue.push_back(Event::Line(line)),
                 }
@@ -350,7 +351,7 @@ impl Guest {
             }
             Raw::Splat(splat) => {
                 if splat.kind == Kind::Panic {
-                    // The job may have ended first: a panic at power-off is still a panic.
+                    // The job may have ended before: a panic at power off is still a panic.
                     self.verdict = Some(Cause::Panicked(splat.title.clone()));
                     self.last_line = Instant::now();
                 }
@@ -358,7 +359,7 @@ impl Guest {
                 self.queue.push_back(Event::Splat(splat));
             }
             Raw::PanicBegins => {
-                // What a panicking kernel still says is all there is; QEMU ends by itself after it.
+                // After this only the rest of the panic's output follows, and QEMU exits by itself.
                 self.verdict = Some(Cause::Panicked("kernel panic".to_owned()));
                 self.last_line = Instant::now();
             }
@@ -391,7 +392,7 @@ impl Guest {
     }
 }
 
-/// Why it did not come up, and what the console said until then.
+/// Why it did not come up, with the last lines of the console.
 fn with_last_words(why: &str, last_words: &VecDeque<String>) -> String {
     let words: Vec<&str> =
         last_words.iter().map(String::as_str).filter(|line| !line.trim().is_empty()).collect();
@@ -410,7 +411,7 @@ impl Iterator for Guest {
 }
 
 /// Runs a guest with its console on this terminal until it powers off. The job's console should be
-/// interactive. Gives QEMU's exit status.
+/// interactive. Returns QEMU's exit status.
 ///
 /// # Errors
 /// As [`Guest::boot`].
@@ -423,7 +424,7 @@ pub fn interactive(boot: &Boot<'_>) -> Result<i32, Error> {
     Ok(status.code().unwrap_or(1))
 }
 
-/// Writes the boot's files; gives the program and its arguments.
+/// Writes the boot's files; returns the program and its arguments.
 fn prepare(boot: &Boot<'_>, console: command::Console) -> Result<(PathBuf, Vec<String>), Error> {
     let machine = Machine::of(boot.kernel.arch);
     let program = crate::kernels::fetch::find_program(machine.qemu)

@@ -1,12 +1,12 @@
-//! The guest's file system: a cpio archive with PID 1, programs and what they load, and kernel
+//! The guest's file system: a cpio archive with PID 1, programs, their libraries, and kernel
 //! modules.
 //!
-//! Two archives make an initramfs. The *base* holds everything that is the same for every job on a
-//! kernel; [`Builder`] makes it once and keeps it in the cache under the digest of its content. The
-//! *job* archive is small and goes behind it: see [`write_for_job`]. The kernel unpacks them one
+//! An initramfs consists of two archives. The *base* contains everything that is the same for every
+//! job on a kernel; [`Builder`] creates it once and caches it under the digest of its content. The
+//! *job* archive is small and is appended to it: see [`write_for_job`]. The kernel unpacks them one
 //! after the other (`Documentation/driver-api/early-userspace/buffer-format.rst`).
 //!
-//! PID 1 is the program `cairn-init` of this crate, best linked statically:
+//! PID 1 is the program `cairn-init` of this crate, preferably linked statically:
 //!
 //! ```text
 //! export RUSTFLAGS="-C target-feature=+crt-static"
@@ -33,53 +33,53 @@ use crate::cache;
 use crate::job::{JOB_PATH, Job};
 use crate::kernels::Kernel;
 
-/// Why there is no initramfs.
+/// Why an initramfs cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file that should go in cannot be read, or the archive not be written.
+    /// An input file cannot be read, or the archive cannot be written.
     #[error("initramfs: {action} {}", path.display())]
     Io {
-        /// What was attempted.
+        /// The failed action.
         action: &'static str,
-        /// On what.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's answer.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The cache failed.
+    /// An error of the cache.
     #[error(transparent)]
     Cache(#[from] cache::Error),
     /// A program's loader or libraries cannot be found.
     #[error("initramfs: {}: {what}", path.display())]
     Program {
-        /// Which program.
+        /// Path of the program.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         what: String,
     },
-    /// A library that was asked for by name is not on this machine.
+    /// A library requested by name is not on this machine.
     #[error("initramfs: library {0} is not installed")]
     Library(String),
-    /// A module that was asked for is neither a file nor built in.
+    /// A requested module is neither a file nor built in.
     #[error("initramfs: kernel {release} has no module {module}, neither built in nor loadable")]
     Module {
-        /// Which kernel.
+        /// Release of the kernel.
         release: String,
-        /// Which module.
+        /// Name of the module.
         module: String,
     },
     /// A module's file cannot be read.
     #[error("initramfs: module {}: {what}", path.display())]
     BadModule {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         what: String,
     },
-    /// Something was put where PID 1 mounts a file system over it.
+    /// A path is hidden by a file system that PID 1 mounts.
     #[error("initramfs: {0} lies below a directory that PID 1 mounts a file system on")]
     Hidden(String),
-    /// Two different things were put at one path.
+    /// Two different files have the same path.
     #[error("initramfs: {0} is given twice with different content")]
     Conflict(String),
 }
@@ -89,11 +89,10 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     move |source| Error::Io { action, path, source }
 }
 
-/// Writes the initramfs of one boot: the base, and behind it the archive with the job and its
-/// files.
+/// Writes the initramfs of one boot: the base, followed by the archive with the job and its files.
 ///
 /// # Errors
-/// When reading the base or writing fails.
+/// When the base cannot be read or the initramfs cannot be written.
 pub fn write_for_job(base: &Path, job: &Job, dest: &Path) -> Result<(), Error> {
     let mut tree = cpio::Tree::default();
     let json = serde_json::to_vec(job).expect("plain data serialises");
@@ -107,8 +106,7 @@ pub fn write_for_job(base: &Path, job: &Job, dest: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The name under which a kernel's base is kept begins with this, so that a person can tell them
-/// apart.
+/// Prefix of the name of a kernel's base in the cache, for human readers.
 fn label(kernel: &Kernel) -> String {
     kernel
         .release

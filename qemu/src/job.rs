@@ -1,28 +1,27 @@
-//! What PID 1 of the guest is told to do, and what it reports: the contract between host and
-//! `cairn-init`.
+//! The job of the guest's PID 1, and its reports: the interface between host and `cairn-init`.
 //!
-//! The job travels as JSON in [`JOB_PATH`] of a second, small cpio archive behind the base file
-//! system, so one base serves every job on a kernel.
+//! The job is passed as JSON in [`JOB_PATH`] of a second, small cpio archive appended to the base
+//! file system, so one base serves every job on a kernel.
 //!
-//! The command's **standard output is the result port**: a virtio-serial port of the name
-//! [`PORT_NAME`], which a guest can open only once at a time, so PID 1 opens it and hands it down.
+//! The command's **standard output is the result port**: a virtio-serial port named [`PORT_NAME`],
+//! which a guest can open only once at a time, so PID 1 opens it and the command inherits it.
 //! Standard error is the console, standard input is empty.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Where PID 1 finds its job.
+/// Path of the job in the guest.
 pub const JOB_PATH: &str = "/etc/cairn/job.json";
 
-/// Where PID 1 finds the modules to load, in order, one absolute path a line. Part of the base file
+/// Path of the list of modules to load, in order, one absolute path per line. Part of the base file
 /// system.
 pub const MODULES_PATH: &str = "/etc/cairn/modules.load";
 
 /// The result port's name, as the guest sees it in `/sys/class/virtio-ports/*/name`.
 pub const PORT_NAME: &str = "cairn.result";
 
-/// A reservation is no fewer huge pages than this: they may be of 32 MiB.
+/// Minimum number of huge pages of a reservation, as their size may be 32 MiB.
 pub const MIN_HUGE_PAGES: u64 = 8;
 
 /// What to run in the guest.
@@ -34,34 +33,34 @@ pub struct Job {
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// A block device with an ext4 file system that becomes `/` before the command starts: the
-    /// command and everything it needs is there, and [`Job::files`] are out of reach. `/proc`,
-    /// `/sys`, `/dev`, `/run` and `/tmp` come along.
+    /// command and everything it needs must be there, and [`Job::files`] are inaccessible. `/proc`,
+    /// `/sys`, `/dev`, `/run` and `/tmp` are moved there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
-    /// Directory to start in, made when it is missing; `/` when absent.
+    /// Working directory of the command, created if it is missing; `/` if absent.
     #[serde(default)]
     pub cwd: Option<String>,
     /// Memory in MiB to reserve in huge pages of the kernel's usual size before the command starts,
-    /// but no fewer than [`MIN_HUGE_PAGES`]; nothing when 0.
+    /// but no fewer than [`MIN_HUGE_PAGES`]; none if 0.
     #[serde(default)]
     pub huge_mib: u32,
-    /// `kernel.pid_max`; PID 1 sets the largest value (4194304) when absent.
+    /// `kernel.pid_max`; if absent, PID 1 sets the maximum (4194304).
     #[serde(default)]
     pub pid_max: Option<u32>,
-    /// Modules to load behind those that the machine needs, in this order. One that does not load
-    /// ends the job.
+    /// Modules to load after those that the machine needs, in this order. If one cannot be loaded,
+    /// the job fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub modules: Vec<JobModule>,
-    /// Files laid into the guest for this job only.
+    /// Files placed in the guest for this job only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<JobFile>,
-    /// Whether the console is a log or somebody's terminal.
+    /// Whether the console is a log or an interactive terminal.
     #[serde(default)]
     pub console: Console,
 }
 
 impl Job {
-    /// Lays a module into the guest, to be loaded with these parameters (`name=value …`) before the
+    /// Places a module in the guest, to be loaded with these parameters (`name=value …`) before the
     /// command starts.
     pub fn load(&mut self, name: &str, data: Vec<u8>, parameters: &str) {
         let path = format!("/etc/cairn/{name}.ko");
@@ -70,24 +69,24 @@ impl Job {
     }
 }
 
-/// A module that a job wants loaded.
+/// A module to load for a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobModule {
-    /// Absolute path in the guest, of one of the job's files for instance.
+    /// Absolute path in the guest, for instance of one of the job's files.
     pub path: String,
     /// Its parameters, as for finit_module(2).
     #[serde(default)]
     pub parameters: String,
 }
 
-/// A file that belongs to one job. It travels in the second archive, not in the JSON.
+/// A file of one job. It is stored in the second archive, not in the JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobFile {
     /// Absolute path in the guest.
     pub path: String,
     /// Permission bits.
     pub mode: u32,
-    /// What it holds.
+    /// Its content.
     #[serde(skip)]
     pub data: Vec<u8>,
 }
@@ -96,14 +95,15 @@ pub struct JobFile {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Console {
-    /// Kernel messages and standard error, for people to read afterwards.
+    /// Kernel messages and standard error, for later reading.
     #[default]
     Log,
     /// The command's controlling terminal: standard input, output and error.
     Interactive,
 }
 
-/// What PID 1 itself says on the result port. Every such line starts with [`InitEvent::PREFIX`].
+/// An event that PID 1 writes to the result port. Every such line starts with
+/// [`InitEvent::PREFIX`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum InitEvent {
@@ -112,49 +112,49 @@ pub enum InitEvent {
     Start {
         /// `uname -r`.
         release: String,
-        /// Nanoseconds from the guest's boot to here, by the guest's clock.
+        /// Nanoseconds since the guest's boot, by the guest's clock.
         uptime_ns: u64,
         /// The kernel's taint mask before the command (`/proc/sys/kernel/tainted`).
         taint: u64,
-        /// What could not be set up as asked, in words; empty when all is well.
+        /// Messages about settings that could not be applied; empty if there are none.
         warnings: Vec<String>,
     },
     /// The command has ended; the guest powers off next.
     #[serde(rename = "init-end")]
     End(InitEnd),
-    /// PID 1 could not do its work; the guest powers off next.
+    /// PID 1 failed; the guest powers off next.
     #[serde(rename = "init-error")]
     Error {
-        /// What went wrong, in words.
+        /// The error message.
         message: String,
     },
 }
 
 impl InitEvent {
-    /// What each serialised event starts with; a job must not write lines that start so.
+    /// The start of each serialised event; a job must not write lines that start with it.
     pub const PREFIX: &'static str = "{\"event\":\"init-";
 
-    /// The event in `line`, when the line is one of PID 1's.
+    /// The event in `line`, if the line was written by PID 1.
     pub fn parse(line: &str) -> Option<InitEvent> {
         if line.starts_with(InitEvent::PREFIX) { serde_json::from_str(line).ok() } else { None }
     }
 }
 
-/// How the command ended, and what the kernel thinks of itself.
+/// The command's exit status and the kernel's taint mask.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InitEnd {
-    /// Exit status, when it exited.
+    /// Exit status, if it exited.
     pub code: Option<i32>,
-    /// Signal, when one ended it.
+    /// Signal, if it was killed by one.
     pub signal: Option<i32>,
     /// The kernel's taint mask before the command.
     pub taint_before: u64,
     /// The kernel's taint mask after it.
     pub taint: u64,
-    /// Processes still alive when the command had ended (PID 1, kernel threads and the command
-    /// aside).
+    /// Processes still alive after the command had ended (except PID 1, kernel threads and the
+    /// command).
     pub strays: Vec<String>,
-    /// Orphans reaped meanwhile.
+    /// Number of orphans reaped meanwhile.
     pub reaped: u64,
 }
 

@@ -1,17 +1,17 @@
 //! Initramfs, machines, boot and the result channel; kernels come from `cairn-kernels`.
 //!
-//! The road of a guest, one module a stage:
+//! The stages of running a guest and their modules:
 //!
 //! | stage | module |
 //! | --- | --- |
-//! | which kernels there are, and modules for them | [`kernels`], [`kmod`], [`setup`] |
-//! | what the guest's file system holds | [`initramfs`] |
-//! | what PID 1 (`cairn-init`) is told to run | [`job`] |
-//! | which machine to emulate, and whether the hardware helps | [`machine`], [`accel`] |
-//! | running it, and everything it says | [`guest`], [`splat`] |
+//! | available kernels, and modules for them | [`kernels`], [`kmod`], [`setup`] |
+//! | contents of the guest's file system | [`initramfs`] |
+//! | the job that PID 1 (`cairn-init`) runs | [`job`] |
+//! | the machine to emulate, and whether KVM is usable | [`machine`], [`accel`] |
+//! | running the guest, and its output | [`guest`], [`splat`] |
 //!
-//! Nothing here knows of checkpoints: a job is a command, its standard output is the result port,
-//! and only what arrives on that port counts.
+//! Nothing here depends on checkpoints: a job is a command, its standard output is the result port,
+//! and only output on that port counts as a result.
 
 #![deny(unsafe_code)]
 

@@ -1,6 +1,6 @@
-//! The table of machines: everything QEMU needs to be told that depends on the architecture.
+//! The table of machines: all QEMU parameters that depend on the architecture.
 //!
-//! An architecture joins with one entry, and its names in [`Arch`].
+//! A new architecture needs one entry here, and its names in [`Arch`].
 
 use crate::arch::Arch;
 use crate::kernels::Series;
@@ -9,17 +9,17 @@ use crate::setup::Need;
 /// One architecture's machine.
 #[derive(Debug)]
 pub struct Machine {
-    /// Which architecture.
+    /// The architecture.
     pub arch: Arch,
     /// The emulator's program name.
     pub qemu: &'static str,
-    /// Debian's package with that program.
+    /// The Debian package that contains that program.
     pub package: &'static str,
     /// `-machine` without the accelerator.
     pub machine: &'static str,
     /// `-cpu` under emulation: the richest model that every kernel of the matrix boots on.
     pub cpu_tcg: &'static str,
-    /// The same for kernels before a series, where those boot on a richer one.
+    /// The same for kernels older than this series, if those boot on a richer model.
     pub cpu_tcg_before: Option<(Series, &'static str)>,
     /// The kernel's name for the serial console.
     pub console: &'static str,
@@ -27,13 +27,12 @@ pub struct Machine {
     pub virtio: &'static str,
     /// Further arguments to QEMU.
     pub args: &'static [&'static str],
-    /// Further words on the kernel's command line.
+    /// Additional kernel parameters.
     pub cmdline: &'static str,
-    /// Modules the console, the result port and the clock need where the kernel does not have them
-    /// built in.
+    /// Modules that the console, the result port and the clock need if the kernel does not have
+    /// them built in.
     pub modules: &'static [&'static str],
-    /// How much slower than hardware this machine is under emulation; timeouts are multiplied by
-    /// it.
+    /// Slowdown of this machine under emulation; timeouts are multiplied by it.
     pub tcg_scale: f64,
 }
 
@@ -42,19 +41,20 @@ static X86_64: Machine = Machine {
     qemu: "qemu-system-x86_64",
     package: "qemu-system-x86",
     machine: "q35,vmport=off",
-    // Five-level page tables of the plain `max` make kernels from 6.12 panic under QEMU 7.2. Its
-    // cmpxchg16b computes the flags from stale state: an interrupt right behind one saves rubbish
-    // (the trap flag among it), and a kernel that uses the instruction in its allocator dies within
-    // seconds of load. Without the feature bit the kernel has another way.
+    // With the five-level page tables of plain `max`, kernels from 6.12 panic under QEMU 7.2. Its
+    // cmpxchg16b computes the flags from stale state: an interrupt directly after it saves wrong
+    // flags (among them the trap flag), and a kernel that uses the instruction in its allocator
+    // dies within seconds of load. Without the feature bit the kernel uses a different
+    // implementation.
     cpu_tcg: "max,la57=off,cx16=off",
     cpu_tcg_before: Some((Series { major: 6, minor: 12 }, "max,cx16=off")),
     console: "ttyS0",
     virtio: "pci",
     args: &[],
-    // TCG's time stamp counters of several CPUs agree, but the kernel cannot know that and would
-    // spend time on it. Self-tests of ciphers cost a quarter of a second and nothing here needs
-    // them. What goes wrong before the console is there, a damaged image among it, is told on the
-    // serial line only when asked for (arch/x86/boot/compressed/early_serial_console.c).
+    // The time stamp counters of TCG's CPUs are synchronised, but the kernel cannot know that and
+    // would spend time on checking. Self-tests of ciphers cost a quarter of a second and are not
+    // needed here. Errors before the console is initialised, such as a damaged image, are printed
+    // on the serial line only with earlyprintk (arch/x86/boot/compressed/early_serial_console.c).
     cmdline: "tsc=reliable cryptomgr.notests earlyprintk=ttyS0",
     modules: VIRTIO_PCI,
     tcg_scale: 8.0,
@@ -80,8 +80,8 @@ static POWERPC64LE: Machine = Machine {
     arch: Arch::Powerpc64le,
     qemu: "qemu-system-ppc64",
     package: "qemu-system-ppc",
-    // The emulator offers none of the processor's mitigations, and would complain of each. Its own
-    // small open firmware (`x-vof`) takes the place of SLOF, which needs eight seconds.
+    // The emulator implements none of the processor's mitigations, and would warn about each.
+    // QEMU's own small open firmware (`x-vof`) replaces SLOF, which needs eight seconds.
     machine: "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off",
     cpu_tcg: "power10",
     cpu_tcg_before: None,
@@ -104,7 +104,7 @@ impl Machine {
         }
     }
 
-    /// Its emulator, as something that the host has to have.
+    /// Its emulator, as a requirement on the host.
     pub fn need(&self) -> Need {
         Need::Program { program: self.qemu, package: self.package }
     }

@@ -1,43 +1,42 @@
-//! Kernel trouble in a console log: panics, oopses, warnings, lockups. Pure.
+//! Kernel error reports in a console log: panics, oopses, warnings, lockups. Pure.
 //!
-//! A *splat* is one report of the kernel about itself: a first line that says what happened, and
-//! the dump that follows (registers, call trace, `---[ end trace` …). [`Scanner`] takes lines as
-//! they arrive and gives a splat back once its last line is known; [`scan`] does the same for a
-//! whole log.
+//! A *splat* is one such report: a first line with the message, and the dump that follows
+//! (registers, call trace, `---[ end trace` …). [`Scanner`] takes lines as they arrive and returns
+//! a splat once its last line is known; [`scan`] does the same for a whole log.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What a splat reports, the gravest first.
+/// The kind of a splat, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// The kernel gave up.
+    /// A kernel panic.
     Panic,
-    /// A fault or an assertion in the kernel; the task at fault was killed.
+    /// A fault or an assertion in the kernel; the current task was killed.
     Oops,
     /// `BUG:`: broken invariants that the kernel survives (bad page state, sleeping while atomic
     /// …).
     Bug,
-    /// A CPU that does not schedule or takes no interrupts.
+    /// A CPU that does not schedule or does not handle interrupts.
     Lockup,
-    /// A task asleep for longer than the kernel finds normal.
+    /// A task blocked for longer than the hung task timeout.
     HungTask,
-    /// A CPU or task that holds up RCU.
+    /// A CPU or task that stalls RCU.
     RcuStall,
     /// A sanitizer's report (KASAN, KCSAN, KFENCE, UBSAN, KMSAN, kmemleak).
     Sanitizer,
-    /// The lock validator's report.
+    /// A lockdep report.
     Lockdep,
-    /// `WARN_ON` and friends.
+    /// `WARN_ON` and its variants.
     Warn,
-    /// The kernel ran out of memory and killed a task.
+    /// The OOM killer killed a task.
     OutOfMemory,
 }
 
 impl Kind {
-    /// Whether nothing the guest says after this can be trusted.
+    /// Whether the guest's output after this cannot be trusted.
     pub fn is_fatal(self) -> bool {
         matches!(self, Kind::Panic)
     }
@@ -60,26 +59,26 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One report of the kernel about itself.
+/// One report of a kernel error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Splat {
-    /// What kind.
+    /// Its kind.
     pub kind: Kind,
-    /// The line that says what happened, without time stamps.
+    /// The line with the message, without time stamps.
     pub title: String,
     /// The number of that line in the log, counted from 1.
     pub line: usize,
-    /// The whole report, one line after the other, without time stamps.
+    /// All lines of the report, without time stamps.
     pub text: String,
 }
 
 impl Splat {
-    /// Whether a processor of x86 stopped at a breakpoint instruction that its memory does not
-    /// have: it executed what stood there before.
+    /// Whether an x86 processor trapped on a breakpoint instruction that is not in its memory: it
+    /// executed stale code.
     ///
-    /// Processors do not do that. QEMU before 8.1 does when its translator reads code that another
+    /// Hardware does not do that. QEMU before 8.1 does when its translator reads code that another
     /// virtual processor is changing (accel/tcg/translate-all.c: pages were locked only after
-    /// translation), and kernels change their code all the time. The byte before the one in angle
+    /// translation), and kernels patch their code all the time. The byte before the one in angle
     /// brackets is where the breakpoint was.
     pub fn is_of_stale_code(&self) -> bool {
         const INT3: &str = "cc";
@@ -90,13 +89,13 @@ impl Splat {
     }
 }
 
-/// First lines, by what they contain. The first match wins, so the special come before the general.
+/// Substrings of first lines. The first match wins, so special ones precede general ones.
 const OPENERS: &[(&str, Kind)] = &[
     ("Kernel panic - not syncing", Kind::Panic),
     ("BUG: soft lockup", Kind::Lockup),
     ("watchdog: BUG: ", Kind::Lockup),
     ("Watchdog detected hard LOCKUP", Kind::Lockup),
-    // powerpc watches over its CPUs by itself (arch/powerpc/kernel/watchdog.c).
+    // powerpc has its own CPU watchdog (arch/powerpc/kernel/watchdog.c).
     ("self-detected hard LOCKUP", Kind::Lockup),
     ("detected hard LOCKUP on other CPUs", Kind::Lockup),
     ("BUG: workqueue lockup", Kind::Lockup),
@@ -105,7 +104,7 @@ const OPENERS: &[(&str, Kind)] = &[
     ("BUG: KMSAN", Kind::Sanitizer),
     ("BUG: KFENCE", Kind::Sanitizer),
     ("UBSAN: ", Kind::Sanitizer),
-    // What kmemleak has found, as PID 1 shows it; the kernel itself only says how many.
+    // A kmemleak report, as printed by PID 1; the kernel itself logs only the number of leaks.
     ("unreferenced object 0x", Kind::Sanitizer),
     ("kmemleak: Kernel memory leak detector disabled", Kind::Sanitizer),
     ("BUG: unable to handle", Kind::Oops),
@@ -139,24 +138,24 @@ const OPENERS: &[(&str, Kind)] = &[
     ("Memory cgroup out of memory: Killed", Kind::OutOfMemory),
 ];
 
-/// Lines that look like an opener and are none.
+/// Lines that match an opener but are not splats.
 const INNOCENT: &[&str] = &[
-    // The verdicts on CPU weaknesses at boot, not reports of a fault.
+    // Messages about CPU vulnerabilities at boot, which are not errors.
     "WARNING: Spectre",
     "WARNING: Unprivileged eBPF",
-    // powerpc: the guest's firmware leaves the machine's memory for settings empty.
+    // powerpc: the guest's firmware leaves the NVRAM empty.
     "WARNING: nvram corruption detected: 0-length partition",
 ];
 
-/// Reports that have a dump behind their first line; the others are that line alone.
+/// Whether a dump follows the first line; other reports consist of that line only.
 fn has_body(kind: Kind) -> bool {
     !matches!(kind, Kind::OutOfMemory)
 }
 
-/// A report longer than this has lost its end.
+/// A longer report is assumed to have lost its end.
 const MAX_LINES: usize = 200;
 
-/// Takes console lines one by one.
+/// Scans console lines one by one.
 #[derive(Debug, Default)]
 pub struct Scanner {
     seen: usize,
@@ -167,24 +166,24 @@ pub struct Scanner {
 struct Open {
     splat: Splat,
     lines: usize,
-    /// `---[ end trace` has been seen: what follows belongs to somebody else.
+    /// `---[ end trace` has been seen: further lines do not belong to this report.
     ended: bool,
 }
 
 impl Scanner {
-    /// A scanner that has seen nothing.
+    /// A scanner at the start of a log.
     pub fn new() -> Scanner {
         Scanner::default()
     }
 
-    /// Takes the next line; gives the report that it ends, if it ends one.
+    /// Processes the next line; returns the report that it ends, if any.
     pub fn push(&mut self, line: &str) -> Option<Splat> {
         self.seen += 1;
         let text = strip_stamp(line.trim_end_matches(['\r', '\n']));
         let opener = opener(text);
         if let Some(open) = &mut self.open {
-            // The `Oops:` line below a `BUG:` line is part of that dump; any other first line
-            // starts a new report.
+            // An `Oops:` line after a `BUG:` line is part of that dump; any other first line starts
+            // a new report.
             let inner = opener == Some(Kind::Oops)
                 && matches!(open.splat.kind, Kind::Oops | Kind::Bug | Kind::Sanitizer)
                 && open.lines < 12;
@@ -207,12 +206,12 @@ impl Scanner {
         done
     }
 
-    /// The report still open at the log's end.
+    /// The report that is incomplete at the end of the log.
     pub fn finish(&mut self) -> Option<Splat> {
         self.open.take().map(|open| open.splat)
     }
 
-    /// The kind of the report that is being read right now.
+    /// The kind of the report that is being read.
     pub fn inside(&self) -> Option<Kind> {
         self.open.as_ref().map(|open| open.splat.kind)
     }
@@ -232,14 +231,14 @@ fn opener(text: &str) -> Option<Kind> {
     }
     OPENERS.iter().find_map(|&(needle, kind)| {
         let at = text.find(needle)?;
-        // "WARNING: " and the like open a report only at the start of a message; other programs
-        // write them mid-line.
+        // "WARNING: " and similar prefixes open a report only at the start of a message; user-space
+        // programs print them mid-line.
         let general = matches!(kind, Kind::Warn | Kind::Bug | Kind::Lockdep) || needle == "Oops: ";
         (!general || at == 0).then_some(kind)
     })
 }
 
-/// Whether a line goes on with the report that is open.
+/// Whether a line continues the open report.
 fn belongs(open: &Open, text: &str) -> bool {
     const MARKS: &[&str] = &[
         "CPU: ",
@@ -325,14 +324,15 @@ fn belongs(open: &Open, text: &str) -> bool {
         || (open.splat.kind == Kind::Sanitizer && !text.is_empty())
 }
 
-/// A line of arm64's general registers: `x26: 0…`, `x9 : 0…`.
+/// Whether a line shows arm64's general registers: `x26: 0…`, `x9 : 0…`.
 fn is_register(text: &str) -> bool {
     let Some(rest) = text.strip_prefix('x') else { return false };
     let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
     rest.trim_start().starts_with(": ")
 }
 
-/// A line that begins with an address in brackets: powerpc's call traces, arm64's page table walks.
+/// Whether a line begins with an address in brackets: powerpc's call traces, arm64's page table
+/// walks.
 fn is_address(text: &str) -> bool {
     let address = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     address.is_some_and(|(digits, _)| digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -341,7 +341,7 @@ fn is_address(text: &str) -> bool {
 /// A console line without its time stamp and caller, `[   12.345678][  T71] `.
 fn strip_stamp(line: &str) -> &str {
     let mut rest = line;
-    // A level in angle brackets comes from /dev/kmsg or the serial console's raw form.
+    // A log level in angle brackets comes from /dev/kmsg or the serial console's raw format.
     if let Some(tail) = rest.strip_prefix('<')
         && let Some((level, tail)) = tail.split_once('>')
         && !level.is_empty()

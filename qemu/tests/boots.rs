@@ -1,11 +1,11 @@
-//! What guests do, on real kernels. These boot, so they are ignored by default and want an archive
-//! or a filled cache:
+//! Tests that boot guests with real kernels. They are ignored by default and need an archive or a
+//! filled cache:
 //!
 //! ```text
 //! cargo test -p cairn-qemu --test boots -- --ignored
 //! ```
 //!
-//! `CAIRN_BOOT_KERNELS` names the kernels (selectors with spaces between; default: 6.12),
+//! `CAIRN_BOOT_KERNELS` names the kernels (selectors separated by spaces; default: 6.12),
 //! `CAIRN_BOOT_ARCH` the architecture (default: x86_64). PID 1 for another architecture than this
 //! machine's has to be built beforehand: `CAIRN_BOOT_INIT` names it.
 
@@ -38,7 +38,7 @@ fn cache() -> &'static Cache {
     CACHE.get_or_init(|| Cache::from_env().unwrap())
 }
 
-/// The kernels to test, what guests run on, and a shell for them.
+/// The kernels to test, how guests are executed, and a shell for them.
 fn kernels() -> &'static (Vec<Kernel>, Accel, PathBuf) {
     static KERNELS: OnceLock<(Vec<Kernel>, Accel, PathBuf)> = OnceLock::new();
     KERNELS.get_or_init(|| {
@@ -65,7 +65,7 @@ fn kernels() -> &'static (Vec<Kernel>, Accel, PathBuf) {
     })
 }
 
-/// Everything one guest said.
+/// Output of one guest.
 struct Said {
     lines: Vec<String>,
     console: Vec<String>,
@@ -74,7 +74,7 @@ struct Said {
     took: Duration,
 }
 
-/// A boot of a shell script on every kernel.
+/// Boots every kernel with a shell script as the job.
 fn shell(script: &str, adjust: impl Fn(&mut Job, &mut Patience), check: impl Fn(&Kernel, Said)) {
     let (kernels, accel, busybox) = kernels();
     for kernel in kernels {
@@ -174,7 +174,7 @@ fn a_job_has_what_it_was_promised() {
 #[test]
 #[ignore = "boots guests"]
 fn orphans_are_reaped_and_strays_are_told() {
-    // Two hundred orphans that die at once, then a count of zombies, then two processes left
+    // Two hundred orphans that exit at once, then a count of zombies, then two processes left
     // behind.
     let script = r#"
         i=0; while [ $i -lt 200 ]; do (true &) ; i=$((i+1)); done
@@ -316,7 +316,7 @@ fn a_dropped_guest_leaves_no_qemu() {
     assert!(!running(&marker));
 }
 
-/// Whether a process has this word among its arguments.
+/// Whether some process has this word among its arguments.
 fn running(word: &str) -> bool {
     let output = Command::new("pgrep").args(["-f", "--", word]).output().unwrap();
     !output.stdout.is_empty()

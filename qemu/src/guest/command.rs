@@ -7,12 +7,12 @@ use crate::accel::Accel;
 use crate::job::PORT_NAME;
 use crate::machine::Machine;
 
-/// Where the console goes.
+/// Where the console is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
     /// To a socket that is QEMU's standard output; the result port is the socket on standard input.
     Stream,
-    /// To the terminal QEMU runs on; nobody reads the result port.
+    /// To the terminal QEMU runs on; the result port is discarded.
     Terminal,
 }
 
@@ -20,7 +20,7 @@ pub enum Console {
 pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: Console) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|&word| word.to_owned()));
-    // Nothing but what is named below: no screen, no network card, no user configuration.
+    // Only the devices below: no screen, no network card, no user configuration.
     add(&["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add(&["-machine", machine.machine]);
     match &boot.accel {
@@ -48,7 +48,7 @@ pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: 
     add(&["-object", "rng-random,id=entropy,filename=/dev/urandom"]);
     add(&["-device", &format!("virtio-rng-{},rng=entropy", machine.virtio)]);
     if let Some(disk) = boot.disk {
-        // Nobody looks at the image afterwards, so nothing has to be flushed.
+        // The image is not used afterwards, so nothing has to be flushed.
         let file = disk.display().to_string().replace(',', ",,");
         add(&["-drive", &format!("if=none,id=disk,format=raw,cache=unsafe,file={file}")]);
         add(&["-device", &format!("virtio-blk-{},drive=disk", machine.virtio)]);
@@ -59,19 +59,19 @@ pub fn command_line(machine: &Machine, boot: &Boot<'_>, initrd: &Path, console: 
     args
 }
 
-/// The words for the kernel.
+/// The kernel's parameters.
 fn kernel_command_line(machine: &Machine, boot: &Boot<'_>) -> String {
     let console = format!("console={}", machine.console);
-    // Warnings are level 4; they have to reach the console, where splats are looked for, and
-    // chatter does not. A panic ends the machine at once (-1: reboot, which QEMU turns into an
-    // exit). Without it KASAN says no more after its first report.
+    // Warnings are level 4; they must be printed on the console, which is scanned for splats; lower
+    // levels are not. A panic ends the machine at once (-1: reboot, which QEMU turns into an exit).
+    // Without `kasan_multi_shot` KASAN prints only its first report.
     let kasan = if boot.kernel.config.enabled("CONFIG_KASAN") { "kasan_multi_shot" } else { "" };
     let fixed = [&console, "loglevel=5", "panic=-1", "random.trust_cpu=on", kasan, machine.cmdline];
     let words = fixed.into_iter().chain([boot.extra_cmdline.as_str()]);
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// The command as a line for a shell.
+/// The command quoted for a shell.
 pub(super) fn quoted(program: &Path, args: &[String]) -> String {
     let mut line = quote(&program.display().to_string());
     for arg in args {

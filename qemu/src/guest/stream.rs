@@ -1,4 +1,4 @@
-//! The QEMU process and the threads that read it: bytes in, one channel of [`Raw`] events out.
+//! The QEMU process and the threads that read from it: bytes in, one channel of [`Raw`] events out.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -16,10 +16,10 @@ use super::{Error, io_error};
 use crate::kernels::fetch::find_program;
 use crate::splat::{Kind, Scanner, Splat};
 
-/// A line longer than this is cut: a guest gone mad must not take the host's memory.
+/// A longer line is truncated, so that a faulty guest cannot exhaust the host's memory.
 const MAX_LINE: u64 = 4 << 20;
 
-/// What the threads report.
+/// An event of the reader threads.
 #[derive(Debug)]
 pub(super) enum Raw {
     /// A line from the result port.
@@ -28,11 +28,11 @@ pub(super) enum Raw {
     Console(String),
     /// A complete splat on the console.
     Splat(Splat),
-    /// The first line of a panic; the machine ends soon.
+    /// The first line of a panic; the machine will stop soon.
     PanicBegins,
-    /// QEMU is gone, and everything it and the guest said has been delivered.
+    /// QEMU has exited, and all its output and the guest's has been delivered.
     Exited {
-        /// Its exit status, in words.
+        /// Its exit status, as text.
         status: String,
         /// The last lines of its standard error.
         said: String,
@@ -42,7 +42,7 @@ pub(super) enum Raw {
 /// A running QEMU. Dropping it kills the process and joins the threads.
 pub(super) struct Running {
     events: Receiver<Raw>,
-    /// Kills exactly the process that was started, also when its number was given to another.
+    /// A pidfd, so that a reused PID is never killed.
     handle: OwnedFd,
     thread: Option<JoinHandle<()>>,
 }
@@ -69,7 +69,7 @@ impl Running {
         Ok(Running { events: receiver, handle, thread: Some(thread) })
     }
 
-    /// The next event, unless the time runs out first.
+    /// The next event, or `None` after `patience`.
     pub(super) fn receive(&self, patience: Duration) -> Option<Raw> {
         match self.events.recv_timeout(patience) {
             Ok(raw) => Some(raw),
@@ -80,9 +80,9 @@ impl Running {
         }
     }
 
-    /// Sends QEMU the signal that it cannot refuse. The end arrives as an event.
+    /// Sends SIGKILL to QEMU. Its exit arrives as an event.
     pub(super) fn kill(&self) {
-        // That it is gone already is as good.
+        // It may have exited already.
         let _ = pidfd_send_signal(&self.handle, Signal::KILL);
     }
 }
@@ -91,16 +91,16 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported when it happened; there is nobody left to hand it
-            // to.
+            // A panic of the thread was reported when it happened; it cannot be propagated from
+            // here.
             let _ = thread.join();
         }
     }
 }
 
-/// A command for a program that dies when this process dies, also by SIGKILL. The kernel ties that
-/// signal to the *thread* that starts the program, so that thread has to live as long as the
-/// program does.
+/// A command for a program that is killed when this process dies, even by SIGKILL. The kernel ties
+/// that signal to the *thread* that starts the program, so that thread must live as long as the
+/// program.
 pub(super) fn tied_to_us(program: &Path) -> Command {
     match find_program("setpriv") {
         Some(setpriv) => {
@@ -112,7 +112,7 @@ pub(super) fn tied_to_us(program: &Path) -> Command {
     }
 }
 
-/// The life of one QEMU: started, read to the end of its streams, waited for.
+/// Thread of one QEMU process: starts it, reads its streams to the end, reaps it.
 fn run(
     mut command: Command,
     program: &Path,
@@ -123,7 +123,7 @@ fn run(
     events: &Sender<Raw>,
 ) {
     let spawned = command.spawn().map_err(io_error(format!("start {}", program.display())));
-    // The far ends live in the command; while they are open here the streams have no end.
+    // The command owns the far ends; the streams do not end while they are open here.
     drop(command);
     let mut child = match spawned {
         Ok(child) => child,
@@ -155,11 +155,11 @@ fn run(
         Ok(status) => status.to_string(),
         Err(e) => format!("unknown: {e}"),
     };
-    // Nobody listens any more when the guest was dropped.
+    // There is no receiver if the guest was dropped.
     let _ = events.send(Raw::Exited { status, said });
 }
 
-/// Delivers lines until the stream ends. Bytes that are no UTF-8 are replaced.
+/// Delivers lines until the stream ends. Invalid UTF-8 is replaced.
 fn read_lines(stream: impl Read, mut deliver: impl FnMut(String)) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
@@ -174,7 +174,7 @@ fn read_lines(stream: impl Read, mut deliver: impl FnMut(String)) {
                 deliver(String::from_utf8_lossy(&line).into_owned());
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // A reset is how a socket tells that QEMU was killed.
+            // ECONNRESET means that QEMU was killed.
             Err(_) => return,
         }
     }

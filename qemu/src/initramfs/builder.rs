@@ -1,4 +1,4 @@
-//! Puts a base together.
+//! Builds a base file system.
 
 use std::fs;
 use std::io::BufWriter;
@@ -14,21 +14,20 @@ use crate::job::MODULES_PATH;
 use crate::kernels::Kernel;
 use crate::machine::Machine;
 
-/// Collects what the guest's file system holds. Guest paths are absolute.
+/// Collects the contents of the guest's file system. Guest paths are absolute.
 pub struct Builder<'a> {
     kernel: &'a Kernel,
     tree: Tree,
     store: Store,
-    /// Modules in the order they are loaded.
+    /// Modules in load order.
     load: Vec<String>,
-    /// A program of the guest that is linked dynamically, whose loader finds further libraries.
+    /// A dynamically linked program of the guest, whose loader finds further libraries.
     like: Option<PathBuf>,
 }
 
 impl<'a> Builder<'a> {
-    /// A file system with PID 1, the directories it mounts on, and the modules that the machine's
-    /// console, result port and entropy source need. `init` is the program `cairn-init` on this
-    /// machine.
+    /// A file system with PID 1, its mount points, and the modules that the machine's console,
+    /// result port and entropy source need. `init` is the program `cairn-init` on this machine.
     ///
     /// # Errors
     /// When `init` or a module cannot be read.
@@ -48,8 +47,8 @@ impl<'a> Builder<'a> {
         ] {
             builder.tree.put(dir, Node::Dir { mode })?;
         }
-        // The kernel opens the console for PID 1 before there is a devtmpfs, and a program without
-        // descriptors 0 to 2 looks for the null device first of all.
+        // The kernel opens the console for PID 1 before devtmpfs is mounted, and a program without
+        // descriptors 0 to 2 opens the null device at startup.
         builder.tree.put("/dev/console", Node::Device { mode: 0o600, major: 5, minor: 1 })?;
         builder.tree.put("/dev/null", Node::Device { mode: 0o666, major: 1, minor: 3 })?;
         builder.tree.put(
@@ -62,7 +61,7 @@ impl<'a> Builder<'a> {
         builder.optional_modules(Machine::of(kernel.arch).modules)
     }
 
-    /// Adds a program, and its loader and libraries when it is linked dynamically.
+    /// Adds a program, and its loader and libraries if it is dynamically linked.
     ///
     /// # Errors
     /// When it cannot be read, is for another architecture than the kernel, or a library it needs
@@ -82,8 +81,8 @@ impl<'a> Builder<'a> {
         Ok(self)
     }
 
-    /// Adds a library that programs open by name while they run (`libgcc_s.so.1`), with what it
-    /// needs. Nothing happens while no dynamically linked program is in the guest.
+    /// Adds a library that programs open by name at run time (`libgcc_s.so.1`), with its
+    /// dependencies. Does nothing as long as no dynamically linked program has been added.
     ///
     /// # Errors
     /// When the library is not on this machine.
@@ -98,7 +97,7 @@ impl<'a> Builder<'a> {
     /// Adds a file of this machine, with its permission bits.
     ///
     /// # Errors
-    /// When it cannot be read, or something else is at that path.
+    /// When it cannot be read, or the path is taken.
     pub fn file(mut self, host: &Path, guest: &str) -> Result<Self, Error> {
         let mode = fs::metadata(host).map_err(io_error("stat", host))?.permissions().mode() & 0o7777;
         self.tree.put(guest, Node::File { host: host.to_owned(), mode })?;
@@ -108,7 +107,7 @@ impl<'a> Builder<'a> {
     /// Adds a file with this content.
     ///
     /// # Errors
-    /// When something else is at that path.
+    /// When the path is taken.
     pub fn bytes(mut self, guest: &str, data: Vec<u8>, mode: u32) -> Result<Self, Error> {
         self.tree.put(guest, Node::Bytes { data, mode })?;
         Ok(self)
@@ -117,7 +116,7 @@ impl<'a> Builder<'a> {
     /// Adds a symbolic link.
     ///
     /// # Errors
-    /// When something else is at that path.
+    /// When the path is taken.
     pub fn symlink(mut self, guest: &str, target: &str) -> Result<Self, Error> {
         self.tree.put(guest, Node::Link { target: target.to_owned() })?;
         Ok(self)
@@ -126,19 +125,19 @@ impl<'a> Builder<'a> {
     /// Adds a directory.
     ///
     /// # Errors
-    /// When something else is at that path.
+    /// When the path is taken.
     pub fn dir(mut self, guest: &str, mode: u32) -> Result<Self, Error> {
         self.tree.put(guest, Node::Dir { mode })?;
         Ok(self)
     }
 
-    /// Whether something is at this guest path.
+    /// Whether this guest path exists.
     pub fn has(&self, guest: &str) -> bool {
         self.tree.has(guest)
     }
 
-    /// Adds modules and their dependencies; PID 1 loads them in this order. One that is built in
-    /// needs nothing.
+    /// Adds modules and their dependencies; PID 1 loads them in this order. Built-in modules are
+    /// skipped.
     ///
     /// # Errors
     /// When the kernel has no such module.
@@ -149,7 +148,7 @@ impl<'a> Builder<'a> {
         Ok(self)
     }
 
-    /// The same for modules that the guest can do without.
+    /// The same for optional modules; missing ones are skipped.
     ///
     /// # Errors
     /// When a module's file cannot be read.
@@ -184,16 +183,16 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Writes the base into the cache, unless one of the same content is there. Gives its path.
+    /// Writes the base into the cache, unless one of the same content is there. Returns its path.
     ///
     /// # Errors
-    /// When a file cannot be read, or the archive not be written.
+    /// When a file cannot be read, or the archive cannot be written.
     pub fn build(mut self, cache: &Cache) -> Result<PathBuf, Error> {
         let list: String = self.load.iter().map(|path| format!("{path}\n")).collect();
         self.tree.put(MODULES_PATH, text(&list))?;
         let dir = cache.dir("initramfs")?;
         let dest = dir.join(format!("{}-{}.cpio", label(self.kernel), &self.tree.digest()?[..24]));
-        // Serialises with other processes, so that nobody's fresh base is taken for an old one.
+        // Excludes other processes, which could otherwise remove a new base as an old one.
         let _lock = cache.lock("initramfs")?;
         if let Ok(file) = fs::File::options().append(true).open(&dest) {
             file.set_modified(SystemTime::now()).map_err(io_error("touch", &dest))?;
@@ -210,10 +209,10 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// A base that was not used for this long is made again when it is wanted.
+/// A base that was not used for this long is removed; it is rebuilt when needed.
 const KEEP: Duration = Duration::from_secs(6 * 3600);
 
-/// Every change of a program makes new bases; without this they would pile up.
+/// Removes old bases, which would otherwise accumulate with every change of a program.
 fn forget_old(dir: &Path) -> Result<(), Error> {
     for entry in fs::read_dir(dir).map_err(io_error("list", dir))? {
         let path = entry.map_err(io_error("list", dir))?.path();

@@ -1,4 +1,4 @@
-//! A tree of files as a `newc` cpio archive, byte for byte the same for the same tree.
+//! A tree of files as a `newc` cpio archive, which is reproducible byte for byte.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, io_error};
 
-/// What one path holds.
+/// The content of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     /// A directory.
@@ -29,14 +29,14 @@ pub(super) enum Node {
 #[derive(Debug, Default)]
 pub(super) struct Tree(BTreeMap<String, Node>);
 
-/// Directories that PID 1 mounts file systems on: what an archive holds below them cannot be seen.
+/// Mount points of PID 1: files of an archive below them would be hidden.
 const COVERED: &[&str] = &["dev", "proc", "run", "sys", "tmp"];
 
-/// A failure while writing, and whose file it was.
+/// A write failure, and the file that caused it.
 #[derive(Debug)]
 pub(super) struct WriteError {
     source: io::Error,
-    /// The input at fault; none when it was the output.
+    /// The input that cannot be read; absent if writing the output failed.
     input: Option<PathBuf>,
 }
 
@@ -56,7 +56,8 @@ impl From<io::Error> for WriteError {
 }
 
 impl Tree {
-    /// Puts a node at an absolute guest path and makes its parents. The same node twice is fine.
+    /// Adds a node at an absolute guest path and creates its parents. Adding the same node twice is
+    /// allowed.
     pub(super) fn put(&mut self, path: &str, node: Node) -> Result<(), Error> {
         let path = path.trim_matches('/').to_owned();
         if let Some((top, _)) = path.split_once('/')
@@ -73,7 +74,7 @@ impl Tree {
         }
         match self.0.get(&path) {
             Some(old) if *old == node => Ok(()),
-            // A directory that was only implied takes the mode it is given now.
+            // A directory created implicitly gets the mode given now.
             Some(Node::Dir { .. }) if matches!(node, Node::Dir { .. }) => {
                 self.0.insert(path, node);
                 Ok(())
@@ -86,12 +87,12 @@ impl Tree {
         }
     }
 
-    /// Whether something is at this absolute path.
+    /// Whether this absolute path exists.
     pub(super) fn has(&self, path: &str) -> bool {
         self.0.contains_key(path.trim_matches('/'))
     }
 
-    /// The digest of paths, modes and contents, in hexadecimal. A host file counts with its
+    /// The digest of paths, modes and contents, in hexadecimal. A host file is hashed by its
     /// content.
     pub(super) fn digest(&self) -> Result<String, Error> {
         let mut hasher = Sha256::new();

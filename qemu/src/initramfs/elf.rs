@@ -1,5 +1,5 @@
-//! What an ELF file (`elf(5)`) says of itself to those who start it: for which machine, with which
-//! loader, and which libraries it asks for.
+//! The dynamic linking information of an ELF file (`elf(5)`): its machine, its loader, and the
+//! libraries it needs.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use object::{Endianness, elf};
 use super::{Error, io_error};
 use crate::arch::Arch;
 
-/// The parts of an ELF file that matter here.
+/// The relevant parts of an ELF file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Elf {
-    /// For which architecture; none for one without a name here.
+    /// Its architecture; `None` if it is not supported.
     pub arch: Option<Arch>,
-    /// The loader it asks for; none for a static program and for a library.
+    /// The loader it requests; `None` for a static program and for a library.
     pub interpreter: Option<String>,
-    /// The libraries it asks for (`DT_NEEDED`), in order.
+    /// The libraries it requests (`DT_NEEDED`), in order.
     pub needed: Vec<String>,
 }
 
@@ -24,7 +24,7 @@ impl Elf {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read, or is no 64-bit ELF file.
+    /// When it cannot be read, or is not a 64-bit ELF file.
     pub(super) fn read(path: &Path) -> Result<Elf, Error> {
         let data = std::fs::read(path).map_err(io_error("read", path))?;
         Elf::parse(&data).map_err(|what| Error::Program { path: path.to_owned(), what })
@@ -59,7 +59,7 @@ impl Elf {
         Ok(found)
     }
 
-    /// The architecture, when this machine is of another.
+    /// The architecture, if it differs from this machine's.
     pub(super) fn foreign(&self) -> Option<Arch> {
         self.arch.filter(|&arch| Arch::host() != Some(arch))
     }

@@ -1,9 +1,9 @@
-//! What a dynamically linked program needs at run time: its loader and its libraries, at the paths
-//! it will look for.
+//! The run-time dependencies of a dynamically linked program: its loader and its libraries, at the
+//! paths where it looks for them.
 //!
-//! For a program that this machine can run, its own loader is asked (`ld.so --list`, `ld.so(8)`),
-//! so run paths, the cache and hardware-capability directories come out as they do here. For a
-//! program of another architecture ([`foreign`]) the names it asks for are followed through the
+//! For a program that this machine can run, its own loader lists them (`ld.so --list`, `ld.so(8)`),
+//! so that run paths, the cache and hardware-capability directories apply as they do here. For a
+//! program of another architecture ([`foreign`]) the requested names are looked up in the
 //! directories of that architecture's libraries.
 
 mod foreign;
@@ -19,7 +19,7 @@ use crate::arch::Arch;
 /// The files a program loads: guest path to file of this machine. Empty for a static program.
 ///
 /// # Errors
-/// When the program cannot be read or is no ELF file, or a library is missing.
+/// When the program cannot be read or is not an ELF file, or a library is missing.
 pub fn needed(program: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let elf = Elf::read(program)?;
     let Some(loader) = elf.interpreter.clone() else { return Ok(BTreeMap::new()) };
@@ -33,16 +33,15 @@ pub fn needed(program: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     }
 }
 
-/// The files that a library, which programs open by name while they run, needs: itself first of
-/// all. `like` is a program whose loader decides where the library is.
+/// The files of a library that programs open by name at run time, with its dependencies. `like` is
+/// a program whose loader determines where the library is.
 pub(super) fn library(name: &str, like: &Path) -> Result<BTreeMap<String, PathBuf>, Error> {
     let elf = Elf::read(like)?;
     let Some(loader) = elf.interpreter.clone() else { return Ok(BTreeMap::new()) };
     if let Some(arch) = elf.foreign() {
         return foreign::library(name, arch);
     }
-    // The loader lists dependencies of a file; the library itself is found as a dependency by
-    // preloading it.
+    // The loader lists only the dependencies of a file; preloading makes the library one of them.
     let output = Command::new(&loader)
         .args(["--preload", name, "--list"])
         .arg(like)
@@ -76,7 +75,7 @@ fn list(loader: &str, program: &Path) -> Result<BTreeMap<String, PathBuf>, Error
         .map_err(|name| wrong(format!("needs {name}, which is not installed")))
 }
 
-/// Reads `ld.so --list`: `name => /path (0x…)`, `/path (0x…)`, and the vDSO, which has no path.
+/// Parses `ld.so --list`: `name => /path (0x…)`, `/path (0x…)`, and the vDSO, which has no path.
 /// The error is the name of a library that was not found.
 fn parse(text: &str) -> Result<BTreeMap<String, PathBuf>, String> {
     let mut files = BTreeMap::new();
@@ -97,7 +96,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, PathBuf>, String> {
 /// The architecture of a program, by its ELF header.
 ///
 /// # Errors
-/// When it cannot be read, or is no 64-bit ELF file of an architecture that is known here.
+/// When it cannot be read, or is not a 64-bit ELF file of a supported architecture.
 pub fn arch_of(program: &Path) -> Result<Arch, Error> {
     let unknown = || Error::Program { path: program.to_owned(), what: "of an unknown architecture".into() };
     Elf::read(program)?.arch.ok_or_else(unknown)

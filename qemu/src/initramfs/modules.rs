@@ -1,8 +1,7 @@
-//! Kernel modules for the guest: finding them by name, in the order they have to be loaded,
-//! decompressed.
+//! Kernel modules for the guest: found by name, in load order, decompressed.
 //!
-//! Packages come without `modules.dep` (it is made when they are installed), so each module's own
-//! `depends=` decides.
+//! Packages do not contain `modules.dep` (it is generated at installation), so each module's own
+//! `depends=` is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,12 +13,12 @@ use object::{Object, ObjectSection};
 use super::Error;
 use crate::kernels::Kernel;
 
-/// A module that is ready to go into the guest.
+/// A module to be placed in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Module {
     /// Its name, with underscores.
     pub name: String,
-    /// The ELF file.
+    /// The decompressed ELF file.
     pub data: Vec<u8>,
 }
 
@@ -56,7 +55,7 @@ impl Store {
         Ok(store)
     }
 
-    /// A module and what it depends on, dependencies first. Empty when it is built in.
+    /// A module and its dependencies, dependencies first. Empty if it is built in.
     pub(super) fn closure(&self, name: &str) -> Result<Vec<Module>, Error> {
         let mut done = Vec::new();
         self.visit(&name.replace('-', "_"), &mut BTreeSet::new(), &mut done)?;
@@ -101,7 +100,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(data)
 }
 
-/// The modules that a module names in its `depends=`.
+/// The dependencies in a module's `depends=`.
 fn depends(data: &[u8]) -> Result<Vec<String>, String> {
     let file = object::File::parse(data).map_err(|e| e.to_string())?;
     let section = file.section_by_name(".modinfo").ok_or("it has no .modinfo section")?;

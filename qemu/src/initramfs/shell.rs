@@ -1,11 +1,11 @@
-//! A shell for somebody who wants to look around in a guest.
+//! A shell for interactive use of a guest.
 
 use std::path::{Path, PathBuf};
 
 use super::{Builder, Error};
 use crate::kernels::fetch::find_program;
 
-/// What a busybox is called by in the guest.
+/// The names under which busybox is linked in the guest.
 const APPLETS: &[&str] = &[
     "sh",
     "ls",
@@ -67,9 +67,9 @@ const APPLETS: &[&str] = &[
     "timeout",
 ];
 
-/// Adds a shell and ordinary tools: the busybox that is given (for a guest of another
-/// architecture), or the one that is installed (Debian: `busybox-static`), else `bash` or `sh` with
-/// the common tools of this machine. Gives the guest command that starts it interactively.
+/// Adds a shell and ordinary tools: the given busybox (for a guest of another architecture), or the
+/// installed one (Debian: `busybox-static`), else `bash` or `sh` with the common tools of this
+/// machine. Returns the guest command that starts it interactively.
 ///
 /// # Errors
 /// When no shell is found, or one cannot be read.

@@ -1,4 +1,4 @@
-//! The scanner on logs as kernels print them.
+//! The scanner on real kernel logs.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -43,7 +43,7 @@ fn words_of_other_programs_open_nothing() {
     assert_eq!(scan("test: WARNING: nothing\nmy BUG: no\n"), []);
 }
 
-/// What kernels with sanitizers say in ways of their own.
+/// Reports of sanitizers, which have formats of their own.
 #[rstest]
 #[case(
     "unreferenced object 0xffff88807e366000 (size 256):\n  comm \"kmod-test\", pid 99, jiffies 42\n",

@@ -1,5 +1,4 @@
-//! The kernel's own search for memory that nothing leads to any more, where it has one
-//! (Documentation/dev-tools/kmemleak.rst).
+//! The kernel's memory leak detector, if it is enabled (Documentation/dev-tools/kmemleak.rst).
 
 use std::fs;
 use std::io;
@@ -7,11 +6,11 @@ use std::time::Duration;
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
 
-/// Younger memory is not suspected: MSECS_MIN_AGE in mm/kmemleak.c, and a little more. Nothing
-/// tells when it is over.
+/// Younger objects are not reported: MSECS_MIN_AGE in mm/kmemleak.c, and a margin. The kernel does
+/// not announce when it is over.
 const MIN_AGE: Duration = Duration::from_millis(5500);
 
-/// Forgets what was lost before the job. What cannot be done comes back in words.
+/// Clears leaks from before the job. The error is a message.
 pub fn forget() -> Result<(), String> {
     attempt(|| {
         scan()?;
@@ -19,8 +18,8 @@ pub fn forget() -> Result<(), String> {
     })
 }
 
-/// Has the kernel look for what the job has lost, and shows it on the console, where the host finds
-/// it.
+/// Lets the kernel scan for leaks of the job, and writes them to the console, where the host finds
+/// them.
 pub fn tell() -> Result<(), String> {
     attempt(|| {
         scan()?;
@@ -29,8 +28,8 @@ pub fn tell() -> Result<(), String> {
     })
 }
 
-/// Twice: what has changed since the last time is not suspected, and of what is new anything is a
-/// change.
+/// Scans twice: an object that changed since the previous scan is not reported, and a new object
+/// counts as changed.
 fn scan() -> io::Result<()> {
     std::thread::sleep(MIN_AGE);
     (0..2).try_for_each(|_| fs::write(FILE, "scan"))

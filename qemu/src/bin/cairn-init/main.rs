@@ -1,12 +1,12 @@
-//! PID 1 of a guest: sets the system up, runs one job, reaps what is orphaned, reports, powers off.
+//! PID 1 of a guest: sets up the system, runs one job, reaps orphans, reports, powers off.
 //!
-//! The order of its life: mounts, modules, the result port, the job's modules and settings,
-//! loopback, the job's root; [`InitEvent::Start`]; the command; [`InitEvent::End`]; power off.
-//! Whatever fails before the command is [`InitEvent::Error`], if the port is there by then, and a
-//! line on the console in any case.
+//! The order: mounts, modules, the result port, the job's modules and settings, loopback, the job's
+//! root; [`InitEvent::Start`]; the command; [`InitEvent::End`]; power off. A failure before the
+//! command is reported as [`InitEvent::Error`] if the port is open by then, and always as a line on
+//! the console.
 //!
-//! It must not end before the machine does: a PID 1 that exits is a kernel panic, which the host
-//! would report.
+//! It must not exit before the machine is powered off: the kernel panics when PID 1 exits, which
+//! the host would report.
 
 #![deny(unsafe_code)]
 
@@ -22,14 +22,15 @@ use std::io::Write;
 
 use cairn_qemu::job::{InitEvent, JOB_PATH, Job};
 
-/// A step that failed, in words.
+/// The message of a failed step.
 type Failure = String;
 
 fn main() {
     if std::process::id() != 1 {
         let mut args = std::env::args_os().skip(1);
         match args.next() {
-            // PID 1 starts itself in this role to give a command the console as its terminal.
+            // PID 1 executes itself in this role to make the console the controlling terminal of a
+            // command.
             Some(flag) if flag == terminal::FLAG => {
                 let failure = terminal::take(args.collect());
                 eprintln!("cairn-init: {failure}");
@@ -48,7 +49,7 @@ fn main() {
     system::power_off();
 }
 
-/// The life of PID 1 up to the power switch. `port` is filled as soon as it is open.
+/// Everything up to power off. `port` is set as soon as it is open.
 fn live(port: &mut Option<File>) -> Result<(), Failure> {
     system::mount_early()?;
     let mut warnings = system::load_modules();
@@ -56,8 +57,7 @@ fn live(port: &mut Option<File>) -> Result<(), Failure> {
     let text = std::fs::read(JOB_PATH).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
     let job: Job = serde_json::from_slice(&text).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
     warnings.extend(leaks::forget().err());
-    // A job that asks for a module is about that module; without it, it would fail in ways that
-    // mislead.
+    // A job that requests a module tests that module; without it, its failures would be misleading.
     system::load_for_job(&job)?;
     warnings.extend(system::prepare(&job));
     warnings.extend(network::loopback_up().err());
@@ -79,7 +79,7 @@ fn live(port: &mut Option<File>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes one event as a line of its own, also when the job left half a line behind.
+/// Writes one event on a line of its own, even if the job left an incomplete line.
 fn say(port: &mut File, event: &InitEvent) {
     let line = serde_json::to_string(event).expect("plain data serialises");
     if let Err(e) = port.write_all(format!("\n{line}\n").as_bytes()) {

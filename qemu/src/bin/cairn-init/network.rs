@@ -6,7 +6,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use crate::Failure;
 
-/// Switches `lo` on, by `RTM_NEWLINK` (rtnetlink(7)): its flags and the mask of what changes.
+/// Brings `lo` up, by `RTM_NEWLINK` (rtnetlink(7)) with its flags and the mask of flags to change.
 pub fn loopback_up() -> Result<(), Failure> {
     let failed = |e: std::io::Error| format!("switch the loopback interface on: {e}");
     // Protocol 0 is NETLINK_ROUTE.

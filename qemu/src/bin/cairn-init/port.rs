@@ -1,4 +1,4 @@
-//! The result port: waiting until its device appears, and opening it.
+//! The result port: waits until its device appears, and opens it.
 
 use std::fs::{self, File};
 use std::mem::MaybeUninit;
@@ -12,14 +12,14 @@ use rustix::fs::inotify;
 
 use crate::Failure;
 
-/// How long the driver may take to find the port. It takes milliseconds; a guest without the device
-/// never gets it.
+/// How long the driver may take to register the port. It takes milliseconds; in a guest without the
+/// device it never appears.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Opens the result port for writing as soon as it is there.
+/// Opens the result port for writing as soon as it appears.
 pub fn open() -> Result<File, Failure> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC).map_err(|e| format!("watch /dev: {e}"))?;
-    // A change of attributes is the last thing devtmpfs does to a new node.
+    // Setting the attributes is the last thing devtmpfs does to a new node.
     let changes = inotify::WatchFlags::CREATE | inotify::WatchFlags::ATTRIB;
     inotify::add_watch(&watch, "/dev", changes).map_err(|e| format!("watch /dev: {e}"))?;
     let deadline = Instant::now() + PATIENCE;
@@ -41,14 +41,14 @@ pub fn open() -> Result<File, Failure> {
     }
 }
 
-/// The port's device, if both the driver and devtmpfs have it.
+/// The port's device, once both the driver and devtmpfs have registered it.
 fn find() -> Option<PathBuf> {
     let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
     let mut ports: Vec<_> = ports.flatten().collect();
     ports.sort_by_key(fs::DirEntry::file_name);
     ports.into_iter().find_map(|port| {
-        // The name arrives a moment after the port itself; the machine has this one port, so an
-        // empty name is it.
+        // The name appears slightly after the port itself; the machine has only this port, so an
+        // empty name is accepted.
         let name = fs::read_to_string(port.path().join("name")).unwrap_or_default();
         let device = Path::new("/dev").join(port.file_name());
         let ours = name.trim().is_empty() || name.trim() == PORT_NAME;
@@ -59,7 +59,7 @@ fn find() -> Option<PathBuf> {
 fn drain(watch: impl AsFd) {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut reader = inotify::Reader::new(watch, &mut buffer);
-    // One read takes everything that had happened; what happens later wakes the next poll.
+    // One read consumes all queued events; later ones wake the next poll.
     let _ = reader.next();
     while !reader.is_buffer_empty() {
         let _ = reader.next();

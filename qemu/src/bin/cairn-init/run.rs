@@ -1,4 +1,4 @@
-//! The command: started, waited for, and every orphan reaped the moment it dies.
+//! Runs the command: starts it, waits for it, and reaps every orphan as soon as it exits.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
@@ -9,8 +9,8 @@ use rustix::process::{Pid, WaitOptions, wait};
 
 use crate::{Failure, terminal};
 
-/// Runs the job's command to its end. Gives how it ended and who was left over; the taint masks are
-/// the caller's.
+/// Runs the job's command until it exits. Returns its exit status and the processes left over; the
+/// caller adds the taint masks.
 pub fn run(job: &Job, port: &File) -> Result<InitEnd, Failure> {
     let (program, args) = job.command.split_first().ok_or("the job has no command")?;
     let mut command = match job.console {
@@ -51,7 +51,7 @@ pub fn run(job: &Job, port: &File) -> Result<InitEnd, Failure> {
             Err(e) => return Err(format!("wait for {program}: {e}")),
         }
     }
-    // The dead among what is left are no strays.
+    // Zombies are not strays.
     while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {
         end.reaped += 1;
     }
@@ -59,7 +59,7 @@ pub fn run(job: &Job, port: &File) -> Result<InitEnd, Failure> {
     Ok(end)
 }
 
-/// `PID (name)` of every process besides PID 1 and the kernel's own.
+/// `PID (name)` of every process except PID 1 and kernel threads.
 fn strays() -> Vec<String> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let mut found: Vec<String> = entries

@@ -1,4 +1,4 @@
-//! The system around the job: file systems, modules, settings, and the power switch.
+//! The system around the job: file systems, modules, settings, and power off.
 
 use std::ffi::CString;
 use std::fs;
@@ -12,8 +12,8 @@ use rustix::system::RebootCommand;
 
 use crate::Failure;
 
-/// Source, target, type, options, flags. The first three have to be there; the rest are mounted
-/// where the kernel knows them.
+/// Source, target, type, options, flags. The first three are required; the rest are mounted if the
+/// kernel supports them.
 const MOUNTS: &[(&str, &str, &core::ffi::CStr, MountFlags)] = &[
     ("proc", "/proc", c"", MountFlags::empty()),
     ("sysfs", "/sys", c"", MountFlags::empty()),
@@ -31,8 +31,8 @@ const MOUNTS: &[(&str, &str, &core::ffi::CStr, MountFlags)] = &[
 
 const REQUIRED: usize = 3;
 
-/// Links that programs expect in `/dev` and that no kernel makes; shells open `/dev/fd/N` for what
-/// they substitute.
+/// Symbolic links in `/dev` that programs expect and the kernel does not create; shells open
+/// `/dev/fd/N` for process substitution.
 const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd", "/dev/fd"),
     ("/proc/self/fd/0", "/dev/stdin"),
@@ -40,11 +40,11 @@ const LINKS: &[(&str, &str)] = &[
     ("/proc/self/fd/2", "/dev/stderr"),
 ];
 
-/// Mounts everything.
+/// Mounts all file systems.
 pub fn mount_early() -> Result<(), Failure> {
     for (number, (kind, target, options, flags)) in MOUNTS.iter().enumerate() {
         let path = Path::new(target);
-        // Directories below /sys exist exactly where the kernel has the file system.
+        // Directories below /sys exist only if the kernel has the file system.
         if number >= REQUIRED && target.starts_with("/sys/") && !path.is_dir() {
             continue;
         }
@@ -67,18 +67,18 @@ pub fn mount_early() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the file system of a disk the root, with what is mounted here moved there.
+/// Makes the file system of a disk the root and moves the existing mounts there.
 pub fn change_root(device: &str) -> Result<(), Failure> {
     const AT: &str = "/disk";
     fs::create_dir_all(AT).map_err(|e| format!("create {AT}: {e}"))?;
     mount(device, AT, "ext4", MountFlags::empty(), c"").map_err(|e| format!("mount {device}: {e}"))?;
-    // What is mounted below these goes with them.
+    // Submounts are moved along with these.
     for target in MOUNTS.iter().map(|(_, target, ..)| target).filter(|target| is_at_top(target)) {
         let there = format!("{AT}{target}");
         fs::create_dir_all(&there).map_err(|e| format!("create {there}: {e}"))?;
         mount_move(*target, &there).map_err(|e| format!("move {target} to {there}: {e}"))?;
     }
-    // The first root, an initramfs, can be neither unmounted nor left with pivot_root(2).
+    // The first root, an initramfs, can be neither unmounted nor changed with pivot_root(2).
     let enter = || {
         chdir(AT)?;
         mount_move(".", "/")?;
@@ -88,12 +88,12 @@ pub fn change_root(device: &str) -> Result<(), Failure> {
     enter().map_err(|e| format!("make {device} the root: {e}"))
 }
 
-/// Whether a path lies directly below the root.
+/// Whether a path is directly below the root.
 fn is_at_top(path: &str) -> bool {
     path.matches('/').count() == 1
 }
 
-/// Loads the modules of the list, in its order. What fails is told and does not stop the guest.
+/// Loads the modules of the list, in its order. Failures are returned and do not stop the guest.
 pub fn load_modules() -> Vec<String> {
     let list = match fs::read_to_string(MODULES_PATH) {
         Ok(list) => list,
@@ -102,12 +102,12 @@ pub fn load_modules() -> Vec<String> {
     list.lines().filter(|line| !line.is_empty()).filter_map(|path| load(path, "").err()).collect()
 }
 
-/// Loads the modules that the job asks for, in its order.
+/// Loads the modules requested by the job, in its order.
 pub fn load_for_job(job: &Job) -> Result<(), Failure> {
     job.modules.iter().try_for_each(|module| load(&module.path, &module.parameters))
 }
 
-/// Loads one module. That it is loaded already is fine.
+/// Loads one module, unless it is loaded already.
 fn load(path: &str, parameters: &str) -> Result<(), Failure> {
     let file = fs::File::open(path).map_err(|e| format!("open module {path}: {e}"))?;
     let words = CString::new(parameters).map_err(|e| format!("parameters of module {path}: {e}"))?;
@@ -117,7 +117,7 @@ fn load(path: &str, parameters: &str) -> Result<(), Failure> {
     }
 }
 
-/// Brings the job's settings into force. What could not be done as asked comes back in words.
+/// Applies the job's settings. Returns messages about those that could not be applied.
 pub fn prepare(job: &Job) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut set = |path: &str, value: String| {
@@ -125,7 +125,7 @@ pub fn prepare(job: &Job) -> Vec<String> {
             warnings.push(format!("write {value} to {path}: {e}"));
         }
     };
-    // 4194304 is the largest the kernel takes on 64-bit machines (PID_MAX_LIMIT).
+    // 4194304 is the maximum on 64-bit machines (PID_MAX_LIMIT).
     set("/proc/sys/kernel/pid_max", job.pid_max.unwrap_or(4_194_304).to_string());
     set("/proc/sys/kernel/hostname", "cairn-guest".to_owned());
     if job.huge_mib > 0 {
@@ -134,8 +134,8 @@ pub fn prepare(job: &Job) -> Vec<String> {
     warnings
 }
 
-/// Reserves this much memory in huge pages of the kernel's usual size, which depends on
-/// architecture and page size.
+/// Reserves this much memory in huge pages of the default size, which depends on architecture and
+/// page size.
 fn reserve_huge_pages(mib: u32) -> Result<(), String> {
     const COUNT: &str = "/proc/sys/vm/nr_hugepages";
     let text = fs::read_to_string("/proc/meminfo").map_err(|e| format!("read /proc/meminfo: {e}"))?;
@@ -148,7 +148,7 @@ fn reserve_huge_pages(mib: u32) -> Result<(), String> {
     if enough { Ok(()) } else { Err(format!("asked for {count} huge pages of {kib} KiB, got {got}")) }
 }
 
-/// The usual size of huge pages that `/proc/meminfo` tells, in KiB.
+/// The default huge page size in `/proc/meminfo`, in KiB.
 fn huge_page_kib(meminfo: &str) -> Option<u64> {
     let rest = meminfo.lines().find_map(|line| line.strip_prefix("Hugepagesize:"))?;
     rest.trim().strip_suffix(" kB")?.parse().ok().filter(|&kib| kib > 0)
@@ -157,7 +157,7 @@ fn huge_page_kib(meminfo: &str) -> Option<u64> {
 /// The kernel's taint mask.
 pub fn taint() -> u64 {
     let text = fs::read_to_string("/proc/sys/kernel/tainted").unwrap_or_default();
-    // Where there is no such file nothing can taint the kernel either.
+    // A kernel without this file has no taint mask.
     text.trim().parse().unwrap_or(0)
 }
 
@@ -173,11 +173,11 @@ pub fn uptime_ns() -> u64 {
     (seconds * 1e9) as u64
 }
 
-/// Writes everything out and switches the machine off.
+/// Syncs the file systems and powers the machine off.
 pub fn power_off() -> ! {
     rustix::fs::sync();
     let error = rustix::system::reboot(RebootCommand::PowerOff);
-    // Only a machine without a power switch gets here. The host's watchdog ends it.
+    // Only a machine that cannot power off gets here. The host's watchdog ends it.
     eprintln!("cairn-init: power off: {error:?}");
     loop {
         std::thread::park();

@@ -5,11 +5,11 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The argument that gives the program this role.
+/// The argument that selects this role.
 pub const FLAG: &str = "--console";
 
-/// Becomes the leader of a session on the console's terminal, and then the command. Comes back only
-/// with the failure.
+/// Becomes a session leader with the console as its controlling terminal, and executes the command.
+/// Returns only on failure, with a message.
 pub fn take(command: Vec<OsString>) -> String {
     match try_take(command) {
         Ok(never) => match never {},

@@ -1,9 +1,9 @@
 //! Libraries of another architecture, which no loader of this machine can list.
 //!
 //! They are found where Debian's cross C library (`libc6-arm64-cross`) and its multiarch packages
-//! put them, and laid into the guest where a system of that architecture has them: the loader at
-//! the path that programs ask for, libraries in `/lib/TRIPLE`, which is the first directory that
-//! the loader looks in.
+//! install them, and are placed in the guest where a system of that architecture has them: the
+//! loader at the path that programs request, libraries in `/lib/TRIPLE`, which is the first
+//! directory that the loader searches.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::arch::Arch;
 use crate::initramfs::Error;
 use crate::initramfs::elf::Elf;
 
-/// Where this machine keeps libraries of `arch`, the ones that a cross compiler links against
-/// first.
+/// Directories of the libraries of `arch` on this machine; first the one that a cross compiler
+/// links against.
 fn directories(arch: Arch) -> [PathBuf; 3] {
     let triple = arch.gnu_triple();
     [format!("/usr/{triple}/lib"), format!("/lib/{triple}"), format!("/usr/lib/{triple}")].map(PathBuf::from)
@@ -33,7 +33,7 @@ pub(super) fn needed(
     };
     let name = file_name(loader);
     let file = walk.find(name)?.ok_or_else(|| missing(name.to_owned()))?;
-    // The C library asks for the loader by name as well, and the loader is there already.
+    // The C library requests the loader by name as well, and that is there already.
     walk.files.insert(name.to_owned(), file.clone());
     walk.follow(&elf.needed)?.map_or(Ok(()), |name| Err(missing(name)))?;
     walk.files.remove(name);
@@ -42,7 +42,8 @@ pub(super) fn needed(
     Ok(placed)
 }
 
-/// A library that is opened by name, with what it needs. The loader is every program's own.
+/// A library that is opened by name, with its dependencies, except for the loader, which every
+/// program brings.
 pub(super) fn library(name: &str, arch: Arch) -> Result<BTreeMap<String, PathBuf>, Error> {
     let mut walk = Walk { arch, directories: directories(arch).to_vec(), files: BTreeMap::new() };
     match walk.follow(&[name.to_owned()])? {
@@ -55,12 +56,12 @@ pub(super) fn library(name: &str, arch: Arch) -> Result<BTreeMap<String, PathBuf
 struct Walk {
     arch: Arch,
     directories: Vec<PathBuf>,
-    /// By name.
+    /// Path of each library by its name.
     files: BTreeMap<String, PathBuf>,
 }
 
 impl Walk {
-    /// The file of this name that is of the right architecture.
+    /// The file of this name that has the right architecture.
     fn find(&self, name: &str) -> Result<Option<PathBuf>, Error> {
         for file in self.directories.iter().map(|dir| dir.join(name)).filter(|file| file.is_file()) {
             if Elf::read(&file)?.arch == Some(self.arch) {
@@ -70,7 +71,7 @@ impl Walk {
         Ok(None)
     }
 
-    /// Finds these libraries and what they need in turn. Gives the first name that leads nowhere.
+    /// Finds these libraries and their dependencies. Returns the first name that cannot be found.
     fn follow(&mut self, names: &[String]) -> Result<Option<String>, Error> {
         let mut wanted: Vec<String> = names.to_vec();
         while let Some(name) = wanted.pop() {
@@ -84,7 +85,8 @@ impl Walk {
         Ok(None)
     }
 
-    /// Guest paths. A loader that a library asks for lies where the program has it.
+    /// The files by guest path. A loader requested by a library is at the path that the program
+    /// requests.
     fn placed(self) -> BTreeMap<String, PathBuf> {
         let triple = self.arch.gnu_triple();
         let libraries = self.files.into_iter().filter(|(name, _)| !name.starts_with("ld"));
