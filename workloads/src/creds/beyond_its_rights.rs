@@ -1,4 +1,4 @@
-//! An ordinary user's process holds what only root could open: files, a directory, a pipe end.
+//! An ordinary user's process has open what only root could open: files, a directory, a pipe end.
 
 use super::kit;
 use crate::framework::prelude::*;

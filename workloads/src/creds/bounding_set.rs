@@ -1,4 +1,4 @@
-//! Capabilities dropped from the bounding set: no program can gain them any more.
+//! Capabilities dropped from the bounding set: exec cannot gain them any more.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -20,7 +20,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let check = || {
         let sets = (kit::caps("CapEff")?, kit::caps("CapPrm")?, kit::caps("CapInh")?);
         expect_eq("effective, permitted, inheritable", sets, (effective, permitted, inheritable))?;
-        // What is permitted can be made effective again; what is not cannot.
+        // A permitted capability can be made effective again, another one cannot.
         kit::set_caps(permitted, permitted, inheritable)?;
         let more = permitted | kit::mask(&[NET_BIND_SERVICE]);
         expect_eq("asking for more", fd::errno("capset", kit::set_caps(more, more, 0))?, libc::EPERM)

@@ -1,4 +1,4 @@
-//! Settings that a change of user resets were made after it: they are all in force.
+//! Settings that a change of user ids resets, made after it: all are in effect.
 
 use super::kit;
 use crate::framework::prelude::*;

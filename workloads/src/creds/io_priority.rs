@@ -1,4 +1,4 @@
-//! Processes of different classes and levels of input and output priority.
+//! Processes with different classes and levels of I/O priority.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Processes that the kernel shall rather end, or rather spare, when memory runs out.
+//! Processes that the OOM killer should prefer, or spare.
 
 use crate::framework::prelude::*;
 

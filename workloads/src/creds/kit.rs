@@ -1,10 +1,10 @@
-//! Credentials as the kernel shows and sets them, each thread's own, past libc's wrappers that
-//! change all threads.
+//! Per-thread credentials as the kernel shows and sets them, without libc's wrappers, which change
+//! all threads.
 
 use crate::framework::prelude::*;
 use anyhow::Result;
 
-/// Lines of /proc/self/status that make up the credentials of a thread.
+/// Lines of /proc/self/status with the credentials of a thread.
 const LINES: [&str; 11] = [
     "Uid",
     "Gid",
@@ -19,8 +19,8 @@ const LINES: [&str; 11] = [
     "Umask",
 ];
 
-/// All that /proc says of the calling thread's credentials, and its securebits: to be compared
-/// before and after.
+/// All credentials of the calling thread in /proc, and its securebits: to be compared before and
+/// after.
 pub fn all() -> Result<Vec<(&'static str, String)>> {
     let tid = sys::gettid();
     let mut all: Vec<_> =
@@ -93,8 +93,8 @@ pub fn caps(key: &str) -> Result<u64> {
     procfs::bits(sys::gettid(), key)
 }
 
-/// A child that changes itself by `change` and must find the same credentials after `go`, in the
-/// whole.
+/// A child that changes its credentials by `change` and must find all of them unchanged after
+/// `go`.
 pub fn changed_child(
     stage: &Stage,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! A process that uses more than its limits allow: they were lowered when it was there already.
+//! A process that uses more than its limits allow, because they were lowered afterwards.
 
 use crate::framework::prelude::*;
 
@@ -34,7 +34,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         // SAFETY: the range is the mapping's.
         sys::check("mlock", unsafe { libc::mlock(locked.ptr().cast(), locked.len()) })?;
         let locked_size = procfs::status(sys::getpid(), "VmLck")?;
-        // The heap cannot grow any more afterwards: room for what the checks need stays in it.
+        // The heap cannot grow afterwards: keep room in it for the checks.
         drop(std::hint::black_box(vec![1u8; 100_000]));
         signal::block(&[44])?;
         for value in 0..5 {

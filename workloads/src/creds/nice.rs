@@ -10,7 +10,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// By the system call, which gives 20 minus the value, so that no value is an error.
+/// By the system call, which returns 20 minus the value, so that no value is an error.
 fn nice() -> anyhow::Result<i64> {
     // SAFETY: takes no memory.
     let raised =

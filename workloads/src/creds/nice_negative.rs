@@ -1,4 +1,4 @@
-//! A process that is favoured over others.
+//! A process with a negative nice value.
 
 use crate::framework::prelude::*;
 

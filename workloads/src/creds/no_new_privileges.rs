@@ -1,4 +1,4 @@
-//! A process that has given up gaining privileges by exec, and a sibling that has not.
+//! A process with no_new_privs, and a sibling without.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -20,7 +20,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("no_new_privs", flag()?, 0)
     })?;
     let with = stage.fork("the process with", |stage| {
-        // The flag is a thread's; those that it makes later inherit it.
+        // The flag is per thread; threads created later inherit it.
         let free = thread::spawn(move || {
             GO.block_until(1);
             expect_eq("no_new_privs of the first thread", flag()?, 0)

@@ -1,4 +1,4 @@
-//! Processes of every ordinary and real-time scheduling policy, one of which children do not
+//! Processes with every normal and real-time scheduling policy, one of which children do not
 //! inherit.
 
 use crate::framework::prelude::*;
@@ -40,7 +40,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             // SAFETY: the parameter lives through the call.
             match sys::errno_of(unsafe { libc::sched_setscheduler(0, policy, &parameter) }) {
                 None => {}
-                // Some places give no real-time share to anybody.
+                // Some systems allow no real-time runtime at all.
                 Some(libc::EPERM) if priority != 0 => {}
                 Some(errno) => bail!("sched_setscheduler: {}", std::io::Error::from_raw_os_error(errno)),
             }

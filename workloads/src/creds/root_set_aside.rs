@@ -1,5 +1,4 @@
-//! A process that set its root rights aside and kept them in its saved id takes them back
-//! afterwards.
+//! A process that dropped root privileges but kept root as its saved id regains them afterwards.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Processes that have locked how root and capabilities go together.
+//! Processes with locked securebits.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             expect_eq("keep capabilities", kit::prctl(libc::PR_GET_KEEPCAPS, 0)?, i32::from(bits & 16 != 0))?;
             let full = kit::caps("CapPrm")?;
             kit::set_uids(1000, 1000, 1000)?;
-            // Without the fixup, or with keep-caps, what is permitted stays with an ordinary user.
+            // Without the fixup, or with keep-caps, an ordinary user keeps permitted capabilities.
             let stays = bits & (4 | 16) != 0;
             expect_eq(
                 "permitted after the change of user",

@@ -1,4 +1,4 @@
-//! A process that the kernel shall spare when memory runs out.
+//! A process that the OOM killer must spare.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What was given at execve(2): the kernel's view in /proc/self/{cmdline,environ,auxv} and the
+//! The arguments of execve(2): the kernel's view in /proc/self/{cmdline,environ,auxv} and the
 //! memory behind it.
 
 use crate::framework::prelude::*;

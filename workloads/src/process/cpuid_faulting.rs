@@ -16,7 +16,7 @@ const ARCH_SET_CPUID: i32 = 0x1012;
 
 fn run(cx: &mut Ctx) -> Outcome {
     static GO: Cell = Cell::new();
-    // Tried in a child: what comes before `ready` may look at its processor.
+    // Tried in a child: code before `ready` may execute CPUID.
     let able = fork("a trial", || match arch_prctl(ARCH_SET_CPUID, 0) {
         Err(error) if sys::errno_in(&error) == Some(libc::ENODEV) => child::exit(1),
         other => other.map(drop),
@@ -39,7 +39,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     other.join()
 }
 
-/// A child, which has the setting from the calling thread, dies of the instruction.
+/// A child, which inherits the setting from the calling thread, is killed by the instruction.
 fn faults() -> Outcome {
     let child = fork("the asking child", || {
         child::without_core()?;

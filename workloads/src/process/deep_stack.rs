@@ -1,5 +1,5 @@
-//! ready is said at the bottom of a deep recursion; every frame checks its own contents on the way
-//! back.
+//! `ready` is called at the bottom of a deep recursion; every frame checks its own contents on
+//! return.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! prctl(PR_SET_MDWE) (Linux 6.3): nothing becomes executable that could be written, from then on
-//! and for ever. What was mapped before stays.
+//! prctl(PR_SET_MDWE) (Linux 6.3): no memory that was writable becomes executable from then on.
+//! It cannot be cleared. Earlier mappings stay.
 
 use crate::framework::prelude::*;
 use libc::{MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE};
@@ -24,7 +24,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let mut children = Vec::new();
     for bits in [INHERITED, NOT_INHERITED] {
-        // What cannot be set cannot be held: found out in a child, for it could not be taken back.
+        // Whether it can be set is tested in a child, because it cannot be cleared.
         if fork("a trial", || sys::prctl(libc::PR_SET_MDWE, [bits, 0, 0, 0]).map(drop))?.wait()? != 0 {
             anyhow::ensure!(bits == NOT_INHERITED, "PR_SET_MDWE failed");
             continue;
@@ -55,7 +55,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     children.into_iter().try_for_each(Child::join)
 }
 
-/// A page that can be written and executed, with a function in it.
+/// A writable and executable page with a function in it.
 fn code() -> anyhow::Result<Mapping> {
     let prot = PROT_READ | PROT_WRITE | PROT_EXEC;
     let mut page = Mapping::new(page_size(), prot, MAP_PRIVATE | MAP_ANONYMOUS, None)?;
@@ -69,8 +69,8 @@ fn call(page: &Mapping) -> i32 {
     unsafe { std::mem::transmute::<*mut u8, extern "C" fn() -> i32>(page.ptr())() }
 }
 
-/// What is set is `bits`, and both ways to memory that can be written and executed are refused
-/// exactly if any is.
+/// `bits` are set, and both ways to writable and executable memory are refused if and only if one
+/// is.
 fn denied(bits: libc::c_ulong) -> Outcome {
     expect_eq("PR_GET_MDWE", sys::prctl(libc::PR_GET_MDWE, [0; 4])? as libc::c_ulong, bits)?;
     let want = (bits != 0).then_some(Some(libc::EACCES));

@@ -1,5 +1,5 @@
 //! A child forks, reaps and checks grandchildren without pause: a checkpoint meets processes that
-//! are just being born or have just died.
+//! have just been created or have just exited.
 
 use crate::framework::prelude::*;
 

@@ -42,7 +42,7 @@ fn allocate(seed: u64) -> Vec<Block> {
     let mut rng = Rng::new(seed);
     let blocks: Vec<Block> = (0..300)
         .map(|index| {
-            // Mostly small, some large, a few beyond the threshold of mmap.
+            // Mostly small, some large, a few above the mmap threshold.
             let len = match index % 50 {
                 0 => 200_000,
                 1..5 => 10_000 + rng.below(20_000),

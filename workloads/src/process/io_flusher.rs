@@ -1,5 +1,5 @@
 //! prctl(PR_SET_IO_FLUSHER) (Linux 5.6): a thread that file systems wait for, whose own allocations
-//! must not wait for them. Privileged, also to be asked for.
+//! must not wait for them. Reading it needs privileges, too.
 
 use crate::framework::prelude::*;
 
@@ -35,7 +35,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         thread.wait_blocked_in(libc::SYS_futex)?;
     }
     set(1)?;
-    // A new thread has it from the one that made it, and must lose it.
+    // A new thread inherits it, and must clear it.
     let late = hold(0)?;
     late.wait_blocked_in(libc::SYS_futex)?;
 

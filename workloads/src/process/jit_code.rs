@@ -1,4 +1,4 @@
-//! Code made at run time: written, made executable, called before and after.
+//! Code generated at run time: written, made executable, called before and after.
 
 use crate::framework::prelude::*;
 

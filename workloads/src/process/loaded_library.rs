@@ -1,5 +1,5 @@
 //! dlopen(3): a function of a library loaded at run time is called through the same pointer
-//! afterwards, another is looked up afresh, and the library can be closed.
+//! afterwards, another is looked up again, and the library can be closed.
 
 use crate::framework::prelude::*;
 use std::ffi::CStr;

@@ -1,5 +1,5 @@
-//! membarrier(2): what an address space has registered for. The barriers of a process alone are
-//! refused with EPERM without that (`membarrier_private_expedited`, kernel/sched/membarrier.c).
+//! membarrier(2): the registrations of an address space. Private barriers of a process are refused
+//! with EPERM without them (`membarrier_private_expedited`, kernel/sched/membarrier.c).
 
 use crate::framework::prelude::*;
 use anyhow::Result;
@@ -15,7 +15,7 @@ pub const WORKLOAD: Workload = Workload {
 /// include/uapi/linux/membarrier.h, since Linux 6.3
 const GET_REGISTRATIONS: i32 = 1 << 9;
 
-/// What registers for a barrier, and the barrier.
+/// The command that registers for a barrier, and the barrier.
 const COMMANDS: [(i32, i32); 4] = [
     (libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED),
     (
@@ -34,7 +34,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         other => other?,
     };
     let stage = Stage::new()?;
-    // A child has the registrations of its parent, which makes its own last.
+    // A child inherits the registrations of its parent, which makes its own last.
     let sets = (0..COMMANDS.len()).map(|one| vec![one]).chain([vec![], vec![0, 3], vec![1, 2]]);
     let mut children = Vec::new();
     for set in sets {
@@ -54,7 +54,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     children.into_iter().try_for_each(Child::join)
 }
 
-/// Registers for these of [`COMMANDS`], those that the kernel has; what it says of that.
+/// Registers for these of [`COMMANDS`], if the kernel has them; the registrations that it reports.
 fn register(has: i32, set: &[usize]) -> Result<Option<i32>> {
     for (command, _) in set.iter().map(|one| COMMANDS[*one]).filter(|(command, _)| has & command != 0) {
         membarrier(command)?;
@@ -68,7 +68,7 @@ fn registrations(has: i32) -> Result<Option<i32>> {
 
 fn verify(has: i32, set: &[usize], before: Option<i32>) -> Outcome {
     for (index, (_, barrier)) in COMMANDS.iter().enumerate().filter(|(_, (_, barrier))| has & barrier != 0) {
-        // Nobody has to register in order to have a barrier sent to others.
+        // A barrier for other processes needs no registration of the caller.
         let may = set.contains(&index) || *barrier == libc::MEMBARRIER_CMD_GLOBAL_EXPEDITED;
         let errno = membarrier(*barrier).err().map(|error| sys::errno_in(&error));
         expect_eq(

@@ -1,5 +1,5 @@
 //! prctl(PR_SET_MEMORY_MERGE) (Linux 6.4): all anonymous memory may be merged with equal pages,
-//! also what is mapped later, unless it was taken out by MADV_UNMERGEABLE.
+//! also in later mappings, unless it was excluded by MADV_UNMERGEABLE.
 
 use crate::framework::prelude::*;
 
@@ -57,7 +57,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     advised.join()
 }
 
-/// Some private memory. An unmapped page behind it keeps others from being joined with it.
+/// Some private memory. An unmapped page behind it prevents merging with other mappings.
 fn memory(key: u64) -> anyhow::Result<Mapping> {
     let mut memory = Mapping::private(5 * page_size())?;
     memory.punch(4, 1)?;

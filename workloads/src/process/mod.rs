@@ -1,4 +1,4 @@
-//! What belongs to a process as a whole: its executable, arguments, names, break, prctl settings,
+//! State of a process as a whole: its executable, arguments, names, break, prctl settings,
 //! vdso, heap, stack.
 
 mod vdso_symbols;

@@ -1,5 +1,5 @@
-//! prctl(PR_SET_SPECULATION_CTRL): which kinds of speculation a thread does without. One state
-//! cannot be left again, and one lasts until the next exec.
+//! prctl(PR_SET_SPECULATION_CTRL): which kinds of speculation are disabled for a thread. One state
+//! cannot be left, and one lasts until the next exec.
 
 use crate::framework::prelude::*;
 
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 /// include/uapi/linux/prctl.h; the libc crate has these for some architectures only.
 const PR_GET_SPECULATION_CTRL: libc::c_int = 52;
 const PR_SET_SPECULATION_CTRL: libc::c_int = 53;
-/// In what is told: the choice is the thread's.
+/// Bit of the result: the setting can be changed per thread.
 const PR_SPEC_PRCTL: libc::c_int = 1 << 0;
 
 /// Store bypass, indirect branches, and a flush of the first-level cache.
@@ -27,7 +27,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     static GO: Cell = Cell::new();
     let mut able = Vec::new();
     for (kind, state) in KINDS.iter().flat_map(|kind| STATES.map(|state| (*kind, state))) {
-        // Tried in a child: not every kind has every state, and some threads could not go back.
+        // Tried in a child: not every kind has every state, and some states cannot be left.
         if fork("a trial", || tried(kind, state))?.wait()? == 0 {
             able.push((kind, state));
         }

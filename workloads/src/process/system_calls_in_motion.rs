@@ -1,5 +1,5 @@
 //! Wherever a checkpoint falls in this loop, no call may be lost, doubled or return anything else:
-//! a counter goes through a pipe, a file offset moves by one, numbers of the process stay.
+//! a counter goes through a pipe, a file offset moves by one, ids of the process stay the same.
 
 use crate::framework::prelude::*;
 use std::io::{Read as _, Seek as _, Write as _};

@@ -1,5 +1,5 @@
-//! prctl(PR_SET_THP_DISABLE) with PR_THP_DISABLE_EXCEPT_ADVISED (Linux 6.18): the answer of
-//! PR_GET_THP_DISABLE is more than yes or no.
+//! prctl(PR_SET_THP_DISABLE) with PR_THP_DISABLE_EXCEPT_ADVISED (Linux 6.18): the result of
+//! PR_GET_THP_DISABLE is more than a boolean.
 
 use crate::framework::prelude::*;
 

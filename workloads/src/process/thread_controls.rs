@@ -1,5 +1,5 @@
-//! prctl(2) settings of a thread that it inherits and that others do not share: PR_MCE_KILL, and
-//! PR_SET_TSC where there is one.
+//! prctl(2) settings that a thread inherits and does not share with others: PR_MCE_KILL, and
+//! PR_SET_TSC where it exists.
 
 use crate::framework::prelude::*;
 
@@ -24,7 +24,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             expect_eq("policy of memory failures", get_policy()?, policy)?;
             if has_tsc {
                 expect_eq("access to the time stamp counter", get_tsc()?, tsc)?;
-                // What comes next may look at a clock.
+                // Later code may read a clock.
                 set_tsc(libc::PR_TSC_ENABLE)?;
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! The vdso: function pointers into it stay valid, and give the same time as the system calls.
+//! The vdso: function pointers into it stay valid, and return the same time as the system calls.
 
 use super::vdso_symbols::Vdso;
 use crate::framework::prelude::*;

@@ -1,5 +1,5 @@
-//! Finding functions in the vdso without the help of libc: the dynamic symbols of the little ELF
-//! image that AT_SYSINFO_EHDR points to.
+//! Finds functions in the vdso without libc: the dynamic symbols of the small ELF image that
+//! AT_SYSINFO_EHDR points to.
 
 use crate::framework::sys;
 use anyhow::{Context as _, Result, ensure};
@@ -20,7 +20,7 @@ const SYM_SIZE: usize = 24;
 /// The vdso of this process.
 pub struct Vdso {
     base: usize,
-    /// What is added to the addresses in the image: it is linked to 1 MiB on powerpc before 5.12.
+    /// Added to the addresses in the image: it is linked to 1 MiB on powerpc before 5.12.
     bias: usize,
     strings: usize,
     symbols: usize,
