@@ -1,4 +1,5 @@
-//! The action of every signal: handler, flags, mask and restorer, all different, never run.
+//! The action of every signal: handler, flags, mask and restorer, all different; handlers never
+//! run.
 
 use crate::framework::prelude::*;
 
@@ -10,7 +11,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// Flags that any signal may have. SA_RESTORER is among them where the kernel wants one.
+/// Flags that any signal may have, with SA_RESTORER where the kernel requires one.
 const FLAGS: [i32; 7] = [
     libc::SA_NOCLDSTOP,
     libc::SA_NOCLDWAIT,
@@ -44,7 +45,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         want.push((number, signal::action(number)?));
     }
 
-    // Starting a thread makes libc take signal 33 for itself.
+    // libc claims signal 33 when a thread is started.
     cx.gate.without_watchdog();
     cx.ready()?;
 

@@ -24,7 +24,7 @@ extern "C" fn where_am_i(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) 
     FROM.store(&raw const local as usize, SeqCst);
 }
 
-/// Sets or asks for the calling thread's alternate stack.
+/// Sets or reads the calling thread's alternate stack.
 fn sigaltstack(new: Option<(usize, usize, i32)>) -> anyhow::Result<(usize, usize, i32)> {
     let new =
         new.map(|(sp, size, flags)| libc::stack_t { ss_sp: sp as *mut _, ss_flags: flags, ss_size: size });
@@ -37,7 +37,7 @@ fn sigaltstack(new: Option<(usize, usize, i32)>) -> anyhow::Result<(usize, usize
 
 fn run(cx: &mut Ctx) -> Outcome {
     static GO: Cell = Cell::new();
-    // Handlers one at a time: they share where they note.
+    // Handlers one at a time: they share their result variables.
     static TURN: Mutex<()> = Mutex::new(());
     signal::handle(libc::SIGUSR1, where_am_i, libc::SA_ONSTACK, &[])?;
     let mut threads = Vec::new();

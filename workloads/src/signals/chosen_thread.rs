@@ -1,4 +1,4 @@
-//! A signal to the process goes to the only thread that does not block it.
+//! A signal to the process is delivered to the only thread that does not block it.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};

@@ -1,6 +1,6 @@
-//! A signal comes while a process is stopped in a call: when it goes on, the handler runs and the
-//! call ends with EINTR, or goes on where SA_RESTART says so (signal(7), "Interruption of system
-//! calls"). Were the call made again behind the handler, nothing would end it any more.
+//! A signal arrives while a process is stopped in a call: when it continues, the handler runs and
+//! the call ends with EINTR, or is restarted with SA_RESTART (signal(7), "Interruption of system
+//! calls"). If the call were restarted after the handler, nothing would end it any more.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -19,14 +19,14 @@ extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     RUNS.fetch_add(1, SeqCst);
 }
 
-/// Makes a call that nothing but a signal ends.
+/// Makes a call that only a signal ends.
 fn call(nr: libc::c_long, arguments: [usize; 6]) -> i64 {
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: what the arguments point to lives in the callers until the call has ended.
     unsafe { libc::syscall(nr, a, b, c, d, e, f) }
 }
 
-/// In a child: the call ends with EINTR, behind one run of the handler.
+/// In a child: the call ends with EINTR, after one run of the handler.
 fn ends(name: &'static str, nr: libc::c_long, arguments: [usize; 6]) -> anyhow::Result<Child> {
     let child = fork(name, || {
         signal::handle(libc::SIGUSR1, count, 0, &[])?;
@@ -37,8 +37,8 @@ fn ends(name: &'static str, nr: libc::c_long, arguments: [usize; 6]) -> anyhow::
     Ok(child)
 }
 
-/// Waits until a child, whose name is that of its call, has ended. One that sleeps with the signal
-/// behind it never does.
+/// Waits until a child, named after its call, has exited. One that sleeps after its signal was
+/// handled never does.
 fn leaves_call(child: &Child) -> Outcome {
     gate::wait_until("the end of a call", || {
         let taken = procfs::bits(child.pid, "ShdPnd")? == 0;

@@ -1,4 +1,4 @@
-//! A handler for SIGSEGV that repairs the fault: the kernel makes it run with the address.
+//! A handler for SIGSEGV that repairs the fault: the kernel passes it the address.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

@@ -1,4 +1,4 @@
-//! Handlers that were installed before run afterwards, with their masks and flags in force.
+//! Handlers that were installed before run afterwards, with their masks and flags in effect.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

@@ -1,4 +1,4 @@
-//! Ignored signals stay ignored: they leave nothing pending and end nobody.
+//! Ignored signals stay ignored: they do not become pending and kill no process.
 
 use crate::framework::prelude::*;
 

@@ -22,7 +22,7 @@ extern "C" fn nest(number: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
         libc::SIGUSR2 => (1, Some(libc::SIGHUP)),
         _ => (2, None),
     };
-    // A value on this frame, to be found again when the handlers above it have returned.
+    // A value in this frame, checked when the handlers above it have returned.
     let local = std::hint::black_box(0x1111 * (depth + 1) as u64);
     // SAFETY: raise and read are async-signal-safe; the byte lives through the call.
     unsafe {

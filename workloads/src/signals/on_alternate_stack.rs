@@ -1,5 +1,4 @@
-//! A process is inside of a handler, on its alternate stack, blocked, and comes back through
-//! sigreturn.
+//! A process is blocked inside a handler, on its alternate stack, and returns through sigreturn.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;

@@ -1,4 +1,4 @@
-//! A process has a deadly signal pending that it blocks; it dies when it lets it through.
+//! A process has a fatal signal pending and blocked; unblocking it kills the process.
 
 use crate::framework::prelude::*;
 

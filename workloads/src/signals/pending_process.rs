@@ -1,4 +1,4 @@
-//! Signals wait in the queue of the process, each with who sent it, how, and what it carries.
+//! Signals pending for the process, each with its sender, code and value.
 
 use crate::framework::prelude::*;
 

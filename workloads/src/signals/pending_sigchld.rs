@@ -1,4 +1,4 @@
-//! A child has ended; its SIGCHLD is pending and its status not yet fetched.
+//! A child has exited; its SIGCHLD is pending and it has not been reaped.
 
 use crate::framework::child;
 use crate::framework::prelude::*;
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     signal::block(&[libc::SIGCHLD])?;
     let child = fork("the child", || child::exit_with("the child", Err(Box::new("status 101"))))?;
-    // It is a zombie some instructions before it tells (`exit_notify`, kernel/exit.c).
+    // It is a zombie some instructions before it notifies (`exit_notify`, kernel/exit.c).
     gate::wait_until("the child to end", || {
         Ok(procfs::Stat::of(child.pid)?.state == 'Z' && signal::pending()? != 0)
     })?;

@@ -1,4 +1,4 @@
-//! A process waits in ppoll and another in pselect, each with a mask for the wait only.
+//! A process waits in ppoll and another in pselect, each with a temporary mask.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
@@ -17,7 +17,7 @@ extern "C" fn note(number: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     RAN.store(number, SeqCst);
 }
 
-/// Blocks with SIGUSR1 let through by `wait` only.
+/// Blocks with SIGUSR1 unblocked by `wait` only.
 fn body(wait: fn(&libc::sigset_t) -> i32) -> Outcome {
     let usual = signal::bits(&[libc::SIGUSR1, libc::SIGTERM]);
     signal::handle(libc::SIGUSR1, note, libc::SA_RESTART, &[])?;

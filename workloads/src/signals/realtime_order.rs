@@ -1,4 +1,4 @@
-//! Real-time signals queue up, several of each kind, and come out lowest first, oldest first.
+//! Real-time signals are queued, several of each, and delivered lowest first, oldest first.
 
 use crate::framework::prelude::*;
 

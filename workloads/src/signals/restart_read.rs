@@ -1,4 +1,4 @@
-//! A read that a handler interrupts after the restart goes on by itself, because of SA_RESTART.
+//! A read that a handler interrupts after the restart is restarted, because of SA_RESTART.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

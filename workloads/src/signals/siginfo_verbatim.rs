@@ -1,4 +1,4 @@
-//! Signals that carry a siginfo of the sender's own making, every byte of it.
+//! Signals with a siginfo set by the sender, every byte of it.
 
 use crate::framework::prelude::*;
 

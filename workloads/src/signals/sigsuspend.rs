@@ -1,4 +1,4 @@
-//! A process waits in sigsuspend with a mask for the wait only.
+//! A process waits in sigsuspend with a temporary mask.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};

@@ -1,4 +1,4 @@
-//! A process has been stopped by SIGTSTP and its parent has not asked yet.
+//! A process has been stopped by SIGTSTP and its parent has not waited for it yet.
 
 use crate::framework::prelude::*;
 

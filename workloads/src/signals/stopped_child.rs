@@ -1,4 +1,4 @@
-//! A stopped process stays stopped, its stop known to the parent, and goes on with SIGCONT.
+//! A stopped process, reported to its parent, stays stopped until SIGCONT.
 
 use crate::framework::prelude::*;
 
@@ -15,7 +15,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let child = stage.fork("the stopped process", |stage| {
         stage.hold();
         stage.shared().cell(1).set(1);
-        // Stays until the parent has seen it go on.
+        // Stays until the parent has seen it continue.
         stage.shared().cell(2).block_until(1);
         Ok(())
     })?;

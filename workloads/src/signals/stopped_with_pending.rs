@@ -1,4 +1,4 @@
-//! Signals arrive at a stopped process: they wait until it goes on.
+//! Signals sent to a stopped process stay pending until it continues.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};

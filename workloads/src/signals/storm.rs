@@ -1,4 +1,4 @@
-//! Processes send each other real-time signals with running numbers as fast as they can.
+//! Processes send each other numbered real-time signals as fast as they can.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
@@ -24,7 +24,7 @@ fn member(shared: &Shared, index: usize) -> Outcome {
     }
     let right = pid_of((index + 1) % PROCESSES);
     let mut sent = 0usize;
-    // Four signals are under way on each link at any time.
+    // Four signals are in flight on each link at any time.
     while sent < 4 {
         signal::queue(right, NUMBER, sent)?;
         sent += 1;
@@ -50,8 +50,7 @@ fn member(shared: &Shared, index: usize) -> Outcome {
     if sent != usize::MAX {
         signal::queue(right, NUMBER, usize::MAX)?;
     }
-    // The last word may come before the neighbour has stopped: nobody leaves before everybody is
-    // done.
+    // The last signal may arrive before the neighbour has stopped: none exits before all are done.
     shared.cell(2).bump();
     shared.cell(2).wait("the other members", PROCESSES as u32)
 }

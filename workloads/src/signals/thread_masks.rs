@@ -1,4 +1,4 @@
-//! Each thread blocks other signals, the two that libc keeps to itself among them.
+//! Each thread blocks different signals, including the two that libc reserves.
 
 use crate::framework::prelude::*;
 

@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     let mut id: libc::pthread_t = 0;
     // The C library's pause(3) is the whole thread: no Rust frame is unwound. SAFETY: pause ignores
-    // the argument that it is called with and returns a word that nobody uses.
+    // the argument that it is called with and returns a word that is not used.
     let rc = unsafe {
         type Start = extern "C" fn(*mut libc::c_void) -> *mut libc::c_void;
         let pause: Start = std::mem::transmute::<unsafe extern "C" fn() -> libc::c_int, Start>(libc::pause);

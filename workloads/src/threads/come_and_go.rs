@@ -1,4 +1,4 @@
-//! A checkpoint meets threads that are just being made or are just ending.
+//! A checkpoint meets threads that are being created or are exiting.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Registers change all the time and there is no system call to be found in. Each thread repeats a
-//! fixed computation and compares the result with one made before.
+//! Registers change all the time, without a system call. Each thread repeats a fixed computation
+//! and compares the result with an earlier one.
 
 use crate::framework::prelude::*;
 
@@ -30,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     threads.into_iter().try_for_each(Thread::join)
 }
 
-/// Long enough to be interrupted in, short enough for a slow machine.
+/// Long enough to be interrupted, short enough for a slow machine.
 #[inline(never)]
 fn mix(seed: u64) -> [u64; 4] {
     let mut rng = Rng::new(seed);

@@ -1,4 +1,4 @@
-//! Counters by processor, incremented with a load and a store and no lock: correct only because the
+//! Per-CPU counters, incremented with a load and a store and no lock: correct only because the
 //! kernel sends a thread that was interrupted between the two to its abort handler. A restart must
 //! do the same, or increments get lost.
 

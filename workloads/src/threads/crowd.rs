@@ -1,4 +1,4 @@
-//! Many threads that block, each with something of its own to remember.
+//! Many blocked threads, each with state of its own.
 
 use crate::framework::prelude::*;
 

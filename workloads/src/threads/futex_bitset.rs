@@ -1,5 +1,5 @@
-//! FUTEX_WAIT_BITSET: each waiter is woken by its own bit only. Futexes with relative timeouts far
-//! away stay asleep.
+//! FUTEX_WAIT_BITSET: each waiter is woken by its own bit only. Waiters with long
+//! relative timeouts stay asleep.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -38,8 +38,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("waiters that woke early", WOKEN.get(), 0)?;
-    // A checkpoint may have sent waiters around once more: they may still be on their way into the
-    // queue.
+    // A checkpoint may have made waiters restart the call: they may not be in the queue yet.
     for (number, bit) in [(1, 1u32 << 17), (2, 1 << 3)] {
         gate::wait_until("a waiter to be woken by its bit", || Ok(wake(bit)? == 1))?;
         WOKEN.wait("the waiter that was woken", number)?;
@@ -49,7 +48,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     threads.into_iter().try_for_each(Thread::join)
 }
 
-/// futex(2) on the word while it is 7; the errno it ends with.
+/// futex(2) on the word while it is 7; returns its errno.
 fn wait(operation: i32, timeout: *const libc::timespec, bits: u32) -> Option<i32> {
     // SAFETY: the word is static, the timeout is null or lives in the caller.
     let rc = unsafe {

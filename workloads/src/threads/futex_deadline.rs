@@ -1,5 +1,5 @@
-//! FUTEX_WAIT_BITSET with an absolute deadline: it passes as it would have, whenever the wait is
-//! begun anew.
+//! FUTEX_WAIT_BITSET with an absolute deadline: it expires at the same time
+//! whenever the wait is restarted.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::AtomicU32;

@@ -1,4 +1,4 @@
-//! Enough threads that everything quadratic shows.
+//! Enough threads to expose quadratic behaviour.
 
 use crate::framework::prelude::*;
 

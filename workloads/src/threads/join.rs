@@ -1,4 +1,4 @@
-//! pthread_join(3) waits on the word that the kernel clears when a thread ends
+//! pthread_join(3) waits on the word that the kernel clears when a thread exits
 //! (set_tid_address(2)).
 
 use crate::framework::prelude::*;

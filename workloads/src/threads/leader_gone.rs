@@ -1,4 +1,4 @@
-//! The thread group leader is a zombie: its /proc/PID/status says so, other threads go on and end
+//! The thread group leader is a zombie: its /proc/PID/status says so, other threads run on and end
 //! the process later.
 
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Everything that hangs on the thread pointer.
+//! Data addressed through the thread pointer.
 
 use crate::framework::prelude::*;
 use std::cell::Cell as Local;

@@ -1,6 +1,6 @@
-//! nanosleep(2) keeps its end in the kernel's restart block. The sleep is then interrupted: what
-//! remains must be less than the hour by at least what had gone by before ready, and not less than
-//! the run can have lasted.
+//! nanosleep(2) keeps its end in the kernel's restart block. The sleep is then interrupted: the
+//! remaining time must be less than the hour by at least the time that had passed before `ready`,
+//! and by no more than the run can have lasted.
 
 use crate::framework::prelude::*;
 use std::time::{Duration, Instant};
@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread in a sleep of an hour, which must neither end nor start over",
     needs: &[],
-    // A checkpoint interrupts the call, and the kernel then writes the time that is left into
-    // memory.
+    // A checkpoint interrupts the call, and the kernel then writes the remaining time into memory.
     moving: true,
     statik: false,
     run,
@@ -27,7 +26,7 @@ impl Shares {
 
 extern "C" fn handler(_: libc::c_int) {}
 
-/// More than what passes between a restart and the interruption, on a busy machine as well.
+/// Longer than the time between a restart and the interruption, even on a busy machine.
 const SOME: Duration = Duration::from_secs(2);
 
 fn run(cx: &mut Ctx) -> Outcome {
@@ -56,7 +55,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     gate::wait_until("the thread to be asleep again", || {
-        // restart_syscall(2) stands in for the sleep when the kernel resumed it.
+        // restart_syscall(2) replaces the sleep if the kernel resumed it.
         let blocked = |nr| procfs::is_blocked_in(sys::getpid(), sleeper.tid, nr);
         Ok(blocked(libc::SYS_clock_nanosleep)?
             || blocked(libc::SYS_restart_syscall)?

@@ -1,4 +1,4 @@
-//! After a restart a process can make threads as before: ids are fresh, stacks come from the C
+//! After a restart a process can create threads as before: ids are new, stacks come from the C
 //! library's cache.
 
 use crate::framework::prelude::*;
@@ -9,7 +9,7 @@ pub const WORKLOAD: Workload =
 static GO: Cell = Cell::new();
 
 fn run(cx: &mut Ctx) -> Outcome {
-    // One that has ended already, so that there is a cached stack.
+    // One that has exited already, so that there is a cached stack.
     thread::spawn(|| Ok(()))?.join()?;
     let old = thread::spawn(|| {
         GO.block_until(1);

@@ -1,4 +1,4 @@
-//! Threads: how many, where they block, what belongs to each of them.
+//! Threads: how many, where they block, per-thread state.
 
 mod crowd;
 mod rseq;

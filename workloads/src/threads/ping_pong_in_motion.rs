@@ -26,8 +26,8 @@ fn run(cx: &mut Ctx) -> Outcome {
                     turn = CHANGED.wait(turn).unwrap_or_else(PoisonError::into_inner);
                 }
                 *turn += 1;
-                // Read while the lock is held: whoever has the next turn then sees it too, and
-                // nobody is left waiting.
+                // Read while the lock is held: the next thread then sees it, too, and none is
+                // left waiting.
                 let last = !ROUNDS.wanted();
                 drop(turn);
                 CHANGED.notify_one();

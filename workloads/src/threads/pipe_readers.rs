@@ -1,5 +1,5 @@
-//! read(2) without a handler must go on as if nothing had been: no EINTR, no lost and no doubled
-//! byte.
+//! read(2) without a handler must continue as if uninterrupted: no EINTR, no lost and no
+//! duplicated byte.
 
 use crate::framework::prelude::*;
 use std::io::{Read as _, Write as _};

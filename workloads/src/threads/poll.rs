@@ -1,5 +1,5 @@
-//! poll(2) on a quiet pipe, for ever and for an hour. Neither may return before there is something
-//! to read.
+//! poll(2) on an empty pipe, without a timeout and for an hour. Neither may return before there is
+//! data to read.
 
 use crate::framework::prelude::*;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads blocked in poll, without a timeout and with a long one",
     needs: &[],
-    // arm64 has only ppoll(2), which writes the time that is left into memory when a checkpoint
+    // arm64 has only ppoll(2), which writes the remaining time into memory when a checkpoint
     // interrupts it.
     moving: cfg!(target_arch = "aarch64"),
     statik: false,

@@ -1,5 +1,5 @@
 //! clone(2) with CLONE_THREAD and without thread-local storage of its own: the kernel clears and
-//! wakes a word of ours when it ends.
+//! wakes a word of ours when it exits.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 static GO: Cell = Cell::new();
-/// Set to the thread id by the kernel, cleared by it at the end.
+/// Set to the thread id by the kernel, cleared by it at exit.
 static ALIVE: AtomicU32 = AtomicU32::new(u32::MAX);
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 

@@ -1,5 +1,5 @@
-//! The kernel walks a thread's robust list when it ends: the next locker must get EOWNERDEAD. Once
-//! between threads, once between processes.
+//! The kernel walks a thread's robust list when it exits: the next locker must get EOWNERDEAD.
+//! Once between threads, once between processes.
 
 use crate::framework::prelude::*;
 use std::mem::MaybeUninit;
@@ -69,7 +69,7 @@ fn init(at: usize) -> Outcome {
     }
 }
 
-/// Locks with the expected result. The unlock may never come: that is the point.
+/// Locks with the expected result. The unlock may never come, intentionally.
 fn lock(at: usize, want: i32) -> Outcome {
     // SAFETY: an initialised mutex in memory that stays mapped.
     expect_eq("lock", unsafe { libc::pthread_mutex_lock(at as *mut _) }, want)

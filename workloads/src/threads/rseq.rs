@@ -45,7 +45,7 @@ pub fn increment(offset: isize, counters: &'static [std::sync::atomic::AtomicU64
     Ok(())
 }
 
-/// The sequence: announce the descriptor, read the processor number, load, dawdle so that an
+/// The sequence: register the descriptor, read the processor number, load, delay so that an
 /// interruption here is likely, store. The store is the commit. The signature before the abort
 /// handler is the one that the C library registers on the architecture
 /// (sysdeps/unix/sysv/linux/ARCH/bits/rseq.h of glibc 2.35).

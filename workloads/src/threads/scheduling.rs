@@ -1,5 +1,5 @@
 //! setpriority(2) and sched_setscheduler(2) work on threads: other, batch, idle, round robin, each
-//! with its own numbers.
+//! with its own values.
 
 use crate::framework::prelude::*;
 
@@ -66,7 +66,7 @@ fn settings() -> anyhow::Result<(i32, i32, i32)> {
     }
 }
 
-/// Whether a thread may have a real-time policy: tried in a child, where it leaves nothing behind.
+/// Whether a thread may have a real-time policy: tried in a child, without side effects.
 fn permitted() -> anyhow::Result<bool> {
     let child = fork("probe", || {
         let parameter = libc::sched_param { sched_priority: 1 };

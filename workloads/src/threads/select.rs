@@ -1,4 +1,4 @@
-//! select(2) for ever and for an hour: the sets and the timeout live in the caller's memory.
+//! select(2) without a timeout and for an hour: sets and timeout are in the caller's memory.
 
 use crate::framework::prelude::*;
 use std::io::Write as _;
@@ -7,8 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads blocked in select and pselect",
     needs: &[],
-    // A checkpoint interrupts the call, and the kernel then writes the time that is left into
-    // memory.
+    // A checkpoint interrupts the call, and the kernel then writes the remaining time into memory.
     moving: true,
     statik: false,
     run,

@@ -1,4 +1,4 @@
-//! clock_nanosleep(2) with TIMER_ABSTIME: it ends at its time whenever it is resumed, not earlier.
+//! clock_nanosleep(2) with TIMER_ABSTIME: it ends at its time, not earlier, whenever it is resumed.
 
 use crate::framework::prelude::*;
 

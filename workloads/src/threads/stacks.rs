@@ -1,4 +1,4 @@
-//! Every thread sits at the bottom of its own recursion.
+//! Every thread blocks at the bottom of its own recursion.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! sched_setattr(2) with SCHED_FLAG_UTIL_CLAMP_MIN and MAX: between which speeds the processor is
-//! to be while a thread runs.
+//! sched_setattr(2) with SCHED_FLAG_UTIL_CLAMP_MIN and MAX: bounds of the processor's speed
+//! while a thread runs.
 
 use crate::framework::prelude::*;
 
@@ -53,7 +53,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("clamps that were set afterwards", get()?, usual)
 }
 
-/// Sets the lower and the upper clamp of the calling thread; not where the kernel has none
+/// Sets the lower and the upper clamp of the calling thread, if the kernel supports it
 /// (`CONFIG_UCLAMP_TASK`).
 fn set((util_min, util_max): (u32, u32)) -> anyhow::Result<bool> {
     // SCHED_FLAG_KEEP_POLICY, KEEP_PARAMS, UTIL_CLAMP_MIN, UTIL_CLAMP_MAX
