@@ -1,4 +1,4 @@
-//! alarm(2) is pending; a later alarm call tells how much is left.
+//! alarm(2) is pending; a later alarm call returns the remaining time.
 
 use super::kit;
 use crate::framework::prelude::*;

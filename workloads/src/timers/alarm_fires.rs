@@ -1,4 +1,4 @@
-//! A one-shot interval timer that ends about now: its signal comes exactly once.
+//! A one-shot interval timer that expires about now: its signal arrives exactly once.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -27,7 +27,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     gate::wait_until("SIGALRM", || Ok(RUNS.load(SeqCst) > 0))?;
-    // The signal is sent by a function of the timer's; until that is back, there is 1 µs left
+    // The signal is sent by the timer's callback; until that returns, 1 µs is left
     // (itimer_get_remtime, kernel/time/itimer.c).
     gate::wait_until("the end of the timer", || {
         Ok(kit::interval(which)? == (Duration::ZERO, Duration::ZERO))

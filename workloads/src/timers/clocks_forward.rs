@@ -20,7 +20,7 @@ const CLOCKS: [libc::clockid_t; 5] = [
     libc::CLOCK_MONOTONIC_COARSE,
 ];
 
-/// By the system call, past the vdso.
+/// By the system call, not the vdso.
 fn now(clock: libc::clockid_t) -> anyhow::Result<Duration> {
     let mut time = kit::timespec(Duration::ZERO);
     // SAFETY: the kernel writes the struct.

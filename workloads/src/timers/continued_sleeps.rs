@@ -1,5 +1,5 @@
-//! Sleeps that a stop has interrupted and the kernel continues: restart_syscall(2) is what they are
-//! in by then, and their own number is gone from the registers. None may end before a handler runs.
+//! Sleeps that a stop has interrupted and the kernel continues: they are in restart_syscall(2), and
+//! their own number is not in the registers. None may end before a handler runs.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub const WORKLOAD: Workload = Workload {
     purpose: "nanosleep, futex and poll with a timeout that were stopped and continued before",
     needs: &[],
-    // A checkpoint interrupts the calls once more, and the kernel then writes the time that is left
+    // A checkpoint interrupts the calls once more, and the kernel then writes the remaining time
     // into memory.
     moving: true,
     statik: true,
@@ -21,8 +21,8 @@ extern "C" fn handle(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
     HANDLED.store(true, Ordering::SeqCst);
 }
 
-/// Waits until the process sleeps in a system call, whichever: which one it is called depends on
-/// the libc, and on what it has been through.
+/// Waits until the process sleeps in any system call: which one depends on the libc, and on
+/// earlier interruptions.
 fn wait_asleep(child: &Child) -> Outcome {
     gate::wait_until(&format!("{} ({}) to sleep", child.name, child.pid), || {
         expect(procfs::Stat::of(child.pid)?.state != 'Z', || format!("{} has ended", child.name))?;
@@ -32,7 +32,7 @@ fn wait_asleep(child: &Child) -> Outcome {
     })
 }
 
-/// What such a sleep has to return: EINTR, once the handler has run.
+/// The expected result of such a sleep: EINTR, once the handler has run.
 fn expect_interrupted(what: &str, rc: libc::c_long) -> Outcome {
     expect_eq(&format!("errno of {what}"), sys::errno_of(rc), Some(libc::EINTR))?;
     expect(HANDLED.load(Ordering::SeqCst), || format!("{what} ended before the handler ran"))

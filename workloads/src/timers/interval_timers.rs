@@ -1,5 +1,5 @@
-//! The three interval timers run, with intervals, in a process and its child; a second child has
-//! none.
+//! The three interval timers are armed, with intervals, in a process and its child; a second child
+//! has none.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -3,16 +3,15 @@
 use crate::framework::prelude::*;
 use std::time::Duration;
 
-/// How much of a long timer may be used up while a workload waits for `go`: with timers of [`LONG`]
-/// more than any cell lasts, and far less than what a timer that was set anew or counted while
-/// frozen would show.
+/// How much of a long timer may pass while a workload waits for `go`: with timers of [`LONG`] more
+/// than any cell lasts, and far less than a timer that was set again or ran while frozen would
+/// show.
 const SLACK: Duration = Duration::from_secs(600);
 
-/// A time after which no workload runs any more.
+/// Longer than any workload runs.
 pub const LONG: Duration = Duration::from_secs(40_000);
 
-/// The length of a wait that is meant to end while the corpus runs: long enough to be found
-/// waiting.
+/// The length of a wait that ends while the corpus runs: long enough to be found waiting.
 pub const SHORT: Duration = Duration::from_millis(500);
 
 fn timeval(time: Duration) -> libc::timeval {
@@ -53,18 +52,18 @@ pub fn interval(which: i32) -> anyhow::Result<Setting> {
     Ok((from(now.it_value), from(now.it_interval)))
 }
 
-/// Whom a POSIX timer tells.
+/// What a POSIX timer notifies.
 #[derive(Clone, Copy, Debug)]
 pub enum Notify {
     /// The process, by a signal with a value.
     Signal(i32, usize),
     /// One thread, by a signal with a value.
     Thread(libc::pid_t, i32, usize),
-    /// Nobody.
+    /// Nothing.
     Nobody,
 }
 
-/// timer_create(2), past libc, which has other ids: the kernel's id.
+/// timer_create(2), without libc, which has other ids: the kernel's id.
 pub fn create(clock: libc::clockid_t, notify: Notify) -> anyhow::Result<i32> {
     // SAFETY: sigevent is plain data, for which zero is valid.
     let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
@@ -122,8 +121,7 @@ pub fn now(clock: libc::clockid_t) -> anyhow::Result<Duration> {
     Ok(duration(&time))
 }
 
-/// Timers that count processor time are rounded up by a tick each time that they are set: at most
-/// 10 ms.
+/// CPU-time timers are rounded up by a tick each time they are set: at most 10 ms.
 pub const TICK: Duration = Duration::from_millis(10);
 
 /// A running timer of about [`LONG`]: less than `before` is left, but not much less, and the
@@ -135,8 +133,8 @@ pub fn expect_running(what: &str, now: Setting, before: Setting) -> Outcome {
     })
 }
 
-/// What /proc/PID/timers says of the timers of this process, one block a timer; empty where the
-/// kernel has no such file.
+/// The timers of this process in /proc/PID/timers, one block per timer; empty if the kernel has no
+/// such file.
 pub fn listed() -> anyhow::Result<Vec<String>> {
     match std::fs::read_to_string("/proc/self/timers") {
         Ok(text) => {

@@ -1,5 +1,5 @@
 //! A timer of libc that calls a function in a thread: libc's own helper thread and a timer that
-//! tells it.
+//! notifies it.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Interval and POSIX timers, and sleeps and waits that end by themselves.
+//! Interval and POSIX timers, and sleeps and waits with a timeout.
 
 pub(crate) mod kit;
 

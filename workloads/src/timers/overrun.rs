@@ -1,4 +1,4 @@
-//! A fast timer whose signal is blocked: expirations add up while one signal is pending.
+//! A fast timer whose signal is blocked: overruns accumulate while one signal is pending.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -22,9 +22,9 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     cx.ready()?;
 
-    // What is pending since before says nothing of the time since: nobody sees the overrun of a
-    // signal that is not taken yet. Each restart may leave one such signal; from the next on each
-    // counts what it stands for.
+    // A signal pending since before does not count the time since: the overrun of a signal that is
+    // still pending is not visible. Each restart may leave one such signal; later ones have their
+    // own overrun counts.
     std::thread::sleep(10 * tick);
     let (mut stale, mut full) = (0, 0);
     while full < 3 {

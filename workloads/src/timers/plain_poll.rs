@@ -1,5 +1,4 @@
-//! A thread is in poll(2) and one in select(2) with a time limit, the calls whose restart needs
-//! help.
+//! A thread is in poll(2) and one in select(2) with a timeout: both need help to be restarted.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -43,7 +42,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     threads.into_iter().try_for_each(Thread::join)
 }
 
-/// Architectures since arm64 have neither call.
+/// Architectures added since arm64 have neither call.
 #[cfg(not(target_arch = "aarch64"))]
 const CALLS: Option<[(&str, libc::c_long); 2]> = match arch::SELECT {
     Some(select) => Some([("poll", arch::POLL), ("select", select)]),

@@ -1,4 +1,4 @@
-//! One POSIX timer on each clock that can have one.
+//! One POSIX timer on each clock that supports them.
 
 use super::kit;
 use crate::framework::prelude::*;

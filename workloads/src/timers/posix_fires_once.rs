@@ -1,4 +1,4 @@
-//! One-shot POSIX timers that end about now tell exactly once.
+//! One-shot POSIX timers that expire about now notify exactly once.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! POSIX timers that tell the process, one thread, or nobody, each with a value of its own.
+//! POSIX timers that notify the process, one thread, or nothing, each with its own value.
 
 use super::kit;
 use crate::framework::prelude::*;

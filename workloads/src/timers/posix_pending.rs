@@ -1,4 +1,4 @@
-//! A POSIX timer has expired and its signal is pending; another has not been created to tell.
+//! A POSIX timer has expired and its signal is pending; another was created without notification.
 
 use super::kit;
 use crate::framework::prelude::*;

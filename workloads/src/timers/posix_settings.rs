@@ -1,4 +1,4 @@
-//! POSIX timers that are disarmed, run once, run for ever, or end at a time of day.
+//! POSIX timers that are disarmed, one-shot, periodic, or set to an absolute time.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Timers that count processor time stand still while the process waits and end when it works.
+//! CPU-time timers stand still while the process waits and expire when it computes.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -24,7 +24,7 @@ extern "C" fn count(number: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) 
 fn run(cx: &mut Ctx) -> Outcome {
     signal::handle(libc::SIGVTALRM, count, libc::SA_RESTART, &[])?;
     signal::handle(libc::SIGPROF, count, libc::SA_RESTART, &[])?;
-    // Much more than the programs of an engine take, which count as the work of the process.
+    // Much more than the programs of an engine take, which are charged to the process.
     let little = Duration::from_millis(150);
     kit::set_interval(libc::ITIMER_VIRTUAL, (little, Duration::ZERO))?;
     kit::set_interval(libc::ITIMER_PROF, (little, little))?;

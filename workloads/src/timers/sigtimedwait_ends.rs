@@ -1,5 +1,5 @@
-//! sigtimedwait(2) ends with EINTR whatever interrupts it, so it is made again; and it ends when it
-//! would have ended, which is told by a sleep that began with it.
+//! sigtimedwait(2) ends with EINTR whatever interrupts it, so it is restarted; and it ends when it
+//! would have ended, which is measured by a sleep that began with it.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -13,14 +13,14 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// How long sleep and wait are. They go on for as long as it takes to be saved and brought back,
-/// which is why they are compared with each other and not with a clock.
+/// Length of sleep and wait. Both are prolonged by a checkpoint and a restart, so they are compared
+/// with each other and not with a clock.
 const TIME: Duration = Duration::from_millis(2500);
-/// How much of it has gone by before that: so much later would end what has begun anew.
+/// How much of it has passed before that: a wait that starts over would end that much later.
 const BEFORE: Duration = Duration::from_millis(2000);
 const AWAITED: i32 = 44;
 
-/// Waits for a signal for so long: its number, or the errno.
+/// Waits this long for a signal: its number, or the errno.
 fn wait(time: Duration) -> anyhow::Result<Result<i32, i32>> {
     signal::block(&[AWAITED])?;
     let set = signal::bits(&[AWAITED]);

@@ -1,5 +1,4 @@
-//! Threads sleep for a while and are found sleeping: they wake in time, not before, and without an
-//! error.
+//! Threads are checkpointed while they sleep: they wake in time, not before, and without an error.
 
 use super::kit;
 use crate::framework::prelude::*;

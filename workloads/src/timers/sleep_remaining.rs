@@ -1,4 +1,4 @@
-//! A long sleep is interrupted afterwards: the time that is left is told, and none of it was lost.
+//! A long sleep is interrupted afterwards: it returns the remaining time, and none of it was lost.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -14,8 +14,8 @@ pub const WORKLOAD: Workload = Workload {
 
 extern "C" fn nothing(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
 
-/// More than what passes between a restart and the interruption, on a busy machine as well: a sleep
-/// that began anew would otherwise look like one that went on.
+/// Longer than the time between a restart and the interruption, even on a busy machine: a sleep
+/// that started over would otherwise look like one that continued.
 const BEFORE: Duration = Duration::from_secs(2);
 
 fn check(what: &str, left: Duration) -> Outcome {

@@ -1,4 +1,4 @@
-//! A fast ITIMER_REAL ticks while the process waits, and goes on ticking.
+//! A fast ITIMER_REAL ticks while the process waits, and keeps ticking.
 
 use super::kit;
 use crate::framework::prelude::*;

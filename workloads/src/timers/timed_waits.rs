@@ -1,4 +1,4 @@
-//! Threads wait with a time limit in poll, futex and sigtimedwait, and are found waiting.
+//! Threads are checkpointed while they wait with a timeout in poll, futex and sigtimedwait.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -18,7 +18,7 @@ static WORD: AtomicU32 = AtomicU32::new(0);
 
 type Wait = (&'static str, libc::c_long, fn(&libc::timespec) -> libc::c_long, Option<i32>);
 
-/// The call, its number, how to make it, and the errno with which it must end.
+/// The call, its number, how to make it, and its expected errno.
 const WAITS: [Wait; 3] = [
     (
         "poll",

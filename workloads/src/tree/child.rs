@@ -1,4 +1,4 @@
-//! A child: its ids as it remembers them are those that the kernel gives.
+//! A child: the ids that it remembers are those that the kernel returns.
 
 use super::kit;
 use crate::framework::prelude::*;

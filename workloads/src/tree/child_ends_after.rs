@@ -1,4 +1,4 @@
-//! A child ends after the restart; the handler for SIGCHLD learns which and how.
+//! A child exits after the restart; the handler for SIGCHLD gets its pid and status.
 
 use super::kit;
 use crate::framework::prelude::*;

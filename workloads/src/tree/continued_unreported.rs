@@ -1,5 +1,5 @@
-//! Children were stopped and continued. Of one the parent has not learnt yet that it goes on, of
-//! another it has.
+//! Children were stopped and continued. The parent has not waited yet for one of them to continue,
+//! for another it has.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         let stopped = kit::waitid(libc::P_PID, child.pid, libc::WSTOPPED)?;
         expect_eq("stop", stopped, Some((libc::CLD_STOPPED, libc::SIGSTOP, child.pid)))?;
         child.kill(libc::SIGCONT)?;
-        // It tells its parent when it runs, on the way to handle the signal (`get_signal`,
+        // It notifies its parent when it runs, before it handles the signal (`get_signal`,
         // kernel/signal.c).
         stage.wait_held(child)?;
         let told = signal::take_soon(&[libc::SIGCHLD])?;

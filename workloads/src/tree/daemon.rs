@@ -1,4 +1,4 @@
-//! The usual way to become a daemon: fork, setsid, fork again, end in between.
+//! The usual way to become a daemon: fork, setsid, fork again, exit in between.
 
 use super::kit;
 use crate::framework::prelude::*;

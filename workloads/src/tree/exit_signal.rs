@@ -1,4 +1,4 @@
-//! Children made by clone that send another signal than SIGCHLD, or none, when they end.
+//! Children created by clone with an exit signal other than SIGCHLD, or none.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! A process makes and reaps children as fast as it can, and each child does a little work.
+//! A process creates and reaps children as fast as it can; each child does a little work.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! A process group outlives its leader: the number stays, the process is gone.
+//! A process group outlives its leader: the id stays in use, the process is gone.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! The leader of a process group has ended and waits to be reaped; a member lives.
+//! The leader of a process group is a zombie; a member lives.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! What a shell makes of `a | b | c`: a group of three with pipes between, the first already done.
+//! A shell job `a | b | c`: a group of three with pipes between; the first has exited already.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -44,7 +44,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("group", kit::family(process.pid)?.1, first.pid)?;
     }
     stage.release();
-    // As a shell waits: for the group.
+    // Wait for the group, as a shell does.
     let mut found = Vec::new();
     for _ in 0..3 {
         found.extend(kit::waitid(libc::P_PGID, first.pid, libc::WEXITED)?.map(|(_, code, pid)| (pid, code)));

@@ -1,11 +1,11 @@
-//! What the workloads of this group share: children that end in a certain way, and questions about
+//! Shared by the workloads of this group: children that exit in a certain way, and queries about
 //! processes.
 
 use crate::framework::prelude::*;
 
 pub use crate::framework::child::exit;
 
-/// Returns when `pid` has ended and nobody has reaped it.
+/// Returns when `pid` is a zombie.
 pub fn wait_zombie(pid: libc::pid_t) -> Outcome {
     gate::wait_until(&format!("{pid} to end"), || Ok(procfs::Stat::of(pid)?.state == 'Z'))
 }
@@ -55,8 +55,7 @@ pub fn parent() -> libc::pid_t {
     unsafe { libc::getppid() }
 }
 
-/// waitid(2) on one process: code, status and pid of what was found; `None` for nothing with
-/// WNOHANG.
+/// waitid(2) on one process: its code, status and pid; `None` if there is no event, with WNOHANG.
 pub fn waitid(
     kind: libc::idtype_t,
     id: libc::pid_t,

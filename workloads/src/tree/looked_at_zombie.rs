@@ -1,4 +1,4 @@
-//! A zombie whose status has been looked at with WNOWAIT and not taken.
+//! A zombie whose status has been read with WNOWAIT and which was not reaped.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Process trees: parents, sessions, process groups, zombies, orphans, and who learns of whose end.
+//! Process trees: parents, sessions, process groups, zombies, orphans, and notification of exits.
 
 mod kit;
 

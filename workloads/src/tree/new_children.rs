@@ -1,4 +1,4 @@
-//! Children made afterwards, by fork, vfork and spawn, in the root and in a child.
+//! Children created afterwards, by fork, vfork and spawn, in the root and in a child.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! A process whose parent has ended belongs to the subreaper between it and the root.
+//! A process whose parent has exited is a child of the subreaper between it and the root.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! A process asked for a signal when its parent ends; the parent ends after the restart.
+//! A process has a parent-death signal; the parent exits after the restart.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -30,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         })?;
         stage.shared().cell(1).set(child.pid.cast_unsigned());
         stage.hold();
-        // Ends only when the child has looked at its setting.
+        // Exits only when the child has read its setting.
         stage.shared().cell(2).wait("the child to look", 1)
     })?;
     let child = kit::known("the child", stage.shared().cell(1).get().cast_signed());

@@ -1,5 +1,5 @@
-//! The root of the tree has asked for a signal when its parent ends, which is somebody outside: the
-//! setting stays, and nobody has ended.
+//! The root of the tree has a parent-death signal; its parent is a process outside: the setting
+//! stays, and no signal is sent.
 
 use crate::framework::prelude::*;
 

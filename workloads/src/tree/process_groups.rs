@@ -25,7 +25,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     for (index, (child, group)) in children.iter().zip(groups).enumerate() {
         expect_eq(&format!("group of child {index}"), kit::family(child.pid)?.1, group)?;
     }
-    // A signal to the group reaches its three members and nobody else.
+    // A signal to the group reaches its three members and no other process.
     signal::kill(-groups[0], libc::SIGKILL)?;
     stage.release();
     for (child, group) in children.into_iter().zip(groups) {

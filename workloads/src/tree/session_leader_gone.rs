@@ -1,4 +1,4 @@
-//! A session outlives its leader: two members in two groups, neither led by a living process.
+//! A session outlives its leader: two members in two groups whose leaders have exited.
 
 use super::kit;
 use crate::framework::prelude::*;

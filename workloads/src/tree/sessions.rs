@@ -1,4 +1,4 @@
-//! A child leads a session of its own, with a child in it; another child is in the root's session.
+//! A child leads its own session, with a child in it; another child is in the root's session.
 
 use super::kit;
 use crate::framework::prelude::*;

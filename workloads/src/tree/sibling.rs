@@ -1,4 +1,4 @@
-//! A process made by its sibling: clone with CLONE_PARENT.
+//! A process created by its sibling: clone with CLONE_PARENT.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! A whole process group is stopped by a signal from the terminal and goes on together.
+//! A whole process group is stopped by a terminal stop signal and continued.
 
 use super::kit;
 use crate::framework::prelude::*;

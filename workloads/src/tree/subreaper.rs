@@ -1,4 +1,4 @@
-//! A child is a subreaper, its sibling is not: orphans made afterwards go where they should.
+//! A child is a subreaper, its sibling is not: later orphans get the right parent.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Children with threads of their own, and a grandchild made by one of the threads.
+//! Children with threads, and a grandchild created by one of the threads.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A thread that is not the first waits for a child that another thread has made.
+//! A thread other than the first waits for a child that another thread has created.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -30,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         GO.block_until(1);
         own.join_as(72)
     })?;
-    // Only then may this thread look into /proc: a child would keep what is open at its birth.
+    // Only then may this thread read /proc: a child would inherit its open files.
     BORN.wait("the child of a thread", 1)?;
     waiter.wait_blocked_in(libc::SYS_wait4)?;
     maker.wait_blocked_in(libc::SYS_futex)?;

@@ -1,4 +1,4 @@
-//! Fifty children of one parent, each with a number of its own.
+//! Fifty children of one parent, each with its own number.
 
 use super::kit;
 use crate::framework::prelude::*;

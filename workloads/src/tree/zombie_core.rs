@@ -1,5 +1,5 @@
-//! Children have died of signals that dump core, under a limit that let none be written. To die so
-//! once more, without the limit, would leave a file.
+//! Children were killed by signals that dump core, under a limit that prevented it. Killed in the
+//! same way without the limit, they would leave a file.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -53,7 +53,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect(!new.iter().any(|name| name.contains("core")), || format!("new files: {new:?}"))
 }
 
-/// Code, status and pid of the zombie, which stays.
+/// Code, status and pid of the zombie, which is not reaped.
 fn look(zombie: &Child) -> anyhow::Result<Option<(i32, i32, libc::pid_t)>> {
     kit::waitid(libc::P_PID, zombie.pid, libc::WEXITED | libc::WNOWAIT)
 }

@@ -1,5 +1,5 @@
-//! Zombies that sent another signal than SIGCHLD when they ended, or none. Some of the signals have
-//! been taken, some are pending.
+//! Zombies with an exit signal other than SIGCHLD, or none. Some of the signals have been taken,
+//! some are pending.
 
 use super::kit;
 use crate::framework::prelude::*;

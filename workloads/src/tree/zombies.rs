@@ -1,5 +1,5 @@
-//! Children have exited with different codes and nobody has asked yet; they come in the order of
-//! their birth.
+//! Children have exited with different codes and are not reaped yet; wait returns them in order of
+//! creation.
 
 use super::kit;
 use crate::framework::prelude::*;

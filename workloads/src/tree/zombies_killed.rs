@@ -1,4 +1,4 @@
-//! Children were killed by different signals, and nobody has asked yet.
+//! Children were killed by different signals and are not reaped yet.
 
 use super::kit;
 use crate::framework::prelude::*;
