@@ -1,4 +1,4 @@
-//! After fork(2) parent and child share pages until one writes. What each sees later is its own.
+//! After fork(2) parent and child share pages until one writes. Later writes are private.
 
 use crate::framework::prelude::*;
 
@@ -24,7 +24,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             pattern::verify("page written by this child", view.page(number as usize), number)?;
             pattern::fill(view.page_mut(20), number);
             for index in (0..32).filter(|i| *i != 20 && *i != number as usize) {
-                // What the pattern holds in the middle is checked through a whole copy.
+                // The middle of the pattern is checked through a whole copy.
                 let want =
                     &pattern::bytes(32 * page_size(), seed)[index * page_size()..(index + 1) * page_size()];
                 expect_bytes(&format!("page {index} of child {number}"), view.page(index), want)?;

@@ -1,5 +1,5 @@
 //! A private mapping of /dev/zero is anonymous memory with a name; a shared one is a shmem object
-//! that shows as `/dev/zero (deleted)`.
+//! shown as `/dev/zero (deleted)`.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

@@ -1,5 +1,5 @@
-//! MAP_DROPPABLE (6.11 on): each page holds its contents or zeros, nothing else, and the kind of
-//! the mapping stays.
+//! MAP_DROPPABLE (6.11 on): each page has its contents or zeros, and the kind of the mapping
+//! stays.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! The engine needs room of its own inside of the process while it rebuilds it: it must not take
-//! these.
+//! The engine needs address space of its own in a process while it rebuilds it: it must not use
+//! these addresses.
 
 use crate::framework::prelude::*;
 
@@ -24,7 +24,7 @@ fn run(cx: &mut Ctx) -> Outcome {
                 pattern::fill(page.bytes_mut(), cx.seed + start as u64);
                 pages.push(page);
             }
-            // The place is taken, or another layout of the address space.
+            // The address is in use, or the address space has another layout.
             Err(error) if matches!(sys::errno_in(&error), Some(libc::EEXIST | libc::ENOMEM)) => {}
             Err(error) => return Err(error),
         }

@@ -1,5 +1,4 @@
-//! A private, executable, read-only file mapping as the loader makes them, of a file that is closed
-//! again.
+//! A private, executable, read-only file mapping like those of the loader, of a closed file.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

@@ -1,4 +1,4 @@
-//! Touching the page below such a mapping extends it, as for stacks made by hand.
+//! Touching the page below a MAP_GROWSDOWN mapping extends it, as for custom stacks.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! MADV_GUARD_INSTALL (6.13 on): touching such a page raises SIGSEGV though the mapping goes over
-//! it without a split.
+//! MADV_GUARD_INSTALL (6.13 on): touching such a page raises SIGSEGV although the mapping is not
+//! split there.
 
 use crate::framework::prelude::*;
 

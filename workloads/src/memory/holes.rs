@@ -1,5 +1,4 @@
-//! Every third page of a range is unmapped. Holes must stay holes: no byte of theirs is mapped
-//! afterwards.
+//! Every third page of a range is unmapped. Holes must stay unmapped afterwards.
 
 use crate::framework::prelude::*;
 

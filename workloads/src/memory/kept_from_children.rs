@@ -1,4 +1,4 @@
-//! MADV_DONTFORK: a child has nothing there. MADV_WIPEONFORK: a child finds zeros.
+//! MADV_DONTFORK: a child has no mapping there. MADV_WIPEONFORK: a child reads zeros.
 
 use crate::framework::prelude::*;
 

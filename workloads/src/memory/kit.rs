@@ -1,11 +1,11 @@
-//! What several memory workloads do.
+//! Shared by several memory workloads.
 
 use crate::framework::prelude::*;
 use anyhow::Result;
 use std::path::PathBuf;
 
 /// For `advise(MADV_NOHUGEPAGE).or_else(…)`: a kernel without transparent huge pages refuses the
-/// advice that it needs least.
+/// advice, which it does not need.
 pub fn without_thp(error: anyhow::Error) -> Outcome {
     if sys::errno_in(&error) == Some(libc::EINVAL) { Ok(()) } else { Err(error) }
 }
@@ -32,7 +32,7 @@ pub fn populated(memory: &Mapping) -> Result<usize> {
 /// mremap(2) to a new place, whatever the size.
 pub fn remap(memory: Mapping, len: usize) -> Result<Mapping> {
     let old_len = memory.len();
-    // A place that is certainly free: found by mapping it first.
+    // An address that is certainly free: found by mapping it first.
     let target = Mapping::reserve(len)?.leak();
     let start = memory.leak();
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
@@ -109,7 +109,7 @@ pub fn verify_marks(what: &str, page: &[u8], key: u64) -> Outcome {
     Ok(())
 }
 
-/// Removes a file outside of the cell's directory when it goes out of scope, whatever the outcome.
+/// Removes a file outside the cell's directory when it goes out of scope, whatever the outcome.
 pub struct Remove(pub PathBuf);
 
 impl Drop for Remove {

@@ -1,5 +1,5 @@
-//! Enough that buffers wrap and several reads are needed. Each page is a common one with a number
-//! of its own at a place of its own.
+//! Large enough that buffers wrap and several reads are needed. All pages are equal except for a
+//! number of their own at an offset of their own.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,4 @@
-//! mlockall(2) with MCL_FUTURE: a property of the address space, visible only in what is mapped
-//! later.
+//! mlockall(2) with MCL_FUTURE: a property of the address space, visible only in later mappings.
 
 use crate::framework::prelude::*;
 

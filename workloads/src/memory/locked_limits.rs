@@ -1,5 +1,5 @@
-//! As much memory is locked as RLIMIT_MEMLOCK allows, and not a page more could be: the limit
-//! counts, without CAP_IPC_LOCK.
+//! As much memory is locked as RLIMIT_MEMLOCK allows, and not one page more can be: without
+//! CAP_IPC_LOCK the limit applies.
 
 use crate::framework::prelude::*;
 
@@ -24,14 +24,14 @@ fn run(cx: &mut Ctx) -> Outcome {
         memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::kit::without_thp)?;
     }
     without_capability()?;
-    // The limit is of bytes in all of the process; nothing else of it is locked.
+    // The limit counts all locked bytes of the process; nothing else of it is locked.
     expect_eq("VmLck at the beginning", locked()?, 0)?;
     let size = (2 * PAGES * page_size()) as u64;
     let hard = sys::rlimit(libc::RLIMIT_MEMLOCK)?.1;
     if hard < size {
         return skip("not so much memory may be locked");
     }
-    // Both of them: nobody but root could lock a page more for a moment.
+    // Both of them: only root could lock one more page for a moment.
     let limit = libc::rlimit { rlim_cur: size, rlim_max: size };
     // SAFETY: the kernel reads the struct.
     sys::check("setrlimit", unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) })?;
@@ -62,7 +62,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     lock(&spare, 0).context("a page for another one")
 }
 
-/// Drops CAP_IPC_LOCK, with which the limit would not count.
+/// Drops CAP_IPC_LOCK, with which the limit would not apply.
 fn without_capability() -> Outcome {
     use crate::creds::kit;
     let kept = |key| kit::caps(key).map(|set| set & !kit::mask(&[CAP_IPC_LOCK]));

@@ -1,4 +1,4 @@
-//! prctl(PR_SET_VMA_ANON_NAME), 5.17 on: shows as `[anon:NAME]` in /proc/PID/maps; C libraries use
+//! prctl(PR_SET_VMA_ANON_NAME), 5.17 on: shown as `[anon:NAME]` in /proc/PID/maps; C libraries use
 //! it for their heaps.
 
 use crate::framework::prelude::*;

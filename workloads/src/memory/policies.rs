@@ -18,7 +18,7 @@ const MPOL_WEIGHTED_INTERLEAVE: i32 = 6;
 const MPOL_F_ADDR: i32 = 1 << 1;
 const MPOL_F_MEMS_ALLOWED: i32 = 1 << 2;
 
-/// Modes, and whether a node belongs to them.
+/// Modes, and whether they take a node.
 const POLICIES: [(i32, bool); 9] = [
     (libc::MPOL_INTERLEAVE, true),
     (libc::MPOL_BIND, true),
@@ -38,7 +38,7 @@ struct Nodes([u64; 16]);
 
 impl Nodes {
     const NONE: Nodes = Nodes([0; 16]);
-    /// What the calls take as the number of bits, of which they do not look at the last.
+    /// The number of bits passed to the calls, which ignore the last one.
     const BITS: usize = 1024 + 1;
 
     /// Only the first of these.
@@ -76,8 +76,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
 
     let all = policies(node)?;
-    // As many pages again without a policy of their own, so that neighbours are parted by them or
-    // touch.
+    // As many pages again without a policy, so that neighbours are either separated by them or
+    // adjacent.
     let mut private = Mapping::private((2 * all.len() + 2) * page_size())?;
     let mut shared = Mapping::shared((2 * all.len() + 2) * page_size())?;
     for memory in [&mut private, &mut shared] {
@@ -109,7 +109,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     threads.into_iter().try_for_each(Thread::join)
 }
 
-/// The policies that the kernel has, with this node.
+/// The policies that the kernel supports, with this node.
 fn policies(node: Nodes) -> Result<Vec<Policy>> {
     let before = get(0, 0)?;
     let mut all = Vec::new();

@@ -1,5 +1,5 @@
-//! Three kinds of pages that read alike or not: with contents, zeros that were written, and
-//! untouched ones, which must not become populated.
+//! Three kinds of pages: with contents, with written zeros, and untouched ones, which must not
+//! become populated.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! Pages that were written are the process's own; the others still show the file, also what is
-//! written to it later.
+//! Written pages are the process's own; the others still show the file, including later writes to
+//! it.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
@@ -41,8 +41,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             }
         }
     }
-    // Pages that are still the file's follow it; a write into a copied page's place in the file is
-    // not seen.
+    // Unmodified pages follow the file; a write to the file under a copied page is not seen.
     file.write_all_at(b"changed", 7 * page_size() as u64).context("write")?;
     expect_bytes("page that follows the file", &memory.page(5)[..7], b"changed")?;
     file.write_all_at(b"changed", 5 * page_size() as u64).context("write")?;

@@ -1,5 +1,5 @@
-//! Shared anonymous memory, opened through /proc/self/map_files and mapped once more, as private:
-//! pages written there are the process's own.
+//! Shared anonymous memory, opened through /proc/self/map_files and mapped again, as private: pages
+//! written there are the process's own.
 
 use crate::framework::prelude::*;
 use libc::{MAP_PRIVATE, O_RDONLY, PROT_READ, PROT_WRITE};
@@ -21,7 +21,7 @@ const WRITTEN: [usize; 3] = [0, 3, 7];
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut shared = Mapping::shared(PAGES * page_size())?;
-    // The last pages of the memory stay as they were born.
+    // The last pages of the memory stay untouched.
     for page in 0..PAGES - 2 {
         pattern::fill(shared.page_mut(page), cx.seed + page as u64);
     }
@@ -46,7 +46,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         pattern::fill(whole.page_mut(1), cx.seed + 400);
         stage.hold();
         pattern::verify("page that it wrote", whole.page(1), cx.seed + 400)?;
-        // Both of them are as its parent writes them when it has looked at its own.
+        // Both have what its parent writes after it has checked its own.
         pattern::verify("a page of the object", whole.page(2), cx.seed + 302)?;
         pattern::verify(
             "an unused page of the object",
@@ -66,7 +66,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     for memory in [&whole, &part] {
         expect_eq("protection", procfs::vma_at(memory.start())?.perms.as_str(), "rw-p")?;
     }
-    // What is written into the shared memory shows where nothing was written before.
+    // A write to the shared memory is visible in unmodified private pages.
     for page in 0..PAGES {
         pattern::fill(shared.page_mut(page), cx.seed + 300 + page as u64);
     }
@@ -77,7 +77,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             pattern::verify(&what, memory.page(page), cx.seed + key as u64)?;
         }
     }
-    // And what is written into a private mapping shows nowhere else.
+    // And a write to a private mapping is visible nowhere else.
     pattern::fill(whole.page_mut(5), 1);
     pattern::verify("page 5 of the shared memory", shared.page(5), cx.seed + 305)?;
     pattern::verify("page 5 of it in the part", part.page(5 - FROM), cx.seed + 305)?;

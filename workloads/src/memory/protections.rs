@@ -1,5 +1,5 @@
-//! A range split by mprotect(2): no access, read, write, execute. Contents are there whatever the
-//! protection, and the protection holds.
+//! A range split by mprotect(2): no access, read, write, execute. Contents are intact whatever the
+//! protection, and the protection is in effect.
 
 use crate::framework::prelude::*;
 

@@ -1,5 +1,5 @@
-//! MAP_SHARED | MAP_ANONYMOUS: an object of the shmem file system under the hood, shared with
-//! children made later.
+//! MAP_SHARED | MAP_ANONYMOUS: internally an object of the shmem file system, shared with later
+//! children.
 
 use crate::framework::prelude::*;
 

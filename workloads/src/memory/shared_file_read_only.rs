@@ -1,5 +1,5 @@
-//! MAP_SHARED on a file that is open for reading only: the kernel forbids to make it writable
-//! later, and must go on doing so.
+//! MAP_SHARED on a file that is open for reading only: the kernel forbids making it writable later,
+//! and must still do so.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

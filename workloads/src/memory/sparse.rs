@@ -1,4 +1,4 @@
-//! What was never touched must not be populated by a checkpoint or a restart, and reads as zeros.
+//! Untouched pages must not be populated by a checkpoint or a restart, and read as zeros.
 
 use crate::framework::prelude::*;
 

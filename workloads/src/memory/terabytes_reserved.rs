@@ -1,4 +1,4 @@
-//! PROT_NONE reservations cost nothing and must cost nothing afterwards; islands in them are
+//! PROT_NONE reservations use no memory and must use none afterwards; islands in them are
 //! readable and writable.
 
 use crate::framework::prelude::*;

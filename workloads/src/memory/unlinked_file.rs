@@ -1,5 +1,5 @@
 //! The file was removed after it was mapped, shared and private, and its descriptor closed. Another
-//! file has taken its path since: contents must come from the old one.
+//! file has its path now: contents must come from the old one.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;

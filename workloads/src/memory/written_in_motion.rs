@@ -1,6 +1,6 @@
 //! One writer gives every word of a page a new number, page after page, with a memory barrier
-//! between; afterwards every page but the one in work must hold one number, and the numbers must go
-//! down by at most one over the pages.
+//! between; afterwards every page but the current one must hold one number, and the numbers must
+//! decrease by at most one over the pages.
 
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
