@@ -12,7 +12,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// A write that would go beyond blocks (eventfd(2)).
+/// A write that would exceed it blocks (eventfd(2)).
 const HIGHEST: u64 = u64::MAX - 1;
 
 fn run(cx: &mut Ctx) -> Outcome {

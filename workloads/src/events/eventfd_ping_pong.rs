@@ -1,5 +1,5 @@
 //! Two processes wake each other by two eventfds as fast as they can; no wake-up is lost and none
-//! is made up.
+//! is spurious.
 
 use super::kit;
 use crate::framework::prelude::*;

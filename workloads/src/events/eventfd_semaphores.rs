@@ -1,5 +1,5 @@
-//! Eventfds of which a read takes one, beside such of which it takes all: a count below two looks
-//! the same.
+//! Eventfds with EFD_SEMAPHORE, where a read takes one, and without, where it takes all: with a
+//! count below two both look the same.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -24,7 +24,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     for (fd, (count, is_semaphore)) in fds.iter().zip(cases) {
-        // Two more tell one kind from the other.
+        // Two more distinguish the kinds.
         kit::add(fd, 2)?;
         let all = u64::from(count) + 2;
         let (first, left) = if is_semaphore { (1, all - 1) } else { (all, 0) };

@@ -1,4 +1,4 @@
-//! One eventfd under several numbers and in several processes, beside others of the same count.
+//! One eventfd under several numbers and in several processes, and others with the same count.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -11,7 +11,7 @@ pub fn eventfd(count: u32, flags: i32) -> anyhow::Result<OwnedFd> {
     unsafe { Ok(OwnedFd::from_raw_fd(sys::check("eventfd", libc::eventfd(count, flags))?)) }
 }
 
-/// One read(2), which must give eight bytes.
+/// One read(2), which must return eight bytes.
 pub fn take(fd: &OwnedFd) -> anyhow::Result<u64> {
     let bytes = fd::read_some(fd, 8)?;
     let len = bytes.len();

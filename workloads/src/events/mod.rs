@@ -1,4 +1,4 @@
-//! Descriptors that are waited for: counters and timers.
+//! Event descriptors: counters and timers.
 
 mod kit;
 

@@ -1,5 +1,4 @@
-//! Timers that were set to a time of their clock: they expire then, however long the process was
-//! away.
+//! Timers with an absolute time: they expire then, however long the process did not exist.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -14,9 +13,9 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// After `ready`, and on most machines while the process is not there.
+/// After `ready`, and on most machines while the process does not exist.
 const AHEAD: Duration = Duration::from_secs(1);
-/// A machine that is busy may be so late.
+/// Allowed delay on a busy machine.
 const LATE: Duration = Duration::from_millis(500);
 
 fn run(cx: &mut Ctx) -> Outcome {

@@ -1,4 +1,4 @@
-//! A process waits in read(2) for a timer that is not armed yet, another for one that expires
+//! A process is blocked in read(2) on a timer that is not armed yet, another on one that expires
 //! meanwhile.
 
 use super::kit;

@@ -1,4 +1,4 @@
-//! Timers that have expired, and nobody has read how often.
+//! Timers that have expired, with unread expirations.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -28,7 +28,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     for clock in CLOCKS {
         for setting in settings {
             let timer = match kit::timerfd(clock, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) {
-                // Without CAP_WAKE_ALARM, or a clock that wakes the machine.
+                // Without CAP_WAKE_ALARM, or without a clock that wakes the machine.
                 Err(e) if matches!(sys::errno_in(&e), Some(libc::EPERM | libc::EINVAL | libc::EOPNOTSUPP)) => continue,
                 other => other?,
             };

@@ -1,4 +1,4 @@
-//! A periodic timer ticks while a thread reads it: expirations come in time and none twice.
+//! A periodic timer ticks while a thread reads it: expirations arrive in time and none twice.
 
 use super::kit;
 use crate::framework::prelude::*;

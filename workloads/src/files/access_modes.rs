@@ -1,5 +1,5 @@
-//! One file open for reading, for writing and for both: each descriptor does what it may and no
-//! more.
+//! One file open for reading, for writing and for both: each descriptor allows what its mode does
+//! and no more.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Files opened for appending: whatever the offset, what is written goes to the end.
+//! Files opened for appending: whatever the offset, writes go to the end.
 
 use super::kit;
 use crate::framework::prelude::*;

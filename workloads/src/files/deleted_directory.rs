@@ -1,4 +1,4 @@
-//! A process stands in a directory that has been removed, and has another open.
+//! The working directory of a process has been removed, and it has another removed directory open.
 
 use super::kit;
 use crate::framework::prelude::*;

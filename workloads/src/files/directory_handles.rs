@@ -1,4 +1,4 @@
-//! Descriptors of directories, used to reach files: openat, fchdir, and one that is only a path.
+//! Descriptors of directories, used to reach files: openat, fchdir, and one with O_PATH.
 
 use super::kit;
 use crate::framework::prelude::*;

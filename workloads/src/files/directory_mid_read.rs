@@ -1,4 +1,4 @@
-//! A directory has been read in part: the rest comes afterwards, each name once.
+//! A directory has been read in part: the rest is read afterwards, each name once.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! One file open under two names: what is written through one is read through the other.
+//! One file open under two names: data written through one is read through the other.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,9 +1,9 @@
-//! Files with known contents, and what must stay true of them.
+//! Files with known contents, and their invariants.
 
 use crate::framework::prelude::*;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-/// Flags to make a file for reading and writing.
+/// Flags to create a file for reading and writing.
 pub const MAKE: i32 = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
 
 /// A new file with `len` bytes of the stream of `key`, open for reading and writing, at its start.
@@ -38,8 +38,8 @@ pub fn inode(file: &impl AsRawFd) -> anyhow::Result<(libc::dev_t, libc::ino_t)> 
     Ok((stat.st_dev, stat.st_ino))
 }
 
-/// Size, mode, owner, links, and for files with a name also times and inode: what opening a file
-/// again must not change.
+/// Size, mode, owner, links, and for files with a name also times and inode: opening a file again
+/// must not change them.
 pub fn facts(file: &impl AsRawFd, named: bool) -> anyhow::Result<Vec<i64>> {
     let s = fd::stat(file)?;
     let mut facts =
@@ -50,7 +50,7 @@ pub fn facts(file: &impl AsRawFd, named: bool) -> anyhow::Result<Vec<i64>> {
     Ok(facts)
 }
 
-/// Nothing may have the name `path`.
+/// `path` must not exist.
 pub fn expect_no_name(path: &str) -> Outcome {
     expect(std::fs::symlink_metadata(path).is_err(), || format!("{path} exists"))
 }

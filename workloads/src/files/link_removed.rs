@@ -1,4 +1,4 @@
-//! A file was opened by one of its two names; that name is removed and the other lives.
+//! A file was opened by one of its two names; that name is removed and the other remains.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Five hundred open descriptions over twenty files, each at an offset of its own.
+//! Five hundred open descriptions over twenty files, each at its own offset.
 
 use super::kit;
 use crate::framework::prelude::*;

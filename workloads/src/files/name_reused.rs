@@ -1,4 +1,4 @@
-//! A file was unlinked and another made under its name: both are open, and they are not the same.
+//! A file was unlinked and another created under its name: both are open.
 
 use super::kit;
 use crate::framework::prelude::*;
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     let old = kit::make_unlinked("name", 1111, cx.seed)?;
     let new = kit::make("name", 2222, cx.seed + 1)?;
-    // And what the kernel calls the old one is a file of its own.
+    // And the name that the kernel shows for the old one is another file.
     let decoy = kit::make("name (deleted)", 3333, cx.seed + 2)?;
     let named = kit::facts(&new, true)?;
 

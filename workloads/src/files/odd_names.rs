@@ -1,4 +1,4 @@
-//! Names with spaces, newlines, backslashes, bytes that are no UTF-8, and one of 255 bytes; open
+//! Names with spaces, newlines, backslashes, bytes that are not UTF-8, and one of 255 bytes; open
 //! and mapped.
 
 use super::kit;

@@ -1,5 +1,5 @@
-//! The root process of the tree itself has another root directory, with the current directory and a
-//! file inside.
+//! The root process of the tree has another root directory, with its working directory and a file
+//! inside.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,5 +1,5 @@
-//! A file of /proc cannot be saved, as it would be another one where it is opened again. But
-//! programs have them for a moment only: a checkpoint that meets one has to wait for its end.
+//! A file in /proc cannot be saved, because it would be another one when opened again. But programs
+//! open them only briefly: a checkpoint that meets one must wait until it is closed.
 
 use crate::framework::prelude::*;
 use std::fs::File;
@@ -17,7 +17,7 @@ pub const WORKLOAD: Workload = Workload {
 static ROUNDS: Rounds = Rounds::new();
 /// A quarter of the time it is open.
 const OPEN: Duration = Duration::from_millis(2);
-/// At most; at random, lest it keep time with the checkpoint's looks.
+/// At most; random, so that it is not in step with the checkpoint's attempts.
 const CLOSED_US: u64 = 12_000;
 
 fn run(cx: &mut Ctx) -> Outcome {

@@ -1,4 +1,4 @@
-//! Files whose permissions have been taken away since they were opened.
+//! Files whose permissions have been removed since they were opened.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
                 if nth == BLOCKS / 4 {
                     shared.cell(0).block_until(1);
                 }
-                // read(2) of a regular file moves the shared offset under a lock: no block is given
+                // read(2) of a regular file moves the shared offset under a lock: no block is read
                 // twice.
                 let block = fd::read_some(&file, BLOCK)?;
                 if block.is_empty() {

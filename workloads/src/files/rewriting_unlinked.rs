@@ -1,4 +1,4 @@
-//! A process rewrites an unlinked file all the time and checks what it wrote last.
+//! A process keeps rewriting an unlinked file and checks its last write.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Processes with another root directory; one of them stands outside of it.
+//! Processes with another root directory; the working directory of one is outside it.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -23,7 +23,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         fd::seek(&own, 60, libc::SEEK_SET)?;
         expect(!fd::share_offset(&own, &second)?, || "its own and the inherited are one".into())
     })?;
-    // The same offset, so that only moving one tells them apart.
+    // The same offset, so that only moving one distinguishes them.
     fd::seek(&first, 50, libc::SEEK_SET)?;
     fd::seek(&second, 50, libc::SEEK_SET)?;
 

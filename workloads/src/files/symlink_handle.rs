@@ -1,4 +1,4 @@
-//! A descriptor of a symbolic link itself, not of what it points to: O_PATH with O_NOFOLLOW.
+//! A descriptor of a symbolic link itself, not of its target: O_PATH with O_NOFOLLOW.
 
 use super::kit;
 use crate::framework::prelude::*;

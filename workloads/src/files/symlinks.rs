@@ -1,4 +1,4 @@
-//! Files opened through symbolic links that point elsewhere or nowhere by now.
+//! Files opened through symbolic links that now point elsewhere or nowhere.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! A file was cut shorter than where its descriptor stands; another grew by truncation.
+//! A file was truncated below the offset of its descriptor; another was extended by truncation.
 
 use super::kit;
 use crate::framework::prelude::*;

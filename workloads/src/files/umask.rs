@@ -1,4 +1,4 @@
-//! Processes with different masks for the modes of new files.
+//! Processes with different umasks.
 
 use super::kit;
 use crate::framework::prelude::*;

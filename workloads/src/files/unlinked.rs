@@ -1,4 +1,4 @@
-//! A file that has no name any more, with an offset in the middle.
+//! An unlinked file, with an offset in the middle.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -28,7 +28,7 @@ fn access_list() -> Vec<u8> {
     list
 }
 
-/// Sets an attribute; `false` where there is no such thing, or it is not for us.
+/// Sets an attribute; `false` if it is not supported or not permitted.
 fn set(fd: &impl AsRawFd, name: &std::ffi::CStr, value: &[u8]) -> anyhow::Result<bool> {
     let path = std::ffi::CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
     // SAFETY: both strings and the value live through the call.

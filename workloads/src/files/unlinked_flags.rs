@@ -19,7 +19,7 @@ const NODUMP: i32 = 0x40;
 const NOATIME: i32 = 0x80;
 const OURS: i32 = APPEND | NODUMP | NOATIME;
 
-/// The flags; nothing where the file system has none.
+/// The flags; nothing if the file system has none.
 fn flags(file: &impl AsRawFd) -> anyhow::Result<Option<i32>> {
     let mut flags = 0i32;
     // SAFETY: the kernel writes an int, whatever the type in the request's name.
@@ -31,7 +31,7 @@ fn flags(file: &impl AsRawFd) -> anyhow::Result<Option<i32>> {
     }
 }
 
-/// Sets flags; `false` where they cannot be.
+/// Sets flags; `false` if that is not possible.
 fn set(file: &impl AsRawFd, flags: i32) -> anyhow::Result<bool> {
     // SAFETY: the kernel reads an int.
     let set = unsafe { libc::ioctl(file.as_raw_fd(), libc::FS_IOC_SETFLAGS, &flags) };

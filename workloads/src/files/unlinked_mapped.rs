@@ -1,4 +1,4 @@
-//! Two processes map an unlinked file, shared, and one has a descriptor of it besides.
+//! Two processes map an unlinked file, shared, and one has a descriptor of it, too.
 
 use super::kit;
 use crate::framework::prelude::*;

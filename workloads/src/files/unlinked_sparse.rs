@@ -1,4 +1,4 @@
-//! An unlinked file of a gigabyte that is nearly all hole.
+//! An unlinked file of one gigabyte, nearly all of it a hole.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,5 +1,4 @@
-//! Files with a name are not the checkpoint's to change: neither contents nor times nor anything
-//! else.
+//! A checkpoint must not change named files: neither contents nor times nor anything else.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! Processes stand in different directories.
+//! Processes with different working directories.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,5 +1,5 @@
-//! Both ends of pipes tell their process by signals when they are ready (O_ASYNC): by SIGIO, and by
-//! real-time signals of their own.
+//! Both ends of pipes signal their process when they are ready (O_ASYNC): by SIGIO, and by
+//! real-time signals.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! The ends of a pipe are in two siblings; their parent has neither.
+//! The ends of a pipe are open in two siblings; their parent has neither.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;

@@ -1,4 +1,4 @@
-//! A process waits in read(2) on an empty pipe.
+//! A process is blocked in read(2) on an empty pipe.
 
 use crate::framework::prelude::*;
 

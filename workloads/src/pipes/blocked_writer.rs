@@ -1,11 +1,11 @@
-//! One process waits to write a little into a full pipe, another a lot.
+//! Two processes are blocked in write(2) to a full pipe, one with little data, one with a lot.
 
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
     purpose: "processes blocked in writing to full pipes: atomic, and partly written",
     needs: &[],
-    // A checkpoint interrupts the write, which then returns with what it has written so far.
+    // A checkpoint interrupts the write, which then returns the length written so far.
     moving: true,
     statik: false,
     run,

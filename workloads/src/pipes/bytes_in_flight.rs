@@ -1,4 +1,4 @@
-//! A pipe with both ends in one process holds bytes that have been written and not read.
+//! A pipe with both ends in one process holds unread bytes.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;

@@ -1,6 +1,5 @@
-//! Both ends of a FIFO tell their process by signals when they are ready. That O_ASYNC is shown
-//! does not make it so: given to open(2) it does nothing, `setfl` (fs/fcntl.c) is what calls
-//! `fasync`.
+//! Both ends of a FIFO signal their process when they are ready. That O_ASYNC is shown does not
+//! make it active: in open(2) it has no effect, only `setfl` (fs/fcntl.c) calls `fasync`.
 
 use super::kit;
 use crate::framework::prelude::*;

@@ -1,4 +1,5 @@
-//! Two processes have opened a named pipe each by its name; a third waits for a partner in open.
+//! Two processes have each opened a named pipe by its name; a third is blocked in open(2) until the
+//! other end is opened.
 
 use crate::framework::prelude::*;
 

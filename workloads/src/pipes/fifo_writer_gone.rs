@@ -1,4 +1,4 @@
-//! A named pipe whose writer has left bytes behind and closed.
+//! A named pipe whose writer has written bytes and closed it.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The two ends have other status flags and another close-on-exec.
+//! The two ends have different status flags and close-on-exec.
 
 use crate::framework::prelude::*;
 use std::os::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! A pipe filled to the last byte: it takes nothing more until it is read.
+//! A pipe filled to the last byte: it accepts nothing until it is read.
 
 use crate::framework::prelude::*;
 

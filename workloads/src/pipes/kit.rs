@@ -1,4 +1,4 @@
-//! What several workloads of this group do: ends that tell by a signal when they are ready.
+//! Shared by several workloads of this group: ends that send a signal when they are ready.
 
 use crate::framework::prelude::*;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -11,7 +11,7 @@ const POLL_IN: i32 = 1;
 const POLL_OUT: i32 = 2;
 
 /// F_SETOWN to the calling process, F_SETSIG and O_ASYNC: `number` is sent when the end becomes
-/// ready; 0 is SIGIO without a word.
+/// ready; 0 is SIGIO without siginfo.
 pub fn make_asynchronous(end: &OwnedFd, number: i32) -> Outcome {
     fd::fcntl(end, libc::F_SETOWN, sys::getpid())?;
     fd::fcntl(end, F_SETSIG, number)?;
@@ -26,9 +26,9 @@ pub fn notification(end: &OwnedFd) -> anyhow::Result<(i32, i32, bool)> {
     Ok((owner, signal, fd::flags(end)? & libc::O_ASYNC != 0))
 }
 
-/// A byte through the pipe: its coming is told by `reading` at the reader, its going by `writing`
-/// at the writer, where asked for. The descriptor is told with a signal that F_SETSIG chose;
-/// without it, SIGIO comes alone (`send_sigio_to_task`, fs/fcntl.c).
+/// A byte through the pipe: the reader is signalled when it arrives, the writer when it is read,
+/// where requested. The descriptor is in the siginfo of a signal set by F_SETSIG;
+/// without it, SIGIO has none (`send_sigio_to_task`, fs/fcntl.c).
 pub fn notified(reader: (&OwnedFd, i32), writer: (&OwnedFd, i32)) -> Outcome {
     fd::write_all(writer.0, b"x")?;
     told("what comes", reader, POLL_IN)?;
@@ -36,7 +36,7 @@ pub fn notified(reader: (&OwnedFd, i32), writer: (&OwnedFd, i32)) -> Outcome {
     told("what goes", writer, POLL_OUT)
 }
 
-/// The signal that says `code` about an end must be pending.
+/// The signal with `code` for an end must be pending.
 fn told(what: &str, (end, number): (&OwnedFd, i32), code: i32) -> Outcome {
     let info = signal::take(&[if number == 0 { libc::SIGIO } else { number }])?;
     let info = info.with_context(|| format!("no signal tells {what} at descriptor {}", end.as_raw_fd()))?;

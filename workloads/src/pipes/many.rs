@@ -1,4 +1,4 @@
-//! Fifty pipes, each with bytes of its own, in one process and its child.
+//! Fifty pipes, each with its own bytes, in one process and its child.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Four processes write records into one pipe, each record at once; one reads them.
+//! Four processes write records into one pipe, each with one write; another process reads them.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;

@@ -1,4 +1,4 @@
-//! A pipe written and read by turns: its buffers start in the middle and end in the middle.
+//! A pipe written and read alternately: its buffers start in the middle and end in the middle.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Nobody can read a pipe any more: writing fails, and the bytes in it are lost.
+//! A pipe without a reader: writing fails, and the bytes in it are lost.
 
 use crate::framework::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Nobody can write to a pipe any more: what is in it can be read, then it ends.
+//! A pipe without a writer: its bytes can be read, then end of file.
 
 use crate::framework::prelude::*;
 
