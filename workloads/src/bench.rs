@@ -1,4 +1,4 @@
-//! The target of the benchmarks: a process tree of a given size that then sits still.
+//! The target of the benchmarks: a process tree of a given size that then idles.
 
 use crate::framework::prelude::*;
 use anyhow::ensure;

@@ -1,8 +1,8 @@
-//! The corpus: one program, many workloads, one file a kernel behaviour.
+//! The corpus: one program, many workloads, one file per kernel behaviour.
 //!
-//! A workload builds a piece of kernel state, says `ready`, waits for `go` and then proves from the
-//! inside that every bit of what it built is still there. It knows nothing of the engine that may
-//! have saved and restored it in between, and passes as well when nothing happened at all.
+//! A workload builds some kernel state, says `ready`, waits for `go` and then verifies from the
+//! inside that all of it is unchanged. It knows nothing of the engine that may have saved and
+//! restored it in between, and also passes if nothing happened at all.
 
 mod bench;
 mod creds;

@@ -1,8 +1,8 @@
-//! What differs between the architectures and is not the subject of a workload: numbers of system
+//! Differences between architectures that are not the subject of a workload: numbers of system
 //! calls that not every one has, the thread pointer, and a small function as bytes.
 
 /// The system call that pause(3) blocks in: architectures since arm64 have no pause(2), there the C
-/// library asks ppoll.
+/// library uses ppoll.
 #[cfg(not(target_arch = "aarch64"))]
 pub const PAUSE: libc::c_long = libc::SYS_pause;
 #[cfg(target_arch = "aarch64")]
@@ -46,8 +46,8 @@ pub const CODE: &[u8] = &[0xa0, 0x54, 0x8b, 0x52, 0xc0, 0x03, 0x5f, 0xd6];
 #[cfg(target_arch = "powerpc64")]
 pub const CODE: &[u8] = &[0xa5, 0x5a, 0x60, 0x38, 0x20, 0x00, 0x80, 0x4e];
 
-/// Makes the instruction fetch see what was written to `start`, the first bytes of a page, which
-/// hold [`CODE`].
+/// Makes instruction fetch see the data written to `start`, the first bytes of a page, which hold
+/// [`CODE`].
 #[cfg(target_arch = "x86_64")]
 pub fn flush_code(_start: *const u8) {}
 #[cfg(target_arch = "aarch64")]

@@ -1,19 +1,19 @@
-//! What is told of a hang, for those who have to find its cause: what every thread waits in, and
-//! whether processors get their timer interrupts.
+//! Report on a hang, to find its cause: what every thread waits in, and whether processors get
+//! their timer interrupts.
 
 use super::{child, procfs, sys};
 use std::fs;
 use std::sync::Once;
 
-/// Files of the kernel's, and which lines of them say whether processors get their timer
-/// interrupts, and when each expects its next one.
+/// Files in /proc, and the lines in them that show whether processors get their timer interrupts,
+/// and when each expects its next one.
 const PROCESSORS: [(&str, &[&str]); 2] = [
     ("/proc/interrupts", &["LOC:", "RES:"]),
     ("/proc/timer_list", &["now at", "cpu:", ".expires_next", ".hres_active", ".nr_hangs"]),
 ];
 
-/// Prints the census, for who looks for a cause; the reason, in few words, is on standard error.
-/// Once: whoever runs out of time first.
+/// Prints the census; a short reason is on standard error. Only once: for the first process that
+/// times out.
 pub fn tell() {
     static TOLD: Once = Once::new();
     TOLD.call_once(|| print!("{}", census()));
@@ -22,7 +22,7 @@ pub fn tell() {
 /// A line for each thread of the calling process and of everything below it, and the processors'
 /// timers.
 ///
-/// What cannot be read is told in its place: /proc/timer_list is root's.
+/// An unreadable file is reported in its place: only root can read /proc/timer_list.
 fn census() -> String {
     let own = sys::getpid();
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! Child processes that report differences, and the promise that none outlives a failed workload.
+//! Child processes that report differences; none outlives a failed workload.
 
 use super::{Outcome, gate, procfs, sys};
 use anyhow::{Context as _, Result, bail};
@@ -41,14 +41,14 @@ pub fn exit_with(name: &str, outcome: std::thread::Result<Outcome>) -> ! {
     unsafe { libc::_exit(status) }
 }
 
-/// Ends the calling process with `code`, at once and without a word.
+/// Exits the calling process with `code`, at once and without output.
 pub fn exit(code: i32) -> ! {
     // SAFETY: _exit has no preconditions.
     unsafe { libc::_exit(code) }
 }
 
-/// The calling process, which is about to die of a signal, leaves no core dump. Its hard limit
-/// stays.
+/// Disables the core dump of the calling process, which a signal is about to kill. Its hard limit
+/// is unchanged.
 pub fn without_core() -> Outcome {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: sys::rlimit(libc::RLIMIT_CORE)?.1 };
     // SAFETY: the kernel reads the struct.
@@ -128,8 +128,8 @@ pub fn describe(status: i32) -> String {
     }
 }
 
-/// Kills every process below the calling one, also those that have moved to other groups and
-/// sessions. Repeats until nothing is left, because a dying tree may still fork.
+/// Kills every descendant of the calling process, also those in other groups and sessions. Repeats
+/// until none is left, because a tree being killed may still fork.
 pub fn kill_descendants() {
     for _ in 0..100 {
         let victims = descendants(sys::getpid());

@@ -1,5 +1,5 @@
-//! The list of a group's workloads. A line in it declares the module, puts the workload on the list
-//! and gives it its name.
+//! The list of a group's workloads. A line in it declares the module, adds the workload to the list
+//! and names it.
 
 use super::Workload;
 

@@ -1,4 +1,4 @@
-//! Comparing what is with what should be, with errors that show the difference.
+//! Comparison of actual and expected values, with errors that show the difference.
 
 use super::Outcome;
 use anyhow::{anyhow, bail};
@@ -17,7 +17,7 @@ pub fn expect_eq<A: Debug + PartialEq<B>, B: Debug>(what: &str, got: A, want: B)
     bail!("{what}: got {got:x?}, want {want:x?} ({})", Location::caller())
 }
 
-/// `holds` must be true; `what` says what does not hold otherwise.
+/// `holds` must be true; `what` describes the failure otherwise.
 ///
 /// # Errors
 /// `what`, and the line of the caller.

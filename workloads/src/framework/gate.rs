@@ -1,8 +1,8 @@
 //! The gate between building and verifying: the FIFOs `ready` and `go`, and the clock that runs
 //! after `go`.
 //!
-//! While a workload waits, its root thread is blocked in openat(2) on `go` and holds nothing that a
-//! workload without a gate would not hold: no descriptor, no timer, no thread. The watchdog thread
+//! While a workload waits, its root thread is blocked in openat(2) on `go` and has nothing that a
+//! workload without a gate would not have: no descriptor, no timer, no thread. The watchdog thread
 //! starts only after `go`.
 
 use super::{Outcome, census, child, sys};
@@ -82,8 +82,8 @@ pub fn time_left() -> Duration {
     DEADLINE.get().map_or_else(limit, |end| end.saturating_duration_since(Instant::now()))
 }
 
-/// Polls `done` until it holds, with a nap of a millisecond between tries. For conditions that the
-/// kernel gives no event for, such as another thread being blocked.
+/// Polls `done` until it is true, every millisecond. For conditions without a kernel event, such as
+/// another thread being blocked.
 ///
 /// # Errors
 /// `timed out waiting for WHAT`; the error of `done`.

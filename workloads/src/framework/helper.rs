@@ -7,16 +7,16 @@ use std::process::ExitCode;
 /// Runs helper `name`.
 pub fn run(name: &str, args: &[String]) -> ExitCode {
     match name {
-        // Says its arguments, one a line.
+        // Prints its arguments, one per line.
         "echo" => {
             for arg in args {
                 println!("{arg}");
             }
             ExitCode::SUCCESS
         }
-        // Ends with the given status.
+        // Exits with the given status.
         "exit" => args.first().and_then(|a| a.parse::<u8>().ok()).map_or(ExitCode::from(2), ExitCode::from),
-        // Ends with success when exactly the given descriptors are open, of those below 1100.
+        // Succeeds if exactly the given descriptors are open, of those below 1100.
         "descriptors" => {
             let open: Vec<String> =
                 (0..1100).filter(|n| super::fd::is_open(*n)).map(|n: i32| n.to_string()).collect();
@@ -26,7 +26,7 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
             eprintln!("open after exec: {open:?}, want {args:?}");
             ExitCode::FAILURE
         }
-        // Stays until a signal ends it.
+        // Waits until a signal kills it.
         "pause" => loop {
             // SAFETY: pause has no preconditions.
             unsafe { libc::pause() };

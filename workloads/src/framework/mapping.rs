@@ -1,4 +1,4 @@
-//! Memory mappings as values: made by mmap(2), used as byte slices, unmapped on drop.
+//! Memory mappings as values: created by mmap(2), used as byte slices, unmapped on drop.
 
 use super::sys;
 use anyhow::{Context as _, Result};
@@ -98,27 +98,27 @@ impl Mapping {
         self.start as *mut u8
     }
 
-    /// The whole mapping, which the caller knows to be readable.
+    /// The whole mapping; the caller ensures that it is readable.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: the range is mapped for as long as `self` lives; callers only ask for it while it
         // is readable, and what other processes write to shared memory meanwhile is plain bytes.
         unsafe { std::slice::from_raw_parts(self.ptr(), self.len) }
     }
 
-    /// The whole mapping, which the caller knows to be writable.
+    /// The whole mapping; the caller ensures that it is writable.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`; the exclusive borrow keeps other slices of this value away.
         unsafe { std::slice::from_raw_parts_mut(self.ptr(), self.len) }
     }
 
-    /// Page number `index`, which the caller knows to be readable.
+    /// Page number `index`; the caller ensures that it is readable.
     pub fn page(&self, index: usize) -> &[u8] {
         assert!((index + 1) * page_size() <= self.len, "page {index} is outside of the mapping");
         // SAFETY: inside of the mapping, as just checked; readable as in `bytes`.
         unsafe { std::slice::from_raw_parts(self.ptr().add(index * page_size()), page_size()) }
     }
 
-    /// Page number `index`, which the caller knows to be writable.
+    /// Page number `index`; the caller ensures that it is writable.
     pub fn page_mut(&mut self, index: usize) -> &mut [u8] {
         assert!((index + 1) * page_size() <= self.len, "page {index} is outside of the mapping");
         // SAFETY: inside of the mapping, as just checked; writable as in `bytes_mut`.

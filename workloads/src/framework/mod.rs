@@ -1,5 +1,5 @@
-//! What every workload is made with: its description, the gate between building and verifying,
-//! children, threads, memory, and ways to say precisely what differs.
+//! The building blocks of workloads: the description, the gate between building and verifying,
+//! children, threads, memory, and precise comparison.
 //!
 //! Nothing here may leave a trace in the state between `ready` and `go`, unless the workload asked
 //! for it.
@@ -29,16 +29,16 @@ pub(crate) use entry::corpus;
 use gate::Gate;
 use needs::Need;
 
-/// How a workload ends: `Ok` when everything is as it was built, otherwise what differs.
+/// The result of a workload: `Ok` if everything is as it was built, otherwise the difference.
 /// A [`needs::Skip`] inside the error means that the workload cannot run here at all.
 pub type Outcome = anyhow::Result<()>;
 
-/// One behaviour of the kernel, how to build it and how to prove it. Group and name come from the
-/// path of the file.
+/// One behaviour of the kernel, how to build it and how to verify it. Group and name are taken from
+/// the path of the file.
 pub struct Workload {
-    /// One line that says which state is at stake.
+    /// One line that says which state is tested.
     pub purpose: &'static str,
-    /// What must be there; checked before `run` is called.
+    /// Prerequisites; checked before `run` is called.
     pub needs: &'static [Need],
     /// Whether memory or anything else changes while the workload waits for `go`.
     pub moving: bool,
@@ -48,9 +48,9 @@ pub struct Workload {
     pub run: fn(&mut Ctx) -> Outcome,
 }
 
-/// What a running workload is given.
+/// The context of a running workload.
 pub struct Ctx {
-    /// Where pseudo-random contents start from. Same seed, same contents.
+    /// Seed of pseudo-random contents. Same seed, same contents.
     pub seed: u64,
     /// The cell's directory, absolute: the current directory at start. Everything created lives
     /// below it.

@@ -1,10 +1,10 @@
-//! What a workload can ask for, and how one says that it cannot run here.
+//! Prerequisites of workloads, and how a workload reports that it cannot run here.
 
 use super::Outcome;
 use anyhow::{Context as _, Result};
 use std::fmt;
 
-/// Something that must be there before a workload can build its state.
+/// A prerequisite for building a workload's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Need {
@@ -32,10 +32,10 @@ impl fmt::Display for Skip {
 
 impl std::error::Error for Skip {}
 
-/// Ends the workload before `ready` as not runnable here.
+/// Ends the workload before `ready`, as not runnable here.
 ///
 /// # Errors
-/// Always: that is its purpose.
+/// Always a [`Skip`].
 pub fn skip<T>(reason: impl Into<String>) -> Result<T> {
     Err(Skip(reason.into()).into())
 }

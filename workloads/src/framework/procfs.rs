@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
 
-/// The fields of /proc/PID/stat that workloads ask for (proc(5) numbers them from 1).
+/// The fields of /proc/PID/stat that workloads use (proc(5) numbers them from 1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     /// One letter: R, S, D, T, Z …
@@ -59,7 +59,7 @@ pub fn bits(pid: libc::pid_t, key: &str) -> Result<u64> {
 pub fn is_blocked_in(pid: libc::pid_t, tid: libc::pid_t, nr: libc::c_long) -> Result<bool> {
     let path = format!("/proc/{pid}/task/{tid}/syscall");
     let text = match read_to_string(&path) {
-        // In the middle of an exec its files in /proc are root's (fs/proc/base.c,
+        // During an exec its files in /proc belong to root (fs/proc/base.c,
         // `task_dump_owner`).
         Err(err) if err.kind() == std::io::ErrorKind::PermissionDenied => return Ok(false),
         read => read.context(path)?,

@@ -1,9 +1,9 @@
-//! Threads that go round and round while they are saved, and have to go on afterwards.
+//! Threads that loop while they are checkpointed, and must continue afterwards.
 
 use super::shared::Cell;
 use super::{Ctx, Outcome, gate};
 
-/// How many rounds are done, and whether more are wanted.
+/// The number of completed rounds, and whether to do more.
 pub struct Rounds {
     done: Cell,
     stop: Cell,
@@ -14,17 +14,17 @@ impl Rounds {
         Rounds { done: Cell::new(), stop: Cell::new() }
     }
 
-    /// Whether to begin another round.
+    /// Whether to start another round.
     pub fn wanted(&self) -> bool {
         self.stop.get() == 0
     }
 
-    /// A round is done.
+    /// Counts a completed round.
     pub fn bump(&self) {
         self.done.bump();
     }
 
-    /// Waits for the first rounds, is [`Ctx::ready`], waits for more rounds and lets everybody end.
+    /// Waits for the first rounds, calls [`Ctx::ready`], waits for more and ends the threads.
     pub fn cross(&self, cx: &mut Ctx, first: u32, more: u32) -> Outcome {
         self.done.wait("the first rounds", first)?;
 

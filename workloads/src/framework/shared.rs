@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Words in a [`Shared`] page.
 const CELLS: usize = 256;
 
-/// One page of shared anonymous memory, made before forking: 256 words to signal with and 256 to
+/// One page of shared anonymous memory, created before forking: 256 words to signal with and 256 to
 /// pass numbers.
 #[derive(Debug)]
 pub struct Shared(Mapping);
@@ -26,7 +26,7 @@ impl Shared {
         unsafe { &*self.0.ptr().cast::<Cell>().add(index) }
     }
 
-    /// 64-bit number `index`, below 256; its memory is apart from the cells.
+    /// 64-bit number `index`, below 256; its memory is separate from the cells.
     pub fn number(&self, index: usize) -> &AtomicU64 {
         assert!(index < CELLS, "number {index} of {CELLS}");
         // SAFETY: as in `cell`; the numbers are bytes 1024..3072 of the page.
@@ -48,13 +48,13 @@ impl Cell {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Stores `value` and wakes everybody who waits.
+    /// Stores `value` and wakes all waiters.
     pub fn set(&self, value: u32) {
         self.0.store(value, Ordering::SeqCst);
         self.wake();
     }
 
-    /// Adds one, wakes everybody who waits, returns the new value.
+    /// Adds one, wakes all waiters, returns the new value.
     pub fn bump(&self) -> u32 {
         let value = self.0.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
         self.wake();

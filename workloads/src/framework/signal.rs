@@ -1,4 +1,4 @@
-//! Signals as the kernel sees them: actions, masks, queues and what travels with a signal.
+//! Signals as the kernel sees them: actions, masks, queues and siginfo.
 
 use super::{Outcome, gate, sys};
 use anyhow::{Context as _, Result};
@@ -14,7 +14,7 @@ pub const INFO_KEPT: usize = 48;
 /// Where the union of siginfo starts: after three ints, aligned for a pointer.
 const UNION: usize = if cfg!(target_pointer_width = "64") { 16 } else { 12 };
 
-/// A handler that is told everything.
+/// A handler with SA_SIGINFO.
 pub type Handler = extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
 
 /// The kernel's struct sigaction, with the restorer that libc hides.
@@ -37,7 +37,7 @@ pub fn bits(signals: &[i32]) -> u64 {
     signals.iter().fold(0, |mask, signal| mask | bit(*signal))
 }
 
-/// What the kernel does on `signal`.
+/// The action of `signal`.
 pub fn action(signal: i32) -> Result<Action> {
     let mut action = Action::default();
     // SAFETY: the kernel writes one struct of exactly this layout; no new action is passed.
@@ -48,7 +48,7 @@ pub fn action(signal: i32) -> Result<Action> {
     Ok(action)
 }
 
-/// Sets an action exactly as given, restorer included. The caller answers for the addresses in it.
+/// Sets an action exactly as given, restorer included. The caller is responsible for its addresses.
 pub fn set_action(signal: i32, action: &Action) -> Outcome {
     // SAFETY: the kernel reads one struct of exactly this layout. A handler that is no code is
     // never run: callers keep such signals from being delivered.
@@ -83,7 +83,7 @@ pub fn default(signal: i32) -> Outcome {
     set_action(signal, &Action::default())
 }
 
-/// The calling thread's mask, with the two signals that libc keeps to itself.
+/// The calling thread's mask, with the two signals that libc reserves.
 pub fn mask() -> Result<u64> {
     change_mask(libc::SIG_BLOCK, 0)
 }
@@ -98,7 +98,7 @@ pub fn block(signals: &[i32]) -> Result<u64> {
     change_mask(libc::SIG_BLOCK, bits(signals))
 }
 
-/// Takes from the calling thread's mask; returns the old one.
+/// Removes from the calling thread's mask; returns the old one.
 pub fn unblock(signals: &[i32]) -> Result<u64> {
     change_mask(libc::SIG_UNBLOCK, bits(signals))
 }
@@ -112,7 +112,7 @@ fn change_mask(how: i32, set: u64) -> Result<u64> {
     Ok(old)
 }
 
-/// What is pending for the calling thread, in its own queue or the process's.
+/// Signals pending for the calling thread, in its own queue or the process's.
 pub fn pending() -> Result<u64> {
     let mut set = 0u64;
     // SAFETY: the kernel writes the eight bytes that it is told.
@@ -159,7 +159,7 @@ pub fn queue_thread(pid: libc::pid_t, tid: libc::pid_t, signal: i32, value: usiz
     Ok(())
 }
 
-/// What travels with a signal: the 128 bytes of siginfo_t.
+/// The 128 bytes of siginfo_t.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Info(pub [u8; 128]);
@@ -193,7 +193,7 @@ impl Info {
         self.int(UNION + 4).cast_unsigned()
     }
 
-    /// What sigqueue or a timer sent along.
+    /// The value sent by sigqueue or a timer.
     pub fn value(&self) -> usize {
         let mut bytes = [0; size_of::<usize>()];
         bytes.copy_from_slice(&self.0[UNION + 8..UNION + 8 + size_of::<usize>()]);
@@ -210,7 +210,7 @@ impl Info {
         self.int(UNION + 4)
     }
 
-    /// For what F_SETSIG chose: the file descriptor that is ready.
+    /// For a signal set by F_SETSIG: the file descriptor that is ready.
     pub fn descriptor(&self) -> i32 {
         self.int(UNION + 8)
     }
@@ -232,7 +232,7 @@ pub fn take_soon(signals: &[i32]) -> Result<Info> {
         .with_context(|| format!("timed out waiting for one of signals {signals:?}"))
 }
 
-/// rt_sigtimedwait(2), again when a handler interrupted it.
+/// rt_sigtimedwait(2), repeated if a handler interrupted it.
 pub fn wait(signals: &[i32], limit: std::time::Duration) -> Result<Option<Info>> {
     let set = bits(signals);
     let end = std::time::Instant::now() + limit;

@@ -33,8 +33,8 @@ impl Stage {
         self.wait_in(child, libc::SYS_futex)
     }
 
-    /// Waits until the main thread of `child` is blocked in system call `nr`; a child that ended is
-    /// an error.
+    /// Waits until the main thread of `child` is blocked in system call `nr`; an exited child is an
+    /// error.
     pub fn wait_in(&self, child: &Child, nr: libc::c_long) -> Outcome {
         let (name, pid) = (child.name, child.pid);
         gate::wait_until(&format!("{name} ({pid}) to block in system call {nr}"), || {
@@ -45,12 +45,12 @@ impl Stage {
         })
     }
 
-    /// In the root, after `go`: everybody who holds goes on.
+    /// In the root, after `go`: releases all holders.
     pub fn release(&self) {
         self.0.cell(0).set(1);
     }
 
-    /// Further words to signal with. Number 0 is the release's.
+    /// Further words to signal with. Number 0 is reserved for the release.
     pub fn shared(&self) -> &Shared {
         &self.0
     }

@@ -32,8 +32,8 @@ pub fn errno_in(error: &anyhow::Error) -> Option<i32> {
     })
 }
 
-/// prctl(2) with numbers only; all of them are passed, since most options want those without a
-/// meaning to be zero.
+/// prctl(2) with numbers only; all of them are passed, because most options require unused ones to
+/// be zero.
 pub fn prctl(option: libc::c_int, numbers: [libc::c_ulong; 4]) -> Result<i32> {
     let [a, b, c, d] = numbers;
     // SAFETY: callers use options that take numbers.

@@ -1,4 +1,4 @@
-//! Threads that report differences, and waiting until they are blocked where they should be.
+//! Threads that report differences, and waiting until they are blocked in the right call.
 
 use super::mapping::page_size;
 use super::{Outcome, gate, procfs, sys};
@@ -14,7 +14,7 @@ pub struct Thread {
     handle: JoinHandle<Outcome>,
 }
 
-/// Starts a thread with a small stack; returns when it runs.
+/// Starts a thread with a small stack; returns once it runs.
 pub fn spawn(body: impl FnOnce() -> Outcome + Send + 'static) -> Result<Thread> {
     let (send, receive) = mpsc::channel();
     let handle =
