@@ -1,5 +1,5 @@
-//! Threads that block in read(2), or compute without any call, with registers full of their own
-//! values.
+//! Threads that block in read(2), or compute without system calls, with their own values in
+//! registers.
 
 use crate::framework::prelude::*;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// the registers after. Returns what read(2) returned.
 pub type OverRead = unsafe extern "C" fn(fd: i32, byte: *mut u8, input: *const u8, output: *mut u8) -> isize;
 
-/// What one thread is given.
+/// The input of one thread.
 pub struct Blocked {
     /// Its number, from 0.
     pub number: u64,
@@ -20,7 +20,7 @@ pub struct Blocked {
     fd: i32,
 }
 
-/// Bytes aligned to a cache line: what every instruction that stores registers is content with.
+/// Bytes aligned to a cache line, enough for every instruction that stores registers.
 #[repr(C, align(64))]
 pub struct Aligned<const N: usize>(pub [u8; N]);
 
@@ -78,7 +78,7 @@ pub fn unchanged<const N: usize>(blocked: &Blocked, function: OverRead) -> Outco
     expect_bytes(&format!("registers of thread {}", blocked.number), &output.0, &input.0)
 }
 
-/// What a thread without calls is given.
+/// The input of a thread without system calls.
 pub struct Spinning {
     /// Its number, from 0.
     pub number: u64,
@@ -86,20 +86,20 @@ pub struct Spinning {
     pub key: u64,
 }
 
-/// Becomes 1 when the threads are to end.
+/// Becomes 1 when the threads must end.
 static STOP: AtomicU32 = AtomicU32::new(0);
 static STARTED: Cell = Cell::new();
 
 impl Spinning {
-    /// The word that becomes 1 when the thread is to end: what its loop looks at. Tells the others
-    /// that it runs.
+    /// The word that becomes 1 when the thread must end, which its loop reads. Reports that the
+    /// thread runs.
     pub fn start(&self) -> *const u32 {
         STARTED.bump();
         STOP.as_ptr()
     }
 }
 
-/// Starts `count` threads that all run `body`, passes the gate when each has said that it runs, and
+/// Starts `count` threads that all run `body`, passes the gate when all have reported to run, and
 /// stops and joins them.
 pub fn spinning_threads(cx: &mut Ctx, count: u64, body: fn(&Spinning) -> Outcome) -> Outcome {
     let mut threads = Vec::new();
@@ -116,7 +116,7 @@ pub fn spinning_threads(cx: &mut Ctx, count: u64, body: fn(&Spinning) -> Outcome
     threads.into_iter().try_for_each(Thread::join)
 }
 
-/// Each lane must be what it started as plus its step times the number of rounds.
+/// Each lane must be its initial value plus its step times the number of rounds.
 pub fn counted(what: &str, now: &[u64], start: &[u64], step: impl Fn(usize) -> u64, rounds: u64) -> Outcome {
     expect(rounds > 0, || "the loop did not run".into())?;
     for (lane, (now, start)) in now.iter().zip(start).enumerate() {

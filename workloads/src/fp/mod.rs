@@ -1,6 +1,5 @@
-//! Registers: what each architecture has beside memory, in threads blocked in a system call and in
-//! mid-computation. A workload of one architecture exists only there; the group has one name
-//! everywhere.
+//! Registers of each architecture, in threads blocked in a system call and in mid-computation. A
+//! workload of one architecture exists only there; the group has the same name everywhere.
 
 mod kit;
 #[cfg(not(target_arch = "aarch64"))]

@@ -45,7 +45,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("key of the page", vma.kib("ProtectionKey")? as i64, key)?;
     let start = memory.start();
     let child = fork("touching child", || {
-        // SAFETY: what happens happens to a child that ends in any case.
+        // SAFETY: any fault only affects a child that exits in any case.
         unsafe {
             libc::signal(libc::SIGSEGV, libc::SIG_DFL);
             let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

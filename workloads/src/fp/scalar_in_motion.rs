@@ -1,5 +1,5 @@
-//! A chaotic recurrence: one wrong bit anywhere changes the result. Each thread compares with a
-//! result made before.
+//! A chaotic recurrence: one wrong bit anywhere changes the result. Each thread compares with an
+//! earlier result.
 
 use crate::framework::prelude::*;
 

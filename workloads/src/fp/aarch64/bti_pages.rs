@@ -1,4 +1,4 @@
-//! In a page that is mapped with PROT_BTI, an indirect call leads to a landing pad or to SIGILL.
+//! In a page mapped with PROT_BTI, an indirect call must reach a landing pad or raises SIGILL.
 
 use super::Feature;
 use crate::framework::prelude::*;

@@ -1,4 +1,4 @@
-//! FPCR and FPSR of eight threads, and what the arithmetic makes of them afterwards.
+//! FPCR and FPSR of eight threads, and their effect on arithmetic afterwards.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};
@@ -21,7 +21,7 @@ const ZERO: u32 = 3 << 22;
 /// Bits of FPSR: the sticky flags IOC, DZC, OFC, UFC, IXC, IDC, and saturation.
 const ALL: u32 = 0x0800_009f;
 
-/// A quiet NaN with something in it, and the one without.
+/// A quiet NaN with a payload, and the default NaN.
 const NAN: u32 = 0x7fc0_1234;
 const PLAIN: u32 = 0x7fc0_0000;
 

@@ -1,4 +1,4 @@
-//! All registers but the one that the system call itself changes, with values of their own in four
+//! All registers but the one that the system call itself changes, with different values in four
 //! threads.
 
 use super::over_read;

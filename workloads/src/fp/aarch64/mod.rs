@@ -53,8 +53,8 @@ impl Feature {
     }
 }
 
-/// prctl(2) with two arguments at most, the others zero as these operations want them. The value
-/// that it returns.
+/// prctl(2) with at most two arguments; these operations require the others to be zero. Returns its
+/// value.
 fn prctl(operation: i32, first: u64, second: u64) -> anyhow::Result<u64> {
     // SAFETY: the operations of this group take numbers only, and change registers that compiled
     // code does not use.

@@ -1,4 +1,4 @@
-//! What a thread wants of tagged addresses and of tag checks: whether system calls take them, how a
+//! Per-thread modes of tagged addresses and tag checks: whether system calls accept them, how a
 //! wrong tag is reported, and which tags are generated.
 
 use super::{Feature, over_read, prctl};
@@ -16,7 +16,7 @@ pub const WORKLOAD: Workload = Workload {
 /// linux/prctl.h.
 pub const PR_SET_TAGGED_ADDR_CTRL: i32 = 55;
 pub const PR_GET_TAGGED_ADDR_CTRL: i32 = 56;
-/// System calls take tagged addresses.
+/// System calls accept tagged addresses.
 pub const ENABLE: u64 = 1;
 /// A wrong tag is SIGSEGV at once, or later.
 pub const SYNC: u64 = 1 << 1;
@@ -50,7 +50,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         let set = (mode >> 3) & 0xffff;
         for _ in 0..64 {
             let tag = random_tag();
-            // Without any tag to choose from, zero is generated.
+            // Without any allowed tag, zero is generated.
             expect(if set == 0 { tag == 0 } else { set >> tag & 1 == 1 }, || {
                 format!("tag {tag} was generated, of the set {set:#x}")
             })?;

@@ -1,5 +1,5 @@
-//! Sixteen bytes of memory have a tag of four bits that only instructions of its own see. An access
-//! through an address with another tag ends in SIGSEGV.
+//! Every sixteen bytes of memory have a tag of four bits, visible to special instructions only. An
+//! access through an address with another tag raises SIGSEGV.
 
 use super::mte_modes::{ENABLE, PR_GET_TAGGED_ADDR_CTRL, PR_SET_TAGGED_ADDR_CTRL, SYNC, tags};
 use super::{Feature, prctl};
@@ -53,7 +53,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         granules(*key, memory, Granule::verify)?;
         dies_by_wrong_tag(memory.start() + 5 * page_size())?;
     }
-    // New tags go on working.
+    // New tags still work.
     let (key, memory) = &ranges[0];
     granules(key + 1000, memory, |granule| {
         granule.write();
@@ -61,7 +61,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })
 }
 
-/// Sixteen bytes with what belongs there.
+/// Sixteen bytes and their expected contents.
 struct Granule {
     address: usize,
     page: usize,
@@ -105,7 +105,7 @@ impl Granule {
     fn write(&self) {
         let tagged = self.address as u64 | self.tag << 56;
         let [low, high] = self.data;
-        // SAFETY: the granule is mapped, aligned and nobody else's; the processor has memory tags,
+        // SAFETY: the granule is mapped, aligned and not shared; the processor has memory tags,
         // as was checked.
         unsafe {
             asm!(
@@ -115,7 +115,7 @@ impl Granule {
         }
     }
 
-    /// Tag and data are there.
+    /// Tag and data must be unchanged.
     fn verify(&self) -> Outcome {
         let mut tagged = self.address as u64;
         let (low, high): (u64, u64);
@@ -131,12 +131,12 @@ impl Granule {
     }
 }
 
-/// A child that reads the byte at `address` by another tag than it has must die.
+/// A child that reads the byte at `address` with a wrong tag must be killed.
 fn dies_by_wrong_tag(address: usize) -> Outcome {
     let child = fork("a child with a wrong tag", || {
         let mut tagged = address as u64;
         // SAFETY: the default action replaces the handler of the Rust runtime, in this child only;
-        // no core dumps. What else happens happens to a child that ends in any case.
+        // no core dumps. Anything else only affects a child that exits in any case.
         unsafe {
             libc::signal(libc::SIGSEGV, libc::SIG_DFL);
             let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

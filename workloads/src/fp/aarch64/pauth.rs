@@ -3,13 +3,13 @@
 use super::{Feature, prctl};
 use crate::framework::prelude::*;
 
-/// linux/prctl.h: new random keys for the calling thread; which keys are on in it.
+/// linux/prctl.h: new random keys for the calling thread; which of its keys are enabled.
 const PR_PAC_RESET_KEYS: i32 = 54;
 const PR_PAC_SET_ENABLED_KEYS: i32 = 60;
 const PR_PAC_GET_ENABLED_KEYS: i32 = 61;
 
-/// A key's bit in the arguments of the calls, and the functions that it is used with. The result of
-/// an authentication with another key than that of the signature is no pointer, or SIGILL.
+/// A key's bit in the arguments of the calls, and the functions that use it. Authentication with a
+/// key other than that of the signature returns an invalid pointer, or raises SIGILL.
 pub struct Key {
     pub name: &'static str,
     pub bit: u64,
@@ -25,7 +25,7 @@ pub const KEYS: [Key; 4] = [
     Key { name: "APDB", bit: 8, sign: pacdb, authenticate: autdb },
 ];
 
-/// The bits of the generic key, which no pointer has, and of all five.
+/// The bits of the generic key, which is not for pointers, and of all five.
 pub const GENERIC: u64 = 16;
 
 macro_rules! instruction {
@@ -82,7 +82,7 @@ impl Signed {
         Self { seed, all }
     }
 
-    /// The same signatures come out now as before.
+    /// The signatures must be the same as before.
     pub fn same(&self, who: &str) -> Outcome {
         let now = Self::now(self.seed);
         for (index, (now, before)) in now.all.iter().zip(&self.all).enumerate() {
@@ -92,7 +92,7 @@ impl Signed {
         Ok(())
     }
 
-    /// What was signed before can be authenticated.
+    /// Earlier signatures can be authenticated.
     pub fn authentic(&self, who: &str) -> Outcome {
         for (key, signed) in KEYS.iter().zip(self.all.chunks(16)) {
             for (signed, (pointer, context)) in signed.iter().zip(samples(self.seed)) {
@@ -104,18 +104,18 @@ impl Signed {
     }
 }
 
-/// Gives the calling thread new keys. It must have no signed return address below it: none but the
+/// Gives the calling thread new keys. It must have no signed return address on its stack: only the
 /// code of this group signs.
 pub fn reset(keys: u64) -> Outcome {
     prctl(PR_PAC_RESET_KEYS, keys, 0).map(drop)
 }
 
-/// Turns the keys in `mask` on or off in the calling thread.
+/// Enables or disables the keys in `mask` in the calling thread.
 pub fn enable(mask: u64, on: u64) -> Outcome {
     prctl(PR_PAC_SET_ENABLED_KEYS, mask, on).map(drop)
 }
 
-/// The keys that are on in the calling thread.
+/// The keys that are enabled in the calling thread.
 pub fn enabled() -> anyhow::Result<u64> {
     prctl(PR_PAC_GET_ENABLED_KEYS, 0, 0)
 }

@@ -1,4 +1,4 @@
-//! A key that is off leaves pointers as they are.
+//! A disabled key leaves pointers unchanged.
 
 use super::{over_read, pauth};
 use crate::fp::kit::{Aligned, blocked_threads};
@@ -12,7 +12,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// The keys that are off in each thread. Not APIA, with which return addresses are signed.
+/// The keys that are disabled in each thread. Not APIA, with which return addresses are signed.
 const OFF: [u64; 5] = [0, 2, 4, 8, 2 | 4 | 8];
 
 fn run(cx: &mut Ctx) -> Outcome {

@@ -1,5 +1,5 @@
-//! The five keys of pointer authentication are random numbers that only the kernel sees: a program
-//! sees their signatures. A process gets new ones with exec, a thread on request.
+//! The five keys of pointer authentication are random numbers that only the kernel can read: a
+//! program sees signatures. A process gets new keys at exec, a thread on request.
 
 use super::{over_read, pauth};
 use crate::fp::kit::{Aligned, blocked_threads};
@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// The keys that each thread has for itself. The last one has all for itself.
+/// The keys that each thread replaces with its own. The last one replaces all.
 const OWN: [u64; 6] = [0, 1 | 8, 2, 4, pauth::GENERIC, 1 | 2 | 4 | 8 | pauth::GENERIC];
 
 fn run(cx: &mut Ctx) -> Outcome {
@@ -21,7 +21,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let (seed, main) = (cx.seed, pauth::Signed::now(cx.seed));
     blocked_threads(cx, OWN.len() as u64, |blocked| {
         let own = OWN[blocked.number as usize];
-        // The generic key needs a feature of its own.
+        // The generic key needs another feature.
         let own = if super::Feature::Pacg.here() { own } else { own & !pauth::GENERIC };
         if own != 0 {
             pauth::reset(own)?;

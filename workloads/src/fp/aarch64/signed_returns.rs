@@ -1,5 +1,5 @@
 //! Sixty-five frames on each stack have signed return addresses: with other keys, none of them
-//! leads back.
+//! returns.
 
 use super::{over_read, pauth};
 use crate::fp::kit::{Aligned, blocked_threads};

@@ -1,6 +1,5 @@
 //! Streaming mode in a loop without a system call, which would end it: every lane of z0 to z30
-//! counts, every word of ZA grows by the word of z31 above it, and p1 to p15 keep what they were
-//! given.
+//! counts, every word of ZA grows by the word of z31 above it, and p1 to p15 keep their values.
 
 use super::{Feature, PR_SME_SET_VL, VL_MASK, prctl};
 use crate::fp::kit::{counted, spinning_threads};
@@ -14,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// The streaming vector length that is asked for, in bytes, and the longest that there is room for.
+/// The requested streaming vector length in bytes, and the longest that the buffers can hold.
 const ASKED: u64 = 64;
 const ROOM: usize = 64;
 

@@ -1,4 +1,4 @@
-//! The array ZA is as large as the square of the streaming vector length, which belongs to the
+//! The array ZA is as large as the square of the streaming vector length, which is per
 //! thread. A system call keeps it; it is not made in streaming mode.
 
 use super::{Feature, PR_SME_SET_VL, VL_MASK, over_read, prctl};

@@ -1,6 +1,6 @@
 //! All SVE registers at work in a loop without a system call, which would drop most of them: every
-//! lane of z0 to z31 counts, p0 to p15 and the first-fault register keep what they were given. Each
-//! thread has a vector length of its own.
+//! lane of z0 to z31 counts, p0 to p15 and the first-fault register keep their values. Each thread
+//! has its own vector length.
 
 use super::{Feature, PR_SVE_GET_VL, PR_SVE_SET_VL, VL_MASK, prctl};
 use crate::fp::kit::{Aligned, counted, spinning_threads};
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// Bytes of the longest vector that the architecture has.
+/// Bytes of the longest vector of the architecture.
 const LONGEST: usize = 256;
 
 /// z0–z31, then p0–p15 and FFR, at the longest.

@@ -1,5 +1,5 @@
-//! The vector length belongs to the thread. What a system call keeps of the registers are the parts
-//! that they share with the SIMD ones, whatever the length.
+//! The vector length is per thread. A system call preserves the parts of the registers shared with
+//! the SIMD registers, whatever the length.
 
 use super::{Feature, PR_SVE_GET_VL, PR_SVE_SET_VL, VL_INHERIT, over_read, prctl};
 use crate::fp::kit::{blocked_threads, unchanged};
@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
     run,
 };
 
-/// Lengths that are asked for; the kernel gives the next one that there is. And the flag.
+/// Requested lengths, of which the kernel sets the next available one. And the flag.
 const ASKED: [u64; 5] = [16, 32 | VL_INHERIT, 64, 128 | VL_INHERIT, 256];
 
 fn run(cx: &mut Ctx) -> Outcome {

@@ -1,5 +1,5 @@
 //! The top byte of an address is ignored by the processor; whether the kernel ignores it in system
-//! calls is a thread's choice.
+//! calls is a per-thread setting.
 
 use super::{mte_modes, prctl};
 use crate::framework::prelude::*;
@@ -38,7 +38,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     without.join()
 }
 
-/// Tries before and after. `taken`: whether the kernel takes tagged addresses from this thread.
+/// Tested before and after. `taken`: whether the kernel accepts tagged addresses of this thread.
 fn both(taken: bool) -> Outcome {
     let test = || match taken {
         true => round_trip(),

@@ -1,4 +1,4 @@
-//! FPSCR of eight threads, and what the arithmetic makes of it afterwards.
+//! FPSCR of eight threads, and its effect on arithmetic afterwards.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};

@@ -1,5 +1,5 @@
-//! The registers that `sc` keeps, with values of their own in four threads: table of contents and
-//! thread pointer included.
+//! The registers that `sc` preserves, with different values in four threads: including table of
+//! contents and thread pointer.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, Blocked, OverRead, blocked_threads};
@@ -19,7 +19,7 @@ const ALL: usize = GENERAL + 16;
 
 fn run(cx: &mut Ctx) -> Outcome {
     blocked_threads(cx, 4, |blocked| {
-        // The first field of the condition register tells of success.
+        // The first field of the condition register reports success.
         let (input, output) = through(blocked, over_read::general, 0x0fff_ffff)?;
         expect_bytes("link and condition register", &output[GENERAL..], &input[GENERAL..])
     })
@@ -32,7 +32,7 @@ pub fn through(blocked: &Blocked, function: OverRead, kept: u64) -> anyhow::Resu
     pattern::fill(&mut input.0, blocked.key);
     // Where there are only 32 bits.
     input.0[GENERAL + 12..].fill(0);
-    // The two lowest bits of an address of code are not kept anywhere.
+    // The two lowest bits of a code address are not stored anywhere.
     input.0[GENERAL] &= !3;
     let mut output = blocked.through(function, &input)?;
     expect_bytes("r2, r13 to r31", &output.0[..GENERAL], &input.0[..GENERAL])?;

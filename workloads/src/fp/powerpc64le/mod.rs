@@ -1,8 +1,8 @@
 //! Registers of powerpc64le: general, condition, special, floating point, VMX, VSX, control words,
 //! protection keys.
 //!
-//! What a system call keeps is written in Documentation/arch/powerpc/syscall64-abi.rst. What it
-//! does not keep is looked at in mid-computation.
+//! Documentation/arch/powerpc/syscall64-abi.rst lists what a system call preserves. The rest is
+//! tested in mid-computation.
 
 mod over_read;
 

@@ -22,7 +22,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })
 }
 
-/// Lowers the priority, and has it back before anything else is done.
+/// Lowers the priority, and restores it before anything else.
 #[unsafe(naked)]
 unsafe extern "C" fn spin(stop: *const u32, before: *mut u64, after: *mut u64) {
     std::arch::naked_asm!(

@@ -1,4 +1,4 @@
-//! AMR, two bits for each key, the first key's on top.
+//! AMR, two bits for each key, the first key's in the highest bits.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};
@@ -19,7 +19,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let [Ok(first), Ok(second), Ok(third)] = [0, 1, 2].map(|index| u32::try_from(keys[index])) else {
         return skip("the machine has no protection keys");
     };
-    // Linux gives no rights to keys that are not allocated. QEMU 7.2 keeps what programs write in
+    // Linux grants no rights to keys that are not allocated. QEMU 7.2 keeps what programs write in
     // the register under its privileged number, and reads another one (`register_amr_sprs`,
     // target/ppc/cpu_init.c).
     if amr() == 0 {

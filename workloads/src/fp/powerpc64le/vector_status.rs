@@ -1,5 +1,5 @@
-//! The status of the vector unit, and the register in which programs once noted which vectors they
-//! use.
+//! The status of the vector unit, and the register in which programs once recorded which vectors
+//! they use.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};

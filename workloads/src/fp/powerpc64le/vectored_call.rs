@@ -1,4 +1,4 @@
-//! The second kind of system call, `scv`, which the kernel restarts in its own way.
+//! The second kind of system call, `scv`, which the kernel restarts differently.
 
 use super::general_registers::{GENERAL, through};
 use super::{Feature, over_read};

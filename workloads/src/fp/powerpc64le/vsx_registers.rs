@@ -1,4 +1,5 @@
-//! vs0 to vs63 of six threads: what floating point and VMX have, and the halves that are neither's.
+//! vs0 to vs63 of six threads: the floating-point and VMX registers, and the halves that are in
+//! neither.
 
 use super::over_read;
 use crate::fp::kit;

@@ -1,4 +1,4 @@
-//! ymm0 to ymm15 of six threads: the upper halves are not in the state that fxsave knows.
+//! ymm0 to ymm15 of six threads: the upper halves are not in the state that fxsave stores.
 
 use super::over_read;
 use crate::fp::kit;

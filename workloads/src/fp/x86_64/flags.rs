@@ -1,5 +1,5 @@
-//! Carry, parity, adjust, zero, sign, overflow, alignment check, and the direction flag that C code
-//! must never see set.
+//! Carry, parity, adjust, zero, sign, overflow, alignment check, and the direction flag, which must
+//! never be set in C code.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};

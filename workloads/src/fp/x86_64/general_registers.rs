@@ -1,5 +1,5 @@
-//! All registers but the three that the system call itself changes, with values of their own in
-//! four threads.
+//! All registers but the three that the system call itself changes, with different values in four
+//! threads.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, Blocked, blocked_threads};

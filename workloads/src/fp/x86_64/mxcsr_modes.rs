@@ -1,4 +1,4 @@
-//! MXCSR of nine threads, and what the arithmetic makes of it afterwards.
+//! MXCSR of nine threads, and its effect on arithmetic afterwards.
 
 use super::over_read;
 use crate::fp::kit::{Aligned, blocked_threads};

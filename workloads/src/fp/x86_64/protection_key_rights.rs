@@ -1,4 +1,4 @@
-//! PKRU, a register of the extended state that ptrace shows only inside of the XSAVE area.
+//! PKRU, a register of the extended state that ptrace shows only in the XSAVE area.
 
 use super::has_protection_keys;
 use super::over_read;

@@ -1,4 +1,4 @@
-//! gs is free in user space on x86_64: each thread points it at a word of its own. fs is the C
+//! gs is free in user space on x86_64: each thread points it at its own word. fs is the C
 //! library's thread pointer.
 
 use crate::fp::kit::blocked_threads;

@@ -1,4 +1,4 @@
-//! xmm0 to xmm15 of six threads, each with values of its own.
+//! xmm0 to xmm15 of six threads, each with its own values.
 
 use super::over_read;
 use crate::fp::kit;

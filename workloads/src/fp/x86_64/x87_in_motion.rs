@@ -26,8 +26,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     thread.join()
 }
 
-/// x ← r · x · (1 − x), 5000 times, with x, r and 1 on the stack all the while. The ten bytes of
-/// the result.
+/// x ← r · x · (1 − x), 5000 times, with x, r and 1 on the stack. Returns the ten bytes of the
+/// result.
 fn orbit(start: f64) -> [u8; 10] {
     let (rate, mut result) = (3.97f64, [0u8; 10]);
     // SAFETY: the stack is as deep after as before: three loads, two pops by fstp st(0) and one by
