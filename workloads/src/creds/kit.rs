@@ -57,7 +57,7 @@ pub fn set_gids(real: u32, effective: u32, saved: u32) -> Outcome {
 
 /// setgroups(2) for the calling thread only.
 pub fn set_groups(groups: &[u32]) -> Outcome {
-    // SAFETY: the kernel reads as many ids as it is told.
+    // SAFETY: the kernel reads as many ids as specified.
     sys::check("setgroups", unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
     Ok(())
 }

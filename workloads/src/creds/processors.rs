@@ -12,7 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 
 fn get() -> anyhow::Result<Vec<u8>> {
     let mut mask = vec![0u8; 1024];
-    // SAFETY: the buffer has as many bytes as the kernel is told.
+    // SAFETY: the buffer has as many bytes as specified.
     let len = sys::check("sched_getaffinity", unsafe {
         libc::syscall(libc::SYS_sched_getaffinity, 0, mask.len(), mask.as_mut_ptr())
     })?;
@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         children.push(stage.fork("a process on one processor", |stage| {
             let mut one = vec![0u8; whole.len()];
             one[processor / 8] = 1 << (processor % 8);
-            // SAFETY: the kernel reads as many bytes as it is told.
+            // SAFETY: the kernel reads as many bytes as specified.
             sys::check("sched_setaffinity", unsafe {
                 libc::syscall(libc::SYS_sched_setaffinity, 0, one.len(), one.as_ptr())
             })?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// eventfd2(2).
 pub fn eventfd(count: u32, flags: i32) -> anyhow::Result<OwnedFd> {
-    // SAFETY: numbers only; the descriptor is new and nobody else's.
+    // SAFETY: numbers only; the descriptor is new and has no other owner.
     unsafe { Ok(OwnedFd::from_raw_fd(sys::check("eventfd", libc::eventfd(count, flags))?)) }
 }
 
@@ -25,7 +25,7 @@ pub fn add(fd: &OwnedFd, count: u64) -> Outcome {
 
 /// timerfd_create(2).
 pub fn timerfd(clock: libc::clockid_t, flags: i32) -> anyhow::Result<OwnedFd> {
-    // SAFETY: numbers only; the descriptor is new and nobody else's.
+    // SAFETY: numbers only; the descriptor is new and has no other owner.
     let fd = sys::check("timerfd_create", unsafe { libc::timerfd_create(clock, flags) })
         .with_context(|| format!("clock {clock}"))?;
     // SAFETY: as above.
@@ -35,7 +35,7 @@ pub fn timerfd(clock: libc::clockid_t, flags: i32) -> anyhow::Result<OwnedFd> {
 /// timerfd_settime(2).
 pub fn arm(fd: &OwnedFd, flags: i32, (value, interval): Setting) -> Outcome {
     let new = libc::itimerspec { it_value: timespec(value), it_interval: timespec(interval) };
-    // SAFETY: the kernel reads the struct and is asked for no old one.
+    // SAFETY: the kernel reads the struct and no old one is requested.
     sys::check("timerfd_settime", unsafe {
         libc::timerfd_settime(fd.as_raw_fd(), flags, &new, std::ptr::null_mut())
     })?;

@@ -14,14 +14,14 @@ pub fn open(path: impl AsRef<Path>, flags: i32, mode: u32) -> Result<OwnedFd> {
     // SAFETY: the name is a C string that lives through the call.
     let fd = sys::check("open", unsafe { libc::open(name.as_ptr(), flags, mode) })
         .with_context(|| format!("{} with flags {flags:#o}", path.display()))?;
-    // SAFETY: the descriptor is new and nobody else's.
+    // SAFETY: the descriptor is new and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// pipe2(2): the read end, the write end.
 pub fn pipe(flags: i32) -> Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
-    // SAFETY: the kernel writes two ints; both descriptors are new and nobody else's.
+    // SAFETY: the kernel writes two ints; both descriptors are new and have no other owner.
     unsafe {
         sys::check("pipe2", libc::pipe2(ends.as_mut_ptr(), flags))?;
         Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
@@ -30,14 +30,14 @@ pub fn pipe(flags: i32) -> Result<(OwnedFd, OwnedFd)> {
 
 /// dup(2).
 pub fn dup(fd: &impl AsRawFd) -> Result<OwnedFd> {
-    // SAFETY: the new descriptor is nobody else's.
+    // SAFETY: the new descriptor has no other owner.
     unsafe { Ok(OwnedFd::from_raw_fd(sys::check("dup", libc::dup(fd.as_raw_fd()))?)) }
 }
 
 /// dup3(2) onto a number that is not in use.
 pub fn dup_to(fd: &impl AsRawFd, number: RawFd, flags: i32) -> Result<OwnedFd> {
     anyhow::ensure!(!is_open(number), "descriptor {number} is in use");
-    // SAFETY: the number was free, so the new descriptor is nobody else's.
+    // SAFETY: the number was free, so the new descriptor has no other owner.
     unsafe { Ok(OwnedFd::from_raw_fd(sys::check("dup3", libc::dup3(fd.as_raw_fd(), number, flags))?)) }
 }
 

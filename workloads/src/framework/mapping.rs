@@ -100,7 +100,7 @@ impl Mapping {
 
     /// The whole mapping; the caller ensures that it is readable.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: the range is mapped for as long as `self` lives; callers only ask for it while it
+        // SAFETY: the range is mapped for as long as `self` lives; callers only use it while it
         // is readable, and what other processes write to shared memory meanwhile is plain bytes.
         unsafe { std::slice::from_raw_parts(self.ptr(), self.len) }
     }

@@ -105,7 +105,7 @@ pub fn unblock(signals: &[i32]) -> Result<u64> {
 
 fn change_mask(how: i32, set: u64) -> Result<u64> {
     let mut old = 0u64;
-    // SAFETY: both sets are the eight bytes that the kernel is told.
+    // SAFETY: both sets have the eight bytes that are specified.
     sys::check("rt_sigprocmask", unsafe {
         libc::syscall(libc::SYS_rt_sigprocmask, how, &set, &mut old, SET)
     })?;
@@ -115,7 +115,7 @@ fn change_mask(how: i32, set: u64) -> Result<u64> {
 /// Signals pending for the calling thread, in its own queue or the process's.
 pub fn pending() -> Result<u64> {
     let mut set = 0u64;
-    // SAFETY: the kernel writes the eight bytes that it is told.
+    // SAFETY: the kernel writes the eight bytes that are specified.
     sys::check("rt_sigpending", unsafe { libc::syscall(libc::SYS_rt_sigpending, &mut set, SET) })?;
     Ok(set)
 }

@@ -67,7 +67,7 @@ pub fn block_all_signals() -> Result<libc::sigset_t> {
 
 /// Sets the calling thread's signal mask.
 pub fn set_signal_mask(mask: &libc::sigset_t) -> Result<()> {
-    // SAFETY: `mask` is a valid set; no old set is asked for.
+    // SAFETY: `mask` is a valid set; no old set is requested.
     check("sigprocmask", unsafe { libc::sigprocmask(libc::SIG_SETMASK, mask, std::ptr::null_mut()) })?;
     Ok(())
 }

@@ -46,7 +46,7 @@ pub fn remap(memory: Mapping, len: usize) -> Result<Mapping> {
 /// A child that reads the byte at `address` must die of `signal`.
 pub fn dies_reading(address: usize, signal: i32) -> Outcome {
     dies(signal, move || {
-        // SAFETY: whatever happens happens to a child that ends in any case.
+        // SAFETY: any fault only affects a child that exits in any case.
         std::hint::black_box(unsafe { std::ptr::read_volatile(address as *const u8) });
     })
     .with_context(|| format!("read of {address:#x}"))
@@ -54,7 +54,7 @@ pub fn dies_reading(address: usize, signal: i32) -> Outcome {
 
 /// A child that writes the byte at `address` must die of `signal`.
 pub fn dies_writing(address: usize, signal: i32) -> Outcome {
-    // SAFETY: whatever happens happens to a child that ends in any case.
+    // SAFETY: any fault only affects a child that exits in any case.
     dies(signal, move || unsafe { std::ptr::write_volatile(address as *mut u8, 1) })
         .with_context(|| format!("write to {address:#x}"))
 }

@@ -131,7 +131,7 @@ fn ranges(memory: &Mapping) -> Result<Vec<Policy>> {
 
 fn get(address: usize, flags: i32) -> Result<Policy> {
     let (mut mode, mut nodes) = (0i32, Nodes::NONE);
-    // SAFETY: the kernel writes an int and as many bits as it is told, or fewer.
+    // SAFETY: the kernel writes an int and as many bits as specified, or fewer.
     sys::check("get_mempolicy", unsafe {
         let nodes = nodes.0.as_mut_ptr();
         libc::syscall(libc::SYS_get_mempolicy, &raw mut mode, nodes, Nodes::BITS, address, flags)
@@ -140,7 +140,7 @@ fn get(address: usize, flags: i32) -> Result<Policy> {
 }
 
 fn set((mode, nodes): Policy) -> Outcome {
-    // SAFETY: the kernel reads as many bits as it is told.
+    // SAFETY: the kernel reads as many bits as specified.
     sys::check("set_mempolicy", unsafe {
         libc::syscall(libc::SYS_set_mempolicy, mode, nodes.0.as_ptr(), Nodes::BITS)
     })
@@ -149,7 +149,7 @@ fn set((mode, nodes): Policy) -> Outcome {
 }
 
 fn bind(start: usize, pages: usize, (mode, nodes): Policy) -> Outcome {
-    // SAFETY: the kernel reads as many bits as it is told, and changes no contents.
+    // SAFETY: the kernel reads as many bits as specified, and changes no contents.
     sys::check("mbind", unsafe {
         libc::syscall(libc::SYS_mbind, start, pages * page_size(), mode, nodes.0.as_ptr(), Nodes::BITS, 0)
     })

@@ -33,6 +33,6 @@ fn symbol(library: *mut libc::c_void, name: &CStr) -> anyhow::Result<extern "C" 
     // SAFETY: the handle is open, the name is a C string.
     let at = unsafe { libc::dlsym(library, name.as_ptr()) };
     anyhow::ensure!(!at.is_null(), "libm has no {name:?}");
-    // SAFETY: both functions that are asked for take and return a double.
+    // SAFETY: both requested functions take and return a double.
     Ok(unsafe { std::mem::transmute::<*mut libc::c_void, extern "C" fn(f64) -> f64>(at) })
 }

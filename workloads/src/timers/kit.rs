@@ -23,7 +23,7 @@ pub fn timespec(time: Duration) -> libc::timespec {
     libc::timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos() as _ }
 }
 
-/// As everybody else takes it.
+/// As a [`Duration`].
 pub fn duration(time: &libc::timespec) -> Duration {
     Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
 }
@@ -34,7 +34,7 @@ pub type Setting = (Duration, Duration);
 /// setitimer(2) on ITIMER_REAL, ITIMER_VIRTUAL or ITIMER_PROF.
 pub fn set_interval(which: i32, (value, interval): Setting) -> Outcome {
     let new = libc::itimerval { it_value: timeval(value), it_interval: timeval(interval) };
-    // SAFETY: the kernel reads the struct and is asked for no old one. `setitimer` takes another
+    // SAFETY: the kernel reads the struct and no old one is requested. `setitimer` takes another
     // integer type per libc.
     sys::check("setitimer", unsafe {
         libc::syscall(libc::SYS_setitimer, which, &new, std::ptr::null::<libc::itimerval>())
@@ -88,7 +88,7 @@ pub fn create(clock: libc::clockid_t, notify: Notify) -> anyhow::Result<i32> {
 pub fn set(id: i32, (value, interval): Setting, absolute: bool) -> Outcome {
     let new = libc::itimerspec { it_value: timespec(value), it_interval: timespec(interval) };
     let flags = if absolute { libc::TIMER_ABSTIME } else { 0 };
-    // SAFETY: the kernel reads the struct and is asked for no old one.
+    // SAFETY: the kernel reads the struct and no old one is requested.
     sys::check("timer_settime", unsafe {
         libc::syscall(libc::SYS_timer_settime, id, flags, &new, std::ptr::null::<libc::itimerspec>())
     })?;

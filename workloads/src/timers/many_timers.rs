@@ -1,4 +1,4 @@
-//! A hundred POSIX timers, each with a value and a time of its own.
+//! A hundred POSIX timers, each with its own value and time.
 
 use super::kit;
 use crate::framework::prelude::*;

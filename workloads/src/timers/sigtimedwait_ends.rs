@@ -24,7 +24,7 @@ const AWAITED: i32 = 44;
 fn wait(time: Duration) -> anyhow::Result<Result<i32, i32>> {
     signal::block(&[AWAITED])?;
     let set = signal::bits(&[AWAITED]);
-    // SAFETY: the set and the time live through the call; no siginfo is asked for.
+    // SAFETY: the set and the time live through the call; no siginfo is requested.
     let rc = unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &set, 0usize, &kit::timespec(time), 8usize) };
     Ok(sys::errno_of(rc).map_or(Ok(rc as i32), Err))
 }

@@ -17,7 +17,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let naps = thread::spawn(move || {
         let time = kit::timespec(kit::SHORT);
         let start = kit::now(clock)?;
-        // SAFETY: the time lives through the call; nothing is asked for.
+        // SAFETY: the time lives through the call; no result is requested.
         let rc = unsafe { libc::syscall(libc::SYS_nanosleep, &time, std::ptr::null_mut::<libc::timespec>()) };
         expect_eq("errno of nanosleep", sys::errno_of(rc), None)?;
         let slept = kit::now(clock)?.saturating_sub(start);

@@ -41,7 +41,7 @@ const WAITS: [Wait; 3] = [
     (
         "sigtimedwait",
         libc::SYS_rt_sigtimedwait,
-        // SAFETY: the set and the time live through the call; no siginfo is asked for.
+        // SAFETY: the set and the time live through the call; no siginfo is requested.
         |time| unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &(1u64 << 59), 0usize, time, 8usize) },
         Some(libc::EAGAIN),
     ),

@@ -85,7 +85,7 @@ fn granules(key: u64, memory: &Mapping, mut each: impl FnMut(&Granule) -> Outcom
     Ok(())
 }
 
-/// Whether each granule has a tag of its own. QEMU 7.2 has two for 4 KiB, those of the even
+/// Whether each granule has its own tag. QEMU 7.2 has two for 4 KiB, those of the even
 /// granules and of the odd ones: it forgets the offset in the page when it looks for a tag
 /// (`allocation_tag_mem`, target/arm/mte_helper.c; right since 8.0).
 fn tags_are_fine() -> anyhow::Result<bool> {
