@@ -33,9 +33,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     let readable = |timer| Ok::<_, anyhow::Error>(fd::ready_for(timer, libc::POLLIN)? & libc::POLLIN != 0);
-    expect_eq("readable", [readable(&once)?, readable(&read)?, readable(&periodic)?, readable(&absolute)?], [
-        true, false, true, true,
-    ])?;
+    expect_eq(
+        "readable",
+        [readable(&once)?, readable(&read)?, readable(&periodic)?, readable(&absolute)?],
+        [true, false, true, true],
+    )?;
     expect_eq("expirations of the one that is over", kit::take(&once)?, 1u64)?;
     expect_eq("of the same once more", fd::errno("read", kit::take(&once))?, libc::EAGAIN)?;
     expect_eq("left of it", kit::left(&once)?, (Duration::ZERO, Duration::ZERO))?;

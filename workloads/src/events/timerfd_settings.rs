@@ -29,7 +29,11 @@ fn run(cx: &mut Ctx) -> Outcome {
         for setting in settings {
             let timer = match kit::timerfd(clock, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) {
                 // Without CAP_WAKE_ALARM, or without a clock that wakes the machine.
-                Err(e) if matches!(sys::errno_in(&e), Some(libc::EPERM | libc::EINVAL | libc::EOPNOTSUPP)) => continue,
+                Err(e)
+                    if matches!(sys::errno_in(&e), Some(libc::EPERM | libc::EINVAL | libc::EOPNOTSUPP)) =>
+                {
+                    continue;
+                }
                 other => other?,
             };
             if setting != never {

@@ -1,5 +1,5 @@
-//! The initial stack is extended page by page as it is used, down to its limit. That must work after
-//! a restart, too.
+//! The initial stack is extended page by page as it is used, down to its limit. That must work
+//! after a restart, too.
 
 use crate::framework::prelude::*;
 

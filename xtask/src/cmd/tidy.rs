@@ -23,7 +23,6 @@ use crate::room::Room;
 const UNSAFE: &[&str] = &[
     "engine/src/sys/",
     "engine/src/arch/",
-    "engine/src/remote/",
     // Ioctls of the kernel module.
     "kmod/abi/src/argument.rs",
     "kmod/abi/src/device.rs",
