@@ -13,14 +13,14 @@ use cairn_testsuite::cell::Userland;
 use cairn_testsuite::corpus::{self, Workload};
 use cairn_testsuite::driver::guest::{self, corpus_path};
 
-use crate::campaign::Corpora;
 use crate::cross;
 use crate::places::{Guest, Spot};
 use crate::programs::{PerArch, Programs};
-use crate::room::Room;
+use crate::run::Corpora;
+use crate::workspace::Workspace;
 
 /// The corpora of every architecture that something runs on.
-pub fn of(room: &Room, programs: &PerArch, spots: &[Spot]) -> Result<Corpora> {
+pub fn of(workspace: &Workspace, programs: &PerArch, spots: &[Spot]) -> Result<Corpora> {
     let own = cross::host()?;
     let mut corpora: Corpora = BTreeMap::new();
     for spot in spots {
@@ -30,7 +30,7 @@ pub fn of(room: &Room, programs: &PerArch, spots: &[Spot]) -> Result<Corpora> {
         }
         let built = &programs[&arch];
         let list = match spot {
-            Spot::Guest(guest) if arch != own => foreign(room, built, guest)?,
+            Spot::Guest(guest) if arch != own => foreign(workspace, built, guest)?,
             _ => corpus::list(program(built)?)?,
         };
         corpora.insert(arch, list);
@@ -44,10 +44,10 @@ fn program(built: &Programs) -> Result<&Path> {
 }
 
 /// What a corpus says that only a guest can run.
-fn foreign(room: &Room, built: &Programs, guest: &Guest) -> Result<Vec<Workload>> {
+fn foreign(workspace: &Workspace, built: &Programs, guest: &Guest) -> Result<Vec<Workload>> {
     let arch: Arch = guest.kernel.arch;
     let (digest, _) = fetch::digest(program(built)?)?;
-    let folder = room.ours().join("programs").join(arch.name());
+    let folder = workspace.ours().join("programs").join(arch.name());
     let kept = folder.join("corpus.json");
     let key = serde_json::Value::from(digest);
     if let Ok(bytes) = fs::read(&kept)

@@ -16,7 +16,7 @@ use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Arch, Cache, progress};
 
 use crate::kernels::{Source, options};
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// How to build for one architecture.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Toolchain {
     }
 
     /// Finds or fetches what builds for `arch`.
-    pub fn find(room: &Room, arch: Arch, source: &Source) -> Result<Toolchain> {
+    pub fn find(workspace: &Workspace, arch: Arch, source: &Source) -> Result<Toolchain> {
         let host = host()?;
         if arch == host {
             return Toolchain::native();
@@ -80,13 +80,13 @@ impl Toolchain {
         }
         let rustc = Rustc::ask()?;
         if !rustc.has_library_for(arch) {
-            let library = rustc.sources(room, host, arch, source)?;
+            let library = rustc.sources(workspace, host, arch, source)?;
             found.args.extend(["-Z".into(), "build-std=std,panic_abort".into()]);
             found.env.push(("RUSTC_BOOTSTRAP".into(), "1".into()));
             found.env.push(("__CARGO_TESTS_ONLY_SRC_ROOT".into(), library.into()));
             // Build scripts look at that variable, and would be run anew whenever it comes and
             // goes.
-            found.target_dir = Some(room.ours().join("cross"));
+            found.target_dir = Some(workspace.ours().join("cross"));
         }
         Ok(found)
     }
@@ -121,11 +121,11 @@ impl Rustc {
     }
 
     /// The sources of its standard library.
-    fn sources(&self, room: &Room, host: Arch, arch: Arch, source: &Source) -> Result<PathBuf> {
+    fn sources(&self, workspace: &Workspace, host: Arch, arch: Arch, source: &Source) -> Result<PathBuf> {
         let progress = progress::Stderr::default();
         setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
         let cache = Cache::from_env()?;
-        let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+        let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
         let found = extra::rust_src(&matrix, &self.version, &options(host, source, &cache, &progress));
         found.map_err(|error| match error {
             kernels::Error::NoPackage { .. } | kernels::Error::NoArchive => anyhow::Error::new(error).context(format!(

@@ -13,13 +13,13 @@ use cairn_testsuite::engine;
 use cairn_testsuite::report::Absent;
 use clap::Parser;
 
-use crate::campaign::Plan;
 use crate::cross;
 use crate::module;
 use crate::places::{Guest, Spot};
 use crate::programs::PerArch;
-use crate::room::Room;
+use crate::run::Plan;
 use crate::usage::usage;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct KernelArgs {
@@ -112,8 +112,8 @@ pub fn for_arch(matrix: &Matrix, selectors: &[Selector], archs: &[Arch], arch: A
 
 /// Resolves the flags and installs what the machine lacks; what does not exist is an error here,
 /// before anything is built.
-pub fn choose(room: &Room, args: &KernelArgs) -> Result<Choice> {
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+pub fn choose(workspace: &Workspace, args: &KernelArgs) -> Result<Choice> {
+    let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
     let archs = architectures(&args.arch, &matrix)?;
     let (host, selectors): (Vec<Selector>, Vec<Selector>) =
         args.kernel.iter().cloned().partition(|selector| *selector == Selector::Host);
@@ -214,7 +214,7 @@ impl Choice {
     /// Makes every chosen kernel ready to run on.
     pub fn prepare(
         &mut self,
-        room: &Room,
+        workspace: &Workspace,
         source: &Source,
         plan: &Plan,
         programs: &PerArch,
@@ -244,7 +244,7 @@ impl Choice {
             let needing: Vec<String> =
                 engines.keys().filter(|name| engine::needs_module(name)).cloned().collect();
             if !needing.is_empty() {
-                match module::for_kernel(room, &kernel, source)? {
+                match module::for_kernel(workspace, &kernel, source)? {
                     Ok(data) => module = Some(data),
                     Err(reason) => {
                         engines.retain(|name, _| !engine::needs_module(name));
@@ -252,14 +252,14 @@ impl Choice {
                     }
                 }
             }
-            let luggage = built.luggage(engines);
-            let base = luggage.base(&kernel, &self.cache)?;
+            let guest_programs = built.guest_programs(engines);
+            let base = guest_programs.base(&kernel, &self.cache)?;
             spots.push(Spot::Guest(Box::new(Guest {
                 label,
                 time_scale: accel.time_scale(&kernel),
                 accel,
                 qemu,
-                luggage,
+                guest_programs,
                 module,
                 absent,
                 base,

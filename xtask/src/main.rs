@@ -1,20 +1,20 @@
 //! `cargo xtask`: the driver. One file a command, in `cmd/`; what several commands share stands
 //! beside it.
 
-mod campaign;
 mod cmd;
 mod corpora;
 mod cross;
-mod how;
 mod kernels;
 mod module;
 mod out;
 mod places;
 mod programs;
 mod progress;
-mod room;
+mod run;
+mod run_args;
 mod trial;
 mod usage;
+mod workspace;
 
 use std::process::ExitCode;
 

@@ -13,26 +13,30 @@ use cairn_qemu::kernels::{Kernel, Matrix};
 use cairn_qemu::kmod::{self, Built, Sources, Target};
 use cairn_qemu::{Arch, Cache, progress};
 use cairn_testsuite::driver::StopFlag;
-use cairn_testsuite::driver::guest::Luggage;
+use cairn_testsuite::driver::guest::GuestPrograms;
 use cairn_testsuite::report::ModuleReport;
 
 use crate::cross::Toolchain;
 use crate::kernels::{Source, options};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Wanted};
-use crate::room::Room;
 use crate::trial;
+use crate::workspace::Workspace;
 
 /// Paths of the module and of the test program in a guest.
 const MODULE: &str = "/etc/cairn/cairn.ko";
 const PROGRAM: &str = "/usr/bin/kmod-test";
 
 /// Builds the module for a kernel that is to be booted; or says why there are no headers.
-pub fn for_kernel(room: &Room, kernel: &Kernel, source: &Source) -> Result<Result<Vec<u8>, String>> {
+pub fn for_kernel(
+    workspace: &Workspace,
+    kernel: &Kernel,
+    source: &Source,
+) -> Result<Result<Vec<u8>, String>> {
     let progress = progress::Stderr::default();
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+    let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
     let cache = Cache::from_env()?;
-    let sources = Sources::read(&room.root.join("kmod"))?;
+    let sources = Sources::read(&workspace.root.join("kmod"))?;
     let options = options(kernel.arch, source, &cache, &progress);
     match kmod::obtain(&matrix, &Target::from(kernel), &sources, false, &options) {
         Ok(Built { module, .. }) => {
@@ -63,16 +67,16 @@ impl fmt::Display for Trial {
 impl Trial {
     /// Builds the test program.
     pub fn plan(
-        room: &Room,
+        workspace: &Workspace,
         archs: impl IntoIterator<Item = Arch>,
         source: &Source,
         seconds: u64,
         seed: u64,
     ) -> Result<Trial> {
         let build = |arch| -> Result<(Arch, PathBuf)> {
-            let toolchain = Toolchain::find(room, arch, source)?;
+            let toolchain = Toolchain::find(workspace, arch, source)?;
             let wanted = Wanted { offline: source.offline, ..Wanted::default() };
-            Ok((arch, programs::build_kmod_test(room, &toolchain, wanted)?))
+            Ok((arch, programs::build_kmod_test(workspace, &toolchain, wanted)?))
         };
         let programs = archs.into_iter().map(build).collect::<Result<_>>()?;
         Ok(Trial { programs, seconds, seed, check: String::new() })
@@ -87,13 +91,13 @@ impl Trial {
     pub fn run(
         &self,
         kernel: &Kernel,
-        luggage: &Luggage,
+        guest_programs: &GuestPrograms,
         module: &[u8],
         accel: &Accel,
         stop: &StopFlag,
         say: &mut dyn FnMut(&str),
     ) -> Result<ModuleReport> {
-        let base = luggage
+        let base = guest_programs
             .pack(kernel)?
             .program(&self.programs[&kernel.arch], PROGRAM)?
             .build(&Cache::from_env()?)?;

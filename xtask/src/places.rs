@@ -7,14 +7,14 @@ use anyhow::{Context, Result};
 use cairn_qemu::Arch;
 use cairn_qemu::accel::Accel;
 use cairn_qemu::kernels::{Kernel, selector};
-use cairn_testsuite::driver::guest::{self, GuestPlace, Luggage};
+use cairn_testsuite::driver::guest::{self, GuestPlace, GuestPrograms};
 use cairn_testsuite::driver::{HostPlace, Place};
 use cairn_testsuite::event::Job;
 use cairn_testsuite::report::{EngineInfo, KernelInfo};
 
-use crate::campaign::{Plan, host_release};
 use crate::cross;
 use crate::programs::Programs;
+use crate::run::{Plan, host_release};
 
 /// Memory of a guest, in MiB.
 pub const MEMORY_MIB: u32 = 2048;
@@ -49,7 +49,7 @@ pub struct Guest {
     /// Factor on every time limit that follows from that.
     pub time_scale: f64,
     /// What travels into it.
-    pub luggage: Luggage,
+    pub guest_programs: GuestPrograms,
     /// The kernel module to load there, if any.
     pub module: Option<Vec<u8>>,
     /// Engines that were asked for and cannot run there, with the reason.
@@ -171,7 +171,7 @@ impl Spot {
             }
             Spot::Guest(guest) => {
                 job.time_scale *= guest.time_scale;
-                guest::fill_in(job, &guest.luggage, &guest.accel);
+                guest::fill_in(job, &guest.guest_programs, &guest.accel);
             }
         }
         Ok(())

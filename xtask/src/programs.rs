@@ -12,14 +12,14 @@ use anyhow::{Context, Result, bail};
 use cairn_qemu::Arch;
 use cairn_qemu::kernels::fetch;
 use cairn_testsuite::cell::Userland;
-use cairn_testsuite::driver::guest::Luggage;
+use cairn_testsuite::driver::guest::GuestPrograms;
 use cairn_testsuite::engine;
 use cairn_testsuite::report::EngineInfo;
 use serde::Deserialize;
 
 use crate::cross::{self, Toolchain};
 use crate::kernels::Source;
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// The programs of one build.
 #[derive(Debug, Clone)]
@@ -63,8 +63,8 @@ impl Programs {
     }
 
     /// What travels into a guest.
-    pub fn luggage(&self, engines: BTreeMap<String, PathBuf>) -> Luggage {
-        Luggage {
+    pub fn guest_programs(&self, engines: BTreeMap<String, PathBuf>) -> GuestPrograms {
+        GuestPrograms {
             init: self.init.clone(),
             runner: self.runner.clone(),
             workloads: self.workloads.clone(),
@@ -88,7 +88,7 @@ pub struct Wanted {
 pub type PerArch = BTreeMap<Arch, Programs>;
 
 /// Builds everything for one architecture.
-pub fn build(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Programs> {
+pub fn build(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Result<Programs> {
     let mut args = vec!["--package", "cairn-workloads"];
     if !wanted.no_engine {
         args.extend(["--package", "cairn"]);
@@ -97,20 +97,20 @@ pub fn build(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Progr
         args.extend(["--features", "cairn/planted-faults"]);
     }
     let arch = toolchain.arch;
-    let folder = room.ours().join(if wanted.faults { "programs-with-faults" } else { "programs" });
+    let folder = workspace.ours().join(if wanted.faults { "programs-with-faults" } else { "programs" });
     let folder = folder.join(arch.name());
     let keep = |built: &BTreeMap<String, PathBuf>, name: &str, kind: &str| -> Result<PathBuf> {
         let from = built.get(name).with_context(|| format!("cargo built no {kind} {name}"))?;
         copy(from, &folder.join(kind).join(format!("{name}.d")))
     };
-    let built = cargo_build(room, toolchain, wanted, &args, &[])?;
+    let built = cargo_build(workspace, toolchain, wanted, &args, &[])?;
     // Kept at once: cargo may put the static build of a program where the dynamic one is.
     let cairn = if wanted.no_engine { None } else { Some(keep(&built, "cairn", "dynamic")?) };
     let dynamic = keep(&built, "cairn-workloads", "dynamic")?;
     let mut args = vec!["--no-default-features", "--features", "cairn-qemu/init"];
     args.extend(["--package", "cairn-workloads", "--package", "cairn-testsuite", "--package", "cairn-qemu"]);
     args.extend(["--bin", "cairn-workloads", "--bin", "cairn-runner", "--bin", "cairn-init"]);
-    let built = build_static(room, toolchain, wanted, &args)?;
+    let built = build_static(workspace, toolchain, wanted, &args)?;
     Ok(Programs {
         cairn,
         workloads: BTreeMap::from([
@@ -123,14 +123,14 @@ pub fn build(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Progr
 }
 
 /// Builds everything for several architectures.
-pub fn build_all(room: &Room, archs: &[Arch], source: &Source, wanted: Wanted) -> Result<PerArch> {
+pub fn build_all(workspace: &Workspace, archs: &[Arch], source: &Source, wanted: Wanted) -> Result<PerArch> {
     let toolchains: Vec<Toolchain> =
-        archs.iter().map(|&arch| Toolchain::find(room, arch, source)).collect::<Result<_>>()?;
+        archs.iter().map(|&arch| Toolchain::find(workspace, arch, source)).collect::<Result<_>>()?;
     let build_one = |toolchain: &Toolchain| {
         if toolchain.foreign {
             eprintln!("building for {}", toolchain.arch);
         }
-        let built = build(room, toolchain, wanted);
+        let built = build(workspace, toolchain, wanted);
         built.with_context(|| format!("build for {}", toolchain.arch)).map(|built| (toolchain.arch, built))
     };
     toolchains.iter().map(build_one).collect()
@@ -146,11 +146,11 @@ pub struct Standalone {
 }
 
 /// Builds what runs in any system.
-pub fn build_standalone(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<Standalone> {
+pub fn build_standalone(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Result<Standalone> {
     let mut args = vec!["--no-default-features", "--features", "cairn-qemu/init"];
     args.extend(["--package", "cairn-qemu", "--package", "cairn", "--bin", "cairn-init", "--bin", "cairn"]);
-    let built = build_static(room, toolchain, wanted, &args)?;
-    let folder = room.ours().join("programs").join(toolchain.arch.name()).join("static");
+    let built = build_static(workspace, toolchain, wanted, &args)?;
+    let folder = workspace.ours().join("programs").join(toolchain.arch.name()).join("static");
     let keep = |name: &str| -> Result<PathBuf> {
         let from = built.get(name).with_context(|| format!("cargo built no static {name}"))?;
         copy(from, &folder.join(format!("{name}.d")))
@@ -159,7 +159,7 @@ pub fn build_standalone(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> R
 }
 
 fn build_static(
-    room: &Room,
+    workspace: &Workspace,
     toolchain: &Toolchain,
     wanted: Wanted,
     args: &[&str],
@@ -171,22 +171,23 @@ fn build_static(
     }
     words.extend(args);
     let flags = cross::target_variable(toolchain.arch, "RUSTFLAGS");
-    cargo_build(room, toolchain, wanted, &words, &[(&flags, "-C target-feature=+crt-static")])
+    cargo_build(workspace, toolchain, wanted, &words, &[(&flags, "-C target-feature=+crt-static")])
 }
 
 /// Builds the tests of the kernel module.
-pub fn build_kmod_test(room: &Room, toolchain: &Toolchain, wanted: Wanted) -> Result<PathBuf> {
+pub fn build_kmod_test(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Result<PathBuf> {
     const NAME: &str = "kmod-test";
-    let built = cargo_build(room, toolchain, wanted, &["--package", "cairn-kmod-test"], &[])?;
+    let built = cargo_build(workspace, toolchain, wanted, &["--package", "cairn-kmod-test"], &[])?;
     let from = built.get(NAME).with_context(|| format!("cargo built no {NAME}"))?;
-    let folder = room.ours().join("programs").join(toolchain.arch.name());
+    let folder = workspace.ours().join("programs").join(toolchain.arch.name());
     copy(from, &folder.join(format!("{NAME}.d")))
 }
 
 /// Builds the corpus alone.
-pub fn build_corpus(room: &Room, offline: bool) -> Result<PathBuf> {
+pub fn build_corpus(workspace: &Workspace, offline: bool) -> Result<PathBuf> {
     let wanted = Wanted { offline, ..Wanted::default() };
-    let built = cargo_build(room, &Toolchain::native()?, wanted, &["--package", "cairn-workloads"], &[])?;
+    let built =
+        cargo_build(workspace, &Toolchain::native()?, wanted, &["--package", "cairn-workloads"], &[])?;
     built.get("cairn-workloads").cloned().context("cargo built no cairn-workloads")
 }
 
@@ -205,13 +206,13 @@ struct Target {
 
 /// Runs `cargo build --release` and gives the executables it names.
 fn cargo_build(
-    room: &Room,
+    workspace: &Workspace,
     toolchain: &Toolchain,
     wanted: Wanted,
     args: &[&str],
     env: &[(&str, &str)],
 ) -> Result<BTreeMap<String, PathBuf>> {
-    let mut command = room.cargo();
+    let mut command = workspace.cargo();
     command.args(["build", "--release", "--quiet", "--message-format=json-render-diagnostics"]);
     command.args(&toolchain.args).args(args);
     command.envs(toolchain.env.iter().map(|(name, value)| (name, value)));

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The programs that are packed into a guest, by their paths on the host.
 #[derive(Debug, Clone)]
-pub struct Luggage {
+pub struct GuestPrograms {
     /// PID 1 of the guest.
     pub init: PathBuf,
     /// The runner program.
@@ -57,7 +57,7 @@ pub fn engine_path(name: &str) -> String {
     format!("/usr/bin/{name}")
 }
 
-impl Luggage {
+impl GuestPrograms {
     /// Packs everything for one kernel.
     ///
     /// # Errors
@@ -119,14 +119,14 @@ impl GuestPlace {
 }
 
 /// Sets a job's paths to those of the programs in a guest.
-pub fn fill_in(job: &mut Job, luggage: &Luggage, accel: &Accel) {
+pub fn fill_in(job: &mut Job, guest_programs: &GuestPrograms, accel: &Accel) {
     job.fixed_addresses = matches!(accel, Accel::Tcg { .. });
     job.workdir = PathBuf::from(WORKDIR);
     // The guest's file system is lost at its end.
     job.keep = false;
-    job.workloads = luggage.workloads.keys().map(|&u| (u, PathBuf::from(corpus_path(u)))).collect();
+    job.workloads = guest_programs.workloads.keys().map(|&u| (u, PathBuf::from(corpus_path(u)))).collect();
     job.engines =
-        luggage.engines.keys().map(|name| (name.clone(), PathBuf::from(engine_path(name)))).collect();
+        guest_programs.engines.keys().map(|name| (name.clone(), PathBuf::from(engine_path(name)))).collect();
 }
 
 /// Result of one command in a guest.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::oracle::fixpoint::{How, Ignored, Records};
+use crate::oracle::fixpoint::{Ignored, Records, Tolerance};
 
 /// The rules for cairn's records.
 pub(super) const RECORDS: Records =
@@ -14,77 +14,101 @@ const RESTART_SYSCALL: u64 = 219;
 
 /// The parts in which two checkpoints may differ.
 const IGNORED: &[Ignored] = &[
-    Ignored { path: "header", how: How::Freely, reason: "says when and by what the file was written" },
+    Ignored {
+        path: "header",
+        tolerance: Tolerance::Freely,
+        reason: "says when and by what the file was written",
+    },
     Ignored {
         path: "records.clocks.*",
-        how: How::BothOrNeither,
+        tolerance: Tolerance::BothOrNeither,
         reason: "time goes on between two checkpoints",
     },
     Ignored {
         path: "**.interval_timers.*.value",
-        how: How::BothOrNeither,
+        tolerance: Tolerance::BothOrNeither,
         reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
     },
     Ignored {
         path: "**.posix_timers.*.setting.value",
-        how: How::BothOrNeither,
+        tolerance: Tolerance::BothOrNeither,
         reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
     },
     Ignored {
         path: "**.kind.timerfd.setting.value",
-        how: How::BothOrNeither,
+        tolerance: Tolerance::BothOrNeither,
         reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
     },
     Ignored {
         path: "**.memory.membarrier.global",
-        how: How::WhenAbsent,
+        tolerance: Tolerance::WhenAbsent,
         reason: "only the kernel module, or Linux 6.3, tells whether a process takes part in global barriers",
     },
     Ignored {
         path: "**.threads.*.sleep",
-        how: How::WhenAbsent,
+        tolerance: Tolerance::WhenAbsent,
         reason: "only the kernel module sees that an interrupted call has time left, and how much",
     },
     Ignored {
         path: "**.threads.*.sleep.left",
-        how: How::BothOrNeither,
+        tolerance: Tolerance::BothOrNeither,
         reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
     },
     Ignored {
         path: "**.threads.*.extended.*.data",
-        how: How::InBytes(512, 520),
+        tolerance: Tolerance::InBytes(512, 520),
         reason: "XSTATE_BV: the processor may say of a component in its initial state that it is in use or not \
                  (Intel SDM volume 1, 13.6); the component's own bytes are compared",
     },
     Ignored {
         path: "**.threads.*.regs.rax",
-        how: How::WhenOneIs(RESTART_SYSCALL),
+        tolerance: Tolerance::WhenOneIs(RESTART_SYSCALL),
         reason: "a call with a timeout that a checkpoint interrupted goes on as restart_syscall(2)",
     },
-    Ignored { path: "pages", how: How::WhenMoving, reason: "how much memory is in use changes" },
+    Ignored { path: "pages", tolerance: Tolerance::WhenMoving, reason: "how much memory is in use changes" },
     Ignored {
         path: "records.files",
-        how: How::WhenMoving,
+        tolerance: Tolerance::WhenMoving,
         reason: "offsets change, files are opened and closed",
     },
-    Ignored { path: "records.inodes", how: How::WhenMoving, reason: "pipes fill and drain, files grow" },
-    Ignored { path: "records.shared", how: How::WhenMoving, reason: "contents of shared memory change" },
+    Ignored {
+        path: "records.inodes",
+        tolerance: Tolerance::WhenMoving,
+        reason: "pipes fill and drain, files grow",
+    },
+    Ignored {
+        path: "records.shared",
+        tolerance: Tolerance::WhenMoving,
+        reason: "contents of shared memory change",
+    },
     Ignored {
         path: "**.life.alive.memory",
-        how: How::WhenMoving,
+        tolerance: Tolerance::WhenMoving,
         reason: "contents and extent of memory change",
     },
-    Ignored { path: "**.life.alive.threads", how: How::WhenMoving, reason: "threads run, come and go" },
-    Ignored { path: "**.life.alive.pending", how: How::WhenMoving, reason: "signals are sent and taken" },
-    Ignored { path: "**.life.alive.fds", how: How::WhenMoving, reason: "descriptors are opened and closed" },
+    Ignored {
+        path: "**.life.alive.threads",
+        tolerance: Tolerance::WhenMoving,
+        reason: "threads run, come and go",
+    },
+    Ignored {
+        path: "**.life.alive.pending",
+        tolerance: Tolerance::WhenMoving,
+        reason: "signals are sent and taken",
+    },
+    Ignored {
+        path: "**.life.alive.fds",
+        tolerance: Tolerance::WhenMoving,
+        reason: "descriptors are opened and closed",
+    },
     Ignored {
         path: "**.life.alive.state",
-        how: How::WhenMoving,
+        tolerance: Tolerance::WhenMoving,
         reason: "processes are stopped and continued",
     },
     Ignored {
         path: "**.life.alive.continued",
-        how: How::WhenMoving,
+        tolerance: Tolerance::WhenMoving,
         reason: "processes are stopped and continued",
     },
 ];

@@ -13,14 +13,14 @@ pub struct Ignored {
     /// depth.
     pub path: &'static str,
     /// How the values may differ.
-    pub how: How,
+    pub tolerance: Tolerance,
     /// The reason.
     pub reason: &'static str,
 }
 
 /// How two values may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum Tolerance {
     /// Without limits.
     Freely,
     /// Without limits, in workloads that are marked as moving.
@@ -140,22 +140,22 @@ impl Walk<'_> {
 
     fn is_ignored(&self, path: &[String], before: Option<&Value>, after: Option<&Value>) -> bool {
         let fitting = self.records.ignored.iter().filter(|entry| matches(entry.path, path));
-        fitting.into_iter().any(|entry| match (entry.how, before, after) {
-            (How::Freely, _, _) => true,
-            (How::WhenMoving, _, _) => self.moving,
-            (How::WhenAbsent, before, after) => before.is_none() || after.is_none(),
-            (How::BothOrNeither, Some(a), Some(b)) => {
+        fitting.into_iter().any(|entry| match (entry.tolerance, before, after) {
+            (Tolerance::Freely, _, _) => true,
+            (Tolerance::WhenMoving, _, _) => self.moving,
+            (Tolerance::WhenAbsent, before, after) => before.is_none() || after.is_none(),
+            (Tolerance::BothOrNeither, Some(a), Some(b)) => {
                 self.moving || (a.as_u64() == Some(0)) == (b.as_u64() == Some(0))
             }
-            (How::InBytes(from, to), Some(Value::String(a)), Some(Value::String(b))) => {
+            (Tolerance::InBytes(from, to), Some(Value::String(a)), Some(Value::String(b))) => {
                 let rest =
                     |text: &str| Some((text.get(..2 * from)?.to_owned(), text.get(2 * to..)?.to_owned()));
                 rest(a).is_some() && rest(a) == rest(b)
             }
-            (How::WhenOneIs(number), Some(a), Some(b)) => {
+            (Tolerance::WhenOneIs(number), Some(a), Some(b)) => {
                 a.as_u64() == Some(number) || b.as_u64() == Some(number)
             }
-            (How::BothOrNeither | How::InBytes(..) | How::WhenOneIs(_), _, _) => false,
+            (Tolerance::BothOrNeither | Tolerance::InBytes(..) | Tolerance::WhenOneIs(_), _, _) => false,
         })
     }
 }
@@ -182,7 +182,11 @@ mod tests {
     use serde_json::json;
 
     const RECORDS: Records = Records {
-        ignored: &[Ignored { path: "header", how: How::Freely, reason: "says when the file was written" }],
+        ignored: &[Ignored {
+            path: "header",
+            tolerance: Tolerance::Freely,
+            reason: "says when the file was written",
+        }],
         processes: "records.processes",
         normalize: |_| {},
     };

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Step};
 use super::judge::{self_skip_or_crash, still_there, words};
-use super::proc::{self, Picture};
+use super::proc::{self, TreeSnapshot};
 use super::supervisor::{End, Stop, Supervisor};
 use super::sys::{self, Standing};
 use crate::cell::Mode;
@@ -293,9 +293,9 @@ impl CellRun<'_> {
     /// reached. Exited processes count as at rest.
     fn rests(&mut self, root: u32) -> Result<bool, Stop> {
         let limit = self.deadline.min(Instant::now() + self.grace());
-        let mut last = Picture::of(root);
+        let mut last = TreeSnapshot::of(root);
         let rest = self.supervisor.wait(limit, Some(TICK), &[], |_| {
-            let now = Picture::of(root);
+            let now = TreeSnapshot::of(root);
             let still = now.at_rest() && now == last;
             last = now;
             still.then_some(())

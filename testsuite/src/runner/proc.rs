@@ -81,32 +81,32 @@ pub fn waits_in_open(pid: u32) -> bool {
 
 /// A snapshot of a tree that compares equal as long as no thread of it runs.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Picture {
+pub struct TreeSnapshot {
     /// Thread id and number of context switches.
     threads: Vec<(u32, u64)>,
     /// Every thread is sleeping, stopped or dead.
     at_rest: bool,
 }
 
-impl Picture {
+impl TreeSnapshot {
     /// Takes a snapshot of the process and everything below it.
-    pub fn of(root: u32) -> Picture {
+    pub fn of(root: u32) -> TreeSnapshot {
         let mut pids = descendants(root);
         pids.insert(root);
-        let mut picture = Picture { threads: Vec::new(), at_rest: true };
+        let mut snapshot = TreeSnapshot { threads: Vec::new(), at_rest: true };
         for pid in pids {
             for tid in threads(pid) {
                 let Ok(status) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")) else {
-                    picture.at_rest = false;
+                    snapshot.at_rest = false;
                     continue;
                 };
                 let (switches, resting) = rest_of(&status);
-                picture.threads.push((tid, switches));
-                picture.at_rest &= resting;
+                snapshot.threads.push((tid, switches));
+                snapshot.at_rest &= resting;
             }
         }
-        picture.threads.sort_unstable();
-        picture
+        snapshot.threads.sort_unstable();
+        snapshot
     }
 
     /// Whether no thread was running.

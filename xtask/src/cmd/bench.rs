@@ -25,7 +25,7 @@ use crate::cross::Toolchain;
 use crate::kernels::{self, KernelArgs, Source};
 use crate::places::CPUS;
 use crate::programs::{self, Programs, Wanted};
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// Where this program and the engine lie in a guest.
 const PROGRAM: &str = "/usr/bin/xtask";
@@ -60,9 +60,9 @@ pub fn run(args: &Args) -> Result<bool> {
     if args.inside {
         return inside(args);
     }
-    let room = Room::find()?;
+    let workspace = Workspace::find()?;
     let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
-    let built = programs::build(&room, &Toolchain::native()?, wanted)?;
+    let built = programs::build(&workspace, &Toolchain::native()?, wanted)?;
     let mut table = Table::default();
     if args.kernel.is_empty() {
         on_the_host(args, &built, &mut table)?;
@@ -73,8 +73,8 @@ pub fn run(args: &Args) -> Result<bool> {
             allow_missing: false,
             source: args.source.clone(),
         };
-        for kernel in kernels::choose(&room, &flags)?.obtain(&args.source)? {
-            in_a_guest(args, &room, &built, &kernel, &mut table)?;
+        for kernel in kernels::choose(&workspace, &flags)?.obtain(&args.source)? {
+            in_a_guest(args, &workspace, &built, &kernel, &mut table)?;
         }
     }
     if let Some(path) = &args.json {
@@ -106,14 +106,20 @@ fn on_the_host(args: &Args, built: &Programs, table: &mut Table) -> Result<()> {
 }
 
 /// Boots a guest in which this program measures, and hears what it comes to.
-fn in_a_guest(args: &Args, room: &Room, built: &Programs, kernel: &Kernel, table: &mut Table) -> Result<()> {
+fn in_a_guest(
+    args: &Args,
+    workspace: &Workspace,
+    built: &Programs,
+    kernel: &Kernel,
+    table: &mut Table,
+) -> Result<()> {
     let max_mib = args.max_mib.unwrap_or(1024);
     let cache = Cache::from_env()?;
     let accel = accel::probe(kernel, &built.init, &cache, &progress::Stderr::default())?;
     let cairn = built.cairn.clone().context("the engine was not built")?;
     let own = std::env::current_exe().context("find this program")?;
     let base = built
-        .luggage([("cairn".to_owned(), cairn)].into())
+        .guest_programs([("cairn".to_owned(), cairn)].into())
         .pack(kernel)?
         .program(&own, PROGRAM)?
         .program("/usr/bin/setsid".as_ref(), "/usr/bin/setsid")?
@@ -129,7 +135,7 @@ fn in_a_guest(args: &Args, room: &Room, built: &Programs, kernel: &Kernel, table
     command.extend(args.sweep.iter().map(|sweep| sweep.name()));
     let mut job = Job { command, ..Job::default() };
     println!("{}, {}", kernel.release, accel.name());
-    match crate::module::for_kernel(room, kernel, &args.source)? {
+    match crate::module::for_kernel(workspace, kernel, &args.source)? {
         Ok(module) => job.load("cairn", module, ""),
         Err(absence) => println!("without the kernel module: {absence}"),
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use super::{header_check, saved_check, tidy};
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
+    let workspace = Workspace::find()?;
     let mut failed: Vec<&str> = Vec::new();
     let mut step = |name: &'static str, run: &mut dyn FnMut() -> Result<bool>| -> Result<bool> {
         eprintln!("check: {name}");
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<bool> {
         Ok(good || args.keep_going)
     };
     let cargo = |words: &[&str]| -> Result<bool> {
-        let mut command = room.cargo();
+        let mut command = workspace.cargo();
         command.args(words);
         if args.offline {
             command.arg("--offline");
@@ -48,21 +48,21 @@ pub fn run(args: &Args) -> Result<bool> {
     };
     // Lints go behind `--`, so `--offline` has to come before it.
     let clippy = |extra: &[&str]| -> Result<bool> {
-        let mut command = room.cargo();
+        let mut command = workspace.cargo();
         command.args(lints(extra));
         if args.offline {
             command.arg("--offline");
         }
         succeeds(command.args(["--", "--deny", "warnings"]))
     };
-    let go_on = step("format", &mut || succeeds(&mut formatted(&room)?))?
-        && step("house rules", &mut || tidy::run(&room, args.offline))?
-        && step("what is saved", &mut || saved_check::check(&room, args.offline))?
+    let go_on = step("format", &mut || succeeds(&mut formatted(&workspace)?))?
+        && step("house rules", &mut || tidy::run(&workspace, args.offline))?
+        && step("what is saved", &mut || saved_check::check(&workspace, args.offline))?
         && step("lints", &mut || clippy(&[]))?
-        && step("the module's header", &mut || header_check::check(&room, args.offline))?
+        && step("the module's header", &mut || header_check::check(&workspace, args.offline))?
         && step("lints, with planted faults", &mut || clippy(&["--features", "cairn/planted-faults"]))?
         && step("tests", &mut || {
-            ensure_nextest(&room, args.offline)?;
+            ensure_nextest(&workspace, args.offline)?;
             cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
         })?
         && step("documentation tests", &mut || cargo(&["test", "--quiet", "--workspace", "--doc"]))?;
@@ -76,13 +76,13 @@ pub fn run(args: &Args) -> Result<bool> {
 
 /// Asks whether every file is formatted. `cargo fmt` follows no `mod` inside a macro: the files
 /// that a `corpus!` list declares have to be named.
-fn formatted(room: &Room) -> Result<Command> {
-    let mut command = room.cargo();
+fn formatted(workspace: &Workspace) -> Result<Command> {
+    let mut command = workspace.cargo();
     command.args(["fmt", "--all", "--check", "--"]);
-    for file in tidy::tracked(room)? {
+    for file in tidy::tracked(workspace)? {
         let rust = file.extension().is_some_and(|extension| extension == "rs");
         // One that was deleted is tracked until that is committed.
-        if rust && file.starts_with("workloads/src") && room.root.join(&file).exists() {
+        if rust && file.starts_with("workloads/src") && workspace.root.join(&file).exists() {
             command.arg(file);
         }
     }
@@ -96,14 +96,14 @@ fn succeeds(command: &mut Command) -> Result<bool> {
 
 /// Installs cargo-nextest where it is missing; it runs every test in a process of its own, which
 /// ours count on.
-fn ensure_nextest(room: &Room, offline: bool) -> Result<()> {
-    let mut version = room.cargo();
+fn ensure_nextest(workspace: &Workspace, offline: bool) -> Result<()> {
+    let mut version = workspace.cargo();
     version.args(["nextest", "--version"]);
     if version.output().is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
     eprintln!("check: installing cargo-nextest");
-    let mut install = room.cargo();
+    let mut install = workspace.cargo();
     install.args(["install", "cargo-nextest", "--locked"]);
     // It keeps its build apart from ours.
     install.env_remove("CARGO_TARGET_DIR");

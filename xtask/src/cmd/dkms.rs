@@ -18,8 +18,8 @@ use crate::cross::{self, Toolchain};
 use crate::kernels::{self, KernelArgs};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Standalone, Wanted};
-use crate::room::Room;
 use crate::trial::{self, Outcome};
+use crate::workspace::Workspace;
 
 /// What is done and checked in a guest. A program of the suite's own shell: that is what people
 /// type into.
@@ -43,27 +43,27 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
+    let workspace = Workspace::find()?;
     if args.kernels.kernel.contains(&Selector::Host) {
         bail!("DKMS is tried in guests only");
     }
     let source = &args.kernels.source;
-    let mut choice = kernels::choose(&room, &args.kernels)?;
+    let mut choice = kernels::choose(&workspace, &args.kernels)?;
     let arch = cross::host()?;
     if choice.archs()? != [arch] {
         bail!("DKMS is tried with systems of this machine's own architecture, {arch}");
     }
-    let toolchain = Toolchain::find(&room, arch, source)?;
+    let toolchain = Toolchain::find(&workspace, arch, source)?;
     let wanted = Wanted { offline: source.offline, ..Wanted::default() };
-    let conf = room.root.join("kmod/dkms.conf");
+    let conf = workspace.root.join("kmod/dkms.conf");
     let conf = fs::read_to_string(&conf).with_context(|| format!("read {}", conf.display()))?;
     let plan = Plan {
         args,
-        matrix: Matrix::load(&room.root.join("matrix.toml"))?,
+        matrix: Matrix::load(&workspace.root.join("matrix.toml"))?,
         cache: Cache::from_env()?,
-        sources: Sources::read(&room.root.join("kmod"))?,
+        sources: Sources::read(&workspace.root.join("kmod"))?,
         version: version(&conf).context("dkms.conf says no version")?.to_owned(),
-        programs: programs::build_standalone(&room, &toolchain, wanted)?,
+        programs: programs::build_standalone(&workspace, &toolchain, wanted)?,
     };
     let mut good = true;
     let mut rows = Vec::new();

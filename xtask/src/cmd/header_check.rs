@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -26,15 +26,15 @@ pub struct Args {
 const HEADER: &str = "kmod/uapi/cairn.h";
 
 pub fn run(args: &Args) -> Result<bool> {
-    check(&Room::find()?, args.offline)
+    check(&Workspace::find()?, args.offline)
 }
 
 /// Compares the two sides and prints the differences.
-pub fn check(room: &Room, offline: bool) -> Result<bool> {
-    let header = room.root.join(HEADER);
+pub fn check(workspace: &Workspace, offline: bool) -> Result<bool> {
+    let header = workspace.root.join(HEADER);
     let text = fs::read_to_string(&header).with_context(|| format!("read {}", header.display()))?;
     let c = ask_c(&header, &names(&text)?)?;
-    let rust = ask_rust(room, offline)?;
+    let rust = ask_rust(workspace, offline)?;
     let differences = compare(&facts(&c), &facts(&rust));
     for difference in &differences {
         eprintln!("{HEADER}: {difference}");
@@ -159,8 +159,8 @@ fn ask_c(header: &Path, names: &Names) -> Result<String> {
     said(&mut Command::new(&binary))
 }
 
-fn ask_rust(room: &Room, offline: bool) -> Result<String> {
-    let mut command = room.cargo();
+fn ask_rust(workspace: &Workspace, offline: bool) -> Result<String> {
+    let mut command = workspace.cargo();
     command.args(["run", "--quiet", "--package", "cairn-kmod-abi", "--example", "layout"]);
     if offline {
         command.arg("--offline");

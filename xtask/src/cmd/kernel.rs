@@ -9,7 +9,7 @@ use clap::Parser;
 
 use crate::cross;
 use crate::kernels::{Source, options};
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -22,8 +22,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+    let workspace = Workspace::find()?;
+    let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
     let progress = progress::Stderr::default();
     setup::ensure(&[Need::GPGV, Need::KEYRING], args.source.offline, &progress)?;
     let cache = Cache::from_env()?;

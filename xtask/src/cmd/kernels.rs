@@ -8,7 +8,7 @@ use cairn_qemu::{Arch, Cache, progress};
 use clap::Parser;
 
 use crate::kernels::{ArchArg, Source, architectures, for_arch, options};
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -30,8 +30,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+    let workspace = Workspace::find()?;
+    let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
     let archs = architectures(&args.arch, &matrix)?;
     let progress = progress::Stderr::default();
     let mut needs = vec![Need::GPGV, Need::KEYRING];

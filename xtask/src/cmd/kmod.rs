@@ -11,7 +11,7 @@ use clap::Parser;
 
 use crate::cross;
 use crate::kernels::{KernelArgs, architectures, for_arch, options};
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -26,8 +26,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+    let workspace = Workspace::find()?;
+    let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
     let archs = architectures(&args.kernels.arch, &matrix)?;
     if args.kernels.kernel.contains(&Selector::Host) {
         bail!("for the running kernel: make -C kmod, with its headers installed");
@@ -36,7 +36,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let source = &args.kernels.source;
     setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
     let cache = Cache::from_env()?;
-    let sources = Sources::read(&room.root.join("kmod"))?;
+    let sources = Sources::read(&workspace.root.join("kmod"))?;
     let mut good = true;
     let mut rows: Vec<[String; 5]> = Vec::new();
     for &arch in &archs {

@@ -10,8 +10,8 @@ use clap::Parser;
 use crate::kernels::{self, KernelArgs};
 use crate::module::{self, Trial};
 use crate::programs::{self, Wanted};
-use crate::room::Room;
 use crate::trial;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -29,23 +29,24 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
+    let workspace = Workspace::find()?;
     if args.kernels.kernel.contains(&Selector::Host) {
         bail!("the module is tested in guests only");
     }
     let source = &args.kernels.source;
-    let mut choice = kernels::choose(&room, &args.kernels)?;
+    let mut choice = kernels::choose(&workspace, &args.kernels)?;
     let archs = choice.archs()?;
     let wanted = Wanted { no_engine: true, ..Wanted::default() };
-    let programs = programs::build_all(&room, &archs, source, Wanted { offline: source.offline, ..wanted })?;
-    let plan = Trial::plan(&room, archs, source, args.seconds, args.seed)?.only(&args.check);
+    let programs =
+        programs::build_all(&workspace, &archs, source, Wanted { offline: source.offline, ..wanted })?;
+    let plan = Trial::plan(&workspace, archs, source, args.seconds, args.seed)?.only(&args.check);
     let cache = Cache::from_env()?;
     let stop = StopFlag::default();
     let mut good = true;
     let mut rows = Vec::new();
     for kernel in choice.obtain(source)? {
         let name = format!("{}/{}", kernel.label(), kernel.arch);
-        let module = match module::for_kernel(&room, &kernel, source)? {
+        let module = match module::for_kernel(&workspace, &kernel, source)? {
             Ok(module) => module,
             Err(absence) => {
                 rows.push(format!("{name}: skipped: {absence}"));
@@ -56,7 +57,7 @@ pub fn run(args: &Args) -> Result<bool> {
         let accel = accel::probe(&kernel, &built.init, &cache, &progress::Stderr::default())?;
         eprintln!("{name}: {}", kernel.release);
         let report = plan
-            .run(&kernel, &built.luggage([].into()), &module, &accel, &stop, &mut |line| {
+            .run(&kernel, &built.guest_programs([].into()), &module, &accel, &stop, &mut |line| {
                 eprintln!("  {line}")
             })
             .with_context(|| name.clone())?;

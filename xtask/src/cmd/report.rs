@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use cairn_testsuite::report::{Conclusion, Results, compare, merge, terminal};
 use clap::Parser;
 
-use crate::campaign;
-use crate::room::Room;
+use crate::run;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -25,37 +25,37 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Conclusion> {
-    let room = Room::find()?;
+    let workspace = Workspace::find()?;
     let (dir, results) = if args.merge.is_empty() {
-        let dir = room.find_run(args.run.as_deref())?;
+        let dir = workspace.find_run(args.run.as_deref())?;
         let results = Results::load(&dir)?;
         if let Some(older) = &args.against {
-            let older = Results::load(&room.find_run(Some(older))?)?;
+            let older = Results::load(&workspace.find_run(Some(older))?)?;
             let comparison = compare::compare(&older, &results);
             print!("{}", comparison.render());
             return Ok(if comparison.newly_red.is_empty() { Conclusion::Green } else { Conclusion::Red });
         }
         (dir, results)
     } else {
-        merged(&room, &args.merge)?
+        merged(&workspace, &args.merge)?
     };
     results.save(&dir)?;
-    campaign::write_reports(&dir, &results)?;
-    print!("{}", terminal::render(&results, campaign::colour()));
+    run::write_reports(&dir, &results)?;
+    print!("{}", terminal::render(&results, run::colour()));
     println!("{}", dir.join("index.html").display());
     Ok(results.conclusion())
 }
 
 /// The whole run, in a directory of its own; bundles stay with the parts.
-fn merged(room: &Room, runs: &[String]) -> Result<(PathBuf, Results)> {
+fn merged(workspace: &Workspace, runs: &[String]) -> Result<(PathBuf, Results)> {
     let load = |name: &String| -> Result<(PathBuf, Results)> {
-        let dir = room.find_run(Some(name))?;
+        let dir = workspace.find_run(Some(name))?;
         let dir = fs::canonicalize(&dir).with_context(|| format!("find {}", dir.display()))?;
         let results = Results::load(&dir)?;
         Ok((dir, results))
     };
     let mut results = merge::merge(runs.iter().map(load).collect::<Result<_>>()?)?;
-    let (id, dir) = room.new_run()?;
+    let (id, dir) = workspace.new_run()?;
     results.run.id = id;
     Ok((dir, results))
 }

@@ -7,13 +7,13 @@ use cairn_testsuite::cell::{Cell, Selection};
 use cairn_testsuite::report::{Conclusion, terminal};
 use clap::Parser;
 
-use crate::campaign::{self, Asked, DEFAULT_SEED};
 use crate::corpora;
-use crate::how::How;
 use crate::kernels::{self, KernelArgs, Source};
 use crate::programs;
-use crate::room::Room;
+use crate::run::{self, Asked, DEFAULT_SEED};
+use crate::run_args::RunArgs;
 use crate::usage::usage;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -43,9 +43,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Conclusion> {
-    let room = Room::find()?;
+    let workspace = Workspace::find()?;
     let cell = &args.cell;
-    let how = How {
+    let run = RunArgs {
         engine: vec![match &args.engine_program {
             Some(program) => format!("{}={program}", cell.engine),
             None => cell.engine.clone(),
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<Conclusion> {
         keep: args.keep,
         guests: 1,
     };
-    let plan = how.plan(Selection::new(&[&cell.workload])?)?;
+    let plan = run.plan(Selection::new(&[&cell.workload])?)?;
     let kernel = match &args.kernel {
         Some(kernel) => kernel.clone(),
         None => cell.kernel.parse()?,
@@ -71,19 +71,19 @@ pub fn run(args: &Args) -> Result<Conclusion> {
         allow_missing: false,
         source: args.source.clone(),
     };
-    let mut choice = kernels::choose(&room, &flags)?;
+    let mut choice = kernels::choose(&workspace, &flags)?;
     let wanted = plan.wanted(args.source.offline);
-    let programs = programs::build_all(&room, &choice.archs()?, &flags.source, wanted)?;
-    let spots = choice.prepare(&room, &flags.source, &plan, &programs)?;
-    let corpora = corpora::of(&room, &programs, &spots)?;
-    let mut legs = plan.legs(&corpora, spots);
-    if legs.iter().all(|leg| leg.cells.is_empty()) {
+    let programs = programs::build_all(&workspace, &choice.archs()?, &flags.source, wanted)?;
+    let spots = choice.prepare(&workspace, &flags.source, &plan, &programs)?;
+    let corpora = corpora::of(&workspace, &programs, &spots)?;
+    let mut kernel_runs = plan.kernel_runs(&corpora, spots);
+    if kernel_runs.iter().all(|kernel_run| kernel_run.cells.is_empty()) {
         usage!("the corpus has no {} for the {} build", cell.workload, cell.userland);
     }
-    let share = campaign::take_part(&room, &mut legs, None, None)?;
+    let share = run::take_part(&workspace, &mut kernel_runs, None, None)?;
     let asked = Asked { requested, absent: choice.absent, share };
-    let (dir, results) = campaign::run(&room, &plan, &programs, &corpora, asked, legs)?;
-    print!("{}", terminal::render(&results, campaign::colour()));
+    let (dir, results) = run::execute(&workspace, &plan, &programs, &corpora, asked, kernel_runs)?;
+    print!("{}", terminal::render(&results, run::colour()));
     if let Some(red) = results.red().next() {
         let bundle = dir.join(Bundles::relative(&red.cell));
         let mut names: Vec<String> = std::fs::read_dir(&bundle)

@@ -26,7 +26,7 @@ use clap::Parser;
 
 use crate::cross;
 use crate::kernels::{Source, options};
-use crate::room::Room;
+use crate::workspace::Workspace;
 use headers::Headers;
 use table::{Document, Row, State};
 
@@ -44,25 +44,26 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    judge(&Room::find()?, &args.archive, args.source.as_deref())
+    judge(&Workspace::find()?, &args.archive, args.source.as_deref())
 }
 
 /// Checks the document and prints what is wrong.
-pub fn check(room: &Room, offline: bool) -> Result<bool> {
-    judge(room, &Source { offline, mirror: None }, None)
+pub fn check(workspace: &Workspace, offline: bool) -> Result<bool> {
+    judge(workspace, &Source { offline, mirror: None }, None)
 }
 
-fn judge(room: &Room, archive: &Source, sources: Option<&Path>) -> Result<bool> {
-    let text = fs::read_to_string(room.root.join(DOCUMENT)).with_context(|| format!("read {DOCUMENT}"))?;
+fn judge(workspace: &Workspace, archive: &Source, sources: Option<&Path>) -> Result<bool> {
+    let text =
+        fs::read_to_string(workspace.root.join(DOCUMENT)).with_context(|| format!("read {DOCUMENT}"))?;
     let document = table::parse(&text);
-    let headers = Headers::find(room, archive)?;
+    let headers = Headers::find(workspace, archive)?;
     let mut complaints = document.complaints.clone();
-    complaints.extend(document.rows.iter().flat_map(|row| judge_row(row, &room.root)));
+    complaints.extend(document.rows.iter().flat_map(|row| judge_row(row, &workspace.root)));
     complaints.extend(judge_names(&document, &headers)?);
     if let Some(sources) = sources {
         let known = document.names().map(|(_, name)| name).collect();
         let makers = if sources == Path::new("newest") {
-            sources::descriptor_makers(sources::fetch(room, archive)?.path())?
+            sources::descriptor_makers(sources::fetch(workspace, archive)?.path())?
         } else {
             sources::descriptor_makers(sources)?
         };
@@ -81,14 +82,14 @@ fn judge(room: &Room, archive: &Source, sources: Option<&Path>) -> Result<bool> 
 
 /// Something that the archive serves.
 fn from_archive<T>(
-    room: &Room,
+    workspace: &Workspace,
     source: &Source,
     get: impl FnOnce(&Matrix, &Options<'_>) -> Result<T, kernels::Error>,
 ) -> Result<T> {
     let progress = progress::Stderr::default();
     setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
     let cache = Cache::from_env()?;
-    let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+    let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
     Ok(get(&matrix, &options(cross::host()?, source, &cache, &progress))?)
 }
 

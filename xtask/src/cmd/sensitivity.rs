@@ -23,15 +23,15 @@ use cairn_testsuite::verdict::Verdict;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use crate::campaign::{self, Leg, Plan};
 use crate::corpora;
 use crate::cross;
-use crate::how::How;
 use crate::kernels::{self, ArchArg, KernelArgs, Source};
 use crate::places::Spot;
 use crate::programs::{self, Programs, Wanted};
 use crate::progress::Screen;
-use crate::room::Room;
+use crate::run::{self, KernelRun, Plan};
+use crate::run_args::RunArgs;
+use crate::workspace::Workspace;
 
 /// Variable that tells a faulty engine which fault to commit.
 const FAULT: &str = "CAIRN_FAULT";
@@ -111,8 +111,8 @@ const LIKELY: &[(&[&str], &str)] = &[
 ];
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
-    let how = How {
+    let workspace = Workspace::find()?;
+    let run = RunArgs {
         engine: vec!["cairn".to_owned()],
         mode: vec![Mode::Once, Mode::Job, Mode::Script],
         userland: vec![Userland::Dynamic],
@@ -123,20 +123,20 @@ pub fn run(args: &Args) -> Result<bool> {
         keep: false,
         guests: 1,
     };
-    let plan = how.plan(Selection::new(&args.workload)?)?;
+    let plan = run.plan(Selection::new(&args.workload)?)?;
     let flags = KernelArgs {
         kernel: vec![args.kernel.clone()],
         arch: args.arch.map(ArchArg::One).into_iter().collect(),
         allow_missing: false,
         source: args.source.clone(),
     };
-    let mut choice = kernels::choose(&room, &flags)?;
+    let mut choice = kernels::choose(&workspace, &flags)?;
     let archs = choice.archs()?;
     let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
     eprintln!("building the engine without and with its planted faults");
-    let normal = programs::build_all(&room, &archs, &flags.source, wanted)?;
-    let faulty = programs::build_all(&room, &archs, &flags.source, Wanted { faults: true, ..wanted })?;
-    let spots = choice.prepare(&room, &flags.source, &plan, &faulty)?;
+    let normal = programs::build_all(&workspace, &archs, &flags.source, wanted)?;
+    let faulty = programs::build_all(&workspace, &archs, &flags.source, Wanted { faults: true, ..wanted })?;
+    let spots = choice.prepare(&workspace, &flags.source, &plan, &faulty)?;
     let [spot] = spots.as_slice() else {
         bail!("--kernel {} names {} kernels, one is wanted", args.kernel, spots.len());
     };
@@ -152,12 +152,12 @@ pub fn run(args: &Args) -> Result<bool> {
         bail!("no fault {unknown} (known: {})", known.join(", "));
     }
     faults.retain(|fault| args.fault.is_empty() || args.fault.contains(&fault.name));
-    let mut legs = plan.legs(&corpora::of(&room, &faulty, &spots)?, spots);
-    let Leg { spot, mut cells } = legs.remove(0);
+    let mut kernel_runs = plan.kernel_runs(&corpora::of(&workspace, &faulty, &spots)?, spots);
+    let KernelRun { spot, mut cells } = kernel_runs.remove(0);
     // In whose session and process group a workload is makes a difference to what is about these.
     cells.retain(|(cell, _)| cell.mode == Mode::Once || cell.group() == "tree");
     // What fails at times anyway catches nothing.
-    let expectations = Expectations::load(&room.root.join("expectations.toml"))?;
+    let expectations = Expectations::load(&workspace.root.join("expectations.toml"))?;
     let kernel = spot.kernel_info(&faulty[&arch].about(&plan.engines)?);
     let release = kernel.release();
     cells.retain(|(cell, _)| !expectations.entries().iter().any(|entry| entry.speaks_of(cell, release)));
@@ -165,15 +165,15 @@ pub fn run(args: &Args) -> Result<bool> {
         bail!("no cell is selected");
     }
 
-    let (id, dir) = room.new_run()?;
+    let (id, dir) = workspace.new_run()?;
     let hunt = Hunt {
         plan: &plan,
         programs: &faulty[&arch],
         spot: &spot,
         kernel,
-        root: &room.root,
+        root: &workspace.root,
         dir: &dir,
-        stop: campaign::stop_flag()?,
+        stop: run::stop_flag()?,
     };
     let mut caught: Vec<Caught> = Vec::new();
     let mut unfit: BTreeSet<Cell> = BTreeSet::new();
@@ -240,8 +240,8 @@ fn faults_of(built: &Programs, spot: &Spot) -> Result<Vec<Fault>> {
     let program = built.cairn.clone().context("the engine was not built")?;
     let said = match spot {
         Spot::Guest(guest) if guest.kernel.arch != cross::host()? => {
-            let luggage = built.luggage([("cairn".to_owned(), program)].into());
-            let base = luggage.base(&guest.kernel, &open_cache()?)?;
+            let guest_programs = built.guest_programs([("cairn".to_owned(), program)].into());
+            let base = guest_programs.base(&guest.kernel, &open_cache()?)?;
             let command: Vec<String> =
                 std::iter::once(engine_path("cairn")).chain(COMMAND.map(str::to_owned)).collect();
             corpora::ask(guest, &base, &command.iter().map(String::as_str).collect::<Vec<_>>())?.into_bytes()
@@ -303,7 +303,7 @@ impl Hunt<'_> {
     }
 
     fn run(&self, fault: Option<&str>, cells: Vec<(Cell, bool)>, fail_fast: bool) -> Result<Vec<CellResult>> {
-        let mut job = campaign::job(self.plan);
+        let mut job = run::job(self.plan);
         self.spot.fill_in(&mut job, self.plan, self.programs)?;
         job.fail_fast = fail_fast;
         job.artifact_limit = 1 << 20;

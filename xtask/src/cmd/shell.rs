@@ -14,7 +14,7 @@ use crate::cross::{self, Toolchain};
 use crate::kernels::{self, ArchArg, KernelArgs, Source};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Wanted};
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
+    let workspace = Workspace::find()?;
     if args.kernel == Selector::Host {
         bail!("the host's own shell is where you are; name a kernel for a guest");
     }
@@ -57,25 +57,25 @@ pub fn run(args: &Args) -> Result<bool> {
         allow_missing: false,
         source: args.source.clone(),
     };
-    let found = kernels::choose(&room, &flags)?.obtain(&args.source)?;
+    let found = kernels::choose(&workspace, &flags)?.obtain(&args.source)?;
     let [kernel] = found.as_slice() else {
         bail!("--kernel {} names {} kernels, one is wanted", args.kernel, found.len());
     };
-    let toolchain = Toolchain::find(&room, arch, &args.source)?;
+    let toolchain = Toolchain::find(&workspace, arch, &args.source)?;
     let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
-    let programs = programs::build(&room, &toolchain, wanted)?;
+    let programs = programs::build(&workspace, &toolchain, wanted)?;
     let cache = Cache::from_env()?;
     let cairn = programs.cairn.clone().context("the engine was not built")?;
-    let luggage = programs.luggage([("cairn".to_owned(), cairn)].into());
+    let guest_programs = programs.guest_programs([("cairn".to_owned(), cairn)].into());
     // A shell for another architecture comes from the archive; this machine's own is the one that
     // is installed.
     let busybox = if arch == own {
         None
     } else {
-        let matrix = Matrix::load(&room.root.join("matrix.toml"))?;
+        let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
         Some(extra::busybox(&matrix, &kernels::options(arch, &args.source, &cache, &progress))?)
     };
-    let (builder, shell) = initramfs::add_shell(luggage.pack(kernel)?, busybox.as_deref())?;
+    let (builder, shell) = initramfs::add_shell(guest_programs.pack(kernel)?, busybox.as_deref())?;
     let base = builder.build(&cache)?;
     let accel = accel::probe(kernel, &programs.init, &cache, &progress)?;
     let command = if args.command.is_empty() { shell } else { args.command.clone() };
@@ -87,7 +87,8 @@ pub fn run(args: &Args) -> Result<bool> {
         ..job::Job::default()
     };
     if args.kmod {
-        let data = crate::module::for_kernel(&room, kernel, &args.source)?.map_err(anyhow::Error::msg)?;
+        let data =
+            crate::module::for_kernel(&workspace, kernel, &args.source)?.map_err(anyhow::Error::msg)?;
         job.load("cairn", data, &args.kmod_param.join(" "));
     }
     let dir = tempfile::Builder::new().prefix("cairn-shell-").tempdir()?;

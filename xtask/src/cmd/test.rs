@@ -10,23 +10,23 @@ use cairn_testsuite::partition::Partition;
 use cairn_testsuite::report::{Conclusion, terminal};
 use clap::Parser;
 
-use crate::campaign::{self, Asked, Plan};
 use crate::corpora;
 use crate::cross;
-use crate::how::How;
 use crate::kernels::{self, KernelArgs};
 use crate::module::Trial;
 use crate::out;
 use crate::programs;
-use crate::room::Room;
+use crate::run::{self, Asked, Plan};
+use crate::run_args::RunArgs;
 use crate::usage::usage;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
     #[command(flatten)]
     pub kernels: KernelArgs,
     #[command(flatten)]
-    pub how: How,
+    pub run: RunArgs,
     /// Only these workloads: a glob over group/name, or a group; repeatable
     #[arg(long, value_name = "GLOB")]
     pub workload: Vec<String>,
@@ -74,10 +74,10 @@ fn probe(plan: &Plan) -> Result<()> {
 }
 
 pub fn run(args: &Args) -> Result<Conclusion> {
-    let room = Room::find()?;
-    let mut plan = args.how.plan(Selection::new(&args.workload)?)?;
+    let workspace = Workspace::find()?;
+    let mut plan = args.run.plan(Selection::new(&args.workload)?)?;
     let source = &args.kernels.source;
-    let mut choice = kernels::choose(&room, &args.kernels)?;
+    let mut choice = kernels::choose(&workspace, &args.kernels)?;
     if choice.has_guests() {
         can_travel(&plan)?;
     }
@@ -88,33 +88,38 @@ pub fn run(args: &Args) -> Result<Conclusion> {
         if !plan.engines.keys().any(|name| engine::needs_module(name)) {
             usage!("--kmod-test takes an engine with the kernel module: --engine {}", engine::CAIRN_KMOD);
         }
-        plan.trial = Some(Trial::plan(&room, choice.archs()?, source, seconds, args.how.seed)?);
+        plan.trial = Some(Trial::plan(&workspace, choice.archs()?, source, seconds, args.run.seed)?);
     }
     eprintln!("building engine, corpus and guest");
-    let programs = programs::build_all(&room, &choice.archs()?, source, plan.wanted(source.offline))?;
-    let spots = choice.prepare(&room, source, &plan, &programs)?;
-    let corpora = corpora::of(&room, &programs, &spots)?;
-    let mut legs = plan.legs(&corpora, spots);
+    let programs = programs::build_all(&workspace, &choice.archs()?, source, plan.wanted(source.offline))?;
+    let spots = choice.prepare(&workspace, source, &plan, &programs)?;
+    let corpora = corpora::of(&workspace, &programs, &spots)?;
+    let mut kernel_runs = plan.kernel_runs(&corpora, spots);
     let names = corpora.values().flatten().map(|workload| workload.name.as_str());
     if let Some(pattern) = plan.selection.idle(names).first() {
         usage!("--workload {pattern}: the corpus has none; `cargo xtask workloads` lists what there is");
     }
-    if legs.iter().all(|leg| leg.cells.is_empty()) {
+    if kernel_runs.iter().all(|kernel_run| kernel_run.cells.is_empty()) {
         usage!("no cell is selected; `cargo xtask workloads` lists what there is");
     }
-    let share = campaign::take_part(&room, &mut legs, args.partition, args.durations.as_deref())?;
+    let share = run::take_part(&workspace, &mut kernel_runs, args.partition, args.durations.as_deref())?;
     if args.dry_run {
-        for leg in &legs {
-            let cells: String = leg.cells.iter().map(|(cell, _)| format!("{cell}\n")).collect();
+        for kernel_run in &kernel_runs {
+            let cells: String = kernel_run.cells.iter().map(|(cell, _)| format!("{cell}\n")).collect();
             out::print(&cells)?;
-            eprintln!("{}: {} cells, {}", leg.spot.name(), leg.cells.len(), leg.spot.describe());
+            eprintln!(
+                "{}: {} cells, {}",
+                kernel_run.spot.name(),
+                kernel_run.cells.len(),
+                kernel_run.spot.describe()
+            );
         }
         return Ok(Conclusion::Green);
     }
     let requested = args.kernels.kernel.iter().map(ToString::to_string).collect();
     let asked = Asked { requested, absent: choice.absent, share };
-    let (dir, results) = campaign::run(&room, &plan, &programs, &corpora, asked, legs)?;
-    out::print(&terminal::render(&results, campaign::colour()))?;
+    let (dir, results) = run::execute(&workspace, &plan, &programs, &corpora, asked, kernel_runs)?;
+    out::print(&terminal::render(&results, run::colour()))?;
     out::print(&format!("{}\n", dir.join("index.html").display()))?;
     Ok(results.conclusion())
 }

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail};
 
 use serde::Deserialize;
 
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// Where `unsafe` may stand.
 const UNSAFE: &[&str] = &[
@@ -122,20 +122,20 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// Checks everything and prints what is wrong.
-pub fn run(room: &Room, offline: bool) -> Result<bool> {
+pub fn run(workspace: &Workspace, offline: bool) -> Result<bool> {
     let mut complaints = Vec::new();
-    for path in tracked(room)? {
-        let Ok(text) = fs::read_to_string(room.root.join(&path)) else { continue };
+    for path in tracked(workspace)? {
+        let Ok(text) = fs::read_to_string(workspace.root.join(&path)) else { continue };
         let name = path.to_string_lossy().into_owned();
         complaints.extend(judge(&name, &text).into_iter().map(|c| format!("{name}:{c}")));
     }
     for (dir, package) in PACKAGES {
-        let path = room.root.join(dir).join("Cargo.toml");
+        let path = workspace.root.join(dir).join("Cargo.toml");
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         complaints
             .extend(forbidden_edges(package, &text).into_iter().map(|c| format!("{dir}/Cargo.toml: {c}")));
     }
-    complaints.extend(bad_licences(room, offline)?);
+    complaints.extend(bad_licences(workspace, offline)?);
     for complaint in &complaints {
         eprintln!("{complaint}");
     }
@@ -155,10 +155,10 @@ struct Metadata {
 }
 
 /// Dependencies whose licence offers none of ours.
-fn bad_licences(room: &Room, offline: bool) -> Result<Vec<String>> {
+fn bad_licences(workspace: &Workspace, offline: bool) -> Result<Vec<String>> {
     // Those for other systems are in the lock file, but were never fetched.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let mut command = room.cargo();
+    let mut command = workspace.cargo();
     command.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
     // On a new machine not all of them have been fetched yet.
     if offline {
@@ -183,9 +183,9 @@ fn is_fine(licence: &str) -> bool {
 }
 
 /// Files under version control or about to be.
-pub fn tracked(room: &Room) -> Result<Vec<PathBuf>> {
+pub fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let output = Command::new("git")
-        .current_dir(&room.root)
+        .current_dir(&workspace.root)
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .output()
         .context("start git")?;

@@ -6,7 +6,7 @@ use cairn_testsuite::corpus;
 use clap::Parser;
 
 use crate::programs;
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
@@ -22,9 +22,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<bool> {
-    let room = Room::find()?;
+    let workspace = Workspace::find()?;
     let selection = Selection::new(&args.globs)?;
-    let mut list = corpus::list(&programs::build_corpus(&room, args.offline)?)?;
+    let mut list = corpus::list(&programs::build_corpus(&workspace, args.offline)?)?;
     list.retain(|workload| selection.chooses(&workload.name));
     if args.json {
         println!("{}", serde_json::to_string_pretty(&list)?);

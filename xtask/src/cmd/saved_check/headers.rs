@@ -10,7 +10,7 @@ use cairn_qemu::kernels::extra;
 
 use super::from_archive;
 use crate::kernels::Source;
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// A kind of names that the document has to have all of.
 pub struct Kind {
@@ -95,8 +95,8 @@ pub struct Headers {
 
 impl Headers {
     /// Fetches them, or takes what is installed and says so.
-    pub fn find(room: &Room, source: &Source) -> Result<Headers> {
-        match fetch(room, source) {
+    pub fn find(workspace: &Workspace, source: &Source) -> Result<Headers> {
+        match fetch(workspace, source) {
             Ok(found) => {
                 let version = format!("the headers of {}", found.version);
                 Ok(Headers { version, newest: true, root: found.root })
@@ -140,8 +140,8 @@ impl Headers {
     }
 }
 
-fn fetch(room: &Room, source: &Source) -> Result<extra::ProgramHeaders> {
-    from_archive(room, source, extra::program_headers)
+fn fetch(workspace: &Workspace, source: &Source) -> Result<extra::ProgramHeaders> {
+    from_archive(workspace, source, extra::program_headers)
 }
 
 fn read(file: &Path) -> Result<String> {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::from_archive;
 use crate::kernels::Source;
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 const WORDS: &[&str] = &["anon_inode_getf", "anon_inode_create_getf", ".show_fdinfo"];
 /// Where those functions are themselves, and what is only there for tests.
@@ -20,8 +20,8 @@ const OTHER: &[&str] =
     &["fs/anon_inodes.c", "samples/", "tools/", "drivers/iommu/iommufd/selftest.c", "io_uring/mock_file.c"];
 
 /// The newest sources that the archive serves, as far as they are C.
-pub fn fetch(room: &Room, source: &Source) -> Result<TempDir> {
-    let found = from_archive(room, source, extra::newest_kernel_source)?;
+pub fn fetch(workspace: &Workspace, source: &Source) -> Result<TempDir> {
+    let found = from_archive(workspace, source, extra::newest_kernel_source)?;
     eprintln!("unpacking the sources of {}", found.version);
     let dir = TempDir::new().context("make a directory for the sources")?;
     let mut tar = Command::new("tar");

@@ -1,4 +1,4 @@
-//! A campaign: the same cells on several kernels, each with its own place, and everything that is
+//! A run: the same cells on several kernels, each with its own place, and everything that is
 //! written afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ use crate::module::Trial;
 use crate::places::Spot;
 use crate::programs::{PerArch, Wanted};
 use crate::progress::Screen;
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// Largest file of a red cell that is kept, in bytes.
 const ARTIFACT_LIMIT: u64 = 8 << 20;
@@ -70,7 +70,7 @@ pub struct Plan {
 pub type Corpora = BTreeMap<Arch, Vec<Workload>>;
 
 /// One kernel with its cells.
-pub struct Leg {
+pub struct KernelRun {
     /// Where they run.
     pub spot: Spot,
     /// What runs, with whether it moves.
@@ -85,8 +85,8 @@ impl Plan {
     }
 
     /// The cells of every kernel.
-    pub fn legs(&self, corpora: &Corpora, spots: Vec<Spot>) -> Vec<Leg> {
-        let leg = |spot: Spot| {
+    pub fn kernel_runs(&self, corpora: &Corpora, spots: Vec<Spot>) -> Vec<KernelRun> {
+        let kernel_run = |spot: Spot| {
             let corpus = corpora[&spot.arch()].as_slice();
             let moving: BTreeMap<&str, bool> = corpus.iter().map(|w| (w.name.as_str(), w.moving)).collect();
             let axes = Axes {
@@ -101,9 +101,9 @@ impl Plan {
                 let moves = moving.get(c.workload.as_str()).copied().unwrap_or(false);
                 (c, moves)
             });
-            Leg { spot, cells: cells.collect() }
+            KernelRun { spot, cells: cells.collect() }
         };
-        spots.into_iter().map(leg).collect()
+        spots.into_iter().map(kernel_run).collect()
     }
 }
 
@@ -118,21 +118,24 @@ pub struct Share {
 /// Keeps one part of all cells, by their names, or balanced by what they took in the run that
 /// `durations` names.
 pub fn take_part(
-    room: &Room,
-    legs: &mut Vec<Leg>,
+    workspace: &Workspace,
+    kernel_runs: &mut Vec<KernelRun>,
     part: Option<Partition>,
     durations: Option<&str>,
 ) -> Result<Share> {
-    let all: Vec<Cell> = legs.iter().flat_map(|leg| leg.cells.iter().map(|(cell, _)| cell.clone())).collect();
+    let all: Vec<Cell> = kernel_runs
+        .iter()
+        .flat_map(|kernel_run| kernel_run.cells.iter().map(|(cell, _)| cell.clone()))
+        .collect();
     let share = Share { part: part.unwrap_or(Partition::WHOLE), list: ListDigest::of(&all) };
-    let durations =
-        durations.map(|run| Ok::<_, anyhow::Error>(Results::load(&room.find_run(Some(run))?)?.durations()));
+    let durations = durations
+        .map(|run| Ok::<_, anyhow::Error>(Results::load(&workspace.find_run(Some(run))?)?.durations()));
     let mine: BTreeSet<Cell> =
         partition::select(all, share.part, durations.transpose()?.as_ref()).into_iter().collect();
-    for leg in legs.iter_mut() {
-        leg.cells.retain(|(cell, _)| mine.contains(cell));
+    for kernel_run in kernel_runs.iter_mut() {
+        kernel_run.cells.retain(|(cell, _)| mine.contains(cell));
     }
-    legs.retain(|leg| !leg.cells.is_empty());
+    kernel_runs.retain(|kernel_run| !kernel_run.cells.is_empty());
     Ok(share)
 }
 
@@ -165,7 +168,7 @@ pub fn job(plan: &Plan) -> Job {
     }
 }
 
-/// What a run is about, beside its legs.
+/// What a run is about, beside its kernel runs.
 pub struct Asked {
     /// The kernels, in the words of the command line.
     pub requested: Vec<String>,
@@ -175,12 +178,12 @@ pub struct Asked {
     pub share: Share,
 }
 
-/// What is known of a leg: of one that has not come to its end, that its cells are not run.
+/// What is known of a kernel run: of one that has not come to its end, that its cells are not run.
 type Known = (KernelInfo, Vec<CellResult>);
 
-/// Everything that the legs of a run have in common.
-struct Campaign<'a> {
-    room: &'a Room,
+/// Everything that the kernel runs of a run have in common.
+struct RunContext<'a> {
+    workspace: &'a Workspace,
     plan: &'a Plan,
     programs: &'a PerArch,
     dir: &'a Path,
@@ -190,27 +193,27 @@ struct Campaign<'a> {
     stop: StopFlag,
 }
 
-/// Runs every leg and writes the reports. Returns the run's directory and its results.
-pub fn run(
-    room: &Room,
+/// Runs every kernel run and writes the reports. Returns the run's directory and its results.
+pub fn execute(
+    workspace: &Workspace,
     plan: &Plan,
     programs: &PerArch,
     corpora: &Corpora,
     asked: Asked,
-    legs: Vec<Leg>,
+    kernel_runs: Vec<KernelRun>,
 ) -> Result<(PathBuf, Results)> {
-    let expected = room.root.join(EXPECTATIONS);
+    let expected = workspace.root.join(EXPECTATIONS);
     let expectations = Expectations::load(&expected)?;
     expectations.check(&known(corpora), jiff::Zoned::now().date())?;
-    let (id, dir) = room.new_run()?;
+    let (id, dir) = workspace.new_run()?;
     let clock = Instant::now();
     let mut info = RunInfo {
         id,
         started: jiff::Timestamp::now(),
         wall_ms: 0,
-        revision: room.revision(),
+        revision: workspace.revision(),
         host: host()?,
-        compiler: room.compiler()?,
+        compiler: workspace.compiler()?,
         command: std::env::args().skip(1).collect(),
         requested: asked.requested,
         seed: plan.seed,
@@ -227,12 +230,15 @@ pub fn run(
     };
     let engines = programs.iter().map(|(arch, built)| Ok((*arch, built.about(&plan.engines)?)));
     let engines: BTreeMap<Arch, _> = engines.collect::<Result<_>>()?;
-    let before = |leg: &Leg| -> Known {
+    let before = |kernel_run: &KernelRun| -> Known {
         let not_run =
-            |(cell, _): &(Cell, bool)| CellResult::not_run(cell.clone(), repro(cell, &leg.spot, plan));
-        (leg.spot.kernel_info(&engines[&leg.spot.arch()]), leg.cells.iter().map(not_run).collect())
+            |(cell, _): &(Cell, bool)| CellResult::not_run(cell.clone(), repro(cell, &kernel_run.spot, plan));
+        (
+            kernel_run.spot.kernel_info(&engines[&kernel_run.spot.arch()]),
+            kernel_run.cells.iter().map(not_run).collect(),
+        )
     };
-    let known: Mutex<Vec<Known>> = Mutex::new(legs.iter().map(before).collect());
+    let known: Mutex<Vec<Known>> = Mutex::new(kernel_runs.iter().map(before).collect());
     // What there is so far: also what a run that is cut short leaves.
     let results = |run: RunInfo| {
         let (kernels, cells): (Vec<_>, Vec<_>) = lock(&known).iter().cloned().unzip();
@@ -249,8 +255,8 @@ pub fn run(
     };
     results(info.clone()).save(&dir)?;
     let journal = Journal::begin(&dir)?;
-    let campaign = Campaign {
-        room,
+    let context = RunContext {
+        workspace,
         plan,
         programs,
         dir: &dir,
@@ -263,9 +269,11 @@ pub fn run(
     let work = || -> Result<()> {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(leg) = legs.get(index).filter(|_| !campaign.stop.raised()) else { return Ok(()) };
+            let Some(kernel_run) = kernel_runs.get(index).filter(|_| !context.stop.raised()) else {
+                return Ok(());
+            };
             let kernel = lock(&known)[index].0.clone();
-            let came = campaign.run(leg, kernel)?;
+            let came = context.run(kernel_run, kernel)?;
             lock(&known)[index] = came;
         }
     };
@@ -295,11 +303,11 @@ pub fn run(
         Ok(())
     });
     info.wall_ms = clock.elapsed().as_millis() as u64;
-    info.interrupted = campaign.stop.raised() || ended.is_err();
+    info.interrupted = context.stop.raised() || ended.is_err();
     let mut results = results(info);
     results.save(&dir)?;
     if ended.is_err() {
-        // The leg that failed has told the journal alone what it knew.
+        // The kernel run that failed has told the journal alone what it knew.
         results = Results::load(&dir)?;
         results.save(&dir)?;
     }
@@ -343,11 +351,11 @@ fn known(corpora: &Corpora) -> expectations::Known {
     }
 }
 
-impl Campaign<'_> {
-    /// Runs one leg, on the kernel that `kernel` describes.
-    fn run(&self, leg: &Leg, kernel: KernelInfo) -> Result<Known> {
-        let Campaign { plan, dir, screen, stop, .. } = self;
-        let Leg { spot, cells } = leg;
+impl RunContext<'_> {
+    /// Runs one kernel run, on the kernel that `kernel` describes.
+    fn run(&self, kernel_run: &KernelRun, kernel: KernelInfo) -> Result<Known> {
+        let RunContext { plan, dir, screen, stop, .. } = self;
+        let KernelRun { spot, cells } = kernel_run;
         let programs = &self.programs[&spot.arch()];
         let mut progress = screen.kernel(&spot.name(), cells.len());
         progress.note(&format!("{}: {} cells, {}", spot.name(), cells.len(), spot.describe()));
@@ -363,7 +371,7 @@ impl Campaign<'_> {
             retries: plan.retries,
             expectations: self.expectations,
             today: jiff::Zoned::now().date(),
-            bundles: Bundles::new(dir, &self.room.root),
+            bundles: Bundles::new(dir, &self.workspace.root),
             repro: &|cell| repro(cell, spot, plan),
             journal: &keep,
         };
@@ -376,8 +384,14 @@ impl Campaign<'_> {
         {
             progress.note(&format!("{}: putting the kernel module to the test, {trial}", spot.name()));
             let mut say = |line: &str| progress.trial(line);
-            kernel.module =
-                Some(trial.run(&guest.kernel, &guest.luggage, module, &guest.accel, stop, &mut say)?);
+            kernel.module = Some(trial.run(
+                &guest.kernel,
+                &guest.guest_programs,
+                module,
+                &guest.accel,
+                stop,
+                &mut say,
+            )?);
         }
         Ok((kernel, results))
     }

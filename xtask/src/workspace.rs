@@ -11,16 +11,16 @@ use crate::usage::usage;
 
 /// The directories that every command works in.
 #[derive(Debug, Clone)]
-pub struct Room {
+pub struct Workspace {
     /// The top of the repository.
     pub root: PathBuf,
     /// Where cargo builds.
     pub target: PathBuf,
 }
 
-impl Room {
+impl Workspace {
     /// Finds them. Cargo says where this program's own manifest is.
-    pub fn find() -> Result<Room> {
+    pub fn find() -> Result<Workspace> {
         let manifest =
             std::env::var_os("CARGO_MANIFEST_DIR").context("start this program as `cargo xtask`")?;
         let root =
@@ -32,7 +32,7 @@ impl Room {
             Some(dir) => std::path::absolute(dir).context("find the target directory")?,
             None => root.join("target"),
         };
-        Ok(Room { root, target })
+        Ok(Workspace { root, target })
     }
 
     /// A cargo command in the repository.

@@ -9,12 +9,12 @@ use cairn_testsuite::cell::{Mode, Selection, Userland};
 use cairn_testsuite::engine;
 use clap::Parser;
 
-use crate::campaign::{DEFAULT_SEED, Plan};
+use crate::run::{DEFAULT_SEED, Plan};
 use crate::usage::usage;
 
 /// How cells are run; shared by the commands that run any.
 #[derive(Parser)]
-pub struct How {
+pub struct RunArgs {
     /// Engine to judge, NAME or NAME=PROGRAM; without a program it is built from this tree
     #[arg(long, value_name = "NAME[=PROGRAM]", default_value = "cairn")]
     pub engine: Vec<String>,
@@ -47,7 +47,7 @@ pub struct How {
 /// Largest factor on time limits: a cell's minute becomes most of a day.
 const MOST_SCALE: f64 = 1000.0;
 
-impl How {
+impl RunArgs {
     /// The plan for a selection, with the engines that need no build already resolved.
     pub fn plan(&self, selection: Selection) -> Result<Plan> {
         if !(self.timeout_scale > 0.0 && self.timeout_scale <= MOST_SCALE) {
