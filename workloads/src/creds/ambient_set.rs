@@ -1,6 +1,6 @@
 //! An ordinary user's process with ambient capabilities, which survive an exec.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,13 +12,13 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    use kit::cap::{KILL, NET_BIND_SERVICE};
+    use helpers::cap::{KILL, NET_BIND_SERVICE};
     let stage = Stage::new()?;
-    let set = kit::mask(&[KILL, NET_BIND_SERVICE]);
+    let set = helpers::mask(&[KILL, NET_BIND_SERVICE]);
     let change = || {
-        kit::prctl(libc::PR_SET_KEEPCAPS, 1)?;
-        kit::set_uids(1000, 1000, 1000)?;
-        kit::set_caps(set, set, set)?;
+        helpers::prctl(libc::PR_SET_KEEPCAPS, 1)?;
+        helpers::set_uids(1000, 1000, 1000)?;
+        helpers::set_caps(set, set, set)?;
         for cap in [KILL, NET_BIND_SERVICE] {
             let raise = libc::PR_CAP_AMBIENT_RAISE as u64;
             // SAFETY: this prctl takes numbers.
@@ -26,13 +26,13 @@ fn run(cx: &mut Ctx) -> Outcome {
                 libc::prctl(libc::PR_CAP_AMBIENT, raise, u64::from(cap), 0u64, 0u64)
             })?;
         }
-        expect_eq("ambient set", kit::caps("CapAmb")?, set)
+        expect_eq("ambient set", helpers::caps("CapAmb")?, set)
     };
     let check = || {
-        let sets = (kit::caps("CapAmb")?, kit::caps("CapEff")?);
+        let sets = (helpers::caps("CapAmb")?, helpers::caps("CapEff")?);
         expect_eq("ambient and effective", sets, (set, set))
     };
-    let child = kit::changed_child(&stage, "the process with ambient capabilities", change, check)?;
+    let child = helpers::changed_child(&stage, "the process with ambient capabilities", change, check)?;
 
     cx.ready()?;
 

@@ -1,6 +1,6 @@
 //! An ordinary user's process has open what only root could open: files, a directory, a pipe end.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::{fd::AsFd as _, unix::fs::PermissionsExt};
 
@@ -26,12 +26,12 @@ fn run(cx: &mut Ctx) -> Outcome {
         let at = Some((secret.as_fd(), 0));
         let mapped = Mapping::new(page_size(), libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, at)?;
         std::fs::set_permissions(".", PermissionsExt::from_mode(0o700)).context("chmod")?;
-        kit::set_groups(&[])?;
-        kit::set_gids(1000, 1000, 1000)?;
-        kit::set_uids(1000, 1000, 1000)?;
-        let want = kit::all()?;
+        helpers::set_groups(&[])?;
+        helpers::set_gids(1000, 1000, 1000)?;
+        helpers::set_uids(1000, 1000, 1000)?;
+        let want = helpers::all()?;
         stage.hold();
-        expect_eq("credentials", kit::all()?, want)?;
+        expect_eq("credentials", helpers::all()?, want)?;
         pattern::verify("secret file", &fd::read_at(&secret, 800, 0)?, cx.seed)?;
         pattern::verify("secret file, mapped", &mapped.bytes()[..800], cx.seed)?;
         pattern::verify("unlinked file", &fd::read_at(&unlinked, 900, 0)?, cx.seed + 1)?;

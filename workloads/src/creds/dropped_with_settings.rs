@@ -1,6 +1,6 @@
 //! Settings that a change of user ids resets, made after it: all are in effect.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -17,22 +17,22 @@ fn run(cx: &mut Ctx) -> Outcome {
         let mut signal = 0i32;
         // SAFETY: this prctl writes one int.
         sys::check("prctl", unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) })?;
-        let get = |option| kit::prctl(option, 0);
+        let get = |option| helpers::prctl(option, 0);
         let dumpable = get(libc::PR_GET_DUMPABLE)?;
         anyhow::Ok([dumpable, get(libc::PR_GET_KEEPCAPS)?, get(libc::PR_GET_NO_NEW_PRIVS)?, signal])
     };
     let body = |dumpable: u64| {
         move |stage: &Stage| {
-            kit::set_gids(1000, 1000, 1000)?;
-            kit::set_uids(1000, 1000, 1000)?;
-            kit::prctl(libc::PR_SET_DUMPABLE, dumpable)?;
-            kit::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR2 as u64)?;
-            kit::prctl(libc::PR_SET_KEEPCAPS, 1)?;
-            kit::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
-            let (want, creds) = (settings()?, kit::all()?);
+            helpers::set_gids(1000, 1000, 1000)?;
+            helpers::set_uids(1000, 1000, 1000)?;
+            helpers::prctl(libc::PR_SET_DUMPABLE, dumpable)?;
+            helpers::prctl(libc::PR_SET_PDEATHSIG, libc::SIGUSR2 as u64)?;
+            helpers::prctl(libc::PR_SET_KEEPCAPS, 1)?;
+            helpers::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+            let (want, creds) = (settings()?, helpers::all()?);
             stage.hold();
             expect_eq("dumpable, keepcaps, no_new_privs, death signal", settings()?, want)?;
-            expect_eq("credentials", kit::all()?, creds)
+            expect_eq("credentials", helpers::all()?, creds)
         }
     };
     let closed = stage.fork("the process that is not dumpable", body(0))?;

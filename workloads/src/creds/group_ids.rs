@@ -1,6 +1,6 @@
 //! Real, effective, saved and file-system group ids, all different.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,14 +13,14 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let child = kit::changed_child(
+    let child = helpers::changed_child(
         &stage,
         "the process with group ids",
         || {
-            kit::set_gids(2001, 2002, 2003)?;
+            helpers::set_gids(2001, 2002, 2003)?;
             // SAFETY: setfsgid takes a number; it has no error, the check below finds it.
             unsafe { libc::setfsgid(2004) };
-            expect_eq("ids", kit::numbers("Gid")?, vec![2001, 2002, 2003, 2004])
+            expect_eq("ids", helpers::numbers("Gid")?, vec![2001, 2002, 2003, 2004])
         },
         || {
             let file = fd::open("file", libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)?;

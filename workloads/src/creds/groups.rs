@@ -1,6 +1,6 @@
 //! Processes with none, one, some and two hundred supplementary groups.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -17,13 +17,13 @@ fn run(cx: &mut Ctx) -> Outcome {
         [vec![], vec![77], vec![5, 3, 4_000_000_000, 3, 0], (0..200).map(|n| n * 21 + 9).collect()];
     let mut children = Vec::new();
     for list in lists {
-        let change = || kit::set_groups(&list);
+        let change = || helpers::set_groups(&list);
         let check = || {
             let mut want = list.clone();
             want.sort_unstable();
-            expect_eq("groups", kit::numbers("Groups")?, want)
+            expect_eq("groups", helpers::numbers("Groups")?, want)
         };
-        children.push(kit::changed_child(&stage, "a process with groups", change, check)?);
+        children.push(helpers::changed_child(&stage, "a process with groups", change, check)?);
     }
 
     cx.ready()?;

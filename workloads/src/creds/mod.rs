@@ -1,7 +1,7 @@
 //! Credentials and per-process settings: ids, groups, capabilities, limits, scheduling, prctl
 //! state.
 
-pub mod kit;
+pub mod helpers;
 
 crate::framework::corpus! {
     mod ambient_set;

@@ -1,6 +1,6 @@
 //! A process with no_new_privs, and a sibling without.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     static GO: Cell = Cell::new();
     let stage = Stage::new()?;
-    let flag = || kit::prctl(libc::PR_GET_NO_NEW_PRIVS, 0);
+    let flag = || helpers::prctl(libc::PR_GET_NO_NEW_PRIVS, 0);
     let without = stage.fork("the process without", |stage| {
         stage.hold();
         expect_eq("no_new_privs", flag()?, 0)
@@ -25,7 +25,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             GO.block_until(1);
             expect_eq("no_new_privs of the first thread", flag()?, 0)
         })?;
-        kit::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
+        helpers::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
         let bound = thread::spawn(move || {
             GO.block_until(1);
             expect_eq("no_new_privs of the second thread", flag()?, 1)

@@ -1,6 +1,6 @@
 //! A process that dropped root privileges but kept root as its saved id regains them afterwards.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,17 +13,17 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let before = kit::caps("CapEff")?;
+    let before = helpers::caps("CapEff")?;
     let change = || {
-        kit::set_uids(1000, 1000, 0)?;
-        expect_eq("effective capabilities", kit::caps("CapEff")?, 0u64)?;
-        expect(kit::caps("CapPrm")? != 0, || "no capability is permitted".into())
+        helpers::set_uids(1000, 1000, 0)?;
+        expect_eq("effective capabilities", helpers::caps("CapEff")?, 0u64)?;
+        expect(helpers::caps("CapPrm")? != 0, || "no capability is permitted".into())
     };
     let check = || {
-        kit::set_uids(0, 0, 0)?;
-        expect_eq("effective capabilities of root", kit::caps("CapEff")?, before)
+        helpers::set_uids(0, 0, 0)?;
+        expect_eq("effective capabilities of root", helpers::caps("CapEff")?, before)
     };
-    let child = kit::changed_child(&stage, "the process that is not root for now", change, check)?;
+    let child = helpers::changed_child(&stage, "the process that is not root for now", change, check)?;
 
     cx.ready()?;
 

@@ -1,6 +1,6 @@
 //! Processes with locked securebits.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -23,21 +23,25 @@ fn run(cx: &mut Ctx) -> Outcome {
     ];
     let mut children = Vec::new();
     for (name, bits) in cases {
-        let change = || kit::prctl(libc::PR_SET_SECUREBITS, bits).map(drop);
+        let change = || helpers::prctl(libc::PR_SET_SECUREBITS, bits).map(drop);
         let check = || {
-            expect_eq("securebits", kit::prctl(libc::PR_GET_SECUREBITS, 0)? as u64, bits)?;
-            expect_eq("keep capabilities", kit::prctl(libc::PR_GET_KEEPCAPS, 0)?, i32::from(bits & 16 != 0))?;
-            let full = kit::caps("CapPrm")?;
-            kit::set_uids(1000, 1000, 1000)?;
+            expect_eq("securebits", helpers::prctl(libc::PR_GET_SECUREBITS, 0)? as u64, bits)?;
+            expect_eq(
+                "keep capabilities",
+                helpers::prctl(libc::PR_GET_KEEPCAPS, 0)?,
+                i32::from(bits & 16 != 0),
+            )?;
+            let full = helpers::caps("CapPrm")?;
+            helpers::set_uids(1000, 1000, 1000)?;
             // Without the fixup, or with keep-caps, an ordinary user keeps permitted capabilities.
             let stays = bits & (4 | 16) != 0;
             expect_eq(
                 "permitted after the change of user",
-                kit::caps("CapPrm")?,
+                helpers::caps("CapPrm")?,
                 if stays { full } else { 0 },
             )
         };
-        children.push(kit::changed_child(&stage, name, change, check)?);
+        children.push(helpers::changed_child(&stage, name, change, check)?);
     }
 
     cx.ready()?;

@@ -1,6 +1,6 @@
 //! Threads of one process with different users, groups and capabilities.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -21,24 +21,24 @@ fn run(cx: &mut Ctx) -> Outcome {
                 let id = 3000 + index;
                 match index {
                     0 => {}
-                    1 => kit::set_caps(0, kit::mask(&[kit::cap::KILL]), 0)?,
+                    1 => helpers::set_caps(0, helpers::mask(&[helpers::cap::KILL]), 0)?,
                     2 => {
-                        kit::set_groups(&[id, 9])?;
-                        kit::set_gids(id, id, id + 10)?;
+                        helpers::set_groups(&[id, 9])?;
+                        helpers::set_gids(id, id, id + 10)?;
                     }
-                    _ => kit::set_uids(id, id, 0)?,
+                    _ => helpers::set_uids(id, id, 0)?,
                 }
-                let want = kit::all()?;
+                let want = helpers::all()?;
                 GO.block_until(1);
-                expect_eq(&format!("credentials of thread {index}"), kit::all()?, want)
+                expect_eq(&format!("credentials of thread {index}"), helpers::all()?, want)
             })?);
         }
         for thread in &threads {
             thread.wait_blocked_in(libc::SYS_futex)?;
         }
-        let want = kit::all()?;
+        let want = helpers::all()?;
         stage.hold();
-        expect_eq("credentials of the main thread", kit::all()?, want)?;
+        expect_eq("credentials of the main thread", helpers::all()?, want)?;
         GO.set(1);
         threads.into_iter().try_for_each(Thread::join)
     })?;

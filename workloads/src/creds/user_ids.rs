@@ -1,6 +1,6 @@
 //! Real, effective, saved and file-system user ids, all different, without any privilege left.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,19 +13,23 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let child = kit::changed_child(
+    let child = helpers::changed_child(
         &stage,
         "the unprivileged process",
         || {
-            kit::set_uids(1001, 1002, 1003)?;
+            helpers::set_uids(1001, 1002, 1003)?;
             // SAFETY: setfsuid takes a number; it has no error, the check below finds it.
             unsafe { libc::setfsuid(1003) };
-            expect_eq("ids", kit::numbers("Uid")?, vec![1001, 1002, 1003, 1003])?;
-            expect_eq("permitted capabilities", kit::caps("CapPrm")?, 0)
+            expect_eq("ids", helpers::numbers("Uid")?, vec![1001, 1002, 1003, 1003])?;
+            expect_eq("permitted capabilities", helpers::caps("CapPrm")?, 0)
         },
         || {
-            expect_eq("becoming root again", fd::errno("setresuid", kit::set_uids(0, 0, 0))?, libc::EPERM)?;
-            kit::set_uids(1003, 1001, 1002)
+            expect_eq(
+                "becoming root again",
+                fd::errno("setresuid", helpers::set_uids(0, 0, 0))?,
+                libc::EPERM,
+            )?;
+            helpers::set_uids(1003, 1001, 1002)
         },
     )?;
 

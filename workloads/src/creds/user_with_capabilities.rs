@@ -1,6 +1,6 @@
 //! An ordinary user's process that kept some capabilities of root.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,23 +12,23 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    use kit::cap::{CHOWN, SYS_PTRACE};
+    use helpers::cap::{CHOWN, SYS_PTRACE};
     let stage = Stage::new()?;
-    let (kept, used) = (kit::mask(&[CHOWN, SYS_PTRACE]), kit::mask(&[CHOWN]));
+    let (kept, used) = (helpers::mask(&[CHOWN, SYS_PTRACE]), helpers::mask(&[CHOWN]));
     fd::open("file", libc::O_RDWR | libc::O_CREAT, 0o600)?;
     let change = || {
-        kit::prctl(libc::PR_SET_KEEPCAPS, 1)?;
-        kit::set_gids(1000, 1000, 1000)?;
-        kit::set_groups(&[1000, 1001])?;
-        kit::set_uids(1000, 1000, 1000)?;
-        kit::set_caps(used, kept, 0)
+        helpers::prctl(libc::PR_SET_KEEPCAPS, 1)?;
+        helpers::set_gids(1000, 1000, 1000)?;
+        helpers::set_groups(&[1000, 1001])?;
+        helpers::set_uids(1000, 1000, 1000)?;
+        helpers::set_caps(used, kept, 0)
     };
     let check = || {
         // SAFETY: the path is a C string.
         sys::check("chown", unsafe { libc::chown(c"file".as_ptr(), 55, 66) }).context("with CAP_CHOWN")?;
         Ok(())
     };
-    let child = kit::changed_child(&stage, "the user with capabilities", change, check)?;
+    let child = helpers::changed_child(&stage, "the user with capabilities", change, check)?;
 
     cx.ready()?;
 

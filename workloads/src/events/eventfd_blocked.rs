@@ -1,7 +1,7 @@
 //! A process waits in read(2) for an empty eventfd, another in write(2) for a full one, a third in
 //! poll(2).
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -14,10 +14,10 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let (empty, full, polled) = (kit::eventfd(0, 0)?, kit::eventfd(0, 0)?, kit::eventfd(0, 0)?);
-    kit::add(&full, u64::MAX - 1)?;
-    let reader = fork("the reader", || expect_eq("read", kit::take(&empty)?, 41u64))?;
-    let writer = fork("the writer", || kit::add(&full, 9))?;
+    let (empty, full, polled) = (helpers::eventfd(0, 0)?, helpers::eventfd(0, 0)?, helpers::eventfd(0, 0)?);
+    helpers::add(&full, u64::MAX - 1)?;
+    let reader = fork("the reader", || expect_eq("read", helpers::take(&empty)?, 41u64))?;
+    let writer = fork("the writer", || helpers::add(&full, 9))?;
     let poller = fork("the poller", || {
         let mut one = [0u8; 8];
         one[..4].copy_from_slice(&std::os::fd::AsRawFd::as_raw_fd(&polled).to_ne_bytes());
@@ -25,7 +25,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         // SAFETY: one pollfd that lives through the call; no timeout and no mask.
         let got = unsafe { libc::syscall(libc::SYS_ppoll, one.as_mut_ptr(), 1usize, 0usize, 0usize, 8usize) };
         expect_eq("ready", sys::check("ppoll", got)?, 1)?;
-        expect_eq("polled", kit::take(&polled)?, 7u64)
+        expect_eq("polled", helpers::take(&polled)?, 7u64)
     })?;
     stage.wait_in(&reader, libc::SYS_read)?;
     stage.wait_in(&writer, libc::SYS_write)?;
@@ -36,11 +36,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     stage.wait_in(&reader, libc::SYS_read)?;
     stage.wait_in(&writer, libc::SYS_write)?;
     stage.wait_in(&poller, libc::SYS_ppoll)?;
-    kit::add(&empty, 41)?;
+    helpers::add(&empty, 41)?;
     reader.join()?;
-    expect_eq("what was full", kit::take(&full)?, u64::MAX - 1)?;
+    expect_eq("what was full", helpers::take(&full)?, u64::MAX - 1)?;
     writer.join()?;
-    expect_eq("what the writer added", kit::take(&full)?, 9u64)?;
-    kit::add(&polled, 7)?;
+    expect_eq("what the writer added", helpers::take(&full)?, 9u64)?;
+    helpers::add(&polled, 7)?;
     poller.join()
 }

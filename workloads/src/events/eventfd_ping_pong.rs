@@ -1,7 +1,7 @@
 //! Two processes wake each other by two eventfds as fast as they can; no wake-up is lost and none
 //! is spurious.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -15,20 +15,20 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let shared = Shared::new()?;
-    let (there, back) = (kit::eventfd(0, 0)?, kit::eventfd(0, libc::EFD_SEMAPHORE)?);
+    let (there, back) = (helpers::eventfd(0, 0)?, helpers::eventfd(0, libc::EFD_SEMAPHORE)?);
     const END: u64 = 1000;
     let serve = fork("the server", || {
         while shared.cell(1).get() == 0 {
-            kit::add(&there, 1)?;
-            expect_eq("answer", kit::take(&back)?, 1u64)?;
+            helpers::add(&there, 1)?;
+            expect_eq("answer", helpers::take(&back)?, 1u64)?;
             shared.number(0).fetch_add(1, SeqCst);
         }
-        kit::add(&there, END)
+        helpers::add(&there, END)
     })?;
     let answer = fork("the other player", || {
         loop {
-            match kit::take(&there)? {
-                1 => kit::add(&back, 1)?,
+            match helpers::take(&there)? {
+                1 => helpers::add(&back, 1)?,
                 END => return Ok(()),
                 other => bail!("got {other} at once"),
             }
@@ -36,7 +36,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     let played = |more: u64| {
         let goal = shared.number(0).load(SeqCst) + more;
-        gate::wait_until("the game to go on", || Ok(shared.number(0).load(SeqCst) >= goal))
+        sync::wait_until("the game to go on", || Ok(shared.number(0).load(SeqCst) >= goal))
     };
     played(20)?;
 

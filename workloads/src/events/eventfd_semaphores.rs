@@ -1,7 +1,7 @@
 //! Eventfds with EFD_SEMAPHORE, where a read takes one, and without, where it takes all: with a
 //! count below two both look the same.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -18,21 +18,21 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut fds = Vec::new();
     for (count, is_semaphore) in &cases {
         let flag = if *is_semaphore { libc::EFD_SEMAPHORE } else { 0 };
-        fds.push(kit::eventfd(*count, libc::EFD_NONBLOCK | flag)?);
+        fds.push(helpers::eventfd(*count, libc::EFD_NONBLOCK | flag)?);
     }
 
     cx.ready()?;
 
     for (fd, (count, is_semaphore)) in fds.iter().zip(cases) {
         // Two more distinguish the kinds.
-        kit::add(fd, 2)?;
+        helpers::add(fd, 2)?;
         let all = u64::from(count) + 2;
         let (first, left) = if is_semaphore { (1, all - 1) } else { (all, 0) };
-        expect_eq(&format!("first read of {count}, semaphore: {is_semaphore}"), kit::take(fd)?, first)?;
+        expect_eq(&format!("first read of {count}, semaphore: {is_semaphore}"), helpers::take(fd)?, first)?;
         for _ in 0..left {
-            expect_eq("a further read", kit::take(fd)?, 1u64)?;
+            expect_eq("a further read", helpers::take(fd)?, 1u64)?;
         }
-        expect_eq("empty", fd::errno("read", kit::take(fd))?, libc::EAGAIN)?;
+        expect_eq("empty", fd::errno("read", helpers::take(fd))?, libc::EAGAIN)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Event descriptors: counters and timers.
 
-mod kit;
+mod helpers;
 
 crate::framework::corpus! {
     mod eventfd_blocked;

@@ -1,8 +1,8 @@
 //! Timers with an absolute time: they expire then, however long the process did not exist.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
-use crate::timers::kit::now;
+use crate::timers::helpers::now;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload = Workload {
@@ -28,9 +28,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     ];
     let mut timers = Vec::new();
     for (clock, flags) in cases {
-        let timer = kit::timerfd(clock, libc::TFD_NONBLOCK)?;
+        let timer = helpers::timerfd(clock, libc::TFD_NONBLOCK)?;
         let at = now(clock)? + AHEAD;
-        kit::arm(&timer, flags, (at, Duration::ZERO))?;
+        helpers::arm(&timer, flags, (at, Duration::ZERO))?;
         timers.push((clock, flags, at, timer));
     }
 
@@ -38,12 +38,12 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     for (clock, flags, at, timer) in &timers {
         let what = format!("clock {clock}, flags {flags}");
-        expect_eq(&what, kit::shown(timer, "settime flags")?, format!("0{flags:o}"))?;
+        expect_eq(&what, helpers::shown(timer, "settime flags")?, format!("0{flags:o}"))?;
         let due = *at + LATE;
         let rest = due.saturating_sub(now(*clock)?);
         std::thread::sleep(rest);
-        expect_eq(&format!("{what}: expirations"), kit::take(timer)?, 1u64)?;
-        expect_eq(&format!("{what}: left"), kit::left(timer)?.0, Duration::ZERO)?;
+        expect_eq(&format!("{what}: expirations"), helpers::take(timer)?, 1u64)?;
+        expect_eq(&format!("{what}: left"), helpers::left(timer)?.0, Duration::ZERO)?;
     }
     Ok(())
 }

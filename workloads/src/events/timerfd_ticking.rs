@@ -1,6 +1,6 @@
 //! A periodic timer ticks while a thread reads it: expirations arrive in time and none twice.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -18,27 +18,27 @@ static DONE: AtomicU64 = AtomicU64::new(0);
 
 fn run(cx: &mut Ctx) -> Outcome {
     const PERIOD: Duration = Duration::from_millis(4);
-    let timer = kit::timerfd(libc::CLOCK_MONOTONIC, 0)?;
+    let timer = helpers::timerfd(libc::CLOCK_MONOTONIC, 0)?;
     let begin = Instant::now();
-    kit::arm(&timer, 0, (PERIOD, PERIOD))?;
+    helpers::arm(&timer, 0, (PERIOD, PERIOD))?;
     let reading = fd::dup(&timer)?;
     let thread = thread::spawn(move || {
         while DONE.load(SeqCst) == 0 {
-            let ticks = TICKS.fetch_add(kit::take(&reading)?, SeqCst);
+            let ticks = TICKS.fetch_add(helpers::take(&reading)?, SeqCst);
             expect(begin.elapsed() >= PERIOD * ticks as u32, || format!("{ticks} ticks too early"))?;
         }
         Ok(())
     })?;
     let ticked = |more: u64| {
         let goal = TICKS.load(SeqCst) + more;
-        gate::wait_until("the timer to tick", || Ok(TICKS.load(SeqCst) >= goal))
+        sync::wait_until("the timer to tick", || Ok(TICKS.load(SeqCst) >= goal))
     };
     ticked(5)?;
 
     cx.ready()?;
 
     ticked(5)?;
-    expect_eq("interval", kit::left(&timer)?.1, PERIOD)?;
+    expect_eq("interval", helpers::left(&timer)?.1, PERIOD)?;
     DONE.store(1, SeqCst);
     thread.join()
 }

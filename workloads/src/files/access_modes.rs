@@ -1,7 +1,7 @@
 //! One file open for reading, for writing and for both: each descriptor allows what its mode does
 //! and no more.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    kit::make("file", 100, cx.seed)?;
+    helpers::make("file", 100, cx.seed)?;
     let reader = fd::open("file", libc::O_RDONLY, 0)?;
     let writer = fd::open("file", libc::O_WRONLY, 0)?;
     let both = fd::open("file", libc::O_RDWR, 0)?;

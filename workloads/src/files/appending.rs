@@ -1,6 +1,6 @@
 //! Files opened for appending: whatever the offset, writes go to the end.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,7 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    kit::make("log", 100, cx.seed)?;
+    helpers::make("log", 100, cx.seed)?;
     let first = fd::open("log", libc::O_WRONLY | libc::O_APPEND, 0)?;
     let second = fd::open("log", libc::O_RDWR | libc::O_APPEND, 0)?;
     fd::seek(&second, 10, libc::SEEK_SET)?;

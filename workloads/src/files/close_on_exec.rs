@@ -1,6 +1,6 @@
 //! Some descriptors are closed on exec and some are not, also among duplicates of one file.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,7 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let file = kit::make("file", 10, cx.seed)?;
+    let file = helpers::make("file", 10, cx.seed)?;
     let mut held = Vec::new();
     for number in 20..40 {
         let flags = if number % 3 == 0 { libc::O_CLOEXEC } else { 0 };

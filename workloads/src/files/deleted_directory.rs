@@ -1,6 +1,6 @@
 //! The working directory of a process has been removed, and it has another removed directory open.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -25,9 +25,9 @@ fn run(cx: &mut Ctx) -> Outcome {
         let cwd = std::fs::metadata(".").context("stat .")?;
         expect_eq("links of the current directory", cwd.nlink(), 0u64)?;
         expect_eq("links of the open directory", fd::stat(&other)?.st_nlink, 0)?;
-        let errno = fd::errno("creating a file", fd::open("file", kit::MAKE, 0o600))?;
+        let errno = fd::errno("creating a file", fd::open("file", helpers::MAKE, 0o600))?;
         expect_eq("errno of creating a file", errno, libc::ENOENT)?;
-        let errno = fd::errno("reading names", kit::read_directory(&other, 4096))?;
+        let errno = fd::errno("reading names", helpers::read_directory(&other, 4096))?;
         expect_eq("errno of reading names", errno, libc::ENOENT)?;
         let shown = std::fs::read_link("/proc/self/cwd").context("readlink")?;
         expect(shown.to_string_lossy().ends_with(" (deleted)"), || format!("current directory {shown:?}"))
@@ -35,8 +35,8 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     cx.ready()?;
 
-    kit::expect_no_name("gone")?;
-    kit::expect_no_name("gone too")?;
+    helpers::expect_no_name("gone")?;
+    helpers::expect_no_name("gone too")?;
     stage.release();
     child.join()
 }

@@ -1,6 +1,6 @@
 //! Descriptors of directories, used to reach files: openat, fchdir, and one with O_PATH.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
@@ -14,11 +14,11 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     std::fs::create_dir_all("outer/inner").context("mkdir")?;
-    kit::make("outer/inner/file", 333, cx.seed)?;
+    helpers::make("outer/inner/file", 333, cx.seed)?;
     let outer = fd::open("outer", libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC, 0)?;
     let inner = fd::open("outer/inner", libc::O_PATH | libc::O_DIRECTORY, 0)?;
     let file = fd::open("outer/inner/file", libc::O_PATH, 0)?;
-    let all = || [&outer, &inner, &file].map(|f| (fd::flags(f).ok(), kit::facts(f, true).ok()));
+    let all = || [&outer, &inner, &file].map(|f| (fd::flags(f).ok(), helpers::facts(f, true).ok()));
     let want = all();
 
     cx.ready()?;
@@ -29,11 +29,11 @@ fn run(cx: &mut Ctx) -> Outcome {
         let opened = sys::check("openat", unsafe {
             libc::openat(directory.as_raw_fd(), path.as_ptr(), libc::O_RDONLY)
         })?;
-        kit::verify("file reached by openat", &opened, 333, cx.seed)?;
+        helpers::verify("file reached by openat", &opened, 333, cx.seed)?;
     }
     expect_eq("reading a path", fd::errno("read", fd::read_some(&file, 1))?, libc::EBADF)?;
     let again = fd::open(format!("/proc/self/fd/{}", file.as_raw_fd()), libc::O_RDONLY, 0)?;
-    kit::verify("file reopened by its path descriptor", &again, 333, cx.seed)?;
+    helpers::verify("file reopened by its path descriptor", &again, 333, cx.seed)?;
     nix::unistd::fchdir(&inner).context("fchdir")?;
     expect_eq("current directory", std::env::current_dir()?, cx.dir.join("outer/inner"))
 }

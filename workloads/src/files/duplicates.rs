@@ -1,6 +1,6 @@
 //! Descriptors made by dup share offset and status flags, but not close-on-exec.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,7 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let file = kit::make("file", 5000, cx.seed)?;
+    let file = helpers::make("file", 5000, cx.seed)?;
     let copies = [fd::dup(&file)?, fd::dup_to(&file, 90, libc::O_CLOEXEC)?, fd::dup_to(&file, 33, 0)?];
     fd::seek(&file, 1000, libc::SEEK_SET)?;
 

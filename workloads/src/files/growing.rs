@@ -1,6 +1,6 @@
 //! A process appends records to a file as fast as it can; the file is checked from its beginning.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -17,7 +17,7 @@ const RECORD: usize = 100;
 fn run(cx: &mut Ctx) -> Outcome {
     let (shared, seed) = (Shared::new()?, cx.seed);
     let writer = fork("the writer", || {
-        let file = fd::open("log", kit::MAKE | libc::O_APPEND, 0o600)?;
+        let file = fd::open("log", helpers::MAKE | libc::O_APPEND, 0o600)?;
         let mut n = 0u64;
         while shared.cell(1).get() == 0 && n < 300_000 {
             fd::write_all(&file, &pattern::bytes(RECORD, seed ^ n))?;
@@ -28,7 +28,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     let written = |more: u64| {
         let goal = shared.number(0).load(SeqCst) + more;
-        gate::wait_until("records to be written", || Ok(shared.number(0).load(SeqCst) >= goal.min(300_000)))
+        sync::wait_until("records to be written", || Ok(shared.number(0).load(SeqCst) >= goal.min(300_000)))
     };
     written(10)?;
 

@@ -1,6 +1,6 @@
 //! One file open under two names: data written through one is read through the other.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
@@ -13,13 +13,13 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let first = kit::make("first", 500, cx.seed)?;
+    let first = helpers::make("first", 500, cx.seed)?;
     std::fs::hard_link("first", "second").context("link")?;
     let second = fd::open("second", libc::O_RDWR, 0)?;
 
     cx.ready()?;
 
-    expect_eq("inode", kit::inode(&first)?, kit::inode(&second)?)?;
+    expect_eq("inode", helpers::inode(&first)?, helpers::inode(&second)?)?;
     expect_eq("links", fd::stat(&first)?.st_nlink, 2)?;
     for (file, name) in [(&first, "first"), (&second, "second")] {
         let shown = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("readlink")?;

@@ -1,6 +1,6 @@
 //! Descriptors with high numbers and wide gaps between them.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
@@ -21,7 +21,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     let mut held = Vec::new();
     for (index, number) in NUMBERS.into_iter().enumerate() {
-        let file = kit::make(&format!("file {number}"), 10 + index, cx.seed + index as u64)?;
+        let file = helpers::make(&format!("file {number}"), 10 + index, cx.seed + index as u64)?;
         held.push(fd::dup_to(&file, number, 0).context("the limit of open files may be too low")?);
     }
     let open: Vec<i32> = (0..1100).filter(|n| fd::is_open(*n)).collect();
@@ -31,7 +31,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let now: Vec<i32> = (0..1100).filter(|n| fd::is_open(*n)).collect();
     expect_eq("open descriptors", now, open.clone())?;
     for (index, file) in held.iter().enumerate() {
-        kit::verify(&format!("file {}", NUMBERS[index]), file, 10 + index, cx.seed + index as u64)?;
+        helpers::verify(&format!("file {}", NUMBERS[index]), file, 10 + index, cx.seed + index as u64)?;
     }
     let lowest = (0..).find(|n| !open.contains(n)).context("a free number")?;
     expect_eq("the next descriptor", fd::dup(&held[0])?.as_raw_fd(), lowest)

@@ -1,6 +1,6 @@
 //! A file opened before fork is one description in parent and children, under whatever number.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let file = kit::make("file", 5000, cx.seed)?;
+    let file = helpers::make("file", 5000, cx.seed)?;
     let turn = |n: u32| stage.shared().cell(1).wait("the other process", n);
     let child = stage.fork("the child", |stage| {
         let moved = fd::dup_to(&file, 200, libc::O_CLOEXEC)?;

@@ -1,6 +1,6 @@
 //! A file was opened by one of its two names; that name is removed and the other remains.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,17 +12,17 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let file = kit::make("first name", 1500, cx.seed)?;
+    let file = helpers::make("first name", 1500, cx.seed)?;
     std::fs::hard_link("first name", "second name").context("link")?;
-    kit::remove("first name")?;
-    let want = kit::facts(&file, true)?;
+    helpers::remove("first name")?;
+    let want = helpers::facts(&file, true)?;
 
     cx.ready()?;
 
-    kit::expect_no_name("first name")?;
-    expect_eq("attributes", kit::facts(&file, true)?[..6].to_vec(), want[..6].to_vec())?;
+    helpers::expect_no_name("first name")?;
+    expect_eq("attributes", helpers::facts(&file, true)?[..6].to_vec(), want[..6].to_vec())?;
     let other = fd::open("second name", libc::O_RDWR, 0)?;
-    expect_eq("inode under both names", kit::inode(&file)?, kit::inode(&other)?)?;
+    expect_eq("inode under both names", helpers::inode(&file)?, helpers::inode(&other)?)?;
     fd::write_all(&file, b"through the first")?;
     expect_bytes("read through the second", &fd::read_some(&other, 17)?, b"through the first")
 }

@@ -1,6 +1,6 @@
 //! Five hundred open descriptions over twenty files, each at its own offset.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
@@ -9,7 +9,7 @@ pub const WORKLOAD: Workload =
 fn run(cx: &mut Ctx) -> Outcome {
     let mut held = Vec::new();
     for index in 0..20u64 {
-        kit::make(&format!("file{index}"), 2000, cx.seed + index)?;
+        helpers::make(&format!("file{index}"), 2000, cx.seed + index)?;
     }
     for index in 0..500usize {
         let file = fd::open(format!("file{}", index % 20), libc::O_RDONLY, 0)?;

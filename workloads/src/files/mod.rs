@@ -1,7 +1,7 @@
 //! Open files: offsets, flags, sharing, names and unlinked contents; directories, current
 //! directory, root, umask.
 
-mod kit;
+mod helpers;
 
 crate::framework::corpus! {
     mod access_modes;

@@ -1,7 +1,7 @@
 //! Names with spaces, newlines, backslashes, bytes that are not UTF-8, and one of 255 bytes; open
 //! and mapped.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -32,7 +32,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut files = Vec::new();
     for (index, name) in names.into_iter().enumerate() {
         let path = Path::new(OsStr::from_bytes(name));
-        let file = fd::open(path, kit::MAKE, 0o600)?;
+        let file = fd::open(path, helpers::MAKE, 0o600)?;
         fd::write_all(&file, &pattern::bytes(page_size(), cx.seed + index as u64))?;
         let at = Some((file.as_fd(), 0));
         files.push((Mapping::new(page_size(), libc::PROT_READ, libc::MAP_PRIVATE, at)?, file, path));
@@ -42,7 +42,7 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     for (index, (mapping, file, path)) in files.iter().enumerate() {
         let what = format!("file {path:?}");
-        kit::verify(&what, file, page_size(), cx.seed + index as u64)?;
+        helpers::verify(&what, file, page_size(), cx.seed + index as u64)?;
         expect_eq(&format!("{what}: offset"), fd::offset(file)?, page_size() as i64)?;
         pattern::verify(&format!("{what}, mapped"), mapping.bytes(), cx.seed + index as u64)?;
         let shown = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("readlink")?;

@@ -1,6 +1,6 @@
 //! Files at many offsets: the start, the middle, the end, past the end, past 4 GiB.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
@@ -9,7 +9,7 @@ pub const WORKLOAD: Workload =
 const OFFSETS: [i64; 7] = [0, 1, 4095, 10_000, 10_001, 5 << 32, i64::MAX - 4096];
 
 fn run(cx: &mut Ctx) -> Outcome {
-    kit::make("file", 10_000, cx.seed)?;
+    helpers::make("file", 10_000, cx.seed)?;
     let mut files = Vec::new();
     for offset in OFFSETS {
         let file = fd::open("file", libc::O_RDONLY, 0)?;

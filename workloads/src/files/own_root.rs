@@ -1,7 +1,7 @@
 //! The root process of the tree has another root directory, with its working directory and a file
 //! inside.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -17,7 +17,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     for fifo in ["ready", "go"] {
         std::fs::hard_link(fifo, format!("jail/{fifo}")).context("link the gate into the jail")?;
     }
-    kit::make("jail/inside", 100, cx.seed)?;
+    helpers::make("jail/inside", 100, cx.seed)?;
     nix::unistd::chroot("jail").context("chroot")?;
     std::env::set_current_dir("/room").context("chdir")?;
     let open = fd::open("/inside", libc::O_RDONLY, 0)?;
@@ -25,8 +25,8 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     cx.ready()?;
 
-    kit::verify("the open file", &open, 100, cx.seed)?;
-    kit::verify("the file by its name", &fd::open("/inside", libc::O_RDONLY, 0)?, 100, cx.seed)?;
+    helpers::verify("the open file", &open, 100, cx.seed)?;
+    helpers::verify("the file by its name", &fd::open("/inside", libc::O_RDONLY, 0)?, 100, cx.seed)?;
     expect_eq("current directory", std::env::current_dir()?.as_os_str(), "/room")?;
-    kit::expect_no_name("../../stdout")
+    helpers::expect_no_name("../../stdout")
 }

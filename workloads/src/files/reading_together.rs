@@ -1,6 +1,6 @@
 //! Two processes read one file through one description: each piece goes to exactly one of them.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 
@@ -17,7 +17,7 @@ const BLOCKS: usize = 4000;
 
 fn run(cx: &mut Ctx) -> Outcome {
     let shared = Shared::new()?;
-    let file = kit::make("file", BLOCK * BLOCKS, cx.seed)?;
+    let file = helpers::make("file", BLOCK * BLOCKS, cx.seed)?;
     let seen = Mapping::shared(BLOCKS.next_multiple_of(page_size()))?;
     let contents = pattern::bytes(BLOCK * BLOCKS, cx.seed);
     let mut readers = Vec::new();
@@ -46,7 +46,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         })?);
     }
     let total = || (shared.number(0).load(SeqCst) + shared.number(1).load(SeqCst)) as usize;
-    gate::wait_until("some blocks to be read", || Ok(total() > 10))?;
+    sync::wait_until("some blocks to be read", || Ok(total() > 10))?;
 
     cx.ready()?;
 

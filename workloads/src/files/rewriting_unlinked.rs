@@ -1,6 +1,6 @@
 //! A process keeps rewriting an unlinked file and checks its last write.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -17,10 +17,10 @@ const LEN: usize = 30_000;
 fn run(cx: &mut Ctx) -> Outcome {
     let (shared, seed) = (Shared::new()?, cx.seed);
     let writer = fork("the writer", || {
-        let file = kit::make_unlinked("gone", LEN, seed)?;
+        let file = helpers::make_unlinked("gone", LEN, seed)?;
         let mut n = 0u64;
         while shared.cell(1).get() == 0 {
-            kit::verify(&format!("round {n}"), &file, LEN, seed ^ n)?;
+            helpers::verify(&format!("round {n}"), &file, LEN, seed ^ n)?;
             n += 1;
             fd::seek(&file, 0, libc::SEEK_SET)?;
             fd::write_all(&file, &pattern::bytes(LEN, seed ^ n))?;
@@ -30,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     let written = |more: u64| {
         let goal = shared.number(0).load(SeqCst) + more;
-        gate::wait_until("rounds", || Ok(shared.number(0).load(SeqCst) >= goal))
+        sync::wait_until("rounds", || Ok(shared.number(0).load(SeqCst) >= goal))
     };
     written(2)?;
 

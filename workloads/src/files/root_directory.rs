@@ -1,6 +1,6 @@
 //! Processes with another root directory; the working directory of one is outside it.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -14,24 +14,24 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     std::fs::create_dir_all("jail/room").context("mkdir")?;
-    kit::make("jail/inside", 100, cx.seed)?;
-    kit::make("outside", 100, cx.seed + 1)?;
+    helpers::make("jail/inside", 100, cx.seed)?;
+    helpers::make("outside", 100, cx.seed + 1)?;
     let jailed = stage.fork("the jailed process", |stage| {
         nix::unistd::chroot("jail").context("chroot")?;
         std::env::set_current_dir("/room").context("chdir")?;
         let open = fd::open("/inside", libc::O_RDONLY, 0)?;
         stage.hold();
-        kit::verify("the open file", &open, 100, cx.seed)?;
-        kit::verify("the file by its name", &fd::open("/inside", libc::O_RDONLY, 0)?, 100, cx.seed)?;
+        helpers::verify("the open file", &open, 100, cx.seed)?;
+        helpers::verify("the file by its name", &fd::open("/inside", libc::O_RDONLY, 0)?, 100, cx.seed)?;
         expect_eq("current directory", std::env::current_dir()?.as_os_str(), "/room")?;
-        kit::expect_no_name("/outside")?;
-        kit::expect_no_name("../../outside")
+        helpers::expect_no_name("/outside")?;
+        helpers::expect_no_name("../../outside")
     })?;
     let outside = stage.fork("the process outside of its root", |stage| {
         nix::unistd::chroot("jail").context("chroot")?;
         stage.hold();
-        kit::verify("the file inside", &fd::open("/inside", libc::O_RDONLY, 0)?, 100, cx.seed)?;
-        kit::verify("the file outside", &fd::open("outside", libc::O_RDONLY, 0)?, 100, cx.seed + 1)
+        helpers::verify("the file inside", &fd::open("/inside", libc::O_RDONLY, 0)?, 100, cx.seed)?;
+        helpers::verify("the file outside", &fd::open("outside", libc::O_RDONLY, 0)?, 100, cx.seed + 1)
     })?;
 
     cx.ready()?;

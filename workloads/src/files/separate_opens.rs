@@ -1,6 +1,6 @@
 //! The same file opened several times, in one process and in two: descriptions that share nothing.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let first = kit::make("file", 5000, cx.seed)?;
+    let first = helpers::make("file", 5000, cx.seed)?;
     let second = fd::open("file", libc::O_RDWR, 0)?;
     let child = stage.fork("the child", |stage| {
         let own = fd::open("file", libc::O_RDWR, 0)?;

@@ -1,6 +1,6 @@
 //! A process without standard input, and one without any descriptor at all.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::Ordering::SeqCst;
@@ -26,7 +26,7 @@ fn open() -> u64 {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let file = kit::make("file", 100, cx.seed)?;
+    let file = helpers::make("file", 100, cx.seed)?;
     let none = stage.fork("the process without descriptors", |stage| {
         close(0..64);
         stage.hold();

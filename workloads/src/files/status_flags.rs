@@ -1,6 +1,6 @@
 //! Files opened with different status flags, and some changed afterwards.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,7 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    kit::make("file", 5000, cx.seed)?;
+    helpers::make("file", 5000, cx.seed)?;
     let cases = [
         libc::O_RDONLY,
         libc::O_RDWR | libc::O_APPEND,

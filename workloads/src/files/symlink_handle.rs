@@ -1,6 +1,6 @@
 //! A descriptor of a symbolic link itself, not of its target: O_PATH with O_NOFOLLOW.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
@@ -15,7 +15,7 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     std::os::unix::fs::symlink("points nowhere", "link").context("symlink")?;
     let link = fd::open("link", libc::O_PATH | libc::O_NOFOLLOW, 0)?;
-    let all = || anyhow::Ok((fd::flags(&link)?, kit::facts(&link, true)?));
+    let all = || anyhow::Ok((fd::flags(&link)?, helpers::facts(&link, true)?));
     let want = all()?;
 
     cx.ready()?;

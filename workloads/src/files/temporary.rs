@@ -1,6 +1,6 @@
 //! A file that never had a name: O_TMPFILE.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -20,11 +20,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     };
     fd::write_all(&file, &pattern::bytes(8765, cx.seed))?;
     fd::seek(&file, 4321, libc::SEEK_SET)?;
-    let facts = kit::facts(&file, false)?;
+    let facts = helpers::facts(&file, false)?;
 
     cx.ready()?;
 
-    expect_eq("size, mode, owner, group, links", kit::facts(&file, false)?, facts)?;
+    expect_eq("size, mode, owner, group, links", helpers::facts(&file, false)?, facts)?;
     expect_eq("offset", fd::offset(&file)?, 4321)?;
-    kit::verify("temporary file", &file, 8765, cx.seed)
+    helpers::verify("temporary file", &file, 8765, cx.seed)
 }

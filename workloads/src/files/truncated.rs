@@ -1,6 +1,6 @@
 //! A file was truncated below the offset of its descriptor; another was extended by truncation.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,16 +12,16 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let cut = kit::make("cut", 10_000, cx.seed)?;
+    let cut = helpers::make("cut", 10_000, cx.seed)?;
     fd::seek(&cut, 9000, libc::SEEK_SET)?;
     nix::unistd::ftruncate(&cut, 100).context("ftruncate")?;
-    let grown = kit::make("grown", 100, cx.seed)?;
+    let grown = helpers::make("grown", 100, cx.seed)?;
     nix::unistd::ftruncate(&grown, 10_000).context("ftruncate")?;
-    let facts = (kit::facts(&cut, true)?, kit::facts(&grown, true)?);
+    let facts = (helpers::facts(&cut, true)?, helpers::facts(&grown, true)?);
 
     cx.ready()?;
 
-    expect_eq("attributes", (kit::facts(&cut, true)?, kit::facts(&grown, true)?), facts)?;
+    expect_eq("attributes", (helpers::facts(&cut, true)?, helpers::facts(&grown, true)?), facts)?;
     expect_bytes("read past the end", &fd::read_some(&cut, 10)?, b"")?;
     fd::write_all(&cut, b"far out")?;
     let all = fd::read_at(&cut, 9007, 0)?;

@@ -1,6 +1,6 @@
 //! Processes with different umasks.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
@@ -17,7 +17,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         children.push(stage.fork("a process with its own mask", |stage| {
             set(mask);
             stage.hold();
-            let file = fd::open(format!("file {mask:o}"), kit::MAKE, 0o777)?;
+            let file = fd::open(format!("file {mask:o}"), helpers::MAKE, 0o777)?;
             expect_eq("mode of a new file", fd::stat(&file)?.st_mode & 0o777, 0o777 & !mask)?;
             expect_eq("umask", set(0), mask)
         })?);

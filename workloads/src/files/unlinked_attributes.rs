@@ -1,7 +1,7 @@
 //! Unlinked files with extended attributes and an access control list, as far as the file system
 //! has them.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -64,7 +64,7 @@ fn all(fd: &impl AsRawFd) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
 }
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let file = kit::make("file", 5000, cx.seed)?;
+    let file = helpers::make("file", 5000, cx.seed)?;
     std::fs::create_dir("directory").context("mkdir")?;
     let directory = fd::open("directory", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     // SAFETY: the name is a C string.
@@ -83,20 +83,24 @@ fn run(cx: &mut Ctx) -> Outcome {
     if !any {
         skip::<()>("the file system has no extended attributes")?;
     }
-    kit::remove("file")?;
-    kit::remove("fifo")?;
+    helpers::remove("file")?;
+    helpers::remove("fifo")?;
     std::fs::remove_dir("directory").context("rmdir")?;
     let objects: [(&str, &OwnedFd); 3] = [("file", &file), ("directory", &directory), ("fifo", &fifo)];
     let before: Vec<_> = objects.iter().map(|(_, object)| all(*object)).collect::<Result<_, _>>()?;
     let facts: Vec<_> =
-        objects.iter().map(|(_, object)| kit::facts(*object, false)).collect::<Result<_, _>>()?;
+        objects.iter().map(|(_, object)| helpers::facts(*object, false)).collect::<Result<_, _>>()?;
 
     cx.ready()?;
 
     for (((name, object), before), facts) in objects.iter().zip(before).zip(facts) {
         expect_eq(&format!("attributes of the {name}"), all(*object)?, before)?;
-        expect_eq(&format!("size, mode, owner, links of the {name}"), kit::facts(*object, false)?, facts)?;
-        kit::expect_no_name(name)?;
+        expect_eq(
+            &format!("size, mode, owner, links of the {name}"),
+            helpers::facts(*object, false)?,
+            facts,
+        )?;
+        helpers::expect_no_name(name)?;
     }
-    kit::verify("file", &file, 5000, cx.seed)
+    helpers::verify("file", &file, 5000, cx.seed)
 }

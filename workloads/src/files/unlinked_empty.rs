@@ -1,14 +1,14 @@
 //! An unlinked file without contents, and one that was emptied after it was unlinked.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
     Workload { purpose: "empty unlinked files", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let never = kit::make_unlinked("never filled", 0, 0)?;
-    let emptied = kit::make_unlinked("emptied", 9000, cx.seed)?;
+    let never = helpers::make_unlinked("never filled", 0, 0)?;
+    let emptied = helpers::make_unlinked("emptied", 9000, cx.seed)?;
     fd::seek(&emptied, 9000, libc::SEEK_SET)?;
     nix::unistd::ftruncate(&emptied, 0).context("ftruncate")?;
 

@@ -1,7 +1,7 @@
 //! Unlinked files with the flags of chattr(1): not to be dumped, without access times, for
 //! appending only.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd;
 
@@ -43,8 +43,8 @@ fn set(file: &impl AsRawFd, flags: i32) -> anyhow::Result<bool> {
 }
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let plain = kit::make_unlinked("plain", 3000, cx.seed)?;
-    let file = kit::make_unlinked("file", 3000, cx.seed + 1)?;
+    let plain = helpers::make_unlinked("plain", 3000, cx.seed)?;
+    let file = helpers::make_unlinked("file", 3000, cx.seed + 1)?;
     let appender =
         fd::open(format!("/proc/self/fd/{}", file.as_raw_fd()), libc::O_WRONLY | libc::O_APPEND, 0)?;
     let Some(before) = flags(&file)? else { return skip("the file system has no inode flags") };
@@ -59,8 +59,8 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     expect_eq("flags", flags(&file)?, marked)?;
     expect_eq("flags of the other", flags(&plain)?, unmarked)?;
-    kit::verify("plain", &plain, 3000, cx.seed)?;
-    kit::verify("file", &file, 3000, cx.seed + 1)?;
+    helpers::verify("plain", &plain, 3000, cx.seed)?;
+    helpers::verify("file", &file, 3000, cx.seed + 1)?;
     fd::write_all(&appender, b"appended")?;
     expect_bytes("end of the file", &fd::read_at(&file, 8, 3000)?, b"appended")?;
     // SAFETY: ftruncate takes no memory.

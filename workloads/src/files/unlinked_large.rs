@@ -1,6 +1,6 @@
 //! An unlinked file of more than five MiB.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
@@ -9,10 +9,10 @@ pub const WORKLOAD: Workload =
 const LEN: usize = (5 << 20) + 123;
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let file = kit::make_unlinked("gone", LEN, cx.seed)?;
+    let file = helpers::make_unlinked("gone", LEN, cx.seed)?;
 
     cx.ready()?;
 
-    kit::expect_no_name("gone")?;
-    kit::verify("unlinked file", &file, LEN, cx.seed)
+    helpers::expect_no_name("gone")?;
+    helpers::verify("unlinked file", &file, LEN, cx.seed)
 }

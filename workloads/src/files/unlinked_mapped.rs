@@ -1,6 +1,6 @@
 //! Two processes map an unlinked file, shared, and one has a descriptor of it, too.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    let file = kit::make_unlinked("gone", 3 * page_size(), cx.seed)?;
+    let file = helpers::make_unlinked("gone", 3 * page_size(), cx.seed)?;
     let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
     let mut mapped = Mapping::new(3 * page_size(), access, shared, Some((file.as_fd(), 0)))?;
     let child = stage.fork("the child", |stage| {
@@ -32,9 +32,9 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     cx.ready()?;
 
-    kit::expect_no_name("gone")?;
+    helpers::expect_no_name("gone")?;
     pattern::verify("mapping", mapped.bytes(), cx.seed)?;
-    kit::verify("descriptor", &kept, 3 * page_size(), cx.seed)?;
+    helpers::verify("descriptor", &kept, 3 * page_size(), cx.seed)?;
     mapped.page_mut(1)[100] = 0xaa;
     stage.release();
     child.join()?;

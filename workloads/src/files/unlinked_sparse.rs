@@ -1,6 +1,6 @@
 //! An unlinked file of one gigabyte, nearly all of it a hole.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -15,7 +15,7 @@ const SIZE: i64 = (1 << 30) + 777;
 const ISLANDS: [i64; 4] = [0, 123 << 12, 99_999 << 12, (1 << 30) - 4096];
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let file = kit::make_unlinked("gone", 0, 0)?;
+    let file = helpers::make_unlinked("gone", 0, 0)?;
     nix::unistd::ftruncate(&file, SIZE).context("ftruncate")?;
     for (index, at) in ISLANDS.into_iter().enumerate() {
         fd::seek(&file, at, libc::SEEK_SET)?;

@@ -1,6 +1,6 @@
 //! A checkpoint must not change named files: neither contents nor times nor anything else.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;
 
@@ -18,13 +18,13 @@ fn run(cx: &mut Ctx) -> Outcome {
         [0, libc::O_TRUNC, libc::O_CREAT | libc::O_TRUNC, libc::O_APPEND].into_iter().enumerate()
     {
         let name = format!("file{index}");
-        kit::make(&name, 10, 0)?;
+        helpers::make(&name, 10, 0)?;
         let file = fd::open(&name, libc::O_RDWR | flags, 0o600)?;
         fd::write_all(&file, &pattern::bytes(1000, cx.seed))?;
         let old = libc::timespec { tv_sec: 1_000_000_000 + index as i64, tv_nsec: 123_456_789 };
         // SAFETY: two times that live through the call.
         sys::check("futimens", unsafe { libc::futimens(file.as_raw_fd(), [old, old].as_ptr()) })?;
-        let facts = kit::facts(&file, true)?;
+        let facts = helpers::facts(&file, true)?;
         files.push((file, facts));
     }
 
@@ -32,7 +32,7 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     for (index, (file, facts)) in files.iter().enumerate() {
         let what = format!("file {index}: size, mode, owner, group, links, inode, times");
-        expect_eq(&what, kit::facts(file, true)?, facts.clone())?;
+        expect_eq(&what, helpers::facts(file, true)?, facts.clone())?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Processes with different working directories.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -22,7 +22,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             stage.hold();
             expect_eq("current directory", std::env::current_dir()?, want)?;
             if index < 2 {
-                kit::make("made afterwards", 10, cx.seed)?;
+                helpers::make("made afterwards", 10, cx.seed)?;
             }
             Ok(())
         })?);
@@ -36,7 +36,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     children.into_iter().try_for_each(Child::join)?;
     for path in ["one", "one/a directory\nwith an odd name"] {
         let made = fd::open(cx.dir.join(path).join("made afterwards"), libc::O_RDONLY, 0)?;
-        kit::verify("the file made afterwards", &made, 10, cx.seed)?;
+        helpers::verify("the file made afterwards", &made, 10, cx.seed)?;
     }
     Ok(())
 }

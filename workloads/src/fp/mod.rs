@@ -1,7 +1,7 @@
 //! Registers of each architecture, in threads blocked in a system call and in mid-computation. A
 //! workload of one architecture exists only there; the group has the same name everywhere.
 
-mod kit;
+mod helpers;
 #[cfg(not(target_arch = "aarch64"))]
 mod protection_keys;
 mod scalar_in_motion;

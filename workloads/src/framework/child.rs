@@ -1,6 +1,6 @@
 //! Child processes that report differences; none outlives a failed workload.
 
-use super::{Outcome, gate, procfs, sys};
+use super::{Outcome, procfs, sync, sys};
 use anyhow::{Context as _, Result, bail};
 use std::collections::HashMap;
 
@@ -106,12 +106,12 @@ impl Child {
 
     /// Waits until the child is stopped by a signal.
     pub fn wait_stopped(&self) -> Outcome {
-        gate::wait_until("the stop", || Ok(procfs::Stat::of(self.pid)?.state == 'T'))
+        sync::wait_until("the stop", || Ok(procfs::Stat::of(self.pid)?.state == 'T'))
     }
 
     /// Waits until the main thread of the child is blocked in system call `nr`.
     pub fn wait_blocked_in(&self, nr: libc::c_long) -> Outcome {
-        gate::wait_until(&format!("{} ({}) to block in system call {nr}", self.name, self.pid), || {
+        sync::wait_until(&format!("{} ({}) to block in system call {nr}", self.name, self.pid), || {
             procfs::is_blocked_in(self.pid, self.pid, nr)
         })
     }

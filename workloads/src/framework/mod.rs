@@ -5,12 +5,11 @@
 //! for it.
 
 pub mod arch;
-pub mod census;
 pub mod child;
 pub mod entry;
 pub mod expect;
 pub mod fd;
-pub mod gate;
+pub mod hang_report;
 pub mod helper;
 pub mod mapping;
 pub mod needs;
@@ -21,13 +20,14 @@ pub mod runner;
 pub mod shared;
 pub mod signal;
 pub mod stage;
+pub mod sync;
 pub mod sys;
 pub mod thread;
 
 pub use entry::Entry;
 pub(crate) use entry::corpus;
-use gate::Gate;
 use needs::Need;
+use sync::Gate;
 
 /// The result of a workload: `Ok` if everything is as it was built, otherwise the difference.
 /// A [`needs::Skip`] inside the error means that the workload cannot run here at all.
@@ -78,6 +78,6 @@ pub mod prelude {
     pub use super::shared::{Cell, Shared};
     pub use super::stage::Stage;
     pub use super::thread::{self, Thread};
-    pub use super::{Ctx, Outcome, Workload, arch, child, fd, gate, helper, procfs, signal, sys};
+    pub use super::{Ctx, Outcome, Workload, arch, child, fd, helper, procfs, signal, sync, sys};
     pub use anyhow::{Context as _, anyhow, bail};
 }

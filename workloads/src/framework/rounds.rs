@@ -1,7 +1,7 @@
 //! Threads that loop while they are checkpointed, and must continue afterwards.
 
 use super::shared::Cell;
-use super::{Ctx, Outcome, gate};
+use super::{Ctx, Outcome, sync};
 
 /// The number of completed rounds, and whether to do more.
 pub struct Rounds {
@@ -31,7 +31,7 @@ impl Rounds {
         cx.ready()?;
 
         let before = self.done.get();
-        gate::wait_until("more rounds", || Ok(self.done.get().wrapping_sub(before) >= more))?;
+        sync::wait_until("more rounds", || Ok(self.done.get().wrapping_sub(before) >= more))?;
         self.stop.set(1);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `list` and `run`: finding a workload, running it, turning its outcome into an exit status.
 
-use super::{Ctx, Entry, census, child, gate, gate::Gate, needs::Skip};
+use super::{Ctx, Entry, child, hang_report, needs::Skip, sync, sync::Gate};
 use std::process::ExitCode;
 
 /// Exit status of a workload that cannot run here.
@@ -74,8 +74,8 @@ pub fn run(groups: &[&[Entry]], name: &str, seed: u64) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
-            if gate::time_left().is_zero() {
-                census::tell();
+            if sync::time_left().is_zero() {
+                hang_report::print();
             }
             child::kill_descendants();
             match error.downcast_ref::<Skip>() {

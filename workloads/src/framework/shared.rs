@@ -1,7 +1,7 @@
 //! Memory that parent and children share, and words in it that they wait on.
 
 use super::mapping::{Mapping, page_size};
-use super::{Outcome, gate, sys};
+use super::{Outcome, sync, sys};
 use anyhow::Result;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -93,7 +93,7 @@ impl Cell {
     /// `timed out waiting for WHAT`.
     pub fn wait(&self, what: &str, value: u32) -> Outcome {
         loop {
-            let (now, left) = (self.get(), gate::time_left());
+            let (now, left) = (self.get(), sync::time_left());
             if now >= value {
                 return Ok(());
             }

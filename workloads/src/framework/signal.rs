@@ -1,6 +1,6 @@
 //! Signals as the kernel sees them: actions, masks, queues and siginfo.
 
-use super::{Outcome, gate, sys};
+use super::{Outcome, sync, sys};
 use anyhow::{Context as _, Result};
 use std::ptr;
 
@@ -228,7 +228,7 @@ pub fn take(signals: &[i32]) -> Result<Option<Info>> {
 
 /// Takes one signal of `signals` (which are blocked), waiting for it up to the deadline.
 pub fn take_soon(signals: &[i32]) -> Result<Info> {
-    wait(signals, gate::time_left())?
+    wait(signals, sync::time_left())?
         .with_context(|| format!("timed out waiting for one of signals {signals:?}"))
 }
 

@@ -3,7 +3,7 @@
 
 use super::child::{Child, fork};
 use super::shared::Shared;
-use super::{Outcome, gate, procfs};
+use super::{Outcome, procfs, sync};
 use anyhow::{Result, bail};
 
 /// The place where children wait. One page of shared memory; no descriptor, no timer, no signal.
@@ -37,7 +37,7 @@ impl Stage {
     /// error.
     pub fn wait_in(&self, child: &Child, nr: libc::c_long) -> Outcome {
         let (name, pid) = (child.name, child.pid);
-        gate::wait_until(&format!("{name} ({pid}) to block in system call {nr}"), || {
+        sync::wait_until(&format!("{name} ({pid}) to block in system call {nr}"), || {
             if procfs::Stat::of(pid)?.state == 'Z' {
                 bail!("{name} ({pid}) ended while it was building");
             }

@@ -1,7 +1,7 @@
 //! Threads that report differences, and waiting until they are blocked in the right call.
 
 use super::mapping::page_size;
-use super::{Outcome, gate, procfs, sys};
+use super::{Outcome, procfs, sync, sys};
 use anyhow::{Context as _, Result, anyhow};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -51,7 +51,7 @@ impl Thread {
 
 /// Waits until thread `tid` of this process is blocked in system call `nr`.
 pub fn wait_blocked_in(tid: libc::pid_t, nr: libc::c_long) -> Outcome {
-    gate::wait_until(&format!("thread {tid} to block in system call {nr}"), || {
+    sync::wait_until(&format!("thread {tid} to block in system call {nr}"), || {
         procfs::is_blocked_in(sys::getpid(), tid, nr)
     })
 }

@@ -22,8 +22,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     pattern::verify_zero("rest of the last page", &shared.bytes()[page_size() + 1000..2 * page_size()])?;
     pattern::verify("copied page of the private mapping", private.page(0), 7)?;
     for mapping in [&shared, &private] {
-        super::kit::dies_reading(mapping.start() + 2 * page_size(), libc::SIGBUS)?;
-        super::kit::dies_reading(mapping.start() + 3 * page_size(), libc::SIGBUS)?;
+        super::helpers::dies_reading(mapping.start() + 2 * page_size(), libc::SIGBUS)?;
+        super::helpers::dies_reading(mapping.start() + 3 * page_size(), libc::SIGBUS)?;
     }
     file.set_len(4 * page_size() as u64).context("grow the file")?;
     pattern::verify_zero("shared page in the grown file", shared.page(2))?;

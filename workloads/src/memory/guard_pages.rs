@@ -23,15 +23,15 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     let whole = Mapping::private(4 * page_size())?;
     whole.advise(MADV_GUARD_INSTALL)?;
-    let before = super::kit::layout(memory.start(), memory.end())?;
+    let before = super::helpers::layout(memory.start(), memory.end())?;
 
     cx.ready()?;
 
-    expect_eq("layout", super::kit::layout(memory.start(), memory.end())?, before)?;
+    expect_eq("layout", super::helpers::layout(memory.start(), memory.end())?, before)?;
     for index in [4, 5] {
-        super::kit::dies_reading(memory.start() + index * page_size(), libc::SIGSEGV)?;
+        super::helpers::dies_reading(memory.start() + index * page_size(), libc::SIGSEGV)?;
     }
-    super::kit::dies_writing(whole.start(), libc::SIGSEGV)?;
+    super::helpers::dies_writing(whole.start(), libc::SIGSEGV)?;
     let want = pattern::bytes(16 * page_size(), cx.seed);
     expect_bytes("below the guards", &memory.bytes()[..4 * page_size()], &want[..4 * page_size()])?;
     expect_bytes("above the guards", &memory.bytes()[6 * page_size()..], &want[6 * page_size()..])?;

@@ -13,13 +13,13 @@ fn run(cx: &mut Ctx) -> Outcome {
     for index in (1..60).step_by(3) {
         memory.punch(index, 1)?;
     }
-    let before = super::kit::layout(memory.start(), memory.end())?;
+    let before = super::helpers::layout(memory.start(), memory.end())?;
 
     cx.ready()?;
 
-    expect_eq("layout", super::kit::layout(memory.start(), memory.end())?, before)?;
+    expect_eq("layout", super::helpers::layout(memory.start(), memory.end())?, before)?;
     for index in (0..60).filter(|index| index % 3 != 1) {
         pattern::verify("page beside a hole", memory.page(index), cx.seed + index as u64)?;
     }
-    super::kit::dies_reading(memory.start() + page_size(), libc::SIGSEGV)
+    super::helpers::dies_reading(memory.start() + page_size(), libc::SIGSEGV)
 }

@@ -13,8 +13,8 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let huge = super::kit::huge_page()?;
-    let Some(mount) = super::kit::hugetlbfs()? else {
+    let huge = super::helpers::huge_page()?;
+    let Some(mount) = super::helpers::hugetlbfs()? else {
         return skip("no hugetlbfs is mounted");
     };
     let path = mount.join(format!("cairn-workload-{}", sys::getpid()));
@@ -24,19 +24,19 @@ fn run(cx: &mut Ctx) -> Outcome {
         .create_new(true)
         .open(&path)
         .context("create file")?;
-    let _remove = super::kit::Remove(path);
+    let _remove = super::helpers::Remove(path);
     file.set_len(2 * huge as u64).context("grow the file")?;
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let mut shared = Mapping::new(2 * huge, prot, libc::MAP_SHARED, Some((file.as_fd(), 0)))?;
-    super::kit::mark(&mut shared.bytes_mut()[..huge], cx.seed);
-    super::kit::mark(&mut shared.bytes_mut()[huge..], cx.seed + 1);
+    super::helpers::mark(&mut shared.bytes_mut()[..huge], cx.seed);
+    super::helpers::mark(&mut shared.bytes_mut()[huge..], cx.seed + 1);
     let mut private = Mapping::new(huge, prot, libc::MAP_PRIVATE, Some((file.as_fd(), 0)))?;
-    super::kit::mark(private.bytes_mut(), cx.seed + 2);
+    super::helpers::mark(private.bytes_mut(), cx.seed + 2);
 
     cx.ready()?;
 
-    super::kit::verify_marks("copied page", private.bytes(), cx.seed + 2)?;
-    super::kit::verify_marks("first page of the file", &shared.bytes()[..huge], cx.seed)?;
-    super::kit::verify_marks("second page of the file", &shared.bytes()[huge..], cx.seed + 1)?;
+    super::helpers::verify_marks("copied page", private.bytes(), cx.seed + 2)?;
+    super::helpers::verify_marks("first page of the file", &shared.bytes()[..huge], cx.seed)?;
+    super::helpers::verify_marks("second page of the file", &shared.bytes()[huge..], cx.seed + 1)?;
     expect(procfs::vma_at(private.start())?.has("ht"), || "the private range is not of huge pages".into())
 }

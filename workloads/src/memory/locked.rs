@@ -15,7 +15,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut all = Mapping::private(8 * page_size())?;
     let mut touched = Mapping::private(8 * page_size())?;
     for memory in [&all, &touched] {
-        memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::kit::without_thp)?;
+        memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::helpers::without_thp)?;
     }
     // SAFETY: locking changes no contents.
     let rc = unsafe { libc::mlock(all.ptr().cast(), all.len()) };
@@ -32,8 +32,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("flags", (flags(&all)?, flags(&touched)?), before)?;
-    expect_eq("populated pages of the locked range", super::kit::populated(&all)?, 8)?;
-    expect_eq("populated pages of the range locked on fault", super::kit::populated(&touched)?, 1)?;
+    expect_eq("populated pages of the locked range", super::helpers::populated(&all)?, 8)?;
+    expect_eq("populated pages of the range locked on fault", super::helpers::populated(&touched)?, 1)?;
     pattern::verify("locked page", all.page(2), cx.seed)?;
     pattern::verify("page locked on fault", touched.page(5), cx.seed)?;
     expect(procfs::vma_at(touched.start())?.kib("Locked")? >= 4, || "the touched page is not locked".into())

@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect(!procfs::vma_at(old.start())?.has("lo"), || "an old range became locked".into())?;
         let new = Mapping::private(4 * page_size())?;
         expect(procfs::vma_at(new.start())?.has("lo"), || "a new range is not locked".into())?;
-        expect_eq("populated pages of a new range", super::kit::populated(&new)?, 0)
+        expect_eq("populated pages of a new range", super::helpers::populated(&new)?, 0)
     })?;
     signal.cell(1).wait("the child to lock", 1)?;
     if signal.cell(1).get() == 2 {

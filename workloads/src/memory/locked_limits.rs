@@ -21,7 +21,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut on_fault = Mapping::private(PAGES * page_size())?;
     let mut spare = Mapping::private(page_size())?;
     for memory in [&at_once, &on_fault, &spare] {
-        memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::kit::without_thp)?;
+        memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::helpers::without_thp)?;
     }
     without_capability()?;
     // The limit counts all locked bytes of the process; nothing else of it is locked.
@@ -51,7 +51,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         let vma = procfs::vma_at(memory.start())?;
         expect(vma.has("lo"), || format!("the range is not locked: {:?}", vma.flags))?;
         let what = format!("populated pages, locked on fault: {flag}");
-        expect_eq(&what, super::kit::populated(memory)?, pages)?;
+        expect_eq(&what, super::helpers::populated(memory)?, pages)?;
     }
     expect(!procfs::vma_at(spare.start())?.has("lo"), || "what was refused is locked".into())?;
     expect_eq("errno of one page more", fd::errno("mlock2", lock(&spare, 0))?, libc::ENOMEM)?;
@@ -64,9 +64,9 @@ fn run(cx: &mut Ctx) -> Outcome {
 
 /// Drops CAP_IPC_LOCK, with which the limit would not apply.
 fn without_capability() -> Outcome {
-    use crate::creds::kit;
-    let kept = |key| kit::caps(key).map(|set| set & !kit::mask(&[CAP_IPC_LOCK]));
-    kit::set_caps(kept("CapEff")?, kept("CapPrm")?, kit::caps("CapInh")?)
+    use crate::creds::helpers;
+    let kept = |key| helpers::caps(key).map(|set| set & !helpers::mask(&[CAP_IPC_LOCK]));
+    helpers::set_caps(kept("CapEff")?, kept("CapPrm")?, helpers::caps("CapInh")?)
 }
 
 fn lock(memory: &Mapping, flags: libc::c_uint) -> Outcome {

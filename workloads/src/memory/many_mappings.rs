@@ -15,12 +15,12 @@ fn run(cx: &mut Ctx) -> Outcome {
     for index in (0..COUNT).step_by(2) {
         memory.protect(index, 1, libc::PROT_READ)?;
     }
-    let before = super::kit::layout(memory.start(), memory.end())?;
+    let before = super::helpers::layout(memory.start(), memory.end())?;
     expect_eq("mappings", before.len(), COUNT)?;
 
     cx.ready()?;
 
-    let now = super::kit::layout(memory.start(), memory.end())?;
+    let now = super::helpers::layout(memory.start(), memory.end())?;
     expect_eq("mappings", now.len(), COUNT)?;
     for (now, before) in now.iter().zip(&before) {
         expect_eq("mapping", now, before)?;

@@ -15,7 +15,7 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     let mut anonymous = Mapping::private(4 * page_size())?;
     pattern::fill(anonymous.bytes_mut(), cx.seed);
-    let mut anonymous = super::kit::remap(anonymous, 9 * page_size())?;
+    let mut anonymous = super::helpers::remap(anonymous, 9 * page_size())?;
     pattern::fill(anonymous.page_mut(8), 8);
     let path = cx.dir.join("file");
     std::fs::write(&path, pattern::bytes(8 * page_size(), cx.seed)).context("write file")?;
@@ -24,7 +24,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let shared =
         Mapping::new(4 * page_size(), prot, libc::MAP_SHARED, Some((file.as_fd(), 2 * page_size() as i64)))?;
     drop(file);
-    let mut shared = super::kit::remap(shared, 6 * page_size())?;
+    let mut shared = super::helpers::remap(shared, 6 * page_size())?;
 
     cx.ready()?;
 
@@ -36,7 +36,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     shared.bytes_mut()[0] = !want[2 * page_size()];
     let file = std::fs::read(&path).context("read file")?;
     expect_eq("byte of the file written through the mapping", file[2 * page_size()], !want[2 * page_size()])?;
-    let anonymous = super::kit::remap(anonymous, 20 * page_size())?;
+    let anonymous = super::helpers::remap(anonymous, 20 * page_size())?;
     pattern::verify("memory moved once more", &anonymous.bytes()[..4 * page_size()], cx.seed)?;
     std::fs::remove_file(path).context("remove file")
 }

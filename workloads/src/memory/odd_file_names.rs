@@ -29,11 +29,11 @@ fn run(cx: &mut Ctx) -> Outcome {
             Some((file.as_fd(), 0)),
         )?);
     }
-    let before = super::kit::shape(&mappings)?;
+    let before = super::helpers::shape(&mappings)?;
 
     cx.ready()?;
 
-    expect_eq("names, offsets and inodes", super::kit::shape(&mappings)?, before)?;
+    expect_eq("names, offsets and inodes", super::helpers::shape(&mappings)?, before)?;
     for (index, mapping) in mappings.iter().enumerate() {
         pattern::verify(NAMES[index], mapping.bytes(), cx.seed + index as u64)?;
         std::fs::remove_file(cx.dir.join(NAMES[index])).context("remove file")?;

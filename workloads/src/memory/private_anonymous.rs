@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut memory = Mapping::private(64 * page_size())?;
-    memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::kit::without_thp)?;
+    memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::helpers::without_thp)?;
     for index in (0..64).step_by(4) {
         pattern::fill(memory.page_mut(index), cx.seed + index as u64);
         memory.page_mut(index + 1).fill(0);

@@ -32,8 +32,8 @@ fn run(cx: &mut Ctx) -> Outcome {
         let vma = procfs::vma_at(memory.start() + index * page_size())?;
         expect_eq(&format!("protection of page {index}"), vma.perms.as_str(), KINDS[index % 5].1)?;
     }
-    super::kit::dies_reading(memory.start(), libc::SIGSEGV)?;
-    super::kit::dies_writing(memory.start() + page_size(), libc::SIGSEGV)?;
+    super::helpers::dies_reading(memory.start(), libc::SIGSEGV)?;
+    super::helpers::dies_writing(memory.start() + page_size(), libc::SIGSEGV)?;
     memory.protect(0, 20, libc::PROT_READ)?;
     pattern::verify("contents", memory.bytes(), cx.seed)
 }

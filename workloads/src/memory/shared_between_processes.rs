@@ -17,7 +17,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     pattern::fill(memory.bytes_mut(), cx.seed);
     let (seed, start) = (cx.seed, memory.start());
     let moved = fork("moving child", || {
-        let mut view = super::kit::remap(Mapping::adopt(start, 8 * page_size()), 8 * page_size())?;
+        let mut view = super::helpers::remap(Mapping::adopt(start, 8 * page_size()), 8 * page_size())?;
         expect(view.start() != start, || "mremap did not move".into())?;
         signal.cell(0).block_until(1);
         pattern::verify("moved view", &view.bytes()[..7 * page_size()], seed)?;

@@ -44,12 +44,12 @@ fn run(cx: &mut Ctx) -> Outcome {
             }
         }
     })?;
-    gate::wait_until("the first answers", || Ok(answered.load(Ordering::SeqCst) > 10))?;
+    sync::wait_until("the first answers", || Ok(answered.load(Ordering::SeqCst) > 10))?;
 
     cx.ready()?;
 
     let before = answered.load(Ordering::SeqCst);
-    gate::wait_until("more answers", || Ok(answered.load(Ordering::SeqCst) > before + 10))?;
+    sync::wait_until("more answers", || Ok(answered.load(Ordering::SeqCst) > before + 10))?;
     stop.set(1);
     asking.join()?;
     answering.join()

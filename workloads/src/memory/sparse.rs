@@ -16,7 +16,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let pages = (1 << 30) / page_size();
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     let mut memory = Mapping::new(pages * page_size(), libc::PROT_READ | libc::PROT_WRITE, flags, None)?;
-    memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::kit::without_thp)?;
+    memory.advise(libc::MADV_NOHUGEPAGE).or_else(super::helpers::without_thp)?;
     for index in (0..pages).step_by(STEP) {
         pattern::fill(memory.page_mut(index), cx.seed + index as u64);
     }

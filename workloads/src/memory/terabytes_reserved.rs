@@ -23,11 +23,11 @@ fn run(cx: &mut Ctx) -> Outcome {
         space.protect(at(index), 1, libc::PROT_READ | libc::PROT_WRITE)?;
         pattern::fill(island(&space, at(index)).bytes_mut(), cx.seed + index as u64);
     }
-    let before = super::kit::layout(space.start(), space.end())?;
+    let before = super::helpers::layout(space.start(), space.end())?;
 
     cx.ready()?;
 
-    expect_eq("layout", super::kit::layout(space.start(), space.end())?, before)?;
+    expect_eq("layout", super::helpers::layout(space.start(), space.end())?, before)?;
     for index in 0..ISLANDS {
         pattern::verify("island", island(&space, at(index)).bytes(), cx.seed + index as u64)?;
     }

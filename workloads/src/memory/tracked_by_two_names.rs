@@ -23,11 +23,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     pattern::fill(mappings[0].page_mut(1), 1);
     pattern::fill(mappings[1].page_mut(2), 2);
-    let before = super::kit::shape(&mappings)?;
+    let before = super::helpers::shape(&mappings)?;
 
     cx.ready()?;
 
-    expect_eq("names, offsets and inodes", super::kit::shape(&mappings)?, before)?;
+    expect_eq("names, offsets and inodes", super::helpers::shape(&mappings)?, before)?;
     pattern::verify("copied page of the first", mappings[0].page(1), 1)?;
     pattern::verify("copied page of the second", mappings[1].page(2), 2)?;
     let want = pattern::bytes(4 * page_size(), cx.seed);

@@ -1,7 +1,7 @@
 //! Both ends of pipes signal their process when they are ready (O_ASYNC): by SIGIO, and by
 //! real-time signals.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -20,16 +20,16 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut pipes = Vec::new();
     for (reading, writing) in SIGNALS {
         let (reader, writer) = fd::pipe(libc::O_NONBLOCK)?;
-        kit::make_asynchronous(&reader, reading)?;
-        kit::make_asynchronous(&writer, writing)?;
+        helpers::make_asynchronous(&reader, reading)?;
+        helpers::make_asynchronous(&writer, writing)?;
         pipes.push(((reader, reading), (writer, writing)));
     }
     let all = || {
         let ends = pipes.iter().flat_map(|((reader, _), (writer, _))| [reader, writer]);
-        ends.map(kit::notification).collect::<anyhow::Result<Vec<_>>>()
+        ends.map(helpers::notification).collect::<anyhow::Result<Vec<_>>>()
     };
     for ((reader, reading), (writer, writing)) in &pipes {
-        kit::notified((reader, *reading), (writer, *writing)).context("before")?;
+        helpers::notified((reader, *reading), (writer, *writing)).context("before")?;
     }
     let want = all()?;
     expect_eq("pending before", signal::pending()?, 0)?;
@@ -39,7 +39,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("owner, signal and O_ASYNC of each end", all()?, want)?;
     expect_eq("pending", signal::pending()?, 0)?;
     for ((reader, reading), (writer, writing)) in &pipes {
-        kit::notified((reader, *reading), (writer, *writing))?;
+        helpers::notified((reader, *reading), (writer, *writing))?;
     }
     expect_eq("pending at the end", signal::pending()?, 0)
 }

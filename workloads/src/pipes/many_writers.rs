@@ -57,7 +57,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let arrived = |more: u64| {
         let count = |index| shared.number(index as usize).load(SeqCst);
         let goals: Vec<u64> = (0..WRITERS).map(|index| count(index) + more).collect();
-        gate::wait_until("records of every writer", || {
+        sync::wait_until("records of every writer", || {
             Ok((0..WRITERS).all(|index| count(index) >= goals[index as usize]))
         })
     };

@@ -40,7 +40,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     let played = |more: u64| {
         let goal = shared.number(0).load(SeqCst) + more;
-        gate::wait_until("the game to go on", || Ok(shared.number(0).load(SeqCst) >= goal))
+        sync::wait_until("the game to go on", || Ok(shared.number(0).load(SeqCst) >= goal))
     };
     played(20)?;
 

@@ -62,7 +62,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     drop((first_out, first_in, second_out, second_in));
     let arrived = |more: u64| {
         let goal = shared.number(0).load(SeqCst) + more;
-        gate::wait_until("records to arrive", || Ok(shared.number(0).load(SeqCst) >= goal))
+        sync::wait_until("records to arrive", || Ok(shared.number(0).load(SeqCst) >= goal))
     };
     arrived(16)?;
 

@@ -32,7 +32,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     let before = shared.cell(1).get();
-    gate::wait_until("more grandchildren", || Ok(shared.cell(1).get().wrapping_sub(before) >= 5))?;
+    sync::wait_until("more grandchildren", || Ok(shared.cell(1).get().wrapping_sub(before) >= 5))?;
     shared.cell(0).set(1);
     child.join()
 }

@@ -38,7 +38,7 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     for (number, thread) in signals.iter().zip(&threads).rev() {
         signal::kill(sys::getpid(), *number)?;
-        gate::wait_until("a handler to run", || Ok(RAN_ON.load(SeqCst) == thread.tid))
+        sync::wait_until("a handler to run", || Ok(RAN_ON.load(SeqCst) == thread.tid))
             .with_context(|| format!("signal {number} ran on {}", RAN_ON.load(SeqCst)))?;
     }
     GO.set(1);

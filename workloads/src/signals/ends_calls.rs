@@ -40,7 +40,7 @@ fn ends(name: &'static str, nr: libc::c_long, arguments: [usize; 6]) -> anyhow::
 /// Waits until a child, named after its call, has exited. One that sleeps after its signal was
 /// handled never does.
 fn leaves_call(child: &Child) -> Outcome {
-    gate::wait_until("the end of a call", || {
+    sync::wait_until("the end of a call", || {
         let taken = procfs::bits(child.pid, "ShdPnd")? == 0;
         let state = procfs::Stat::of(child.pid)?.state;
         anyhow::ensure!(!(taken && state == 'S'), "{} was made again behind the handler", child.name);
@@ -89,7 +89,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         child.join()?;
     }
     restarts.kill(libc::SIGCONT)?;
-    gate::wait_until("the handler to have run", || Ok(procfs::bits(restarts.pid, "ShdPnd")? == 0))?;
+    sync::wait_until("the handler to have run", || Ok(procfs::bits(restarts.pid, "ShdPnd")? == 0))?;
     restarts.wait_blocked_in(libc::SYS_read)?;
     fd::write_all(&writer, b"after")?;
     restarts.join()

@@ -30,5 +30,5 @@ fn run(cx: &mut Ctx) -> Outcome {
     // The parent is woken some instructions before the child is released (`exit_notify`,
     // kernel/exit.c).
     let entry = std::path::PathBuf::from(format!("/proc/{pid}"));
-    gate::wait_until("the child to leave no zombie", || Ok(!entry.exists()))
+    sync::wait_until("the child to leave no zombie", || Ok(!entry.exists()))
 }

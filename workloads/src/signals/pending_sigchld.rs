@@ -15,7 +15,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     signal::block(&[libc::SIGCHLD])?;
     let child = fork("the child", || child::exit_with("the child", Err(Box::new("status 101"))))?;
     // It is a zombie some instructions before it notifies (`exit_notify`, kernel/exit.c).
-    gate::wait_until("the child to end", || {
+    sync::wait_until("the child to end", || {
         Ok(procfs::Stat::of(child.pid)?.state == 'Z' && signal::pending()? != 0)
     })?;
     expect_eq("pending", signal::pending()?, signal::bit(libc::SIGCHLD))?;

@@ -35,7 +35,7 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     for run in 0..3 {
         child.kill(libc::SIGUSR1)?;
-        gate::wait_until("the handler to run", || Ok(procfs::bits(child.pid, "ShdPnd")? == 0))?;
+        sync::wait_until("the handler to run", || Ok(procfs::bits(child.pid, "ShdPnd")? == 0))?;
         stage.wait_in(&child, libc::SYS_read).with_context(|| format!("after handler {run}"))?;
     }
     child.kill(libc::SIGUSR2)?;

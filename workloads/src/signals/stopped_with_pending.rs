@@ -39,7 +39,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let pending = procfs::bits(child.pid, "ShdPnd")?;
     expect_eq("ShdPnd", pending, signal::bits(&[38, libc::SIGUSR1]))?;
     child.kill(libc::SIGCONT)?;
-    gate::wait_until("the signals to be delivered", || Ok(procfs::bits(child.pid, "ShdPnd")? == 0))?;
+    sync::wait_until("the signals to be delivered", || Ok(procfs::bits(child.pid, "ShdPnd")? == 0))?;
     stage.release();
     child.join()
 }

@@ -31,7 +31,7 @@ fn member(shared: &Shared, index: usize) -> Outcome {
     }
     let mut received = 0usize;
     loop {
-        let info = signal::wait(&[NUMBER], gate::limit())?.context("timed out waiting for a signal")?;
+        let info = signal::wait(&[NUMBER], sync::limit())?.context("timed out waiting for a signal")?;
         expect_eq("sender", info.pid(), pid_of(left))?;
         if info.value() == usize::MAX {
             break;
@@ -66,7 +66,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     let progress = |more: u64| -> Outcome {
         let before: Vec<u64> = (0..PROCESSES).map(|n| shared.number(n).load(SeqCst)).collect();
-        gate::wait_until("the signals to go round", || {
+        sync::wait_until("the signals to go round", || {
             Ok((0..PROCESSES).all(|n| shared.number(n).load(SeqCst) >= before[n] + more))
         })
     };

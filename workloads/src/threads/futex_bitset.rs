@@ -40,10 +40,10 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("waiters that woke early", WOKEN.get(), 0)?;
     // A checkpoint may have made waiters restart the call: they may not be in the queue yet.
     for (number, bit) in [(1, 1u32 << 17), (2, 1 << 3)] {
-        gate::wait_until("a waiter to be woken by its bit", || Ok(wake(bit)? == 1))?;
+        sync::wait_until("a waiter to be woken by its bit", || Ok(wake(bit)? == 1))?;
         WOKEN.wait("the waiter that was woken", number)?;
     }
-    gate::wait_until("the last waiter to be woken", || Ok(wake(u32::MAX)? == 1))?;
+    sync::wait_until("the last waiter to be woken", || Ok(wake(u32::MAX)? == 1))?;
     patient.join()?;
     threads.into_iter().try_for_each(Thread::join)
 }

@@ -35,7 +35,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     shared.cell(1).wait("the second thread", 1)?;
     let tid = shared.cell(1).get() as libc::pid_t;
-    gate::wait_until("the leader to be gone and the other to block", || {
+    sync::wait_until("the leader to be gone and the other to block", || {
         Ok(procfs::Stat::of(child.pid)?.state == 'Z'
             && procfs::is_blocked_in(child.pid, tid, libc::SYS_futex)?)
     })?;

@@ -49,12 +49,12 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     sleeper.wait_blocked_in(libc::SYS_clock_nanosleep)?;
     let asleep = Instant::now();
-    gate::wait_until("some of the sleep to go by", || Ok(asleep.elapsed() > SOME))?;
+    sync::wait_until("some of the sleep to go by", || Ok(asleep.elapsed() > SOME))?;
     let slept = asleep.elapsed();
 
     cx.ready()?;
 
-    gate::wait_until("the thread to be asleep again", || {
+    sync::wait_until("the thread to be asleep again", || {
         // restart_syscall(2) replaces the sleep if the kernel resumed it.
         let blocked = |nr| procfs::is_blocked_in(sys::getpid(), sleeper.tid, nr);
         Ok(blocked(libc::SYS_clock_nanosleep)?

@@ -54,6 +54,6 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     expect_eq("word that the kernel keeps", ALIVE.load(Ordering::SeqCst), tid as u32)?;
     GO.set(1);
-    gate::wait_until("the kernel to clear the word", || Ok(ALIVE.load(Ordering::SeqCst) == 0))?;
+    sync::wait_until("the kernel to clear the word", || Ok(ALIVE.load(Ordering::SeqCst) == 0))?;
     expect_eq("argument that the thread got", SEEN.load(Ordering::SeqCst), 0x5eed)
 }

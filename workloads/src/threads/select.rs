@@ -30,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
                 expect(libc::FD_ISSET(fd, &set), || "select left the descriptor out".into())
             }
         })?;
-        gate::wait_until("the thread to block in select", || {
+        sync::wait_until("the thread to block in select", || {
             let blocked = |nr| procfs::is_blocked_in(sys::getpid(), thread.tid, nr);
             Ok(blocked(libc::SYS_pselect6)? || arch::SELECT.map_or(Ok(false), blocked)?)
         })?;

@@ -1,13 +1,13 @@
 //! alarm(2) is pending; a later alarm call returns the remaining time.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
     Workload { purpose: "a pending alarm", needs: &[], moving: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let seconds = kit::LONG.as_secs() as u32;
+    let seconds = helpers::LONG.as_secs() as u32;
     // SAFETY: alarm has no preconditions; SIGALRM comes long after the end of the workload.
     unsafe { libc::alarm(seconds) };
 

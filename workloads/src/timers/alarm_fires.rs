@@ -1,6 +1,6 @@
 //! A one-shot interval timer that expires about now: its signal arrives exactly once.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -22,15 +22,15 @@ extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
 fn run(cx: &mut Ctx) -> Outcome {
     let which = libc::ITIMER_REAL;
     signal::handle(libc::SIGALRM, count, libc::SA_RESTART, &[])?;
-    kit::set_interval(which, (kit::SHORT, Duration::ZERO))?;
+    helpers::set_interval(which, (helpers::SHORT, Duration::ZERO))?;
 
     cx.ready()?;
 
-    gate::wait_until("SIGALRM", || Ok(RUNS.load(SeqCst) > 0))?;
+    sync::wait_until("SIGALRM", || Ok(RUNS.load(SeqCst) > 0))?;
     // The signal is sent by the timer's callback; until that returns, 1 µs is left
     // (itimer_get_remtime, kernel/time/itimer.c).
-    gate::wait_until("the end of the timer", || {
-        Ok(kit::interval(which)? == (Duration::ZERO, Duration::ZERO))
+    sync::wait_until("the end of the timer", || {
+        Ok(helpers::interval(which)? == (Duration::ZERO, Duration::ZERO))
     })?;
     std::thread::sleep(Duration::from_millis(20));
     expect_eq("runs of the handler", RUNS.load(SeqCst), 1u64)

@@ -1,6 +1,6 @@
 //! The clocks never go back, through the vdso and through the system call.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -22,19 +22,20 @@ const CLOCKS: [libc::clockid_t; 5] = [
 
 /// By the system call, not the vdso.
 fn now(clock: libc::clockid_t) -> anyhow::Result<Duration> {
-    let mut time = kit::timespec(Duration::ZERO);
+    let mut time = helpers::timespec(Duration::ZERO);
     // SAFETY: the kernel writes the struct.
     sys::check("clock_gettime", unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &mut time) })?;
-    Ok(kit::duration(&time))
+    Ok(helpers::duration(&time))
 }
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let before: Vec<Duration> = CLOCKS.iter().map(|clock| kit::now(*clock)).collect::<anyhow::Result<_>>()?;
+    let before: Vec<Duration> =
+        CLOCKS.iter().map(|clock| helpers::now(*clock)).collect::<anyhow::Result<_>>()?;
 
     cx.ready()?;
 
     for (clock, before) in CLOCKS.into_iter().zip(before) {
-        let times = [before, kit::now(clock)?, now(clock)?, kit::now(clock)?];
+        let times = [before, helpers::now(clock)?, now(clock)?, helpers::now(clock)?];
         expect(times.is_sorted(), || format!("clock {clock} went back: {times:?}"))?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Sleeps that a stop has interrupted and the kernel continues: they are in restart_syscall(2), and
 //! their own number is not in the registers. None may end before a handler runs.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +24,7 @@ extern "C" fn handle(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
 /// Waits until the process sleeps in any system call: which one depends on the libc, and on
 /// earlier interruptions.
 fn wait_asleep(child: &Child) -> Outcome {
-    gate::wait_until(&format!("{} ({}) to sleep", child.name, child.pid), || {
+    sync::wait_until(&format!("{} ({}) to sleep", child.name, child.pid), || {
         expect(procfs::Stat::of(child.pid)?.state != 'Z', || format!("{} has ended", child.name))?;
         let text = std::fs::read_to_string(format!("/proc/{}/syscall", child.pid)).context("read syscall")?;
         let number = text.split_whitespace().next().and_then(|word| word.parse::<i64>().ok());
@@ -40,9 +40,9 @@ fn expect_interrupted(what: &str, rc: libc::c_long) -> Outcome {
 
 fn run(cx: &mut Ctx) -> Outcome {
     signal::handle(libc::SIGUSR1, handle, 0, &[])?;
-    let long = kit::timespec(kit::LONG);
+    let long = helpers::timespec(helpers::LONG);
     let sleeps = fork("the process in nanosleep", || {
-        let mut left = kit::timespec(std::time::Duration::ZERO);
+        let mut left = helpers::timespec(std::time::Duration::ZERO);
         // SAFETY: both live through the call.
         let rc = unsafe { libc::nanosleep(&long, &mut left) };
         expect_interrupted("nanosleep", rc.into())
@@ -56,7 +56,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     let polls = fork("the process in poll", || {
         // SAFETY: no descriptors.
-        let rc = unsafe { libc::poll(std::ptr::null_mut(), 0, kit::LONG.as_millis() as i32) };
+        let rc = unsafe { libc::poll(std::ptr::null_mut(), 0, helpers::LONG.as_millis() as i32) };
         expect_interrupted("poll", rc.into())
     })?;
     let children = [&sleeps, &waits, &polls];

@@ -1,7 +1,7 @@
 //! The three interval timers are armed, with intervals, in a process and its child; a second child
 //! has none.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -15,22 +15,22 @@ pub const WORKLOAD: Workload = Workload {
 
 const TIMERS: [i32; 3] = [libc::ITIMER_REAL, libc::ITIMER_VIRTUAL, libc::ITIMER_PROF];
 
-fn all() -> anyhow::Result<Vec<kit::Setting>> {
-    TIMERS.iter().map(|which| kit::interval(*which)).collect()
+fn all() -> anyhow::Result<Vec<helpers::Setting>> {
+    TIMERS.iter().map(|which| helpers::interval(*which)).collect()
 }
 
-fn arm(factor: u32) -> anyhow::Result<Vec<kit::Setting>> {
+fn arm(factor: u32) -> anyhow::Result<Vec<helpers::Setting>> {
     for (index, which) in TIMERS.iter().enumerate() {
-        let value = kit::LONG * factor + Duration::from_secs(index as u64 * 1000);
-        kit::set_interval(*which, (value, Duration::from_micros(7_000_001 * (index as u64 + 1))))?;
+        let value = helpers::LONG * factor + Duration::from_secs(index as u64 * 1000);
+        helpers::set_interval(*which, (value, Duration::from_micros(7_000_001 * (index as u64 + 1))))?;
     }
     all()
 }
 
-fn check(before: &[kit::Setting]) -> Outcome {
+fn check(before: &[helpers::Setting]) -> Outcome {
     for ((which, now), before) in TIMERS.iter().zip(all()?).zip(before) {
-        let rounded = if *which == libc::ITIMER_REAL { Duration::ZERO } else { kit::TICK };
-        kit::expect_running(&format!("interval timer {which}"), now, (before.0 + rounded, before.1))?;
+        let rounded = if *which == libc::ITIMER_REAL { Duration::ZERO } else { helpers::TICK };
+        helpers::expect_running(&format!("interval timer {which}"), now, (before.0 + rounded, before.1))?;
     }
     Ok(())
 }

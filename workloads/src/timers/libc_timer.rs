@@ -1,7 +1,7 @@
 //! A timer of libc that calls a function in a thread: libc's own helper thread and a timer that
 //! notifies it.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -40,7 +40,8 @@ fn run(cx: &mut Ctx) -> Outcome {
         attributes: std::ptr::null_mut(),
         rest: [0; 8],
     };
-    let (mut id, tick): (libc::timer_t, _) = (std::ptr::null_mut(), kit::timespec(Duration::from_millis(10)));
+    let (mut id, tick): (libc::timer_t, _) =
+        (std::ptr::null_mut(), helpers::timespec(Duration::from_millis(10)));
     let spec = libc::itimerspec { it_value: tick, it_interval: tick };
     // SAFETY: `event` begins like a sigevent and is larger than one; id and spec live through the
     // calls.
@@ -51,7 +52,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     let calls = |more: u64| {
         let goal = CALLS.load(SeqCst) + more;
-        gate::wait_until("calls by the timer", || Ok(CALLS.load(SeqCst) >= goal))
+        sync::wait_until("calls by the timer", || Ok(CALLS.load(SeqCst) >= goal))
     };
     calls(1)?;
 

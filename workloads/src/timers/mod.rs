@@ -1,6 +1,6 @@
 //! Interval and POSIX timers, and sleeps and waits with a timeout.
 
-pub(crate) mod kit;
+pub(crate) mod helpers;
 
 crate::framework::corpus! {
     mod alarm;

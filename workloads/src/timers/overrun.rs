@@ -1,6 +1,6 @@
 //! A fast timer whose signal is blocked: overruns accumulate while one signal is pending.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     let tick = Duration::from_millis(2);
     signal::block(&[49])?;
-    let id = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(49, 7))?;
-    kit::set(id, (tick, tick), false)?;
-    gate::wait_until("the first signal", || Ok(signal::pending()? != 0))?;
+    let id = helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Signal(49, 7))?;
+    helpers::set(id, (tick, tick), false)?;
+    sync::wait_until("the first signal", || Ok(signal::pending()? != 0))?;
     std::thread::sleep(5 * tick);
 
     cx.ready()?;
@@ -41,8 +41,8 @@ fn run(cx: &mut Ctx) -> Outcome {
                 format!("overrun {overrun} after {stale} stale and {full} full ones")
             })?;
         }
-        expect_eq("interval", kit::get(id)?.1, tick)?;
+        expect_eq("interval", helpers::get(id)?.1, tick)?;
         std::thread::sleep(10 * tick);
     }
-    kit::delete(id)
+    helpers::delete(id)
 }

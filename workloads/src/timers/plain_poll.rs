@@ -1,6 +1,6 @@
 //! A thread is in poll(2) and one in select(2) with a timeout: both need help to be restarted.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -18,22 +18,22 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut threads = Vec::new();
     for (name, number) in calls {
         let wait = move || {
-            let start = kit::now(libc::CLOCK_MONOTONIC)?;
-            let mut limit = libc::timeval { tv_sec: 0, tv_usec: kit::SHORT.as_micros() as _ };
+            let start = helpers::now(libc::CLOCK_MONOTONIC)?;
+            let mut limit = libc::timeval { tv_sec: 0, tv_usec: helpers::SHORT.as_micros() as _ };
             // SAFETY: no descriptors and no sets; the kernel may write to the limit, which lives
             // through the call.
             let rc = unsafe {
                 match name {
-                    "poll" => libc::syscall(number, 0usize, 0usize, kit::SHORT.as_millis() as i32),
+                    "poll" => libc::syscall(number, 0usize, 0usize, helpers::SHORT.as_millis() as i32),
                     _ => libc::syscall(number, 0usize, 0usize, 0usize, 0usize, &mut limit),
                 }
             };
             expect_eq(&format!("result of {name}"), rc, 0)?;
-            let waited = kit::now(libc::CLOCK_MONOTONIC)?.saturating_sub(start);
-            expect(waited >= kit::SHORT, || format!("{name} of {:?} took {waited:?}", kit::SHORT))
+            let waited = helpers::now(libc::CLOCK_MONOTONIC)?.saturating_sub(start);
+            expect(waited >= helpers::SHORT, || format!("{name} of {:?} took {waited:?}", helpers::SHORT))
         };
         let thread = thread::spawn(wait)?;
-        kit::settle(&thread, number)?;
+        helpers::settle(&thread, number)?;
         threads.push(thread);
     }
 

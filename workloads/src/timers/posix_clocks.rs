@@ -1,6 +1,6 @@
 //! One POSIX timer on each clock that supports them.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -24,17 +24,17 @@ const CLOCKS: [libc::clockid_t; 6] = [
 fn run(cx: &mut Ctx) -> Outcome {
     let mut timers = Vec::new();
     for (index, clock) in CLOCKS.into_iter().enumerate() {
-        let id = kit::create(clock, kit::Notify::Signal(50 + index as i32, index))?;
-        kit::set(id, (kit::LONG, Duration::from_nanos(1_000_000_001 * (index as u64 + 1))), false)?;
-        timers.push((clock, id, kit::get(id)?));
+        let id = helpers::create(clock, helpers::Notify::Signal(50 + index as i32, index))?;
+        helpers::set(id, (helpers::LONG, Duration::from_nanos(1_000_000_001 * (index as u64 + 1))), false)?;
+        timers.push((clock, id, helpers::get(id)?));
     }
-    let listed = kit::listed()?;
+    let listed = helpers::listed()?;
 
     cx.ready()?;
 
-    expect_eq("/proc/self/timers", kit::listed()?, listed)?;
+    expect_eq("/proc/self/timers", helpers::listed()?, listed)?;
     for (clock, id, before) in timers {
-        kit::expect_running(&format!("timer on clock {clock}"), kit::get(id)?, before)?;
+        helpers::expect_running(&format!("timer on clock {clock}"), helpers::get(id)?, before)?;
     }
     Ok(())
 }

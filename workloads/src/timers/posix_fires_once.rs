@@ -1,6 +1,6 @@
 //! One-shot POSIX timers that expire about now notify exactly once.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let signals: Vec<i32> = (40..40 + COUNT).collect();
     signal::block(&signals)?;
     for (index, number) in signals.iter().enumerate() {
-        let id = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(*number, index))?;
-        kit::set(id, (kit::SHORT / COUNT as u32 * (index as u32 + 1), Duration::ZERO), false)?;
+        let id = helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Signal(*number, index))?;
+        helpers::set(id, (helpers::SHORT / COUNT as u32 * (index as u32 + 1), Duration::ZERO), false)?;
     }
 
     cx.ready()?;

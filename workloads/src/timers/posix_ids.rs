@@ -1,6 +1,6 @@
 //! POSIX timers with gaps between their ids, where others were deleted.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let ids: Vec<i32> = (0..12)
-        .map(|_| kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Nobody))
+        .map(|_| helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Nobody))
         .collect::<anyhow::Result<_>>()?;
     let gone = |index: usize| [0, 1, 4, 7, 8, 9].contains(&index);
     for (index, id) in ids.iter().enumerate() {
         if gone(index) {
-            kit::delete(*id)?;
+            helpers::delete(*id)?;
         } else {
-            kit::set(*id, (kit::LONG * (index as u32 + 1), Duration::ZERO), false)?;
+            helpers::set(*id, (helpers::LONG * (index as u32 + 1), Duration::ZERO), false)?;
         }
     }
 
@@ -29,15 +29,15 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     for (index, id) in ids.iter().enumerate() {
         if gone(index) {
-            let errno = fd::errno("timer_gettime", kit::get(*id))?;
+            let errno = fd::errno("timer_gettime", helpers::get(*id))?;
             expect_eq(&format!("errno for deleted timer {id}"), errno, libc::EINVAL)?;
         } else {
-            let set = (kit::LONG * (index as u32 + 1), Duration::ZERO);
-            kit::expect_running(&format!("timer {id}"), kit::get(*id)?, set)?;
+            let set = (helpers::LONG * (index as u32 + 1), Duration::ZERO);
+            helpers::expect_running(&format!("timer {id}"), helpers::get(*id)?, set)?;
         }
     }
-    let new = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Nobody)?;
+    let new = helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Nobody)?;
     let taken = ids.iter().enumerate().any(|(index, id)| !gone(index) && *id == new);
     expect(!taken, || format!("id {new} was given twice"))?;
-    (0..12).filter(|index| !gone(*index)).try_for_each(|index| kit::delete(ids[index]))
+    (0..12).filter(|index| !gone(*index)).try_for_each(|index| helpers::delete(ids[index]))
 }

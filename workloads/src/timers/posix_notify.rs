@@ -1,6 +1,6 @@
 //! POSIX timers that notify the process, one thread, or nothing, each with its own value.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -23,19 +23,21 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("what the thread is told", got, (libc::SI_TIMER, 0xdead_beef_0000_0042))
     })?;
     listener.wait_blocked_in(libc::SYS_futex)?;
-    let process = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(libc::SIGUSR1, usize::MAX))?;
-    let realtime = kit::create(libc::CLOCK_REALTIME, kit::Notify::Signal(41, 0))?;
-    let thread =
-        kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Thread(listener.tid, 42, 0xdead_beef_0000_0042))?;
-    let nobody = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Nobody)?;
-    let listed = kit::listed()?;
+    let process = helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Signal(libc::SIGUSR1, usize::MAX))?;
+    let realtime = helpers::create(libc::CLOCK_REALTIME, helpers::Notify::Signal(41, 0))?;
+    let thread = helpers::create(
+        libc::CLOCK_MONOTONIC,
+        helpers::Notify::Thread(listener.tid, 42, 0xdead_beef_0000_0042),
+    )?;
+    let nobody = helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Nobody)?;
+    let listed = helpers::listed()?;
 
     cx.ready()?;
 
-    expect_eq("/proc/self/timers", kit::listed()?, listed)?;
+    expect_eq("/proc/self/timers", helpers::listed()?, listed)?;
     let soon = (Duration::from_millis(1), Duration::ZERO);
     for id in [process, realtime, thread, nobody] {
-        kit::set(id, soon, false)?;
+        helpers::set(id, soon, false)?;
     }
     for (number, id, value) in [(libc::SIGUSR1, process, usize::MAX), (41, realtime, 0)] {
         let info = signal::take_soon(&[number])?;
@@ -45,7 +47,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             (libc::SI_TIMER, id, value),
         )?;
     }
-    gate::wait_until("the timer that tells nobody", || Ok(kit::get(nobody)?.0.is_zero()))?;
+    sync::wait_until("the timer that tells nobody", || Ok(helpers::get(nobody)?.0.is_zero()))?;
     GO.set(1);
     listener.join()?;
     expect_eq("further signals", signal::take(&SIGNALS)?, None)

@@ -1,6 +1,6 @@
 //! A POSIX timer has expired and its signal is pending; another was created without notification.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     signal::block(&[libc::SIGALRM, 48])?;
-    let first = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(48, 0x4848))?;
-    let second = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(libc::SIGALRM, 0x1414))?;
+    let first = helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Signal(48, 0x4848))?;
+    let second = helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Signal(libc::SIGALRM, 0x1414))?;
     for id in [first, second] {
-        kit::set(id, (Duration::from_nanos(1), Duration::ZERO), false)?;
+        helpers::set(id, (Duration::from_nanos(1), Duration::ZERO), false)?;
     }
     let both = signal::bits(&[libc::SIGALRM, 48]);
-    gate::wait_until("both timers to expire", || Ok(signal::pending()? == both))?;
+    sync::wait_until("both timers to expire", || Ok(signal::pending()? == both))?;
 
     cx.ready()?;
 
@@ -32,7 +32,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     expect_eq(
         "timers afterwards",
-        (kit::get(first)?.0, kit::get(second)?.0),
+        (helpers::get(first)?.0, helpers::get(second)?.0),
         (Duration::ZERO, Duration::ZERO),
     )
 }

@@ -1,6 +1,6 @@
 //! POSIX timers that are disarmed, one-shot, periodic, or set to an absolute time.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let day = kit::now(libc::CLOCK_REALTIME)? + kit::LONG;
-    let awake = kit::now(libc::CLOCK_MONOTONIC)? + kit::LONG;
+    let day = helpers::now(libc::CLOCK_REALTIME)? + helpers::LONG;
+    let awake = helpers::now(libc::CLOCK_MONOTONIC)? + helpers::LONG;
     let settings = [
         (libc::CLOCK_MONOTONIC, (Duration::ZERO, Duration::ZERO), false),
-        (libc::CLOCK_MONOTONIC, (kit::LONG, Duration::ZERO), false),
-        (libc::CLOCK_REALTIME, (kit::LONG, Duration::new(3, 999_999_999)), false),
-        (libc::CLOCK_MONOTONIC, (kit::LONG * 1000, kit::LONG * 2000), false),
+        (libc::CLOCK_MONOTONIC, (helpers::LONG, Duration::ZERO), false),
+        (libc::CLOCK_REALTIME, (helpers::LONG, Duration::new(3, 999_999_999)), false),
+        (libc::CLOCK_MONOTONIC, (helpers::LONG * 1000, helpers::LONG * 2000), false),
         (libc::CLOCK_REALTIME, (day, Duration::ZERO), true),
         (libc::CLOCK_MONOTONIC, (awake, Duration::from_secs(5)), true),
     ];
     let mut timers = Vec::new();
     for (clock, setting, absolute) in settings {
-        let id = kit::create(clock, kit::Notify::Signal(libc::SIGALRM, 0))?;
-        kit::set(id, setting, absolute)?;
-        timers.push((id, kit::get(id)?));
+        let id = helpers::create(clock, helpers::Notify::Signal(libc::SIGALRM, 0))?;
+        helpers::set(id, setting, absolute)?;
+        timers.push((id, helpers::get(id)?));
     }
 
     cx.ready()?;
@@ -35,8 +35,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     for (index, (id, before)) in timers.into_iter().enumerate() {
         let what = format!("timer {id} (setting {index})");
         match index {
-            0 => expect_eq(&what, kit::get(id)?, before)?,
-            _ => kit::expect_running(&what, kit::get(id)?, before)?,
+            0 => expect_eq(&what, helpers::get(id)?, before)?,
+            _ => helpers::expect_running(&what, helpers::get(id)?, before)?,
         }
     }
     Ok(())

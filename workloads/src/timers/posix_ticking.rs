@@ -1,6 +1,6 @@
 //! Periodic POSIX timers tick while the process waits: one for the process, one for a thread.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -40,13 +40,13 @@ fn run(cx: &mut Ctx) -> Outcome {
         signal::handle(number, count, libc::SA_RESTART, &[])?;
     }
     let (fast, slow) = (Duration::from_millis(3), Duration::from_millis(5));
-    let one = kit::create(libc::CLOCK_MONOTONIC, kit::Notify::Signal(50, 50))?;
-    let two = kit::create(libc::CLOCK_REALTIME, kit::Notify::Thread(thread.tid, 51, 51))?;
-    kit::set(one, (fast, fast), false)?;
-    kit::set(two, (slow, slow), false)?;
+    let one = helpers::create(libc::CLOCK_MONOTONIC, helpers::Notify::Signal(50, 50))?;
+    let two = helpers::create(libc::CLOCK_REALTIME, helpers::Notify::Thread(thread.tid, 51, 51))?;
+    helpers::set(one, (fast, fast), false)?;
+    helpers::set(two, (slow, slow), false)?;
     let ticks = |more: u64| {
         let goals = (PROCESS.load(SeqCst) + more, THREAD.load(SeqCst) + more);
-        gate::wait_until("both timers to tick", || {
+        sync::wait_until("both timers to tick", || {
             Ok(PROCESS.load(SeqCst) >= goals.0 && THREAD.load(SeqCst) >= goals.1)
         })
     };
@@ -55,9 +55,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     ticks(5)?;
-    expect_eq("intervals", (kit::get(one)?.1, kit::get(two)?.1), (fast, slow))?;
-    kit::delete(one)?;
-    kit::delete(two)?;
+    expect_eq("intervals", (helpers::get(one)?.1, helpers::get(two)?.1), (fast, slow))?;
+    helpers::delete(one)?;
+    helpers::delete(two)?;
     expect_eq("ticks with a wrong code, value or thread", WRONG.load(SeqCst), 0u64)?;
     GO.set(1);
     thread.join()

@@ -1,6 +1,6 @@
 //! CPU-time timers stand still while the process waits and expire when it computes.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -26,13 +26,13 @@ fn run(cx: &mut Ctx) -> Outcome {
     signal::handle(libc::SIGPROF, count, libc::SA_RESTART, &[])?;
     // Much more than the programs of an engine take, which are charged to the process.
     let little = Duration::from_millis(150);
-    kit::set_interval(libc::ITIMER_VIRTUAL, (little, Duration::ZERO))?;
-    kit::set_interval(libc::ITIMER_PROF, (little, little))?;
+    helpers::set_interval(libc::ITIMER_VIRTUAL, (little, Duration::ZERO))?;
+    helpers::set_interval(libc::ITIMER_PROF, (little, little))?;
 
     cx.ready()?;
 
     let mut work = Rng::new(cx.seed);
-    let end = std::time::Instant::now() + gate::time_left();
+    let end = std::time::Instant::now() + sync::time_left();
     while VIRTUAL.load(SeqCst) < 1 || PROFILE.load(SeqCst) < 2 {
         for _ in 0..10_000 {
             std::hint::black_box(work.word());

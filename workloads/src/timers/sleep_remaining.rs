@@ -1,6 +1,6 @@
 //! A long sleep is interrupted afterwards: it returns the remaining time, and none of it was lost.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::time::Duration;
 
@@ -19,28 +19,28 @@ extern "C" fn nothing(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
 const BEFORE: Duration = Duration::from_secs(2);
 
 fn check(what: &str, left: Duration) -> Outcome {
-    kit::expect_running(what, (left, Duration::ZERO), (kit::LONG - BEFORE, Duration::ZERO))
+    helpers::expect_running(what, (left, Duration::ZERO), (helpers::LONG - BEFORE, Duration::ZERO))
 }
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     signal::handle(libc::SIGUSR1, nothing, 0, &[])?;
     let naps = fork("the process in nanosleep", || {
-        let (time, mut left) = (kit::timespec(kit::LONG), kit::timespec(Duration::ZERO));
+        let (time, mut left) = (helpers::timespec(helpers::LONG), helpers::timespec(Duration::ZERO));
         // SAFETY: both live through the call.
         let rc = unsafe { libc::syscall(libc::SYS_nanosleep, &time, &mut left) };
         expect_eq("errno of nanosleep", sys::errno_of(rc), Some(libc::EINTR))?;
-        check("nanosleep", kit::duration(&left))
+        check("nanosleep", helpers::duration(&left))
     })?;
     let selects = fork("the process in pselect", || {
-        let mut left = kit::timespec(kit::LONG);
+        let mut left = helpers::timespec(helpers::LONG);
         let none = std::ptr::null_mut::<libc::fd_set>();
         let mask = std::ptr::null::<libc::sigset_t>();
         // SAFETY: no sets and no mask; the kernel writes what is left to the time. Raw, because
         // libc hides that.
         let rc = unsafe { libc::syscall(libc::SYS_pselect6, 0, none, none, none, &mut left, mask) };
         expect_eq("errno of pselect", sys::errno_of(rc), Some(libc::EINTR))?;
-        check("pselect", kit::duration(&left))
+        check("pselect", helpers::duration(&left))
     })?;
     stage.wait_in(&naps, libc::SYS_nanosleep)?;
     stage.wait_in(&selects, libc::SYS_pselect6)?;

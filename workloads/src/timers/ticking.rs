@@ -1,6 +1,6 @@
 //! A fast ITIMER_REAL ticks while the process waits, and keeps ticking.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
@@ -17,18 +17,18 @@ extern "C" fn count(_: i32, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
 fn run(cx: &mut Ctx) -> Outcome {
     let tick = Duration::from_millis(4);
     signal::handle(libc::SIGALRM, count, libc::SA_RESTART, &[])?;
-    kit::set_interval(libc::ITIMER_REAL, (tick, tick))?;
+    helpers::set_interval(libc::ITIMER_REAL, (tick, tick))?;
     let ticks = |more: u64| {
         let goal = RUNS.load(SeqCst) + more;
-        gate::wait_until("ticks", || Ok(RUNS.load(SeqCst) >= goal))
+        sync::wait_until("ticks", || Ok(RUNS.load(SeqCst) >= goal))
     };
     ticks(2)?;
 
     cx.ready()?;
 
     ticks(5)?;
-    expect_eq("interval", kit::interval(libc::ITIMER_REAL)?.1, tick)?;
-    kit::set_interval(libc::ITIMER_REAL, (Duration::ZERO, Duration::ZERO))?;
+    expect_eq("interval", helpers::interval(libc::ITIMER_REAL)?.1, tick)?;
+    helpers::set_interval(libc::ITIMER_REAL, (Duration::ZERO, Duration::ZERO))?;
     let last = RUNS.load(SeqCst);
     std::thread::sleep(4 * tick);
     expect_eq("ticks after it was stopped", RUNS.load(SeqCst), last)

@@ -1,6 +1,6 @@
 //! Threads are checkpointed while they wait with a timeout in poll, futex and sigtimedwait.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::AtomicU32;
 
@@ -51,15 +51,15 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut threads = Vec::new();
     for (name, _, wait, errno) in WAITS {
         threads.push(thread::spawn(move || {
-            let start = kit::now(libc::CLOCK_MONOTONIC)?;
-            let rc = wait(&kit::timespec(kit::SHORT));
+            let start = helpers::now(libc::CLOCK_MONOTONIC)?;
+            let rc = wait(&helpers::timespec(helpers::SHORT));
             expect_eq(&format!("errno of {name}"), sys::errno_of(rc), errno)?;
-            let waited = kit::now(libc::CLOCK_MONOTONIC)?.saturating_sub(start);
-            expect(waited >= kit::SHORT, || format!("{name} of {:?} took {waited:?}", kit::SHORT))
+            let waited = helpers::now(libc::CLOCK_MONOTONIC)?.saturating_sub(start);
+            expect(waited >= helpers::SHORT, || format!("{name} of {:?} took {waited:?}", helpers::SHORT))
         })?);
     }
     for (thread, (_, nr, _, _)) in threads.iter().zip(WAITS) {
-        kit::settle(thread, nr)?;
+        helpers::settle(thread, nr)?;
     }
 
     cx.ready()?;

@@ -1,6 +1,6 @@
 //! Processes wait for their children, by pid, for any, and for any of a group.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -16,11 +16,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     let by_pid = fork("waits by pid", || {
         let bystander = stage.fork("a bystander", |stage| {
             stage.hold();
-            kit::exit(1)
+            helpers::exit(1)
         })?;
         let child = stage.fork("the one waited for", |stage| {
             stage.shared().cell(1).block_until(1);
-            kit::exit(41)
+            helpers::exit(41)
         })?;
         child.join_as(41)?;
         stage.release();
@@ -38,11 +38,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     let for_group = fork("waits for a group", || {
         let child = stage.fork("the one waited for", |stage| {
-            kit::set_group(0, 0)?;
+            helpers::set_group(0, 0)?;
             stage.shared().cell(1).block_until(1);
-            kit::exit(43)
+            helpers::exit(43)
         })?;
-        let found = kit::waitid(libc::P_PGID, child.pid, libc::WEXITED)?;
+        let found = helpers::waitid(libc::P_PGID, child.pid, libc::WEXITED)?;
         expect_eq("found", found, Some((libc::CLD_EXITED, 43, child.pid)))
     })?;
     stage.wait_in(&by_pid, libc::SYS_wait4)?;

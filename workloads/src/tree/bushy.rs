@@ -1,6 +1,6 @@
 //! A tree three levels deep with three branches at each fork.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -20,11 +20,11 @@ fn node(stage: &Stage, level: u32, branch: i32, parent: libc::pid_t) -> Outcome 
         }
     }
     stage.hold();
-    expect_eq("parent", kit::parent(), parent)?;
+    expect_eq("parent", helpers::parent(), parent)?;
     for (branch, child) in children.into_iter().enumerate() {
         child.join_as(10 + branch as i32)?;
     }
-    kit::exit(10 + branch)
+    helpers::exit(10 + branch)
 }
 
 fn run(cx: &mut Ctx) -> Outcome {

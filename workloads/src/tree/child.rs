@@ -1,6 +1,6 @@
 //! A child: the ids that it remembers are those that the kernel returns.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -15,19 +15,19 @@ fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let me = sys::getpid();
     let child = stage.fork("the child", |stage| {
-        let ids = (sys::getpid(), sys::gettid(), kit::parent());
-        let family = kit::family(sys::getpid())?;
+        let ids = (sys::getpid(), sys::gettid(), helpers::parent());
+        let family = helpers::family(sys::getpid())?;
         stage.hold();
-        expect_eq("pid, tid, ppid", (sys::getpid(), sys::gettid(), kit::parent()), ids)?;
-        expect_eq("parent, group, session", kit::family(ids.0)?, family)?;
+        expect_eq("pid, tid, ppid", (sys::getpid(), sys::gettid(), helpers::parent()), ids)?;
+        expect_eq("parent, group, session", helpers::family(ids.0)?, family)?;
         expect_eq("ids at all", (ids.0, ids.2), (ids.1, me))
     })?;
-    let family = kit::family(me)?;
+    let family = helpers::family(me)?;
 
     cx.ready()?;
 
     expect_eq("pid of the root", sys::getpid(), me)?;
-    let now = kit::family(me)?;
+    let now = helpers::family(me)?;
     expect_eq("group and session of the root", (now.1, now.2), (family.1, family.2))?;
     stage.release();
     child.join()

@@ -1,6 +1,6 @@
 //! A child exits after the restart; the handler for SIGCHLD gets its pid and status.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -25,14 +25,14 @@ fn run(cx: &mut Ctx) -> Outcome {
     signal::handle(libc::SIGCHLD, note, libc::SA_RESTART, &[])?;
     let child = stage.fork("the child", |stage| {
         stage.hold();
-        kit::exit(66)
+        helpers::exit(66)
     })?;
 
     cx.ready()?;
 
     let saw = |what: &str, code: i32, status: i32| {
         let want = (child.pid as u64) << 32 | (code as u64) << 16 | status as u64;
-        gate::wait_until(what, || Ok(SEEN.load(SeqCst) == want))
+        sync::wait_until(what, || Ok(SEEN.load(SeqCst) == want))
             .with_context(|| format!("seen pid, code, status: {:#x}, want {want:#x}", SEEN.load(SeqCst)))
     };
     child.kill(libc::SIGSTOP)?;

@@ -1,7 +1,7 @@
 //! Children were stopped and continued. The parent has not waited yet for one of them to continue,
 //! for another it has.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -26,7 +26,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     for child in &children {
         child.kill(libc::SIGSTOP)?;
-        let stopped = kit::waitid(libc::P_PID, child.pid, libc::WSTOPPED)?;
+        let stopped = helpers::waitid(libc::P_PID, child.pid, libc::WSTOPPED)?;
         expect_eq("stop", stopped, Some((libc::CLD_STOPPED, libc::SIGSTOP, child.pid)))?;
         child.kill(libc::SIGCONT)?;
         // It notifies its parent when it runs, before it handles the signal (`get_signal`,
@@ -36,10 +36,10 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("sender", told.pid(), child.pid)?;
     }
     while signal::take(&[libc::SIGCHLD])?.is_some() {}
-    let news = |child: &Child| kit::waitid(libc::P_PID, child.pid, NEWS);
+    let news = |child: &Child| helpers::waitid(libc::P_PID, child.pid, NEWS);
     let continued = |child: &Child| Some((libc::CLD_CONTINUED, libc::SIGCONT, child.pid));
     expect_eq("news before", news(&children[1])?, continued(&children[1]))?;
-    let looked = kit::waitid(libc::P_PID, children[0].pid, NEWS | libc::WNOWAIT)?;
+    let looked = helpers::waitid(libc::P_PID, children[0].pid, NEWS | libc::WNOWAIT)?;
     expect_eq("news that are left", looked, continued(&children[0]))?;
 
     cx.ready()?;

@@ -1,6 +1,6 @@
 //! The usual way to become a daemon: fork, setsid, fork again, exit in between.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,9 +13,9 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    kit::become_subreaper()?;
+    helpers::become_subreaper()?;
     let first = fork("the first child", || {
-        kit::new_session()?;
+        helpers::new_session()?;
         let daemon = fork("the daemon", || {
             std::env::set_current_dir("/").context("chdir")?;
             for number in 0..3 {
@@ -25,20 +25,20 @@ fn run(cx: &mut Ctx) -> Outcome {
             stage.hold();
             expect_eq("current directory", std::env::current_dir()?.as_os_str(), "/")?;
             expect((0..3).all(|n| !fd::is_open(n)), || "a standard descriptor is open".into())?;
-            kit::exit(31)
+            helpers::exit(31)
         })?;
         stage.shared().cell(1).set(daemon.pid.cast_unsigned());
         Ok(())
     })?;
     let session = first.pid;
     first.join()?;
-    let daemon = kit::known("the daemon", stage.shared().cell(1).get().cast_signed());
+    let daemon = helpers::known("the daemon", stage.shared().cell(1).get().cast_signed());
     stage.wait_held(&daemon)?;
 
     cx.ready()?;
 
     let want = (sys::getpid(), session, session);
-    expect_eq("family of the daemon", kit::family(daemon.pid)?, want)?;
+    expect_eq("family of the daemon", helpers::family(daemon.pid)?, want)?;
     stage.release();
     daemon.join_as(31)
 }

@@ -1,6 +1,6 @@
 //! A chain of ten processes, each the child of the one before.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -19,7 +19,7 @@ fn generation(stage: &Stage, left: u32, parent: libc::pid_t) -> Outcome {
     };
     stage.hold();
     expect_eq("pid", sys::getpid(), me)?;
-    expect_eq("parent", kit::parent(), parent)?;
+    expect_eq("parent", helpers::parent(), parent)?;
     child.map_or(Ok(()), Child::join)
 }
 

@@ -21,7 +21,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         }
     })?;
     let (name, pid) = (child.name, child.pid);
-    gate::wait_until("the program to run", || {
+    sync::wait_until("the program to run", || {
         Ok(std::fs::read(format!("/proc/{pid}/environ"))?.starts_with(b"CAIRN_A"))
     })?;
     stage.wait_in(&child, arch::PAUSE).context(name)?;

@@ -1,6 +1,6 @@
 //! Children created by clone with an exit signal other than SIGCHLD, or none.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -24,9 +24,9 @@ fn run(cx: &mut Ctx) -> Outcome {
         let pid = sys::check("clone", unsafe { libc::syscall(libc::SYS_clone, number as u64, 0, 0, 0, 0) })?;
         if pid == 0 {
             stage.hold();
-            kit::exit(90);
+            helpers::exit(90);
         }
-        let child = kit::known("a cloned child", pid as libc::pid_t);
+        let child = helpers::known("a cloned child", pid as libc::pid_t);
         stage.wait_held(&child)?;
         children.push(child);
     }
@@ -38,7 +38,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     stage.release();
     for (child, number) in children.iter().zip(SIGNALS) {
-        let found = kit::waitid(libc::P_PID, child.pid, libc::WEXITED | libc::__WALL)?;
+        let found = helpers::waitid(libc::P_PID, child.pid, libc::WEXITED | libc::__WALL)?;
         expect_eq("found", found, Some((libc::CLD_EXITED, 90, child.pid)))?;
         let info = signal::take(&watched)?.map(|info| (info.signal(), info.pid()));
         expect_eq("signal", info, (number != 0).then_some((number, child.pid)))?;

@@ -1,6 +1,6 @@
 //! A process creates and reaps children as fast as it can; each child does a little work.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -22,7 +22,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             let child = fork("a short-lived child", || {
                 let memory = pattern::bytes(256, seed ^ n);
                 pattern::verify("memory", &memory, seed ^ n)?;
-                kit::exit(code)
+                helpers::exit(code)
             })?;
             child.join_as(code)?;
             n += 1;
@@ -32,7 +32,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     let born = |more: u64| {
         let goal = shared.number(0).load(SeqCst) + more;
-        gate::wait_until("children to come and go", || Ok(shared.number(0).load(SeqCst) >= goal))
+        sync::wait_until("children to come and go", || Ok(shared.number(0).load(SeqCst) >= goal))
     };
     born(3)?;
 

@@ -1,6 +1,6 @@
 //! A child has not reaped its own child: the zombie is one level down.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let child = stage.fork("the negligent parent", |stage| {
-        let zombies = [kit::zombie(11)?, kit::zombie(12)?];
+        let zombies = [helpers::zombie(11)?, helpers::zombie(12)?];
         stage.hold();
         for (index, zombie) in zombies.into_iter().enumerate().rev() {
             expect_eq("state", procfs::Stat::of(zombie.pid)?.state, 'Z')?;

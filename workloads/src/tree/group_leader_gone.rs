@@ -1,6 +1,6 @@
 //! A process group outlives its leader: the id stays in use, the process is gone.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -18,14 +18,14 @@ fn run(cx: &mut Ctx) -> Outcome {
         unsafe { libc::pause() };
         Ok(())
     })?;
-    kit::set_group(leader.pid, leader.pid)?;
+    helpers::set_group(leader.pid, leader.pid)?;
     let mut members = Vec::new();
     for _ in 0..2 {
         let member = stage.fork("a member", |stage| {
             stage.hold();
             Ok(())
         })?;
-        kit::set_group(member.pid, leader.pid)?;
+        helpers::set_group(member.pid, leader.pid)?;
         members.push(member);
     }
     let group = leader.pid;
@@ -36,7 +36,7 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     expect(procfs::Stat::of(group).is_err(), || format!("the leader {group} is back"))?;
     for member in &members {
-        expect_eq("group", kit::family(member.pid)?.1, group)?;
+        expect_eq("group", helpers::family(member.pid)?.1, group)?;
     }
     signal::kill(-group, libc::SIGTERM)?;
     members.into_iter().try_for_each(|member| member.join_killed(libc::SIGTERM))

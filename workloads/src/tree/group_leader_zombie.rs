@@ -1,6 +1,6 @@
 //! The leader of a process group is a zombie; a member lives.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -15,24 +15,24 @@ fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let leader = fork("the leader", || {
         stage.shared().cell(1).block_until(1);
-        kit::exit(9)
+        helpers::exit(9)
     })?;
-    kit::set_group(leader.pid, leader.pid)?;
+    helpers::set_group(leader.pid, leader.pid)?;
     let member = stage.fork("the member", |stage| {
         stage.hold();
         Ok(())
     })?;
-    kit::set_group(member.pid, leader.pid)?;
+    helpers::set_group(member.pid, leader.pid)?;
     stage.shared().cell(1).set(1);
-    kit::wait_zombie(leader.pid)?;
+    helpers::wait_zombie(leader.pid)?;
 
     cx.ready()?;
 
     expect_eq("state of the leader", procfs::Stat::of(leader.pid)?.state, 'Z')?;
-    expect_eq("group of the member", kit::family(member.pid)?.1, leader.pid)?;
-    expect_eq("group of the leader", kit::family(leader.pid)?.1, leader.pid)?;
+    expect_eq("group of the member", helpers::family(member.pid)?.1, leader.pid)?;
+    expect_eq("group of the leader", helpers::family(leader.pid)?.1, leader.pid)?;
     leader.join_as(9)?;
-    expect_eq("group of the member, leader reaped", kit::family(member.pid)?.1, member_group(&member)?)?;
+    expect_eq("group of the member, leader reaped", helpers::family(member.pid)?.1, member_group(&member)?)?;
     stage.release();
     member.join()
 }

@@ -1,6 +1,6 @@
 //! A shell job `a | b | c`: a group of three with pipes between; the first has exited already.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -16,24 +16,24 @@ fn run(cx: &mut Ctx) -> Outcome {
     let (out1, in1) = fd::pipe(0)?;
     let (out2, in2) = fd::pipe(0)?;
     let first = fork("the first of the job", || {
-        kit::set_group(0, 0)?;
+        helpers::set_group(0, 0)?;
         fd::write_all(&in1, &pattern::bytes(6000, seed))?;
-        kit::exit(0)
+        helpers::exit(0)
     })?;
-    kit::wait_zombie(first.pid)?;
+    helpers::wait_zombie(first.pid)?;
     drop(in1);
     let second = fork("the second of the job", || {
-        kit::set_group(0, first.pid)?;
+        helpers::set_group(0, first.pid)?;
         stage.hold();
         fd::write_all(&in2, &fd::read_to_end(&out1)?)?;
-        kit::exit(2)
+        helpers::exit(2)
     })?;
     stage.wait_held(&second)?;
     drop((out1, in2));
     let third = fork("the third of the job", || {
-        kit::set_group(0, first.pid)?;
+        helpers::set_group(0, first.pid)?;
         pattern::verify("what came through", &fd::read_to_end(&out2)?, seed)?;
-        kit::exit(3)
+        helpers::exit(3)
     })?;
     stage.wait_in(&third, libc::SYS_read)?;
     drop(out2);
@@ -41,13 +41,15 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     for process in [&first, &second, &third] {
-        expect_eq("group", kit::family(process.pid)?.1, first.pid)?;
+        expect_eq("group", helpers::family(process.pid)?.1, first.pid)?;
     }
     stage.release();
     // Wait for the group, as a shell does.
     let mut found = Vec::new();
     for _ in 0..3 {
-        found.extend(kit::waitid(libc::P_PGID, first.pid, libc::WEXITED)?.map(|(_, code, pid)| (pid, code)));
+        found.extend(
+            helpers::waitid(libc::P_PGID, first.pid, libc::WEXITED)?.map(|(_, code, pid)| (pid, code)),
+        );
     }
     found.sort_unstable();
     let mut want = vec![(first.pid, 0), (second.pid, 2), (third.pid, 3)];

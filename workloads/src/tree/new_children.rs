@@ -1,6 +1,6 @@
 //! Children created afterwards, by fork, vfork and spawn, in the root and in a child.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 
 fn breed(taken: &[libc::pid_t]) -> Outcome {
     for _ in 0..3 {
-        let child = fork("a new child", || kit::exit(5))?;
+        let child = fork("a new child", || helpers::exit(5))?;
         expect(!taken.contains(&child.pid), || format!("pid {} was given twice", child.pid))?;
         child.join_as(5)?;
     }

@@ -1,6 +1,6 @@
 //! A process whose parent has exited is a child of the subreaper between it and the root.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -14,21 +14,21 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let reaper = stage.fork("the subreaper", |stage| {
-        kit::become_subreaper()?;
+        helpers::become_subreaper()?;
         let me = sys::getpid();
         let parent = fork("the short-lived parent", || {
             let orphan = fork("the orphan", || {
                 stage.hold();
-                expect_eq("parent of the orphan", kit::parent(), me)?;
-                kit::exit(21)
+                expect_eq("parent of the orphan", helpers::parent(), me)?;
+                helpers::exit(21)
             })?;
             stage.shared().cell(1).set(orphan.pid.cast_unsigned());
             Ok(())
         })?;
         parent.join()?;
-        let orphan = kit::known("the orphan", stage.shared().cell(1).get().cast_signed());
+        let orphan = helpers::known("the orphan", stage.shared().cell(1).get().cast_signed());
         stage.wait_held(&orphan)?;
-        expect_eq("family before", kit::family(orphan.pid)?.0, me)?;
+        expect_eq("family before", helpers::family(orphan.pid)?.0, me)?;
         stage.hold();
         orphan.join_as(21)
     })?;

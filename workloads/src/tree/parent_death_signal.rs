@@ -1,6 +1,6 @@
 //! A process has a parent-death signal; the parent exits after the restart.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,7 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    kit::become_subreaper()?;
+    helpers::become_subreaper()?;
     let parent = stage.fork("the parent", |stage| {
         let child = stage.fork("the child", |stage| {
             signal::block(&[libc::SIGUSR1])?;
@@ -26,14 +26,14 @@ fn run(cx: &mut Ctx) -> Outcome {
             expect_eq("PR_GET_PDEATHSIG", got, libc::SIGUSR1)?;
             stage.shared().cell(2).set(1);
             signal::take_soon(&[libc::SIGUSR1]).context("the parent ended")?;
-            kit::exit(17)
+            helpers::exit(17)
         })?;
         stage.shared().cell(1).set(child.pid.cast_unsigned());
         stage.hold();
         // Exits only when the child has read its setting.
         stage.shared().cell(2).wait("the child to look", 1)
     })?;
-    let child = kit::known("the child", stage.shared().cell(1).get().cast_signed());
+    let child = helpers::known("the child", stage.shared().cell(1).get().cast_signed());
 
     cx.ready()?;
 

@@ -1,6 +1,6 @@
 //! A session outlives its leader: two members in two groups whose leaders have exited.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,16 +13,16 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
-    kit::become_subreaper()?;
+    helpers::become_subreaper()?;
     let leader = fork("the session leader", || {
-        kit::new_session()?;
+        helpers::new_session()?;
         for index in 0..2 {
             let member = fork("a member", || {
                 stage.hold();
                 Ok(())
             })?;
             if index == 1 {
-                kit::set_group(member.pid, member.pid)?;
+                helpers::set_group(member.pid, member.pid)?;
             }
             stage.shared().cell(1 + index).set(member.pid.cast_unsigned());
         }
@@ -30,7 +30,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     let session = leader.pid;
     leader.join()?;
-    let members = [1, 2].map(|word| kit::known("a member", stage.shared().cell(word).get().cast_signed()));
+    let members =
+        [1, 2].map(|word| helpers::known("a member", stage.shared().cell(word).get().cast_signed()));
     for member in &members {
         stage.wait_held(member)?;
     }
@@ -39,8 +40,8 @@ fn run(cx: &mut Ctx) -> Outcome {
 
     expect(procfs::Stat::of(session).is_err(), || format!("the leader {session} is back"))?;
     let me = sys::getpid();
-    expect_eq("family of the first", kit::family(members[0].pid)?, (me, session, session))?;
-    expect_eq("family of the second", kit::family(members[1].pid)?, (me, members[1].pid, session))?;
+    expect_eq("family of the first", helpers::family(members[0].pid)?, (me, session, session))?;
+    expect_eq("family of the second", helpers::family(members[1].pid)?, (me, members[1].pid, session))?;
     stage.release();
     members.into_iter().try_for_each(Child::join)
 }

@@ -1,6 +1,6 @@
 //! A process created by its sibling: clone with CLONE_PARENT.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -21,19 +21,19 @@ fn run(cx: &mut Ctx) -> Outcome {
         let pid = sys::check("clone", unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
         if pid == 0 {
             stage.hold();
-            kit::exit(if kit::parent() == root { 81 } else { 1 });
+            helpers::exit(if helpers::parent() == root { 81 } else { 1 });
         }
         stage.shared().cell(1).set(pid as u32);
         stage.hold();
-        let errno = fd::errno("waitpid", kit::known("the sibling", pid as i32).wait())?;
+        let errno = fd::errno("waitpid", helpers::known("the sibling", pid as i32).wait())?;
         expect_eq("errno of waiting for a sibling", errno, libc::ECHILD)
     })?;
-    let sibling = kit::known("the sibling", stage.shared().cell(1).get().cast_signed());
+    let sibling = helpers::known("the sibling", stage.shared().cell(1).get().cast_signed());
     stage.wait_held(&sibling)?;
 
     cx.ready()?;
 
-    expect_eq("parent", kit::family(sibling.pid)?.0, root)?;
+    expect_eq("parent", helpers::family(sibling.pid)?.0, root)?;
     stage.release();
     maker.join()?;
     sibling.join_as(81)

@@ -1,6 +1,6 @@
 //! A whole process group is stopped by a terminal stop signal and continued.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -19,7 +19,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             stage.hold();
             Ok(())
         })?;
-        kit::set_group(member.pid, members.first().map_or(member.pid, |first: &Child| first.pid))?;
+        helpers::set_group(member.pid, members.first().map_or(member.pid, |first: &Child| first.pid))?;
         members.push(member);
     }
     let bystander = stage.fork("the bystander", |stage| {
@@ -30,15 +30,15 @@ fn run(cx: &mut Ctx) -> Outcome {
     signal::kill(-group, libc::SIGSTOP)?;
     for member in &members {
         member.wait_stopped()?;
-        kit::waitid(libc::P_PID, member.pid, libc::WSTOPPED)?;
+        helpers::waitid(libc::P_PID, member.pid, libc::WSTOPPED)?;
     }
 
     cx.ready()?;
 
     for member in &members {
         expect_eq("state", procfs::Stat::of(member.pid)?.state, 'T')?;
-        expect_eq("group", kit::family(member.pid)?.1, group)?;
-        let news = kit::waitid(libc::P_PID, member.pid, libc::WSTOPPED | libc::WNOHANG)?;
+        expect_eq("group", helpers::family(member.pid)?.1, group)?;
+        let news = helpers::waitid(libc::P_PID, member.pid, libc::WSTOPPED | libc::WNOHANG)?;
         expect_eq("a stop reported before", news, None)?;
     }
     stage.release();

@@ -1,6 +1,6 @@
 //! A child is a subreaper, its sibling is not: later orphans get the right parent.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -25,20 +25,20 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("subreaper", is_subreaper()?, 0)
     })?;
     let reaper = stage.fork("the subreaper", |stage| {
-        kit::become_subreaper()?;
+        helpers::become_subreaper()?;
         stage.hold();
         expect_eq("subreaper", is_subreaper()?, 1)?;
         let me = sys::getpid();
         let parent = fork("a short-lived parent", || {
             let orphan = fork("the orphan", || {
-                gate::wait_until("adoption", || Ok(kit::parent() == me))?;
-                kit::exit(23)
+                sync::wait_until("adoption", || Ok(helpers::parent() == me))?;
+                helpers::exit(23)
             })?;
             stage.shared().cell(1).set(orphan.pid.cast_unsigned());
             Ok(())
         })?;
         parent.join()?;
-        kit::known("the orphan", stage.shared().cell(1).get().cast_signed()).join_as(23)
+        helpers::known("the orphan", stage.shared().cell(1).get().cast_signed()).join_as(23)
     })?;
 
     cx.ready()?;

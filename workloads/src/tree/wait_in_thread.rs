@@ -1,6 +1,6 @@
 //! A thread other than the first waits for a child that another thread has created.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -17,14 +17,14 @@ fn run(cx: &mut Ctx) -> Outcome {
     let shared: &'static Shared = Box::leak(Box::new(Shared::new()?));
     let child = fork("the child of the main thread", || {
         shared.cell(0).block_until(1);
-        kit::exit(71)
+        helpers::exit(71)
     })?;
     let pid = child.pid;
-    let waiter = thread::spawn(move || kit::known("the child of the main thread", pid).join_as(71))?;
+    let waiter = thread::spawn(move || helpers::known("the child of the main thread", pid).join_as(71))?;
     let maker = thread::spawn(move || {
         let own = fork("the child of a thread", || {
             shared.cell(0).block_until(1);
-            kit::exit(72)
+            helpers::exit(72)
         })?;
         BORN.set(1);
         GO.block_until(1);

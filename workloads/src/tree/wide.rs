@@ -1,6 +1,6 @@
 //! Fifty children of one parent, each with its own number.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -20,7 +20,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         children.push(stage.fork("one of fifty", |stage| {
             let (me, memory) = (sys::getpid(), pattern::bytes(64, index));
             stage.hold();
-            expect_eq("pid and parent", (sys::getpid(), kit::parent()), (me, root))?;
+            expect_eq("pid and parent", (sys::getpid(), helpers::parent()), (me, root))?;
             pattern::verify("memory", &memory, index)?;
             stage.shared().number(index as usize).store(me as u64, SeqCst);
             Ok(())

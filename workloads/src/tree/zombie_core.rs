@@ -1,7 +1,7 @@
 //! Children were killed by signals that dump core, under a limit that prevented it. Killed in the
 //! same way without the limit, they would leave a file.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -30,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             signal::kill(sys::getpid(), number)?;
             Err(anyhow!("survived signal {number}"))
         })?;
-        kit::wait_zombie(zombie.pid)?;
+        helpers::wait_zombie(zombie.pid)?;
         if look(&zombie)? == Some((libc::CLD_DUMPED, number, zombie.pid)) {
             return skip("core dumps go to a program here, whatever the limit");
         }
@@ -55,7 +55,7 @@ fn run(cx: &mut Ctx) -> Outcome {
 
 /// Code, status and pid of the zombie, which is not reaped.
 fn look(zombie: &Child) -> anyhow::Result<Option<(i32, i32, libc::pid_t)>> {
-    kit::waitid(libc::P_PID, zombie.pid, libc::WEXITED | libc::WNOWAIT)
+    helpers::waitid(libc::P_PID, zombie.pid, libc::WEXITED | libc::WNOWAIT)
 }
 
 fn names(dir: &std::path::Path) -> anyhow::Result<Vec<String>> {

@@ -1,7 +1,7 @@
 //! Zombies with an exit signal other than SIGCHLD, or none. Some of the signals have been taken,
 //! some are pending.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -25,10 +25,10 @@ fn run(cx: &mut Ctx) -> Outcome {
         // `exit`.
         let pid = sys::check("clone", unsafe { libc::syscall(libc::SYS_clone, number as u64, 0, 0, 0, 0) })?;
         if pid == 0 {
-            kit::exit(code);
+            helpers::exit(code);
         }
         let pid = pid as libc::pid_t;
-        kit::wait_zombie(pid)?;
+        helpers::wait_zombie(pid)?;
         if taken && number != 0 {
             expect_eq("signal taken", signal::take(&[number])?.map(|info| info.pid()), Some(pid))?;
         }
@@ -53,9 +53,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     for (pid, number, code) in &zombies {
         // Without __WALL only children that send SIGCHLD are found (wait_consider_task,
         // kernel/exit.c).
-        let plain = kit::waitid(libc::P_PID, *pid, libc::WEXITED | libc::WNOHANG);
+        let plain = helpers::waitid(libc::P_PID, *pid, libc::WEXITED | libc::WNOHANG);
         expect_eq("errno of a plain wait", fd::errno("waitid", plain)?, libc::ECHILD)?;
-        let found = kit::waitid(libc::P_PID, *pid, libc::WEXITED | libc::__WALL)?;
+        let found = helpers::waitid(libc::P_PID, *pid, libc::WEXITED | libc::__WALL)?;
         expect_eq(&format!("zombie with signal {number}"), found, Some((libc::CLD_EXITED, *code, *pid)))?;
     }
     expect_eq("pending behind the zombies", signal::pending()? & signal::bits(&WATCHED), 0)

@@ -1,7 +1,7 @@
 //! Children have exited with different codes and are not reaped yet; wait returns them in order of
 //! creation.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -15,15 +15,16 @@ pub const WORKLOAD: Workload = Workload {
 const CODES: [i32; 6] = [0, 1, 255, 42, 128, 77];
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let zombies: Vec<Child> = CODES.iter().map(|code| kit::zombie(*code)).collect::<anyhow::Result<_>>()?;
+    let zombies: Vec<Child> =
+        CODES.iter().map(|code| helpers::zombie(*code)).collect::<anyhow::Result<_>>()?;
     let me = sys::getpid();
-    let family = kit::family(me)?;
+    let family = helpers::family(me)?;
 
     cx.ready()?;
 
     for zombie in &zombies {
         expect_eq("state", procfs::Stat::of(zombie.pid)?.state, 'Z')?;
-        expect_eq("family", kit::family(zombie.pid)?, (me, family.1, family.2))?;
+        expect_eq("family", helpers::family(zombie.pid)?, (me, family.1, family.2))?;
     }
     for (zombie, code) in zombies.iter().zip(CODES) {
         let mut status = 0;

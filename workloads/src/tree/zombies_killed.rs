@@ -1,6 +1,6 @@
 //! Children were killed by different signals and are not reaped yet.
 
-use super::kit;
+use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
@@ -18,7 +18,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             signal::kill(sys::getpid(), number)?;
             Err(anyhow!("survived signal {number}"))
         })?;
-        kit::wait_zombie(zombie.pid)?;
+        helpers::wait_zombie(zombie.pid)?;
         zombies.push(zombie);
     }
 

@@ -2,7 +2,7 @@
 //! wrong tag is reported, and which tags are generated.
 
 use super::{Feature, over_read, prctl};
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -1,4 +1,4 @@
-//! Registers over a blocked system call, as `kit::OverRead` says. The kernel changes no register
+//! Registers over a blocked system call, as `helpers::OverRead` says. The kernel changes no register
 //! but x0 in a system call (Documentation/arch/arm64/elf_hwcaps.rst names the features that the
 //! others here need).
 

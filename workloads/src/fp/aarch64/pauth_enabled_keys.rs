@@ -1,7 +1,7 @@
 //! A disabled key leaves pointers unchanged.
 
 use super::{over_read, pauth};
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -2,7 +2,7 @@
 //! program sees signatures. A process gets new keys at exec, a thread on request.
 
 use super::{over_read, pauth};
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -2,7 +2,7 @@
 //! independent timing, speculative store bypass, override of tag checks.
 
 use super::{Feature, over_read};
-use crate::fp::kit::{Aligned, OverRead, blocked_threads};
+use crate::fp::helpers::{Aligned, OverRead, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

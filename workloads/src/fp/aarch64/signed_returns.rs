@@ -2,7 +2,7 @@
 //! returns.
 
 use super::{over_read, pauth};
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

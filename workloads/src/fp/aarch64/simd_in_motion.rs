@@ -1,7 +1,7 @@
 //! Thirty-one registers of two lanes each count up by their own steps in a loop without a system
 //! call, and the rounds are counted with the carry flag.
 
-use crate::fp::kit::{counted, spinning_threads};
+use crate::fp::helpers::{counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

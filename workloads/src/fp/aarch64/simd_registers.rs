@@ -1,7 +1,7 @@
 //! v0 to v31 of six threads.
 
 use super::over_read;
-use crate::fp::kit;
+use crate::fp::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,5 +13,5 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    kit::blocked_threads(cx, 6, |blocked| kit::unchanged::<512>(blocked, over_read::simd))
+    helpers::blocked_threads(cx, 6, |blocked| helpers::unchanged::<512>(blocked, over_read::simd))
 }

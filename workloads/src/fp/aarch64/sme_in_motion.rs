@@ -2,7 +2,7 @@
 //! counts, every word of ZA grows by the word of z31 above it, and p1 to p15 keep their values.
 
 use super::{Feature, PR_SME_SET_VL, VL_MASK, prctl};
-use crate::fp::kit::{counted, spinning_threads};
+use crate::fp::helpers::{counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

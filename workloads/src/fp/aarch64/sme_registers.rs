@@ -2,7 +2,7 @@
 //! thread. A system call keeps it; it is not made in streaming mode.
 
 use super::{Feature, PR_SME_SET_VL, VL_MASK, over_read, prctl};
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

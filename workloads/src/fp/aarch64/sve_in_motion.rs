@@ -3,7 +3,7 @@
 //! has its own vector length.
 
 use super::{Feature, PR_SVE_GET_VL, PR_SVE_SET_VL, VL_MASK, prctl};
-use crate::fp::kit::{Aligned, counted, spinning_threads};
+use crate::fp::helpers::{Aligned, counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -2,7 +2,7 @@
 //! the SIMD registers, whatever the length.
 
 use super::{Feature, PR_SVE_GET_VL, PR_SVE_SET_VL, VL_INHERIT, over_read, prctl};
-use crate::fp::kit::{blocked_threads, unchanged};
+use crate::fp::helpers::{blocked_threads, unchanged};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

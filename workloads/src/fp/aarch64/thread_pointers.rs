@@ -2,7 +2,7 @@
 //! is the kernel's; with SME there is one more.
 
 use super::{Feature, over_read};
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -1,7 +1,7 @@
 //! f0 to f31 of four threads that use no vectors.
 
 use super::over_read;
-use crate::fp::kit;
+use crate::fp::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,5 +13,5 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    kit::blocked_threads(cx, 4, |blocked| kit::unchanged::<256>(blocked, over_read::float))
+    helpers::blocked_threads(cx, 4, |blocked| helpers::unchanged::<256>(blocked, over_read::float))
 }

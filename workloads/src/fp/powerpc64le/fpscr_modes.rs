@@ -1,7 +1,7 @@
 //! FPSCR of eight threads, and its effect on arithmetic afterwards.
 
 use super::over_read;
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

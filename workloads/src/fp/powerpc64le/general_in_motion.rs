@@ -1,7 +1,7 @@
 //! Every general register, the count register, the link register, the fixed-point exceptions and
 //! the condition register, in a loop without a system call, which would change half of them.
 
-use crate::fp::kit::spinning_threads;
+use crate::fp::helpers::spinning_threads;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

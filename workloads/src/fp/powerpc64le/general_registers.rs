@@ -2,7 +2,7 @@
 //! contents and thread pointer.
 
 use super::over_read;
-use crate::fp::kit::{Aligned, Blocked, OverRead, blocked_threads};
+use crate::fp::helpers::{Aligned, Blocked, OverRead, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

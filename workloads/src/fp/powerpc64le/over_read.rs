@@ -1,4 +1,4 @@
-//! Registers over a blocked system call, as `kit::OverRead` says.
+//! Registers over a blocked system call, as `helpers::OverRead` says.
 
 use std::arch::naked_asm;
 

@@ -1,7 +1,7 @@
 //! The program priority register, a hint to the processor, in a loop without a system call, which
 //! would set it.
 
-use crate::fp::kit::spinning_threads;
+use crate::fp::helpers::spinning_threads;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -1,7 +1,7 @@
 //! AMR, two bits for each key, the first key's in the highest bits.
 
 use super::over_read;
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::fp::protection_keys;
 use crate::framework::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The register for one more branch target, and the one that controls prefetching.
 
 use super::{Feature, over_read};
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
@@ -13,7 +13,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     }
     blocked_threads(cx, 6, |blocked| {
         let (name, function, want) = match blocked.number {
-            0..3 => ("TAR", over_read::tar as crate::fp::kit::OverRead, Rng::new(blocked.key).word() & !3),
+            0..3 => {
+                ("TAR", over_read::tar as crate::fp::helpers::OverRead, Rng::new(blocked.key).word() & !3)
+            }
             number => ("DSCR", over_read::dscr as _, [0, 0x15, 0x1ff][number as usize - 3]),
         };
         let output = blocked.through(function, &Aligned(want.to_ne_bytes()))?;

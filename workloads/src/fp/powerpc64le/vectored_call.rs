@@ -2,7 +2,7 @@
 
 use super::general_registers::{GENERAL, through};
 use super::{Feature, over_read};
-use crate::fp::kit::blocked_threads;
+use crate::fp::helpers::blocked_threads;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

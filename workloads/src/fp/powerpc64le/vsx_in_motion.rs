@@ -1,7 +1,7 @@
 //! Both lanes of the first half of the VSX registers count in double precision, both lanes of the
 //! second half in integers, in a loop without a system call.
 
-use crate::fp::kit::{counted, spinning_threads};
+use crate::fp::helpers::{counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -2,12 +2,12 @@
 //! neither.
 
 use super::over_read;
-use crate::fp::kit;
+use crate::fp::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
     Workload { purpose: "the sixty-four VSX registers", needs: &[], moving: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    kit::blocked_threads(cx, 6, |blocked| kit::unchanged::<1024>(blocked, over_read::vsx))
+    helpers::blocked_threads(cx, 6, |blocked| helpers::unchanged::<1024>(blocked, over_read::vsx))
 }

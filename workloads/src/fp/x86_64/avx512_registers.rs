@@ -1,7 +1,7 @@
 //! zmm0 to zmm31 and k0 to k7 of four threads.
 
 use super::over_read;
-use crate::fp::kit;
+use crate::fp::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -16,5 +16,5 @@ fn run(cx: &mut Ctx) -> Outcome {
     if !std::is_x86_feature_detected!("avx512f") || !std::is_x86_feature_detected!("avx512bw") {
         return skip("the processor has no AVX-512 with 64-bit masks");
     }
-    kit::blocked_threads(cx, 4, |blocked| kit::unchanged::<2112>(blocked, over_read::avx512))
+    helpers::blocked_threads(cx, 4, |blocked| helpers::unchanged::<2112>(blocked, over_read::avx512))
 }

@@ -1,7 +1,7 @@
 //! ymm0 to ymm15 of six threads: the upper halves are not in the state that fxsave stores.
 
 use super::over_read;
-use crate::fp::kit;
+use crate::fp::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -16,5 +16,5 @@ fn run(cx: &mut Ctx) -> Outcome {
     if !std::is_x86_feature_detected!("avx") {
         return skip("the processor has no AVX");
     }
-    kit::blocked_threads(cx, 6, |blocked| kit::unchanged::<512>(blocked, over_read::avx))
+    helpers::blocked_threads(cx, 6, |blocked| helpers::unchanged::<512>(blocked, over_read::avx))
 }

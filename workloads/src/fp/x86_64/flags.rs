@@ -2,7 +2,7 @@
 //! never be set in C code.
 
 use super::over_read;
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

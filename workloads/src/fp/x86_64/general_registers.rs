@@ -2,7 +2,7 @@
 //! threads.
 
 use super::over_read;
-use crate::fp::kit::{Aligned, Blocked, blocked_threads};
+use crate::fp::helpers::{Aligned, Blocked, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -2,7 +2,7 @@
 
 use super::has_protection_keys;
 use super::over_read;
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -1,7 +1,7 @@
 //! gs is free in user space on x86_64: each thread points it at its own word. fs is the C
 //! library's thread pointer.
 
-use crate::fp::kit::blocked_threads;
+use crate::fp::helpers::blocked_threads;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
@@ -20,7 +20,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         let word = Box::new(blocked.key);
         set_gs(&word)?;
         let before = bases()?;
-        blocked.through(super::over_read::sse, &crate::fp::kit::Aligned([0; 256]))?;
+        blocked.through(super::over_read::sse, &crate::fp::helpers::Aligned([0; 256]))?;
         expect_eq("bases of fs and gs", bases()?, before)?;
         expect_eq("word behind gs", read_gs(), *word)
     })?;

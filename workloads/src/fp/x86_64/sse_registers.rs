@@ -1,7 +1,7 @@
 //! xmm0 to xmm15 of six threads, each with its own values.
 
 use super::over_read;
-use crate::fp::kit;
+use crate::fp::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,5 +13,5 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    kit::blocked_threads(cx, 6, |blocked| kit::unchanged::<256>(blocked, over_read::sse))
+    helpers::blocked_threads(cx, 6, |blocked| helpers::unchanged::<256>(blocked, over_read::sse))
 }

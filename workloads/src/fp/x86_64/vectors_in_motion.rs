@@ -1,7 +1,7 @@
 //! Sixteen registers of four lanes each count up by their own steps in a loop without a system
 //! call. At the end every lane must be its step times the number of rounds.
 
-use crate::fp::kit::{counted, spinning_threads};
+use crate::fp::helpers::{counted, spinning_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {

@@ -2,7 +2,7 @@
 //! clears the flags in the frame and the instruction runs once more.
 
 use super::over_read;
-use crate::fp::kit::{Aligned, blocked_threads};
+use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 use std::sync::atomic::{AtomicI32, Ordering};
 

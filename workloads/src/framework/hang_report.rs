@@ -12,18 +12,18 @@ const PROCESSORS: [(&str, &[&str]); 2] = [
     ("/proc/timer_list", &["now at", "cpu:", ".expires_next", ".hres_active", ".nr_hangs"]),
 ];
 
-/// Prints the census; a short reason is on standard error. Only once: for the first process that
+/// Prints the report; a short reason is on standard error. Only once: for the first process that
 /// times out.
-pub fn tell() {
-    static TOLD: Once = Once::new();
-    TOLD.call_once(|| print!("{}", census()));
+pub fn print() {
+    static PRINTED: Once = Once::new();
+    PRINTED.call_once(|| print!("{}", report()));
 }
 
 /// A line for each thread of the calling process and of everything below it, and the processors'
 /// timers.
 ///
 /// An unreadable file is reported in its place: only root can read /proc/timer_list.
-fn census() -> String {
+fn report() -> String {
     let own = sys::getpid();
     let mut lines = Vec::new();
     for pid in std::iter::once(own).chain(child::descendants(own)) {
@@ -66,14 +66,14 @@ mod tests {
     fn it_names_the_threads_and_what_they_wait_in() {
         let (said, hears) = std::sync::mpsc::channel::<()>();
         let waits = std::thread::Builder::new().name("waits".into()).spawn(move || hears.recv()).unwrap();
-        let waiting = || census().lines().any(|line| line.contains(" waits: S, system call "));
+        let waiting = || report().lines().any(|line| line.contains(" waits: S, system call "));
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while !waiting() {
-            assert!(std::time::Instant::now() < deadline, "{}", census());
+            assert!(std::time::Instant::now() < deadline, "{}", report());
             std::thread::yield_now();
         }
         drop(said);
         waits.join().unwrap().unwrap_err();
-        assert!(census().contains("LOC:") || cfg!(not(target_arch = "x86_64")));
+        assert!(report().contains("LOC:") || cfg!(not(target_arch = "x86_64")));
     }
 }

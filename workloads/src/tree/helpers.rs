@@ -7,7 +7,7 @@ pub use crate::framework::child::exit;
 
 /// Returns when `pid` is a zombie.
 pub fn wait_zombie(pid: libc::pid_t) -> Outcome {
-    gate::wait_until(&format!("{pid} to end"), || Ok(procfs::Stat::of(pid)?.state == 'Z'))
+    sync::wait_until(&format!("{pid} to end"), || Ok(procfs::Stat::of(pid)?.state == 'Z'))
 }
 
 /// A child that has exited with `code` and is not reaped.

@@ -1,7 +1,7 @@
 //! eventfd(2) and timerfd_create(2), by words of eight bytes.
 
 use crate::framework::prelude::*;
-use crate::timers::kit::{Setting, duration, timespec};
+use crate::timers::helpers::{Setting, duration, timespec};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 

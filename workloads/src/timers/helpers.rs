@@ -152,7 +152,7 @@ pub fn listed() -> anyhow::Result<Vec<String>> {
 /// a slow machine.
 pub fn settle(thread: &Thread, nr: libc::c_long) -> Outcome {
     let tid = thread.tid;
-    gate::wait_until(&format!("thread {tid} to block in system call {nr}"), || {
+    sync::wait_until(&format!("thread {tid} to block in system call {nr}"), || {
         Ok(!procfs::tids()?.contains(&tid) || procfs::is_blocked_in(sys::getpid(), tid, nr)?)
     })
 }
