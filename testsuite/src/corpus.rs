@@ -21,7 +21,7 @@ pub struct Workload {
     pub needs: Vec<String>,
     /// Processes run or state changes while the workload waits.
     #[serde(default)]
-    pub moving: bool,
+    pub active: bool,
     /// Also included in the statically linked build.
     #[serde(default, rename = "static")]
     pub statik: bool,
@@ -121,7 +121,7 @@ mod tests {
 
     fn corpus() -> Vec<Workload> {
         serde_json::from_str(
-            r#"[{"name":"fp/avx","group":"fp","purpose":"p","needs":["avx"],"moving":false,"static":true},
+            r#"[{"name":"fp/avx","group":"fp","purpose":"p","needs":["avx"],"active":false,"static":true},
                 {"name":"pipes/full","group":"pipes","purpose":"p"}]"#,
         )
         .unwrap()

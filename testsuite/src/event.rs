@@ -63,7 +63,7 @@ pub struct CellSpec {
     /// Order of checkpoints and restarts.
     pub mode: Mode,
     /// Processes run or state changes while it waits: its memory is left out of the fixpoint.
-    pub moving: bool,
+    pub active: bool,
 }
 
 /// Result of one cell as seen by the runner.

@@ -88,7 +88,7 @@ impl Plan {
     pub fn kernel_runs(&self, corpora: &Corpora, spots: Vec<Spot>) -> Vec<KernelRun> {
         let kernel_run = |spot: Spot| {
             let corpus = corpora[&spot.arch()].as_slice();
-            let moving: BTreeMap<&str, bool> = corpus.iter().map(|w| (w.name.as_str(), w.moving)).collect();
+            let active: BTreeMap<&str, bool> = corpus.iter().map(|w| (w.name.as_str(), w.active)).collect();
             let axes = Axes {
                 kernel: spot.label().to_owned(),
                 arch: spot.arch().to_string(),
@@ -98,8 +98,8 @@ impl Plan {
             };
             let cells = corpus::cells(corpus, &self.selection, &axes);
             let cells = cells.into_iter().map(|c| {
-                let moves = moving.get(c.workload.as_str()).copied().unwrap_or(false);
-                (c, moves)
+                let is_active = active.get(c.workload.as_str()).copied().unwrap_or(false);
+                (c, is_active)
             });
             KernelRun { spot, cells: cells.collect() }
         };

@@ -296,14 +296,14 @@ impl<'a> Session<'a> {
     }
 
     fn spec(&self, id: u32) -> CellSpec {
-        let (cell, moving) = &self.cells[id as usize];
+        let (cell, active) = &self.cells[id as usize];
         CellSpec {
             id,
             userland: cell.userland,
             engine: cell.engine.clone(),
             workload: cell.workload.clone(),
             mode: cell.mode,
-            moving: *moving,
+            active: *active,
         }
     }
 

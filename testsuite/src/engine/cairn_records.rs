@@ -65,50 +65,50 @@ const IGNORED: &[Ignored] = &[
         tolerance: Tolerance::WhenOneIs(RESTART_SYSCALL),
         reason: "a call with a timeout that a checkpoint interrupted goes on as restart_syscall(2)",
     },
-    Ignored { path: "pages", tolerance: Tolerance::WhenMoving, reason: "how much memory is in use changes" },
+    Ignored { path: "pages", tolerance: Tolerance::WhenActive, reason: "how much memory is in use changes" },
     Ignored {
         path: "records.files",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "offsets change, files are opened and closed",
     },
     Ignored {
         path: "records.inodes",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "pipes fill and drain, files grow",
     },
     Ignored {
         path: "records.shared",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "contents of shared memory change",
     },
     Ignored {
         path: "**.life.alive.memory",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "contents and extent of memory change",
     },
     Ignored {
         path: "**.life.alive.threads",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "threads run, come and go",
     },
     Ignored {
         path: "**.life.alive.pending",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "signals are sent and taken",
     },
     Ignored {
         path: "**.life.alive.fds",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "descriptors are opened and closed",
     },
     Ignored {
         path: "**.life.alive.state",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "processes are stopped and continued",
     },
     Ignored {
         path: "**.life.alive.continued",
-        tolerance: Tolerance::WhenMoving,
+        tolerance: Tolerance::WhenActive,
         reason: "processes are stopped and continued",
     },
 ];
@@ -158,8 +158,8 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
-    fn compare(before: &Value, after: &Value, moving: bool) -> Vec<Difference> {
-        crate::oracle::fixpoint::compare(&RECORDS, before, after, moving)
+    fn compare(before: &Value, after: &Value, active: bool) -> Vec<Difference> {
+        crate::oracle::fixpoint::compare(&RECORDS, before, after, active)
     }
 
     #[rstest]

@@ -23,9 +23,9 @@ pub struct Ignored {
 pub enum Tolerance {
     /// Without limits.
     Freely,
-    /// Without limits, in workloads that are marked as moving.
-    WhenMoving,
-    /// In value, as long as both are zero or neither is; without limits in moving workloads.
+    /// Without limits, in workloads that are marked as active.
+    WhenActive,
+    /// In value, as long as both are zero or neither is; without limits in active workloads.
     BothOrNeither,
     /// In bytes from..to of a string of hexadecimal digits.
     InBytes(usize, usize),
@@ -67,7 +67,7 @@ impl fmt::Display for Difference {
 pub struct Records {
     /// Parts in which two checkpoints of the same state may differ, each with its reason.
     pub ignored: &'static [Ignored],
-    /// Path of the list of processes, the root first: in a moving tree only the root is certain to
+    /// Path of the list of processes, the root first: in an active tree only the root is certain to
     /// be in both records. Other processes come and go.
     pub processes: &'static str,
     /// Normalizes equivalent forms of the same state before two records are compared.
@@ -75,19 +75,19 @@ pub struct Records {
 }
 
 /// All differences that are not ignored, in document order.
-pub fn compare(records: &Records, before: &Value, after: &Value, moving: bool) -> Vec<Difference> {
+pub fn compare(records: &Records, before: &Value, after: &Value, active: bool) -> Vec<Difference> {
     let mut found = Vec::new();
     let [mut before, mut after] = [before, after].map(Value::clone);
     (records.normalize)(&mut before);
     (records.normalize)(&mut after);
-    let walk = Walk { records, moving };
+    let walk = Walk { records, active };
     walk.walk(&mut Vec::new(), Some(&before), Some(&after), &mut found);
     found
 }
 
 struct Walk<'a> {
     records: &'a Records,
-    moving: bool,
+    active: bool,
 }
 
 /// The first few differences, in one line.
@@ -123,7 +123,7 @@ impl Walk<'_> {
                 }
             }
             (Some(Value::Array(a)), Some(Value::Array(b))) => {
-                let only_root = self.moving && path.join(".") == self.records.processes;
+                let only_root = self.active && path.join(".") == self.records.processes;
                 let compared = if only_root { 1 } else { a.len().max(b.len()) };
                 for index in 0..compared {
                     path.push(index.to_string());
@@ -142,10 +142,10 @@ impl Walk<'_> {
         let fitting = self.records.ignored.iter().filter(|entry| matches(entry.path, path));
         fitting.into_iter().any(|entry| match (entry.tolerance, before, after) {
             (Tolerance::Freely, _, _) => true,
-            (Tolerance::WhenMoving, _, _) => self.moving,
+            (Tolerance::WhenActive, _, _) => self.active,
             (Tolerance::WhenAbsent, before, after) => before.is_none() || after.is_none(),
             (Tolerance::BothOrNeither, Some(a), Some(b)) => {
-                self.moving || (a.as_u64() == Some(0)) == (b.as_u64() == Some(0))
+                self.active || (a.as_u64() == Some(0)) == (b.as_u64() == Some(0))
             }
             (Tolerance::InBytes(from, to), Some(Value::String(a)), Some(Value::String(b))) => {
                 let rest =
@@ -191,8 +191,8 @@ mod tests {
         normalize: |_| {},
     };
 
-    fn compare(before: &Value, after: &Value, moving: bool) -> Vec<Difference> {
-        super::compare(&RECORDS, before, after, moving)
+    fn compare(before: &Value, after: &Value, active: bool) -> Vec<Difference> {
+        super::compare(&RECORDS, before, after, active)
     }
 
     #[test]

@@ -260,7 +260,7 @@ impl CellRun<'_> {
         Ok(root)
     }
 
-    /// Waits until the root waits for `go`, and, unless the workload is moving, until the whole
+    /// Waits until the root waits for `go`, and, unless the workload is active, until the whole
     /// tree is at rest.
     ///
     /// `parent` is the supervisor's own child; the wait fails if it exits.
@@ -276,7 +276,7 @@ impl CellRun<'_> {
             let reason = format!("the workload ended before go ({end}){}", words(&self.cwd().join("stderr")));
             return Err(Failure::fail(stage, reason));
         }
-        if self.spec.moving {
+        if self.spec.active {
             return Ok(());
         }
         match self.rests(root) {

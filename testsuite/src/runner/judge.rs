@@ -43,7 +43,7 @@ impl CellRun<'_> {
             let text = fs::read(self.record(n)).map_err(|e| unreadable(&e))?;
             serde_json::from_slice(&text).map_err(|e| unreadable(&e))
         };
-        let differences = fixpoint::compare(self.engine.records(), &read(a)?, &read(b)?, self.spec.moving);
+        let differences = fixpoint::compare(self.engine.records(), &read(a)?, &read(b)?, self.spec.active);
         if differences.is_empty() {
             return Ok(());
         }
@@ -89,9 +89,9 @@ impl CellRun<'_> {
     }
 
     /// The leak oracle before `go`: files that checkpoint and restart left in the workload's own
-    /// directory; skipped for a moving workload, which may create files itself.
+    /// directory; skipped for an active workload, which may create files itself.
     pub(super) fn nothing_new(&mut self) -> Step<()> {
-        if self.spec.moving {
+        if self.spec.active {
             return Ok(());
         }
         let now = self.listing()?;

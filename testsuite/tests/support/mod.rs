@@ -28,7 +28,7 @@ pub fn job(dir: &Path, program: &str, workloads: &[&str], mode: Mode, timeout_ms
         engine: "cairn".into(),
         workload: format!("g/{name}"),
         mode,
-        moving: false,
+        active: false,
     });
     Job {
         v: PROTOCOL,

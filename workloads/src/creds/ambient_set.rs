@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "ambient capabilities of a process that is not root",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::os::{fd::AsFd as _, unix::fs::PermissionsExt};
 pub const WORKLOAD: Workload = Workload {
     purpose: "descriptors and a working directory that the process could not open any more",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the capability bounding set",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

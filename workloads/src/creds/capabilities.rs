@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the effective, permitted and inheritable capabilities of root with little left",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

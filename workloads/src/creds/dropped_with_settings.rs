@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "dumpable, parent-death signal, keep-capabilities and no_new_privs set after giving up root",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the I/O priority of each process and thread",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

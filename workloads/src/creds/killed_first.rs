@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "oom_score_adj of each process", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "oom_score_adj of each process", needs: &[], active: false, statik: false, run };
 
 const PATH: &str = "/proc/self/oom_score_adj";
 

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "all sixteen resource limits, soft and hard",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "limits of files, memory, locked memory and file size below what is in use",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

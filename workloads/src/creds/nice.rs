@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the nice value of each process and thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

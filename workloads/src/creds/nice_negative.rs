@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a negative nice value", needs: &[Need::Root], moving: false, statik: false, run };
+    Workload { purpose: "a negative nice value", needs: &[Need::Root], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;

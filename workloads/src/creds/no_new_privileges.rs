@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the no_new_privs flag of each process and thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

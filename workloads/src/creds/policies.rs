@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "scheduling policy, priority and reset-on-fork of each process",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the set of processors of each process",
     needs: &[Need::Smp],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

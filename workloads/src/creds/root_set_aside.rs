@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "saved user id 0: capabilities permitted but not effective, and effective again",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

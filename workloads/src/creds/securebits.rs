@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "securebits, locked and not, and the keep-capabilities flag",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

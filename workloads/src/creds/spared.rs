@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a negative oom_score_adj", needs: &[Need::Root], moving: false, statik: false, run };
+    Workload { purpose: "a negative oom_score_adj", needs: &[Need::Root], active: false, statik: false, run };
 
 const PATH: &str = "/proc/self/oom_score_adj";
 

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "credentials of single threads, set past libc",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the four user ids of a process that is nobody special",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

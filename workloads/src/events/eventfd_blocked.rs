@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "processes blocked in reading, writing and polling eventfds get what comes afterwards",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

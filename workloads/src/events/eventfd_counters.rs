@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the counts and flags of eventfds, from 0 to the highest",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

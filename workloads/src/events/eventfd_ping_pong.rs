@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "two processes in motion that wake each other by eventfds",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

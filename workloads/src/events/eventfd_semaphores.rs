@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "which eventfds are semaphores (EFD_SEMAPHORE), whatever their count",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "which descriptors of parent, child and grandchild are one eventfd, and which are not",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

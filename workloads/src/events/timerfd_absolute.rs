@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "timerfds that were set to a time (TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET) expire at that time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "processes blocked in reading timerfds go on when those expire",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "expirations of timerfds that have not been read, once and periodic",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "clock, time left, interval and flags of timerfds",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a periodic timerfd in motion, read by a thread",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

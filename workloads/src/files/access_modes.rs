@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "read-only, write-only and read-write descriptors of the same file",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "O_APPEND in force: writing goes to the end of the file",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "close-on-exec per descriptor, and what an executed program finds",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

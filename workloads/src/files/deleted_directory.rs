@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a removed current directory and a descriptor of a removed directory",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

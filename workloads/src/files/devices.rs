@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "descriptors of /dev/null, zero, full, random and urandom",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

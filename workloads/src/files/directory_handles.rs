@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "directory descriptors and O_PATH descriptors",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the position in a directory: in the middle, at the end, at the start",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "dup'ed descriptors remain one open file description",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

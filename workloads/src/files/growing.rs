@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a file that grows all the time: no record lost, doubled or torn",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

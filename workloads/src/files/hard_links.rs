@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "one file under two names stays one file",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

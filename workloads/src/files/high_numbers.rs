@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "descriptor numbers up to 1000, and the gaps between",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "open file descriptions shared between processes, under other numbers too",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a file whose opened name is gone while another link to it lives",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

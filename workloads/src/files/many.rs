@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "five hundred open files", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "five hundred open files", needs: &[], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut held = Vec::new();

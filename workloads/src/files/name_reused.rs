@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "an unlinked file whose name belongs to another file now",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -11,7 +11,7 @@ use std::path::Path;
 pub const WORKLOAD: Workload = Workload {
     purpose: "files open and mapped under names that are hard to parse",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "the offset of each open file", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "the offset of each open file", needs: &[], active: false, statik: true, run };
 
 const OFFSETS: [i64; 7] = [0, 1, 4095, 10_000, 10_001, 5 << 32, i64::MAX - 4096];
 

@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "another root directory of the tree's first process",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

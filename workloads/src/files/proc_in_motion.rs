@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread that opens, reads and closes a file of /proc over and over",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "open files whose mode would not let them be opened again by others",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a shared offset in motion: two readers, every block read once",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "open files that were renamed since", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "open files that were renamed since", needs: &[], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     std::fs::create_dir("elsewhere").context("mkdir")?;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "an unlinked file that is written and read back all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

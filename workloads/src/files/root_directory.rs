@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the root directory of each process (chroot), with the current directory inside and outside",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "separate opens of one file stay separate",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

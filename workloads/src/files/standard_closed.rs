@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "closed standard descriptors stay closed, an empty descriptor table stays empty",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "file status flags: append, nonblock, sync, dsync, noatime, direct, async",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "an O_PATH descriptor of a symbolic link",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

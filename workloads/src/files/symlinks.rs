@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "files opened through symbolic links that have changed since",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "contents and offset of a file made by O_TMPFILE",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "offsets past the end of files that were truncated",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

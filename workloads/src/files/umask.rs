@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "the umask of each process", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "the umask of each process", needs: &[], active: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "contents, mode and offset of an unlinked file",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

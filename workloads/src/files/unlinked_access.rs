@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "access modes of unlinked files, with permissions that would not admit them again",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 pub const WORKLOAD: Workload = Workload {
     purpose: "extended attributes and access control lists of a file, a directory and a FIFO without a name",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

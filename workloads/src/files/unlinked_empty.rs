@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "empty unlinked files", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "empty unlinked files", needs: &[], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let never = helpers::make_unlinked("never filled", 0, 0)?;

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 pub const WORKLOAD: Workload = Workload {
     purpose: "inode flags of a file without a name, those that forbid changes among them",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "contents of a large unlinked file", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "contents of a large unlinked file", needs: &[], active: false, statik: false, run };
 
 const LEN: usize = (5 << 20) + 123;
 

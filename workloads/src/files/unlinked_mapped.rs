@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 pub const WORKLOAD: Workload = Workload {
     purpose: "an unlinked file mapped shared by two processes stays one file",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "one unlinked file stays one, through every descriptor of every process",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "an unlinked sparse file: contents, holes and how little room it takes",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "size, times, mode and inode of open files, opened with O_CREAT and O_TRUNC among others",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

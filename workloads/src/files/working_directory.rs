@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the current directory of each process",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a page under a protection key of its own",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

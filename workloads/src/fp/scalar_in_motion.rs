@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads computing in double precision all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

@@ -41,7 +41,7 @@ pub struct Workload {
     /// Prerequisites; checked before `run` is called.
     pub needs: &'static [Need],
     /// Whether memory or anything else changes while the workload waits for `go`.
-    pub moving: bool,
+    pub active: bool,
     /// Whether it also belongs to the selection that runs from the statically linked program.
     pub statik: bool,
     /// Builds, calls [`Ctx::ready`] exactly once, verifies.

@@ -13,7 +13,7 @@ struct Listed {
     group: &'static str,
     purpose: &'static str,
     needs: &'static [super::needs::Need],
-    moving: bool,
+    active: bool,
     #[serde(rename = "static")]
     statik: bool,
 }
@@ -33,7 +33,7 @@ pub fn list(groups: &[&[Entry]], json: bool) -> ExitCode {
             group: entry.group(),
             purpose: entry.workload.purpose,
             needs: entry.workload.needs,
-            moving: entry.workload.moving,
+            active: entry.workload.active,
             statik: entry.workload.statik,
         })
         .collect();

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "ranges with the flags that madvise leaves behind",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a mapping longer than its file", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "a mapping longer than its file", needs: &[], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let path = cx.dir.join("file");

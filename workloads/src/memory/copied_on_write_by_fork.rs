@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "pages shared copy-on-write between parent and children",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

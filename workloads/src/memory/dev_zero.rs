@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "private and shared mappings of /dev/zero",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

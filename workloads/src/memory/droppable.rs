@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "memory that the kernel may drop under pressure",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "pages at the lowest and the highest address there is",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a mapping of a sparse file beyond 4 GiB",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -4,7 +4,7 @@ use crate::framework::prelude::*;
 use std::os::fd::AsFd as _;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "machine code mapped from a file", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "machine code mapped from a file", needs: &[], active: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let path = cx.dir.join("code");

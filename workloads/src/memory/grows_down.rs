@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a mapping made with MAP_GROWSDOWN", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "a mapping made with MAP_GROWSDOWN", needs: &[], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     // Free space below the mapping that nothing else takes: the kernel keeps other mappings 256

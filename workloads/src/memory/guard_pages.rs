@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "guard pages made by madvise, as in the C library's stacks",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "unmapped holes between mapped pages", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "unmapped holes between mapped pages", needs: &[], active: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut memory = Mapping::private(60 * page_size())?;

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "memory backed by a transparent huge page",
     needs: &[Need::Thp],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "shared and private mappings of a file on hugetlbfs",
     needs: &[Need::Hugepages],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "private memory of explicit huge pages",
     needs: &[Need::Hugepages],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

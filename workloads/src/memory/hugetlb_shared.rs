@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "shared memory of explicit huge pages in two processes",
     needs: &[Need::Hugepages],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "ranges that fork leaves out, and ranges that it wipes",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

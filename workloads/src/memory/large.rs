@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "64 MiB of memory, every page different",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

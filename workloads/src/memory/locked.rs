@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "memory locked by mlock, and on fault by mlock2",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process that locks whatever it will map",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

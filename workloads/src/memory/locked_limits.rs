@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "locked memory that uses the limit up, in parts locked at once and on fault",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

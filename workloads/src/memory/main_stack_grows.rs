@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the main stack grows further by itself",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

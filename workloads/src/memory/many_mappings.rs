@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "two thousand mappings", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "two thousand mappings", needs: &[], active: false, statik: false, run };
 
 const COUNT: usize = 2000;
 

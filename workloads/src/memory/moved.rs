@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "mappings moved and resized by mremap",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -4,7 +4,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "anonymous memory with a name", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "anonymous memory with a name", needs: &[], active: false, statik: false, run };
 
 /// include/uapi/linux/prctl.h.
 const PR_SET_VMA: i32 = 0x5356_4d41;

@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "mappings of files whose names are traps for readers of /proc",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use anyhow::Result;
 pub const WORKLOAD: Workload = Workload {
     purpose: "memory policies of threads that differ, of neighbours in one mapping, and of shared memory",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "private anonymous pages: written, zeroed, never touched",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

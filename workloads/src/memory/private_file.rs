@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a private file mapping with some pages copied on write",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

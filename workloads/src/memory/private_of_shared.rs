@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "private mappings of shared anonymous memory, with written pages and others",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "one shared object in three processes, at different addresses and with different parts",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

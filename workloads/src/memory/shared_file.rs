@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a shared file mapping: writes go both ways",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a shared mapping through a descriptor that cannot write",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 pub const WORKLOAD: Workload = Workload {
     purpose: "two processes that answer each other through shared memory",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

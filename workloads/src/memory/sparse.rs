@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a gigabyte of memory with one page in a thousand populated",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "four terabytes of reserved address space with ten pages in it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

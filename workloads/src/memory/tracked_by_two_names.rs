@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "one file under two mappings and two names",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

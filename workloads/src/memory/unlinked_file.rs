@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "mappings of a file without a name, and a new file under the old name",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

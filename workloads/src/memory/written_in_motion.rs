@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread that writes whole pages while others read them",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "O_ASYNC, its owner and its signal at the ends of pipes, and that the signals come",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

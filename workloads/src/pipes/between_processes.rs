@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a pipe between two children that the parent has closed, with bytes in flight",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process blocked in reading a pipe gets what comes afterwards",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ pub const WORKLOAD: Workload = Workload {
     purpose: "processes blocked in writing to full pipes: atomic, and partly written",
     needs: &[],
     // A checkpoint interrupts the write, which then returns the length written so far.
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

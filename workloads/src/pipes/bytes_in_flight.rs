@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the bytes in a pipe, and that nothing else is in it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

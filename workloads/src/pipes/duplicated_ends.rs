@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "dup'ed pipe ends: shared flags, and no end of file while one writer is left",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

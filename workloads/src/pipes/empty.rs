@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "an empty pipe stays empty and works",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "O_ASYNC set at the ends of a FIFO, its owner and its signal, and that the signals come",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

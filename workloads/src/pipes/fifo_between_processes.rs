@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a FIFO with its ends in two processes, and one blocked in opening another",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

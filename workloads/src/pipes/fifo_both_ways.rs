@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a FIFO opened O_RDWR, the only description of it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

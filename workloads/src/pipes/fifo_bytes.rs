@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a FIFO with bytes in flight and separate descriptions for its ends",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a FIFO that waits for its first writer does not report POLLHUP",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

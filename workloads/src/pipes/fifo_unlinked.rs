@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "an unlinked FIFO keeps its ends and bytes",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

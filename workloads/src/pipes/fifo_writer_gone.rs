@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a FIFO without a writer: the bytes, then end of file, then a new writer",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 pub const WORKLOAD: Workload = Workload {
     purpose: "status flags and close-on-exec of each end of a pipe",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

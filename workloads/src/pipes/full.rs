@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a pipe that is exactly full, 64 KiB",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

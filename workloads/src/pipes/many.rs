@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "fifty pipes that must not be mixed up",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "atomic records of four writers in motion in one pipe: whole, in order, none lost",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

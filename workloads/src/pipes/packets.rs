@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "packet boundaries of a pipe with O_DIRECT",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

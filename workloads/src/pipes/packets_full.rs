@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a packet pipe whose every slot holds a packet",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

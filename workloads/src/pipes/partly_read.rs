@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a pipe whose first buffer is partly read and whose buffers are partly filled",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "two processes in motion: a counter through two pipes, never skipping",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a pipeline of three processes in motion, every record checked",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a write end without a reader: EPIPE and SIGPIPE",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

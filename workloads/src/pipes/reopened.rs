@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "several open file descriptions of one pipe, one of them read-write",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the size of a pipe set by F_SETPIPE_SZ, one page and 1 MiB, with the bytes in it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

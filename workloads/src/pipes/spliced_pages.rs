@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "pages of a file in a pipe, sixteen small pieces",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

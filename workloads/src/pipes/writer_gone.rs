@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a read end without a writer: the bytes, then end of file",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads that allocate, fill, verify and free all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

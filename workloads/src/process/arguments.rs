@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "argument list, environment and auxiliary vector",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

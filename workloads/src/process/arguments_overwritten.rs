@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "an argument list that was overwritten in place, and a changed environment",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -4,7 +4,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "the command name set by prctl", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "the command name set by prctl", needs: &[], active: false, statik: true, run };
 
 const NAME: &[u8; 15] = b"cairn )( \x01 comm";
 

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "which kinds of mappings a core dump would hold",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

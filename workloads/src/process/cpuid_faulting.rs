@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread whose CPUID instruction faults, beside one whose does not",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

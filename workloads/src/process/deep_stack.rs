@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thousand live stack frames with contents",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -7,7 +7,7 @@ use libc::{MAP_ANONYMOUS, MAP_PRIVATE, PROT_EXEC, PROT_READ, PROT_WRITE};
 pub const WORKLOAD: Workload = Workload {
     purpose: "memory that is written denied to become executable, with and without children to inherit it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the link to the executable, and the file behind it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "processes that come and go all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "allocations of all sizes in several arenas, used on afterwards",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

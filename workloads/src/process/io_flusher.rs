@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the IO_FLUSHER state of threads that differ",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "machine code that was written into anonymous memory",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a library loaded with dlopen, its code and its data",
     needs: &[Need::Dynamic],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

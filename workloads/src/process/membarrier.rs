@@ -7,7 +7,7 @@ use anyhow::Result;
 pub const WORKLOAD: Workload = Workload {
     purpose: "registrations for expedited memory barriers, in processes that have different ones",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

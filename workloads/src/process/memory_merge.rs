@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "all memory of a process mergeable, but for a range; of another only a range",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

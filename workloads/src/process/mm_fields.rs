@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "where code, data, break, stack, arguments and environment start and end",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 pub const WORKLOAD: Workload = Workload {
     purpose: "fork, vfork and execve after a restart",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the execution domain: no randomisation, version 2.6 in uname",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

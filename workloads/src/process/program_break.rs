@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the heap of brk(2): contents, end, and growth from there",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

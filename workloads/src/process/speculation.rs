@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "speculation switched off, in threads that differ, where the processor leaves the choice",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

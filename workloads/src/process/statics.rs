@@ -7,7 +7,7 @@ use std::sync::Mutex;
 pub const WORKLOAD: Workload = Workload {
     purpose: "initialised and uninitialised static data, thread-local data",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

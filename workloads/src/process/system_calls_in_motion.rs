@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd as _;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread that does nothing but system calls with known results",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "huge pages switched off for the whole process",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -9,7 +9,7 @@ const PR_THP_DISABLE_EXCEPT_ADVISED: libc::c_int = 1 << 1;
 pub const WORKLOAD: Workload = Workload {
     purpose: "huge pages switched off but where they were asked for",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "what memory failures do to a thread, and whether it may read the time stamp counter, in threads that differ",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

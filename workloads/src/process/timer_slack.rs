@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "timer slack that differs between threads",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

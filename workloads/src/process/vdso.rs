@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "calls into the vdso through pointers taken before",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

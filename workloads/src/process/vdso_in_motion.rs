@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads that are inside of the vdso most of the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "handler, flags, mask and restorer of all 62 signals that can be caught",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

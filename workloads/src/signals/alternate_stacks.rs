@@ -9,7 +9,7 @@ use std::sync::{
 pub const WORKLOAD: Workload = Workload {
     purpose: "the alternate signal stack of each thread, SS_AUTODISARM among them",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

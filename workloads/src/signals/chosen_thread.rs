@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "delivery of a process signal to the one thread whose mask admits it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "signals pending for processes that are stopped in calls, which they end",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

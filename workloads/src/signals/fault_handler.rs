@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a SIGSEGV handler that makes the page writable and goes on",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a long queue of pending signals", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "a long queue of pending signals", needs: &[], active: false, statik: false, run };
 
 const COUNT: usize = 200;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "handlers run after a restart, with SA_NODEFER, SA_RESETHAND and the mask in force",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "ignored signals, in the process and in a program that it executes",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

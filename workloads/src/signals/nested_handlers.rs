@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "three nested signal frames, unwound through sigreturn afterwards",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "SA_NOCLDWAIT in force: a child that ends afterwards leaves nothing to wait for",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a handler that is blocked on the alternate stack and returns afterwards",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process blocked in pause returns after a handler, not before",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

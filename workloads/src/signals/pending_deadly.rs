@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a blocked SIGTERM that ends the process once unblocked",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "pending signals of the process with their siginfo: kill and sigqueue, from itself and from a child",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a pending SIGCHLD with the child's status, next to the zombie itself",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

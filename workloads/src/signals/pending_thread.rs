@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "pending signals of single threads, apart from those of the process",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

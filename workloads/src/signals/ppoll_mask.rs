@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "processes blocked in ppoll and pselect with temporary signal masks",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the order of queued real-time signals and the value of each",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a blocked read, interrupted afterwards, with SA_RESTART and without",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "all the bytes of siginfo that the kernel keeps, with codes that it does not know",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process blocked in sigsuspend: the mask of the wait and the one that comes back",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

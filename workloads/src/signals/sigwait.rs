@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process blocked in sigwaitinfo gets its signal with the value",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a pending standard signal stays one, and further ones merge into it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

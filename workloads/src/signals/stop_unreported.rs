@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a stop that the parent has not waited for, with the signal that caused it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process stopped by SIGSTOP, and that it can be continued",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

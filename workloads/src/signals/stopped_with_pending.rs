@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "signals pending for a stopped process, delivered when it continues",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

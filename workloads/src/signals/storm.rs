@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "numbered real-time signals in motion between three processes: none lost, doubled or reordered",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the signal mask of each thread, all 64 bits",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

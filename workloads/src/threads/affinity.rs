@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 pub const WORKLOAD: Workload = Workload {
     purpose: "which processors each thread may use",
     needs: &[Need::Smp],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a barrier at which all but one have arrived",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread that is cancelled after the restart",
     needs: &[Need::Dynamic],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads that are made and end all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads that compute without a system call",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

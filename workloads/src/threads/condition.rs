@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads waiting for a condition variable",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads inside of restartable sequences all the time",
     needs: &[Need::Dynamic],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

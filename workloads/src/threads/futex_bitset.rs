@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const WORKLOAD: Workload = Workload {
     purpose: "futex waiters with bit masks, and one with a timeout far away",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -8,7 +8,7 @@ pub const WORKLOAD: Workload = Workload {
     purpose: "a futex waiter with an absolute deadline that passes",
     needs: &[],
     // The deadline may pass between two checkpoints.
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

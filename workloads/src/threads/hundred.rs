@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a hundred blocked threads", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "a hundred blocked threads", needs: &[], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     super::crowd::blocked_crowd(cx, 100)

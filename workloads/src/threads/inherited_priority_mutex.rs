@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a held mutex with priority inheritance and its queue",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread that waits for another one to end",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

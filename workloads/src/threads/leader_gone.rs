@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process whose main thread has ended while another lives on",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use std::cell::Cell as Local;
 pub const WORKLOAD: Workload = Workload {
     purpose: "thread-local variables, pthread keys and errno of sixteen threads",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

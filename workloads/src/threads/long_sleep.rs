@@ -9,7 +9,7 @@ pub const WORKLOAD: Workload = Workload {
     purpose: "a thread in a sleep of an hour, which must neither end nor start over",
     needs: &[],
     // A checkpoint interrupts the call, and the kernel then writes the remaining time into memory.
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -4,7 +4,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "new threads beside restored ones", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "new threads beside restored ones", needs: &[], active: false, statik: true, run };
 
 static GO: Cell = Cell::new();
 

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 use std::cell::UnsafeCell;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "threads queueing for a locked mutex", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "threads queueing for a locked mutex", needs: &[], active: false, statik: true, run };
 
 struct Mutex(UnsafeCell<libc::pthread_mutex_t>);
 // SAFETY: a pthread mutex is made to be used from several threads.

@@ -3,7 +3,7 @@
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a name of its own for every thread", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "a name of its own for every thread", needs: &[], active: false, statik: false, run };
 
 static GO: Cell = Cell::new();
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread in pause that only a handled signal may wake",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

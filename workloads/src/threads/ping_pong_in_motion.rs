@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 pub const WORKLOAD: Workload = Workload {
     purpose: "two threads handing a counter back and forth",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

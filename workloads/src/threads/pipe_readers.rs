@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 use std::io::{Read as _, Write as _};
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "threads blocked in read on pipes", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "threads blocked in read on pipes", needs: &[], active: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let mut pairs = Vec::new();

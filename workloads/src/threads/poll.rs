@@ -10,7 +10,7 @@ pub const WORKLOAD: Workload = Workload {
     needs: &[],
     // arm64 has only ppoll(2), which writes the remaining time into memory when a checkpoint
     // interrupts it.
-    moving: cfg!(target_arch = "aarch64"),
+    active: cfg!(target_arch = "aarch64"),
     statik: false,
     run,
 };

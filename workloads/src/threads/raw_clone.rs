@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread made without the C library, on a stack of its own",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

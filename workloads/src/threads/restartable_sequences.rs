@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the rseq area of every thread, registered and served by the kernel",
     needs: &[Need::Dynamic],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a robust mutex whose holder ends after the restart",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "nice value and scheduling policy of each thread",
     needs: &[Need::Root],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -8,7 +8,7 @@ pub const WORKLOAD: Workload = Workload {
     purpose: "threads blocked in select and pselect",
     needs: &[],
     // A checkpoint interrupts the call, and the kernel then writes the remaining time into memory.
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads waiting for a semaphore, some of it already taken",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread waiting for a signal synchronously",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

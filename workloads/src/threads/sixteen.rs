@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "sixteen blocked threads, each with its own number, stack and thread-local data",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ pub const WORKLOAD: Workload = Workload {
     purpose: "a sleep with an absolute end that passes while waiting",
     needs: &[],
     // The sleep may end at any time.
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

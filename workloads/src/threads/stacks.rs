@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "deep stacks of eight threads, each frame with contents",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

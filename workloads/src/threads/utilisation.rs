@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "clamps of utilisation that differ between threads",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a pending alarm", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "a pending alarm", needs: &[], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let seconds = helpers::LONG.as_secs() as u32;

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a one-shot ITIMER_REAL that expires around the checkpoint, neither lost nor doubled",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

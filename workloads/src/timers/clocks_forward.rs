@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "monotonic, boot and real clocks go forward over a restart",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -10,7 +10,7 @@ pub const WORKLOAD: Workload = Workload {
     needs: &[],
     // A checkpoint interrupts the calls once more, and the kernel then writes the remaining time
     // into memory.
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

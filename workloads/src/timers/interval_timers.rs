@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "what is left of ITIMER_REAL, ITIMER_VIRTUAL and ITIMER_PROF, and their intervals",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "timer_create with SIGEV_THREAD: libc's helper thread keeps being told",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 use std::time::Duration;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a hundred POSIX timers", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "a hundred POSIX timers", needs: &[], active: false, statik: false, run };
 
 const COUNT: usize = 100;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the overrun of a periodic timer whose signal stays pending, and that it ticks on",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "poll and select with a time limit end by themselves, not too early",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

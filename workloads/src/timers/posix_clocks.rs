@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "POSIX timers on the real, monotonic, boot, TAI, process and thread clocks",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

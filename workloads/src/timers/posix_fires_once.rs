@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "one-shot POSIX timers that expire around the checkpoint, neither lost nor doubled",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

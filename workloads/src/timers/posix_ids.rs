@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the ids of POSIX timers: those that exist, and those that do not",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

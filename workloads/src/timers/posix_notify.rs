@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "whom a POSIX timer tells, by which signal, with which value",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the pending signal of an expired timer: SI_TIMER, its id and its value",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "what is left of POSIX timers and their intervals: disarmed, one-shot, periodic, absolute",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "periodic POSIX timers in motion, for the process and for a thread",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "ITIMER_VIRTUAL and ITIMER_PROF expire by work that is done afterwards",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

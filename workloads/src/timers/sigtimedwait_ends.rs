@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "sigtimedwait ends at its time, or with the signal that comes before, and never with EINTR",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

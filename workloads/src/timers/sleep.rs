@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "nanosleep, and clock_nanosleep until a time, end by themselves and not too early",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

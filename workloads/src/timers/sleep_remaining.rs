@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the remaining time of an interrupted nanosleep and select",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "a periodic ITIMER_REAL in motion", needs: &[], moving: true, statik: false, run };
+    Workload { purpose: "a periodic ITIMER_REAL in motion", needs: &[], active: true, statik: false, run };
 
 static RUNS: AtomicU64 = AtomicU64::new(0);
 

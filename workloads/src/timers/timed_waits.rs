@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 pub const WORKLOAD: Workload = Workload {
     purpose: "waits with a time limit end with the right result, not too early",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "processes blocked in wait4 and waitid get the right status",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

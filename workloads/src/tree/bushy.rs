@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "39 processes in three generations, every parent link and every exit status",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "one child with its pid, parent, group and session, in memory and in the kernel",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

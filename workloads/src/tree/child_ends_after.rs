@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub const WORKLOAD: Workload = Workload {
     purpose: "SIGCHLD with the right siginfo for children that end or stop afterwards",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

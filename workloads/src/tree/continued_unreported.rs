@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "that a child goes on is told by waitid with WCONTINUED once, and just once",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

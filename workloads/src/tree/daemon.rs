@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a daemon made by a double fork: session without leader, adopted by the root",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

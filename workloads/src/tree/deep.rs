@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "ten generations, each with its parent",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

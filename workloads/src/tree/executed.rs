@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a child that runs another program: its command line, environment, name",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the exit signal of a process: SIGUSR2, a real-time one, none",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

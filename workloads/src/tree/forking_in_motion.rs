@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process that forks and reaps all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a zombie whose parent is not the root, reaped by its parent",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process group whose leader has ended and been reaped",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a job of three processes with pipes, its leader a zombie",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "waitid with WNOWAIT before and after: the zombie stays until it is reaped",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

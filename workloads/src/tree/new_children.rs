@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "making processes works after a restart, and new ids are new",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "an orphan adopted by a subreaper inside of the tree",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

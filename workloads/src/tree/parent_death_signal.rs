@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the parent-death signal: remembered, and sent when the parent ends afterwards",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

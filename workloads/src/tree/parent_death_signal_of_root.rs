@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the parent-death signal of the root of a tree: remembered, and not sent",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "process groups whose leaders live", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "process groups whose leaders live", needs: &[], active: false, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "sessions within the tree: leaders and members",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

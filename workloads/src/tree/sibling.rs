@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a process whose parent is not the one that made it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a stopped process group, its members and a bystander",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

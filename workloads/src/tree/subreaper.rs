@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the subreaper flag of each process, and adoption that follows it",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

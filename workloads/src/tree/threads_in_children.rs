@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads in several processes of a tree",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread blocked in wait for a child of another thread, and one made by a thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

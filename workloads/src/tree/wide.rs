@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 pub const WORKLOAD: Workload = Workload {
     purpose: "fifty children, each with its own pid and memory",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

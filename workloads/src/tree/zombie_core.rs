@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "zombies that died of core-dumping signals without a core dump, below a parent that may have one",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "zombies whose exit signals were sent before: none is sent again",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

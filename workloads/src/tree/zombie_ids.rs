@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "zombies with a session, a group and a name of their own",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

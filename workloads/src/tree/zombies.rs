@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "zombies: exit codes, ids and the order in which wait finds them",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -4,7 +4,7 @@ use super::helpers;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "zombies that died by signals", needs: &[], moving: false, statik: false, run };
+    Workload { purpose: "zombies that died by signals", needs: &[], active: false, statik: false, run };
 
 const SIGNALS: [i32; 5] = [libc::SIGKILL, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE, 50];
 

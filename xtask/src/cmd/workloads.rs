@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<bool> {
     let width = list.iter().map(|w| w.name.len()).max().unwrap_or(0);
     for workload in &list {
         let mut marks: Vec<String> = workload.needs.iter().map(|need| format!("needs {need}")).collect();
-        marks.extend(workload.moving.then(|| "moving".to_owned()));
+        marks.extend(workload.active.then(|| "active".to_owned()));
         marks.extend(workload.statik.then(|| "static too".to_owned()));
         let marks = if marks.is_empty() { String::new() } else { format!(" [{}]", marks.join(", ")) };
         println!("{:width$}  {}{marks}", workload.name, workload.purpose);

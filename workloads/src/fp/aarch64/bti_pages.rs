@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "machine code in a page that guards indirect branches",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

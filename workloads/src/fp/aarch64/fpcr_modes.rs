@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "rounding, flush-to-zero, default NaN and sticky flags, by thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

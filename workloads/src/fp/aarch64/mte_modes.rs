@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "modes of memory tag checks and the tags to choose from, by thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

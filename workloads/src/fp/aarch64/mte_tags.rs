@@ -9,7 +9,7 @@ use std::arch::asm;
 pub const WORKLOAD: Workload = Workload {
     purpose: "memory with tags, private and shared",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -1,6 +1,6 @@
-//! Registers over a blocked system call, as `helpers::OverRead` says. The kernel changes no register
-//! but x0 in a system call (Documentation/arch/arm64/elf_hwcaps.rst names the features that the
-//! others here need).
+//! Registers over a blocked system call, as `helpers::OverRead` says. The kernel changes no
+//! register but x0 in a system call (Documentation/arch/arm64/elf_hwcaps.rst names the features
+//! that the others here need).
 
 use std::arch::naked_asm;
 

@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "which keys of pointer authentication are on, by thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

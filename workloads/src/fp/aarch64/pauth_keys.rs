@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the five keys of pointer authentication, of the process and of single threads",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the condition flags and the bits of PSTATE over a blocked system call",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

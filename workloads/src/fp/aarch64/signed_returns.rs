@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "signed return addresses on the stacks of blocked threads",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

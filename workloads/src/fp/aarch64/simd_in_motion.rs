@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads counting in all SIMD registers all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads computing in streaming mode with the array ZA all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

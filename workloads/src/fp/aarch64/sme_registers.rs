@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the array ZA over a blocked system call, with several streaming vector lengths",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -9,7 +9,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads counting in all SVE registers all the time, with vectors of different lengths",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

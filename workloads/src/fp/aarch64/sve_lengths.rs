@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "SVE vector lengths by thread, and whether an exec keeps them",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 pub const WORKLOAD: Workload = Workload {
     purpose: "tagged addresses as arguments of system calls, by thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "TPIDR_EL0, TPIDR2_EL0 and TPIDRRO_EL0, by thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -6,7 +6,7 @@ use std::arch::asm;
 pub const WORKLOAD: Workload = Workload {
     purpose: "modes of floating point exceptions: a division by zero that kills, one that does not, what is merely asked for",
     needs: &[],
-    moving: false,
+    active: false,
     statik: false,
     run,
 };

@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the thirty-two floating-point registers",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

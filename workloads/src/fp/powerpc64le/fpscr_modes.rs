@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "binary and decimal rounding, enabled exceptions and sticky flags, by thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "threads of low and very low priority that compute all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: false,
     run,
 };

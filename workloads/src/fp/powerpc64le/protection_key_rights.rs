@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the rights register of the protection keys, by thread",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "TAR and DSCR, by thread", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "TAR and DSCR, by thread", needs: &[], active: false, statik: true, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
     if !Feature::Tar.here() || !Feature::Dscr.here() {

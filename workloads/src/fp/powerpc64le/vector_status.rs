@@ -6,7 +6,7 @@ use crate::fp::helpers::{Aligned, blocked_threads};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "VSCR and VRSAVE, by thread", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "VSCR and VRSAVE, by thread", needs: &[], active: false, statik: true, run };
 
 /// Bits of VSCR: denormals are zero, and saturation, which is sticky.
 const VSCR: [u32; 4] = [0, 0x0001_0000, 0x0000_0001, 0x0001_0001];

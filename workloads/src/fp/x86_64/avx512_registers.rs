@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the thirty-two AVX-512 registers and the eight masks",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

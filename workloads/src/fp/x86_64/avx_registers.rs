@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the sixteen AVX registers with their upper halves",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

@@ -5,7 +5,7 @@ use crate::fp::helpers::blocked_threads;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
-    Workload { purpose: "the bases of fs and gs, by thread", needs: &[], moving: false, statik: true, run };
+    Workload { purpose: "the bases of fs and gs, by thread", needs: &[], active: false, statik: true, run };
 
 /// asm/prctl.h.
 const ARCH_SET_GS: i32 = 0x1001;

@@ -7,7 +7,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the sixteen SSE registers over a blocked system call",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

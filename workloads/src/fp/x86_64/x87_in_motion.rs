@@ -5,7 +5,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "a thread computing with 80-bit numbers all the time",
     needs: &[],
-    moving: true,
+    active: true,
     statik: true,
     run,
 };

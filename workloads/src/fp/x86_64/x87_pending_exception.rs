@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 pub const WORKLOAD: Workload = Workload {
     purpose: "an x87 exception that is unmasked and pending",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };

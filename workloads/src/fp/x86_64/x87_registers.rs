@@ -8,7 +8,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the x87 stack with control, status and tag words",
     needs: &[],
-    moving: false,
+    active: false,
     statik: true,
     run,
 };
