@@ -197,9 +197,9 @@ fn debugged() -> Result<()> {
     })
 }
 
-fn sleep_of_a_stranger() -> Result<()> {
-    let living = Living::new("count")?;
-    let how = Continue {
+/// Asks to continue a sleep of one nanosecond.
+fn nanosleep(living: &Living) -> Continue {
+    Continue {
         size: size_of::<Continue>() as u32,
         tid: living.pid(),
         sleep: SLEEP_NANO,
@@ -207,7 +207,12 @@ fn sleep_of_a_stranger() -> Result<()> {
         left: 1,
         args: [0; 4],
         reserved: 0,
-    };
+    }
+}
+
+fn sleep_of_a_stranger() -> Result<()> {
+    let living = Living::new("count")?;
+    let how = nanosleep(&living);
     let device = Device::open()?;
     refused(device.proceed(how), libc::EPERM)?;
     refused(device.proceed(Continue { tid: i32::MAX, ..how }), libc::ESRCH)?;
@@ -232,15 +237,7 @@ fn sleep_of_a_stranger() -> Result<()> {
 /// Only the tracing thread can resume the tracee, and does not during its own ioctl.
 fn sleep_of_another_thread() -> Result<()> {
     while_traced(|living| {
-        let how = Continue {
-            size: size_of::<Continue>() as u32,
-            tid: living.pid(),
-            sleep: SLEEP_NANO,
-            clock: libc::CLOCK_MONOTONIC,
-            left: 1,
-            args: [0; 4],
-            reserved: 0,
-        };
+        let how = nanosleep(living);
         let device = Device::open()?;
         let other = std::thread::scope(|scope| {
             scope.spawn(|| device.proceed(how)).join().expect("the thread does not panic")

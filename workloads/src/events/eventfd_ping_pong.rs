@@ -34,10 +34,7 @@ fn run(cx: &mut Ctx) -> Outcome {
             }
         }
     })?;
-    let played = |more: u64| {
-        let goal = shared.number(0).load(SeqCst) + more;
-        sync::wait_until("the game to go on", || Ok(shared.number(0).load(SeqCst) >= goal))
-    };
+    let played = |more| sync::wait_for_more("the game to go on", shared.number(0), more);
     played(20)?;
 
     cx.ready()?;

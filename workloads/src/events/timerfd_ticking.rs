@@ -29,10 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         }
         Ok(())
     })?;
-    let ticked = |more: u64| {
-        let goal = TICKS.load(SeqCst) + more;
-        sync::wait_until("the timer to tick", || Ok(TICKS.load(SeqCst) >= goal))
-    };
+    let ticked = |more| sync::wait_for_more("the timer to tick", &TICKS, more);
     ticked(5)?;
 
     cx.ready()?;

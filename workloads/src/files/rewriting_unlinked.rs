@@ -28,10 +28,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         }
         Ok(())
     })?;
-    let written = |more: u64| {
-        let goal = shared.number(0).load(SeqCst) + more;
-        sync::wait_until("rounds", || Ok(shared.number(0).load(SeqCst) >= goal))
-    };
+    let written = |more| sync::wait_for_more("rounds", shared.number(0), more);
     written(2)?;
 
     cx.ready()?;

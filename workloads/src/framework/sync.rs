@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// When verification must be over. Set once, when the gate has been passed.
@@ -94,6 +95,15 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> anyhow::Result<bool>) ->
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// Waits until `counter`, which something else counts up, has grown by `more`.
+///
+/// # Errors
+/// `timed out waiting for WHAT`.
+pub fn wait_for_more(what: &str, counter: &AtomicU64, more: u64) -> Outcome {
+    let goal = counter.load(Ordering::SeqCst) + more;
+    wait_until(what, || Ok(counter.load(Ordering::SeqCst) >= goal))
 }
 
 /// A thread, all signals blocked, that ends the process when the deadline has passed.

@@ -60,10 +60,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         }
     })?;
     drop((first_out, first_in, second_out, second_in));
-    let arrived = |more: u64| {
-        let goal = shared.number(0).load(SeqCst) + more;
-        sync::wait_until("records to arrive", || Ok(shared.number(0).load(SeqCst) >= goal))
-    };
+    let arrived = |more| sync::wait_for_more("records to arrive", shared.number(0), more);
     arrived(16)?;
 
     cx.ready()?;

@@ -50,10 +50,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         sys::check("timer_create", libc::timer_create(libc::CLOCK_MONOTONIC, event, &mut id))?;
         sys::check("timer_settime", libc::timer_settime(id, 0, &spec, std::ptr::null_mut()))?;
     }
-    let calls = |more: u64| {
-        let goal = CALLS.load(SeqCst) + more;
-        sync::wait_until("calls by the timer", || Ok(CALLS.load(SeqCst) >= goal))
-    };
+    let calls = |more| sync::wait_for_more("calls by the timer", &CALLS, more);
     calls(1)?;
 
     cx.ready()?;

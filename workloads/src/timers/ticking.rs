@@ -18,10 +18,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let tick = Duration::from_millis(4);
     signal::handle(libc::SIGALRM, count, libc::SA_RESTART, &[])?;
     helpers::set_interval(libc::ITIMER_REAL, (tick, tick))?;
-    let ticks = |more: u64| {
-        let goal = RUNS.load(SeqCst) + more;
-        sync::wait_until("ticks", || Ok(RUNS.load(SeqCst) >= goal))
-    };
+    let ticks = |more| sync::wait_for_more("ticks", &RUNS, more);
     ticks(2)?;
 
     cx.ready()?;

@@ -30,10 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         }
         Ok(())
     })?;
-    let born = |more: u64| {
-        let goal = shared.number(0).load(SeqCst) + more;
-        sync::wait_until("children to come and go", || Ok(shared.number(0).load(SeqCst) >= goal))
-    };
+    let born = |more| sync::wait_for_more("children to come and go", shared.number(0), more);
     born(3)?;
 
     cx.ready()?;

@@ -66,6 +66,15 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// The descriptor of an object with [`Identity::Description`].
+    ///
+    /// # Panics
+    /// If there is not exactly one: two would be two objects, and `O_PATH` is refused.
+    pub fn only(descriptors: &[Descriptor]) -> &Descriptor {
+        let [descriptor] = descriptors else { unreachable!("one object, one description") };
+        descriptor
+    }
+
     /// For messages: `pid 4711: fd 7`.
     pub fn at(&self) -> Subject {
         Subject::fd(self.pid, self.fd)

@@ -34,12 +34,8 @@ impl Verbs for Eventfd {
         Identity::Description
     }
 
-    fn is_shared_state(&self, _flags: i32) -> bool {
-        true
-    }
-
     fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
-        let [descriptor] = descriptors else { unreachable!("one object, one description") };
+        let descriptor = Descriptor::only(descriptors);
         let info = descriptor.info()?;
         let unknown = || Error::unsupported(format!("{}: cannot read the state of an eventfd", descriptor.at()));
         self.count = info

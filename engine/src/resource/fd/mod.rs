@@ -105,10 +105,10 @@ pub trait Verbs {
 
     /// *identify*: whether sharing an open file description, opened with `flags`, with a process
     /// outside matters: after a restart has created another one, they would no longer share an
-    /// offset, or data that one leaves for the other.
+    /// offset, or data that one leaves for the other. What has no path holds state itself.
     fn is_shared_state(&self, flags: i32) -> bool {
         let _ = flags;
-        false
+        self.identity() != Identity::Path
     }
 
     /// *capture*: fills in the state. `descriptors` has one entry for each open file description of

@@ -46,10 +46,6 @@ impl Verbs for Pipe {
         Identity::Inode
     }
 
-    fn is_shared_state(&self, _flags: i32) -> bool {
-        true
-    }
-
     fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
         *self = capture_ends(descriptors)?;
         Ok(())

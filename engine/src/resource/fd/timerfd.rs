@@ -51,12 +51,8 @@ impl Verbs for Timerfd {
         Identity::Description
     }
 
-    fn is_shared_state(&self, _flags: i32) -> bool {
-        true
-    }
-
     fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
-        let [descriptor] = descriptors else { unreachable!("one object, one description") };
+        let descriptor = Descriptor::only(descriptors);
         let fd = descriptor.duplicate()?;
         let state = settled(descriptor, &fd)?;
         if state.clock_was_set() {
