@@ -17,7 +17,7 @@
 //! }
 //! let saved = cairn::checkpoint(&CheckpointOptions {
 //!     target,
-//!     file: "job.ctx".into(),
+//!     to: "job.ctx".into(),
 //!     then: Then::Kill,
 //!     sync: Sync::Full,
 //!     progress: &|_done, _all| {},
@@ -25,7 +25,7 @@
 //! })?;
 //! println!("the job stood still for {} ns", saved.pause_ns);
 //!
-//! let prepared = cairn::prepare(&RestartOptions::of("job.ctx".into()))?;
+//! let prepared = cairn::prepare(&RestartOptions::of("job.ctx"))?;
 //! println!("{}", prepared.plan.describe(&prepared.records));
 //! cairn::restart(prepared)?;
 //! # Ok(())
@@ -35,16 +35,22 @@
 //! A checkpoint leaves the target unharmed when it fails, whenever that is. It needs
 //! CAP_CHECKPOINT_RESTORE, CAP_SYS_PTRACE and what the target has, or the kernel module.
 //!
-//! [`restart`] makes the calling process the parent of what it restores, and a subreaper; it raises
-//! the soft limit of open files. A program that must stay as it is calls it in a child.
+//! The caller stays as it is: signal mask, capabilities, RLIMIT_NOFILE and the subreaper attribute
+//! are changed during an operation only, and those of the process are changed for all its threads.
+//! [`restart`] makes the calling process the parent of what it restores; to adopt orphans of the
+//! job later, make it a subreaper.
+//!
+//! The library alone, without the program and what that needs: `default-features = false`.
 //!
 //! Everything that is not re-exported here is the engine's own, and changes without notice.
 #![deny(unsafe_code)]
+#![warn(missing_docs)]
 
 #[doc(hidden)]
 pub mod activity;
 #[doc(hidden)]
 pub mod arch;
+mod caller;
 #[doc(hidden)]
 pub mod checkpoint;
 #[doc(hidden)]
@@ -73,7 +79,7 @@ pub use checkpoint::{
     Checked, Options as CheckpointOptions, Report as CheckpointReport, Target, Then, check, checkpoint,
 };
 pub use error::{Error, External, Part, Problem, Problems, Result, Subject};
-pub use image::Sync;
+pub use image::{Input, Sink, Stream, Sync};
 pub use restart::{
     Options as RestartOptions, Prepared, Report as RestartReport, Session, carry_out as restart, prepare,
 };

@@ -7,7 +7,6 @@ use libfuzzer_sys::fuzz_target;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 
 fuzz_target!(|bytes: &[u8]| {
     let memory = rustix::fs::memfd_create("context", rustix::fs::MemfdFlags::CLOEXEC).expect("a memfd");
@@ -15,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     file.write_all(bytes).expect("written");
     let link = format!("/proc/self/fd/{}", file.as_raw_fd());
     // Either is right, at every step.
-    if let Ok(reader) = Reader::open(Path::new(&link)) {
+    if let Ok(reader) = Reader::open(&link) {
         let _ = reader.records::<Records>();
         let _ = reader.verify_pages(1, &|_| {});
     }

@@ -1,6 +1,7 @@
 //! The read-only part of a checkpoint: what is visible from outside, and reasons to refuse it.
 
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
+use crate::image::Sink;
 use crate::remote::Stopped;
 use crate::resource::fd::inode::Found;
 use crate::resource::fd::table::{self, Fd};
@@ -122,20 +123,24 @@ impl Inspection {
     }
 
     /// Refuses to replace a file that the job itself has open: the job would keep an unlinked file.
+    /// Nor can it be a stream of the job's: stopped, the job reads nothing.
     ///
     /// # Errors
     /// *unsupported*
-    pub fn refuse_own_file(&self, file: &Path) -> Result<()> {
-        use std::os::unix::fs::MetadataExt;
+    pub fn refuse_own_file(&self, to: &Sink) -> Result<()> {
         // A path that does not exist cannot be one of the job's files.
-        let Ok(meta) = std::fs::symlink_metadata(file) else { return Ok(()) };
-        let there = (meta.dev(), meta.ino());
-        match self.tables.inodes.identities().find(|(file, _)| *file == there) {
-            Some((_, (user, path))) => Err(Error::unsupported(format!(
+        let Some((user, path)) = to.node().and_then(|node| self.tables.inodes.user_of(node)) else {
+            return Ok(());
+        };
+        Err(Error::unsupported(match to {
+            Sink::File(_) => format!(
                 "{user}: {path} is a file of the job itself, which a context file would take the place of; give another name by -o"
-            ))),
-            None => Ok(()),
-        }
+            ),
+            Sink::Stream(stream) => format!(
+                "{user}: is what the context file would be written to ({}); a job cannot take up its own checkpoint",
+                stream.path().display()
+            ),
+        }))
     }
 
     /// Waits for the inspection of processes outside; returns them and the reasons to refuse that

@@ -5,8 +5,9 @@ mod capture;
 mod inspection;
 
 use crate::activity;
+use crate::caller::CallerState;
 use crate::error::{Error, Result};
-use crate::image::{self, Origin, Writer};
+use crate::image::{self, Origin, Sink, Writer};
 use crate::resource::{Records, identity};
 use crate::restart;
 use crate::source::{self, Source, Wanted};
@@ -48,8 +49,8 @@ impl Target {
 pub struct Options<'a> {
     /// The processes to checkpoint.
     pub target: Target,
-    /// The context file to write.
-    pub file: PathBuf,
+    /// Where to write the context file.
+    pub to: Sink,
     /// What to do with the job once the file is complete.
     pub then: Then,
     /// Whether to wait for the disk.
@@ -74,7 +75,7 @@ pub enum Then {
 /// The result of a checkpoint.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The context file.
+    /// The context file, or the name of the stream.
     #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// The id that the checkpoint was given.
@@ -103,12 +104,14 @@ fn as_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Resul
 /// Every kind; the target runs on and no file is left, unless the final kill is what failed.
 pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     let begin = Instant::now();
+    let _caller = CallerState::save()?;
     source::acquire_checkpoint_capability()?;
     options.target.source.attempt(|device| attempt(options, device, begin))
 }
 
 fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -> Result<Report> {
-    let mut locks_first = options.then != Then::Run;
+    // What was written to a stream cannot be taken back.
+    let mut locks_first = options.then != Then::Run || matches!(options.to, Sink::Stream(_));
     loop {
         match once(options, device.clone(), begin, locks_first)? {
             Some(report) => return Ok(report),
@@ -127,10 +130,10 @@ fn once(
 ) -> Result<Option<Report>> {
     let source = Source::of(device.as_ref());
     let pid = options.target.scope.id();
-    let failed = |source| Error::of_image(&options.file, source);
-    let writer = Writer::create(&options.file, Origin::here(), source.frame_sum()).map_err(failed)?;
+    let failed = |source| Error::of_image(options.to.path(), source);
+    let writer = Writer::create(options.to.clone(), Origin::here(), source.frame_sum()).map_err(failed)?;
     let (mut frozen, inspection) = stop_and_look(options.target, device, options.cancelled)?;
-    inspection.refuse_own_file(&options.file).map_err(|err| frozen.attribute(err))?;
+    inspection.refuse_own_file(&options.to).map_err(|err| frozen.attribute(err))?;
     let saved = save(options, inspection, &mut frozen, &writer).map_err(|err| frozen.attribute(err))?;
     let Complete { mut records, locks, shared_number } = saved;
     if let (Then::Kill, Some(why)) = (options.then, shared_number) {
@@ -160,7 +163,7 @@ fn once(
         (written, pause)
     };
     Ok(Some(Report {
-        file: options.file.clone(),
+        file: options.to.path().to_path_buf(),
         pid,
         source,
         tasks: records.tasks(),
@@ -174,8 +177,8 @@ fn once(
 fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Result<image::Written> {
     rehearse(records)?;
     identity::learn_contents(&mut records.inodes);
-    activity::say_long(|| format!("write {} and wait for the disk", options.file.display()));
-    writer.finish(records, options.sync).map_err(|source| Error::of_image(&options.file, source))
+    activity::say_long(|| format!("write {} and wait for the disk", options.to.path().display()));
+    writer.finish(records, options.sync).map_err(|source| Error::of_image(options.to.path(), source))
 }
 
 /// The longest delay before transient obstacles are checked again; half a second in all, and ten
@@ -256,6 +259,7 @@ pub struct Checked {
 /// # Errors
 /// *unsupported* with all the reasons; otherwise as [`checkpoint`].
 pub fn check(target: Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Checked> {
+    let _caller = CallerState::save()?;
     source::acquire_checkpoint_capability()?;
     target.source.attempt(|device| {
         let source = Source::of(device.as_ref());

@@ -177,7 +177,7 @@ impl From<&TargetArgs> for Target {
 
 #[derive(Debug, Args)]
 pub struct CheckpointArgs {
-    /// The context file [default: context.PID]
+    /// The context file, or `-` for standard output [default: context.PID]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Kill the job once it is saved, and once it is certain that it could be restarted here
@@ -216,7 +216,7 @@ impl From<SessionArg> for Session {
 
 #[derive(Debug, Args)]
 pub struct RestartArgs {
-    /// The context file
+    /// The context file, or `-` for standard input
     pub file: PathBuf,
     /// Leave the job to itself once it runs
     #[arg(long)]
@@ -266,7 +266,7 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// The context file
+    /// The context file, or `-` for standard input
     pub file: PathBuf,
     /// Everything, as JSON
     #[arg(long)]

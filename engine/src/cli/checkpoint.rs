@@ -2,29 +2,40 @@
 
 use super::args::CheckpointArgs;
 use super::{count, out, worker};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use cairn::checkpoint::{Options, Then, checkpoint};
+use cairn::image::{Input, Sink, Stream};
 use cairn::tree::Scope;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
-    let file = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("context.{}", args.target.id)));
-    let file = std::path::absolute(&file).with_context(|| format!("find {}", file.display()))?;
+    let to = match args.output.as_deref() {
+        Some(path) if path == Path::new(STREAM) => standard_output()?,
+        Some(path) => absolute(path)?,
+        None => absolute(Path::new(&format!("context.{}", args.target.id)))?,
+    };
     let patience = Duration::from_secs(args.target.time);
-    let partial = file.clone();
+    let partial = to.clone();
     worker::run(
         patience,
-        // What cannot be removed now goes with the next checkpoint of that name.
-        || drop(cairn::image::remove_partial(&partial)),
+        || {
+            if let Sink::File(file) = partial {
+                // What cannot be removed now goes with the next checkpoint of that name.
+                let _ = cairn::image::remove_partial(&file);
+            }
+        },
         |cancelled| {
             let bar = Progress::new("copied");
             let progress = |done, all| bar.at(done, all);
             let options = Options {
                 target: (&args.target).into(),
-                file,
+                to,
                 then: match (args.kill, args.stop) {
                     (true, _) => Then::Kill,
                     (_, true) => Then::Stop,
@@ -38,15 +49,15 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
             bar.done();
             let done =
                 || format!("the checkpoint is made, in {}; only its report is not", report.file.display());
-            if args.json {
-                out(&format!("{}\n", serde_json::to_string(&report)?)).with_context(done)?;
+            let told = if args.json {
+                format!("{}\n", serde_json::to_string(&report)?)
             } else {
                 let what = match options.target.scope {
                     Scope::Tree(pid) | Scope::Process(pid) => format!("process {pid}"),
                     Scope::Group(id) => format!("process group {id}"),
                     Scope::Session(id) => format!("session {id}"),
                 };
-                let told = format!(
+                format!(
                     "{what}: {} in {}, {}; paused {:.1} ms, {:.1} ms in all, by {}\n",
                     count(report.tasks, "task"),
                     report.file.display(),
@@ -54,12 +65,40 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
                     report.pause_ns as f64 / 1e6,
                     report.total_ns as f64 / 1e6,
                     report.source,
-                );
-                out(&told).with_context(done)?;
+                )
+            };
+            match options.to {
+                Sink::File(_) => out(&told).with_context(done)?,
+                Sink::Stream(_) => eprint!("{told}"),
             }
             Ok(0)
         },
     )
+}
+
+/// The name that stands for standard input or output.
+pub const STREAM: &str = "-";
+
+fn absolute(path: &Path) -> anyhow::Result<Sink> {
+    Ok(std::path::absolute(path).with_context(|| format!("find {}", path.display()))?.into())
+}
+
+fn standard_output() -> anyhow::Result<Sink> {
+    let stdout = std::io::stdout();
+    if stdout.is_terminal() {
+        bail!("a context file is not for a terminal; redirect standard output, or name a file by -o");
+    }
+    let fd = stdout.as_fd().try_clone_to_owned().context("duplicate standard output")?;
+    Ok(Sink::Stream(Arc::new(Stream::new(fd, "standard output"))))
+}
+
+/// The context file that an argument names.
+pub fn input(file: &Path) -> anyhow::Result<Input> {
+    if file != Path::new(STREAM) {
+        return Ok(file.into());
+    }
+    let fd = std::io::stdin().as_fd().try_clone_to_owned().context("duplicate standard input")?;
+    Ok(Input::Stream(Arc::new(Stream::new(fd, "standard input"))))
 }
 
 /// A progress bar on a terminal, for what takes more than a second.

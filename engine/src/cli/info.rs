@@ -1,7 +1,7 @@
 //! `cairn info`
 
 use super::args::InfoArgs;
-use super::checkpoint::Progress;
+use super::checkpoint::{Progress, input};
 use super::{count, out};
 use cairn::error::Error;
 use cairn::image::{self, Absent, Extent, Reader};
@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 use std::ops::Range;
 
 pub fn run(args: &InfoArgs) -> anyhow::Result<u8> {
-    let failed = |source| Error::of_image(&args.file, source);
-    let reader = Reader::open(&args.file).map_err(failed)?;
+    let input = input(&args.file)?;
+    let failed = |source| Error::of_image(input.path(), source);
+    let reader = Reader::open(input.clone()).map_err(failed)?;
     let records: Records = reader.records().map_err(failed)?;
     if args.verify {
         let bar = Progress::new("verified");

@@ -1,7 +1,7 @@
 //! `cairn restart`
 
 use super::args::RestartArgs;
-use super::checkpoint::Progress;
+use super::checkpoint::{Progress, input};
 use super::out;
 use anyhow::Context;
 use cairn::restart::changes::{Changes, Which};
@@ -25,7 +25,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     let bar = Progress::new("verified");
     let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
     let options = Options {
-        file: args.file.clone(),
+        from: input(&args.file)?,
         detach: args.detach,
         session: args.session.map_or(if args.detach { Session::New } else { Session::Join }, Session::from),
         patience: Duration::from_secs(args.time),
@@ -34,6 +34,8 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         progress: &|done, all| bar.at(done, all),
         tell: &|what| eprintln!("cairn: {what}"),
     };
+    // Orphans of the job come to us, as long as we are there.
+    cairn::sys::set_subreaper(!args.detach).context("become subreaper")?;
     let prepared = prepare(&options)?;
     bar.done();
     if args.plan {

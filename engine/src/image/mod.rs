@@ -19,6 +19,7 @@ mod layout;
 mod pending;
 mod reader;
 mod records;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -28,6 +29,7 @@ pub use digest::{Absent, Digest, Extent};
 pub use error::{Error, Section};
 pub use layout::{Frame, FrameSum, Header, MAX_FRAME, Machine, Origin, SUPPORTED_VERSION};
 pub use pending::remove_partial;
-pub use reader::Reader;
+pub use reader::{Input, Reader};
 pub use records::Schemas;
-pub use writer::{Appended, PageSink, Sync, Writer, Written};
+pub use stream::Stream;
+pub use writer::{Appended, PageSink, Sink, Sync, Writer, Written};

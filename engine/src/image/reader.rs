@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use serde::de::DeserializeOwned;
@@ -14,6 +15,8 @@ use super::layout::{
     self, Entry, FRAME_ENTRY_LEN, Footer, Frame, Header, INDEX_ENTRY_LEN, MAX_FRAME, Machine,
 };
 use super::records::{self, DecodeError, Schemas, Versions};
+use super::stream::Stream;
+use crate::sys::file::link_to;
 
 /// Buffer between the file and the decoders, bytes.
 const BUFFER: usize = 256 << 10;
@@ -28,6 +31,40 @@ const PACKED: [(&[u8], &str); 5] = [
     (b"\x04\x22\x4d\x18", "it is compressed by lz4; unpack it first, with `lz4 -d`"),
 ];
 
+/// Where a context file is read from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A file of this name.
+    File(PathBuf),
+    /// A stream, which is read to its end, into an unnamed file in the directory for temporary
+    /// files; a regular file is read in place.
+    Stream(Arc<Stream>),
+}
+
+impl Input {
+    /// Its path, or name in messages.
+    pub fn path(&self) -> &Path {
+        match self {
+            Input::File(path) => path,
+            Input::Stream(stream) => stream.path(),
+        }
+    }
+
+    fn open(&self) -> Result<File, Error> {
+        match self {
+            Input::File(path) => open_regular(path, path),
+            Input::Stream(stream) => open_stream(stream),
+        }
+    }
+}
+
+/// Paths, of whatever type, are files.
+impl<P: AsRef<Path>> From<P> for Input {
+    fn from(path: P) -> Self {
+        Input::File(path.as_ref().to_path_buf())
+    }
+}
+
 /// An open context file whose header, footer and index are sound. Records and page data are checked
 /// when they are read ([`Reader::records`]) or on request ([`Reader::verify_pages`]).
 pub struct Reader {
@@ -41,14 +78,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens `path` and checks header, footer and index.
+    /// Opens a file and checks header, footer and index.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NotContextFile`], [`Error::Truncated`], [`Error::Damaged`],
     /// [`Error::FutureVersion`], [`Error::FutureFeatures`]. A file of a foreign machine opens; see
     /// [`Reader::check_here`].
-    pub fn open(path: &Path) -> Result<Reader, Error> {
-        let file = open_regular(path)?;
+    pub fn open(input: impl Into<Input>) -> Result<Reader, Error> {
+        let input = input.into();
+        let (path, file) = (input.path(), input.open()?);
         let len = file.metadata().map_err(|err| Error::io("stat", path, err))?.len();
         let (header, header_sum) = read_header(&file, path, len)?;
 
@@ -92,7 +130,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`], as far as they concern the header.
     pub fn open_header(path: &Path) -> Result<Header, Error> {
-        let file = open_regular(path)?;
+        let file = open_regular(path, path)?;
         let len = file.metadata().map_err(|err| Error::io("stat", path, err))?.len();
         Ok(read_header(&file, path, len)?.0)
     }
@@ -157,7 +195,7 @@ impl Reader {
         decode: impl FnOnce(&mut dyn Read) -> Result<T, DecodeError>,
     ) -> Result<T, Error> {
         let section = &self.records;
-        let mut stream = BufReader::with_capacity(BUFFER, Stream::new(&self.file, section));
+        let mut stream = BufReader::with_capacity(BUFFER, SectionStream::new(&self.file, section));
         let decoded = decode(&mut stream);
         let io_error = |err| Error::io("read records of", &self.path, err);
         if let Err(DecodeError::Io(err)) = decoded {
@@ -182,7 +220,7 @@ impl Reader {
         let section = &self.checksums;
         let damaged = |what: String| Error::damaged(Section::Checksums, section.offset, what);
         let io_error = |err| Error::io("read page checksums of", &self.path, err);
-        let mut stream = BufReader::with_capacity(BUFFER, Stream::new(&self.file, section));
+        let mut stream = BufReader::with_capacity(BUFFER, SectionStream::new(&self.file, section));
         let mut frames = Vec::new();
         let mut next = self.pages.offset;
         // Each entry is checked before the next is stored: what is held never exceeds what the page
@@ -228,24 +266,41 @@ impl Reader {
     }
 }
 
-fn open_regular(path: &Path) -> Result<File, Error> {
+/// A regular file to which the stream leads, or a copy of what comes out of it.
+fn open_stream(stream: &Stream) -> Result<File, Error> {
+    let name = stream.path();
+    let mut from = stream.duplicate()?;
+    if from.metadata().is_ok_and(|meta| meta.is_file()) {
+        return open_regular(&link_to(&from), name);
+    }
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let directory = std::env::temp_dir();
+    let copy = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| Error::io("make a temporary file in", &directory, errno))?;
+    io::copy(&mut from, &mut File::from(copy.try_clone().map_err(|err| Error::io("copy", name, err))?))
+        .map_err(|err| Error::write("copy to a temporary file", name, 0, err))?;
+    open_regular(&link_to(&copy), name)
+}
+
+/// Opens `path`, which messages call `name`.
+fn open_regular(path: &Path, name: &Path) -> Result<File, Error> {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| Error::io("open", path, errno))?,
+        rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| Error::io("open", name, errno))?,
     );
-    let kind = file.metadata().map_err(|err| Error::io("stat", path, err))?.file_type();
+    let kind = file.metadata().map_err(|err| Error::io("stat", name, err))?.file_type();
     if !kind.is_file() {
         let what = if kind.is_dir() {
             "it is a directory"
         } else {
-            "it is no regular file; a stream has to be stored as one first"
+            "it is not a regular file; give a stream by standard input, as `-`"
         };
-        return Err(Error::NotContextFile { path: path.to_owned(), what });
+        return Err(Error::NotContextFile { path: name.to_owned(), what });
     }
     // The description may be inherited by restored tasks, which read pages from it: no flags of
     // ours on it.
-    rustix::fs::fcntl_setfl(&file, OFlags::empty()).map_err(|errno| Error::io("open", path, errno))?;
+    rustix::fs::fcntl_setfl(&file, OFlags::empty()).map_err(|errno| Error::io("open", name, errno))?;
     Ok(file)
 }
 
@@ -317,16 +372,16 @@ fn read_exact(file: &File, path: &Path, buf: &mut [u8], offset: u64, len: u64) -
 }
 
 /// The bytes of one section in order, hashed as they pass.
-struct Stream<'a> {
+struct SectionStream<'a> {
     file: &'a File,
     position: u64,
     end: u64,
     hasher: Xxh3,
 }
 
-impl<'a> Stream<'a> {
-    fn new(file: &'a File, section: &Entry) -> Stream<'a> {
-        Stream { file, position: section.offset, end: section.end(), hasher: Xxh3::new() }
+impl<'a> SectionStream<'a> {
+    fn new(file: &'a File, section: &Entry) -> SectionStream<'a> {
+        SectionStream { file, position: section.offset, end: section.end(), hasher: Xxh3::new() }
     }
 
     /// Passes over what has not been read; returns the checksum of the whole section.
@@ -336,7 +391,7 @@ impl<'a> Stream<'a> {
     }
 }
 
-impl Read for Stream<'_> {
+impl Read for SectionStream<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.end - self.position).unwrap_or(usize::MAX).min(buf.len());
         let done = self.file.read_at(&mut buf[..wanted], self.position)?;

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{SeekFrom, seek};
 use serde::Serialize;
@@ -16,6 +16,7 @@ use super::error::Error;
 use super::layout::{self, Entry, Footer, Frame, FrameSum, Header, MAX_FRAME, Origin};
 use super::pending::Pending;
 use super::records::{self, EncodeError, Schemas};
+use super::stream::Stream;
 
 /// Buffer between the encoders and the file, bytes.
 const BUFFER: usize = 256 << 10;
@@ -27,6 +28,43 @@ pub enum Sync {
     Full,
     /// They are with the kernel: the file survives the end of this process.
     None,
+}
+
+/// Where a context file goes.
+#[derive(Clone, Debug)]
+pub enum Sink {
+    /// A file of this name, which appears when it is complete.
+    File(PathBuf),
+    /// A stream: whoever reads it has the beginning of a file if the checkpoint fails.
+    Stream(Arc<Stream>),
+}
+
+impl Sink {
+    /// Its path, or name in messages.
+    pub fn path(&self) -> &Path {
+        match self {
+            Sink::File(path) => path,
+            Sink::Stream(stream) => stream.path(),
+        }
+    }
+
+    /// Device and inode number of the file that would be replaced, or of the stream; `None` if
+    /// there is none yet.
+    pub fn node(&self) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let meta = match self {
+            Sink::File(path) => std::fs::symlink_metadata(path).ok()?,
+            Sink::Stream(stream) => stream.duplicate().ok()?.metadata().ok()?,
+        };
+        Some((meta.dev(), meta.ino()))
+    }
+}
+
+/// Paths, of whatever type, are files.
+impl<P: AsRef<Path>> From<P> for Sink {
+    fn from(path: P) -> Self {
+        Sink::File(path.as_ref().to_path_buf())
+    }
 }
 
 /// What was written.
@@ -42,10 +80,25 @@ pub struct Written {
     pub frames: u64,
 }
 
+/// What is written to.
+enum Output {
+    Named(Pending),
+    Stream(Arc<Stream>),
+}
+
+impl Output {
+    fn path(&self) -> &Path {
+        match self {
+            Output::Named(pending) => pending.path(),
+            Output::Stream(stream) => stream.path(),
+        }
+    }
+}
+
 /// A context file in the making. Its final name appears in [`Writer::finish`] and not before;
 /// dropped earlier, nothing stays behind.
 pub struct Writer {
-    pending: Pending,
+    output: Output,
     page_size: u32,
     sums: FrameSum,
     header_sum: u64,
@@ -57,26 +110,35 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a file that will be `path`, an existing one of that name being replaced at the end,
-    /// whose pages are summed with `sums`.
+    /// Begins a file whose pages are summed with `sums`. A file of the sink's name is replaced at
+    /// the end.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NoSpace`]; [`Error::BadRequest`] for a page size that the format
     /// does not admit.
-    pub fn create(path: &Path, origin: Origin, sums: FrameSum) -> Result<Writer, Error> {
+    pub fn create(sink: impl Into<Sink>, origin: Origin, sums: FrameSum) -> Result<Writer, Error> {
         if !layout::page_size_is_valid(origin.page_size) {
             let what = "page size must be a power of two from 4 KiB to 1 MiB";
             return Err(Error::BadRequest { offset: 0, len: u64::from(origin.page_size), what });
         }
-        let pending = Pending::create(path)?;
         let header = Header::new(&origin, sums);
         let raw = header.encode();
-        pending.file().write_all_at(&raw, 0).map_err(|err| Error::write("write", path, 0, err))?;
         let data_start = header.data_start();
-        seek(pending.file(), SeekFrom::Start(data_start))
-            .map_err(|errno| Error::io("seek in", path, errno))?;
+        let output = match sink.into() {
+            Sink::File(path) => {
+                let pending = Pending::create(&path)?;
+                pending.file().write_all_at(&raw, 0).map_err(|err| Error::write("write", &path, 0, err))?;
+                seek(pending.file(), SeekFrom::Start(data_start))
+                    .map_err(|errno| Error::io("seek in", &path, errno))?;
+                Output::Named(pending)
+            }
+            Sink::Stream(stream) => {
+                stream.begin(&raw, data_start)?;
+                Output::Stream(stream)
+            }
+        };
         Ok(Writer {
-            pending,
+            output,
             page_size: origin.page_size,
             sums,
             header_sum: layout::header_sum(&raw),
@@ -92,12 +154,20 @@ impl Writer {
     }
 
     /// Moves the file's position on by `len` bytes; returns where it was.
-    fn move_on(&self, len: u64) -> Result<u64, Error> {
-        let failed = |errno| Error::io("seek in", self.pending.path(), errno);
+    fn move_on(&self, pending: &Pending, len: u64) -> Result<u64, Error> {
+        let failed = |errno| Error::io("seek in", pending.path(), errno);
         let len = i64::try_from(len).expect("no longer than a frame");
-        let end = seek(self.pending.file(), SeekFrom::Current(len)).map_err(failed)?;
+        let end = seek(pending.file(), SeekFrom::Current(len)).map_err(failed)?;
         // A device (`/dev/full`, in tests) has no position.
         Ok(end.saturating_sub(len as u64).max(self.data_start))
+    }
+
+    /// Where the next frame goes.
+    fn position(&self) -> Result<u64, Error> {
+        match &self.output {
+            Output::Named(pending) => self.move_on(pending, 0),
+            Output::Stream(stream) => Ok(stream.len()),
+        }
     }
 
     /// Writes records, page checksums, index and footer, and gives the file its name.
@@ -107,8 +177,8 @@ impl Writer {
     /// failed. No file of the final name was then made or changed, unless it was the last step that
     /// failed: syncing the directory.
     pub fn finish<R: Serialize + Schemas>(self, records: &R, sync: Sync) -> Result<Written, Error> {
-        let path = self.pending.path();
-        let pages_end = self.move_on(0)?;
+        let path = self.output.path();
+        let pages_end = self.position()?;
         if self.broken.into_inner() {
             let source = io::Error::other("page data is incomplete after an earlier failure");
             return Err(Error::io("finish", path, source));
@@ -122,7 +192,7 @@ impl Writer {
             sum: 0,
         };
 
-        let mut tail = Tail { file: self.pending.file(), position: pages_end, hasher: Xxh3::new() };
+        let mut tail = Tail { output: &self.output, position: pages_end, hasher: Xxh3::new() };
         let failed = |err, position| Error::write("write", path, position, err);
         let mut buffered = BufWriter::with_capacity(BUFFER, &mut tail);
         let encoded = records::encode(records, &mut buffered).and_then(|()| Ok(buffered.flush()?));
@@ -156,7 +226,11 @@ impl Writer {
         last.extend_from_slice(&footer.encode());
         tail.write_all(&last).map_err(|err| failed(err, index_offset))?;
 
-        self.pending.publish(sync == Sync::Full)?;
+        match self.output {
+            Output::Named(pending) => pending.publish(sync == Sync::Full)?,
+            Output::Stream(stream) if sync == Sync::Full => stream.sync()?,
+            Output::Stream(_) => {}
+        }
         Ok(Written {
             bytes: total_len,
             page_bytes: pages.len,
@@ -186,7 +260,7 @@ pub struct PageSink<'a> {
 impl PageSink<'_> {
     /// The file that is being written, for messages.
     pub fn path(&self) -> &Path {
-        self.writer.pending.path()
+        self.writer.output.path()
     }
 
     /// Appends `pages`, a whole number of pages and at most [`MAX_FRAME`] bytes, as one contiguous
@@ -206,11 +280,20 @@ impl PageSink<'_> {
             let what = "appended page data must be whole pages, at most a frame";
             return Err(Error::BadRequest { offset: 0, len, what });
         }
-        let offset = writer.move_on(len)?;
         if pages.is_empty() {
-            return Ok(offset);
+            return writer.position();
         }
-        if let Err(err) = writer.pending.file().write_all_at(pages, offset) {
+        let (offset, written) = match &writer.output {
+            Output::Named(pending) => {
+                let offset = writer.move_on(pending, len)?;
+                (offset, pending.file().write_all_at(pages, offset))
+            }
+            Output::Stream(stream) => match stream.append(pages) {
+                Ok(offset) => (offset, Ok(())),
+                Err(err) => (stream.len(), Err(err)),
+            },
+        };
+        if let Err(err) = written {
             writer.broken.store(true, Ordering::Relaxed);
             return Err(Error::write("write page data to", self.path(), offset, err));
         }
@@ -218,17 +301,20 @@ impl PageSink<'_> {
         Ok(offset)
     }
 
-    /// Has somebody else append up to a frame, who is given the file, takes its place as we do
-    /// (from where the file is positioned, which moves on by as much at the same time), and sums
-    /// what it writes as the file wants it.
+    /// Has somebody else append up to a frame: `append` is given a file, writes from where that is
+    /// positioned, moving the position on by as much at the same time, and sums what it writes as
+    /// the context file wants it. For a stream the file is one in memory, copied afterwards.
     ///
     /// # Errors
-    /// That of `append`. The file cannot be finished any more.
-    pub fn append_by<E>(
+    /// That of `append`. The context file cannot be finished any more.
+    pub fn append_by(
         &self,
-        append: impl FnOnce(BorrowedFd<'_>) -> Result<Appended, E>,
-    ) -> Result<Appended, E> {
-        let done = append(self.writer.pending.file().as_fd());
+        append: impl FnOnce(BorrowedFd<'_>) -> io::Result<Appended>,
+    ) -> io::Result<Appended> {
+        let done = match &self.writer.output {
+            Output::Named(pending) => append(pending.file().as_fd()),
+            Output::Stream(stream) => by_way_of_memory(stream, append),
+        };
         match &done {
             Ok(appended) if appended.len > 0 => self.add(*appended),
             Ok(_) => {}
@@ -239,7 +325,7 @@ impl PageSink<'_> {
 
     /// The error of a write that [`PageSink::append_by`] had made.
     pub fn failed(&self, err: io::Error) -> Error {
-        match self.writer.move_on(0) {
+        match self.writer.position() {
             Ok(offset) => Error::write("write page data to", self.path(), offset, err),
             Err(other) => other,
         }
@@ -251,9 +337,23 @@ impl PageSink<'_> {
     }
 }
 
+fn by_way_of_memory(
+    stream: &Stream,
+    append: impl FnOnce(BorrowedFd<'_>) -> io::Result<Appended>,
+) -> io::Result<Appended> {
+    let memory =
+        rustix::fs::memfd_create("frame", rustix::fs::MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
+    let memory = File::from(memory);
+    let appended = append(memory.as_fd())?;
+    let mut frame = vec![0; appended.len as usize];
+    memory.read_exact_at(&mut frame, appended.offset)?;
+    let offset = if frame.is_empty() { stream.len() } else { stream.append(&frame)? };
+    Ok(Appended { offset, ..appended })
+}
+
 /// The sequential end of the file: sections are hashed as they pass.
 struct Tail<'a> {
-    file: &'a File,
+    output: &'a Output,
     position: u64,
     hasher: Xxh3,
 }
@@ -266,23 +366,30 @@ impl Tail<'_> {
         Entry { kind, offset: start, len: self.position - start, sum }
     }
 
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.output {
+            Output::Named(pending) => pending.file().write_all_at(bytes, self.position)?,
+            Output::Stream(stream) => drop(stream.append(bytes)?),
+        }
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
     /// Pads with zeros, which belong to no section; returns the new position.
     fn align(&mut self) -> io::Result<u64> {
         let aligned = self.position.next_multiple_of(layout::ALIGN);
         let zeros = [0; layout::ALIGN as usize];
         let padding = &zeros[..(aligned - self.position) as usize];
-        self.file.write_all_at(padding, self.position)?;
-        self.position = aligned;
+        self.put(padding)?;
         Ok(aligned)
     }
 }
 
 impl Write for Tail<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let done = self.file.write_at(bytes, self.position)?;
-        self.hasher.update(&bytes[..done]);
-        self.position += done as u64;
-        Ok(done)
+        self.put(bytes)?;
+        self.hasher.update(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -297,7 +404,8 @@ mod tests {
     fn full_writer(path: &Path) -> Writer {
         let mut writer = Writer::create(path, Origin::here(), FrameSum::Xxh3).unwrap();
         let full = File::options().read(true).write(true).open("/dev/full").unwrap();
-        writer.pending.stand_in(full);
+        let Output::Named(pending) = &mut writer.output else { unreachable!("it has a name") };
+        pending.stand_in(full);
         writer
     }
 
@@ -332,7 +440,7 @@ mod tests {
     fn page_sizes_that_cannot_be_are_refused() {
         for page_size in [0, 512, 4097, 2 << 20] {
             let origin = Origin { page_size, ..Origin::here() };
-            let refused = Writer::create(Path::new("context.1"), origin, FrameSum::Xxh3);
+            let refused = Writer::create("context.1", origin, FrameSum::Xxh3);
             assert!(matches!(refused, Err(Error::BadRequest { .. })), "{page_size}");
         }
     }

@@ -9,8 +9,9 @@ pub mod open;
 pub mod plan;
 
 use crate::arch;
+use crate::caller::CallerState;
 use crate::error::{Context, Error, Result};
-use crate::image::{self, Reader};
+use crate::image::{self, Input, Reader};
 use crate::remote::{Code, Program, Scratch, Tracee};
 use crate::resource::clock::Clocks;
 use crate::resource::process::{self, Alive};
@@ -29,13 +30,12 @@ use open::Opened;
 use plan::{NewTask, Plan, Step};
 use serde::Serialize;
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Options of a restart.
 pub struct Options<'a> {
-    /// The context file.
-    pub file: PathBuf,
+    /// Where to read the context file from.
+    pub from: Input,
     /// Whether the restarted tree is reparented to init or a subreaper.
     pub detach: bool,
     /// The session and process group of processes whose own lie outside the saved tree.
@@ -54,9 +54,9 @@ pub struct Options<'a> {
 
 impl Options<'_> {
     /// Restarts from this file as the parent of the tree, with default options.
-    pub fn of(file: PathBuf) -> Self {
+    pub fn of(from: impl Into<Input>) -> Self {
         Options {
-            file,
+            from: from.into(),
             detach: false,
             session: Session::Join,
             patience: Duration::from_secs(10),
@@ -121,6 +121,8 @@ pub struct Prepared {
     restorer: Result<()>,
     detach: bool,
     begin: Instant,
+    /// The plan is for a process with the capabilities and limits that it has now.
+    caller: CallerState,
 }
 
 /// Verifies the file and the machine and makes the plan; creates nothing.
@@ -129,8 +131,9 @@ pub struct Prepared {
 /// *malformed*, *conflict*, *unsupported*.
 pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let begin = Instant::now();
-    let failed = |source| Error::of_image(&options.file, source);
-    let reader = Reader::open(&options.file).map_err(failed)?;
+    let caller = CallerState::save()?;
+    let failed = |source| Error::of_image(options.from.path(), source);
+    let reader = Reader::open(options.from.clone()).map_err(failed)?;
     reader.check_here().map_err(failed)?;
     let records: Records = reader.records().map_err(failed)?;
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
@@ -152,7 +155,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
         Home { detach: options.detach, session: options.session },
         crate::resource::fd::table::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
     )?;
-    Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin })
+    Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin, caller })
 }
 
 /// Plans a restart here and now from fresh records. Skips only what the live processes would
@@ -216,13 +219,14 @@ struct RestoringTask {
 /// # Errors
 /// The step that failed, with pid and system call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, accepted, plan, restorer, detach, begin } = prepared;
+    let Prepared { reader, records, accepted, plan, restorer, detach, begin, caller } = prepared;
+    // Restored when everything else here is gone.
+    let _caller = caller;
     restorer?;
     arch::prepare_restart();
     // Orphans of a helper are reparented to us, as they would have been to init. Not when
     // detaching: our exit would then send them PR_SET_PDEATHSIG.
-    let adopt = u64::from(!detach);
-    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, [adopt, 0, 0, 0]).context(|| "become subreaper")?;
+    sys::set_subreaper(!detach).context(|| "become subreaper")?;
     let mut context = RestoreContext::new(&records, plan.scratch);
     let mut opened = Opened::new(&records, &reader, accepted);
     opened.place(reader.file(), plan.context_slot)?;

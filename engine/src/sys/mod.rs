@@ -39,6 +39,20 @@ pub fn prctl(option: i32, args: [u64; 4]) -> io::Result<i32> {
         .map(|r| r as i32)
 }
 
+/// Whether orphaned descendants become children of this process (`PR_GET_CHILD_SUBREAPER`).
+pub fn is_subreaper() -> io::Result<bool> {
+    let mut is = 0i32;
+    let at = &raw mut is;
+    // SAFETY: the result is live.
+    cvt(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_GET_CHILD_SUBREAPER, at, 0usize, 0usize, 0usize) })?;
+    Ok(is != 0)
+}
+
+/// Sets whether orphaned descendants become children of this process.
+pub fn set_subreaper(is: bool) -> io::Result<()> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, [is.into(), 0, 0, 0]).map(drop)
+}
+
 /// Whether the kernel has memory policies (`CONFIG_NUMA`).
 pub fn has_memory_policies() -> bool {
     let mut mode = 0i32;

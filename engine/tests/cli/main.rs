@@ -18,6 +18,7 @@ mod refused_processes;
 mod roots;
 mod security;
 mod shell;
+mod streams;
 mod told;
 mod waits;
 mod zombies;

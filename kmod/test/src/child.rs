@@ -417,7 +417,7 @@ fn save(pid: i32, file: PathBuf) -> cairn::error::Result<()> {
     let scope = cairn::tree::Scope::Tree(pid);
     checkpoint(&Options {
         target: Target { source: cairn::source::Wanted::Kmod, ..Target::of(scope) },
-        file,
+        to: file.into(),
         then: Then::Kill,
         sync: cairn::image::Sync::None,
         progress: &|_, _| {},

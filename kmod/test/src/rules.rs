@@ -175,7 +175,7 @@ fn debugged() -> Result<()> {
     let save = |traced| {
         checkpoint(&Options {
             target: target(traced),
-            file: "/tmp/kmod-test.context".into(),
+            to: "/tmp/kmod-test.context".into(),
             then: Then::Run,
             sync: cairn::image::Sync::None,
             progress: &|_, _| {},

@@ -59,6 +59,9 @@ pub fn run(args: &Args) -> Result<bool> {
         && step("house rules", &mut || tidy::run(&workspace, args.offline))?
         && step("what is saved", &mut || saved_check::check(&workspace, args.offline))?
         && step("lints", &mut || clippy(&[]))?
+        && step("the engine without its program", &mut || {
+            cargo(&["check", "--quiet", "--package", "cairn", "--lib", "--no-default-features"])
+        })?
         && step("the module's header", &mut || header_check::check(&workspace, args.offline))?
         && step("lints, with planted faults", &mut || clippy(&["--features", "cairn/planted-faults"]))?
         && step("tests", &mut || {

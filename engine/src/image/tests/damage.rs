@@ -32,7 +32,7 @@ fn directories_and_fifos_are_told_apart() {
     let (dir, path) = scratch();
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
     for (path, words) in
-        [(dir.path(), "it is a directory"), (&path, "a stream has to be stored as one first")]
+        [(dir.path(), "it is a directory"), (&path, "give a stream by standard input, as `-`")]
     {
         let err = Reader::open(path).err().unwrap();
         assert!(matches!(err, Error::NotContextFile { .. }), "{err:?}");

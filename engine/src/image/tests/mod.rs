@@ -144,7 +144,7 @@ fn another_may_append(#[values(FrameSum::Xxh3, FrameSum::Xxh64)] sums: FrameSum)
     assert_eq!(theirs(2).unwrap().offset, 8192);
     assert_eq!(sink.append(&page(3, 4096)).unwrap(), 16384);
     // Nothing of it was worth keeping.
-    sink.append_by(|_| Ok::<_, Error>(Appended::default())).unwrap();
+    sink.append_by(|_| Ok(Appended::default())).unwrap();
     let written = writer.finish(&job(1), Sync::None).unwrap();
     assert_eq!((written.frames, written.page_bytes), (3, 16384));
     let reader = Reader::open(&path).unwrap();
@@ -169,6 +169,41 @@ fn what_another_could_not_append_spoils_the_file() {
     let err = writer.finish(&job(1), Sync::None).unwrap_err();
     assert!(err.to_string().starts_with("finish"), "{err}");
     assert!(!path.exists());
+}
+
+/// Frames of our own and of another writer, to a file and to a stream.
+#[test]
+fn a_stream_gets_the_bytes_of_a_file() {
+    let (dir, path) = scratch();
+    let piped = dir.path().join("piped");
+    let stream = Stream::new(fs::File::create(&piped).unwrap().into(), "the stream");
+    for sink in [Sink::File(path.clone()), Sink::Stream(stream.into())] {
+        let writer = Writer::create(sink, fixed_origin(4096), FrameSum::Xxh64).unwrap();
+        writer.pages().append(&page(1, 8192)).unwrap();
+        let frame = page(2, 4096);
+        let appended = writer.pages().append_by(|fd| {
+            let offset = rustix::fs::seek(fd, rustix::fs::SeekFrom::Current(0))?;
+            rustix::io::write(fd, &frame)?;
+            Ok(Appended { offset, len: 4096, sum: FrameSum::Xxh64.of(&frame) })
+        });
+        assert_eq!(appended.unwrap().offset, 4096 + 8192);
+        writer.finish(&job(1), Sync::Full).unwrap();
+    }
+    assert_eq!(fs::read(&piped).unwrap(), fs::read(&path).unwrap());
+    let again = Stream::new(fs::File::open(&piped).unwrap().into(), "the stream");
+    Reader::open(Input::Stream(again.into())).unwrap().verify_pages(2, &|_| ()).unwrap();
+}
+
+#[test]
+fn an_attempt_that_wrote_nothing_can_be_repeated() {
+    let (from, to) = rustix::pipe::pipe().unwrap();
+    let stream = std::sync::Arc::new(Stream::new(to, "the stream"));
+    let attempt = || Writer::create(Sink::Stream(stream.clone()), fixed_origin(4096), FrameSum::Xxh3);
+    drop(attempt().unwrap());
+    attempt().unwrap().finish(&job(1), Sync::None).unwrap();
+    assert!(matches!(attempt(), Err(Error::Taken { .. })));
+    drop(stream);
+    Reader::open(Input::Stream(Stream::new(from, "the stream").into())).unwrap();
 }
 
 #[test]

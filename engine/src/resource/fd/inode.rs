@@ -272,6 +272,15 @@ impl Inodes {
         })
     }
 
+    /// Where the inode with this device and inode number was found, and its path.
+    pub fn user_of(&self, (device, number): (u64, u64)) -> Option<(&Subject, &PathBytes)> {
+        let is_it = |key: &Key| match key {
+            Key::Named(dev, ino, _) | Key::Nameless(dev, ino) => (*dev, *ino) == (device, number),
+        };
+        let (_, index) = self.known.iter().find(|(key, _)| is_it(key))?;
+        Some((&self.users[*index], &self.all[*index].path))
+    }
+
     /// The table for the records, with the copied contents; `extents` returns those of an owner.
     pub fn finish(mut self, extents: &mut dyn FnMut(Owner) -> Vec<Extent>) -> Vec<Inode> {
         for (index, owner) in self.contents {

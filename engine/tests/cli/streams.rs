@@ -1,0 +1,79 @@
+//! Context files through pipes: `-o -`, and `-` as the file to restart from.
+
+use super::*;
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+fn shell(line: &str) -> Output {
+    cmd!("sh", "-c", line)
+        .stdin_null()
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .run()
+        .expect("sh starts")
+}
+
+#[test]
+fn a_job_goes_through_a_pipe_and_comes_back_through_one() {
+    let job = Job::counter();
+    let file = job.path("context");
+    let (pid, file) = (job.pid, file.display());
+    let output = shell(&format!("{CAIRN} checkpoint {pid} --kill -o - | cat > {file}"));
+    assert!(complaint(&output).contains("in standard output"), "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let output = shell(&format!("cat {file} | {CAIRN} info --verify -"));
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&format!("{pid} sh")));
+    // Killed in the middle of a write, it left its file longer than the checkpoint has it.
+    let restart = "cairn restart --detach --ignore-changes -";
+    for from in [format!("cat FILE | {restart}"), format!("{restart} < FILE")] {
+        let line = from.replace("FILE", &file.to_string()).replace("cairn", CAIRN);
+        let output = shell(&line);
+        assert_eq!(exit_code(&output), 0, "{line}: {}", complaint(&output));
+        job.await_progress();
+        job.kill();
+        wait_for("the end of the job", || job.is_gone().then_some(()));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_harm_the_job() {
+    let job = Job::counter();
+    let mut child = Command::new(CAIRN)
+        .args(["checkpoint", &job.pid(), "--kill", "-o", "-"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("cairn starts");
+    let mut first = [0; 16];
+    child.stdout.take().expect("a pipe").read_exact(&mut first).expect("the header comes first");
+    let output = child.wait_with_output().expect("cairn ends");
+    assert_eq!(exit_code(&output), 1, "{}", complaint(&output));
+    assert!(complaint(&output).contains("standard output"), "{}", complaint(&output));
+    job.await_progress();
+}
+
+#[test]
+fn a_stream_that_begins_in_the_middle_of_a_file_is_refused() {
+    let job = Job::counter();
+    std::fs::write(job.path("log"), "something").expect("written");
+    let (pid, log) = (job.pid, job.path("log"));
+    let output = shell(&format!("{CAIRN} checkpoint {pid} -o - >> {}", log.display()));
+    assert_eq!(exit_code(&output), 1, "{}", complaint(&output));
+    assert!(complaint(&output).contains("open for appending and not empty"), "{}", complaint(&output));
+    assert_eq!(std::fs::read(&log).expect("it is there"), b"something");
+    job.await_progress();
+}
+
+/// Stopped, it would read nothing, and a full pipe would stop the checkpoint, too.
+#[test]
+fn a_job_is_not_written_into_a_pipe_that_it_reads() {
+    let job = Job::script("mkfifo fifo; exec 3<>fifo; echo > ready; while :; do read line <&3; done");
+    wait_for("the pipe", || job.path("ready").exists().then_some(()));
+    let (pid, fifo) = (job.pid, job.path("fifo"));
+    let output = shell(&format!("{CAIRN} checkpoint {pid} -o - > {}", fifo.display()));
+    assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+    assert!(complaint(&output).contains("cannot take up its own checkpoint"), "{}", complaint(&output));
+}
