@@ -1,9 +1,8 @@
-//! The current activity of the engine, and its temporary changes to a target, on a page that the
-//! worker shares with its front end. If the worker is killed, or hangs uninterruptibly, the front
-//! end can report the activity and undo the changes.
+//! The current activity of the engine, on a page that the worker shares with its front end. If the
+//! worker is killed, or hangs uninterruptibly, the front end can report it. The journal
+//! (`journal.rs`) is on the same page.
 
 use crate::sys::guard::Board;
-use crate::sys::task;
 use std::sync::OnceLock;
 
 static BOARD: OnceLock<Board> = OnceLock::new();
@@ -43,18 +42,7 @@ pub fn last() -> String {
     BOARD.get().map(Board::read).unwrap_or_default()
 }
 
-/// Records that a soft limit of a process is raised temporarily; with `None`, that it was restored.
-pub fn note_limit(resource: u32, raised: Option<(i32, (u64, u64))>) {
-    if let Some(board) = BOARD.get() {
-        board.note_limit(resource, raised);
-    }
-}
-
-/// Restores limits still recorded as raised. For the front end, once the worker is gone.
-pub fn undo() {
-    let Some(board) = BOARD.get() else { return };
-    for (resource, pid, limit) in board.limits() {
-        // A process that has exited needs no limits.
-        let _ = task::set_rlimit(pid, resource, limit);
-    }
+/// The page, if there is one.
+pub(crate) fn board() -> Option<&'static Board> {
+    BOARD.get()
 }

@@ -61,6 +61,8 @@ pub mod fault;
 #[doc(hidden)]
 pub mod image;
 #[doc(hidden)]
+pub mod journal;
+#[doc(hidden)]
 pub mod proc;
 #[doc(hidden)]
 pub mod remote;

@@ -2,11 +2,11 @@
 //! the user sees is killed, and so that the user is answered even when the worker hangs: wherever
 //! it is killed, the target goes on.
 
-use cairn::activity;
 use cairn::error::{Context, Result};
 use cairn::sys::guard::{self, Side};
 use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
+use cairn::{activity, journal};
 use nix::sys::signal::{SigSet, Signal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +65,7 @@ fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
         match wait::poll(worker).context(|| "wait for worker")? {
             Some(Stop::Exited(code)) => return Ok(code as u8),
             Some(Stop::Killed(signal)) => {
-                activity::undo();
+                journal::undo_all();
                 clean();
                 match asked {
                     Some((_, why)) => eprintln!("cairn: {why}"),

@@ -2,9 +2,9 @@
 //! stack, table and data.
 
 use super::{Code, Tracee};
-use crate::activity;
 use crate::arch;
 use crate::error::{Context, Error, Result};
+use crate::journal::{Change, Entry};
 use crate::sys::RemoteAddr;
 use crate::sys::{task, vm};
 use std::io;
@@ -114,42 +114,28 @@ impl Scratch {
 
 /// Resource limits that the scratch range counts towards, raised while it is mapped: the process
 /// may be at one of them.
-struct RaisedLimits {
-    pid: i32,
-    before: Vec<(u32, (u64, u64))>,
-}
+struct RaisedLimits(Vec<Entry>);
 
 impl RaisedLimits {
     /// Raises the soft limits as far as permitted.
     fn of(pid: i32) -> Result<Self> {
-        let mut raised = RaisedLimits { pid, before: Vec::new() };
+        let mut raised = RaisedLimits(Vec::new());
         for resource in [libc::RLIMIT_AS, libc::RLIMIT_DATA, libc::RLIMIT_MEMLOCK] {
             let what =
                 || format!("raise limit {resource} of {pid}, which leaves no room for the scratch range");
-            let old = task::rlimit(pid, resource).context(what)?;
-            activity::note_limit(resource, Some((pid, old)));
+            let before = task::rlimit(pid, resource).context(what)?;
+            raised.0.push(Entry::record(Change::Limit { pid, resource, before })?);
             // Raising the hard limit takes CAP_SYS_RESOURCE.
-            let mut all = task::set_rlimit(pid, resource, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY));
-            if all.is_err() {
-                all = task::set_rlimit(pid, resource, (old.1, old.1));
-            }
-            if let Err(err) = all {
-                activity::note_limit(resource, None);
-                raised.restore()?;
-                return Err(err).context(what);
-            }
-            raised.before.push((resource, old));
+            task::set_rlimit(pid, resource, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY))
+                .or_else(|_| task::set_rlimit(pid, resource, (before.1, before.1)))
+                .context(what)?;
         }
         Ok(raised)
     }
 
     fn restore(self) -> Result<()> {
-        self.before.into_iter().try_for_each(|(resource, old)| {
-            let back = task::set_rlimit(self.pid, resource, old);
-            back.context(|| format!("set limit {resource} of {} back", self.pid))?;
-            activity::note_limit(resource, None);
-            Ok(())
-        })
+        // All of them, even if one fails.
+        self.0.into_iter().rev().map(Entry::undo).fold(Ok(()), Result::and)
     }
 }
 

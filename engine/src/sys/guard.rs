@@ -4,7 +4,7 @@
 use super::cvt;
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// What [`split`] returns to whom.
 #[derive(Debug)]
@@ -33,14 +33,34 @@ pub fn split() -> io::Result<Side> {
     Ok(Side::Worker)
 }
 
-/// A page that a process and its forks share: a line of text, and resource limits of some process.
-/// One side writes, the other reads when that has ended or hangs.
+/// Pages that a process and its forks share: a line of text, and notes. One side writes, the other
+/// reads when that has ended or hangs.
 pub struct Board {
     page: NonNull<Page>,
 }
 
-/// How many limits there is room for: every resource has its place.
-const LIMITS: usize = 16;
+/// A few words that mean something to whoever writes and reads them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Note {
+    /// What the words are.
+    pub kind: u64,
+    /// The words.
+    pub words: [u64; 4],
+}
+
+/// A place for a note.
+#[repr(C)]
+struct Place {
+    /// 0: free; ascending in the order of the notes otherwise.
+    number: AtomicU64,
+    kind: AtomicU64,
+    words: [AtomicU64; 4],
+}
+
+/// A place that is being written.
+const BUSY: u64 = u64::MAX;
+/// How many notes there is room for.
+const NOTES: usize = 64;
 const TEXT: usize = 1024;
 
 #[repr(C)]
@@ -49,8 +69,9 @@ struct Page {
     hurried: AtomicBool,
     len: AtomicUsize,
     text: [AtomicU8; TEXT],
-    /// Process, 0 for none; soft; hard.
-    limits: [(AtomicI32, AtomicU64, AtomicU64); LIMITS],
+    /// The number of the last note.
+    last: AtomicU64,
+    notes: [Place; NOTES],
 }
 
 // SAFETY: the page holds nothing but atomics, and stays mapped until the process ends.
@@ -101,22 +122,39 @@ impl Board {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Notes what a limit of a process was, or that there is nothing to note.
-    pub fn note_limit(&self, resource: u32, limit: Option<(i32, (u64, u64))>) {
-        let Some((pid, soft, hard)) = self.page().limits.get(resource as usize) else { return };
-        let (whose, (now_soft, now_hard)) = limit.unwrap_or((0, (0, 0)));
-        soft.store(now_soft, Ordering::Relaxed);
-        hard.store(now_hard, Ordering::Relaxed);
-        pid.store(whose, Ordering::Release);
+    /// Writes a note; returns its place.
+    ///
+    /// # Errors
+    /// ENOSPC when every place is taken.
+    pub fn note(&self, note: Note) -> io::Result<usize> {
+        let page = self.page();
+        let take = |place: &Place| {
+            place.number.compare_exchange(0, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        };
+        let at = page.notes.iter().position(take).ok_or(io::Error::from_raw_os_error(libc::ENOSPC))?;
+        let place = &page.notes[at];
+        place.kind.store(note.kind, Ordering::Relaxed);
+        place.words.iter().zip(note.words).for_each(|(word, value)| word.store(value, Ordering::Relaxed));
+        place.number.store(page.last.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Release);
+        Ok(at)
     }
 
-    /// The limits that are noted: resource, process, soft and hard.
-    pub fn limits(&self) -> Vec<(u32, i32, (u64, u64))> {
-        let all = (0..).zip(&self.page().limits).map(|(resource, (pid, soft, hard))| {
-            let pid = pid.load(Ordering::Acquire);
-            (resource, pid, (soft.load(Ordering::Relaxed), hard.load(Ordering::Relaxed)))
-        });
-        all.filter(|(_, pid, _)| *pid != 0).collect()
+    /// Strikes the note at a place out.
+    pub fn strike(&self, place: usize) {
+        self.page().notes[place].number.store(0, Ordering::Release);
+    }
+
+    /// The notes, in the order in which they were written.
+    pub fn notes(&self) -> Vec<Note> {
+        let read = |place: &Place| {
+            let number = place.number.load(Ordering::Acquire);
+            let words = std::array::from_fn(|at| place.words[at].load(Ordering::Relaxed));
+            (number, Note { kind: place.kind.load(Ordering::Relaxed), words })
+        };
+        let mut notes: Vec<(u64, Note)> =
+            self.page().notes.iter().map(read).filter(|(number, _)| !matches!(*number, 0 | BUSY)).collect();
+        notes.sort_unstable_by_key(|(number, _)| *number);
+        notes.into_iter().map(|(_, note)| note).collect()
     }
 }
 

@@ -1,0 +1,158 @@
+//! Changes to a target that have to be undone before it is let go: by the engine on every way out
+//! and, if the worker is killed, by its front end.
+//!
+//! What a killed engine cannot leave half done is not in here: the registers of a thread that runs
+//! a program are in its scratch range, from which it goes back by itself (`remote/scratch.rs`).
+
+use crate::activity;
+use crate::error::{Context, Result};
+use crate::sys::guard::Note;
+use crate::sys::task;
+
+/// A change, by what undoes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A resource limit.
+    Limit {
+        /// Whose.
+        pid: i32,
+        /// `RLIMIT_*`
+        resource: u32,
+        /// Soft and hard limit before.
+        before: (u64, u64),
+    },
+}
+
+impl Change {
+    fn undo(self) -> Result<()> {
+        match self {
+            Change::Limit { pid, resource, before } => task::set_rlimit(pid, resource, before)
+                .context(|| format!("set limit {resource} of {pid} back")),
+        }
+    }
+
+    fn to_note(self) -> Note {
+        match self {
+            Change::Limit { pid, resource, before: (soft, hard) } => {
+                Note { kind: 1, words: [pid as u64, resource.into(), soft, hard] }
+            }
+        }
+    }
+
+    fn from_note(note: Note) -> Option<Change> {
+        match note {
+            Note { kind: 1, words: [pid, resource, soft, hard] } => {
+                Some(Change::Limit { pid: pid as i32, resource: resource as u32, before: (soft, hard) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A change that is about to be made, or was. Undone when dropped.
+#[derive(Debug)]
+pub struct Entry {
+    change: Change,
+    /// Its place on the page that the front end shares.
+    place: Option<usize>,
+    undone: bool,
+}
+
+impl Entry {
+    /// Records a change, before it is made.
+    ///
+    /// # Errors
+    /// ENOSPC with too many changes at a time.
+    pub fn record(change: Change) -> Result<Entry> {
+        let place = activity::board()
+            .map(|board| board.note(change.to_note()))
+            .transpose()
+            .context(|| format!("record {change:?}"))?;
+        Ok(Entry { change, place, undone: false })
+    }
+
+    /// Undoes it.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn undo(mut self) -> Result<()> {
+        self.undo_once()
+    }
+
+    fn undo_once(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.undone, true) {
+            return Ok(());
+        }
+        self.change.undo()?;
+        // If that failed, the front end may still succeed once we are gone.
+        if let (Some(board), Some(place)) = (activity::board(), self.place) {
+            board.strike(place);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // On the way out of another failure, which is the one to report.
+        let _ = self.undo_once();
+    }
+}
+
+/// Undoes what is still recorded, the last change first. For the front end, once the worker is
+/// gone.
+pub fn undo_all() {
+    for note in activity::board().map(|board| board.notes()).unwrap_or_default().into_iter().rev() {
+        if let Some(change) = Change::from_note(note) {
+            // A process that has exited needs nothing undone.
+            let _ = change.undo();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESOURCE: u32 = libc::RLIMIT_CORE;
+
+    fn limit() -> (u64, u64) {
+        task::rlimit(std::process::id() as i32, RESOURCE).unwrap()
+    }
+
+    /// Records that the limit is to be what it is now, and changes it.
+    fn change(soft: u64) -> Entry {
+        let (pid, before) = (std::process::id() as i32, limit());
+        let entry = Entry::record(Change::Limit { pid, resource: RESOURCE, before }).unwrap();
+        task::set_rlimit(pid, RESOURCE, (soft, before.1)).unwrap();
+        entry
+    }
+
+    #[test]
+    fn a_change_is_undone_when_its_entry_goes() {
+        let before = limit();
+        let entry = change(4096);
+        assert_eq!(limit().0, 4096);
+        drop(entry);
+        assert_eq!(limit(), before);
+        change(8192).undo().unwrap();
+        assert_eq!(limit(), before);
+    }
+
+    #[test]
+    fn the_front_end_undoes_what_a_killed_worker_left_the_last_first() {
+        activity::prepare().unwrap();
+        let before = limit();
+        // As good as killed: no entry is dropped.
+        [4096, 8192, 12288].map(change).into_iter().for_each(std::mem::forget);
+        undo_all();
+        assert_eq!(limit(), before);
+    }
+
+    #[test]
+    fn a_change_survives_its_note() {
+        let change = Change::Limit { pid: 4711, resource: 9, before: (1, u64::MAX) };
+        assert_eq!(Change::from_note(change.to_note()), Some(change));
+        assert_eq!(Change::from_note(Note::default()), None);
+    }
+}
