@@ -131,6 +131,8 @@ pub enum External {
     SharedState,
     /// A process outside has the other end of a pipe.
     PipeEnd,
+    /// A terminal.
+    Terminal,
     /// A process outside receives the signals of asynchronous I/O.
     SignalOwner,
     /// A process outside is traced by one of the job's.

@@ -6,7 +6,7 @@
 //!
 //! # fn main() -> cairn::Result<()> {
 //! let target = Target::of(Scope::Tree(4711));
-//! match cairn::check(target, &|| false) {
+//! match cairn::check(&target, &|| false) {
 //!     Ok(found) => println!("{} threads can be saved by {}", found.tasks, found.source),
 //!     Err(cairn::Error::Unsupported(problems)) => {
 //!         for problem in &problems.reasons {
@@ -82,6 +82,8 @@ pub use checkpoint::{
 };
 pub use error::{Error, External, Part, Problem, Problems, Result, Subject};
 pub use image::{Input, Sink, Stream, Sync};
+pub use resource::bytes::PathBytes;
+pub use resource::fd::external::Replacement;
 pub use restart::{
     Options as RestartOptions, Prepared, Report as RestartReport, Session, carry_out as restart, prepare,
 };

@@ -58,12 +58,12 @@ fn a_job_is_saved_and_restarted_and_the_caller_stays_as_it_was() {
     await_growth(dir.path());
 
     let target = Target::of(Scope::Tree(pid));
-    let found = cairn::check(target, &|| false).expect("it can be saved");
+    let found = cairn::check(&target, &|| false).expect("it can be saved");
     assert_eq!((found.tasks, now()), (1, before));
 
     let file = dir.path().join("context");
     let saved = cairn::checkpoint(&CheckpointOptions {
-        target,
+        target: target.clone(),
         to: (&file).into(),
         then: Then::Kill,
         sync: Sync::None,
@@ -100,7 +100,7 @@ fn a_reason_to_refuse_is_data() {
     command.args(["-c", "read line"]).current_dir(dir.path()).stdin(std::os::fd::OwnedFd::from(socket));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("sh starts");
     let pid = child.id() as i32;
-    let refused = cairn::check(Target::of(Scope::Tree(pid)), &|| false);
+    let refused = cairn::check(&Target::of(Scope::Tree(pid)), &|| false);
     child.kill().expect("it lives");
     child.wait().expect("it ends");
     let Err(Error::Unsupported(problems)) = refused else { panic!("{refused:?}") };

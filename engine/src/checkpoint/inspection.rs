@@ -1,5 +1,6 @@
 //! The read-only part of a checkpoint: what is visible from outside, and reasons to refuse it.
 
+use super::Target;
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
 use crate::image::Sink;
 use crate::remote::Stopped;
@@ -53,12 +54,13 @@ pub struct InspectedProcess {
 }
 
 impl Inspection {
-    /// Inspects the job. `shared` allows sharing with processes outside.
+    /// Inspects the job.
     ///
     /// # Errors
     /// *vanished*, *denied*, or what the kernel reports; reasons to refuse are collected in the
     /// result instead.
-    pub fn of(frozen: &Frozen, shared: bool) -> Result<Self> {
+    pub fn of(frozen: &Frozen, target: &Target) -> Result<Self> {
+        let shared = target.shared;
         let locks = locks::Look::begin();
         let mut inspection = Inspection {
             tables: Tables::default(),
@@ -69,6 +71,7 @@ impl Inspection {
             outside: None,
             locks: None,
         };
+        inspection.tables.files.leave_outside(&target.external);
         refuse_own_servers(&frozen.tasks)?;
         inspection.problems.extend(shared_state::problems(&frozen.tasks)?);
         let (method, users) = (PagemapMethod::probe(), SemaphoreUsers::look());
@@ -92,6 +95,7 @@ impl Inspection {
         let tids = frozen.tasks.iter().flat_map(|task| task.threads.iter().map(Stopped::tid));
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
         inspection.tables.files.refuse_owners(&tids, &mut inspection.problems);
+        inspection.tables.files.refuse_unknown(&mut inspection.problems);
         inspection.locks = Some(locks.among(&inspection.tables.inodes, tids));
         let links = if shared { HashSet::new() } else { inspection.tables.files.shared_links() };
         inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
@@ -238,9 +242,10 @@ impl Inspection {
         let mut opened = |name: &'static str, flags: i32| -> Result<usize> {
             let link = format!("/proc/{pid}/{name}");
             let who = Subject::part(pid, Part::Link(name));
-            let inode = tables
-                .inodes
-                .add(&Found { link: Path::new(&link), who: &who, fd: None }, &mut tables.dump_plan)?;
+            let inode = tables.inodes.add(
+                &Found { link: Path::new(&link), who: &who, fd: None, external: &[] },
+                &mut tables.dump_plan,
+            )?;
             Ok(tables.files.add_opened(inode, flags))
         };
         let cwd = opened("cwd", libc::O_PATH | libc::O_DIRECTORY)?;

@@ -8,6 +8,7 @@ use crate::activity;
 use crate::caller::CallerState;
 use crate::error::{Error, Result};
 use crate::image::{self, Origin, Sink, Writer};
+use crate::resource::bytes::PathBytes;
 use crate::resource::{Records, identity};
 use crate::restart;
 use crate::source::{self, Source, Wanted};
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The target of a checkpoint.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// The processes.
     pub scope: Scope,
@@ -33,6 +34,8 @@ pub struct Target {
     pub traced: bool,
     /// Also accept open files or memory shared with processes outside; a restart ends the sharing.
     pub shared: bool,
+    /// Names in /proc/PID/fd of files to leave outside; a restart needs others in their place.
+    pub external: Vec<PathBytes>,
     /// How long to wait for threads that do not stop.
     pub patience: Duration,
 }
@@ -41,7 +44,8 @@ impl Target {
     /// This scope, from whatever source is available, with default options.
     pub fn of(scope: Scope) -> Self {
         let patience = Duration::from_secs(30);
-        Target { scope, source: Wanted::Auto, traced: false, shared: false, patience }
+        let (source, external) = (Wanted::Auto, Vec::new());
+        Target { scope, source, traced: false, shared: false, external, patience }
     }
 }
 
@@ -132,7 +136,7 @@ fn once(
     let pid = options.target.scope.id();
     let failed = |source| Error::of_image(options.to.path(), source);
     let writer = Writer::create(options.to.clone(), Origin::here(), source.frame_sum()).map_err(failed)?;
-    let (mut frozen, inspection) = stop_and_look(options.target, device, options.cancelled)?;
+    let (mut frozen, inspection) = stop_and_look(&options.target, device, options.cancelled)?;
     inspection.refuse_own_file(&options.to).map_err(|err| frozen.attribute(err))?;
     let saved = save(options, inspection, &mut frozen, &writer).map_err(|err| frozen.attribute(err))?;
     let Complete { mut records, locks, shared_number } = saved;
@@ -188,7 +192,7 @@ const LONGEST_NAP: Duration = Duration::from_millis(256);
 /// Freezes, inspects and refuses. If all obstacles are transient, the job is thawed for a moment
 /// and the freeze repeated.
 fn stop_and_look(
-    target: Target,
+    target: &Target,
     device: Option<Arc<Device>>,
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<(Frozen, Inspection)> {
@@ -197,7 +201,7 @@ fn stop_and_look(
     let mut nap = Duration::from_millis(1);
     loop {
         let frozen = Frozen::freeze(target.scope, holder.clone(), &waiting)?;
-        match Inspection::of(&frozen, target.shared).and_then(|inspection| inspection.accept(&frozen)) {
+        match Inspection::of(&frozen, target).and_then(|inspection| inspection.accept(&frozen)) {
             Ok(inspection) => return Ok((frozen, inspection)),
             Err(Error::Unsupported(problems)) if !problems.lasting && nap <= LONGEST_NAP => frozen.thaw()?,
             Err(err) => return Err(frozen.attribute(err)),
@@ -258,7 +262,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// *unsupported* with all the reasons; otherwise as [`checkpoint`].
-pub fn check(target: Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Checked> {
+pub fn check(target: &Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Checked> {
     let _caller = CallerState::save()?;
     source::acquire_checkpoint_capability()?;
     target.source.attempt(|device| {

@@ -2,6 +2,8 @@
 
 use cairn::checkpoint::Target;
 use cairn::image::Sync;
+use cairn::resource::bytes::PathBytes;
+use cairn::resource::fd::external::is_name;
 use cairn::restart::Session;
 use cairn::source::Wanted;
 use cairn::tree::Scope;
@@ -158,6 +160,10 @@ pub struct TargetArgs {
     /// has copies of its own
     #[arg(long)]
     pub shared: bool,
+    /// Leave the file outside that descriptors with this name lead to (`ls -l /proc/PID/fd`):
+    /// /dev/pts/3, pipe:[1234], socket:[1234]; a restart needs another in its place
+    #[arg(long, value_name = "NAME", value_parser = external_name)]
+    pub external: Vec<PathBytes>,
     /// How long to wait for what does not stop or answer
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub time: u64,
@@ -170,9 +176,37 @@ impl From<&TargetArgs> for Target {
             source: args.source.into(),
             traced: args.traced,
             shared: args.shared,
+            external: args.external.clone(),
             patience: Duration::from_secs(args.time),
         }
     }
+}
+
+fn external_name(text: &str) -> Result<PathBytes, String> {
+    let name = PathBytes(text.as_bytes().to_vec());
+    if is_name(&name) {
+        return Ok(name);
+    }
+    Err("give a name as `ls -l /proc/PID/fd` shows it: /dev/pts/3, pipe:[1234], socket:[1234]".into())
+}
+
+/// Where an external file is replaced from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A path.
+    Path(PathBuf),
+    /// A descriptor that we were started with.
+    Fd(i32),
+}
+
+fn replacement(text: &str) -> Result<(PathBytes, Place), String> {
+    let (name, place) = text.split_once('=').ok_or("give NAME=PATH or NAME=fd:N")?;
+    let place = match place.strip_prefix("fd:") {
+        Some(number) => Place::Fd(number.parse().map_err(|_| "a descriptor is a number: NAME=fd:N")?),
+        None if place.is_empty() => return Err("give NAME=PATH or NAME=fd:N".into()),
+        None => Place::Path(place.into()),
+    };
+    Ok((external_name(name)?, place))
 }
 
 #[derive(Debug, Args)]
@@ -240,6 +274,10 @@ pub struct RestartArgs {
     /// Go on with files that changed since, as they are now; without a path, all of them
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub ignore_changes: Vec<OsString>,
+    /// Put another file in the place of one that the checkpoint left outside: the one at PATH, or
+    /// that of descriptor N, as fd:N
+    #[arg(long, value_name = "NAME=PATH", value_parser = replacement)]
+    pub external: Vec<(PathBytes, Place)>,
     /// Print the steps instead of taking them
     #[arg(long, conflicts_with = "json")]
     pub plan: bool,

@@ -10,7 +10,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
         std::time::Duration::from_secs(args.target.time),
         || {},
         |cancelled| {
-            let result = check((&args.target).into(), cancelled);
+            let result = check(&(&args.target).into(), cancelled);
             let code = result.as_ref().map_or_else(Error::exit_code, |_| 0);
             let (checked, found) = match result {
                 Ok(checked) => (Some(checked), Problems::default()),

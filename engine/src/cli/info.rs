@@ -133,6 +133,11 @@ fn summary(reader: &Reader, records: &Records) -> Result<String, image::Error> {
         let verbs = inode.kind.verbs();
         let what = match (&inode.kind, &inode.identity) {
             (Kind::Device(_), _) => continue,
+            (Kind::External(external), _) => {
+                text +=
+                    &format!("         {} (left outside: restart with --external {0}=PATH)\n", external.name);
+                continue;
+            }
             _ if verbs.identity() != Identity::Path => continue,
             (Kind::Regular, Some(identity)) => format!("{} bytes", identity.size),
             _ => verbs.name().into(),

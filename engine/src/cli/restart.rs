@@ -1,9 +1,10 @@
 //! `cairn restart`
 
-use super::args::RestartArgs;
+use super::args::{Place, RestartArgs};
 use super::checkpoint::{Progress, input};
 use super::out;
 use anyhow::Context;
+use cairn::resource::fd::external::Replacement;
 use cairn::restart::changes::{Changes, Which};
 use cairn::restart::{Options, Report, Session, carry_out, prepare};
 use cairn::sys::guard;
@@ -14,6 +15,7 @@ use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SI
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Signals that go on to the job; SIGTSTP as one that stops.
@@ -21,7 +23,14 @@ const FORWARDED: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2,
 
 pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     // What a caller left open would be in the way of descriptors with high numbers.
-    cairn::sys::session::close_inherited(args.notify_fd).context("close inherited descriptors")?;
+    let given = args.external.iter().filter_map(|(_, place)| match place {
+        Place::Fd(fd) => Some(*fd),
+        Place::Path(_) => None,
+    });
+    let kept: Vec<i32> = given.chain(args.notify_fd).collect();
+    cairn::sys::session::close_inherited(&kept).context("close inherited descriptors")?;
+    let external = args.external.iter().map(|(name, place)| Ok((name.clone(), replacement(place)?)));
+    let external = external.collect::<anyhow::Result<_>>()?;
     let bar = Progress::new("verified");
     let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
     let options = Options {
@@ -31,6 +40,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         patience: Duration::from_secs(args.time),
         ignore_clocks: args.ignore_clocks,
         changes,
+        external,
         progress: &|done, all| bar.at(done, all),
         tell: &|what| eprintln!("cairn: {what}"),
     };
@@ -59,6 +69,18 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         return Ok(0);
     }
     attend(&report)
+}
+
+fn replacement(place: &Place) -> anyhow::Result<Replacement> {
+    Ok(match place {
+        Place::Path(path) => {
+            Replacement::Path(std::path::absolute(path).with_context(|| format!("find {}", path.display()))?)
+        }
+        Place::Fd(fd) => {
+            let fd = cairn::sys::session::duplicate(*fd).with_context(|| format!("use descriptor {fd}"))?;
+            Replacement::Descriptor(Arc::new(fd))
+        }
+    })
 }
 
 /// Waits until all that had no parent in the job have ended, and for whatever else becomes our

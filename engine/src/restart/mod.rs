@@ -13,7 +13,9 @@ use crate::caller::CallerState;
 use crate::error::{Context, Error, Result};
 use crate::image::{self, Input, Reader};
 use crate::remote::{Code, Program, Scratch, Tracee};
+use crate::resource::bytes::PathBytes;
 use crate::resource::clock::Clocks;
+use crate::resource::fd::external::{self, Replacement};
 use crate::resource::process::{self, Alive};
 use crate::resource::thread::rseq;
 use crate::resource::thread::rseq::AskRseq;
@@ -48,6 +50,8 @@ pub struct Options<'a> {
     pub progress: &'a dyn Fn(u64, u64),
     /// The user's decisions about files that have changed.
     pub changes: Changes,
+    /// What takes the place of files that the checkpoint left outside.
+    pub external: Vec<(PathBytes, Replacement)>,
     /// Called with a message about what the restart is waiting for.
     pub tell: &'a dyn Fn(&str),
 }
@@ -62,6 +66,7 @@ impl Options<'_> {
             patience: Duration::from_secs(10),
             ignore_clocks: false,
             changes: Changes::default(),
+            external: Vec::new(),
             progress: &|_, _| {},
             tell: &|_| {},
         }
@@ -119,6 +124,7 @@ pub struct Prepared {
     pub plan: Plan,
     /// Whether CAP_CHECKPOINT_RESTORE could be acquired; reported by [`carry_out`].
     restorer: Result<()>,
+    external: Vec<(PathBytes, Replacement)>,
     detach: bool,
     begin: Instant,
     /// The plan is for a process with the capabilities and limits that it has now.
@@ -147,6 +153,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
+    external::check(&records, &options.external)?;
     // Before the host is examined: a new process inherits our credentials.
     let restorer = source::acquire_checkpoint_capability();
     let plan = make_plan(
@@ -155,7 +162,8 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
         Home { detach: options.detach, session: options.session },
         crate::resource::fd::table::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
     )?;
-    Ok(Prepared { reader, records, accepted, plan, restorer, detach: options.detach, begin, caller })
+    let (external, detach) = (options.external.clone(), options.detach);
+    Ok(Prepared { reader, records, accepted, plan, restorer, external, detach, begin, caller })
 }
 
 /// Plans a restart here and now from fresh records. Skips only what the live processes would
@@ -219,7 +227,7 @@ struct RestoringTask {
 /// # Errors
 /// The step that failed, with pid and system call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, accepted, plan, restorer, detach, begin, caller } = prepared;
+    let Prepared { reader, records, accepted, plan, restorer, external, detach, begin, caller } = prepared;
     // Restored when everything else here is gone.
     let _caller = caller;
     restorer?;
@@ -228,7 +236,7 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     // detaching: our exit would then send them PR_SET_PDEATHSIG.
     sys::set_subreaper(!detach).context(|| "become subreaper")?;
     let mut context = RestoreContext::new(&records, plan.scratch);
-    let mut opened = Opened::new(&records, &reader, accepted);
+    let mut opened = Opened::new(&records, &reader, accepted, &external);
     opened.place(reader.file(), plan.context_slot)?;
     match context.take_all(&plan.steps, &plan, &mut opened) {
         Ok(()) => {}

@@ -8,6 +8,7 @@ use crate::image::{Extent, Reader};
 use crate::resource::Records;
 use crate::resource::attributes::{self, Stage};
 use crate::resource::fd::description::OpenFile;
+use crate::resource::fd::external::Replacements;
 use crate::resource::fd::unlinked::{self, Maker, Unlinked, Unnamed};
 use crate::resource::fd::{Kind, Made, Way};
 use crate::resource::mm::shared::SharedMemory;
@@ -36,12 +37,19 @@ pub struct Opened<'a> {
     early: HashMap<usize, OwnedFd>,
     /// Files whose attributes forbid further changes (chattr(1)); the attributes are set last.
     last: Vec<(usize, File)>,
+    /// What takes the place of external files.
+    replacements: &'a Replacements,
     maker: Maker,
 }
 
 impl<'a> Opened<'a> {
     /// Nothing opened yet; `accepted` is the result of [`changes::check`].
-    pub fn new(records: &'a Records, reader: &'a Reader, accepted: Vec<Option<Accepted>>) -> Self {
+    pub fn new(
+        records: &'a Records,
+        reader: &'a Reader,
+        accepted: Vec<Option<Accepted>>,
+        replacements: &'a Replacements,
+    ) -> Self {
         Opened {
             records,
             reader,
@@ -51,6 +59,7 @@ impl<'a> Opened<'a> {
             unlinked: HashMap::new(),
             early: HashMap::new(),
             last: Vec::new(),
+            replacements,
             maker: Maker::default(),
         }
     }
@@ -108,7 +117,10 @@ impl<'a> Opened<'a> {
             let made = self.make_unlinked(index, unlinked)?;
             self.unlinked.insert(index, made);
         }
-        let object = inode.kind.verbs().make(&Way::new(inode, &|flags| self.open_inode(index, flags)))?;
+        let object = inode
+            .kind
+            .verbs()
+            .make(&Way::new(inode, self.replacements, &|flags| self.open_inode(index, flags)))?;
         self.objects.insert(index, object);
         Ok(())
     }
@@ -193,7 +205,7 @@ impl<'a> Opened<'a> {
         let held = self.objects.remove(&file.inode);
         let early = self.early.remove(&index);
         let way = &|flags| self.open_inode(file.inode, flags);
-        let way = Way::new(inode, way);
+        let way = Way::new(inode, self.replacements, way);
         let was_held = held.is_some();
         let mut object = match held {
             Some(object) => object,

@@ -3,6 +3,7 @@
 use super::cvt;
 use super::signals::{self, Children};
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -18,17 +19,29 @@ pub fn start_in_own_session(command: &mut Command, children: Children) {
     };
 }
 
-/// Closes what we were started with above standard error, but for `keep`. Before anything of our
+/// Closes what we were started with above standard error, except `keep`. Before anything of our
 /// own is open.
-pub fn close_inherited(keep: Option<i32>) -> io::Result<()> {
+pub fn close_inherited(keep: &[i32]) -> io::Result<()> {
     let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
     let numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")?.flatten().filter_map(number).collect();
-    for fd in numbers.into_iter().filter(|fd| *fd > 2 && Some(*fd) != keep) {
+    for fd in numbers.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
         // SAFETY: nobody here knows these numbers. That of the directory just read is closed
         // already, which the kernel says.
         unsafe { libc::close(fd) };
     }
     Ok(())
+}
+
+/// Duplicates a descriptor that we were started with, by its number.
+///
+/// # Errors
+/// EBADF
+pub fn duplicate(fd: i32) -> io::Result<OwnedFd> {
+    // SAFETY: only a duplicate is made and owned; the number may be anything.
+    unsafe {
+        let copy = cvt(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3).into())?;
+        Ok(OwnedFd::from_raw_fd(copy as i32))
+    }
 }
 
 /// Keeps what we were started with above standard error from the programs that we start.

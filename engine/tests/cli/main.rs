@@ -5,6 +5,7 @@ mod callers;
 mod changed;
 mod deaths;
 mod descriptors;
+mod external;
 mod files;
 mod harm;
 mod looks;

@@ -185,9 +185,9 @@ fn debugged() -> Result<()> {
     // Traced, but not stopped.
     ptrace::seize(living.pid(), 0)?;
     let unsupported = |err: cairn::error::Error| err.exit_code() == 3;
-    ensure!(check(target(false), &|| false).is_err_and(unsupported), "nothing is said to stand in the way");
+    ensure!(check(&target(false), &|| false).is_err_and(unsupported), "nothing is said to stand in the way");
     ensure!(save(false).is_err_and(unsupported), "it is saved without being asked to");
-    check(target(true), &|| false)?;
+    check(&target(true), &|| false)?;
     save(true)?;
     living.runs_on()?;
     std::fs::remove_file("/tmp/kmod-test.context").context("it has been saved")?;

@@ -38,10 +38,10 @@ const FAULT: &str = "CAIRN_FAULT";
 
 #[derive(Parser)]
 pub struct Args {
-    /// Kernel to run on; one. A host needs free huge pages for everything to be caught; guests have
-    /// them
-    #[arg(long, default_value = "6.12")]
-    kernel: Selector,
+    /// Kernels to run on; what the first does not catch, because it lacks a feature, is tried on the
+    /// next. A host needs free huge pages for everything to be caught; guests have them
+    #[arg(long, default_values = ["6.12", "7.3"])]
+    kernel: Vec<Selector>,
     /// Architecture of the guest; this machine's own when left out
     #[arg(long, value_name = "ARCH")]
     arch: Option<Arch>,
@@ -125,7 +125,7 @@ pub fn run(args: &Args) -> Result<bool> {
     };
     let plan = run.plan(Selection::new(&args.workload)?)?;
     let flags = KernelArgs {
-        kernel: vec![args.kernel.clone()],
+        kernel: args.kernel.clone(),
         arch: args.arch.map(ArchArg::One).into_iter().collect(),
         allow_missing: false,
         source: args.source.clone(),
@@ -137,65 +137,79 @@ pub fn run(args: &Args) -> Result<bool> {
     let normal = programs::build_all(&workspace, &archs, &flags.source, wanted)?;
     let faulty = programs::build_all(&workspace, &archs, &flags.source, Wanted { faults: true, ..wanted })?;
     let spots = choice.prepare(&workspace, &flags.source, &plan, &faulty)?;
-    let [spot] = spots.as_slice() else {
-        bail!("--kernel {} names {} kernels, one is wanted", args.kernel, spots.len());
-    };
-    let arch = spot.arch();
-    if faults_of(&normal[&arch], spot).is_ok() {
+    let first = spots.first().context("no kernel is selected")?;
+    if spots.iter().any(|spot| spot.arch() != first.arch()) {
+        bail!("several architectures are selected, one is wanted: add --arch");
+    }
+    let arch = first.arch();
+    if faults_of(&normal[&arch], first).is_ok() {
         bail!(
             "a normal build of the engine has the subcommand `faults`: planted faults must be absent from it"
         );
     }
-    let mut faults = faults_of(&faulty[&arch], spot)?;
+    let mut faults = faults_of(&faulty[&arch], first)?;
     if let Some(unknown) = args.fault.iter().find(|name| faults.iter().all(|f| f.name != **name)) {
         let known: Vec<&str> = faults.iter().map(|f| f.name.as_str()).collect();
         bail!("no fault {unknown} (known: {})", known.join(", "));
     }
     faults.retain(|fault| args.fault.is_empty() || args.fault.contains(&fault.name));
-    let mut kernel_runs = plan.kernel_runs(&corpora::of(&workspace, &faulty, &spots)?, spots);
-    let KernelRun { spot, mut cells } = kernel_runs.remove(0);
-    // In whose session and process group a workload is makes a difference to what is about these.
-    cells.retain(|(cell, _)| cell.mode == Mode::Once || cell.group() == "tree");
-    // What fails at times anyway catches nothing.
     let expectations = Expectations::load(&workspace.root.join("expectations.toml"))?;
-    let kernel = spot.kernel_info(&faulty[&arch].about(&plan.engines)?);
-    let release = kernel.release();
-    cells.retain(|(cell, _)| !expectations.entries().iter().any(|entry| entry.speaks_of(cell, release)));
-    if cells.is_empty() {
-        bail!("no cell is selected");
-    }
-
     let (id, dir) = workspace.new_run()?;
-    let hunt = Hunt {
-        plan: &plan,
-        programs: &faulty[&arch],
-        spot: &spot,
-        kernel,
-        root: &workspace.root,
-        dir: &dir,
-        stop: run::stop_flag()?,
-    };
+    let stop = run::stop_flag()?;
     let mut caught: Vec<Caught> = Vec::new();
+    let mut not_caught: Vec<Caught> = Vec::new();
     let mut unfit: BTreeSet<Cell> = BTreeSet::new();
-    println!("{} faults, {} cells, {}", faults.len(), cells.len(), spot.describe());
-    for fault in faults {
-        if hunt.stop.raised() {
-            bail!("interrupted");
+    for KernelRun { spot, mut cells } in plan.kernel_runs(&corpora::of(&workspace, &faulty, &spots)?, spots) {
+        // In whose session and process group a workload is makes a difference to what is about
+        // these.
+        cells.retain(|(cell, _)| cell.mode == Mode::Once || cell.group() == "tree");
+        let kernel = spot.kernel_info(&faulty[&arch].about(&plan.engines)?);
+        // What fails at times anyway catches nothing.
+        let release = kernel.release();
+        cells.retain(|(cell, _)| !expectations.entries().iter().any(|entry| entry.speaks_of(cell, release)));
+        if cells.is_empty() {
+            bail!("no cell is selected");
         }
-        let clock = Instant::now();
-        let mut ordered: Vec<(Cell, bool)> =
-            cells.iter().filter(|(cell, _)| !unfit.contains(cell)).cloned().collect();
-        ordered.sort_by_key(|(cell, _)| std::cmp::Reverse(score(&fault, cell)));
-        let by = hunt.catch(&fault, ordered, args.exhaustive, &mut unfit)?;
-        let entry = Caught { by, wall_ms: clock.elapsed().as_millis() as u64, fault };
-        println!("{}", line(&entry));
-        caught.push(entry);
+        println!("{} faults, {} cells, {}", faults.len(), cells.len(), spot.describe());
+        let hunt = Hunt {
+            plan: &plan,
+            programs: &faulty[&arch],
+            spot: &spot,
+            root: &workspace.root,
+            dir: &dir.join(&kernel.release),
+            kernel,
+            stop: stop.clone(),
+        };
+        let mut missed = Vec::new();
+        for fault in faults {
+            if stop.raised() {
+                bail!("interrupted");
+            }
+            let clock = Instant::now();
+            let mut ordered: Vec<(Cell, bool)> =
+                cells.iter().filter(|(cell, _)| !unfit.contains(cell)).cloned().collect();
+            ordered.sort_by_key(|(cell, _)| std::cmp::Reverse(score(&fault, cell)));
+            let by = hunt.catch(&fault, ordered, args.exhaustive, &mut unfit)?;
+            let entry = Caught { by, wall_ms: clock.elapsed().as_millis() as u64, fault };
+            println!("{}", line(&entry));
+            if entry.by.is_empty() {
+                missed.push(entry);
+            } else {
+                caught.push(entry);
+            }
+        }
+        faults = missed.iter().map(|entry| entry.fault.clone()).collect();
+        not_caught = missed;
+        if faults.is_empty() {
+            break;
+        }
     }
+    let missed: Vec<&str> = not_caught.iter().map(|entry| entry.fault.name.as_str()).collect();
+    let count = caught.len();
+    let all: Vec<&Caught> = caught.iter().chain(&not_caught).collect();
     let path = dir.join("sensitivity.json");
-    std::fs::write(&path, serde_json::to_string_pretty(&caught)? + "\n").context("write sensitivity.json")?;
-    let missed: Vec<&str> =
-        caught.iter().filter(|c| c.by.is_empty()).map(|c| c.fault.name.as_str()).collect();
-    println!("{} of {} faults caught; run {id}", caught.len() - missed.len(), caught.len());
+    std::fs::write(&path, serde_json::to_string_pretty(&all)? + "\n").context("write sensitivity.json")?;
+    println!("{count} of {} faults caught; run {id}", all.len());
     if !unfit.is_empty() {
         println!("left out, because they fail without any fault:");
         unfit.iter().for_each(|cell| println!("  {cell}"));

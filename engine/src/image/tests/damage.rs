@@ -38,7 +38,7 @@ fn directories_and_fifos_are_told_apart() {
         assert!(matches!(err, Error::NotContextFile { .. }), "{err:?}");
         assert!(err.to_string().contains(words), "{err}");
     }
-    let missing = Reader::open(&dir.path().join("missing")).err().unwrap();
+    let missing = Reader::open(dir.path().join("missing")).err().unwrap();
     assert_eq!(missing.errno(), Some(libc::ENOENT));
 }
 

@@ -5,6 +5,7 @@ use super::table::Fd;
 use super::{Identity, Kind};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
+use crate::resource::bytes::PathBytes;
 use crate::resource::mm::dump::DumpPlan;
 use crate::sys::kcmp::{self, Sorted};
 use crate::sys::task;
@@ -97,6 +98,12 @@ impl Descriptor {
         task::borrow_fd(pidfd.as_fd(), self.fd).context(what)
     }
 
+    /// Its name in /proc/PID/fd, empty if that is gone.
+    pub fn name(&self) -> PathBytes {
+        let link = std::fs::read_link(format!("/proc/{}/fd/{}", self.pid, self.fd));
+        PathBytes::from(link.unwrap_or_default().as_path())
+    }
+
     /// Its /proc/PID/fdinfo.
     ///
     /// # Errors
@@ -129,6 +136,9 @@ pub struct Files {
     is_shared: HashSet<usize>,
     /// Pid, descriptor and owner of each description with an owner, and whether it is a directory.
     owned: Vec<(i32, i32, FileOwner, bool)>,
+    /// Names of files that are left outside, and whether a descriptor leads there.
+    external: Vec<PathBytes>,
+    met: HashSet<PathBytes>,
     /// Descriptors by inode, one for each description without `O_PATH`.
     descriptors: HashMap<usize, Vec<Descriptor>>,
 }
@@ -148,9 +158,13 @@ impl Files {
     ) -> Result<Fd> {
         let who = Subject::fd(pid, fd);
         let link = format!("/proc/{pid}/fd/{fd}");
-        let found = Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)) };
+        let found =
+            Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)), external: &self.external };
         let seen = found.look()?;
         let kind = Kind::of(&seen)?;
+        if seen.is_external() && !self.met.contains(&seen.link) {
+            self.met.insert(seen.link.clone());
+        }
         let verbs = kind.verbs();
         let (name, by_description) = (verbs.name(), verbs.identity() == Identity::Description);
         let among = if by_description {
@@ -192,7 +206,8 @@ impl Files {
             let dup = task::borrow_fd(pidfd, fd).context(|| format!("{who}: duplicate"))?;
             owner(&dup, &who)?
         };
-        self.all.push(OpenFile { inode, flags, offset: info.pos, owner });
+        let offset = if kind.verbs().keeps_offset() { info.pos } else { 0 };
+        self.all.push(OpenFile { inode, flags, offset, owner });
         if let Some(owner) = owner {
             self.owned.push((pid, fd, owner, kind == Kind::Directory));
         }
@@ -208,6 +223,18 @@ impl Files {
         }
         self.descriptors.entry(inode).or_default().push(Descriptor { pid, fd, flags });
         Ok(Fd { fd, file, cloexec })
+    }
+
+    /// Leaves the files with these names outside.
+    pub fn leave_outside(&mut self, names: &[PathBytes]) {
+        self.external = names.to_vec();
+    }
+
+    /// Refuses names of external files to which no descriptor leads.
+    pub fn refuse_unknown(&self, problems: &mut Problems) {
+        for name in self.external.iter().filter(|name| !self.met.contains(name)) {
+            problems.push(format!("--external {name}: no descriptor of the job leads there"));
+        }
     }
 
     /// Refuses I/O owners that are not saved, and directory notifications, which are visible only

@@ -3,7 +3,7 @@
 use super::inode::Observed;
 use super::unlinked::Unnamed;
 use super::{Kind, Verbs};
-use crate::error::Result;
+use crate::error::{External, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -30,7 +30,8 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     Some(match device.rdev {
         (1, 3 | 5 | 7 | 8 | 9) => Ok(Kind::Device(device)),
         (4 | 5 | 136..=143, _) => {
-            Err(seen.refuse("a terminal; start the job with `cairn run`, or with `</dev/null >file 2>&1`"))
+            let what = "a terminal; start the job with `cairn run`, or with `</dev/null >file 2>&1`";
+            Err(seen.refuse_external(External::Terminal, what))
         }
         _ => Err(seen.refuse_kind("a character device")),
     })

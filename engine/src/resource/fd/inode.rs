@@ -43,6 +43,8 @@ pub struct Found<'a> {
     pub who: &'a Subject,
     /// Pidfd and descriptor number, if it is a descriptor.
     pub fd: Option<(BorrowedFd<'a>, i32)>,
+    /// Names of files that are left outside.
+    pub external: &'a [PathBytes],
 }
 
 /// What the kernel reports of an inode that was found.
@@ -61,6 +63,11 @@ impl Observed<'_> {
     /// For messages: `pid 4711: fd 7 (/tmp/log)`.
     pub fn at(&self) -> Subject {
         self.found.who.leading_to(&self.link)
+    }
+
+    /// Whether the user leaves it outside.
+    pub fn is_external(&self) -> bool {
+        self.found.external.contains(&self.link)
     }
 
     /// Whether the link is a path, possibly of an unlinked file.

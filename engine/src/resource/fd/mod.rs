@@ -18,7 +18,7 @@ pub mod inode;
 pub mod table;
 pub mod unlinked;
 
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, External, Problem, Result};
 use crate::remote::Program;
 use description::{Descriptor, OpenFile};
 use inode::{Inode, Observed};
@@ -72,6 +72,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    external: External(state: external::ExternalFile);
     regular: Regular;
     directory: Directory;
     symlink: Symlink;
@@ -109,6 +110,11 @@ pub trait Verbs {
     fn is_shared_state(&self, flags: i32) -> bool {
         let _ = flags;
         self.identity() != Identity::Path
+    }
+
+    /// Whether the file offset of a description is part of its state.
+    fn keeps_offset(&self) -> bool {
+        true
     }
 
     /// *capture*: fills in the state. `descriptors` has one entry for each open file description of
@@ -183,13 +189,19 @@ pub trait Verbs {
 pub struct Way<'a> {
     /// The inode.
     pub inode: &'a Inode,
+    /// What takes the place of external files.
+    pub replacements: &'a external::Replacements,
     open: &'a dyn Fn(i32) -> Result<OwnedFd>,
 }
 
 impl<'a> Way<'a> {
     /// `open` takes `O_*` flags.
-    pub fn new(inode: &'a Inode, open: &'a dyn Fn(i32) -> Result<OwnedFd>) -> Self {
-        Way { inode, open }
+    pub fn new(
+        inode: &'a Inode,
+        replacements: &'a external::Replacements,
+        open: &'a dyn Fn(i32) -> Result<OwnedFd>,
+    ) -> Self {
+        Way { inode, replacements, open }
     }
 
     /// Opens it again.
@@ -309,6 +321,12 @@ impl Observed<'_> {
 
     /// The error that refuses the descriptor because of its kind.
     fn refuse_kind(&self, kind: &str) -> Error {
-        self.refuse(&format!("{kind}, {NOT_YET}"))
+        self.refuse(&format!("{kind}, {NOT_YET}{}", external::advice(&self.link)))
+    }
+
+    /// The error that refuses what lies outside.
+    fn refuse_external(&self, external: External, what: &str) -> Error {
+        let why = format!(" is {what}{}", external::advice(&self.link));
+        Error::unsupported(Problem::external(self.at(), external, why))
     }
 }

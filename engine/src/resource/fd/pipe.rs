@@ -5,7 +5,7 @@ use super::description::{Descriptor, OpenFile};
 use super::inode::Observed;
 use super::table::Fd;
 use super::unlinked::set_flags;
-use super::{Identity, Kind, Made, Verbs, Way};
+use super::{Identity, external, Kind, Made, Verbs, Way};
 use crate::arch;
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::remote::{Arg, Program};
@@ -140,7 +140,8 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
             OtherSide::NeverOpen => never_written = true,
             OtherSide::Open => {
                 let why = format!(
-                    " is {what}: save a tree that has both, or start the job with files in place of it"
+                    " is {what}: save a tree that has both, or start the job with files in place of it{}",
+                    external::advice(&end.name())
                 );
                 return Err(Error::unsupported(Problem::external(end.at(), External::PipeEnd, why)));
             }
@@ -348,7 +349,7 @@ mod tests {
             identity: None,
             unlinked: None,
         };
-        let way = Way::new(&inode, &|_| unreachable!("it has no path"));
+        let way = Way::new(&inode, &[], &|_| unreachable!("it has no path"));
         let mut made = inode.kind.verbs().make(&way).unwrap();
         let [path, reader, writer] = [libc::O_PATH, libc::O_RDONLY, libc::O_WRONLY]
             .map(|flags| made.open(&way, flags).unwrap());

@@ -131,7 +131,8 @@ fn backing(
     if let Some(file) = known.get(&key) {
         return Ok(Backing::File { file: *file, offset: vma.offset, shared: vma.shared });
     }
-    let inode = tables.inodes.add(&Found { link, who: &who, fd: None }, &mut tables.dump_plan)?;
+    let inode =
+        tables.inodes.add(&Found { link, who: &who, fd: None, external: &[] }, &mut tables.dump_plan)?;
     let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY };
     let file = tables.files.add_opened(inode, flags);
     known.insert(key, file);
