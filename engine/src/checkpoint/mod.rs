@@ -72,7 +72,8 @@ pub enum Then {
     Run,
     /// Leave it stopped, by SIGSTOP.
     Stop,
-    /// Kill it.
+    /// Kill it. Of a process traced by us that is a child of the caller, the end is waited for
+    /// here.
     Kill,
 }
 

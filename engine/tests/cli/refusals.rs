@@ -177,7 +177,9 @@ fn a_pipe_to_a_process_outside_is_refused_with_both_and_the_way_out() {
     let reader = text.split_ascii_whitespace().find(holds_it).expect("the reader lives");
     let file = job.path("context").display().to_string();
     let way_out = "save a tree that has both, or start the job with files in place of it";
-    let told = format!("pid {reader}: fd 5 is a pipe that a process outside writes to: {way_out}");
+    let name = std::fs::read_link(format!("/proc/{reader}/fd/5")).expect("it is open");
+    let name = name.display();
+    let told = format!("pid {reader}: fd 5 ({name}) is a pipe that a process outside writes to: {way_out}");
     for output in [cairn(["checkpoint", reader, "--kill", "-o", &file]), cairn(["check", reader])] {
         assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
         let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);

@@ -38,12 +38,13 @@ pub enum Replacement {
 /// The replacements of a restart, by the names of external files.
 pub type Replacements = [(PathBytes, Replacement)];
 
-/// What a user can do about a file with this name, for the end of a message.
-pub fn advice(name: &PathBytes) -> String {
+/// What a user can do about a file with this name, for the end of a message that has the name in
+/// brackets.
+pub fn advice(name: &PathBytes) -> &'static str {
     if is_name(name) {
-        format!("; or leave it outside by --external {name}, and give another one at the restart")
+        "; or leave it outside by --external and the name in brackets, and give another one at the restart"
     } else {
-        String::new()
+        ""
     }
 }
 

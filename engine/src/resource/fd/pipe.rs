@@ -143,7 +143,8 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
                     " is {what}: save a tree that has both, or start the job with files in place of it{}",
                     external::advice(&end.name())
                 );
-                return Err(Error::unsupported(Problem::external(end.at(), External::PipeEnd, why)));
+                let at = end.at().leading_to(end.name());
+                return Err(Error::unsupported(Problem::external(at, External::PipeEnd, why)));
             }
         }
     }
