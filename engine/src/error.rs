@@ -133,6 +133,8 @@ pub enum External {
     PipeEnd,
     /// A terminal.
     Terminal,
+    /// A process that an open file refers to.
+    Task,
     /// A process outside receives the signals of asynchronous I/O.
     SignalOwner,
     /// A process outside is traced by one of the job's.

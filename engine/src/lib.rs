@@ -63,6 +63,8 @@ pub mod image;
 #[doc(hidden)]
 pub mod journal;
 #[doc(hidden)]
+pub mod phase;
+#[doc(hidden)]
 pub mod proc;
 #[doc(hidden)]
 pub mod remote;

@@ -96,7 +96,7 @@ impl Inspection {
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
         inspection.tables.files.refuse_owners(&tids, &mut inspection.problems);
         inspection.tables.files.refuse_unknown(&mut inspection.problems);
-        inspection.locks = Some(locks.among(&inspection.tables.inodes, tids));
+        inspection.locks = Some(locks.among(&inspection.tables.inodes, tids.clone()));
         let links = if shared { HashSet::new() } else { inspection.tables.files.shared_links() };
         inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
         if let Err(errors) = inspection.tables.files.capture(&mut inspection.tables.inodes) {
@@ -107,6 +107,8 @@ impl Inspection {
                 }
             }
         }
+        let tables = &inspection.tables;
+        tables.files.refuse_references(&tables.inodes, &tids, &mut inspection.problems);
         Ok(inspection)
     }
 

@@ -8,6 +8,7 @@ use crate::activity;
 use crate::caller::CallerState;
 use crate::error::{Error, Result};
 use crate::image::{self, Origin, Sink, Writer};
+use crate::phase::Checkpoint as Phase;
 use crate::resource::bytes::PathBytes;
 use crate::resource::{Records, identity};
 use crate::restart;
@@ -152,6 +153,7 @@ fn once(
     };
     let since = frozen.since;
     let (written, pause) = if options.then == Then::Run {
+        enter(Phase::Thaw);
         frozen.thaw()?;
         let pause = since.elapsed();
         if late.is_some_and(|locks| locks.problems().none().is_err()) {
@@ -161,6 +163,7 @@ fn once(
     } else {
         let written = finish(&mut records, writer, options)?;
         let pause = since.elapsed();
+        enter(Phase::Thaw);
         match options.then {
             Then::Kill => frozen.kill()?,
             Then::Stop | Then::Run => frozen.thaw_stopped()?,
@@ -180,6 +183,7 @@ fn once(
 
 /// Completes the file and waits for the disk.
 fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Result<image::Written> {
+    enter(Phase::Write);
     rehearse(records)?;
     identity::learn_contents(&mut records.inodes);
     activity::say_long(|| format!("write {} and wait for the disk", options.to.path().display()));
@@ -201,7 +205,9 @@ fn stop_and_look(
     let waiting = Waiting { patience: target.patience, cancelled };
     let mut nap = Duration::from_millis(1);
     loop {
+        enter(Phase::Freeze);
         let frozen = Frozen::freeze(target.scope, holder.clone(), &waiting)?;
+        enter(Phase::Inspect);
         match Inspection::of(&frozen, target).and_then(|inspection| inspection.accept(&frozen)) {
             Ok(inspection) => return Ok((frozen, inspection)),
             Err(Error::Unsupported(problems)) if !problems.lasting && nap <= LONGEST_NAP => frozen.thaw()?,
@@ -219,7 +225,9 @@ fn save(
     frozen: &mut Frozen,
     writer: &Writer,
 ) -> Result<Complete> {
+    enter(Phase::Ask);
     let captured = inspection.capture(frozen)?;
+    enter(Phase::Copy);
     let (done, all) = (AtomicU64::new(0), captured.dump_plan().bytes());
     let progress = options.progress;
     activity::say_long(|| format!("copy {all} bytes of memory and write them"));
@@ -270,14 +278,20 @@ pub fn check(target: &Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<C
         let source = Source::of(device.as_ref());
         let (mut frozen, inspection) = stop_and_look(target, device, cancelled)?;
         let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
+        enter(Phase::Ask);
         let captured = inspection.capture(&mut frozen).map_err(|err| frozen.attribute(err))?;
         let told = captured.without_contents(&frozen, target.scope);
         let Complete { records, locks, .. } = told.map_err(|err| frozen.attribute(err))?;
         locks.problems().none().map_err(|err| frozen.attribute(err))?;
+        enter(Phase::Thaw);
         frozen.thaw()?;
         rehearse(&records)?;
         Ok(Checked { source, tasks })
     })
+}
+
+fn enter(phase: Phase) {
+    activity::say(|| phase.to_string());
 }
 
 fn nanos(duration: Duration) -> u64 {

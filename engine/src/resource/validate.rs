@@ -3,9 +3,9 @@
 //! is planned, allocated or opened before this.
 
 use super::Records;
-use super::fd::Identity;
 use super::fd::description::OpenFile;
 use super::fd::inode::Inode;
+use super::fd::{Identity, Reference};
 use super::mm::vma::Backing;
 use super::mm::{Memory, Range};
 use super::process::{Alive, Life, Process, RLIMITS, State};
@@ -74,7 +74,13 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
     }
     let mut opened = vec![0usize; inodes.len()];
     files.iter().for_each(|file| opened[file.inode] += 1);
+    let is_there = |reference: &Reference| match reference {
+        Reference::Process(pid) => ids.contains(pid),
+        Reference::Thread(tid) => tids.contains(tid),
+    };
     for (index, inode) in inodes.iter().enumerate() {
+        let missing = inode.kind.verbs().refers_to().into_iter().find(|reference| !is_there(reference));
+        ensure(missing.is_none(), || format!("inode {index}: {missing:?} is not there"))?;
         let alone = inode.kind.verbs().identity() != Identity::Description || opened[index] == 1;
         ensure(alone, || format!("inode {index}: {} descriptions of it", opened[index]))?;
         check_inode(inode, bounds).map_err(|why| format!("inode {index}: {why}"))?;

@@ -61,9 +61,10 @@ fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
 }
 
 /// The first descriptor that the engine never uses for itself. While it opens files it holds both
-/// ends of a pipe, or whatever else belongs to one inode, and all unlinked directories.
+/// ends of a pipe, or whatever else belongs to one inode, the channel that descriptors are sent
+/// into, and all unlinked directories.
 fn first_slot(records: &Records, used: i32) -> i32 {
-    const PASSING: i32 = 10;
+    const PASSING: i32 = 11;
     let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
     const EACH: i32 = 3;
     let forbidding = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);

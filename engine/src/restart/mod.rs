@@ -8,6 +8,7 @@ mod numbers;
 pub mod open;
 pub mod plan;
 
+use crate::activity;
 use crate::arch;
 use crate::caller::CallerState;
 use crate::error::{Context, Error, Result};
@@ -273,9 +274,16 @@ impl<'a> RestoreContext<'a> {
     fn take_all(&mut self, steps: &[Step], plan: &Plan, opened: &mut Opened<'_>) -> Result<()> {
         for step in steps {
             match step {
+                Step::Begin(phase) => activity::say(|| phase.to_string()),
                 Step::MakeShared { object, slot } => opened.make_shared(*object, *slot)?,
                 Step::MakeInode { inode } => opened.make_inode(*inode)?,
                 Step::Open { file, slot } => opened.open(*file, *slot)?,
+                Step::MakeChannel { slot } => opened.make_channel(*slot)?,
+                Step::OpenLate { file } => opened.open_late(*file)?,
+                Step::Move { pid, files, program } => {
+                    opened.send(files)?;
+                    self.run(*pid, *pid, program)?;
+                }
                 Step::RemoveDirectories => opened.remove_directories()?,
                 Step::FinishInode { inode } => opened.finish_inode(*inode)?,
                 Step::CutBack { inode } => opened.cut_back(*inode)?,

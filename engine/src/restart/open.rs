@@ -9,6 +9,7 @@ use crate::resource::Records;
 use crate::resource::attributes::{self, Stage};
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::external::Replacements;
+use crate::resource::fd::table;
 use crate::resource::fd::unlinked::{self, Maker, Unlinked, Unnamed};
 use crate::resource::fd::{Kind, Made, Way};
 use crate::resource::mm::shared::SharedMemory;
@@ -35,6 +36,10 @@ pub struct Opened<'a> {
     unlinked: HashMap<usize, File>,
     /// Descriptions that had to be opened while the file had a name, by file.
     early: HashMap<usize, OwnedFd>,
+    /// The end of the channel that descriptors are sent into.
+    channel: Option<OwnedFd>,
+    /// Descriptions opened when all tasks were there, by file.
+    late: HashMap<usize, OwnedFd>,
     /// Files whose attributes forbid further changes (chattr(1)); the attributes are set last.
     last: Vec<(usize, File)>,
     /// What takes the place of external files.
@@ -58,6 +63,8 @@ impl<'a> Opened<'a> {
             objects: HashMap::new(),
             unlinked: HashMap::new(),
             early: HashMap::new(),
+            channel: None,
+            late: HashMap::new(),
             last: Vec::new(),
             replacements,
             maker: Maker::default(),
@@ -198,6 +205,51 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// *conflict* for a path that is gone or leads to something else.
     pub fn open(&mut self, index: usize, slot: i32) -> Result<()> {
+        let fd = self.open_description(index)?;
+        self.place(fd, slot)
+    }
+
+    /// Opens a file that refers to a task, to be sent.
+    ///
+    /// # Errors
+    /// As [`Opened::open`].
+    pub fn open_late(&mut self, index: usize) -> Result<()> {
+        let fd = self.open_description(index)?;
+        self.late.insert(index, fd);
+        Ok(())
+    }
+
+    /// Makes the channel; processes inherit the receiving end as `slot`.
+    ///
+    /// # Errors
+    /// As socketpair(2).
+    pub fn make_channel(&mut self, slot: i32) -> Result<()> {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .context(|| "make a socket pair to move descriptors")?;
+        self.channel = Some(ours);
+        self.place(theirs, slot)
+    }
+
+    /// Sends descriptors of these files through the channel, in one message.
+    ///
+    /// # Errors
+    /// As sendmsg(2): ETOOMANYREFS when too many are on their way.
+    pub fn send(&self, files: &[usize]) -> Result<()> {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        let channel = self.channel.as_ref().expect("the plan makes it first");
+        let fds: Vec<_> = files.iter().map(|file| self.late[file].as_fd()).collect();
+        let mut room =
+            vec![std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(table::MOST_AT_ONCE))];
+        let mut control = SendAncillaryBuffer::new(&mut room);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)), "there is room for as many");
+        sendmsg(channel, &[std::io::IoSlice::new(&[0])], &mut control, SendFlags::empty())
+            .context(|| format!("send {} descriptors", fds.len()))?;
+        Ok(())
+    }
+
+    fn open_description(&mut self, index: usize) -> Result<OwnedFd> {
         let file = &self.records.files[index];
         let inode = &self.records.inodes[file.inode];
         let flags = inode.kind.verbs().flags_to_open(file.flags);
@@ -231,7 +283,7 @@ impl<'a> Opened<'a> {
         if was_held {
             self.objects.insert(file.inode, object);
         }
-        self.place(fd, slot)
+        Ok(fd)
     }
 
     /// Opens an inode after checking that it is the one examined before: its path may have been
@@ -312,6 +364,8 @@ impl<'a> Opened<'a> {
     /// EOF only when the engine has closed its end, too.
     pub fn close_slots(&mut self) {
         self.slots.clear();
+        self.late.clear();
+        self.channel = None;
         self.last.clear();
     }
 
@@ -320,9 +374,9 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// ESRCH for an owner that does not exist.
     pub fn set_owners(&self, file_slots: &[i32]) -> Result<()> {
-        for (file, slot) in self.records.files.iter().zip(file_slots) {
+        for (index, (file, slot)) in self.records.files.iter().zip(file_slots).enumerate() {
             let Some(owner) = file.owner else { continue };
-            let fd = &self.slots[slot];
+            let fd = self.late.get(&index).unwrap_or_else(|| &self.slots[slot]);
             let what = || format!("set owner {} of fd {slot}", owner.id);
             if owner.id != 0 {
                 sys::file::set_owner(fd.as_fd(), owner.kind, owner.id).context(what)?;

@@ -1,9 +1,11 @@
 //! The plan of a restart: from records to steps. Pure: no system calls.
 
 use super::graph::{Graph, Node};
+use crate::phase::Restart as Phase;
 use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
+use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::inode::Inode;
-use crate::resource::fd::table::{self, Slots};
+use crate::resource::fd::table::{self, Fd, Slots};
 use crate::resource::fd::{Identity, Kind};
 use crate::resource::mm::Range;
 use crate::resource::mm::restore::{MemorySources, SpecialMapping};
@@ -58,6 +60,8 @@ pub struct NewTask {
 /// A step of a restart. Indices refer to the records.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
+    /// A phase begins.
+    Begin(Phase),
     /// The engine creates a shared memory object with its contents.
     MakeShared {
         /// Index of the object.
@@ -76,6 +80,25 @@ pub enum Step {
         file: usize,
         /// Its descriptor.
         slot: i32,
+    },
+    /// The engine makes a socket pair to move descriptors into processes.
+    MakeChannel {
+        /// The descriptor of the end that processes inherit.
+        slot: i32,
+    },
+    /// The engine opens a file that refers to a task, now that all tasks are there.
+    OpenLate {
+        /// Index of the open file description.
+        file: usize,
+    },
+    /// The engine sends descriptors of such files, and a process runs a program that receives them.
+    Move {
+        /// Its PID.
+        pid: i32,
+        /// Indices of the open file descriptions, in this order.
+        files: Vec<usize>,
+        /// System calls to make.
+        program: Program,
     },
     /// The engine removes the names of unlinked directories.
     RemoveDirectories,
@@ -190,10 +213,21 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let creation = creation_order(&records.processes, &subreapers, host.stand_in)?;
     let tables = || records.alive().map(|(_, alive)| alive.fds.as_slice());
     let mut slots = Slots::new(tables(), host.first_slot);
-    let file_slots = slots.of_files(records.files.len(), tables());
+    let mut file_slots = slots.of_files(records.files.len(), tables());
+    let is_late = |file: &OpenFile| !records.inodes[file.inode].kind.verbs().refers_to().is_empty();
+    let opened_late: Vec<usize> =
+        (0..records.files.len()).filter(|index| is_late(&records.files[*index])).collect();
+    let channel = (!opened_late.is_empty()).then(|| slots.free());
+    for (file, slot) in opened_late.iter().zip(channel.iter().cycle()) {
+        file_slots[*file] = *slot;
+    }
     let context_slot = slots.free();
     let object_slots: Vec<i32> = records.shared.iter().map(|_| slots.free()).collect();
     let spare_slot = slots.free();
+    // The engine itself has each until it has been sent to everybody.
+    for _ in &opened_late {
+        slots.free();
+    }
     let relocated_size: u64 = host.special.iter().map(|mapping| mapping.len).sum();
     let free_range = find_free_range(records, host, SCRATCH_SIZE + relocated_size)?;
     let mut at = free_range + SCRATCH_SIZE;
@@ -217,15 +251,23 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         object_slots,
         context_slot,
         spare_slot,
+        opened_late: opened_late.into_iter().collect(),
         late: HashSet::new(),
         steps: Vec::new(),
     };
+    planner.begin(Phase::OpenFiles);
+    planner.steps.extend(channel.map(|slot| Step::MakeChannel { slot }));
     planner.open_everything()?;
+    planner.begin(Phase::CreateProcesses);
     planner.create_processes(&creation);
     planner.end_zombies();
+    planner.begin(Phase::RestoreMmAndFds);
     for (process, alive) in records.alive() {
         planner.restore_mm_and_fds(process, alive);
     }
+    planner.begin(Phase::MoveDescriptors);
+    planner.open_late();
+    planner.begin(Phase::RestoreAttributes);
     for (process, alive) in records.alive() {
         if let State::Stopped { signal, .. } = alive.state {
             planner.steps.push(Step::Stop { pid: process.pid, signal });
@@ -244,12 +286,15 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     for (process, alive) in records.alive() {
         planner.restore_attributes(process, alive);
     }
+    planner.begin(Phase::ArmTimers);
     for (process, alive) in records.alive() {
         planner.arm_timers(process, alive);
     }
+    planner.begin(Phase::Finalize);
     planner.steps.extend(records.alive().map(|(p, _)| Step::Finalize { pid: p.pid }));
     // No process has run yet, and no remaining step is likely to fail.
     planner.steps.extend(host.cut_back.iter().map(|inode| Step::CutBack { inode: *inode }));
+    planner.begin(Phase::Release);
     planner.steps.push(Step::Release);
     Ok(Plan {
         steps: planner.steps,
@@ -298,6 +343,8 @@ struct Planner<'a> {
     object_slots: Vec<i32>,
     context_slot: i32,
     spare_slot: i32,
+    /// Open file descriptions that are opened when all tasks are there, in order.
+    opened_late: BTreeSet<usize>,
     /// Open file descriptions whose late calls are already planned.
     late: HashSet<usize>,
     steps: Vec<Step>,
@@ -329,6 +376,10 @@ fn clone_call(tid: i32, flags: u64, exit_signal: i32, program: &mut Program) {
 }
 
 impl Planner<'_> {
+    fn begin(&mut self, phase: Phase) {
+        self.steps.push(Step::Begin(phase));
+    }
+
     fn run(&mut self, pid: i32, tid: i32, what: &'static str, program: Program, new_tasks: Vec<NewTask>) {
         if !program.is_empty() {
             self.steps.push(Step::Run { pid, tid, what, program, new_tasks });
@@ -361,11 +412,14 @@ impl Planner<'_> {
         }
         let made: HashMap<usize, Node> = directories.into_iter().collect();
         let mut files: Vec<Vec<usize>> = vec![Vec::new(); inodes.len()];
-        for (index, file) in self.records.files.iter().enumerate() {
-            files[file.inode].push(index);
-        }
+        let early =
+            self.records.files.iter().enumerate().filter(|(index, _)| !self.opened_late.contains(index));
+        early.for_each(|(index, file)| files[file.inode].push(index));
         // One inode after the other, so that the engine holds the ends of only one pipe at a time.
         for (inode, files) in files.into_iter().enumerate() {
+            if files.is_empty() {
+                continue;
+            }
             let record = &inodes[inode];
             let is_made = record.unlinked.is_some() || record.kind.verbs().is_made();
             let make = made.get(&inode).copied().or_else(|| {
@@ -387,6 +441,20 @@ impl Planner<'_> {
         let stuck = |step: Step| format!("waits for itself: {}", step.describe(self.records));
         self.steps.extend(graph.sorted().map_err(stuck)?);
         Ok(())
+    }
+
+    /// Opens what refers to tasks and moves it into the processes that have it.
+    fn open_late(&mut self) {
+        self.steps.extend(self.opened_late.iter().map(|file| Step::OpenLate { file: *file }));
+        for (process, alive) in self.records.alive() {
+            let fds: Vec<&Fd> = alive.fds.iter().filter(|fd| self.opened_late.contains(&fd.file)).collect();
+            for fds in fds.chunks(table::MOST_AT_ONCE) {
+                let mut program = Program::new();
+                table::receive(fds, &mut program);
+                let files = fds.iter().map(|fd| fd.file).collect();
+                self.steps.push(Step::Move { pid: process.pid, files, program });
+            }
+        }
     }
 
     fn create_processes(&mut self, creation: &[creation::Step]) {
@@ -588,9 +656,17 @@ impl Step {
     pub fn describe(&self, records: &Records) -> String {
         let called = |inode: &usize| name_of(records, *inode);
         match self {
+            Step::Begin(phase) => format!("-- {phase}"),
             Step::MakeShared { object, slot } => format!("make shared memory {object} as fd {slot}"),
             Step::MakeInode { inode } => format!("make {}", called(inode)),
             Step::Open { file, slot } => format!("open {} as fd {slot}", called(&records.files[*file].inode)),
+            Step::MakeChannel { slot } => format!("make a channel for descriptors as fd {slot}"),
+            Step::OpenLate { file } => format!("open {}", called(&records.files[*file].inode)),
+            Step::Move { pid, files, .. } => {
+                let names: Vec<String> =
+                    files.iter().map(|file| called(&records.files[*file].inode)).collect();
+                format!("{pid}: receive {}", names.join(", "))
+            }
             Step::RemoveDirectories => "remove the names of unlinked directories".into(),
             Step::FinishInode { inode } => format!("set owner and permissions of {}", called(inode)),
             Step::CutBack { inode } => format!("cut {} back to its size at the checkpoint", called(inode)),

@@ -6,6 +6,7 @@ use crate::image::Extent;
 use crate::resource::bytes::{Bytes, PathBytes};
 use crate::resource::fd::Kind;
 use crate::resource::fd::description::OpenFile;
+use crate::resource::fd::pidfd::Pidfd;
 use crate::resource::fd::pipe::Pipe;
 use crate::resource::fd::table::Fd;
 use crate::resource::fd::unlinked::Unlinked;
@@ -207,6 +208,72 @@ fn every_open_file_has_a_slot_that_the_engine_does_not_use() {
     let slots: HashSet<i32> = plan.file_slots.iter().copied().chain([plan.context_slot]).collect();
     assert_eq!(slots.len(), records.files.len() + 1);
     assert!(slots.iter().all(|slot| (host().first_slot..plan.end_slot).contains(slot)));
+}
+
+/// The job, with `count` pidfds of its second thread in both processes.
+fn with_pidfds(count: i32) -> Records {
+    let mut records = job();
+    for number in 0..count {
+        records.inodes.push(inode("", Kind::Pidfd(Pidfd { id: 71, thread: true })));
+        records.files.push(file(records.inodes.len() - 1, libc::O_RDWR));
+        for process in &mut records.processes[..2] {
+            if let Life::Alive(alive) = &mut process.life {
+                alive.fds.push(Fd { fd: 10 + number, file: records.files.len() - 1, cloexec: true });
+            }
+        }
+    }
+    records
+}
+
+#[test]
+fn what_refers_to_a_task_is_opened_when_that_is_there_and_moved() {
+    let records = with_pidfds(2);
+    let plan = plan(&records, &host()).unwrap();
+    let place = |is: &dyn Fn(&Step) -> bool| plan.steps.iter().position(is).unwrap();
+    let channel = place(&|step| matches!(step, Step::MakeChannel { .. }));
+    let opened = place(&|step| matches!(step, Step::OpenLate { file: 5 }));
+    let thread = place(
+        &|step| matches!(step, Step::Run { new_tasks, .. } if new_tasks.iter().any(|task| task.tid == 71)),
+    );
+    let moved = place(&|step| matches!(step, Step::Move { pid: 72, .. }));
+    assert!(channel < place(&|step| matches!(step, Step::Create { .. })));
+    assert!(thread < opened && opened < moved);
+    assert!(!plan.steps.iter().any(|step| matches!(step, Step::Open { file: 5 | 6, .. })));
+    let Step::Move { files, program, .. } = &plan.steps[moved] else { unreachable!("it is one") };
+    assert_eq!(files, &[5, 6]);
+    let calls: Vec<&str> = program.calls().iter().map(|call| call.what.as_str()).collect();
+    insta::assert_debug_snapshot!(calls, @r#"
+    [
+        "receive 2 descriptors",
+        "place fd 10",
+        "close where fd 10 arrived",
+        "place fd 11",
+        "close where fd 11 arrived",
+    ]
+    "#);
+}
+
+#[test]
+fn no_message_carries_more_than_it_can() {
+    let records = with_pidfds(table::MOST_AT_ONCE as i32 * 2 + 1);
+    let plan = plan(&records, &host()).unwrap();
+    let sizes = plan.steps.iter().filter_map(|step| match step {
+        Step::Move { pid: 70, files, .. } => Some(files.len()),
+        _ => None,
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [table::MOST_AT_ONCE, table::MOST_AT_ONCE, 1]);
+}
+
+#[test]
+fn a_reference_to_nothing_is_refused() {
+    let bounds = validate::Bounds { page: 4096, task_size: crate::sys::task_size(), data: 0..1 << 40 };
+    let mut records = with_pidfds(1);
+    validate::check(&records, &bounds).unwrap();
+    for (id, thread) in [(74, false), (71, false), (73, true)] {
+        records.inodes.last_mut().unwrap().kind = Kind::Pidfd(Pidfd { id, thread });
+        let why = validate::check(&records, &bounds).unwrap_err();
+        assert!(why.contains(&format!("{id}")) && why.contains("not there"), "{why}");
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn refuses(text: &str, words: &[&str]) {
 #[case::signalfd(format!("hold(call({}, -1, ctypes.byref(ctypes.c_ulong(1)), 8, 0))", libc::SYS_signalfd4), "signalfd")]
 #[case::inotify(format!("hold(call({}, 0))", libc::SYS_inotify_init1), "inotify")]
 #[case::fanotify(format!("hold(call({}, 0, 0))", libc::SYS_fanotify_init), "fanotify")]
-#[case::pidfd(format!("hold(call({}, os.getpid(), 0))", libc::SYS_pidfd_open), "pidfd")]
+#[case::pidfd(format!("hold(call({}, os.getppid(), 0))", libc::SYS_pidfd_open), "pidfd")]
 #[case::userfaultfd(format!("hold(call({}, 0))", libc::SYS_userfaultfd), "userfaultfd")]
 #[case::io_uring(format!("hold(call({}, 4, ctypes.create_string_buffer(120)))", libc::SYS_io_uring_setup), "io_uring")]
 #[case::bpf(format!("hold(call({}, 0, struct.pack('IIIII', 2, 4, 4, 1, 0), 20))", libc::SYS_bpf), "bpf-map")]
@@ -91,6 +91,14 @@ fn refuses(text: &str, words: &[&str]) {
 #[case::kvm("hold(fcntl.ioctl(os.open('/dev/kvm', os.O_RDWR), 0xae01, 0))".to_owned(), "kvm-vm")]
 fn an_anonymous_inode(#[case] text: String, #[case] kind: &str) {
     refuses(&text, &["fd 9", kind]);
+}
+
+#[test]
+fn a_pidfd_of_what_has_been_waited_for() {
+    let child = "child = os.fork()\nif child == 0: os._exit(0)";
+    let text =
+        format!("{child}\nfd = call({}, child, 0)\nos.waitpid(child, 0)\nhold(fd)", libc::SYS_pidfd_open);
+    refuses(&text, &["fd 9", "pidfd of a process that has ended"]);
 }
 
 #[test]

@@ -57,3 +57,30 @@ pub fn shown(fd: &OwnedFd, field: &str) -> anyhow::Result<String> {
     let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "));
     Ok(value.with_context(|| format!("no {field}"))?.to_owned())
 }
+
+/// pidfd_open(2).
+pub fn pidfd(pid: libc::pid_t, flags: i32) -> anyhow::Result<OwnedFd> {
+    // SAFETY: numbers only.
+    let fd = sys::check("pidfd_open", unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) })?;
+    // SAFETY: the descriptor is new and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The process or thread that a pidfd refers to.
+pub fn refers_to(fd: &OwnedFd) -> anyhow::Result<libc::pid_t> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    let value = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    Ok(value.context("no Pid")?.trim().parse()?)
+}
+
+/// pidfd_send_signal(2).
+pub fn send(fd: &OwnedFd, signal: i32) -> Outcome {
+    // SAFETY: numbers, and no siginfo.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, 0usize, 0usize) };
+    sys::check("pidfd_send_signal", sent).map(drop)
+}
+
+/// Whether the process of a pidfd has ended.
+pub fn has_ended(fd: &OwnedFd) -> anyhow::Result<bool> {
+    Ok(fd::ready_for(fd, libc::POLLIN)? & libc::POLLIN != 0)
+}

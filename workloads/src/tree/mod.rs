@@ -1,6 +1,6 @@
 //! Process trees: parents, sessions, process groups, zombies, orphans, and notification of exits.
 
-mod helpers;
+pub mod helpers;
 
 crate::framework::corpus! {
     mod blocked_in_wait;

@@ -55,6 +55,10 @@ pub fn only_appends(flags: i32) -> bool {
 /// of its creation, not of the open file.
 const O_TMPFILE_BIT: i32 = 0o20_000_000;
 
+/// `PIDFD_THREAD`: the kernel removes `O_EXCL` from all other files when it opens them
+/// (`do_dentry_open` in fs/open.c). It cannot be set again, and is state of the pidfd.
+const OF_THREAD: i32 = libc::O_EXCL;
+
 /// A descriptor of a stopped process, through which the state of its open file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptor {
@@ -180,7 +184,7 @@ impl Files {
             )));
         }
         let unnamed = if info.flags & O_TMPFILE_BIT != 0 { libc::O_TMPFILE } else { 0 };
-        let flags = info.flags & !(libc::O_CLOEXEC | unnamed);
+        let flags = info.flags & !(libc::O_CLOEXEC | OF_THREAD | unnamed);
         let cloexec = info.flags & libc::O_CLOEXEC != 0;
         let is_path = flags & libc::O_PATH != 0;
         if by_description && is_path {
@@ -294,6 +298,21 @@ impl Files {
             errors.extend(inodes.kind_mut(*inode).capture(descriptors).err());
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Refuses objects that refer to something outside. `inside`: ids of processes and threads.
+    pub fn refuse_references(&self, inode: &Inodes, inside: &HashSet<i32>, problems: &mut Problems) {
+        for (index, descriptors) in &self.descriptors {
+            let verbs = inode.kind(*index).verbs();
+            for reference in verbs.refers_to().into_iter().filter(|to| !inside.contains(&to.task())) {
+                let why = format!(
+                    " is a {} of process {} outside; save a tree that has both, or let it be closed first",
+                    verbs.name(),
+                    reference.task()
+                );
+                problems.push(Problem::external(descriptors[0].at(), External::Task, why));
+            }
+        }
     }
 
     /// The table for the records.

@@ -265,6 +265,11 @@ impl Inodes {
         })
     }
 
+    /// The kind of an inode.
+    pub fn kind(&self, index: usize) -> &Kind {
+        &self.all[index].kind
+    }
+
     /// The kind of an inode, to fill in its state.
     pub fn kind_mut(&mut self, index: usize) -> &mut Kind {
         &mut self.all[index].kind

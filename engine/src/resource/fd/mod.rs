@@ -5,10 +5,11 @@
 //! | verb | purpose |
 //! | --- | --- |
 //! | *recognise* | whether a descriptor is of this kind, judging by /proc and stat(2) |
-//! | *identify* | when two descriptors refer to the same object, and whether sharing it with a
-//! process outside matters |
+//! | *identify* | when two descriptors refer to the same object, whether sharing it with a process
+//! outside matters, and what else it refers to |
 //! | *capture* | read the object's state through descriptors of stopped processes |
-//! | *make* | recreate the object and its open file descriptions at a restart |
+//! | *make* | recreate the object and its open file descriptions at a restart: before there are
+//! processes, which inherit them, or once what it refers to is there; then they are moved |
 //! | *late* | do what has to wait until every descriptor table is in place |
 //!
 //! All of them but *recognise* have a default, that of an inode with a path and no other state.
@@ -81,6 +82,7 @@ kinds! {
     pipe: Pipe(state: pipe::Pipe);
     eventfd: Eventfd(state: eventfd::Eventfd);
     timerfd: Timerfd(state: timerfd::Timerfd);
+    pidfd: Pidfd(state: pidfd::Pidfd);
 }
 
 /// When two descriptors refer to the same object.
@@ -92,6 +94,24 @@ pub enum Identity {
     Inode,
     /// Same open file description: the object is created together with it.
     Description,
+}
+
+/// What an object refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reference {
+    /// The process with this PID, alive or a zombie.
+    Process(i32),
+    /// The thread with this id.
+    Thread(i32),
+}
+
+impl Reference {
+    /// The id of the task.
+    pub fn task(self) -> i32 {
+        match self {
+            Reference::Process(id) | Reference::Thread(id) => id,
+        }
+    }
 }
 
 /// The operations on an open file, by its kind.
@@ -110,6 +130,13 @@ pub trait Verbs {
     fn is_shared_state(&self, flags: i32) -> bool {
         let _ = flags;
         self.identity() != Identity::Path
+    }
+
+    /// *identify*: what else the object refers to, once its state is captured. A reference to
+    /// something outside the job is refused. What refers to a task is made when all tasks are
+    /// there, and moved into the processes that have a descriptor of it.
+    fn refers_to(&self) -> Vec<Reference> {
+        Vec::new()
     }
 
     /// Whether the file offset of a description is part of its state.
@@ -304,8 +331,6 @@ fn without_a_path(link: &[u8]) -> &'static str {
         (b"anon_inode:[io_uring]", "an io_uring"),
         (b"anon_inode:[userfaultfd]", "a userfaultfd"),
         (b"anon_inode:[perf_event]", "a performance event"),
-        (b"anon_inode:[pidfd]", "a pidfd"),
-        (b"pidfd:", "a pidfd"),
         (b"anon_inode:bpf", "a BPF object"),
         (b"anon_inode:kvm", "a virtual machine"),
     ];

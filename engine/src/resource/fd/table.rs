@@ -125,6 +125,48 @@ pub fn rebuild_table(fds: &[Fd], slots: &[i32], spare: i32, program: &mut Progra
     close_range(next, i32::MAX, program);
 }
 
+/// Descriptors that one message can carry: less than `SCM_MAX_FD`, include/net/scm.h.
+pub const MOST_AT_ONCE: usize = 250;
+
+/// Receives descriptors that the engine has sent in one message (unix(7), `SCM_RIGHTS`), in this
+/// order, and puts each at its number. Until then all these numbers are descriptors of the socket
+/// to receive from, so that no descriptor arrives at one of them.
+pub fn receive(fds: &[&Fd], program: &mut Program) {
+    let Some(first) = fds.first() else { return };
+    assert!(fds.len() <= MOST_AT_ONCE, "it is one message");
+    // struct msghdr, iovec and cmsghdr of 64-bit systems.
+    const IOV: u64 = 16;
+    const IOV_COUNT: usize = 24;
+    const CONTROL: u64 = 32;
+    const CONTROL_LEN: usize = 40;
+    let control_len = CMSG_HEADER + (fds.len() * 4).next_multiple_of(8);
+    // No descriptor is -1: one that has not arrived cannot be mistaken for another.
+    let control = program.bytes(vec![0xff; control_len]);
+    let byte = program.bytes([0]);
+    let mut iov = [0; 16];
+    iov[8..].copy_from_slice(&1u64.to_ne_bytes());
+    let iov = program.bytes(iov);
+    program.pointer_to(iov, 0, byte, 0);
+    let mut message = [0; 56];
+    message[IOV_COUNT..][..8].copy_from_slice(&1u64.to_ne_bytes());
+    message[CONTROL_LEN..][..8].copy_from_slice(&(control_len as u64).to_ne_bytes());
+    let message = program.bytes(message);
+    program.pointer_to(message, IOV, iov, 0);
+    program.pointer_to(message, CONTROL, control, 0);
+    let args: [Arg; 3] = [first.fd.into(), message.into(), libc::MSG_CMSG_CLOEXEC.into()];
+    program.call_returning(libc::SYS_recvmsg, &args, 1, format!("receive {} descriptors", fds.len()));
+    for (place, fd) in fds.iter().enumerate() {
+        let received = Arg::Load(control, (CMSG_HEADER + 4 * place) as u64);
+        let flags = if fd.cloexec { libc::O_CLOEXEC } else { 0 };
+        let args = [received, fd.fd.into(), flags.into()];
+        program.call_returning(libc::SYS_dup3, &args, fd.fd as u64, format!("place fd {}", fd.fd));
+        program.call_ok(libc::SYS_close, &[received], format!("close where fd {} arrived", fd.fd));
+    }
+}
+
+/// Bytes of `struct cmsghdr`.
+const CMSG_HEADER: usize = 16;
+
 fn close_range(first: i32, last: i32, program: &mut Program) {
     if first <= last {
         let what = format!("close fds {first} to {last}");
