@@ -133,6 +133,45 @@ pub enum Event {
     Ended(End),
 }
 
+/// What a listener gets while a guest runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Said<'a> {
+    /// A line of the job's standard output, without the newline.
+    Line(&'a str),
+    /// A complete kernel splat.
+    Splat(&'a Splat),
+}
+
+/// Lines of the console that are kept to explain an early end.
+const KEPT_LINES: usize = 20;
+
+/// What is left when a guest has ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    /// PID 1's report; `None` if the guest did not come up.
+    pub booted: Option<BootInfo>,
+    /// The last lines of the console.
+    pub last_words: VecDeque<String>,
+    /// How it ended; `None` only if the emulator's end was lost.
+    pub end: Option<End>,
+}
+
+impl Heard {
+    /// The exit code of the job, if it ended by itself.
+    pub fn code(&self) -> Option<i32> {
+        self.end.as_ref()?.init.as_ref()?.code
+    }
+
+    /// How the guest ended, with its last line, for messages.
+    pub fn describe(&self) -> String {
+        let last = self.last_words.back().map_or("", String::as_str);
+        match &self.end {
+            Some(end) => format!("{:?}, {:?}; {last}", end.cause, end.init),
+            None => format!("without a word; {last}"),
+        }
+    }
+}
+
 /// PID 1's report when it is up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootInfo {
@@ -286,6 +325,27 @@ impl Guest {
                 None => {}
             }
         }
+    }
+
+    /// Listens to the guest until it has ended; `hear` gets the lines of the job and the splats as
+    /// they come. Kills the guest as soon as `give_up` returns true.
+    pub fn listen(mut self, give_up: &dyn Fn() -> bool, hear: &mut dyn FnMut(Said<'_>)) -> Heard {
+        let mut heard = Heard::default();
+        while let Some(event) = self.next_unless(give_up) {
+            match event {
+                Event::Line(line) => hear(Said::Line(&line)),
+                Event::Splat(splat) => hear(Said::Splat(&splat)),
+                Event::Booted(info) => heard.booted = Some(info),
+                Event::Console(line) => {
+                    if heard.last_words.len() == KEPT_LINES {
+                        heard.last_words.pop_front();
+                    }
+                    heard.last_words.push_back(line);
+                }
+                Event::Ended(end) => heard.end = Some(end),
+            }
+        }
+        heard
     }
 
     /// The next deadline, and the cause if it passes.

@@ -2,16 +2,12 @@
 //! became of them.
 
 use anyhow::{Context, Result};
-use cairn_qemu::guest::{Boot, Cause, End, Event, Guest};
+use cairn_qemu::guest::{Boot, Cause, End, Guest, Said};
 use cairn_testsuite::driver::StopFlag;
 use cairn_testsuite::report::ModuleReport;
-use std::collections::VecDeque;
 
 /// How often the emulator may fail before its failures count as the module's.
 const EMULATOR_FAILURES: u32 = 3;
-
-/// How much of what the console said last is shown of a guest that ends early.
-const LAST_WORDS: usize = 20;
 
 /// What one guest came to.
 pub struct Outcome {
@@ -38,37 +34,24 @@ pub fn again_if_emulator_fails(
 /// Boots a guest and listens until it is gone, or ends it when `stop` is raised. What it prints is
 /// shown as it comes.
 pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
-    let mut guest = Guest::boot(boot).context("boot")?;
+    let guest = Guest::boot(boot).context("boot")?;
     let mut report = ModuleReport::default();
-    let mut emulator_failed = false;
-    let mut last_words = VecDeque::new();
-    while let Some(event) = guest.next_unless(&|| stop.raised()) {
-        match event {
-            Event::Line(line) => {
-                say(&line);
-                report.hear(&line);
-            }
-            // One of the checks has a process run out of its control group's memory.
-            Event::Splat(splat) if splat.title.starts_with("Memory cgroup out of memory") => {}
-            Event::Splat(splat) => {
-                splat.text.lines().for_each(|line| say(&format!("| {line}")));
-                report.complain("the kernel", &splat.title);
-            }
-            Event::Console(line) => {
-                last_words.push_back(line);
-                if last_words.len() > LAST_WORDS {
-                    last_words.pop_front();
-                }
-            }
-            Event::Booted(_) => {}
-            Event::Ended(end) => {
-                emulator_failed = matches!(end.cause, Cause::Emulator(_));
-                if let Some(how) = early_end(&end) {
-                    last_words.iter().for_each(|line| say(&format!("| {line}")));
-                    report.complain("the guest", &how);
-                }
-            }
+    let heard = guest.listen(&|| stop.raised(), &mut |said| match said {
+        Said::Line(line) => {
+            say(line);
+            report.hear(line);
         }
+        // One of the checks has a process run out of its control group's memory.
+        Said::Splat(splat) if splat.title.starts_with("Memory cgroup out of memory") => {}
+        Said::Splat(splat) => {
+            splat.text.lines().for_each(|line| say(&format!("| {line}")));
+            report.complain("the kernel", &splat.title);
+        }
+    });
+    let emulator_failed = heard.end.as_ref().is_some_and(|end| matches!(end.cause, Cause::Emulator(_)));
+    if let Some(how) = heard.end.as_ref().and_then(early_end) {
+        heard.last_words.iter().for_each(|line| say(&format!("| {line}")));
+        report.complain("the guest", &how);
     }
     if report.checks.iter().all(|check| check.failure.is_some()) {
         report.complain("everything", "nothing was checked");

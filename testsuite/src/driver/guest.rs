@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cairn_qemu::accel::Accel;
-use cairn_qemu::guest::{Boot, Cause, Event as GuestEvent, Guest};
+use cairn_qemu::guest::{Boot, Cause, Guest, Said};
 use cairn_qemu::initramfs::{self, Builder};
 use cairn_qemu::job::{Job as GuestJob, JobFile};
 use cairn_qemu::kernels::Kernel;
@@ -131,7 +131,7 @@ pub fn fill_in(job: &mut Job, guest_programs: &GuestPrograms, accel: &Accel) {
 
 /// Result of one command in a guest.
 #[derive(Debug)]
-pub struct Said {
+pub struct Answer {
     /// Exit status; absent when the command did not exit normally.
     pub code: Option<i32>,
     /// Its standard output.
@@ -151,28 +151,19 @@ pub fn ask(
     time_scale: f64,
     dir: &Path,
     command: &[&str],
-) -> Result<Said, PlaceError> {
+) -> Result<Answer, PlaceError> {
     let job =
         GuestJob { command: command.iter().map(|&word| word.to_owned()).collect(), ..GuestJob::default() };
     let boot = Boot::new(kernel, base, &job, dir, accel.clone()).scaled(time_scale);
-    let mut guest = Guest::boot(&boot).map_err(PlaceError::new(format!("boot {}", kernel.release)))?;
-    let mut said = Said { code: None, output: String::new(), end: String::new() };
-    let mut last = String::new();
-    while let Some(event) = guest.next() {
-        match event {
-            GuestEvent::Line(line) => {
-                said.output.push_str(&line);
-                said.output.push('\n');
-            }
-            GuestEvent::Console(line) => last = line,
-            GuestEvent::Booted(_) | GuestEvent::Splat(_) => {}
-            GuestEvent::Ended(end) => {
-                said.code = end.init.as_ref().and_then(|init| init.code);
-                said.end = format!("{:?}, {:?}; {last}", end.cause, end.init);
-            }
+    let guest = Guest::boot(&boot).map_err(PlaceError::new(format!("boot {}", kernel.release)))?;
+    let mut output = String::new();
+    let heard = guest.listen(&|| false, &mut |said| {
+        if let Said::Line(line) = said {
+            output.push_str(line);
+            output.push('\n');
         }
-    }
-    Ok(said)
+    });
+    Ok(Answer { code: heard.code(), output, end: heard.describe() })
 }
 
 impl Place for GuestPlace {
@@ -198,23 +189,16 @@ impl Place for GuestPlace {
         boot.total_timeout = Duration::from_secs(4 * 3600);
         let boot = boot.scaled(job.time_scale);
         let what = format!("boot {}", self.kernel.release);
-        let mut guest = Guest::boot(&boot).map_err(PlaceError::new(what))?;
+        let guest = Guest::boot(&boot).map_err(PlaceError::new(what))?;
         let mut lines = Lines::default();
-        let mut end = None;
-        while let Some(event) = guest.next_unless(&|| stop.raised()) {
-            match event {
-                GuestEvent::Line(line) => lines.take(&line, hear),
-                GuestEvent::Splat(splat) => hear(Heard::Splat(splat.title)),
-                GuestEvent::Booted(info) => {
-                    for warning in info.warnings {
-                        hear(Heard::Note(format!("{}: {warning}", self.kernel.release)));
-                    }
-                }
-                GuestEvent::Console(_) => {}
-                GuestEvent::Ended(ended) => end = Some(ended),
-            }
+        let heard = guest.listen(&|| stop.raised(), &mut |said| match said {
+            Said::Line(line) => lines.take(line, hear),
+            Said::Splat(splat) => hear(Heard::Splat(splat.title.clone())),
+        });
+        for warning in heard.booted.into_iter().flat_map(|info| info.warnings) {
+            hear(Heard::Note(format!("{}: {warning}", self.kernel.release)));
         }
-        drop(guest);
+        let end = heard.end;
         // The job's archive is large and contains nothing that the results lack.
         let initrd = dir.join("initrd.cpio");
         if !job.keep {

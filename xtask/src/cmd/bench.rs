@@ -6,12 +6,13 @@
 
 mod measure;
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use cairn_qemu::guest::{Boot, Event, Guest};
+use anyhow::{Context, Result, anyhow, bail};
+use cairn_qemu::guest::{Boot, Guest, Said};
 use cairn_qemu::job::Job;
 use cairn_qemu::kernels::{Kernel, Selector};
 use cairn_qemu::{Cache, accel, progress};
@@ -148,18 +149,21 @@ fn in_a_guest(
     boot.total_timeout = Duration::from_secs(3600);
     let boot = boot.scaled(accel.time_scale(kernel));
     table.begin(&kernel.release);
-    let mut guest = Guest::boot(&boot).context("boot")?;
-    let mut last = String::new();
-    while let Some(event) = guest.next() {
-        match event {
-            Event::Line(line) => table.add(serde_json::from_str(&line).context("read what the guest says")?),
-            Event::Splat(splat) => bail!("{}: {}", kernel.release, splat.title),
-            Event::Ended(end) if end.init.as_ref().and_then(|init| init.code) != Some(0) => {
-                bail!("{}: the guest ended early: {:?}; its last words: {last}", kernel.release, end.cause)
+    let failed = RefCell::new(Ok(()));
+    let heard = Guest::boot(&boot).context("boot")?.listen(&|| failed.borrow().is_err(), &mut |said| {
+        let taken = match said {
+            Said::Line(line) => {
+                serde_json::from_str(line).context("read what the guest says").map(|point| table.add(point))
             }
-            Event::Console(line) if line.starts_with("error:") => last = line,
-            Event::Booted(_) | Event::Console(_) | Event::Ended(_) => {}
+            Said::Splat(splat) => Err(anyhow!("{}: {}", kernel.release, splat.title)),
+        };
+        if failed.borrow().is_ok() {
+            *failed.borrow_mut() = taken;
         }
+    });
+    failed.into_inner()?;
+    if heard.code() != Some(0) {
+        bail!("{}: the guest ended early: {}", kernel.release, heard.describe());
     }
     Ok(())
 }
