@@ -7,6 +7,7 @@ mod host;
 mod numbers;
 pub mod open;
 pub mod plan;
+pub mod step;
 
 use crate::activity;
 use crate::arch;
@@ -30,10 +31,11 @@ use crate::sys::{self, clone, ptrace};
 use crate::tree::creation::StandIn;
 use changes::{Accepted, Changes};
 use open::Opened;
-use plan::{NewTask, Plan, Step};
+use plan::Plan;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use step::{NewTask, Step};
 
 /// Options of a restart.
 pub struct Options<'a> {
