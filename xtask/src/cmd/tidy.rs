@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(arch_word(line), word);
         let text = format!("//! Head.\n{line}\n");
         assert_eq!(judge("engine/src/remote/x.rs", &text).len(), usize::from(word.is_some()));
-        assert!(judge("engine/src/arch/x86_64.rs", &text).is_empty());
+        assert!(judge("engine/src/arch/x86_64/mod.rs", &text).is_empty());
         assert!(judge("workloads/src/fp/x.rs", &text).is_empty());
     }
 

@@ -23,7 +23,7 @@ use crate::workspace::Workspace;
 
 /// What is done and checked in a guest. A program of the suite's own shell: that is what people
 /// type into.
-const SCRIPT: &str = include_str!("dkms/guest.sh");
+const SCRIPT: &str = include_str!("guest.sh");
 
 /// Where script and engine lie on the disk.
 const SCRIPT_PATH: &str = "/srv/cairn/guest.sh";
