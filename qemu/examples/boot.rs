@@ -12,7 +12,7 @@ use cairn_qemu::job::Console;
 use cairn_qemu::kernels::{self, Matrix, Options};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::progress::Stderr;
-use cairn_qemu::{Arch, Cache, Job, accel, setup};
+use cairn_qemu::{Arch, Cache, GuestJob, accel, setup};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let accel = accel::probe(kernel, Path::new(init), &cache, &progress)?;
         let (builder, command) = initramfs::add_shell(Builder::new(kernel, Path::new(init))?, None)?;
         let base = builder.build(&cache)?;
-        let job = Job { command, console: Console::Interactive, ..Job::default() };
+        let job = GuestJob { command, console: Console::Interactive, ..GuestJob::default() };
         let dir = tempfile::tempdir()?;
         let status = guest::interactive(&Boot::new(kernel, &base, &job, dir.path(), accel))?;
         return if status == 0 { Ok(()) } else { Err(format!("QEMU ended with {status}").into()) };
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let base =
             Builder::new(kernel, Path::new(init))?.program(Path::new(program), "/bin/job")?.build(&cache)?;
         let words = std::iter::once("/bin/job".to_owned()).chain(command[1..].iter().cloned());
-        let mut job = Job { command: words.collect(), ..Job::default() };
+        let mut job = GuestJob { command: words.collect(), ..GuestJob::default() };
         job.huge_mib = std::env::var("HUGE").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
         let dir = tempfile::tempdir()?;
         let start = Instant::now();

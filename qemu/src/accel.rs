@@ -17,7 +17,7 @@ use crate::arch::Arch;
 use crate::cache::{self, Cache};
 use crate::guest::{Boot, Cause, Event, Guest};
 use crate::initramfs::Builder;
-use crate::job::Job;
+use crate::job::GuestJob;
 use crate::kernels::Kernel;
 use crate::kernels::fetch::{find_program, sha256_hex};
 use crate::machine::Machine;
@@ -139,7 +139,7 @@ fn boot_once(
     let base = Builder::new(kernel, init)?.build(cache)?;
     // PID 1's own program, which does nothing when it is not PID 1, is a command that every guest
     // has.
-    let job = Job { command: vec!["/init".into()], ..Job::default() };
+    let job = GuestJob { command: vec!["/init".into()], ..GuestJob::default() };
     let work = tempfile::Builder::new()
         .prefix("boot-")
         .tempdir_in(&dir)

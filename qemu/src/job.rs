@@ -26,14 +26,14 @@ pub const MIN_HUGE_PAGES: u64 = 8;
 
 /// What to run in the guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
+pub struct GuestJob {
     /// Program (a path in the guest) and arguments.
     pub command: Vec<String>,
     /// The whole environment of the command; `PATH`, `HOME` and `TERM` have defaults.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// A block device with an ext4 file system that becomes `/` before the command starts: the
-    /// command and everything it needs must be there, and [`Job::files`] are inaccessible. `/proc`,
+    /// command and everything it needs must be there, and [`GuestJob::files`] are inaccessible. `/proc`,
     /// `/sys`, `/dev`, `/run` and `/tmp` are moved there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
@@ -59,7 +59,7 @@ pub struct Job {
     pub console: Console,
 }
 
-impl Job {
+impl GuestJob {
     /// Places a module in the guest, to be loaded with these parameters (`name=value …`) before the
     /// command starts.
     pub fn load(&mut self, name: &str, data: Vec<u8>, parameters: &str) {
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_module_travels_as_a_file() {
-        let mut job = Job::default();
+        let mut job = GuestJob::default();
         job.load("cairn", vec![1, 2], "mode=0666");
-        let told: Job = serde_json::from_str(&serde_json::to_string(&job).unwrap()).unwrap();
+        let told: GuestJob = serde_json::from_str(&serde_json::to_string(&job).unwrap()).unwrap();
         assert_eq!(
             told.modules,
             [JobModule { path: "/etc/cairn/cairn.ko".into(), parameters: "mode=0666".into() }]

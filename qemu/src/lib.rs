@@ -28,4 +28,4 @@ pub mod splat;
 
 #[cfg(feature = "host")]
 pub use cairn_kernels::{Arch, Cache, arch, cache, kernels, kmod, progress, setup};
-pub use job::Job;
+pub use job::GuestJob;

@@ -22,7 +22,7 @@ use cairn_qemu::kernels::{self, Kernel, Matrix, Options};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::progress::Stderr;
 use cairn_qemu::splat::Kind;
-use cairn_qemu::{Arch, Cache, Job, setup};
+use cairn_qemu::{Arch, Cache, GuestJob, setup};
 
 /// PID 1 of the guests.
 fn init() -> &'static Path {
@@ -75,13 +75,14 @@ struct Said {
 }
 
 /// Boots every kernel with a shell script as the job.
-fn shell(script: &str, adjust: impl Fn(&mut Job, &mut Patience), check: impl Fn(&Kernel, Said)) {
+fn shell(script: &str, adjust: impl Fn(&mut GuestJob, &mut Patience), check: impl Fn(&Kernel, Said)) {
     let (kernels, accel, busybox) = kernels();
     for kernel in kernels {
         let builder = Builder::new(kernel, init()).unwrap();
         let (builder, _) = initramfs::add_shell(builder, Some(busybox)).unwrap();
         let base = builder.build(cache()).unwrap();
-        let mut job = Job { command: vec!["/bin/sh".into(), "-c".into(), script.into()], ..Job::default() };
+        let mut job =
+            GuestJob { command: vec!["/bin/sh".into(), "-c".into(), script.into()], ..GuestJob::default() };
         let mut patience = Patience::default();
         adjust(&mut job, &mut patience);
         let dir = tempfile::tempdir().unwrap();
@@ -257,7 +258,7 @@ fn endless_talk_ends_too() {
 #[test]
 #[ignore = "boots guests"]
 fn a_guest_that_never_comes_up() {
-    let patience = |_: &mut Job, patience: &mut Patience| {
+    let patience = |_: &mut GuestJob, patience: &mut Patience| {
         patience.boot = Some(Duration::from_secs(5));
         // A kernel that waits for a root device which never appears.
         patience.cmdline = "rdinit=/nowhere root=/dev/nowhere rootwait".into();
@@ -305,7 +306,7 @@ fn ten_thousand_lines_arrive_in_order() {
 fn a_dropped_guest_leaves_no_qemu() {
     let (kernels, accel, _) = kernels();
     let base = Builder::new(&kernels[0], init()).unwrap().build(cache()).unwrap();
-    let job = Job { command: vec!["/init".into()], ..Job::default() };
+    let job = GuestJob { command: vec!["/init".into()], ..GuestJob::default() };
     let dir = tempfile::tempdir().unwrap();
     let boot = Boot::new(&kernels[0], &base, &job, dir.path(), accel.clone());
     let marker = dir.path().join("initrd.cpio").display().to_string();

@@ -68,7 +68,7 @@ pub struct CellSpec {
 
 /// Result of one cell as seen by the runner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct CellOutcome {
     /// `pass`, `fail`, `skip`, `timeout`, `splat` or `infra`.
     pub verdict: Verdict,
     /// The stage that failed; absent for `pass` and `skip`.
@@ -85,10 +85,10 @@ pub struct Outcome {
     pub notes: Vec<String>,
 }
 
-impl Outcome {
+impl CellOutcome {
     /// An outcome with neither measurements nor notes.
     pub fn new(verdict: Verdict, stage: Option<Stage>, reason: impl Into<String>) -> Self {
-        Outcome {
+        CellOutcome {
             verdict,
             stage,
             reason: reason.into(),
@@ -156,7 +156,7 @@ pub enum Event {
         /// [`CellSpec::id`].
         id: u32,
         /// The cell's result.
-        outcome: Outcome,
+        outcome: CellOutcome,
     },
     /// After the last cell, the state outside of all cells differs from that before the first one.
     Left {
@@ -213,7 +213,7 @@ mod tests {
     fn lines() {
         let end = Event::End {
             id: 7,
-            outcome: Outcome::new(Verdict::Fail, Some(Stage::Verify), "byte 3: 1 ≠ 2"),
+            outcome: CellOutcome::new(Verdict::Fail, Some(Stage::Verify), "byte 3: 1 ≠ 2"),
         };
         insta::assert_snapshot!(end.to_line(), @r#"{"v":2,"event":"end","id":7,"outcome":{"verdict":"fail","stage":"verify","reason":"byte 3: 1 ≠ 2","duration_ms":0}}"#);
         assert_eq!(Event::from_line(&end.to_line()).unwrap(), end);

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use cairn_testsuite::cell::Mode;
-use cairn_testsuite::event::{Event, Job, Outcome};
+use cairn_testsuite::event::{CellOutcome, Event, Job};
 use cairn_testsuite::verdict::{Stage, Verdict};
 use rstest::rstest;
 use support::{LONG, engine, events};
@@ -29,7 +29,7 @@ fn runner(dir: &Path, job: &Job) -> Command {
     support::runner(&[OsStr::new(RUNNER)], dir, job)
 }
 
-fn outcome(workload: &str, mode: Mode, timeout_ms: u64) -> (Outcome, Vec<String>) {
+fn outcome(workload: &str, mode: Mode, timeout_ms: u64) -> (CellOutcome, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let job = job(dir.path(), &[workload], mode, timeout_ms);
     let events = events(runner(dir.path(), &job));

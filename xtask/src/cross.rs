@@ -15,7 +15,7 @@ use cairn_qemu::kernels::{self, Matrix, extra};
 use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Arch, Cache, progress};
 
-use crate::kernels::{Source, options};
+use crate::kernels::{KernelSource, options};
 use crate::workspace::Workspace;
 
 /// How to build for one architecture.
@@ -59,7 +59,7 @@ impl Toolchain {
     }
 
     /// Finds or fetches what builds for `arch`.
-    pub fn find(workspace: &Workspace, arch: Arch, source: &Source) -> Result<Toolchain> {
+    pub fn find(workspace: &Workspace, arch: Arch, source: &KernelSource) -> Result<Toolchain> {
         let host = host()?;
         if arch == host {
             return Toolchain::native();
@@ -121,7 +121,13 @@ impl Rustc {
     }
 
     /// The sources of its standard library.
-    fn sources(&self, workspace: &Workspace, host: Arch, arch: Arch, source: &Source) -> Result<PathBuf> {
+    fn sources(
+        &self,
+        workspace: &Workspace,
+        host: Arch,
+        arch: Arch,
+        source: &KernelSource,
+    ) -> Result<PathBuf> {
         let progress = progress::Stderr::default();
         setup::ensure(&[Need::GPGV, Need::KEYRING], source.offline, &progress)?;
         let cache = Cache::from_env()?;

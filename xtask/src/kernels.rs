@@ -35,7 +35,7 @@ pub struct KernelArgs {
     #[arg(long)]
     pub allow_missing: bool,
     #[command(flatten)]
-    pub source: Source,
+    pub source: KernelSource,
 }
 
 /// One `--arch` argument.
@@ -57,7 +57,7 @@ impl FromStr for ArchArg {
 
 /// Where kernels come from.
 #[derive(Parser, Clone)]
-pub struct Source {
+pub struct KernelSource {
     /// Use only what is already here, nothing from the network
     #[arg(long)]
     pub offline: bool,
@@ -164,7 +164,7 @@ pub fn choose(workspace: &Workspace, args: &KernelArgs) -> Result<Choice> {
 /// The options of every look at the archive.
 pub fn options<'a>(
     arch: Arch,
-    source: &Source,
+    source: &KernelSource,
     cache: &'a Cache,
     progress: &'a dyn progress::Progress,
 ) -> Options<'a> {
@@ -198,7 +198,7 @@ impl Choice {
     }
 
     /// Fetches every chosen kernel, by architecture, in order.
-    pub fn obtain(&mut self, source: &Source) -> Result<Vec<Kernel>> {
+    pub fn obtain(&mut self, source: &KernelSource) -> Result<Vec<Kernel>> {
         let progress = progress::Stderr::default();
         let mut kernels = Vec::new();
         for (arch, located) in self.archs.clone().into_iter().zip(std::mem::take(&mut self.guests)) {
@@ -215,7 +215,7 @@ impl Choice {
     pub fn prepare(
         &mut self,
         workspace: &Workspace,
-        source: &Source,
+        source: &KernelSource,
         plan: &Plan,
         programs: &PerArch,
     ) -> Result<Vec<Spot>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use cairn_qemu::accel::Accel;
 use cairn_qemu::guest::Boot;
-use cairn_qemu::job::{Job, JobFile};
+use cairn_qemu::job::{GuestJob, JobFile};
 use cairn_qemu::kernels::{Kernel, Matrix};
 use cairn_qemu::kmod::{self, Built, Sources, Target};
 use cairn_qemu::{Arch, Cache, progress};
@@ -17,7 +17,7 @@ use cairn_testsuite::driver::guest::GuestPrograms;
 use cairn_testsuite::report::ModuleReport;
 
 use crate::cross::Toolchain;
-use crate::kernels::{Source, options};
+use crate::kernels::{KernelSource, options};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Wanted};
 use crate::trial;
@@ -31,7 +31,7 @@ const PROGRAM: &str = "/usr/bin/kmod-test";
 pub fn for_kernel(
     workspace: &Workspace,
     kernel: &Kernel,
-    source: &Source,
+    source: &KernelSource,
 ) -> Result<Result<Vec<u8>, String>> {
     let progress = progress::Stderr::default();
     let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
@@ -69,7 +69,7 @@ impl Trial {
     pub fn plan(
         workspace: &Workspace,
         archs: impl IntoIterator<Item = Arch>,
-        source: &Source,
+        source: &KernelSource,
         seconds: u64,
         seed: u64,
     ) -> Result<Trial> {
@@ -102,7 +102,7 @@ impl Trial {
             .program(&self.programs[&kernel.arch], PROGRAM)?
             .build(&Cache::from_env()?)?;
         let scale = accel.time_scale(kernel);
-        let job = Job {
+        let job = GuestJob {
             command: vec![
                 PROGRAM.into(),
                 MODULE.into(),
@@ -111,7 +111,7 @@ impl Trial {
                 self.check.clone(),
             ],
             files: vec![JobFile { path: MODULE.into(), mode: 0o600, data: module.to_vec() }],
-            ..Job::default()
+            ..GuestJob::default()
         };
         let dir =
             tempfile::Builder::new().prefix("cairn-kmod-test-").tempdir().context("make a directory")?;

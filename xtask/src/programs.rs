@@ -18,7 +18,7 @@ use cairn_testsuite::report::EngineInfo;
 use serde::Deserialize;
 
 use crate::cross::{self, Toolchain};
-use crate::kernels::Source;
+use crate::kernels::KernelSource;
 use crate::workspace::Workspace;
 
 /// The programs of one build.
@@ -123,7 +123,12 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Re
 }
 
 /// Builds everything for several architectures.
-pub fn build_all(workspace: &Workspace, archs: &[Arch], source: &Source, wanted: Wanted) -> Result<PerArch> {
+pub fn build_all(
+    workspace: &Workspace,
+    archs: &[Arch],
+    source: &KernelSource,
+    wanted: Wanted,
+) -> Result<PerArch> {
     let toolchains: Vec<Toolchain> =
         archs.iter().map(|&arch| Toolchain::find(workspace, arch, source)).collect::<Result<_>>()?;
     let build_one = |toolchain: &Toolchain| {

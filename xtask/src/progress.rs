@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use cairn_testsuite::cell::Cell;
 use cairn_testsuite::driver::Observer;
-use cairn_testsuite::event::Outcome;
+use cairn_testsuite::event::CellOutcome;
 use cairn_testsuite::report::terminal::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -112,7 +112,7 @@ impl Observer for KernelProgress {
         self.bar.set_message(format!("{} {} {}", self.count(), cell.workload, cell.mode));
     }
 
-    fn ended(&mut self, cell: &Cell, outcome: &Outcome) {
+    fn ended(&mut self, cell: &Cell, outcome: &CellOutcome) {
         self.done += 1;
         self.bar.inc(1);
         if outcome.verdict.is_red() {

@@ -10,7 +10,7 @@ use cairn_testsuite::report::ModuleReport;
 const EMULATOR_FAILURES: u32 = 3;
 
 /// What one guest came to.
-pub struct Outcome {
+pub struct Trial {
     report: ModuleReport,
     emulator_failed: bool,
 }
@@ -19,7 +19,7 @@ pub struct Outcome {
 /// meanwhile.
 pub fn again_if_emulator_fails(
     say: &mut dyn FnMut(&str),
-    mut attempt: impl FnMut(&mut dyn FnMut(&str)) -> Result<Outcome>,
+    mut attempt: impl FnMut(&mut dyn FnMut(&str)) -> Result<Trial>,
 ) -> Result<ModuleReport> {
     let mut outcome = attempt(say)?;
     for _ in 0..EMULATOR_FAILURES {
@@ -33,7 +33,7 @@ pub fn again_if_emulator_fails(
 
 /// Boots a guest and listens until it is gone, or ends it when `stop` is raised. What it prints is
 /// shown as it comes.
-pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
+pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Result<Trial> {
     let guest = Guest::boot(boot).context("boot")?;
     let mut report = ModuleReport::default();
     let heard = guest.listen(&|| stop.raised(), &mut |said| match said {
@@ -56,7 +56,7 @@ pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Re
     if report.checks.iter().all(|check| check.failure.is_some()) {
         report.complain("everything", "nothing was checked");
     }
-    Ok(Outcome { report, emulator_failed })
+    Ok(Trial { report, emulator_failed })
 }
 
 /// How the guest ended, when its program had not come to its own end.
@@ -96,7 +96,7 @@ mod tests {
             let mut made = 0;
             let attempt = |_: &mut dyn FnMut(&str)| {
                 made += 1;
-                Ok(Outcome { report: ModuleReport::default(), emulator_failed: made <= failures })
+                Ok(Trial { report: ModuleReport::default(), emulator_failed: made <= failures })
             };
             again_if_emulator_fails(&mut |_| {}, attempt).unwrap();
             assert_eq!(made, wanted);

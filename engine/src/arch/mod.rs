@@ -61,7 +61,7 @@ pub enum InterruptedKind {
 impl Regs {
     /// What the kernel makes of these registers when there is no handler to run: for those who put
     /// them into a thread by other ways than a tracer's.
-    pub fn gone_on(self) -> Self {
+    pub fn resumed(self) -> Self {
         match self.interrupted_syscall() {
             Some(Interrupted { nr, kind: InterruptedKind::Again }) => self.rewound(nr),
             Some(Interrupted { kind: InterruptedKind::RestartBlock, .. }) => {

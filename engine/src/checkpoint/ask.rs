@@ -3,7 +3,7 @@
 use super::inspection::InspectedProcess;
 use crate::error::{Problem, Problems, Result, Subject};
 use crate::proc::status;
-use crate::remote::{DataId, Outcome, Program, Stopped};
+use crate::remote::{DataId, Program, ProgramOutput, Stopped};
 use crate::resource::mm::ask::{AskMemory, Found};
 use crate::resource::mm::policy::{self, AskPolicies};
 use crate::resource::mm::vma::{Backing, Vma};
@@ -166,7 +166,7 @@ fn pending_of_timers(task: &Task, seen: &InspectedProcess) -> Result<Vec<Pending
 fn ask_threads(
     task: &mut Task,
     leader: &AskThread,
-    told: &Outcome,
+    told: &ProgramOutput,
     ways: Ways,
 ) -> Result<Vec<crate::resource::thread::Thread>> {
     let mut threads = vec![leader.answer(told, &task.threads[0])?];

@@ -4,7 +4,7 @@
 //! A program of queries is a table of system calls. A traced thread makes them; here the module
 //! knows what each of them would return, so that both ways yield the same results in the same form.
 
-use super::program::{Answer, Arg, Call, Outcome, Program};
+use super::program::{Answer, Arg, Call, Program, ProgramOutput};
 use super::tracee;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
@@ -105,7 +105,7 @@ impl ModuleThread {
     /// # Errors
     /// A call that must not fail and would; *unsupported* for a query that the module does not
     /// implement.
-    pub fn answer(&self, program: &Program) -> Result<Outcome> {
+    pub fn answer(&self, program: &Program) -> Result<ProgramOutput> {
         let known = Known { held: self, process: OnceCell::new(), actions: OnceCell::new() };
         program.answered(|call| {
             let answer = known.answer(call)?;

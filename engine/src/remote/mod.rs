@@ -20,7 +20,7 @@ pub mod tracee;
 
 pub use code::Code;
 pub use held::ModuleThread;
-pub use program::{Arg, CallId, DataId, Outcome, Program};
+pub use program::{Arg, CallId, DataId, Program, ProgramOutput};
 pub use scratch::Scratch;
 pub use stopped::Stopped;
 pub use tracee::Tracee;

@@ -195,12 +195,13 @@ impl Program {
     pub(super) fn answered<E>(
         &self,
         mut answer: impl FnMut(&Call) -> Result<Answer, E>,
-    ) -> Result<Outcome, E> {
+    ) -> Result<ProgramOutput, E> {
         let room = |buffer: &Buffer| match buffer {
             Buffer::In(_) => Vec::new(),
             Buffer::Out(len) => vec![0; *len],
         };
-        let mut outcome = Outcome { results: Vec::new(), buffers: self.buffers.iter().map(room).collect() };
+        let mut outcome =
+            ProgramOutput { results: Vec::new(), buffers: self.buffers.iter().map(room).collect() };
         for call in &self.calls {
             let Answer { result, written } = answer(call)?;
             outcome.results.push(result);
@@ -222,12 +223,12 @@ pub(super) struct Answer {
 
 /// The outcome of a run: the result of each call, and the final buffers.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct ProgramOutput {
     results: Vec<i64>,
     buffers: Vec<Vec<u8>>,
 }
 
-impl Outcome {
+impl ProgramOutput {
     /// The result of a call; negative values are errnos.
     pub fn result(&self, call: CallId) -> i64 {
         self.results[call.0]
@@ -399,9 +400,9 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    pub fn outcome(self) -> Outcome {
+    pub fn outcome(self) -> ProgramOutput {
         let buffers = self.buffers.into_iter().map(Option::unwrap_or_default);
-        Outcome { results: self.results, buffers: buffers.collect() }
+        ProgramOutput { results: self.results, buffers: buffers.collect() }
     }
 }
 

@@ -2,7 +2,7 @@
 //! something in it.
 
 use super::code::{Code, WayBack};
-use super::program::{Call, Expect, Loader, Outcome, Program};
+use super::program::{Call, Expect, Loader, Program, ProgramOutput};
 use super::scratch::{self, Scratch};
 use super::sleep;
 use crate::arch::{self, Regs};
@@ -260,7 +260,7 @@ impl Tracee {
         }
         let sets = arch::SIGNAL_FRAME_SETS.iter().map(|note| self.register_set(*note));
         let Some(sets) = sets.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
-        let there = self.regs_to_continue().gone_on();
+        let there = self.regs_to_continue().resumed();
         let frames = way
             .rooms
             .iter()
@@ -285,7 +285,7 @@ impl Tracee {
     ///
     /// # Errors
     /// The call that failed, with its errno; *vanished* when the thread was killed.
-    pub fn run(&mut self, scratch: &Scratch, program: &Program) -> Result<Outcome> {
+    pub fn run(&mut self, scratch: &Scratch, program: &Program) -> Result<ProgramOutput> {
         let mut loader = Loader::new(program);
         loop {
             let batch = loader.batch(scratch.table(), scratch.room()).map_err(|what| Error::Failed {

@@ -7,7 +7,7 @@ use super::signal::{Action, Pending};
 use super::thread::Thread;
 use super::timer::{IntervalTimers, PosixTimer};
 use crate::error::{Context, Error, Result};
-use crate::remote::{Arg, DataId, Outcome, Program};
+use crate::remote::{Arg, DataId, Program, ProgramOutput};
 use serde::{Deserialize, Serialize};
 
 /// Whether a process runs or is stopped.
@@ -135,7 +135,7 @@ impl AskReports {
     }
 
     /// PID of each child, and whether it has an event to wait for.
-    pub fn answer(&self, outcome: &Outcome) -> impl Iterator<Item = (i32, bool)> {
+    pub fn answer(&self, outcome: &ProgramOutput) -> impl Iterator<Item = (i32, bool)> {
         // Without an event, waitid(2) zeroes the siginfo.
         self.0.iter().map(|(child, info)| (*child, outcome.data(*info).iter().any(|byte| *byte != 0)))
     }
@@ -216,7 +216,7 @@ impl AskRlimits {
     }
 
     /// (soft, hard) by resource number.
-    pub fn answer(&self, outcome: &Outcome) -> Vec<(u64, u64)> {
+    pub fn answer(&self, outcome: &ProgramOutput) -> Vec<(u64, u64)> {
         let word =
             |data: &[u8], at: usize| u64::from_ne_bytes(data[at..at + 8].try_into().expect("eight bytes"));
         self.0.iter().map(|out| outcome.data(*out)).map(|data| (word(data, 0), word(data, 8))).collect()

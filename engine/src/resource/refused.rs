@@ -3,7 +3,7 @@
 
 use crate::arch::{self, RefusedState};
 use crate::error::{Context, Problem, Problems, Result};
-use crate::remote::{Arg, CallId, DataId, Outcome, Program, Stopped};
+use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput, Stopped};
 use crate::sys::{kcmp, ptrace, task};
 use std::cmp::Ordering;
 
@@ -100,7 +100,7 @@ impl AskRefused {
     }
 
     /// The state that the process has.
-    pub fn answer(&self, outcome: &Outcome) -> impl Iterator<Item = &'static str> {
+    pub fn answer(&self, outcome: &ProgramOutput) -> impl Iterator<Item = &'static str> {
         let there = self
             .0
             .iter()

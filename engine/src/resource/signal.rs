@@ -3,7 +3,7 @@
 use super::bytes::Bytes;
 use super::process::{Life, Process};
 use crate::error::Result;
-use crate::remote::{Arg, CallId, DataId, Outcome, Program, Stopped};
+use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput, Stopped};
 use crate::sys::ptrace;
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ impl AskActions {
     }
 
     /// The actions that are not the default, by signal number.
-    pub fn answer(&self, outcome: &Outcome) -> Vec<Action> {
+    pub fn answer(&self, outcome: &ProgramOutput) -> Vec<Action> {
         let all = self.0.iter().map(|(signal, out)| Action::decode(*signal, outcome.data(*out)));
         all.filter(|action| !action.is_default()).collect()
     }
@@ -143,7 +143,7 @@ impl AskAltStack {
     }
 
     /// The stack; `None` when it is disabled.
-    pub fn answer(&self, outcome: &Outcome) -> Option<AltStack> {
+    pub fn answer(&self, outcome: &ProgramOutput) -> Option<AltStack> {
         let data = outcome.data(self.0);
         let word = |i: usize| u64::from_ne_bytes(data[i * 8..i * 8 + 8].try_into().expect("eight bytes"));
         let flags = word(1) as u32 & !(libc::SS_ONSTACK as u32);
@@ -251,7 +251,7 @@ impl AskNumber {
     }
 
     /// The result; `None` when the kernel does not support the call.
-    pub fn answer(&self, outcome: &Outcome) -> Option<i64> {
+    pub fn answer(&self, outcome: &ProgramOutput) -> Option<i64> {
         let result = outcome.result(self.0);
         (result >= 0).then_some(result)
     }

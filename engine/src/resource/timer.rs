@@ -2,7 +2,7 @@
 
 use super::signal::Pending;
 use crate::error::{Error, Result};
-use crate::remote::{Arg, CallId, DataId, Outcome, Program};
+use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput};
 use serde::{Deserialize, Serialize};
 
 /// A timer's state, in nanoseconds.
@@ -77,7 +77,7 @@ impl AskIntervalTimers {
     }
 
     /// All three timers.
-    pub fn answer(&self, outcome: &Outcome) -> IntervalTimers {
+    pub fn answer(&self, outcome: &ProgramOutput) -> IntervalTimers {
         let [real, virt, prof] = self.0.map(|out| Setting::decode(outcome.data(out), MICRO));
         IntervalTimers { real, virt, prof }
     }
@@ -188,7 +188,7 @@ impl AskPosixTimers {
     }
 
     /// The timers with their settings.
-    pub fn answer(&self, outcome: &Outcome) -> Vec<PosixTimer> {
+    pub fn answer(&self, outcome: &ProgramOutput) -> Vec<PosixTimer> {
         let read = |(timer, out): &(PosixTimer, DataId)| PosixTimer {
             setting: Setting::decode(outcome.data(*out), 1),
             ..*timer

@@ -299,7 +299,7 @@ impl<'a> RestoreContext<'a> {
                 }
                 Step::Reap { pid } => self.reap(*pid)?,
                 Step::Stop { pid, signal } => self.stop(*pid, *signal)?,
-                Step::Continue { pid } => self.go_on(*pid)?,
+                Step::Continue { pid } => self.resume(*pid)?,
                 Step::ResetTimes => opened.reset_times(&plan.file_slots)?,
                 Step::SetOwners => opened.set_owners(&plan.file_slots)?,
                 Step::Finalize { pid } => self.finalize(*pid)?,
@@ -401,7 +401,7 @@ impl<'a> RestoreContext<'a> {
         task.threads.values_mut().filter(|t| t.tid != pid).try_for_each(Tracee::join_group_stop)
     }
 
-    fn go_on(&mut self, pid: i32) -> Result<()> {
+    fn resume(&mut self, pid: i32) -> Result<()> {
         let task = self.tasks.get_mut(&pid).expect("the plan creates before it continues");
         task.threads.get_mut(&pid).expect("a process has its leader").leave_group_stop()
     }

@@ -193,7 +193,7 @@ impl<'a> Opened<'a> {
             return Ok(());
         };
         let path = inode.path.as_path();
-        unlinked::dress(&made, unlinked, path)?;
+        unlinked::set_attributes(&made, unlinked, path)?;
         if unlinked.flags != 0 {
             self.last.push((index, made));
         }

@@ -17,7 +17,7 @@ use crate::resource::thread::creds::Creds;
 use crate::resource::{Records, signal, timer};
 use crate::sys::RemoteAddr;
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
-use crate::tree::creation::{self, Parent, StandIn, creation_order};
+use crate::tree::creation::{CreationStep, Parent, StandIn, creation_order};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
@@ -331,18 +331,18 @@ impl Planner<'_> {
         }
     }
 
-    fn create_processes(&mut self, creation: &[creation::Step]) {
+    fn create_processes(&mut self, creation: &[CreationStep]) {
         for step in creation {
             match *step {
-                creation::Step::Create { parent, pid, exit_signal } => self.create(parent, pid, exit_signal),
+                CreationStep::Create { parent, pid, exit_signal } => self.create(parent, pid, exit_signal),
                 // No exit signal: the original parent never had this child.
-                creation::Step::CreateHelper { parent, pid } => self.create(parent, pid, 0),
-                creation::Step::Setsid(pid) => {
+                CreationStep::CreateHelper { parent, pid } => self.create(parent, pid, 0),
+                CreationStep::Setsid(pid) => {
                     let mut program = Program::new();
                     program.call_returning(libc::SYS_setsid, &[], pid as u64, "begin session");
                     self.run(pid, pid, "session", program, Vec::new());
                 }
-                creation::Step::Setpgid { pid, pgid } => {
+                CreationStep::Setpgid { pid, pgid } => {
                     let mut program = Program::new();
                     program.call_ok(
                         libc::SYS_setpgid,
@@ -351,13 +351,13 @@ impl Planner<'_> {
                     );
                     self.run(pid, pid, "group", program, Vec::new());
                 }
-                creation::Step::BecomeSubreaper(pid) => {
+                CreationStep::BecomeSubreaper(pid) => {
                     let mut program = Program::new();
                     let args = [libc::PR_SET_CHILD_SUBREAPER.into(), Arg::Imm(1)];
                     program.call_ok(libc::SYS_prctl, &args, "become subreaper");
                     self.run(pid, pid, "subreaper", program, Vec::new());
                 }
-                creation::Step::Leave { pid, parent } => {
+                CreationStep::Leave { pid, parent } => {
                     self.steps.push(Step::End { pid, program: Program::new(), status: 0, undumpable: false });
                     match parent {
                         Parent::Engine => self.steps.push(Step::Reap { pid }),

@@ -160,37 +160,37 @@ impl Board {
 
 /// A process that does something when this one is killed. Dropped before, it does nothing.
 #[derive(Debug)]
-pub struct Heir(i32);
+pub struct Successor(i32);
 
-impl Heir {
+impl Successor {
     /// Forks. Only for a process that has one thread.
     ///
     /// # Errors
     /// EAGAIN; ENOSYS before Linux 5.3.
-    pub fn appoint(will: impl FnOnce()) -> io::Result<Heir> {
+    pub fn start(work: impl FnOnce()) -> io::Result<Successor> {
         use rustix::event::{PollFd, PollFlags, poll};
         use rustix::process::{PidfdFlags, getpid, pidfd_open};
         let us = pidfd_open(getpid(), PidfdFlags::empty())?;
         // SAFETY: there is one thread, so the child's copy of the process is whole.
         let pid = cvt(unsafe { libc::fork() }.into())? as i32;
         if pid != 0 {
-            return Ok(Heir(pid));
+            return Ok(Successor(pid));
         }
-        // SAFETY: the set is live; to fill and to block it cannot fail. What ends us ends the heir,
-        // but for SIGKILL, only after its work.
+        // SAFETY: the set is live; to fill and to block it cannot fail. Signals other than SIGKILL
+        // end the successor only after its work.
         unsafe {
             let mut all: libc::sigset_t = std::mem::zeroed();
             libc::sigfillset(&mut all);
             libc::sigprocmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
         }
         while poll(&mut [PollFd::new(&us, PollFlags::IN)], None).is_err() {}
-        will();
+        work();
         // SAFETY: never returns.
         unsafe { libc::_exit(0) }
     }
 }
 
-impl Drop for Heir {
+impl Drop for Successor {
     fn drop(&mut self) {
         // SAFETY: numbers only; the child is ours and was not waited for, so its number is still
         // its own.

@@ -29,7 +29,7 @@ pub struct StandIn {
 
 /// A step of process creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum CreationStep {
     /// Creates a process of the records.
     Create {
         /// Its parent.
@@ -76,7 +76,7 @@ pub fn creation_order(
     processes: &[Process],
     subreapers: &BTreeSet<i32>,
     stand_in: Option<StandIn>,
-) -> Result<Vec<Step>, String> {
+) -> Result<Vec<CreationStep>, String> {
     let (mut children, mut groups) = (BTreeMap::new(), BTreeMap::new());
     for process in processes {
         children.entry(process.ppid).or_insert_with(Vec::new).push(process.pid);
@@ -98,8 +98,8 @@ pub fn creation_order(
         played: BTreeSet::new(),
     };
     if let Some(StandIn { pid, begins_session }) = stand_in {
-        planner.steps.push(Step::CreateHelper { parent: Parent::Engine, pid });
-        planner.steps.extend(begins_session.then_some(Step::Setsid(pid)));
+        planner.steps.push(CreationStep::CreateHelper { parent: Parent::Engine, pid });
+        planner.steps.extend(begins_session.then_some(CreationStep::Setsid(pid)));
     }
     planner.family(Parent::Engine, 0)?;
     if let Some(missing) = processes.iter().find(|p| !planner.created.contains(&p.pid)) {
@@ -110,7 +110,9 @@ pub fn creation_order(
     }
     planner.groups(processes)?;
     // Last: a process in no recorded group is in the helper's.
-    planner.steps.extend(stand_in.map(|StandIn { pid, .. }| Step::Leave { pid, parent: Parent::Engine }));
+    planner
+        .steps
+        .extend(stand_in.map(|StandIn { pid, .. }| CreationStep::Leave { pid, parent: Parent::Engine }));
     Ok(planner.steps)
 }
 
@@ -123,7 +125,7 @@ struct Planner<'a> {
     subreapers: &'a BTreeSet<i32>,
     /// The parent of processes that have none in the records: the engine or the stand-in.
     top: Parent,
-    steps: Vec<Step>,
+    steps: Vec<CreationStep>,
     created: BTreeSet<i32>,
     /// Sessions recreated by a helper.
     played: BTreeSet<i32>,
@@ -195,7 +197,7 @@ impl Planner<'_> {
         if own != session
             && let Parent::Process(pid) = parent
         {
-            self.steps.push(Step::Setsid(pid));
+            self.steps.push(CreationStep::Setsid(pid));
         }
         for child in late {
             self.create(parent, child, own)?;
@@ -209,7 +211,7 @@ impl Planner<'_> {
     fn create(&mut self, parent: Parent, pid: i32, session: i32) -> Result<(), String> {
         let exit_signal = self.by_pid[&pid].exit_signal;
         let parent = self.creator(parent);
-        self.steps.push(Step::Create { parent, pid, exit_signal });
+        self.steps.push(CreationStep::Create { parent, pid, exit_signal });
         self.arrive(pid, session)
     }
 
@@ -220,7 +222,7 @@ impl Planner<'_> {
     fn arrive(&mut self, pid: i32, session: i32) -> Result<(), String> {
         self.created.insert(pid);
         if self.subreapers.contains(&pid) {
-            self.steps.push(Step::BecomeSubreaper(pid));
+            self.steps.push(CreationStep::BecomeSubreaper(pid));
         }
         self.family(Parent::Process(pid), session)
     }
@@ -242,17 +244,17 @@ impl Planner<'_> {
             return Err(format!("session {sid}: its number is a process in another session"));
         }
         let parent = self.creator(parent);
-        self.steps.push(Step::CreateHelper { parent, pid: sid });
-        self.steps.push(Step::Setsid(sid));
+        self.steps.push(CreationStep::CreateHelper { parent, pid: sid });
+        self.steps.push(CreationStep::Setsid(sid));
         self.played.insert(sid);
         for child in children {
             let exit_signal = self.by_pid[child].exit_signal;
-            self.steps.push(Step::Create { parent: Parent::Process(sid), pid: *child, exit_signal });
+            self.steps.push(CreationStep::Create { parent: Parent::Process(sid), pid: *child, exit_signal });
             self.arrive(*child, sid)?;
         }
         // The group of the same number needs the leader, too, until every member has joined.
         self.join(sid, |_| true);
-        self.steps.push(Step::Leave { pid: sid, parent });
+        self.steps.push(CreationStep::Leave { pid: sid, parent });
         Ok(())
     }
 
@@ -261,7 +263,7 @@ impl Planner<'_> {
             let process = self.by_pid[*pid];
             **pid != pgid && !leads_session(process) && self.created.contains(*pid) && who(process)
         });
-        self.steps.extend(members.map(|pid| Step::Setpgid { pid: *pid, pgid }));
+        self.steps.extend(members.map(|pid| CreationStep::Setpgid { pid: *pid, pgid }));
     }
 
     /// A process group exists as long as it has a member. First every process whose PID names a
@@ -271,7 +273,7 @@ impl Planner<'_> {
         let groups: BTreeSet<i32> = self.groups.keys().copied().collect();
         let begins = |p: &Process| groups.contains(&p.pid) && !leads_session(p);
         for process in processes.iter().filter(|p| begins(p)) {
-            self.steps.push(Step::Setpgid { pid: process.pid, pgid: process.pid });
+            self.steps.push(CreationStep::Setpgid { pid: process.pid, pgid: process.pid });
         }
         for pgid in &groups {
             match self.by_pid.get(pgid) {
@@ -287,7 +289,7 @@ impl Planner<'_> {
             if free.is_empty() {
                 return Err(format!("pid {}: process groups that exchanged their leaders", stay[0].pid));
             }
-            self.steps.extend(free.iter().map(|m| Step::Setpgid { pid: m.pid, pgid: m.pgid }));
+            self.steps.extend(free.iter().map(|m| CreationStep::Setpgid { pid: m.pid, pgid: m.pgid }));
             movers = stay;
         }
         Ok(())
@@ -296,10 +298,10 @@ impl Planner<'_> {
     fn group_without_leader(&mut self, pgid: i32) {
         // Any process of the session can fork the helper; use a member.
         let parent = Parent::Process(self.groups[&pgid][0]);
-        self.steps.push(Step::CreateHelper { parent, pid: pgid });
-        self.steps.push(Step::Setpgid { pid: pgid, pgid });
+        self.steps.push(CreationStep::CreateHelper { parent, pid: pgid });
+        self.steps.push(CreationStep::Setpgid { pid: pgid, pgid });
         self.join(pgid, |_| true);
-        self.steps.push(Step::Leave { pid: pgid, parent });
+        self.steps.push(CreationStep::Leave { pid: pgid, parent });
     }
 }
 
@@ -315,47 +317,50 @@ mod tests {
         Process { pid, ppid, pgid, sid, exit_signal: 17, life }
     }
 
-    fn plan(table: &[(i32, i32, i32, i32)], subreapers: &[i32]) -> Result<Vec<Step>, String> {
+    fn plan(table: &[(i32, i32, i32, i32)], subreapers: &[i32]) -> Result<Vec<CreationStep>, String> {
         let processes: Vec<_> = table.iter().map(|(a, b, c, d)| process(*a, *b, *c, *d)).collect();
         creation_order(&processes, &subreapers.iter().copied().collect(), None)
     }
 
     /// Simulates the steps as the kernel would; returns (ppid, pgid, sid) of the remaining
     /// processes by PID.
-    fn play(steps: &[Step]) -> BTreeMap<i32, (i32, i32, i32)> {
+    fn play(steps: &[CreationStep]) -> BTreeMap<i32, (i32, i32, i32)> {
         let mut alive: BTreeMap<i32, (i32, i32, i32)> = BTreeMap::new();
         let mut reapers = BTreeSet::new();
         for step in steps {
             match *step {
-                Step::Create { parent, pid, .. } | Step::CreateHelper { parent, pid } => {
+                CreationStep::Create { parent, pid, .. } | CreationStep::CreateHelper { parent, pid } => {
                     let (ppid, pgid, sid) = match parent {
                         Parent::Engine => (0, 0, 0),
                         Parent::Process(p) => (p, alive[&p].1, alive[&p].2),
                     };
                     assert!(alive.insert(pid, (ppid, pgid, sid)).is_none(), "{pid} is created twice");
                 }
-                Step::Setsid(pid) => {
+                CreationStep::Setsid(pid) => {
                     let entry = alive.get_mut(&pid).unwrap();
                     assert_ne!(entry.1, pid, "a group leader may not");
                     (entry.1, entry.2) = (pid, pid);
                 }
-                Step::Setpgid { pid, pgid } => {
+                CreationStep::Setpgid { pid, pgid } => {
                     let sid = alive[&pid].2;
                     assert_ne!(sid, pid, "a session leader may not");
                     let exists = pid == pgid || alive.values().any(|(_, g, s)| (*g, *s) == (pgid, sid));
                     assert!(exists, "group {pgid} is not there for {pid}");
                     alive.get_mut(&pid).unwrap().1 = pgid;
                 }
-                Step::BecomeSubreaper(pid) => {
+                CreationStep::BecomeSubreaper(pid) => {
                     reapers.insert(pid);
                 }
-                Step::Leave { pid, .. } => {
-                    let mut heir = alive[&pid].0;
-                    while heir != 0 && !reapers.contains(&heir) {
-                        heir = alive[&heir].0;
+                CreationStep::Leave { pid, .. } => {
+                    let mut successor = alive[&pid].0;
+                    while successor != 0 && !reapers.contains(&successor) {
+                        successor = alive[&successor].0;
                     }
                     alive.remove(&pid);
-                    alive.values_mut().filter(|(ppid, ..)| *ppid == pid).for_each(|entry| entry.0 = heir);
+                    alive
+                        .values_mut()
+                        .filter(|(ppid, ..)| *ppid == pid)
+                        .for_each(|entry| entry.0 = successor);
                 }
             }
         }
@@ -392,14 +397,14 @@ mod tests {
         let processes: Vec<_> = table.iter().map(|(a, b, c, d)| process(*a, *b, *c, *d)).collect();
         let stand_in = StandIn { pid: STAND_IN, begins_session: true };
         let steps = creation_order(&processes, &BTreeSet::new(), Some(stand_in)).unwrap();
-        let of_the_engine = |step: &&Step| {
+        let of_the_engine = |step: &&CreationStep| {
             matches!(
                 step,
-                Step::Create { parent: Parent::Engine, .. }
-                    | Step::CreateHelper { parent: Parent::Engine, .. }
+                CreationStep::Create { parent: Parent::Engine, .. }
+                    | CreationStep::CreateHelper { parent: Parent::Engine, .. }
             )
         };
-        let helper = Step::CreateHelper { parent: Parent::Engine, pid: STAND_IN };
+        let helper = CreationStep::CreateHelper { parent: Parent::Engine, pid: STAND_IN };
         assert_eq!(steps.iter().filter(of_the_engine).collect::<Vec<_>>(), [&helper]);
         let outside = |id: i32| if id == 0 { STAND_IN } else { id };
         let want: BTreeMap<_, _> =

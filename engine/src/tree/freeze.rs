@@ -7,7 +7,7 @@ use crate::activity;
 use crate::arch;
 use crate::error::{Context, Error, Result};
 use crate::proc::syscall::{self, Blocked};
-use crate::remote::{Code, ModuleThread, Outcome, Program, Scratch, Stopped, Tracee};
+use crate::remote::{Code, ModuleThread, Program, ProgramOutput, Scratch, Stopped, Tracee};
 use crate::sys::kmod::{self, Device};
 use crate::sys::ptrace;
 use crate::sys::wait::{self, Stop};
@@ -337,7 +337,7 @@ impl Task {
     ///
     /// # Errors
     /// The system call that failed.
-    pub fn ask(&mut self, thread: usize, program: &Program) -> Result<Outcome> {
+    pub fn ask(&mut self, thread: usize, program: &Program) -> Result<ProgramOutput> {
         let scratch = self.scratch()?;
         match (&mut self.threads[thread], scratch) {
             (Stopped::ModuleThread(held), _) => held.answer(program),

@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::arch::Arch;
-    use crate::job::Job;
+    use crate::job::GuestJob;
     use crate::kernels::{Kernel, KernelConfig, Version};
 
     fn kernel() -> Kernel {
@@ -124,7 +124,7 @@ mod tests {
     #[case::terminal("terminal", Accel::Kvm, Console::Terminal)]
     #[case::disk("disk", Accel::Kvm, Console::Stream)]
     fn arguments(#[case] name: &str, #[case] accel: Accel, #[case] console: Console) {
-        let (kernel, job) = (kernel(), Job::default());
+        let (kernel, job) = (kernel(), GuestJob::default());
         let mut boot = Boot::new(&kernel, Path::new("/b"), &job, Path::new("/d"), accel);
         boot.extra_cmdline = "nosmap".into();
         boot.disk = (name == "disk").then_some(Path::new("/d/a,b.img"));

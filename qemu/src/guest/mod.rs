@@ -22,7 +22,7 @@ pub use command::command_line;
 
 use crate::accel::Accel;
 use crate::initramfs;
-use crate::job::{InitEnd, InitEvent, Job};
+use crate::job::{GuestJob, InitEnd, InitEvent};
 use crate::kernels::Kernel;
 use crate::machine::Machine;
 use crate::splat::{Kind, Splat};
@@ -37,7 +37,7 @@ pub struct Boot<'a> {
     /// Path of the base file system ([`initramfs::Builder::build`]).
     pub base: &'a Path,
     /// The job to run.
-    pub job: &'a Job,
+    pub job: &'a GuestJob,
     /// Directory for `console.log`, `qemu.cmd` and the initramfs; created if it is missing.
     pub dir: &'a Path,
     /// Hardware virtualisation or emulation.
@@ -62,7 +62,13 @@ pub struct Boot<'a> {
 impl<'a> Boot<'a> {
     /// A boot with the default size and time limits: 2 CPUs, 1 GiB, 60 s to boot, 120 s of silence,
     /// one hour in total.
-    pub fn new(kernel: &'a Kernel, base: &'a Path, job: &'a Job, dir: &'a Path, accel: Accel) -> Boot<'a> {
+    pub fn new(
+        kernel: &'a Kernel,
+        base: &'a Path,
+        job: &'a GuestJob,
+        dir: &'a Path,
+        accel: Accel,
+    ) -> Boot<'a> {
         Boot {
             kernel,
             base,

@@ -30,7 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache;
-use crate::job::{JOB_PATH, Job};
+use crate::job::{GuestJob, JOB_PATH};
 use crate::kernels::Kernel;
 
 /// Why an initramfs cannot be built.
@@ -93,7 +93,7 @@ pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
 ///
 /// # Errors
 /// When the base cannot be read or the initramfs cannot be written.
-pub fn write_for_job(base: &Path, job: &Job, dest: &Path) -> Result<(), Error> {
+pub fn write_for_job(base: &Path, job: &GuestJob, dest: &Path) -> Result<(), Error> {
     let mut tree = cpio::Tree::default();
     let json = serde_json::to_vec(job).expect("plain data serialises");
     tree.put(JOB_PATH, cpio::Node::Bytes { data: json, mode: 0o600 })?;

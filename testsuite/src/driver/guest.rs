@@ -8,7 +8,7 @@ use std::time::Duration;
 use cairn_qemu::accel::Accel;
 use cairn_qemu::guest::{Boot, Cause, Guest, Said};
 use cairn_qemu::initramfs::{self, Builder};
-use cairn_qemu::job::{Job as GuestJob, JobFile};
+use cairn_qemu::job::{GuestJob, JobFile};
 use cairn_qemu::kernels::Kernel;
 use cairn_qemu::{Cache, cache};
 

@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use super::place::{Ending, Heard, Place, PlaceError, StopFlag};
 use crate::bundle::Bundles;
 use crate::cell::Cell;
-use crate::event::{CellSpec, Event, Job, Outcome};
+use crate::event::{CellOutcome, CellSpec, Event, Job};
 use crate::expectations::Expectations;
 use crate::report::{CellResult, Complaint, KernelInfo};
 use crate::verdict::{Stage, Verdict};
@@ -49,7 +49,7 @@ pub trait Observer {
     /// A cell has started.
     fn started(&mut self, cell: &Cell);
     /// A cell has ended; the verdict is not final.
-    fn ended(&mut self, cell: &Cell, outcome: &Outcome);
+    fn ended(&mut self, cell: &Cell, outcome: &CellOutcome);
     /// A message for the user.
     fn note(&mut self, text: &str);
 }
@@ -60,7 +60,7 @@ pub struct Session<'a> {
     cells: Vec<(Cell, bool)>,
     kernel: KernelInfo,
     stop: StopFlag,
-    outcomes: BTreeMap<u32, Outcome>,
+    outcomes: BTreeMap<u32, CellOutcome>,
     attempts: BTreeMap<u32, u32>,
     /// For a cell being retried: the attempt that was red, and the reason.
     first_failure: BTreeMap<u32, (u32, String)>,
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
         self.round(all, place, observer)?;
         self.blame_groups();
         for _ in 0..self.settings.retries {
-            let newly_red = |(id, outcome): &(&u32, &Outcome)| self.judge(**id, outcome).0.is_red();
+            let newly_red = |(id, outcome): &(&u32, &CellOutcome)| self.judge(**id, outcome).0.is_red();
             let red: VecDeque<u32> = self.outcomes.iter().filter(newly_red).map(|(id, _)| *id).collect();
             if red.is_empty() || self.stop.raised() {
                 break;
@@ -277,7 +277,7 @@ impl<'a> Session<'a> {
                     outcome.stage = Some(Stage::Log);
                 }
                 let verdict = self.judge(id, &outcome).0;
-                observer.ended(cell, &Outcome { verdict, ..outcome.clone() });
+                observer.ended(cell, &CellOutcome { verdict, ..outcome.clone() });
                 (self.settings.journal)(&self.result(id, &outcome));
                 self.outcomes.insert(id, outcome);
                 self.last = Some(id);
@@ -308,7 +308,7 @@ impl<'a> Session<'a> {
     }
 
     fn settle(&mut self, id: u32, verdict: Verdict, reason: &str) {
-        self.outcomes.insert(id, Outcome::new(verdict, None, reason));
+        self.outcomes.insert(id, CellOutcome::new(verdict, None, reason));
     }
 
     /// Suspects of a death that did not recur in isolation keep the death as their verdict.
@@ -328,14 +328,14 @@ impl<'a> Session<'a> {
     }
 
     /// The verdict after expectations are applied, and the reason.
-    fn judge(&self, id: u32, outcome: &Outcome) -> (Verdict, Option<String>) {
+    fn judge(&self, id: u32, outcome: &CellOutcome) -> (Verdict, Option<String>) {
         let Settings { expectations, today, .. } = self.settings;
         let (cell, _) = &self.cells[id as usize];
         expectations.judge(cell, self.kernel.release(), (outcome.verdict, outcome.stage), *today)
     }
 
     /// The result of a cell, from expectations and its first attempt.
-    fn result(&self, id: u32, outcome: &Outcome) -> CellResult {
+    fn result(&self, id: u32, outcome: &CellOutcome) -> CellResult {
         let (cell, _) = &self.cells[id as usize];
         let (mut verdict, why) = self.judge(id, outcome);
         let mut reason = outcome.reason.clone();

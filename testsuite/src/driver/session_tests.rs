@@ -62,9 +62,9 @@ impl Place for Scripted {
                 let outcome = match left {
                     Some(n) if *n > 0 => {
                         *n -= 1;
-                        Outcome::new(Verdict::Fail, Some(Stage::Verify), "wrong")
+                        CellOutcome::new(Verdict::Fail, Some(Stage::Verify), "wrong")
                     }
-                    _ => Outcome::new(Verdict::Pass, None, ""),
+                    _ => CellOutcome::new(Verdict::Pass, None, ""),
                 };
                 if self.forgets != Some(cell.workload.as_str()) {
                     hear(Heard::Event(Event::End { id: cell.id, outcome }));
@@ -85,7 +85,7 @@ struct Silent;
 
 impl Observer for Silent {
     fn started(&mut self, _: &Cell) {}
-    fn ended(&mut self, _: &Cell, _: &Outcome) {}
+    fn ended(&mut self, _: &Cell, _: &CellOutcome) {}
     fn note(&mut self, _: &str) {}
 }
 

@@ -7,7 +7,7 @@ use crate::oracle::fixpoint::{Ignored, Records, Tolerance};
 
 /// The rules for cairn's records.
 pub(super) const RECORDS: Records =
-    Records { ignored: IGNORED, processes: "records.processes", normalize: go_on };
+    Records { ignored: IGNORED, processes: "records.processes", normalize: resume };
 
 /// The number of restart_syscall(2) on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
 const RESTART_SYSCALL: u64 = 219;
@@ -115,7 +115,7 @@ const IGNORED: &[Ignored] = &[
 
 /// Rewrites registers from which the kernel would restart an interrupted system call into those of
 /// a thread about to make the call: the next checkpoint may find the thread there.
-fn go_on(record: &mut Value) {
+fn resume(record: &mut Value) {
     match record {
         Value::Object(fields) => {
             if let Some(Value::Object(regs)) = fields.get_mut("regs") {
@@ -144,9 +144,9 @@ fn go_on(record: &mut Value) {
                     };
                 regs.extend(changes.into_iter().map(|(name, value)| (name.to_owned(), value)));
             }
-            fields.values_mut().for_each(go_on);
+            fields.values_mut().for_each(resume);
         }
-        Value::Array(items) => items.iter_mut().for_each(go_on),
+        Value::Array(items) => items.iter_mut().for_each(resume),
         _ => {}
     }
 }

@@ -18,14 +18,14 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode as Perm;
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Failure, Step};
+use super::failure::{Failure, StageResult};
 use super::judge::{self_skip_or_crash, still_there, words};
 use super::proc::{self, TreeSnapshot};
 use super::supervisor::{End, Stop, Supervisor};
 use super::sys::{self, Standing};
 use crate::cell::Mode;
 use crate::engine::{self, After, ENVIRONMENT, Engine, RECORDS_LIMIT, RELEASED, REPORT_LIMIT, RESTART_LIMIT};
-use crate::event::{CellSpec, Job, Measured, Outcome};
+use crate::event::{CellOutcome, CellSpec, Job, Measured};
 use crate::verdict::{Stage, Verdict};
 
 /// Polling interval for changes that no event announces.
@@ -57,7 +57,7 @@ pub fn supervise() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
+fn run(order: &Order, mut supervisor: Supervisor) -> CellOutcome {
     let Order { job, spec, dir } = order;
     if !proc::shows_children() {
         let reason = "this kernel does not show a task's children (CONFIG_PROC_CHILDREN)";
@@ -85,11 +85,11 @@ fn run(order: &Order, mut supervisor: Supervisor) -> Outcome {
         Mode::Once | Mode::Script => cell.once(),
         Mode::Job => cell.job(),
         Mode::Twice => cell.twice(),
-        Mode::Continue => cell.go_on(),
+        Mode::Continue => cell.resume(),
     };
     let (measured, notes) = (std::mem::take(&mut cell.measured), std::mem::take(&mut cell.notes));
     let mut outcome = match result {
-        Ok(()) => Outcome::new(Verdict::Pass, None, ""),
+        Ok(()) => CellOutcome::new(Verdict::Pass, None, ""),
         Err(failure) => failure.unless_full(dir).into_outcome(),
     };
     outcome.measured = measured;
@@ -127,7 +127,7 @@ pub(super) struct CellRun<'a> {
 }
 
 impl CellRun<'_> {
-    fn once(&mut self) -> Step<()> {
+    fn once(&mut self) -> StageResult<()> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Kill)?;
         self.was_killed(root)?;
@@ -135,7 +135,7 @@ impl CellRun<'_> {
         self.lives_on(root, &restarted)
     }
 
-    fn job(&mut self) -> Step<()> {
+    fn job(&mut self) -> StageResult<()> {
         let root = self.start()?;
         self.supervisor.let_jobs_wait(true);
         self.checkpoint(root, 1, After::Kill)?;
@@ -146,7 +146,7 @@ impl CellRun<'_> {
 
     /// Checks that the restarted tree has the same state, verifies itself and leaves nothing
     /// behind.
-    fn lives_on(&mut self, root: u32, restarted: &Restarted) -> Step<()> {
+    fn lives_on(&mut self, root: u32, restarted: &Restarted) -> StageResult<()> {
         self.checkpoint(root, 2, After::Run)?;
         self.compare(1, 2)?;
         self.nothing_new()?;
@@ -155,7 +155,7 @@ impl CellRun<'_> {
         self.nothing_left()
     }
 
-    fn twice(&mut self) -> Step<()> {
+    fn twice(&mut self) -> StageResult<()> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Kill)?;
         self.was_killed(root)?;
@@ -175,7 +175,7 @@ impl CellRun<'_> {
         self.nothing_left()
     }
 
-    fn go_on(&mut self) -> Step<()> {
+    fn resume(&mut self) -> StageResult<()> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Run)?;
         self.settle(root, root, Stage::Checkpoint)?;
@@ -189,7 +189,7 @@ impl CellRun<'_> {
     }
 
     /// Creates the directory, starts the workload and waits for its `ready`. Returns its PID.
-    fn start(&mut self) -> Step<u32> {
+    fn start(&mut self) -> StageResult<u32> {
         let setup = |what: &str, error: io::Error| Failure::infra(Stage::Start, format!("{what}: {error}"));
         let cwd = self.cwd();
         fs::create_dir_all(&cwd).map_err(|e| setup("make the cell's directory", e))?;
@@ -264,7 +264,7 @@ impl CellRun<'_> {
     /// tree is at rest.
     ///
     /// `parent` is the supervisor's own child; the wait fails if it exits.
-    fn settle(&mut self, root: u32, parent: u32, stage: Stage) -> Step<()> {
+    fn settle(&mut self, root: u32, parent: u32, stage: Stage) -> StageResult<()> {
         let came = self
             .supervisor
             .wait(self.deadline, Some(TICK), &[], |sup| match sup.end_of(parent) {
@@ -309,12 +309,12 @@ impl CellRun<'_> {
 
     /// Checkpoints the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`]
     /// waits until it is gone.
-    fn checkpoint(&mut self, root: u32, n: u32, after: After) -> Step<()> {
+    fn checkpoint(&mut self, root: u32, n: u32, after: After) -> StageResult<()> {
         let command = self.engine.checkpoint(root, &self.context(n), after);
         self.checkpoint_by(command, root, n, after)
     }
 
-    fn checkpoint_by(&mut self, command: Command, root: u32, n: u32, after: After) -> Step<()> {
+    fn checkpoint_by(&mut self, command: Command, root: u32, n: u32, after: After) -> StageResult<()> {
         let file = self.context(n);
         let fail = |reason: String| Failure::fail(Stage::Checkpoint, reason);
         let tag = format!("checkpoint.{n}");
@@ -351,7 +351,7 @@ impl CellRun<'_> {
     }
 
     /// Restarts `context.N` and waits until the tree runs and is at rest.
-    fn restart(&mut self, root: u32, n: u32) -> Step<Restarted> {
+    fn restart(&mut self, root: u32, n: u32) -> StageResult<Restarted> {
         let command = self.engine.restart(&self.context(n));
         let started = Instant::now();
         let tag = format!("restart.{n}");
@@ -379,7 +379,7 @@ impl CellRun<'_> {
     }
 
     /// Opens `go`, which the workload waits for. `parent` as in [`CellRun::settle`].
-    fn let_go(&mut self, parent: u32) -> Step<()> {
+    fn let_go(&mut self, parent: u32) -> StageResult<()> {
         let go = self.cwd().join("go");
         // Opening without a reader fails with ENXIO: open(2) in the workload is being restarted
         // after a stop.
@@ -397,7 +397,7 @@ impl CellRun<'_> {
 
     /// Runs an engine's program until it exits. Returns its standard output, which is limited in
     /// size.
-    fn engine_run(&mut self, stage: Stage, tag: &str, command: Command, most: u64) -> Step<Vec<u8>> {
+    fn engine_run(&mut self, stage: Stage, tag: &str, command: Command, most: u64) -> StageResult<Vec<u8>> {
         let pid = self.engine_start(stage, tag, command, most)?;
         match self.wait_for(pid, stage, tag)? {
             End::Exited(0) => {
@@ -409,7 +409,7 @@ impl CellRun<'_> {
     }
 
     /// Starts an engine's program. Returns its PID.
-    fn engine_start(&mut self, stage: Stage, tag: &str, mut command: Command, most: u64) -> Step<u32> {
+    fn engine_start(&mut self, stage: Stage, tag: &str, mut command: Command, most: u64) -> StageResult<u32> {
         command.current_dir(self.dir).stdin(Stdio::null());
         self.identity(&mut command);
         command.envs(&self.job.engine_env);
@@ -438,7 +438,7 @@ impl CellRun<'_> {
         }
     }
 
-    pub(super) fn wait_for(&mut self, pid: u32, stage: Stage, what: &str) -> Step<End> {
+    pub(super) fn wait_for(&mut self, pid: u32, stage: Stage, what: &str) -> StageResult<End> {
         self.supervisor.wait_end(pid, self.deadline).map_err(|stop| Failure::stopped(stage, what, stop))
     }
 

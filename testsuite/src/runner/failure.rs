@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::engine::printed::PrintedError;
-use crate::event::Outcome;
+use crate::event::CellOutcome;
 use crate::verdict::{Stage, Verdict};
 
 use super::supervisor::Stop;
@@ -17,7 +17,7 @@ pub(super) struct Failure {
 }
 
 /// Result of each step of a cell.
-pub(super) type Step<T> = Result<T, Failure>;
+pub(super) type StageResult<T> = Result<T, Failure>;
 
 impl Failure {
     /// An incorrect result.
@@ -61,8 +61,8 @@ impl Failure {
         }
     }
 
-    pub(super) fn into_outcome(self) -> Outcome {
-        Outcome::new(self.verdict, self.stage, self.reason)
+    pub(super) fn into_outcome(self) -> CellOutcome {
+        CellOutcome::new(self.verdict, self.stage, self.reason)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::cell::CellRun;
-use super::failure::{Failure, Step};
+use super::failure::{Failure, StageResult};
 use super::proc;
 use super::supervisor::End;
 use crate::oracle::{fixpoint, leak};
@@ -21,7 +21,7 @@ const EXIT_SKIP: i32 = 77;
 impl CellRun<'_> {
     /// Only for the first tree: the parent of a restarted one is its restart program, not the
     /// supervisor.
-    pub(super) fn was_killed(&mut self, root: u32) -> Step<()> {
+    pub(super) fn was_killed(&mut self, root: u32) -> StageResult<()> {
         let end = self.wait_for(root, Stage::Checkpoint, "the original to be killed")?;
         if end == End::Killed(Signal::SIGKILL as i32) {
             return Ok(());
@@ -33,11 +33,11 @@ impl CellRun<'_> {
     }
 
     /// The fixpoint oracle.
-    pub(super) fn compare(&mut self, a: u32, b: u32) -> Step<()> {
+    pub(super) fn compare(&mut self, a: u32, b: u32) -> StageResult<()> {
         if self.engine.info(&self.context(a)).is_none() {
             return Ok(());
         }
-        let read = |n: u32| -> Step<serde_json::Value> {
+        let read = |n: u32| -> StageResult<serde_json::Value> {
             let unreadable =
                 |e: &dyn std::fmt::Display| Failure::fail(Stage::Fixpoint, format!("record.{n}.json: {e}"));
             let text = fs::read(self.record(n)).map_err(|e| unreadable(&e))?;
@@ -55,7 +55,7 @@ impl CellRun<'_> {
     }
 
     /// Waits until `pid`, the workload or its restart program, exits, and judges its exit status.
-    pub(super) fn verified(&mut self, pid: u32, engine_log: Option<&Path>) -> Step<()> {
+    pub(super) fn verified(&mut self, pid: u32, engine_log: Option<&Path>) -> StageResult<()> {
         let end = self.wait_for(pid, Stage::Verify, "the workload to verify itself")?;
         let stderr = self.cwd().join("stderr");
         let said = words(&stderr);
@@ -83,14 +83,14 @@ impl CellRun<'_> {
     }
 
     /// Every path below the workload's directory.
-    pub(super) fn listing(&self) -> Step<BTreeSet<PathBuf>> {
+    pub(super) fn listing(&self) -> StageResult<BTreeSet<PathBuf>> {
         leak::listing(&self.cwd())
             .map_err(|e| Failure::infra(Stage::Leak, format!("list the workload's directory: {e}")))
     }
 
     /// The leak oracle before `go`: files that checkpoint and restart left in the workload's own
     /// directory; skipped for an active workload, which may create files itself.
-    pub(super) fn nothing_new(&mut self) -> Step<()> {
+    pub(super) fn nothing_new(&mut self) -> StageResult<()> {
         if self.spec.active {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl CellRun<'_> {
     }
 
     /// The leak oracle at the end: processes, files, mounts.
-    pub(super) fn nothing_left(&mut self) -> Step<()> {
+    pub(super) fn nothing_left(&mut self) -> StageResult<()> {
         let left = self
             .supervisor
             .wait_empty(self.deadline.min(Instant::now() + self.grace()))

@@ -22,7 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::cell::Order;
 use super::proc;
 use crate::engine;
-use crate::event::{CellSpec, Event, Job, Outcome, PROTOCOL};
+use crate::event::{CellOutcome, CellSpec, Event, Job, PROTOCOL};
 use crate::oracle::kmsg::KernelLog;
 use crate::oracle::leak::{self, Outside};
 use crate::verdict::{Stage, Verdict};
@@ -276,8 +276,8 @@ impl Pool {
     }
 
     /// Starts a supervisor and waits for its outcome.
-    fn run_cell(&self, spec: &CellSpec, dir: &Path) -> Outcome {
-        let infra = |reason: String| Outcome::new(Verdict::Infra, Some(Stage::Start), reason);
+    fn run_cell(&self, spec: &CellSpec, dir: &Path) -> CellOutcome {
+        let infra = |reason: String| CellOutcome::new(Verdict::Infra, Some(Stage::Start), reason);
         if let Err(error) = fs::create_dir(dir) {
             return infra(format!("make {}: {error}", dir.display()));
         }
@@ -342,7 +342,7 @@ impl Pool {
                     "the supervisor ended ({status}) and said nothing of the cell: what ran in it, the engine, has ended it, or memory has \
                      run out; {left} processes of the cell were left and ended"
                 );
-                Outcome::new(Verdict::Missing, None, why)
+                CellOutcome::new(Verdict::Missing, None, why)
             }),
             (Ok(false), _) => infra("the supervisor did not end in time and was killed".to_owned()),
             (Err(error), _) | (_, Err(error)) => infra(format!("wait for a supervisor: {error}")),
@@ -368,7 +368,7 @@ impl Pool {
     }
 
     /// Attributes new kernel log complaints to every running cell, and applies those of this one.
-    fn judge_log(&self, id: u32, outcome: &mut Outcome) {
+    fn judge_log(&self, id: u32, outcome: &mut CellOutcome) {
         let mut shared = self.lock();
         let complaints = match shared.log.as_mut().map(KernelLog::complaints) {
             None => Vec::new(),
@@ -398,7 +398,7 @@ impl Pool {
     }
 
     /// Sends a red cell's files, up to the size limit.
-    fn send_files(&self, id: u32, dir: &Path, outcome: &mut Outcome) -> Result<(), RunnerError> {
+    fn send_files(&self, id: u32, dir: &Path, outcome: &mut CellOutcome) -> Result<(), RunnerError> {
         for (name, path) in files_of(dir) {
             let size = fs::symlink_metadata(&path).map_or(0, |m| m.len());
             if size > self.job.artifact_limit {

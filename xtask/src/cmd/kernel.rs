@@ -8,7 +8,7 @@ use cairn_qemu::{Cache, progress};
 use clap::Parser;
 
 use crate::cross;
-use crate::kernels::{Source, options};
+use crate::kernels::{KernelSource, options};
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(long, required = true)]
     debug: bool,
     #[command(flatten)]
-    source: Source,
+    source: KernelSource,
 }
 
 pub fn run(args: &Args) -> Result<bool> {

@@ -7,7 +7,7 @@ use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Arch, Cache, progress};
 use clap::Parser;
 
-use crate::kernels::{ArchArg, Source, architectures, for_arch, options};
+use crate::kernels::{ArchArg, KernelSource, architectures, for_arch, options};
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    source: Source,
+    source: KernelSource,
 }
 
 pub fn run(args: &Args) -> Result<bool> {

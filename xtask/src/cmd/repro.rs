@@ -8,7 +8,7 @@ use cairn_testsuite::report::{Conclusion, terminal};
 use clap::Parser;
 
 use crate::corpora;
-use crate::kernels::{self, KernelArgs, Source};
+use crate::kernels::{self, KernelArgs, KernelSource};
 use crate::programs;
 use crate::run::{self, Asked, DEFAULT_SEED};
 use crate::run_args::RunArgs;
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
-    source: Source,
+    source: KernelSource,
 }
 
 pub fn run(args: &Args) -> Result<Conclusion> {

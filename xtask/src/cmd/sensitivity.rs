@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::corpora;
 use crate::cross;
-use crate::kernels::{self, ArchArg, KernelArgs, Source};
+use crate::kernels::{self, ArchArg, KernelArgs, KernelSource};
 use crate::places::Spot;
 use crate::programs::{self, Programs, Wanted};
 use crate::progress::Screen;
@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, default_value_t = 0.25)]
     timeout_scale: f64,
     #[command(flatten)]
-    source: Source,
+    source: KernelSource,
 }
 
 /// One line of `cairn faults --json`.

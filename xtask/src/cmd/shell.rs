@@ -11,7 +11,7 @@ use cairn_testsuite::driver::guest::HUGE_MIB;
 use clap::Parser;
 
 use crate::cross::{self, Toolchain};
-use crate::kernels::{self, ArchArg, KernelArgs, Source};
+use crate::kernels::{self, ArchArg, KernelArgs, KernelSource};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Wanted};
 use crate::workspace::Workspace;
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME=VALUE", requires = "kmod")]
     kmod_param: Vec<String>,
     #[command(flatten)]
-    source: Source,
+    source: KernelSource,
     /// A command to run in place of the shell
     #[arg(last = true)]
     command: Vec<String>,
@@ -79,12 +79,12 @@ pub fn run(args: &Args) -> Result<bool> {
     let base = builder.build(&cache)?;
     let accel = accel::probe(kernel, &programs.init, &cache, &progress)?;
     let command = if args.command.is_empty() { shell } else { args.command.clone() };
-    let mut job = job::Job {
+    let mut job = job::GuestJob {
         command,
         cwd: Some("/tmp".to_owned()),
         huge_mib: HUGE_MIB,
         console: job::Console::Interactive,
-        ..job::Job::default()
+        ..job::GuestJob::default()
     };
     if args.kmod {
         let data =

@@ -245,7 +245,7 @@ mod tests {
         (regs.gpr[0], regs.gpr[3]) = (29, 514);
         let want = Some(Interrupted { nr: 29, kind: InterruptedKind::Again });
         assert_eq!(regs.interrupted_syscall(), want);
-        for again in [regs.rewound(29), regs.gone_on(), regs.repeating(29).gone_on()] {
+        for again in [regs.rewound(29), regs.resumed(), regs.repeating(29).resumed()] {
             assert_eq!((again.nip, again.gpr[3], again.trap), (0x1000, 3, 0));
         }
         (regs.trap, regs.ccr, regs.gpr[3]) = (0x3000, 0, 514u64.wrapping_neg());

@@ -408,7 +408,7 @@ pub const FAULTS: &[super::RegisterFault] = &[
     super::RegisterFault {
         name: "interruption-lost",
         what: "a call that a signal is to end is made again behind its handler",
-        spoil: |_, regs, _, _| *regs = regs.gone_on(),
+        spoil: |_, regs, _, _| *regs = regs.resumed(),
     },
     super::RegisterFault {
         name: "sse-lost",

@@ -233,7 +233,7 @@ mod tests {
     fn an_interrupted_pause_is_made_again() {
         let regs = Regs { rax: (-514i64) as u64, orig_rax: 34, rip: 0x1002, ..Regs::default() };
         assert_eq!(regs.interrupted_syscall(), Some(Interrupted { nr: 34, kind: InterruptedKind::Again }));
-        for again in [regs.rewound(34), regs.gone_on(), regs.repeating(34).gone_on()] {
+        for again in [regs.rewound(34), regs.resumed(), regs.repeating(34).resumed()] {
             assert_eq!((again.rax, again.rip, again.orig_rax), (34, 0x1000, u64::MAX));
         }
     }
@@ -243,7 +243,7 @@ mod tests {
         let regs = Regs { rax: (-516i64) as u64, orig_rax: 35, rip: 0x1002, ..Regs::default() };
         let block = Some(Interrupted { nr: 35, kind: InterruptedKind::RestartBlock });
         assert_eq!(regs.interrupted_syscall(), block);
-        assert_eq!((regs.gone_on().rax, regs.gone_on().rip), (219, 0x1000));
+        assert_eq!((regs.resumed().rax, regs.resumed().rip), (219, 0x1000));
         let again = regs.repeating(35);
         assert_eq!(again.interrupted_syscall(), Some(Interrupted { nr: 35, kind: InterruptedKind::Again }));
         assert_eq!(again.with_restart_block().interrupted_syscall(), block);

@@ -7,7 +7,7 @@ use crate::image::Extent;
 use crate::resource::attributes;
 use crate::resource::bytes::PathBytes;
 use crate::resource::identity::Identity;
-use crate::resource::mm::dump::{self, DumpPlan, Owner, Source};
+use crate::resource::mm::dump::{self, DataSource, DumpPlan, Owner};
 use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -244,7 +244,7 @@ impl Inodes {
             if how == Unnamed::Regular {
                 let ranges = dump::data_ranges(&file, meta.len()).context(|| format!("{who}: find holes"))?;
                 let owner = dump_plan.owner();
-                let source = dump_plan.source(Source::File(file));
+                let source = dump_plan.source(DataSource::File(file));
                 // A page of zeros is data, a hole is not: kept, so that a sparse file stays exactly
                 // as sparse.
                 dump_plan.add(owner, source, ranges, true);

@@ -3,7 +3,7 @@
 //! The name is needed, though only between two system calls: /proc shows the name under which a
 //! file was created or opened, and an `O_TMPFILE` file could be named only with its contents in
 //! place. While it has the name, the file is empty with mode 0600; the contents are written
-//! afterwards. Owner and mode are set when everything is open on it. If we are killed, an heir
+//! afterwards. Owner and mode are set when everything is open on it. If we are killed, a successor
 //! process removes the names.
 //!
 //! The directories belong to other users, who may replace them at any time. So every step uses a
@@ -15,7 +15,7 @@ use crate::image::Extent;
 use crate::resource::attributes::{self, Attribute, Stage};
 use crate::restart::changes::explain;
 use crate::sys;
-use crate::sys::guard::Heir;
+use crate::sys::guard::Successor;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub struct Maker {
     /// Recreated unlinked directories, by their old path; inodes below are created in them.
     own: HashMap<PathBuf, OwnedFd>,
     /// Present while any name exists.
-    heir: Option<Heir>,
+    successor: Option<Successor>,
 }
 
 /// Called to open descriptors that require the name.
@@ -103,7 +103,7 @@ impl Maker {
             if rustix::fs::statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                 continue;
             }
-            self.appoint_heir(&parent, &name).context(what)?;
+            self.start_successor(&parent, &name).context(what)?;
             let made = match make_at(how, &parent, &name) {
                 Err(Errno::EXIST) => continue,
                 other => other.context(what)?,
@@ -164,16 +164,17 @@ impl Maker {
             }
         }
         if self.directories.is_empty() {
-            self.heir = None;
+            self.successor = None;
         }
         Ok(())
     }
 
-    /// Called before a name is created: if we are killed, the heir removes it and all earlier ones.
-    fn appoint_heir(&mut self, dir: &OwnedFd, name: &OsStr) -> std::io::Result<()> {
+    /// Called before a name is created: if we are killed, the successor removes it and all earlier
+    /// ones.
+    fn start_successor(&mut self, dir: &OwnedFd, name: &OsStr) -> std::io::Result<()> {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
         let directories = &self.directories;
-        let heir = Heir::appoint(|| {
+        let successor = Successor::start(|| {
             // There is no one to report a failure to.
             if is_ours(dir, name, (now.tv_sec, now.tv_nsec)) {
                 let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
@@ -183,8 +184,8 @@ impl Maker {
                 let _ = rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR);
             }
         })?;
-        // The previous heir is released only now.
-        self.heir = Some(heir);
+        // The previous successor is released only now.
+        self.successor = Some(successor);
         Ok(())
     }
 
@@ -208,7 +209,7 @@ impl Maker {
             at.push(name);
             let mut next = rustix::fs::openat(&dir, name, flags, Mode::empty());
             if next.as_ref().is_err_and(|err| *err == Errno::NOENT) {
-                self.appoint_heir(&dir, name).context(|| what(&at))?;
+                self.start_successor(&dir, name).context(|| what(&at))?;
                 match rustix::fs::mkdirat(&dir, name, Mode::RWXU) {
                     Ok(()) => {
                         let parent = dir.try_clone().context(|| what(&at))?;
@@ -319,7 +320,7 @@ pub fn set_flags(fd: &OwnedFd, flags: i32) -> Result<()> {
 ///
 /// # Errors
 /// *denied* for a different owner, without CAP_CHOWN.
-pub fn dress(made: &File, unlinked: &Unlinked, path: &Path) -> Result<()> {
+pub fn set_attributes(made: &File, unlinked: &Unlinked, path: &Path) -> Result<()> {
     let what = || format!("set owner and permissions of {} (unlinked)", path.display());
     let meta = made.metadata().context(what)?;
     if (meta.uid(), meta.gid()) != unlinked.owner {

@@ -6,7 +6,7 @@ use super::pkey::AskKeys;
 use super::vma::{self, Backing, Vma};
 use super::{Memory, Range, tags};
 use crate::error::Result;
-use crate::remote::{Arg, Outcome, Program, Scratch, Stopped};
+use crate::remote::{Arg, Program, ProgramOutput, Scratch, Stopped};
 use crate::resource::signal::AskNumber;
 use procfs::process::Stat;
 
@@ -61,7 +61,7 @@ impl AskMemory {
     /// What the kernel reports.
     pub fn answer(
         &self,
-        outcome: &Outcome,
+        outcome: &ProgramOutput,
         found: Found,
         stat: &Stat,
         leader: &Stopped,

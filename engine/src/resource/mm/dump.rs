@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// What a range of memory is read from.
 #[derive(Debug)]
-pub enum Source {
+pub enum DataSource {
     /// The memory of a process.
     Process {
         /// Its PID.
@@ -48,7 +48,7 @@ pub struct CopyRange {
 /// Everything to copy in one run.
 #[derive(Debug, Default)]
 pub struct DumpPlan {
-    sources: Vec<Source>,
+    sources: Vec<DataSource>,
     stretches: Vec<CopyRange>,
     owners: usize,
 }
@@ -77,7 +77,7 @@ impl DumpPlan {
     }
 
     /// Adds a source and returns its index.
-    pub fn source(&mut self, source: Source) -> usize {
+    pub fn source(&mut self, source: DataSource) -> usize {
         self.sources.push(source);
         self.sources.len() - 1
     }
@@ -171,7 +171,9 @@ impl DumpPlan {
     ) -> Result<u64> {
         let first = extents.len();
         let (len, offset) = match &self.sources[frame.source] {
-            Source::ModuleThread { pid, device } => save_frame(*pid, device, &frame.pieces, sink, extents)?,
+            DataSource::ModuleThread { pid, device } => {
+                save_frame(*pid, device, &frame.pieces, sink, extents)?
+            }
             source => copy_frame(source, &frame.pieces, buf, sink, extents)?,
         };
         extents[first..].iter_mut().for_each(|(_, extent)| extent.offset += offset);
@@ -182,7 +184,7 @@ impl DumpPlan {
 /// Reads the pieces and appends the pages that are not zero. Returns the bytes read, and the file
 /// offset that the extents are relative to.
 fn copy_frame(
-    source: &Source,
+    source: &DataSource,
     pieces: &[Piece],
     buf: &mut [u8],
     sink: &PageSink<'_>,
@@ -292,7 +294,7 @@ impl Piece {
     }
 }
 
-fn read_frame(source: &Source, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
+fn read_frame(source: &DataSource, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
     let each =
         |read: &dyn Fn(&mut [u8], u64) -> std::io::Result<()>, buf: &mut [u8]| -> std::io::Result<()> {
             let mut at = 0;
@@ -303,16 +305,16 @@ fn read_frame(source: &Source, pieces: &[Piece], buf: &mut [u8]) -> Result<()> {
             Ok(())
         };
     match source {
-        Source::Process { pid, forced: false } => {
+        DataSource::Process { pid, forced: false } => {
             let ranges: Vec<_> = pieces.iter().map(|p| (RemoteAddr(p.range.start), p.len())).collect();
             vm::read_ranges(*pid, &ranges, buf).context(|| format!("read memory of {pid}"))
         }
-        Source::Process { pid, forced: true } => {
+        DataSource::Process { pid, forced: true } => {
             let mem = File::open(format!("/proc/{pid}/mem")).context(|| format!("open memory of {pid}"))?;
             each(&|buf, at| mem.read_exact_at(buf, at), buf).context(|| format!("read memory of {pid}"))
         }
-        Source::ModuleThread { .. } => unreachable!("the module writes it itself"),
-        Source::File(file) => {
+        DataSource::ModuleThread { .. } => unreachable!("the module writes it itself"),
+        DataSource::File(file) => {
             each(&|buf, at| read_to_end(file, buf, at), buf).context(|| "read shared or unlinked file")
         }
     }

@@ -1,6 +1,6 @@
 //! membarrier(2): the registrations of an address space.
 
-use crate::remote::{Arg, CallId, Outcome, Program};
+use crate::remote::{Arg, CallId, Program, ProgramOutput};
 use serde::{Deserialize, Serialize};
 
 /// `MEMBARRIER_CMD_GET_REGISTRATIONS`, Linux 6.3 (include/uapi/linux/membarrier.h).
@@ -53,7 +53,7 @@ impl AskRegistrations {
     }
 
     /// The registrations.
-    pub fn answer(&self, outcome: &Outcome) -> Registrations {
+    pub fn answer(&self, outcome: &ProgramOutput) -> Registrations {
         let told = u32::try_from(outcome.result(self.told)).ok();
         let global = told.map(|told| told & REGISTER_GLOBAL_EXPEDITED != 0);
         let Some(probed) = &self.probed else {

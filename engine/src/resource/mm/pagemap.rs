@@ -2,7 +2,7 @@
 //! kernel has it.
 
 use super::Range;
-use super::dump::{DumpPlan, Owner, Source};
+use super::dump::{DataSource, DumpPlan, Owner};
 use super::vma::{Vma, VmaFlag};
 use crate::error::{Context, Result};
 use crate::sys::kmod::Device;
@@ -114,12 +114,12 @@ pub fn collect_pages(
     let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
     let (plain, forced) = match device {
         Some(device) => {
-            let held = dump_plan.source(Source::ModuleThread { pid, device });
+            let held = dump_plan.source(DataSource::ModuleThread { pid, device });
             (held, held)
         }
         None => {
             let [plain, forced] =
-                [false, true].map(|forced| dump_plan.source(Source::Process { pid, forced }));
+                [false, true].map(|forced| dump_plan.source(DataSource::Process { pid, forced }));
             (plain, forced)
         }
     };

@@ -2,7 +2,7 @@
 
 use super::vma::Vma;
 use crate::arch;
-use crate::remote::{Arg, CallId, Outcome, Program};
+use crate::remote::{Arg, CallId, Program, ProgramOutput};
 
 /// No architecture but powerpc (32) has more keys than this; every process has key 0.
 const KEYS: std::ops::Range<u32> = 1..32;
@@ -34,7 +34,7 @@ impl AskKeys {
     }
 
     /// The allocated keys, bit n for key n.
-    pub fn answer(&self, outcome: &Outcome) -> u32 {
+    pub fn answer(&self, outcome: &ProgramOutput) -> u32 {
         let allocated = |call: CallId| outcome.result(call) == -i64::from(libc::ENOMEM);
         self.0.iter().filter(|(_, call)| allocated(*call)).fold(0, |keys, (key, _)| keys | 1 << key)
     }

@@ -2,7 +2,7 @@
 //! (numa(7)).
 
 use super::vma::Vma;
-use crate::remote::{Arg, CallId, DataId, Outcome, Program};
+use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput};
 use crate::resource::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,7 @@ fn ask(program: &mut Program, address: u64, flags: u64, what: String) -> (CallId
     (program.call_unchecked(libc::SYS_get_mempolicy, &args, what), out)
 }
 
-fn told((call, out): (CallId, DataId), outcome: &Outcome) -> Option<Policy> {
+fn told((call, out): (CallId, DataId), outcome: &ProgramOutput) -> Option<Policy> {
     // A kernel without NUMA returns ENOSYS.
     (outcome.result(call) == 0).then(|| Policy::decode(outcome.data(out))).flatten()
 }
@@ -73,7 +73,7 @@ impl AskPolicy {
     }
 
     /// The policy; `None` for the default.
-    pub fn answer(&self, outcome: &Outcome) -> Option<Policy> {
+    pub fn answer(&self, outcome: &ProgramOutput) -> Option<Policy> {
         told(self.0, outcome)
     }
 }
@@ -100,7 +100,7 @@ impl AskPolicies {
     }
 
     /// Records the policies in the same mappings.
-    pub fn answer<'a>(self, outcome: &Outcome, vmas: impl Iterator<Item = &'a mut Vma>) {
+    pub fn answer<'a>(self, outcome: &ProgramOutput, vmas: impl Iterator<Item = &'a mut Vma>) {
         for (asked, vma) in self.0.into_iter().zip(vmas) {
             vma.policy = told(asked, outcome);
         }

@@ -1,7 +1,7 @@
 //! Shared anonymous memory: one object, however many processes map it.
 
 use super::Range;
-use super::dump::{self, DumpPlan, Owner, Source};
+use super::dump::{self, DataSource, DumpPlan, Owner};
 use super::vma::{Backing, Vma};
 use crate::error::{Context, Result};
 use crate::image::Extent;
@@ -47,7 +47,7 @@ impl SharedObjects {
         };
         let ranges = dump::data_ranges(&file, meta.len()).context(what)?;
         let owner = dump_plan.owner();
-        let source = dump_plan.source(Source::File(file));
+        let source = dump_plan.source(DataSource::File(file));
         dump_plan.add(owner, source, ranges.iter().cloned(), false);
         self.populated.push(ranges);
         self.all.push((SharedMemory { size: meta.len(), page, content: Vec::new() }, owner));

@@ -5,7 +5,7 @@
 //! have it then.
 
 use crate::arch;
-use crate::remote::{Arg, CallId, DataId, Outcome, Program};
+use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -170,7 +170,7 @@ impl AskControls {
     }
 
     /// The settings that differ from those of a new program.
-    pub fn answer(&self, outcome: &Outcome) -> Controls {
+    pub fn answer(&self, outcome: &ProgramOutput) -> Controls {
         let read = |told: Told, (call, out): (CallId, Option<DataId>)| {
             let result = u32::try_from(outcome.result(call)).ok()?;
             match (told, out) {

@@ -2,7 +2,7 @@
 //! signal.
 
 use crate::error::{Error, Result};
-use crate::remote::{Arg, Outcome, Program};
+use crate::remote::{Arg, Program, ProgramOutput};
 use crate::resource::signal::AskNumber;
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,7 @@ impl AskCreds {
     ///
     /// # Errors
     /// *unsupported* when the kernel does not report them.
-    pub fn answer(&self, outcome: &Outcome, status: &procfs::process::Status) -> Result<Creds> {
+    pub fn answer(&self, outcome: &ProgramOutput, status: &procfs::process::Status) -> Result<Creds> {
         let securebits = self.securebits.answer(outcome).ok_or_else(|| missing(status, "securebits"))? as u32;
         let pdeathsig = outcome.data(self.pdeathsig);
         Creds::of_status(

@@ -9,7 +9,7 @@ use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::proc::stat::Brief;
 use crate::proc::{read_short, status};
-use crate::remote::{Arg, DataId, Outcome, Program, Stopped};
+use crate::remote::{Arg, DataId, Program, ProgramOutput, Stopped};
 use crate::resource::bytes::{Bytes, PathBytes};
 use crate::resource::mm::policy::{self, AskPolicy, Policy};
 use crate::resource::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
@@ -147,7 +147,7 @@ impl AskThread {
     ///
     /// # Errors
     /// *vanished*, *unsupported*, or what the kernel reports.
-    pub fn answer(&self, outcome: &Outcome, thread: &Stopped) -> Result<Thread> {
+    pub fn answer(&self, outcome: &ProgramOutput, thread: &Stopped) -> Result<Thread> {
         let (pid, tid) = (thread.pid(), thread.tid());
         let status = status::of_thread(pid, tid)?;
         let mut extended = Vec::new();

@@ -3,7 +3,7 @@
 use super::Rseq;
 use crate::arch::RSEQ_SIGNATURE as SIGNATURE;
 use crate::error::{Context, Error, Result};
-use crate::remote::{Arg, CallId, ModuleThread, Outcome, Program, Stopped, Tracee};
+use crate::remote::{Arg, CallId, ModuleThread, Program, ProgramOutput, Stopped, Tracee};
 use crate::sys::RemoteAddr;
 use crate::sys::{kmod, ptrace, vm};
 
@@ -89,7 +89,7 @@ impl AskRseq {
     ///
     /// # Errors
     /// *unsupported*: registered, but not near the thread pointer.
-    pub fn answer(&self, outcome: &Outcome, tid: i32) -> Result<Option<Rseq>> {
+    pub fn answer(&self, outcome: &ProgramOutput, tid: i32) -> Result<Option<Rseq>> {
         if outcome.result(self.registered) == -i64::from(libc::EFAULT) {
             return Ok(None);
         }

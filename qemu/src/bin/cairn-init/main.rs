@@ -20,7 +20,7 @@ mod terminal;
 use std::fs::File;
 use std::io::Write;
 
-use cairn_qemu::job::{InitEvent, JOB_PATH, Job};
+use cairn_qemu::job::{GuestJob, InitEvent, JOB_PATH};
 
 /// The message of a failed step.
 type Failure = String;
@@ -55,7 +55,7 @@ fn live(port: &mut Option<File>) -> Result<(), Failure> {
     let mut warnings = system::load_modules();
     let port = port.insert(port::open()?);
     let text = std::fs::read(JOB_PATH).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
-    let job: Job = serde_json::from_slice(&text).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
+    let job: GuestJob = serde_json::from_slice(&text).map_err(|e| format!("read {JOB_PATH}: {e}"))?;
     warnings.extend(leaks::forget().err());
     // A job that requests a module tests that module; without it, its failures would be misleading.
     system::load_for_job(&job)?;

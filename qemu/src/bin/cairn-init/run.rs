@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
-use cairn_qemu::job::{Console, InitEnd, Job};
+use cairn_qemu::job::{Console, GuestJob, InitEnd};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, wait};
 
@@ -11,7 +11,7 @@ use crate::{Failure, terminal};
 
 /// Runs the job's command until it exits. Returns its exit status and the processes left over; the
 /// caller adds the taint masks.
-pub fn run(job: &Job, port: &File) -> Result<InitEnd, Failure> {
+pub fn run(job: &GuestJob, port: &File) -> Result<InitEnd, Failure> {
     let (program, args) = job.command.split_first().ok_or("the job has no command")?;
     let mut command = match job.console {
         Console::Log => {

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use cairn_qemu::job::{Job, MIN_HUGE_PAGES, MODULES_PATH};
+use cairn_qemu::job::{GuestJob, MIN_HUGE_PAGES, MODULES_PATH};
 use rustix::mount::{MountFlags, mount, mount_move};
 use rustix::process::{chdir, chroot};
 use rustix::system::RebootCommand;
@@ -103,7 +103,7 @@ pub fn load_modules() -> Vec<String> {
 }
 
 /// Loads the modules requested by the job, in its order.
-pub fn load_for_job(job: &Job) -> Result<(), Failure> {
+pub fn load_for_job(job: &GuestJob) -> Result<(), Failure> {
     job.modules.iter().try_for_each(|module| load(&module.path, &module.parameters))
 }
 
@@ -118,7 +118,7 @@ fn load(path: &str, parameters: &str) -> Result<(), Failure> {
 }
 
 /// Applies the job's settings. Returns messages about those that could not be applied.
-pub fn prepare(job: &Job) -> Vec<String> {
+pub fn prepare(job: &GuestJob) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut set = |path: &str, value: String| {
         if let Err(e) = fs::write(path, &value) {

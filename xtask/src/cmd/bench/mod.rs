@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use cairn_qemu::guest::{Boot, Guest, Said};
-use cairn_qemu::job::Job;
+use cairn_qemu::job::GuestJob;
 use cairn_qemu::kernels::{Kernel, Selector};
 use cairn_qemu::{Cache, accel, progress};
 use cairn_testsuite::cell::Userland;
@@ -23,7 +23,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::measure::{Engine, Plan, Point, Sweep};
 use crate::cross::Toolchain;
-use crate::kernels::{self, KernelArgs, Source};
+use crate::kernels::{self, KernelArgs, KernelSource};
 use crate::places::CPUS;
 use crate::programs::{self, Programs, Wanted};
 use crate::workspace::Workspace;
@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
-    source: Source,
+    source: KernelSource,
     /// This is the guest
     #[arg(long, hide = true)]
     inside: bool,
@@ -134,7 +134,7 @@ fn in_a_guest(
         max_mib.to_string(),
     ]);
     command.extend(args.sweep.iter().map(|sweep| sweep.name()));
-    let mut job = Job { command, ..Job::default() };
+    let mut job = GuestJob { command, ..GuestJob::default() };
     println!("{}, {}", kernel.release, accel.name());
     match crate::module::for_kernel(workspace, kernel, &args.source)? {
         Ok(module) => job.load("cairn", module, ""),

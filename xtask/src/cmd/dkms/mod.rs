@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use cairn_qemu::guest::Boot;
 use cairn_qemu::initramfs::Builder;
-use cairn_qemu::job::Job;
+use cairn_qemu::job::GuestJob;
 use cairn_qemu::kernels::{Kernel, Matrix, Selector};
 use cairn_qemu::kmod::{self, Sources, disk};
 use cairn_qemu::{Cache, accel, progress};
@@ -18,7 +18,7 @@ use crate::cross::{self, Toolchain};
 use crate::kernels::{self, KernelArgs};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Standalone, Wanted};
-use crate::trial::{self, Outcome};
+use crate::trial::{self, Trial};
 use crate::workspace::Workspace;
 
 /// What is done and checked in a guest. A program of the suite's own shell: that is what people
@@ -101,7 +101,7 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     /// One guest, with a disk of its own.
-    fn carry_out(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
+    fn carry_out(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<Trial> {
         let progress = progress::Stderr::default();
         let options = kernels::options(kernel.arch, &self.args.kernels.source, &self.cache, &progress);
         let dir = tempfile::Builder::new().prefix("cairn-dkms-").tempdir().context("make a directory")?;
@@ -119,10 +119,10 @@ impl Plan<'_> {
             .build(&self.cache)?;
         let accel = accel::probe(kernel, &self.programs.init, &self.cache, &progress)?;
         let scale = accel.time_scale(kernel);
-        let job = Job {
+        let job = GuestJob {
             command: [SCRIPT_PATH, disk::SOURCES, &self.version, &self.sources.digest].map(Into::into).into(),
             root: Some("/dev/vda".to_owned()),
-            ..Job::default()
+            ..GuestJob::default()
         };
         let image = disk.image();
         let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel);

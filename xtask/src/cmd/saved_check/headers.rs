@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::extra;
 
 use super::from_archive;
-use crate::kernels::Source;
+use crate::kernels::KernelSource;
 use crate::workspace::Workspace;
 
 /// A kind of names that the document has to have all of.
@@ -95,7 +95,7 @@ pub struct Headers {
 
 impl Headers {
     /// Fetches them, or takes what is installed and says so.
-    pub fn find(workspace: &Workspace, source: &Source) -> Result<Headers> {
+    pub fn find(workspace: &Workspace, source: &KernelSource) -> Result<Headers> {
         match fetch(workspace, source) {
             Ok(found) => {
                 let version = format!("the headers of {}", found.version);
@@ -140,7 +140,7 @@ impl Headers {
     }
 }
 
-fn fetch(workspace: &Workspace, source: &Source) -> Result<extra::ProgramHeaders> {
+fn fetch(workspace: &Workspace, source: &KernelSource) -> Result<extra::ProgramHeaders> {
     from_archive(workspace, source, extra::program_headers)
 }
 

@@ -25,7 +25,7 @@ use cairn_qemu::{Cache, progress};
 use clap::Parser;
 
 use crate::cross;
-use crate::kernels::{Source, options};
+use crate::kernels::{KernelSource, options};
 use crate::workspace::Workspace;
 use headers::Headers;
 use table::{Document, Row, State};
@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
     #[command(flatten)]
-    archive: Source,
+    archive: KernelSource,
 }
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -49,10 +49,10 @@ pub fn run(args: &Args) -> Result<bool> {
 
 /// Checks the document and prints what is wrong.
 pub fn check(workspace: &Workspace, offline: bool) -> Result<bool> {
-    judge(workspace, &Source { offline, mirror: None }, None)
+    judge(workspace, &KernelSource { offline, mirror: None }, None)
 }
 
-fn judge(workspace: &Workspace, archive: &Source, sources: Option<&Path>) -> Result<bool> {
+fn judge(workspace: &Workspace, archive: &KernelSource, sources: Option<&Path>) -> Result<bool> {
     let text =
         fs::read_to_string(workspace.root.join(DOCUMENT)).with_context(|| format!("read {DOCUMENT}"))?;
     let document = table::parse(&text);
@@ -83,7 +83,7 @@ fn judge(workspace: &Workspace, archive: &Source, sources: Option<&Path>) -> Res
 /// Something that the archive serves.
 fn from_archive<T>(
     workspace: &Workspace,
-    source: &Source,
+    source: &KernelSource,
     get: impl FnOnce(&Matrix, &Options<'_>) -> Result<T, kernels::Error>,
 ) -> Result<T> {
     let progress = progress::Stderr::default();

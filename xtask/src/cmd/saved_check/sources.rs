@@ -11,7 +11,7 @@ use cairn_qemu::kernels::extra;
 use tempfile::TempDir;
 
 use super::from_archive;
-use crate::kernels::Source;
+use crate::kernels::KernelSource;
 use crate::workspace::Workspace;
 
 const WORDS: &[&str] = &["anon_inode_getf", "anon_inode_create_getf", ".show_fdinfo"];
@@ -20,7 +20,7 @@ const OTHER: &[&str] =
     &["fs/anon_inodes.c", "samples/", "tools/", "drivers/iommu/iommufd/selftest.c", "io_uring/mock_file.c"];
 
 /// The newest sources that the archive serves, as far as they are C.
-pub fn fetch(workspace: &Workspace, source: &Source) -> Result<TempDir> {
+pub fn fetch(workspace: &Workspace, source: &KernelSource) -> Result<TempDir> {
     let found = from_archive(workspace, source, extra::newest_kernel_source)?;
     eprintln!("unpacking the sources of {}", found.version);
     let dir = TempDir::new().context("make a directory for the sources")?;
