@@ -218,6 +218,7 @@ impl Files {
         if is_path {
             return Ok(Fd { fd, file, cloexec });
         }
+        inodes.kind_mut(inode).look(&info);
         if kind.verbs().is_shared_state(flags) {
             let sets = self.shared.entry(seen.link.0.clone()).or_default();
             if !sets.contains(&among) {

@@ -20,6 +20,7 @@ pub mod table;
 pub mod unlinked;
 
 use crate::error::{Error, External, Problem, Result};
+use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use description::{Descriptor, OpenFile};
 use inode::{Inode, Observed};
@@ -142,6 +143,11 @@ pub trait Verbs {
     /// Whether the file offset of a description is part of its state.
     fn keeps_offset(&self) -> bool {
         true
+    }
+
+    /// *identify*: takes a first look at a description, before any state is captured.
+    fn look(&mut self, info: &FdInfo) {
+        let _ = info;
     }
 
     /// *capture*: fills in the state. `descriptors` has one entry for each open file description of
@@ -299,6 +305,13 @@ impl Kind {
             .iter()
             .find_map(|recognise| recognise(seen))
             .unwrap_or_else(|| Err(seen.refuse_kind(unknown(seen))))
+    }
+
+    /// *look* of a kind that has state.
+    pub fn look(&mut self, info: &FdInfo) {
+        if let Some(verbs) = self.verbs_mut() {
+            verbs.look(info);
+        }
     }
 
     /// *capture* of a kind that has state.

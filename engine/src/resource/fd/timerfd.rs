@@ -8,9 +8,14 @@ use crate::error::{Context, Error, Problem, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::{Arg, Program};
 use crate::resource::timer::Setting;
-use rustix::time::{ClockId, TimerfdClockId, TimerfdFlags};
+use crate::sys;
+use rustix::thread::{CpuSet, clock_nanosleep_relative, sched_setaffinity};
+use rustix::time::{ClockId, TimerfdClockId, TimerfdFlags, Timespec};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// The state of a timerfd.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +28,17 @@ pub struct Timerfd {
     pub ticks: u64,
     /// Time to the next expiration; with `TFD_TIMER_ABSTIME` the clock time of the next expiration.
     pub setting: Setting,
+    /// Of the first look, until the state is captured.
+    #[serde(skip)]
+    first: Option<First>,
+}
+
+/// What a first look at a timer shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct First {
+    /// It has time left, or has expired.
+    armed: bool,
+    at: Instant,
 }
 
 // include/uapi/linux/time.h and include/uapi/linux/timerfd.h
@@ -51,10 +67,25 @@ impl Verbs for Timerfd {
         Identity::Description
     }
 
+    fn look(&mut self, info: &FdInfo) {
+        let armed = Timerfd::read(info).is_some_and(|timer| !timer.seems_disarmed());
+        self.first = Some(First { armed, at: Instant::now() });
+    }
+
     fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
         let descriptor = Descriptor::only(descriptors);
         let fd = descriptor.duplicate()?;
-        let state = settled(descriptor, &fd)?;
+        let mut state = settled(descriptor, &fd)?;
+        let was_armed = self.first.is_some_and(|first| first.armed);
+        if state.seems_disarmed() && !was_armed {
+            let at = self.first.map_or_else(Instant::now, |first| first.at);
+            await_expired_before(at).context(|| format!("{}: wait for timers", descriptor.at()))?;
+            state = settled(descriptor, &fd)?;
+        }
+        if state.is_overdue(was_armed) {
+            const SHORTEST: u64 = 1;
+            state.setting.value = if state.is_absolute() { state.now() } else { SHORTEST };
+        }
         if state.clock_was_set() {
             let why = " is a timerfd whose clock was set, which has not been read yet; let it be read first";
             return Err(Error::unsupported_now(Problem::of(descriptor.at(), why)));
@@ -116,7 +147,21 @@ impl Timerfd {
             ticks: info.field("ticks")?.parse().ok()?,
             flags: i32::from_str_radix(info.field("settime flags")?, 8).ok()?,
             setting: Setting { value: pair("it_value")?, interval: pair("it_interval")? },
+            first: None,
         })
+    }
+
+    /// No time left and not expired: disarmed, or overdue.
+    fn seems_disarmed(&self) -> bool {
+        self.setting.value == 0 && self.ticks == 0
+    }
+
+    /// Whether it has expired and the kernel has not counted that, because interrupts are delayed
+    /// on its CPU, a virtual one that does not run for example. `was_armed` before: then it did not
+    /// count as expired, and nothing has changed it.
+    fn is_overdue(&self, was_armed: bool) -> bool {
+        let is_periodic_and_counted = self.ticks != 0 && self.setting.interval != 0;
+        self.setting.value == 0 && (is_periodic_and_counted || self.ticks == 0 && was_armed)
     }
 
     fn is_absolute(&self) -> bool {
@@ -197,6 +242,64 @@ fn settled(descriptor: &Descriptor, fd: &OwnedFd) -> Result<Timerfd> {
     Ok(timer)
 }
 
+/// Waits until the kernel has counted every timer that had expired before `at`. A timer that is
+/// overdue looks like a disarmed one in /proc (fs/timerfd.c, `timerfd_get_remaining`).
+///
+/// All timers have been looked at before the first is captured, so that one wait is enough for all.
+fn await_expired_before(at: Instant) -> io::Result<()> {
+    /// When the last wait began.
+    static BEGUN: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut begun = BEGUN.lock().expect("no wait panics");
+    if begun.is_some_and(|begun| begun > at) {
+        return Ok(());
+    }
+    let now = Instant::now();
+    expire_on_each_cpu()?;
+    *begun = Some(now);
+    Ok(())
+}
+
+/// Has a timer expire on every CPU: its interrupt also runs all other timers that have expired there
+/// (kernel/time/hrtimer.c, `hrtimer_interrupt`). The sleep of a running thread is timed by its own
+/// CPU (`get_nohz_timer_target`).
+fn expire_on_each_cpu() -> io::Result<()> {
+    /// For CPUs that we may not run on.
+    const LONG: Duration = Duration::from_millis(1);
+    const SHORT: Timespec = Timespec { tv_sec: 0, tv_nsec: 1 };
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
+    let sleep = move || -> io::Result<()> {
+        sys::prctl(libc::PR_SET_TIMERSLACK, [1, 0, 0, 0])?;
+        let mut all = true;
+        for cpu in cpus(&online) {
+            let mut one = CpuSet::new();
+            if cpu < CpuSet::MAX_CPU {
+                one.set(cpu);
+            }
+            match sched_setaffinity(None, &one) {
+                // Interrupted or not, its timer has been started.
+                Ok(()) => drop(clock_nanosleep_relative(ClockId::Monotonic, &SHORT)),
+                Err(_) => all = false,
+            }
+        }
+        if !all {
+            std::thread::sleep(LONG);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| scope.spawn(sleep).join().expect("it does not panic"))
+}
+
+/// The numbers in a list such as `0-3,8`.
+fn cpus(list: &str) -> impl Iterator<Item = usize> {
+    list.trim().split(',').flat_map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        match (first.parse(), last.parse::<usize>()) {
+            (Ok(first), Ok(last)) => first..last + 1,
+            _ => 0..0,
+        }
+    })
+}
+
 #[cfg(feature = "planted-faults")]
 pub(super) const FAULTS: &[crate::fault::Fault] = &[
     crate::fault::Fault {
@@ -228,7 +331,8 @@ mod tests {
     const SECOND: u64 = NANOS;
 
     fn timer(flags: i32, ticks: u64, value: u64, interval: u64) -> Timerfd {
-        Timerfd { clock: libc::CLOCK_MONOTONIC, flags, ticks, setting: Setting { value, interval } }
+        let setting = Setting { value, interval };
+        Timerfd { clock: libc::CLOCK_MONOTONIC, flags, ticks, setting, first: None }
     }
 
     #[rstest]
@@ -238,6 +342,40 @@ mod tests {
     #[case::set(timer(TFD_SETTIME_FLAGS, 1, SECOND, 0), true)]
     fn a_clock_that_was_set_shows(#[case] timer: Timerfd, #[case] was_set: bool) {
         assert_eq!(timer.clock_was_set(), was_set);
+    }
+
+    #[rstest]
+    #[case::disarmed(timer(0, 0, 0, 0), false, false)]
+    #[case::disarmed_with_an_interval(timer(0, 0, 0, SECOND), false, false)]
+    #[case::armed(timer(0, 0, 5, 0), true, false)]
+    #[case::overdue(timer(0, 0, 0, 0), true, true)]
+    #[case::overdue_and_periodic(timer(0, 0, 0, SECOND), true, true)]
+    #[case::expired_once(timer(0, 1, 0, 0), true, false)]
+    #[case::overdue_again(timer(0, 4, 0, SECOND), false, true)]
+    fn an_overdue_timer_is_armed(#[case] timer: Timerfd, #[case] was_armed: bool, #[case] is: bool) {
+        assert_eq!(timer.is_overdue(was_armed), is);
+    }
+
+    #[test]
+    fn a_list_of_cpus() {
+        assert_eq!(cpus("0-3,8,10-11\n").collect::<Vec<_>>(), [0, 1, 2, 3, 8, 10, 11]);
+        assert_eq!(cpus("0\n").collect::<Vec<_>>(), [0]);
+        assert_eq!(cpus("").count(), 0);
+    }
+
+    #[test]
+    fn what_had_expired_is_counted_after_the_wait() {
+        let soon = rustix::time::Timespec { tv_sec: 0, tv_nsec: 1 };
+        let never = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let spec = rustix::time::Itimerspec { it_value: soon, it_interval: never };
+        for _ in 0..200 {
+            let fd = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC).unwrap();
+            rustix::time::timerfd_settime(&fd, rustix::time::TimerfdTimerFlags::empty(), &spec).unwrap();
+            await_expired_before(Instant::now()).unwrap();
+            let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
+            let info = FdInfo::read(std::process::id() as i32, number).unwrap();
+            assert_eq!(Timerfd::read(&info).unwrap().ticks, 1);
+        }
     }
 
     #[test]
