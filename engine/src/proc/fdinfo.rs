@@ -34,6 +34,11 @@ impl FdInfo {
         Some(FdInfo { pos, flags, locked, text })
     }
 
+    /// The values of all lines of this name.
+    pub fn lines<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.text.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':'))
+    }
+
     /// The value of a line specific to a kind of file: `3` for `ticks` in `ticks: 3`.
     pub fn field(&self, name: &str) -> Option<&str> {
         field(&self.text, name)

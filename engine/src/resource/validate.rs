@@ -77,6 +77,7 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
     let is_there = |reference: &Reference| match reference {
         Reference::Process(pid) => ids.contains(pid),
         Reference::Thread(tid) => tids.contains(tid),
+        Reference::File(file) => *file < files.len(),
     };
     for (index, inode) in inodes.iter().enumerate() {
         let missing = inode.kind.verbs().refers_to().into_iter().find(|reference| !is_there(reference));

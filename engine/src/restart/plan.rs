@@ -4,10 +4,10 @@ use super::graph::{Graph, Node};
 pub use super::step::{NewTask, Step};
 use crate::phase::Restart as Phase;
 use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
-use crate::resource::fd::Kind;
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::inode::Inode;
 use crate::resource::fd::table::{self, Fd, Slots};
+use crate::resource::fd::{Holder, Kind, Programs};
 use crate::resource::mm::Range;
 use crate::resource::mm::restore::{MemorySources, SpecialMapping};
 use crate::resource::mm::vma::Backing;
@@ -84,11 +84,15 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
                 .into(),
         );
     }
+    let numbers = records.inodes.iter().flat_map(|inode| inode.kind.verbs().numbers());
+    let highest_number = numbers.max().unwrap_or(-1);
     let creation = creation_order(&records.processes, &subreapers, host.stand_in)?;
     let tables = || records.alive().map(|(_, alive)| alive.fds.as_slice());
     let mut slots = Slots::new(tables(), host.first_slot);
     let mut file_slots = slots.of_files(records.files.len(), tables());
-    let is_late = |file: &OpenFile| !records.inodes[file.inode].kind.verbs().refers_to().is_empty();
+    let is_late = |file: &OpenFile| {
+        records.inodes[file.inode].kind.verbs().refers_to().into_iter().any(|to| to.task().is_some())
+    };
     let opened_late: Vec<usize> =
         (0..records.files.len()).filter(|index| is_late(&records.files[*index])).collect();
     let channel = (!opened_late.is_empty()).then(|| slots.free());
@@ -126,7 +130,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         context_slot,
         spare_slot,
         opened_late: opened_late.into_iter().collect(),
-        late: HashSet::new(),
+        late: late_programs(records)?,
         steps: Vec::new(),
     };
     planner.begin(Phase::OpenFiles);
@@ -176,7 +180,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         relocated,
         context_slot,
         file_slots,
-        end_slot: slots.end(),
+        end_slot: slots.end().max(highest_number + 1),
     })
 }
 
@@ -205,6 +209,30 @@ fn find_free_range(records: &Records, host: &Host, size: u64) -> Result<u64, Str
     Ok(best.0.midpoint(best.1) / ALIGN * ALIGN)
 }
 
+/// *late* of every open file description, in the order in which processes have them.
+fn late_programs(records: &Records) -> Result<Programs, String> {
+    let mut order = Vec::new();
+    let mut holders: HashMap<usize, Vec<Holder<'_>>> = HashMap::new();
+    for (process, alive) in records.alive() {
+        let mut met = HashSet::new();
+        for fd in alive.fds.iter().filter(|fd| !records.files[fd.file].is_path()) {
+            if met.insert(fd.file) {
+                let all = holders.entry(fd.file).or_default();
+                if all.is_empty() {
+                    order.push(fd.file);
+                }
+                all.push(Holder { pid: process.pid, fd, table: &alive.fds });
+            }
+        }
+    }
+    let mut programs = Programs::default();
+    for index in order {
+        let file = &records.files[index];
+        records.inodes[file.inode].kind.verbs().late(file, &holders[&index], &mut programs)?;
+    }
+    Ok(programs)
+}
+
 struct Planner<'a> {
     records: &'a Records,
     host: &'a Host,
@@ -219,8 +247,8 @@ struct Planner<'a> {
     spare_slot: i32,
     /// Open file descriptions that are opened when all tasks are there, in order.
     opened_late: BTreeSet<usize>,
-    /// Open file descriptions whose late calls are already planned.
-    late: HashSet<usize>,
+    /// What processes do late for their open files.
+    late: Programs,
     steps: Vec<Step>,
 }
 
@@ -481,13 +509,7 @@ impl Planner<'_> {
             signal::rebuild_pending(&thread.pending, pid, Some(thread.tid), &mut program);
             self.run(pid, thread.tid, "pending signals", program, Vec::new());
         }
-        let mut program = Program::new();
-        for fd in &alive.fds {
-            let file = &self.records.files[fd.file];
-            if !file.is_path() && self.late.insert(fd.file) {
-                self.records.inodes[file.inode].kind.verbs().late(fd, file, &mut program);
-            }
-        }
+        let program = std::mem::take(self.late.of(pid));
         self.run(pid, pid, "open files", program, Vec::new());
         // Last: the limit of queued signals may be below the number pending.
         let mut program = Program::new();

@@ -59,3 +59,18 @@ pub fn open_directly(path: &Path, flags: OFlags) -> io::Result<File> {
 pub fn link_to(fd: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
+
+/// `_IOW(0x8a, 1, struct epoll_params)`, include/uapi/linux/eventpoll.h.
+pub const EPIOCSPARAMS: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<[u8; 8]>(0x8a, 1);
+/// `_IOR(0x8a, 2, struct epoll_params)`
+const EPIOCGPARAMS: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<[u8; 8]>(0x8a, 2);
+
+/// The parameters of an epoll instance, `struct epoll_params`; zeros before Linux 6.9.
+pub fn epoll_params(fd: &impl AsRawFd) -> io::Result<[u8; 8]> {
+    let mut params = [0; 8];
+    // SAFETY: the kernel writes eight bytes.
+    match cvt(unsafe { libc::ioctl(fd.as_raw_fd(), EPIOCGPARAMS as _, params.as_mut_ptr()) }.into()) {
+        Err(err) if !matches!(err.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => Err(err),
+        _ => Ok(params),
+    }
+}

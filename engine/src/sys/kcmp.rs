@@ -22,6 +22,32 @@ pub enum Kind {
     Sysvsem = 6,
 }
 
+/// A file that an epoll instance watches: `struct kcmp_epoll_slot`, include/uapi/linux/kcmp.h.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct EpollTarget {
+    /// Descriptor of the epoll instance.
+    pub epoll: u32,
+    /// The number that the file was added with.
+    pub fd: u32,
+    /// Which of the files added with this number, from 0.
+    pub nth: u32,
+}
+
+/// Compares the open file description behind descriptor `fd` of `pid1` with a file watched by an
+/// epoll instance of `pid2` (`KCMP_EPOLL_TFD`), in the order of [`Kind::File`].
+///
+/// # Errors
+/// As [`kcmp`]; ENOENT when there is no such watch.
+pub fn kcmp_watched(pid1: i32, fd: u64, pid2: i32, target: &EpollTarget) -> io::Result<Ordering> {
+    const KCMP_EPOLL_TFD: i32 = 7;
+    // SAFETY: the kernel reads the struct, which lives through the call.
+    let order = cvt(unsafe {
+        libc::syscall(libc::SYS_kcmp, pid1, pid2, KCMP_EPOLL_TFD, fd, std::ptr::from_ref(target))
+    })?;
+    ordering(order)
+}
+
 /// Compares by the kernel's own (obfuscated) order of the objects, so that many can be sorted. `a`
 /// and `b` are the descriptors for [`Kind::File`], else 0.
 ///
@@ -30,6 +56,10 @@ pub enum Kind {
 pub fn kcmp(pid1: i32, pid2: i32, kind: Kind, a: u64, b: u64) -> io::Result<Ordering> {
     // SAFETY: kcmp takes numbers only.
     let order = cvt(unsafe { libc::syscall(libc::SYS_kcmp, pid1, pid2, kind as i32, a, b) })?;
+    ordering(order)
+}
+
+fn ordering(order: libc::c_long) -> io::Result<Ordering> {
     match order {
         0 => Ok(Ordering::Equal),
         1 => Ok(Ordering::Less),
@@ -64,11 +94,18 @@ impl<T> Sorted<T> {
     }
 
     fn place(&self, pid: i32, number: u64) -> io::Result<Result<usize, usize>> {
+        self.place_by(|other| kcmp(other.pid, pid, self.kind, other.number, number))
+    }
+
+    fn place_by(
+        &self,
+        mut compare: impl FnMut(&Member<T>) -> io::Result<Ordering>,
+    ) -> io::Result<Result<usize, usize>> {
         let (mut low, mut high) = (0, self.all.len());
         while low < high {
             let middle = low.midpoint(high);
             let other = &self.all[middle];
-            match kcmp(other.pid, pid, self.kind, other.number, number)? {
+            match compare(other)? {
                 Ordering::Equal => return Ok(Ok(middle)),
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
@@ -83,6 +120,18 @@ impl<T> Sorted<T> {
     /// As [`kcmp`].
     pub fn find(&self, pid: i32, number: u64) -> io::Result<Option<&Member<T>>> {
         Ok(self.place(pid, number)?.ok().map(|at| &self.all[at]))
+    }
+
+    /// The member that `compare` says is equal to what is searched, given a member's order
+    /// relative to that.
+    ///
+    /// # Errors
+    /// Those of `compare`.
+    pub fn find_by(
+        &self,
+        compare: impl FnMut(&Member<T>) -> io::Result<Ordering>,
+    ) -> io::Result<Option<&Member<T>>> {
+        Ok(self.place_by(compare)?.ok().map(|at| &self.all[at]))
     }
 
     /// Adds this task's object, unless there is a member that is the same, which is returned.

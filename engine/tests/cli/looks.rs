@@ -86,6 +86,13 @@ poll = select.epoll()
 poll.register(wake, select.EPOLLIN)
 "#;
 
+const REFUSED: &str = r#"
+poll = select.epoll()
+poll.register(wake, select.EPOLLIN)
+import socket
+held = socket.socketpair()
+"#;
+
 const SEMAPHORE: &str = r#"
 id = call("semget", 0, 1, 0o1600, absent=[errno.ENOSYS])
 say("id", id)
@@ -203,7 +210,8 @@ fn a_look_ends_no_call(#[case] before: &str, #[case] call: &str, #[case] event: 
 
 /// What is refused is let go as it was found; so is what is saved.
 #[rstest]
-#[case::refused(3, EPOLL, r#""epoll_wait", poll.fileno(), space, 1, -1"#, Event::Byte, "1")]
+#[case::refused(3, REFUSED, r#""epoll_wait", poll.fileno(), space, 1, -1"#, Event::Byte, "1")]
+#[case::saved_poll(0, EPOLL, r#""epoll_wait", poll.fileno(), space, 1, -1"#, Event::Byte, "1")]
 #[case::saved(0, "", r#""sigwaitinfo", usr1, None"#, Event::Signal, "10")]
 fn a_checkpoint_ends_no_call(
     #[case] code: i32,

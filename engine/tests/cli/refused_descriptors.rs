@@ -67,7 +67,6 @@ fn refuses(text: &str, words: &[&str]) {
 }
 
 #[rstest]
-#[case::epoll(format!("hold(call({}, 0))", libc::SYS_epoll_create1), "eventpoll")]
 #[case::signalfd(format!("hold(call({}, -1, ctypes.byref(ctypes.c_ulong(1)), 8, 0))", libc::SYS_signalfd4), "signalfd")]
 #[case::inotify(format!("hold(call({}, 0))", libc::SYS_inotify_init1), "inotify")]
 #[case::fanotify(format!("hold(call({}, 0, 0))", libc::SYS_fanotify_init), "fanotify")]
@@ -91,6 +90,14 @@ fn refuses(text: &str, words: &[&str]) {
 #[case::kvm("hold(fcntl.ioctl(os.open('/dev/kvm', os.O_RDWR), 0xae01, 0))".to_owned(), "kvm-vm")]
 fn an_anonymous_inode(#[case] text: String, #[case] kind: &str) {
     refuses(&text, &["fd 9", kind]);
+}
+
+#[test]
+fn a_one_shot_watch_that_was_reported() {
+    let text = "import select\npoll = select.epoll()\nfd = os.open('/dev/null', os.O_RDWR)\n\
+        read, write = os.pipe()\npoll.register(write, select.EPOLLOUT | select.EPOLLONESHOT)\n\
+        poll.poll()\nhold(poll.fileno())";
+    refuses(text, &["fd 9", "one-shot watch"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::framework::prelude::*;
 use crate::timers::helpers::{Setting, duration, timespec};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
 /// eventfd2(2).
@@ -83,4 +83,37 @@ pub fn send(fd: &OwnedFd, signal: i32) -> Outcome {
 /// Whether the process of a pidfd has ended.
 pub fn has_ended(fd: &OwnedFd) -> anyhow::Result<bool> {
     Ok(fd::ready_for(fd, libc::POLLIN)? & libc::POLLIN != 0)
+}
+
+/// epoll_create1(2).
+pub fn epoll() -> anyhow::Result<OwnedFd> {
+    // SAFETY: numbers only; the descriptor is new and has no other owner.
+    unsafe {
+        Ok(OwnedFd::from_raw_fd(sys::check("epoll_create1", libc::epoll_create1(libc::EPOLL_CLOEXEC))?))
+    }
+}
+
+/// epoll_ctl(2); `events` of `EPOLL*`.
+pub fn control(epoll: &OwnedFd, command: i32, fd: &impl AsRawFd, events: i32, data: u64) -> Outcome {
+    let mut event = libc::epoll_event { events: events as u32, u64: data };
+    // SAFETY: the kernel reads the struct.
+    let done = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), command, fd.as_raw_fd(), &mut event) };
+    sys::check("epoll_ctl", done).map(drop)
+}
+
+/// `EPOLL_CTL_ADD`
+pub fn watch(epoll: &OwnedFd, fd: &impl AsRawFd, events: i32, data: u64) -> Outcome {
+    control(epoll, libc::EPOLL_CTL_ADD, fd, events, data)
+}
+
+/// epoll_wait(2): the events that there are, by data word.
+pub fn events(epoll: &OwnedFd, timeout_ms: i32) -> anyhow::Result<Vec<(u64, i32)>> {
+    let mut room = [libc::epoll_event { events: 0, u64: 0 }; 64];
+    // SAFETY: the kernel writes no more events than there is room for.
+    let got = unsafe { libc::epoll_wait(epoll.as_raw_fd(), room.as_mut_ptr(), 64, timeout_ms) };
+    let count = sys::check("epoll_wait", got)? as usize;
+    let mut events: Vec<(u64, i32)> =
+        room[..count].iter().map(|event| (event.u64, event.events as i32)).collect();
+    events.sort_unstable();
+    Ok(events)
 }

@@ -1,8 +1,14 @@
-//! Event descriptors: counters, timers and the ends of processes.
+//! Event descriptors: counters, timers, the ends of processes, and epoll.
 
 mod helpers;
 
 crate::framework::corpus! {
+    mod epoll_blocked;
+    mod epoll_edge;
+    mod epoll_level;
+    mod epoll_nested;
+    mod epoll_numbers;
+    mod epoll_shared;
     mod eventfd_blocked;
     mod eventfd_counters;
     mod eventfd_ping_pong;

@@ -2,15 +2,17 @@
 
 use super::inode::{Found, Inodes};
 use super::table::Fd;
-use super::{Identity, Kind};
+use super::{Identity, Kind, Reference};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
 use crate::resource::bytes::PathBytes;
 use crate::resource::mm::dump::DumpPlan;
-use crate::sys::kcmp::{self, Sorted};
+use crate::sys::kcmp::{self, EpollTarget, Member, Sorted};
 use crate::sys::task;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -132,6 +134,8 @@ pub struct Files {
     /// Sorted by kcmp(2) on a descriptor in some table. Flags and offset do not identify a
     /// description: a process outside that shares it may change them in the meantime.
     known: HashMap<Among, Sorted<usize>>,
+    /// By process and number.
+    numbers: HashMap<(i32, i32), usize>,
     opened: HashMap<(usize, i32), usize>,
     /// Candidate sets with descriptions that must not be shared with a process outside, by their
     /// link target in /proc.
@@ -197,6 +201,7 @@ impl Files {
         let same = known.insert(pid, fd as u64, file).context(|| {
             format!("{who}: compare with other descriptors of the same {name} (needs CONFIG_KCMP)")
         })?;
+        self.numbers.insert((pid, fd), same.map_or(file, |same| same.value));
         if let Some(same) = same {
             return Ok(Fd { fd, file: same.value, cloexec });
         }
@@ -296,7 +301,7 @@ impl Files {
         let mut met: Vec<_> = self.descriptors.iter().collect();
         met.sort_unstable_by_key(|(inode, _)| **inode);
         for (inode, descriptors) in met {
-            errors.extend(inodes.kind_mut(*inode).capture(descriptors).err());
+            errors.extend(inodes.kind_mut(*inode).capture(descriptors, &Descriptions(self)).err());
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
@@ -305,11 +310,12 @@ impl Files {
     pub fn refuse_references(&self, inode: &Inodes, inside: &HashSet<i32>, problems: &mut Problems) {
         for (index, descriptors) in &self.descriptors {
             let verbs = inode.kind(*index).verbs();
-            for reference in verbs.refers_to().into_iter().filter(|to| !inside.contains(&to.task())) {
+            let tasks = verbs.refers_to().into_iter().filter_map(Reference::task);
+            for id in tasks.filter(|id| !inside.contains(id)) {
                 let why = format!(
                     " is a {} of process {} outside; save a tree that has both, or let it be closed first",
                     verbs.name(),
-                    reference.task()
+                    id
                 );
                 problems.push(Problem::external(descriptors[0].at(), External::Task, why));
             }
@@ -319,6 +325,34 @@ impl Files {
     /// The table for the records.
     pub fn finish(self) -> Vec<OpenFile> {
         self.all
+    }
+}
+
+/// The open file descriptions of a job.
+#[derive(Clone, Copy)]
+pub struct Descriptions<'a>(&'a Files);
+
+impl Descriptions<'_> {
+    /// The one that an epoll instance of process `pid` watches, added with number `fd`, which it
+    /// usually still has; `None` if no descriptor of the job leads to it.
+    ///
+    /// # Errors
+    /// As [`kcmp::kcmp_watched`].
+    pub fn find_watched(&self, pid: i32, fd: i32, target: EpollTarget) -> io::Result<Option<usize>> {
+        let Descriptions(files) = self;
+        if let Some(file) = files.numbers.get(&(pid, fd))
+            && kcmp::kcmp_watched(pid, fd as u64, pid, &target)? == Ordering::Equal
+        {
+            return Ok(Some(*file));
+        }
+        for set in files.known.values() {
+            let compare =
+                |member: &Member<usize>| kcmp::kcmp_watched(member.pid, member.number, pid, &target);
+            if let Some(member) = set.find_by(compare)? {
+                return Ok(Some(member.value));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,6 +1,6 @@
 //! eventfd(2): a counter for event notification.
 
-use super::description::Descriptor;
+use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::{Identity, Kind, Made, Once, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
@@ -34,7 +34,7 @@ impl Verbs for Eventfd {
         Identity::Description
     }
 
-    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         let descriptor = Descriptor::only(descriptors);
         let info = descriptor.info()?;
         let unknown = || Error::unsupported(format!("{}: cannot read the state of an eventfd", descriptor.at()));

@@ -3,7 +3,7 @@
 //!
 //! Nothing of their state is saved: it belongs to whatever is outside.
 
-use super::description::Descriptor;
+use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::unlinked::set_flags;
 use super::{Identity, Kind, Made, Verbs, Way};
@@ -77,7 +77,7 @@ impl Verbs for ExternalFile {
     }
 
     /// Refuses a pipe of which nothing is outside.
-    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         let accesses = |mode: i32| descriptors.iter().any(|one| one.flags & libc::O_ACCMODE == mode);
         if self.name.0.starts_with(b"pipe:") && accesses(libc::O_RDONLY) && accesses(libc::O_WRONLY) {
             let why = ": both ends of it are in the job; leave out --external for it";

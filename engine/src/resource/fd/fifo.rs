@@ -1,13 +1,11 @@
 //! FIFOs: pipes with a path.
 
-use super::description::{Descriptor, OpenFile};
+use super::description::{Descriptions, Descriptor, OpenFile};
 use super::inode::Observed;
 use super::pipe::{self, Pipe};
-use super::table::Fd;
 use super::unlinked::{self, Unnamed};
-use super::{Kind, Made, Verbs, Way};
+use super::{Kind, Made, Verbs, Way, Holder, Programs};
 use crate::error::Result;
-use crate::remote::Program;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -30,7 +28,7 @@ impl Verbs for Fifo {
         true
     }
 
-    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         self.0 = pipe::capture_ends(descriptors)?;
         Ok(())
     }
@@ -66,8 +64,9 @@ impl Verbs for Fifo {
         pipe::without_async(flags)
     }
 
-    fn late(&self, fd: &Fd, file: &OpenFile, program: &mut Program) {
-        pipe::signal_io(fd, file, program);
+    fn late(&self, file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) -> Result<(), String> {
+        pipe::signal_io(file, holders, programs);
+        Ok(())
     }
 }
 

@@ -22,9 +22,10 @@ pub mod unlinked;
 use crate::error::{Error, External, Problem, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
-use description::{Descriptor, OpenFile};
+use description::{Descriptions, Descriptor, OpenFile};
 use inode::{Inode, Observed};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::fd::OwnedFd;
 use table::Fd;
@@ -84,6 +85,7 @@ kinds! {
     eventfd: Eventfd(state: eventfd::Eventfd);
     timerfd: Timerfd(state: timerfd::Timerfd);
     pidfd: Pidfd(state: pidfd::Pidfd);
+    epoll: Epoll(state: epoll::Epoll);
 }
 
 /// When two descriptors refer to the same object.
@@ -104,13 +106,16 @@ pub enum Reference {
     Process(i32),
     /// The thread with this id.
     Thread(i32),
+    /// The open file description of this index.
+    File(usize),
 }
 
 impl Reference {
-    /// The id of the task.
-    pub fn task(self) -> i32 {
+    /// The id of the task, if it is one.
+    pub fn task(self) -> Option<i32> {
         match self {
-            Reference::Process(id) | Reference::Thread(id) => id,
+            Reference::Process(id) | Reference::Thread(id) => Some(id),
+            Reference::File(_) => None,
         }
     }
 }
@@ -140,6 +145,11 @@ pub trait Verbs {
         Vec::new()
     }
 
+    /// Descriptor numbers, not of the object itself, that *late* uses in passing.
+    fn numbers(&self) -> Vec<i32> {
+        Vec::new()
+    }
+
     /// Whether the file offset of a description is part of its state.
     fn keeps_offset(&self) -> bool {
         true
@@ -151,12 +161,13 @@ pub trait Verbs {
     }
 
     /// *capture*: fills in the state. `descriptors` has one entry for each open file description of
-    /// the object that is in a descriptor table, except those opened with `O_PATH`.
+    /// the object that is in a descriptor table, except those opened with `O_PATH`; `all` knows
+    /// those of all objects.
     ///
     /// # Errors
     /// *unsupported* for a state that cannot be restored; what the kernel reports.
-    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
-        let _ = descriptors;
+    fn capture(&mut self, descriptors: &[Descriptor], all: &Descriptions<'_>) -> Result<()> {
+        let _ = (descriptors, all);
         Ok(())
     }
 
@@ -210,10 +221,42 @@ pub trait Verbs {
         flags
     }
 
-    /// *late*: adds calls to a program of a process that has the description as `fd`, once for each
-    /// description. The process has its descriptor table and still the engine's privileges.
-    fn late(&self, fd: &Fd, file: &OpenFile, program: &mut Program) {
-        let _ = (fd, file, program);
+    /// *late*: adds calls to programs of the processes that have the description, the `holders`,
+    /// once for each description. They have their descriptor tables and still the engine's
+    /// privileges.
+    ///
+    /// # Errors
+    /// Why none of them can do it.
+    fn late(
+        &self,
+        file: &OpenFile,
+        holders: &[Holder<'_>],
+        programs: &mut Programs,
+    ) -> std::result::Result<(), String> {
+        let _ = (file, holders, programs);
+        Ok(())
+    }
+}
+
+/// A process that has a description at a restart.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// Its PID.
+    pub pid: i32,
+    /// The first descriptor of it.
+    pub fd: &'a Fd,
+    /// Its descriptor table.
+    pub table: &'a [Fd],
+}
+
+/// The programs of *late*, by PID.
+#[derive(Debug, Default)]
+pub struct Programs(HashMap<i32, Program>);
+
+impl Programs {
+    /// The program of a process.
+    pub fn of(&mut self, pid: i32) -> &mut Program {
+        self.0.entry(pid).or_default()
     }
 }
 
@@ -318,8 +361,8 @@ impl Kind {
     ///
     /// # Errors
     /// As [`Verbs::capture`].
-    pub fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
-        self.verbs_mut().map_or(Ok(()), |verbs| verbs.capture(descriptors))
+    pub fn capture(&mut self, descriptors: &[Descriptor], all: &Descriptions<'_>) -> Result<()> {
+        self.verbs_mut().map_or(Ok(()), |verbs| verbs.capture(descriptors, all))
     }
 }
 
@@ -337,7 +380,6 @@ fn unknown(seen: &Observed<'_>) -> &'static str {
 fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
         (b"socket:", "a socket"),
-        (b"anon_inode:[eventpoll]", "an epoll instance"),
         (b"anon_inode:[signalfd]", "a signalfd"),
         (b"anon_inode:inotify", "an inotify instance"),
         (b"anon_inode:[fanotify]", "a fanotify group"),

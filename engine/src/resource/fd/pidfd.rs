@@ -1,6 +1,6 @@
 //! pidfd_open(2): a process or thread.
 
-use super::description::Descriptor;
+use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::{Identity, Kind, Made, Once, Reference, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
@@ -44,7 +44,7 @@ impl Verbs for Pidfd {
         vec![if self.thread { Reference::Thread(self.id) } else { Reference::Process(self.id) }]
     }
 
-    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         let descriptor = Descriptor::only(descriptors);
         let refuse = |why| Err(Error::unsupported(Problem::of(descriptor.at(), why)));
         let info = descriptor.info()?;

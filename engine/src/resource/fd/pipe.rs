@@ -1,14 +1,13 @@
 //! Pipes: capacity and contents, packet by packet in packet mode. Also used for FIFOs, see
 //! [`super::fifo`].
 
-use super::description::{Descriptor, OpenFile};
+use super::description::{Descriptions, Descriptor, OpenFile};
 use super::inode::Observed;
-use super::table::Fd;
 use super::unlinked::set_flags;
-use super::{Identity, external, Kind, Made, Verbs, Way};
+use super::{Identity, external, Kind, Made, Verbs, Way, Holder, Programs};
 use crate::arch;
 use crate::error::{Context, Error, External, Problem, Result};
-use crate::remote::{Arg, Program};
+use crate::remote::Arg;
 use crate::resource::bytes::Bytes;
 use crate::sys::file::link_to;
 use rustix::fs::{Mode, OFlags};
@@ -46,7 +45,7 @@ impl Verbs for Pipe {
         Identity::Inode
     }
 
-    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         *self = capture_ends(descriptors)?;
         Ok(())
     }
@@ -69,8 +68,9 @@ impl Verbs for Pipe {
         without_async(flags)
     }
 
-    fn late(&self, fd: &Fd, file: &OpenFile, program: &mut Program) {
-        signal_io(fd, file, program);
+    fn late(&self, file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) -> Result<(), String> {
+        signal_io(file, holders, programs);
+        Ok(())
     }
 }
 
@@ -82,8 +82,10 @@ pub(super) fn without_async(flags: i32) -> i32 {
 
 /// Sets `O_ASYNC` through a descriptor of the process that runs the program: the signal carries its
 /// number.
-pub(super) fn signal_io(fd: &Fd, file: &OpenFile, program: &mut Program) {
+pub(super) fn signal_io(file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) {
     if file.flags & libc::O_ASYNC != 0 {
+        let Holder { pid, fd, .. } = holders[0];
+        let program = programs.of(pid);
         let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), file.flags.into()];
         program.call_ok(libc::SYS_fcntl, &args, format!("have fd {} tell of I/O", fd.fd));
     }

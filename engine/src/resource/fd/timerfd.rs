@@ -1,12 +1,11 @@
 //! timerfd_create(2): timers read through descriptors.
 
-use super::description::{Descriptor, OpenFile};
+use super::description::{Descriptions, Descriptor, OpenFile};
 use super::inode::Observed;
-use super::table::Fd;
-use super::{Identity, Kind, Made, Once, Verbs, Way};
+use super::{Identity, Kind, Made, Once, Verbs, Way, Holder, Programs};
 use crate::error::{Context, Error, Problem, Result};
 use crate::proc::fdinfo::FdInfo;
-use crate::remote::{Arg, Program};
+use crate::remote::Arg;
 use crate::resource::timer::Setting;
 use crate::sys;
 use rustix::thread::{CpuSet, clock_nanosleep_relative, sched_setaffinity};
@@ -72,7 +71,7 @@ impl Verbs for Timerfd {
         self.first = Some(First { armed, at: Instant::now() });
     }
 
-    fn capture(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         let descriptor = Descriptor::only(descriptors);
         let fd = descriptor.duplicate()?;
         let mut state = settled(descriptor, &fd)?;
@@ -115,7 +114,9 @@ impl Verbs for Timerfd {
     }
 
     /// As late as possible, so that little of its time passes before the process runs.
-    fn late(&self, fd: &Fd, _file: &OpenFile, program: &mut Program) {
+    fn late(&self, _file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) -> Result<(), String> {
+        let Holder { pid, fd, .. } = holders[0];
+        let program = programs.of(pid);
         let Timerfd { flags, ticks, setting, .. } = self.to_arm();
         if setting != Setting::default() || flags != 0 {
             let spec = program.bytes(setting.encode(1));
@@ -128,6 +129,7 @@ impl Verbs for Timerfd {
             let what = format!("set expirations of timerfd {} (needs CONFIG_CHECKPOINT_RESTORE)", fd.fd);
             program.call_ok(libc::SYS_ioctl, &args, what);
         }
+        Ok(())
     }
 }
 
