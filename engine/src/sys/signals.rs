@@ -2,6 +2,7 @@
 
 use super::cvt;
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
 /// A signal that came.
@@ -75,5 +76,19 @@ pub fn set_children(children: Children) -> io::Result<Children> {
         libc::SIG_ERR => Err(io::Error::last_os_error()),
         libc::SIG_IGN => Ok(Children::Forgotten),
         _ => Ok(Children::Waited),
+    }
+}
+
+/// A signalfd for a set, signal n as bit n - 1, in the kernel's form: C libraries keep some signals
+/// to themselves.
+///
+/// # Errors
+/// As signalfd4(2).
+pub fn signalfd(mask: u64) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel reads the eight bytes; the new descriptor has no other owner.
+    unsafe {
+        let set = std::ptr::from_ref(&mask);
+        let fd = cvt(libc::syscall(libc::SYS_signalfd4, -1, set, size_of::<u64>(), libc::SFD_CLOEXEC))?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
     }
 }

@@ -67,7 +67,6 @@ fn refuses(text: &str, words: &[&str]) {
 }
 
 #[rstest]
-#[case::signalfd(format!("hold(call({}, -1, ctypes.byref(ctypes.c_ulong(1)), 8, 0))", libc::SYS_signalfd4), "signalfd")]
 #[case::inotify(format!("hold(call({}, 0))", libc::SYS_inotify_init1), "inotify")]
 #[case::fanotify(format!("hold(call({}, 0, 0))", libc::SYS_fanotify_init), "fanotify")]
 #[case::pidfd(format!("hold(call({}, os.getppid(), 0))", libc::SYS_pidfd_open), "pidfd")]

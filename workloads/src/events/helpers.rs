@@ -117,3 +117,33 @@ pub fn events(epoll: &OwnedFd, timeout_ms: i32) -> anyhow::Result<Vec<(u64, i32)
     events.sort_unstable();
     Ok(events)
 }
+
+/// signalfd4(2).
+pub fn signalfd(signals: &[i32], flags: i32) -> anyhow::Result<OwnedFd> {
+    let fd = signalfd4(-1, signals, flags)?;
+    // SAFETY: the descriptor is new and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Changes the set of a signalfd.
+pub fn set_signals(fd: &OwnedFd, signals: &[i32]) -> Outcome {
+    signalfd4(fd.as_raw_fd(), signals, 0).map(drop)
+}
+
+fn signalfd4(fd: i32, signals: &[i32], flags: i32) -> anyhow::Result<i32> {
+    let set = signal::bits(signals);
+    // SAFETY: the kernel reads the eight bytes.
+    let got = unsafe { libc::syscall(libc::SYS_signalfd4, fd, &raw const set, 8usize, flags) };
+    Ok(sys::check("signalfd4", got)? as i32)
+}
+
+/// One signal from a signalfd: its number, value and sender.
+pub fn read_signal(fd: &OwnedFd) -> anyhow::Result<(i32, u64, libc::pid_t)> {
+    // struct signalfd_siginfo, include/uapi/linux/signalfd.h
+    let bytes = fd::read_some(fd, 128)?;
+    expect_eq("bytes of a signal", bytes.len(), 128)?;
+    let word = |at: usize| i32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let mut value = [0; 8];
+    value.copy_from_slice(&bytes[48..56]);
+    Ok((word(0), u64::from_ne_bytes(value), word(12)))
+}

@@ -1,4 +1,4 @@
-//! Event descriptors: counters, timers, the ends of processes, and epoll.
+//! Event descriptors: counters, timers, signals, the ends of processes, and epoll.
 
 mod helpers;
 
@@ -19,6 +19,9 @@ crate::framework::corpus! {
     mod pidfd_shared;
     mod pidfd_thread;
     mod pidfd_zombie;
+    mod signalfd_blocked;
+    mod signalfd_pending;
+    mod signalfd_shared;
     mod timerfd_absolute;
     mod timerfd_blocked;
     mod timerfd_expired;

@@ -86,6 +86,7 @@ kinds! {
     timerfd: Timerfd(state: timerfd::Timerfd);
     pidfd: Pidfd(state: pidfd::Pidfd);
     epoll: Epoll(state: epoll::Epoll);
+    signalfd: Signalfd(state: signalfd::Signalfd);
 }
 
 /// When two descriptors refer to the same object.
@@ -380,7 +381,6 @@ fn unknown(seen: &Observed<'_>) -> &'static str {
 fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
         (b"socket:", "a socket"),
-        (b"anon_inode:[signalfd]", "a signalfd"),
         (b"anon_inode:inotify", "an inotify instance"),
         (b"anon_inode:[fanotify]", "a fanotify group"),
         (b"anon_inode:[io_uring]", "an io_uring"),
