@@ -48,7 +48,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Interrupted by a signal.
-    #[error("interrupted; the target runs on")]
+    #[error("interrupted; the target continues")]
     Interrupted,
 }
 
@@ -313,7 +313,7 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
             let what = what().to_string();
             match source.raw_os_error() {
                 Some(libc::EPERM | libc::EACCES) => Error::Denied { what, source },
-                Some(libc::ESRCH) => Error::Vanished(format!("{what}: the process has ended")),
+                Some(libc::ESRCH) => Error::Vanished(format!("{what}: the process has exited")),
                 _ => Error::Failed { what, source },
             }
         })

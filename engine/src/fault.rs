@@ -47,17 +47,17 @@ fn forget_pages(records: &mut Records, which: impl Fn(&Vma) -> bool) {
 const FAULTS: &[Fault] = &[
     Fault {
         name: "pending-process-forgotten",
-        what: "signals pending for the process are forgotten",
+        what: "signals pending for the process are lost",
         commit: |r| each(r, |a| a.pending.clear()),
     },
     Fault {
         name: "pending-thread-forgotten",
-        what: "signals pending for a thread are forgotten",
+        what: "signals pending for a thread are lost",
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.pending.clear())),
     },
     Fault {
         name: "pending-reversed",
-        what: "pending signals change their order",
+        what: "pending signals are reordered",
         commit: |r| each(r, |a| a.pending.reverse()),
     },
     Fault {
@@ -72,7 +72,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "actions-forgotten",
-        what: "signal actions are the default",
+        what: "signal actions are reset to the default",
         commit: |r| each(r, |a| a.actions.clear()),
     },
     Fault {
@@ -92,13 +92,13 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "cloexec-forgotten",
-        what: "descriptors survive an exec",
+        what: "close-on-exec flags are lost",
         commit: |r| each(r, |a| a.fds.iter_mut().for_each(|f| f.cloexec = false)),
     },
     Fault { name: "umask-forgotten", what: "the umask is 022", commit: |r| each(r, |a| a.umask = 0o022) },
     Fault {
         name: "clear-tid-forgotten",
-        what: "nobody is woken when a thread ends",
+        what: "no futex is woken when a thread exits",
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.clear_child_tid = 0)),
     },
     Fault {
@@ -118,12 +118,12 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "subreaper-forgotten",
-        what: "orphans go elsewhere",
+        what: "orphans are reparented elsewhere",
         commit: |r| each(r, |a| a.subreaper = false),
     },
     Fault {
         name: "zombie-status-lost",
-        what: "zombies have exited with 0",
+        what: "zombies have exit status 0",
         commit: |r| {
             for process in &mut r.processes {
                 if let Life::Zombie(zombie) = &mut process.life {
@@ -144,7 +144,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "written-file-pages-lost",
-        what: "pages of private file mappings come back as the file has them",
+        what: "private pages of file mappings come back with the contents of the file",
         commit: |r| forget_pages(r, |vma| matches!(vma.backing, Backing::File { shared: false, .. })),
     },
     Fault {
@@ -164,7 +164,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "sharing-forgotten",
-        what: "descriptors made by dup and fork have positions of their own",
+        what: "descriptors from dup and fork have separate file offsets",
         commit: |r| {
             let files = &mut r.files;
             for process in &mut r.processes {
@@ -178,7 +178,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "groups-merged",
-        what: "everybody is in the process group of the root",
+        what: "all processes are in the process group of the root",
         commit: |r| {
             let root = r.processes.first().map_or(0, |process| process.pgid);
             r.processes.iter_mut().filter(|p| p.sid != p.pid).for_each(|p| p.pgid = root);
@@ -186,7 +186,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "zombies-forgotten",
-        what: "children that have ended were never there",
+        what: "zombies are missing",
         commit: |r| r.processes.retain(|p| matches!(p.life, Life::Alive(_))),
     },
     Fault {
@@ -212,7 +212,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "controls-forgotten",
-        what: "settings of prctl(2) are a new program's",
+        what: "prctl(2) settings are those of a new program",
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.controls.clear())),
     },
     Fault {
@@ -228,12 +228,12 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "membarrier-forgotten",
-        what: "nobody is registered for memory barriers",
+        what: "no process is registered for membarrier(2)",
         commit: |r| each(r, |a| a.memory.membarrier = Default::default()),
     },
     Fault {
         name: "range-policies-forgotten",
-        what: "mappings have no memory policy of their own",
+        what: "mappings lose their memory policies",
         commit: |r| each(r, |a| a.memory.vmas.iter_mut().for_each(|v| v.policy = None)),
     },
     Fault {
@@ -256,7 +256,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "write-execute-allowed",
-        what: "memory may be written and executed again",
+        what: "memory can be writable and executable again",
         commit: |r| each(r, |a| a.memory.deny_write_execute = 0),
     },
     Fault {
@@ -266,7 +266,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "io-flusher-forgotten",
-        what: "nobody is an I/O flusher",
+        what: "no thread is an I/O flusher",
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.io_flusher = false)),
     },
     Fault {
@@ -278,22 +278,22 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "continuation-forgotten",
-        what: "parents have been told that their children go on",
+        what: "continuations are not reported to parents (WCONTINUED)",
         commit: |r| each(r, |a| a.continued = false),
     },
     Fault {
         name: "asynchronous-forgotten",
-        what: "nobody is told of I/O",
+        what: "asynchronous I/O is disabled (O_ASYNC)",
         commit: |r| r.files.iter_mut().for_each(|f| f.flags &= !libc::O_ASYNC),
     },
     Fault {
         name: "owners-forgotten",
-        what: "signals of I/O go to nobody",
+        what: "owners of asynchronous I/O are lost",
         commit: |r| r.files.iter_mut().for_each(|f| f.owner = None),
     },
     Fault {
         name: "exit-signals-forgotten",
-        what: "every child ends with SIGCHLD",
+        what: "the exit signal of every child is SIGCHLD",
         commit: |r| r.processes.iter_mut().for_each(|p| p.exit_signal = libc::SIGCHLD),
     },
     Fault {
@@ -308,7 +308,7 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "sessions-joined",
-        what: "everybody is in the session and group of whoever restarts",
+        what: "all processes are in the session and group of the restarting process",
         commit: |r| r.processes.iter_mut().for_each(|p| (p.pgid, p.sid) = (0, 0)),
     },
     Fault {

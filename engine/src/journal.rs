@@ -27,7 +27,7 @@ impl Change {
     fn undo(self) -> Result<()> {
         match self {
             Change::Limit { pid, resource, before } => task::set_rlimit(pid, resource, before)
-                .context(|| format!("set limit {resource} of {pid} back")),
+                .context(|| format!("restore limit {resource} of {pid}")),
         }
     }
 

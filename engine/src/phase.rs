@@ -1,5 +1,5 @@
-//! The phases of a checkpoint and of a restart: what the engine says it is in, what `--plan` prints,
-//! and what `docs/architecture.md` draws.
+//! The phases of a checkpoint and of a restart, as reported by the engine, printed by `--plan`, and
+//! drawn in `docs/architecture.md`.
 
 use std::fmt;
 

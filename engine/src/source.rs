@@ -67,7 +67,7 @@ impl Wanted {
     /// hold threads.
     pub fn attempt<T>(self, mut attempt: impl FnMut(Option<Arc<Device>>) -> Result<T>) -> Result<T> {
         const ENOUGH: u64 = FEATURE_FREEZE | FEATURE_SAVE | FEATURE_SETTINGS;
-        let module = || open(ENOUGH, "hold threads, tell their settings and save memory").map(Arc::new);
+        let module = || open(ENOUGH, "hold threads, read their settings and save memory").map(Arc::new);
         match self {
             Wanted::Ptrace => attempt(None),
             Wanted::Kmod => attempt(Some(module()?)),
@@ -82,10 +82,10 @@ impl Wanted {
 /// Opens a session with the module, if that has the given features.
 fn open(features: u64, what: &str) -> Result<Device> {
     let device = Device::open().context(|| format!("open {DEVICE}"))?;
-    let about = device.info().context(|| format!("ask {DEVICE}"))?;
+    let about = device.info().context(|| format!("query {DEVICE}"))?;
     if !about.is_spoken() {
         return Err(Error::unsupported(format!(
-            "the kernel module speaks ABI {}, which this cairn does not",
+            "the kernel module has ABI {}, which this cairn does not support",
             about.abi_version
         )));
     }
@@ -97,7 +97,7 @@ fn open(features: u64, what: &str) -> Result<Device> {
 
 /// The module, if it can resume sleeps.
 pub fn continuing() -> Option<Device> {
-    open(FEATURE_CONTINUE, "go on with sleeps").ok()
+    open(FEATURE_CONTINUE, "resume sleeps").ok()
 }
 
 /// Ensures that this thread, and those it starts, may choose PIDs and follow `/proc/PID/map_files`:
@@ -114,8 +114,7 @@ pub fn acquire_checkpoint_capability() -> Result<()> {
     }
     from_module().map_err(|why| {
         let what = format!(
-            "choose PIDs and look behind mappings: prefix the command with `sudo` (it takes CAP_CHECKPOINT_RESTORE), or have the kernel module \
-             installed, which lets the users do it that may open {DEVICE} ({why})"
+            "choose PIDs and follow /proc/PID/map_files: run the command with `sudo` (it needs CAP_CHECKPOINT_RESTORE), or install the kernel module, which permits it to users who may open {DEVICE} ({why})"
         );
         Error::Denied { what, source: std::io::Error::from_raw_os_error(libc::EPERM) }
     })

@@ -37,7 +37,7 @@ struct CellFile<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// The file's name is not a plain file name.
-    #[error("artifact name {0:?} is no plain file name")]
+    #[error("artifact name {0:?} is not a plain file name")]
     Name(String),
     /// The piece is not valid base64.
     #[error("artifact {name}: {source}")]

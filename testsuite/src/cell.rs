@@ -92,7 +92,7 @@ pub enum CellError {
         known: String,
     },
     /// The text does not have seven parts.
-    #[error("`{0}` is no cell: wanted KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE")]
+    #[error("`{0}` is not a cell: expected KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE")]
     Shape(String),
     /// The pattern is not a valid glob.
     #[error("pattern `{pattern}`: {source}")]

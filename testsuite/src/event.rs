@@ -181,7 +181,7 @@ pub enum EventError {
     #[error("not an event: {0}")]
     Shape(#[from] serde_json::Error),
     /// Another protocol version.
-    #[error("runner speaks protocol {0}, this program {PROTOCOL}")]
+    #[error("runner uses protocol {0}, this program {PROTOCOL}")]
     Version(u32),
 }
 
@@ -189,7 +189,7 @@ impl Event {
     /// Serializes the event as a line, without the newline.
     pub fn to_line(&self) -> String {
         let line = Line { v: PROTOCOL, event: self.clone() };
-        serde_json::to_string(&line).expect("events hold nothing that JSON cannot say")
+        serde_json::to_string(&line).expect("events can be serialized")
     }
 
     /// Parses one line.
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn another_version_is_refused() {
         let error = Event::from_line(r#"{"v":1,"event":"done"}"#).unwrap_err();
-        assert_eq!(error.to_string(), "runner speaks protocol 1, this program 2");
+        assert_eq!(error.to_string(), "runner uses protocol 1, this program 2");
         assert!(matches!(Event::from_line("{"), Err(EventError::Shape(_))));
     }
 }

@@ -104,7 +104,7 @@ struct EntryV1 {
 }
 
 #[derive(Clone, Deserialize)]
-#[serde(untagged, expecting = "wanted one of the known words, or a list of such")]
+#[serde(untagged, expecting = "expected one of the known words, or a list of them")]
 enum OneOrMore<T> {
     One(T),
     More(Vec<T>),
@@ -195,18 +195,16 @@ impl Expectations {
                 return Err(wrong("the reason is empty"));
             }
             if workload.chars().all(|c| "*/".contains(c)) {
-                return Err(wrong("it would excuse every workload: name a group at least"));
+                return Err(wrong("it would excuse every workload: name at least a group"));
             }
             let stages = stage.map_or(Vec::new(), OneOrMore::list);
             let verdict = match verdict {
                 None if stages.is_empty() => {
-                    return Err(wrong(
-                        "it says neither at which stage it fails nor with which other verdict",
-                    ));
+                    return Err(wrong("it has neither a stage nor another verdict"));
                 }
                 None => Verdict::Fail,
                 Some(verdict) if verdict.is_excusable() => verdict,
-                Some(verdict) => return Err(wrong(&format!("nothing can be expected to be {verdict}"))),
+                Some(verdict) => return Err(wrong(&format!("an entry cannot expect {verdict}"))),
             };
             let seen = Seen { verdict, stages };
             let kernel = kernel
@@ -217,7 +215,7 @@ impl Expectations {
                 .map_err(|source| ExpectationsError::Date { workload: workload.clone(), source })?;
             let modes = mode.map(OneOrMore::list);
             if modes.as_ref().is_some_and(Vec::is_empty) {
-                return Err(wrong("it names no mode"));
+                return Err(wrong("its list of modes is empty"));
             }
             let matcher = workload_glob(&workload)?.compile_matcher();
             entries.push(Expectation {
@@ -247,7 +245,7 @@ impl Expectations {
             let wrong = |what| ExpectationsError::Entry { workload: entry.glob.clone(), what };
             let among = |kind: &str, word: &Option<String>, all: &[String]| match word {
                 Some(word) if !all.contains(word) => {
-                    Err(wrong(format!("there is no {kind} `{word}` (known: {})", all.join(", "))))
+                    Err(wrong(format!("no {kind} `{word}` (known: {})", all.join(", "))))
                 }
                 _ => Ok(()),
             };
@@ -260,7 +258,7 @@ impl Expectations {
                 let archs: Vec<&str> = corpora.iter().map(|(arch, _)| arch.as_str()).collect();
                 let archs = archs.join(" and ");
                 return Err(wrong(format!(
-                    "the corpus of {archs} has none; if another has, name its architecture"
+                    "no such workload in the corpus of {archs}; if another has it, name its architecture"
                 )));
             }
             if entry.expires > today.saturating_add(jiff::Span::new().years(1)) {
@@ -297,7 +295,7 @@ impl Expectations {
             let Seen { verdict, stages } = &first.seen;
             let stages: Vec<String> = stages.iter().map(ToString::to_string).collect();
             let at = if stages.is_empty() { String::new() } else { format!(" at {}", stages.join(" or ")) };
-            return (seen, Some(format!("expected is {verdict}{at}: {}", first.reason)));
+            return (seen, Some(format!("expected {verdict}{at}: {}", first.reason)));
         };
         if today < entry.expires {
             (Verdict::Xfail, Some(format!("expected: {}", entry.reason)))
@@ -403,11 +401,11 @@ mod tests {
     #[rstest]
     #[case::mute("guard pages", " ", "the reason is empty")]
     #[case::typo("mode", "moed", "unknown field `moed`")]
-    #[case::mode("continue", "contniue", "wanted one of the known words")]
+    #[case::mode("continue", "contniue", "expected one of the known words")]
     #[case::never("2027-06-01", "someday", "expires: ")]
-    #[case::stage("verify", "verfy", "wanted one of the known words")]
-    #[case::neither_stage_nor_verdict("stage = \"verify\"", "", "neither at which stage")]
-    #[case::inexcusable("timeout", "infra", "nothing can be expected to be infra")]
+    #[case::stage("verify", "verfy", "expected one of the known words")]
+    #[case::neither_stage_nor_verdict("stage = \"verify\"", "", "neither a stage")]
+    #[case::inexcusable("timeout", "infra", "an entry cannot expect infra")]
     #[case::everything("memory/guard-*", "**", "every workload")]
     #[case::everything_in_two_words("memory/guard-*", "*/*", "every workload")]
     fn an_entry_must_say_why_and_be_understood(#[case] from: &str, #[case] to: &str, #[case] why: &str) {
@@ -417,13 +415,13 @@ mod tests {
 
     #[rstest]
     #[case::right("", "", None)]
-    #[case::workload("memory/guard-*", "memory/gaurd-*", Some("the corpus of x86_64 has none"))]
+    #[case::workload("memory/guard-*", "memory/gaurd-*", Some("no such workload in the corpus of x86_64"))]
     #[case::of_an_architecture_that_nobody_has_at_hand(
         "workload = \"timers/sleep\"",
         "workload = \"fp/sve\"\narch = \"aarch64\"",
         None
     )]
-    #[case::group("timers/sleep", "timer", Some("the corpus of x86_64 has none"))]
+    #[case::group("timers/sleep", "timer", Some("no such workload in the corpus of x86_64"))]
     #[case::engine("\"cairn\"", "\"crain\"", Some("no engine `crain` (known: cairn)"))]
     #[case::arch("engine = \"cairn\"", "arch = \"amd64\"", Some("no architecture `amd64`"))]
     #[case::for_ever("2027-06-01", "2999-01-01", Some("more than a year ahead"))]

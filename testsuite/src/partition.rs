@@ -22,7 +22,7 @@ pub struct Partition {
 
 /// Text that is not of the form `k/n`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is no partition: wanted k/n with 1 ≤ k ≤ n")]
+#[error("`{0}` is not a partition: expected k/n with 1 ≤ k ≤ n")]
 pub struct BadPartition(String);
 
 impl Partition {

@@ -107,7 +107,7 @@ impl KernelRange {
 /// Text that is not a valid kernel range.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "`{0}` is no kernel range, or no kernel lies in it: wanted comparisons like `>=5.10, <6.1`, a series like `6.12`, or `*`"
+    "`{0}` is not a kernel range, or contains no kernel: expected comparisons like `>=5.10, <6.1`, a series like `6.12`, or `*`"
 )]
 pub struct BadRange(String);
 

@@ -196,7 +196,7 @@ fn a_limit_of_the_size_of_files_is_refused_before_any_cell() {
     let job = job(dir.path(), &["pass"], Mode::Continue, LONG);
     let output = under("ulimit -f 8", dir.path(), &job).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("no file may have more than 4096 bytes here (ulimit -f)"), "{said}");
+    assert!(said.contains("files are limited to 4096 bytes (ulimit -f)"), "{said}");
     assert!(!output.status.success() && output.stdout.is_empty());
 }
 

@@ -1,6 +1,5 @@
-//! What the corpus of each architecture consists of: the corpus program itself says so. One of
-//! another architecture is asked in a guest, and its answer kept for as long as the program stays
-//! the same.
+//! The workloads of each architecture, as listed by the corpus program itself. That of another
+//! architecture is run in a guest, and its list is cached until the program changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +18,7 @@ use crate::programs::{PerArch, Programs};
 use crate::run::Corpora;
 use crate::workspace::Workspace;
 
-/// The corpora of every architecture that something runs on.
+/// The corpora of all architectures in use.
 pub fn of(workspace: &Workspace, programs: &PerArch, spots: &[Spot]) -> Result<Corpora> {
     let own = cross::host()?;
     let mut corpora: Corpora = BTreeMap::new();
@@ -43,7 +42,7 @@ fn program(built: &Programs) -> Result<&Path> {
     Ok(program)
 }
 
-/// What a corpus says that only a guest can run.
+/// The list of a corpus that only a guest can run.
 fn foreign(workspace: &Workspace, built: &Programs, guest: &Guest) -> Result<Vec<Workload>> {
     let arch: Arch = guest.kernel.arch;
     let (digest, _) = fetch::digest(program(built)?)?;
@@ -56,7 +55,7 @@ fn foreign(workspace: &Workspace, built: &Programs, guest: &Guest) -> Result<Vec
     {
         return Ok(list);
     }
-    eprintln!("asking the corpus of {arch} in a guest what it consists of");
+    eprintln!("listing the corpus of {arch} in a guest");
     let said = ask(guest, &guest.base, &[&corpus_path(Userland::Dynamic), "list", "--json"])?;
     let list: Vec<Workload> =
         serde_json::from_str(&said).with_context(|| format!("read the list of workloads of {arch}"))?;
@@ -66,8 +65,8 @@ fn foreign(workspace: &Workspace, built: &Programs, guest: &Guest) -> Result<Vec
     Ok(list)
 }
 
-/// Runs one command in a guest with this base file system to its end. Gives what it wrote to
-/// standard output.
+/// Runs one command in a guest with this base file system to its end. Returns its standard
+/// output.
 pub fn ask(guest: &Guest, base: &Path, command: &[&str]) -> Result<String> {
     let dir = tempfile::Builder::new().prefix("cairn-ask-").tempdir().context("make a directory")?;
     let said = guest::ask(&guest.kernel, base, &guest.accel, guest.time_scale, dir.path(), command)?;

@@ -1,4 +1,4 @@
-//! What builds programs of each architecture.
+//! Toolchains for each architecture.
 //!
 //! For this machine's own, plain cargo does. For another one cargo needs a linker, which is
 //! Debian's cross compiler, and a standard library: the one that rustup installed for that target
@@ -21,15 +21,15 @@ use crate::workspace::Workspace;
 /// How to build for one architecture.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
-    /// For which.
+    /// The architecture.
     pub arch: Arch,
-    /// Whether it is another one than this machine's.
+    /// Whether it differs from this machine's.
     pub foreign: bool,
-    /// Further arguments to `cargo build`.
+    /// Additional arguments of `cargo build`.
     pub args: Vec<String>,
-    /// Further variables of cargo's environment.
+    /// Additional environment variables of cargo.
     pub env: Vec<(String, OsString)>,
-    /// Where cargo builds, when not where it always does.
+    /// Cargo's target directory, if not the default.
     pub target_dir: Option<PathBuf>,
 }
 
@@ -42,14 +42,15 @@ pub fn triple(arch: Arch) -> &'static str {
     }
 }
 
-/// A variable that sets something for one target: `CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER`.
+/// An environment variable for one target: `CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER`.
 pub fn target_variable(arch: Arch, what: &str) -> String {
     format!("CARGO_TARGET_{}_{what}", triple(arch).to_uppercase().replace('-', "_"))
 }
 
 /// This machine's architecture.
 pub fn host() -> Result<Arch> {
-    Arch::host().with_context(|| format!("{} is no architecture that cairn knows", std::env::consts::ARCH))
+    Arch::host()
+        .with_context(|| format!("{} is not an architecture supported by cairn", std::env::consts::ARCH))
 }
 
 impl Toolchain {
@@ -58,7 +59,7 @@ impl Toolchain {
         Ok(Toolchain { arch: host()?, foreign: false, args: Vec::new(), env: Vec::new(), target_dir: None })
     }
 
-    /// Finds or fetches what builds for `arch`.
+    /// Finds or fetches the toolchain for `arch`.
     pub fn find(workspace: &Workspace, arch: Arch, source: &KernelSource) -> Result<Toolchain> {
         let host = host()?;
         if arch == host {
@@ -84,8 +85,7 @@ impl Toolchain {
             found.args.extend(["-Z".into(), "build-std=std,panic_abort".into()]);
             found.env.push(("RUSTC_BOOTSTRAP".into(), "1".into()));
             found.env.push(("__CARGO_TESTS_ONLY_SRC_ROOT".into(), library.into()));
-            // Build scripts look at that variable, and would be run anew whenever it comes and
-            // goes.
+            // Build scripts depend on that variable, and would be rerun whenever it changes.
             found.target_dir = Some(workspace.ours().join("cross"));
         }
         Ok(found)
@@ -111,7 +111,7 @@ impl Rustc {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         };
         let about = say(&["-vV"])?;
-        let version = release(&about).context("rustc -vV tells no release")?.to_owned();
+        let version = release(&about).context("rustc -vV prints no release")?.to_owned();
         Ok(Rustc { version, sysroot: say(&["--print", "sysroot"])?.trim().into() })
     }
 
@@ -135,8 +135,7 @@ impl Rustc {
         let found = extra::rust_src(&matrix, &self.version, &options(host, source, &cache, &progress));
         found.map_err(|error| match error {
             kernels::Error::NoPackage { .. } | kernels::Error::NoArchive => anyhow::Error::new(error).context(format!(
-                "programs for {arch} need a standard library: either `rustup target add {}`, or a rust-src package \
-                 of version {}, which no suite of matrix.toml's [toolchain] serves",
+                "programs for {arch} need a standard library: either `rustup target add {}`, or a rust-src package of version {}, which no suite in [toolchain] of matrix.toml provides",
                 triple(arch),
                 self.version
             )),
@@ -145,7 +144,7 @@ impl Rustc {
     }
 }
 
-/// The version in the words of `rustc -vV`: `1.95.0`.
+/// The version in the output of `rustc -vV`: `1.95.0`.
 fn release(about: &str) -> Option<&str> {
     about.lines().find_map(|line| line.strip_prefix("release:")).map(str::trim)
 }

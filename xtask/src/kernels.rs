@@ -1,4 +1,4 @@
-//! Which kernels a command runs on: the flags, and what follows from them.
+//! The kernels that a command runs on: flags, selection and preparation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -27,11 +27,10 @@ pub struct KernelArgs {
     /// build tree; repeatable
     #[arg(long, value_name = "KERNEL", default_value = "6.x")]
     pub kernel: Vec<Selector>,
-    /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left
-    /// out
+    /// Architecture of the guests, or `all` of the matrix; repeatable. Default: this machine's own
     #[arg(long, value_name = "ARCH")]
     pub arch: Vec<ArchArg>,
-    /// Run without the kernels that were asked for and are not to be had
+    /// Run without requested kernels that are unavailable
     #[arg(long)]
     pub allow_missing: bool,
     #[command(flatten)]
@@ -58,7 +57,7 @@ impl FromStr for ArchArg {
 /// Where kernels come from.
 #[derive(Parser, Clone)]
 pub struct KernelSource {
-    /// Use only what is already here, nothing from the network
+    /// Use only what is already here, do not access the network
     #[arg(long)]
     pub offline: bool,
     /// Address of the package archive; otherwise CAIRN_MIRROR, otherwise the machine's apt sources
@@ -66,7 +65,7 @@ pub struct KernelSource {
     pub mirror: Option<String>,
 }
 
-/// Kernels that were chosen and are not yet prepared.
+/// Selected kernels, not yet prepared.
 pub struct Choice {
     host: bool,
     matrix: Matrix,
@@ -75,11 +74,11 @@ pub struct Choice {
     /// The architecture of each of `guests`.
     archs: Vec<Arch>,
     allow_missing: bool,
-    /// What was asked for and is not to be had.
+    /// Requested kernels that are unavailable.
     pub absent: Vec<Absent>,
 }
 
-/// The architectures that the flags mean, none twice.
+/// The architectures selected by the flags, without duplicates.
 pub fn architectures(given: &[ArchArg], matrix: &Matrix) -> Result<Vec<Arch>> {
     let mut archs: Vec<Arch> = Vec::new();
     for arg in given {
@@ -96,8 +95,8 @@ pub fn architectures(given: &[ArchArg], matrix: &Matrix) -> Result<Vec<Arch>> {
     Ok(archs)
 }
 
-/// Which of the selectors say something for this architecture. What the matrix has for others only
-/// is told and left out; what it has for none stays, and is an error later.
+/// The selectors that apply to this architecture. One that the matrix has only for others is
+/// reported and dropped; one that it has for none is kept, and is an error later.
 pub fn for_arch(matrix: &Matrix, selectors: &[Selector], archs: &[Arch], arch: Arch) -> Vec<Selector> {
     let speaks = |selector: &Selector| {
         let elsewhere = archs.iter().any(|&other| other != arch && matrix.covers(other, selector));
@@ -110,8 +109,8 @@ pub fn for_arch(matrix: &Matrix, selectors: &[Selector], archs: &[Arch], arch: A
     selectors.iter().filter(|selector| speaks(selector)).cloned().collect()
 }
 
-/// Resolves the flags and installs what the machine lacks; what does not exist is an error here,
-/// before anything is built.
+/// Resolves the flags and installs what the machine lacks. Kernels that do not exist are an error
+/// here, before anything is built.
 pub fn choose(workspace: &Workspace, args: &KernelArgs) -> Result<Choice> {
     let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
     let archs = architectures(&args.arch, &matrix)?;
@@ -144,7 +143,7 @@ pub fn choose(workspace: &Workspace, args: &KernelArgs) -> Result<Choice> {
         _ => None,
     });
     if let (Some(path), [_, _, ..]) = (path, archs.as_slice()) {
-        usage!("{} is a kernel of one architecture: name that one with --arch", path.display());
+        usage!("{} is a kernel for one architecture: select it with --arch", path.display());
     }
     for &arch in &archs {
         let mine = for_arch(&choice.matrix, &selectors, &archs, arch);
@@ -161,7 +160,7 @@ pub fn choose(workspace: &Workspace, args: &KernelArgs) -> Result<Choice> {
     Ok(choice)
 }
 
-/// The options of every look at the archive.
+/// The options of every archive access.
 pub fn options<'a>(
     arch: Arch,
     source: &KernelSource,
@@ -172,7 +171,7 @@ pub fn options<'a>(
 }
 
 impl Choice {
-    /// The architectures that something is to run on, each of which needs programs.
+    /// The architectures to run on, each of which needs programs.
     pub fn archs(&self) -> Result<Vec<Arch>> {
         let mut archs = self.archs.clone();
         if self.host && !archs.contains(&cross::host()?) {
@@ -197,7 +196,7 @@ impl Choice {
         self.absent.dedup();
     }
 
-    /// Fetches every chosen kernel, by architecture, in order.
+    /// Fetches every selected kernel, by architecture, in order.
     pub fn obtain(&mut self, source: &KernelSource) -> Result<Vec<Kernel>> {
         let progress = progress::Stderr::default();
         let mut kernels = Vec::new();
@@ -211,7 +210,7 @@ impl Choice {
         Ok(kernels)
     }
 
-    /// Makes every chosen kernel ready to run on.
+    /// Prepares every selected kernel to run on.
     pub fn prepare(
         &mut self,
         workspace: &Workspace,
@@ -267,28 +266,27 @@ impl Choice {
             })));
         }
         if spots.is_empty() {
-            usage!("no kernel is chosen");
+            usage!("no kernel is selected");
         }
         Ok(spots)
     }
 }
 
-/// Whether everything that was asked for is to be had, or may be missing.
+/// Fails if a requested kernel is unavailable and may not be missing.
 fn all_there(absent: &[Absent], allow_missing: bool) -> Result<()> {
     if absent.is_empty() || allow_missing {
         return Ok(());
     }
     let lines = absent.iter().map(|one| format!("\n  {}/{}: {}", one.kernel, one.arch, one.reason));
     bail!(
-        "kernels that were asked for are not to be had (--allow-missing runs without them; what nobody serves any more \
-         can go from matrix.toml):{}",
+        "requested kernels are unavailable (--allow-missing runs without them; those that no archive serves any more can be removed from matrix.toml):{}",
         lines.collect::<String>()
     )
 }
 
-/// What cells call each kernel: as the matrix does where that is clear and it came from an archive,
-/// otherwise its release; what the user brought beside another of that release has the beginning of
-/// its digest added.
+/// The label of each kernel in cells: that of the matrix if the kernel is from an archive and the
+/// label is unique, otherwise its release; the start of its digest is added to a user's kernel with
+/// the same release as another.
 fn labels(kernels: &[Kernel]) -> Result<Vec<String>> {
     let alone = |kernel: &Kernel, name: &dyn Fn(&Kernel) -> String| {
         kernels.iter().filter(|other| other.arch == kernel.arch && name(other) == name(kernel)).count() == 1

@@ -1,5 +1,4 @@
-//! `cargo xtask`: the driver. One file a command, in `cmd/`; what several commands share stands
-//! beside it.
+//! `cargo xtask`: the driver. One file per command, in `cmd/`; shared modules are beside it.
 
 mod cmd;
 mod corpora;
@@ -35,15 +34,15 @@ enum Command {
     Test(cmd::test::Args),
     /// Run the project's own checks: format, lints, tests, house rules
     Check(cmd::check::Args),
-    /// List the kernels that can be had today, and what is cached
+    /// List the kernels that are available today, and what is cached
     Kernels(cmd::kernels::Args),
     /// Build the debugging kernel, which `--kernel debug` boots
     Kernel(cmd::kernel::Args),
     /// Build the kernel module for kernels of the matrix
     Kmod(cmd::kmod::Args),
-    /// Put the kernel module to the test in guests
+    /// Test the kernel module in guests
     KmodTest(cmd::kmod_test::Args),
-    /// Try the module's installation by DKMS in guests
+    /// Test the installation of the module by DKMS in guests
     Dkms(cmd::dkms::Args),
     /// Compare the module's user ABI with its Rust mirror
     HeaderCheck(cmd::header_check::Args),
@@ -73,8 +72,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Gives the exit code: 0 and 1 for what a command was asked, others as [`usage`] and
-/// [`Conclusion`](cairn_testsuite::report::Conclusion) say.
+/// Returns the exit code: 0 or 1 as the result of a command, others as defined by [`usage`] and
+/// [`Conclusion`](cairn_testsuite::report::Conclusion).
 fn carry_out(command: &Command) -> Result<u8> {
     let good = match command {
         Command::Test(args) => return Ok(cmd::test::run(args)?.exit_code()),

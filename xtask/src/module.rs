@@ -27,7 +27,7 @@ use crate::workspace::Workspace;
 const MODULE: &str = "/etc/cairn/cairn.ko";
 const PROGRAM: &str = "/usr/bin/kmod-test";
 
-/// Builds the module for a kernel that is to be booted; or says why there are no headers.
+/// Builds the module for a kernel to boot, or returns why there are no headers.
 pub fn for_kernel(
     workspace: &Workspace,
     kernel: &Kernel,
@@ -48,7 +48,7 @@ pub fn for_kernel(
     }
 }
 
-/// What the tests are run with.
+/// The parameters of the tests.
 pub struct Trial {
     /// The test program, for each architecture.
     programs: BTreeMap<Arch, PathBuf>,
@@ -60,7 +60,7 @@ pub struct Trial {
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "requests at random for {} s", self.seconds)
+        write!(f, "random requests for {} s", self.seconds)
     }
 }
 
@@ -87,7 +87,7 @@ impl Trial {
         Trial { check: check.to_owned(), ..self }
     }
 
-    /// Runs the tests in a guest; in another one if the emulator fails.
+    /// Runs the tests in a guest; retries in another one if the emulator fails.
     pub fn run(
         &self,
         kernel: &Kernel,

@@ -1,4 +1,4 @@
-//! Kernels as spots to run on: this host, and guests.
+//! Spots to run on: a kernel, on this host or in guests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ pub enum Spot {
 
 /// A kernel with everything that its guests need.
 pub struct Guest {
-    /// What cells call it.
+    /// Its label in cells.
     pub label: String,
     /// The kernel.
     pub kernel: Kernel,
@@ -44,15 +44,15 @@ pub struct Guest {
     pub base: PathBuf,
     /// Hardware or emulation.
     pub accel: Accel,
-    /// What QEMU says that it is.
+    /// The version that QEMU reports.
     pub qemu: String,
-    /// Factor on every time limit that follows from that.
+    /// Factor on every time limit, for this acceleration.
     pub time_scale: f64,
-    /// What travels into it.
+    /// The programs to pack into it.
     pub guest_programs: GuestPrograms,
     /// The kernel module to load there, if any.
     pub module: Option<Vec<u8>>,
-    /// Engines that were asked for and cannot run there, with the reason.
+    /// Requested engines that cannot run there, with the reason.
     pub absent: BTreeMap<String, String>,
 }
 
@@ -62,7 +62,7 @@ impl Spot {
         Ok(Spot::Host { release: host_release()?, arch: cross::host()? })
     }
 
-    /// What cells call it.
+    /// Its label in cells.
     pub fn label(&self) -> &str {
         match self {
             Spot::Host { .. } => "host",
@@ -91,7 +91,7 @@ impl Spot {
         }
     }
 
-    /// A few words for people.
+    /// A short description for users.
     pub fn describe(&self) -> String {
         match self {
             Spot::Host { release, .. } => format!("this host, {release}"),
@@ -102,8 +102,8 @@ impl Spot {
         }
     }
 
-    /// What names this very kernel on a command line, where its label would not: a file that the
-    /// user brought, the point release of a series.
+    /// The command-line selector of exactly this kernel, where its label is not enough: a user's
+    /// file, the point release of a series.
     pub fn exactly(&self) -> Option<String> {
         let Spot::Guest(guest) = self else { return None };
         let kernel = &guest.kernel;
@@ -115,8 +115,8 @@ impl Spot {
         }
     }
 
-    /// For the results, with those of `engines` that can run here; their versions are filled in by
-    /// what the runner says.
+    /// For the results, with those of `engines` that can run here; their versions are filled in
+    /// from the runner's report.
     pub fn kernel_info(&self, engines: &BTreeMap<String, EngineInfo>) -> KernelInfo {
         let mut engines = engines.clone();
         engines.retain(|name, _| self.has(name));
@@ -162,8 +162,8 @@ impl Spot {
     pub fn fill_in(&self, job: &mut Job, plan: &Plan, programs: &Programs) -> Result<()> {
         match self {
             Spot::Host { .. } => {
-                // Below the system's directory for temporary files, because the corpus cares for
-                // what file system it is on.
+                // In the system's directory for temporary files: the corpus depends on the kind of
+                // file system.
                 let dir = tempfile::Builder::new().prefix("cairn-").tempdir().context("make a directory")?;
                 job.workdir = dir.keep();
                 job.workloads = programs.workloads.clone();

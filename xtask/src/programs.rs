@@ -1,5 +1,5 @@
-//! Building the programs that a run needs, and keeping a copy of each where a later build does not
-//! change it.
+//! Building the programs that a run needs, and keeping a copy of each that later builds do not
+//! change.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -28,14 +28,14 @@ pub struct Programs {
     pub cairn: Option<PathBuf>,
     /// The corpus, one program for each userland.
     pub workloads: BTreeMap<Userland, PathBuf>,
-    /// Executes cells. Static, so that it travels alone and starts fast.
+    /// Executes cells. Static, so that it needs no other files and starts fast.
     pub runner: PathBuf,
     /// PID 1 of guests; static.
     pub init: PathBuf,
 }
 
 impl Programs {
-    /// The program of each engine: those that were given without one are the ones just built.
+    /// The program of each engine; engines given without a program use the one just built.
     pub fn engines(&self, asked: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, PathBuf>> {
         let one = |(name, program): (&String, &PathBuf)| -> Result<(String, PathBuf)> {
             let program = match (program.as_os_str().is_empty(), name.as_str()) {
@@ -52,7 +52,7 @@ impl Programs {
         asked.iter().map(one).collect()
     }
 
-    /// What results say of these engines; nobody has asked for their versions yet.
+    /// The engines for the results; their versions are still unknown.
     pub fn about(&self, asked: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, EngineInfo>> {
         let about = |(name, program): (String, PathBuf)| -> Result<(String, EngineInfo)> {
             let (sha256, _) = fetch::digest(&program)?;
@@ -62,7 +62,7 @@ impl Programs {
         self.engines(asked)?.into_iter().map(about).collect()
     }
 
-    /// What travels into a guest.
+    /// The programs to pack into a guest.
     pub fn guest_programs(&self, engines: BTreeMap<String, PathBuf>) -> GuestPrograms {
         GuestPrograms {
             init: self.init.clone(),
@@ -73,14 +73,14 @@ impl Programs {
     }
 }
 
-/// What may differ between builds.
+/// Build options.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted {
     /// Build the engine with its planted faults.
     pub faults: bool,
     /// Use nothing from the network.
     pub offline: bool,
-    /// Leave the engine out: the one to judge was built elsewhere.
+    /// Do not build the engine: the one to judge was built elsewhere.
     pub no_engine: bool,
 }
 
@@ -104,7 +104,7 @@ pub fn build(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Re
         copy(from, &folder.join(kind).join(format!("{name}.d")))
     };
     let built = cargo_build(workspace, toolchain, wanted, &args, &[])?;
-    // Kept at once: cargo may put the static build of a program where the dynamic one is.
+    // Copied at once: cargo may put the static build of a program where the dynamic one is.
     let cairn = if wanted.no_engine { None } else { Some(keep(&built, "cairn", "dynamic")?) };
     let dynamic = keep(&built, "cairn-workloads", "dynamic")?;
     let mut args = vec!["--no-default-features", "--features", "cairn-qemu/init"];
@@ -141,7 +141,7 @@ pub fn build_all(
     toolchains.iter().map(build_one).collect()
 }
 
-/// What runs in a guest that has a system of its own, whichever its C library.
+/// Programs for a guest with its own system, independent of its C library.
 #[derive(Debug, Clone)]
 pub struct Standalone {
     /// The engine; static.
@@ -150,7 +150,7 @@ pub struct Standalone {
     pub init: PathBuf,
 }
 
-/// Builds what runs in any system.
+/// Builds programs that run in any system.
 pub fn build_standalone(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Result<Standalone> {
     let mut args = vec!["--no-default-features", "--features", "cairn-qemu/init"];
     args.extend(["--package", "cairn-qemu", "--package", "cairn", "--bin", "cairn-init", "--bin", "cairn"]);
@@ -171,7 +171,7 @@ fn build_static(
 ) -> Result<BTreeMap<String, PathBuf>> {
     let mut words = Vec::new();
     if !toolchain.foreign {
-        // With a target that is named, the flags below are not for build scripts.
+        // With an explicit target, the flags below do not apply to build scripts.
         words.extend(["--target", cross::triple(toolchain.arch)]);
     }
     words.extend(args);
@@ -196,7 +196,7 @@ pub fn build_corpus(workspace: &Workspace, offline: bool) -> Result<PathBuf> {
     built.get("cairn-workloads").cloned().context("cargo built no cairn-workloads")
 }
 
-/// One line of cargo's JSON messages, as far as it is of interest.
+/// The fields used of a line of cargo's JSON messages.
 #[derive(Deserialize)]
 struct Message {
     reason: String,
@@ -209,7 +209,7 @@ struct Target {
     name: String,
 }
 
-/// Runs `cargo build --release` and gives the executables it names.
+/// Runs `cargo build --release` and returns the executables it lists.
 fn cargo_build(
     workspace: &Workspace,
     toolchain: &Toolchain,
@@ -244,11 +244,11 @@ fn cargo_build(
     Ok(built)
 }
 
-/// How long a copy that no run has asked for is kept: longer than any run takes.
+/// How long an unused copy is kept: longer than any run takes.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Copies a program into a directory named after its contents below `folder`: a run that executes
-/// another build of it, which began before, goes on with its own. Old copies go.
+/// Copies a program into a directory below `folder` that is named after its contents, so that an
+/// earlier run keeps using its own build. Removes old copies.
 fn copy(from: &Path, folder: &Path) -> Result<PathBuf> {
     let name = from.file_name().context("a program has a name")?;
     let (digest, _) = fetch::digest(from)?;
@@ -267,7 +267,7 @@ fn copy(from: &Path, folder: &Path) -> Result<PathBuf> {
     for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?.flatten() {
         let used = entry.metadata().and_then(|about| about.modified());
         let old = used.is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > KEPT));
-        // Another run may be as tidy at the same time.
+        // Another run may remove it at the same time.
         if old
             && let Err(error) = fs::remove_dir_all(entry.path())
             && error.kind() != io::ErrorKind::NotFound
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(fs::read(&first).unwrap(), b"first");
         assert_eq!(fs::read(&second).unwrap(), b"second");
         assert_eq!(first.file_name(), built.file_name());
-        // What nobody has used for long goes with the next copy.
+        // A copy unused for long is removed with the next copy.
         let old = SystemTime::now() - 2 * KEPT;
         let times = FileTimes::new().set_modified(old);
         File::open(first.parent().unwrap()).unwrap().set_times(times).unwrap();

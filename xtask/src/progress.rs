@@ -8,7 +8,7 @@ use cairn_testsuite::event::CellOutcome;
 use cairn_testsuite::report::terminal::printable;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// How often a plain line says how far it is.
+/// How often a plain line reports progress.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// The screen that all bars share.
@@ -25,7 +25,7 @@ impl Screen {
         Screen { bars: MultiProgress::new(), terminal: console_is_terminal(), quiet: false }
     }
 
-    /// Bars only: neither plain lines nor words about red cells.
+    /// Bars only: neither plain lines nor messages about red cells.
     pub fn quiet() -> Screen {
         Screen { quiet: true, ..Screen::new() }
     }
@@ -35,11 +35,10 @@ impl Screen {
         if self.quiet {
             return;
         }
-        // Words of programs under test are among it.
+        // Contains output of programs under test.
         let text = &*printable(text);
         if self.terminal {
-            // Printing above the bars fails only when the terminal is gone, and then nobody reads
-            // it.
+            // Printing above the bars fails only when the terminal is gone.
             let _ = self.bars.println(text);
         } else {
             eprintln!("{text}");
@@ -71,7 +70,7 @@ impl Screen {
     }
 }
 
-/// Whether bars make sense.
+/// Whether to show bars.
 fn console_is_terminal() -> bool {
     use std::io::IsTerminal;
     std::io::stderr().is_terminal()
@@ -89,8 +88,8 @@ pub struct KernelProgress {
 }
 
 impl KernelProgress {
-    /// What a trial of the kernel module says: shown as it is where something failed, else only
-    /// where it is going on.
+    /// A line of the kernel module's tests: printed if it reports a failure, otherwise only shown
+    /// as progress.
     pub fn trial(&mut self, line: &str) {
         match line.strip_prefix("ok ") {
             Some(check) => self.bar.set_message(format!("{} {check}", self.count())),

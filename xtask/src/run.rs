@@ -1,5 +1,4 @@
-//! A run: the same cells on several kernels, each with its own place, and everything that is
-//! written afterwards.
+//! A run: the same cells on several kernels, each with its own place, and the reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -35,12 +34,12 @@ use crate::workspace::Workspace;
 const ARTIFACT_LIMIT: u64 = 8 << 20;
 /// Time limit of one cell before scaling, in milliseconds. The workloads' own limit is half of it.
 const CELL_TIMEOUT_MS: u64 = 60_000;
-/// The seed that is not worth a word.
+/// The default seed, omitted from commands.
 pub const DEFAULT_SEED: u64 = 1;
-/// What is known to fail.
+/// The file of known failures.
 pub const EXPECTATIONS: &str = "expectations.toml";
 
-/// What to run, on every kernel alike.
+/// What to run, the same on every kernel.
 pub struct Plan {
     /// Builds of the corpus.
     pub userlands: Vec<Userland>,
@@ -50,35 +49,35 @@ pub struct Plan {
     pub modes: Vec<Mode>,
     /// Workloads.
     pub selection: Selection,
-    /// Cells at once in one place; 0 means one for each processor.
+    /// Number of cells run concurrently in one place; 0 means one per processor.
     pub jobs: usize,
-    /// How often a red cell is tried again.
+    /// How often a red cell is retried.
     pub retries: u32,
     /// Factor on every time limit, on top of the place's own.
     pub timeout_scale: f64,
-    /// Leave the cells' directories behind.
+    /// Keep the cells' directories.
     pub keep: bool,
-    /// Given to every workload.
+    /// Passed to every workload.
     pub seed: u64,
-    /// Kernels at once.
+    /// Number of kernels run concurrently.
     pub guests: usize,
-    /// How the kernel module is put to the test, where it is loaded.
+    /// How the kernel module is tested, where it is loaded.
     pub trial: Option<Trial>,
 }
 
-/// What the corpus of each architecture consists of.
+/// The corpus of each architecture.
 pub type Corpora = BTreeMap<Arch, Vec<Workload>>;
 
 /// One kernel with its cells.
 pub struct KernelRun {
-    /// Where they run.
+    /// The spot they run on.
     pub spot: Spot,
-    /// What runs, with whether it moves.
+    /// The cells, with whether each is active.
     pub cells: Vec<(Cell, bool)>,
 }
 
 impl Plan {
-    /// What has to be built: an engine that was given as a program is not.
+    /// What has to be built: not an engine that was given as a program.
     pub fn wanted(&self, offline: bool) -> Wanted {
         let no_engine = self.engines.values().all(|program| !program.as_os_str().is_empty());
         Wanted { offline, no_engine, ..Wanted::default() }
@@ -107,16 +106,16 @@ impl Plan {
     }
 }
 
-/// What of all cells is run here.
+/// The part of all cells that is run here.
 pub struct Share {
-    /// Which part.
+    /// Its number.
     pub part: Partition,
-    /// The list that it is a part of.
+    /// The whole list.
     pub list: ListDigest,
 }
 
-/// Keeps one part of all cells, by their names, or balanced by what they took in the run that
-/// `durations` names.
+/// Keeps one part of all cells, by their names, or balanced by their durations in the run
+/// `durations`.
 pub fn take_part(
     workspace: &Workspace,
     kernel_runs: &mut Vec<KernelRun>,
@@ -139,16 +138,16 @@ pub fn take_part(
     Ok(share)
 }
 
-/// A flag that Ctrl-C, SIGTERM and SIGHUP raise.
+/// A flag set by Ctrl-C, SIGTERM and SIGHUP.
 pub fn stop_flag() -> Result<StopFlag> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&flag)).context("listen to signals")?;
+        signal_hook::flag::register(signal, Arc::clone(&flag)).context("install signal handlers")?;
     }
     Ok(StopFlag::new(flag))
 }
 
-/// The part of a job that is the same in every place; the place fills in where its programs are.
+/// The part of a job that is the same in every place; the place fills in the paths of its programs.
 pub fn job(plan: &Plan) -> Job {
     Job {
         v: PROTOCOL,
@@ -168,20 +167,20 @@ pub fn job(plan: &Plan) -> Job {
     }
 }
 
-/// What a run is about, beside its kernel runs.
+/// The parameters of a run, besides its kernel runs.
 pub struct Asked {
-    /// The kernels, in the words of the command line.
+    /// The kernels, as on the command line.
     pub requested: Vec<String>,
-    /// Those that are not to be had.
+    /// Those that are unavailable.
     pub absent: Vec<Absent>,
     /// The part of the list.
     pub share: Share,
 }
 
-/// What is known of a kernel run: of one that has not come to its end, that its cells are not run.
+/// The results of a kernel run; before its end, all of its cells are *not-run*.
 type Known = (KernelInfo, Vec<CellResult>);
 
-/// Everything that the kernel runs of a run have in common.
+/// State shared by the kernel runs of a run.
 struct RunContext<'a> {
     workspace: &'a Workspace,
     plan: &'a Plan,
@@ -239,7 +238,7 @@ pub fn execute(
         )
     };
     let known: Mutex<Vec<Known>> = Mutex::new(kernel_runs.iter().map(before).collect());
-    // What there is so far: also what a run that is cut short leaves.
+    // The results so far, which an interrupted run also leaves.
     let results = |run: RunInfo| {
         let (kernels, cells): (Vec<_>, Vec<_>) = lock(&known).iter().cloned().unzip();
         let mut results = Results {
@@ -295,7 +294,7 @@ pub fn execute(
             for (name, before) in &engines[arch] {
                 anyhow::ensure!(
                     now.get(name).is_some_and(|now| now.sha256 == before.sha256),
-                    "engine {name}: {} has changed while it was judged: run again, with a copy of it",
+                    "engine {name}: {} has changed during the run: run again with a copy of it",
                     before.program
                 );
             }
@@ -307,13 +306,13 @@ pub fn execute(
     let mut results = results(info);
     results.save(&dir)?;
     if ended.is_err() {
-        // The kernel run that failed has told the journal alone what it knew.
+        // The results of the failed kernel run are in the journal only.
         results = Results::load(&dir)?;
         results.save(&dir)?;
     }
     write_reports(&dir, &results)?;
     journal.end()?;
-    ended.with_context(|| format!("what was run until then is in {}", dir.display()))?;
+    ended.with_context(|| format!("the results so far are in {}", dir.display()))?;
     Ok((dir, results))
 }
 
@@ -321,7 +320,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The command that runs a cell again as it was run here.
+/// The command that reruns a cell with the parameters of this run.
 fn repro(cell: &Cell, spot: &Spot, plan: &Plan) -> String {
     let mut words = vec![cell.to_string()];
     let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
@@ -341,7 +340,7 @@ fn repro(cell: &Cell, spot: &Spot, plan: &Plan) -> String {
     format!("cargo xtask repro {}", words.join(" "))
 }
 
-/// What expectations can speak of.
+/// The names that expectations may refer to.
 fn known(corpora: &Corpora) -> expectations::Known {
     let names = |list: &Vec<Workload>| list.iter().map(|workload| workload.name.clone()).collect();
     expectations::Known {
@@ -382,7 +381,7 @@ impl RunContext<'_> {
             && let Some(module) = &guest.module
             && !stop.raised()
         {
-            progress.note(&format!("{}: putting the kernel module to the test, {trial}", spot.name()));
+            progress.note(&format!("{}: testing the kernel module, {trial}", spot.name()));
             let mut say = |line: &str| progress.trial(line);
             kernel.module = Some(trial.run(
                 &guest.kernel,
@@ -407,7 +406,7 @@ pub fn write_reports(dir: &Path, results: &Results) -> Result<()> {
     put("index.html", html::render(results))
 }
 
-/// Whether standard output takes colours.
+/// Whether standard output supports colours.
 pub fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
@@ -434,7 +433,7 @@ pub fn cpus() -> usize {
 mod tests {
     use super::*;
 
-    /// What the cell was run with and the command would not do by itself, as a shell reads it.
+    /// The parameters of the run that are not defaults of the command, quoted for a shell.
     #[test]
     fn a_repro_line_has_everything_that_a_cell_was_run_with() {
         let spot = Spot::Host { release: "6.18.0".into(), arch: Arch::X86_64 };

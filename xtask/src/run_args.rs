@@ -1,4 +1,4 @@
-//! How cells are run: the flags of every command that runs any, and the plan that they make.
+//! How cells are run: the flags of every command that runs cells, and the resulting plan.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -12,34 +12,34 @@ use clap::Parser;
 use crate::run::{DEFAULT_SEED, Plan};
 use crate::usage::usage;
 
-/// How cells are run; shared by the commands that run any.
+/// How cells are run; shared by the commands that run cells.
 #[derive(Parser)]
 pub struct RunArgs {
-    /// Engine to judge, NAME or NAME=PROGRAM; without a program it is built from this tree
+    /// Engine to judge, NAME or NAME=PROGRAM; without PROGRAM it is built from this tree
     #[arg(long, value_name = "NAME[=PROGRAM]", default_value = "cairn")]
     pub engine: Vec<String>,
-    /// Modes to run; all when left out
+    /// Modes to run [default: all]
     #[arg(long)]
     pub mode: Vec<Mode>,
-    /// Builds of the corpus to run; all when left out
+    /// Builds of the corpus to run [default: all]
     #[arg(long)]
     pub userland: Vec<Userland>,
-    /// Cells at once in one place; one for each processor when left out
+    /// Number of cells run concurrently in one place [default: one per processor]
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub jobs: usize,
-    /// How often a red cell is tried again; one that then passes is flaky
+    /// How often a red cell is retried; one that then passes is flaky
     #[arg(long, default_value_t = 0)]
     pub retries: u32,
     /// Factor on every time limit
     #[arg(long, default_value_t = 1.0)]
     pub timeout_scale: f64,
-    /// Given to every workload
+    /// Seed passed to every workload
     #[arg(long, default_value_t = DEFAULT_SEED)]
     pub seed: u64,
-    /// Leave the cells' directories behind
+    /// Keep the cells' directories
     #[arg(long)]
     pub keep: bool,
-    /// Guests at once
+    /// Number of guests run concurrently
     #[arg(long, default_value_t = 1)]
     pub guests: usize,
 }
@@ -58,7 +58,7 @@ impl RunArgs {
         let mut engines = BTreeMap::new();
         for text in &self.engine {
             let (name, program) = match text.split_once('=') {
-                Some((_, "")) => usage!("--engine {text}: there is no program behind the `=`"),
+                Some((_, "")) => usage!("--engine {text}: no program after the `=`"),
                 Some((name, program)) => (
                     name,
                     std::path::absolute(program).with_context(|| format!("find the program of {text}"))?,
@@ -91,7 +91,7 @@ impl RunArgs {
     }
 }
 
-/// What was given, nothing twice; everything when nothing was.
+/// The given values without duplicates; all values if none was given.
 fn each_once<T: Copy + PartialEq>(given: &[T], all: &[T]) -> Vec<T> {
     let mut once = Vec::new();
     for one in if given.is_empty() { all } else { given } {
@@ -102,11 +102,11 @@ fn each_once<T: Copy + PartialEq>(given: &[T], all: &[T]) -> Vec<T> {
     once
 }
 
-/// What is no program is told before anything is built.
+/// Checks that engines are programs, before anything is built.
 fn check_program(name: &str, program: &Path) -> Result<()> {
     let permissions = match program.metadata() {
         Ok(about) if about.is_file() => about.permissions().mode(),
-        Ok(_) => usage!("engine {name}: {} is no file", program.display()),
+        Ok(_) => usage!("engine {name}: {} is not a file", program.display()),
         Err(error) => usage!("engine {name}: {}: {error}", program.display()),
     };
     if permissions & 0o111 == 0 {

@@ -1,5 +1,4 @@
-//! A guest whose program prints a line for each thing it checks, `ok …` or `FAIL …`, and what
-//! became of them.
+//! A guest whose program prints a line for each check, `ok …` or `FAIL …`, and the results.
 
 use anyhow::{Context, Result};
 use cairn_qemu::guest::{Boot, Cause, End, Guest, Said};
@@ -9,14 +8,13 @@ use cairn_testsuite::report::ModuleReport;
 /// How often the emulator may fail before its failures count as the module's.
 const EMULATOR_FAILURES: u32 = 3;
 
-/// What one guest came to.
+/// Result of one guest.
 pub struct Trial {
     report: ModuleReport,
     emulator_failed: bool,
 }
 
-/// Makes a trial, and makes it again where the emulator failed; `say` gets what there is to see
-/// meanwhile.
+/// Runs a trial, and reruns it if the emulator failed; `say` gets its output.
 pub fn again_if_emulator_fails(
     say: &mut dyn FnMut(&str),
     mut attempt: impl FnMut(&mut dyn FnMut(&str)) -> Result<Trial>,
@@ -24,15 +22,15 @@ pub fn again_if_emulator_fails(
     let mut outcome = attempt(say)?;
     for _ in 0..EMULATOR_FAILURES {
         if outcome.emulator_failed {
-            say("the emulator failed, once more");
+            say("the emulator failed, retrying");
             outcome = attempt(say)?;
         }
     }
     Ok(outcome.report)
 }
 
-/// Boots a guest and listens until it is gone, or ends it when `stop` is raised. What it prints is
-/// shown as it comes.
+/// Boots a guest and reads its output until it exits; kills it when `stop` is raised. Output is
+/// shown as it arrives.
 pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Result<Trial> {
     let guest = Guest::boot(boot).context("boot")?;
     let mut report = ModuleReport::default();
@@ -41,7 +39,7 @@ pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Re
             say(line);
             report.hear(line);
         }
-        // One of the checks has a process run out of its control group's memory.
+        // One of the checks exceeds the memory limit of a control group on purpose.
         Said::Splat(splat) if splat.title.starts_with("Memory cgroup out of memory") => {}
         Said::Splat(splat) => {
             splat.text.lines().for_each(|line| say(&format!("| {line}")));
@@ -59,18 +57,18 @@ pub fn listen(boot: &Boot<'_>, stop: &StopFlag, say: &mut dyn FnMut(&str)) -> Re
     Ok(Trial { report, emulator_failed })
 }
 
-/// How the guest ended, when its program had not come to its own end.
+/// How the guest ended, if its program did not exit normally.
 fn early_end(end: &End) -> Option<String> {
     let init = end.init.as_ref();
     match init.map(|init| (init.code, init.signal)) {
         Some((Some(0 | 1), _)) => None,
-        Some((Some(code), _)) => Some(format!("its program ended early, with exit code {code}")),
-        Some((None, signal)) => Some(format!("its program was ended by signal {}", signal.unwrap_or(0))),
-        None => Some(format!("it ended early: {:?}", end.cause)),
+        Some((Some(code), _)) => Some(format!("its program exited early with code {code}")),
+        Some((None, signal)) => Some(format!("its program was killed by signal {}", signal.unwrap_or(0))),
+        None => Some(format!("it exited early: {:?}", end.cause)),
     }
 }
 
-/// The summary: a line for the kernel, and one for each complaint.
+/// The summary: a line for the kernel, and one per failure.
 pub fn rows(name: &str, report: &ModuleReport) -> Vec<String> {
     let failures = report.failures().map(|(what, why)| format!("  FAIL {what}: {why}"));
     std::iter::once(format!("{name}: {}", report.count())).chain(failures).collect()

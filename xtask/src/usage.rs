@@ -1,5 +1,5 @@
-//! Whose fault an error is: a command line that is wrong ends with 2, whatever else keeps a command
-//! from its work with 3.
+//! Exit codes of errors: 2 for a wrong command line, 3 for anything else that keeps a command from
+//! working.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use cairn_testsuite::expectations::ExpectationsError;
 use cairn_testsuite::partition::BadPartition;
 use cairn_testsuite::report::MergeError;
 
-/// Exit code of a command line that cannot be carried out.
+/// Exit code of a wrong command line.
 const WRONG: u8 = 2;
-/// Exit code when something that is needed is missing or fails.
+/// Exit code when a requirement is missing or fails.
 const INFRASTRUCTURE: u8 = 3;
 
-/// A command line that cannot be carried out, whatever the machine is like.
+/// A command line that is wrong on any machine.
 #[derive(Debug)]
 pub struct Usage(pub String);
 
@@ -27,13 +27,13 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// `bail!` for a command line that cannot be carried out.
+/// `bail!` for a wrong command line.
 macro_rules! usage {
     ($($word:tt)*) => { return Err($crate::usage::Usage(format!($($word)*)).into()) };
 }
 pub(crate) use usage;
 
-/// The exit code of a command that failed so.
+/// The exit code for an error.
 pub fn exit_code(error: &Error) -> u8 {
     let wrong = error.chain().any(|cause| {
         use kernels::Error::{Host, Path, Unknown};
@@ -48,7 +48,7 @@ pub fn exit_code(error: &Error) -> u8 {
     if wrong { WRONG } else { INFRASTRUCTURE }
 }
 
-/// The error and its causes, but for causes that the text before has already.
+/// The error and its causes, without causes that the preceding text already contains.
 pub fn told(error: &Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -77,11 +77,11 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_and_a_broken_machine_are_told_apart() {
-        let wrong = || -> Result<()> { usage!("--partition {}: there is none", 7) };
+        let wrong = || -> Result<()> { usage!("--partition {}: no such part", 7) };
         let error = wrong().context("select cells").unwrap_err();
         assert_eq!(
             (exit_code(&error), format!("{error:#}")),
-            (2, "select cells: --partition 7: there is none".into())
+            (2, "select cells: --partition 7: no such part".into())
         );
         let glob = cairn_testsuite::cell::Selection::new(&["pipes/[x"]).unwrap_err();
         assert_eq!(exit_code(&glob.into()), 2);

@@ -1,4 +1,4 @@
-//! Where things are: the repository, the target directory, the results.
+//! Paths: the repository, the target directory, the results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds them. Cargo says where this program's own manifest is.
+    /// Finds them, from the path of this program's manifest, which cargo passes.
     pub fn find() -> Result<Workspace> {
         let manifest =
             std::env::var_os("CARGO_MANIFEST_DIR").context("start this program as `cargo xtask`")?;
@@ -39,7 +39,7 @@ impl Workspace {
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target);
-        // What cargo told us about ourselves is none of the next cargo's business.
+        // Cargo's variables about this program must not affect the next cargo.
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|n| n.starts_with("CARGO_PKG_") || n.starts_with("CARGO_MANIFEST_"))
             {
@@ -49,18 +49,17 @@ impl Workspace {
         command
     }
 
-    /// Where everything of ours lies below the target directory.
+    /// Our directory below the target directory.
     pub fn ours(&self) -> PathBuf {
         self.target.join("cairn")
     }
 
-    /// Where runs leave their results.
+    /// The directory of the runs' results.
     pub fn results(&self) -> PathBuf {
         self.ours().join("results")
     }
 
-    /// Makes a directory for a new run, named after the present moment. Returns its name and
-    /// itself.
+    /// Creates a directory for a new run, named after the current time. Returns its name and path.
     pub fn new_run(&self) -> Result<(String, PathBuf)> {
         let base = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
         fs::create_dir_all(self.results())?;
@@ -96,7 +95,7 @@ impl Workspace {
         runs.pop().with_context(|| format!("no run in {} yet", self.results().display()))
     }
 
-    /// What the compiler says that it is.
+    /// The version that the compiler reports.
     pub fn compiler(&self) -> Result<String> {
         let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
         let output = Command::new(compiler).arg("--version").current_dir(&self.root).output();
@@ -104,7 +103,7 @@ impl Workspace {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    /// The commit, with `+` when the tree has changes; nothing outside a repository.
+    /// The commit, with `+` if the tree has local changes; `None` outside a repository.
     pub fn revision(&self) -> Option<String> {
         let git = |args: &[&str]| {
             let output = Command::new("git").current_dir(&self.root).args(args).output().ok()?;

@@ -28,7 +28,7 @@ pub use x86_64::*;
     all(target_arch = "powerpc64", target_endian = "little"),
     target_arch = "x86_64"
 )))]
-compile_error!("cairn has no engine for this architecture yet");
+compile_error!("cairn does not support this architecture yet");
 
 /// Bytes of one entry of a stub's table: number, six arguments, flags, result, expected result.
 pub const ENTRY_SIZE: u64 = 80;

@@ -56,8 +56,7 @@ impl Captured {
         let shared_number = inside.iter().find_map(|pid| {
             let who = outside.member(*pid)?;
             Some(format!(
-                "pid {pid}: leads a session or process group that {who} is in: once it is killed, its number stays in use; end that process \
-                 first, or save all that are in it (--pgid {pid}, --sid {pid})"
+                "pid {pid}: leads a session or process group that contains {who}, so its PID would stay in use after it is killed; end that process first, or save the whole group or session (--pgid {pid}, --sid {pid})"
             ))
         });
         let numbers = Numbers { inside, outside: &outside };

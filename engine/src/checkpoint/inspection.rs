@@ -140,10 +140,10 @@ impl Inspection {
         };
         Err(Error::unsupported(match to {
             Sink::File(_) => format!(
-                "{user}: {path} is a file of the job itself, which a context file would take the place of; give another name by -o"
+                "{user}: {path} is in use by the job itself and would be replaced by the context file; choose another name with -o"
             ),
             Sink::Stream(stream) => format!(
-                "{user}: is what the context file would be written to ({}); a job cannot take up its own checkpoint",
+                "{user}: is the stream that the context file would be written to ({}); a job cannot receive its own checkpoint",
                 stream.path().display()
             ),
         }))
@@ -155,8 +155,8 @@ impl Inspection {
     /// # Errors
     /// kcmp(2) is not available.
     pub fn look_around(&mut self, tasks: &[Task]) -> Result<(Outside, Problems)> {
-        let looking = self.outside.take().expect("they are looked at once");
-        let outside = looking.join().expect("the thread that looks at them does not panic");
+        let looking = self.outside.take().expect("taken only once");
+        let outside = looking.join().expect("the inspection thread does not panic");
         let mut problems = Problems::default();
         outside.traced(tasks, &mut problems);
         if !self.shared {
@@ -167,21 +167,19 @@ impl Inspection {
 
     /// The file lock scan, which may still be running.
     pub fn take_locks(&mut self) -> Locks {
-        self.locks.take().expect("they are looked at once")
+        self.locks.take().expect("taken only once")
     }
 
     fn look_at_zombie(&mut self, task: &Task) {
         let (pid, ppid) = (task.pid, task.stat.ppid);
         if hides_status(pid) {
             self.problems.push(Problem::of(Subject::process(pid), format!(
-                ": has ended, which its parent {ppid} has not waited for, and how is shown only to root: it was not dumpable, or \
-                 somebody else's; let its parent wait for it, or ask root"
+                ": is a zombie that its parent {ppid} has not reaped, and its exit status is visible only to root: it was not dumpable, or belongs to another user; let its parent reap it, or run cairn as root"
             )));
         }
         if task.stat.exit_code.is_some_and(|status| libc::WIFSIGNALED(status) && libc::WCOREDUMP(status)) {
             self.problems.push(Problem::of(Subject::process(pid), format!(
-                ": has ended and dumped core, which its parent {ppid} has not waited for; nothing could say so \
-                 again without another core"
+                ": is a zombie that dumped core and that its parent {ppid} has not reaped; this status cannot be recreated without dumping core again"
             )));
         }
     }
@@ -196,7 +194,8 @@ impl Inspection {
         outside.mappers(&objects.collect(), &mut found);
         for mut problem in found.reasons {
             if problem.external.is_some_and(External::is_severable) {
-                problem.why += "; a restart parts them: save a tree that has both, or allow it by --shared";
+                problem.why +=
+                    "; a restart would separate them: save a tree that contains both, or pass --shared";
             }
             problems.push(problem);
         }
@@ -212,7 +211,7 @@ impl Inspection {
         let pid = task.pid;
         if refused::may_undo_semaphores(pid, &task.threads, users)? {
             self.problems
-                .push(Problem::of(Subject::process(pid), ": System V semaphores may have to be undone at its end (SEM_UNDO); remove them, or start the job without SEM_UNDO"));
+                .push(Problem::of(Subject::process(pid), ": may have System V semaphore operations to undo on exit (SEM_UNDO); remove the semaphores, or start the job without SEM_UNDO"));
         }
         let tables = &mut self.tables;
         let mappings = capture::capture(pid, tables)?;
@@ -294,7 +293,7 @@ fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
             let link = std::fs::read_link(format!("/proc/{}/fd/{fd}", task.pid));
             if link.is_ok_and(|link| link == Path::new("/dev/fuse")) {
                 return Err(Error::unsupported(format!(
-                    "pid {}: fd {fd} is /dev/fuse: it serves a file system, which the kernel cannot be told to take up again; unmount that first, or save a tree without it",
+                    "pid {}: fd {fd} is /dev/fuse: the process serves a file system, and the kernel cannot reconnect one to a new server; unmount it first, or save a tree without this process",
                     task.pid
                 )));
             }

@@ -106,7 +106,7 @@ fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Resul
     enter(Phase::Write);
     rehearse(records)?;
     identity::learn_contents(&mut records.inodes);
-    activity::say_long(|| format!("write {} and wait for the disk", options.to.path().display()));
+    activity::say_long(|| format!("write {} and sync it to disk", options.to.path().display()));
     writer.finish(records, options.sync).map_err(|source| Error::of_image(options.to.path(), source))
 }
 
@@ -150,7 +150,7 @@ fn save(
     enter(Phase::Copy);
     let (done, all) = (AtomicU64::new(0), captured.dump_plan().bytes());
     let progress = options.progress;
-    activity::say_long(|| format!("copy {all} bytes of memory and write them"));
+    activity::say_long(|| format!("copy and write {all} bytes of memory"));
     let copied = |bytes| {
         progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, all);
         if (options.cancelled)() { Err(Error::Interrupted) } else { Ok(()) }
@@ -171,7 +171,7 @@ fn save(
 fn rehearse(records: &Records) -> Result<()> {
     restart::rehearse(records).map_err(|err| match err {
         Error::Conflict(why) | Error::Denied { what: why, .. } => {
-            Error::unsupported(format!("it could not be restarted here: {why}"))
+            Error::unsupported(format!("the job could not be restarted here: {why}"))
         }
         other => other,
     })

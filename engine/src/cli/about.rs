@@ -19,7 +19,7 @@ pub fn run(args: &AboutArgs) -> anyhow::Result<u8> {
     let mut told = format!("cairn {version}\n");
     match module {
         Ok(about) => {
-            let ours = if about.is_spoken() { "" } else { ", which this program does not speak" };
+            let ours = if about.is_spoken() { "" } else { ", not supported by this program" };
             told += &format!("module {}, ABI {}{ours}\n", about.version(), about.abi_version);
             told += &format!("  features: {}\n", some(&about.features().join(", ")));
             told += &format!("  sources:  {}\n", some(&about.source()));

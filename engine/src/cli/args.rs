@@ -12,23 +12,22 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const EXIT_CODES: &str = "\
-Exit codes:
+const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed
   2  usage
-  3  unsupported: the target has something that cannot be saved (nothing was changed)
+  3  unsupported: the target has state that cannot be saved (nothing was changed)
   4  the context file is damaged, truncated, foreign or from a newer cairn
   5  denied by the kernel
-  6  the target ended or changed meanwhile
-  7  conflict at restart: a PID is in use, a path is gone or another file is there
-`cairn restart` without --detach and `cairn run` end as the job ends: with its exit code, or 128 and the signal.";
+  6  the target exited or changed in the meantime
+  7  conflict at restart: a PID is in use, or a path is missing or leads to another file
+`cairn restart` without --detach and `cairn run` exit as the job does: with its exit code, or 128 plus the signal number.";
 
-/// Freeze a running job into a file, and bring it back later.
+/// Checkpoint a running job to a file, and restart it later.
 #[derive(Debug, Parser)]
 #[command(name = "cairn", version, after_help = EXIT_CODES, propagate_version = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -38,48 +37,48 @@ pub struct Cli {
 pub enum Command {
     /// Save a running process and its descendants into a context file
     #[command(
-        after_help = "Example: cairn checkpoint 4711 -o job.ctx\n\nThe job goes on running unless --kill or --stop is given."
+        after_help = "Example: cairn checkpoint 4711 -o job.ctx\n\nThe job continues to run unless --kill or --stop is given."
     )]
     Checkpoint(CheckpointArgs),
-    /// Bring a job back from its context file
+    /// Restart a job from its context file
     #[command(
-        after_help = "Example: cairn restart context.4711\n\nStays as the parent of the job, passes signals on to it and ends as it ends."
+        after_help = "Example: cairn restart context.4711\n\nStays the parent of the job, forwards signals to it and exits as it does."
     )]
     Restart(RestartArgs),
     /// Start a command so that it can be checkpointed: in a session of its own, away from the
     /// terminal
     #[command(after_help = "Example: cairn run -o job.log -- ./simulate --steps 1000000")]
     Run(RunArgs),
-    /// Show what a context file holds
+    /// Show the contents of a context file
     Info(InfoArgs),
-    /// Explain what would stop a checkpoint of a process, without making one
+    /// Explain what would prevent a checkpoint of a process, without taking one
     Check(CheckArgs),
-    /// Show the version of this program, and what the kernel module says of itself
+    /// Show the versions of this program and of the kernel module
     About(AboutArgs),
     /// Print a shell's completion script
     Completions {
-        /// For which shell
+        /// The shell to generate the script for
         shell: clap_complete::Shell,
     },
     /// Print the manual page
     Man,
-    /// List the faults that this build can commit
+    /// List the faults that this build can plant
     #[cfg(feature = "planted-faults")]
     Faults {
-        /// As JSON
+        /// Print as JSON
         #[arg(long)]
         json: bool,
     },
 }
 
-/// Which processes a PID stands for.
+/// The processes to save, given a PID.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub struct ScopeArgs {
     /// The process and all its descendants (default)
     #[arg(long)]
     tree: bool,
-    /// This one process
+    /// Only this process
     #[arg(long)]
     pid: bool,
     /// All members of the process group with this number
@@ -105,9 +104,9 @@ impl ScopeArgs {
 /// When a file counts as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SyncArg {
-    /// When it is on the disk
+    /// When it is on disk
     File,
-    /// When the kernel has it
+    /// When it is in the page cache
     None,
 }
 
@@ -123,11 +122,11 @@ impl From<SyncArg> for Sync {
 /// Where the state of the job comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SourceArg {
-    /// The kernel module when it is loaded and can tell everything, else ptrace
+    /// The kernel module if it is loaded and provides everything needed, else ptrace
     Auto,
     /// ptrace and /proc
     Ptrace,
-    /// The kernel module, or fail
+    /// The kernel module; fail without it
     Kmod,
 }
 
@@ -141,7 +140,7 @@ impl From<SourceArg> for Wanted {
     }
 }
 
-/// Whom a checkpoint is of, and how it looks.
+/// The target of a checkpoint, and how its state is read.
 #[derive(Debug, Args)]
 pub struct TargetArgs {
     /// The process
@@ -152,19 +151,19 @@ pub struct TargetArgs {
     /// Where the state comes from
     #[arg(long, value_enum, default_value_t = SourceArg::Auto)]
     pub source: SourceArg,
-    /// Save it also when a debugger traces it, which takes the kernel module; the debugger is not
-    /// told, and its breakpoints are saved as code
+    /// Save it even if a debugger traces it (needs the kernel module); the debugger is not
+    /// notified, and its breakpoints are saved as code
     #[arg(long)]
     pub traced: bool,
-    /// Save it although processes outside share open files or memory with it; after a restart it
-    /// has copies of its own
+    /// Save it even if processes outside share open files or memory with it; after a restart it
+    /// has its own copies
     #[arg(long)]
     pub shared: bool,
-    /// Leave the file outside that descriptors with this name lead to (`ls -l /proc/PID/fd`):
-    /// /dev/pts/3, pipe:[1234], socket:[1234]; a restart needs another in its place
+    /// Do not save the file that descriptors with this name refer to (`ls -l /proc/PID/fd`):
+    /// /dev/pts/3, pipe:[1234], socket:[1234]; a restart needs a replacement for it
     #[arg(long, value_name = "NAME", value_parser = external_name)]
     pub external: Vec<PathBytes>,
-    /// How long to wait for what does not stop or answer
+    /// How long to wait for a task that does not stop, or a call that does not return
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub time: u64,
 }
@@ -187,23 +186,23 @@ fn external_name(text: &str) -> Result<PathBytes, String> {
     if is_name(&name) {
         return Ok(name);
     }
-    Err("give a name as `ls -l /proc/PID/fd` shows it: /dev/pts/3, pipe:[1234], socket:[1234]".into())
+    Err("expected a name as shown by `ls -l /proc/PID/fd`: /dev/pts/3, pipe:[1234], socket:[1234]".into())
 }
 
-/// Where an external file is replaced from.
+/// The replacement of an external file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A path.
     Path(PathBuf),
-    /// A descriptor that we were started with.
+    /// A descriptor inherited from the caller.
     Fd(i32),
 }
 
 fn replacement(text: &str) -> Result<(PathBytes, Place), String> {
-    let (name, place) = text.split_once('=').ok_or("give NAME=PATH or NAME=fd:N")?;
+    let (name, place) = text.split_once('=').ok_or("expected NAME=PATH or NAME=fd:N")?;
     let place = match place.strip_prefix("fd:") {
-        Some(number) => Place::Fd(number.parse().map_err(|_| "a descriptor is a number: NAME=fd:N")?),
-        None if place.is_empty() => return Err("give NAME=PATH or NAME=fd:N".into()),
+        Some(number) => Place::Fd(number.parse().map_err(|_| "expected a descriptor number: NAME=fd:N")?),
+        None if place.is_empty() => return Err("expected NAME=PATH or NAME=fd:N".into()),
         None => Place::Path(place.into()),
     };
     Ok((external_name(name)?, place))
@@ -214,7 +213,7 @@ pub struct CheckpointArgs {
     /// The context file, or `-` for standard output [default: context.PID]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Kill the job once it is saved, and once it is certain that it could be restarted here
+    /// Kill the job once it is saved and known to be restartable here
     #[arg(long)]
     pub kill: bool,
     /// Leave the job stopped once it is saved, as SIGSTOP does
@@ -222,18 +221,18 @@ pub struct CheckpointArgs {
     pub stop: bool,
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Wait for the disk, or not
+    /// When the context file counts as written
     #[arg(long, value_enum, default_value_t = SyncArg::File)]
     pub sync: SyncArg,
-    /// Report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// Session and group of what had that of a shell.
+/// The session and group of processes that were in those of a shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SessionArg {
-    /// Those of whoever restarts
+    /// Those of the `cairn restart` process
     Join,
     /// A session of its own
     New,
@@ -252,46 +251,44 @@ impl From<SessionArg> for Session {
 pub struct RestartArgs {
     /// The context file, or `-` for standard input
     pub file: PathBuf,
-    /// Leave the job to itself once it runs
+    /// Exit once the job runs, instead of waiting for it
     #[arg(long)]
     pub detach: bool,
-    /// Where processes go whose session and group were not saved, those of a shell for example
+    /// The session and group of processes whose own were not saved, for example those of a shell
     /// [default: join; new with --detach]
     #[arg(long, value_enum)]
     pub session: Option<SessionArg>,
-    /// How long to wait for PIDs of processes that have ended and that their parents have yet to
-    /// wait for
+    /// How long to wait for PIDs that are in use by zombies
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86400))]
     pub time: u64,
-    /// Restart also where the clocks that count from the start of the machine are behind those of
-    /// the checkpoint
+    /// Restart even if the clocks since boot are behind those of the checkpoint
     #[arg(long)]
     pub ignore_clocks: bool,
-    /// Cut files that the job has open for writing back to what they were when more has been
-    /// appended since; without a path, all of them
+    /// Truncate files that the job has open for writing to their size at the checkpoint, if data
+    /// was only appended since; without a path, all of them
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub truncate: Vec<OsString>,
-    /// Go on with files that changed since, as they are now; without a path, all of them
+    /// Use files that have changed since the checkpoint as they are; without a path, all of them
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub ignore_changes: Vec<OsString>,
-    /// Put another file in the place of one that the checkpoint left outside: the one at PATH, or
-    /// that of descriptor N, as fd:N
+    /// Replace a file that the checkpoint left outside: by the one at PATH, or by descriptor N, as
+    /// fd:N
     #[arg(long, value_name = "NAME=PATH", value_parser = replacement)]
     pub external: Vec<(PathBytes, Place)>,
-    /// Print the steps instead of taking them
+    /// Print the steps instead of executing them
     #[arg(long, conflicts_with = "json")]
     pub plan: bool,
-    /// Report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
-    /// Write `released` to this descriptor when the job runs
+    /// Write `released` to this descriptor once the job runs
     #[arg(long, value_name = "N")]
     pub notify_fd: Option<i32>,
 }
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Standard output and error are appended to this file [default: cairn.out]
+    /// Append standard output and error to this file [default: cairn.out]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Do not wait for the command; print its PID
@@ -306,10 +303,10 @@ pub struct RunArgs {
 pub struct InfoArgs {
     /// The context file, or `-` for standard input
     pub file: PathBuf,
-    /// Everything, as JSON
+    /// Print everything as JSON
     #[arg(long)]
     pub json: bool,
-    /// Check the checksums of all pages, too
+    /// Also verify the checksums of all pages
     #[arg(long)]
     pub verify: bool,
 }
@@ -318,14 +315,14 @@ pub struct InfoArgs {
 pub struct CheckArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct AboutArgs {
-    /// Report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -31,10 +31,10 @@ pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
                 out(&format!("{told}\n"))?;
             } else if let Some(Checked { source, tasks }) = checked {
                 let tasks = count(tasks, "task");
-                out(&format!("{pid}: nothing stands in the way of a checkpoint by {source}; {tasks}\n"))?;
+                out(&format!("{pid}: can be checkpointed by {source}; {tasks}\n"))?;
             } else {
                 let list: String = problems.iter().map(|problem| format!("  {problem}\n")).collect();
-                out(&format!("{pid}: cannot be checkpointed, because\n{list}"))?;
+                out(&format!("{pid}: cannot be checkpointed:\n{list}"))?;
             }
             Ok(code)
         },

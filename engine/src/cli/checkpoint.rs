@@ -26,7 +26,7 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
         patience,
         || {
             if let Sink::File(file) = partial {
-                // What cannot be removed now goes with the next checkpoint of that name.
+                // If this fails, the next checkpoint to that path removes the file.
                 let _ = cairn::image::remove_partial(&file);
             }
         },
@@ -47,8 +47,9 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
             };
             let report = checkpoint(&options)?;
             bar.done();
-            let done =
-                || format!("the checkpoint is made, in {}; only its report is not", report.file.display());
+            let done = || {
+                format!("the checkpoint is complete, in {}; only its report failed", report.file.display())
+            };
             let told = if args.json {
                 format!("{}\n", serde_json::to_string(&report)?)
             } else {
@@ -58,7 +59,7 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
                     Scope::Session(id) => format!("session {id}"),
                 };
                 format!(
-                    "{what}: {} in {}, {}; paused {:.1} ms, {:.1} ms in all, by {}\n",
+                    "{what}: {} in {}, {}; paused {:.1} ms, {:.1} ms in total, by {}\n",
                     count(report.tasks, "task"),
                     report.file.display(),
                     HumanBytes(report.bytes),
@@ -80,13 +81,15 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
 pub const STREAM: &str = "-";
 
 fn absolute(path: &Path) -> anyhow::Result<Sink> {
-    Ok(std::path::absolute(path).with_context(|| format!("find {}", path.display()))?.into())
+    Ok(std::path::absolute(path).with_context(|| format!("resolve {}", path.display()))?.into())
 }
 
 fn standard_output() -> anyhow::Result<Sink> {
     let stdout = std::io::stdout();
     if stdout.is_terminal() {
-        bail!("a context file is not for a terminal; redirect standard output, or name a file by -o");
+        bail!(
+            "refusing to write a context file to a terminal; redirect standard output, or name a file with -o"
+        );
     }
     let fd = stdout.as_fd().try_clone_to_owned().context("duplicate standard output")?;
     Ok(Sink::Stream(Arc::new(Stream::new(fd, "standard output"))))
@@ -101,7 +104,7 @@ pub fn input(file: &Path) -> anyhow::Result<Input> {
     Ok(Input::Stream(Arc::new(Stream::new(fd, "standard input"))))
 }
 
-/// A progress bar on a terminal, for what takes more than a second.
+/// A progress bar on a terminal, shown after one second.
 pub struct Progress {
     bar: ProgressBar,
     begin: Instant,
@@ -114,11 +117,11 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let style =
             format!("{{bar:30}} {{bytes}} of {{total_bytes}} {verb}, {{bytes_per_sec}}, {{eta}} left");
-        bar.set_style(ProgressStyle::with_template(&style).expect("a template of ours"));
+        bar.set_style(ProgressStyle::with_template(&style).expect("a valid template"));
         Progress { bar, begin: Instant::now(), shown: AtomicBool::new(false) }
     }
 
-    /// Tells how far things are.
+    /// Updates the position.
     pub fn at(&self, done: u64, all: u64) {
         const PATIENCE: Duration = Duration::from_secs(1);
         if self.begin.elapsed() > PATIENCE && !self.shown.swap(true, Ordering::Relaxed) {
@@ -128,7 +131,7 @@ impl Progress {
         self.bar.set_position(done);
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn done(&self) {
         self.bar.finish_and_clear();
     }

@@ -39,15 +39,14 @@ pub fn run(args: &InfoArgs) -> anyhow::Result<u8> {
     }
     let mut text = summary(&reader, &records).map_err(failed)?;
     if let Some(bytes) = verified {
-        text +=
-            &format!("whole: all checksums are right, those of {} of pages among them\n", HumanBytes(bytes));
+        text += &format!("intact: all checksums match, including those of {} of pages\n", HumanBytes(bytes));
     }
     out(&text)?;
     Ok(0)
 }
 
-/// Puts a digest of the contents where the extents are: what two files with the same contents agree
-/// on.
+/// Replaces the extents by a digest of their contents, which is equal for files with the same
+/// contents.
 fn digest_pages(reader: &Reader, records: &Records, all: &mut Value) -> Result<(), cairn::image::Error> {
     let digest = |extents: &[Extent], absent: Absent, volatile: &[Range<u64>]| {
         let bytes: u64 = extents.iter().map(|e| e.len).sum();
@@ -109,9 +108,7 @@ fn summary(reader: &Reader, records: &Records) -> Result<String, image::Error> {
         Timestamp::from_nanosecond(header.created_ns.into()).map_or("?".into(), |at| format!("{at:.0}"));
     let host = if records.host.is_empty() { "an unnamed machine" } else { &records.host };
     let mut text = format!(
-        "context file, format {}, {}, written by cairn {}\n\
-         made {when} on {host}, kernel {}\n\
-         {} in all, {}, {}\n",
+        "context file, format {}, {}, written by cairn {}\ncreated {when} on {host}, kernel {}\n{} in total, {}, {}\n",
         header.version,
         header.machine,
         header.cairn_version,
@@ -164,7 +161,7 @@ fn describe(reader: &Reader, records: &Records, pid: i32, alive: &Alive) -> Resu
     ))
 }
 
-/// What /proc/PID/cmdline would say, as it is in memory; the name of a process that has none.
+/// The contents of /proc/PID/cmdline, from the saved memory; the name of a process without any.
 fn command_line(reader: &Reader, alive: &Alive) -> Result<String, image::Error> {
     const LONGEST: u64 = 4096;
     let Marks { arg_start, arg_end, .. } = alive.memory.marks;

@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line: one file per command.
 
 mod about;
 mod args;
@@ -24,11 +24,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(err) => return usage(&err),
     };
-    // Whoever ignores SIGCHLD hands that down, and then no child can be waited for.
+    // An ignored SIGCHLD is inherited from the caller, and would prevent waiting for children.
     let children = match signals::set_children(Children::Waited) {
         Ok(before) => before,
         Err(err) => {
-            return ExitCode::from(report(&anyhow::Error::new(err).context("have children waited for")));
+            return ExitCode::from(report(
+                &anyhow::Error::new(err).context("restore the default disposition of SIGCHLD"),
+            ));
         }
     };
     let result = match cli.command {
@@ -55,16 +57,16 @@ fn faults(json: bool) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints what is wrong with the command line, with what others call the same.
+/// Prints an error of the command line, with a hint for command lines of similar programs.
 fn usage(err: &clap::Error) -> ExitCode {
-    // Nobody is left to read it.
+    // If standard error is closed, there is nothing else to do.
     let _ = err.print();
     let hint = std::env::args().skip(1).find_map(|word| {
         Some(match word.as_str() {
             "dump" | "save" => "to save a job: cairn checkpoint PID",
-            "restore" => "to bring a job back: cairn restart FILE",
-            "-t" => "the process is an argument: cairn checkpoint PID (all its descendants with it; --pid for it alone)",
-            "-D" => "a context file is one file: cairn checkpoint PID -o FILE",
+            "restore" => "to restart a job: cairn restart FILE",
+            "-t" => "the PID is an argument: cairn checkpoint PID (includes all descendants; --pid for the process alone)",
+            "-D" => "a checkpoint is a single file: cairn checkpoint PID -o FILE",
             _ => return None,
         })
     });
@@ -84,8 +86,8 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{end}")
 }
 
-/// Prints to standard output. A reader that has gone away is no failure: what there was to do is
-/// done.
+/// Prints to standard output. A closed pipe is not a failure: the command itself has
+/// succeeded.
 pub fn out(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -96,7 +98,7 @@ pub fn out(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Prints an error and tells its exit code.
+/// Prints an error and returns its exit code.
 fn report(err: &anyhow::Error) -> u8 {
     eprintln!("cairn: {err:#}");
     match err.downcast_ref::<Error>() {

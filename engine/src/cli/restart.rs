@@ -18,11 +18,11 @@ use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Signals that go on to the job; SIGTSTP as one that stops.
+/// Signals that are forwarded to the job; SIGTSTP as SIGSTOP.
 const FORWARDED: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP];
 
 pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
-    // What a caller left open would be in the way of descriptors with high numbers.
+    // Inherited descriptors could collide with high descriptor numbers of the plan.
     let given = args.external.iter().filter_map(|(_, place)| match place {
         Place::Fd(fd) => Some(*fd),
         Place::Path(_) => None,
@@ -44,7 +44,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         progress: &|done, all| bar.at(done, all),
         tell: &|what| eprintln!("cairn: {what}"),
     };
-    // Orphans of the job come to us, as long as we are there.
+    // Orphans of the job are reparented to us while we run.
     cairn::sys::set_subreaper(!args.detach).context("become subreaper")?;
     let prepared = prepare(&options)?;
     bar.done();
@@ -73,9 +73,9 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
 
 fn replacement(place: &Place) -> anyhow::Result<Replacement> {
     Ok(match place {
-        Place::Path(path) => {
-            Replacement::Path(std::path::absolute(path).with_context(|| format!("find {}", path.display()))?)
-        }
+        Place::Path(path) => Replacement::Path(
+            std::path::absolute(path).with_context(|| format!("resolve {}", path.display()))?,
+        ),
         Place::Fd(fd) => {
             let fd = cairn::sys::session::duplicate(*fd).with_context(|| format!("use descriptor {fd}"))?;
             Replacement::Descriptor(Arc::new(fd))
@@ -83,8 +83,8 @@ fn replacement(place: &Place) -> anyhow::Result<Replacement> {
     })
 }
 
-/// Waits until all that had no parent in the job have ended, and for whatever else becomes our
-/// child. Ends as the root did.
+/// Waits until all processes without a parent in the job have exited, and reaps any other child.
+/// Returns the exit code of the root.
 fn attend(report: &Report) -> anyhow::Result<u8> {
     let mut left: HashSet<i32> = report.tops.iter().copied().collect();
     let mut code = 0;
@@ -103,7 +103,8 @@ fn attend(report: &Report) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-/// Which files an option is about. Records have paths without links; what is not there shows later.
+/// The files that an option names. Recorded paths contain no symbolic links; a missing file is
+/// reported later.
 fn which(given: &[OsString]) -> anyhow::Result<Which> {
     let mut which = Which::default();
     for path in given {
@@ -111,13 +112,13 @@ fn which(given: &[OsString]) -> anyhow::Result<Which> {
             which.all = true;
             continue;
         }
-        let path = std::path::absolute(path).with_context(|| format!("find {}", path.display()))?;
+        let path = std::path::absolute(path).with_context(|| format!("resolve {}", path.display()))?;
         which.paths.push(std::fs::canonicalize(&path).unwrap_or(path));
     }
     Ok(which)
 }
 
-/// Passes signals on to a process for as long as we live.
+/// Forwards signals to a process while this one runs.
 fn forward(pid: i32) {
     signals::block(&FORWARDED);
     std::thread::spawn(move || {
@@ -125,7 +126,7 @@ fn forward(pid: i32) {
             match signals::wait(&FORWARDED, Duration::from_secs(3600)) {
                 Ok(Some(heard)) => pass_on(pid, heard),
                 Ok(None) => {}
-                Err(_) => return, // these cannot be waited for: they have their default effect on nobody
+                Err(_) => return, // not waitable; they stay blocked
             }
         }
     });
@@ -136,13 +137,12 @@ fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard) {
         rustix::process::getpgid(rustix::process::Pid::from_raw(of)).map(|group| group.as_raw_nonzero().get())
     };
     let (Ok(own), Ok(theirs)) = (group(0), group(pid)) else { return };
-    // What a terminal sends to our group, a job in it has got, too.
+    // A job in our group has also received what a terminal sends to that group.
     let told = own == theirs && from_kernel;
     let to = if own == theirs { pid } else { -theirs };
-    // A job that has ended needs no signal.
+    // Errors are ignored: the job may have exited.
     if signal == SIGTSTP && from_kernel && outside::is_own_group_orphaned() {
-        // Nobody is there to continue us; a terminal's key does nothing then, also to others in our
-        // group.
+        // Nothing could continue us: in an orphaned group the kernel ignores the stop key (tty).
     } else if signal == SIGTSTP {
         let _ = if told { Ok(()) } else { guard::kill(to, libc::SIGSTOP) };
         let _ = guard::kill(std::process::id() as i32, libc::SIGSTOP);
@@ -153,7 +153,7 @@ fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard) {
     }
 }
 
-/// Waits for a child, passing signals on to it.
+/// Waits for a child, and forwards signals to it.
 pub fn attend_child(child: &mut Child) -> anyhow::Result<ExitStatus> {
     forward(child.id() as i32);
     child.wait().context("wait for the command")

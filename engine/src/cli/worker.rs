@@ -1,6 +1,6 @@
-//! Runs a command in a worker process, so that the target is put back even when the process that
-//! the user sees is killed, and so that the user is answered even when the worker hangs: wherever
-//! it is killed, the target goes on.
+//! Runs a command in a worker process: the target is restored even if the front end is killed, and
+//! the user gets an answer even if the worker hangs. The worker can be killed at any point, and the
+//! target still continues.
 
 use cairn::error::{Context, Result};
 use cairn::sys::guard::{self, Side};
@@ -12,29 +12,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Asked at every safe point whether to give up.
+/// Polled at every safe point: whether to give up.
 pub type Cancelled = Arc<AtomicBool>;
 
-/// Those by which we are asked to give up.
+/// Signals that ask us to give up.
 const HEARD: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
-/// How long the worker has to give up before it is made to.
+/// How long the worker may take to give up before it is killed.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// Runs `work` in a worker; its exit code is the result. A worker that has not ended long after
-/// `patience` is killed. `clean` is called in the front when the worker did not end by itself.
+/// Runs `work` in a worker; its exit code is the result. A worker still running well after
+/// `patience` is killed. `clean` is called in the front end if the worker did not exit by itself.
 ///
 /// # Errors
-/// Only of the worker itself; in the front, errors have been printed already.
+/// Errors of starting or waiting for the worker; those of `work` have already been printed.
 pub fn run(
     patience: Duration,
     clean: impl FnOnce(),
     work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> anyhow::Result<u8>,
 ) -> anyhow::Result<u8> {
-    // Until each side listens, signals wait: one that killed the front alone would leave a worker
-    // that nobody has told.
+    // Signals stay blocked until both sides handle them: one that killed only the front end would
+    // leave a worker that does not know of it.
     let heard: SigSet = HEARD.into_iter().chain([Signal::SIGCHLD]).collect();
     heard.thread_block().map_err(std::io::Error::from).context(|| "block signals")?;
-    activity::prepare().context(|| "make the page that the worker tells its work on")?;
+    activity::prepare().context(|| "create the page shared with the worker")?;
     match guard::split().context(|| "start worker")? {
         Side::Front(worker) => Ok(attend(worker, patience, clean)?),
         Side::Worker => {
@@ -54,12 +54,12 @@ pub fn run(
     }
 }
 
-/// Passes signals on and waits.
+/// Forwards signals and waits.
 fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
     let mut asked: Option<(Instant, String)> = None;
     let numbers = HEARD.map(|signal| signal as i32);
-    // The worker is as patient as it was told to be, and tells why it gives up: it hangs only if it
-    // does not.
+    // The worker observes `patience` itself and reports why it gives up; it counts as hung only if
+    // it does not.
     let stuck = Stuck::new(patience + Duration::from_secs(2));
     loop {
         match wait::poll(worker).context(|| "wait for worker")? {
@@ -82,13 +82,13 @@ fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
         if limit.is_zero() {
             if asked.is_none() {
                 let why = format!(
-                    "gave up: no answer in {} s to: {}; the job runs on",
+                    "gave up: no progress in {} s on: {}; the job continues",
                     patience.as_secs(),
                     activity::last()
                 );
                 asked = Some((Instant::now(), why));
             }
-            // It ends whatever it waits in, unless the kernel itself hangs there.
+            // Interrupts any wait, unless the worker is in uninterruptible sleep.
             let _ = guard::kill(worker, libc::SIGKILL);
         }
         let wait = limit.clamp(Duration::from_millis(10), Duration::from_millis(200));
@@ -96,11 +96,9 @@ fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
             .context(|| "wait for signals")?
         {
             Some(Heard { signal, .. }) if numbers.contains(&signal) => {
-                // A worker that has ended needs no signal.
+                // Errors are ignored: the worker may have exited.
                 let _ = guard::kill(worker, signal);
-                let why = || {
-                    format!("interrupted while it would not answer to: {}; the job runs on", activity::last())
-                };
+                let why = || format!("interrupted while stuck in: {}; the job continues", activity::last());
                 asked.get_or_insert_with(|| (Instant::now(), why()));
             }
             _ => {}
@@ -108,7 +106,7 @@ fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
     }
 }
 
-/// When the worker has said the same for too long.
+/// Detects a worker whose activity has not changed for too long.
 struct Stuck {
     limit: Duration,
     last: std::cell::RefCell<(Instant, String)>,
@@ -119,7 +117,7 @@ impl Stuck {
         Stuck { limit, last: (Instant::now(), String::new()).into() }
     }
 
-    /// Until it counts as stuck.
+    /// Time left until it counts as stuck.
     fn left(&self) -> Duration {
         let now = activity::last();
         let mut last = self.last.borrow_mut();

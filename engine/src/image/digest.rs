@@ -83,7 +83,7 @@ impl Reader {
         for extent in &sorted {
             let bad = |what| Error::BadRequest { offset: extent.offset, len: extent.len, what };
             if !(extent.start | extent.len).is_multiple_of(page_size as u64) {
-                return Err(bad("an extent is not made of whole pages"));
+                return Err(bad("an extent is not a multiple of the page size"));
             }
             let end = extent.start.checked_add(extent.len).filter(|_| extent.start >= free);
             free = end.ok_or_else(|| bad("extents overlap or wrap around"))?;

@@ -37,7 +37,7 @@ pub enum Error {
     NotContextFile { path: PathBuf, what: &'static str },
 
     /// It begins as a context file, but its end is missing: copied halfway, or never finished.
-    #[error("context file is cut short: {what} ({len} bytes are there)")]
+    #[error("context file is truncated: {what} ({len} bytes present)")]
     Truncated { len: u64, what: &'static str },
 
     /// Bytes are not what was written. `offset` counts from the start of the file and names the
@@ -46,25 +46,25 @@ pub enum Error {
     Damaged { section: Section, offset: u64, what: String },
 
     /// Written in a format that came after this program.
-    #[error("context file has format version {found}, this cairn reads up to {SUPPORTED_VERSION}")]
+    #[error("context file has format version {found}, but this cairn reads up to {SUPPORTED_VERSION}")]
     FutureVersion { found: u32 },
 
     /// The format version is known, but the file asks for abilities that came after this program.
-    #[error("context file needs format features {bits:#x} that this cairn does not have")]
+    #[error("context file needs format features {bits:#x} that this cairn does not support")]
     FutureFeatures { bits: u64 },
 
     /// A kind of record is newer than this program, or unknown to it (`supported` is then 0).
     #[error(
-        "context file has records of kind '{kind}' in version {found}, this cairn reads up to {supported}"
+        "context file has records of kind '{kind}' in version {found}, but this cairn reads up to {supported}"
     )]
     FutureSchema { kind: String, found: u32, supported: u32 },
 
     /// Taken on another architecture.
-    #[error("context file was taken on {found}, this machine is {here}")]
+    #[error("context file was written on {found}, but this machine is {here}")]
     ForeignArch { found: Machine, here: Machine },
 
     /// Taken under a kernel with another page size.
-    #[error("context file was taken with pages of {found} bytes, this kernel has pages of {here} bytes")]
+    #[error("context file was written with {found}-byte pages, but this kernel has {here}-byte pages")]
     ForeignPageSize { found: u32, here: u32 },
 
     /// The file system is full, or the quota is used up.

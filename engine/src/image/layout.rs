@@ -366,7 +366,7 @@ impl Footer {
         let damaged =
             |what: &str| Err(Error::damaged(Section::Footer, len.saturating_sub(FOOTER_LEN as u64), what));
         if raw[56..] != END_MAGIC {
-            return Err(Error::Truncated { len, what: "the mark at its end is missing" });
+            return Err(Error::Truncated { len, what: "the end marker is missing" });
         }
         if get_u64(raw, 48) != xxh3_64(&raw[..48]) {
             return damaged("checksum does not match");

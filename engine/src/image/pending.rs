@@ -128,11 +128,13 @@ fn refuse_special(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), Error>
         Err(Errno::NOENT) => return Ok(()),
         other => other.map_err(|errno| Error::io("replace", path, errno))?,
     };
-    const ELSEWHERE: &str = "name a regular file, or one that is not there yet";
+    const ELSEWHERE: &str = "name a regular file, or one that does not exist yet";
     let (what, advice) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile if stat.st_size == 0 || begins_as_ours(dir, name) => return Ok(()),
-        FileType::RegularFile => ("a file of another kind", "name one that is not there, or a context file"),
-        FileType::Symlink => ("a symbolic link", "name the file that it leads to"),
+        FileType::RegularFile => {
+            ("a file of another kind", "name a file that does not exist yet, or a context file")
+        }
+        FileType::Symlink => ("a symbolic link", "name its target"),
         FileType::Directory => ("a directory", "name a file in it"),
         FileType::Fifo => ("a FIFO", ELSEWHERE),
         FileType::Socket => ("a socket", ELSEWHERE),
@@ -157,7 +159,7 @@ fn begins_as_ours(dir: &OwnedFd, name: &OsStr) -> bool {
 /// [`Error::Io`]
 pub fn remove_partial(path: &Path) -> Result<(), Error> {
     let (dir, name) = place(path)?;
-    remove_stale(&dir, &name).map_err(|errno| Error::io("remove what is left of", path, errno))
+    remove_stale(&dir, &name).map_err(|errno| Error::io("remove partial file of", path, errno))
 }
 
 fn remove_stale(dir: &OwnedFd, name: &OsStr) -> Result<(), Errno> {

@@ -24,11 +24,11 @@ const BUFFER: usize = 256 << 10;
 /// How files begin that somebody has compressed, and what to do: a restart reads a context file
 /// anywhere.
 const PACKED: [(&[u8], &str); 5] = [
-    (b"\x1f\x8b", "it is compressed by gzip; unpack it first, with `gunzip`"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd; unpack it first, with `zstd -d`"),
-    (b"\xfd7zXZ\0", "it is compressed by xz; unpack it first, with `unxz`"),
-    (b"BZh", "it is compressed by bzip2; unpack it first, with `bunzip2`"),
-    (b"\x04\x22\x4d\x18", "it is compressed by lz4; unpack it first, with `lz4 -d`"),
+    (b"\x1f\x8b", "it is compressed with gzip; unpack it first, with `gunzip`"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; unpack it first, with `zstd -d`"),
+    (b"\xfd7zXZ\0", "it is compressed with xz; unpack it first, with `unxz`"),
+    (b"BZh", "it is compressed with bzip2; unpack it first, with `bunzip2`"),
+    (b"\x04\x22\x4d\x18", "it is compressed with lz4; unpack it first, with `lz4 -d`"),
 ];
 
 /// Where a context file is read from.
@@ -99,7 +99,7 @@ impl Reader {
         read_exact(&file, path, &mut raw, footer_at, len)?;
         let footer = Footer::decode(&raw, len)?;
         if footer.header_sum != header_sum {
-            return Err(Error::damaged(Section::Footer, footer_at, "it belongs to another header"));
+            return Err(Error::damaged(Section::Footer, footer_at, "it belongs to a different header"));
         }
 
         let index = read_index(&file, path, &footer, data_start, footer_at)?;
@@ -109,17 +109,17 @@ impl Reader {
                 .iter()
                 .find(|entry| entry.kind == kind)
                 .copied()
-                .ok_or_else(|| damaged(format!("it does not name the {section}")))
+                .ok_or_else(|| damaged(format!("it does not list the {section}")))
         };
         let pages = find(layout::KIND_PAGES, Section::Pages)?;
         let records = find(layout::KIND_RECORDS, Section::Records)?;
         let checksums = find(layout::KIND_CHECKSUMS, Section::Checksums)?;
         let page_size = u64::from(header.page_size);
         if !pages.offset.is_multiple_of(page_size) || !pages.len.is_multiple_of(page_size) {
-            return Err(damaged("the page data are not whole pages".into()));
+            return Err(damaged("the page data is not a multiple of the page size".into()));
         }
         if !checksums.len.is_multiple_of(FRAME_ENTRY_LEN as u64) {
-            return Err(damaged("the page checksums are not whole entries".into()));
+            return Err(damaged("the page checksums are not a multiple of the entry size".into()));
         }
         Ok(Reader { file, path: path.to_owned(), header, len, pages, records, checksums })
     }
@@ -236,7 +236,7 @@ impl Reader {
                 && len.is_multiple_of(u64::from(self.header.page_size))
                 && len <= self.pages.end() - next;
             if !fits {
-                return Err(damaged(format!("entry {number} is not possible there")));
+                return Err(damaged(format!("entry {number} is invalid")));
             }
             next += len;
             frames.push(frame);
@@ -276,7 +276,7 @@ fn open_stream(stream: &Stream) -> Result<File, Error> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let directory = std::env::temp_dir();
     let copy = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| Error::io("make a temporary file in", &directory, errno))?;
+        .map_err(|errno| Error::io("create a temporary file in", &directory, errno))?;
     io::copy(&mut from, &mut File::from(copy.try_clone().map_err(|err| Error::io("copy", name, err))?))
         .map_err(|err| Error::write("copy to a temporary file", name, 0, err))?;
     open_regular(&link_to(&copy), name)
@@ -294,7 +294,7 @@ fn open_regular(path: &Path, name: &Path) -> Result<File, Error> {
         let what = if kind.is_dir() {
             "it is a directory"
         } else {
-            "it is not a regular file; give a stream by standard input, as `-`"
+            "it is not a regular file; pass a stream on standard input, as `-`"
         };
         return Err(Error::NotContextFile { path: name.to_owned(), what });
     }
@@ -315,7 +315,7 @@ fn read_header(file: &File, path: &Path, len: u64) -> Result<(Header, u64), Erro
     let magic = there.min(layout::MAGIC.len());
     if raw[..magic] != layout::MAGIC[..magic] {
         let packed = PACKED.iter().find(|(begins, _)| raw[..there].starts_with(begins));
-        return Err(strange(packed.map_or("its first bytes are those of something else", |(_, what)| what)));
+        return Err(strange(packed.map_or("its magic number does not match", |(_, what)| what)));
     }
     if there < raw.len() {
         return Err(Error::Truncated { len, what: "it ends inside its header" });
@@ -338,7 +338,7 @@ fn read_index(
         || !footer.index_len.is_multiple_of(INDEX_ENTRY_LEN as u64)
         || footer.index_len > layout::MAX_SECTIONS * INDEX_ENTRY_LEN as u64
     {
-        return Err(in_footer("the index has an impossible place or length"));
+        return Err(in_footer("the index has an invalid offset or length"));
     }
     let mut raw = vec![0; footer.index_len as usize];
     read_exact(file, path, &mut raw, footer.index_offset, footer_at)?;
@@ -352,10 +352,10 @@ fn read_index(
         let entry = Entry::decode(chunk);
         let end = entry.offset.checked_add(entry.len).filter(|&end| end <= footer.index_offset);
         let Some(end) = end.filter(|_| entry.offset >= free) else {
-            return Err(in_index(format!("section {number} has an impossible place or length")));
+            return Err(in_index(format!("section {number} has an invalid offset or length")));
         };
         if entries.iter().any(|other| other.kind == entry.kind) {
-            return Err(in_index(format!("section kind {} is named twice", entry.kind)));
+            return Err(in_index(format!("section kind {} is listed twice", entry.kind)));
         }
         free = end;
         entries.push(entry);
@@ -366,7 +366,7 @@ fn read_index(
 /// Reads exactly `buf.len()` bytes; a file that shrank since it was opened is [`Error::Truncated`].
 fn read_exact(file: &File, path: &Path, buf: &mut [u8], offset: u64, len: u64) -> Result<(), Error> {
     file.read_exact_at(buf, offset).map_err(|err| match err.kind() {
-        io::ErrorKind::UnexpectedEof => Error::Truncated { len, what: "it shrank while it was read" },
+        io::ErrorKind::UnexpectedEof => Error::Truncated { len, what: "it shrank while being read" },
         _ => Error::io("read", path, err),
     })
 }

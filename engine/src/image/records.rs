@@ -49,10 +49,10 @@ impl From<ciborium::de::Error<io::Error>> for DecodeError {
         match err {
             // The section ends in the middle of an item.
             ciborium::de::Error::Io(err) if err.kind() == io::ErrorKind::UnexpectedEof => {
-                DecodeError::Malformed("a record is incomplete".into())
+                DecodeError::Malformed("a record is truncated".into())
             }
             ciborium::de::Error::Io(err) => DecodeError::Io(err),
-            ciborium::de::Error::Syntax(at) => DecodeError::Malformed(format!("no CBOR at byte {at}")),
+            ciborium::de::Error::Syntax(at) => DecodeError::Malformed(format!("invalid CBOR at byte {at}")),
             ciborium::de::Error::Semantic(_, what) => DecodeError::Malformed(what),
             ciborium::de::Error::RecursionLimitExceeded => DecodeError::Malformed("nested too deeply".into()),
         }
@@ -76,7 +76,7 @@ pub(super) fn decode<R: DeserializeOwned + Schemas>(mut from: impl Read) -> Resu
     let records = ciborium::from_reader(&mut from)?;
     match from.read(&mut [0]) {
         Ok(0) => Ok(records),
-        Ok(_) => Err(DecodeError::Malformed("bytes are left after the records".into())),
+        Ok(_) => Err(DecodeError::Malformed("trailing bytes after the records".into())),
         Err(err) => Err(DecodeError::Io(err)),
     }
 }

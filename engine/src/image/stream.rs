@@ -53,16 +53,16 @@ impl Stream {
     pub(super) fn begin(&self, header: &[u8], data_start: u64) -> Result<(), Error> {
         let mut state = self.state();
         let refuse = |what| {
-            let advice = "a context file is written from the beginning: redirect to a new file, or to a pipe";
+            let advice = "a context file must start at offset 0: redirect to a new file or a pipe";
             Err(Error::Taken { path: self.name.clone(), what, advice })
         };
         if state.begun || rustix::fs::seek(&self.file, SeekFrom::Current(0)).is_ok_and(|at| at != 0) {
-            return refuse("open at a place behind other data");
+            return refuse("open at a nonzero offset");
         }
         if rustix::fs::fcntl_getfl(&self.file).is_ok_and(|flags| flags.contains(OFlags::APPEND))
             && self.file.metadata().is_ok_and(|meta| meta.len() != 0)
         {
-            return refuse("open for appending and not empty");
+            return refuse("not empty and open for appending");
         }
         let mut header = header.to_vec();
         header.resize(data_start as usize, 0);

@@ -242,7 +242,7 @@ pub fn parse(text: &[u8]) -> Result<Vec<Vma>, Error> {
         if !line[0].is_ascii_uppercase() {
             let vma = parse_header(line).ok_or_else(|| bad("not the first line of a mapping"))?;
             if !complete {
-                return Err(bad("the mapping before has no VmFlags"));
+                return Err(bad("the previous mapping has no VmFlags"));
             }
             if vma.start >= vma.end || vmas.last().is_some_and(|before| before.end > vma.start) {
                 return Err(bad("addresses are out of order"));

@@ -211,7 +211,7 @@ fn no_memory_is_no_mappings() {
 #[case::maps_not_smaps(
     "1000-2000 rwxp 00000000 00:00 0 \n2000-3000 rwxp 00000000 00:00 0 \n",
     2,
-    "the mapping before has no VmFlags"
+    "the previous mapping has no VmFlags"
 )]
 #[case::cut_off("1000-2000 rwxp 00000000 00:00 0 \nRss:   4 kB\n", 3, "the last mapping has no VmFlags")]
 fn refuses_what_no_kernel_prints(#[case] text: &str, #[case] line: usize, #[case] what: &str) {

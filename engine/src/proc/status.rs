@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub fn of_thread(pid: i32, tid: i32) -> Result<procfs::process::Status> {
     use procfs::FromRead;
     let path = format!("/proc/{pid}/task/{tid}/status");
-    let ended = || Error::Vanished(format!("pid {pid}: thread {tid} has ended"));
+    let ended = || Error::Vanished(format!("pid {pid}: thread {tid} has exited"));
     let odd = |source| Error::Failed { what: format!("read {path}"), source };
     let text = read_short(&path).map_err(|err| match err.raw_os_error() {
         Some(libc::ENOENT | libc::ESRCH) => ended(),

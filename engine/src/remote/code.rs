@@ -92,7 +92,7 @@ impl Code {
 
     fn without_way_back(pid: i32, mapped: &[Mapped]) -> Result<Self> {
         let none = || {
-            let what = "no executable mapping with a system call instruction in it";
+            let what = "no executable mapping contains a system call instruction";
             Error::unsupported(format!("pid {pid}: {what}"))
         };
         Ok(Code { syscall: search(pid, mapped, &[arch::SYSCALL_INSN]).ok_or_else(none)?, way_back: None })

@@ -50,7 +50,7 @@ impl ModuleThread {
     pub fn look(device: &Arc<Device>, pid: i32, tid: i32) -> Result<Option<Self>> {
         let thread = match device.thread(tid) {
             Err(err) if err.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-            other => told(other, tid, || format!("look at thread {tid} of {pid}"))?,
+            other => told(other, tid, || format!("inspect thread {tid} of {pid}"))?,
         };
         let mut buf = vec![0u8; size_of::<Regs>()];
         let note = libc::NT_PRSTATUS as u32;
@@ -91,7 +91,7 @@ impl ModuleThread {
     }
 
     fn process_of(&self, pid: i32) -> Result<kmod::Process> {
-        told(self.device.process(pid), pid, || format!("look at process {pid}"))
+        told(self.device.process(pid), pid, || format!("inspect process {pid}"))
     }
 
     /// Registers for a restarted thread: an interrupted system call is restarted from the
@@ -125,7 +125,7 @@ impl ModuleThread {
 pub fn told<T, D: Display>(result: io::Result<T>, pid: i32, what: impl FnOnce() -> D) -> Result<T> {
     match result {
         Err(err) if err.raw_os_error() == Some(libc::ESTALE) => {
-            Err(Error::unsupported_now(format!("pid {pid}: it was stopped, and just goes on; try again")))
+            Err(Error::unsupported_now(format!("pid {pid}: was stopped and is being resumed; try again")))
         }
         other => other.context(what),
     }
@@ -276,7 +276,7 @@ impl Known<'_> {
                 // As get_mempolicy(2) returns it.
                 Some(libc::ENOENT) => Ok(errno(libc::EFAULT)),
                 Some(libc::EOPNOTSUPP) => Ok(errno(libc::ENOSYS)),
-                _ => told(Err(err), tid, || format!("look at a memory policy of {tid}")),
+                _ => told(Err(err), tid, || format!("read a memory policy of {tid}")),
             },
         }
     }
@@ -329,7 +329,7 @@ impl Known<'_> {
         let pid = self.held.pid;
         match self.held.device.timer(pid, id) {
             Err(err) if err.raw_os_error() == Some(libc::EOPNOTSUPP) => Err(Error::unsupported(format!(
-                "pid {pid}: POSIX timer {id}: the kernel module does not read its clock"
+                "pid {pid}: POSIX timer {id}: the kernel module cannot read its clock"
             ))),
             other => told(other, pid, || format!("read POSIX timer {id} of {pid}")),
         }
@@ -337,7 +337,10 @@ impl Known<'_> {
 
     /// The error for a query that the module does not implement.
     fn unanswered(&self, call: &Call) -> Error {
-        Error::unsupported(format!("pid {}: {}: the kernel module does not tell", self.held.tid, call.what))
+        Error::unsupported(format!(
+            "pid {}: {}: not supported by the kernel module",
+            self.held.tid, call.what
+        ))
     }
 }
 

@@ -63,7 +63,7 @@ impl Scratch {
         let got = tracee.syscall(code, libc::SYS_mmap, args)?;
         let Ok(base) = check(got) else {
             return Err(Error::unsupported(format!(
-                "pid {}: it may not have code of its own making (a security module), and cairn needs some in it",
+                "pid {}: a security module denies it executable memory, which cairn needs to run code in it",
                 tracee.pid
             )));
         };

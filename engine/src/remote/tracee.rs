@@ -57,7 +57,7 @@ impl Tracee {
         let regs = match ptrace::get_regs(tid) {
             Err(err) if err.kind() == io::ErrorKind::Unsupported => {
                 return Err(Error::unsupported(format!(
-                    "pid {pid}: thread {tid} runs 32-bit code; only programs of 64 bits can be saved"
+                    "pid {pid}: thread {tid} runs 32-bit code; only 64-bit programs can be saved"
                 )));
             }
             other => other.context(|| format!("read registers of {tid}"))?,
@@ -144,7 +144,7 @@ impl Tracee {
                 // signal (kernel/entry/syscall_user_dispatch.c).
                 Stop::Signal(libc::SIGSYS) if ptrace::is_dispatched_call(self.tid) => {
                     return Err(Error::unsupported(format!(
-                        "pid {}: thread {} has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH)",
+                        "pid {}: thread {} uses syscall user dispatch (PR_SET_SYSCALL_USER_DISPATCH)",
                         self.pid, self.tid
                     )));
                 }
@@ -194,10 +194,10 @@ impl Tracee {
     fn gone(&self, stop: Stop) -> Error {
         Error::Vanished(match stop {
             Stop::Exited(code) => {
-                format!("thread {} of {}: exited with {code} meanwhile", self.tid, self.pid)
+                format!("thread {} of {}: exited with {code} in the meantime", self.tid, self.pid)
             }
             Stop::Killed(sig) => {
-                format!("thread {} of {}: killed by signal {sig} meanwhile", self.tid, self.pid)
+                format!("thread {} of {}: killed by signal {sig} in the meantime", self.tid, self.pid)
             }
             other => format!("thread {} of {}: unexpected stop {other:?}", self.tid, self.pid),
         })
@@ -384,7 +384,7 @@ impl Tracee {
                 }
             }
         }
-        let source = io::Error::other("the process goes on");
+        let source = io::Error::other("the process is still running");
         Err(Error::Failed { what: format!("end process {} with status {status:#x}", self.pid), source })
     }
 
@@ -426,7 +426,7 @@ impl Tracee {
         crate::sys::guard::kill(self.pid, libc::SIGCONT).context(|| format!("continue {}", self.pid))?;
         loop {
             ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
-            match wait::wait(self.tid).context(|| format!("wait for {} to go on", self.tid))? {
+            match wait::wait(self.tid).context(|| format!("wait for {} to resume", self.tid))? {
                 // SIGCONT is not delivered: the process has already continued.
                 Stop::Signal(libc::SIGCONT) => break,
                 Stop::Signal(sig) => self.held.push(sig),

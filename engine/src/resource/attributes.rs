@@ -121,7 +121,7 @@ pub fn set_flags(flags: u32, stage: Stage, file: &File, path: &Path) -> Result<(
     let wanted = IFlags::from_bits_retain((all & !stages) | (flags & stages));
     match rustix::fs::ioctl_setflags(file, wanted) {
         Err(Errno::NOTTY | Errno::OPNOTSUPP) => Err(Error::Conflict(format!(
-            "{}: the file system has no such flags ({flags:#x})",
+            "{}: the file system does not support inode flags {flags:#x}",
             path.display()
         ))),
         other => other.context(what),

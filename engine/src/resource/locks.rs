@@ -65,7 +65,7 @@ impl Locks {
     /// tree or an unknown one. Those that descriptors show were refused before. A POSIX lock is
     /// released by the first close(2).
     pub fn problems(self) -> Problems {
-        let text = self.text.join().expect("the thread that reads them does not panic");
+        let text = self.text.join().expect("the thread that reads /proc/locks does not panic");
         let mut problems = Problems::default();
         for lock in text.lines().filter_map(parse).filter(|lock| lock.kind != "POSIX") {
             let ours = lock.pid == -1 || self.inside.contains(&lock.pid);
@@ -75,7 +75,7 @@ impl Locks {
                 problems.push(Problem::of(
                     user.clone(),
                     format!(
-                        ": {path} has a {kind} ({}), which a mapping may keep; let it be unmapped first",
+                        ": {path} has a {kind} ({}), which a mapping may hold; unmap it first",
                         lock.kind
                     ),
                 ));

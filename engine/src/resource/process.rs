@@ -128,7 +128,7 @@ impl AskReports {
             // Also for children with an exit signal other than SIGCHLD.
             let flags = what | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
             let args = [libc::P_PID.into(), child.pid.into(), info.into(), flags.into(), Arg::Imm(0)];
-            program.call_ok(libc::SYS_waitid, &args, format!("look what {} has reported", child.pid));
+            program.call_ok(libc::SYS_waitid, &args, format!("read wait status of {}", child.pid));
             (child.pid, info)
         };
         AskReports(children.iter().map(ask).collect())
@@ -145,12 +145,7 @@ impl AskReports {
 pub fn take_report(child: i32, program: &mut Program) {
     let args =
         [child.into(), Arg::Imm(0), (libc::WUNTRACED | libc::WNOHANG | libc::__WALL).into(), Arg::Imm(0)];
-    program.call_returning(
-        libc::SYS_wait4,
-        &args,
-        child as u64,
-        format!("take report of the stop of {child}"),
-    );
+    program.call_returning(libc::SYS_wait4, &args, child as u64, format!("consume stop report of {child}"));
 }
 
 /// Number of resource limits (`RLIM_NLIMITS`).
@@ -191,7 +186,7 @@ pub fn set_limit(resource: usize, (soft, hard): (u64, u64), program: &mut Progra
     let bytes = program.bytes([soft, hard].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
     let args = [Arg::Imm(0), resource.into(), bytes.into(), Arg::Imm(0)];
     let what = format!(
-        "set {} to {}:{} (to raise a hard limit takes CAP_SYS_RESOURCE)",
+        "set {} to {}:{} (raising a hard limit needs CAP_SYS_RESOURCE)",
         LIMITS[resource.min(LIMITS.len() - 1)],
         shown(soft),
         shown(hard)
@@ -309,7 +304,7 @@ impl Alive {
     pub fn rebuild_fs(&self, slots: &[i32], program: &mut Program) {
         if let Some(root) = self.root {
             let dot = program.cstr(b".");
-            program.call_ok(libc::SYS_fchdir, &[slots[root].into()], "go to root directory");
+            program.call_ok(libc::SYS_fchdir, &[slots[root].into()], "change to root directory");
             program.call_ok(libc::SYS_chroot, &[dot.into()], "change root directory");
         }
         program.call_ok(libc::SYS_fchdir, &[slots[self.cwd].into()], "change working directory");

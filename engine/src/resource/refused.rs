@@ -28,13 +28,10 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
         }
     };
     let found = [
-        (
-            dispatches,
-            "has its system calls dispatched to itself (PR_SET_SYSCALL_USER_DISPATCH); it can be saved once that is off",
-        ),
+        (dispatches, "uses syscall user dispatch (PR_SET_SYSCALL_USER_DISPATCH); turn it off first"),
         (segments, "has segments of its own (set_thread_area); start the job without them"),
-        (ports, "may use I/O ports (ioperm, iopl); let it give that up first"),
-        (cookie, "shares its core with chosen tasks only (PR_SCHED_CORE); start the job without that"),
+        (ports, "may use I/O ports (ioperm, iopl); drop the permission first"),
+        (cookie, "uses core scheduling (PR_SCHED_CORE); start the job without it"),
     ];
     found.into_iter().filter(|(there, _)| *there).for_each(|(_, what)| refuse(what));
     Ok(())
@@ -94,7 +91,7 @@ impl AskRefused {
             let out = program.out(state.room);
             let mut args: Vec<Arg> = state.args.iter().map(|arg| Arg::from(*arg)).collect();
             args[state.out] = out.into();
-            (state, program.call_unchecked(state.nr, &args, format!("look whether it {}", state.what)), out)
+            (state, program.call_unchecked(state.nr, &args, format!("check whether it {}", state.what)), out)
         };
         AskRefused(arch::REFUSED_STATES.iter().map(ask).collect())
     }

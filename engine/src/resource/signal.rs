@@ -114,7 +114,7 @@ pub fn drain_of_children<'a>(children: impl Iterator<Item = &'a Process>, progra
     let now = program.bytes(vec![0; 16]);
     for _ in &all {
         let args = [set.into(), Arg::Imm(0), now.into(), SIGSET_SIZE.into()];
-        program.call_unchecked(libc::SYS_rt_sigtimedwait, &args, "drop signals of children that were known");
+        program.call_unchecked(libc::SYS_rt_sigtimedwait, &args, "drop exit signals of children");
     }
 }
 

@@ -49,17 +49,17 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
     let mut ids = HashSet::new();
     for process in processes {
         ensure(process.pid > 0 && ids.insert(process.pid), || {
-            format!("pid {}: no process id, or twice", process.pid)
+            format!("pid {}: invalid or duplicate process id", process.pid)
         })?;
     }
-    ensure(ids.contains(root), || format!("pid {root}: the root is not there"))?;
+    ensure(ids.contains(root), || format!("pid {root}: the root process is missing"))?;
     for process in processes {
         check_process(process, &ids)?;
         if let Life::Alive(alive) = &process.life {
             let rest = alive.threads.iter().skip(1).map(|thread| thread.tid);
             for tid in rest.collect::<Vec<_>>() {
                 ensure(tid > 0 && !ids.contains(&tid), || {
-                    format!("pid {}: thread id {tid} is taken", process.pid)
+                    format!("pid {}: invalid or duplicate thread id {tid}", process.pid)
                 })?;
             }
             check_alive(process.pid, alive, records, bounds)
@@ -68,7 +68,7 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
     }
     let tids: Vec<i32> =
         records.alive().flat_map(|(_, alive)| alive.threads.iter().map(|thread| thread.tid)).collect();
-    ensure(tids.iter().collect::<HashSet<_>>().len() == tids.len(), || "a thread id is there twice".into())?;
+    ensure(tids.iter().collect::<HashSet<_>>().len() == tids.len(), || "duplicate thread id".into())?;
     for (index, file) in files.iter().enumerate() {
         check_file(file, inodes).map_err(|why| format!("file {index}: {why}"))?;
     }
@@ -81,14 +81,14 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
     };
     for (index, inode) in inodes.iter().enumerate() {
         let missing = inode.kind.verbs().refers_to().into_iter().find(|reference| !is_there(reference));
-        ensure(missing.is_none(), || format!("inode {index}: {missing:?} is not there"))?;
+        ensure(missing.is_none(), || format!("inode {index}: {missing:?} is missing"))?;
         let alone = inode.kind.verbs().identity() != Identity::Description || opened[index] == 1;
-        ensure(alone, || format!("inode {index}: {} descriptions of it", opened[index]))?;
+        ensure(alone, || format!("inode {index}: {} open file descriptions", opened[index]))?;
         check_inode(inode, bounds).map_err(|why| format!("inode {index}: {why}"))?;
     }
     for (index, object) in shared.iter().enumerate() {
         let whole = object.page.is_power_of_two() && object.page >= bounds.page && object.size > 0;
-        ensure(whole && object.size < bounds.task_size, || format!("shared memory {index}: its size"))?;
+        ensure(whole && object.size < bounds.task_size, || format!("shared memory {index}: invalid size"))?;
         check_extents(&object.content, object.size, bounds)
             .map_err(|why| format!("shared memory {index}: {why}"))?;
     }
@@ -101,46 +101,46 @@ fn is_signal(signal: i32) -> bool {
 
 fn check_process(process: &Process, ids: &HashSet<i32>) -> Check {
     let Process { pid, ppid, pgid, sid, exit_signal, life } = process;
-    ensure(*ppid == 0 || ids.contains(ppid) && ppid != pid, || {
-        format!("pid {pid}: its parent {ppid} is not there")
-    })?;
-    ensure(*pgid >= 0 && *sid >= 0, || format!("pid {pid}: its group or session"))?;
-    ensure((0..=SIGNALS).contains(exit_signal), || format!("pid {pid}: its exit signal {exit_signal}"))?;
+    ensure(*ppid == 0 || ids.contains(ppid) && ppid != pid, || format!("pid {pid}: invalid parent {ppid}"))?;
+    ensure(*pgid >= 0 && *sid >= 0, || format!("pid {pid}: invalid process group or session"))?;
+    ensure((0..=SIGNALS).contains(exit_signal), || format!("pid {pid}: invalid exit signal {exit_signal}"))?;
     if let Life::Zombie(zombie) = life {
         let killed_by = zombie.status & 0x7f;
         let whole = (0..=0xffff).contains(&zombie.status) && (killed_by == 0 || is_signal(killed_by));
-        ensure(whole, || format!("pid {pid}: its wait status {:#x}", zombie.status))?;
+        ensure(whole, || format!("pid {pid}: invalid wait status {:#x}", zombie.status))?;
         check_name(&zombie.comm.0).map_err(|why| format!("pid {pid}: {why}"))?;
     }
     Ok(())
 }
 
 fn check_name(comm: &[u8]) -> Check {
-    ensure(comm.len() < 16 && !comm.contains(&0), || "its name".into())
+    ensure(comm.len() < 16 && !comm.contains(&0), || "invalid name".into())
 }
 
 fn check_alive(pid: i32, alive: &Alive, records: &Records, bounds: &Bounds) -> Check {
     let file = |index: usize| index < records.files.len();
-    ensure(!alive.threads.is_empty(), || "it has no thread".into())?;
+    ensure(!alive.threads.is_empty(), || "no threads".into())?;
     if let State::Stopped { signal, .. } = alive.state {
-        ensure(is_signal(signal), || format!("it is stopped by signal {signal}"))?;
+        ensure(is_signal(signal), || format!("invalid stop signal {signal}"))?;
     }
     alive.threads.iter().try_for_each(check_thread)?;
-    ensure(alive.threads[0].tid == pid, || "its first thread is another's".into())?;
+    ensure(alive.threads[0].tid == pid, || "the first thread is not the leader".into())?;
     ensure(file(alive.cwd) && alive.root.is_none_or(file) && file(alive.memory.exe), || {
-        "a directory or its executable is not there".into()
+        "invalid directory or executable".into()
     })?;
     let mut above = -1;
     for fd in &alive.fds {
-        ensure(fd.fd > above && fd.fd < DESCRIPTORS && file(fd.file), || format!("fd {}", fd.fd))?;
+        ensure(fd.fd > above && fd.fd < DESCRIPTORS && file(fd.file), || format!("invalid fd {}", fd.fd))?;
         above = fd.fd;
     }
-    ensure(alive.actions.iter().all(|action| is_signal(action.signal)), || "an action of no signal".into())?;
+    ensure(alive.actions.iter().all(|action| is_signal(action.signal)), || {
+        "invalid signal in an action".into()
+    })?;
     check_pending(&alive.pending)?;
-    ensure(alive.posix_timers.iter().all(|timer| timer.id >= 0), || "a timer's id".into())?;
+    ensure(alive.posix_timers.iter().all(|timer| timer.id >= 0), || "invalid timer id".into())?;
     let ascending = alive.posix_timers.windows(2).all(|pair| pair[0].id < pair[1].id);
-    ensure(ascending, || "the order of its timers".into())?;
-    ensure(alive.rlimits.len() <= RLIMITS as usize, || "more limits than there are".into())?;
+    ensure(ascending, || "timers out of order".into())?;
+    ensure(alive.rlimits.len() <= RLIMITS as usize, || "too many resource limits".into())?;
     check_memory(&alive.memory, records, bounds)
 }
 
@@ -149,23 +149,23 @@ fn check_thread(thread: &Thread) -> Check {
     let named = |why: String| format!("thread {tid}: {why}");
     check_name(&thread.comm.0).map_err(named)?;
     check_pending(&thread.pending).map_err(named)?;
-    ensure(thread.creds.groups.len() <= GROUPS, || format!("thread {tid}: its groups"))?;
-    ensure(thread.affinity.0.len() <= 8192, || format!("thread {tid}: its processors"))?;
+    ensure(thread.creds.groups.len() <= GROUPS, || format!("thread {tid}: too many groups"))?;
+    ensure(thread.affinity.0.len() <= 8192, || format!("thread {tid}: affinity mask too long"))?;
     ensure(thread.policy.as_ref().is_none_or(|policy| policy.nodes.0.len() <= 128), || {
-        format!("thread {tid}: its memory policy")
+        format!("thread {tid}: invalid memory policy")
     })
 }
 
 fn check_pending(pending: &[Pending]) -> Check {
     let whole = |p: &Pending| is_signal(p.signal) && p.siginfo.0.len() <= crate::sys::ptrace::SIGINFO_SIZE;
-    ensure(pending.iter().all(whole), || "a pending signal".into())
+    ensure(pending.iter().all(whole), || "invalid pending signal".into())
 }
 
 fn check_memory(memory: &Memory, records: &Records, bounds: &Bounds) -> Check {
     let aligned = |at: u64| at.is_multiple_of(bounds.page);
     let mut end = 0;
     for vma in &memory.vmas {
-        let what = || format!("mapping {:#x}-{:#x}", vma.start, vma.end);
+        let what = || format!("invalid mapping {:#x}-{:#x}", vma.start, vma.end);
         let placed = vma.start >= end && vma.start < vma.end && vma.end <= bounds.task_size;
         ensure(placed && aligned(vma.start) && aligned(vma.end), what)?;
         end = vma.end;
@@ -182,7 +182,7 @@ fn check_memory(memory: &Memory, records: &Records, bounds: &Bounds) -> Check {
     }
     let mut end = 0;
     for extent in &memory.pages {
-        let what = || format!("pages at {:#x}", extent.start);
+        let what = || format!("invalid pages at {:#x}", extent.start);
         check_data(extent, bounds).map_err(|_| what())?;
         let last = extent.start.checked_add(extent.len).ok_or_else(what)?;
         let at = memory.vmas.partition_point(|vma| vma.end <= extent.start);
@@ -198,7 +198,7 @@ fn check_memory(memory: &Memory, records: &Records, bounds: &Bounds) -> Check {
         end = last;
     }
     let tagged = |start: u64| aligned(start) && start < bounds.task_size;
-    ensure(memory.tags.iter().all(|tags| tagged(tags.start)), || "memory tags".into())
+    ensure(memory.tags.iter().all(|tags| tagged(tags.start)), || "invalid memory tags".into())
 }
 
 /// Checks that an extent is whole pages within the file.
@@ -206,7 +206,7 @@ fn check_data(extent: &Extent, bounds: &Bounds) -> Check {
     let end = extent.offset.checked_add(extent.len);
     let inside = extent.offset >= bounds.data.start && end.is_some_and(|end| end <= bounds.data.end);
     ensure(inside && extent.len > 0 && extent.len.is_multiple_of(bounds.page), || {
-        "data that is not there".into()
+        "data outside the page section".into()
     })
 }
 
@@ -217,28 +217,30 @@ fn check_extents(extents: &[Extent], size: u64, bounds: &Bounds) -> Check {
         check_data(extent, bounds)?;
         let end = extent.start.checked_add(extent.len);
         let inside = end.is_some_and(|end| end <= whole) && extent.start.is_multiple_of(bounds.page);
-        ensure(inside, || "contents beyond its end".into())
+        ensure(inside, || "contents past the end".into())
     })
 }
 
 fn check_file(file: &OpenFile, inodes: &[Inode]) -> Check {
-    ensure(file.inode < inodes.len(), || "its inode is not there".into())?;
-    ensure(file.flags & ACTING == 0, || format!("flags {:#o} that do something", file.flags))?;
-    ensure(file.offset <= i64::MAX as u64, || "its position".into())?;
+    ensure(file.inode < inodes.len(), || "invalid inode".into())?;
+    ensure(file.flags & ACTING == 0, || format!("flags {:#o} with side effects", file.flags))?;
+    ensure(file.offset <= i64::MAX as u64, || "invalid file offset".into())?;
     let told =
         file.owner.is_none_or(|owner| (0..=2).contains(&owner.kind) && (0..=SIGNALS).contains(&owner.signal));
-    ensure(told, || "who is told of its I/O".into())
+    ensure(told, || "invalid owner of async I/O".into())
 }
 
 fn check_inode(inode: &Inode, bounds: &Bounds) -> Check {
     let path = &inode.path.0;
     let named = inode.kind.verbs().identity() == Identity::Path;
-    ensure(!path.contains(&0) && (!named || path.starts_with(b"/")), || "its path".into())?;
-    ensure(path.split(|byte| *byte == b'/').all(|part| part != b".."), || "its path leads upwards".into())?;
+    ensure(!path.contains(&0) && (!named || path.starts_with(b"/")), || "invalid path".into())?;
+    ensure(path.split(|byte| *byte == b'/').all(|part| part != b".."), || "path contains ..".into())?;
     inode.kind.verbs().validate()?;
     if let Some(unlinked) = &inode.unlinked {
-        ensure(named, || "it had no name to lose".into())?;
-        ensure(unlinked.size <= i64::MAX as u64 && unlinked.mode <= 0o7777, || "its size or mode".into())?;
+        ensure(named, || "unlinked, but of a kind without a path".into())?;
+        ensure(unlinked.size <= i64::MAX as u64 && unlinked.mode <= 0o7777, || {
+            "invalid size or mode".into()
+        })?;
         check_extents(&unlinked.content, unlinked.size, bounds)?;
     }
     Ok(())

@@ -91,7 +91,7 @@ impl Accepted {
         if same {
             return Ok(());
         }
-        Err(Error::Conflict(format!("{}: somebody changes or replaces it just now", path.display())))
+        Err(Error::Conflict(format!("{}: is being changed or replaced right now", path.display())))
     }
 }
 
@@ -165,10 +165,10 @@ pub fn explain(path: &Path, err: io::Error) -> Error {
     match err.raw_os_error() {
         Some(libc::ENOENT) => Error::Conflict(format!("{}: no such file; put it back", path.display())),
         Some(libc::ENOTDIR) => {
-            Error::Conflict(format!("{}: something on the way is no directory any more", path.display()))
+            Error::Conflict(format!("{}: a component of the path is no longer a directory", path.display()))
         }
         Some(libc::ELOOP) => Error::Conflict(format!(
-            "{}: now leads through a symbolic link, which it did not at the checkpoint; put the directory back",
+            "{}: now leads through a symbolic link that was not there at the checkpoint; put the directory back",
             path.display()
         )),
         _ => Err::<(), _>(err).context(|| format!("open {}", path.display())).expect_err("it is one"),
@@ -185,7 +185,7 @@ fn name_of(format: u32) -> &'static str {
         libc::S_IFIFO => "a FIFO",
         libc::S_IFLNK => "a symbolic link",
         libc::S_IFSOCK => "a socket",
-        _ => "something unknown",
+        _ => "an unknown kind of file",
     }
 }
 
@@ -199,7 +199,7 @@ fn check_kind(path: &Path, meta: &Metadata, inode: &Inode) -> Result<()> {
     let verbs = inode.kind.verbs();
     let want = verbs.file_type();
     if format != want {
-        return conflict(format!("is now {}, at the checkpoint it was {}", name_of(format), name_of(want)));
+        return conflict(format!("is now {}, but was {} at the checkpoint", name_of(format), name_of(want)));
     }
     verbs.check_path(meta).or_else(conflict)
 }
@@ -250,8 +250,7 @@ fn judge(
     {
         let (user, group) = before.owner;
         return conflict(format!(
-            "belongs to {}:{} now, at the checkpoint it was {user}:{group}; no option changes that: \
-             give it back (chown {user}:{group})",
+            "is now owned by {}:{}, but was owned by {user}:{group} at the checkpoint; no option overrides this: restore the owner (chown {user}:{group})",
             after.owner.0, after.owner.1,
         ));
     }
@@ -270,7 +269,7 @@ fn judge(
         && now.size < mapped.min(was.size)
     {
         return conflict(format!(
-            "{what}; a shared mapping of {pid} shows {} bytes of it, and no option changes that: put it back",
+            "{what}; a shared mapping of pid {pid} covers {} bytes of it, and no option overrides this: put it back",
             mapped.min(was.size)
         ));
     }
@@ -286,14 +285,14 @@ fn judge(
     if ignorable && changes.ignore.covers(path) {
         return Ok(Verdict::Ignored);
     }
-    let cut = "--truncate cuts it back to what it was";
-    let leave = "--ignore-changes goes on with it as it is";
+    let cut = "--truncate truncates it to its old size";
+    let leave = "--ignore-changes uses it as it is";
     conflict(match (can_cut, ignorable, used.private) {
         (true, true, _) => format!("{what}; {cut}, {leave}"),
         (false, true, _) => format!("{what}; {leave}"),
         (true, false, _) => format!("{what}; {cut}"),
         (false, false, pid) => format!(
-            "{what}; private mappings of {} need it as it was, and no option changes that: put it back",
+            "{what}; private mappings of pid {} need its old contents, and no option overrides this: put it back",
             pid.unwrap_or_default()
         ),
     })

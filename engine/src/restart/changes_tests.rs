@@ -81,7 +81,7 @@ fn equal_contents_are_no_difference() {
     assert_eq!(verdict(&was(), &moved, 0xdef, private()), "Same");
     let theirs = Identity { node: Some(Node { owner: (0, 0), ..was().node.unwrap() }), ..was() };
     let text = verdict(&was(), &theirs, 0xabc, Use::default());
-    assert!(text.contains("belongs to 0:0 now, at the checkpoint it was 1000:1000"), "{text}");
+    assert!(text.contains("is now owned by 0:0, but was owned by 1000:1000 at the checkpoint"), "{text}");
 }
 
 #[test]

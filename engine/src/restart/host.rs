@@ -105,11 +105,11 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
     for (process, alive) in records.alive() {
         let pid = process.pid;
         if alive.memory.vdso.is_some() && alive.memory.vdso != own {
-            return Err(Error::Conflict(format!("pid {pid}: the running kernel has another vdso")));
+            return Err(Error::Conflict(format!("pid {pid}: the running kernel has a different vdso")));
         }
         if alive.label.is_some() && alive.label != label {
             return Err(Error::Conflict(format!(
-                "pid {pid}: had the security label {}, and would have {}, as cairn has",
+                "pid {pid}: had the security label {} at the checkpoint, but would inherit {} from cairn",
                 alive.label.as_ref().map_or(String::new(), ToString::to_string),
                 label.as_ref().map_or("none".to_string(), ToString::to_string)
             )));
@@ -119,13 +119,14 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
         }
         if host.creds.no_new_privs && alive.threads.iter().any(|thread| !thread.creds.no_new_privs) {
             return Err(Error::Conflict(format!(
-                "pid {pid}: would have no_new_privs, which cairn was started with and nothing takes off: start cairn without"
+                "pid {pid}: would inherit no_new_privs from cairn, which cannot be cleared: start cairn without it"
             )));
         }
     }
     if status::of_thread(pid, pid)?.seccomp.unwrap_or(0) != 0 {
         return Err(Error::Conflict(
-            "cairn has a seccomp filter, which everything that it restarts would have, too: start cairn without".into(),
+            "cairn has a seccomp filter, which every restarted process would inherit: start cairn without it"
+                .into(),
         ));
     }
     Ok(())
@@ -135,8 +136,7 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
 fn limit_to_raise(pid: i32, theirs: &[(u64, u64)], ours: &[(u64, u64)]) -> Option<String> {
     let higher = theirs.iter().zip(ours).position(|((_, theirs), (_, ours))| theirs > ours)?;
     Some(format!(
-        "pid {pid}: has the hard limit {} at {}, and cairn, whose child it would be after a restart, at {}: raise it (ulimit -H) where cairn \
-         is started, or give that CAP_SYS_RESOURCE",
+        "pid {pid}: has the hard limit {} at {}, but would inherit {} from cairn: raise it (ulimit -H) before starting cairn, or run cairn with CAP_SYS_RESOURCE",
         process::rlimit_name(higher as u32),
         process::shown(theirs[higher].1),
         process::shown(ours[higher].1),

@@ -198,7 +198,7 @@ fn make_plan(records: &Records, accepted: &[Option<Accepted>], home: Home, used:
     }
     if need > limit {
         return Err(Error::Conflict(format!(
-            "needs {need} descriptors at a time, and the hard limit is {limit} (`ulimit -Hn`): raise it, or restart with CAP_SYS_RESOURCE"
+            "needs {need} descriptors at once, but the hard limit is {limit} (`ulimit -Hn`): raise it, or restart with CAP_SYS_RESOURCE"
         )));
     }
     Ok(plan)
@@ -210,9 +210,7 @@ fn check_clocks(records: &Records, options: &Options<'_>) -> Result<()> {
     let behind = records.clocks.and_then(|then| Clocks::now().behind(&then));
     match behind {
         Some(seconds) if !options.ignore_clocks => Err(Error::Conflict(format!(
-            "the clocks that count from the start of the machine (CLOCK_MONOTONIC, CLOCK_BOOTTIME) are {seconds} s behind those of the \
-             checkpoint: whatever waits would wait so much longer. Restart in a time namespace that sets them (unshare --time \
-             --monotonic {seconds} --boottime {seconds} cairn restart …), or allow it by --ignore-clocks"
+            "the clocks since boot (CLOCK_MONOTONIC, CLOCK_BOOTTIME) are {seconds} s behind those of the checkpoint: every absolute timeout would be that much late. Restart in a time namespace that sets them (unshare --time --monotonic {seconds} --boottime {seconds} cairn restart …), or pass --ignore-clocks"
         ))),
         _ => Ok(()),
     }

@@ -11,8 +11,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Advice for a number that is in use by something that will not go away by itself.
-const WAY_OUT: &str = "end it, or wait for its end, or restart among numbers of their own: \
-                       unshare --pid --mount --fork --mount-proc cairn restart …";
+const WAY_OUT: &str = "end it, wait until it exits, or restart in a new PID namespace: unshare --pid --mount --fork --mount-proc cairn restart …";
 
 /// How often a zombie is polled: there is no notification that it has been reaped.
 const TICK: Duration = Duration::from_millis(10);
@@ -55,15 +54,15 @@ pub fn await_free(records: &Records, patience: Duration, tell: &dyn Fn(&str)) ->
                 Some(User::Zombie { pid, parent }) => {
                     let name = name_of(parent);
                     let who = match pid == number {
-                        true => "its process".to_owned(),
-                        false => format!("{pid} of its group or session"),
+                        true => "the process".to_owned(),
+                        false => format!("process {pid} of its group or session"),
                     };
-                    let whose = format!("{who} has ended, and {parent}{name} has not waited for it");
+                    let whose = format!("{who} is a zombie not yet reaped by {parent}{name}");
                     if Instant::now() >= deadline {
                         return Err(Error::Conflict(format!("pid {number} is in use: {whose}")));
                     }
                     if !std::mem::replace(&mut told, true) {
-                        tell(&format!("pid {number}: {whose} yet; waiting"));
+                        tell(&format!("pid {number}: {whose}; waiting"));
                     }
                     std::thread::sleep(TICK);
                 }
@@ -131,7 +130,7 @@ pub fn spare(records: &Records) -> Result<i32> {
     let all = (2..=first).rev().chain((first + 1..most).rev());
     let mut free = all.filter(|number| !needed.contains(number));
     free.find(|number| matches!(user(*number, &sessions), Ok(None)))
-        .ok_or_else(|| Error::Conflict("no PID is free for the process that begins a session".into()))
+        .ok_or_else(|| Error::Conflict("no free PID for the process that starts a session".into()))
 }
 
 #[cfg(test)]

@@ -315,7 +315,7 @@ impl<'a> Opened<'a> {
         let meta = handle.metadata().context(|| format!("stat {}", path.display()))?;
         let Some(accepted) = self.accepted[index].as_ref() else {
             return Err(Error::Conflict(format!(
-                "{}: no path leads to it",
+                "{}: has no path",
                 self.records.inodes[index].kind.verbs().name()
             )));
         };
@@ -333,7 +333,7 @@ impl<'a> Opened<'a> {
         let size = inode.identity.as_ref().map_or(0, |identity| identity.size);
         let handle = self.open_accepted(index)?;
         let file = open_as(&link_to(&handle), libc::O_WRONLY | libc::O_CLOEXEC, path)?;
-        rustix::fs::ftruncate(&file, size).context(|| format!("cut {} back to {size} bytes", path.display()))
+        rustix::fs::ftruncate(&file, size).context(|| format!("truncate {} to {size} bytes", path.display()))
     }
 
     /// Sets the times of unlinked files again, since later steps have changed them, then the

@@ -80,7 +80,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         records.alive().flat_map(|(_, alive)| alive.posix_timers.iter().map(|timer| timer.id)).max();
     if !host.timer_ids_by_wish && highest.is_some_and(|id| id > MOST_TIMER_IDS) {
         return Err(
-            "a POSIX timer has a higher id than this kernel gives in reasonable time (before Linux 6.15)"
+            "the id of a POSIX timer is too high for this kernel to allocate in reasonable time (before Linux 6.15)"
                 .into(),
         );
     }
@@ -204,7 +204,7 @@ fn find_free_range(records: &Records, host: &Host, size: u64) -> Result<u64, Str
         end = end.max(stop);
     }
     if best.1 - best.0 < size + 4 * ALIGN {
-        return Err(format!("no {size} bytes of address space that are free in every process"));
+        return Err(format!("no range of {size} bytes is free in the address space of every process"));
     }
     Ok(best.0.midpoint(best.1) / ALIGN * ALIGN)
 }
@@ -555,7 +555,7 @@ pub fn special_mismatch(records: &Records, host: &Host) -> Option<String> {
                 && !host.special.iter().any(|here| here.name == *name && here.len == vma.len())
             {
                 return Some(format!(
-                    "pid {}: its {name} of {} bytes is not the one of the running kernel",
+                    "pid {}: its {name} of {} bytes is not that of the running kernel",
                     process.pid,
                     vma.len()
                 ));

@@ -272,7 +272,7 @@ fn a_reference_to_nothing_is_refused() {
     for (id, thread) in [(74, false), (71, false), (73, true)] {
         records.inodes.last_mut().unwrap().kind = Kind::Pidfd(Pidfd { id, thread });
         let why = validate::check(&records, &bounds).unwrap_err();
-        assert!(why.contains(&format!("{id}")) && why.contains("not there"), "{why}");
+        assert!(why.contains(&format!("{id}")) && why.contains("is missing"), "{why}");
     }
 }
 

@@ -151,7 +151,7 @@ impl Step {
             }
             Step::RemoveDirectories => "remove the names of unlinked directories".into(),
             Step::FinishInode { inode } => format!("set owner and permissions of {}", called(inode)),
-            Step::CutBack { inode } => format!("cut {} back to its size at the checkpoint", called(inode)),
+            Step::CutBack { inode } => format!("truncate {} to its size at the checkpoint", called(inode)),
             Step::Create { pid, .. } => format!("create process {pid}"),
             Step::Run { tid, what, program, .. } => {
                 let calls = program.calls().iter().map(|call| format!("\n    {}", call.what));
@@ -166,7 +166,7 @@ impl Step {
             Step::Finalize { pid } => {
                 format!("{pid}: set scheduling, registers and masks; unmap scratch range")
             }
-            Step::Release => "release everybody".into(),
+            Step::Release => "release all processes".into(),
         }
     }
 }

@@ -53,8 +53,8 @@ impl CloneArgs {
     }
 }
 
-/// Forks a child with PID `pid` that waits, asleep, for a tracer to take it over. The caller must
-/// be single-threaded.
+/// Forks a child with PID `pid` that sleeps until a tracer takes over. The caller must be
+/// single-threaded.
 ///
 /// # Errors
 /// EEXIST: the PID is in use. EPERM: neither CAP_SYS_ADMIN nor CAP_CHECKPOINT_RESTORE.

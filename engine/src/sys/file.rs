@@ -1,4 +1,4 @@
-//! fcntl(2) of asynchronous I/O; opening what a path leads to, and nothing else.
+//! fcntl(2) of asynchronous I/O; opening a path without following symbolic links.
 
 use super::cvt;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
@@ -19,7 +19,7 @@ const F_GETOWN_EX: i32 = 16;
 const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
 
-/// Kind and id of who is signalled.
+/// Kind and id of the owner of asynchronous I/O.
 pub fn owner(fd: BorrowedFd<'_>) -> io::Result<(i32, i32)> {
     let mut owner = OwnerEx { kind: 0, pid: 0 };
     // SAFETY: the struct is live and as the kernel lays it out.
@@ -27,14 +27,14 @@ pub fn owner(fd: BorrowedFd<'_>) -> io::Result<(i32, i32)> {
     Ok((owner.kind, owner.pid))
 }
 
-/// Sets who is signalled; the process must exist.
+/// Sets the owner; the process must exist.
 pub fn set_owner(fd: BorrowedFd<'_>, kind: i32, id: i32) -> io::Result<()> {
     let owner = OwnerEx { kind, pid: id };
     // SAFETY: as above.
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETOWN_EX, &owner) }.into()).map(drop)
 }
 
-/// The signal, 0 for SIGIO.
+/// The signal sent to the owner, 0 for SIGIO.
 pub fn signal(fd: BorrowedFd<'_>) -> io::Result<i32> {
     // SAFETY: numbers only.
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_GETSIG) }.into()).map(|s| s as i32)
@@ -46,16 +46,15 @@ pub fn set_signal(fd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     cvt(unsafe { libc::fcntl(fd.as_raw_fd(), F_SETSIG, signal) }.into()).map(drop)
 }
 
-/// Opens what a path leads to when no link is on the way, neither at its end nor before it; with
-/// `O_PATH`, the link at its end itself. A path that /proc gave has none, unless somebody has put
-/// one there since: ELOOP tells.
+/// Opens a path that contains no symbolic link, except as its last component with `O_PATH`, which
+/// opens the link itself. Paths from /proc contain none unless one was created since: ELOOP.
 pub fn open_directly(path: &Path, flags: OFlags) -> io::Result<File> {
     let links = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat2(CWD, path, flags, Mode::empty(), links)?))
 }
 
-/// The magic link that leads to what a descriptor of ours is of.
+/// The magic link of a descriptor of this process.
 pub fn link_to(fd: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }

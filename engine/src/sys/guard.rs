@@ -1,24 +1,23 @@
-//! A worker process that survives the one the user sees, so that it can put everything back when
-//! that one is killed.
+//! A worker process that survives its front end, the process that the user sees, and restores the
+//! target when that is killed.
 
 use super::cvt;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
-/// What [`split`] returns to whom.
+/// The process in which [`split`] returns.
 #[derive(Debug)]
 pub enum Side {
-    /// The process that the user sees: it waits for the worker, whose PID this is.
+    /// The front end, which waits for the worker with this PID.
     Front(i32),
-    /// The worker. It gets SIGTERM when the front dies.
+    /// The worker. It gets SIGTERM when the front end dies.
     Worker,
 }
 
-/// Forks. Only for a process that has one thread.
+/// Forks. The caller must be single-threaded.
 ///
-/// The worker is in a process group of its own: a signal to the front's group does not take it
-/// along.
+/// The worker has its own process group, so a signal to the front end's group does not reach it.
 pub fn split() -> io::Result<Side> {
     // SAFETY: there is one thread, so the child's copy of the process is whole.
     let pid = cvt(unsafe { libc::fork() }.into())? as i32;
@@ -33,22 +32,22 @@ pub fn split() -> io::Result<Side> {
     Ok(Side::Worker)
 }
 
-/// Pages that a process and its forks share: a line of text, and notes. One side writes, the other
-/// reads when that has ended or hangs.
+/// Pages shared by a process and its forks: a line of text, and notes. One side writes; the other
+/// reads once the writer has exited or hangs.
 pub struct Board {
     page: NonNull<Page>,
 }
 
-/// A few words that mean something to whoever writes and reads them.
+/// A few words whose meaning is defined by the caller.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Note {
-    /// What the words are.
+    /// The type of the note.
     pub kind: u64,
     /// The words.
     pub words: [u64; 4],
 }
 
-/// A place for a note.
+/// A slot for a note.
 #[repr(C)]
 struct Place {
     /// 0: free; ascending in the order of the notes otherwise.
@@ -57,15 +56,15 @@ struct Place {
     words: [AtomicU64; 4],
 }
 
-/// A place that is being written.
+/// The number of a slot that is being written.
 const BUSY: u64 = u64::MAX;
-/// How many notes there is room for.
+/// The number of slots.
 const NOTES: usize = 64;
 const TEXT: usize = 1024;
 
 #[repr(C)]
 struct Page {
-    /// Whether what the text says has to end in time.
+    /// Whether the activity in the text is subject to the timeout.
     hurried: AtomicBool,
     len: AtomicUsize,
     text: [AtomicU8; TEXT],
@@ -83,7 +82,7 @@ impl Board {
     /// A board of zeros.
     ///
     /// # Errors
-    /// What mmap(2) says.
+    /// As mmap(2).
     pub fn new() -> io::Result<Self> {
         let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
         // SAFETY: a new mapping, large enough and aligned; zeros are valid atomics.
@@ -99,7 +98,7 @@ impl Board {
         unsafe { self.page.as_ref() }
     }
 
-    /// Writes the line, as much of it as there is room for, and whether it has to end in time.
+    /// Writes the line, truncated to the buffer, and whether it is subject to the timeout.
     pub fn write(&self, text: &str, hurried: bool) {
         let page = self.page();
         page.hurried.store(hurried, Ordering::Relaxed);
@@ -109,7 +108,7 @@ impl Board {
         page.len.store(bytes.len(), Ordering::Release);
     }
 
-    /// Whether what the line says has to end in time.
+    /// Whether the activity in the line is subject to the timeout.
     pub fn is_hurried(&self) -> bool {
         self.page().hurried.load(Ordering::Relaxed)
     }
@@ -122,10 +121,10 @@ impl Board {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Writes a note; returns its place.
+    /// Writes a note; returns its slot.
     ///
     /// # Errors
-    /// ENOSPC when every place is taken.
+    /// ENOSPC when all slots are in use.
     pub fn note(&self, note: Note) -> io::Result<usize> {
         let page = self.page();
         let take = |place: &Place| {
@@ -139,7 +138,7 @@ impl Board {
         Ok(at)
     }
 
-    /// Strikes the note at a place out.
+    /// Frees the slot of a note.
     pub fn strike(&self, place: usize) {
         self.page().notes[place].number.store(0, Ordering::Release);
     }
@@ -158,12 +157,12 @@ impl Board {
     }
 }
 
-/// A process that does something when this one is killed. Dropped before, it does nothing.
+/// A child that runs a cleanup when this process is killed; dropping it cancels the cleanup.
 #[derive(Debug)]
 pub struct Successor(i32);
 
 impl Successor {
-    /// Forks. Only for a process that has one thread.
+    /// Forks. The caller must be single-threaded.
     ///
     /// # Errors
     /// EAGAIN; ENOSYS before Linux 5.3.
@@ -201,12 +200,11 @@ impl Drop for Successor {
     }
 }
 
-/// Does something in a child that outlives this process, should it be killed meanwhile: what was
-/// begun is brought to its end. `work` may make system calls and nothing else, since other threads
-/// may have held locks; it returns what the child exits with.
+/// Runs `work` in a child, so that it completes even if this process is killed. `work` may only
+/// make system calls, since other threads may hold locks; it returns the child's exit code.
 ///
 /// # Errors
-/// EAGAIN; a child that was killed itself.
+/// EAGAIN; the child was killed.
 pub fn in_child(work: impl FnOnce() -> u8) -> io::Result<u8> {
     // SAFETY: the child makes system calls only, as the caller promises.
     let pid = cvt(unsafe { libc::fork() }.into())? as i32;
@@ -248,7 +246,7 @@ pub fn group_exists(pgid: i32) -> bool {
     }
 }
 
-/// Makes a write beyond RLIMIT_FSIZE an error instead of the end.
+/// Makes a write beyond RLIMIT_FSIZE fail with EFBIG instead of killing the process.
 pub fn survive_file_size_limit() -> io::Result<()> {
     // SAFETY: to ignore a signal involves no handler.
     match unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) } {

@@ -18,7 +18,7 @@ pub enum Kind {
     Fs = 3,
     /// Signal actions.
     Sighand = 4,
-    /// What System V semaphores undo at the end.
+    /// System V semaphore undo lists.
     Sysvsem = 6,
 }
 
@@ -75,12 +75,12 @@ pub struct Member<T> {
     pub pid: i32,
     /// Its descriptor, for [`Kind::File`], else 0.
     pub number: u64,
-    /// What was noted with it.
+    /// The caller's data.
     pub value: T,
 }
 
-/// A set of kernel objects in the kernel's own order, each by a task that has it, so that one is
-/// found among many with few comparisons.
+/// A set of kernel objects in kcmp(2) order, each represented by a task that has it: a lookup is a
+/// binary search.
 #[derive(Debug)]
 pub struct Sorted<T = ()> {
     kind: Kind,

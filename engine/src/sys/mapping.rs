@@ -1,4 +1,4 @@
-//! Shared anonymous memory of our own, on its way to somebody else.
+//! Shared anonymous memory, created here to be passed to another process.
 
 use std::io;
 use std::ptr::{self, NonNull};
@@ -35,11 +35,11 @@ impl SharedMapping {
     /// A part of it.
     ///
     /// # Panics
-    /// When it is not inside.
+    /// If the range is outside the mapping.
     pub fn range(&mut self, start: usize, len: usize) -> &mut [u8] {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "{start}+{len} is outside");
-        // SAFETY: inside the mapping, which is initialised (zeros) and known to nobody else; the
-        // borrow of it is exclusive.
+        // SAFETY: inside the mapping, which is initialised (zeros) and not mapped by another
+        // process; the borrow of it is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr().add(start), len) }
     }
 }

@@ -74,8 +74,8 @@ pub fn task_size() -> u64 {
     })
 }
 
-/// Whether a page may be mapped at `address`: mincore(2) does not tell, mmap(2) without MAP_FIXED
-/// takes the address for a hint, and MAP_FIXED_NOREPLACE harms nothing.
+/// Whether a page may be mapped at `address`. mincore(2) does not show it, and mmap(2) without
+/// MAP_FIXED takes the address as a hint; MAP_FIXED_NOREPLACE does not replace mappings.
 fn is_address(address: u64) -> bool {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
     let len = page_size() as usize;
@@ -93,7 +93,7 @@ fn is_address(address: u64) -> bool {
 /// `PR_GET_TID_ADDRESS` of prctl(2), with `CONFIG_CHECKPOINT_RESTORE` (include/uapi/linux/prctl.h).
 pub const PR_GET_TID_ADDRESS: i32 = 40;
 
-/// Writes to a descriptor that was handed to us by number, and closes it.
+/// Writes to an inherited descriptor, given by number, and closes it.
 pub fn notify(fd: i32, message: &[u8]) -> io::Result<()> {
     use std::io::Write;
     use std::os::fd::FromRawFd;

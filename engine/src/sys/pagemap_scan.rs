@@ -48,10 +48,10 @@ struct ScanArg {
 /// `_IOWR('f', 16, struct pm_scan_arg)`
 const PAGEMAP_SCAN: u64 = (3 << 30) | ((size_of::<ScanArg>() as u64) << 16) | ((b'f' as u64) << 8) | 16;
 
-/// Where a scan goes on. Not simply at `walk_end`: the kernel gathers regions in a buffer of at
+/// Where a scan continues. Not simply at `walk_end`: the kernel gathers regions in a buffer of at
 /// most `PMD_SIZE / PAGE_SIZE` of them (32 on powerpc with 64 KiB pages), and what it stored when
 /// that was last full stays there when the walk then reaches its end (`do_pagemap_scan`,
-/// fs/proc/task_mmu.c, Linux 6.7 to 6.12). What was told is not told again.
+/// fs/proc/task_mmu.c, Linux 6.7 to 6.12). Regions already reported are not repeated.
 fn next_start(arg: &ScanArg, told: &[Region]) -> u64 {
     told.last().map_or(0, |last| last.end).max(arg.walk_end)
 }

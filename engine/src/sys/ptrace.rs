@@ -9,12 +9,12 @@ use std::mem::{MaybeUninit, size_of};
 use std::ptr;
 use std::sync::OnceLock;
 
-/// A thread id as the kernel counts them in our PID namespace.
+/// A thread id in our PID namespace.
 pub type Tid = i32;
 
-/// What `PTRACE_SEIZE` may ask for: see ptrace(2), `PTRACE_SETOPTIONS`.
+/// Options of `PTRACE_SEIZE`: see ptrace(2), `PTRACE_SETOPTIONS`.
 pub const SYSGOOD: i32 = libc::PTRACE_O_TRACESYSGOOD;
-/// Kill the tracee when the tracer goes: for what a restart has made and not yet released.
+/// Kill the tracee when the tracer exits: for tasks that a restart has not yet released.
 pub const EXITKILL: i32 = libc::PTRACE_O_EXITKILL;
 
 /// The siginfo of the ABI: `SI_MAX_SIZE` bytes, include/uapi/asm-generic/siginfo.h.
@@ -26,7 +26,7 @@ fn request(req: libc::c_uint, tid: Tid, addr: usize, data: usize) -> io::Result<
     cvt(unsafe { libc::ptrace(req, tid, addr, data) })
 }
 
-/// Attaches without stopping. EPERM: traced already, a kernel thread, a zombie, or not allowed.
+/// Attaches without stopping. EPERM: already traced, a kernel thread, a zombie, or not permitted.
 pub fn seize(tid: Tid, options: i32) -> io::Result<()> {
     request(libc::PTRACE_SEIZE, tid, 0, options as usize).map(drop)
 }
@@ -46,7 +46,7 @@ pub fn cont_to_syscall(tid: Tid) -> io::Result<()> {
     request(libc::PTRACE_SYSCALL, tid, 0, 0).map(drop)
 }
 
-/// Stops tracing; a group stop that is in force takes hold again (kernel/ptrace.c,
+/// Stops tracing; a group stop in force takes effect again (kernel/ptrace.c,
 /// `__ptrace_unlink`).
 pub fn detach(tid: Tid) -> io::Result<()> {
     request(libc::PTRACE_DETACH, tid, 0, 0).map(drop)
@@ -65,12 +65,12 @@ pub fn get_regset(tid: Tid, note: u32, buf: &mut [u8]) -> io::Result<usize> {
     Ok(iov.iov_len)
 }
 
-/// A register set by its ELF note type; nothing where the machine or the kernel does not have it.
+/// A register set by its ELF note type; `None` if the machine or the kernel does not have it.
 pub fn register_set(tid: Tid, note: u32) -> io::Result<Option<Vec<u8>>> {
     set_if_there(|data| get_regset(tid, note, data))
 }
 
-/// What `read` fills with a register set; nothing where it says that there is none.
+/// The register set that `read` fills; `None` if it reports that there is none.
 pub fn set_if_there(read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<Option<Vec<u8>>> {
     let mut data = vec![0u8; EXTENDED_MAX];
     match read(&mut data) {
@@ -100,7 +100,11 @@ pub fn set_regset(tid: Tid, note: u32, buf: &[u8]) -> io::Result<()> {
     if iov.iov_len == buf.len() {
         Ok(())
     } else {
-        Err(io::Error::other(format!("register set {note:#x}: {} of {} bytes taken", iov.iov_len, buf.len())))
+        Err(io::Error::other(format!(
+            "register set {note:#x}: {} of {} bytes accepted",
+            iov.iov_len,
+            buf.len()
+        )))
     }
 }
 
@@ -223,7 +227,7 @@ pub fn rseq_configuration(tid: Tid) -> io::Result<RseqConfiguration> {
     Ok(unsafe { conf.assume_init() })
 }
 
-/// Whether the signal that a thread is stopped with is a system call that was sent to itself.
+/// Whether the signal that a thread is stopped with comes from syscall user dispatch.
 pub fn is_dispatched_call(tid: Tid) -> bool {
     /// include/uapi/asm-generic/siginfo.h
     const SYS_USER_DISPATCH: i32 = 2;
@@ -232,9 +236,9 @@ pub fn is_dispatched_call(tid: Tid) -> bool {
     got.is_ok() && info[2] == SYS_USER_DISPATCH
 }
 
-/// Whether a thread has its system calls sent to itself as signals, Linux 5.11
-/// (Documentation/admin-guide/syscall-user-dispatch.rst). A tracer is told since 6.4; before that
-/// nobody is.
+/// Whether a thread uses syscall user dispatch, Linux 5.11
+/// (Documentation/admin-guide/syscall-user-dispatch.rst). Visible to a tracer since 6.4, not at all
+/// before.
 pub fn dispatches_syscalls(tid: Tid) -> io::Result<bool> {
     match dispatch_mode(tid) {
         Ok(mode) => Ok(mode != 0),
@@ -243,7 +247,7 @@ pub fn dispatches_syscalls(tid: Tid) -> io::Result<bool> {
     }
 }
 
-/// Whether this kernel tells that. `tid`: somebody to ask of.
+/// Whether this kernel reports that. `tid`: any tracee.
 pub fn tells_dispatch(tid: Tid) -> bool {
     static TELLS: OnceLock<()> = OnceLock::new();
     TELLS.get().is_some() || dispatch_mode(tid).map(|_| TELLS.get_or_init(|| ())).is_ok()
@@ -258,8 +262,8 @@ fn dispatch_mode(tid: Tid) -> io::Result<u64> {
     Ok(config[0])
 }
 
-/// x86: a `struct user_desc` of set_thread_area(2): entry, base, limit, flags; nothing where the
-/// kernel has no such thing.
+/// x86: a `struct user_desc` of set_thread_area(2): entry, base, limit, flags; `None` if the
+/// kernel does not have them.
 pub fn thread_area(tid: Tid, entry: usize) -> io::Result<Option<[u32; 4]>> {
     /// arch/x86/include/uapi/asm/ptrace-abi.h
     const GET_THREAD_AREA: libc::c_uint = 25;

@@ -1,4 +1,4 @@
-//! What a child does before it executes a program.
+//! Setup of a child before execve(2), and of inherited descriptors.
 
 use super::cvt;
 use super::signals::{self, Children};
@@ -7,8 +7,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Makes the command leader of a session and process group of its own, with SIGCHLD as our own
-/// caller had it.
+/// Makes the command the leader of a new session and process group, with the SIGCHLD disposition
+/// that our caller had.
 pub fn start_in_own_session(command: &mut Command, children: Children) {
     // SAFETY: setsid and signal are async-signal-safe.
     unsafe {
@@ -19,20 +19,20 @@ pub fn start_in_own_session(command: &mut Command, children: Children) {
     };
 }
 
-/// Closes what we were started with above standard error, except `keep`. Before anything of our
-/// own is open.
+/// Closes all inherited descriptors above standard error, except `keep`. Call it before opening any
+/// other.
 pub fn close_inherited(keep: &[i32]) -> io::Result<()> {
     let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
     let numbers: Vec<i32> = std::fs::read_dir("/proc/self/fd")?.flatten().filter_map(number).collect();
     for fd in numbers.into_iter().filter(|fd| *fd > 2 && !keep.contains(fd)) {
-        // SAFETY: nobody here knows these numbers. That of the directory just read is closed
+        // SAFETY: nothing here owns these descriptors. That of the directory just read is closed
         // already, which the kernel says.
         unsafe { libc::close(fd) };
     }
     Ok(())
 }
 
-/// Duplicates a descriptor that we were started with, by its number.
+/// Duplicates an inherited descriptor, given by number.
 ///
 /// # Errors
 /// EBADF
@@ -44,7 +44,7 @@ pub fn duplicate(fd: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Keeps what we were started with above standard error from the programs that we start.
+/// Sets close-on-exec on all descriptors above standard error.
 pub fn keep_descriptors_to_ourselves() -> io::Result<()> {
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let fd: Option<i32> = entry?.file_name().to_str().and_then(|name| name.parse().ok());

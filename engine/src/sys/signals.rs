@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
-/// A signal that came.
+/// A received signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
-    /// Which.
+    /// Its number.
     pub signal: i32,
-    /// The kernel sent it: a terminal, to everybody in the group that it belongs to.
+    /// Whether the kernel sent it: a terminal signals its whole foreground process group.
     pub from_kernel: bool,
 }
 
@@ -33,11 +33,10 @@ pub fn block(signals: &[i32]) {
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(signals), std::ptr::null_mut()) };
 }
 
-/// Waits for one of these signals, which have to be blocked in every thread; nothing when it takes
-/// longer than `timeout`.
+/// Waits for one of these signals, which must be blocked in every thread; `None` after `timeout`.
 ///
 /// # Errors
-/// What sigtimedwait(2) says.
+/// As sigtimedwait(2).
 pub fn wait(signals: &[i32], timeout: Duration) -> io::Result<Option<Heard>> {
     let time =
         libc::timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
@@ -53,19 +52,19 @@ pub fn wait(signals: &[i32], timeout: Duration) -> io::Result<Option<Heard>> {
     }
 }
 
-/// What becomes of SIGCHLD in this process.
+/// The disposition of SIGCHLD, which determines what happens to exited children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Children {
-    /// They are waited for.
+    /// They stay zombies until they are reaped (`SIG_DFL`).
     Waited,
-    /// The kernel forgets them as they end (`SIG_IGN`).
+    /// The kernel reaps them as they exit (`SIG_IGN`).
     Forgotten,
 }
 
-/// Sets what becomes of SIGCHLD; what it was before.
+/// Sets the disposition of SIGCHLD; returns the previous one.
 ///
 /// # Errors
-/// What signal(2) says.
+/// As signal(2).
 pub fn set_children(children: Children) -> io::Result<Children> {
     let action = match children {
         Children::Waited => libc::SIG_DFL,

@@ -1,4 +1,4 @@
-//! Calls that look at or change another task by number.
+//! Calls that read or change another task by its id.
 
 use super::cvt;
 use std::io;
@@ -53,7 +53,7 @@ pub fn sched_attr(tid: i32) -> io::Result<SchedAttr> {
     let mut attr = SchedAttr::default();
     // SAFETY: the struct is live and its size is given.
     cvt(unsafe { libc::syscall(libc::SYS_sched_getattr, tid, &mut attr, size_of::<SchedAttr>(), 0) })?;
-    // sched_getattr tells the nice value of SCHED_OTHER and SCHED_BATCH only
+    // sched_getattr reports the nice value of SCHED_OTHER and SCHED_BATCH only
     // (kernel/sched/syscalls.c, `get_params`). SAFETY: numbers only. The raw call answers 20 -
     // nice, so that no answer looks like an error.
     attr.nice = 20 - cvt(unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, tid) })? as i32;
@@ -127,7 +127,7 @@ pub fn tgkill(pid: i32, tid: i32, sig: i32) -> io::Result<()> {
     cvt(unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, sig) }).map(drop)
 }
 
-/// The cookie of tasks that may share a core with this thread, 0 for everybody (Linux 5.14,
+/// The cookie of tasks that may share a core with this thread, 0 for all tasks (Linux 5.14,
 /// `CONFIG_SCHED_CORE`).
 pub fn core_cookie(tid: i32) -> io::Result<u64> {
     // include/uapi/linux/prctl.h
@@ -149,7 +149,7 @@ pub fn core_cookie(tid: i32) -> io::Result<u64> {
     Ok(cookie)
 }
 
-/// Who used a System V semaphore last (semctl(2), `GETPID`).
+/// PID of the last user of a System V semaphore (semctl(2), `GETPID`).
 pub fn semaphore_user(set: i32, number: i32) -> io::Result<i32> {
     // SAFETY: numbers only.
     cvt(unsafe { libc::semctl(set, number, libc::GETPID) }.into()).map(|pid| pid as i32)

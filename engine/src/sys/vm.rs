@@ -31,8 +31,8 @@ pub fn read_ranges(pid: i32, ranges: &[(RemoteAddr, usize)], buf: &mut [u8]) -> 
     whole(n, buf.len(), ranges.first().map_or(RemoteAddr(0), |r| r.0))
 }
 
-/// Writes `buf` to `addr` of process `pid` by way of /proc/PID/mem, which takes no notice of
-/// protections of private memory.
+/// Writes `buf` to `addr` of process `pid` by way of /proc/PID/mem, which ignores the
+/// protection of private memory.
 pub fn force(pid: i32, addr: RemoteAddr, buf: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::FileExt;
     let memory = std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/mem"))?;

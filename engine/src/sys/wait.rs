@@ -1,10 +1,10 @@
-//! waitpid(2) for tracees: what a stop means, and waiting with an end in sight.
+//! waitpid(2) for tracees: decoding of stops, and waiting with a deadline.
 
 use super::ptrace::Tid;
 use std::io;
 use std::time::{Duration, Instant};
 
-/// What waitpid(2) told of a tracee.
+/// A decoded waitpid(2) status of a tracee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// `PTRACE_EVENT_STOP` after `PTRACE_INTERRUPT`, or of a new tracee that the kernel attached.
@@ -17,9 +17,9 @@ pub enum Stop {
     Syscall,
     /// Another `PTRACE_EVENT_*`.
     Event(i32),
-    /// Ended by `exit`: the code.
+    /// Exited, with this code.
     Exited(i32),
-    /// Ended by a signal.
+    /// Killed by a signal.
     Killed(i32),
 }
 
@@ -76,13 +76,13 @@ pub fn wait_any() -> io::Result<(Tid, Stop)> {
     }
 }
 
-/// A stop that is there already, or nothing.
+/// A stop that is already reported, or `None`.
 pub fn poll(tid: Tid) -> io::Result<Option<Stop>> {
     Ok(waitpid(tid, libc::WNOHANG)?.map(|(_, stop)| stop))
 }
 
-/// Waits until `deadline`, or until `cancelled`, which is asked ten times a second; nothing then.
-/// SIGCHLD must be blocked in the caller ([`block_sigchld`]).
+/// Waits until `deadline`, or until `cancelled`, which is polled ten times a second; then returns
+/// `None`. SIGCHLD must be blocked in the caller ([`block_sigchld`]).
 pub fn wait_until(
     tid: Tid,
     deadline: Instant,
@@ -102,9 +102,8 @@ pub fn wait_until(
     }
 }
 
-/// Waits for the end of threads that are traced and were killed, all of one process. The leader's
-/// end is told when the others have been waited for (ptrace(2), "Death under ptrace"): it has to
-/// come last.
+/// Waits for the exit of traced and killed threads of one process. The leader's exit is reported
+/// only once the others have been reaped (ptrace(2), "Death under ptrace"), so it must be last.
 pub fn await_ends(pid: Tid, tids: impl IntoIterator<Item = Tid>) {
     let (leader, others): (Vec<Tid>, Vec<Tid>) = tids.into_iter().partition(|tid| *tid == pid);
     for tid in others.into_iter().chain(leader) {

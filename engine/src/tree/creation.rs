@@ -103,10 +103,7 @@ pub fn creation_order(
     }
     planner.family(Parent::Engine, 0)?;
     if let Some(missing) = processes.iter().find(|p| !planner.created.contains(&p.pid)) {
-        return Err(format!(
-            "pid {}: its parent {} is not among what is restarted",
-            missing.pid, missing.ppid
-        ));
+        return Err(format!("pid {}: its parent {} is not part of the restart", missing.pid, missing.ppid));
     }
     planner.groups(processes)?;
     // Last: a process in no recorded group is in the helper's.
@@ -236,12 +233,12 @@ impl Planner<'_> {
         };
         if !adopts {
             return Err(format!(
-                "pid {}: in session {sid}, whose leader has ended, but its parent is no subreaper that could have adopted it",
+                "pid {}: in session {sid}, whose leader has ended, but its parent is not a subreaper that could have adopted it",
                 children[0]
             ));
         }
         if self.by_pid.contains_key(&sid) {
-            return Err(format!("session {sid}: its number is a process in another session"));
+            return Err(format!("session {sid}: its id is that of a process in another session"));
         }
         let parent = self.creator(parent);
         self.steps.push(CreationStep::CreateHelper { parent, pid: sid });
@@ -287,7 +284,7 @@ impl Planner<'_> {
             let wanted: BTreeSet<i32> = movers.iter().map(|m| m.pgid).collect();
             let (stay, free): (Vec<&Process>, _) = movers.into_iter().partition(|m| wanted.contains(&m.pid));
             if free.is_empty() {
-                return Err(format!("pid {}: process groups that exchanged their leaders", stay[0].pid));
+                return Err(format!("pid {}: process groups that swapped leaders", stay[0].pid));
             }
             self.steps.extend(free.iter().map(|m| CreationStep::Setpgid { pid: m.pid, pgid: m.pgid }));
             movers = stay;
@@ -415,7 +412,7 @@ mod tests {
     #[test]
     fn what_could_never_have_been_is_refused() {
         let err = plan(&[(10, 0, 10, 10), (12, 10, 11, 11)], &[]).unwrap_err();
-        insta::assert_snapshot!(err, @"pid 12: in session 11, whose leader has ended, but its parent is no subreaper that could have adopted it");
+        insta::assert_snapshot!(err, @"pid 12: in session 11, whose leader has ended, but its parent is not a subreaper that could have adopted it");
     }
 
     proptest! {

@@ -98,8 +98,8 @@ impl Frozen {
         }
         // Parents may have changed while some processes were still running: orphans are reparented.
         for task in &mut frozen.tasks {
-            task.stat =
-                read_stat(task.pid)?.ok_or_else(|| Error::Vanished(format!("pid {} has ended", task.pid)))?;
+            task.stat = read_stat(task.pid)?
+                .ok_or_else(|| Error::Vanished(format!("pid {} has exited", task.pid)))?;
         }
         Ok(frozen)
     }
@@ -126,12 +126,12 @@ impl Frozen {
         const PF_KTHREAD: u32 = 0x0020_0000;
         if task.stat.flags & PF_KTHREAD != 0 {
             return Err(Error::unsupported(format!(
-                "pid {pid}: a kernel thread; give a process of a program"
+                "pid {pid}: is a kernel thread; only user processes can be saved"
             )));
         }
         if let Some(group) = self.freezers.frozen(pid) {
             return Err(Error::unsupported(format!(
-                "pid {pid}: is in a frozen control group ({}); thaw that first",
+                "pid {pid}: is in a frozen control group ({}); thaw it first",
                 group.display()
             )));
         }
@@ -194,7 +194,7 @@ impl Frozen {
             !task.threads.is_empty() && !read_stat(task.pid).is_ok_and(alive)
         };
         match self.tasks.iter().find(killed) {
-            Some(task) => Error::Vanished(format!("pid {}: ended meanwhile", task.pid)),
+            Some(task) => Error::Vanished(format!("pid {}: exited in the meantime", task.pid)),
             None => err,
         }
     }
@@ -251,13 +251,11 @@ impl Task {
         if let Err(err) = device.freeze(pid, flags, patience) {
             let reason = match err.raw_os_error() {
                 Some(libc::ESRCH) => return Ok(()),
-                Some(libc::EBUSY) => "traced by another process already; end that, or allow it by --traced",
+                Some(libc::EBUSY) => "already traced by another process; detach the tracer, or pass --traced",
                 Some(libc::ETIMEDOUT) => {
-                    "a thread of it does not stop: a sleep that cannot be interrupted; wait for its end, or allow more by --time"
+                    "one of its threads does not stop: it is in uninterruptible sleep; wait until it wakes up, or allow more time with --time"
                 }
-                Some(libc::EOPNOTSUPP) => {
-                    "the kernel works in threads of its own for it; let it end that first (io_uring, vhost)"
-                }
+                Some(libc::EOPNOTSUPP) => "has kernel worker threads (io_uring, vhost); end them first",
                 _ => return Err(err).context(|| format!("hold {pid}")),
             };
             return Err(Error::unsupported(format!("pid {pid}: {reason}")));
@@ -268,7 +266,7 @@ impl Task {
             // it.
             if held.told.state == kmod::STATE_TRACED {
                 return Err(Error::unsupported(format!(
-                    "pid {pid}: thread {tid} is stopped by its tracer; let that continue it first"
+                    "pid {pid}: thread {tid} is stopped by its tracer; let the tracer resume it first"
                 )));
             }
             self.threads.push(Stopped::ModuleThread(held));
@@ -281,7 +279,7 @@ impl Task {
         let Some(device) = &self.device else { return Ok(()) };
         match device.thaw(self.pid) {
             Err(err) if err.raw_os_error() != Some(libc::ESRCH) => {
-                Err(err).context(|| format!("let {} go", self.pid))
+                Err(err).context(|| format!("release {}", self.pid))
             }
             // A process that is gone needs no release.
             _ => Ok(()),
@@ -403,7 +401,7 @@ fn seize(pid: i32, tid: i32) -> Result<Option<Option<Blocked>>> {
             }
             if status.tracerpid != 0 {
                 return Err(Error::unsupported(format!(
-                    "pid {pid}: traced by process {} already; end that, or save it with what is traced by the kernel module (--traced)",
+                    "pid {pid}: already traced by process {}; detach the tracer, or save it through the kernel module (--traced)",
                     status.tracerpid
                 )));
             }
@@ -468,18 +466,17 @@ fn sleep_of(tid: i32) -> String {
     let state = read_stat(tid).ok().flatten().map_or('?', |stat| stat.state);
     let function = std::fs::read_to_string(format!("/proc/{tid}/wchan")).unwrap_or_default();
     let function = match function.as_str() {
-        "" | "0" => "where the kernel does not say".to_string(),
-        name => format!("in the kernel's {name}"),
+        "" | "0" => "at an unknown place in the kernel".to_string(),
+        name => format!("in the kernel function {name}"),
     };
     format!(
-        "it sleeps {function} (state {state}), where nothing interrupts it: a device or file system that does not answer, or \
-         a vfork(2) whose child has not executed a program yet; wait for its end, or allow more by --time"
+        "it sleeps {function} (state {state}), and cannot be interrupted: a device or file system does not respond, or the child of a vfork(2) has not executed a program yet; wait until it wakes up, or allow more time with --time"
     )
 }
 
 fn without_leader(pid: i32) -> Error {
     Error::unsupported(format!(
-        "pid {pid}: its first thread has ended, others run on; start the job so that main() waits for its threads"
+        "pid {pid}: its main thread has exited while others still run; start the job so that main() waits for its threads"
     ))
 }
 
@@ -488,7 +485,7 @@ fn refuse_thread(scope: Scope) -> Result<()> {
     let (Scope::Tree(id) | Scope::Process(id)) = scope else { return Ok(()) };
     match crate::proc::status::of_thread(id, id) {
         Ok(status) if status.tgid != id => Err(Error::unsupported(format!(
-            "{id} is a thread of process {0}, and a process is saved with all its threads; give {0}",
+            "{id} is a thread of process {0}, and a process is saved with all its threads; use {0}",
             status.tgid
         ))),
         // A missing process is reported when it is to be stopped.
@@ -499,8 +496,7 @@ fn refuse_thread(scope: Scope) -> Result<()> {
 /// The error for a scope that includes cairn: it would have to stop itself.
 fn refuse_ourselves(pid: i32, scope: Scope) -> Error {
     Error::unsupported(format!(
-        "pid {pid} is cairn itself, which is among what it is to save ({} {}): save one process alone by --pid, or start \
-         cairn from outside of the job",
+        "pid {pid} is cairn itself, which is part of what it should save ({} {}): save one process alone with --pid, or start cairn from outside the job",
         scope.word(),
         scope.id()
     ))

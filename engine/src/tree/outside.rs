@@ -112,7 +112,7 @@ impl Outside {
 
     /// The name of such a process in messages.
     fn name(stat: &Brief) -> String {
-        format!("process {} ({}) outside", stat.pid, stat.comm)
+        format!("process {} ({}) outside the job", stat.pid, stat.comm)
     }
 
     /// Address spaces, descriptor tables and the like that are shared with a process outside.
@@ -158,7 +158,10 @@ impl Outside {
                 problems.push(Problem::external(
                     Subject::process(*pid),
                     External::Tracee,
-                    format!(": traces {}; end the tracing, or save a tree that has both", Self::name(stat)),
+                    format!(
+                        ": traces {}; detach from it, or save a tree that contains both",
+                        Self::name(stat)
+                    ),
                 ));
             }
         }
@@ -196,7 +199,7 @@ impl Outside {
                     problems.push(Problem::external(
                         Subject::process(*pid),
                         External::SharedMemory,
-                        format!(": the shared memory at {start:#x} is mapped by {}, too", Self::name(stat)),
+                        format!(": the shared memory at {start:#x} is also mapped by {}", Self::name(stat)),
                     ));
                 }
             }

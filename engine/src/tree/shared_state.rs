@@ -68,10 +68,10 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 problems.push(Problem::of_thread(pid, tid, what));
             };
             if !thread.regs().is_native() {
-                refuse("runs 32-bit code; only programs of 64 bits can be saved");
+                refuse("runs 32-bit code; only 64-bit programs can be saved");
             }
             if thread.regs().in_transaction() {
-                refuse("is in a memory transaction, which is soon over: try again");
+                refuse("is in a hardware memory transaction, which ends soon; try again");
             }
             for (note, what) in arch::REFUSED_SETS {
                 if thread.register_set(*note)?.is_some() {
@@ -82,11 +82,11 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
             if tasks.iter().any(|task| task.pid == status.tracerpid) {
                 let tracer = status.tracerpid;
                 refuse(&format!(
-                    "is traced by process {tracer}, which is to be saved, too; let it end that first"
+                    "is traced by process {tracer}, which is part of the job; detach the tracer first"
                 ));
             }
             if status.seccomp.unwrap_or(0) != 0 {
-                refuse("has a seccomp filter, which nobody can read back; start the job without one");
+                refuse("has a seccomp filter, which cannot be read back; start the job without one");
             }
             refused::of_thread(thread, &mut problems)?;
             let namespaces = Namespaces::of(pid, tid);
@@ -98,11 +98,11 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 if tid == pid {
                     problems.push(Problem::of(
                         Subject::process(pid),
-                        format!(": is in another {name} namespace than cairn; run cairn in there (nsenter --all --target {pid})"),
+                        format!(": is in a different {name} namespace than cairn; run cairn in that namespace (nsenter --all --target {pid})"),
                     ));
                 } else if theirs != Namespaces::of(pid, pid).link(name) {
                     let what =
-                        format!("is in another {name} namespace than its process; let that thread end first");
+                        format!("is in a different {name} namespace than its process; end that thread first");
                     problems.push(Problem::of_thread(pid, tid, &what));
                 }
             }
@@ -111,7 +111,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                     [(Kind::Files, "descriptor table"), (Kind::Fs, "working directory and umask")]
                 {
                     if compare(pid, tid, kind)? != Ordering::Equal {
-                        let what = format!("has a {what} of its own; let that thread end first");
+                        let what = format!("has a {what} of its own; end that thread first");
                         problems.push(Problem::of_thread(pid, tid, &what));
                     }
                 }
@@ -135,7 +135,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 .context(|| format!("compare processes with {} (needs CONFIG_KCMP)", task.pid))?;
             if let Some(other) = same {
                 problems.push(format!(
-                    "pids {} and {} share {what}; let one of them execute a program first",
+                    "pids {} and {} share {what}; one of them must execute a program first",
                     other.pid, task.pid
                 ));
             }
@@ -150,7 +150,7 @@ fn other_label(pid: i32, theirs: Option<&PathBytes>, ours: Option<&PathBytes>) -
     let shown = |label: Option<&PathBytes>| label.map_or("none".into(), PathBytes::to_string);
     (theirs != ours).then(|| {
         format!(
-            "pid {pid}: has the security label {}, and cairn, which everything that it restarts is a child of, {}; run cairn under that label",
+            "pid {pid}: has the security label {}, but would inherit {} from cairn at restart; run cairn under the label of the process",
             shown(theirs),
             shown(ours)
         )

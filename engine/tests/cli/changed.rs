@@ -138,7 +138,7 @@ fn what_private_mappings_need_cannot_be_ignored() {
     replace(&job, "data", &[b'B'; SIZE]);
     let pid = job.pid();
     for option in [&[][..], &["--ignore-changes", "--truncate"]] {
-        expect_conflict(&job, option, &["digest", "no option", &format!("private mappings of {pid} ")]);
+        expect_conflict(&job, option, &["digest", "no option", &format!("private mappings of pid {pid} ")]);
     }
 }
 
@@ -154,7 +154,7 @@ fn a_shared_mapping_beyond_the_end_cannot_be_ignored() {
 fn another_owner_cannot_be_ignored() {
     let job = reader("f.read(10)");
     std::os::unix::fs::chown(job.path("data"), Some(4242), Some(4343)).expect("root may");
-    expect_conflict(&job, &["--ignore-changes"], &["belongs to 4242:4343 now", "chown 0:0"]);
+    expect_conflict(&job, &["--ignore-changes"], &["is now owned by 4242:4343", "chown 0:0"]);
 }
 
 /// The program itself is mapped by everybody who runs it.

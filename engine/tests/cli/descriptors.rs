@@ -75,7 +75,7 @@ fn more_than_the_limit_admits_is_refused_with_numbers() {
     );
     assert_eq!(exit_code(&output), 96, "{}", complaint(&output));
     let said = complaint(&output);
-    let words = ["descriptors at a time", "the hard limit is 128", "`ulimit -Hn`"];
+    let words = ["descriptors at once", "the hard limit is 128", "`ulimit -Hn`"];
     let told = String::from_utf8_lossy(&output.stdout);
     for text in [&said, told.as_ref()] {
         assert!(words.iter().all(|word| text.contains(word)), "{text}");

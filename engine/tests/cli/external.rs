@@ -96,8 +96,9 @@ fn a_terminal_is_replaced_by_another() {
 
     let output = echo.restart(null(), &[]);
     assert_eq!(exit_code(&output), 7);
-    let advice =
-        format!("{name}: was left outside at the checkpoint: give another one by --external {name}=PATH");
+    let advice = format!(
+        "{name}: was left outside at the checkpoint: supply a replacement with --external {name}=PATH"
+    );
     assert!(complaint(&output).contains(&advice), "{}", complaint(&output));
 
     let (ours, theirs) = terminal();
@@ -148,7 +149,7 @@ fn a_file_takes_the_place_of_a_pipe_to_another_program() {
     assert!(complaint(&refused).contains("--external"), "{}", complaint(&refused));
     let unknown = cairn(["checkpoint", &pid, "-o", &context, "--external", "pipe:[1]"]);
     assert_eq!(exit_code(&unknown), 3);
-    assert!(complaint(&unknown).contains("pipe:[1]: no descriptor of the job leads there"));
+    assert!(complaint(&unknown).contains("pipe:[1]: no descriptor of the job refers to it"));
 
     echo.save_and_kill(&[&names[0], &names[1]]);
     let log = echo.dir.path().join("log");
@@ -182,7 +183,7 @@ fn a_pipe_within_the_job_does_not_lie_outside() {
     let name = wait_for("the pipe", || name().filter(|name| name.starts_with("pipe:")));
     let output = job.checkpoint("context", &["--external", &name]);
     assert_eq!(exit_code(&output), 3);
-    assert!(complaint(&output).contains("both ends of it are in the job"), "{}", complaint(&output));
+    assert!(complaint(&output).contains("both of its ends are in the job"), "{}", complaint(&output));
 }
 
 #[test]

@@ -125,7 +125,7 @@ const WAIT: &str = ": > up; while :; do read x < /dev/null; done";
 #[test]
 fn a_device_node_without_a_name_is_refused() {
     let job = Job::script(&format!("mknod null c 1 3; exec 5< null; rm null; {WAIT}"));
-    expect_refused(&job, &["fd 5", "a device node whose name was removed"]);
+    expect_refused(&job, &["fd 5", "an unlinked device node"]);
 }
 
 #[test]
@@ -136,7 +136,7 @@ import os, time
 os.symlink(\"/etc\", \"link\"); fd = os.open(\"link\", os.O_PATH | os.O_NOFOLLOW); os.unlink(\"link\")
 open(\"up\", \"w\").close(); time.sleep(600)'",
     );
-    expect_refused(&job, &["fd 3", "a symbolic link whose name was removed"]);
+    expect_refused(&job, &["fd 3", "an unlinked symbolic link"]);
 }
 
 #[test]
@@ -176,10 +176,11 @@ fn a_pipe_to_a_process_outside_is_refused_with_both_and_the_way_out() {
     let holds_it = |pid: &&str| Path::new(&format!("/proc/{pid}/fd/5")).exists();
     let reader = text.split_ascii_whitespace().find(holds_it).expect("the reader lives");
     let file = job.path("context").display().to_string();
-    let way_out = "save a tree that has both, or start the job with files in place of it";
+    let way_out = "save a tree that contains both, or start the job with files instead";
     let name = std::fs::read_link(format!("/proc/{reader}/fd/5")).expect("it is open");
     let name = name.display();
-    let told = format!("pid {reader}: fd 5 ({name}) is a pipe that a process outside writes to: {way_out}");
+    let told =
+        format!("pid {reader}: fd 5 ({name}) is a pipe that a process outside the job writes to: {way_out}");
     for output in [cairn(["checkpoint", reader, "--kill", "-o", &file]), cairn(["check", reader])] {
         assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
         let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
@@ -200,8 +201,11 @@ fn a_number_that_would_stay_in_use_is_refused_before_anybody_is_killed() {
     let output = job.checkpoint("context", &["--kill"]);
     assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
     let said = complaint(&output);
-    let words =
-        [format!("pid {}: leads", job.pid), format!("process {orphan} (sleep) outside"), "--sid".into()];
+    let words = [
+        format!("pid {}: leads", job.pid),
+        format!("process {orphan} (sleep) outside the job"),
+        "--sid".into(),
+    ];
     assert!(words.iter().all(|word| said.contains(word)), "{said}");
     assert!(!job.path("context").exists());
     job.await_progress();

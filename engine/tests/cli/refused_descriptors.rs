@@ -104,7 +104,7 @@ fn a_pidfd_of_what_has_been_waited_for() {
     let child = "child = os.fork()\nif child == 0: os._exit(0)";
     let text =
         format!("{child}\nfd = call({}, child, 0)\nos.waitpid(child, 0)\nhold(fd)", libc::SYS_pidfd_open);
-    refuses(&text, &["fd 9", "pidfd of a process that has ended"]);
+    refuses(&text, &["fd 9", "pidfd of a process that has exited"]);
 }
 
 #[test]

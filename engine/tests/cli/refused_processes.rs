@@ -24,7 +24,7 @@ fn a_seccomp_filter() {
 #[case::groups(libc::CLONE_NEWCGROUP, "cgroup")]
 #[case::users(libc::CLONE_NEWUSER, "user")]
 fn another_namespace(#[case] flag: i32, #[case] name: &str) {
-    refuses(&format!("checked(libc.unshare({flag}))"), &[&format!("in another {name} namespace")]);
+    refuses(&format!("checked(libc.unshare({flag}))"), &[&format!("in a different {name} namespace")]);
 }
 
 /// The child waits in pause(2), on a stack of its own.

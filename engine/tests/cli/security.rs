@@ -56,7 +56,7 @@ fn nothing_is_opened_through_a_link() {
 fn nothing_is_entered_through_a_link() {
     let job = saved("cd w; exec 2>&1; set --; cd ..; mkdir w/x; cd w/x; cd ../..; exec 5< w");
     exchange(&job);
-    expect_refused(&job, &["w: is now a symbolic link, at the checkpoint it was a directory"]);
+    expect_refused(&job, &["w: is now a symbolic link, but was a directory at the checkpoint"]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_file_that_became_a_link_is_named_so() {
     let job = saved("exec 5<>w/shadow");
     std::fs::rename(job.path("w/shadow"), job.path("w/old")).expect("moved");
     std::os::unix::fs::symlink(job.path("etc/shadow"), job.path("w/shadow")).expect("linked");
-    expect_refused(&job, &["w/shadow: is now a symbolic link, at the checkpoint it was a regular file"]);
+    expect_refused(&job, &["w/shadow: is now a symbolic link, but was a regular file at the checkpoint"]);
 }
 
 /// A file of somebody else under the job's name for its own.
@@ -91,7 +91,7 @@ fn a_hard_link_to_a_file_of_somebody_else_is_refused() {
     std::os::unix::fs::chown(job.path("etc/shadow"), Some(4242), None).expect("root may");
     std::fs::remove_file(job.path("w/shadow")).expect("removed");
     std::fs::hard_link(job.path("etc/shadow"), job.path("w/shadow")).expect("linked");
-    expect_refused(&job, &["w/shadow: belongs to 4242:0 now"]);
+    expect_refused(&job, &["w/shadow: is now owned by 4242:0"]);
 }
 
 /// On a full file system, in a mount namespace of its own.

@@ -62,7 +62,7 @@ fn a_stream_that_begins_in_the_middle_of_a_file_is_refused() {
     let (pid, log) = (job.pid, job.path("log"));
     let output = shell(&format!("{CAIRN} checkpoint {pid} -o - >> {}", log.display()));
     assert_eq!(exit_code(&output), 1, "{}", complaint(&output));
-    assert!(complaint(&output).contains("open for appending and not empty"), "{}", complaint(&output));
+    assert!(complaint(&output).contains("not empty and open for appending"), "{}", complaint(&output));
     assert_eq!(std::fs::read(&log).expect("it is there"), b"something");
     job.await_progress();
 }
@@ -75,5 +75,5 @@ fn a_job_is_not_written_into_a_pipe_that_it_reads() {
     let (pid, fifo) = (job.pid, job.path("fifo"));
     let output = shell(&format!("{CAIRN} checkpoint {pid} -o - > {}", fifo.display()));
     assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
-    assert!(complaint(&output).contains("cannot take up its own checkpoint"), "{}", complaint(&output));
+    assert!(complaint(&output).contains("cannot receive its own checkpoint"), "{}", complaint(&output));
 }

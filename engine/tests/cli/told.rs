@@ -29,7 +29,7 @@ fn info_tells_where_a_file_is_from_what_ran_and_what_a_restart_needs() {
     let (uname, today) = (rustix::system::uname(), cmd!("date", "-u", "+%F").read().expect("date runs"));
     let dir = std::fs::canonicalize(job.dir.path()).expect("the directory is there");
     let expected = [
-        format!("made {}", &today[..7]),
+        format!("created {}", &today[..7]),
         format!("on {}, kernel {}", uname.nodename().to_string_lossy(), uname.release().to_string_lossy()),
         format!("   {} ", job.pid),
         "python3 -c \"\\nimport time".to_owned(),
@@ -37,7 +37,7 @@ fn info_tells_where_a_file_is_from_what_ran_and_what_a_restart_needs() {
         format!("in {}: 1 thread, ", dir.display()),
         format!("{} (0 bytes)", dir.join("log of it").display()),
         format!("{} (directory)", dir.display()),
-        "whole: all checksums are right".to_owned(),
+        "intact: all checksums match".to_owned(),
     ];
     for part in expected {
         assert!(told.contains(&part), "{part:?} is not in:\n{told}");
@@ -63,7 +63,11 @@ fn a_compressed_file_is_refused_with_how_to_unpack_it() {
         let packed = job.path("context.gz");
         let output = cairn([command, packed.to_str().expect("UTF-8")]);
         assert_eq!(exit_code(&output), 4);
-        assert!(complaint(&output).contains("compressed by gzip; unpack it first"), "{}", complaint(&output));
+        assert!(
+            complaint(&output).contains("compressed with gzip; unpack it first"),
+            "{}",
+            complaint(&output)
+        );
     }
 }
 
@@ -153,7 +157,7 @@ fn a_thread_is_told_with_its_process() {
     let thread = python::up(&job).expect("there are threads everywhere");
     let file = job.path("context").display().to_string();
     let whose = format!(
-        "{thread} is a thread of process {0}, and a process is saved with all its threads; give {0}",
+        "{thread} is a thread of process {0}, and a process is saved with all its threads; use {0}",
         job.pid
     );
     for scope in ["--tree", "--pid"] {
@@ -180,7 +184,7 @@ fn cairn_among_what_it_is_to_save_is_told_with_the_way_out(#[case] text: &str) {
     assert_eq!(code, 3, "{}", complaint(&output));
     let said = complaint(&output);
     assert!(
-        said.contains(" is cairn itself, ") && said.contains("by --pid, or start cairn from outside"),
+        said.contains(" is cairn itself, ") && said.contains("with --pid, or start cairn from outside"),
         "{said}"
     );
     assert!(!dir.path().join("context").exists());
@@ -210,7 +214,7 @@ fn a_resource_limit_that_cannot_be_raised_is_named_with_its_value() {
 
 #[rstest]
 #[case::dump(&["dump", "1"], "cairn checkpoint PID")]
-#[case::dash_t(&["checkpoint", "-t", "1"], "the process is an argument: cairn checkpoint PID")]
+#[case::dash_t(&["checkpoint", "-t", "1"], "the PID is an argument: cairn checkpoint PID")]
 #[case::restore(&["restore", "f"], "cairn restart FILE")]
 fn words_of_other_programs_are_answered_with_ours(#[case] args: &[&str], #[case] hint: &str) {
     let run = cmd(CAIRN, args).stdin_null().stdout_capture().stderr_capture().unchecked();
@@ -263,7 +267,7 @@ fn a_file_of_another_kind_or_of_the_job_is_not_replaced() {
     assert_eq!(std::fs::read_to_string(job.path("text")).expect("it is there"), "precious\n");
     let output = job.checkpoint("empty", &["--kill"]);
     assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
-    assert!(complaint(&output).contains("give another name"), "{}", complaint(&output));
+    assert!(complaint(&output).contains("choose another name"), "{}", complaint(&output));
     assert_eq!(std::fs::metadata(job.path("empty")).expect("it is there").len(), 0);
     for _ in 0..2 {
         assert_eq!(exit_code(&job.checkpoint("context", &[])), 0);

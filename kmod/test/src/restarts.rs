@@ -332,7 +332,7 @@ fn ended_undumpable() -> Result<()> {
         ensure!(statuses.eq([3 << 8]), "{:?}", records.processes);
         return living.ended_by(libc::SIGKILL);
     }
-    ensure!(said.starts_with("refused 3 ") && said.contains("how is shown only to root"), "{said}");
+    ensure!(said.starts_with("refused 3 ") && said.contains("visible only to root"), "{said}");
     ensure!(!file.exists(), "there is a file");
     child::runs_on(living.pid())
 }

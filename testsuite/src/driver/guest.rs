@@ -211,7 +211,7 @@ impl Place for GuestPlace {
         let Some(end) = end else {
             return Ok(Ending::Died {
                 verdict: Verdict::Missing,
-                detail: "the guest ended without a word".into(),
+                detail: "the guest exited without a report".into(),
             });
         };
         if let Some(init) = &end.init
@@ -235,12 +235,12 @@ fn ending(cause: Cause, done: bool, complaint: Option<String>) -> Ending {
     match (cause, complaint) {
         (Cause::Finished, None) if done => Ending::Finished,
         (Cause::Finished, complaint) => {
-            let detail = complaint.unwrap_or_else(|| "the runner ended without finishing".to_owned());
+            let detail = complaint.unwrap_or_else(|| "the runner exited before finishing".to_owned());
             died(Verdict::Missing, detail)
         }
         (Cause::Panicked(text), _) => died(Verdict::Panic, text),
         (Cause::Emulator(detail), _) => Ending::Emulator { detail },
-        (Cause::Idle(time), _) => died(Verdict::Timeout, format!("the guest was silent for {time:.0?}")),
+        (Cause::Idle(time), _) => died(Verdict::Timeout, format!("no output from the guest for {time:.0?}")),
         (Cause::Overtime(time), _) => died(Verdict::Timeout, format!("the guest took more than {time:.0?}")),
         (Cause::NoBoot(text), _) => died(Verdict::Boot, text),
         (Cause::Died(text), _) => died(Verdict::Missing, text),

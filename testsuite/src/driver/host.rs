@@ -71,7 +71,7 @@ impl Place for HostPlace {
         if let Some(reader) = reader
             && reader.join().is_err()
         {
-            said.complaint.get_or_insert_with(|| "the reader of its lines panicked".to_owned());
+            said.complaint.get_or_insert_with(|| "the thread that reads its output panicked".to_owned());
         }
         if !job.keep {
             match fs::remove_dir_all(&job.workdir) {
@@ -88,7 +88,7 @@ impl Place for HostPlace {
             (false, false) => Ending::Died {
                 verdict: Verdict::Missing,
                 detail: format!(
-                    "the runner ended with {status}{}",
+                    "the runner exited with {status}{}",
                     said.complaint.map(|c| format!(": {c}")).unwrap_or_default()
                 ),
             },

@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
                 let attempt = self.attempts.get(id).copied().unwrap_or(0);
                 self.first_failure.entry(*id).or_insert((attempt, self.outcomes[id].reason.clone()));
             }
-            observer.note(&format!("{}: trying {} red cells again", self.kernel.label, red.len()));
+            observer.note(&format!("{}: retrying {} red cells", self.kernel.label, red.len()));
             self.round(red, place, observer)?;
             self.blame_groups();
         }
@@ -152,14 +152,13 @@ impl<'a> Session<'a> {
                 Ending::Finished if self.settings.job.fail_fast => return Ok(()),
                 Ending::Finished => {
                     for id in left {
-                        self.settle(id, Verdict::Missing, "the runner finished without a word about it");
+                        self.settle(id, Verdict::Missing, "the runner finished without reporting it");
                     }
                     continue;
                 }
                 Ending::Emulator { detail } if emulator_failures < EMULATOR_FAILURES => {
                     emulator_failures += 1;
-                    observer
-                        .note(&format!("{}: the emulator failed, once more: {detail}", self.kernel.label));
+                    observer.note(&format!("{}: the emulator failed, retrying: {detail}", self.kernel.label));
                     if one_at_a_time {
                         alone.extend(left)
                     } else {
@@ -320,7 +319,7 @@ impl<'a> Session<'a> {
             for id in group {
                 let passed = self.outcomes.get(&id).is_some_and(|o| !o.verdict.is_red());
                 if passed {
-                    let reason = format!("{detail} (while it ran together with others; it passed alone)");
+                    let reason = format!("{detail} (while running together with others; it passed alone)");
                     self.settle(id, verdict, &reason);
                 }
             }

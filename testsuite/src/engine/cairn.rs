@@ -65,7 +65,7 @@ struct Process {
 /// Parses JSON; `what` begins with "the" and ends with "is" or "are".
 fn read<T: DeserializeOwned>(what: &str, printed: &[u8]) -> Result<T, String> {
     serde_json::from_slice(printed).map_err(|error| {
-        let kind = if error.is_data() { "malformed" } else { "no JSON" };
+        let kind = if error.is_data() { "malformed" } else { "not JSON" };
         format!("{what} {kind}: {error}")
     })
 }
@@ -176,8 +176,8 @@ mod tests {
 
     #[rstest]
     #[case(r#"{"file":"c","pid":1,"tasks":2,"bytes":4096,"pause_ns":10,"total_ns":20}"#, Ok(Some(10)))]
-    #[case("done", Err("the report is no JSON: expected value at line 1 column 1"))]
-    #[case("", Err("the report is no JSON: EOF while parsing a value at line 1 column 0"))]
+    #[case("done", Err("the report is not JSON: expected value at line 1 column 1"))]
+    #[case("", Err("the report is not JSON: EOF while parsing a value at line 1 column 0"))]
     #[case("{}", Err("the report is malformed: missing field `bytes` at line 1 column 2"))]
     fn figures(#[case] printed: &str, #[case] wanted: Result<Option<u64>, &str>) {
         let measured = cairn().measured(printed.as_bytes()).map(|m| m.pause_ns);
@@ -190,7 +190,7 @@ mod tests {
     #[case(r#"{"records":{"processes":[]}}"#, Err("the records name no process"))]
     #[case(r#"{"records":{}}"#, Err("the records name no process"))]
     #[case("{}", Err("the records name no process"))]
-    #[case("all is well", Err("the records are no JSON: expected value at line 1 column 1"))]
+    #[case("all is well", Err("the records are not JSON: expected value at line 1 column 1"))]
     #[case(
         "[7]",
         Err("the records are malformed: invalid type: integer `7`, expected an object at line 1 column 2")

@@ -17,53 +17,52 @@ const IGNORED: &[Ignored] = &[
     Ignored {
         path: "header",
         tolerance: Tolerance::Freely,
-        reason: "says when and by what the file was written",
+        reason: "records when and by which version the file was written",
     },
     Ignored {
         path: "records.clocks.*",
         tolerance: Tolerance::BothOrNeither,
-        reason: "time goes on between two checkpoints",
+        reason: "time passes between two checkpoints",
     },
     Ignored {
         path: "**.interval_timers.*.value",
         tolerance: Tolerance::BothOrNeither,
-        reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
+        reason: "the remaining time decreases between two checkpoints; the workloads check by how much",
     },
     Ignored {
         path: "**.posix_timers.*.setting.value",
         tolerance: Tolerance::BothOrNeither,
-        reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
+        reason: "the remaining time decreases between two checkpoints; the workloads check by how much",
     },
     Ignored {
         path: "**.kind.timerfd.setting.value",
         tolerance: Tolerance::BothOrNeither,
-        reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
+        reason: "the remaining time decreases between two checkpoints; the workloads check by how much",
     },
     Ignored {
         path: "**.memory.membarrier.global",
         tolerance: Tolerance::WhenAbsent,
-        reason: "only the kernel module, or Linux 6.3, tells whether a process takes part in global barriers",
+        reason: "only the kernel module, or Linux 6.3, shows whether a process is registered for global barriers",
     },
     Ignored {
         path: "**.threads.*.sleep",
         tolerance: Tolerance::WhenAbsent,
-        reason: "only the kernel module sees that an interrupted call has time left, and how much",
+        reason: "only the kernel module sees the remaining time of an interrupted call",
     },
     Ignored {
         path: "**.threads.*.sleep.left",
         tolerance: Tolerance::BothOrNeither,
-        reason: "the time that is left runs on between two checkpoints; the workloads judge how much of it",
+        reason: "the remaining time decreases between two checkpoints; the workloads check by how much",
     },
     Ignored {
         path: "**.threads.*.extended.*.data",
         tolerance: Tolerance::InBytes(512, 520),
-        reason: "XSTATE_BV: the processor may say of a component in its initial state that it is in use or not \
-                 (Intel SDM volume 1, 13.6); the component's own bytes are compared",
+        reason: "XSTATE_BV: the processor may report a component in its initial state as in use or not (Intel SDM volume 1, 13.6); the component's own bytes are compared",
     },
     Ignored {
         path: "**.threads.*.regs.rax",
         tolerance: Tolerance::WhenOneIs(RESTART_SYSCALL),
-        reason: "a call with a timeout that a checkpoint interrupted goes on as restart_syscall(2)",
+        reason: "a call with a timeout that a checkpoint interrupted continues as restart_syscall(2)",
     },
     Ignored { path: "pages", tolerance: Tolerance::WhenActive, reason: "how much memory is in use changes" },
     Ignored {
@@ -89,12 +88,12 @@ const IGNORED: &[Ignored] = &[
     Ignored {
         path: "**.life.alive.threads",
         tolerance: Tolerance::WhenActive,
-        reason: "threads run, come and go",
+        reason: "threads run, start and exit",
     },
     Ignored {
         path: "**.life.alive.pending",
         tolerance: Tolerance::WhenActive,
-        reason: "signals are sent and taken",
+        reason: "signals are sent and received",
     },
     Ignored {
         path: "**.life.alive.fds",

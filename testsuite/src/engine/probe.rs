@@ -27,7 +27,7 @@ const MOST: u64 = 64 << 10;
 /// Why the output is not a version, in one line that begins with the command.
 pub fn probe(name: &str, program: &Path, limit: Duration) -> Result<String, String> {
     let Some(engine) = named(name, program.to_owned()) else {
-        return Err(format!("{}: no adapter has this name", program.display()));
+        return Err(format!("{}: no adapter for this name", program.display()));
     };
     let mut command = engine.version();
     let words: Vec<_> = [command.get_program()].into_iter().chain(command.get_args()).collect();
@@ -45,7 +45,7 @@ fn answer(command: &mut Command, limit: Duration) -> Result<String, String> {
     let killed = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
     let status = child.wait().map_err(|e| e.to_string())?;
     let (stdout, stderr) = heard?;
-    killed.map_err(|errno| format!("kill what it left: {errno}"))?;
+    killed.map_err(|errno| format!("kill leftover processes: {errno}"))?;
     judge(status, &stdout, &stderr)
 }
 
@@ -69,7 +69,7 @@ fn listen(child: &mut Child, limit: Duration) -> Result<(Vec<u8>, Vec<u8>), Stri
         let left = deadline.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut polled, left) {
-            Ok(0) => return Err(format!("it did not end within {limit:.1?}")),
+            Ok(0) => return Err(format!("it did not exit within {limit:.1?}")),
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(text(errno.into())),
@@ -95,7 +95,7 @@ fn judge(status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> Result<String, Str
             .collect::<Vec<_>>()
             .join(": "));
     }
-    let text = str::from_utf8(stdout).map_err(|_| "the answer is no UTF-8")?;
+    let text = str::from_utf8(stdout).map_err(|_| "the answer is not UTF-8")?;
     let line = text.strip_suffix('\n').unwrap_or(text);
     if line.trim().is_empty() {
         return Err("it printed nothing".to_owned());

@@ -63,7 +63,7 @@ impl Comparison {
         pairs("newly red", &self.newly_red);
         pairs("healed", &self.healed);
         pairs("changed", &self.changed);
-        let counts = format!("{} cells added, {} gone\n", self.added.len(), self.gone.len());
+        let counts = format!("{} cells added, {} removed\n", self.added.len(), self.gone.len());
         out + &counts
     }
 }
@@ -91,7 +91,7 @@ mod tests {
           7.3/x86_64/dynamic/cairn/fp/avx/once: fail → pass
         changed (1):
           5.10/x86_64/dynamic/cairn/pipes/full/twice: flaky → pass: first: byte 3
-        0 cells added, 1 gone
+        0 cells added, 1 removed
         ");
     }
 }

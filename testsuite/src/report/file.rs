@@ -52,7 +52,7 @@ pub enum ResultsError {
         source: serde_json::Error,
     },
     /// Cells of the run are missing from the file.
-    #[error("{path} has {found} cells of the {wanted} of its list, or other ones")]
+    #[error("{path} has {found} cells of the {wanted} in its list, or different ones")]
     Cells {
         /// Path of the file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum ResultsError {
         wanted: usize,
     },
     /// Another version of the format.
-    #[error("{path} has version {found}, this program reads {VERSION}")]
+    #[error("{path} has version {found}, but this program reads {VERSION}")]
     Version {
         /// Path of the file.
         path: PathBuf,

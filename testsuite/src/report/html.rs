@@ -47,7 +47,7 @@ fn page(results: &Results) -> Markup {
                     (run.seed) ", host " (run.host.name) ", " (run.host.release) " with " (run.host.cpus) " processors, " (run.compiler)
                     @if let Some(revision) = &run.revision { ", revision " code { (revision) } }
                     @if run.part != Partition::WHOLE { ". Part " (run.part) " of " (run.list.cells) " cells" }
-                    @if run.interrupted { ". " strong { "Interrupted before its end." } }
+                    @if run.interrupted { ". " strong { "Interrupted." } }
                 }
                 p { code { "cargo xtask " (run.command.join(" ")) } }
                 p {
@@ -57,7 +57,7 @@ fn page(results: &Results) -> Markup {
                         }
                     }
                     @let complaints = results.kernels.iter().map(|kernel| kernel.complaints.len()).sum::<usize>();
-                    @if complaints > 0 { a.c.splat href="#complaints" { (complaints) " complaints of kernels while no cell ran" } }
+                    @if complaints > 0 { a.c.splat href="#complaints" { (complaints) " kernel complaints while no cell was running" } }
                 }
                 (kernels(results))
                 h2 { "Matrix" }
@@ -66,7 +66,7 @@ fn page(results: &Results) -> Markup {
                 (module(results))
                 div id="complaints" {
                     @for kernel in results.kernels.iter().filter(|kernel| !kernel.complaints.is_empty()) {
-                        h2 { (kernel.name()) " complained while no cell ran" }
+                        h2 { (kernel.name()) " complained while no cell was running" }
                         @for said in &kernel.complaints {
                             p { (said.when()) ":" }
                             pre { (said.text) }
@@ -75,7 +75,7 @@ fn page(results: &Results) -> Markup {
                     }
                 }
                 (expectations(results))
-                h2 { "Everything but plain passes" }
+                h2 { "All results except plain passes" }
                 @for cells in results.causes() { (details(&cells)) }
                 @for cell in results.cells.iter().filter(|cell| !cell.verdict.is_red() && cell.verdict != Verdict::Pass) {
                     (details(&[cell]))
@@ -111,8 +111,8 @@ fn expectations(results: &Results) -> Markup {
                         tr {
                             td { (entry.entry) } td { (entry.about) } td { (entry.cells) } td { (entry.met) } td { (entry.passed) }
                             td {
-                                @if entry.is_needless() { "passed everywhere: to be removed" }
-                                @if entry.cells == 0 { "speaks of no cell here" }
+                                @if entry.is_needless() { "passed everywhere: remove it" }
+                                @if entry.cells == 0 { "matches no cell here" }
                             }
                         }
                     }
@@ -138,7 +138,7 @@ fn kernels(results: &Results) -> Markup {
                     }
                 }
                 @for absent in &results.absent {
-                    tr { td { (absent.kernel) } td { "not to be had " (absent.arch) } td colspan="6" { (absent.reason) } }
+                    tr { td { (absent.kernel) } td { "unavailable " (absent.arch) } td colspan="6" { (absent.reason) } }
                 }
             }
         }
@@ -205,7 +205,7 @@ fn module(results: &Results) -> Markup {
     }
     html! {
         @if !tried.is_empty() {
-            h2 { "The kernel module, put to the test" }
+            h2 { "Kernel module tests" }
             table {
                 thead { tr { th {} @for (kernel, _) in &tried { th { (kernel.label) @if results.is_mixed() { br; (kernel.arch) } } } } }
                 tbody {
@@ -286,10 +286,10 @@ mod tests {
     fn what_the_module_was_put_to_is_there_when_it_was() {
         let page = super::render(&sample::with_module());
         assert!(
-            page.contains("put to the test") && page.contains("EIO, which is &lt;not&gt; documented"),
+            page.contains("Kernel module tests") && page.contains("EIO, which is &lt;not&gt; documented"),
             "{page}"
         );
-        assert!(!super::render(&sample::run()).contains("put to the test"));
+        assert!(!super::render(&sample::run()).contains("Kernel module tests"));
     }
 
     #[test]

@@ -21,11 +21,11 @@ pub fn render(results: &Results) -> Result<String, quick_junit::SerializeError> 
         report.add_test_suite(suite(results, kernel));
     }
     if !results.absent.is_empty() {
-        let mut suite = TestSuite::new("kernels that are not to be had");
+        let mut suite = TestSuite::new("unavailable kernels");
         for absent in &results.absent {
             let mut status = TestCaseStatus::skipped();
             status.set_message(absent.reason.as_str());
-            let mut case = TestCase::new("to be had", status);
+            let mut case = TestCase::new("available", status);
             case.set_classname(format!("{}/{}", absent.kernel, absent.arch));
             suite.add_test_case(case);
         }
@@ -74,7 +74,7 @@ fn suite(results: &Results, kernel: &KernelInfo) -> TestSuite {
         let told = kernel.complaints.iter().map(|said| format!("{}: {}", said.when(), said.text));
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_message(told.collect::<Vec<_>>().join("\n"));
-        let mut case = TestCase::new("the kernel, while no cell ran", status);
+        let mut case = TestCase::new("the kernel, while no cell was running", status);
         case.set_classname(kernel.name());
         suite.add_test_case(case);
     }

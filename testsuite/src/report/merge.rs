@@ -25,7 +25,7 @@ pub enum MergeError {
         other_value: String,
     },
     /// A part was given twice.
-    #[error("part {part} is there twice: {first} and {other}")]
+    #[error("duplicate part {part}: {first} and {other}")]
     Twice {
         /// The part.
         part: Partition,
@@ -35,7 +35,7 @@ pub enum MergeError {
         other: PathBuf,
     },
     /// Parts are missing.
-    #[error("of {parts} parts these are missing: {missing}")]
+    #[error("missing of {parts} parts: {missing}")]
     Missing {
         /// Number of parts of the run.
         parts: usize,
@@ -47,7 +47,7 @@ pub enum MergeError {
     Overlap(Cell),
     /// The parts do not contain all cells of the list.
     #[error(
-        "the parts have {found} cells, the list that they are parts of has {wanted}, or others: were they split by the same durations?"
+        "the parts have {found} cells, but their common list has {wanted}, or different ones: were they split by the same durations?"
     )]
     Incomplete {
         /// Number of cells in the parts.
@@ -65,7 +65,7 @@ pub enum MergeError {
 /// # Panics
 /// If there are no parts.
 pub fn merge(parts: Vec<(PathBuf, Results)>) -> Result<Results, MergeError> {
-    let (first_dir, first) = parts.first().expect("the caller has parts");
+    let (first_dir, first) = parts.first().expect("the caller passes parts");
     for (dir, part) in &parts[1..] {
         same((first_dir, dir), "the list of cells", &first.run.list.sha256, &part.run.list.sha256)?;
         let count = |results: &Results| results.run.part.parts().to_string();
@@ -232,8 +232,8 @@ mod tests {
     #[test]
     fn what_are_no_parts_of_one_run() {
         let damages: &[(Damage, &str)] = &[
-            (|parts| drop(parts.pop()), "of 2 parts these are missing: 2"),
-            (|parts| parts[1] = parts[0].clone(), "part 1/2 is there twice: part-1 and part-1"),
+            (|parts| drop(parts.pop()), "missing of 2 parts: 2"),
+            (|parts| parts[1] = parts[0].clone(), "duplicate part 1/2: part-1 and part-1"),
             (|parts| parts[1].1.run.list.sha256 = "cd".into(), "the list of cells differs: "),
             (
                 |parts| parts[1].1.run.part = "2/3".parse().unwrap(),

@@ -225,7 +225,7 @@ impl ModuleReport {
         if let Some(name) = line.strip_prefix("ok ") {
             self.checks.push(Check { name: name.to_owned(), failure: None });
         } else if let Some(rest) = line.strip_prefix("FAIL ") {
-            let (name, why) = rest.split_once(": ").unwrap_or((rest, "no reason is given"));
+            let (name, why) = rest.split_once(": ").unwrap_or((rest, "no reason given"));
             self.complain(name, why);
         } else {
             self.notes.push(line.trim_start_matches("# ").to_owned());
@@ -282,7 +282,7 @@ impl CellResult {
     pub fn begun(cell: Cell, attempts: u32, repro: String) -> Self {
         CellResult {
             verdict: Verdict::Missing,
-            reason: "begun, and the driver ended before it did".to_owned(),
+            reason: "started, but the driver exited before its end".to_owned(),
             attempts,
             ..CellResult::not_run(cell, repro)
         }

@@ -175,12 +175,12 @@ fn expectations(out: &mut String, results: &Results) {
         .collect();
     let mut lines: Vec<String> = needless
         .map(|Expected { entry, about, passed, .. }| {
-            format!("entry {entry} ({about}): passed in all {passed} cells: to be removed")
+            format!("entry {entry} ({about}): passed in all {passed} cells: remove it")
         })
         .collect();
     if !idle.is_empty() {
         lines.push(format!(
-            "no cell here is spoken of by entries {} of {}",
+            "no cell here matches entries {} of {}",
             idle.join(", "),
             results.expectations.len()
         ));
@@ -196,7 +196,7 @@ fn module(out: &mut String, results: &Results, paint: &Paint) {
     let tried = results.kernels.iter().filter_map(|kernel| Some((kernel, kernel.module.as_ref()?)));
     for (n, (kernel, module)) in tried.enumerate() {
         if n == 0 {
-            out.push_str("\nthe kernel module, put to the test:\n");
+            out.push_str("\nkernel module tests:\n");
         }
         let notes: String = module.notes.iter().map(|note| format!("; {}", printable(note))).collect();
         put(out, format_args!("  {}: {}{notes}\n", kernel.name(), module.count()));
@@ -329,9 +329,9 @@ mod tests {
             |entry, cells, met, passed| Expected { entry, about: format!("g/{entry}"), cells, met, passed };
         results.expectations = vec![entry(1, 3, 0, 3), entry(2, 3, 1, 2), entry(3, 0, 0, 0)];
         let text = render(&results, false);
-        assert!(text.contains("  entry 1 (g/1): passed in all 3 cells: to be removed\n"), "{text}");
+        assert!(text.contains("  entry 1 (g/1): passed in all 3 cells: remove it\n"), "{text}");
         assert!(!text.contains("entry 2"), "{text}");
-        assert!(text.contains("no cell here is spoken of by entries 3 of 3\n"), "{text}");
+        assert!(text.contains("no cell here matches entries 3 of 3\n"), "{text}");
     }
 
     #[test]

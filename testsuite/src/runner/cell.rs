@@ -165,7 +165,7 @@ impl CellRun<'_> {
         let end = self.wait_for(first.pid, Stage::Checkpoint, "the first restart to end")?;
         if end != End::Exited(128 + Signal::SIGKILL as i32) {
             let reason =
-                format!("the restart program ended with {end} after its tree was killed, wanted 137");
+                format!("the restart program ended with {end} after its tree was killed, expected 137");
             return Err(Failure::fail(Stage::Checkpoint, reason));
         }
         let second = self.restart(root, 2)?;
@@ -425,7 +425,7 @@ impl CellRun<'_> {
         match end {
             End::Killed(signal) if signal == Signal::SIGXFSZ as i32 => {
                 let dir = self.dir.display();
-                Failure::infra(stage, format!("no file in {dir} may grow so large ({end}){said}"))
+                Failure::infra(stage, format!("file size limit reached in {dir} ({end}){said}"))
             }
             End::Killed(_) => Failure::fail(stage, format!("the engine ended ({end}){said}")),
             End::Exited(0) => {
@@ -464,7 +464,7 @@ impl CellRun<'_> {
         command.env_clear().envs(ENVIRONMENT).env("CAIRN_TIME_SCALE", self.job.time_scale.to_string());
     }
 
-    /// How long a process may take to exit after it was told to.
+    /// How long a process may take to exit after it was signalled.
     pub(super) fn grace(&self) -> Duration {
         Duration::from_secs(2).mul_f64(self.job.time_scale)
     }
@@ -499,12 +499,12 @@ fn can_be(measured: &Measured, took: Duration, size: u64) -> Result<(), String> 
     let Measured { pause_ns, total_ns, bytes, .. } = measured;
     let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
     let longer =
-        |of: &str, ns: u64| format!("the report tells of {of} of {ns} ns in a call that took {took} ns");
+        |of: &str, ns: u64| format!("the report states {of} of {ns} ns in a call that took {took} ns");
     match (pause_ns, total_ns, bytes) {
         (_, Some(total), _) if *total > took => Err(longer("a total", *total)),
         (Some(pause), _, _) if *pause > total_ns.unwrap_or(took) => Err(longer("a pause", *pause)),
         (.., Some(bytes)) if *bytes > size => {
-            Err(format!("the report tells of {bytes} bytes, and the context file has {size}"))
+            Err(format!("the report states {bytes} bytes, but the context file has {size}"))
         }
         _ => Ok(()),
     }
@@ -516,7 +516,7 @@ fn log_failed(stage: Stage, log: &Path, error: io::Error) -> Failure {
     let name = log.file_name().unwrap_or_default().display();
     match error.kind() {
         io::ErrorKind::NotFound => {
-            Failure::fail(stage, format!("{name} is gone: the engine has removed files of the cell"))
+            Failure::fail(stage, format!("{name} is missing: the engine has removed files of the cell"))
         }
         _ => Failure::infra(stage, format!("read {name}: {error}")),
     }

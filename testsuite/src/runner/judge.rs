@@ -67,7 +67,7 @@ impl CellRun<'_> {
             }
             End::Exited(EXIT_SKIP) => Err(Failure::fail(
                 Stage::Verify,
-                format!("the workload skipped itself after its ready{said}"),
+                format!("the workload reported a skip after its ready{said}"),
             )),
             End::Exited(status) if engine_log.is_some() && (129..=192).contains(&status) => {
                 let name = Signal::try_from(status - 128).map_or("unknown signal", Signal::as_str);

@@ -62,10 +62,10 @@ pub enum RunnerError {
     #[error("job: {0}")]
     Job(#[from] serde_json::Error),
     /// RLIMIT_FSIZE has a hard limit: context files could be cut, and engines killed by SIGXFSZ.
-    #[error("no file may have more than {0} bytes here (ulimit -f); a context file may need more")]
+    #[error("files are limited to {0} bytes (ulimit -f); a context file may need more")]
     FileSize(u64),
     /// The job has another protocol version.
-    #[error("job speaks protocol {0}, this runner {PROTOCOL}")]
+    #[error("job uses protocol {0}, this runner {PROTOCOL}")]
     Version(u32),
 }
 
@@ -94,12 +94,11 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
         Box::new(file)
     };
     lift_file_size()?;
-    nix::sys::prctl::set_child_subreaper(true)
-        .map_err(|errno| io_error("adopt what supervisors leave")(errno.into()))?;
+    nix::sys::prctl::set_child_subreaper(true).map_err(|errno| io_error("become subreaper")(errno.into()))?;
     fs::create_dir_all(&job.workdir).map_err(io_error(format!("make {}", job.workdir.display())))?;
     if job.fixed_addresses {
         nix::sys::personality::set(Persona::ADDR_NO_RANDOMIZE)
-            .map_err(|errno| io_error("fix the addresses of programs")(errno.into()))?;
+            .map_err(|errno| io_error("disable address space randomisation")(errno.into()))?;
     }
     let queue: VecDeque<CellSpec> = std::mem::take(&mut job.cells).into();
     let cpus = thread::available_parallelism().map_or(1, usize::from);
@@ -157,7 +156,7 @@ pub fn run(options: &Options) -> Result<(), RunnerError> {
 
 /// State outside of all cells, if it must stay unchanged.
 fn outside(dirs: &[PathBuf]) -> Result<Option<Outside>, RunnerError> {
-    let look = || Outside::look(dirs).map_err(io_error("look for what is outside of all cells"));
+    let look = || Outside::look(dirs).map_err(io_error("record the state outside of all cells"));
     if dirs.is_empty() { Ok(None) } else { look().map(Some) }
 }
 
@@ -168,7 +167,7 @@ fn lift_file_size() -> Result<(), RunnerError> {
         return Err(RunnerError::FileSize(most));
     }
     setrlimit(Resource::Fsize, Rlimit { current: None, maximum: None })
-        .map_err(|errno| io_error("lift the limit of files' sizes")(errno.into()))
+        .map_err(|errno| io_error("remove the limit on file sizes")(errno.into()))
 }
 
 struct Pool {
@@ -305,7 +304,7 @@ impl Pool {
             return infra("a supervisor without pipes".to_owned());
         };
         if let Err(error) = stdin.write_all(order.as_bytes()) {
-            eprintln!("cairn-runner: give an order: {error}");
+            eprintln!("cairn-runner: send an order: {error}");
         }
         {
             let mut shared = self.lock();
@@ -339,12 +338,11 @@ impl Pool {
             (Ok(true), Ok(status)) => serde_json::from_slice(answer.trim_ascii()).unwrap_or_else(|_| {
                 let left = self.end_orphans();
                 let why = format!(
-                    "the supervisor ended ({status}) and said nothing of the cell: what ran in it, the engine, has ended it, or memory has \
-                     run out; {left} processes of the cell were left and ended"
+                    "the supervisor exited ({status}) without reporting the cell: the engine has killed it, or memory ran out; {left} leftover processes of the cell were killed"
                 );
                 CellOutcome::new(Verdict::Missing, None, why)
             }),
-            (Ok(false), _) => infra("the supervisor did not end in time and was killed".to_owned()),
+            (Ok(false), _) => infra("the supervisor did not exit in time and was killed".to_owned()),
             (Err(error), _) | (_, Err(error)) => infra(format!("wait for a supervisor: {error}")),
         }
     }
@@ -402,7 +400,7 @@ impl Pool {
         for (name, path) in files_of(dir) {
             let size = fs::symlink_metadata(&path).map_or(0, |m| m.len());
             if size > self.job.artifact_limit {
-                outcome.notes.push(format!("{name}: {size} bytes, too large to be kept"));
+                outcome.notes.push(format!("{name}: {size} bytes, too large to keep"));
                 continue;
             }
             if let Err(error) = self.send_file(id, &name, &path) {

@@ -54,7 +54,7 @@ pub enum Stop {
     #[error("out of time")]
     Deadline,
     /// The runner is gone or requested a stop.
-    #[error("the runner went away")]
+    #[error("the runner exited")]
     Orphaned,
     /// The output of a program is too large or cannot be read.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: the project's own checks, in the order in which they are quickest to fail.
+//! `cargo xtask check`: the project's own checks, the fastest first.
 
 use std::process::Command;
 use std::time::Instant;
@@ -11,10 +11,10 @@ use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
-    /// Use nothing from the network
+    /// Do not access the network
     #[arg(long)]
     offline: bool,
-    /// Go on after the first failure
+    /// Continue after the first failure
     #[arg(long)]
     keep_going: bool,
 }
@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<bool> {
         words.extend(extra);
         words.iter().map(|w| (*w).to_owned()).collect()
     };
-    // Lints go behind `--`, so `--offline` has to come before it.
+    // Lints follow `--`, so `--offline` must precede it.
     let clippy = |extra: &[&str]| -> Result<bool> {
         let mut command = workspace.cargo();
         command.args(lints(extra));
@@ -57,12 +57,12 @@ pub fn run(args: &Args) -> Result<bool> {
     };
     let go_on = step("format", &mut || succeeds(&mut formatted(&workspace)?))?
         && step("house rules", &mut || tidy::run(&workspace, args.offline))?
-        && step("what is saved", &mut || saved_check::check(&workspace, args.offline))?
+        && step("saved-check", &mut || saved_check::check(&workspace, args.offline))?
         && step("lints", &mut || clippy(&[]))?
-        && step("the engine without its program", &mut || {
+        && step("engine library alone", &mut || {
             cargo(&["check", "--quiet", "--package", "cairn", "--lib", "--no-default-features"])
         })?
-        && step("the module's header", &mut || header_check::check(&workspace, args.offline))?
+        && step("module header", &mut || header_check::check(&workspace, args.offline))?
         && step("lints, with planted faults", &mut || clippy(&["--features", "cairn/planted-faults"]))?
         && step("tests", &mut || {
             ensure_nextest(&workspace, args.offline)?;
@@ -77,14 +77,14 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(failed.is_empty())
 }
 
-/// Asks whether every file is formatted. `cargo fmt` follows no `mod` inside a macro: the files
-/// that a `corpus!` list declares have to be named.
+/// Checks that every file is formatted. `cargo fmt` does not follow a `mod` inside a macro: the
+/// files declared by a `corpus!` list are passed explicitly.
 fn formatted(workspace: &Workspace) -> Result<Command> {
     let mut command = workspace.cargo();
     command.args(["fmt", "--all", "--check", "--"]);
     for file in tidy::tracked(workspace)? {
         let rust = file.extension().is_some_and(|extension| extension == "rs");
-        // One that was deleted is tracked until that is committed.
+        // A deleted file is tracked until the deletion is committed.
         if rust && file.starts_with("workloads/src") && workspace.root.join(&file).exists() {
             command.arg(file);
         }
@@ -97,8 +97,8 @@ fn succeeds(command: &mut Command) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Installs cargo-nextest where it is missing; it runs every test in a process of its own, which
-/// ours count on.
+/// Installs cargo-nextest where it is missing; it runs every test in its own process, which
+/// our tests require.
 fn ensure_nextest(workspace: &Workspace, offline: bool) -> Result<()> {
     let mut version = workspace.cargo();
     version.args(["nextest", "--version"]);
@@ -108,7 +108,7 @@ fn ensure_nextest(workspace: &Workspace, offline: bool) -> Result<()> {
     eprintln!("check: installing cargo-nextest");
     let mut install = workspace.cargo();
     install.args(["install", "cargo-nextest", "--locked"]);
-    // It keeps its build apart from ours.
+    // It builds in a separate directory.
     install.env_remove("CARGO_TARGET_DIR");
     if offline {
         install.arg("--offline");

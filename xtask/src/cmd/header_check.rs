@@ -17,12 +17,12 @@ use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
-    /// Use nothing from the network
+    /// Do not access the network
     #[arg(long)]
     offline: bool,
 }
 
-/// The header, from the top of the repository.
+/// The header, relative to the repository.
 const HEADER: &str = "kmod/uapi/cairn.h";
 
 pub fn run(args: &Args) -> Result<bool> {
@@ -42,7 +42,7 @@ pub fn check(workspace: &Workspace, offline: bool) -> Result<bool> {
     Ok(differences.is_empty())
 }
 
-/// What a header defines.
+/// The definitions in a header.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Names {
     /// Constants, and whether each is a string.
@@ -75,17 +75,17 @@ fn names(text: &str) -> Result<Names> {
     while let Some(open) = rest.find('{') {
         let head: Vec<&str> =
             rest[..open].split([';', '}']).next_back().unwrap_or("").split_whitespace().collect();
-        let close = rest[open..].find('}').context("a brace that is not closed")? + open;
+        let close = rest[open..].find('}').context("unclosed brace")? + open;
         let ["struct", name] = head.as_slice() else {
-            bail!("not a structure with a name: {}", head.join(" "));
+            bail!("not a named structure: {}", head.join(" "));
         };
         let body = &rest[open + 1..close];
         if body.contains(['{', ':']) {
-            bail!("{name}: bit fields and structures within structures are not checked");
+            bail!("{name}: bit fields and nested structures are not supported");
         }
         let fields = body.split(';').map(str::trim).filter(|field| !field.is_empty());
         let fields = fields.map(field_name).collect::<Option<Vec<_>>>();
-        let fields = fields.with_context(|| format!("{name}: a field without a name"))?;
+        let fields = fields.with_context(|| format!("{name}: unnamed field"))?;
         found.structures.push(((*name).to_owned(), fields));
         rest = &rest[close + 1..];
     }
@@ -111,7 +111,7 @@ fn without_comments(text: &str) -> String {
     out
 }
 
-/// A program that prints what the names come to, in the words of the engine's `layout`.
+/// A C program that prints the values of the names, in the format of the example `layout`.
 fn program(header: &Path, names: &Names) -> String {
     let mut text = format!(
         "#include \"{}\"\n#include <stddef.h>\n#include <stdio.h>\nint main(void)\n{{\n",
@@ -149,12 +149,7 @@ fn ask_c(header: &Path, names: &Names) -> Result<String> {
         .output()
         .with_context(|| format!("start {}", cc.display()))?;
     if !output.status.success() {
-        bail!(
-            "{} does not take {}:\n{}",
-            cc.display(),
-            header.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("{} rejects {}:\n{}", cc.display(), header.display(), String::from_utf8_lossy(&output.stderr));
     }
     said(&mut Command::new(&binary))
 }

@@ -13,8 +13,8 @@ use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
-    /// The debugging kernel: with lockdep, KASAN, kmemleak and their like. Afterwards it is what
-    /// `--kernel debug` means, wherever kernels are named
+    /// The debugging kernel, with lockdep, KASAN, kmemleak and the like; `--kernel debug` then
+    /// selects it in every command
     #[arg(long, required = true)]
     debug: bool,
     #[command(flatten)]

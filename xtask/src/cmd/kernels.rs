@@ -1,4 +1,4 @@
-//! `cargo xtask kernels`: what resolves today, and what is cached.
+//! `cargo xtask kernels`: lists the kernels that resolve today, and the cached ones.
 
 use anyhow::Result;
 use cairn_qemu::kernels::{self as found, Located, Matrix, Selector};
@@ -12,14 +12,13 @@ use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
-    /// Kernels to look for; everything in matrix.toml when left out
+    /// Kernels to look for [default: all in matrix.toml]
     #[arg(value_name = "KERNEL")]
     kernel: Vec<Selector>,
-    /// Architecture of the guests, or `all` of the matrix; repeatable. This machine's own when left
-    /// out
+    /// Architecture of the guests, or `all` of the matrix; repeatable. Default: this machine's own
     #[arg(long, value_name = "ARCH")]
     arch: Vec<ArchArg>,
-    /// Fetch and unpack them as well
+    /// Also fetch and unpack them
     #[arg(long)]
     fetch: bool,
     /// Print JSON
@@ -77,7 +76,7 @@ pub fn run(args: &Args) -> Result<bool> {
             println!("{:9} {candidate}: {state}", candidate.label());
         }
         for unavailable in &located.unavailable {
-            println!("not served today: {unavailable}");
+            println!("currently unavailable: {unavailable}");
         }
     }
     Ok(true)

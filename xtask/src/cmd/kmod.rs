@@ -20,7 +20,7 @@ pub struct Args {
     /// Check the sources with sparse; warnings are errors
     #[arg(long)]
     sparse: bool,
-    /// Check the style of the sources with the kernel's checkpatch.pl; complaints are errors
+    /// Check the style of the sources with the kernel's checkpatch.pl; findings are errors
     #[arg(long)]
     checkpatch: bool,
 }

@@ -1,5 +1,5 @@
-//! One file a command. Each has `Args` and `run`, which says whether the answer is yes (exit 0) or
-//! no (exit 1); an error is exit 2.
+//! One file per command. Each has `Args` and `run`, which returns whether it succeeded (exit 0) or
+//! not (exit 1); errors as in [`usage`](crate::usage).
 
 pub mod bench;
 pub mod check;

@@ -1,4 +1,4 @@
-//! `cargo xtask report`: a past run once more, two side by side, or parts put together.
+//! `cargo xtask report`: renders a past run, compares two runs, or merges the parts of one.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,14 +12,13 @@ use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
-    /// The run, by name or directory; the newest when left out
+    /// The run, by name or directory [default: the newest]
     #[arg(conflicts_with = "merge")]
     run: Option<String>,
-    /// Compare that run with this one: what got red, what was healed
+    /// Compare that run with this one: newly red and fixed cells
     #[arg(long, value_name = "OLDER", conflicts_with = "merge")]
     against: Option<String>,
-    /// Put the parts of one run together, all of them, by name or directory; a part or a cell that
-    /// is missing is an error
+    /// Merge all parts of one run, given by name or directory; a missing part or cell is an error
     #[arg(long, value_name = "RUN", num_args = 1..)]
     merge: Vec<String>,
 }
@@ -46,7 +45,7 @@ pub fn run(args: &Args) -> Result<Conclusion> {
     Ok(results.conclusion())
 }
 
-/// The whole run, in a directory of its own; bundles stay with the parts.
+/// The whole run, in its own directory; bundles stay with the parts.
 fn merged(workspace: &Workspace, runs: &[String]) -> Result<(PathBuf, Results)> {
     let load = |name: &String| -> Result<(PathBuf, Results)> {
         let dir = workspace.find_run(Some(name))?;

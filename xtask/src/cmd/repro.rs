@@ -1,4 +1,4 @@
-//! `cargo xtask repro CELL`: one cell again, with everything it wrote kept.
+//! `cargo xtask repro CELL`: reruns one cell and keeps all of its output.
 
 use anyhow::{Context, Result};
 use cairn_qemu::kernels::Selector;
@@ -17,25 +17,24 @@ use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
-    /// The cell, as reports name it: KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE
+    /// The cell, as named in reports: KERNEL/ARCH/USERLAND/ENGINE/GROUP/NAME/MODE
     cell: Cell,
-    /// Kernel to use: a point release, or the file that it came from; what the cell's name says
-    /// when left out
+    /// Kernel to use: a point release, or a kernel file [default: that in the cell's name]
     #[arg(long)]
     kernel: Option<Selector>,
-    /// Given to the workload
+    /// Seed passed to the workload
     #[arg(long, default_value_t = DEFAULT_SEED)]
     seed: u64,
-    /// Engine program to use in place of the one built from this tree
+    /// Engine program to use instead of the one built from this tree
     #[arg(long, value_name = "PROGRAM")]
     engine_program: Option<String>,
-    /// How often a red cell is tried again
+    /// How often a red cell is retried
     #[arg(long, default_value_t = 0)]
     retries: u32,
     /// Factor on every time limit
     #[arg(long, default_value_t = 1.0)]
     timeout_scale: f64,
-    /// Leave the cell's directory behind (on the host)
+    /// Keep the cell's directory (on the host)
     #[arg(long)]
     keep: bool,
     #[command(flatten)]

@@ -33,31 +33,31 @@ use crate::run::{self, KernelRun, Plan};
 use crate::run_args::RunArgs;
 use crate::workspace::Workspace;
 
-/// Variable that tells a faulty engine which fault to commit.
+/// Environment variable that selects the fault of a faulty engine.
 const FAULT: &str = "CAIRN_FAULT";
 
 #[derive(Parser)]
 pub struct Args {
-    /// Kernels to run on; what the first does not catch, because it lacks a feature, is tried on the
-    /// next. A host needs free huge pages for everything to be caught; guests have them
+    /// Kernels to run on; faults not caught on the first, because it lacks a feature, are tried on
+    /// the next. A host needs free huge pages for everything to be caught; guests have them
     #[arg(long, default_values = ["6.12", "7.3"])]
     kernel: Vec<Selector>,
-    /// Architecture of the guest; this machine's own when left out
+    /// Architecture of the guest [default: this machine's own]
     #[arg(long, value_name = "ARCH")]
     arch: Option<Arch>,
-    /// Only these faults
+    /// Plant only these faults
     #[arg(long, value_name = "NAME")]
     fault: Vec<String>,
-    /// Only these workloads: a glob over group/name, or a group; repeatable
+    /// Run only these workloads: a glob over group/name, or a group; repeatable
     #[arg(long, value_name = "GLOB")]
     workload: Vec<String>,
     /// Run the whole corpus against each fault and list every cell that catches it
     #[arg(long)]
     exhaustive: bool,
-    /// Cells at once
+    /// Number of cells run concurrently
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     jobs: usize,
-    /// Factor on every time limit; some faults show by a workload that waits for good
+    /// Factor on every time limit; some faults make a workload hang
     #[arg(long, default_value_t = 0.25)]
     timeout_scale: f64,
     #[command(flatten)]
@@ -72,12 +72,12 @@ struct Fault {
     phase: String,
 }
 
-/// What became of one fault.
+/// Result of one fault.
 #[derive(Debug, Serialize)]
 struct Caught {
     #[serde(flatten)]
     fault: Fault,
-    /// The cells that went red because of it.
+    /// The cells that caught it.
     by: Vec<CellResult>,
     wall_ms: u64,
 }
@@ -133,19 +133,17 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut choice = kernels::choose(&workspace, &flags)?;
     let archs = choice.archs()?;
     let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
-    eprintln!("building the engine without and with its planted faults");
+    eprintln!("building the engine with and without planted faults");
     let normal = programs::build_all(&workspace, &archs, &flags.source, wanted)?;
     let faulty = programs::build_all(&workspace, &archs, &flags.source, Wanted { faults: true, ..wanted })?;
     let spots = choice.prepare(&workspace, &flags.source, &plan, &faulty)?;
     let first = spots.first().context("no kernel is selected")?;
     if spots.iter().any(|spot| spot.arch() != first.arch()) {
-        bail!("several architectures are selected, one is wanted: add --arch");
+        bail!("several architectures are selected, expected one: add --arch");
     }
     let arch = first.arch();
     if faults_of(&normal[&arch], first).is_ok() {
-        bail!(
-            "a normal build of the engine has the subcommand `faults`: planted faults must be absent from it"
-        );
+        bail!("a normal build of the engine has the subcommand `faults`: it must not contain planted faults");
     }
     let mut faults = faults_of(&faulty[&arch], first)?;
     if let Some(unknown) = args.fault.iter().find(|name| faults.iter().all(|f| f.name != **name)) {
@@ -160,11 +158,10 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut not_caught: Vec<Caught> = Vec::new();
     let mut unfit: BTreeSet<Cell> = BTreeSet::new();
     for KernelRun { spot, mut cells } in plan.kernel_runs(&corpora::of(&workspace, &faulty, &spots)?, spots) {
-        // In whose session and process group a workload is makes a difference to what is about
-        // these.
+        // The session and process group of a workload matter only to the group `tree`.
         cells.retain(|(cell, _)| cell.mode == Mode::Once || cell.group() == "tree");
         let kernel = spot.kernel_info(&faulty[&arch].about(&plan.engines)?);
-        // What fails at times anyway catches nothing.
+        // A cell that may fail without a fault cannot catch one.
         let release = kernel.release();
         cells.retain(|(cell, _)| !expectations.entries().iter().any(|entry| entry.speaks_of(cell, release)));
         if cells.is_empty() {
@@ -211,7 +208,7 @@ pub fn run(args: &Args) -> Result<bool> {
     std::fs::write(&path, serde_json::to_string_pretty(&all)? + "\n").context("write sensitivity.json")?;
     println!("{count} of {} faults caught; run {id}", all.len());
     if !unfit.is_empty() {
-        println!("left out, because they fail without any fault:");
+        println!("excluded, because they fail without any fault:");
         unfit.iter().for_each(|cell| println!("  {cell}"));
     }
     if !missed.is_empty() {
@@ -233,8 +230,8 @@ fn line(entry: &Caught) -> String {
     format!("{:28} {words}  {:.1} s", entry.fault.name, entry.wall_ms as f64 / 1000.0)
 }
 
-/// How likely a cell notices a fault: the number of words that point at its group, the workload's
-/// own name most.
+/// How likely a cell catches a fault: the number of words that hint at its group, with a higher
+/// weight for the workload's own name.
 fn score(fault: &Fault, cell: &Cell) -> usize {
     let text = format!("{} {}", fault.name, fault.what).to_lowercase();
     let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|w| w.len() > 2).collect();
@@ -248,7 +245,7 @@ fn score(fault: &Fault, cell: &Cell) -> usize {
     group + 2 * own
 }
 
-/// The faults that an engine says it can commit. One for another architecture says so in a guest.
+/// The faults that an engine lists. An engine for another architecture is run in a guest.
 fn faults_of(built: &Programs, spot: &Spot) -> Result<Vec<Fault>> {
     const COMMAND: [&str; 2] = ["faults", "--json"];
     let program = built.cairn.clone().context("the engine was not built")?;
@@ -275,7 +272,7 @@ fn faults_of(built: &Programs, spot: &Spot) -> Result<Vec<Fault>> {
     serde_json::from_slice(&said).context("read cairn faults --json")
 }
 
-/// Everything that is the same for every fault.
+/// State shared by all faults.
 struct Hunt<'a> {
     plan: &'a Plan,
     programs: &'a Programs,
@@ -287,7 +284,7 @@ struct Hunt<'a> {
 }
 
 impl Hunt<'_> {
-    /// The red cells that this fault, and nothing else, is to blame for.
+    /// The cells that are red only because of this fault.
     fn catch(
         &self,
         fault: &Fault,
@@ -342,7 +339,7 @@ impl Hunt<'_> {
     }
 }
 
-/// Whether a verdict says that the engine did something wrong, and not the harness.
+/// Whether a verdict means that the engine failed, not the harness.
 fn is_catch(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Fail | Verdict::Timeout | Verdict::Panic | Verdict::Splat)
 }

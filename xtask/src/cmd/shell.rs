@@ -18,10 +18,10 @@ use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
-    /// Kernel of the guest; one
+    /// Kernel of the guest
     #[arg(long, value_name = "KERNEL")]
     kernel: Selector,
-    /// Architecture of the guest; this machine's own when left out
+    /// Architecture of the guest [default: this machine's own]
     #[arg(long, value_name = "ARCH")]
     arch: Option<Arch>,
     /// Build the kernel module and load it in the guest
@@ -32,7 +32,7 @@ pub struct Args {
     kmod_param: Vec<String>,
     #[command(flatten)]
     source: KernelSource,
-    /// A command to run in place of the shell
+    /// A command to run instead of the shell
     #[arg(last = true)]
     command: Vec<String>,
 }
@@ -40,10 +40,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<bool> {
     let workspace = Workspace::find()?;
     if args.kernel == Selector::Host {
-        bail!("the host's own shell is where you are; name a kernel for a guest");
+        bail!("shell runs in a guest only; select its kernel with --kernel");
     }
     if args.command.is_empty() && !std::io::stdin().is_terminal() {
-        bail!("standard input is no terminal: give a command after --");
+        bail!("standard input is not a terminal: give a command after --");
     }
     let own = cross::host()?;
     let arch = args.arch.unwrap_or(own);
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<bool> {
     };
     let found = kernels::choose(&workspace, &flags)?.obtain(&args.source)?;
     let [kernel] = found.as_slice() else {
-        bail!("--kernel {} names {} kernels, one is wanted", args.kernel, found.len());
+        bail!("--kernel {} selects {} kernels, expected one", args.kernel, found.len());
     };
     let toolchain = Toolchain::find(&workspace, arch, &args.source)?;
     let wanted = Wanted { offline: args.source.offline, ..Wanted::default() };
@@ -67,8 +67,8 @@ pub fn run(args: &Args) -> Result<bool> {
     let cache = Cache::from_env()?;
     let cairn = programs.cairn.clone().context("the engine was not built")?;
     let guest_programs = programs.guest_programs([("cairn".to_owned(), cairn)].into());
-    // A shell for another architecture comes from the archive; this machine's own is the one that
-    // is installed.
+    // A shell for another architecture comes from the archive; for this machine's own, the
+    // installed one is used.
     let busybox = if arch == own {
         None
     } else {

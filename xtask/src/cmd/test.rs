@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the main job.
+//! `cargo xtask test`: runs the corpus on kernels and judges every cell.
 
 use std::fs::File;
 use std::io::Read;
@@ -27,21 +27,20 @@ pub struct Args {
     pub kernels: KernelArgs,
     #[command(flatten)]
     pub run: RunArgs,
-    /// Only these workloads: a glob over group/name, or a group; repeatable
+    /// Run only these workloads: a glob over group/name, or a group; repeatable
     #[arg(long, value_name = "GLOB")]
     pub workload: Vec<String>,
-    /// Only this part of all cells, which follows from their names; `report --merge` puts the parts
-    /// together
+    /// Run only this part of all cells, chosen by their names; `report --merge` merges the parts
     #[arg(long, value_name = "K/N")]
     pub partition: Option<Partition>,
-    /// Balance the parts by what cells took in this run; every part has to be given the same
+    /// Balance the parts by the durations of this run; must be the same for every part
     #[arg(long, value_name = "RUN", requires = "partition")]
     pub durations: Option<String>,
-    /// Put the kernel module to the test, too, wherever it is loaded, with requests at random for
-    /// so many seconds (see kmod-test)
+    /// Also test the kernel module wherever it is loaded, with random requests for this many
+    /// seconds (see kmod-test)
     #[arg(long, value_name = "SECONDS")]
     pub kmod_test: Option<u64>,
-    /// Print the cells and run nothing
+    /// Print the cells without running them
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -53,7 +52,7 @@ fn can_travel(plan: &Plan) -> Result<()> {
         let read = File::open(program).and_then(|mut file| file.read(&mut magic));
         if read.with_context(|| format!("read {}", program.display()))? < 4 || magic != *b"\x7fELF" {
             usage!(
-                "engine {name}: {} is no ELF program, and a guest has nothing else to run it",
+                "engine {name}: {} is not an ELF program, and a guest has no interpreter for it",
                 program.display()
             );
         }
@@ -61,8 +60,8 @@ fn can_travel(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Asks the engines that were given as programs who they are, here, before anything is built or
-/// booted.
+/// Probes the versions of engines that were given as programs, on this host, before anything is
+/// built or booted.
 fn probe(plan: &Plan) -> Result<()> {
     for (name, program) in plan.engines.iter().filter(|(_, program)| !program.as_os_str().is_empty()) {
         let limit = engine::PROBE_LIMIT.mul_f64(plan.timeout_scale);
@@ -86,7 +85,7 @@ pub fn run(args: &Args) -> Result<Conclusion> {
     }
     if let Some(seconds) = args.kmod_test {
         if !plan.engines.keys().any(|name| engine::needs_module(name)) {
-            usage!("--kmod-test takes an engine with the kernel module: --engine {}", engine::CAIRN_KMOD);
+            usage!("--kmod-test needs an engine with the kernel module: --engine {}", engine::CAIRN_KMOD);
         }
         plan.trial = Some(Trial::plan(&workspace, choice.archs()?, source, seconds, args.run.seed)?);
     }
@@ -97,10 +96,10 @@ pub fn run(args: &Args) -> Result<Conclusion> {
     let mut kernel_runs = plan.kernel_runs(&corpora, spots);
     let names = corpora.values().flatten().map(|workload| workload.name.as_str());
     if let Some(pattern) = plan.selection.idle(names).first() {
-        usage!("--workload {pattern}: the corpus has none; `cargo xtask workloads` lists what there is");
+        usage!("--workload {pattern}: no workload matches; `cargo xtask workloads` lists all");
     }
     if kernel_runs.iter().all(|kernel_run| kernel_run.cells.is_empty()) {
-        usage!("no cell is selected; `cargo xtask workloads` lists what there is");
+        usage!("no cell is selected; `cargo xtask workloads` lists all workloads");
     }
     let share = run::take_part(&workspace, &mut kernel_runs, args.partition, args.durations.as_deref())?;
     if args.dry_run {

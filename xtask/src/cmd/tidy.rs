@@ -1,13 +1,13 @@
-//! The house rules that no compiler checks. Part of `cargo xtask check`.
+//! Project rules that the compiler does not check. Part of `cargo xtask check`.
 //!
-//! - `unsafe` stands only in the rooms made for it;
-//! - no absolute path of somebody's machine, no host name of a package archive or registry;
-//! - every source file says at its head what lives in it;
-//! - what one architecture has and another has not stands in the engine's `arch/`;
-//! - the commands of `xtask` stand on its modules, never the other way round;
-//! - comments fit into the line width (`rustfmt` leaves them alone);
-//! - what one package may depend on;
-//! - under which licences dependencies may be.
+//! - `unsafe` only in the allowed files;
+//! - no absolute path of a development machine, no host name of a package archive or registry;
+//! - every source file begins with a description of its contents;
+//! - architecture-specific code of the engine is in its `arch/`;
+//! - the commands of `xtask` use its modules, never the reverse;
+//! - comments fit the line width (`rustfmt` does not wrap them);
+//! - the dependencies between packages;
+//! - the licences of dependencies.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::workspace::Workspace;
 
-/// Where `unsafe` may stand.
+/// Where `unsafe` is allowed.
 const UNSAFE: &[&str] = &[
     "engine/src/sys/",
     "engine/src/arch/",
@@ -33,10 +33,10 @@ const UNSAFE: &[&str] = &[
     "workloads/",
 ];
 
-/// Where the engine may speak of one architecture.
+/// Where the engine may contain architecture-specific code.
 const ARCH_ROOM: (&str, &str) = ("engine/src/", "engine/src/arch/");
 
-/// Words of one architecture: conditions on it, and registers.
+/// Architecture-specific words: conditions and registers.
 const ARCH_WORDS: &[&str] = &[
     "target_arch",
     "rax",
@@ -69,11 +69,11 @@ const ARCH_WORDS: &[&str] = &[
 /// Words that must not appear anywhere, each with the reason. Split so that this file does not
 /// contain them.
 const FORBIDDEN: &[(&[&str], &str)] = &[
-    (&["deb.", "debian.org"], "the archive's address comes from the machine"),
-    (&["security.", "debian.org"], "the archive's address comes from the machine"),
-    (&["snapshot.", "debian.org"], "the archive's address comes from the machine"),
-    (&["index.", "crates.io"], "registries are the toolchain's business"),
-    (&["static.", "crates.io"], "registries are the toolchain's business"),
+    (&["deb.", "debian.org"], "the archive's address must come from the machine"),
+    (&["security.", "debian.org"], "the archive's address must come from the machine"),
+    (&["snapshot.", "debian.org"], "the archive's address must come from the machine"),
+    (&["index.", "crates.io"], "registry addresses belong to the toolchain"),
+    (&["static.", "crates.io"], "registry addresses belong to the toolchain"),
     (&["/wo", "rk/"], "an absolute path of a development machine"),
     (&["/ro", "ot/"], "an absolute path of a development machine"),
     (&["/ho", "me/"], "an absolute path of a development machine"),
@@ -88,13 +88,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("cairn-kmod-test", &["cairn", "cairn-kmod-abi"]),
 ];
 
-/// What nothing but the entry point and the commands themselves may use.
+/// What only the entry point and the commands themselves may use.
 const COMMANDS: (&str, &[&str]) = ("xtask/src/", &["xtask/src/cmd/", "xtask/src/main.rs"]);
 
-/// How wide a comment may be, in characters.
+/// Maximum width of a comment, in characters.
 const COMMENT_WIDTH: usize = 100;
 
-/// Licences that go with ours.
+/// Licences compatible with ours.
 const LICENCES: &[&str] = &[
     "Apache-2.0",
     "MIT",
@@ -142,7 +142,7 @@ pub fn run(workspace: &Workspace, offline: bool) -> Result<bool> {
     Ok(complaints.is_empty())
 }
 
-/// What cargo says of a package.
+/// A package in the output of `cargo metadata`.
 #[derive(Deserialize)]
 struct Package {
     name: String,
@@ -154,13 +154,13 @@ struct Metadata {
     packages: Vec<Package>,
 }
 
-/// Dependencies whose licence offers none of ours.
+/// Dependencies whose licence cannot be met.
 fn bad_licences(workspace: &Workspace, offline: bool) -> Result<Vec<String>> {
-    // Those for other systems are in the lock file, but were never fetched.
+    // Dependencies for other systems are in the lock file, but are never fetched.
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut command = workspace.cargo();
     command.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
-    // On a new machine not all of them have been fetched yet.
+    // On a new machine, not all of them have been fetched.
     if offline {
         command.arg("--offline");
     }
@@ -182,7 +182,7 @@ fn is_fine(licence: &str) -> bool {
     })
 }
 
-/// Files under version control or about to be.
+/// Files under version control, or untracked and not ignored.
 pub fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let output = Command::new("git")
         .current_dir(&workspace.root)
@@ -201,20 +201,20 @@ fn judge(name: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let rust = Path::new(name).extension().is_some_and(|e| e == "rs");
     if rust && !text.starts_with("//!") && !name.contains("/examples/") {
-        found.push("1: no `//!` head that says what lives here".to_owned());
+        found.push("1: no `//!` comment that describes the contents".to_owned());
     }
     let may = UNSAFE.iter().any(|room| name.starts_with(room));
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
         if rust && !may && is_unsafe(line) {
-            found.push(format!("{number}: `unsafe` outside its rooms"));
+            found.push(format!("{number}: `unsafe` is not allowed in this file"));
         }
         if rust && name.starts_with(ARCH_ROOM.0) && !name.starts_with(ARCH_ROOM.1) {
             let word = arch_word(line);
-            found.extend(word.map(|word| format!("{number}: `{word}` belongs into {}", ARCH_ROOM.1)));
+            found.extend(word.map(|word| format!("{number}: `{word}` belongs in {}", ARCH_ROOM.1)));
         }
         if rust && is_lower_module(name) && line.contains("crate::cmd") {
-            found.push(format!("{number}: a module used by commands uses a command"));
+            found.push(format!("{number}: a shared module uses a command"));
         }
         if rust && is_wide_comment(line) {
             found.push(format!("{number}: a comment wider than {COMMENT_WIDTH} characters"));
@@ -230,7 +230,7 @@ fn judge(name: &str, text: &str) -> Vec<String> {
 
 /// Whether code on this line opens an unsafe block, function or impl.
 fn is_unsafe(line: &str) -> bool {
-    // An escaped quote does not end the literal that it stands in.
+    // An escaped quote does not end its literal.
     let line = line.replace("\\\"", "");
     let code = line.split("//").next().unwrap_or("");
     ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "#[unsafe("].iter().any(|word| {
@@ -243,7 +243,7 @@ fn is_unsafe(line: &str) -> bool {
     })
 }
 
-/// Whether a file is a module of `xtask` that commands stand on.
+/// Whether a file is a shared module of `xtask`.
 fn is_lower_module(name: &str) -> bool {
     name.starts_with(COMMANDS.0) && !COMMANDS.1.iter().any(|allowed| name.starts_with(allowed))
 }
@@ -296,9 +296,12 @@ mod tests {
     #[test]
     fn a_file_is_judged_by_its_place() {
         let text = "//! Head.\nfn f() { unsafe { g() } }\n";
-        assert_eq!(judge("xtask/src/x.rs", text), ["2: `unsafe` outside its rooms"]);
+        assert_eq!(judge("xtask/src/x.rs", text), ["2: `unsafe` is not allowed in this file"]);
         assert!(judge("engine/src/sys/x.rs", text).is_empty());
-        assert_eq!(judge("xtask/src/x.rs", "fn f() {}\n"), ["1: no `//!` head that says what lives here"]);
+        assert_eq!(
+            judge("xtask/src/x.rs", "fn f() {}\n"),
+            ["1: no `//!` comment that describes the contents"]
+        );
         let path = ["see /ho", "me/me/x\n"].concat();
         assert_eq!(judge("README.md", &path).len(), 1);
     }
@@ -306,7 +309,7 @@ mod tests {
     #[test]
     fn modules_do_not_use_commands() {
         let text = "//! Head.\nuse crate::cmd::test;\n";
-        assert_eq!(judge("xtask/src/x.rs", text), ["2: a module used by commands uses a command"]);
+        assert_eq!(judge("xtask/src/x.rs", text), ["2: a shared module uses a command"]);
         assert!(judge("xtask/src/cmd/x.rs", text).is_empty());
         assert!(judge("xtask/src/main.rs", text).is_empty());
         assert!(judge("engine/src/x.rs", text).is_empty());

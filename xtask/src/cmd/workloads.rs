@@ -1,4 +1,4 @@
-//! `cargo xtask workloads`: what the corpus consists of.
+//! `cargo xtask workloads`: lists the corpus.
 
 use anyhow::Result;
 use cairn_testsuite::cell::Selection;
@@ -10,13 +10,13 @@ use crate::workspace::Workspace;
 
 #[derive(Parser)]
 pub struct Args {
-    /// Only these; a glob over group/name, or a group
+    /// List only these: a glob over group/name, or a group
     #[arg(value_name = "GLOB")]
     globs: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Use nothing from the network
+    /// Do not access the network
     #[arg(long)]
     offline: bool,
 }

@@ -113,13 +113,13 @@ pub fn extended_fits(note: u32, saved: &[u8], here: &[u8]) -> Result<(), String>
         let (vl, most) =
             (VectorHeader::half(saved, VectorHeader::VL), VectorHeader::half(here, VectorHeader::MAX_VL));
         return if vl > most {
-            Err(format!("vectors of {vl} bytes, this machine's have at most {most}"))
+            Err(format!("{vl}-byte vectors, but this machine supports at most {most} bytes"))
         } else {
             Ok(())
         };
     }
     if saved.len() > here.len() {
-        return Err(format!("{} bytes, this machine's has {}", saved.len(), here.len()));
+        return Err(format!("{} bytes, but {} on this machine", saved.len(), here.len()));
     }
     Ok(())
 }
@@ -171,7 +171,7 @@ pub const FAULTS: &[RegisterFault] = &[
     },
     RegisterFault {
         name: "simd-swapped",
-        what: "two SIMD registers are exchanged",
+        what: "two SIMD registers are swapped",
         spoil: |_, _, note, data| {
             if note == NT_PRFPREG {
                 let (low, high) = data.split_at_mut(16 * 9);
@@ -181,7 +181,7 @@ pub const FAULTS: &[RegisterFault] = &[
     },
     RegisterFault {
         name: "simd-of-last-thread-lost",
-        what: "the SIMD registers of all threads but the first are zero",
+        what: "the SIMD registers are zero in every thread but the first",
         spoil: |thread, _, note, data| {
             if note == NT_PRFPREG && thread > 0 {
                 data[..512].fill(0);
@@ -208,7 +208,7 @@ pub const FAULTS: &[RegisterFault] = &[
     },
     RegisterFault {
         name: "sve-upper-lost",
-        what: "of SVE's registers only what the SIMD registers are part of is kept",
+        what: "only the low 128 bits of the SVE registers are kept",
         spoil: |_, _, note, data| {
             let vl = usize::from(VectorHeader::half(data, VectorHeader::VL));
             if note == NT_ARM_SVE && is_live(note, data) && vl > 16 {
@@ -218,7 +218,7 @@ pub const FAULTS: &[RegisterFault] = &[
     },
     RegisterFault {
         name: "sve-predicates-lost",
-        what: "SVE's predicate registers are zero",
+        what: "the SVE predicate registers are zero",
         spoil: |_, _, note, data| {
             let vl = usize::from(VectorHeader::half(data, VectorHeader::VL));
             if note == NT_ARM_SVE && is_live(note, data) {
@@ -228,7 +228,7 @@ pub const FAULTS: &[RegisterFault] = &[
     },
     RegisterFault {
         name: "sve-length-lost",
-        what: "every thread has vectors of 16 bytes",
+        what: "every thread has 16-byte vectors",
         spoil: |_, _, note, data| {
             if note == NT_ARM_SVE && !is_live(note, data) && data.len() >= VectorHeader::SIZE {
                 data[VectorHeader::VL..][..2].copy_from_slice(&16u16.to_le_bytes());
@@ -237,7 +237,7 @@ pub const FAULTS: &[RegisterFault] = &[
     },
     RegisterFault {
         name: "pointer-keys-lost",
-        what: "one of the keys that sign addresses is another",
+        what: "one pointer authentication key for addresses differs",
         spoil: |_, _, note, data| {
             if note == NT_ARM_PACA_KEYS {
                 data[0] ^= 1;
@@ -246,7 +246,7 @@ pub const FAULTS: &[RegisterFault] = &[
     },
     RegisterFault {
         name: "generic-key-lost",
-        what: "the key that signs data is another",
+        what: "the pointer authentication key for data differs",
         spoil: |_, _, note, data| {
             if note == NT_ARM_PACG_KEYS {
                 data[0] ^= 1;
@@ -264,7 +264,7 @@ pub const FAULTS: &[RegisterFault] = &[
     },
     RegisterFault {
         name: "thread-pointer-lost",
-        what: "thread-local storage is gone",
+        what: "the thread pointer is 0",
         spoil: |thread, _, note, data| {
             if note == NT_ARM_TLS && thread > 0 {
                 data[..8].fill(0);

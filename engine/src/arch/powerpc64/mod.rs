@@ -187,7 +187,7 @@ pub fn extended_fits(_note: u32, saved: &[u8], here: &[u8]) -> Result<(), String
     if saved.len() == here.len() {
         Ok(())
     } else {
-        Err(format!("{} bytes, this machine's has {}", saved.len(), here.len()))
+        Err(format!("{} bytes, but {} on this machine", saved.len(), here.len()))
     }
 }
 
@@ -360,7 +360,7 @@ global_asm!(
 pub const FAULTS: &[super::RegisterFault] = &[
     super::RegisterFault {
         name: "interruption-lost",
-        what: "a call that a signal is to end is made again behind its handler",
+        what: "a system call that a signal should interrupt is restarted after the handler",
         spoil: |_, regs, _, _| *regs = regs.resumed(),
     },
     super::RegisterFault {
@@ -392,7 +392,7 @@ pub const FAULTS: &[super::RegisterFault] = &[
     },
     super::RegisterFault {
         name: "vmx-swapped",
-        what: "two VMX registers are exchanged",
+        what: "two VMX registers are swapped",
         spoil: |_, _, note, data| {
             if note == NT_PPC_VMX {
                 let (low, high) = data.split_at_mut(16 * 21);
@@ -402,7 +402,7 @@ pub const FAULTS: &[super::RegisterFault] = &[
     },
     super::RegisterFault {
         name: "vmx-of-other-threads-lost",
-        what: "the VMX registers of all threads but the first are zero",
+        what: "the VMX registers are zero in every thread but the first",
         spoil: |thread, _, note, data| {
             if note == NT_PPC_VMX && thread > 0 {
                 data[..512].fill(0);
@@ -420,7 +420,7 @@ pub const FAULTS: &[super::RegisterFault] = &[
     },
     super::RegisterFault {
         name: "vsx-halves-lost",
-        what: "of the first VSX registers only the FP registers are kept",
+        what: "only the FP halves of the first 32 VSX registers are kept",
         spoil: |_, _, note, data| {
             if note == NT_PPC_VSX {
                 data.fill(0);
@@ -443,7 +443,7 @@ pub const FAULTS: &[super::RegisterFault] = &[
     },
     super::RegisterFault {
         name: "thread-pointer-lost",
-        what: "thread-local storage is gone",
+        what: "the thread pointer is 0",
         spoil: |thread, regs, _, _| {
             if thread > 0 {
                 regs.gpr[13] = 0;

@@ -101,7 +101,7 @@ pub const SYS_RESTART_SYSCALL: i64 = libc::SYS_restart_syscall;
 pub const EXTENDED_SETS: &[u32] = &[NT_X86_XSTATE];
 /// Sets that only a thread has that cannot be saved.
 pub const REFUSED_SETS: &[(u32, &str)] =
-    &[(NT_386_IOPERM, "may use I/O ports (ioperm); let it give that up first")];
+    &[(NT_386_IOPERM, "may use I/O ports (ioperm); drop the permission first")];
 /// `NT_386_IOPERM`, include/uapi/linux/elf.h.
 const NT_386_IOPERM: u32 = 0x201;
 
@@ -202,10 +202,10 @@ pub fn extended_fits(_note: u32, saved: &[u8], here: &[u8]) -> Result<(), String
     };
     let missing = word(saved, XSAVE_XSTATE_BV) & !word(here, XSAVE_XCR0);
     if missing != 0 {
-        return Err(format!("register state of XSAVE features {missing:#x} that this machine does not have"));
+        return Err(format!("XSAVE features {missing:#x}, which this machine lacks"));
     }
     if saved.len() > here.len() {
-        return Err(format!("XSAVE area of {} bytes, this machine's has {}", saved.len(), here.len()));
+        return Err(format!("XSAVE area of {} bytes, but {} on this machine", saved.len(), here.len()));
     }
     Ok(())
 }
@@ -407,7 +407,7 @@ fn wipe(area: &mut [u8], range: std::ops::Range<usize>) {
 pub const FAULTS: &[super::RegisterFault] = &[
     super::RegisterFault {
         name: "interruption-lost",
-        what: "a call that a signal is to end is made again behind its handler",
+        what: "a system call that a signal should interrupt is restarted after the handler",
         spoil: |_, regs, _, _| *regs = regs.resumed(),
     },
     super::RegisterFault {
@@ -427,7 +427,7 @@ pub const FAULTS: &[super::RegisterFault] = &[
     },
     super::RegisterFault {
         name: "sse-swapped",
-        what: "two SSE registers are exchanged",
+        what: "two SSE registers are swapped",
         spoil: |_, _, _, area| {
             let (low, high) = area.split_at_mut(176);
             low[160..].swap_with_slice(&mut high[..16]);
@@ -435,7 +435,7 @@ pub const FAULTS: &[super::RegisterFault] = &[
     },
     super::RegisterFault {
         name: "sse-of-other-threads-lost",
-        what: "the SSE registers of all threads but the first are zero",
+        what: "the SSE registers are zero in every thread but the first",
         spoil: |thread, _, _, area| {
             if thread > 0 {
                 wipe(area, 160..416);
@@ -449,7 +449,7 @@ pub const FAULTS: &[super::RegisterFault] = &[
     },
     super::RegisterFault {
         name: "thread-pointer-lost",
-        what: "thread-local storage is gone",
+        what: "the thread pointer is 0",
         spoil: |thread, regs, _, _| {
             if thread > 0 {
                 regs.fs_base = 0;

@@ -68,33 +68,33 @@ fn crafting_nothing_changes_nothing() {
 type Change = fn(&mut Tables);
 
 #[rstest]
-#[case::no_pages(|t: &mut Tables| t.entries[0].kind = 1000, Section::Index, "does not name the page data")]
-#[case::no_records(|t: &mut Tables| t.entries[1].kind = 1000, Section::Index, "does not name the records")]
-#[case::no_checksums(|t: &mut Tables| t.entries[2].kind = 1000, Section::Index, "does not name the page checksums")]
-#[case::two_of_a_kind(|t: &mut Tables| t.entries[1].kind = 1, Section::Index, "named twice")]
-#[case::overlap(|t: &mut Tables| t.entries[1].offset -= 1, Section::Index, "section 1 has an impossible place")]
-#[case::in_the_header(|t: &mut Tables| t.entries[0].offset -= 4096, Section::Index, "section 0 has an impossible place")]
-#[case::in_the_index(|t: &mut Tables| t.entries[2].len += 24, Section::Index, "section 2 has an impossible place")]
-#[case::endless(|t: &mut Tables| t.entries[2].len = u64::MAX - 23, Section::Index, "section 2 has an impossible place")]
-#[case::part_of_a_page(|t: &mut Tables| t.entries[0].len -= 1, Section::Index, "not whole pages")]
-#[case::askew(|t: &mut Tables| { t.entries[0].offset += 8; t.entries[0].len -= 4096 }, Section::Index, "not whole pages")]
-#[case::part_of_a_frame_entry(|t: &mut Tables| t.entries[2].len -= 1, Section::Index, "not whole entries")]
+#[case::no_pages(|t: &mut Tables| t.entries[0].kind = 1000, Section::Index, "does not list the page data")]
+#[case::no_records(|t: &mut Tables| t.entries[1].kind = 1000, Section::Index, "does not list the records")]
+#[case::no_checksums(|t: &mut Tables| t.entries[2].kind = 1000, Section::Index, "does not list the page checksums")]
+#[case::two_of_a_kind(|t: &mut Tables| t.entries[1].kind = 1, Section::Index, "listed twice")]
+#[case::overlap(|t: &mut Tables| t.entries[1].offset -= 1, Section::Index, "section 1 has an invalid offset")]
+#[case::in_the_header(|t: &mut Tables| t.entries[0].offset -= 4096, Section::Index, "section 0 has an invalid offset")]
+#[case::in_the_index(|t: &mut Tables| t.entries[2].len += 24, Section::Index, "section 2 has an invalid offset")]
+#[case::endless(|t: &mut Tables| t.entries[2].len = u64::MAX - 23, Section::Index, "section 2 has an invalid offset")]
+#[case::part_of_a_page(|t: &mut Tables| t.entries[0].len -= 1, Section::Index, "not a multiple of the page size")]
+#[case::askew(|t: &mut Tables| { t.entries[0].offset += 8; t.entries[0].len -= 4096 }, Section::Index, "not a multiple of the page size")]
+#[case::part_of_a_frame_entry(|t: &mut Tables| t.entries[2].len -= 1, Section::Index, "not a multiple of the entry size")]
 #[case::a_frame_is_missing(|t: &mut Tables| { t.frames.pop(); }, Section::Checksums, "some page data have no checksum")]
-#[case::a_frame_is_skipped(|t: &mut Tables| { t.frames.remove(1); }, Section::Checksums, "entry 1 is not possible")]
-#[case::frames_overlap(|t: &mut Tables| t.frames[2].offset -= 4096, Section::Checksums, "entry 2 is not possible")]
-#[case::out_of_order(|t: &mut Tables| t.frames.swap(0, 1), Section::Checksums, "entry 0 is not possible")]
-#[case::an_empty_frame(|t: &mut Tables| t.frames[1].len = 0, Section::Checksums, "entry 1 is not possible")]
-#[case::an_odd_frame(|t: &mut Tables| t.frames[2].len -= 1, Section::Checksums, "entry 2 is not possible")]
-#[case::a_long_frame(|t: &mut Tables| t.frames[2].len = !4095, Section::Checksums, "entry 2 is not possible")]
+#[case::a_frame_is_skipped(|t: &mut Tables| { t.frames.remove(1); }, Section::Checksums, "entry 1 is invalid")]
+#[case::frames_overlap(|t: &mut Tables| t.frames[2].offset -= 4096, Section::Checksums, "entry 2 is invalid")]
+#[case::out_of_order(|t: &mut Tables| t.frames.swap(0, 1), Section::Checksums, "entry 0 is invalid")]
+#[case::an_empty_frame(|t: &mut Tables| t.frames[1].len = 0, Section::Checksums, "entry 1 is invalid")]
+#[case::an_odd_frame(|t: &mut Tables| t.frames[2].len -= 1, Section::Checksums, "entry 2 is invalid")]
+#[case::a_long_frame(|t: &mut Tables| t.frames[2].len = !4095, Section::Checksums, "entry 2 is invalid")]
 #[case::a_frame_too_many(
     |t: &mut Tables| t.frames.push(Frame { offset: 4096 * 7, len: 4096, sum: 0 }),
     Section::Checksums,
-    "entry 3 is not possible"
+    "entry 3 is invalid"
 )]
 #[case::another_page(|t: &mut Tables| t.frames[1].sum ^= 1, Section::Pages, "checksum does not match")]
 #[case::other_records(|t: &mut Tables| t.entries[1].sum ^= 1, Section::Records, "checksum does not match")]
 #[case::fewer_records(|t: &mut Tables| t.entries[1].len -= 1, Section::Records, "checksum does not match")]
-#[case::another_header(|t: &mut Tables| t.footer.header_sum ^= 1, Section::Footer, "belongs to another header")]
+#[case::another_header(|t: &mut Tables| t.footer.header_sum ^= 1, Section::Footer, "belongs to a different header")]
 #[case::shorter(|t: &mut Tables| t.footer.total_len -= 1, Section::Footer, "longer than its footer says")]
 fn tables_are_not_believed(#[case] change: Change, #[case] section: Section, #[case] what: &str) {
     let (_dir, path) = scratch();

@@ -12,13 +12,13 @@ use super::*;
 
 #[rstest]
 #[case::empty(b"".as_slice(), "it is empty")]
-#[case::text(b"hello", "something else")]
-#[case::elf(b"\x7fELF\x02\x01\x01", "something else")]
-#[case::gzip(b"\x1f\x8b\x08\0", "compressed by gzip; unpack it first, with `gunzip`")]
-#[case::zstd(b"\x28\xb5\x2f\xfd\x24", "compressed by zstd; unpack it first, with `zstd -d`")]
-#[case::xz(b"\xfd7zXZ\0\0", "compressed by xz; unpack it first, with `unxz`")]
-#[case::bzip2(b"BZh91AY&SY", "compressed by bzip2; unpack it first, with `bunzip2`")]
-#[case::lz4(b"\x04\x22\x4d\x18\x64", "compressed by lz4; unpack it first, with `lz4 -d`")]
+#[case::text(b"hello", "its magic number does not match")]
+#[case::elf(b"\x7fELF\x02\x01\x01", "its magic number does not match")]
+#[case::gzip(b"\x1f\x8b\x08\0", "compressed with gzip; unpack it first, with `gunzip`")]
+#[case::zstd(b"\x28\xb5\x2f\xfd\x24", "compressed with zstd; unpack it first, with `zstd -d`")]
+#[case::xz(b"\xfd7zXZ\0\0", "compressed with xz; unpack it first, with `unxz`")]
+#[case::bzip2(b"BZh91AY&SY", "compressed with bzip2; unpack it first, with `bunzip2`")]
+#[case::lz4(b"\x04\x22\x4d\x18\x64", "compressed with lz4; unpack it first, with `lz4 -d`")]
 fn other_files_are_told_apart(#[case] bytes: &[u8], #[case] what: &str) {
     let (_dir, path) = scratch();
     fs::write(&path, bytes).unwrap();
@@ -32,7 +32,7 @@ fn directories_and_fifos_are_told_apart() {
     let (dir, path) = scratch();
     rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
     for (path, words) in
-        [(dir.path(), "it is a directory"), (&path, "give a stream by standard input, as `-`")]
+        [(dir.path(), "it is a directory"), (&path, "pass a stream on standard input, as `-`")]
     {
         let err = Reader::open(path).err().unwrap();
         assert!(matches!(err, Error::NotContextFile { .. }), "{err:?}");
@@ -61,7 +61,7 @@ fn the_future_is_refused_by_name() {
     patch_header(&path, 8, &2u32.to_le_bytes());
     let err = Reader::open(&path).err().unwrap();
     assert!(matches!(err, Error::FutureVersion { found: 2 }), "{err:?}");
-    assert_eq!(err.to_string(), "context file has format version 2, this cairn reads up to 1");
+    assert_eq!(err.to_string(), "context file has format version 2, but this cairn reads up to 1");
 
     write_file(&path, &[1]);
     patch_header(&path, 32, &4u64.to_le_bytes());
@@ -89,11 +89,11 @@ fn optional_features_are_ignored_and_the_header_needs_no_body() {
 
 #[rstest]
 #[case::arch(Machine { e_machine: 183, class: 2, data: 1 }, 4096,
-    "context file was taken on x86_64, this machine is aarch64")]
+    "context file was written on x86_64, but this machine is aarch64")]
 #[case::byte_order(Machine { e_machine: 62, class: 2, data: 2 }, 4096,
-    "context file was taken on x86_64, this machine is ELF machine 62 (class 2, data 2)")]
+    "context file was written on x86_64, but this machine is ELF machine 62 (class 2, data 2)")]
 #[case::page_size(Machine { e_machine: 62, class: 2, data: 1 }, 65536,
-    "context file was taken with pages of 4096 bytes, this kernel has pages of 65536 bytes")]
+    "context file was written with 4096-byte pages, but this kernel has 65536-byte pages")]
 fn foreign_files_open_but_do_not_fit(#[case] here: Machine, #[case] page_size: u32, #[case] text: &str) {
     let (_dir, path) = scratch();
     write_file(&path, &[1]);

@@ -49,7 +49,7 @@ fn newer_and_unknown_kinds_are_refused() {
     let err = reader.records::<Job>().unwrap_err();
     assert_eq!(
         err.to_string(),
-        "context file has records of kind 'job' in version 3, this cairn reads up to 2"
+        "context file has records of kind 'job' in version 3, but this cairn reads up to 2"
     );
     let err = reader.records::<()>().unwrap_err();
     assert!(matches!(err, Error::FutureSchema { found: 3, supported: 0, .. }), "{err:?}");

@@ -184,7 +184,7 @@ impl Files {
         if info.locked {
             return Err(Error::unsupported(Problem::of(
                 seen.at(),
-                " holds a file lock or lease; let it release that first",
+                " holds a file lock or lease; release it first",
             )));
         }
         let unnamed = if info.flags & O_TMPFILE_BIT != 0 { libc::O_TMPFILE } else { 0 };
@@ -193,7 +193,7 @@ impl Files {
         let is_path = flags & libc::O_PATH != 0;
         if by_description && is_path {
             // Only a handle to the one inode that all of them share (fs/anon_inodes.c).
-            let why = " is a handle (O_PATH) to a file without a path; let it be closed first";
+            let why = " is a handle (O_PATH) to a file without a path; close it first";
             return Err(Error::unsupported(Problem::of(seen.at(), why)));
         }
         let file = self.all.len();
@@ -243,7 +243,7 @@ impl Files {
     /// Refuses names of external files to which no descriptor leads.
     pub fn refuse_unknown(&self, problems: &mut Problems) {
         for name in self.external.iter().filter(|name| !self.met.contains(name)) {
-            problems.push(format!("--external {name}: no descriptor of the job leads there"));
+            problems.push(format!("--external {name}: no descriptor of the job refers to it"));
         }
     }
 
@@ -256,13 +256,13 @@ impl Files {
             if *is_directory {
                 problems.push(Problem::of(
                     Subject::fd(*pid, *fd),
-                    " is a directory that tells of changes in it (F_NOTIFY); let it be closed first",
+                    " is a directory with change notifications (F_NOTIFY); close it first",
                 ));
             } else if id != 0 && !inside.contains(&id) {
                 problems.push(Problem::external(
                     Subject::fd(*pid, *fd),
                     External::SignalOwner,
-                    format!(" has an owner outside, who is told of I/O (F_SETOWN): {id}; save a tree that has both, or take the owner away (F_SETOWN 0)"),
+                    format!(" has an owner of async I/O outside the job (F_SETOWN): {id}; save a tree that contains both, or clear the owner (F_SETOWN 0)"),
                 ));
             }
         }
@@ -313,7 +313,7 @@ impl Files {
             let tasks = verbs.refers_to().into_iter().filter_map(Reference::task);
             for id in tasks.filter(|id| !inside.contains(id)) {
                 let why = format!(
-                    " is a {} of process {} outside; save a tree that has both, or let it be closed first",
+                    " is a {} of process {} outside the job; save a tree that contains both, or close it first",
                     verbs.name(),
                     id
                 );

@@ -51,11 +51,11 @@ impl Verbs for Device {
         if here == was {
             return Ok(());
         }
-        Err(format!("is now device {}:{}, it was {}:{}", here.0, here.1, was.0, was.1))
+        Err(format!("is now device {}:{}, but was {}:{}", here.0, here.1, was.0, was.1))
     }
 
     fn unlinked(&self) -> Result<Unnamed, &'static str> {
-        Err("a device node whose name was removed")
+        Err("an unlinked device node")
     }
 }
 

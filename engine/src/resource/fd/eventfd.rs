@@ -43,7 +43,7 @@ impl Verbs for Eventfd {
             .and_then(|count| u64::from_str_radix(count, 16).ok())
             .ok_or_else(unknown)?;
         if self.count == u64::MAX {
-            let why = " is an eventfd that the kernel has counted beyond its end; let it be read first";
+            let why = " is an eventfd whose counter has overflowed; read it first";
             return Err(Error::unsupported(Problem::of(descriptor.at(), why)));
         }
         // Since Linux 6.5 (33d8b5d78264).
@@ -52,14 +52,14 @@ impl Verbs for Eventfd {
             None => {
                 let fd = descriptor.duplicate()?;
                 try_semaphore(fd.as_fd(), self.count)
-                    .context(|| format!("{}: find out whether it is a semaphore", descriptor.at()))?
+                    .context(|| format!("{}: probe for semaphore mode", descriptor.at()))?
             }
         };
         Ok(())
     }
 
     fn validate(&self) -> Result<(), String> {
-        if self.count == u64::MAX { Err("an eventfd beyond its end".into()) } else { Ok(()) }
+        if self.count == u64::MAX { Err("an eventfd whose counter has overflowed".into()) } else { Ok(()) }
     }
 
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
@@ -87,7 +87,7 @@ fn try_semaphore(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
     match guard::in_child(attempt)? {
         PLAIN => Ok(false),
         SEMAPHORE => Ok(true),
-        _ => Err(io::Error::other("its counter does not do what it is told")),
+        _ => Err(io::Error::other("its counter does not change as expected")),
     }
 }
 

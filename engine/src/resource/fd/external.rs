@@ -42,7 +42,7 @@ pub type Replacements = [(PathBytes, Replacement)];
 /// brackets.
 pub fn advice(name: &PathBytes) -> &'static str {
     if is_name(name) {
-        "; or leave it outside by --external and the name in brackets, and give another one at the restart"
+        "; or leave it outside with --external and the name in parentheses, and supply a replacement at restart"
     } else {
         ""
     }
@@ -80,7 +80,7 @@ impl Verbs for ExternalFile {
     fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         let accesses = |mode: i32| descriptors.iter().any(|one| one.flags & libc::O_ACCMODE == mode);
         if self.name.0.starts_with(b"pipe:") && accesses(libc::O_RDONLY) && accesses(libc::O_WRONLY) {
-            let why = ": both ends of it are in the job; leave out --external for it";
+            let why = ": both of its ends are in the job; drop --external for it";
             let at = descriptors[0].at().leading_to(&self.name);
             return Err(Error::unsupported(Problem::of(at, why)));
         }
@@ -102,7 +102,7 @@ impl ExternalFile {
         let found = replacements.iter().find(|(name, _)| *name == self.name);
         found.map(|(_, replacement)| replacement).ok_or_else(|| {
             Error::Conflict(format!(
-                "{}: was left outside at the checkpoint: give another one by --external {}=PATH, or =fd:N for a descriptor that cairn is started with",
+                "{}: was left outside at the checkpoint: supply a replacement with --external {}=PATH, or =fd:N for a descriptor inherited by cairn",
                 self.name, self.name
             ))
         })
@@ -165,7 +165,7 @@ pub fn check(records: &Records, replacements: &Replacements) -> Result<()> {
             && !path.exists()
         {
             return Err(Error::Conflict(format!(
-                "{}: no such file, which was to take the place of {}",
+                "{}: no such file; it was to replace {}",
                 path.display(),
                 external.name
             )));
@@ -176,7 +176,7 @@ pub fn check(records: &Records, replacements: &Replacements) -> Result<()> {
         Some((name, _)) => {
             let all: Vec<String> = external.iter().map(|external| external.name.to_string()).collect();
             let all = if all.is_empty() { "nothing".into() } else { all.join(", ") };
-            Err(Error::Conflict(format!("--external {name}: the job left {all} outside at the checkpoint")))
+            Err(Error::Conflict(format!("--external {name}: the checkpoint left {all} outside")))
         }
     }
 }

@@ -85,7 +85,7 @@ impl Found<'_> {
         let Found { link: magic, who, .. } = self;
         let target = std::fs::read_link(magic).context(|| format!("{who}: read {}", magic.display()))?;
         let link = PathBytes::from(target.as_path());
-        crate::activity::say(|| format!("look at {who} ({link})"));
+        crate::activity::say(|| format!("inspect {who} ({link})"));
         let meta = std::fs::metadata(magic).context(|| format!("{who} ({link}): stat"))?;
         let file_system = if meta.is_file() || meta.is_dir() {
             rustix::fs::statfs(*magic).context(|| format!("{who} ({link}): statfs"))?.f_type
@@ -192,7 +192,7 @@ impl Inodes {
         let mut unlinked = None;
         if let Some(gone) = deleted {
             let how = match kind.verbs().unlinked() {
-                Err(what) => return refuse(format!(" is {what}; let it be closed first")),
+                Err(what) => return refuse(format!(" is {what}; close it first")),
                 Ok(how) => how,
             };
             // One link is the name that the client keeps.
@@ -200,13 +200,13 @@ impl Inodes {
             let other_names = meta.nlink().saturating_sub(hidden.into());
             if other_names > 0 && !meta.is_dir() {
                 return refuse(format!(
-                    ": its name was removed, but the file has {other_names} other name(s) that nothing tells; let it be closed first"
+                    ": it was unlinked, but the file has {other_names} other link(s) at unknown paths; close it first"
                 ));
             }
             unlinked = Some(self.capture_unlinked(self.all.len(), how, seen, dump_plan)?);
         } else if has_path && !leads_to(target, meta) {
             return refuse(
-                ": the path leads to another file here (another mount is over it, or it was replaced just now); let it be closed first"
+                ": the path leads to another file (hidden by a mount, or just replaced); close it first"
                     .into(),
             );
         }
@@ -239,7 +239,7 @@ impl Inodes {
         let who = found.who;
         let mut flags = 0;
         if matches!(how, Unnamed::Regular | Unnamed::Directory) {
-            let file = found.open().context(|| format!("{who}: open what was unlinked"))?;
+            let file = found.open().context(|| format!("{who}: open the unlinked file"))?;
             flags = attributes::flags(&file).context(|| format!("{who}: read inode flags"))?;
             if how == Unnamed::Regular {
                 let ranges = dump::data_ranges(&file, meta.len()).context(|| format!("{who}: find holes"))?;

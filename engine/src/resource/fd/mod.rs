@@ -199,7 +199,7 @@ pub trait Verbs {
     /// # Errors
     /// A description of the inode, if that is not possible.
     fn unlinked(&self) -> std::result::Result<unlinked::Unnamed, &'static str> {
-        Err("a file whose name was removed")
+        Err("an unlinked file")
     }
 
     /// Whether *make* has to run before the first open file description is opened.
@@ -321,7 +321,10 @@ impl Once {
 impl Made for Once {
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         let name = way.inode.kind.verbs().name();
-        let fd = self.0.take().ok_or_else(|| Error::Conflict(format!("{name}: it is open twice")))?;
+        let fd = self
+            .0
+            .take()
+            .ok_or_else(|| Error::Conflict(format!("{name}: has more than one open file description")))?;
         unlinked::set_flags(&fd, flags)?;
         Ok(fd)
     }
@@ -337,7 +340,7 @@ impl Made for ByPath {
 }
 
 /// What the user can do about an unsupported kind of file.
-const NOT_YET: &str = "which cannot be saved yet; it can be checkpointed once that is closed";
+const NOT_YET: &str = "which cannot be saved yet; close it first";
 
 impl Kind {
     /// Determines the kind of a descriptor.
@@ -373,7 +376,7 @@ fn unknown(seen: &Observed<'_>) -> &'static str {
     if !seen.has_path() {
         return without_a_path(&seen.link.0);
     }
-    if seen.meta.file_type().is_socket() { "a socket" } else { "a block device or something unknown" }
+    if seen.meta.file_type().is_socket() { "a socket" } else { "a block device or an unknown kind of file" }
 }
 
 /// Describes a magic link that is no path: `socket:[12]`, `anon_inode:[eventpoll]`

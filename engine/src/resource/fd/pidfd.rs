@@ -52,7 +52,7 @@ impl Verbs for Pidfd {
         if info.flags & !known != 0 {
             // PIDFD_AUTOKILL is O_TRUNC (c8134b5f13ae, Linux 7.1).
             return refuse(
-                " is a pidfd that kills its process when it is closed (CLONE_PIDFD_AUTOKILL), or does something else that cairn does not know; it can be saved only without that",
+                " is a pidfd that kills its process on close (CLONE_PIDFD_AUTOKILL), or has flags unknown to cairn; start the job without them",
             );
         }
         self.thread = info.flags & PIDFD_THREAD != 0;
@@ -61,13 +61,13 @@ impl Verbs for Pidfd {
             Some(id @ 1..) => self.id = id,
             Some(-1) => {
                 return refuse(
-                    " is a pidfd of a process that has ended and been waited for; let it be closed first",
+                    " is a pidfd of a process that has exited and been reaped; close it first",
                 );
             }
             Some(_) => {
-                return refuse(" is a pidfd of a process in another PID namespace; let it be closed first");
+                return refuse(" is a pidfd of a process in another PID namespace; close it first");
             }
-            None => return refuse(" is a pidfd, and /proc does not tell of which process"),
+            None => return refuse(" is a pidfd whose process /proc does not show"),
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Verbs for Pidfd {
 pub(super) const FAULTS: &[crate::fault::Fault] = &[
     crate::fault::Fault {
         name: "pidfd-of-the-root",
-        what: "every pidfd is one of the root process",
+        what: "every pidfd refers to the root process",
         commit: |r| {
             let root = r.root;
             for inode in &mut r.inodes {
@@ -103,7 +103,7 @@ pub(super) const FAULTS: &[crate::fault::Fault] = &[
     },
     crate::fault::Fault {
         name: "pidfd-of-the-process",
-        what: "a pidfd of a thread is one of its process",
+        what: "a pidfd of a thread refers to its process",
         commit: |r| {
             let process = |r: &crate::resource::Records, tid: i32| {
                 let mut alive = r.alive();

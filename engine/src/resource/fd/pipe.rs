@@ -55,7 +55,7 @@ impl Verbs for Pipe {
         if self.capacity <= 1 << 31 && inside <= self.capacity {
             return Ok(());
         }
-        Err("a pipe with more than it holds".into())
+        Err("a pipe with more data than its capacity".into())
     }
 
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
@@ -87,7 +87,7 @@ pub(super) fn signal_io(file: &OpenFile, holders: &[Holder<'_>], programs: &mut 
         let Holder { pid, fd, .. } = holders[0];
         let program = programs.of(pid);
         let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), file.flags.into()];
-        program.call_ok(libc::SYS_fcntl, &args, format!("have fd {} tell of I/O", fd.fd));
+        program.call_ok(libc::SYS_fcntl, &args, format!("enable async I/O on fd {}", fd.fd));
     }
 }
 
@@ -130,8 +130,8 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
     let packets = ends.iter().any(|end| end.writes() && end.flags & libc::O_DIRECT != 0);
     let alone = match (reader, writer) {
         (Some(_), Some(_)) => None,
-        (Some(end), None) => Some((end, "a pipe that a process outside writes to")),
-        (None, Some(end)) => Some((end, "a pipe that a process outside reads from")),
+        (Some(end), None) => Some((end, "a pipe that a process outside the job writes to")),
+        (None, Some(end)) => Some((end, "a pipe that a process outside the job reads from")),
         // Only O_PATH descriptors: the pipe cannot contain anything.
         (None, None) => return Ok(Pipe::default()),
     };
@@ -142,7 +142,7 @@ pub(super) fn capture_ends(ends: &[Descriptor]) -> Result<Pipe> {
             OtherSide::NeverOpen => never_written = true,
             OtherSide::Open => {
                 let why = format!(
-                    " is {what}: save a tree that has both, or start the job with files in place of it{}",
+                    " is {what}: save a tree that contains both, or start the job with files instead{}",
                     external::advice(&end.name())
                 );
                 let at = end.at().leading_to(end.name());

@@ -21,7 +21,7 @@ impl Verbs for Symlink {
     }
 
     fn unlinked(&self) -> Result<super::unlinked::Unnamed, &'static str> {
-        Err("a symbolic link whose name was removed")
+        Err("an unlinked symbolic link")
     }
 }
 

@@ -86,7 +86,7 @@ impl Verbs for Timerfd {
             state.setting.value = if state.is_absolute() { state.now() } else { SHORTEST };
         }
         if state.clock_was_set() {
-            let why = " is a timerfd whose clock was set, which has not been read yet; let it be read first";
+            let why = " is a timerfd with an unread clock change (TFD_TIMER_CANCEL_ON_SET); read it first";
             return Err(Error::unsupported_now(Problem::of(descriptor.at(), why)));
         }
         *self = state;
@@ -97,7 +97,7 @@ impl Verbs for Timerfd {
         if CLOCKS.contains(&self.clock) && self.flags & !TFD_SETTIME_FLAGS == 0 {
             return Ok(());
         }
-        Err("a timerfd of a clock or with flags that there are not".into())
+        Err("a timerfd with an unknown clock or unknown flags".into())
     }
 
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
@@ -109,7 +109,7 @@ impl Verbs for Timerfd {
             _ => TimerfdClockId::Monotonic,
         };
         let fd = rustix::time::timerfd_create(clock, TimerfdFlags::CLOEXEC)
-            .context(|| "make timerfd (an alarm clock takes CAP_WAKE_ALARM)")?;
+            .context(|| "make timerfd (an alarm clock needs CAP_WAKE_ALARM)")?;
         Ok(Box::new(Once::new(fd)))
     }
 
@@ -311,7 +311,7 @@ pub(super) const FAULTS: &[crate::fault::Fault] = &[
     },
     crate::fault::Fault {
         name: "timerfd-expirations-lost",
-        what: "expirations of timerfds that were not read are lost",
+        what: "unread expirations of timerfds are lost",
         commit: |r| each(r, |timer| timer.ticks = 0),
     },
 ];

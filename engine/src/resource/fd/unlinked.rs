@@ -93,7 +93,7 @@ impl Maker {
         let path = inode.path.as_path();
         let what = || format!("make {} (unlinked)", path.display());
         let Some(own) = path.file_name() else {
-            return Err(Error::Conflict(format!("{}: no name of a file", path.display())));
+            return Err(Error::Conflict(format!("{}: has no file name", path.display())));
         };
         let before = self.directories.len();
         let parent = self.open_parent(path)?;
@@ -143,7 +143,7 @@ impl Maker {
             self.remove_from(before)?;
             return Ok(made);
         }
-        Err(Error::Conflict(format!("{}: no free name beside it", path.display())))
+        Err(Error::Conflict(format!("{}: no free name in its directory", path.display())))
     }
 
     /// Removes the names of directories.
@@ -204,7 +204,9 @@ impl Maker {
             let name = match component {
                 Component::RootDir => continue,
                 Component::Normal(name) => name,
-                _ => return Err(Error::Conflict(format!("{}: no path that /proc gives", path.display()))),
+                _ => {
+                    return Err(Error::Conflict(format!("{}: not a path as /proc shows it", path.display())));
+                }
             };
             at.push(name);
             let mut next = rustix::fs::openat(&dir, name, flags, Mode::empty());
@@ -259,7 +261,7 @@ fn is_link(dir: &OwnedFd, name: &OsStr) -> bool {
 }
 
 fn exchanged(path: &Path) -> Error {
-    Error::Conflict(format!("{}: somebody exchanges what is made there", path.display()))
+    Error::Conflict(format!("{}: is being replaced by another process", path.display()))
 }
 
 /// Creates an inode with this name; a regular file is returned open.

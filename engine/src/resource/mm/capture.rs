@@ -65,7 +65,7 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
 }
 
 /// What the user can do about a mapping.
-const UNMAP: &str = "; it can be checkpointed once that is unmapped";
+const UNMAP: &str = "; unmap it first";
 
 fn subject(pid: i32, vma: &smaps::Vma) -> Subject {
     let mapping = Subject::part(pid, Part::Mapping(vma.start..vma.end));
@@ -101,7 +101,7 @@ fn backing(
             name if name == b"vdso" || name.starts_with(b"vvar") => {
                 Ok(Backing::Special { name: String::from_utf8_lossy(path).into_owned() })
             }
-            _ => refuse("a special mapping that is not known"),
+            _ => refuse("an unknown special mapping"),
         };
     }
     match path {
@@ -212,7 +212,7 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
         record.flags.push(VmaFlag::LockedOnFault);
         record.flags.sort_unstable();
     } else if !vma.unknown.is_empty() {
-        return Err(format!("flags that are not known: {}", vma.unknown.join(" ")));
+        return Err(format!("unknown flags: {}", vma.unknown.join(" ")));
     }
     let can_be_tagged = matches!(record.backing, Backing::Anonymous { .. } | Backing::Shared { .. });
     if record.flags.contains(&VmaFlag::Tagged) && !can_be_tagged {

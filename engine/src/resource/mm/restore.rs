@@ -308,12 +308,12 @@ impl Memory {
                 LockFuture::Now => libc::MCL_FUTURE,
                 LockFuture::OnFault => libc::MCL_FUTURE | libc::MCL_ONFAULT,
             };
-            program.call_ok(libc::SYS_mlockall, &[flags.into()], "lock mappings to come");
+            program.call_ok(libc::SYS_mlockall, &[flags.into()], "lock future mappings");
         }
         if self.deny_write_execute != 0 {
             let args =
                 [PR_SET_MDWE.into(), self.deny_write_execute.into(), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
-            program.call_ok(libc::SYS_prctl, &args, "deny memory that is written and executed (PR_SET_MDWE)");
+            program.call_ok(libc::SYS_prctl, &args, "deny writable and executable memory (PR_SET_MDWE)");
         }
     }
 }

@@ -73,7 +73,7 @@ impl AskCreds {
 }
 
 fn missing(status: &procfs::process::Status, what: &str) -> Error {
-    Error::unsupported(format!("thread {}: this kernel does not tell {what}", status.pid))
+    Error::unsupported(format!("thread {}: this kernel does not show {what}", status.pid))
 }
 
 impl Creds {

@@ -170,7 +170,7 @@ impl AskThread {
         let slice_extension = self.slice_extension.answer(outcome).is_some_and(|set| set & 1 != 0);
         let rseq = rseq.map(|rseq| Rseq { slice_extension, ..rseq });
         let brief =
-            Brief::of_thread(pid, tid).ok_or_else(|| Error::Vanished(format!("thread {tid} has ended")))?;
+            Brief::of_thread(pid, tid).ok_or_else(|| Error::Vanished(format!("thread {tid} has exited")))?;
         Ok(Thread {
             tid,
             comm: comm(pid, tid)?,
@@ -241,7 +241,7 @@ impl Thread {
         }
         if self.io_flusher {
             let args = [PR_SET_IO_FLUSHER, 1, 0, 0, 0].map(Arg::from);
-            prctl(program, &args, "become an I/O flusher (takes CAP_SYS_RESOURCE)");
+            prctl(program, &args, "become an I/O flusher (needs CAP_SYS_RESOURCE)");
         }
         self.creds.rebuild(inherited, program);
     }
@@ -276,7 +276,7 @@ impl Thread {
         let read = |note| ptrace::register_set(tid, note).context(|| format!("read {}", what(note)));
         for RegisterSet { note, data: Bytes(data) } in &self.extended {
             let Some(here) = read(*note)? else {
-                return Err(Error::Conflict(format!("{}: this machine does not have it", what(*note))));
+                return Err(Error::Conflict(format!("{}: not available on this machine", what(*note))));
             };
             arch::extended_fits(*note, data, &here)
                 .map_err(|why| Error::Conflict(format!("{}: {why}", what(*note))))?;
@@ -289,7 +289,7 @@ impl Thread {
             if let Some(at) = arch::extended_difference(*note, data, &now) {
                 return Err(Error::Failed {
                     what: format!("set {}", what(*note)),
-                    source: std::io::Error::other(format!("the kernel did not take byte {at}")),
+                    source: std::io::Error::other(format!("the kernel did not accept byte {at}")),
                 });
             }
         }

@@ -99,7 +99,7 @@ impl AskRseq {
                 Ok(Some(Rseq { address: *address, size: SIZE, signature: SIGNATURE, slice_extension: false }))
             }
             None => Err(Error::unsupported(format!(
-                "thread {tid}: has an rseq area away from its thread pointer, and this kernel (before 5.13) does not tell where"
+                "thread {tid}: has an rseq area that is not at its thread pointer, and this kernel (before 5.13) does not report its address"
             ))),
         }
     }

@@ -1,4 +1,4 @@
-//! One point after the other: a target of the wanted size, saved and killed, and brought back.
+//! Measures one point after the other: a target of the given size is saved, killed and restarted.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group};
 use serde::{Deserialize, Serialize};
 
-/// What is varied.
+/// The parameter that is varied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sweep {
@@ -29,7 +29,7 @@ impl Sweep {
         format!("{self:?}").to_lowercase()
     }
 
-    /// The flag of the target, and the points.
+    /// The target's option, and its values.
     fn points(self) -> (&'static str, &'static [u64]) {
         match self {
             Sweep::Memory => ("--mib", &[10, 100, 1024, 4096]),
@@ -41,12 +41,12 @@ impl Sweep {
     }
 }
 
-/// What is measured.
+/// The engine that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// cairn by ptrace.
+    /// cairn with ptrace.
     Cairn,
-    /// cairn by its kernel module.
+    /// cairn with its kernel module.
     CairnKmod,
     Criu,
 }
@@ -64,7 +64,7 @@ impl Engine {
 /// One point's medians.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Point {
-    /// Where it was measured.
+    /// The kernel it was measured on.
     #[serde(default)]
     pub kernel: String,
     pub engine: String,
@@ -78,23 +78,23 @@ pub struct Point {
 
 /// What to measure, and how.
 pub struct Plan<'a> {
-    /// All when empty.
+    /// The sweeps; all if empty.
     pub sweeps: &'a [Sweep],
-    /// The median of so many counts.
+    /// Number of measurements per point, of which the median is taken.
     pub repeat: usize,
-    /// No points above so many MiB of memory.
+    /// Points above this many MiB of memory are skipped.
     pub max_mib: u64,
-    /// With their programs.
+    /// The engines with their programs.
     pub engines: Vec<(Engine, PathBuf)>,
-    /// The program that is the target.
+    /// The target's program.
     pub corpus: PathBuf,
 }
 
 impl Plan<'_> {
-    /// Measures every point; `each` gets them as they come.
+    /// Measures every point; each is passed to `each` when complete.
     pub fn carry_out(&self, each: &mut dyn FnMut(Point) -> Result<()>) -> Result<()> {
-        // A shell's stray descriptor would become part of every target, and perhaps one that no
-        // engine can save.
+        // A stray descriptor of a shell would be inherited by every target, and possibly cannot be
+        // saved.
         cairn_testsuite::runner::close_inherited().context("close inherited descriptors")?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("become subreaper")?;
         let sweeps = if self.sweeps.is_empty() { &Sweep::ALL } else { self.sweeps };
@@ -155,20 +155,20 @@ struct Sample {
     restart: Duration,
 }
 
-/// What `cairn checkpoint --json` prints, as far as it is of interest here.
+/// The fields used of the output of `cairn checkpoint --json`.
 #[derive(Deserialize)]
 struct CheckpointReport {
     bytes: u64,
     pause_ns: u64,
 }
 
-/// What `cairn restart --json --detach` prints, as far as it is of interest here.
+/// The fields used of the output of `cairn restart --json --detach`.
 #[derive(Deserialize)]
 struct RestartReport {
     pid: i32,
 }
 
-/// The CRIU on the path, if `criu check` is content.
+/// The CRIU on the PATH, if `criu check` succeeds.
 pub fn criu_that_works() -> Option<PathBuf> {
     let output = Command::new("criu").arg("check").stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| PathBuf::from("criu"))
@@ -181,8 +181,8 @@ struct Target {
 
 impl Target {
     fn start(corpus: &Path, flag: &str, value: u64, dir: &Path) -> Result<Target> {
-        // Neither pipe nor terminal may stay with it, so its one line goes to a file that `tail`
-        // watches for us.
+        // The target must not keep a pipe or terminal open, so its output is a file that `tail`
+        // follows.
         let said = dir.join("said");
         let file = fs::File::create(&said)?;
         let child = Command::new("setsid")
@@ -194,7 +194,7 @@ impl Target {
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()
-            .context("start the target (setsid of util-linux)")?;
+            .context("start the target (needs setsid from util-linux)")?;
         let mut watch = Command::new("tail")
             .args(["-n", "+1", "--follow", &format!("--pid={}", child.id())])
             .arg(&said)
@@ -206,10 +206,10 @@ impl Target {
         let read = BufReader::new(stdout).read_line(&mut line);
         watch.kill().context("end tail")?;
         watch.wait().context("wait for tail")?;
-        read.context("read what the target says")?;
+        read.context("read the output of the target")?;
         let mut target = Target { pid: 0 };
         let pid = line.trim().strip_prefix("ready ").and_then(|pid| pid.parse().ok());
-        target.pid = pid.with_context(|| format!("the target said {:?}", line.trim()))?;
+        target.pid = pid.with_context(|| format!("unexpected output of the target: {:?}", line.trim()))?;
         Ok(target)
     }
 }
@@ -223,8 +223,8 @@ impl Drop for Target {
     }
 }
 
-/// Waits for everything that was killed: its orphans are ours, and nobody else would be quick to
-/// free their numbers.
+/// Reaps all killed processes: orphans are reparented to this process, and their PIDs must be free
+/// for the restart.
 fn reap_all() -> Result<()> {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
@@ -235,13 +235,12 @@ fn reap_all() -> Result<()> {
     }
 }
 
-/// Ends every process of a target that we started, by the number of its group, which all of them
-/// stay in.
+/// Kills a target's process group, which contains all of its processes.
 fn kill_group(leader: i32) {
     let Some(group) = Pid::from_raw(leader).filter(|_| leader > 1) else { return };
     match kill_process_group(group, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-        Err(errno) => eprintln!("end the target {leader}: {errno}"),
+        Err(errno) => eprintln!("kill the target {leader}: {errno}"),
     }
 }
 
@@ -299,6 +298,6 @@ fn criu_once(program: &Path, target: Target, dir: &Path) -> Result<Sample> {
     let (restart, _) = timed(&mut back)?;
     kill_group(target.pid);
     reap_all()?;
-    // CRIU's target stands still from beginning to end.
+    // CRIU's target is frozen for the whole checkpoint.
     Ok(Sample { pause: Some(checkpoint), checkpoint, bytes, restart })
 }

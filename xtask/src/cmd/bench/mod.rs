@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: what a checkpoint and a restart cost, over sizes and numbers.
+//! `cargo xtask bench`: the cost of checkpoint and restart, by size and number of objects.
 //!
-//! A target of the wanted size is built, saved and killed, and brought back, several times; the
-//! median counts. The pause is how long the target stood still. CRIU is measured in the same run
-//! where one is installed that says it works here; in a guest, the kernel module.
+//! A target of the given size is started, saved, killed and restarted, several times; the median is
+//! reported. The pause is how long the target was frozen. CRIU is measured in the same run if it is
+//! installed and works here; in a guest, the kernel module is.
 
 mod measure;
 
@@ -28,23 +28,23 @@ use crate::places::CPUS;
 use crate::programs::{self, Programs, Wanted};
 use crate::workspace::Workspace;
 
-/// Where this program and the engine lie in a guest.
+/// Paths of this program and the engine in a guest.
 const PROGRAM: &str = "/usr/bin/xtask";
 const CAIRN: &str = "/usr/bin/cairn";
 
 #[derive(Parser)]
 pub struct Args {
-    /// Sweeps to run; all when left out
+    /// Sweeps to run [default: all]
     #[arg(value_enum)]
     sweep: Vec<Sweep>,
-    /// Measure in a guest of this kernel, by ptrace and by the kernel module, and compare;
-    /// repeatable. On this host when left out
+    /// Measure in a guest with this kernel, with ptrace and with the kernel module, and compare;
+    /// repeatable. Default: measure on this host
     #[arg(long, value_name = "KERNEL")]
     kernel: Vec<Selector>,
-    /// Times each point is measured; the median counts
+    /// How often each point is measured; the median is reported
     #[arg(long, default_value_t = 3)]
     repeat: usize,
-    /// Leave out points above this many MiB of memory; 4096 when left out, 1024 in guests
+    /// Skip points above this many MiB of memory [default: 4096, in guests 1024]
     #[arg(long)]
     max_mib: Option<u64>,
     /// Write the figures as JSON
@@ -52,7 +52,7 @@ pub struct Args {
     json: Option<PathBuf>,
     #[command(flatten)]
     source: KernelSource,
-    /// This is the guest
+    /// This process runs in the guest
     #[arg(long, hide = true)]
     inside: bool,
 }
@@ -89,7 +89,7 @@ fn on_the_host(args: &Args, built: &Programs, table: &mut Table) -> Result<()> {
     let cairn = built.cairn.clone().context("the engine was not built")?;
     let criu = measure::criu_that_works();
     if criu.is_none() {
-        println!("no criu that works on this kernel is installed; cairn is measured alone");
+        println!("no criu that works on this kernel is installed; measuring cairn only");
     }
     let engines = [(Engine::Cairn, Some(cairn)), (Engine::Criu, criu)];
     let plan = Plan {
@@ -106,7 +106,7 @@ fn on_the_host(args: &Args, built: &Programs, table: &mut Table) -> Result<()> {
     })
 }
 
-/// Boots a guest in which this program measures, and hears what it comes to.
+/// Boots a guest in which this program measures, and reads its results.
 fn in_a_guest(
     args: &Args,
     workspace: &Workspace,
@@ -118,7 +118,7 @@ fn in_a_guest(
     let cache = Cache::from_env()?;
     let accel = accel::probe(kernel, &built.init, &cache, &progress::Stderr::default())?;
     let cairn = built.cairn.clone().context("the engine was not built")?;
-    let own = std::env::current_exe().context("find this program")?;
+    let own = std::env::current_exe().context("find this executable")?;
     let base = built
         .guest_programs([("cairn".to_owned(), cairn)].into())
         .pack(kernel)?
@@ -142,8 +142,8 @@ fn in_a_guest(
     }
     let dir = tempfile::Builder::new().prefix("cairn-bench-").tempdir()?;
     let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel.clone());
-    // The target and its context file, half of memory being for files; and something for everybody
-    // else.
+    // Room for the target and its context file, with half of memory for files, and for all other
+    // processes.
     (boot.cpus, boot.memory_mib) = (CPUS, 1024 + 3 * u32::try_from(max_mib)?);
     boot.idle_timeout = Duration::from_secs(600);
     boot.total_timeout = Duration::from_secs(3600);
@@ -152,9 +152,9 @@ fn in_a_guest(
     let failed = RefCell::new(Ok(()));
     let heard = Guest::boot(&boot).context("boot")?.listen(&|| failed.borrow().is_err(), &mut |said| {
         let taken = match said {
-            Said::Line(line) => {
-                serde_json::from_str(line).context("read what the guest says").map(|point| table.add(point))
-            }
+            Said::Line(line) => serde_json::from_str(line)
+                .context("parse the output of the guest")
+                .map(|point| table.add(point)),
             Said::Splat(splat) => Err(anyhow!("{}: {}", kernel.release, splat.title)),
         };
         if failed.borrow().is_ok() {
@@ -163,14 +163,14 @@ fn in_a_guest(
     });
     failed.into_inner()?;
     if heard.code() != Some(0) {
-        bail!("{}: the guest ended early: {}", kernel.release, heard.describe());
+        bail!("{}: the guest exited early: {}", kernel.release, heard.describe());
     }
     Ok(())
 }
 
-/// In the guest: a line for each point.
+/// In the guest: prints a line for each point.
 fn inside(args: &Args) -> Result<bool> {
-    // Nobody has raised it here.
+    // Nothing else raises it in a guest.
     let most = Rlimit { current: Some(1 << 16), maximum: Some(1 << 16) };
     setrlimit(Resource::Nofile, most).context("raise the limit of descriptors")?;
     let mut engines = vec![(Engine::Cairn, PathBuf::from(CAIRN))];
@@ -191,7 +191,7 @@ fn inside(args: &Args) -> Result<bool> {
     Ok(true)
 }
 
-/// The points so far, which are shown as they come.
+/// The points so far, printed as they arrive.
 #[derive(Default)]
 struct Table {
     points: Vec<Point>,
@@ -217,7 +217,7 @@ impl Table {
         );
     }
 
-    /// Each figure stands beside how many times it goes into the first engine's.
+    /// Each figure is followed by that of the first engine divided by it.
     fn add(&mut self, mut point: Point) {
         point.kernel.clone_from(&self.kernel);
         let same = |p: &&Point| (&p.kernel, p.sweep, p.value) == (&point.kernel, point.sweep, point.value);

@@ -1,4 +1,4 @@
-//! `cargo xtask dkms`: tries the documented installation of the kernel module by DKMS, in guests
+//! `cargo xtask dkms`: tests the documented installation of the kernel module by DKMS, in guests
 //! that run a suite's kernel with that suite's own system: its `dkms`, compiler and headers.
 
 use std::fs;
@@ -21,19 +21,18 @@ use crate::programs::{self, Standalone, Wanted};
 use crate::trial::{self, Trial};
 use crate::workspace::Workspace;
 
-/// What is done and checked in a guest. A program of the suite's own shell: that is what people
-/// type into.
+/// The test that runs in a guest, a script for the suite's shell, as users would type it.
 const SCRIPT: &str = include_str!("guest.sh");
 
-/// Where script and engine lie on the disk.
+/// Paths of script and engine on the disk.
 const SCRIPT_PATH: &str = "/srv/cairn/guest.sh";
 const ENGINE_PATH: &str = "/usr/local/bin/cairn";
 
-/// What people install, and what apt brings along unless it is told not to: with it, DKMS signs
-/// what it builds.
+/// The package that users install, and a recommended one that apt adds by default: with it, DKMS
+/// signs the module.
 const PACKAGES: &[&str] = &["dkms", "openssl"];
 
-/// Older kernels have the checksum of ext4 in a module that only its name leads to.
+/// On older kernels, ext4's checksum is in a module that is found only by its name.
 const CHECKSUMS: &[&str] = &["crc32c_generic"];
 
 #[derive(Parser)]
@@ -45,13 +44,13 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<bool> {
     let workspace = Workspace::find()?;
     if args.kernels.kernel.contains(&Selector::Host) {
-        bail!("DKMS is tried in guests only");
+        bail!("DKMS is tested in guests only");
     }
     let source = &args.kernels.source;
     let mut choice = kernels::choose(&workspace, &args.kernels)?;
     let arch = cross::host()?;
     if choice.archs()? != [arch] {
-        bail!("DKMS is tried with systems of this machine's own architecture, {arch}");
+        bail!("DKMS is tested only with systems of this machine's architecture, {arch}");
     }
     let toolchain = Toolchain::find(&workspace, arch, source)?;
     let wanted = Wanted { offline: source.offline, ..Wanted::default() };
@@ -62,7 +61,7 @@ pub fn run(args: &Args) -> Result<bool> {
         matrix: Matrix::load(&workspace.root.join("matrix.toml"))?,
         cache: Cache::from_env()?,
         sources: Sources::read(&workspace.root.join("kmod"))?,
-        version: version(&conf).context("dkms.conf says no version")?.to_owned(),
+        version: version(&conf).context("dkms.conf has no version")?.to_owned(),
         programs: programs::build_standalone(&workspace, &toolchain, wanted)?,
     };
     let mut good = true;
@@ -89,7 +88,7 @@ pub fn run(args: &Args) -> Result<bool> {
     Ok(good)
 }
 
-/// What is the same for every kernel.
+/// State shared by all kernels.
 struct Plan<'a> {
     args: &'a Args,
     matrix: Matrix,
@@ -100,7 +99,7 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// One guest, with a disk of its own.
+    /// One guest, with its own disk.
     fn carry_out(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<Trial> {
         let progress = progress::Stderr::default();
         let options = kernels::options(kernel.arch, &self.args.kernels.source, &self.cache, &progress);
@@ -127,14 +126,14 @@ impl Plan<'_> {
         let image = disk.image();
         let mut boot = Boot::new(kernel, &base, &job, dir.path(), accel);
         (boot.cpus, boot.memory_mib, boot.disk) = (CPUS, MEMORY_MIB, Some(image.as_path()));
-        // Nothing is heard while the module is built.
+        // There is no output while the module is built.
         boot.idle_timeout = Duration::from_secs(180);
         boot.total_timeout = Duration::from_secs(600);
         trial::listen(&boot.scaled(scale), &StopFlag::default(), say)
     }
 }
 
-/// The version that DKMS knows the module by.
+/// The version of the module in DKMS.
 fn version(conf: &str) -> Option<&str> {
     let value = conf.lines().find_map(|line| line.strip_prefix("PACKAGE_VERSION="))?;
     Some(value.trim().trim_matches('"'))

@@ -1,5 +1,5 @@
-//! What the kernel's headers for programs have names for: of the newest package that the archive
-//! serves, or, where that cannot be had, those of this machine.
+//! The names in the kernel's user-space headers: of the newest package in the archive, or, if that
+//! is unavailable, those installed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,12 +12,12 @@ use super::from_archive;
 use crate::kernels::KernelSource;
 use crate::workspace::Workspace;
 
-/// A kind of names that the document has to have all of.
+/// A kind of names, all of which must be in the document.
 pub struct Kind {
-    /// What they are.
+    /// Their description.
     pub what: &'static str,
-    /// Where they are, from the headers' root; where a kind has several places for one file, the
-    /// first that is there.
+    /// Their files, relative to the headers' root; of several alternatives for one file, the first
+    /// that exists.
     files: &'static [&'static [&'static str]],
     /// Reads the name in a `#define` of this name and value.
     read: fn(name: &str, value: &str) -> Option<String>,
@@ -30,13 +30,13 @@ pub const KINDS: &[Kind] = &[
     Kind {
         what: "option of prctl(2)",
         files: &[PRCTL],
-        // The values that options take are indented there.
+        // Values of options are indented there.
         read: |name, _| name.starts_with("PR_").then(|| name.to_owned()),
     },
     Kind {
         what: "option of arch_prctl(2)",
         files: &[&["usr/lib/linux/uapi/x86/asm/prctl.h", "usr/include/x86_64-linux-gnu/asm/prctl.h"]],
-        // What they take are smaller numbers and bits.
+        // Their arguments are smaller numbers and bits.
         read: |name, value| (name.starts_with("ARCH_") && value.starts_with("0x")).then(|| name.to_owned()),
     },
     Kind {
@@ -48,7 +48,7 @@ pub const KINDS: &[Kind] = &[
         ],
         read: |name, _| {
             let call = name.strip_prefix("__NR_").or_else(|| name.strip_prefix("__NR3264_"))?;
-            // Where architectures have their own, and the end of the list.
+            // Architecture-specific calls, and the end of the list.
             (!["arch_specific_syscall", "syscalls"].contains(&call)).then(|| call.to_owned())
         },
     },
@@ -86,7 +86,7 @@ pub const KINDS: &[Kind] = &[
 
 /// The headers of one kernel.
 pub struct Headers {
-    /// Whose.
+    /// Their version, for messages.
     pub version: String,
     /// Whether they are the newest that the archive serves.
     pub newest: bool,
@@ -94,7 +94,7 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Fetches them, or takes what is installed and says so.
+    /// Fetches them, or uses the installed ones and reports that.
     pub fn find(workspace: &Workspace, source: &KernelSource) -> Result<Headers> {
         match fetch(workspace, source) {
             Ok(found) => {
@@ -104,11 +104,9 @@ impl Headers {
             Err(why) => {
                 let root = PathBuf::from("/");
                 if !root.join(PRCTL[0]).is_file() {
-                    bail!("no headers of the kernel: not installed (linux-libc-dev), and {why:#}");
+                    bail!("no kernel headers: linux-libc-dev is not installed, and {why:#}");
                 }
-                eprintln!(
-                    "the newest headers of the kernel are not to be had ({why:#}): taking those installed"
-                );
+                eprintln!("the newest kernel headers are unavailable ({why:#}): using the installed ones");
                 Ok(Headers { version: "the installed headers".into(), newest: false, root })
             }
         }

@@ -1,13 +1,13 @@
-//! `cargo xtask saved-check`: `docs/what-is-saved.md` has to be complete and true as far as a
-//! machine can tell. Part of `cargo xtask check`.
+//! `cargo xtask saved-check`: checks `docs/what-is-saved.md` for completeness, and for proofs that
+//! exist. Part of `cargo xtask check`.
 //!
-//! - A row has a state; what is saved or refused has a proof, everything else a reason.
+//! - A row has a state; saved or refused state has a proof, all other a reason.
 //! - A proof is a workload or a test that exists.
 //! - Every name that the kernel's newest headers have for something that sets state (an option of
-//!   prctl(2), a system call, a command of fcntl(2) …) stands in a row, or among those that leave
+//!   prctl(2), a system call, a command of fcntl(2) …) is in a row, or among those that leave
 //!   nothing behind.
-//! - With `--source`, so does every file of a kernel's sources that makes descriptors of a kind of
-//!   its own.
+//! - With `--source`, so is every file of a kernel's sources that creates its own kind of
+//!   descriptors.
 
 mod headers;
 mod proof;
@@ -30,13 +30,12 @@ use crate::workspace::Workspace;
 use headers::Headers;
 use table::{Document, Row, State};
 
-/// The document, from the top of the repository.
+/// The document, relative to the repository.
 const DOCUMENT: &str = "docs/what-is-saved.md";
 
 #[derive(Parser)]
 pub struct Args {
-    /// Compare with a kernel's sources, too: a directory, or `newest` for those that the archive
-    /// serves
+    /// Also compare with a kernel's sources: a directory, or `newest` for those of the archive
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
     #[command(flatten)]
@@ -67,9 +66,9 @@ fn judge(workspace: &Workspace, archive: &KernelSource, sources: Option<&Path>) 
         } else {
             sources::descriptor_makers(sources)?
         };
-        eprintln!("{} files of the sources make descriptors", makers.len());
+        eprintln!("{} source files create descriptors", makers.len());
         let missing = makers.into_iter().filter(|file| !is_in(&known, file));
-        complaints.extend(missing.map(|file| format!(" `{file}` makes descriptors and stands in no row")));
+        complaints.extend(missing.map(|file| format!(" `{file}` creates descriptors and is in no row")));
     }
     for complaint in &complaints {
         eprintln!("{DOCUMENT}:{complaint}");
@@ -80,7 +79,7 @@ fn judge(workspace: &Workspace, archive: &KernelSource, sources: Option<&Path>) 
     Ok(complaints.is_empty())
 }
 
-/// Something that the archive serves.
+/// A package that the archive serves.
 fn from_archive<T>(
     workspace: &Workspace,
     source: &KernelSource,
@@ -93,17 +92,17 @@ fn from_archive<T>(
     Ok(get(&matrix, &options(cross::host()?, source, &cache, &progress))?)
 }
 
-/// `line: complaint` for everything wrong with one row.
+/// `line: problem` for every problem of one row.
 fn judge_row(row: &Row, root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut complain = |what: String| found.push(format!("{}: {what}", row.line));
     match row.state {
         None => complain("neither saved, refused, reset nor not seen".into()),
         Some(State::Saved | State::Refused) if row.proofs.is_empty() => {
-            complain("what is saved or refused needs a workload or a test that proves it".into());
+            complain("saved or refused state needs a workload or a test as proof".into());
         }
         Some(State::Reset | State::NotSeen) if row.reason.is_empty() => {
-            complain("what is reset or not seen needs a reason".into());
+            complain("reset or not seen state needs a reason".into());
         }
         Some(_) => {}
     }
@@ -115,14 +114,14 @@ fn judge_row(row: &Row, root: &Path) -> Vec<String> {
     found
 }
 
-/// Whether a name stands in a list, itself or by its beginning (`PR_RISCV_*`).
+/// Whether a name is in a list, literally or by prefix (`PR_RISCV_*`).
 fn is_in(list: &BTreeSet<&str>, name: &str) -> bool {
     let begins = |known: &&str| known.strip_suffix('*').is_some_and(|start| name.starts_with(start));
     list.contains(name) || list.iter().any(begins)
 }
 
-/// Names of the headers that the document has not, names in it twice, and names that no header has
-/// any more.
+/// Names in the headers that the document lacks, duplicate names in it, and names that no header
+/// has any more.
 fn judge_names(document: &Document, headers: &Headers) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let in_rows: BTreeSet<&str> =
@@ -137,15 +136,16 @@ fn judge_names(document: &Document, headers: &Headers) -> Result<Vec<String>> {
             .filter(|name| !is_in(&in_rows, name) && !is_in(&stateless, name))
             .collect();
         eprintln!("{}: {} of {} in {}", kind.what, names.len() - missing.len(), names.len(), headers.version);
-        found.extend(missing.iter().map(|name| format!(" {} `{name}` stands nowhere", kind.what)));
+        found.extend(missing.iter().map(|name| format!(" {} `{name}` is missing", kind.what)));
         known.extend(names);
     }
     for (line, name) in
         document.names().filter(|(_, name)| in_rows.contains(name) && stateless.contains(name))
     {
-        found.push(format!("{line}: `{name}` stands in a row and leaves nothing behind"));
+        found
+            .push(format!("{line}: `{name}` is both in a row and among the names that leave nothing behind"));
     }
-    // Those of an older kernel cannot know all.
+    // Headers of an older kernel are incomplete.
     if headers.newest {
         for (line, name) in &document.stateless {
             if !known.contains(name) {
@@ -155,7 +155,7 @@ fn judge_names(document: &Document, headers: &Headers) -> Result<Vec<String>> {
         let of_prctl = |name: &&(usize, &str)| name.1.starts_with("PR_") && !name.1.ends_with('*');
         for (line, name) in document.names().filter(|name| of_prctl(&name)) {
             if !known.contains(name) && !headers.mentions_option(name)? {
-                found.push(format!("{line}: `{name}` is no option of prctl(2)"));
+                found.push(format!("{line}: `{name}` is not an option of prctl(2)"));
             }
         }
     }

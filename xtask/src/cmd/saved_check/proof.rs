@@ -6,17 +6,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Finds it, below the top of the repository.
+/// Finds it in the repository.
 ///
 /// # Errors
-/// What there is instead.
+/// What is wrong or missing.
 pub fn find(root: &Path, proof: &str) -> Result<(), String> {
     match proof.rsplit_once("::") {
         Some(("kmod-test", check)) => find_check(root, check),
         Some((place, test)) => find_test(root, place, test),
         None => match proof.split_once('/') {
             Some((group, name)) => find_workload(root, group, name),
-            None => Err("neither group/name, cli::module::test nor path.rs::test".into()),
+            None => Err("expected group/name, cli::module::test or path.rs::test".into()),
         },
     }
 }
@@ -49,8 +49,8 @@ fn is_test(text: &str, name: &str) -> bool {
     above.any(|line| ["#[test]", "#[rstest]"].contains(line))
 }
 
-/// A workload is a file that its group lists; what one architecture has is a room lower, as is the
-/// list of what several have.
+/// A workload is a file that its group lists. Those of one architecture are in a subdirectory, as
+/// is the list of those that several have.
 fn find_workload(root: &Path, group: &str, name: &str) -> Result<(), String> {
     let none = || format!("there is no workload `{name}` of group {group}");
     let dir = root.join("workloads/src").join(group);
@@ -117,7 +117,7 @@ mod tests {
             let text = "pub const WORKLOAD: Workload = Workload {\n";
             fs::write(group.join(module).with_extension("rs"), text).unwrap();
         }
-        // A module, but not one of the list.
+        // A module that is not in the list.
         let text = "mod wide;\n\ncrate::framework::corpus! {\n    mod deep;\n}\n";
         fs::write(group.join("mod.rs"), text).unwrap();
         assert_eq!(find(root.path(), "tree/deep"), Ok(()));

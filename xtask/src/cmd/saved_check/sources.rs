@@ -1,5 +1,5 @@
-//! Which files of a kernel's sources make descriptors of a kind of their own: they call
-//! `anon_inode_getfd()` or its like, or say in /proc/PID/fdinfo what theirs are.
+//! Files of a kernel's sources that create their own kind of descriptors: they call
+//! `anon_inode_getfd()` or the like, or implement /proc/PID/fdinfo.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,24 +15,24 @@ use crate::kernels::KernelSource;
 use crate::workspace::Workspace;
 
 const WORDS: &[&str] = &["anon_inode_getf", "anon_inode_create_getf", ".show_fdinfo"];
-/// Where those functions are themselves, and what is only there for tests.
+/// Files that define those functions, and files used only by tests.
 const OTHER: &[&str] =
     &["fs/anon_inodes.c", "samples/", "tools/", "drivers/iommu/iommufd/selftest.c", "io_uring/mock_file.c"];
 
-/// The newest sources that the archive serves, as far as they are C.
+/// The C files of the newest sources in the archive.
 pub fn fetch(workspace: &Workspace, source: &KernelSource) -> Result<TempDir> {
     let found = from_archive(workspace, source, extra::newest_kernel_source)?;
     eprintln!("unpacking the sources of {}", found.version);
     let dir = TempDir::new().context("make a directory for the sources")?;
     let mut tar = Command::new("tar");
-    // The directory first: what is named before it goes to where we are.
+    // The directory must come first: files named before it are unpacked into the current one.
     tar.arg("--extract").arg("--file").arg(&found.tarball).arg("--directory").arg(dir.path());
     let status = tar.args(["--strip-components=1", "--wildcards", "*.c"]).status().context("start tar")?;
     ensure!(status.success(), "unpack {}: {status}", found.tarball.display());
     Ok(dir)
 }
 
-/// The files, from the top of the sources.
+/// The files, relative to the sources.
 pub fn descriptor_makers(top: &Path) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     let mut folders: Vec<PathBuf> = vec![top.to_owned()];
@@ -53,7 +53,7 @@ pub fn descriptor_makers(top: &Path) -> Result<BTreeSet<String>> {
             }
         }
     }
-    ensure!(!found.is_empty(), "{}: no file makes descriptors: these are no kernel sources", top.display());
+    ensure!(!found.is_empty(), "{}: no file creates descriptors: not kernel sources", top.display());
     Ok(found)
 }
 
@@ -77,6 +77,6 @@ mod tests {
         }
         let found = descriptor_makers(top.path()).unwrap();
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["fs/eventfd.c", "net/socket.c"]);
-        assert!(descriptor_makers(tempfile::tempdir().unwrap().path()).is_err(), "none is not right, either");
+        assert!(descriptor_makers(tempfile::tempdir().unwrap().path()).is_err(), "an empty list is an error");
     }
 }

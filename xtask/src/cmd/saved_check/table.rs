@@ -1,29 +1,29 @@
-//! The tables of the document turned into rows. Pure.
+//! Parses the tables of the document into rows, without any I/O.
 
 use std::fmt;
 
-/// The first line of every table that is read.
+/// The header of every table that is read.
 pub const HEAD: &str = "| what | state | how, or why | proof |";
-/// The second.
+/// The line below the header.
 pub const RULE: &str = "| --- | --- | --- | --- |";
 /// The section with the names that need no row.
 const STATELESS: &str = "## Names that leave nothing behind";
 
-/// What becomes of something.
+/// What happens to a piece of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Comes back as it was.
+    /// Saved and restored.
     Saved,
-    /// Is a reason to refuse the checkpoint.
+    /// A reason to refuse the checkpoint.
     Refused,
-    /// Is that of whoever restarts, or of a new task.
+    /// That of the restarting process, or of a new task.
     Reset,
-    /// The kernel does not tell.
+    /// Not visible to the engine.
     NotSeen,
 }
 
 impl State {
-    /// Every one.
+    /// All states.
     pub const ALL: [State; 4] = [State::Saved, State::Refused, State::Reset, State::NotSeen];
 
     fn word(self) -> &'static str {
@@ -45,11 +45,11 @@ impl fmt::Display for State {
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Where it stands, counted from 1.
+    /// Its line number, from 1.
     pub line: usize,
-    /// What of its first cell is marked as code.
+    /// The code spans of its first cell.
     pub names: Vec<String>,
-    /// Nothing when the word is none of the four.
+    /// `None` if the word is none of the four.
     pub state: Option<State>,
     /// How it is saved, or why not.
     pub reason: String,
@@ -57,14 +57,14 @@ pub struct Row {
     pub proofs: Vec<String>,
 }
 
-/// What the document says.
+/// The parsed document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
     /// In order.
     pub rows: Vec<Row>,
     /// Names that need no row, with their lines.
     pub stateless: Vec<(usize, String)>,
-    /// `line: complaint`
+    /// `line: problem`
     pub complaints: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ impl Document {
     }
 }
 
-/// Reads the document.
+/// Parses the document.
 pub fn parse(text: &str) -> Document {
     let mut document = Document::default();
     let (mut in_table, mut in_list) = (false, false);
@@ -93,7 +93,7 @@ pub fn parse(text: &str) -> Document {
         } else if !in_table {
             in_table = true;
             if line != HEAD {
-                document.complaints.push(format!("{number}: a table without the head `{HEAD}`"));
+                document.complaints.push(format!("{number}: a table without the header `{HEAD}`"));
             }
         } else if line != RULE {
             match cells(line) {
@@ -104,7 +104,7 @@ pub fn parse(text: &str) -> Document {
                     reason: reason.to_owned(),
                     proofs: marked(proof),
                 }),
-                None => document.complaints.push(format!("{number}: a row has four cells")),
+                None => document.complaints.push(format!("{number}: a row must have four cells")),
             }
         }
     }
@@ -117,7 +117,7 @@ fn cells(line: &str) -> Option<[&str; 4]> {
     cells.try_into().ok()
 }
 
-/// What stands between backquotes.
+/// The texts between backquotes.
 fn marked(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
