@@ -274,7 +274,12 @@ impl Error {
             return Error::Failed { what, source: io::Error::other(advice) };
         }
         let Some(errno) = source.errno() else {
-            return Error::Malformed { path: path.to_path_buf(), source };
+            return match source {
+                crate::image::Error::Io { action, path, source } => {
+                    Error::Failed { what: format!("{action} {}", path.display()), source }
+                }
+                source => Error::Malformed { path: path.to_path_buf(), source },
+            };
         };
         let (what, source) = (source.to_string(), io::Error::from_raw_os_error(errno));
         match errno {

@@ -160,7 +160,8 @@ pub struct TargetArgs {
     #[arg(long)]
     pub shared: bool,
     /// Do not save the file that descriptors with this name refer to (`ls -l /proc/PID/fd`):
-    /// /dev/pts/3, pipe:[1234], socket:[1234]; a restart needs a replacement for it
+    /// /dev/pts/3, pipe:[1234], socket:[1234]; a restart needs a replacement for it. Bytes that the
+    /// job has not read stay there, and are lost if it is killed and was the only reader
     #[arg(long, value_name = "NAME", value_parser = external_name)]
     pub external: Vec<PathBytes>,
     /// How long to wait for a task that does not stop, or a call that does not return
@@ -201,7 +202,9 @@ pub enum Place {
 fn replacement(text: &str) -> Result<(PathBytes, Place), String> {
     let (name, place) = text.split_once('=').ok_or("expected NAME=PATH or NAME=fd:N")?;
     let place = match place.strip_prefix("fd:") {
-        Some(number) => Place::Fd(number.parse().map_err(|_| "expected a descriptor number: NAME=fd:N")?),
+        Some(number) => Place::Fd(
+            number.parse::<u16>().map(i32::from).map_err(|_| "expected a descriptor number: NAME=fd:N")?,
+        ),
         None if place.is_empty() => return Err("expected NAME=PATH or NAME=fd:N".into()),
         None => Place::Path(place.into()),
     };
@@ -272,7 +275,8 @@ pub struct RestartArgs {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub ignore_changes: Vec<OsString>,
     /// Replace a file that the checkpoint left outside: by the one at PATH, or by descriptor N, as
-    /// fd:N
+    /// fd:N. A regular file at PATH is appended to; the job shares the position of a regular file
+    /// given as descriptor, and a socket
     #[arg(long, value_name = "NAME=PATH", value_parser = replacement)]
     pub external: Vec<(PathBytes, Place)>,
     /// Print the steps instead of executing them

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
     let to = match args.output.as_deref() {
-        Some(path) if path == Path::new(STREAM) => standard_output()?,
+        Some(path) if path == Path::new(STREAM) => standard_output(Duration::from_secs(args.target.time))?,
         Some(path) => absolute(path)?,
         None => absolute(Path::new(&format!("context.{}", args.target.id)))?,
     };
@@ -84,7 +84,7 @@ fn absolute(path: &Path) -> anyhow::Result<Sink> {
     Ok(std::path::absolute(path).with_context(|| format!("resolve {}", path.display()))?.into())
 }
 
-fn standard_output() -> anyhow::Result<Sink> {
+fn standard_output(patience: Duration) -> anyhow::Result<Sink> {
     let stdout = std::io::stdout();
     if stdout.is_terminal() {
         bail!(
@@ -92,7 +92,7 @@ fn standard_output() -> anyhow::Result<Sink> {
         );
     }
     let fd = stdout.as_fd().try_clone_to_owned().context("duplicate standard output")?;
-    Ok(Sink::Stream(Arc::new(Stream::new(fd, "standard output"))))
+    Ok(Sink::Stream(Arc::new(Stream::new(fd, "standard output").with_patience(patience))))
 }
 
 /// The context file that an argument names.

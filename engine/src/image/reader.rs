@@ -1,7 +1,7 @@
 //! Reading a context file. Nothing in the file is trusted before it is checked.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +64,8 @@ impl<P: AsRef<Path>> From<P> for Input {
         Input::File(path.as_ref().to_path_buf())
     }
 }
+
+const NOT_OURS: &str = "its magic number does not match";
 
 /// An open context file whose header, footer and index are sound. Records and page data are checked
 /// when they are read ([`Reader::records`]) or on request ([`Reader::verify_pages`]).
@@ -269,17 +271,52 @@ impl Reader {
 /// A regular file to which the stream leads, or a copy of what comes out of it.
 fn open_stream(stream: &Stream) -> Result<File, Error> {
     let name = stream.path();
-    let mut from = stream.duplicate()?;
-    if from.metadata().is_ok_and(|meta| meta.is_file()) {
+    let from = stream.duplicate()?;
+    let meta = from.metadata().map_err(|err| Error::io("stat", name, err))?;
+    if meta.is_file() {
         return open_regular(&link_to(&from), name);
     }
+    if meta.is_dir() {
+        return Err(Error::NotContextFile { path: name.to_owned(), what: "it is a directory" });
+    }
+    let mut piece = vec![0; 1 << 16];
+    let mut copy = None;
+    let mut len = 0;
+    loop {
+        let got = stream.read(&mut piece).map_err(|err| Error::io("read", name, err))?;
+        // Before anything that is not one fills the disk.
+        let begin = &piece[..got.min(layout::MAGIC.len())];
+        if copy.is_none() && *begin != layout::MAGIC[..begin.len()] {
+            return Err(not_ours(name, &piece[..got]));
+        }
+        let (file, directory) = match &mut copy {
+            Some(copy) => copy,
+            None => copy.insert(temporary_file()?),
+        };
+        if got == 0 {
+            return open_regular(&link_to(file), name);
+        }
+        file.write_all(&piece[..got])
+            .map_err(|err| Error::write("copy standard input to", directory, len, err))?;
+        len += got as u64;
+    }
+}
+
+/// An unnamed file, and the directory that it is in.
+fn temporary_file() -> Result<(File, PathBuf), Error> {
+    let directory = Some(std::env::temp_dir()).filter(|dir| !dir.as_os_str().is_empty());
+    let directory = directory.unwrap_or_else(|| "/tmp".into());
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let directory = std::env::temp_dir();
-    let copy = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR)
+    let file = rustix::fs::open(&directory, flags, Mode::RUSR | Mode::WUSR)
         .map_err(|errno| Error::io("create a temporary file in", &directory, errno))?;
-    io::copy(&mut from, &mut File::from(copy.try_clone().map_err(|err| Error::io("copy", name, err))?))
-        .map_err(|err| Error::write("copy to a temporary file", name, 0, err))?;
-    open_regular(&link_to(&copy), name)
+    Ok((file.into(), directory))
+}
+
+/// The error for a file that begins with these bytes.
+fn not_ours(path: &Path, bytes: &[u8]) -> Error {
+    let packed = PACKED.iter().find(|(begins, _)| bytes.starts_with(begins));
+    let what = packed.map_or(NOT_OURS, |(_, what)| what);
+    Error::NotContextFile { path: path.to_owned(), what }
 }
 
 /// Opens `path`, which messages call `name`.
@@ -314,8 +351,7 @@ fn read_header(file: &File, path: &Path, len: u64) -> Result<(Header, u64), Erro
     read_exact(file, path, &mut raw[..there], 0, len)?;
     let magic = there.min(layout::MAGIC.len());
     if raw[..magic] != layout::MAGIC[..magic] {
-        let packed = PACKED.iter().find(|(begins, _)| raw[..there].starts_with(begins));
-        return Err(strange(packed.map_or("its magic number does not match", |(_, what)| what)));
+        return Err(not_ours(path, &raw[..there]));
     }
     if there < raw.len() {
         return Err(Error::Truncated { len, what: "it ends inside its header" });

@@ -1,11 +1,14 @@
 //! A context file in a pipe, a socket or an open file: bytes in order, never rewritten.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 
@@ -16,8 +19,12 @@ use super::error::Error;
 pub struct Stream {
     file: File,
     name: PathBuf,
+    patience: Duration,
     state: Mutex<State>,
 }
+
+/// `PIPE_BUF`: a pipe that is ready takes as much without blocking.
+const PIECE: usize = 4096;
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,7 +40,13 @@ struct State {
 impl Stream {
     /// `name` is for messages.
     pub fn new(fd: OwnedFd, name: impl Into<PathBuf>) -> Stream {
-        Stream { file: File::from(fd), name: name.into(), state: Mutex::default() }
+        const PATIENCE: Duration = Duration::from_secs(30);
+        Stream { file: File::from(fd), name: name.into(), patience: PATIENCE, state: Mutex::default() }
+    }
+
+    /// Waits this long for the other end to read or write before giving up.
+    pub fn with_patience(self, patience: Duration) -> Stream {
+        Stream { patience, ..self }
     }
 
     /// Its name in messages.
@@ -48,21 +61,29 @@ impl Stream {
     /// Begins a context file with this header, which is padded to `data_start`.
     ///
     /// # Errors
-    /// [`Error::Taken`] when another one was begun, or the file is open behind other data: offsets
-    /// count from its beginning.
+    /// [`Error::Taken`] when another one was begun, for a file that is not empty or a device, and
+    /// without a right to write.
     pub(super) fn begin(&self, header: &[u8], data_start: u64) -> Result<(), Error> {
         let mut state = self.state();
         let refuse = |what| {
             let advice = "a context file must start at offset 0: redirect to a new file or a pipe";
             Err(Error::Taken { path: self.name.clone(), what, advice })
         };
+        let meta = self.file.metadata().map_err(|err| Error::io("stat", &self.name, err))?;
+        let flags =
+            rustix::fs::fcntl_getfl(&self.file).map_err(|errno| Error::io("use", &self.name, errno))?;
+        if flags & OFlags::RWMODE == OFlags::RDONLY {
+            return refuse("not open for writing");
+        }
+        // What is closed when a program starts is /dev/null in it.
+        if meta.file_type().is_char_device() {
+            return refuse("a device, or closed");
+        }
         if state.begun || rustix::fs::seek(&self.file, SeekFrom::Current(0)).is_ok_and(|at| at != 0) {
             return refuse("open at a nonzero offset");
         }
-        if rustix::fs::fcntl_getfl(&self.file).is_ok_and(|flags| flags.contains(OFlags::APPEND))
-            && self.file.metadata().is_ok_and(|meta| meta.len() != 0)
-        {
-            return refuse("not empty and open for appending");
+        if meta.is_file() && meta.len() != 0 {
+            return refuse("a file that is not empty");
         }
         let mut header = header.to_vec();
         header.resize(data_start as usize, 0);
@@ -76,12 +97,56 @@ impl Stream {
         if !state.begun {
             state.begun = true;
             let header = std::mem::take(&mut state.header);
-            (&self.file).write_all(&header)?;
+            self.write_all(&header)?;
         }
         let offset = state.len;
-        (&self.file).write_all(bytes)?;
+        self.write_all(bytes)?;
         state.len += bytes.len() as u64;
         Ok(offset)
+    }
+
+    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        let is_file = self.file.metadata()?.is_file();
+        while !bytes.is_empty() {
+            let piece = if is_file { bytes } else { &bytes[..bytes.len().min(PIECE)] };
+            if !is_file {
+                self.await_ready(PollFlags::OUT)?;
+            }
+            match (&self.file).write(piece) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(len) => bytes = &bytes[len..],
+                Err(err) if is_transient(&err) => {}
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads some bytes; 0 at the end.
+    pub(super) fn read(&self, room: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.await_ready(PollFlags::IN)?;
+            match (&self.file).read(room) {
+                Err(err) if is_transient(&err) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn await_ready(&self, events: PollFlags) -> io::Result<()> {
+        let timeout = Timespec { tv_sec: self.patience.as_secs() as i64, tv_nsec: 0 };
+        loop {
+            match poll(&mut [PollFd::new(&self.file, events)], Some(&timeout)) {
+                Ok(0) => {
+                    let seconds = self.patience.as_secs();
+                    let what = format!("the other end did nothing for {seconds} s");
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+                }
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
     }
 
     /// Bytes of the context file so far.
@@ -105,4 +170,9 @@ impl Stream {
             other => other.map_err(|errno| Error::io("sync", &self.name, errno)),
         }
     }
+}
+
+/// Of a descriptor that does not block, or a signal.
+fn is_transient(err: &io::Error) -> bool {
+    matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

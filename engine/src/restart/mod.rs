@@ -34,6 +34,7 @@ use open::Opened;
 use plan::Plan;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 use step::{NewTask, Step};
 
@@ -156,7 +157,8 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
-    external::check(&records, &options.external)?;
+    let own = reader.file().metadata().context(|| "stat the context file")?;
+    external::check(&records, &options.external, (own.dev(), own.ino()))?;
     // Before the host is examined: a new process inherits our credentials.
     let restorer = source::acquire_checkpoint_capability();
     let plan = make_plan(

@@ -150,7 +150,10 @@ impl Step {
                 format!("{pid}: receive {}", names.join(", "))
             }
             Step::RemoveDirectories => "remove the names of unlinked directories".into(),
-            Step::FinishInode { inode } => format!("set owner and permissions of {}", called(inode)),
+            Step::FinishInode { inode } if records.inodes[*inode].unlinked.is_some() => {
+                format!("set owner and permissions of {}", called(inode))
+            }
+            Step::FinishInode { inode } => format!("finish {}", called(inode)),
             Step::CutBack { inode } => format!("truncate {} to its size at the checkpoint", called(inode)),
             Step::Create { pid, .. } => format!("create process {pid}"),
             Step::Run { tid, what, program, .. } => {
@@ -175,7 +178,7 @@ impl Step {
 fn name_of(records: &Records, inode: usize) -> String {
     let Inode { path, kind, unlinked, .. } = &records.inodes[inode];
     match kind.verbs().identity() {
-        Identity::Inode | Identity::Description => format!("{} {inode}", kind.verbs().name()),
+        Identity::Inode | Identity::Description => kind.verbs().title(inode),
         _ if unlinked.is_some() => format!("{path} (deleted)"),
         _ => path.to_string(),
     }

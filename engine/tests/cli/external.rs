@@ -173,6 +173,42 @@ fn a_file_takes_the_place_of_a_pipe_to_another_program() {
     assert_eq!(all, expected);
 }
 
+/// Neither what would be read and written against the descriptor's own mode, nor the file that the
+/// job comes from.
+#[test]
+fn what_cannot_replace_is_refused_before_anything_is_created() {
+    let (input, _words) = rustix::pipe::pipe().expect("a pipe");
+    let (_lines, output) = rustix::pipe::pipe().expect("a pipe");
+    let mut echo = Echo::start(input, output);
+    let (input, name, context) = (echo.name(0), echo.name(1), echo.context());
+    echo.save_and_kill(&[&input, &name]);
+    let refused = |stdin: OwnedFd, places: &[&str], why: &str| {
+        let output_to = places.iter().map(|place| format!("{name}={place}"));
+        let places: Vec<String> = output_to.chain([format!("{input}=/dev/null")]).collect();
+        let output = echo.restart(stdin, &places);
+        assert_eq!(exit_code(&output), 7, "{places:?}: {}", complaint(&output));
+        assert!(complaint(&output).contains(why), "{places:?}: {}", complaint(&output));
+    };
+    refused(null(), &["fd:0"], "is open for reading; it cannot replace");
+    refused(null(), &[&context], "is the context file");
+    refused(null(), &["/tmp"], "is a directory");
+    refused(null(), &["/dev/null", "/dev/zero"], "is given more than once");
+    assert_eq!(exit_code(&cairn(["info", "--verify", &context])), 0);
+}
+
+#[test]
+fn what_has_state_is_not_left_outside() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("regular");
+    std::fs::write(&file, "").expect("made");
+    let reader = Job::script(&format!("exec 6<{}; sleep 600", file.display()));
+    let leads = || std::fs::read_link(format!("/proc/{}/fd/6", reader.pid)).is_ok();
+    wait_for("the descriptor", || leads().then_some(()));
+    let output = reader.checkpoint("context", &["--external", file.to_str().expect("UTF-8")]);
+    assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+    assert!(complaint(&output).contains("omit --external"), "{}", complaint(&output));
+}
+
 #[test]
 fn a_pipe_within_the_job_does_not_lie_outside() {
     let job = Job::script("sleep 600 | sleep 600");
@@ -188,9 +224,13 @@ fn a_pipe_within_the_job_does_not_lie_outside() {
 
 #[test]
 fn a_name_that_is_none_is_an_error_of_usage() {
-    for (command, word) in
-        [("checkpoint", "anon_inode:[eventpoll]"), ("restart", "/dev/pts/0"), ("restart", "pipe:[1]=fd:x")]
-    {
+    for (command, word) in [
+        ("checkpoint", "anon_inode:[eventpoll]"),
+        ("checkpoint", "/tmp/a=b"),
+        ("restart", "pipe:[1]=fd:-1"),
+        ("restart", "/dev/pts/0"),
+        ("restart", "pipe:[1]=fd:x"),
+    ] {
         let output = cairn([command, "1", "--external", word]);
         assert_eq!(exit_code(&output), 2, "{command} {word}: {}", complaint(&output));
     }

@@ -1,6 +1,7 @@
 //! Context files through pipes: `-o -`, and `-` as the file to restart from.
 
 use super::*;
+use rstest::rstest;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
@@ -55,16 +56,60 @@ fn a_reader_that_goes_away_does_not_harm_the_job() {
     job.await_progress();
 }
 
-#[test]
-fn a_stream_that_begins_in_the_middle_of_a_file_is_refused() {
+/// What is closed when a program starts is /dev/null in it.
+#[rstest]
+#[case::appended_to(">> log", "is a file that is not empty")]
+#[case::longer_than_the_context("1<> log", "is a file that is not empty")]
+#[case::closed(">&-", "is a device, or closed")]
+#[case::device("> /dev/null", "is a device, or closed")]
+#[case::not_writable("1< log", "is not open for writing")]
+fn an_output_that_cannot_hold_a_context_file_is_refused(#[case] to: &str, #[case] what: &str) {
     let job = Job::counter();
     std::fs::write(job.path("log"), "something").expect("written");
     let (pid, log) = (job.pid, job.path("log"));
-    let output = shell(&format!("{CAIRN} checkpoint {pid} -o - >> {}", log.display()));
+    let to = to.replace("log", &log.display().to_string());
+    let output = shell(&format!("{CAIRN} checkpoint {pid} --kill -o - {to}"));
     assert_eq!(exit_code(&output), 1, "{}", complaint(&output));
-    assert!(complaint(&output).contains("not empty and open for appending"), "{}", complaint(&output));
+    assert!(complaint(&output).contains(what), "{}", complaint(&output));
     assert_eq!(std::fs::read(&log).expect("it is there"), b"something");
     job.await_progress();
+}
+
+/// For as long as `--time` allows.
+#[test]
+fn a_reader_that_does_not_read_is_not_waited_for_for_ever() {
+    let job = Job::counter();
+    let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
+    let args = ["checkpoint", &job.pid(), "--kill", "--time", "1", "-o", "-"].map(str::to_owned);
+    let run = cmd(CAIRN, args).stdin_null().stdout_file(writer).stderr_capture().unchecked().run();
+    let output = run.expect("cairn starts");
+    assert_eq!(exit_code(&output), 1, "{}", complaint(&output));
+    assert!(complaint(&output).contains("the other end did nothing for 1 s"), "{}", complaint(&output));
+    job.await_progress();
+    drop(reader);
+}
+
+#[test]
+fn a_pipe_that_does_not_block_is_waited_for() {
+    let job = Job::counter();
+    let file = job.path("context").display().to_string();
+    let nonblocking =
+        "import os, sys; os.set_blocking(int(sys.argv[1]), False); os.execvp(sys.argv[2], sys.argv[2:])";
+    let (pid, python) = (job.pid, format!("python3 -c '{nonblocking}'"));
+    let output = shell(&format!("{python} 1 {CAIRN} checkpoint {pid} -o - | (sleep .1; cat > {file})"));
+    assert!(complaint(&output).contains("in standard output"), "{}", complaint(&output));
+    let output = shell(&format!("(sleep .1; cat {file}) | {python} 0 {CAIRN} info --verify -"));
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+}
+
+#[test]
+fn what_is_no_context_file_is_not_copied_first() {
+    for command in ["info -", "restart -"] {
+        let output = shell(&format!("yes | {CAIRN} {command}"));
+        assert_eq!(exit_code(&output), 4, "{}", complaint(&output));
+    }
+    let output = shell(&format!("true | {CAIRN} info -"));
+    assert_eq!(exit_code(&output), 4, "{}", complaint(&output));
 }
 
 /// Stopped, it would read nothing, and a full pipe would stop the checkpoint, too.

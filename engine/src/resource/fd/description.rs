@@ -191,6 +191,10 @@ impl Files {
         let flags = info.flags & !(libc::O_CLOEXEC | OF_THREAD | unnamed);
         let cloexec = info.flags & libc::O_CLOEXEC != 0;
         let is_path = flags & libc::O_PATH != 0;
+        if is_path && seen.is_external() {
+            let why = " is a handle (O_PATH), which cannot be left outside; omit --external for it";
+            return Err(Error::unsupported(Problem::of(seen.at(), why)));
+        }
         if by_description && is_path {
             // Only a handle to the one inode that all of them share (fs/anon_inodes.c).
             let why = " is a handle (O_PATH) to a file without a path; close it first";
@@ -311,7 +315,8 @@ impl Files {
         for (index, descriptors) in &self.descriptors {
             let verbs = inode.kind(*index).verbs();
             let tasks = verbs.refers_to().into_iter().filter_map(Reference::task);
-            for id in tasks.filter(|id| !inside.contains(id)) {
+            // Without an id it was refused already.
+            for id in tasks.filter(|id| *id > 0 && !inside.contains(id)) {
                 let why = format!(
                     " is a {} of process {} outside the job; save a tree that contains both, or close it first",
                     verbs.name(),

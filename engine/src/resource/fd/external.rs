@@ -14,7 +14,11 @@ use crate::sys::file::link_to;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+use std::fs::{File, Metadata};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,8 +34,8 @@ pub struct ExternalFile {
 pub enum Replacement {
     /// Opened with the flags that the job's descriptors had; a regular file is appended to.
     Path(PathBuf),
-    /// Opened again through this descriptor. A socket, which cannot be, is duplicated: then the
-    /// job has the same open file description.
+    /// A terminal, another device or a pipe is opened again through this descriptor; a regular file
+    /// or a socket is duplicated, so that the job has the same open file description.
     Descriptor(Arc<OwnedFd>),
 }
 
@@ -51,16 +55,30 @@ pub fn advice(name: &PathBytes) -> &'static str {
 /// Whether it names one file: what the kernel calls `anon_inode:[eventpoll]` does not.
 pub fn is_name(name: &PathBytes) -> bool {
     let text = &name.0;
-    text.starts_with(b"/") || text.starts_with(b"pipe:[") || text.starts_with(b"socket:[")
+    // A restart takes NAME=PATH.
+    !text.contains(&b'=')
+        && (text.starts_with(b"/") || text.starts_with(b"pipe:[") || text.starts_with(b"socket:["))
 }
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
-    seen.is_external().then(|| Ok(Kind::External(ExternalFile { name: seen.link.clone() })))
+    let kind = seen.meta.file_type();
+    seen.is_external().then(|| {
+        if kind.is_char_device() || kind.is_fifo() || kind.is_socket() {
+            return Ok(Kind::External(ExternalFile { name: seen.link.clone() }));
+        }
+        Err(seen.refuse(
+            "neither a terminal or another character device, nor a pipe or socket; omit --external for it",
+        ))
+    })
 }
 
 impl Verbs for ExternalFile {
     fn name(&self) -> &'static str {
         "external file"
+    }
+
+    fn title(&self, _index: usize) -> String {
+        format!("the replacement of {}", self.name)
     }
 
     fn identity(&self) -> Identity {
@@ -80,7 +98,7 @@ impl Verbs for ExternalFile {
     fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         let accesses = |mode: i32| descriptors.iter().any(|one| one.flags & libc::O_ACCMODE == mode);
         if self.name.0.starts_with(b"pipe:") && accesses(libc::O_RDONLY) && accesses(libc::O_WRONLY) {
-            let why = ": both of its ends are in the job; drop --external for it";
+            let why = ": both of its ends are in the job: omit --external for it; if processes outside have it, too, pass --shared";
             let at = descriptors[0].at().leading_to(&self.name);
             return Err(Error::unsupported(Problem::of(at, why)));
         }
@@ -111,24 +129,39 @@ impl ExternalFile {
 
 impl Made for Replacement {
     fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        let named = |err: Errno, name: &dyn Display| match err {
+            // open(2): a FIFO that nothing reads, or a socket.
+            Errno::NXIO => {
+                Error::Conflict(format!("{name}: cannot be opened: it is a socket, or nothing reads from it"))
+            }
+            err => match Err::<(), _>(err).context(|| format!("open {name}")) {
+                Err(err) => err,
+                Ok(()) => unreachable!("it is an error"),
+            },
+        };
         match self {
             Replacement::Path(path) => {
-                let fd = open(path, flags).context(|| format!("open {}", path.display()))?;
+                let fd = open(path, flags).map_err(|err| named(err, &path.display()))?;
                 set_flags(&fd, with_append(fd.as_fd(), flags))?;
                 Ok(fd)
             }
-            Replacement::Descriptor(given) => match open(&link_to(given), flags) {
-                Ok(fd) => {
-                    set_flags(&fd, with_append(fd.as_fd(), flags))?;
-                    Ok(fd)
+            Replacement::Descriptor(given) => {
+                let what = || "duplicate the descriptor given for an external file";
+                let stat = rustix::fs::fstat(&**given).context(what)?;
+                let kind = FileType::from_raw_mode(stat.st_mode);
+                if !kind.is_fifo() && !kind.is_char_device() {
+                    return given.try_clone().context(what);
                 }
-                // open(2): a socket, and the write end of a pipe that nothing reads.
-                Err(Errno::NXIO) => {
-                    let what = || "duplicate the descriptor given for an external file";
-                    given.try_clone().context(what)
+                match open(&link_to(given), flags) {
+                    Ok(fd) => {
+                        set_flags(&fd, flags)?;
+                        Ok(fd)
+                    }
+                    // The write end of a pipe that nothing reads.
+                    Err(Errno::NXIO) => given.try_clone().context(what),
+                    Err(err) => Err(named(err, &"the descriptor given for an external file")),
                 }
-                Err(errno) => Err(errno).context(|| "open the descriptor given for an external file"),
-            },
+            }
         }
     }
 }
@@ -146,38 +179,81 @@ fn with_append(fd: BorrowedFd<'_>, flags: i32) -> i32 {
     if is_file && writes { flags | libc::O_APPEND } else { flags }
 }
 
-/// Checks, before anything is created, that there is a replacement for every external file.
+/// Checks, before anything is created, that there is a suitable replacement for every external
+/// file. `context` is device and inode number of the context file.
 ///
 /// # Errors
-/// *conflict* for one without a replacement, a replacement that does not exist, or one of a file
-/// that is not in the records.
-pub fn check(records: &Records, replacements: &Replacements) -> Result<()> {
-    let external: Vec<&ExternalFile> = records
-        .inodes
-        .iter()
-        .filter_map(|inode| match &inode.kind {
-            Kind::External(external) => Some(external),
-            _ => None,
-        })
-        .collect();
-    for external in &external {
-        if let Replacement::Path(path) = external.replacement(replacements)?
-            && !path.exists()
-        {
-            return Err(Error::Conflict(format!(
-                "{}: no such file; it was to replace {}",
-                path.display(),
-                external.name
-            )));
+/// *conflict* for one without a replacement, with several, or with one that cannot be it, and for a
+/// replacement of a file that is not in the records.
+pub fn check(records: &Records, replacements: &Replacements, context: (u64, u64)) -> Result<()> {
+    let conflict = |why: String| Err(Error::Conflict(why));
+    let mut names = Vec::new();
+    for (index, inode) in records.inodes.iter().enumerate() {
+        let Kind::External(external) = &inode.kind else { continue };
+        let name = &external.name;
+        names.push(name);
+        let replacement = external.replacement(replacements)?;
+        if replacements.iter().filter(|(other, _)| other == name).count() > 1 {
+            return conflict(format!("--external {name}: is given more than once"));
+        }
+        let what = replacement.describe();
+        let meta = match replacement.metadata() {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return conflict(format!("{what}: no such file; it was to replace {name}"));
+            }
+            meta => meta.context(|| format!("examine {what}, which is to replace {name}"))?,
+        };
+        if meta.is_dir() {
+            return conflict(format!("{what}: is a directory; it cannot replace {name}"));
+        }
+        if (meta.dev(), meta.ino()) == context {
+            return conflict(format!("{what}: is the context file; it cannot replace {name}"));
+        }
+        let Replacement::Descriptor(fd) = replacement else { continue };
+        let given = rustix::fs::fcntl_getfl(&**fd).context(|| format!("examine {what}"))?.bits() as i32;
+        let lacks = |wanted: i32, other: i32| wanted & libc::O_ACCMODE != other && given & libc::O_ACCMODE == other;
+        for file in records.files.iter().filter(|file| file.inode == index) {
+            if lacks(file.flags, libc::O_RDONLY) || lacks(file.flags, libc::O_WRONLY) {
+                return conflict(format!(
+                    "{what}: is open for {}; it cannot replace {name}, which the job has open for {}",
+                    access(given),
+                    access(file.flags)
+                ));
+            }
         }
     }
-    match replacements.iter().find(|(name, _)| !external.iter().any(|external| external.name == *name)) {
+    match replacements.iter().find(|(name, _)| !names.contains(&name)) {
         None => Ok(()),
         Some((name, _)) => {
-            let all: Vec<String> = external.iter().map(|external| external.name.to_string()).collect();
+            let all: Vec<String> = names.iter().map(ToString::to_string).collect();
             let all = if all.is_empty() { "nothing".into() } else { all.join(", ") };
-            Err(Error::Conflict(format!("--external {name}: the checkpoint left {all} outside")))
+            conflict(format!("--external {name}: the checkpoint left {all} outside"))
         }
+    }
+}
+
+impl Replacement {
+    fn describe(&self) -> String {
+        match self {
+            Replacement::Path(path) => path.display().to_string(),
+            Replacement::Descriptor(_) => "the given descriptor".into(),
+        }
+    }
+
+    fn metadata(&self) -> io::Result<Metadata> {
+        match self {
+            Replacement::Path(path) => std::fs::metadata(path),
+            Replacement::Descriptor(fd) => File::from(fd.try_clone()?).metadata(),
+        }
+    }
+}
+
+/// In words.
+fn access(flags: i32) -> &'static str {
+    match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => "reading",
+        libc::O_WRONLY => "writing",
+        _ => "reading and writing",
     }
 }
 
@@ -194,6 +270,7 @@ mod tests {
     #[case("pipe:[12]", true)]
     #[case("socket:[12]", true)]
     #[case("anon_inode:[eventpoll]", false)]
+    #[case("/tmp/a=b", false)]
     #[case("", false)]
     fn a_name_is_of_one_file(#[case] name: &str, #[case] is: bool) {
         assert_eq!(is_name(&PathBytes(name.as_bytes().to_vec())), is);

@@ -126,6 +126,11 @@ pub trait Verbs {
     /// Its name in messages and plans.
     fn name(&self) -> &'static str;
 
+    /// How a plan names the object without a path that has this index.
+    fn title(&self, index: usize) -> String {
+        format!("{} {index}", self.name())
+    }
+
     /// *identify*: when two descriptors refer to the same object.
     fn identity(&self) -> Identity {
         Identity::Path

@@ -74,14 +74,12 @@ impl Verbs for Timerfd {
     fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         let descriptor = Descriptor::only(descriptors);
         let fd = descriptor.duplicate()?;
-        let mut state = settled(descriptor, &fd)?;
-        let was_armed = self.first.is_some_and(|first| first.armed);
-        if state.seems_disarmed() && !was_armed {
-            let at = self.first.map_or_else(Instant::now, |first| first.at);
-            await_expired_before(at).context(|| format!("{}: wait for timers", descriptor.at()))?;
-            state = settled(descriptor, &fd)?;
+        let first = self.first.unwrap_or_else(|| First { armed: false, at: Instant::now() });
+        if !first.armed {
+            await_expired_before(first.at).context(|| format!("{}: wait for timers", descriptor.at()))?;
         }
-        if state.is_overdue(was_armed) {
+        let mut state = settled(descriptor, &fd)?;
+        if state.is_overdue(first.armed) {
             const SHORTEST: u64 = 1;
             state.setting.value = if state.is_absolute() { state.now() } else { SHORTEST };
         }
