@@ -203,8 +203,8 @@ impl Watch {
 /// while `EPOLL_CTL_ADD` and `EPOLL_CTL_MOD` add `EPOLLERR` and `EPOLLHUP`.
 const EVENTS: u32 = 0x0fff_ffff;
 
-/// Number, events and data of a watch: `5 events: 19 data: 5  pos:0 ino:61af sdev:7` (fs/eventpoll.c,
-/// `ep_show_fdinfo`).
+/// Number, events and data of a watch: `5 events: 19 data: 5  pos:0 ino:61af sdev:7`
+/// (fs/eventpoll.c, `ep_show_fdinfo`).
 fn parse(line: &str) -> Option<(i32, u32, u64)> {
     let mut words = line.split_whitespace();
     let fd = words.next()?.parse().ok()?;

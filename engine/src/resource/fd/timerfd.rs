@@ -259,9 +259,9 @@ fn await_expired_before(at: Instant) -> io::Result<()> {
     Ok(())
 }
 
-/// Has a timer expire on every CPU: its interrupt also runs all other timers that have expired there
-/// (kernel/time/hrtimer.c, `hrtimer_interrupt`). The sleep of a running thread is timed by its own
-/// CPU (`get_nohz_timer_target`).
+/// Has a timer expire on every CPU: its interrupt also runs all other timers that have expired
+/// there (kernel/time/hrtimer.c, `hrtimer_interrupt`). The sleep of a running thread is timed by
+/// its own CPU (`get_nohz_timer_target`).
 fn expire_on_each_cpu() -> io::Result<()> {
     /// For CPUs that we may not run on.
     const LONG: Duration = Duration::from_millis(1);
