@@ -4,7 +4,6 @@ use cairn::{CheckpointOptions, Error, RestartOptions, Scope, Sync, Target, Then}
 use nix::sys::signal::SigSet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::capabilities;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,18 +11,11 @@ use std::time::{Duration, Instant};
 /// Appends to `log` in its directory for ever.
 fn job(dir: &Path) -> Child {
     let log = std::fs::File::create(dir.join("log")).expect("created");
-    let mut command = Command::new("sh");
-    command.args(["-c", "while :; do echo tick; done"]).current_dir(dir).stdin(Stdio::null());
+    // It would inherit what we were started with.
+    cairn::sys::session::keep_descriptors_to_ourselves().expect("ours");
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", "while :; do echo tick; done"]).current_dir(dir).stdin(Stdio::null());
     command.stderr(Stdio::null()).stdout(log);
-    // SAFETY: setsid is async-signal-safe.
-    unsafe {
-        command.pre_exec(|| {
-            rustix::process::setsid()?;
-            // The harness may have handed us more.
-            libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
-            Ok(())
-        })
-    };
     command.spawn().expect("sh starts")
 }
 

@@ -33,8 +33,8 @@ pub struct GuestJob {
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// A block device with an ext4 file system that becomes `/` before the command starts: the
-    /// command and everything it needs must be there, and [`GuestJob::files`] are inaccessible. `/proc`,
-    /// `/sys`, `/dev`, `/run` and `/tmp` are moved there.
+    /// command and everything it needs must be there, and [`GuestJob::files`] are inaccessible.
+    /// `/proc`, `/sys`, `/dev`, `/run` and `/tmp` are moved there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// Working directory of the command, created if it is missing; `/` if absent.

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 /// Answers every line that it reads on standard input.
@@ -17,18 +16,12 @@ struct Echo {
 impl Echo {
     fn start(input: OwnedFd, output: OwnedFd) -> Echo {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut command = Command::new("sh");
-        command.args(["-c", "while read line; do echo got $line; done"]).current_dir(dir.path());
+        // It would inherit what we were started with.
+        cairn::sys::session::keep_descriptors_to_ourselves().expect("ours");
+        let mut command = Command::new("setsid");
+        command.args(["sh", "-c", "while read line; do echo got $line; done"]).current_dir(dir.path());
         command.stdin(input).stdout(output).stderr(Stdio::null());
-        // SAFETY: setsid and close_range are async-signal-safe.
-        unsafe {
-            command.pre_exec(|| {
-                libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32);
-                rustix::process::setsid()?;
-                Ok(())
-            })
-        };
-        Echo { child: command.spawn().expect("sh starts"), dir }
+        Echo { child: command.spawn().expect("setsid starts"), dir }
     }
 
     /// What a descriptor of it leads to.

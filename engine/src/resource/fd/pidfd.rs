@@ -48,8 +48,7 @@ impl Verbs for Pidfd {
         let descriptor = Descriptor::only(descriptors);
         let refuse = |why| Err(Error::unsupported(Problem::of(descriptor.at(), why)));
         let info = descriptor.info()?;
-        let known = libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC | PIDFD_THREAD;
-        if info.flags & !known != 0 {
+        if !is_known(info.flags) {
             // PIDFD_AUTOKILL is O_TRUNC (c8134b5f13ae, Linux 7.1).
             return refuse(
                 " is a pidfd that kills its process on close (CLONE_PIDFD_AUTOKILL), or has flags unknown to cairn; start the job without them",
@@ -85,6 +84,11 @@ impl Verbs for Pidfd {
         let fd = pidfd_open(pid, flags).context(|| format!("open pidfd of {}", self.id))?;
         Ok(Box::new(Once::new(fd)))
     }
+}
+
+/// Whether a pidfd with these flags is nothing but a reference.
+fn is_known(flags: i32) -> bool {
+    flags & !(libc::O_RDWR | libc::O_NONBLOCK | libc::O_CLOEXEC | PIDFD_THREAD) == 0
 }
 
 #[cfg(feature = "planted-faults")]
@@ -124,3 +128,16 @@ pub(super) const FAULTS: &[crate::fault::Fault] = &[
         },
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pidfd_that_kills_is_not_known() {
+        let plain = libc::O_RDWR | libc::O_CLOEXEC;
+        assert!(is_known(plain) && is_known(plain | libc::O_NONBLOCK | PIDFD_THREAD));
+        const PIDFD_AUTOKILL: i32 = libc::O_TRUNC;
+        assert!(!is_known(plain | PIDFD_AUTOKILL));
+    }
+}
