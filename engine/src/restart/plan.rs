@@ -228,7 +228,7 @@ fn late_programs(records: &Records) -> Result<Programs, String> {
     let mut programs = Programs::default();
     for index in order {
         let file = &records.files[index];
-        records.inodes[file.inode].kind.verbs().late(file, &holders[&index], &mut programs)?;
+        records.inodes[file.inode].kind.verbs().late(file, &holders[&index], records, &mut programs)?;
     }
     Ok(programs)
 }

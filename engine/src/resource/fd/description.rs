@@ -14,6 +14,7 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The owner that receives signals for I/O (F_SETOWN_EX, F_SETSIG).
@@ -134,6 +135,8 @@ pub struct Files {
     /// Sorted by kcmp(2) on a descriptor in some table. Flags and offset do not identify a
     /// description: a process outside that shares it may change them in the meantime.
     known: HashMap<Among, Sorted<usize>>,
+    /// Candidate sets by inode number.
+    by_ino: HashMap<u64, Vec<Among>>,
     /// By process and number.
     numbers: HashMap<(i32, i32), usize>,
     opened: HashMap<(usize, i32), usize>,
@@ -201,6 +204,9 @@ impl Files {
             return Err(Error::unsupported(Problem::of(seen.at(), why)));
         }
         let file = self.all.len();
+        if !self.known.contains_key(&among) {
+            self.by_ino.entry(seen.meta.ino()).or_default().push(among.clone());
+        }
         let known = self.known.entry(among.clone()).or_insert_with(|| Sorted::new(kcmp::Kind::File));
         let same = known.insert(pid, fd as u64, file).context(|| {
             format!("{who}: compare with other descriptors of the same {name} (needs CONFIG_KCMP)")
@@ -338,19 +344,25 @@ impl Files {
 pub struct Descriptions<'a>(&'a Files);
 
 impl Descriptions<'_> {
-    /// The one that an epoll instance of process `pid` watches, added with number `fd`, which it
-    /// usually still has; `None` if no descriptor of the job leads to it.
+    /// The one that an epoll instance of process `pid` watches, on an inode of number `ino`, added
+    /// with number `fd`, which it usually still has; `None` if no descriptor of the job leads to it.
     ///
     /// # Errors
     /// As [`kcmp::kcmp_watched`].
-    pub fn find_watched(&self, pid: i32, fd: i32, target: EpollTarget) -> io::Result<Option<usize>> {
+    pub fn find_watched(
+        &self,
+        pid: i32,
+        fd: i32,
+        ino: u64,
+        target: EpollTarget,
+    ) -> io::Result<Option<usize>> {
         let Descriptions(files) = self;
         if let Some(file) = files.numbers.get(&(pid, fd))
             && kcmp::kcmp_watched(pid, fd as u64, pid, &target)? == Ordering::Equal
         {
             return Ok(Some(*file));
         }
-        for set in files.known.values() {
+        for set in files.by_ino.get(&ino).into_iter().flatten().map(|among| &files.known[among]) {
             let compare =
                 |member: &Member<usize>| kcmp::kcmp_watched(member.pid, member.number, pid, &target);
             if let Some(member) = set.find_by(compare)? {

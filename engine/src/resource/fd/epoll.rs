@@ -6,6 +6,7 @@ use super::table::Fd;
 use super::{Holder, Identity, Kind, Made, Once, Programs, Reference, Verbs, Way};
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::remote::{Arg, Program};
+use crate::resource::Records;
 use crate::sys::file::{EPIOCSPARAMS, epoll_params};
 use crate::sys::kcmp::EpollTarget;
 use serde::{Deserialize, Serialize};
@@ -72,15 +73,15 @@ impl Verbs for Epoll {
         // How many were added with the same number, of files that have been closed but for one.
         let mut met: HashMap<i32, u32> = HashMap::new();
         for line in descriptor.info()?.lines("tfd") {
-            let (fd, events, data) = parse(line).ok_or_else(unknown)?;
+            let (fd, events, data, ino) = parse(line).ok_or_else(unknown)?;
             let nth = met.entry(fd).or_default();
             let target = EpollTarget { epoll: descriptor.fd as u32, fd: fd as u32, nth: *nth };
             *nth += 1;
-            let found = all.find_watched(descriptor.pid, fd, target);
+            let found = all.find_watched(descriptor.pid, fd, ino, target);
             let found = found.context(|| format!("{}: find the file watched as fd {fd}", descriptor.at()))?;
             let Some(file) = found else {
                 let why = format!(
-                    " is an epoll instance that watches a file which no descriptor of the job leads to (added as fd {fd}); remove it from there first"
+                    " is an epoll instance that watches a file which cannot be saved, or which no descriptor of the job leads to (added as fd {fd}); remove it from there first"
                 );
                 return Err(Error::unsupported(Problem::external(descriptor.at(), External::OpenFile, why)));
             };
@@ -112,7 +113,7 @@ impl Verbs for Epoll {
 
     /// Adds each watch in a process that has the file under the same number, or else in one that
     /// has it under another: a watch is identified by its file and the number it was added with.
-    fn late(&self, _file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) -> Result<(), String> {
+    fn late(&self, _file: &OpenFile, holders: &[Holder<'_>], records: &Records, programs: &mut Programs) -> Result<(), String> {
         if let (Some(params), [holder, ..]) = (&self.params, holders) {
             params.set(holder.fd.fd, programs.of(holder.pid));
         }
@@ -125,6 +126,14 @@ impl Verbs for Epoll {
             }
         }
         for watch in &self.watches {
+            let target = &records.inodes[records.files[watch.file].inode].kind;
+            if holders.len() > 1 && matches!(target, Kind::Signalfd(_)) {
+                // It waits for signals of the process that adds it (fs/signalfd.c, `signalfd_poll`).
+                return Err(format!(
+                    "pid {}: fd {} is an epoll instance of several processes that watches a signalfd (added as fd {}): for whose signals, the kernel does not show; let each process have its own",
+                    holders[0].pid, holders[0].fd.fd, watch.fd
+                ));
+            }
             if let Some(holder) = here.get(&(watch.file, watch.fd)) {
                 watch.add(holder.fd.fd, programs.of(holder.pid));
             } else if let Some((holder, number)) = elsewhere.get(&watch.file) {
@@ -203,15 +212,16 @@ impl Watch {
 /// while `EPOLL_CTL_ADD` and `EPOLL_CTL_MOD` add `EPOLLERR` and `EPOLLHUP`.
 const EVENTS: u32 = 0x0fff_ffff;
 
-/// Number, events and data of a watch: `5 events: 19 data: 5  pos:0 ino:61af sdev:7`
+/// Number, events, data and inode number of a watch: `5 events: 19 data: 5  pos:0 ino:61af sdev:7`
 /// (fs/eventpoll.c, `ep_show_fdinfo`).
-fn parse(line: &str) -> Option<(i32, u32, u64)> {
+fn parse(line: &str) -> Option<(i32, u32, u64, u64)> {
     let mut words = line.split_whitespace();
     let fd = words.next()?.parse().ok()?;
     let mut hex = |name: &str| (words.next()? == name).then(|| words.next()).flatten();
     let events = u32::from_str_radix(hex("events:")?, 16).ok()?;
     let data = u64::from_str_radix(hex("data:")?, 16).ok()?;
-    Some((fd, events, data))
+    let ino = words.find_map(|word| word.strip_prefix("ino:"))?;
+    Some((fd, events, data, u64::from_str_radix(ino, 16).ok()?))
 }
 
 /// `struct epoll_event`: packed on x86-64 (include/uapi/linux/eventpoll.h, `EPOLL_PACKED`).
@@ -251,13 +261,46 @@ fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Epoll)) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::inode::Inode;
     use super::*;
 
     #[test]
     fn a_watch_is_read_as_the_kernel_prints_it() {
         let line = "        5 events:       19 data: ffffffff00000005  pos:0 ino:61af sdev:7";
-        assert_eq!(parse(line), Some((5, 0x19, 0xffff_ffff_0000_0005)));
+        assert_eq!(parse(line), Some((5, 0x19, 0xffff_ffff_0000_0005, 0x61af)));
         assert_eq!(parse("5 events: x"), None);
+    }
+
+    /// Files 0 to 9, of pipes but for number 4, a signalfd.
+    fn records() -> Records {
+        let file = |inode| OpenFile { inode, flags: libc::O_RDWR, offset: 0, owner: None };
+        let inode = |kind| Inode { path: Default::default(), kind, identity: None, unlinked: None };
+        let kind = |index| match index {
+            4 => Kind::Signalfd(Default::default()),
+            _ => Kind::Pipe(Default::default()),
+        };
+        Records {
+            root: 70,
+            host: String::new(),
+            clocks: None,
+            processes: vec![],
+            files: (0..10).map(file).collect(),
+            inodes: (0..10).map(|index| inode(kind(index))).collect(),
+            shared: vec![],
+        }
+    }
+
+    #[test]
+    fn a_signalfd_is_not_watched_for_several_processes() {
+        let table = [Fd { fd: 3, file: 0, cloexec: true }, Fd { fd: 5, file: 4, cloexec: true }];
+        let holder = |pid| Holder { pid, fd: &table[0], table: &table };
+        let watches = vec![Watch { fd: 5, file: 4, events: 1, data: 0 }];
+        let epoll = Epoll { watches, params: None };
+        let late = |holders: &[Holder<'_>]| {
+            epoll.late(&records().files[0], holders, &records(), &mut Programs::default())
+        };
+        late(&[holder(70)]).unwrap();
+        assert!(late(&[holder(70), holder(71)]).unwrap_err().contains("watches a signalfd (added as fd 5)"));
     }
 
     #[test]
@@ -266,7 +309,7 @@ mod tests {
         let holder = Holder { pid: 70, fd: &table[0], table: &table };
         let file = OpenFile { inode: 0, flags: libc::O_RDWR, offset: 0, owner: None };
         let watches = vec![Watch { fd: 9, file: 1, events: 1, data: 0 }];
-        let why = Epoll { watches, params: None }.late(&file, &[holder], &mut Programs::default());
+        let why = Epoll { watches, params: None }.late(&file, &[holder], &records(), &mut Programs::default());
         assert!(why.unwrap_err().contains("pid 70: fd 3 is an epoll instance"));
     }
 
@@ -283,7 +326,7 @@ mod tests {
         let watch = |fd, file| Watch { fd, file, events: 1, data: 0 };
         let epoll = Epoll { watches: vec![watch(4, 1), watch(5, 1), watch(7, 2), watch(3, 2)], params: None };
         let mut programs = Programs::default();
-        epoll.late(&file, &[holder], &mut programs).unwrap();
+        epoll.late(&file, &[holder], &records(), &mut programs).unwrap();
         let calls: Vec<&str> = programs.of(70).calls().iter().map(|call| call.what.as_str()).collect();
         insta::assert_debug_snapshot!(calls, @r#"
         [

@@ -5,6 +5,7 @@ use super::inode::Observed;
 use super::pipe::{self, Pipe};
 use super::unlinked::{self, Unnamed};
 use super::{Kind, Made, Verbs, Way, Holder, Programs};
+use crate::resource::Records;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
@@ -64,7 +65,7 @@ impl Verbs for Fifo {
         pipe::without_async(flags)
     }
 
-    fn late(&self, file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) -> Result<(), String> {
+    fn late(&self, file: &OpenFile, holders: &[Holder<'_>], _records: &Records, programs: &mut Programs) -> Result<(), String> {
         pipe::signal_io(file, holders, programs);
         Ok(())
     }

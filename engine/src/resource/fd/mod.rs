@@ -22,6 +22,7 @@ pub mod unlinked;
 use crate::error::{Error, External, Problem, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
+use crate::resource::Records;
 use description::{Descriptions, Descriptor, OpenFile};
 use inode::{Inode, Observed};
 use serde::{Deserialize, Serialize};
@@ -237,9 +238,10 @@ pub trait Verbs {
         &self,
         file: &OpenFile,
         holders: &[Holder<'_>],
+        records: &Records,
         programs: &mut Programs,
     ) -> std::result::Result<(), String> {
-        let _ = (file, holders, programs);
+        let _ = (file, holders, records, programs);
         Ok(())
     }
 }

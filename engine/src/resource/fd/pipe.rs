@@ -6,6 +6,7 @@ use super::inode::Observed;
 use super::unlinked::set_flags;
 use super::{Identity, external, Kind, Made, Verbs, Way, Holder, Programs};
 use crate::arch;
+use crate::resource::Records;
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::remote::Arg;
 use crate::resource::bytes::Bytes;
@@ -68,7 +69,7 @@ impl Verbs for Pipe {
         without_async(flags)
     }
 
-    fn late(&self, file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) -> Result<(), String> {
+    fn late(&self, file: &OpenFile, holders: &[Holder<'_>], _records: &Records, programs: &mut Programs) -> Result<(), String> {
         signal_io(file, holders, programs);
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::description::{Descriptions, Descriptor, OpenFile};
 use super::inode::Observed;
 use super::{Identity, Kind, Made, Once, Verbs, Way, Holder, Programs};
+use crate::resource::Records;
 use crate::error::{Context, Error, Problem, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Arg;
@@ -112,7 +113,7 @@ impl Verbs for Timerfd {
     }
 
     /// As late as possible, so that little of its time passes before the process runs.
-    fn late(&self, _file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) -> Result<(), String> {
+    fn late(&self, _file: &OpenFile, holders: &[Holder<'_>], _records: &Records, programs: &mut Programs) -> Result<(), String> {
         let Holder { pid, fd, .. } = holders[0];
         let program = programs.of(pid);
         let Timerfd { flags, ticks, setting, .. } = self.to_arm();
