@@ -345,7 +345,8 @@ pub struct Descriptions<'a>(&'a Files);
 
 impl Descriptions<'_> {
     /// The one that an epoll instance of process `pid` watches, on an inode of number `ino`, added
-    /// with number `fd`, which it usually still has; `None` if no descriptor of the job leads to it.
+    /// with number `fd`, which it usually still has; `None` if no descriptor of the job leads to
+    /// it.
     ///
     /// # Errors
     /// As [`kcmp::kcmp_watched`].

@@ -128,7 +128,8 @@ impl Verbs for Epoll {
         for watch in &self.watches {
             let target = &records.inodes[records.files[watch.file].inode].kind;
             if holders.len() > 1 && matches!(target, Kind::Signalfd(_)) {
-                // It waits for signals of the process that adds it (fs/signalfd.c, `signalfd_poll`).
+                // It waits for signals of the process that adds it (`signalfd_poll` in
+                // fs/signalfd.c).
                 return Err(format!(
                     "pid {}: fd {} is an epoll instance of several processes that watches a signalfd (added as fd {}): for whose signals, the kernel does not show; let each process have its own",
                     holders[0].pid, holders[0].fd.fd, watch.fd
