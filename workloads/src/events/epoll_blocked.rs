@@ -12,10 +12,10 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 const IN: i32 = libc::EPOLLIN;
-#[cfg(target_arch = "x86_64")]
+#[cfg(not(target_arch = "aarch64"))]
 const WAIT: libc::c_long = libc::SYS_epoll_wait;
 /// What the C library's epoll_wait makes where there is no other.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
 const WAIT: libc::c_long = libc::SYS_epoll_pwait;
 
 fn run(cx: &mut Ctx) -> Outcome {
