@@ -113,7 +113,13 @@ impl Verbs for Epoll {
 
     /// Adds each watch in a process that has the file under the same number, or else in one that
     /// has it under another: a watch is identified by its file and the number it was added with.
-    fn late(&self, _file: &OpenFile, holders: &[Holder<'_>], records: &Records, programs: &mut Programs) -> Result<(), String> {
+    fn late(
+        &self,
+        _file: &OpenFile,
+        holders: &[Holder<'_>],
+        records: &Records,
+        programs: &mut Programs,
+    ) -> Result<(), String> {
         if let (Some(params), [holder, ..]) = (&self.params, holders) {
             params.set(holder.fd.fd, programs.of(holder.pid));
         }
@@ -310,7 +316,8 @@ mod tests {
         let holder = Holder { pid: 70, fd: &table[0], table: &table };
         let file = OpenFile { inode: 0, flags: libc::O_RDWR, offset: 0, owner: None };
         let watches = vec![Watch { fd: 9, file: 1, events: 1, data: 0 }];
-        let why = Epoll { watches, params: None }.late(&file, &[holder], &records(), &mut Programs::default());
+        let why =
+            Epoll { watches, params: None }.late(&file, &[holder], &records(), &mut Programs::default());
         assert!(why.unwrap_err().contains("pid 70: fd 3 is an epoll instance"));
     }
 

@@ -37,7 +37,8 @@ impl Verbs for Eventfd {
     fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
         let descriptor = Descriptor::only(descriptors);
         let info = descriptor.info()?;
-        let unknown = || Error::unsupported(format!("{}: cannot read the state of an eventfd", descriptor.at()));
+        let unknown =
+            || Error::unsupported(format!("{}: cannot read the state of an eventfd", descriptor.at()));
         self.count = info
             .field("eventfd-count")
             .and_then(|count| u64::from_str_radix(count, 16).ok())

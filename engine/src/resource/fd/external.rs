@@ -211,7 +211,8 @@ pub fn check(records: &Records, replacements: &Replacements, context: (u64, u64)
         }
         let Replacement::Descriptor(fd) = replacement else { continue };
         let given = rustix::fs::fcntl_getfl(&**fd).context(|| format!("examine {what}"))?.bits() as i32;
-        let lacks = |wanted: i32, other: i32| wanted & libc::O_ACCMODE != other && given & libc::O_ACCMODE == other;
+        let lacks =
+            |wanted: i32, other: i32| wanted & libc::O_ACCMODE != other && given & libc::O_ACCMODE == other;
         for file in records.files.iter().filter(|file| file.inode == index) {
             if lacks(file.flags, libc::O_RDONLY) || lacks(file.flags, libc::O_WRONLY) {
                 return conflict(format!(

@@ -4,9 +4,9 @@ use super::description::{Descriptions, Descriptor, OpenFile};
 use super::inode::Observed;
 use super::pipe::{self, Pipe};
 use super::unlinked::{self, Unnamed};
-use super::{Kind, Made, Verbs, Way, Holder, Programs};
-use crate::resource::Records;
+use super::{Holder, Kind, Made, Programs, Verbs, Way};
 use crate::error::Result;
+use crate::resource::Records;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -65,7 +65,13 @@ impl Verbs for Fifo {
         pipe::without_async(flags)
     }
 
-    fn late(&self, file: &OpenFile, holders: &[Holder<'_>], _records: &Records, programs: &mut Programs) -> Result<(), String> {
+    fn late(
+        &self,
+        file: &OpenFile,
+        holders: &[Holder<'_>],
+        _records: &Records,
+        programs: &mut Programs,
+    ) -> Result<(), String> {
         pipe::signal_io(file, holders, programs);
         Ok(())
     }

@@ -59,9 +59,7 @@ impl Verbs for Pidfd {
         match id {
             Some(id @ 1..) => self.id = id,
             Some(-1) => {
-                return refuse(
-                    " is a pidfd of a process that has exited and been reaped; close it first",
-                );
+                return refuse(" is a pidfd of a process that has exited and been reaped; close it first");
             }
             Some(_) => {
                 return refuse(" is a pidfd of a process in another PID namespace; close it first");

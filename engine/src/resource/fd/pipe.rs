@@ -4,11 +4,11 @@
 use super::description::{Descriptions, Descriptor, OpenFile};
 use super::inode::Observed;
 use super::unlinked::set_flags;
-use super::{Identity, external, Kind, Made, Verbs, Way, Holder, Programs};
+use super::{Holder, Identity, Kind, Made, Programs, Verbs, Way, external};
 use crate::arch;
-use crate::resource::Records;
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::remote::Arg;
+use crate::resource::Records;
 use crate::resource::bytes::Bytes;
 use crate::sys::file::link_to;
 use rustix::fs::{Mode, OFlags};
@@ -69,7 +69,13 @@ impl Verbs for Pipe {
         without_async(flags)
     }
 
-    fn late(&self, file: &OpenFile, holders: &[Holder<'_>], _records: &Records, programs: &mut Programs) -> Result<(), String> {
+    fn late(
+        &self,
+        file: &OpenFile,
+        holders: &[Holder<'_>],
+        _records: &Records,
+        programs: &mut Programs,
+    ) -> Result<(), String> {
         signal_io(file, holders, programs);
         Ok(())
     }
@@ -355,8 +361,8 @@ mod tests {
         };
         let way = Way::new(&inode, &[], &|_| unreachable!("it has no path"));
         let mut made = inode.kind.verbs().make(&way).unwrap();
-        let [path, reader, writer] = [libc::O_PATH, libc::O_RDONLY, libc::O_WRONLY]
-            .map(|flags| made.open(&way, flags).unwrap());
+        let [path, reader, writer] =
+            [libc::O_PATH, libc::O_RDONLY, libc::O_WRONLY].map(|flags| made.open(&way, flags).unwrap());
         let flags = |fd| rustix::fs::fcntl_getfl(fd).unwrap();
         assert!(flags(&path).contains(OFlags::PATH));
         assert_eq!(flags(&reader), OFlags::RDONLY);

@@ -24,7 +24,9 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
 pub(super) fn refuse_by_file_system(seen: &Observed<'_>) -> Option<Error> {
     match seen.file_system {
         // Most programs, and the C library, open, read and close these at once.
-        PROC_SUPER_MAGIC => Some(Error::unsupported_now(Problem::of(seen.at(), " is a file of /proc; close it first"))),
+        PROC_SUPER_MAGIC => {
+            Some(Error::unsupported_now(Problem::of(seen.at(), " is a file of /proc; close it first")))
+        }
         MQUEUE_MAGIC => Some(seen.refuse_kind("a POSIX message queue")),
         SECRETMEM_MAGIC => Some(seen.refuse_kind("secret memory (memfd_secret)")),
         _ if seen.link.0.starts_with(b"/memfd:") => Some(seen.refuse_kind("a memfd")),

@@ -31,7 +31,8 @@ impl Verbs for Signalfd {
         let descriptor = Descriptor::only(descriptors);
         let info = descriptor.info()?;
         let mask = info.field("sigmask").and_then(|mask| u64::from_str_radix(mask, 16).ok());
-        let unknown = || Error::unsupported(format!("{}: cannot read the set of a signalfd", descriptor.at()));
+        let unknown =
+            || Error::unsupported(format!("{}: cannot read the set of a signalfd", descriptor.at()));
         self.mask = mask.ok_or_else(unknown)?;
         Ok(())
     }

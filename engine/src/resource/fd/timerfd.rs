@@ -2,11 +2,11 @@
 
 use super::description::{Descriptions, Descriptor, OpenFile};
 use super::inode::Observed;
-use super::{Identity, Kind, Made, Once, Verbs, Way, Holder, Programs};
-use crate::resource::Records;
+use super::{Holder, Identity, Kind, Made, Once, Programs, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Arg;
+use crate::resource::Records;
 use crate::resource::timer::Setting;
 use crate::sys;
 use rustix::thread::{CpuSet, clock_nanosleep_relative, sched_setaffinity};
@@ -113,7 +113,13 @@ impl Verbs for Timerfd {
     }
 
     /// As late as possible, so that little of its time passes before the process runs.
-    fn late(&self, _file: &OpenFile, holders: &[Holder<'_>], _records: &Records, programs: &mut Programs) -> Result<(), String> {
+    fn late(
+        &self,
+        _file: &OpenFile,
+        holders: &[Holder<'_>],
+        _records: &Records,
+        programs: &mut Programs,
+    ) -> Result<(), String> {
         let Holder { pid, fd, .. } = holders[0];
         let program = programs.of(pid);
         let Timerfd { flags, ticks, setting, .. } = self.to_arm();
@@ -391,7 +397,10 @@ mod tests {
         let descriptor = Descriptor { pid, fd: std::os::fd::AsRawFd::as_raw_fd(&fd), flags: libc::O_RDWR };
         set(1000, 7, rustix::time::TimerfdTimerFlags::empty());
         let read = settled(&descriptor, &fd).unwrap();
-        assert_eq!((read.clock, read.flags, read.ticks, read.setting.interval), (libc::CLOCK_BOOTTIME, 0, 0, 7 * SECOND));
+        assert_eq!(
+            (read.clock, read.flags, read.ticks, read.setting.interval),
+            (libc::CLOCK_BOOTTIME, 0, 0, 7 * SECOND)
+        );
         assert!((999 * SECOND..=1000 * SECOND).contains(&read.setting.value), "{read:?}");
         // Started at the clock's epoch.
         set(1, 1_000_000, rustix::time::TimerfdTimerFlags::ABSTIME);
