@@ -95,11 +95,16 @@ impl Inspection {
         let tids = frozen.tasks.iter().flat_map(|task| task.threads.iter().map(Stopped::tid));
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
         inspection.tables.files.refuse_owners(&tids, &mut inspection.problems);
-        inspection.tables.files.refuse_unknown(&mut inspection.problems);
+        inspection.tables.files.refuse_unknown(&inspection.tables.inodes, &mut inspection.problems);
         inspection.locks = Some(locks.among(&inspection.tables.inodes, tids.clone()));
         let links = if shared { HashSet::new() } else { inspection.tables.files.shared_links() };
         inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
-        if let Err(errors) = inspection.tables.files.capture(&mut inspection.tables.inodes) {
+        let tables = frozen.tasks.iter().zip(&inspection.found).filter_map(|(task, seen)| match seen {
+            Inspected::Alive(process) => Some((task.pid, &process.fds[..])),
+            Inspected::Zombie => None,
+        });
+        let captured = inspection.tables.files.capture(&mut inspection.tables.inodes, tables.collect());
+        if let Err(errors) = captured {
             for err in errors {
                 match err {
                     Error::Unsupported(why) => inspection.problems.extend(why),

@@ -7,7 +7,7 @@ use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::inode::Inode;
 use crate::resource::fd::table::{self, Fd, Slots};
-use crate::resource::fd::{Holder, Kind, Programs};
+use crate::resource::fd::{Holder, Kind, Programs, Restored};
 use crate::resource::mm::Range;
 use crate::resource::mm::restore::{MemorySources, SpecialMapping};
 use crate::resource::mm::vma::Backing;
@@ -93,11 +93,11 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let is_late = |file: &OpenFile| {
         records.inodes[file.inode].kind.verbs().refers_to().into_iter().any(|to| to.task().is_some())
     };
-    let opened_late: Vec<usize> =
+    let opened_late: BTreeSet<usize> =
         (0..records.files.len()).filter(|index| is_late(&records.files[*index])).collect();
     let channel = (!opened_late.is_empty()).then(|| slots.free());
-    for (file, slot) in opened_late.iter().zip(channel.iter().cycle()) {
-        file_slots[*file] = *slot;
+    if let Some(slot) = channel {
+        opened_late.iter().for_each(|file| file_slots[*file] = slot);
     }
     let context_slot = slots.free();
     let object_slots: Vec<i32> = records.shared.iter().map(|_| slots.free()).collect();
@@ -129,7 +129,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         object_slots,
         context_slot,
         spare_slot,
-        opened_late: opened_late.into_iter().collect(),
+        opened_late,
         late: late_programs(records)?,
         steps: Vec::new(),
     };
@@ -225,10 +225,10 @@ fn late_programs(records: &Records) -> Result<Programs, String> {
             }
         }
     }
+    let job = Restored { records, holders };
     let mut programs = Programs::default();
-    for index in order {
-        let file = &records.files[index];
-        records.inodes[file.inode].kind.verbs().late(file, &holders[&index], records, &mut programs)?;
+    for file in order {
+        job.verbs(file).late(file, &job, &mut programs)?;
     }
     Ok(programs)
 }

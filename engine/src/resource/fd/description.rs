@@ -1,7 +1,8 @@
 //! Open file descriptions, which dup(2) and fork(2) share.
 
 use super::inode::{Found, Inodes};
-use super::table::Fd;
+use super::pidfd::PIDFD_THREAD;
+use super::table::{self, Fd};
 use super::{Identity, Kind, Reference};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
@@ -10,6 +11,7 @@ use crate::resource::mm::dump::DumpPlan;
 use crate::sys::kcmp::{self, EpollTarget, Member, Sorted};
 use crate::sys::task;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -57,10 +59,6 @@ pub fn only_appends(flags: i32) -> bool {
 /// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h; `O_TMPFILE` includes `O_DIRECTORY`. A property
 /// of its creation, not of the open file.
 const O_TMPFILE_BIT: i32 = 0o20_000_000;
-
-/// `PIDFD_THREAD`: the kernel removes `O_EXCL` from all other files when it opens them
-/// (`do_dentry_open` in fs/open.c). It cannot be set again, and is state of the pidfd.
-const OF_THREAD: i32 = libc::O_EXCL;
 
 /// A descriptor of a stopped process, through which the state of its open file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,17 +126,27 @@ enum Among {
     Anonymous(Vec<u8>),
 }
 
+/// The open file descriptions of a candidate set.
+struct Candidates {
+    /// Number of their inode.
+    ino: u64,
+    /// By index.
+    sorted: Sorted<usize>,
+}
+
+impl Candidates {
+    fn new(ino: u64) -> Self {
+        Candidates { ino, sorted: Sorted::new(kcmp::Kind::File) }
+    }
+}
+
 /// The open file descriptions found so far, each once.
 #[derive(Default)]
 pub struct Files {
     all: Vec<OpenFile>,
     /// Sorted by kcmp(2) on a descriptor in some table. Flags and offset do not identify a
     /// description: a process outside that shares it may change them in the meantime.
-    known: HashMap<Among, Sorted<usize>>,
-    /// Candidate sets by inode number.
-    by_ino: HashMap<u64, Vec<Among>>,
-    /// By process and number.
-    numbers: HashMap<(i32, i32), usize>,
+    known: HashMap<Among, Candidates>,
     opened: HashMap<(usize, i32), usize>,
     /// Candidate sets with descriptions that must not be shared with a process outside, by their
     /// link target in /proc.
@@ -147,9 +155,8 @@ pub struct Files {
     is_shared: HashSet<usize>,
     /// Pid, descriptor and owner of each description with an owner, and whether it is a directory.
     owned: Vec<(i32, i32, FileOwner, bool)>,
-    /// Names of files that are left outside, and whether a descriptor leads there.
+    /// Names of files that are left outside.
     external: Vec<PathBytes>,
-    met: HashSet<PathBytes>,
     /// Descriptors by inode, one for each description without `O_PATH`.
     descriptors: HashMap<usize, Vec<Descriptor>>,
 }
@@ -173,9 +180,6 @@ impl Files {
             Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)), external: &self.external };
         let seen = found.look()?;
         let kind = Kind::of(&seen)?;
-        if seen.is_external() && !self.met.contains(&seen.link) {
-            self.met.insert(seen.link.clone());
-        }
         let verbs = kind.verbs();
         let (name, by_description) = (verbs.name(), verbs.identity() == Identity::Description);
         let among = if by_description {
@@ -191,7 +195,9 @@ impl Files {
             )));
         }
         let unnamed = if info.flags & O_TMPFILE_BIT != 0 { libc::O_TMPFILE } else { 0 };
-        let flags = info.flags & !(libc::O_CLOEXEC | OF_THREAD | unnamed);
+        // State of a pidfd; the kernel removes the flag from all other files when it opens them
+        // (O_EXCL, `do_dentry_open` in fs/open.c).
+        let flags = info.flags & !(libc::O_CLOEXEC | PIDFD_THREAD | unnamed);
         let cloexec = info.flags & libc::O_CLOEXEC != 0;
         let is_path = flags & libc::O_PATH != 0;
         if is_path && seen.is_external() {
@@ -204,14 +210,11 @@ impl Files {
             return Err(Error::unsupported(Problem::of(seen.at(), why)));
         }
         let file = self.all.len();
-        if !self.known.contains_key(&among) {
-            self.by_ino.entry(seen.meta.ino()).or_default().push(among.clone());
-        }
-        let known = self.known.entry(among.clone()).or_insert_with(|| Sorted::new(kcmp::Kind::File));
-        let same = known.insert(pid, fd as u64, file).context(|| {
+        let ino = seen.meta.ino();
+        let known = self.known.entry(among.clone()).or_insert_with(|| Candidates::new(ino));
+        let same = known.sorted.insert(pid, fd as u64, file).context(|| {
             format!("{who}: compare with other descriptors of the same {name} (needs CONFIG_KCMP)")
         })?;
-        self.numbers.insert((pid, fd), same.map_or(file, |same| same.value));
         if let Some(same) = same {
             return Ok(Fd { fd, file: same.value, cloexec });
         }
@@ -251,8 +254,11 @@ impl Files {
     }
 
     /// Refuses names of external files to which no descriptor leads.
-    pub fn refuse_unknown(&self, problems: &mut Problems) {
-        for name in self.external.iter().filter(|name| !self.met.contains(name)) {
+    pub fn refuse_unknown(&self, inodes: &Inodes, problems: &mut Problems) {
+        let is_met = |name: &PathBytes| {
+            inodes.kinds().any(|kind| matches!(kind, Kind::External(external) if external.name == *name))
+        };
+        for name in self.external.iter().filter(|name| !is_met(name)) {
             problems.push(format!("--external {name}: no descriptor of the job refers to it"));
         }
     }
@@ -287,7 +293,7 @@ impl Files {
     /// as `fd`, with link target `link`. Also `None` if sharing it does not matter, and if `pid`
     /// has just exited.
     pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32) -> Option<(i32, i32)> {
-        let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among]);
+        let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among].sorted);
         let found = sets.filter_map(|set| set.find(pid, fd as u64).ok().flatten());
         let mut found = found.filter(|same| self.is_shared.contains(&same.value));
         found.next().map(|same| (same.pid, same.number as i32))
@@ -302,16 +308,18 @@ impl Files {
         })
     }
 
-    /// Captures the state of all objects, once the descriptors of each are known.
+    /// Captures the state of all objects, once the descriptors of each are known. `tables` are the
+    /// descriptor tables by PID.
     ///
     /// # Errors
     /// One per object: *unsupported* for a pipe with an end outside; what the kernel reports.
-    pub fn capture(&self, inodes: &mut Inodes) -> Result<(), Vec<Error>> {
+    pub fn capture(&self, inodes: &mut Inodes, tables: HashMap<i32, &[Fd]>) -> Result<(), Vec<Error>> {
+        let all = Descriptions { files: self, tables, by_ino: OnceCell::new() };
         let mut errors = Vec::new();
         let mut met: Vec<_> = self.descriptors.iter().collect();
         met.sort_unstable_by_key(|(inode, _)| **inode);
         for (inode, descriptors) in met {
-            errors.extend(inodes.kind_mut(*inode).capture(descriptors, &Descriptions(self)).err());
+            errors.extend(inodes.kind_mut(*inode).capture(descriptors, &all).err());
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
@@ -340,8 +348,13 @@ impl Files {
 }
 
 /// The open file descriptions of a job.
-#[derive(Clone, Copy)]
-pub struct Descriptions<'a>(&'a Files);
+pub struct Descriptions<'a> {
+    files: &'a Files,
+    /// Descriptor tables by PID.
+    tables: HashMap<i32, &'a [Fd]>,
+    /// Candidate sets by inode number, once one is searched.
+    by_ino: OnceCell<HashMap<u64, Vec<&'a Sorted<usize>>>>,
+}
 
 impl Descriptions<'_> {
     /// The one that an epoll instance of process `pid` watches, on an inode of number `ino`, added
@@ -357,13 +370,20 @@ impl Descriptions<'_> {
         ino: u64,
         target: EpollTarget,
     ) -> io::Result<Option<usize>> {
-        let Descriptions(files) = self;
-        if let Some(file) = files.numbers.get(&(pid, fd))
-            && kcmp::kcmp_watched(pid, fd as u64, pid, &target)? == Ordering::Equal
+        let table = self.tables.get(&pid).copied().unwrap_or_default();
+        if let Some(fd) = table::find(table, fd)
+            && kcmp::kcmp_watched(pid, fd.fd as u64, pid, &target)? == Ordering::Equal
         {
-            return Ok(Some(*file));
+            return Ok(Some(fd.file));
         }
-        for set in files.by_ino.get(&ino).into_iter().flatten().map(|among| &files.known[among]) {
+        let by_ino = self.by_ino.get_or_init(|| {
+            let mut by_ino: HashMap<u64, Vec<_>> = HashMap::new();
+            for set in self.files.known.values() {
+                by_ino.entry(set.ino).or_default().push(&set.sorted);
+            }
+            by_ino
+        });
+        for set in by_ino.get(&ino).into_iter().flatten() {
             let compare =
                 |member: &Member<usize>| kcmp::kcmp_watched(member.pid, member.number, pid, &target);
             if let Some(member) = set.find_by(compare)? {

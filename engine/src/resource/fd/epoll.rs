@@ -1,12 +1,11 @@
 //! epoll_create1(2): which files are watched, for which events, under which numbers.
 
-use super::description::{Descriptions, Descriptor, OpenFile};
+use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::table::Fd;
-use super::{Holder, Identity, Kind, Made, Once, Programs, Reference, Verbs, Way};
+use super::table::{self, Fd};
+use super::{Holder, Identity, Kind, Made, Once, Programs, Reference, Restored, Verbs, Way};
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::remote::{Arg, Program};
-use crate::resource::Records;
 use crate::sys::file::{EPIOCSPARAMS, epoll_params};
 use crate::sys::kcmp::EpollTarget;
 use serde::{Deserialize, Serialize};
@@ -113,42 +112,42 @@ impl Verbs for Epoll {
 
     /// Adds each watch in a process that has the file under the same number, or else in one that
     /// has it under another: a watch is identified by its file and the number it was added with.
-    fn late(
-        &self,
-        _file: &OpenFile,
-        holders: &[Holder<'_>],
-        records: &Records,
-        programs: &mut Programs,
-    ) -> Result<(), String> {
-        if let (Some(params), [holder, ..]) = (&self.params, holders) {
-            params.set(holder.fd.fd, programs.of(holder.pid));
-        }
-        let mut here: HashMap<(usize, i32), &Holder<'_>> = HashMap::new();
-        let mut elsewhere: HashMap<usize, (&Holder<'_>, i32)> = HashMap::new();
-        for holder in holders {
-            for fd in holder.table {
-                here.entry((fd.file, fd.fd)).or_insert(holder);
-                elsewhere.entry(fd.file).or_insert((holder, fd.fd));
-            }
+    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
+        let holders = &job.holders[&file];
+        let refuse = |what: String| {
+            let Holder { pid, fd, .. } = holders[0];
+            Err(format!("pid {pid}: fd {} is an epoll instance {what}", fd.fd))
+        };
+        if let Some(params) = &self.params {
+            params.set(holders[0].fd.fd, programs.of(holders[0].pid));
         }
         for watch in &self.watches {
-            let target = &records.inodes[records.files[watch.file].inode].kind;
-            if holders.len() > 1 && matches!(target, Kind::Signalfd(_)) {
-                // It waits for signals of the process that adds it (`signalfd_poll` in
-                // fs/signalfd.c).
-                return Err(format!(
-                    "pid {}: fd {} is an epoll instance of several processes that watches a signalfd (added as fd {}): for whose signals, the kernel does not show; let each process have its own",
-                    holders[0].pid, holders[0].fd.fd, watch.fd
+            if holders.len() > 1 && job.verbs(watch.file).depends_on_watcher() {
+                return refuse(format!(
+                    "of several processes that watches a {} (added as fd {}): for whose signals, the kernel does not show; let each process have its own",
+                    job.verbs(watch.file).name(),
+                    watch.fd
                 ));
             }
-            if let Some(holder) = here.get(&(watch.file, watch.fd)) {
+            let has_it = |holder: &&Holder<'_>| {
+                table::find(holder.table, watch.fd).is_some_and(|fd| fd.file == watch.file)
+            };
+            // Another number of the file in a process with the instance.
+            let elsewhere = || {
+                let others = job.holders.get(&watch.file).into_iter().flatten();
+                let mut pairs = others.filter_map(|other| {
+                    Some((holders.iter().find(|holder| holder.pid == other.pid)?, other.fd.fd))
+                });
+                pairs.next()
+            };
+            if let Some(holder) = holders.iter().find(has_it) {
                 watch.add(holder.fd.fd, programs.of(holder.pid));
-            } else if let Some((holder, number)) = elsewhere.get(&watch.file) {
-                watch.add_as_another(holder, *number, programs.of(holder.pid));
+            } else if let Some((holder, number)) = elsewhere() {
+                watch.add_as_another(holder, number, programs.of(holder.pid));
             } else {
-                return Err(format!(
-                    "pid {}: fd {} is an epoll instance that watches a file which only other processes have (added as fd {}); remove it from there first",
-                    holders[0].pid, holders[0].fd.fd, watch.fd
+                return refuse(format!(
+                    "that watches a file which only other processes have (added as fd {}); remove it from there first",
+                    watch.fd
                 ));
             }
         }
@@ -186,29 +185,23 @@ impl Watch {
 
     /// Has the file at its number for the duration of the call.
     fn add_as_another(&self, holder: &Holder<'_>, number: i32, program: &mut Program) {
-        let place = |from: i32, to: i32, flags: i32, program: &mut Program| {
-            let args: [Arg; 3] = [from.into(), to.into(), flags.into()];
-            program.call_returning(libc::SYS_dup3, &args, to as u64, format!("place fd {to}"));
-        };
         let close = |fd: i32, program: &mut Program| {
             program.call_ok(libc::SYS_close, &[fd.into()], format!("close fd {fd}"));
         };
-        let taken = |number: i32| holder.table.iter().find(|fd| fd.fd == number);
-        match taken(self.fd) {
+        match table::find(holder.table, self.fd) {
             None => {
-                place(number, self.fd, 0, program);
+                table::place(number, self.fd, false, program);
                 self.add(holder.fd.fd, program);
                 close(self.fd, program);
             }
             Some(Fd { cloexec, .. }) => {
-                let spare = (0..).find(|fd| taken(*fd).is_none()).expect("no table has all numbers");
-                let flags = if *cloexec { libc::O_CLOEXEC } else { 0 };
+                let spare = table::lowest_free(holder.table);
                 // The epoll instance itself may be what has the number.
                 let epoll = if holder.fd.fd == self.fd { spare } else { holder.fd.fd };
-                place(self.fd, spare, 0, program);
-                place(number, self.fd, 0, program);
+                table::place(self.fd, spare, false, program);
+                table::place(number, self.fd, false, program);
                 self.add(epoll, program);
-                place(spare, self.fd, flags, program);
+                table::place(spare, self.fd, *cloexec, program);
                 close(spare, program);
             }
         }
@@ -268,8 +261,10 @@ fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Epoll)) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::description::OpenFile;
     use super::super::inode::Inode;
     use super::*;
+    use crate::resource::Records;
 
     #[test]
     fn a_watch_is_read_as_the_kernel_prints_it() {
@@ -297,27 +292,37 @@ mod tests {
         }
     }
 
+    /// The late calls of an epoll instance, file 0, that these have.
+    fn late(epoll: &Epoll, holders: &[Holder<'_>]) -> Result<Programs, String> {
+        let records = records();
+        let mut job = Restored { records: &records, holders: HashMap::from([(0, holders.to_vec())]) };
+        for holder in holders {
+            for fd in holder.table.iter().filter(|fd| fd.file != 0) {
+                job.holders.entry(fd.file).or_default().push(Holder { fd, ..*holder });
+            }
+        }
+        let mut programs = Programs::default();
+        epoll.late(0, &job, &mut programs)?;
+        Ok(programs)
+    }
+
     #[test]
     fn a_signalfd_is_not_watched_for_several_processes() {
         let table = [Fd { fd: 3, file: 0, cloexec: true }, Fd { fd: 5, file: 4, cloexec: true }];
         let holder = |pid| Holder { pid, fd: &table[0], table: &table };
         let watches = vec![Watch { fd: 5, file: 4, events: 1, data: 0 }];
         let epoll = Epoll { watches, params: None };
-        let late = |holders: &[Holder<'_>]| {
-            epoll.late(&records().files[0], holders, &records(), &mut Programs::default())
-        };
-        late(&[holder(70)]).unwrap();
-        assert!(late(&[holder(70), holder(71)]).unwrap_err().contains("watches a signalfd (added as fd 5)"));
+        late(&epoll, &[holder(70)]).unwrap();
+        let why = late(&epoll, &[holder(70), holder(71)]).unwrap_err();
+        assert!(why.contains("watches a signalfd (added as fd 5)"), "{why}");
     }
 
     #[test]
     fn a_file_that_only_others_have_cannot_be_watched() {
         let table = [Fd { fd: 3, file: 0, cloexec: true }];
         let holder = Holder { pid: 70, fd: &table[0], table: &table };
-        let file = OpenFile { inode: 0, flags: libc::O_RDWR, offset: 0, owner: None };
         let watches = vec![Watch { fd: 9, file: 1, events: 1, data: 0 }];
-        let why =
-            Epoll { watches, params: None }.late(&file, &[holder], &records(), &mut Programs::default());
+        let why = late(&Epoll { watches, params: None }, &[holder]);
         assert!(why.unwrap_err().contains("pid 70: fd 3 is an epoll instance"));
     }
 
@@ -330,11 +335,9 @@ mod tests {
             Fd { fd: 5, file: 2, cloexec: true },
         ];
         let holder = Holder { pid: 70, fd: &table[1], table: &table };
-        let file = OpenFile { inode: 0, flags: libc::O_RDWR, offset: 0, owner: None };
         let watch = |fd, file| Watch { fd, file, events: 1, data: 0 };
         let epoll = Epoll { watches: vec![watch(4, 1), watch(5, 1), watch(7, 2), watch(3, 2)], params: None };
-        let mut programs = Programs::default();
-        epoll.late(&file, &[holder], &records(), &mut programs).unwrap();
+        let mut programs = late(&epoll, &[holder]).unwrap();
         let calls: Vec<&str> = programs.of(70).calls().iter().map(|call| call.what.as_str()).collect();
         insta::assert_debug_snapshot!(calls, @r#"
         [

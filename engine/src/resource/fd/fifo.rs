@@ -1,12 +1,11 @@
 //! FIFOs: pipes with a path.
 
-use super::description::{Descriptions, Descriptor, OpenFile};
+use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::pipe::{self, Pipe};
 use super::unlinked::{self, Unnamed};
-use super::{Holder, Kind, Made, Programs, Verbs, Way};
+use super::{Kind, Made, Programs, Restored, Verbs, Way};
 use crate::error::Result;
-use crate::resource::Records;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -65,14 +64,8 @@ impl Verbs for Fifo {
         pipe::without_async(flags)
     }
 
-    fn late(
-        &self,
-        file: &OpenFile,
-        holders: &[Holder<'_>],
-        _records: &Records,
-        programs: &mut Programs,
-    ) -> Result<(), String> {
-        pipe::signal_io(file, holders, programs);
+    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
+        pipe::signal_io(file, job, programs);
         Ok(())
     }
 }

@@ -265,6 +265,11 @@ impl Inodes {
         })
     }
 
+    /// The kinds of all inodes.
+    pub fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.all.iter().map(|inode| &inode.kind)
+    }
+
     /// The kind of an inode.
     pub fn kind(&self, index: usize) -> &Kind {
         &self.all[index].kind

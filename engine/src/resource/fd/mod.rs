@@ -23,7 +23,7 @@ use crate::error::{Error, External, Problem, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::Records;
-use description::{Descriptions, Descriptor, OpenFile};
+use description::{Descriptions, Descriptor};
 use inode::{Inode, Observed};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -228,21 +228,40 @@ pub trait Verbs {
         flags
     }
 
-    /// *late*: adds calls to programs of the processes that have the description, the `holders`,
-    /// once for each description. They have their descriptor tables and still the engine's
+    /// *late*: adds calls to programs of processes that have the open file description of this
+    /// index, once for each description. They have their descriptor tables and still the engine's
     /// privileges.
     ///
     /// # Errors
     /// Why none of them can do it.
     fn late(
         &self,
-        file: &OpenFile,
-        holders: &[Holder<'_>],
-        records: &Records,
+        file: usize,
+        job: &Restored<'_>,
         programs: &mut Programs,
     ) -> std::result::Result<(), String> {
-        let _ = (file, holders, records, programs);
+        let _ = (file, job, programs);
         Ok(())
+    }
+
+    /// Whether what it reports to a process that watches it depends on which process that is.
+    fn depends_on_watcher(&self) -> bool {
+        false
+    }
+}
+
+/// The job at a restart, once its processes have their descriptor tables.
+pub struct Restored<'a> {
+    /// The records.
+    pub records: &'a Records,
+    /// The processes that have each open file description, except with `O_PATH`, in their order.
+    pub holders: HashMap<usize, Vec<Holder<'a>>>,
+}
+
+impl Restored<'_> {
+    /// The operations on the object of an open file description.
+    pub fn verbs(&self, file: usize) -> &dyn Verbs {
+        self.records.inodes[self.records.files[file].inode].kind.verbs()
     }
 }
 

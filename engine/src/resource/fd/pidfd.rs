@@ -18,7 +18,7 @@ pub struct Pidfd {
 }
 
 /// `PIDFD_THREAD`, include/uapi/linux/pidfd.h.
-const PIDFD_THREAD: i32 = libc::O_EXCL;
+pub(super) const PIDFD_THREAD: i32 = libc::O_EXCL;
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     // `pidfs_dname` in fs/pidfs.c keeps the name that it had as an anonymous inode.

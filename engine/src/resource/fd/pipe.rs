@@ -1,14 +1,13 @@
 //! Pipes: capacity and contents, packet by packet in packet mode. Also used for FIFOs, see
 //! [`super::fifo`].
 
-use super::description::{Descriptions, Descriptor, OpenFile};
+use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::unlinked::set_flags;
-use super::{Holder, Identity, Kind, Made, Programs, Verbs, Way, external};
+use super::{Holder, Identity, Kind, Made, Programs, Restored, Verbs, Way, external};
 use crate::arch;
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::remote::Arg;
-use crate::resource::Records;
 use crate::resource::bytes::Bytes;
 use crate::sys::file::link_to;
 use rustix::fs::{Mode, OFlags};
@@ -69,14 +68,8 @@ impl Verbs for Pipe {
         without_async(flags)
     }
 
-    fn late(
-        &self,
-        file: &OpenFile,
-        holders: &[Holder<'_>],
-        _records: &Records,
-        programs: &mut Programs,
-    ) -> Result<(), String> {
-        signal_io(file, holders, programs);
+    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
+        signal_io(file, job, programs);
         Ok(())
     }
 }
@@ -89,11 +82,12 @@ pub(super) fn without_async(flags: i32) -> i32 {
 
 /// Sets `O_ASYNC` through a descriptor of the process that runs the program: the signal carries its
 /// number.
-pub(super) fn signal_io(file: &OpenFile, holders: &[Holder<'_>], programs: &mut Programs) {
-    if file.flags & libc::O_ASYNC != 0 {
-        let Holder { pid, fd, .. } = holders[0];
+pub(super) fn signal_io(file: usize, job: &Restored<'_>, programs: &mut Programs) {
+    let flags = job.records.files[file].flags;
+    if flags & libc::O_ASYNC != 0 {
+        let Holder { pid, fd, .. } = job.holders[&file][0];
         let program = programs.of(pid);
-        let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), file.flags.into()];
+        let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), flags.into()];
         program.call_ok(libc::SYS_fcntl, &args, format!("enable async I/O on fd {}", fd.fd));
     }
 }

@@ -37,6 +37,11 @@ impl Verbs for Signalfd {
         Ok(())
     }
 
+    /// A watch waits for signals of the process that adds it (`signalfd_poll` in fs/signalfd.c).
+    fn depends_on_watcher(&self) -> bool {
+        true
+    }
+
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
         let fd = signals::signalfd(self.mask).context(|| "make signalfd")?;
         Ok(Box::new(Once::new(fd)))

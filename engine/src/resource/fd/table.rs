@@ -81,6 +81,23 @@ impl Slots {
     }
 }
 
+/// The descriptor with this number in a table, which is sorted.
+pub fn find(table: &[Fd], number: i32) -> Option<&Fd> {
+    table.binary_search_by_key(&number, |fd| fd.fd).ok().map(|at| &table[at])
+}
+
+/// The lowest number that a table, which is sorted, does not use.
+pub fn lowest_free(table: &[Fd]) -> i32 {
+    (0..).zip(table).find(|(number, fd)| fd.fd != *number).map_or(table.len() as i32, |(number, _)| number)
+}
+
+/// Duplicates the descriptor `from` to `number`, whatever that was before.
+pub fn place(from: impl Into<Arg>, number: i32, cloexec: bool, program: &mut Program) {
+    let flags = if cloexec { libc::O_CLOEXEC } else { 0 };
+    let args: [Arg; 3] = [from.into(), number.into(), flags.into()];
+    program.call_returning(libc::SYS_dup3, &args, number as u64, format!("place fd {number}"));
+}
+
 /// Arranges the descriptor table: moves each file from its slot to its numbers and closes all else.
 /// A number that is another file's slot is overwritten once that file has been moved; a cycle is
 /// broken by way of `spare`.
@@ -99,9 +116,7 @@ pub fn rebuild_table(fds: &[Fd], slots: &[i32], spare: i32, program: &mut Progra
     loop {
         while let Some(number) = ready.pop() {
             let Some((fd, from)) = moves.remove(&number) else { continue };
-            let flags = if fd.cloexec { libc::O_CLOEXEC } else { 0 };
-            let args: [Arg; 3] = [from.into(), number.into(), flags.into()];
-            program.call_returning(libc::SYS_dup3, &args, number as u64, format!("place fd {number}"));
+            place(from, number, fd.cloexec, program);
             let left = needs.get_mut(&from).expect("it was counted");
             *left -= 1;
             if *left == 0 {
@@ -155,11 +170,9 @@ pub fn receive(fds: &[&Fd], program: &mut Program) {
     program.pointer_to(message, CONTROL, control, 0);
     let args: [Arg; 3] = [first.fd.into(), message.into(), libc::MSG_CMSG_CLOEXEC.into()];
     program.call_returning(libc::SYS_recvmsg, &args, 1, format!("receive {} descriptors", fds.len()));
-    for (place, fd) in fds.iter().enumerate() {
-        let received = Arg::Load(control, (CMSG_HEADER + 4 * place) as u64);
-        let flags = if fd.cloexec { libc::O_CLOEXEC } else { 0 };
-        let args = [received, fd.fd.into(), flags.into()];
-        program.call_returning(libc::SYS_dup3, &args, fd.fd as u64, format!("place fd {}", fd.fd));
+    for (nth, fd) in fds.iter().enumerate() {
+        let received = Arg::Load(control, (CMSG_HEADER + 4 * nth) as u64);
+        place(received, fd.fd, fd.cloexec, program);
         program.call_ok(libc::SYS_close, &[received], format!("close where fd {} arrived", fd.fd));
     }
 }
@@ -188,6 +201,14 @@ mod tests {
         let want =
             ["place fd 0", "place fd 1", "place fd 5", "close fds 2 to 4", "close fds 6 to 2147483647"];
         assert_eq!(what, want);
+    }
+
+    #[test]
+    fn a_table_is_searched_by_number() {
+        let table: Vec<Fd> = [0, 1, 3].map(|fd| Fd { fd, file: 7, cloexec: false }).into();
+        assert_eq!((find(&table, 3), find(&table, 2)), (Some(&table[2]), None));
+        let lowest = [0, 1, 2, 3].map(|len| lowest_free(&table[..len]));
+        assert_eq!(lowest, [0, 1, 2, 2]);
     }
 
     /// Simulates the calls on a table of (file, close on exec).

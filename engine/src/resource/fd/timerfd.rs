@@ -1,12 +1,11 @@
 //! timerfd_create(2): timers read through descriptors.
 
-use super::description::{Descriptions, Descriptor, OpenFile};
+use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::{Holder, Identity, Kind, Made, Once, Programs, Verbs, Way};
+use super::{Holder, Identity, Kind, Made, Once, Programs, Restored, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Arg;
-use crate::resource::Records;
 use crate::resource::timer::Setting;
 use crate::sys;
 use rustix::thread::{CpuSet, clock_nanosleep_relative, sched_setaffinity};
@@ -113,14 +112,8 @@ impl Verbs for Timerfd {
     }
 
     /// As late as possible, so that little of its time passes before the process runs.
-    fn late(
-        &self,
-        _file: &OpenFile,
-        holders: &[Holder<'_>],
-        _records: &Records,
-        programs: &mut Programs,
-    ) -> Result<(), String> {
-        let Holder { pid, fd, .. } = holders[0];
+    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
+        let Holder { pid, fd, .. } = job.holders[&file][0];
         let program = programs.of(pid);
         let Timerfd { flags, ticks, setting, .. } = self.to_arm();
         if setting != Setting::default() || flags != 0 {
