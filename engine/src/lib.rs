@@ -83,7 +83,7 @@ pub use checkpoint::{
     Checked, Options as CheckpointOptions, Report as CheckpointReport, Target, Then, check, checkpoint,
 };
 pub use error::{Error, External, Part, Problem, Problems, Result, Subject};
-pub use image::{Input, Sink, Stream, Sync};
+pub use image::{Location, Stream, Sync};
 pub use resource::bytes::PathBytes;
 pub use resource::fd::external::Replacement;
 pub use restart::{

@@ -2,7 +2,7 @@
 
 use super::Target;
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
-use crate::image::Sink;
+use crate::image::Location;
 use crate::remote::Stopped;
 use crate::resource::fd::inode::Found;
 use crate::resource::fd::table::{self, Fd};
@@ -138,16 +138,16 @@ impl Inspection {
     ///
     /// # Errors
     /// *unsupported*
-    pub fn refuse_own_file(&self, to: &Sink) -> Result<()> {
+    pub fn refuse_own_file(&self, to: &Location) -> Result<()> {
         // A path that does not exist cannot be one of the job's files.
         let Some((user, path)) = to.node().and_then(|node| self.tables.inodes.user_of(node)) else {
             return Ok(());
         };
         Err(Error::unsupported(match to {
-            Sink::File(_) => format!(
+            Location::File(_) => format!(
                 "{user}: {path} is in use by the job itself and would be replaced by the context file; choose another name with -o"
             ),
-            Sink::Stream(stream) => format!(
+            Location::Stream(stream) => format!(
                 "{user}: is the stream that the context file would be written to ({}); a job cannot receive its own checkpoint",
                 stream.path().display()
             ),

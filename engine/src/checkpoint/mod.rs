@@ -10,7 +10,7 @@ pub use options::{Checked, Options, Report, Target, Then};
 use crate::activity;
 use crate::caller::CallerState;
 use crate::error::{Error, Result};
-use crate::image::{self, Origin, Sink, Writer};
+use crate::image::{self, Location, Origin, Writer};
 use crate::phase::Checkpoint as Phase;
 use crate::resource::{Records, identity};
 use crate::restart;
@@ -37,7 +37,7 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
 
 fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -> Result<Report> {
     // What was written to a stream cannot be taken back.
-    let mut locks_first = options.then != Then::Run || matches!(options.to, Sink::Stream(_));
+    let mut locks_first = options.then != Then::Run || matches!(options.to, Location::Stream(_));
     loop {
         match once(options, device.clone(), begin, locks_first)? {
             Some(report) => return Ok(report),

@@ -1,7 +1,7 @@
 //! What a caller asks of a checkpoint, and what it gets.
 
 use crate::error::Result;
-use crate::image::{self, Sink};
+use crate::image::{self, Location};
 use crate::resource::bytes::PathBytes;
 use crate::source::{Source, Wanted};
 use crate::tree::Scope;
@@ -40,7 +40,7 @@ pub struct Options<'a> {
     /// The processes to checkpoint.
     pub target: Target,
     /// Where to write the context file.
-    pub to: Sink,
+    pub to: Location,
     /// What to do with the job once the file is complete.
     pub then: Then,
     /// Whether to wait for the disk.

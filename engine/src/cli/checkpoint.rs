@@ -1,31 +1,25 @@
 //! `cairn checkpoint`
 
 use super::args::CheckpointArgs;
-use super::{count, out, worker};
-use anyhow::{Context, bail};
+use super::{count, location, out, worker};
+use anyhow::Context;
 use cairn::checkpoint::{Options, Then, checkpoint};
-use cairn::image::{Input, Sink, Stream};
+use cairn::image::Location;
 use cairn::tree::Scope;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
-use std::os::fd::AsFd;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
-    let to = match args.output.as_deref() {
-        Some(path) if path == Path::new(STREAM) => standard_output(Duration::from_secs(args.target.time))?,
-        Some(path) => absolute(path)?,
-        None => absolute(Path::new(&format!("context.{}", args.target.id)))?,
-    };
     let patience = Duration::from_secs(args.target.time);
+    let default = PathBuf::from(format!("context.{}", args.target.id));
+    let to = location::output(args.output.as_deref().unwrap_or(&default), patience)?;
     let partial = to.clone();
     worker::run(
         patience,
         || {
-            if let Sink::File(file) = partial {
+            if let Location::File(file) = partial {
                 // If this fails, the next checkpoint to that path removes the file.
                 let _ = cairn::image::remove_partial(&file);
             }
@@ -69,39 +63,12 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
                 )
             };
             match options.to {
-                Sink::File(_) => out(&told).with_context(done)?,
-                Sink::Stream(_) => eprint!("{told}"),
+                Location::File(_) => out(&told).with_context(done)?,
+                Location::Stream(_) => eprint!("{told}"),
             }
             Ok(0)
         },
     )
-}
-
-/// The name that stands for standard input or output.
-pub const STREAM: &str = "-";
-
-fn absolute(path: &Path) -> anyhow::Result<Sink> {
-    Ok(std::path::absolute(path).with_context(|| format!("resolve {}", path.display()))?.into())
-}
-
-fn standard_output(patience: Duration) -> anyhow::Result<Sink> {
-    let stdout = std::io::stdout();
-    if stdout.is_terminal() {
-        bail!(
-            "refusing to write a context file to a terminal; redirect standard output, or name a file with -o"
-        );
-    }
-    let fd = stdout.as_fd().try_clone_to_owned().context("duplicate standard output")?;
-    Ok(Sink::Stream(Arc::new(Stream::new(fd, "standard output").with_patience(patience))))
-}
-
-/// The context file that an argument names.
-pub fn input(file: &Path) -> anyhow::Result<Input> {
-    if file != Path::new(STREAM) {
-        return Ok(file.into());
-    }
-    let fd = std::io::stdin().as_fd().try_clone_to_owned().context("duplicate standard input")?;
-    Ok(Input::Stream(Arc::new(Stream::new(fd, "standard input"))))
 }
 
 /// A progress bar on a terminal, shown after one second.

@@ -1,7 +1,8 @@
 //! `cairn info`
 
 use super::args::InfoArgs;
-use super::checkpoint::{Progress, input};
+use super::checkpoint::Progress;
+use super::location::input;
 use super::{count, out};
 use cairn::error::Error;
 use cairn::image::{self, Absent, Extent, Reader};

@@ -6,6 +6,7 @@ mod check;
 mod checkpoint;
 mod completions;
 mod info;
+mod location;
 mod restart;
 mod run;
 mod worker;

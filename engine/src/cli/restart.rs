@@ -1,7 +1,8 @@
 //! `cairn restart`
 
 use super::args::{Place, RestartArgs};
-use super::checkpoint::{Progress, input};
+use super::checkpoint::Progress;
+use super::location::input;
 use super::out;
 use anyhow::Context;
 use cairn::resource::fd::external::Replacement;

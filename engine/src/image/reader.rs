@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use serde::de::DeserializeOwned;
@@ -14,6 +13,7 @@ use super::error::{Error, Section};
 use super::layout::{
     self, Entry, FRAME_ENTRY_LEN, Footer, Frame, Header, INDEX_ENTRY_LEN, MAX_FRAME, Machine,
 };
+use super::location::Location;
 use super::records::{self, DecodeError, Schemas, Versions};
 use super::stream::Stream;
 use crate::sys::file::link_to;
@@ -30,40 +30,6 @@ const PACKED: [(&[u8], &str); 5] = [
     (b"BZh", "it is compressed with bzip2; unpack it first, with `bunzip2`"),
     (b"\x04\x22\x4d\x18", "it is compressed with lz4; unpack it first, with `lz4 -d`"),
 ];
-
-/// Where a context file is read from.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A file of this name.
-    File(PathBuf),
-    /// A stream, which is read to its end, into an unnamed file in the directory for temporary
-    /// files; a regular file is read in place.
-    Stream(Arc<Stream>),
-}
-
-impl Input {
-    /// Its path, or name in messages.
-    pub fn path(&self) -> &Path {
-        match self {
-            Input::File(path) => path,
-            Input::Stream(stream) => stream.path(),
-        }
-    }
-
-    fn open(&self) -> Result<File, Error> {
-        match self {
-            Input::File(path) => open_regular(path, path),
-            Input::Stream(stream) => open_stream(stream),
-        }
-    }
-}
-
-/// Paths, of whatever type, are files.
-impl<P: AsRef<Path>> From<P> for Input {
-    fn from(path: P) -> Self {
-        Input::File(path.as_ref().to_path_buf())
-    }
-}
 
 const NOT_OURS: &str = "its magic number does not match";
 
@@ -86,9 +52,13 @@ impl Reader {
     /// [`Error::Io`], [`Error::NotContextFile`], [`Error::Truncated`], [`Error::Damaged`],
     /// [`Error::FutureVersion`], [`Error::FutureFeatures`]. A file of a foreign machine opens; see
     /// [`Reader::check_here`].
-    pub fn open(input: impl Into<Input>) -> Result<Reader, Error> {
-        let input = input.into();
-        let (path, file) = (input.path(), input.open()?);
+    pub fn open(from: impl Into<Location>) -> Result<Reader, Error> {
+        let from = from.into();
+        let path = from.path();
+        let file = match &from {
+            Location::File(path) => open_regular(path, path)?,
+            Location::Stream(stream) => open_stream(stream)?,
+        };
         let len = file.metadata().map_err(|err| Error::io("stat", path, err))?.len();
         let (header, header_sum) = read_header(&file, path, len)?;
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::error::Error;
 use super::layout::{self, Entry, Footer, Frame, FrameSum, Header, MAX_FRAME, Origin};
+use super::location::Location;
 use super::pending::Pending;
 use super::records::{self, EncodeError, Schemas};
 use super::stream::Stream;
@@ -28,43 +29,6 @@ pub enum Sync {
     Full,
     /// They are with the kernel: the file survives the end of this process.
     None,
-}
-
-/// Where a context file goes.
-#[derive(Clone, Debug)]
-pub enum Sink {
-    /// A file of this name, which appears when it is complete.
-    File(PathBuf),
-    /// A stream: whoever reads it has the beginning of a file if the checkpoint fails.
-    Stream(Arc<Stream>),
-}
-
-impl Sink {
-    /// Its path, or name in messages.
-    pub fn path(&self) -> &Path {
-        match self {
-            Sink::File(path) => path,
-            Sink::Stream(stream) => stream.path(),
-        }
-    }
-
-    /// Device and inode number of the file that would be replaced, or of the stream; `None` if
-    /// there is none yet.
-    pub fn node(&self) -> Option<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt;
-        let meta = match self {
-            Sink::File(path) => std::fs::symlink_metadata(path).ok()?,
-            Sink::Stream(stream) => stream.duplicate().ok()?.metadata().ok()?,
-        };
-        Some((meta.dev(), meta.ino()))
-    }
-}
-
-/// Paths, of whatever type, are files.
-impl<P: AsRef<Path>> From<P> for Sink {
-    fn from(path: P) -> Self {
-        Sink::File(path.as_ref().to_path_buf())
-    }
 }
 
 /// What was written.
@@ -110,13 +74,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a file whose pages are summed with `sums`. A file of the sink's name is replaced at
-    /// the end.
+    /// Begins a file whose pages are summed with `sums`. A file of that name is replaced at the
+    /// end.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::NoSpace`]; [`Error::BadRequest`] for a page size that the format
     /// does not admit.
-    pub fn create(sink: impl Into<Sink>, origin: Origin, sums: FrameSum) -> Result<Writer, Error> {
+    pub fn create(to: impl Into<Location>, origin: Origin, sums: FrameSum) -> Result<Writer, Error> {
         if !layout::page_size_is_valid(origin.page_size) {
             let what = "page size must be a power of two from 4 KiB to 1 MiB";
             return Err(Error::BadRequest { offset: 0, len: u64::from(origin.page_size), what });
@@ -124,15 +88,15 @@ impl Writer {
         let header = Header::new(&origin, sums);
         let raw = header.encode();
         let data_start = header.data_start();
-        let output = match sink.into() {
-            Sink::File(path) => {
+        let output = match to.into() {
+            Location::File(path) => {
                 let pending = Pending::create(&path)?;
                 pending.file().write_all_at(&raw, 0).map_err(|err| Error::write("write", &path, 0, err))?;
                 seek(pending.file(), SeekFrom::Start(data_start))
                     .map_err(|errno| Error::io("seek in", &path, errno))?;
                 Output::Named(pending)
             }
-            Sink::Stream(stream) => {
+            Location::Stream(stream) => {
                 stream.begin(&raw, data_start)?;
                 Output::Stream(stream)
             }

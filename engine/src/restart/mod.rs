@@ -13,7 +13,7 @@ use crate::activity;
 use crate::arch;
 use crate::caller::CallerState;
 use crate::error::{Context, Error, Result};
-use crate::image::{self, Input, Reader};
+use crate::image::{self, Location, Reader};
 use crate::remote::{Code, Program, Scratch, Tracee};
 use crate::resource::bytes::PathBytes;
 use crate::resource::clock::Clocks;
@@ -41,7 +41,7 @@ use step::{NewTask, Step};
 /// Options of a restart.
 pub struct Options<'a> {
     /// Where to read the context file from.
-    pub from: Input,
+    pub from: Location,
     /// Whether the restarted tree is reparented to init or a subreaper.
     pub detach: bool,
     /// The session and process group of processes whose own lie outside the saved tree.
@@ -62,7 +62,7 @@ pub struct Options<'a> {
 
 impl Options<'_> {
     /// Restarts from this file as the parent of the tree, with default options.
-    pub fn of(from: impl Into<Input>) -> Self {
+    pub fn of(from: impl Into<Location>) -> Self {
         Options {
             from: from.into(),
             detach: false,

@@ -177,8 +177,8 @@ fn a_stream_gets_the_bytes_of_a_file() {
     let (dir, path) = scratch();
     let piped = dir.path().join("piped");
     let stream = Stream::new(fs::File::create(&piped).unwrap().into(), "the stream");
-    for sink in [Sink::File(path.clone()), Sink::Stream(stream.into())] {
-        let writer = Writer::create(sink, fixed_origin(4096), FrameSum::Xxh64).unwrap();
+    for to in [Location::File(path.clone()), Location::Stream(stream.into())] {
+        let writer = Writer::create(to, fixed_origin(4096), FrameSum::Xxh64).unwrap();
         writer.pages().append(&page(1, 8192)).unwrap();
         let frame = page(2, 4096);
         let appended = writer.pages().append_by(|fd| {
@@ -191,19 +191,19 @@ fn a_stream_gets_the_bytes_of_a_file() {
     }
     assert_eq!(fs::read(&piped).unwrap(), fs::read(&path).unwrap());
     let again = Stream::new(fs::File::open(&piped).unwrap().into(), "the stream");
-    Reader::open(Input::Stream(again.into())).unwrap().verify_pages(2, &|_| ()).unwrap();
+    Reader::open(Location::Stream(again.into())).unwrap().verify_pages(2, &|_| ()).unwrap();
 }
 
 #[test]
 fn an_attempt_that_wrote_nothing_can_be_repeated() {
     let (from, to) = rustix::pipe::pipe().unwrap();
     let stream = std::sync::Arc::new(Stream::new(to, "the stream"));
-    let attempt = || Writer::create(Sink::Stream(stream.clone()), fixed_origin(4096), FrameSum::Xxh3);
+    let attempt = || Writer::create(Location::Stream(stream.clone()), fixed_origin(4096), FrameSum::Xxh3);
     drop(attempt().unwrap());
     attempt().unwrap().finish(&job(1), Sync::None).unwrap();
     assert!(matches!(attempt(), Err(Error::Taken { .. })));
     drop(stream);
-    Reader::open(Input::Stream(Stream::new(from, "the stream").into())).unwrap();
+    Reader::open(Location::Stream(Stream::new(from, "the stream").into())).unwrap();
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file that was left outside.
@@ -129,47 +129,46 @@ impl ExternalFile {
 
 impl Made for Replacement {
     fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
-        let named = |err: Errno, name: &dyn Display| match err {
-            // open(2): a FIFO that nothing reads, or a socket.
-            Errno::NXIO => {
-                Error::Conflict(format!("{name}: cannot be opened: it is a socket, or nothing reads from it"))
-            }
-            err => match Err::<(), _>(err).context(|| format!("open {name}")) {
-                Err(err) => err,
-                Ok(()) => unreachable!("it is an error"),
-            },
-        };
-        match self {
+        match &*self {
             Replacement::Path(path) => {
-                let fd = open(path, flags).map_err(|err| named(err, &path.display()))?;
+                let fd = opened(open(path, flags), &path.display())?;
                 set_flags(&fd, with_append(fd.as_fd(), flags))?;
                 Ok(fd)
             }
             Replacement::Descriptor(given) => {
-                let what = || "duplicate the descriptor given for an external file";
-                let stat = rustix::fs::fstat(&**given).context(what)?;
-                let kind = FileType::from_raw_mode(stat.st_mode);
-                if !kind.is_fifo() && !kind.is_char_device() {
-                    return given.try_clone().context(what);
-                }
-                match open(&link_to(given), flags) {
-                    Ok(fd) => {
-                        set_flags(&fd, flags)?;
-                        Ok(fd)
+                const NAME: &str = "the descriptor given for an external file";
+                let kind = self.metadata().context(|| format!("stat {NAME}"))?.file_type();
+                if kind.is_fifo() || kind.is_char_device() {
+                    match open(&link_to(given), flags) {
+                        // The write end of a pipe that nothing reads.
+                        Err(Errno::NXIO) => {}
+                        other => {
+                            let fd = opened(other, &NAME)?;
+                            set_flags(&fd, flags)?;
+                            return Ok(fd);
+                        }
                     }
-                    // The write end of a pipe that nothing reads.
-                    Err(Errno::NXIO) => given.try_clone().context(what),
-                    Err(err) => Err(named(err, &"the descriptor given for an external file")),
                 }
+                given.try_clone().context(|| format!("duplicate {NAME}"))
             }
         }
     }
 }
 
 /// Opens a replacement without waiting for the other end of a FIFO; [`set_flags`] sets the rest.
-fn open(path: &std::path::Path, flags: i32) -> Result<OwnedFd, Errno> {
+fn open(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
     let wanted = OFlags::from_bits_retain((flags | libc::O_NONBLOCK) as u32);
     rustix::fs::open(path, wanted | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
+}
+
+fn opened(fd: Result<OwnedFd, Errno>, name: &dyn Display) -> Result<OwnedFd> {
+    match fd {
+        // open(2): a FIFO that nothing reads, or a socket.
+        Err(Errno::NXIO) => Err(Error::Conflict(format!(
+            "{name}: cannot be opened: it is a socket, or nothing reads from it"
+        ))),
+        other => other.context(|| format!("open {name}")),
+    }
 }
 
 /// A terminal and a pipe have no offset; a file in place of one is appended to.
