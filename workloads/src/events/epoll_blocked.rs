@@ -12,11 +12,6 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 const IN: i32 = libc::EPOLLIN;
-#[cfg(not(target_arch = "aarch64"))]
-const WAIT: libc::c_long = libc::SYS_epoll_wait;
-/// What the C library's epoll_wait makes where there is no other.
-#[cfg(target_arch = "aarch64")]
-const WAIT: libc::c_long = libc::SYS_epoll_pwait;
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
@@ -26,16 +21,16 @@ fn run(cx: &mut Ctx) -> Outcome {
         expect_eq("in the child", events(&poll, -1)?, vec![(7, IN)])?;
         expect_eq("what woke it", take(&wake)?, 3u64)
     })?;
-    stage.wait_in(&child, WAIT)?;
+    stage.wait_in(&child, arch::EPOLL_WAIT)?;
     let (mine, bell) = (epoll()?, eventfd(0, 0)?);
     watch(&mine, &bell, IN | libc::EPOLLET, 8)?;
     let thread = thread::spawn(move || expect_eq("in the thread", events(&mine, -1)?, vec![(8, IN)]))?;
-    thread.wait_blocked_in(WAIT)?;
+    thread.wait_blocked_in(arch::EPOLL_WAIT)?;
 
     cx.ready()?;
 
-    stage.wait_in(&child, WAIT)?;
-    thread.wait_blocked_in(WAIT)?;
+    stage.wait_in(&child, arch::EPOLL_WAIT)?;
+    thread.wait_blocked_in(arch::EPOLL_WAIT)?;
     add(&wake, 3)?;
     child.join()?;
     add(&bell, 1)?;

@@ -19,12 +19,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let reader = fork("the reader", || expect_eq("read", helpers::take(&empty)?, 41u64))?;
     let writer = fork("the writer", || helpers::add(&full, 9))?;
     let poller = fork("the poller", || {
-        let mut one = [0u8; 8];
-        one[..4].copy_from_slice(&std::os::fd::AsRawFd::as_raw_fd(&polled).to_ne_bytes());
-        one[4..6].copy_from_slice(&libc::POLLIN.to_ne_bytes());
-        // SAFETY: one pollfd that lives through the call; no timeout and no mask.
-        let got = unsafe { libc::syscall(libc::SYS_ppoll, one.as_mut_ptr(), 1usize, 0usize, 0usize, 8usize) };
-        expect_eq("ready", sys::check("ppoll", got)?, 1)?;
+        helpers::await_input(&polled)?;
         expect_eq("polled", helpers::take(&polled)?, 7u64)
     })?;
     stage.wait_in(&reader, libc::SYS_read)?;

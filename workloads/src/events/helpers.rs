@@ -23,6 +23,14 @@ pub fn add(fd: &OwnedFd, count: u64) -> Outcome {
     expect_eq("bytes written", fd::write_some(fd, &count.to_ne_bytes())?, 8)
 }
 
+/// ppoll(2) without a timeout and without a mask, until there is something to read.
+pub fn await_input(fd: &OwnedFd) -> Outcome {
+    let mut one = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd that lives through the call.
+    let got = unsafe { libc::syscall(libc::SYS_ppoll, &raw mut one, 1usize, 0usize, 0usize, 8usize) };
+    expect_eq("ready", sys::check("ppoll", got)?, 1)
+}
+
 /// timerfd_create(2).
 pub fn timerfd(clock: libc::clockid_t, flags: i32) -> anyhow::Result<OwnedFd> {
     // SAFETY: numbers only; the descriptor is new and has no other owner.

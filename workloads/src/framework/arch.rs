@@ -14,6 +14,12 @@ pub const POLL: libc::c_long = libc::SYS_poll;
 #[cfg(target_arch = "aarch64")]
 pub const POLL: libc::c_long = libc::SYS_ppoll;
 
+/// The system call that epoll_wait(3) blocks in.
+#[cfg(not(target_arch = "aarch64"))]
+pub const EPOLL_WAIT: libc::c_long = libc::SYS_epoll_wait;
+#[cfg(target_arch = "aarch64")]
+pub const EPOLL_WAIT: libc::c_long = libc::SYS_epoll_pwait;
+
 /// select(2) with five arguments, where there is one. powerpc has it as `_newselect`; the number of
 /// its `select` has no call in 64-bit processes (arch/powerpc/kernel/syscalls/syscall.tbl).
 #[cfg(target_arch = "x86_64")]
