@@ -28,12 +28,6 @@ fn await_growth(dir: &Path) {
     }
 }
 
-fn subreaper() -> i32 {
-    let status = std::fs::read_to_string("/proc/self/stat").expect("ours");
-    assert!(!status.is_empty());
-    cairn::sys::is_subreaper().expect("the kernel tells").into()
-}
-
 #[test]
 fn a_job_is_saved_and_restarted_and_the_caller_stays_as_it_was() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -44,7 +38,8 @@ fn a_job_is_saved_and_restarted_and_the_caller_stays_as_it_was() {
     setrlimit(Resource::Nofile, limit).expect("lower");
     let now = || {
         let mask = SigSet::thread_get_mask().expect("ours");
-        (mask, capabilities(None).expect("ours"), getrlimit(Resource::Nofile), subreaper())
+        let subreaper = cairn::sys::is_subreaper().expect("ours");
+        (mask, capabilities(None).expect("ours"), getrlimit(Resource::Nofile), subreaper)
     };
     let before = now();
     await_growth(dir.path());

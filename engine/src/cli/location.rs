@@ -31,6 +31,10 @@ pub fn input(path: &Path) -> anyhow::Result<Location> {
     if path != Path::new(STREAM) {
         return Ok(path.into());
     }
-    let fd = std::io::stdin().as_fd().try_clone_to_owned().context("duplicate standard input")?;
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        bail!("no context file comes from a terminal; redirect standard input, or name a file");
+    }
+    let fd = stdin.as_fd().try_clone_to_owned().context("duplicate standard input")?;
     Ok(Location::Stream(Arc::new(Stream::new(fd, "standard input"))))
 }

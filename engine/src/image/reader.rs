@@ -267,7 +267,7 @@ fn open_stream(stream: &Stream) -> Result<File, Error> {
             return open_regular(&link_to(file), name);
         }
         file.write_all(&piece[..got])
-            .map_err(|err| Error::write("copy standard input to", directory, len, err))?;
+            .map_err(|err| Error::write("copy the stream to", directory, len, err))?;
         len += got as u64;
     }
 }

@@ -44,7 +44,8 @@ impl Stream {
         Stream { file: File::from(fd), name: name.into(), patience: PATIENCE, state: Mutex::default() }
     }
 
-    /// Waits this long for the other end to read or write before giving up.
+    /// A write waits this long for the other end to read before it fails; the job is stopped
+    /// meanwhile. A read waits as long as the other end is there: nothing is held up by it.
     pub fn with_patience(self, patience: Duration) -> Stream {
         Stream { patience, ..self }
     }
@@ -110,7 +111,7 @@ impl Stream {
         while !bytes.is_empty() {
             let piece = if is_file { bytes } else { &bytes[..bytes.len().min(PIECE)] };
             if !is_file {
-                self.await_ready(PollFlags::OUT)?;
+                self.await_ready(PollFlags::OUT, Some(self.patience))?;
             }
             match (&self.file).write(piece) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -125,7 +126,7 @@ impl Stream {
     /// Reads some bytes; 0 at the end.
     pub(super) fn read(&self, room: &mut [u8]) -> io::Result<usize> {
         loop {
-            self.await_ready(PollFlags::IN)?;
+            self.await_ready(PollFlags::IN, None)?;
             match (&self.file).read(room) {
                 Err(err) if is_transient(&err) => {}
                 other => return other,
@@ -133,13 +134,14 @@ impl Stream {
         }
     }
 
-    fn await_ready(&self, events: PollFlags) -> io::Result<()> {
-        let timeout = Timespec { tv_sec: self.patience.as_secs() as i64, tv_nsec: 0 };
+    fn await_ready(&self, events: PollFlags, patience: Option<Duration>) -> io::Result<()> {
+        let seconds = patience.map(|patience| patience.as_secs());
+        let timeout = seconds.map(|seconds| Timespec { tv_sec: seconds as i64, tv_nsec: 0 });
         loop {
-            match poll(&mut [PollFd::new(&self.file, events)], Some(&timeout)) {
+            match poll(&mut [PollFd::new(&self.file, events)], timeout.as_ref()) {
                 Ok(0) => {
-                    let seconds = self.patience.as_secs();
-                    let what = format!("the other end did nothing for {seconds} s");
+                    let seconds = seconds.unwrap_or_default();
+                    let what = format!("the other end read nothing for {seconds} s");
                     return Err(io::Error::new(io::ErrorKind::TimedOut, what));
                 }
                 Ok(_) => return Ok(()),

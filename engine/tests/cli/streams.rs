@@ -84,7 +84,7 @@ fn a_reader_that_does_not_read_is_not_waited_for_for_ever() {
     let run = cmd(CAIRN, args).stdin_null().stdout_file(writer).stderr_capture().unchecked().run();
     let output = run.expect("cairn starts");
     assert_eq!(exit_code(&output), 1, "{}", complaint(&output));
-    assert!(complaint(&output).contains("the other end did nothing for 1 s"), "{}", complaint(&output));
+    assert!(complaint(&output).contains("the other end read nothing for 1 s"), "{}", complaint(&output));
     job.await_progress();
     drop(reader);
 }

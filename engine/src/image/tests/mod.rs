@@ -1,6 +1,7 @@
 //! Whole files: what is written is read, and nothing else is left behind.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -204,6 +205,27 @@ fn an_attempt_that_wrote_nothing_can_be_repeated() {
     assert!(matches!(attempt(), Err(Error::Taken { .. })));
     drop(stream);
     Reader::open(Location::Stream(Stream::new(from, "the stream").into())).unwrap();
+}
+
+/// A write has a deadline, since a job is stopped meanwhile; a read has none.
+#[test]
+fn a_reader_waits_for_a_slow_writer() {
+    let (_dir, path) = scratch();
+    write_file(&path, &[1]);
+    let bytes = fs::read(&path).unwrap();
+    let (from, to) = rustix::pipe::pipe().unwrap();
+    let writer = std::thread::spawn(move || {
+        let mut to = fs::File::from(to);
+        for half in bytes.chunks(bytes.len().div_ceil(2)) {
+            to.write_all(half).unwrap();
+            while rustix::io::ioctl_fionread(&to).unwrap() != 0 {
+                std::thread::yield_now();
+            }
+        }
+    });
+    let stream = Stream::new(from, "the stream").with_patience(std::time::Duration::ZERO);
+    Reader::open(Location::Stream(stream.into())).unwrap().verify_pages(2, &|_| ()).unwrap();
+    writer.join().unwrap();
 }
 
 #[test]
