@@ -14,7 +14,7 @@ use crate::resource::mm::pagemap::{self, PagemapMethod};
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::refused::{self, SemaphoreUsers};
 use crate::resource::timer::{self, PosixTimer};
-use crate::tree::{Frozen, Outside, Task, shared_state};
+use crate::tree::{Frozen, Mapped, Outside, Task, shared_state};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -26,14 +26,23 @@ pub struct Inspection {
     pub tables: Tables,
     pub found: Vec<Inspected>,
     pub problems: Problems,
-    /// One mapping of each shared memory object, by object index: pid and address.
-    mapped: HashMap<usize, (i32, u64)>,
+    /// A shared mapping of each object that has any.
+    mapped: HashMap<Object, Mapped>,
     /// Whether sharing with processes outside is allowed.
     shared: bool,
     /// Thread that inspects processes outside in the meantime.
     outside: Option<JoinHandle<Outside>>,
     /// Thread that scans file locks in the meantime.
     locks: Option<Locks>,
+}
+
+/// What a shared mapping shows, by its index in the records.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Object {
+    /// Anonymous memory.
+    Memory(usize),
+    /// A file.
+    File(usize),
 }
 
 /// What is visible of one process.
@@ -194,9 +203,10 @@ impl Inspection {
         let mut found = Problems::default();
         outside.sharing(tasks, &mut found)?;
         outside.holders(&self.tables.files, &mut found);
-        let objects = self.tables.shared.identities();
-        let objects = objects.filter_map(|(object, index)| Some((object, *self.mapped.get(&index)?)));
-        outside.mappers(&objects.collect(), &mut found);
+        let memory = self.tables.shared.identities().map(|(node, index)| (node, Object::Memory(index)));
+        let files = self.tables.inodes.unlinked().map(|(node, index)| (node, Object::File(index)));
+        let ours = memory.chain(files).filter_map(|(node, object)| Some((node, *self.mapped.get(&object)?)));
+        outside.mappers(&ours.collect(), &mut found);
         for mut problem in found.reasons {
             if problem.external.is_some_and(External::is_severable) {
                 problem.why +=
@@ -258,11 +268,18 @@ impl Inspection {
         let root =
             if has_our_root(pid)? { None } else { Some(opened("root", libc::O_PATH | libc::O_DIRECTORY)?) };
         let exe = opened("exe", libc::O_RDONLY)?;
-        let shared = vmas.iter().filter_map(|(vma, _)| match vma.backing {
-            Backing::Shared { object, private: false, .. } => Some((object, (pid, vma.start))),
-            _ => None,
-        });
-        self.mapped.extend(shared);
+        for (vma, _) in &vmas {
+            let (object, writes) = match vma.backing {
+                Backing::Shared { object, private: false, .. } => (Object::Memory(object), true),
+                Backing::File { file, shared: true, .. } => {
+                    let file = tables.files.get(file);
+                    (Object::File(file.inode), file.flags & libc::O_ACCMODE == libc::O_RDWR)
+                }
+                _ => continue,
+            };
+            let first = Mapped { pid, start: vma.start, writes };
+            self.mapped.entry(object).or_insert(first).writes |= writes;
+        }
         let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
             .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;
         Ok(InspectedProcess { vmas, pages, tagged, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })

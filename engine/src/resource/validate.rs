@@ -235,9 +235,12 @@ fn check_inode(inode: &Inode, bounds: &Bounds) -> Check {
     let named = inode.kind.verbs().identity() == Identity::Path;
     ensure(!path.contains(&0) && (!named || path.starts_with(b"/")), || "invalid path".into())?;
     ensure(path.split(|byte| *byte == b'/').all(|part| part != b".."), || "path contains ..".into())?;
-    inode.kind.verbs().validate()?;
+    let verbs = inode.kind.verbs();
+    verbs.validate()?;
+    ensure(inode.unlinked.is_some() || !verbs.holds_content(), || "a file without its contents".into())?;
     if let Some(unlinked) = &inode.unlinked {
-        ensure(named, || "unlinked, but of a kind without a path".into())?;
+        let holds_content = named || verbs.holds_content();
+        ensure(holds_content, || "unlinked, but of a kind without a path".into())?;
         ensure(unlinked.size <= i64::MAX as u64 && unlinked.mode <= 0o7777, || {
             "invalid size or mode".into()
         })?;

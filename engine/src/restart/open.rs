@@ -40,7 +40,7 @@ pub struct Opened<'a> {
     channel: Option<OwnedFd>,
     /// Descriptions opened when all tasks were there, by file.
     late: HashMap<usize, OwnedFd>,
-    /// Files whose attributes forbid further changes (chattr(1)); the attributes are set last.
+    /// Files whose attributes (chattr(1)) or seals forbid further changes; these are set last.
     last: Vec<(usize, File)>,
     /// What takes the place of external files.
     replacements: &'a Replacements,
@@ -134,7 +134,11 @@ impl<'a> Opened<'a> {
 
     fn make_unlinked(&mut self, index: usize, unlinked: &Unlinked) -> Result<File> {
         let inode = &self.records.inodes[index];
-        let path = inode.path.as_path();
+        let path = &inode.label(index);
+        if inode.kind.verbs().holds_content() {
+            let made = inode.kind.verbs().create()?;
+            return self.fill_new(made, unlinked, path);
+        }
         // Refused at the checkpoint.
         let refuse = |what| Error::Conflict(format!("{}: is {what}", path.display()));
         let how = inode.kind.verbs().unlinked().map_err(refuse)?;
@@ -149,10 +153,13 @@ impl<'a> Opened<'a> {
             }
             Ok(())
         })?;
-        if how == Unnamed::Regular {
-            unlinked::set_first_flags(&made, unlinked, path)?;
-            self.fill(&made, unlinked).context(|| format!("fill {} (unlinked)", path.display()))?;
-        }
+        if how == Unnamed::Regular { self.fill_new(made, unlinked, path) } else { Ok(made) }
+    }
+
+    /// Writes the contents of an unlinked file into an empty one.
+    fn fill_new(&self, made: File, unlinked: &Unlinked, path: &Path) -> Result<File> {
+        unlinked::set_first_flags(&made, unlinked, path)?;
+        self.fill(&made, unlinked).context(|| format!("fill {} (unlinked)", path.display()))?;
         Ok(made)
     }
 
@@ -192,9 +199,12 @@ impl<'a> Opened<'a> {
         let (Some(made), Some(unlinked)) = (self.unlinked.remove(&index), &inode.unlinked) else {
             return Ok(());
         };
-        let path = inode.path.as_path();
-        unlinked::set_attributes(&made, unlinked, path)?;
-        if unlinked.flags != 0 {
+        unlinked::set_attributes(&made, unlinked, &inode.label(index))?;
+        let verbs = inode.kind.verbs();
+        if !verbs.is_sealed_last() {
+            verbs.seal(&made)?;
+        }
+        if unlinked.flags != 0 || verbs.is_sealed_last() {
             self.last.push((index, made));
         }
         Ok(())
@@ -337,7 +347,7 @@ impl<'a> Opened<'a> {
     }
 
     /// Sets the times of unlinked files again, since later steps have changed them, then the
-    /// attributes that forbid all further changes.
+    /// attributes and seals that forbid all further changes.
     ///
     /// # Errors
     /// As utimensat(2); *denied* without CAP_LINUX_IMMUTABLE.
@@ -349,13 +359,14 @@ impl<'a> Opened<'a> {
             if let Some(unlinked) = &inode.unlinked {
                 let link = format!("/proc/self/fd/{}", slots[&index]);
                 set_times(Path::new(&link), unlinked.times)
-                    .context(|| format!("set times of {} (unlinked)", inode.path))?;
+                    .context(|| format!("set times of {} (unlinked)", inode.label(index).display()))?;
             }
         }
         for (index, file) in &self.last {
             let inode = &self.records.inodes[*index];
             let flags = inode.unlinked.as_ref().map_or(0, |unlinked| unlinked.flags);
-            attributes::set_flags(flags, Stage::Last, file, inode.path.as_path())?;
+            inode.kind.verbs().seal(file)?;
+            attributes::set_flags(flags, Stage::Last, file, &inode.label(*index))?;
         }
         Ok(())
     }

@@ -60,6 +60,17 @@ struct Other {
     descriptors: Vec<(i32, Vec<u8>)>,
 }
 
+/// A shared mapping in the tree.
+#[derive(Debug, Clone, Copy)]
+pub struct Mapped {
+    /// PID of the process.
+    pub pid: i32,
+    /// Its first address.
+    pub start: u64,
+    /// Whether any mapping of the same object may be written.
+    pub writes: bool,
+}
+
 /// The processes outside, as they were just after the last process in scope was stopped.
 pub struct Outside {
     others: Vec<Other>,
@@ -182,9 +193,9 @@ impl Outside {
         }
     }
 
-    /// Shared memory that a process outside maps, too. `ours` maps device and inode as in
-    /// /proc/PID/maps to pid and address of a mapping in the tree.
-    pub fn mappers(&self, ours: &HashMap<(u64, u64), (i32, u64)>, problems: &mut Problems) {
+    /// Memory and unlinked files that a process outside maps shared, too, unless neither writes.
+    /// `ours` has a mapping in the tree for each device and inode number as in /proc/PID/maps.
+    pub fn mappers(&self, ours: &HashMap<(u64, u64), Mapped>, problems: &mut Problems) {
         if ours.is_empty() {
             return;
         }
@@ -193,7 +204,8 @@ impl Outside {
             let mut told = HashSet::new();
             for mapping in maps::parse(&text) {
                 if let Some(object) = mapping.object()
-                    && let Some((pid, start)) = ours.get(&object)
+                    && let Some(Mapped { pid, start, writes }) = ours.get(&object)
+                    && (*writes || mapping.shared && mapping.write)
                     && told.insert(object)
                 {
                     problems.push(Problem::external(

@@ -200,6 +200,14 @@ const SHARED_MEMORY: &str = r#"
 assert call("mmap", None, 4096, 3, 0x21, -1, 0)
 outside()
 "#;
+/// A memfd that a process outside maps, too.
+const SHARED_FILE: &str = r#"
+file = os.memfd_create("name")
+os.ftruncate(file, 4096)
+assert call("mmap", None, 4096, 3, 1, file, 0)
+os.close(file)
+outside()
+"#;
 /// A description that a process outside has, too.
 const SHARED_OFFSET: &str = r#"
 file = os.open("data", os.O_RDWR | os.O_CREAT)
@@ -224,6 +232,7 @@ call("ptrace", SEIZE, victim, 0, 0, absent=[errno.EPERM])
 outside(lambda: call("ptrace", SEIZE, JOB, 0, 0))
 "#)]
 #[case::shared_memory(&["memory", "outside"], SHARED_MEMORY)]
+#[case::the_memory_of_a_memfd(&["memory", "outside"], SHARED_FILE)]
 #[case::the_offset_of_a_file(&["data", "outside"], SHARED_OFFSET)]
 #[case::the_count_of_an_eventfd(&["eventfd", "shared with", "outside"], "call(\"eventfd\", 3, 0)\noutside()")]
 #[case::the_address_space(&["address space", "outside"], SHARED_SPACE)]
@@ -253,6 +262,7 @@ impl Drop for Outsider<'_> {
 /// The job has copies of its own then.
 #[rstest]
 #[case::memory(SHARED_MEMORY)]
+#[case::memory_of_a_memfd(SHARED_FILE)]
 #[case::the_offset_of_a_file(SHARED_OFFSET)]
 fn what_a_process_outside_shares_may_be_parted_on_demand(#[case] text: &str) {
     // In a group of its own: the job's number is to be free.

@@ -1,7 +1,7 @@
 //! Files with known contents, and their invariants.
 
 use crate::framework::prelude::*;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
 
 /// Flags to create a file for reading and writing.
 pub const MAKE: i32 = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
@@ -74,4 +74,28 @@ pub fn read_directory(fd: &impl AsRawFd, room: usize) -> anyhow::Result<Option<V
         at += len;
     }
     Ok((got != 0).then_some(names))
+}
+
+/// memfd_create(2).
+pub fn memfd(name: &std::ffi::CStr, flags: libc::c_uint) -> anyhow::Result<OwnedFd> {
+    // SAFETY: the name lives through the call.
+    let fd = sys::check("memfd_create", unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
+    // SAFETY: the descriptor is new.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `F_GET_SEALS`
+pub fn seals(file: &impl AsRawFd) -> anyhow::Result<i32> {
+    fd::fcntl(file, libc::F_GET_SEALS, 0)
+}
+
+/// `F_ADD_SEALS`
+pub fn seal(file: &impl AsRawFd, seals: i32) -> Outcome {
+    fd::fcntl(file, libc::F_ADD_SEALS, seals).map(drop)
+}
+
+/// Its name in /proc.
+pub fn link_of(file: &impl AsRawFd) -> anyhow::Result<String> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).context("readlink")?;
+    Ok(link.to_string_lossy().into_owned())
 }

@@ -19,6 +19,10 @@ crate::framework::corpus! {
     mod inherited;
     mod link_removed;
     mod many;
+    mod memfd_contents;
+    mod memfd_executed;
+    mod memfd_mapped;
+    mod memfd_seals;
     mod name_reused;
     mod odd_names;
     mod offsets;

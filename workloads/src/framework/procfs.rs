@@ -99,7 +99,11 @@ impl Vma {
 
 /// Every mapping of this process with its flags.
 pub fn smaps() -> Result<Vec<Vma>> {
-    let text = std::fs::read("/proc/self/smaps").context("read /proc/self/smaps")?;
+    smaps_of("self")
+}
+
+fn smaps_of(process: &str) -> Result<Vec<Vma>> {
+    let text = std::fs::read(format!("/proc/{process}/smaps")).context("read smaps")?;
     // Names are bytes; what is no UTF-8 in them is not compared.
     parse_maps(&String::from_utf8_lossy(&text))
 }
@@ -124,6 +128,12 @@ pub fn maps_in(start: usize, end: usize) -> Result<Vec<Vma>> {
 /// The one mapping that holds `address`, with flags.
 pub fn vma_at(address: usize) -> Result<Vma> {
     smaps_in(address, address + 1)?.pop().ok_or_else(|| anyhow!("nothing is mapped at {address:#x}"))
+}
+
+/// The mapping of another process that holds `address`, with flags.
+pub fn vma_of(pid: libc::pid_t, address: usize) -> Result<Vma> {
+    let found = smaps_of(&pid.to_string())?.into_iter().find(|vma| (vma.start..vma.end).contains(&address));
+    found.ok_or_else(|| anyhow!("nothing is mapped at {address:#x} in {pid}"))
 }
 
 fn parse_maps(text: &str) -> Result<Vec<Vma>> {

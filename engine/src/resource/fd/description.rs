@@ -308,6 +308,11 @@ impl Files {
         })
     }
 
+    /// The open file description of this index.
+    pub fn get(&self, file: usize) -> &OpenFile {
+        &self.all[file]
+    }
+
     /// Captures the state of all objects, once the descriptors of each are known. `tables` are the
     /// descriptor tables by PID.
     ///

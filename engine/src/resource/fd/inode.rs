@@ -17,7 +17,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// An inode in use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,11 @@ impl Observed<'_> {
         self.found.who.leading_to(&self.link)
     }
 
+    /// Opens it for reading, see [`Found::open`].
+    pub(super) fn open(&self) -> std::io::Result<File> {
+        self.found.open()
+    }
+
     /// Whether the user leaves it outside.
     pub fn is_external(&self) -> bool {
         self.found.external.contains(&self.link)
@@ -73,6 +78,14 @@ impl Observed<'_> {
     /// Whether the link is a path, possibly of an unlinked file.
     pub fn has_path(&self) -> bool {
         self.link.0.starts_with(b"/")
+    }
+}
+
+impl Inode {
+    /// Its path, or without one its title in the plan: for messages about the `index`th inode.
+    pub fn label(&self, index: usize) -> PathBuf {
+        let path = self.path.as_path();
+        if path.as_os_str().is_empty() { self.kind.verbs().title(index).into() } else { path.into() }
     }
 }
 
@@ -204,6 +217,8 @@ impl Inodes {
                 ));
             }
             unlinked = Some(self.capture_unlinked(self.all.len(), how, seen, dump_plan)?);
+        } else if kind.verbs().holds_content() {
+            unlinked = Some(self.capture_unlinked(self.all.len(), Unnamed::Regular, seen, dump_plan)?);
         } else if has_path && !leads_to(target, meta) {
             return refuse(
                 ": the path leads to another file (hidden by a mount, or just replaced); close it first"
@@ -286,6 +301,14 @@ impl Inodes {
             let node = inode.identity.as_ref()?.node?;
             let device = rustix::fs::makedev(node.device.0, node.device.1);
             Some(((device, node.inode), (user, &inode.path)))
+        })
+    }
+
+    /// Device and inode number of each inode without a name, and its index: what a job alone has.
+    pub fn unlinked(&self) -> impl Iterator<Item = ((u64, u64), usize)> {
+        self.known.iter().filter_map(|(key, index)| match key {
+            Key::Nameless(dev, ino) if self.all[*index].unlinked.is_some() => Some(((*dev, *ino), *index)),
+            _ => None,
         })
     }
 

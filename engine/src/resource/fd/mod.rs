@@ -27,7 +27,7 @@ use description::{Descriptions, Descriptor};
 use inode::{Inode, Observed};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
 use table::Fd;
 
@@ -77,6 +77,7 @@ macro_rules! kinds {
 
 kinds! {
     external: External(state: external::ExternalFile);
+    memfd: Memfd(state: memfd::Memfd);
     regular: Regular;
     directory: Directory;
     symlink: Symlink;
@@ -206,6 +207,34 @@ pub trait Verbs {
     /// A description of the inode, if that is not possible.
     fn unlinked(&self) -> std::result::Result<unlinked::Unnamed, &'static str> {
         Err("an unlinked file")
+    }
+
+    /// Whether it is a file without a path whose contents are saved: [`Verbs::create`] recreates it.
+    fn holds_content(&self) -> bool {
+        false
+    }
+
+    /// *make*: creates an empty file, for one that holds its contents.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    fn create(&self) -> Result<File> {
+        Err(Error::Conflict(format!("{}: has no contents", self.name())))
+    }
+
+    /// *make*: forbids further changes of a file that holds its contents, when all its descriptions
+    /// are open.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    fn seal(&self, made: &File) -> Result<()> {
+        let _ = made;
+        Ok(())
+    }
+
+    /// Whether [`Verbs::seal`] has to wait until it is mapped everywhere.
+    fn is_sealed_last(&self) -> bool {
+        false
     }
 
     /// Whether *make* has to run before the first open file description is opened.

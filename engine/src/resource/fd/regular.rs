@@ -29,7 +29,6 @@ pub(super) fn refuse_by_file_system(seen: &Observed<'_>) -> Option<Error> {
         }
         MQUEUE_MAGIC => Some(seen.refuse_kind("a POSIX message queue")),
         SECRETMEM_MAGIC => Some(seen.refuse_kind("secret memory (memfd_secret)")),
-        _ if seen.link.0.starts_with(b"/memfd:") => Some(seen.refuse_kind("a memfd")),
         _ => None,
     }
 }

@@ -117,13 +117,12 @@ fn backing(
         b"/dev/zero" if !vma.shared => return Ok(Backing::Anonymous { name: None }),
         path if path.starts_with(b"/SYSV") && vma.is_deleted() => return refuse("System V shared memory"),
         path if path.starts_with(b"/[aio]") => return refuse("an asynchronous I/O ring"),
-        path if path.starts_with(b"/memfd:") => return refuse("a memfd"),
         path if path.starts_with(b"/secretmem") => return refuse("secret memory (memfd_secret)"),
         path if !path.starts_with(b"/") => return refuse("not a file"),
         _ => {}
     }
     if huge && vma.is_deleted() {
-        return refuse("an unlinked file of hugetlbfs");
+        return refuse("an unlinked file of hugetlbfs, or a memfd in huge pages");
     }
     // A shared mapping of a file opened for writing may be made writable at any time.
     let writable = vma.shared && vma.flags.contains(VmFlags::MAY_WRITE);
