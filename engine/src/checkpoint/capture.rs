@@ -5,7 +5,7 @@ use super::ask::ask;
 use super::inspection::{Inspected, Inspection};
 use crate::error::{Problems, Result};
 use crate::image::Extent;
-use crate::resource::locks::Locks;
+use crate::resource::fd::lock::Locks;
 use crate::resource::mm::dump::{DumpPlan, Owner};
 use crate::resource::process::{Child, Life, Process, Zombie};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks};

@@ -5,8 +5,8 @@ use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Su
 use crate::image::Location;
 use crate::remote::Stopped;
 use crate::resource::fd::inode::Found;
+use crate::resource::fd::lock::{self, Locks};
 use crate::resource::fd::table::{self, Fd};
-use crate::resource::locks::{self, Locks};
 use crate::resource::mm::Range;
 use crate::resource::mm::capture::{self, Tables};
 use crate::resource::mm::dump::Owner;
@@ -70,7 +70,7 @@ impl Inspection {
     /// result instead.
     pub fn of(frozen: &Frozen, target: &Target) -> Result<Self> {
         let shared = target.shared;
-        let locks = locks::Look::begin();
+        let locks = lock::Look::begin();
         let mut inspection = Inspection {
             tables: Tables::default(),
             found: Vec::new(),
@@ -105,7 +105,9 @@ impl Inspection {
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
         inspection.tables.files.refuse_owners(&tids, &mut inspection.problems);
         inspection.tables.files.refuse_unknown(&inspection.tables.inodes, &mut inspection.problems);
-        inspection.locks = Some(locks.among(&inspection.tables.inodes, tids.clone()));
+        inspection.tables.files.refuse_leases(&inspection.tables.inodes, &mut inspection.problems);
+        let saved = inspection.tables.files.take_locks();
+        inspection.locks = Some(locks.among(&inspection.tables.inodes, saved, tids.clone()));
         let links = if shared { HashSet::new() } else { inspection.tables.files.shared_links() };
         inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
         let tables = frozen.tasks.iter().zip(&inspection.found).filter_map(|(task, seen)| match seen {

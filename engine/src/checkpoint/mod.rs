@@ -105,7 +105,7 @@ fn once(
 fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Result<image::Written> {
     enter(Phase::Write);
     rehearse(records)?;
-    identity::learn_contents(&mut records.inodes);
+    identity::learn_contents(records);
     activity::say_long(|| format!("write {} and sync it to disk", options.to.path().display()));
     writer.finish(records, options.sync).map_err(|source| Error::of_image(options.to.path(), source))
 }

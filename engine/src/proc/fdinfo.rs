@@ -10,8 +10,6 @@ pub struct FdInfo {
     pub pos: u64,
     /// `O_*` including `O_CLOEXEC`.
     pub flags: i32,
-    /// Whether a lock or lease is held through it.
-    pub locked: bool,
     text: String,
 }
 
@@ -30,8 +28,7 @@ impl FdInfo {
     fn parse(text: String) -> Option<FdInfo> {
         let field = |name: &str| field(&text, name);
         let (pos, flags) = (field("pos")?.parse().ok()?, i32::from_str_radix(field("flags")?, 8).ok()?);
-        let locked = field("lock").is_some();
-        Some(FdInfo { pos, flags, locked, text })
+        Some(FdInfo { pos, flags, text })
     }
 
     /// The values of all lines of this name.
@@ -58,13 +55,12 @@ mod tests {
     fn fields_are_found_by_name() {
         let text = "pos:\t12\nflags:\t02100002\nmnt_id:\t30\nino:\t5\nticks: 3\n";
         let info = FdInfo::parse(text.into()).unwrap();
-        assert_eq!((info.pos, info.flags, info.locked), (12, 0o2100002, false));
+        assert_eq!((info.pos, info.flags), (12, 0o2100002));
         assert_eq!(
             (info.field("ticks"), info.field("tick"), info.field("it_value")),
             (Some("3"), None, None)
         );
-        let locked = format!("{text}lock:\t1: FLOCK  ADVISORY  WRITE 2 00:01:5 0 EOF\n");
-        assert!(FdInfo::parse(locked).unwrap().locked);
+        assert_eq!(info.lines("ino").collect::<Vec<_>>(), ["\t5"]);
         assert_eq!(FdInfo::parse("pos:\tx\n".into()), None);
     }
 }

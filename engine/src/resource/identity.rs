@@ -3,11 +3,13 @@
 //! Metadata is read while the job is stopped. Contents are read after it has resumed, so that the
 //! pause does not get longer, and count only if the file has not changed by then.
 
+use super::Records;
 use super::bytes::Bytes;
 use super::fd::inode::Inode;
 use crate::sys;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -108,9 +110,14 @@ const LARGEST: u64 = 16 << 20;
 const ALL: u64 = 128 << 20;
 
 /// Reads the contents of the named files of a checkpoint. They stay unknown for a file that has
-/// changed since it was examined or cannot be read.
-pub fn learn_contents(inodes: &mut [Inode]) {
-    let mut named: Vec<&mut Inode> = inodes.iter_mut().filter(|inode| inode.identity.is_some()).collect();
+/// changed since it was examined or cannot be read, and for one with a write lease: to open it
+/// would break the lease.
+pub fn learn_contents(records: &mut Records) {
+    let leased: HashSet<usize> =
+        records.files.iter().filter(|file| file.has_write_lease()).map(|file| file.inode).collect();
+    let readable = |(index, inode): &(usize, &mut Inode)| inode.identity.is_some() && !leased.contains(index);
+    let mut named: Vec<&mut Inode> =
+        records.inodes.iter_mut().enumerate().filter(readable).map(|(_, inode)| inode).collect();
     named.sort_by_key(|inode| inode.identity.as_ref().map(|identity| identity.size));
     let mut left = ALL;
     for inode in named {

@@ -9,7 +9,6 @@ pub mod bytes;
 pub mod clock;
 pub mod fd;
 pub mod identity;
-pub mod locks;
 pub mod mm;
 pub mod process;
 pub mod refused;
@@ -48,7 +47,7 @@ pub struct Records {
 
 impl Schemas for Records {
     const SCHEMAS: &'static [(&'static str, u32)] =
-        &[("processes", 2), ("threads", 2), ("memory", 2), ("files", 1), ("inodes", 3), ("shared", 1)];
+        &[("processes", 2), ("threads", 2), ("memory", 2), ("files", 2), ("inodes", 3), ("shared", 1)];
 }
 
 impl Records {

@@ -5,6 +5,7 @@
 use super::Records;
 use super::fd::description::OpenFile;
 use super::fd::inode::Inode;
+use super::fd::lock::FileLock;
 use super::fd::{Identity, Reference};
 use super::mm::vma::Backing;
 use super::mm::{Memory, Range};
@@ -224,6 +225,7 @@ fn check_extents(extents: &[Extent], size: u64, bounds: &Bounds) -> Check {
 fn check_file(file: &OpenFile, inodes: &[Inode]) -> Check {
     ensure(file.inode < inodes.len(), || "invalid inode".into())?;
     ensure(file.flags & ACTING == 0, || format!("flags {:#o} with side effects", file.flags))?;
+    file.locks.iter().try_for_each(FileLock::validate)?;
     ensure(file.offset <= i64::MAX as u64, || "invalid file offset".into())?;
     let told =
         file.owner.is_none_or(|owner| (0..=2).contains(&owner.kind) && (0..=SIGNALS).contains(&owner.signal));

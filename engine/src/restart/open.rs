@@ -293,6 +293,8 @@ impl<'a> Opened<'a> {
         if was_held {
             self.objects.insert(file.inode, object);
         }
+        let name = || inode.label(file.inode).display().to_string();
+        file.locks.iter().try_for_each(|lock| lock.take(&fd, &name()))?;
         Ok(fd)
     }
 

@@ -229,6 +229,8 @@ fn late_programs(records: &Records) -> Result<Programs, String> {
     let mut programs = Programs::default();
     for file in order {
         job.verbs(file).late(file, &job, &mut programs)?;
+        let OpenFile { locks, owner, .. } = &records.files[file];
+        locks.iter().try_for_each(|lock| lock.retake(*owner, &job.holders[&file], &mut programs))?;
     }
     Ok(programs)
 }

@@ -124,7 +124,7 @@ fn inode(path: &str, kind: Kind) -> Inode {
 }
 
 fn file(inode: usize, flags: i32) -> OpenFile {
-    OpenFile { inode, flags, offset: 0, owner: None }
+    OpenFile { inode, flags, offset: 0, owner: None, locks: Vec::new() }
 }
 
 /// A leader with two threads, a stopped child and a zombie, a pipe between them, an unlinked file.

@@ -90,3 +90,45 @@ fn a_file_is_replaced_as_a_whole_or_not_at_all() {
     let output = cairn(["info", "--verify", job.path("context").to_str().expect("UTF-8")]);
     assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
 }
+
+/// What it had locked is free once it is gone, and whoever takes it has it.
+#[rstest]
+#[case::whole("fcntl.flock(file, fcntl.LOCK_EX)", "exclusive flock(2) lock")]
+#[case::of_the_process("fcntl.lockf(file, fcntl.LOCK_EX, 10, 5)", "exclusive lock of bytes 5 to 14")]
+#[case::of_the_description(
+    "fcntl.fcntl(file, 37, struct.pack('hhqqi4x', fcntl.F_WRLCK, 0, 7, 0, 0))",
+    "exclusive lock from byte 7"
+)]
+fn a_lock_that_another_process_has_is_a_conflict(#[case] lock: &str, #[case] what: &str) {
+    let text = format!("file = os.open('data', os.O_RDWR | os.O_CREAT)\n{lock}");
+    let job = refused_descriptors::job_that(&text).expect("it can be done everywhere");
+    let output = job.checkpoint("context", &["--kill"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let rival = "import fcntl, os, struct, sys\nfile = os.open('data', os.O_RDWR)\n".to_owned()
+        + lock
+        + "\nprint(end='locked', flush=True)\nsys.stdin.read()";
+    let mut rival = std::process::Command::new("python3")
+        .args(["-c", &rival])
+        .current_dir(job.path("."))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
+    let mut said = [0; 6];
+    std::io::Read::read_exact(&mut rival.stdout.take().expect("a pipe"), &mut said).expect("it locks");
+    let restart = || cairn(["restart", "--detach", job.path("context").to_str().expect("UTF-8")]);
+    let output = restart();
+    assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
+    let said = complaint(&output);
+    assert!(said.contains("data") && said.contains(what), "{said}");
+    if !lock.contains("37") {
+        assert!(said.contains(&format!("process {}", rival.id())), "{said}");
+    }
+    assert!(job.is_gone());
+    drop(rival.stdin.take());
+    rival.wait().expect("it ends");
+    let output = restart();
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    job.kill();
+}

@@ -167,13 +167,22 @@ fn a_detached_mount() {
     refuses("os.mkdir('inside')\nhold(call(428, -100, b'inside', 1))", &["fd 9"]);
 }
 
-#[rstest]
-#[case::whole("fcntl.flock(9, fcntl.LOCK_EX)")]
-#[case::range("fcntl.lockf(9, fcntl.LOCK_EX)")]
-#[case::description("fcntl.fcntl(9, 37, struct.pack('hhqqi4x', 1, 0, 0, 0, 0))")]
-#[case::lease("fcntl.fcntl(9, 1024, 1)")]
-fn a_lock_or_a_lease(#[case] text: &str) {
-    refuses(&format!("hold(os.open('data', os.O_RDWR | os.O_CREAT))\n{text}"), &["fd 9", "lock or lease"]);
+/// At a restart the mapping would be another open of the file, with which there is no lease.
+#[test]
+fn a_lease_of_a_mapped_file() {
+    let text = "hold(os.open('data', os.O_RDWR | os.O_CREAT))
+os.ftruncate(9, 4096)
+kept = mmap.mmap(9, 4096)
+fcntl.fcntl(9, 1024, 1)";
+    refuses(text, &["data", "has a lease"]);
+}
+
+#[test]
+fn a_lease_of_an_unlinked_file() {
+    let text = "hold(os.open('data', os.O_RDWR | os.O_CREAT))
+fcntl.fcntl(9, 1024, 1)
+os.unlink('data')";
+    refuses(text, &["fd 9", "a lease of an unlinked file"]);
 }
 
 #[rstest]

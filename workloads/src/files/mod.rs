@@ -18,6 +18,10 @@ crate::framework::corpus! {
     mod high_numbers;
     mod inherited;
     mod link_removed;
+    mod lock_description;
+    mod lock_flock;
+    mod lock_lease;
+    mod lock_process;
     mod many;
     mod memfd_contents;
     mod memfd_executed;

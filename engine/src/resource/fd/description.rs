@@ -1,6 +1,7 @@
 //! Open file descriptions, which dup(2) and fork(2) share.
 
 use super::inode::{Found, Inodes};
+use super::lock::{self, FileLock, SavedLocks};
 use super::pidfd::PIDFD_THREAD;
 use super::table::{self, Fd};
 use super::{Identity, Kind, Reference};
@@ -42,12 +43,25 @@ pub struct OpenFile {
     /// Owner for asynchronous I/O; `None` if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<FileOwner>,
+    /// File locks held through it, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<FileLock>,
 }
 
 impl OpenFile {
     /// Whether it was opened with `O_PATH`: it has neither offset nor state.
     pub fn is_path(&self) -> bool {
         self.flags & libc::O_PATH != 0
+    }
+
+    /// Whether it holds a lease.
+    pub fn has_lease(&self) -> bool {
+        self.locks.iter().any(FileLock::is_lease)
+    }
+
+    /// Whether it holds a lease that every other open(2) of the file breaks.
+    pub fn has_write_lease(&self) -> bool {
+        self.locks.iter().any(|lock| lock.is_lease() && lock.exclusive)
     }
 }
 
@@ -155,6 +169,7 @@ pub struct Files {
     is_shared: HashSet<usize>,
     /// Pid, descriptor and owner of each description with an owner, and whether it is a directory.
     owned: Vec<(i32, i32, FileOwner, bool)>,
+    locks: SavedLocks,
     /// Names of files that are left outside.
     external: Vec<PathBytes>,
     /// Descriptors by inode, one for each description without `O_PATH`.
@@ -179,6 +194,19 @@ impl Files {
         let found =
             Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)), external: &self.external };
         let seen = found.look()?;
+        let info = FdInfo::read(pid, fd)?;
+        let refuse_lock = |what: &str| {
+            Error::unsupported(Problem::of(seen.at(), format!(" holds {what}; release it first")))
+        };
+        let locks = lock::held(&info, pid).map_err(refuse_lock)?;
+        if !locks.is_empty() && seen.is_external() {
+            return Err(refuse_lock("a file lock, and cannot be left outside with it"));
+        }
+        // Before anything opens the file, which breaks the lease.
+        if locks.iter().any(|(lock, _)| lock.is_lease()) && seen.meta.nlink() == 0 {
+            return Err(refuse_lock("a lease of an unlinked file"));
+        }
+        let is_locked = !locks.is_empty();
         let kind = Kind::of(&seen)?;
         let verbs = kind.verbs();
         let (name, by_description) = (verbs.name(), verbs.identity() == Identity::Description);
@@ -187,13 +215,6 @@ impl Files {
         } else {
             Among::Inode(inodes.add_seen(&seen, kind.clone(), dump_plan)?)
         };
-        let info = FdInfo::read(pid, fd)?;
-        if info.locked {
-            return Err(Error::unsupported(Problem::of(
-                seen.at(),
-                " holds a file lock or lease; release it first",
-            )));
-        }
         let unnamed = if info.flags & O_TMPFILE_BIT != 0 { libc::O_TMPFILE } else { 0 };
         // State of a pidfd; the kernel removes the flag from all other files when it opens them
         // (O_EXCL, `do_dentry_open` in fs/open.c).
@@ -216,7 +237,9 @@ impl Files {
             format!("{who}: compare with other descriptors of the same {name} (needs CONFIG_KCMP)")
         })?;
         if let Some(same) = same {
-            return Ok(Fd { fd, file: same.value, cloexec });
+            let file = same.value;
+            self.locks.add(&mut self.all[file], locks);
+            return Ok(Fd { fd, file, cloexec });
         }
         let inode = match &among {
             Among::Inode(inode) => *inode,
@@ -229,7 +252,8 @@ impl Files {
             owner(&dup, &who)?
         };
         let offset = if kind.verbs().keeps_offset() { info.pos } else { 0 };
-        self.all.push(OpenFile { inode, flags, offset, owner });
+        self.all.push(OpenFile { inode, flags, offset, owner, locks: Vec::new() });
+        self.locks.add(&mut self.all[file], locks);
         if let Some(owner) = owner {
             self.owned.push((pid, fd, owner, kind == Kind::Directory));
         }
@@ -237,7 +261,7 @@ impl Files {
             return Ok(Fd { fd, file, cloexec });
         }
         inodes.kind_mut(inode).look(&info);
-        if kind.verbs().is_shared_state(flags) {
+        if kind.verbs().is_shared_state(flags) || is_locked {
             let sets = self.shared.entry(seen.link.0.clone()).or_default();
             if !sets.contains(&among) {
                 sets.push(among);
@@ -246,6 +270,11 @@ impl Files {
         }
         self.descriptors.entry(inode).or_default().push(Descriptor { pid, fd, flags });
         Ok(Fd { fd, file, cloexec })
+    }
+
+    /// The file locks that descriptors show.
+    pub fn take_locks(&mut self) -> SavedLocks {
+        std::mem::take(&mut self.locks)
     }
 
     /// Leaves the files with these names outside.
@@ -284,6 +313,18 @@ impl Files {
         }
     }
 
+    /// Refuses a lease of a file that is mapped or executed: at a restart that is another open of
+    /// the file, with which there is no lease (fs/locks.c, `check_conflicting_open`).
+    pub fn refuse_leases(&self, inodes: &Inodes, problems: &mut Problems) {
+        let opened: HashSet<usize> = self.opened.keys().map(|(inode, _)| *inode).collect();
+        let leased = self.all.iter().filter(|file| file.has_lease());
+        for file in leased.filter(|file| opened.contains(&file.inode)) {
+            let user = inodes.user(file.inode).clone();
+            let why = " has a lease, and is mapped or executed, too; release it, or unmap it";
+            problems.push(Problem::of(user, why));
+        }
+    }
+
     /// Link targets in /proc by which a process outside may have the same descriptions.
     pub fn shared_links(&self) -> HashSet<Vec<u8>> {
         self.shared.keys().cloned().collect()
@@ -303,7 +344,7 @@ impl Files {
     /// directory.
     pub fn add_opened(&mut self, inode: usize, flags: i32) -> usize {
         *self.opened.entry((inode, flags)).or_insert_with(|| {
-            self.all.push(OpenFile { inode, flags, offset: 0, owner: None });
+            self.all.push(OpenFile { inode, flags, offset: 0, owner: None, locks: Vec::new() });
             self.all.len() - 1
         })
     }

@@ -275,7 +275,7 @@ mod tests {
 
     /// Files 0 to 9, of pipes but for number 4, a signalfd.
     fn records() -> Records {
-        let file = |inode| OpenFile { inode, flags: libc::O_RDWR, offset: 0, owner: None };
+        let file = |inode| OpenFile { inode, flags: libc::O_RDWR, offset: 0, owner: None, locks: Vec::new() };
         let inode = |kind| Inode { path: Default::default(), kind, identity: None, unlinked: None };
         let kind = |index| match index {
             4 => Kind::Signalfd(Default::default()),

@@ -290,17 +290,23 @@ impl Inodes {
         &self.all[index].kind
     }
 
+    /// Where an inode was found first.
+    pub fn user(&self, index: usize) -> &Subject {
+        &self.users[index]
+    }
+
     /// The kind of an inode, to fill in its state.
     pub fn kind_mut(&mut self, index: usize) -> &mut Kind {
         &mut self.all[index].kind
     }
 
-    /// Device and inode number of each named regular file, with where it was found and its path.
-    pub fn identities(&self) -> impl Iterator<Item = ((u64, u64), (&Subject, &PathBytes))> {
-        self.all.iter().zip(&self.users).filter_map(|(inode, user)| {
-            let node = inode.identity.as_ref()?.node?;
-            let device = rustix::fs::makedev(node.device.0, node.device.1);
-            Some(((device, node.inode), (user, &inode.path)))
+    /// Device and inode number of each regular file, with where it was found and its path.
+    pub fn nodes(&self) -> impl Iterator<Item = ((u64, u64), (&Subject, &PathBytes))> {
+        self.known.iter().filter_map(|(key, index)| {
+            let (Key::Named(dev, ino, _) | Key::Nameless(dev, ino)) = key;
+            let inode = &self.all[*index];
+            let is_file = inode.identity.is_some() || inode.unlinked.is_some();
+            is_file.then(|| ((*dev, *ino), (&self.users[*index], &inode.path)))
         })
     }
 

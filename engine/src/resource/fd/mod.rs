@@ -16,6 +16,7 @@
 
 pub mod description;
 pub mod inode;
+pub mod lock;
 pub mod table;
 pub mod unlinked;
 
@@ -67,7 +68,7 @@ macro_rules! kinds {
 
         /// The planted faults of all kinds.
         #[cfg(feature = "planted-faults")]
-        pub const FAULTS: &[&[crate::fault::Fault]] = &[$($module::FAULTS),*];
+        pub const FAULTS: &[&[crate::fault::Fault]] = &[lock::FAULTS, $($module::FAULTS),*];
     };
     (@verbs $module:ident $name:ident) => { &$module::$name };
     (@verbs $module:ident $name:ident $state:ident) => { $state };
