@@ -33,7 +33,12 @@ impl FdInfo {
 
     /// The values of all lines of this name.
     pub fn lines<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.text.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(':'))
+        self.beginning(name).filter_map(|rest| rest.strip_prefix(':'))
+    }
+
+    /// The rest of all lines that begin so.
+    pub fn beginning<'a>(&'a self, start: &str) -> impl Iterator<Item = &'a str> {
+        self.text.lines().filter_map(move |line| line.strip_prefix(start))
     }
 
     /// The value of a line specific to a kind of file: `3` for `ticks` in `ticks: 3`.

@@ -4,7 +4,7 @@
 //! pause does not get longer, and count only if the file has not changed by then.
 
 use super::Records;
-use super::bytes::Bytes;
+use super::bytes::{Bytes, PathBytes};
 use super::fd::inode::Inode;
 use crate::sys;
 use rustix::fs::OFlags;
@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A named file as it was at the checkpoint.
@@ -110,12 +111,24 @@ const LARGEST: u64 = 16 << 20;
 const ALL: u64 = 128 << 20;
 
 /// Reads the contents of the named files of a checkpoint. They stay unknown for a file that has
-/// changed since it was examined or cannot be read, and for one with a write lease: to open it
-/// would break the lease.
+/// changed since it was examined or cannot be read, and for one whose job would notice: to open it
+/// breaks a write lease, and is an event for who watches it.
 pub fn learn_contents(records: &mut Records) {
     let leased: HashSet<usize> =
         records.files.iter().filter(|file| file.has_write_lease()).map(|file| file.inode).collect();
-    let readable = |(index, inode): &(usize, &mut Inode)| inode.identity.is_some() && !leased.contains(index);
+    let watched: HashSet<PathBytes> = records
+        .inodes
+        .iter()
+        .flat_map(|inode| inode.kind.verbs().notices_reading())
+        .map(|file| records.inodes[records.files[file].inode].path.clone())
+        .collect();
+    let is_watched = |path: &Path| {
+        let up = path.parent().map(PathBytes::from);
+        watched.contains(&PathBytes::from(path)) || up.is_some_and(|up| watched.contains(&up))
+    };
+    let readable = |(index, inode): &(usize, &mut Inode)| {
+        inode.identity.is_some() && !leased.contains(index) && !is_watched(inode.path.as_path())
+    };
     let mut named: Vec<&mut Inode> =
         records.inodes.iter_mut().enumerate().filter(readable).map(|(_, inode)| inode).collect();
     named.sort_by_key(|inode| inode.identity.as_ref().map(|identity| identity.size));

@@ -304,7 +304,7 @@ impl<'a> RestoreContext<'a> {
                 Step::SetOwners => opened.set_owners(&plan.file_slots)?,
                 Step::Finalize { pid } => self.finalize(*pid)?,
                 Step::Release => {
-                    opened.close_slots();
+                    opened.close_slots(&plan.file_slots)?;
                     self.release()?;
                 }
             }

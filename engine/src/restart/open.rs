@@ -374,12 +374,33 @@ impl<'a> Opened<'a> {
     }
 
     /// Closes the engine's descriptors once every process has inherited its own: a pipe reader sees
-    /// EOF only when the engine has closed its end, too.
-    pub fn close_slots(&mut self) {
+    /// EOF only when the engine has closed its end, too. Then finishes what this would disturb.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn close_slots(&mut self, file_slots: &[i32]) -> Result<()> {
+        let Records { files, inodes, .. } = self.records;
+        let verbs = |file: &OpenFile| inodes[file.inode].kind.verbs();
+        let is_last = |file: &OpenFile| !file.is_path() && verbs(file).is_finished_last();
+        let mut kept = HashMap::new();
+        for (index, (file, slot)) in files.iter().zip(file_slots).enumerate() {
+            if file.is_path() || is_last(file) {
+                kept.extend(self.slots.remove(slot).map(|fd| (index, fd)));
+            }
+        }
         self.slots.clear();
         self.late.clear();
         self.channel = None;
         self.last.clear();
+        let opened = |file: usize| {
+            let fd = kept.get(&file).ok_or_else(|| Error::Conflict("a watch of what is no handle".into()))?;
+            fd.try_clone().context(|| "duplicate a handle")
+        };
+        for (index, file) in files.iter().enumerate().filter(|(_, file)| is_last(file)) {
+            let fd = kept.get(&index).expect("it was kept");
+            verbs(file).finish(fd, &opened)?;
+        }
+        Ok(())
     }
 
     /// Sets the owners that receive SIGIO; the processes must exist.

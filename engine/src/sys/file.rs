@@ -4,7 +4,7 @@ use super::cvt;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// `struct f_owner_ex`, include/uapi/asm-generic/fcntl.h.
@@ -72,4 +72,24 @@ pub fn epoll_params(fd: &impl AsRawFd) -> io::Result<[u8; 8]> {
         Err(err) if !matches!(err.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => Err(err),
         _ => Ok(params),
     }
+}
+
+/// `struct file_handle` with room for `MAX_HANDLE_SZ` bytes, include/uapi/linux/fcntl.h.
+#[repr(C)]
+struct FileHandle {
+    len: u32,
+    kind: i32,
+    bytes: [u8; 128],
+}
+
+/// open_by_handle_at(2), for a file of the file system that `root` is in.
+pub fn open_by_handle(root: BorrowedFd<'_>, kind: i32, bytes: &[u8], flags: i32) -> io::Result<OwnedFd> {
+    let mut handle = FileHandle { len: bytes.len() as u32, kind, bytes: [0; 128] };
+    let room = handle.bytes.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
+    room.copy_from_slice(bytes);
+    // SAFETY: the handle is live and as long as it says.
+    let fd =
+        cvt(unsafe { libc::syscall(libc::SYS_open_by_handle_at, root.as_raw_fd(), &raw mut handle, flags) })?;
+    // SAFETY: the descriptor is new.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

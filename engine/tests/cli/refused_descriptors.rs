@@ -67,7 +67,6 @@ fn refuses(text: &str, words: &[&str]) {
 }
 
 #[rstest]
-#[case::inotify(format!("hold(call({}, 0))", libc::SYS_inotify_init1), "inotify")]
 #[case::fanotify(format!("hold(call({}, 0, 0))", libc::SYS_fanotify_init), "fanotify")]
 #[case::pidfd(format!("hold(call({}, os.getppid(), 0))", libc::SYS_pidfd_open), "pidfd")]
 #[case::userfaultfd(format!("hold(call({}, 0))", libc::SYS_userfaultfd), "userfaultfd")]
@@ -165,6 +164,22 @@ fn a_namespace() {
 #[test]
 fn a_detached_mount() {
     refuses("os.mkdir('inside')\nhold(call(428, -100, b'inside', 1))", &["fd 9"]);
+}
+
+/// Nothing puts them back into the queue, and the file system of /proc finds no file by its handle.
+#[rstest]
+#[case::with_events(
+    "checked(libc.inotify_add_watch(9, b'.', 0x100))
+open('new', 'w').close()",
+    "events that have not been read"
+)]
+#[case::of_a_file_that_is_not_found(
+    "checked(libc.inotify_add_watch(9, b'/proc/self/status', 2))",
+    "whose path the file system does not tell"
+)]
+fn an_inotify_instance(#[case] text: &str, #[case] what: &str) {
+    let init = format!("hold(call({}, 0))", libc::SYS_inotify_init1);
+    refuses(&format!("{init}\n{text}"), &["fd 9", what]);
 }
 
 /// At a restart the mapping would be another open of the file, with which there is no lease.

@@ -155,3 +155,38 @@ pub fn read_signal(fd: &OwnedFd) -> anyhow::Result<(i32, u64, libc::pid_t)> {
     value.copy_from_slice(&bytes[48..56]);
     Ok((word(0), u64::from_ne_bytes(value), word(12)))
 }
+
+/// inotify_init1(2).
+pub fn inotify(flags: i32) -> anyhow::Result<OwnedFd> {
+    // SAFETY: numbers only.
+    let fd = sys::check("inotify_init1", unsafe { libc::inotify_init1(flags) })?;
+    // SAFETY: the descriptor is new.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// inotify_add_watch(2).
+pub fn watch_path(instance: &impl AsRawFd, path: &str, mask: u32) -> anyhow::Result<i32> {
+    let path = std::ffi::CString::new(path)?;
+    // SAFETY: the path lives through the call.
+    sys::check("inotify_add_watch", unsafe {
+        libc::inotify_add_watch(instance.as_raw_fd(), path.as_ptr(), mask)
+    })
+}
+
+/// The events of one read(2): watch, mask without IN_ISDIR, name; none if there are none and the
+/// instance does not block.
+pub fn notices(instance: &impl AsRawFd) -> anyhow::Result<Vec<(i32, u32, String)>> {
+    let bytes = match fd::read_some(instance, 4096) {
+        Err(err) if sys::errno_in(&err) == Some(libc::EAGAIN) => return Ok(Vec::new()),
+        bytes => bytes?,
+    };
+    let (mut found, mut rest) = (Vec::new(), &bytes[..]);
+    while let Some((head, tail)) = rest.split_at_checked(16) {
+        let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let (name, after) = tail.split_at(word(12) as usize);
+        let name = name.iter().copied().take_while(|byte| *byte != 0).collect();
+        found.push((word(0) as i32, word(4) & !libc::IN_ISDIR, String::from_utf8(name)?));
+        rest = after;
+    }
+    Ok(found)
+}

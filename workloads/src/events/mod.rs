@@ -14,6 +14,8 @@ crate::framework::corpus! {
     mod eventfd_ping_pong;
     mod eventfd_semaphores;
     mod eventfd_shared;
+    mod inotify_blocked;
+    mod inotify_watches;
     mod pidfd_blocked;
     mod pidfd_child;
     mod pidfd_shared;

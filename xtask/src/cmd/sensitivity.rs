@@ -86,7 +86,7 @@ struct Caught {
 /// likely hurts.
 const LIKELY: &[(&[&str], &str)] = &[
     (&["pipe", "fifo", "packet"], "pipes"),
-    (&["eventfd", "timerfd", "pidfd", "epoll", "signalfd"], "events"),
+    (&["eventfd", "timerfd", "pidfd", "epoll", "signalfd", "inotify"], "events"),
     (
         &[
             "fp", "sse", "avx", "xmm", "ymm", "zmm", "vector", "x87", "mxcsr", "xsave", "pkru", "fs_base",

@@ -9,6 +9,7 @@ use crate::error::{Context, Error, External, Problem, Problems, Result, Subject}
 use crate::proc::fdinfo::FdInfo;
 use crate::resource::bytes::PathBytes;
 use crate::resource::mm::dump::DumpPlan;
+use crate::sys::file::link_to;
 use crate::sys::kcmp::{self, EpollTarget, Member, Sorted};
 use crate::sys::task;
 use serde::{Deserialize, Serialize};
@@ -269,6 +270,13 @@ impl Files {
             self.is_shared.insert(file);
         }
         self.descriptors.entry(inode).or_default().push(Descriptor { pid, fd, flags });
+        let mut used = Vec::new();
+        for handle in inodes.kind_mut(inode).uses(&info, &who)? {
+            let link = link_to(&handle);
+            let found = Found { link: &link, who: &who, fd: None, external: &[] };
+            used.push(self.add_opened(inodes.add(&found, dump_plan)?, libc::O_PATH));
+        }
+        inodes.kind_mut(inode).set_used(used);
         Ok(Fd { fd, file, cloexec })
     }
 

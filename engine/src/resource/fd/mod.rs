@@ -20,7 +20,7 @@ pub mod lock;
 pub mod table;
 pub mod unlinked;
 
-use crate::error::{Error, External, Problem, Result};
+use crate::error::{Error, External, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::Records;
@@ -90,6 +90,7 @@ kinds! {
     pidfd: Pidfd(state: pidfd::Pidfd);
     epoll: Epoll(state: epoll::Epoll);
     signalfd: Signalfd(state: signalfd::Signalfd);
+    inotify: Inotify(state: inotify::Inotify);
 }
 
 /// When two descriptors refer to the same object.
@@ -167,6 +168,28 @@ pub trait Verbs {
     /// *identify*: takes a first look at a description, before any state is captured.
     fn look(&mut self, info: &FdInfo) {
         let _ = info;
+    }
+
+    /// *identify*: handles (`O_PATH`) to files that are not open otherwise and that it refers to, by
+    /// what the descriptor `at` shows. They become part of the job: [`Verbs::set_used`] gets the
+    /// index of each.
+    ///
+    /// # Errors
+    /// *unsupported* for a state that cannot be restored; what the kernel reports.
+    fn uses(&mut self, info: &FdInfo, at: &Subject) -> Result<Vec<OwnedFd>> {
+        let _ = (info, at);
+        Ok(Vec::new())
+    }
+
+    /// *identify*: the indices of the files that [`Verbs::uses`] returned, in their order.
+    fn set_used(&mut self, files: Vec<usize>) {
+        let _ = files;
+    }
+
+    /// Indices of files that it reports to have been opened or read, themselves or, of a directory,
+    /// what is in it.
+    fn notices_reading(&self) -> Vec<usize> {
+        Vec::new()
     }
 
     /// *capture*: fills in the state. `descriptors` has one entry for each open file description of
@@ -271,6 +294,21 @@ pub trait Verbs {
         programs: &mut Programs,
     ) -> std::result::Result<(), String> {
         let _ = (file, job, programs);
+        Ok(())
+    }
+
+    /// Whether it has to wait until the engine has closed its other files.
+    fn is_finished_last(&self) -> bool {
+        false
+    }
+
+    /// *late*, by the engine, which has closed all other files but handles; `opened` duplicates
+    /// such a handle. Other files' use would disturb it.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    fn finish(&self, fd: &OwnedFd, opened: &dyn Fn(usize) -> Result<OwnedFd>) -> Result<()> {
+        let _ = (fd, opened);
         Ok(())
     }
 
@@ -417,6 +455,21 @@ impl Kind {
         }
     }
 
+    /// *uses* of a kind that has state.
+    ///
+    /// # Errors
+    /// As [`Verbs::uses`].
+    pub fn uses(&mut self, info: &FdInfo, at: &Subject) -> Result<Vec<OwnedFd>> {
+        self.verbs_mut().map_or(Ok(Vec::new()), |verbs| verbs.uses(info, at))
+    }
+
+    /// *set_used* of a kind that has state.
+    pub fn set_used(&mut self, files: Vec<usize>) {
+        if let Some(verbs) = self.verbs_mut() {
+            verbs.set_used(files);
+        }
+    }
+
     /// *capture* of a kind that has state.
     ///
     /// # Errors
@@ -440,7 +493,6 @@ fn unknown(seen: &Observed<'_>) -> &'static str {
 fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
         (b"socket:", "a socket"),
-        (b"anon_inode:inotify", "an inotify instance"),
         (b"anon_inode:[fanotify]", "a fanotify group"),
         (b"anon_inode:[io_uring]", "an io_uring"),
         (b"anon_inode:[userfaultfd]", "a userfaultfd"),
