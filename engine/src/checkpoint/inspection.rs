@@ -260,11 +260,8 @@ impl Inspection {
         let mut opened = |name: &'static str, flags: i32| -> Result<usize> {
             let link = format!("/proc/{pid}/{name}");
             let who = Subject::part(pid, Part::Link(name));
-            let inode = tables.inodes.add(
-                &Found { link: Path::new(&link), who: &who, fd: None, external: &[] },
-                &mut tables.dump_plan,
-            )?;
-            Ok(tables.files.add_opened(inode, flags))
+            let found = Found { link: Path::new(&link), who: &who, fd: None, external: &[] };
+            tables.files.add_found(&found, flags, &mut tables.inodes, &mut tables.dump_plan)
         };
         let cwd = opened("cwd", libc::O_PATH | libc::O_DIRECTORY)?;
         let root =

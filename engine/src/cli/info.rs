@@ -151,7 +151,9 @@ fn describe(reader: &Reader, records: &Records, pid: i32, alive: &Alive) -> Resu
         State::Running => String::new(),
         State::Stopped { signal, .. } => format!(", stopped by signal {signal}"),
     };
-    let cwd = &records.inodes[records.files[alive.cwd].inode].path;
+    let cwd = records.files[alive.cwd].inode;
+    let cwd = records.inodes[cwd].label(cwd);
+    let cwd = cwd.display();
     Ok(format!(
         "{pid:>8} {}\n         in {cwd}: {}, {}, {} of memory, {}{state}\n",
         command_line(reader, alive)?,

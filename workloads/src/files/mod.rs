@@ -31,6 +31,7 @@ crate::framework::corpus! {
     mod odd_names;
     mod offsets;
     mod own_root;
+    mod proc_files;
     mod proc_in_motion;
     mod read_only;
     mod reading_together;

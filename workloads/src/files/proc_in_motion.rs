@@ -1,5 +1,4 @@
-//! A file in /proc cannot be saved, because it would be another one when opened again. But programs
-//! open them only briefly: a checkpoint that meets one must wait until it is closed.
+//! Files in /proc are opened only briefly: at most checkpoints one of them is open or half read.
 
 use crate::framework::prelude::*;
 use std::fs::File;

@@ -274,7 +274,7 @@ impl Files {
         for handle in inodes.kind_mut(inode).uses(&info, &who)? {
             let link = link_to(&handle);
             let found = Found { link: &link, who: &who, fd: None, external: &[] };
-            used.push(self.add_opened(inodes.add(&found, dump_plan)?, libc::O_PATH));
+            used.push(self.add_found(&found, libc::O_PATH, inodes, dump_plan)?);
         }
         inodes.kind_mut(inode).set_used(used);
         Ok(Fd { fd, file, cloexec })
@@ -348,13 +348,28 @@ impl Files {
         found.next().map(|same| (same.pid, same.number as i32))
     }
 
-    /// Adds a description that is in no descriptor table: of a mapping, an executable, a working
-    /// directory.
-    pub fn add_opened(&mut self, inode: usize, flags: i32) -> usize {
-        *self.opened.entry((inode, flags)).or_insert_with(|| {
+    /// Finds or adds a description that is in no descriptor table: of a mapping, an executable, a
+    /// working directory.
+    ///
+    /// # Errors
+    /// *unsupported*, with the kind; *vanished*.
+    pub fn add_found(
+        &mut self,
+        found: &Found<'_>,
+        flags: i32,
+        inodes: &mut Inodes,
+        dump_plan: &mut DumpPlan,
+    ) -> Result<usize> {
+        let inode = inodes.add(found, dump_plan)?;
+        // At a restart it is needed before there are tasks.
+        if inodes.kind(inode).verbs().refers_to().iter().any(|to| to.task().is_some()) {
+            let why = ": is a file of /proc that is about a process; leave or unmap it";
+            return Err(Error::unsupported(Problem::of(found.who.clone(), why)));
+        }
+        Ok(*self.opened.entry((inode, flags)).or_insert_with(|| {
             self.all.push(OpenFile { inode, flags, offset: 0, owner: None, locks: Vec::new() });
             self.all.len() - 1
-        })
+        }))
     }
 
     /// The open file description of this index.
@@ -390,7 +405,8 @@ impl Files {
                     verbs.name(),
                     id
                 );
-                problems.push(Problem::external(descriptors[0].at(), External::Task, why));
+                let problem = Problem::external(descriptors[0].at(), External::Task, why);
+                problems.extend(Problems { reasons: vec![problem], lasting: !verbs.closes_soon() });
             }
         }
     }

@@ -79,6 +79,7 @@ macro_rules! kinds {
 kinds! {
     external: External(state: external::ExternalFile);
     memfd: Memfd(state: memfd::Memfd);
+    procfs: ProcFile(state: procfs::ProcFile);
     regular: Regular;
     directory: Directory;
     symlink: Symlink;
@@ -153,6 +154,11 @@ pub trait Verbs {
     /// there, and moved into the processes that have a descriptor of it.
     fn refers_to(&self) -> Vec<Reference> {
         Vec::new()
+    }
+
+    /// Whether programs usually close it soon: if it is in the way, it is looked at again.
+    fn closes_soon(&self) -> bool {
+        false
     }
 
     /// Descriptor numbers, not of the object itself, that *late* uses in passing.

@@ -3,13 +3,11 @@
 use super::inode::Observed;
 use super::unlinked::Unnamed;
 use super::{Kind, Verbs, description};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Error, Result};
 
 /// A regular file; all its state is in the inode.
 pub struct Regular;
 
-/// File systems (include/uapi/linux/magic.h) whose files differ when they are opened again.
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// POSIX message queues (ipc/mqueue.c).
 const MQUEUE_MAGIC: i64 = 0x1980_0202;
 /// memfd_secret(2), mm/secretmem.c.
@@ -23,10 +21,6 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
 /// Refuses a file or directory on a file system where reopening does not restore it.
 pub(super) fn refuse_by_file_system(seen: &Observed<'_>) -> Option<Error> {
     match seen.file_system {
-        // Most programs, and the C library, open, read and close these at once.
-        PROC_SUPER_MAGIC => {
-            Some(Error::unsupported_now(Problem::of(seen.at(), " is a file of /proc; close it first")))
-        }
         MQUEUE_MAGIC => Some(seen.refuse_kind("a POSIX message queue")),
         SECRETMEM_MAGIC => Some(seen.refuse_kind("secret memory (memfd_secret)")),
         _ => None,

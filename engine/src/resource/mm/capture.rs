@@ -130,10 +130,9 @@ fn backing(
     if let Some(file) = known.get(&key) {
         return Ok(Backing::File { file: *file, offset: vma.offset, shared: vma.shared });
     }
-    let inode =
-        tables.inodes.add(&Found { link, who: &who, fd: None, external: &[] }, &mut tables.dump_plan)?;
+    let found = Found { link, who: &who, fd: None, external: &[] };
     let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY };
-    let file = tables.files.add_opened(inode, flags);
+    let file = tables.files.add_found(&found, flags, &mut tables.inodes, &mut tables.dump_plan)?;
     known.insert(key, file);
     Ok(Backing::File { file, offset: vma.offset, shared: vma.shared })
 }

@@ -1,0 +1,159 @@
+//! Files and directories of /proc: opened again by their paths. What they show is made when they
+//! are read, from the offset on; other state, such as what poll(2) has told already, begins anew.
+
+use super::description::{Descriptions, Descriptor};
+use super::inode::Observed;
+use super::{Identity, Kind, Made, Reference, Verbs, Way};
+use crate::error::{Context, Error, Problem, Result};
+use crate::resource::bytes::PathBytes;
+use rustix::fs::{Mode, OFlags, SeekFrom};
+use serde::{Deserialize, Serialize};
+use std::os::fd::OwnedFd;
+
+/// A file or directory of /proc.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcFile {
+    /// Its path, from the root.
+    pub path: PathBytes,
+}
+
+/// include/uapi/linux/magic.h
+pub(super) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
+    if seen.file_system != PROC_SUPER_MAGIC {
+        return None;
+    }
+    let path = seen.link.clone();
+    if path.0.ends_with(b" (deleted)") {
+        let why = " is a file of /proc of a process that is gone; close it first";
+        return Some(Err(Error::unsupported_now(Problem::of(seen.at(), why))));
+    }
+    if !is_in_proc(&path) {
+        return Some(Err(seen.refuse("a file of a /proc that is mounted elsewhere; close it first")));
+    }
+    Some(Ok(Kind::ProcFile(ProcFile { path })))
+}
+
+fn is_in_proc(path: &PathBytes) -> bool {
+    path.0 == b"/proc" || path.0.starts_with(b"/proc/")
+}
+
+impl ProcFile {
+    /// The process or thread that it is about.
+    fn task(&self) -> Option<Reference> {
+        let mut parts = std::str::from_utf8(&self.path.0).ok()?.split('/').skip(2);
+        let process = parts.next()?.parse().ok()?;
+        let thread = parts.next().filter(|part| *part == "task").and_then(|_| parts.next()?.parse().ok());
+        Some(thread.map_or(Reference::Process(process), Reference::Thread))
+    }
+}
+
+impl Verbs for ProcFile {
+    fn name(&self) -> &'static str {
+        "file of /proc"
+    }
+
+    fn title(&self, _index: usize) -> String {
+        self.path.to_string()
+    }
+
+    /// The kernel may give it another number at any time, and there is nothing to compare.
+    fn identity(&self) -> Identity {
+        Identity::Inode
+    }
+
+    fn refers_to(&self) -> Vec<Reference> {
+        self.task().into_iter().collect()
+    }
+
+    fn closes_soon(&self) -> bool {
+        true
+    }
+
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
+        // What is written into these is a trigger, which lasts as long as the file is open
+        // (Documentation/accounting/psi.rst).
+        let is_trigger = self.path.0.starts_with(b"/proc/pressure/");
+        for descriptor in descriptors {
+            if is_trigger && descriptor.writes() {
+                let why = " may be a trigger of pressure stall information; close it first";
+                return Err(Error::unsupported(Problem::of(descriptor.at().leading_to(&self.path), why)));
+            }
+            if descriptor.info()?.pos != 0
+                && rustix::fs::seek(descriptor.duplicate()?, SeekFrom::Current(0)).is_err()
+            {
+                let why = " is a file of /proc whose offset cannot be set; close it first";
+                return Err(Error::unsupported(Problem::of(descriptor.at().leading_to(&self.path), why)));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate(&self) -> std::result::Result<(), String> {
+        let up = self.path.0.split(|byte| *byte == b'/').any(|part| part == b"..");
+        if is_in_proc(&self.path) && !up && !self.path.0.contains(&0) {
+            Ok(())
+        } else {
+            Err("a file of /proc elsewhere".into())
+        }
+    }
+
+    fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
+        Ok(Box::new(ByName(self.path.clone())))
+    }
+}
+
+struct ByName(PathBytes);
+
+impl Made for ByName {
+    fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC | OFlags::NOCTTY;
+        rustix::fs::open(self.0.as_path(), flags, Mode::empty()).context(|| format!("open {}", self.0))
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::fault::Fault] = &[crate::fault::Fault {
+    name: "proc-file-of-another",
+    what: "a file of /proc that is about a task becomes /proc/stat",
+    commit: |r| {
+        for inode in &mut r.inodes {
+            match &mut inode.kind {
+                Kind::ProcFile(file) if file.task().is_some() => {
+                    file.path = PathBytes(b"/proc/stat".to_vec())
+                }
+                _ => {}
+            }
+        }
+    },
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("/proc", None)]
+    #[case("/proc/stat", None)]
+    #[case("/proc/sys/kernel/pid_max", None)]
+    #[case("/proc/42", Some(Reference::Process(42)))]
+    #[case("/proc/42/stat", Some(Reference::Process(42)))]
+    #[case("/proc/42/task", Some(Reference::Process(42)))]
+    #[case("/proc/42/task/43", Some(Reference::Thread(43)))]
+    #[case("/proc/42/task/43/stat", Some(Reference::Thread(43)))]
+    fn a_path_tells_whom_it_is_about(#[case] path: &str, #[case] task: Option<Reference>) {
+        let file = ProcFile { path: PathBytes(path.as_bytes().to_vec()) };
+        assert_eq!(file.task(), task);
+        file.validate().unwrap();
+    }
+
+    #[rstest]
+    #[case("/etc/passwd")]
+    #[case("/proc/1/../../etc/passwd")]
+    #[case("/procs")]
+    fn elsewhere_is_not_opened(#[case] path: &str) {
+        ProcFile { path: PathBytes(path.as_bytes().to_vec()) }.validate().unwrap_err();
+    }
+}
