@@ -1,5 +1,6 @@
 //! The target of the benchmarks: a process tree of a given size that then idles.
 
+use crate::events::helpers as events;
 use crate::framework::prelude::*;
 use anyhow::ensure;
 use std::io::Write as _;
@@ -17,6 +18,9 @@ pub struct Size {
     /// Open descriptors on /dev/null in the root process
     #[arg(long, default_value_t = 0)]
     fds: usize,
+    /// Files in an epoll instance of the root process
+    #[arg(long, default_value_t = 0)]
+    watches: usize,
     /// Additional mappings of one page in the root process
     #[arg(long, default_value_t = 0)]
     vmas: usize,
@@ -54,10 +58,17 @@ fn build(size: &Size) -> anyhow::Result<std::convert::Infallible> {
     if size.mib > 0 {
         pattern::fill(memory.bytes_mut(), 1);
     }
-    raise_fd_limit(size.fds as u64 + 64)?;
+    raise_fd_limit((size.fds + size.watches) as u64 + 64)?;
     let mut files = Vec::new();
     for _ in 0..size.fds {
         files.push(std::fs::File::open("/dev/null").context("open /dev/null")?);
+    }
+    let poll = events::epoll()?;
+    let mut watched = Vec::new();
+    for number in 0..size.watches {
+        let file = events::eventfd(0, 0)?;
+        events::watch(&poll, &file, libc::EPOLLIN, number as u64)?;
+        watched.push(file);
     }
     // Every second page stays read-only, so that neighbours do not merge.
     let pages = Mapping::private((2 * size.vmas).max(1) * page_size())?;

@@ -348,7 +348,13 @@ fn roots_file() -> Result<()> {
         change(&real, &forged, |records| {
             let path = PathBytes::from(secret.as_path());
             records.inodes.push(Inode { path, kind: Kind::Regular, identity: None, unlinked: None });
-            records.files.push(OpenFile { inode: records.inodes.len() - 1, flags, offset: 0, owner: None });
+            records.files.push(OpenFile {
+                inode: records.inodes.len() - 1,
+                flags,
+                offset: 0,
+                owner: None,
+                locks: Vec::new(),
+            });
             let file = records.files.len() - 1;
             alive(records).fds.push(Fd { fd: 100, file, cloexec: false });
         })?;
@@ -378,7 +384,13 @@ fn set_uid_program() -> Result<()> {
         let path = PathBytes::from(program.as_path());
         records.inodes.push(Inode { path, kind: Kind::Regular, identity: None, unlinked: None });
         let inode = records.inodes.len() - 1;
-        records.files.push(OpenFile { inode, flags: libc::O_RDONLY, offset: 0, owner: None });
+        records.files.push(OpenFile {
+            inode,
+            flags: libc::O_RDONLY,
+            offset: 0,
+            owner: None,
+            locks: Vec::new(),
+        });
         let file = records.files.len() - 1;
         alive(records).memory.exe = file;
     })?;
@@ -457,7 +469,13 @@ fn exchanged() -> Result<()> {
         let path = PathBytes::from(mine.as_path());
         records.inodes.push(Inode { path, kind: Kind::Regular, identity: None, unlinked: None });
         let inode = records.inodes.len() - 1;
-        records.files.push(OpenFile { inode, flags: libc::O_RDWR, offset: 0, owner: None });
+        records.files.push(OpenFile {
+            inode,
+            flags: libc::O_RDWR,
+            offset: 0,
+            owner: None,
+            locks: Vec::new(),
+        });
         let file = records.files.len() - 1;
         alive(records).fds.push(Fd { fd: 100, file, cloexec: false });
     })?;

@@ -6,8 +6,7 @@ use serde_json::Value;
 use crate::oracle::fixpoint::{Ignored, Records, Tolerance};
 
 /// The rules for cairn's records.
-pub(super) const RECORDS: Records =
-    Records { ignored: IGNORED, processes: "records.processes", normalize: resume };
+pub(super) const RECORDS: Records = Records { ignored: IGNORED, processes: "records.processes", normalize };
 
 /// The number of restart_syscall(2) on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl).
 const RESTART_SYSCALL: u64 = 219;
@@ -112,6 +111,33 @@ const IGNORED: &[Ignored] = &[
     },
 ];
 
+fn normalize(record: &mut Value) {
+    name_directories(record);
+    resume(record);
+}
+
+/// Replaces the indices of directories and program of each process by paths: what else a process
+/// has open changes the numbers, and may change at any time.
+fn name_directories(record: &mut Value) {
+    let (files, inodes) = (record["records"]["files"].take(), record["records"]["inodes"].take());
+    let path = |index: &Value| {
+        let inode = files.get(index.as_u64()? as usize)?.get("inode")?.as_u64()?;
+        inodes.get(inode as usize)?.get("path").cloned()
+    };
+    let processes = record["records"]["processes"].as_array_mut();
+    for process in processes.into_iter().flatten() {
+        let Some(Value::Object(alive)) = process.pointer_mut("/life/alive") else { continue };
+        for part in ["cwd", "root", "exe"] {
+            if let Some(index) = alive.get_mut(part)
+                && let Some(path) = path(index)
+            {
+                *index = path;
+            }
+        }
+    }
+    (record["records"]["files"], record["records"]["inodes"]) = (files, inodes);
+}
+
 /// Rewrites registers from which the kernel would restart an interrupted system call into those of
 /// a thread about to make the call: the next checkpoint may find the thread there.
 fn resume(record: &mut Value) {
@@ -207,6 +233,26 @@ mod tests {
         assert!(compare(&tree(1, 2), &tree(1, 3), true).is_empty());
         assert_eq!(compare(&tree(1, 2), &tree(1, 3), false).len(), 2);
         assert_eq!(compare(&tree(1, 2), &tree(2, 2), true).len(), 1);
+    }
+
+    #[rstest]
+    #[case(json!(["/srv", "/bin/sh"]), 0, true)]
+    #[case(json!(["/data", "/srv", "/bin/sh"]), 1, true)]
+    #[case(json!(["/data", "/srv"]), 0, false)]
+    fn directories_are_compared_by_their_paths(
+        #[case] paths: Value,
+        #[case] cwd: usize,
+        #[case] equal: bool,
+    ) {
+        let record = |paths: &Value, cwd: usize| {
+            let paths = paths.as_array().expect("a list");
+            let files: Vec<_> = (0..paths.len()).map(|inode| json!({"inode": inode})).collect();
+            let inodes: Vec<_> = paths.iter().map(|path| json!({"path": path})).collect();
+            let processes = json!([{"life": {"alive": {"cwd": cwd}}}]);
+            json!({"records": {"files": files, "inodes": inodes, "processes": processes}})
+        };
+        let before = record(&json!(["/srv", "/bin/sh"]), 0);
+        assert_eq!(compare(&before, &record(&paths, cwd), true).is_empty(), equal);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Event descriptors: counters, timers, signals, the ends of processes, and epoll.
 
-mod helpers;
+pub mod helpers;
 
 crate::framework::corpus! {
     mod epoll_blocked;

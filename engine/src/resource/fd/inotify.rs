@@ -12,6 +12,7 @@ use crate::proc::fdinfo::FdInfo;
 use crate::sys::file::{link_to, open_by_handle};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -80,12 +81,18 @@ impl Verbs for Inotify {
             self.watches.push(Watch { wd: *wd, file: 0, mask: mask & ALL });
         }
         for shown in &watched {
-            handles.push(shown.open().ok_or_else(|| {
-                refuse(format!(
-                    " is an inotify instance that watches a file (watch descriptor {}, inode {}) whose path the file system does not tell; remove the watch first",
-                    shown.wd, shown.inode
-                ))
-            })?);
+            let of = format!("watch descriptor {}, inode {}", shown.wd, shown.inode);
+            let why = match shown.open() {
+                Ok(Some(handle)) => {
+                    handles.push(handle);
+                    continue;
+                }
+                Ok(None) => "the file system does not tell; remove the watch first",
+                Err(_) => "takes CAP_DAC_READ_SEARCH to find; remove the watch first, or run cairn as root",
+            };
+            return Err(refuse(format!(
+                " is an inotify instance that watches a file ({of}) whose path {why}"
+            )));
         }
         Ok(handles)
     }
@@ -215,20 +222,35 @@ impl Shown {
         })
     }
 
-    /// A handle (`O_PATH`) to the file under a path by which it can be opened.
-    fn open(&self) -> Option<OwnedFd> {
-        mount_points(self.device).into_iter().find_map(|point| {
-            let mount = open_path(&point).ok()?;
-            if self.is(&mount) && leads_back(&mount) {
-                return Some(mount);
+    /// A handle (`O_PATH`) to the file under a path by which it can be opened, if there is any.
+    ///
+    /// # Errors
+    /// EPERM without CAP_DAC_READ_SEARCH, unless it is a mount point.
+    fn open(&self) -> Result<Option<OwnedFd>, Errno> {
+        let mut denied = None;
+        for point in mount_points(self.device) {
+            let mount = open_path(&point).ok().filter(|mount| self.is(mount));
+            let found = mount.or_else(|| {
+                self.by_handle(&point).unwrap_or_else(|errno| {
+                    denied = Some(errno).filter(|errno| *errno == Errno::PERM).or(denied);
+                    None
+                })
+            });
+            if let Some(found) = found.filter(leads_back) {
+                return Ok(Some(found));
             }
-            let (kind, bytes) = self.handle.as_ref()?;
-            let root =
-                rustix::fs::open(&point, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty());
-            let found =
-                open_by_handle(root.ok()?.as_fd(), *kind, bytes, libc::O_PATH | libc::O_CLOEXEC).ok()?;
-            (self.is(&found) && leads_back(&found)).then_some(found)
-        })
+        }
+        denied.map_or(Ok(None), Err)
+    }
+
+    /// The file in the file system that is mounted there.
+    fn by_handle(&self, point: &Path) -> Result<Option<OwnedFd>, Errno> {
+        let Some((kind, bytes)) = &self.handle else { return Ok(None) };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let root = rustix::fs::open(point, flags, Mode::empty())?;
+        let found = open_by_handle(root.as_fd(), *kind, bytes, libc::O_PATH | libc::O_CLOEXEC);
+        let found = found.map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
+        Ok(self.is(&found).then_some(found))
     }
 
     fn is(&self, fd: &OwnedFd) -> bool {
@@ -246,7 +268,7 @@ fn mount_points(device: (u32, u32)) -> Vec<PathBuf> {
     here.into_iter().map(|mount| mount.mount_point).collect()
 }
 
-fn open_path(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
+fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -323,7 +345,7 @@ mod tests {
         shown.sort_by_key(|shown| shown.wd);
         assert_eq!(shown.iter().map(|shown| shown.wd).collect::<Vec<_>>(), [2, 3, 300]);
         for (shown, path) in shown.iter().zip(&paths) {
-            let found = shown.open().expect("it has a path");
+            let found = shown.open().unwrap().expect("it has a path");
             assert_eq!(std::fs::read_link(link_to(&found)).unwrap(), *path);
         }
         assert_eq!(rustix::io::ioctl_fionread(&fd).unwrap(), 0, "nothing has happened yet");

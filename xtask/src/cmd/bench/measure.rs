@@ -19,11 +19,18 @@ pub enum Sweep {
     Descriptors,
     Mappings,
     Processes,
+    Watches,
 }
 
 impl Sweep {
-    const ALL: [Sweep; 5] =
-        [Sweep::Memory, Sweep::Threads, Sweep::Descriptors, Sweep::Mappings, Sweep::Processes];
+    const ALL: [Sweep; 6] = [
+        Sweep::Memory,
+        Sweep::Threads,
+        Sweep::Descriptors,
+        Sweep::Mappings,
+        Sweep::Processes,
+        Sweep::Watches,
+    ];
 
     pub fn name(self) -> String {
         format!("{self:?}").to_lowercase()
@@ -37,6 +44,7 @@ impl Sweep {
             Sweep::Descriptors => ("--fds", &[10, 100, 1000, 10_000]),
             Sweep::Mappings => ("--vmas", &[100, 1000, 10_000, 20_000]),
             Sweep::Processes => ("--procs", &[1, 10, 100, 500]),
+            Sweep::Watches => ("--watches", &[10, 100, 1000, 10_000]),
         }
     }
 }
