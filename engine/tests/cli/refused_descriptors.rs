@@ -156,8 +156,15 @@ fn a_file_system_of_its_own() {
 }
 
 #[test]
-fn a_namespace() {
-    refuses("hold(os.open('/proc/self/ns/net', os.O_RDONLY))", &["fd 9", "net:["]);
+fn a_namespace_that_nobody_is_in() {
+    let text = "import subprocess
+child = subprocess.Popen(['unshare', '--uts', 'sh', '-c', 'echo; cat'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+if not child.stdout.readline(): skip('no namespaces')
+hold(os.open('/proc/%d/ns/uts' % child.pid, os.O_RDONLY))
+child.stdin.close()
+child.stdout.close()
+child.wait()";
+    refuses(text, &["fd 9", "uts:[", "a namespace in which cairn is not"]);
 }
 
 /// What its path leads to in it is not what it leads to outside.

@@ -28,6 +28,7 @@ crate::framework::corpus! {
     mod memfd_mapped;
     mod memfd_seals;
     mod name_reused;
+    mod namespaces;
     mod odd_names;
     mod offsets;
     mod own_root;

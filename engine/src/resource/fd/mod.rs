@@ -79,6 +79,7 @@ macro_rules! kinds {
 kinds! {
     external: External(state: external::ExternalFile);
     memfd: Memfd(state: memfd::Memfd);
+    namespace: Namespace(state: namespace::Namespace);
     procfs: ProcFile(state: procfs::ProcFile);
     regular: Regular;
     directory: Directory;
