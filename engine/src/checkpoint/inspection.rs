@@ -4,7 +4,7 @@ use super::Target;
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
 use crate::image::Location;
 use crate::remote::Stopped;
-use crate::resource::fd::inode::Found;
+use crate::resource::fd::inode::{Found, Inodes};
 use crate::resource::fd::lock::{self, Locks};
 use crate::resource::fd::table::{self, Fd};
 use crate::resource::mm::Range;
@@ -26,7 +26,7 @@ pub struct Inspection {
     pub tables: Tables,
     pub found: Vec<Inspected>,
     pub problems: Problems,
-    /// A shared mapping of each object that has any.
+    /// A shared mapping, or a descriptor, of each object that has any.
     mapped: HashMap<Object, Mapped>,
     /// Whether sharing with processes outside is allowed.
     shared: bool,
@@ -36,7 +36,7 @@ pub struct Inspection {
     locks: Option<Locks>,
 }
 
-/// What a shared mapping shows, by its index in the records.
+/// What a shared mapping or a descriptor shows, by its index in the records.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Object {
     /// Anonymous memory.
@@ -71,8 +71,9 @@ impl Inspection {
     pub fn of(frozen: &Frozen, target: &Target) -> Result<Self> {
         let shared = target.shared;
         let locks = lock::Look::begin();
+        let alive = frozen.tasks.iter().filter(|task| !task.threads.is_empty()).map(|task| task.pid);
         let mut inspection = Inspection {
-            tables: Tables::default(),
+            tables: Tables { inodes: Inodes::of(alive.collect()), ..Tables::default() },
             found: Vec::new(),
             problems: Problems::default(),
             mapped: HashMap::new(),
@@ -108,7 +109,7 @@ impl Inspection {
         inspection.tables.files.refuse_leases(&inspection.tables.inodes, &mut inspection.problems);
         let saved = inspection.tables.files.take_locks();
         inspection.locks = Some(locks.among(&inspection.tables.inodes, saved, tids.clone()));
-        let links = if shared { HashSet::new() } else { inspection.tables.files.shared_links() };
+        let links = inspection.tables.files.shared_links(shared);
         inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
         let tables = frozen.tasks.iter().zip(&inspection.found).filter_map(|(task, seen)| match seen {
             Inspected::Alive(process) => Some((task.pid, &process.fds[..])),
@@ -175,7 +176,14 @@ impl Inspection {
         let outside = looking.join().expect("the inspection thread does not panic");
         let mut problems = Problems::default();
         outside.traced(tasks, &mut problems);
-        if !self.shared {
+        if self.shared {
+            let mut locked = Problems::default();
+            outside.holders(&self.tables.files, true, &mut locked);
+            for mut problem in locked.reasons {
+                problem.why += "; its lock would be in the way of a restart: release it, or end that process";
+                problems.push(problem);
+            }
+        } else {
             self.look_for_sharers(&outside, tasks, &mut problems)?;
         }
         Ok((outside, problems))
@@ -204,10 +212,10 @@ impl Inspection {
     fn look_for_sharers(&self, outside: &Outside, tasks: &[Task], problems: &mut Problems) -> Result<()> {
         let mut found = Problems::default();
         outside.sharing(tasks, &mut found)?;
-        outside.holders(&self.tables.files, &mut found);
+        outside.holders(&self.tables.files, false, &mut found);
         let memory = self.tables.shared.identities().map(|(node, index)| (node, Object::Memory(index)));
         let files = self.tables.inodes.unlinked().map(|(node, index)| (node, Object::File(index)));
-        let ours = memory.chain(files).filter_map(|(node, object)| Some((node, *self.mapped.get(&object)?)));
+        let ours = memory.chain(files).filter_map(|(node, object)| Some((node, self.mapped.get(&object)?)));
         outside.mappers(&ours.collect(), &mut found);
         for mut problem in found.reasons {
             if problem.external.is_some_and(External::is_severable) {
@@ -276,8 +284,16 @@ impl Inspection {
                 }
                 _ => continue,
             };
-            let first = Mapped { pid, start: vma.start, writes };
-            self.mapped.entry(object).or_insert(first).writes |= writes;
+            let first = || Mapped { at: Subject::part(pid, Part::Mapping(vma.start..vma.end)), writes };
+            self.mapped.entry(object).or_insert_with(first).writes |= writes;
+        }
+        for fd in &fds {
+            let file = tables.files.get(fd.file);
+            if !file.is_path() {
+                let writes = file.flags & libc::O_ACCMODE != libc::O_RDONLY;
+                let first = || Mapped { at: Subject::fd(pid, fd.fd), writes };
+                self.mapped.entry(Object::File(file.inode)).or_insert_with(first).writes |= writes;
+            }
         }
         let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
             .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;

@@ -82,14 +82,22 @@ struct FileHandle {
     bytes: [u8; 128],
 }
 
-/// open_by_handle_at(2), for a file of the file system that `root` is in.
+/// open_by_handle_at(2), for a file of the file system that `root` is in, which may be a handle
+/// (`O_PATH`). The call takes no handle, but the working directory: here that of a thread of its own.
 pub fn open_by_handle(root: BorrowedFd<'_>, kind: i32, bytes: &[u8], flags: i32) -> io::Result<OwnedFd> {
     let mut handle = FileHandle { len: bytes.len() as u32, kind, bytes: [0; 128] };
     let room = handle.bytes.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
     room.copy_from_slice(bytes);
-    // SAFETY: the handle is live and as long as it says.
-    let fd =
-        cvt(unsafe { libc::syscall(libc::SYS_open_by_handle_at, root.as_raw_fd(), &raw mut handle, flags) })?;
-    // SAFETY: the descriptor is new.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    let open = || {
+        // SAFETY: the thread uses no path until it ends but relative to its own working directory.
+        cvt(unsafe { libc::unshare(libc::CLONE_FS) }.into())?;
+        rustix::process::fchdir(root)?;
+        // SAFETY: the handle is live and as long as it says.
+        let fd = cvt(unsafe {
+            libc::syscall(libc::SYS_open_by_handle_at, libc::AT_FDCWD, &raw mut handle, flags)
+        })?;
+        // SAFETY: the descriptor is new.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    };
+    std::thread::scope(|scope| scope.spawn(open).join()).expect("the thread does not panic")
 }

@@ -60,14 +60,12 @@ struct Other {
     descriptors: Vec<(i32, Vec<u8>)>,
 }
 
-/// A shared mapping in the tree.
-#[derive(Debug, Clone, Copy)]
+/// A use of an object in the tree that a process outside may see.
+#[derive(Debug, Clone)]
 pub struct Mapped {
-    /// PID of the process.
-    pub pid: i32,
-    /// Its first address.
-    pub start: u64,
-    /// Whether any mapping of the same object may be written.
+    /// A mapping or descriptor of it.
+    pub at: Subject,
+    /// Whether it may be written in the tree.
     pub writes: bool,
 }
 
@@ -178,11 +176,11 @@ impl Outside {
         }
     }
 
-    /// Open file descriptions that a process outside has, too.
-    pub fn holders(&self, ours: &Files, problems: &mut Problems) {
+    /// Open file descriptions that a process outside has, too; with `severed`, those with locks.
+    pub fn holders(&self, ours: &Files, severed: bool, problems: &mut Problems) {
         for Other { stat, descriptors, .. } in self.living() {
             for (number, link) in descriptors {
-                if let Some((pid, fd)) = ours.shared_with(link, stat.pid, *number) {
+                if let Some((pid, fd)) = ours.shared_with(link, stat.pid, *number, severed) {
                     problems.push(Problem::external(
                         Subject::fd(pid, fd).leading_to(String::from_utf8_lossy(link)),
                         External::OpenFile,
@@ -194,8 +192,8 @@ impl Outside {
     }
 
     /// Memory and unlinked files that a process outside maps shared, too, unless neither writes.
-    /// `ours` has a mapping in the tree for each device and inode number as in /proc/PID/maps.
-    pub fn mappers(&self, ours: &HashMap<(u64, u64), Mapped>, problems: &mut Problems) {
+    /// `ours` has a use in the tree for each device and inode number as in /proc/PID/maps.
+    pub fn mappers(&self, ours: &HashMap<(u64, u64), &Mapped>, problems: &mut Problems) {
         if ours.is_empty() {
             return;
         }
@@ -204,14 +202,14 @@ impl Outside {
             let mut told = HashSet::new();
             for mapping in maps::parse(&text) {
                 if let Some(object) = mapping.object()
-                    && let Some(Mapped { pid, start, writes }) = ours.get(&object)
+                    && let Some(Mapped { at, writes }) = ours.get(&object)
                     && (*writes || mapping.shared && mapping.write)
                     && told.insert(object)
                 {
                     problems.push(Problem::external(
-                        Subject::process(*pid),
+                        at.clone(),
                         External::SharedMemory,
-                        format!(": the shared memory at {start:#x} is also mapped by {}", Self::name(stat)),
+                        format!(": this memory is also mapped by {}", Self::name(stat)),
                     ));
                 }
             }

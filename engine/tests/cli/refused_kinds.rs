@@ -208,6 +208,15 @@ assert call("mmap", None, 4096, 3, 1, file, 0)
 os.close(file)
 outside()
 "#;
+/// The same; the job has a descriptor, and the process outside the mapping.
+const SHARED_BY_DESCRIPTOR: &str = r#"
+file = os.memfd_create("name")
+os.ftruncate(file, 4096)
+def work():
+    assert call("mmap", None, 4096, 3, 1, file, 0)
+    os.close(file)
+outside(work)
+"#;
 /// A description that a process outside has, too.
 const SHARED_OFFSET: &str = r#"
 file = os.open("data", os.O_RDWR | os.O_CREAT)
@@ -233,6 +242,7 @@ outside(lambda: call("ptrace", SEIZE, JOB, 0, 0))
 "#)]
 #[case::shared_memory(&["memory", "outside"], SHARED_MEMORY)]
 #[case::the_memory_of_a_memfd(&["memory", "outside"], SHARED_FILE)]
+#[case::the_memory_of_a_memfd_by_descriptor(&["fd ", "memory", "outside"], SHARED_BY_DESCRIPTOR)]
 #[case::the_offset_of_a_file(&["data", "outside"], SHARED_OFFSET)]
 #[case::the_count_of_an_eventfd(&["eventfd", "shared with", "outside"], "call(\"eventfd\", 3, 0)\noutside()")]
 #[case::the_address_space(&["address space", "outside"], SHARED_SPACE)]
@@ -282,6 +292,21 @@ fn what_a_process_outside_shares_may_be_parted_on_demand(#[case] text: &str) {
     goes_on(&job);
     let number = outsider.number().expect("it is told");
     assert!(Path::new(&format!("/proc/{number}")).exists(), "whoever is outside was none of ours");
+}
+
+/// It would be in the way of a restart, for as long as the process outside lives.
+#[test]
+fn a_lock_that_a_process_outside_would_keep_is_refused_also_on_demand() {
+    let job = job(&format!("{SHARED_OFFSET}\nfcntl.flock(file, fcntl.LOCK_EX)")
+        .replace("outside()", "outside(os.setsid)"));
+    let _outsider = Outsider(&job);
+    if python::up(&job).is_none() {
+        return;
+    }
+    let output = job.checkpoint("context", &["--shared", "--kill"]);
+    assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+    assert!(complaint(&output).contains("its lock would be in the way"), "{}", complaint(&output));
+    goes_on(&job);
 }
 
 #[rstest]

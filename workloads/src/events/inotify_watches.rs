@@ -35,6 +35,11 @@ fn run(cx: &mut Ctx) -> Outcome {
     let once = watch_path(&events, "once", libc::IN_ALL_EVENTS | libc::IN_ONESHOT)?;
     let link = watch_path(&events, "link", libc::IN_DELETE_SELF | libc::IN_ATTRIB | libc::IN_DONT_FOLLOW)?;
     let renamed = watch_path(&events, "renamed", libc::IN_ALL_EVENTS)?;
+    // A lease is none of the watch's business.
+    std::fs::write("leased", "x").context("write")?;
+    let leased = fd::open("leased", libc::O_RDONLY, 0)?;
+    let lease = fd::fcntl(&leased, libc::F_SETLEASE, libc::F_RDLCK).is_ok();
+    watch_path(&events, "leased", libc::IN_DELETE_SELF)?;
     std::fs::rename("renamed", "directory/renamed").context("rename")?;
     expect_eq("numbers", [directory, file, once, link, renamed], [2, 4, 5, 6, 7])?;
     notices(&second)?;
@@ -68,5 +73,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut want: Vec<(i32, u32, String)> = want.map(|(wd, mask, name)| (wd, mask, name.to_owned())).to_vec();
     want.dedup();
     expect_eq("events", got, want)?;
+    if lease {
+        expect_eq("lease", fd::fcntl(&leased, libc::F_GETLEASE, 0)?, libc::F_RDLCK)?;
+    }
     expect(watch_path(&events, "once", libc::IN_OPEN)? > renamed, || "a number was used again".into())
 }

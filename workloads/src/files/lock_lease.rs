@@ -31,6 +31,10 @@ fn run(cx: &mut Ctx) -> Outcome {
     let again = lease("read", libc::F_RDLCK, libc::O_RDONLY)?;
     let written = lease("written", libc::F_WRLCK, libc::O_RDWR)?;
     let copy = fd::dup_to(&written, 77, 0)?;
+    // Whoever takes a lease becomes the owner; of this one there is none.
+    drop(helpers::make("silent", 100, cx.seed)?);
+    let silent = lease("silent", libc::F_RDLCK, libc::O_RDONLY)?;
+    fd::fcntl(&silent, libc::F_SETOWN, 0)?;
     let leases = || [&read, &again, &written, &copy].map(|file| fd::fcntl(file, libc::F_GETLEASE, 0).ok());
     let before = leases();
     expect_eq("leases", before, [libc::F_RDLCK, libc::F_RDLCK, libc::F_WRLCK, libc::F_WRLCK].map(Some))?;
@@ -38,6 +42,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("leases", leases(), before)?;
+    expect_eq("owner of the one without", fd::fcntl(&silent, libc::F_GETOWN, 0)?, 0)?;
+    expect_eq("lease of the one without", fd::fcntl(&silent, libc::F_GETLEASE, 0)?, libc::F_RDLCK)?;
     let reader = fd::open("read", libc::O_RDONLY, 0)?;
     helpers::verify("read", &reader, 100, cx.seed)?;
     for (path, flags, holders) in

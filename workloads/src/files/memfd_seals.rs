@@ -44,6 +44,12 @@ fn run(cx: &mut Ctx) -> Outcome {
             file => modes.push((Some(seals), file?)),
         }
     }
+    // Sealed executable: it cannot be changed any more either.
+    let program = helpers::memfd(c"program", libc::MFD_ALLOW_SEALING)?;
+    if helpers::seal(&program, F_SEAL_EXEC).is_ok() {
+        let seals = helpers::seals(&program)?;
+        modes.push((Some(seals), program));
+    }
     // Mapped before it was sealed, and still written.
     let file = helpers::memfd(c"written by one", libc::MFD_ALLOW_SEALING)?;
     fd::write_all(&file, &pattern::bytes(len, cx.seed + 1))?;

@@ -324,7 +324,8 @@ impl Files {
     /// Refuses a lease of a file that is mapped or executed: at a restart that is another open of
     /// the file, with which there is no lease (fs/locks.c, `check_conflicting_open`).
     pub fn refuse_leases(&self, inodes: &Inodes, problems: &mut Problems) {
-        let opened: HashSet<usize> = self.opened.keys().map(|(inode, _)| *inode).collect();
+        let opened = self.opened.keys().filter(|(_, flags)| flags & libc::O_PATH == 0);
+        let opened: HashSet<usize> = opened.map(|(inode, _)| *inode).collect();
         let leased = self.all.iter().filter(|file| file.has_lease());
         for file in leased.filter(|file| opened.contains(&file.inode)) {
             let user = inodes.user(file.inode).clone();
@@ -333,18 +334,24 @@ impl Files {
         }
     }
 
-    /// Link targets in /proc by which a process outside may have the same descriptions.
-    pub fn shared_links(&self) -> HashSet<Vec<u8>> {
-        self.shared.keys().cloned().collect()
+    /// Link targets in /proc by which a process outside may have the same descriptions; with
+    /// `severed`, only of those whose locks it would keep from a restart.
+    pub fn shared_links(&self, severed: bool) -> HashSet<Vec<u8>> {
+        let is_locked = |among: &Among| {
+            self.known[among].sorted.iter().any(|member| !self.all[member.value].locks.is_empty())
+        };
+        let sets = self.shared.iter().filter(|(_, sets)| !severed || sets.iter().any(is_locked));
+        sets.map(|(link, _)| link.clone()).collect()
     }
 
     /// A descriptor (pid, fd) in the tree with the open file description that a process outside has
     /// as `fd`, with link target `link`. Also `None` if sharing it does not matter, and if `pid`
     /// has just exited.
-    pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32) -> Option<(i32, i32)> {
+    pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32, severed: bool) -> Option<(i32, i32)> {
         let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among].sorted);
         let found = sets.filter_map(|set| set.find(pid, fd as u64).ok().flatten());
-        let mut found = found.filter(|same| self.is_shared.contains(&same.value));
+        let severed = |file: &usize| !severed || !self.all[*file].locks.is_empty();
+        let mut found = found.filter(|same| self.is_shared.contains(&same.value) && severed(&same.value));
         found.next().map(|same| (same.pid, same.number as i32))
     }
 

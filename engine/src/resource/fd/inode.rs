@@ -11,7 +11,8 @@ use crate::resource::mm::dump::{self, DataSource, DumpPlan, Owner};
 use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::fd::BorrowedFd;
@@ -65,8 +66,15 @@ impl Observed<'_> {
         self.found.who.leading_to(&self.link)
     }
 
-    /// Opens it for reading, see [`Found::open`].
-    pub(super) fn open(&self) -> std::io::Result<File> {
+    /// Duplicates the descriptor, unless it is a handle (`O_PATH`) or none: then it is opened for
+    /// reading.
+    pub(super) fn borrow(&self) -> std::io::Result<File> {
+        if let Some((pidfd, fd)) = self.found.fd {
+            let file = File::from(task::borrow_fd(pidfd, fd)?);
+            if !rustix::fs::fcntl_getfl(&file)?.contains(OFlags::PATH) {
+                return Ok(file);
+            }
+        }
         self.found.open()
     }
 
@@ -138,6 +146,10 @@ pub struct Inodes {
     /// Where each was found first, for messages.
     users: Vec<Subject>,
     known: HashMap<Key, usize>,
+    /// PIDs of the processes that are inspected.
+    processes: Vec<i32>,
+    /// What they watch for being read; looked for only where something has to be read.
+    watched: OnceCell<HashSet<((u32, u32), u64)>>,
     contents: Vec<(usize, Owner)>,
 }
 
@@ -165,6 +177,35 @@ const MADE_UP: &[i64] = &[
 ];
 
 impl Inodes {
+    /// No inodes yet, of these processes.
+    pub fn of(processes: Vec<i32>) -> Self {
+        Inodes { processes, ..Inodes::default() }
+    }
+
+    /// Refuses to read a file that a process of the job watches for that, itself or its directory:
+    /// it would get an event.
+    ///
+    /// # Errors
+    /// *unsupported*
+    pub fn refuse_watched(&self, at: Subject, link: &PathBytes, meta: &Metadata) -> Result<()> {
+        let watched = self
+            .watched
+            .get_or_init(|| self.processes.iter().flat_map(|pid| super::inotify::watched_by(*pid)).collect());
+        if watched.is_empty() {
+            return Ok(());
+        }
+        let node = |meta: &Metadata| {
+            let device = meta.dev();
+            ((rustix::fs::major(device), rustix::fs::minor(device)), meta.ino())
+        };
+        let directory = link.as_path().parent().and_then(|up| std::fs::metadata(up).ok());
+        if watched.contains(&node(meta)) || directory.is_some_and(|up| watched.contains(&node(&up))) {
+            let why = " has contents to be saved, and the job watches it or its directory for being read (inotify): a checkpoint would be an event; remove the watch first";
+            return Err(Error::unsupported(Problem::of(at, why)));
+        }
+        Ok(())
+    }
+
     /// Finds or adds the inode behind a magic link. Contents of unlinked files are added to the
     /// dump plan.
     ///
@@ -198,6 +239,9 @@ impl Inodes {
         };
         if let Some(index) = self.known.get(&key) {
             return Ok(*index);
+        }
+        if matches!(kind, Kind::Fifo(_)) {
+            self.refuse_watched(seen.at(), link, meta)?;
         }
         let refuse = |why: String| Err(Error::unsupported(Problem::of(found.who.leading_to(&path), why)));
         let has_path = kind.verbs().identity() == Same::Path;
@@ -250,8 +294,9 @@ impl Inodes {
         seen: &Observed<'_>,
         dump_plan: &mut DumpPlan,
     ) -> Result<Unlinked> {
-        let Observed { found, meta, .. } = seen;
+        let Observed { found, link, meta, .. } = seen;
         let who = found.who;
+        self.refuse_watched(seen.at(), link, meta)?;
         let mut flags = 0;
         if matches!(how, Unnamed::Regular | Unnamed::Directory) {
             let file = found.open().context(|| format!("{who}: open the unlinked file"))?;

@@ -104,7 +104,6 @@ impl Verbs for Inotify {
     }
 
     fn notices_reading(&self) -> Vec<usize> {
-        const READING: u32 = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE_NOWRITE;
         let reading = self.watches.iter().filter(|watch| watch.mask & READING != 0);
         reading.map(|watch| watch.file).collect()
     }
@@ -162,6 +161,23 @@ impl Verbs for Inotify {
         }
         Ok(())
     }
+}
+
+/// Events that reading a file causes, or a directory.
+const READING: u32 = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE_NOWRITE;
+
+/// Device and inode numbers of all files that a process watches for being read.
+pub fn watched_by(pid: i32) -> Vec<((u32, u32), u64)> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let is_inotify =
+        |path: &Path| std::fs::read_link(path).is_ok_and(|link| link.as_os_str() == "anon_inode:inotify");
+    let instances = entries.filter(|entry| is_inotify(&entry.path()));
+    let numbers = instances.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // Whatever cannot be read here is refused when it is inspected.
+    let infos = numbers.filter_map(|fd| FdInfo::read(pid, fd).ok());
+    let shown = |info: FdInfo| info.beginning("inotify ").filter_map(Shown::parse).collect::<Vec<_>>();
+    let reading = infos.flat_map(shown).filter(|shown| shown.mask & READING != 0);
+    reading.map(|shown| (shown.device, shown.inode)).collect()
 }
 
 /// Takes what is in the queue, whose length is limited.
@@ -246,8 +262,7 @@ impl Shown {
     /// The file in the file system that is mounted there.
     fn by_handle(&self, point: &Path) -> Result<Option<OwnedFd>, Errno> {
         let Some((kind, bytes)) = &self.handle else { return Ok(None) };
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let root = rustix::fs::open(point, flags, Mode::empty())?;
+        let root = open_path(point)?;
         let found = open_by_handle(root.as_fd(), *kind, bytes, libc::O_PATH | libc::O_CLOEXEC);
         let found = found.map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
         Ok(self.is(&found).then_some(found))

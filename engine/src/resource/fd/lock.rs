@@ -158,6 +158,11 @@ impl FileLock {
         };
         let args: [Arg; 3] = [fd.into(), command.into(), argument];
         program.call_ok(libc::SYS_fcntl, &args, format!("take back {} through fd {fd}", self.describe()));
+        if self.is_lease() && owner.is_none_or(|owner| owner.id == 0) {
+            // Whoever takes a lease becomes the owner of a file without one (`lease_setup`).
+            let args: [Arg; 3] = [fd.into(), libc::F_SETOWN.into(), Arg::Imm(0)];
+            program.call_ok(libc::SYS_fcntl, &args, format!("clear the owner of fd {fd}"));
+        }
         Ok(())
     }
 }

@@ -2,7 +2,8 @@
 //! mode, times and attributes are those of [`super::unlinked::Unlinked`].
 
 use super::inode::Observed;
-use super::{Identity, Kind, Verbs};
+use super::unlinked::set_flags;
+use super::{Identity, Kind, Made, Verbs, Way};
 use crate::error::{Context, Result};
 use crate::resource::bytes::PathBytes;
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -10,6 +11,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::ffi::CString;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
 /// What a memfd has beyond an unlinked file.
@@ -40,7 +42,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     };
     let is_ours = device.map(|device| seen.meta.dev() == device);
     let read = || {
-        let file = seen.open().context(|| format!("{}: open the memfd", seen.at()))?;
+        let file = seen.borrow().context(|| format!("{}: open the memfd", seen.at()))?;
         let seals = rustix::fs::fcntl_get_seals(&file).context(|| format!("{}: read seals", seen.at()))?;
         Ok(Kind::Memfd(Memfd { name: PathBytes(name.to_vec()), seals: seals.bits() }))
     };
@@ -92,14 +94,21 @@ impl Verbs for Memfd {
     fn create(&self) -> Result<File> {
         let what = || format!("make memfd ({})", self.name);
         let name = CString::new(self.name.0.clone()).context(what)?;
-        // As long as it is empty everything is allowed; the recorded seals follow.
-        let executable = if self.seals().contains(SEAL_EXEC) { NOEXEC_SEAL } else { EXEC };
-        let made = match create(&name, MemfdFlags::ALLOW_SEALING | executable) {
+        // The mode and the recorded seals follow.
+        let made = match create(&name, MemfdFlags::ALLOW_SEALING | EXEC) {
             // Before Linux 6.3 (105ff5339f49) there was no such choice.
             Err(Errno::INVAL) => create(&name, MemfdFlags::ALLOW_SEALING),
+            // By the sysctl vm.memfd_noexec.
+            Err(Errno::ACCESS) if self.seals().contains(SEAL_EXEC) => {
+                create(&name, MemfdFlags::ALLOW_SEALING | NOEXEC_SEAL)
+            }
             made => made,
         };
         made.context(what)
+    }
+
+    fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
+        Ok(Box::new(Descriptions { has_first: false }))
     }
 
     /// A seal against future writes does not affect mappings that exist; every other one can be set
@@ -117,6 +126,28 @@ impl Verbs for Memfd {
             return Ok(());
         }
         rustix::fs::fcntl_add_seals(made, missing).context(what)
+    }
+}
+
+/// The description that memfd_create(2) returns does not keep the file from being executed, as one
+/// that was opened for writing does (`i_writecount`; `alloc_file_pseudo` in fs/file_table.c). So it
+/// becomes the first one for reading and writing.
+struct Descriptions {
+    has_first: bool,
+}
+
+impl Made for Descriptions {
+    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        let is_like_first = flags & (libc::O_ACCMODE | libc::O_PATH) == libc::O_RDWR;
+        match way.created.filter(|_| is_like_first && !self.has_first) {
+            None => way.open(flags),
+            Some(created) => {
+                self.has_first = true;
+                let fd = OwnedFd::from(created.try_clone().context(|| "duplicate a memfd")?);
+                set_flags(&fd, flags)?;
+                Ok(fd)
+            }
+        }
     }
 }
 

@@ -369,6 +369,8 @@ pub struct Way<'a> {
     pub inode: &'a Inode,
     /// What takes the place of external files.
     pub replacements: &'a external::Replacements,
+    /// The file that [`Verbs::create`] has made in its place.
+    pub created: Option<&'a File>,
     open: &'a dyn Fn(i32) -> Result<OwnedFd>,
 }
 
@@ -379,7 +381,12 @@ impl<'a> Way<'a> {
         replacements: &'a external::Replacements,
         open: &'a dyn Fn(i32) -> Result<OwnedFd>,
     ) -> Self {
-        Way { inode, replacements, open }
+        Way { inode, replacements, created: None, open }
+    }
+
+    /// The same, with a file that was created in place of the inode.
+    pub fn with_created(self, created: Option<&'a File>) -> Self {
+        Way { created, ..self }
     }
 
     /// Opens it again.
