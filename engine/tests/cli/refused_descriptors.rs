@@ -173,6 +173,47 @@ fn a_detached_mount() {
     refuses("os.mkdir('inside')\nhold(call(428, -100, b'inside', 1))", &["fd 9"]);
 }
 
+/// What a restart could not open again, or would open for something else.
+#[rstest]
+#[case::of_a_zombie(
+    "r, w = os.pipe()
+child = os.fork()
+if child == 0:
+    os.close(w)
+    os.read(r, 1)
+    os._exit(3)
+file = os.open(f'/proc/{child}/mem', os.O_RDONLY)
+os.close(w)
+while open(f'/proc/{child}/stat').read().split()[2] != 'Z': pass
+hold(file)",
+    "cannot be opened any more"
+)]
+#[case::of_a_descriptor_that_is_closed(
+    "null = os.open('/dev/null', os.O_RDONLY)
+hold(os.open(f'/proc/self/fdinfo/{null}', os.O_RDONLY))
+os.close(null)",
+    "about what is gone"
+)]
+#[case::of_a_former_address_space(
+    "if len(sys.argv) == 1:
+    os.dup2(os.open('/proc/self/maps', os.O_RDONLY), 9, inheritable=True)
+    os.execvp('python3', ['python3', 'job.py', 'again'])",
+    "replaced by execve"
+)]
+#[case::of_a_thread_by_its_own_number(
+    "told = []
+def other():
+    told.append(threading.get_native_id())
+    time.sleep(600)
+threading.Thread(target=other, daemon=True).start()
+while not told: pass
+hold(os.open(f'/proc/{told[0]}/stat', os.O_RDONLY))",
+    "by a number of its own"
+)]
+fn a_file_of_proc(#[case] text: &str, #[case] what: &str) {
+    refuses(text, &["fd 9", what]);
+}
+
 /// Nothing puts them back into the queue, and the file system of /proc finds no file by its handle.
 #[rstest]
 #[case::with_events(
@@ -191,6 +232,7 @@ os.unlink('gone')
 os.read(9, 4096)",
     "a checkpoint would be an event"
 )]
+#[case::that_watches_proc("checked(libc.inotify_add_watch(9, b'/proc', 0x20))", "which a checkpoint does")]
 #[case::that_would_be_told_of_a_fifo(
     "os.mkfifo('fifo')
 kept = os.open('fifo', os.O_RDWR)

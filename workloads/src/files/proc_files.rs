@@ -37,12 +37,13 @@ fn run(cx: &mut Ctx) -> Outcome {
     let descriptors = fd::open("/proc/self/fd", libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC, 0)?;
     let all = fd::open("/proc", libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     let handle = fd::open("/proc/self", libc::O_PATH, 0)?;
+    let program = fd::open("/proc/self/exe", libc::O_PATH | libc::O_NOFOLLOW, 0)?;
     let memory = fd::open("/proc/self/mem", libc::O_RDWR, 0)?;
     let copy = fd::dup(&own)?;
     let links = |fds: &[&std::os::fd::OwnedFd]| {
         fds.iter().map(|fd| super::helpers::link_of(*fd)).collect::<anyhow::Result<Vec<_>>>()
     };
-    let fds = [&own, &of_child, &of_thread, &machine, &descriptors, &all, &handle, &memory];
+    let fds = [&own, &of_child, &of_thread, &machine, &descriptors, &all, &handle, &program, &memory];
     let names = links(&fds)?;
 
     cx.ready()?;

@@ -107,7 +107,14 @@ impl Found<'_> {
         let target = std::fs::read_link(magic).context(|| format!("{who}: read {}", magic.display()))?;
         let link = PathBytes::from(target.as_path());
         crate::activity::say(|| format!("inspect {who} ({link})"));
-        let meta = std::fs::metadata(magic).context(|| format!("{who} ({link}): stat"))?;
+        let meta = match std::fs::metadata(magic) {
+            // Neither the target nor its descriptor is: what it leads to is.
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound && magic.symlink_metadata().is_ok() => {
+                let why = " is gone from its file system; close it first";
+                return Err(Error::unsupported_now(Problem::of(who.leading_to(&link), why)));
+            }
+            meta => meta.context(|| format!("{who} ({link}): stat"))?,
+        };
         let file_system = if meta.is_file() || meta.is_dir() {
             rustix::fs::statfs(*magic).context(|| format!("{who} ({link}): statfs"))?.f_type
         } else {

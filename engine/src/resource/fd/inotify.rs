@@ -83,6 +83,11 @@ impl Verbs for Inotify {
         for shown in &watched {
             let of = format!("watch descriptor {}, inode {}", shown.wd, shown.inode);
             let why = match shown.open() {
+                Ok(Some(handle)) if shown.mask & READING != 0 && is_in_proc(&handle) => {
+                    return Err(refuse(format!(
+                        " is an inotify instance that watches a file of /proc for being read ({of}), which a checkpoint does; remove the watch first"
+                    )));
+                }
                 Ok(Some(handle)) => {
                     handles.push(handle);
                     continue;
@@ -281,6 +286,10 @@ fn mount_points(device: (u32, u32)) -> Vec<PathBuf> {
     let mut here: Vec<_> = all.into_iter().flatten().filter(|mount| mount.majmin == number).collect();
     here.sort_by_key(|mount| mount.root != "/");
     here.into_iter().map(|mount| mount.mount_point).collect()
+}
+
+fn is_in_proc(fd: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(fd).is_ok_and(|about| about.f_type == super::procfs::PROC_SUPER_MAGIC)
 }
 
 fn open_path(path: &Path) -> Result<OwnedFd, Errno> {

@@ -5,6 +5,7 @@ use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::{Identity, Kind, Made, Reference, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
+use crate::proc::{maps, status};
 use crate::resource::bytes::PathBytes;
 use rustix::fs::{Mode, OFlags, SeekFrom};
 use serde::{Deserialize, Serialize};
@@ -21,18 +22,27 @@ pub struct ProcFile {
 pub(super) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
-    if seen.file_system != PROC_SUPER_MAGIC {
+    let file = ProcFile { path: seen.link.clone() };
+    // A handle to a link about a task, such as /proc/PID/exe; others are links as everywhere.
+    let is_link = seen.meta.is_symlink() && is_in_proc(&file.path) && file.task().is_some();
+    if seen.file_system != PROC_SUPER_MAGIC && !is_link {
         return None;
     }
-    let path = seen.link.clone();
-    if path.0.ends_with(b" (deleted)") {
-        let why = " is a file of /proc of a process that is gone; close it first";
-        return Some(Err(Error::unsupported_now(Problem::of(seen.at(), why))));
-    }
-    if !is_in_proc(&path) {
+    if !is_in_proc(&file.path) {
         return Some(Err(seen.refuse("a file of a /proc that is mounted elsewhere; close it first")));
     }
-    Some(Ok(Kind::ProcFile(ProcFile { path })))
+    let there = std::fs::symlink_metadata(file.path.as_path());
+    if !there.is_ok_and(|there| there.file_type() == seen.meta.file_type()) {
+        let why = " is a file of /proc about what is gone; close it first";
+        return Some(Err(Error::unsupported_now(Problem::of(seen.at(), why))));
+    }
+    if let Some(Reference::Process(id)) = file.task()
+        && status::of_thread(id, id).is_ok_and(|status| status.tgid != id)
+    {
+        let why = " is a file of /proc of a thread by a number of its own; open it below /proc/PID/task";
+        return Some(Err(Error::unsupported_now(Problem::of(seen.at(), why))));
+    }
+    Some(Ok(Kind::ProcFile(file)))
 }
 
 fn is_in_proc(path: &PathBytes) -> bool {
@@ -45,7 +55,42 @@ impl ProcFile {
         let mut parts = std::str::from_utf8(&self.path.0).ok()?.split('/').skip(2);
         let process = parts.next()?.parse().ok()?;
         let thread = parts.next().filter(|part| *part == "task").and_then(|_| parts.next()?.parse().ok());
-        Some(thread.map_or(Reference::Process(process), Reference::Thread))
+        Some(match thread {
+            Some(thread) if thread != process => Reference::Thread(thread),
+            _ => Reference::Process(process),
+        })
+    }
+
+    /// Whether it is about an address space that its process has replaced since (execve(2)): such a
+    /// file keeps the one that it was opened for, and shows nothing of it.
+    fn is_of_a_former_mm(&self, descriptor: &Descriptor) -> Result<bool> {
+        let name = self.path.as_path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let at = match name {
+            "maps" | "smaps" | "smaps_rollup" | "numa_maps" | "environ" | "auxv" => 0,
+            "mem" | "pagemap" => {
+                let Some(Reference::Process(id) | Reference::Thread(id)) = self.task() else {
+                    return Ok(false);
+                };
+                let text = std::fs::read(format!("/proc/{id}/maps")).unwrap_or_default();
+                let Some(start) = maps::parse(&text).find(|mapping| mapping.read).map(|found| found.start)
+                else {
+                    return Ok(false);
+                };
+                const ENTRY: u64 = 8;
+                if name == "mem" { start } else { start / crate::sys::page_size() * ENTRY }
+            }
+            _ => return Ok(false),
+        };
+        let reads = |fd: &OwnedFd| rustix::io::pread(fd, &mut [0u8; 8][..], at).unwrap_or(0) > 0;
+        let fresh = self.reopen(libc::O_RDONLY)?;
+        // What is open for writing only cannot be asked.
+        let is_readable = descriptor.flags & libc::O_ACCMODE != libc::O_WRONLY;
+        Ok(reads(&fresh) && !(is_readable && reads(&descriptor.duplicate()?)))
+    }
+
+    fn reopen(&self, flags: i32) -> Result<OwnedFd> {
+        let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC | OFlags::NOCTTY;
+        rustix::fs::open(self.path.as_path(), flags, Mode::empty()).context(|| format!("open {}", self.path))
     }
 }
 
@@ -80,11 +125,25 @@ impl Verbs for ProcFile {
                 let why = " may be a trigger of pressure stall information; close it first";
                 return Err(Error::unsupported(Problem::of(descriptor.at().leading_to(&self.path), why)));
             }
+            let refuse = |why: &str| {
+                let at = descriptor.at().leading_to(&self.path);
+                Err(Error::unsupported_now(Problem::of(
+                    at,
+                    format!(" is a file of /proc {why}; close it first"),
+                )))
+            };
             if descriptor.info()?.pos != 0
                 && rustix::fs::seek(descriptor.duplicate()?, SeekFrom::Current(0)).is_err()
             {
-                let why = " is a file of /proc whose offset cannot be set; close it first";
-                return Err(Error::unsupported(Problem::of(descriptor.at().leading_to(&self.path), why)));
+                return refuse("whose offset cannot be set");
+            }
+            if self.reopen(descriptor.flags & !libc::O_TRUNC).is_err() {
+                return refuse("that cannot be opened any more");
+            }
+            if self.is_of_a_former_mm(descriptor)? {
+                return refuse(
+                    "about memory that its process has replaced by execve(2), or that can only be written",
+                );
             }
         }
         Ok(())
@@ -100,16 +159,13 @@ impl Verbs for ProcFile {
     }
 
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
-        Ok(Box::new(ByName(self.path.clone())))
+        Ok(Box::new(self.clone()))
     }
 }
 
-struct ByName(PathBytes);
-
-impl Made for ByName {
+impl Made for ProcFile {
     fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
-        let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC | OFlags::NOCTTY;
-        rustix::fs::open(self.0.as_path(), flags, Mode::empty()).context(|| format!("open {}", self.0))
+        self.reopen(flags)
     }
 }
 
@@ -141,6 +197,7 @@ mod tests {
     #[case("/proc/42", Some(Reference::Process(42)))]
     #[case("/proc/42/stat", Some(Reference::Process(42)))]
     #[case("/proc/42/task", Some(Reference::Process(42)))]
+    #[case("/proc/42/task/42/stat", Some(Reference::Process(42)))]
     #[case("/proc/42/task/43", Some(Reference::Thread(43)))]
     #[case("/proc/42/task/43/stat", Some(Reference::Thread(43)))]
     fn a_path_tells_whom_it_is_about(#[case] path: &str, #[case] task: Option<Reference>) {
