@@ -83,7 +83,8 @@ struct FileHandle {
 }
 
 /// open_by_handle_at(2), for a file of the file system that `root` is in, which may be a handle
-/// (`O_PATH`). The call takes no handle, but the working directory: here that of a thread of its own.
+/// (`O_PATH`). The call takes no handle, but the working directory: here that of a thread of its
+/// own.
 pub fn open_by_handle(root: BorrowedFd<'_>, kind: i32, bytes: &[u8], flags: i32) -> io::Result<OwnedFd> {
     let mut handle = FileHandle { len: bytes.len() as u32, kind, bytes: [0; 128] };
     let room = handle.bytes.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;

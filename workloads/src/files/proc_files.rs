@@ -1,4 +1,5 @@
-//! Files and directories of /proc that stay open: of the process, its threads, its child, the machine.
+//! Files and directories of /proc that stay open: of the process, its threads, its child, the
+//! machine.
 
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd as _;

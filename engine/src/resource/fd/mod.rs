@@ -177,8 +177,8 @@ pub trait Verbs {
         let _ = info;
     }
 
-    /// *identify*: handles (`O_PATH`) to files that are not open otherwise and that it refers to, by
-    /// what the descriptor `at` shows. They become part of the job: [`Verbs::set_used`] gets the
+    /// *identify*: handles (`O_PATH`) to files that are not open otherwise and that it refers to,
+    /// by what the descriptor `at` shows. They become part of the job: [`Verbs::set_used`] gets the
     /// index of each.
     ///
     /// # Errors
@@ -240,7 +240,8 @@ pub trait Verbs {
         Err("an unlinked file")
     }
 
-    /// Whether it is a file without a path whose contents are saved: [`Verbs::create`] recreates it.
+    /// Whether it is a file without a path whose contents are saved: [`Verbs::create`] recreates
+    /// it.
     fn holds_content(&self) -> bool {
         false
     }
