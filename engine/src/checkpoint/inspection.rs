@@ -14,7 +14,7 @@ use crate::resource::mm::pagemap::{self, PagemapMethod};
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::refused::{self, SemaphoreUsers};
 use crate::resource::timer::{self, PosixTimer};
-use crate::tree::{Frozen, Mapped, Outside, Task, shared_state};
+use crate::tree::{Frozen, ObjectUse, Outside, Task, shared_state};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -26,8 +26,8 @@ pub struct Inspection {
     pub tables: Tables,
     pub found: Vec<Inspected>,
     pub problems: Problems,
-    /// A shared mapping, or a descriptor, of each object that has any.
-    mapped: HashMap<Object, Mapped>,
+    /// A shared mapping, or a descriptor, of each object that only the job has by rights.
+    used: HashMap<Object, ObjectUse>,
     /// Whether sharing with processes outside is allowed.
     shared: bool,
     /// Thread that inspects processes outside in the meantime.
@@ -76,7 +76,7 @@ impl Inspection {
             tables: Tables { inodes: Inodes::of(alive.collect()), ..Tables::default() },
             found: Vec::new(),
             problems: Problems::default(),
-            mapped: HashMap::new(),
+            used: HashMap::new(),
             shared,
             outside: None,
             locks: None,
@@ -109,7 +109,10 @@ impl Inspection {
         inspection.tables.files.refuse_leases(&inspection.tables.inodes, &mut inspection.problems);
         let saved = inspection.tables.files.take_locks();
         inspection.locks = Some(locks.among(&inspection.tables.inodes, saved, tids.clone()));
-        let links = inspection.tables.files.shared_links(shared);
+        if shared {
+            inspection.tables.files.allow_sharing();
+        }
+        let links = inspection.tables.files.shared_links();
         inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
         let tables = frozen.tasks.iter().zip(&inspection.found).filter_map(|(task, seen)| match seen {
             Inspected::Alive(process) => Some((task.pid, &process.fds[..])),
@@ -176,16 +179,7 @@ impl Inspection {
         let outside = looking.join().expect("the inspection thread does not panic");
         let mut problems = Problems::default();
         outside.traced(tasks, &mut problems);
-        if self.shared {
-            let mut locked = Problems::default();
-            outside.holders(&self.tables.files, true, &mut locked);
-            for mut problem in locked.reasons {
-                problem.why += "; its lock would be in the way of a restart: release it, or end that process";
-                problems.push(problem);
-            }
-        } else {
-            self.look_for_sharers(&outside, tasks, &mut problems)?;
-        }
+        self.look_for_sharers(&outside, tasks, &mut problems)?;
         Ok((outside, problems))
     }
 
@@ -211,16 +205,24 @@ impl Inspection {
     /// Sharing with processes outside that would be lost after a restart.
     fn look_for_sharers(&self, outside: &Outside, tasks: &[Task], problems: &mut Problems) -> Result<()> {
         let mut found = Problems::default();
-        outside.sharing(tasks, &mut found)?;
-        outside.holders(&self.tables.files, false, &mut found);
-        let memory = self.tables.shared.identities().map(|(node, index)| (node, Object::Memory(index)));
-        let files = self.tables.inodes.unlinked().map(|(node, index)| (node, Object::File(index)));
-        let ours = memory.chain(files).filter_map(|(node, object)| Some((node, self.mapped.get(&object)?)));
-        outside.mappers(&ours.collect(), &mut found);
+        let files = &self.tables.files;
+        let advice = if self.shared {
+            outside.holders(files, &mut found);
+            "; its lock would be in the way of a restart: release it, or end that process"
+        } else {
+            outside.sharing(tasks, &mut found)?;
+            outside.holders(files, &mut found);
+            let memory = self.tables.shared.identities();
+            let memory = memory.map(|(node, index)| (node, Object::Memory(index)));
+            let unlinked = self.tables.inodes.unlinked().map(|(node, index)| (node, Object::File(index)));
+            let both = memory.chain(unlinked);
+            let ours = both.filter_map(|(node, object)| Some((node, self.used.get(&object)?)));
+            outside.mappers(&ours.collect(), &mut found);
+            "; a restart would separate them: save a tree that contains both, or pass --shared"
+        };
         for mut problem in found.reasons {
             if problem.external.is_some_and(External::is_severable) {
-                problem.why +=
-                    "; a restart would separate them: save a tree that contains both, or pass --shared";
+                problem.why += advice;
             }
             problems.push(problem);
         }
@@ -275,25 +277,29 @@ impl Inspection {
         let root =
             if has_our_root(pid)? { None } else { Some(opened("root", libc::O_PATH | libc::O_DIRECTORY)?) };
         let exe = opened("exe", libc::O_RDONLY)?;
+        let unlinked = |file: usize| {
+            let file = tables.files.get(file);
+            tables.inodes.is_unlinked(file.inode).then_some(file)
+        };
+        let mut uses = Vec::new();
         for (vma, _) in &vmas {
             let (object, writes) = match vma.backing {
                 Backing::Shared { object, private: false, .. } => (Object::Memory(object), true),
-                Backing::File { file, shared: true, .. } => {
-                    let file = tables.files.get(file);
-                    (Object::File(file.inode), file.flags & libc::O_ACCMODE == libc::O_RDWR)
-                }
+                Backing::File { file, shared: true, .. } => match unlinked(file) {
+                    Some(file) => (Object::File(file.inode), file.writes()),
+                    None => continue,
+                },
                 _ => continue,
             };
-            let first = || Mapped { at: Subject::part(pid, Part::Mapping(vma.start..vma.end)), writes };
-            self.mapped.entry(object).or_insert_with(first).writes |= writes;
+            uses.push((object, Subject::part(pid, Part::Mapping(vma.start..vma.end)), writes));
         }
         for fd in &fds {
-            let file = tables.files.get(fd.file);
-            if !file.is_path() {
-                let writes = file.flags & libc::O_ACCMODE != libc::O_RDONLY;
-                let first = || Mapped { at: Subject::fd(pid, fd.fd), writes };
-                self.mapped.entry(Object::File(file.inode)).or_insert_with(first).writes |= writes;
+            if let Some(file) = unlinked(fd.file).filter(|file| !file.is_path()) {
+                uses.push((Object::File(file.inode), Subject::fd(pid, fd.fd), file.writes()));
             }
+        }
+        for (object, at, writes) in uses {
+            self.used.entry(object).or_insert(ObjectUse { at, writes }).writes |= writes;
         }
         let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
             .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;

@@ -4,7 +4,7 @@
 //! pause does not get longer, and count only if the file has not changed by then.
 
 use super::Records;
-use super::bytes::{Bytes, PathBytes};
+use super::bytes::Bytes;
 use super::fd::inode::Inode;
 use crate::sys;
 use rustix::fs::OFlags;
@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 /// A named file as it was at the checkpoint.
@@ -116,16 +116,11 @@ const ALL: u64 = 128 << 20;
 pub fn learn_contents(records: &mut Records) {
     let leased: HashSet<usize> =
         records.files.iter().filter(|file| file.has_write_lease()).map(|file| file.inode).collect();
-    let watched: HashSet<PathBytes> = records
-        .inodes
-        .iter()
-        .flat_map(|inode| inode.kind.verbs().notices_reading())
-        .map(|file| records.inodes[records.files[file].inode].path.clone())
-        .collect();
-    let is_watched = |path: &Path| {
-        let up = path.parent().map(PathBytes::from);
-        watched.contains(&PathBytes::from(path)) || up.is_some_and(|up| watched.contains(&up))
-    };
+    let noticing = records.inodes.iter().flat_map(|inode| inode.kind.verbs().notices_reading());
+    let watched: HashSet<PathBuf> =
+        noticing.map(|file| records.inodes[records.files[file].inode].path.as_path().to_path_buf()).collect();
+    let is_watched =
+        |path: &Path| watched.contains(path) || path.parent().is_some_and(|up| watched.contains(up));
     let readable = |(index, inode): &(usize, &mut Inode)| {
         inode.identity.is_some() && !leased.contains(index) && !is_watched(inode.path.as_path())
     };

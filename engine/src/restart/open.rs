@@ -267,7 +267,7 @@ impl<'a> Opened<'a> {
         let held = self.objects.remove(&file.inode);
         let early = self.early.remove(&index);
         let way = &|flags| self.open_inode(file.inode, flags);
-        let created = self.unlinked.get(&file.inode).filter(|_| inode.kind.verbs().holds_content());
+        let created = self.unlinked.get(&file.inode);
         let way = Way::new(inode, self.replacements, way).with_created(created);
         let was_held = held.is_some();
         let mut object = match held {

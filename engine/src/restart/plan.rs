@@ -90,9 +90,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let tables = || records.alive().map(|(_, alive)| alive.fds.as_slice());
     let mut slots = Slots::new(tables(), host.first_slot);
     let mut file_slots = slots.of_files(records.files.len(), tables());
-    let is_late = |file: &OpenFile| {
-        records.inodes[file.inode].kind.verbs().refers_to().into_iter().any(|to| to.task().is_some())
-    };
+    let is_late = |file: &OpenFile| records.inodes[file.inode].kind.verbs().refers_to_task();
     let opened_late: BTreeSet<usize> =
         (0..records.files.len()).filter(|index| is_late(&records.files[*index])).collect();
     let channel = (!opened_late.is_empty()).then(|| slots.free());

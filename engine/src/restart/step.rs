@@ -4,7 +4,6 @@ use crate::phase::Restart as Phase;
 use crate::remote::Program;
 use crate::resource::Records;
 use crate::resource::fd::Identity;
-use crate::resource::fd::inode::Inode;
 
 /// A task that a program creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,10 +175,8 @@ impl Step {
 
 /// The name of an inode in a plan.
 fn name_of(records: &Records, inode: usize) -> String {
-    let Inode { path, kind, unlinked, .. } = &records.inodes[inode];
-    match kind.verbs().identity() {
-        Identity::Inode | Identity::Description => kind.verbs().title(inode),
-        _ if unlinked.is_some() => format!("{path} (deleted)"),
-        _ => path.to_string(),
-    }
+    let record = &records.inodes[inode];
+    let name = record.label(inode).display().to_string();
+    let had_name = record.unlinked.is_some() && record.kind.verbs().identity() == Identity::Path;
+    if had_name { format!("{name} (deleted)") } else { name }
 }

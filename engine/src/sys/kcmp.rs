@@ -114,11 +114,6 @@ impl<T> Sorted<T> {
         Ok(Err(low))
     }
 
-    /// All members.
-    pub fn iter(&self) -> impl Iterator<Item = &Member<T>> {
-        self.all.iter()
-    }
-
     /// The member that is the same object as this task's.
     ///
     /// # Errors

@@ -8,5 +8,5 @@ pub mod scope;
 pub mod shared_state;
 
 pub use freeze::{Frozen, Holder, Task};
-pub use outside::{Mapped, Outside};
+pub use outside::{ObjectUse, Outside};
 pub use scope::Scope;

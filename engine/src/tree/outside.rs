@@ -62,7 +62,7 @@ struct Other {
 
 /// A use of an object in the tree that a process outside may see.
 #[derive(Debug, Clone)]
-pub struct Mapped {
+pub struct ObjectUse {
     /// A mapping or descriptor of it.
     pub at: Subject,
     /// Whether it may be written in the tree.
@@ -176,11 +176,11 @@ impl Outside {
         }
     }
 
-    /// Open file descriptions that a process outside has, too; with `severed`, those with locks.
-    pub fn holders(&self, ours: &Files, severed: bool, problems: &mut Problems) {
+    /// Open file descriptions that a process outside has, too.
+    pub fn holders(&self, ours: &Files, problems: &mut Problems) {
         for Other { stat, descriptors, .. } in self.living() {
             for (number, link) in descriptors {
-                if let Some((pid, fd)) = ours.shared_with(link, stat.pid, *number, severed) {
+                if let Some((pid, fd)) = ours.shared_with(link, stat.pid, *number) {
                     problems.push(Problem::external(
                         Subject::fd(pid, fd).leading_to(String::from_utf8_lossy(link)),
                         External::OpenFile,
@@ -193,7 +193,7 @@ impl Outside {
 
     /// Memory and unlinked files that a process outside maps shared, too, unless neither writes.
     /// `ours` has a use in the tree for each device and inode number as in /proc/PID/maps.
-    pub fn mappers(&self, ours: &HashMap<(u64, u64), &Mapped>, problems: &mut Problems) {
+    pub fn mappers(&self, ours: &HashMap<(u64, u64), &ObjectUse>, problems: &mut Problems) {
         if ours.is_empty() {
             return;
         }
@@ -202,7 +202,7 @@ impl Outside {
             let mut told = HashSet::new();
             for mapping in maps::parse(&text) {
                 if let Some(object) = mapping.object()
-                    && let Some(Mapped { at, writes }) = ours.get(&object)
+                    && let Some(ObjectUse { at, writes }) = ours.get(&object)
                     && (*writes || mapping.shared && mapping.write)
                     && told.insert(object)
                 {

@@ -55,6 +55,11 @@ impl OpenFile {
         self.flags & libc::O_PATH != 0
     }
 
+    /// Whether it is open for writing.
+    pub fn writes(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY
+    }
+
     /// Whether it holds a lease.
     pub fn has_lease(&self) -> bool {
         self.locks.iter().any(FileLock::is_lease)
@@ -207,7 +212,6 @@ impl Files {
         if locks.iter().any(|(lock, _)| lock.is_lease()) && seen.meta.nlink() == 0 {
             return Err(refuse_lock("a lease of an unlinked file"));
         }
-        let is_locked = !locks.is_empty();
         let kind = Kind::of(&seen)?;
         let verbs = kind.verbs();
         let (name, by_description) = (verbs.name(), verbs.identity() == Identity::Description);
@@ -262,7 +266,7 @@ impl Files {
             return Ok(Fd { fd, file, cloexec });
         }
         inodes.kind_mut(inode).look(&info);
-        if kind.verbs().is_shared_state(flags) || is_locked {
+        if kind.verbs().is_shared_state(flags) || !self.all[file].locks.is_empty() {
             let sets = self.shared.entry(seen.link.0.clone()).or_default();
             if !sets.contains(&among) {
                 sets.push(among);
@@ -324,34 +328,34 @@ impl Files {
     /// Refuses a lease of a file that is mapped or executed: at a restart that is another open of
     /// the file, with which there is no lease (fs/locks.c, `check_conflicting_open`).
     pub fn refuse_leases(&self, inodes: &Inodes, problems: &mut Problems) {
-        let opened = self.opened.keys().filter(|(_, flags)| flags & libc::O_PATH == 0);
-        let opened: HashSet<usize> = opened.map(|(inode, _)| *inode).collect();
-        let leased = self.all.iter().filter(|file| file.has_lease());
-        for file in leased.filter(|file| opened.contains(&file.inode)) {
+        let is_opened = |file: &OpenFile| {
+            self.opened.keys().any(|(inode, flags)| *inode == file.inode && flags & libc::O_PATH == 0)
+        };
+        for file in self.all.iter().filter(|file| file.has_lease() && is_opened(file)) {
             let user = inodes.user(file.inode).clone();
             let why = " has a lease, and is mapped or executed, too; release it, or unmap it";
             problems.push(Problem::of(user, why));
         }
     }
 
-    /// Link targets in /proc by which a process outside may have the same descriptions; with
-    /// `severed`, only of those whose locks it would keep from a restart.
-    pub fn shared_links(&self, severed: bool) -> HashSet<Vec<u8>> {
-        let is_locked = |among: &Among| {
-            self.known[among].sorted.iter().any(|member| !self.all[member.value].locks.is_empty())
-        };
-        let sets = self.shared.iter().filter(|(_, sets)| !severed || sets.iter().any(is_locked));
-        sets.map(|(link, _)| link.clone()).collect()
+    /// Allows processes outside to share descriptions, except those with locks: whoever keeps such
+    /// a description keeps the lock from a restart.
+    pub fn allow_sharing(&mut self) {
+        self.is_shared.retain(|file| !self.all[*file].locks.is_empty());
+    }
+
+    /// Link targets in /proc by which a process outside may have the same descriptions.
+    pub fn shared_links(&self) -> HashSet<Vec<u8>> {
+        if self.is_shared.is_empty() { HashSet::new() } else { self.shared.keys().cloned().collect() }
     }
 
     /// A descriptor (pid, fd) in the tree with the open file description that a process outside has
     /// as `fd`, with link target `link`. Also `None` if sharing it does not matter, and if `pid`
     /// has just exited.
-    pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32, severed: bool) -> Option<(i32, i32)> {
+    pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32) -> Option<(i32, i32)> {
         let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among].sorted);
         let found = sets.filter_map(|set| set.find(pid, fd as u64).ok().flatten());
-        let severed = |file: &usize| !severed || !self.all[*file].locks.is_empty();
-        let mut found = found.filter(|same| self.is_shared.contains(&same.value) && severed(&same.value));
+        let mut found = found.filter(|same| self.is_shared.contains(&same.value));
         found.next().map(|same| (same.pid, same.number as i32))
     }
 
@@ -368,9 +372,10 @@ impl Files {
         dump_plan: &mut DumpPlan,
     ) -> Result<usize> {
         let inode = inodes.add(found, dump_plan)?;
+        let verbs = inodes.kind(inode).verbs();
         // At a restart it is needed before there are tasks.
-        if inodes.kind(inode).verbs().refers_to().iter().any(|to| to.task().is_some()) {
-            let why = ": is a file of /proc that is about a process; leave or unmap it";
+        if verbs.refers_to_task() {
+            let why = format!(": is a {} that is about a process; leave or unmap it", verbs.name());
             return Err(Error::unsupported(Problem::of(found.who.clone(), why)));
         }
         Ok(*self.opened.entry((inode, flags)).or_insert_with(|| {

@@ -342,6 +342,11 @@ impl Inodes {
         &self.all[index].kind
     }
 
+    /// Whether an inode has no name: what a job alone has.
+    pub fn is_unlinked(&self, index: usize) -> bool {
+        self.all[index].unlinked.is_some()
+    }
+
     /// Where an inode was found first.
     pub fn user(&self, index: usize) -> &Subject {
         &self.users[index]
@@ -362,10 +367,10 @@ impl Inodes {
         })
     }
 
-    /// Device and inode number of each inode without a name, and its index: what a job alone has.
+    /// Device and inode number of each inode without a name, and its index.
     pub fn unlinked(&self) -> impl Iterator<Item = ((u64, u64), usize)> {
         self.known.iter().filter_map(|(key, index)| match key {
-            Key::Nameless(dev, ino) if self.all[*index].unlinked.is_some() => Some(((*dev, *ino), *index)),
+            Key::Nameless(dev, ino) if self.is_unlinked(*index) => Some(((*dev, *ino), *index)),
             _ => None,
         })
     }

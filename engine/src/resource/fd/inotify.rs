@@ -10,6 +10,7 @@ use super::{Identity, Kind, Made, Once, Reference, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
 use crate::sys::file::{link_to, open_by_handle};
+use procfs::process::MountInfo;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The state of an inotify instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,17 +73,18 @@ impl Verbs for Inotify {
                 " is an inotify instance with a watch descriptor above {MOST}; close it first"
             )));
         }
-        if !watched.is_empty() && !shows_flags()? {
+        if watched.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !shows_flags()? {
             let why = " is an inotify instance with watches, whose flags this kernel does not show (IN_ONESHOT, IN_EXCL_UNLINK; since Linux 5.19); close it first";
             return Err(refuse(why.into()));
         }
-        let mut handles = Vec::new();
-        for Shown { wd, mask, .. } in &watched {
-            self.watches.push(Watch { wd: *wd, file: 0, mask: mask & ALL });
-        }
+        let (mounts, mut handles) = (mounts(), Vec::new());
         for shown in &watched {
+            self.watches.push(Watch { wd: shown.wd, file: 0, mask: shown.mask & ALL });
             let of = format!("watch descriptor {}, inode {}", shown.wd, shown.inode);
-            let why = match shown.open() {
+            let why = match shown.open(&mounts) {
                 Ok(Some(handle)) if shown.mask & READING != 0 && is_in_proc(&handle) => {
                     return Err(refuse(format!(
                         " is an inotify instance that watches a file of /proc for being read ({of}), which a checkpoint does; remove the watch first"
@@ -247,12 +249,13 @@ impl Shown {
     ///
     /// # Errors
     /// EPERM without CAP_DAC_READ_SEARCH, unless it is a mount point.
-    fn open(&self) -> Result<Option<OwnedFd>, Errno> {
+    fn open(&self, mounts: &[MountInfo]) -> Result<Option<OwnedFd>, Errno> {
         let mut denied = None;
-        for point in mount_points(self.device) {
-            let mount = open_path(&point).ok().filter(|mount| self.is(mount));
+        let number = format!("{}:{}", self.device.0, self.device.1);
+        for point in mounts.iter().filter(|mount| mount.majmin == number).map(|mount| &mount.mount_point) {
+            let mount = open_path(point).ok().filter(|mount| self.is(mount));
             let found = mount.or_else(|| {
-                self.by_handle(&point).unwrap_or_else(|errno| {
+                self.by_handle(point).unwrap_or_else(|errno| {
                     denied = Some(errno).filter(|errno| *errno == Errno::PERM).or(denied);
                     None
                 })
@@ -278,14 +281,12 @@ impl Shown {
     }
 }
 
-/// Where a file system is mounted, by the number of its device; its root first. Nowhere if that
-/// cannot be read.
-fn mount_points(device: (u32, u32)) -> Vec<PathBuf> {
-    let number = format!("{}:{}", device.0, device.1);
+/// All mounts, those of the root of a file system first; none if they cannot be read.
+fn mounts() -> Vec<MountInfo> {
     let all = procfs::process::Process::myself().and_then(|own| own.mountinfo());
-    let mut here: Vec<_> = all.into_iter().flatten().filter(|mount| mount.majmin == number).collect();
-    here.sort_by_key(|mount| mount.root != "/");
-    here.into_iter().map(|mount| mount.mount_point).collect()
+    let mut all: Vec<MountInfo> = all.into_iter().flatten().collect();
+    all.sort_by_key(|mount| mount.root != "/");
+    all
 }
 
 fn is_in_proc(fd: &OwnedFd) -> bool {
@@ -369,7 +370,7 @@ mod tests {
         shown.sort_by_key(|shown| shown.wd);
         assert_eq!(shown.iter().map(|shown| shown.wd).collect::<Vec<_>>(), [2, 3, 300]);
         for (shown, path) in shown.iter().zip(&paths) {
-            let found = shown.open().unwrap().expect("it has a path");
+            let found = shown.open(&mounts()).unwrap().expect("it has a path");
             assert_eq!(std::fs::read_link(link_to(&found)).unwrap(), *path);
         }
         assert_eq!(rustix::io::ioctl_fionread(&fd).unwrap(), 0, "nothing has happened yet");

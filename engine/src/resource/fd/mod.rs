@@ -20,16 +20,18 @@ pub mod lock;
 pub mod table;
 pub mod unlinked;
 
-use crate::error::{Error, External, Problem, Result, Subject};
+use crate::error::{Context, Error, External, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::Records;
 use description::{Descriptions, Descriptor};
 use inode::{Inode, Observed};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use table::Fd;
 
 /// One line for each kind: its module, its name in the records, and the type of its state, if any.
@@ -155,6 +157,11 @@ pub trait Verbs {
     /// there, and moved into the processes that have a descriptor of it.
     fn refers_to(&self) -> Vec<Reference> {
         Vec::new()
+    }
+
+    /// Whether it refers to a task: then a restart makes it when all tasks are there.
+    fn refers_to_task(&self) -> bool {
+        self.refers_to().iter().any(|to| to.task().is_some())
     }
 
     /// Whether programs usually close it soon: if it is in the way, it is looked at again.
@@ -370,7 +377,7 @@ pub struct Way<'a> {
     pub inode: &'a Inode,
     /// What takes the place of external files.
     pub replacements: &'a external::Replacements,
-    /// The file that [`Verbs::create`] has made in its place.
+    /// The file that was created in its place, if it is an unlinked one.
     pub created: Option<&'a File>,
     open: &'a dyn Fn(i32) -> Result<OwnedFd>,
 }
@@ -437,6 +444,20 @@ impl Made for Once {
         unlinked::set_flags(&fd, flags)?;
         Ok(fd)
     }
+}
+
+/// What is opened by a path of its own in /proc, whatever that leads to.
+struct At(PathBuf);
+
+impl Made for At {
+    fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        open_at(&self.0, flags)
+    }
+}
+
+fn open_at(path: &Path, flags: i32) -> Result<OwnedFd> {
+    let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
 }
 
 /// An inode that is simply opened by its path.

@@ -1,11 +1,9 @@
 //! Namespace files (namespaces(7)), of the namespaces that cairn is in, too.
 
 use super::inode::Observed;
-use super::{Identity, Kind, Made, Verbs, Way};
-use crate::error::{Context, Result};
-use rustix::fs::{Mode, OFlags};
+use super::{At, Identity, Kind, Made, Verbs, Way};
+use crate::error::Result;
 use serde::{Deserialize, Serialize};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -66,16 +64,7 @@ impl Verbs for Namespace {
     }
 
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
-        Ok(Box::new(ByPath(self.path())))
-    }
-}
-
-struct ByPath(PathBuf);
-
-impl Made for ByPath {
-    fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
-        let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC;
-        rustix::fs::open(&self.0, flags, Mode::empty()).context(|| format!("open {}", self.0.display()))
+        Ok(Box::new(At(self.path())))
     }
 }
 

@@ -3,11 +3,11 @@
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::{Identity, Kind, Made, Reference, Verbs, Way};
-use crate::error::{Context, Error, Problem, Result};
+use super::{At, Identity, Kind, Made, Reference, Verbs, Way, open_at};
+use crate::error::{Error, Problem, Result};
 use crate::proc::{maps, status};
 use crate::resource::bytes::PathBytes;
-use rustix::fs::{Mode, OFlags, SeekFrom};
+use rustix::fs::SeekFrom;
 use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 
@@ -82,15 +82,10 @@ impl ProcFile {
             _ => return Ok(false),
         };
         let reads = |fd: &OwnedFd| rustix::io::pread(fd, &mut [0u8; 8][..], at).unwrap_or(0) > 0;
-        let fresh = self.reopen(libc::O_RDONLY)?;
+        let fresh = open_at(self.path.as_path(), libc::O_RDONLY)?;
         // What is open for writing only cannot be asked.
         let is_readable = descriptor.flags & libc::O_ACCMODE != libc::O_WRONLY;
         Ok(reads(&fresh) && !(is_readable && reads(&descriptor.duplicate()?)))
-    }
-
-    fn reopen(&self, flags: i32) -> Result<OwnedFd> {
-        let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC | OFlags::NOCTTY;
-        rustix::fs::open(self.path.as_path(), flags, Mode::empty()).context(|| format!("open {}", self.path))
     }
 }
 
@@ -137,7 +132,7 @@ impl Verbs for ProcFile {
             {
                 return refuse("whose offset cannot be set");
             }
-            if self.reopen(descriptor.flags & !libc::O_TRUNC).is_err() {
+            if open_at(self.path.as_path(), descriptor.flags & !libc::O_TRUNC).is_err() {
                 return refuse("that cannot be opened any more");
             }
             if self.is_of_a_former_mm(descriptor)? {
@@ -159,13 +154,7 @@ impl Verbs for ProcFile {
     }
 
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Made for ProcFile {
-    fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
-        self.reopen(flags)
+        Ok(Box::new(At(self.path.as_path().to_path_buf())))
     }
 }
 
