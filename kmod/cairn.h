@@ -27,7 +27,7 @@ union cairn_argument {
 	struct cairn_timer timer;
 	struct cairn_continue proceed;
 	struct cairn_save save;
-	struct cairn_restorer restorer;
+	struct cairn_capability capability;
 	struct cairn_policy policy;
 };
 

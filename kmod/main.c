@@ -17,12 +17,12 @@
 
 #include "arch.h"
 #include "cairn.h"
+#include "capability.h"
 #include "freeze.h"
 #include "lookup.h"
 #include "memory.h"
 #include "policy.h"
 #include "process.h"
-#include "restorer.h"
 #include "session.h"
 #include "sleep.h"
 #include "syscall_restart.h"
@@ -49,7 +49,7 @@ static_assert(sizeof(struct cairn_timer) == 32);
 static_assert(sizeof(struct cairn_continue) == 64);
 static_assert(sizeof(struct cairn_range) == 16);
 static_assert(sizeof(struct cairn_save) == 56);
-static_assert(sizeof(struct cairn_restorer) == 8);
+static_assert(sizeof(struct cairn_capability) == 8);
 static_assert(sizeof(struct cairn_policy) == 152);
 static_assert(sizeof(CAIRN_VERSION) <= sizeof_field(struct cairn_info, version));
 static_assert(sizeof(CAIRN_SOURCE) <= sizeof_field(struct cairn_info, source));
@@ -111,8 +111,8 @@ static const struct cairn_command commands[] = {
 	COMMAND(CAIRN_IOC_GET_TIMER, timer, 32, FREEZING, cairn_get_timer),
 	COMMAND(CAIRN_IOC_SAVE, save, 56, FREEZING | CAIRN_FEATURE_SAVE, cairn_save),
 	COMMAND(CAIRN_IOC_CONTINUE, proceed, 64, CAIRN_FEATURE_CONTINUE, cairn_continue),
-	COMMAND(CAIRN_IOC_BECOME_RESTORER, restorer, 8, CAIRN_FEATURE_RESTORER,
-		cairn_become_restorer),
+	COMMAND(CAIRN_IOC_GET_CAPABILITY, capability, 8, CAIRN_FEATURE_CAPABILITY,
+		cairn_get_capability),
 	COMMAND(CAIRN_IOC_GET_POLICY, policy, 152, FREEZING | CAIRN_FEATURE_SETTINGS,
 		cairn_get_policy),
 };
@@ -180,7 +180,7 @@ static int __init cairn_init(void)
 		return -EINVAL;
 	}
 	cairn_device.mode = mode;
-	features = CAIRN_FEATURE_ACCESS | CAIRN_FEATURE_RESTORER;
+	features = CAIRN_FEATURE_ACCESS | CAIRN_FEATURE_CAPABILITY;
 	if (CAIRN_ARCH_CAN_FREEZE)
 		features |= CAIRN_FEATURE_FREEZE | CAIRN_FEATURE_SAVE |
 			    CAIRN_FEATURE_CONTINUE | CAIRN_FEATURE_SETTINGS;

@@ -3,7 +3,7 @@
 use crate::error::{Context, Error, Result};
 use crate::image::FrameSum;
 use crate::sys::kmod::{
-    DEVICE, Device, FEATURE_CONTINUE, FEATURE_FREEZE, FEATURE_RESTORER, FEATURE_SAVE, FEATURE_SETTINGS,
+    DEVICE, Device, FEATURE_CAPABILITY, FEATURE_CONTINUE, FEATURE_FREEZE, FEATURE_SAVE, FEATURE_SETTINGS,
 };
 use rustix::process::{dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -121,7 +121,7 @@ pub fn acquire_checkpoint_capability() -> Result<()> {
 }
 
 fn from_module() -> Result<()> {
-    let device = open(FEATURE_RESTORER, "let users restart")?;
+    let device = open(FEATURE_CAPABILITY, "let users restart")?;
     let before = dumpable_behavior().context(|| "read own dumpable attribute")?;
     device.acquire_checkpoint_capability().context(|| "get CAP_CHECKPOINT_RESTORE from the module")?;
     // An undumpable process can neither trace its children nor write to their /proc files.

@@ -57,8 +57,8 @@
 /* A thread can continue a sleep for the remaining time: CONTINUE. */
 #define CAIRN_FEATURE_CONTINUE	_BITULL(2)
 
-/* Unprivileged users can restart their processes: BECOME_RESTORER. */
-#define CAIRN_FEATURE_RESTORER	_BITULL(3)
+/* Unprivileged users can restart their processes: GET_CAPABILITY. */
+#define CAIRN_FEATURE_CAPABILITY	_BITULL(3)
 
 /* Memory can be written to a file: SAVE. */
 #define CAIRN_FEATURE_SAVE	_BITULL(4)
@@ -507,17 +507,17 @@ struct cairn_save {
 #define CAIRN_IOC_SAVE		_IO(CAIRN_IOC_TYPE, 0x19)
 
 /**
- * struct cairn_restorer - get the capability to restart processes
- * @size: in: sizeof(struct cairn_restorer)
+ * struct cairn_capability - get the capability to restart processes
+ * @size: in: sizeof(struct cairn_capability)
  * @reserved: in: zero
  */
-struct cairn_restorer {
+struct cairn_capability {
 	__u32 size;
 	__u32 reserved;
 };
 
 /*
- * CAIRN_IOC_BECOME_RESTORER: takes a struct cairn_restorer. Gives the calling thread
+ * CAIRN_IOC_GET_CAPABILITY: takes a struct cairn_capability. Gives the calling thread
  * CAP_CHECKPOINT_RESTORE in its own user namespace, permitted and effective: a thread
  * with it may choose the PIDs of its children, follow /proc/PID/map_files of
  * processes that it may trace, and change its /proc/self/exe (capabilities(7)). It
@@ -527,7 +527,7 @@ struct cairn_restorer {
  * EPERM	the thread has no_new_privs, or lacks the capability in its bounding
  *		set
  */
-#define CAIRN_IOC_BECOME_RESTORER _IO(CAIRN_IOC_TYPE, 0x1a)
+#define CAIRN_IOC_GET_CAPABILITY _IO(CAIRN_IOC_TYPE, 0x1a)
 
 /* The longest sleep, in nanoseconds: 146 years. */
 #define CAIRN_SLEEP_MAX		0x4000000000000000ULL

@@ -127,7 +127,7 @@ pub struct Prepared {
     /// The steps to carry out.
     pub plan: Plan,
     /// Whether CAP_CHECKPOINT_RESTORE could be acquired; reported by [`carry_out`].
-    restorer: Result<()>,
+    capability: Result<()>,
     external: Vec<(PathBytes, Replacement)>,
     detach: bool,
     begin: Instant,
@@ -160,7 +160,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let own = reader.file().metadata().context(|| "stat the context file")?;
     external::check(&records, &options.external, (own.dev(), own.ino()))?;
     // Before the host is examined: a new process inherits our credentials.
-    let restorer = source::acquire_checkpoint_capability();
+    let capability = source::acquire_checkpoint_capability();
     let plan = make_plan(
         &records,
         &accepted,
@@ -168,7 +168,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
         crate::resource::fd::table::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
     )?;
     let (external, detach) = (options.external.clone(), options.detach);
-    Ok(Prepared { reader, records, accepted, plan, restorer, external, detach, begin, caller })
+    Ok(Prepared { reader, records, accepted, plan, capability, external, detach, begin, caller })
 }
 
 /// Plans a restart here and now from fresh records. Skips only what the live processes would
@@ -230,10 +230,10 @@ struct RestoringTask {
 /// # Errors
 /// The step that failed, with pid and system call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, accepted, plan, restorer, external, detach, begin, caller } = prepared;
+    let Prepared { reader, records, accepted, plan, capability, external, detach, begin, caller } = prepared;
     // Restored when everything else here is gone.
     let _caller = caller;
-    restorer?;
+    capability?;
     arch::prepare_restart();
     // Orphans of a helper are reparented to us, as they would have been to init. Not when
     // detaching: our exit would then send them PR_SET_PDEATHSIG.

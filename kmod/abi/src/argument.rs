@@ -287,8 +287,8 @@ arguments! {
         /// Their XXH64 checksum.
         sum: u64,
     }
-    /// `struct cairn_restorer`: get the capability to restart processes.
-    Restorer {
+    /// `struct cairn_capability`: get the capability to restart processes.
+    Capability {
         /// 0
         reserved: u32,
     }

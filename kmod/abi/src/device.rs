@@ -11,11 +11,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 use crate::argument::{
-    Action, Actions, Argument, Continue, Freeze, Info, Pending, Policy, Process, Range, Regset, Restorer,
+    Action, Actions, Argument, Capability, Continue, Freeze, Info, Pending, Policy, Process, Range, Regset,
     Save, Thaw, Thread, Timer,
 };
 use crate::{
-    DEVICE, IOC_BECOME_RESTORER, IOC_CONTINUE, IOC_FREEZE, IOC_GET_ACTIONS, IOC_GET_INFO, IOC_GET_PENDING,
+    DEVICE, IOC_CONTINUE, IOC_FREEZE, IOC_GET_ACTIONS, IOC_GET_CAPABILITY, IOC_GET_INFO, IOC_GET_PENDING,
     IOC_GET_POLICY, IOC_GET_PROCESS, IOC_GET_REGSET, IOC_GET_THREAD, IOC_GET_TIMER, IOC_SAVE, IOC_THAW,
     POLICY_ADDR, SIGINFO_SIZE, SIGNALS,
 };
@@ -194,7 +194,7 @@ impl Device {
     /// # Errors
     /// EPERM: no_new_privs, or a bounding set without the capability.
     pub fn acquire_checkpoint_capability(&self) -> io::Result<()> {
-        self.ioctl(IOC_BECOME_RESTORER, |_: &mut Restorer| {}).map(drop)
+        self.ioctl(IOC_GET_CAPABILITY, |_: &mut Capability| {}).map(drop)
     }
 
     /// Gives a sleep to continue to a thread in a ptrace stop that the calling thread traces.

@@ -52,8 +52,8 @@ pub fn layout() -> Vec<String> {
         "CAIRN_IOC_GET_ACTIONS" = IOC_GET_ACTIONS,
         "CAIRN_IOC_GET_TIMER" = IOC_GET_TIMER,
         "CAIRN_FEATURE_CONTINUE" = FEATURE_CONTINUE,
-        "CAIRN_FEATURE_RESTORER" = FEATURE_RESTORER,
-        "CAIRN_IOC_BECOME_RESTORER" = IOC_BECOME_RESTORER,
+        "CAIRN_FEATURE_CAPABILITY" = FEATURE_CAPABILITY,
+        "CAIRN_IOC_GET_CAPABILITY" = IOC_GET_CAPABILITY,
         "CAIRN_FEATURE_SAVE" = FEATURE_SAVE,
         "CAIRN_IOC_SAVE" = IOC_SAVE,
         "CAIRN_FEATURE_SETTINGS" = FEATURE_SETTINGS,
@@ -86,7 +86,7 @@ pub fn layout() -> Vec<String> {
     structure!(lines: "cairn_timer" = Timer { size, pid, id, clock, value, interval });
     structure!(lines: "cairn_range" = Range { from, len, flags });
     structure!(lines: "cairn_save" = Save { size, pid, fd, count, ranges, saved, offset, len, sum });
-    structure!(lines: "cairn_restorer" = Restorer { size, reserved });
+    structure!(lines: "cairn_capability" = Capability { size, reserved });
     structure!(lines: "cairn_policy" = Policy { size, tid, flags, mode, addr, nodes });
     structure!(lines: "cairn_continue" = Continue { size, tid, sleep, clock, left, args, reserved });
     lines

@@ -10,7 +10,7 @@ mod device;
 mod layout;
 
 pub use argument::{
-    Action, Actions, Continue, Freeze, Info, Pending, Policy, Process, Range, Regset, Restorer, Save, Thaw,
+    Action, Actions, Capability, Continue, Freeze, Info, Pending, Policy, Process, Range, Regset, Save, Thaw,
     Thread, Timer,
 };
 pub use device::Device;
@@ -29,8 +29,8 @@ pub const FEATURE_ACCESS: u64 = 1 << 0;
 pub const FEATURE_FREEZE: u64 = 1 << 1;
 /// `CAIRN_FEATURE_CONTINUE`: a thread can continue a sleep for the remaining time.
 pub const FEATURE_CONTINUE: u64 = 1 << 2;
-/// `CAIRN_FEATURE_RESTORER`: unprivileged users can restart their processes.
-pub const FEATURE_RESTORER: u64 = 1 << 3;
+/// `CAIRN_FEATURE_CAPABILITY`: unprivileged users can restart their processes.
+pub const FEATURE_CAPABILITY: u64 = 1 << 3;
 /// `CAIRN_FEATURE_SAVE`: memory can be written to a file.
 pub const FEATURE_SAVE: u64 = 1 << 4;
 /// `CAIRN_FEATURE_SETTINGS`: settings of threads and processes.
@@ -41,7 +41,7 @@ const FEATURES: &[(u64, &str)] = &[
     (FEATURE_ACCESS, "access"),
     (FEATURE_FREEZE, "freeze"),
     (FEATURE_CONTINUE, "continue"),
-    (FEATURE_RESTORER, "restorer"),
+    (FEATURE_CAPABILITY, "capability"),
     (FEATURE_SAVE, "save"),
     (FEATURE_SETTINGS, "settings"),
 ];
@@ -112,7 +112,7 @@ pub const IOC_GET_TIMER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x17);
 pub const IOC_CONTINUE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x18);
 /// `CAIRN_IOC_SAVE`
 pub const IOC_SAVE: libc::Ioctl = libc::_IO(IOC_TYPE, 0x19);
-/// `CAIRN_IOC_BECOME_RESTORER`
-pub const IOC_BECOME_RESTORER: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1a);
+/// `CAIRN_IOC_GET_CAPABILITY`
+pub const IOC_GET_CAPABILITY: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1a);
 /// `CAIRN_IOC_GET_POLICY`
 pub const IOC_GET_POLICY: libc::Ioctl = libc::_IO(IOC_TYPE, 0x1b);

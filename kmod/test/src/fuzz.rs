@@ -22,7 +22,7 @@ const REQUESTS: &[(libc::Ioctl, usize, Option<usize>)] = &[
     (abi::IOC_GET_TIMER, size_of::<abi::Timer>(), None),
     (abi::IOC_SAVE, size_of::<abi::Save>(), Some(std::mem::offset_of!(abi::Save, ranges))),
     (abi::IOC_CONTINUE, size_of::<abi::Continue>(), None),
-    (abi::IOC_BECOME_RESTORER, size_of::<abi::Restorer>(), None),
+    (abi::IOC_GET_CAPABILITY, size_of::<abi::Capability>(), None),
     (abi::IOC_GET_POLICY, size_of::<abi::Policy>(), None),
 ];
 

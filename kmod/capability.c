@@ -11,15 +11,15 @@
 #include <linux/sched.h>
 
 #include "cairn.h"
+#include "capability.h"
 #include "refusal.h"
-#include "restorer.h"
 
-int cairn_become_restorer(struct file *file, union cairn_argument *arg)
+int cairn_get_capability(struct file *file, union cairn_argument *arg)
 {
 	const struct cred *old = current_cred();
 	struct cred *new;
 
-	if (arg->restorer.reserved)
+	if (arg->capability.reserved)
 		return -EINVAL;
 	if (cap_raised(old->cap_effective, CAP_CHECKPOINT_RESTORE))
 		return 0;
