@@ -267,6 +267,22 @@ impl Error {
         Error::Unsupported(Problems { reasons: vec![problem.into()], lasting: false })
     }
 
+    /// Why a recorded path cannot be opened: *conflict* if it leads elsewhere.
+    pub fn of_path(path: &Path, err: io::Error) -> Self {
+        match err.raw_os_error() {
+            Some(libc::ENOENT) => Error::Conflict(format!("{}: no such file; put it back", path.display())),
+            Some(libc::ENOTDIR) => Error::Conflict(format!(
+                "{}: a component of the path is no longer a directory",
+                path.display()
+            )),
+            Some(libc::ELOOP) => Error::Conflict(format!(
+                "{}: now leads through a symbolic link that was not there at the checkpoint; put the directory back",
+                path.display()
+            )),
+            _ => Err::<(), _>(err).context(|| format!("open {}", path.display())).expect_err("it is one"),
+        }
+    }
+
     /// An error of the context file at `path`: a failure to read or write it, or invalid contents.
     pub fn of_image(path: &Path, source: crate::image::Error) -> Self {
         if let crate::image::Error::Taken { path, what, advice } = source {

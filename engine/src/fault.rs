@@ -6,6 +6,7 @@
 
 use crate::arch;
 use crate::resource::Records;
+use crate::resource::fault::Fault;
 use crate::resource::fd;
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::process::{Alive, Life, State};
@@ -15,16 +16,6 @@ use std::collections::HashSet;
 
 /// Names the fault to commit.
 pub const VARIABLE: &str = "CAIRN_FAULT";
-
-/// A fault.
-pub struct Fault {
-    /// Its name.
-    pub name: &'static str,
-    /// What it does.
-    pub what: &'static str,
-    /// Commits it.
-    pub commit: fn(&mut Records),
-}
 
 fn each(records: &mut Records, change: impl Fn(&mut Alive)) {
     for process in &mut records.processes {

@@ -14,7 +14,7 @@ use crate::sys::task;
 pub enum Change {
     /// A resource limit.
     Limit {
-        /// Whose.
+        /// The process.
         pid: i32,
         /// `RLIMIT_*`
         resource: u32,

@@ -12,7 +12,7 @@ use cairn_qemu::job::Console;
 use cairn_qemu::kernels::{self, Matrix, Options};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::progress::Stderr;
-use cairn_qemu::{Arch, Cache, GuestJob, accel, setup};
+use cairn_qemu::{Arch, Cache, GuestJob, probe, setup};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     if program == "-i" {
         let kernel = resolution.kernels.first().ok_or("no kernel")?;
-        let accel = accel::probe(kernel, Path::new(init), &cache, &progress)?;
+        let accel = probe::probe(kernel, Path::new(init), &cache, &progress)?;
         let (builder, command) = initramfs::add_shell(Builder::new(kernel, Path::new(init))?, None)?;
         let base = builder.build(&cache)?;
         let job = GuestJob { command, console: Console::Interactive, ..GuestJob::default() };
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let mut failed = false;
     for kernel in &resolution.kernels {
-        let accel = accel::probe(kernel, Path::new(init), &cache, &progress)?;
+        let accel = probe::probe(kernel, Path::new(init), &cache, &progress)?;
         let base =
             Builder::new(kernel, Path::new(init))?.program(Path::new(program), "/bin/job")?.build(&cache)?;
         let words = std::iter::once("/bin/job".to_owned()).chain(command[1..].iter().cloned());

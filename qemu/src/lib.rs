@@ -7,7 +7,7 @@
 //! | available kernels, and modules for them | [`kernels`], [`kmod`], [`setup`] |
 //! | contents of the guest's file system | [`initramfs`] |
 //! | the job that PID 1 (`cairn-init`) runs | [`job`] |
-//! | the machine to emulate, and whether KVM is usable | [`machine`], [`accel`] |
+//! | the machine to emulate, and whether KVM is usable | [`machine`], [`accel`], [`probe`] |
 //! | running the guest, and its output | [`guest`], [`splat`] |
 //!
 //! Nothing here depends on checkpoints: a job is a command, its standard output is the result port,
@@ -24,6 +24,8 @@ pub mod initramfs;
 pub mod job;
 #[cfg(feature = "host")]
 pub mod machine;
+#[cfg(feature = "host")]
+pub mod probe;
 pub mod splat;
 
 #[cfg(feature = "host")]

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use cairn_qemu::accel::{self, Accel};
+use cairn_qemu::accel::Accel;
 use cairn_qemu::guest::{Boot, Cause, End, Event, Guest};
 use cairn_qemu::initramfs::{self, Builder};
 use cairn_qemu::job::JobFile;
@@ -22,7 +22,7 @@ use cairn_qemu::kernels::{self, Kernel, Matrix, Options};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::progress::Stderr;
 use cairn_qemu::splat::Kind;
-use cairn_qemu::{Arch, Cache, GuestJob, setup};
+use cairn_qemu::{Arch, Cache, GuestJob, probe, setup};
 
 /// PID 1 of the guests.
 fn init() -> &'static Path {
@@ -59,7 +59,7 @@ fn kernels() -> &'static (Vec<Kernel>, Accel, PathBuf) {
             progress: &progress,
         };
         let kernels = kernels::resolve(&matrix, &selectors, &options).unwrap().kernels;
-        let accel = accel::probe(&kernels[0], init(), cache(), &progress).unwrap();
+        let accel = probe::probe(&kernels[0], init(), cache(), &progress).unwrap();
         let busybox = kernels::extra::busybox(&matrix, &options).unwrap();
         (kernels, accel, busybox)
     })

@@ -35,7 +35,7 @@ pub fn run(size: &Size) -> ExitCode {
         Ok(never) => match never {},
         Err(error) => {
             eprintln!("bench-target: {error:#}");
-            crate::framework::child::kill_descendants();
+            crate::framework::descendants::kill_all();
             ExitCode::FAILURE
         }
     }

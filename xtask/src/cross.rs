@@ -15,7 +15,7 @@ use cairn_qemu::kernels::{self, Matrix, extra};
 use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Arch, Cache, progress};
 
-use crate::kernels::{KernelSource, options};
+use crate::source::{KernelSource, options};
 use crate::workspace::Workspace;
 
 /// How to build for one architecture.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use cairn_qemu::kernels::{self as found, Kernel, Located, Matrix, Options, Selector, Unavailable};
+use cairn_qemu::accel::Accel;
+use cairn_qemu::kernels::{self as found, Kernel, Located, Matrix, Selector, Unavailable};
 use cairn_qemu::machine::Machine;
 use cairn_qemu::setup::{self, Need};
-use cairn_qemu::{Arch, Cache, accel, progress};
+use cairn_qemu::{Arch, Cache, probe, progress};
 use cairn_testsuite::driver::guest::open_cache;
 use cairn_testsuite::engine;
 use cairn_testsuite::report::Absent;
@@ -18,6 +19,7 @@ use crate::module;
 use crate::places::{Guest, Spot};
 use crate::programs::PerArch;
 use crate::run::Plan;
+use crate::source::{KernelSource, options};
 use crate::usage::usage;
 use crate::workspace::Workspace;
 
@@ -52,17 +54,6 @@ impl FromStr for ArchArg {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "all" { Ok(ArchArg::All) } else { text.parse().map(ArchArg::One) }
     }
-}
-
-/// Where kernels come from.
-#[derive(Parser, Clone)]
-pub struct KernelSource {
-    /// Use only what is already here, do not access the network
-    #[arg(long)]
-    pub offline: bool,
-    /// Address of the package archive; otherwise CAIRN_MIRROR, otherwise the machine's apt sources
-    #[arg(long, value_name = "URL")]
-    pub mirror: Option<String>,
 }
 
 /// Selected kernels, not yet prepared.
@@ -160,16 +151,6 @@ pub fn choose(workspace: &Workspace, args: &KernelArgs) -> Result<Choice> {
     Ok(choice)
 }
 
-/// The options of every archive access.
-pub fn options<'a>(
-    arch: Arch,
-    source: &KernelSource,
-    cache: &'a Cache,
-    progress: &'a dyn progress::Progress,
-) -> Options<'a> {
-    Options { arch, mirror: source.mirror.clone(), keyring: None, offline: source.offline, cache, progress }
-}
-
 impl Choice {
     /// The architectures to run on, each of which needs programs.
     pub fn archs(&self) -> Result<Vec<Arch>> {
@@ -224,7 +205,7 @@ impl Choice {
         }
         let progress = progress::Stderr::default();
         let kernels = self.obtain(source)?;
-        let mut machines: BTreeMap<Arch, (accel::Accel, String)> = BTreeMap::new();
+        let mut machines: BTreeMap<Arch, (Accel, String)> = BTreeMap::new();
         let labels = labels(&kernels)?;
         for (kernel, label) in kernels.into_iter().zip(labels) {
             let arch = kernel.arch;
@@ -232,8 +213,8 @@ impl Choice {
             let (accel, qemu) = match machines.get(&arch) {
                 Some(known) => known.clone(),
                 None => {
-                    let accel = accel::probe(&kernel, &built.init, &self.cache, &progress)?;
-                    let qemu = accel::emulator(arch).context("ask QEMU for its version")?;
+                    let accel = probe::probe(&kernel, &built.init, &self.cache, &progress)?;
+                    let qemu = probe::emulator(arch).context("ask QEMU for its version")?;
                     machines.entry(arch).insert_entry((accel, qemu)).get().clone()
                 }
             };

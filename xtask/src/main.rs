@@ -1,5 +1,6 @@
 //! `cargo xtask`: the driver. One file per command, in `cmd/`; shared modules are beside it.
 
+mod circles;
 mod cmd;
 mod corpora;
 mod cross;
@@ -11,6 +12,7 @@ mod programs;
 mod progress;
 mod run;
 mod run_args;
+mod source;
 mod trial;
 mod usage;
 mod workspace;

@@ -17,9 +17,9 @@ use cairn_testsuite::driver::guest::GuestPrograms;
 use cairn_testsuite::report::ModuleReport;
 
 use crate::cross::Toolchain;
-use crate::kernels::{KernelSource, options};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Wanted};
+use crate::source::{KernelSource, options};
 use crate::trial;
 use crate::workspace::Workspace;
 

@@ -1,6 +1,7 @@
 //! Spots to run on: a kernel, on this host or in guests.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -14,7 +15,6 @@ use cairn_testsuite::report::{EngineInfo, KernelInfo};
 
 use crate::cross;
 use crate::programs::Programs;
-use crate::run::{Plan, host_release};
 
 /// Memory of a guest, in MiB.
 pub const MEMORY_MIB: u32 = 2048;
@@ -158,8 +158,13 @@ impl Spot {
         info
     }
 
-    /// Where this spot has its programs, and how much time it needs.
-    pub fn fill_in(&self, job: &mut Job, plan: &Plan, programs: &Programs) -> Result<()> {
+    /// Where this spot has its programs, and how much time it needs. `engines`: by name.
+    pub fn fill_in(
+        &self,
+        job: &mut Job,
+        engines: &BTreeMap<String, PathBuf>,
+        programs: &Programs,
+    ) -> Result<()> {
         match self {
             Spot::Host { .. } => {
                 // In the system's directory for temporary files: the corpus depends on the kind of
@@ -167,7 +172,7 @@ impl Spot {
                 let dir = tempfile::Builder::new().prefix("cairn-").tempdir().context("make a directory")?;
                 job.workdir = dir.keep();
                 job.workloads = programs.workloads.clone();
-                job.engines = programs.engines(&plan.engines)?;
+                job.engines = programs.engines(engines)?;
             }
             Spot::Guest(guest) => {
                 job.time_scale *= guest.time_scale;
@@ -194,4 +199,10 @@ impl Spot {
             }),
         }
     }
+}
+
+/// `uname -r` of this host.
+pub fn host_release() -> Result<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/osrelease").context("read the host's kernel release")?;
+    Ok(text.trim().to_owned())
 }

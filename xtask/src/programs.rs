@@ -18,7 +18,7 @@ use cairn_testsuite::report::EngineInfo;
 use serde::Deserialize;
 
 use crate::cross::{self, Toolchain};
-use crate::kernels::KernelSource;
+use crate::source::KernelSource;
 use crate::workspace::Workspace;
 
 /// The programs of one build.

@@ -25,7 +25,7 @@ use cairn_testsuite::report::{
 };
 
 use crate::module::Trial;
-use crate::places::Spot;
+use crate::places::{Spot, host_release};
 use crate::programs::{PerArch, Wanted};
 use crate::progress::Screen;
 use crate::workspace::Workspace;
@@ -359,7 +359,7 @@ impl RunContext<'_> {
         let mut progress = screen.kernel(&spot.name(), cells.len());
         progress.note(&format!("{}: {} cells, {}", spot.name(), cells.len(), spot.describe()));
         let mut job = job(plan);
-        spot.fill_in(&mut job, plan, programs)?;
+        spot.fill_in(&mut job, &plan.engines, programs)?;
         let keep = |result: &CellResult| {
             if let Err(error) = self.journal.keep(result) {
                 screen.line(&error.to_string());
@@ -416,12 +416,6 @@ fn host() -> Result<Host> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").context("read the host's name")?;
     let (release, arch) = (host_release()?, std::env::consts::ARCH.to_owned());
     Ok(Host { name: name.trim().to_owned(), release, arch, cpus: cpus() })
-}
-
-/// `uname -r` of this host.
-pub fn host_release() -> Result<String> {
-    let text = fs::read_to_string("/proc/sys/kernel/osrelease").context("read the host's kernel release")?;
-    Ok(text.trim().to_owned())
 }
 
 /// Processors of this host.

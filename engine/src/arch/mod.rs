@@ -49,7 +49,7 @@ pub struct Interrupted {
 /// See signal(7), "Interruption of system calls", and include/linux/errno.h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InterruptedKind {
-    /// To be made again with the same arguments.
+    /// To be repeated with the same arguments.
     Again,
     /// To be continued by restart_syscall(2) with the time that is left, which the task keeps in
     /// the kernel.

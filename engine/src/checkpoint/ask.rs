@@ -61,7 +61,7 @@ impl AskProcess {
             memory: AskMemory::ask(program, ways.by_module),
             policies: AskPolicies::ask(
                 program,
-                seen.vmas.iter().map(|(vma, _)| vma).filter(ways.may_have_policy()),
+                seen.vmas.iter().filter(|(vma, _)| ways.may_have_policy(vma)).map(|(vma, _)| vma.start),
             ),
             refused: AskRefused::ask(program),
             subreaper,
@@ -71,8 +71,8 @@ impl AskProcess {
 }
 
 impl Ways {
-    fn may_have_policy(self) -> impl Fn(&&Vma) -> bool {
-        move |vma| self.policies && !matches!(vma.backing, Backing::Special { .. })
+    fn may_have_policy(self, vma: &Vma) -> bool {
+        self.policies && !matches!(vma.backing, Backing::Special { .. })
     }
 }
 
@@ -111,9 +111,8 @@ pub fn ask(
         .refused
         .answer(&told)
         .for_each(|what| problems.push(Problem::of(Subject::process(pid), format!(": {what}"))));
-    let policed = seen.vmas.iter_mut().map(|(vma, _)| vma);
-    let may_have_policy = ways.may_have_policy();
-    asked.policies.answer(&told, policed.filter(|vma| may_have_policy(&&**vma)));
+    let policed = seen.vmas.iter_mut().map(|(vma, _)| vma).filter(|vma| ways.may_have_policy(vma));
+    policed.zip(asked.policies.answer(&told)).for_each(|(vma, policy)| vma.policy = policy);
 
     let status = status::of_thread(pid, pid)?;
     let pending = signal::capture_pending(&task.threads[0], true, status.shdpnd)?;

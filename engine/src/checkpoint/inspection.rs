@@ -108,7 +108,9 @@ impl Inspection {
         inspection.tables.files.refuse_unknown(&inspection.tables.inodes, &mut inspection.problems);
         inspection.tables.files.refuse_leases(&inspection.tables.inodes, &mut inspection.problems);
         let saved = inspection.tables.files.take_locks();
-        inspection.locks = Some(locks.among(&inspection.tables.inodes, saved, tids.clone()));
+        let users = inspection.tables.inodes.nodes();
+        let users = users.map(|(node, (user, path))| (node, (user.clone(), path.clone()))).collect();
+        inspection.locks = Some(locks.among(users, saved, tids.clone()));
         if shared {
             inspection.tables.files.allow_sharing();
         }

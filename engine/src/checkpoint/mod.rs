@@ -2,6 +2,7 @@
 
 mod ask;
 mod capture;
+mod contents;
 mod inspection;
 mod options;
 
@@ -12,7 +13,7 @@ use crate::caller::CallerState;
 use crate::error::{Error, Result};
 use crate::image::{self, Location, Origin, Writer};
 use crate::phase::Checkpoint as Phase;
-use crate::resource::{Records, identity};
+use crate::resource::Records;
 use crate::restart;
 use crate::source::{self, Source};
 use crate::sys::kmod::Device;
@@ -105,7 +106,7 @@ fn once(
 fn finish(records: &mut Records, writer: Writer, options: &Options<'_>) -> Result<image::Written> {
     enter(Phase::Write);
     rehearse(records)?;
-    identity::learn_contents(records);
+    contents::learn(records);
     activity::say_long(|| format!("write {} and sync it to disk", options.to.path().display()));
     writer.finish(records, options.sync).map_err(|source| Error::of_image(options.to.path(), source))
 }

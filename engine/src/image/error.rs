@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::layout::{Machine, SUPPORTED_VERSION};
+use super::SUPPORTED_VERSION;
+use super::machine::Machine;
 
 /// A part of the file, as errors name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod digest;
 mod error;
 mod layout;
 mod location;
+mod machine;
 mod pending;
 mod reader;
 mod records;
@@ -28,10 +29,14 @@ mod writer;
 
 pub use digest::{Absent, Digest, Extent};
 pub use error::{Error, Section};
-pub use layout::{Frame, FrameSum, Header, MAX_FRAME, Machine, Origin, SUPPORTED_VERSION};
+pub use layout::{Frame, FrameSum, Header, MAX_FRAME, Origin};
 pub use location::Location;
+pub use machine::Machine;
 pub use pending::remove_partial;
 pub use reader::Reader;
 pub use records::Schemas;
 pub use stream::Stream;
 pub use writer::{Appended, PageSink, Sync, Writer, Written};
+
+/// The newest format version that this program reads, and the one it writes.
+pub const SUPPORTED_VERSION: u32 = 1;

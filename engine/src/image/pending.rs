@@ -191,7 +191,7 @@ fn open_unnamed(dir: &OwnedFd, _: &OsStr) -> Opened {
     Ok((file, None))
 }
 
-/// A locked file with a hidden name: nobody holds the lock of one whose writer was killed.
+/// A locked file with a hidden name: the lock of one whose writer was killed is free.
 fn open_hidden(dir: &OwnedFd, name: &OsStr) -> Opened {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     for hidden in hidden_names(name) {

@@ -10,10 +10,9 @@ use serde::de::DeserializeOwned;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::error::{Error, Section};
-use super::layout::{
-    self, Entry, FRAME_ENTRY_LEN, Footer, Frame, Header, INDEX_ENTRY_LEN, MAX_FRAME, Machine,
-};
+use super::layout::{self, Entry, FRAME_ENTRY_LEN, Footer, Frame, Header, INDEX_ENTRY_LEN, MAX_FRAME};
 use super::location::Location;
+use super::machine::Machine;
 use super::records::{self, DecodeError, Schemas, Versions};
 use super::stream::Stream;
 use crate::sys::file::link_to;

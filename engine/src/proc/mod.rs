@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 pub mod fdinfo;
+pub mod inotify;
 pub mod maps;
 pub mod smaps;
 pub mod stat;

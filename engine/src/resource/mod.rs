@@ -7,6 +7,8 @@
 pub mod attributes;
 pub mod bytes;
 pub mod clock;
+#[cfg(feature = "planted-faults")]
+pub mod fault;
 pub mod fd;
 pub mod identity;
 pub mod mm;

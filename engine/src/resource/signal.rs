@@ -1,7 +1,6 @@
 //! Signals: actions, blocked masks, alternate stacks, pending queues.
 
 use super::bytes::Bytes;
-use super::process::{Life, Process};
 use crate::error::Result;
 use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput, Stopped};
 use crate::sys::ptrace;
@@ -103,9 +102,9 @@ pub fn reset_actions(program: &mut Program) {
 }
 
 /// Dequeues the signals that exits and stops of children have just sent to a parent that had
-/// already seen them: SIGCHLD, and for each zombie its exit signal. Nothing else is pending yet.
-pub fn drain_of_children<'a>(children: impl Iterator<Item = &'a Process>, program: &mut Program) {
-    let ended = children.filter(|child| matches!(child.life, Life::Zombie(_))).map(|child| child.exit_signal);
+/// already seen them: SIGCHLD, and for each zombie its exit signal (`ended`). Nothing else is
+/// pending yet.
+pub fn drain_of_children(ended: impl Iterator<Item = i32>, program: &mut Program) {
     // A standard signal is pending at most once; real-time signals are queued as often as they were
     // sent.
     let all: Vec<i32> = std::iter::once(libc::SIGCHLD).chain(ended.filter(|signal| *signal != 0)).collect();

@@ -156,22 +156,7 @@ fn look(inode: &Inode, used: &Use, changes: &Changes) -> Result<Accepted> {
 pub fn open_handle(path: &Path) -> Result<File> {
     match sys::file::open_directly(path, OFlags::PATH) {
         Ok(handle) => Ok(handle),
-        Err(err) => Err(explain(path, err)),
-    }
-}
-
-/// Explains why a recorded path cannot be opened.
-pub fn explain(path: &Path, err: io::Error) -> Error {
-    match err.raw_os_error() {
-        Some(libc::ENOENT) => Error::Conflict(format!("{}: no such file; put it back", path.display())),
-        Some(libc::ENOTDIR) => {
-            Error::Conflict(format!("{}: a component of the path is no longer a directory", path.display()))
-        }
-        Some(libc::ELOOP) => Error::Conflict(format!(
-            "{}: now leads through a symbolic link that was not there at the checkpoint; put the directory back",
-            path.display()
-        )),
-        _ => Err::<(), _>(err).context(|| format!("open {}", path.display())).expect_err("it is one"),
+        Err(err) => Err(Error::of_path(path, err)),
     }
 }
 

@@ -143,7 +143,7 @@ impl<'a> Opened<'a> {
         let refuse = |what| Error::Conflict(format!("{}: is {what}", path.display()));
         let how = inode.kind.verbs().unlinked().map_err(refuse)?;
         let (records, early) = (self.records, &mut self.early);
-        let made = self.maker.make(inode, how, &mut |dir, name, made| {
+        let made = self.maker.make(path, how, &mut |dir, name, made| {
             let meta = made.metadata().context(|| format!("stat {}", path.display()))?;
             // fcntl(2) cannot set O_NOFOLLOW, and a magic link cannot be opened with it.
             let only_by_name = |file: &OpenFile| file.inode == index && file.flags & libc::O_NOFOLLOW != 0;

@@ -228,7 +228,9 @@ fn late_programs(records: &Records) -> Result<Programs, String> {
     for file in order {
         job.verbs(file).late(file, &job, &mut programs)?;
         let OpenFile { locks, owner, .. } = &records.files[file];
-        locks.iter().try_for_each(|lock| lock.retake(*owner, &job.holders[&file], &mut programs))?;
+        locks.iter().try_for_each(|lock| {
+            lock.retake(owner.map(|owner| owner.id), &job.holders[&file], &mut programs)
+        })?;
     }
     Ok(programs)
 }
@@ -492,8 +494,10 @@ impl Planner<'_> {
         let pid = process.pid;
         let mut program = Program::new();
         // Drop the signals just sent for zombies and stopped children: the parent had them before.
-        signal::drain_of_children(self.children.get(&pid).into_iter().flatten().copied(), &mut program);
-        for child in self.children.get(&pid).into_iter().flatten() {
+        let children = self.children.get(&pid).into_iter().flatten();
+        let ended = children.clone().filter(|child| matches!(child.life, Life::Zombie(_)));
+        signal::drain_of_children(ended.map(|child| child.exit_signal), &mut program);
+        for child in children {
             if let Life::Alive(alive) = &child.life
                 && matches!(alive.state, State::Stopped { reported: true, .. })
             {

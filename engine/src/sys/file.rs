@@ -14,6 +14,15 @@ struct OwnerEx {
     pid: i32,
 }
 
+/// statfs(2) on NFS, include/uapi/linux/magic.h.
+pub const NFS_SUPER_MAGIC: i64 = 0x6969;
+/// statfs(2) on FUSE, include/uapi/linux/magic.h.
+pub const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
+/// statfs(2) on CIFS, include/uapi/linux/magic.h.
+pub const CIFS_SUPER_MAGIC: i64 = 0xff53_4d42;
+/// statfs(2) on SMB 2 and 3, include/uapi/linux/magic.h.
+pub const SMB2_SUPER_MAGIC: i64 = 0xfe53_4d42;
+
 const F_SETOWN_EX: i32 = 15;
 const F_GETOWN_EX: i32 = 16;
 const F_SETSIG: i32 = 10;

@@ -12,6 +12,9 @@ pub fn robust_list(tid: i32) -> io::Result<(u64, u64)> {
     Ok((head, len))
 }
 
+/// `PIDFD_THREAD` of pidfd_open(2), include/uapi/linux/pidfd.h, Linux 6.9.
+pub const PIDFD_THREAD: i32 = libc::O_EXCL;
+
 /// A duplicate of descriptor `fd` of the process behind `pidfd`: the same open file description
 /// (pidfd_getfd(2), Linux 5.6).
 pub fn borrow_fd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {

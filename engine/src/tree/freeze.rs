@@ -1,8 +1,7 @@
 //! Freezing every process in scope, and thawing.
 
 use super::freezer::Freezers;
-use super::outside::own_processes;
-use super::scope::{Scope, threads};
+use super::scope::{Scope, own_processes, threads};
 use crate::activity;
 use crate::arch;
 use crate::error::{Context, Error, Result};

@@ -1,6 +1,7 @@
 //! Processes outside the saved tree: their sessions and groups, and what they share with it.
 
 use super::freeze::Task;
+use super::scope::own_processes;
 use crate::error::{Context, External, Problem, Problems, Result, Subject};
 use crate::proc::stat::Brief;
 use crate::proc::{maps, read_short, status};
@@ -38,17 +39,6 @@ pub fn is_own_group_orphaned() -> bool {
             && parent.is_some_and(|parent| parent.pgrp != us.pgrp && parent.session == us.session)
     };
     !all.iter().any(|stat| stat.pgrp == us.pgrp && has_shell(stat))
-}
-
-/// This process, and its parent if that is the front end and this its worker.
-pub fn own_processes() -> Vec<i32> {
-    let program = |who: &str| std::fs::read_link(format!("/proc/{who}/exe")).ok();
-    let parent = std::os::unix::process::parent_id();
-    let mut own = vec![std::process::id() as i32];
-    if program(&parent.to_string()).is_some_and(|exe| Some(exe) == program("self")) {
-        own.push(parent as i32);
-    }
-    own
 }
 
 /// A process outside the saved tree.

@@ -111,3 +111,14 @@ fn members(belongs: impl Fn(&procfs::process::Stat) -> bool) -> Result<Vec<i32>>
     }
     Ok(ordered)
 }
+
+/// This process, and its parent if that is the front end and this its worker.
+pub fn own_processes() -> Vec<i32> {
+    let program = |who: &str| std::fs::read_link(format!("/proc/{who}/exe")).ok();
+    let parent = std::os::unix::process::parent_id();
+    let mut own = vec![std::process::id() as i32];
+    if program(&parent.to_string()).is_some_and(|exe| Some(exe) == program("self")) {
+        own.push(parent as i32);
+    }
+    own
+}

@@ -70,7 +70,7 @@ fn a_check_without_a_reader_ends_as_with_one(#[case] before: &str, #[case] code:
     job.await_progress();
 }
 
-/// A command of cairn's whose output is a pipe that nobody reads from.
+/// A cairn command whose output is a pipe without a reader.
 fn without_a_reader(job: &Job, command: &str) -> Output {
     called(
         job,

@@ -40,7 +40,7 @@ fn write(job: &Job, name: &str, text: &str) {
     std::fs::write(job.path(name), text).expect("written");
 }
 
-/// Writes a line whenever it is told to.
+/// Writes a line on request.
 const LOGGER: &str = "exec 5>log; echo one >&5; : > up; while [ ! -e go ]; do read x < /dev/null; done; \
                       echo three >&5; : > done; while :; do read x < /dev/null; done";
 
@@ -131,7 +131,7 @@ fn other_contents_of_the_same_size_and_time_are_told() {
     expect_restart(&job, &["--ignore-changes"]);
 }
 
-/// The pages that nobody wrote to are those of the file.
+/// Unmodified pages are those of the file.
 #[test]
 fn what_private_mappings_need_cannot_be_ignored() {
     let job = reader("m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_COPY); m[0]");

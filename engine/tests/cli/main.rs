@@ -115,7 +115,7 @@ impl Job {
         }
     }
 
-    /// Waits until the counter has gone on from where it is, and nobody traces it.
+    /// Waits until the counter has advanced and no process traces it.
     fn await_progress(&self) {
         let before = self.count();
         wait_for("progress of the job", || (self.count() > before + 5).then_some(()));

@@ -40,7 +40,7 @@ def go_on(who=None):
         say("count", count)
 "#;
 
-/// A job that brings itself into a state and goes on counting.
+/// A job that brings itself into a state and then counts.
 fn job(text: &str) -> Job {
     python::start(&format!("{PRELUDE}\n{text}\ngo_on()"))
 }

@@ -171,7 +171,7 @@ fn a_thread_is_told_with_its_process() {
     assert!(!job.path("context").exists() && !job.is_gone());
 }
 
-/// What stops itself goes on by nobody.
+/// A process that stops itself is not continued by cairn.
 #[rstest]
 #[case::its_parent("\"$CAIRN\" checkpoint $$ -o context --kill; echo $? > code; :")]
 #[case::itself("exec \"$CAIRN\" checkpoint $$ -o context --kill")]

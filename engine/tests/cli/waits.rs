@@ -124,7 +124,7 @@ impl Groups {
         Some(groups)
     }
 
-    /// The file that freezes, what it is told then, and what it is told to thaw.
+    /// The file that freezes, the text that freezes and the text that thaws.
     fn words(&self) -> (&'static str, &'static str, &'static str) {
         match self.version {
             Version::One => ("freezer.state", "FROZEN", "THAWED"),
@@ -242,7 +242,7 @@ impl Bound {
         Some(Bound { server, at })
     }
 
-    /// It answers nobody.
+    /// It answers no request.
     fn hang(&self) {
         harm::kill(self.server.id() as i32, Signal::STOP);
         wait_for("the stop", || {

@@ -1,4 +1,4 @@
-//! Zombies are made once more by dying once more: nobody else must notice.
+//! A zombie is recreated by a process that exits: no other process may notice.
 
 use super::*;
 

@@ -244,8 +244,6 @@ pub fn live(kind: &str) -> ! {
                 again()
             })
         }
-        "settings" => super::settings::live(true),
-        "no-settings" => super::settings::live(false),
         "save" => {
             let line = line();
             let (pid, file) = line.split_once(' ').expect("a PID and a file");

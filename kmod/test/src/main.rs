@@ -27,7 +27,11 @@ fn main() -> std::process::ExitCode {
     if let [flag, kind] = args.as_slice()
         && flag == child::FLAG
     {
-        child::live(kind);
+        match kind.as_str() {
+            "settings" => settings::live(true),
+            "no-settings" => settings::live(false),
+            kind => child::live(kind),
+        }
     }
     match run(&args) {
         Ok(true) => std::process::ExitCode::SUCCESS,

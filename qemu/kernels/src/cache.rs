@@ -10,7 +10,7 @@
 //! kmod/<release>-<digest>/   built kernel modules (kmod)
 //! debug/<version>-<digest>/  built debugging kernels (kmod::debug)
 //! initramfs/<digest>.cpio    base file systems
-//! probe/                     results of accel::probe
+//! probe/                     results of probe::probe
 //! locks/<name>.lock          advisory locks, never removed
 //! ```
 //!

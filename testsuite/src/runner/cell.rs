@@ -18,8 +18,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode as Perm;
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Failure, StageResult};
-use super::judge::{self_skip_or_crash, still_there, words};
+use super::failure::{Failure, StageResult, self_skip_or_crash, still_there, words};
 use super::proc::{self, TreeSnapshot};
 use super::supervisor::{End, Stop, Supervisor};
 use super::sys::{self, Standing};

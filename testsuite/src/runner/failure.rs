@@ -1,12 +1,17 @@
 //! Why a cell did not pass: a verdict, the stage that failed, a one-line reason.
 
+use std::fs;
 use std::path::Path;
 
 use crate::engine::printed::PrintedError;
 use crate::event::CellOutcome;
 use crate::verdict::{Stage, Verdict};
 
-use super::supervisor::Stop;
+use super::proc;
+use super::supervisor::{End, Stop};
+
+/// The workload's exit status for "not supported here", before `ready`.
+pub(super) const EXIT_SKIP: i32 = 77;
 
 /// The result of a failed cell.
 #[derive(Debug)]
@@ -73,4 +78,28 @@ fn is_full(dir: &Path) -> bool {
         // A file system without a size limit reports no blocks at all.
         fs.f_blocks > 0 && (free < 1 << 20 || fs.f_bavail < fs.f_blocks / 1000)
     })
+}
+
+/// `: ` and the last lines of a program's log joined into one line; empty if the log is.
+pub(super) fn words(log: &Path) -> String {
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
+    if tail.is_empty() { tail } else { format!(": {}", tail.chars().take(600).collect::<String>()) }
+}
+
+pub(super) fn still_there(after: &str, pids: Vec<u32>) -> String {
+    let list: Vec<String> = pids.into_iter().map(proc::describe).collect();
+    format!("still there after {after}: {}", list.join(", "))
+}
+
+/// The failure of a workload that exited before its `ready`.
+pub(super) fn self_skip_or_crash(end: End, cwd: &Path) -> Failure {
+    let said = words(&cwd.join("stderr"));
+    match end {
+        End::Exited(EXIT_SKIP) => {
+            Failure::skip(said.trim_start_matches(": ").trim_start_matches("skip:").trim().to_owned())
+        }
+        end => Failure::fail(Stage::Ready, format!("the workload ended before its ready with {end}{said}")),
+    }
 }

@@ -9,14 +9,10 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use super::cell::CellRun;
-use super::failure::{Failure, StageResult};
-use super::proc;
+use super::failure::{EXIT_SKIP, Failure, StageResult, still_there, words};
 use super::supervisor::End;
 use crate::oracle::{fixpoint, leak};
 use crate::verdict::Stage;
-
-/// The workload's exit status for "not supported here", before `ready`.
-const EXIT_SKIP: i32 = 77;
 
 impl CellRun<'_> {
     /// Only for the first tree: the parent of a restarted one is its restart program, not the
@@ -118,29 +114,5 @@ impl CellRun<'_> {
         } else {
             Err(Failure::fail(Stage::Leak, format!("left behind: {}", left.join(", "))))
         }
-    }
-}
-
-/// `: ` and the last lines of a program's log joined into one line; empty if the log is.
-pub(super) fn words(log: &Path) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let tail = lines[lines.len().saturating_sub(3)..].join(" | ");
-    if tail.is_empty() { tail } else { format!(": {}", tail.chars().take(600).collect::<String>()) }
-}
-
-pub(super) fn still_there(after: &str, pids: Vec<u32>) -> String {
-    let list: Vec<String> = pids.into_iter().map(proc::describe).collect();
-    format!("still there after {after}: {}", list.join(", "))
-}
-
-/// The failure of a workload that exited before its `ready`.
-pub(super) fn self_skip_or_crash(end: End, cwd: &Path) -> Failure {
-    let said = words(&cwd.join("stderr"));
-    match end {
-        End::Exited(EXIT_SKIP) => {
-            Failure::skip(said.trim_start_matches(": ").trim_start_matches("skip:").trim().to_owned())
-        }
-        end => Failure::fail(Stage::Ready, format!("the workload ended before its ready with {end}{said}")),
     }
 }

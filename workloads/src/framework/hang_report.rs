@@ -1,7 +1,7 @@
 //! Report on a hang, to find its cause: what every thread waits in, and whether processors get
 //! their timer interrupts.
 
-use super::{child, procfs, sys};
+use super::{descendants, procfs, sys};
 use std::fs;
 use std::sync::Once;
 
@@ -26,7 +26,7 @@ pub fn print() {
 fn report() -> String {
     let own = sys::getpid();
     let mut lines = Vec::new();
-    for pid in std::iter::once(own).chain(child::descendants(own)) {
+    for pid in std::iter::once(own).chain(descendants::of(own)) {
         let tids = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let tids = tids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         lines.extend(tids.map(|tid| thread(pid, tid)));

@@ -6,6 +6,7 @@
 
 pub mod arch;
 pub mod child;
+pub mod descendants;
 pub mod entry;
 pub mod expect;
 pub mod fd;

@@ -1,6 +1,6 @@
 //! `list` and `run`: finding a workload, running it, turning its outcome into an exit status.
 
-use super::{Ctx, Entry, child, hang_report, needs::Skip, sync, sync::Gate};
+use super::{Ctx, Entry, descendants, hang_report, needs::Skip, sync, sync::Gate};
 use std::process::ExitCode;
 
 /// Exit status of a workload that cannot run here.
@@ -77,7 +77,7 @@ pub fn run(groups: &[&[Entry]], name: &str, seed: u64) -> ExitCode {
             if sync::time_left().is_zero() {
                 hang_report::print();
             }
-            child::kill_descendants();
+            descendants::kill_all();
             match error.downcast_ref::<Skip>() {
                 Some(reason) if !passed => {
                     eprintln!("skip: {reason}");

@@ -5,7 +5,7 @@
 //! workload without a gate would not have: no descriptor, no timer, no thread. The watchdog thread
 //! starts only after `go`.
 
-use super::{Outcome, child, hang_report, sys};
+use super::{Outcome, descendants, hang_report, sys};
 use anyhow::Context as _;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -114,7 +114,7 @@ fn start_watchdog() -> Outcome {
             if left.is_zero() {
                 eprintln!("timed out waiting for the verification to end");
                 hang_report::print();
-                child::kill_descendants();
+                descendants::kill_all();
                 // SAFETY: _exit has no preconditions.
                 unsafe { libc::_exit(1) }
             }

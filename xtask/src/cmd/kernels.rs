@@ -7,7 +7,8 @@ use cairn_qemu::setup::{self, Need};
 use cairn_qemu::{Arch, Cache, progress};
 use clap::Parser;
 
-use crate::kernels::{ArchArg, KernelSource, architectures, for_arch, options};
+use crate::kernels::{ArchArg, architectures, for_arch};
+use crate::source::{KernelSource, options};
 use crate::workspace::Workspace;
 
 #[derive(Parser)]

@@ -10,7 +10,8 @@ use cairn_qemu::{Cache, progress};
 use clap::Parser;
 
 use crate::cross;
-use crate::kernels::{KernelArgs, architectures, for_arch, options};
+use crate::kernels::{KernelArgs, architectures, for_arch};
+use crate::source::options;
 use crate::workspace::Workspace;
 
 #[derive(Parser)]

@@ -1,9 +1,8 @@
 //! `cargo xtask kmod-test`: runs the tests of the kernel module (`kmod/test`) in guests.
 
 use anyhow::{Context, Result, bail};
-use cairn_qemu::accel::{self};
 use cairn_qemu::kernels::Selector;
-use cairn_qemu::{Cache, progress};
+use cairn_qemu::{Cache, probe, progress};
 use cairn_testsuite::driver::StopFlag;
 use clap::Parser;
 
@@ -54,7 +53,7 @@ pub fn run(args: &Args) -> Result<bool> {
             }
         };
         let built = &programs[&kernel.arch];
-        let accel = accel::probe(&kernel, &built.init, &cache, &progress::Stderr::default())?;
+        let accel = probe::probe(&kernel, &built.init, &cache, &progress::Stderr::default())?;
         eprintln!("{name}: {}", kernel.release);
         let report = plan
             .run(&kernel, &built.guest_programs([].into()), &module, &accel, &stop, &mut |line| {

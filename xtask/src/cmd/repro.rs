@@ -8,10 +8,11 @@ use cairn_testsuite::report::{Conclusion, terminal};
 use clap::Parser;
 
 use crate::corpora;
-use crate::kernels::{self, KernelArgs, KernelSource};
+use crate::kernels::{self, KernelArgs};
 use crate::programs;
 use crate::run::{self, Asked, DEFAULT_SEED};
 use crate::run_args::RunArgs;
+use crate::source::KernelSource;
 use crate::usage::usage;
 use crate::workspace::Workspace;
 

@@ -25,12 +25,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::corpora;
 use crate::cross;
-use crate::kernels::{self, ArchArg, KernelArgs, KernelSource};
+use crate::kernels::{self, ArchArg, KernelArgs};
 use crate::places::Spot;
 use crate::programs::{self, Programs, Wanted};
 use crate::progress::Screen;
 use crate::run::{self, KernelRun, Plan};
 use crate::run_args::RunArgs;
+use crate::source::KernelSource;
 use crate::workspace::Workspace;
 
 /// Environment variable that selects the fault of a faulty engine.
@@ -315,7 +316,7 @@ impl Hunt<'_> {
 
     fn run(&self, fault: Option<&str>, cells: Vec<(Cell, bool)>, fail_fast: bool) -> Result<Vec<CellResult>> {
         let mut job = run::job(self.plan);
-        self.spot.fill_in(&mut job, self.plan, self.programs)?;
+        self.spot.fill_in(&mut job, &self.plan.engines, self.programs)?;
         job.fail_fast = fail_fast;
         job.artifact_limit = 1 << 20;
         if let Some(fault) = fault {

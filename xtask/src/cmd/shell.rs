@@ -6,14 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::{Matrix, Selector, extra};
 use cairn_qemu::setup::{self, Need};
-use cairn_qemu::{Arch, Cache, accel, guest, initramfs, job, progress};
+use cairn_qemu::{Arch, Cache, guest, initramfs, job, probe, progress};
 use cairn_testsuite::driver::guest::HUGE_MIB;
 use clap::Parser;
 
 use crate::cross::{self, Toolchain};
-use crate::kernels::{self, ArchArg, KernelArgs, KernelSource};
+use crate::kernels::{self, ArchArg, KernelArgs};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Wanted};
+use crate::source::{self, KernelSource};
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -73,11 +74,11 @@ pub fn run(args: &Args) -> Result<bool> {
         None
     } else {
         let matrix = Matrix::load(&workspace.root.join("matrix.toml"))?;
-        Some(extra::busybox(&matrix, &kernels::options(arch, &args.source, &cache, &progress))?)
+        Some(extra::busybox(&matrix, &source::options(arch, &args.source, &cache, &progress))?)
     };
     let (builder, shell) = initramfs::add_shell(guest_programs.pack(kernel)?, busybox.as_deref())?;
     let base = builder.build(&cache)?;
-    let accel = accel::probe(kernel, &programs.init, &cache, &progress)?;
+    let accel = probe::probe(kernel, &programs.init, &cache, &progress)?;
     let command = if args.command.is_empty() { shell } else { args.command.clone() };
     let mut job = job::GuestJob {
         command,

@@ -5,10 +5,12 @@
 //! - every source file begins with a description of its contents;
 //! - architecture-specific code of the engine is in its `arch/`;
 //! - the commands of `xtask` use its modules, never the reverse;
-//! - comments fit the line width (`rustfmt` does not wrap them);
+//! - comments and documents fit the line width (`rustfmt` wraps neither);
+//! - modules do not use each other in a circle;
 //! - the dependencies between packages;
 //! - the licences of dependencies.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +19,7 @@ use anyhow::{Context, Result, bail};
 
 use serde::Deserialize;
 
+use crate::circles::{self, Sources};
 use crate::workspace::Workspace;
 
 /// Where `unsafe` is allowed.
@@ -91,8 +94,8 @@ const EDGES: &[(&str, &[&str])] = &[
 /// What only the entry point and the commands themselves may use.
 const COMMANDS: (&str, &[&str]) = ("xtask/src/", &["xtask/src/cmd/", "xtask/src/main.rs"]);
 
-/// Maximum width of a comment, in characters.
-const COMMENT_WIDTH: usize = 100;
+/// Maximum width of comments and documents, in characters.
+const TEXT_WIDTH: usize = 100;
 
 /// Licences compatible with ours.
 const LICENCES: &[&str] = &[
@@ -124,10 +127,21 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Checks everything and prints what is wrong.
 pub fn run(workspace: &Workspace, offline: bool) -> Result<bool> {
     let mut complaints = Vec::new();
+    let mut crates: BTreeMap<String, Sources> = BTreeMap::new();
     for path in tracked(workspace)? {
         let Ok(text) = fs::read_to_string(workspace.root.join(&path)) else { continue };
         let name = path.to_string_lossy().into_owned();
         complaints.extend(judge(&name, &text).into_iter().map(|c| format!("{name}:{c}")));
+        if let Some((dir, file)) = name.split_once("/src/").filter(|(_, file)| file.ends_with(".rs")) {
+            let sources = crates.entry(dir.to_owned()).or_default();
+            sources.insert(circles::module_of(Path::new(file)), text);
+        }
+    }
+    for (dir, sources) in &crates {
+        for circle in circles::find(sources).with_context(|| format!("look for circles in {dir}"))? {
+            let modules: Vec<&str> = circle.into_iter().collect();
+            complaints.push(format!("{dir}: modules use each other in a circle: {}", modules.join(", ")));
+        }
     }
     for (dir, package) in PACKAGES {
         let path = workspace.root.join(dir).join("Cargo.toml");
@@ -199,7 +213,8 @@ pub fn tracked(workspace: &Workspace) -> Result<Vec<PathBuf>> {
 /// `line: complaint` for everything wrong with one file.
 fn judge(name: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let rust = Path::new(name).extension().is_some_and(|e| e == "rs");
+    let is_kind = |kind| Path::new(name).extension().is_some_and(|e| e == kind);
+    let (rust, document) = (is_kind("rs"), is_kind("md"));
     if rust && !text.starts_with("//!") && !name.contains("/examples/") {
         found.push("1: no `//!` comment that describes the contents".to_owned());
     }
@@ -217,7 +232,10 @@ fn judge(name: &str, text: &str) -> Vec<String> {
             found.push(format!("{number}: a shared module uses a command"));
         }
         if rust && is_wide_comment(line) {
-            found.push(format!("{number}: a comment wider than {COMMENT_WIDTH} characters"));
+            found.push(format!("{number}: a comment wider than {TEXT_WIDTH} characters"));
+        }
+        if document && is_wide_prose(line) {
+            found.push(format!("{number}: a line wider than {TEXT_WIDTH} characters"));
         }
         for (parts, why) in FORBIDDEN {
             if line.contains(&parts.concat()) {
@@ -252,7 +270,12 @@ fn is_lower_module(name: &str) -> bool {
 fn is_wide_comment(line: &str) -> bool {
     let text = line.trim_start();
     let is_row = text.trim_start_matches(['/', '!']).trim_start().starts_with('|');
-    text.starts_with("//") && !is_row && line.chars().count() > COMMENT_WIDTH
+    text.starts_with("//") && !is_row && line.chars().count() > TEXT_WIDTH
+}
+
+/// Whether a line of a document is too wide. Rows of tables and indented code cannot be broken.
+fn is_wide_prose(line: &str) -> bool {
+    !line.starts_with('|') && !line.starts_with("    ") && line.chars().count() > TEXT_WIDTH
 }
 
 /// The first word of one architecture in the code of this line.
@@ -322,6 +345,17 @@ mod tests {
     #[case("let wide = 1; // ", 97, false)]
     fn wide_comments(#[case] start: &str, #[case] more: usize, #[case] wanted: bool) {
         assert_eq!(is_wide_comment(&format!("{start}{}", "x".repeat(more))), wanted);
+    }
+
+    #[rstest]
+    #[case("", 101, true)]
+    #[case("", 100, false)]
+    #[case("| ", 100, false)]
+    #[case("    $ ", 100, false)]
+    fn wide_lines_of_documents(#[case] start: &str, #[case] more: usize, #[case] wanted: bool) {
+        let line = format!("{start}{}", "x".repeat(more));
+        assert_eq!(judge("docs/x.md", &line).len(), usize::from(wanted));
+        assert!(judge("x.toml", &line).is_empty());
     }
 
     #[rstest]

@@ -108,7 +108,7 @@ impl Regs {
         Some(Interrupted { nr: self.gpr[0] as i64, kind })
     }
 
-    /// These registers with an interrupted system call turned into one that will be made again:
+    /// These registers with an interrupted system call turned into one that will be repeated:
     /// `nr` in the number register, the instruction pointer on the system call instruction, and no
     /// trace left for the kernel's own restart logic.
     pub fn rewound(mut self, nr: i64) -> Self {

@@ -2,7 +2,6 @@
 
 use super::inode::{Found, Inodes};
 use super::lock::{self, FileLock, SavedLocks};
-use super::pidfd::PIDFD_THREAD;
 use super::table::{self, Fd};
 use super::{Identity, Kind, Reference};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
@@ -11,7 +10,7 @@ use crate::resource::bytes::PathBytes;
 use crate::resource::mm::dump::DumpPlan;
 use crate::sys::file::link_to;
 use crate::sys::kcmp::{self, EpollTarget, Member, Sorted};
-use crate::sys::task;
+use crate::sys::task::{self, PIDFD_THREAD};
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -243,7 +242,7 @@ impl Files {
         })?;
         if let Some(same) = same {
             let file = same.value;
-            self.locks.add(&mut self.all[file], locks);
+            self.locks.add(&mut self.all[file].locks, locks);
             return Ok(Fd { fd, file, cloexec });
         }
         let inode = match &among {
@@ -258,7 +257,7 @@ impl Files {
         };
         let offset = if kind.verbs().keeps_offset() { info.pos } else { 0 };
         self.all.push(OpenFile { inode, flags, offset, owner, locks: Vec::new() });
-        self.locks.add(&mut self.all[file], locks);
+        self.locks.add(&mut self.all[file].locks, locks);
         if let Some(owner) = owner {
             self.owned.push((pid, fd, owner, kind == Kind::Directory));
         }

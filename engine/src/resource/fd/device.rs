@@ -60,4 +60,4 @@ impl Verbs for Device {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[];
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[];

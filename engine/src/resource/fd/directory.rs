@@ -32,4 +32,4 @@ impl Verbs for Directory {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[];
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[];

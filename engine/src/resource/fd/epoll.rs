@@ -233,8 +233,8 @@ fn event(events: u32, data: u64) -> Vec<u8> {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[
-    crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
         name: "epoll-watch-lost",
         what: "the last file that an epoll instance watches is not watched",
         commit: |r| {
@@ -243,7 +243,7 @@ pub(super) const FAULTS: &[crate::fault::Fault] = &[
             });
         },
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "epoll-data-lost",
         what: "the data words of epoll instances are descriptor numbers",
         commit: |r| each(r, |epoll| epoll.watches.iter_mut().for_each(|watch| watch.data = watch.fd as u64)),

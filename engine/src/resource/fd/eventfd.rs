@@ -121,7 +121,7 @@ fn is_semaphore(fd: BorrowedFd<'_>, count: u64) -> io::Result<bool> {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[crate::resource::fault::Fault {
     name: "eventfd-count-lost",
     what: "the counters of eventfds are 0",
     commit: |r| {

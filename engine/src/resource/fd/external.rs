@@ -258,7 +258,7 @@ fn access(flags: i32) -> &'static str {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[];
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[];
 
 #[cfg(test)]
 mod tests {

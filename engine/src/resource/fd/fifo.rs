@@ -89,4 +89,4 @@ impl Made for OpenFifo {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[];
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[];

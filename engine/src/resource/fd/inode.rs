@@ -4,10 +4,12 @@ use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::image::Extent;
+use crate::proc::inotify;
 use crate::resource::attributes;
 use crate::resource::bytes::PathBytes;
 use crate::resource::identity::Identity;
 use crate::resource::mm::dump::{self, DataSource, DumpPlan, Owner};
+use crate::sys::file::{FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC};
 use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -160,11 +162,6 @@ pub struct Inodes {
     contents: Vec<(usize, Owner)>,
 }
 
-// File systems, include/uapi/linux/magic.h.
-const NFS_SUPER_MAGIC: i64 = 0x6969;
-const FUSE_SUPER_MAGIC: i64 = 0x6573_5546;
-const CIFS_SUPER_MAGIC: i64 = 0xff53_4d42;
-const SMB2_SUPER_MAGIC: i64 = 0xfe53_4d42;
 /// File systems whose files are generated when they are read: size and times mean nothing. sysfs,
 /// cgroup and cgroup2, debugfs, tracefs, securityfs, configfs, pstore, bpf, selinuxfs, efivarfs,
 /// resctrl.
@@ -195,9 +192,9 @@ impl Inodes {
     /// # Errors
     /// *unsupported*
     pub fn refuse_watched(&self, at: Subject, link: &PathBytes, meta: &Metadata) -> Result<()> {
-        let watched = self
-            .watched
-            .get_or_init(|| self.processes.iter().flat_map(|pid| super::inotify::watched_by(*pid)).collect());
+        let watched = self.watched.get_or_init(|| {
+            self.processes.iter().flat_map(|pid| inotify::watched_for_reading(*pid)).collect()
+        });
         if watched.is_empty() {
             return Ok(());
         }
@@ -409,11 +406,6 @@ fn is_kept_by_client(path: &Path, fs: i64) -> bool {
     };
     let Some(rest) = name.strip_prefix(prefix) else { return false };
     digits.contains(&rest.len()) && rest.iter().all(u8::is_ascii_hexdigit)
-}
-
-/// Whether clients of this file system rename an open file instead of unlinking it.
-pub fn has_client(fs: i64) -> bool {
-    matches!(fs, NFS_SUPER_MAGIC | FUSE_SUPER_MAGIC | CIFS_SUPER_MAGIC | SMB2_SUPER_MAGIC)
 }
 
 /// Whether a file shown as deleted in /proc still has the name that libfuse gave it, which the

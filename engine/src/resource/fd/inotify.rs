@@ -9,6 +9,7 @@ use super::inode::Observed;
 use super::{Identity, Kind, Made, Once, Reference, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
+use crate::proc::inotify::{READING, Watched};
 use crate::sys::file::{link_to, open_by_handle};
 use procfs::process::MountInfo;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -63,9 +64,9 @@ impl Verbs for Inotify {
     fn uses(&mut self, info: &FdInfo, at: &Subject) -> Result<Vec<OwnedFd>> {
         let refuse = |why: String| Error::unsupported(Problem::of(at.clone(), why));
         let unknown = || refuse(": cannot read its inotify watches".into());
-        let mut watched: Vec<Shown> = info
+        let mut watched: Vec<Watched> = info
             .beginning("inotify ")
-            .map(|line| Shown::parse(line).ok_or_else(unknown))
+            .map(|line| Watched::parse(line).ok_or_else(unknown))
             .collect::<Result<_>>()?;
         watched.sort_by_key(|shown| shown.wd);
         if watched.last().is_some_and(|last| last.wd > MOST) {
@@ -84,7 +85,7 @@ impl Verbs for Inotify {
         for shown in &watched {
             self.watches.push(Watch { wd: shown.wd, file: 0, mask: shown.mask & ALL });
             let of = format!("watch descriptor {}, inode {}", shown.wd, shown.inode);
-            let why = match shown.open(&mounts) {
+            let why = match open(shown, &mounts) {
                 Ok(Some(handle)) if shown.mask & READING != 0 && is_in_proc(&handle) => {
                     return Err(refuse(format!(
                         " is an inotify instance that watches a file of /proc for being read ({of}), which a checkpoint does; remove the watch first"
@@ -170,23 +171,6 @@ impl Verbs for Inotify {
     }
 }
 
-/// Events that reading a file causes, or a directory.
-const READING: u32 = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE_NOWRITE;
-
-/// Device and inode numbers of all files that a process watches for being read.
-pub fn watched_by(pid: i32) -> Vec<((u32, u32), u64)> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let is_inotify =
-        |path: &Path| std::fs::read_link(path).is_ok_and(|link| link.as_os_str() == "anon_inode:inotify");
-    let instances = entries.filter(|entry| is_inotify(&entry.path()));
-    let numbers = instances.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // Whatever cannot be read here is refused when it is inspected.
-    let infos = numbers.filter_map(|fd| FdInfo::read(pid, fd).ok());
-    let shown = |info: FdInfo| info.beginning("inotify ").filter_map(Shown::parse).collect::<Vec<_>>();
-    let reading = infos.flat_map(shown).filter(|shown| shown.mask & READING != 0);
-    reading.map(|shown| (shown.device, shown.inode)).collect()
-}
-
 /// Takes what is in the queue, whose length is limited.
 fn discard_events(fd: &OwnedFd) -> Result<()> {
     let what = || "read events of inotify";
@@ -204,81 +188,43 @@ fn shows_flags() -> Result<bool> {
     let flags = WatchFlags::from_bits_retain(libc::IN_MOVE_SELF | libc::IN_EXCL_UNLINK);
     inotify::add_watch(&own, "/", flags).context(what)?;
     let info = FdInfo::read(std::process::id() as i32, std::os::fd::AsRawFd::as_raw_fd(&own))?;
-    let shown = info.beginning("inotify ").find_map(Shown::parse);
+    let shown = info.beginning("inotify ").find_map(Watched::parse);
     Ok(shown.is_some_and(|shown| shown.mask & libc::IN_EXCL_UNLINK != 0))
 }
 
-/// A watch as fdinfo shows it: `wd:1 ino:9c4152 sdev:fe00000 mask:84000100 ignored_mask:0
-/// fhandle-bytes:8 fhandle-type:1 f_handle:52419c002369221b`, all numbers hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Shown {
-    wd: i32,
-    inode: u64,
-    /// Major and minor number, as mountinfo has them.
-    device: (u32, u32),
-    mask: u32,
-    /// Type and bytes; `None` where the file system has none.
-    handle: Option<(i32, Vec<u8>)>,
+/// A handle (`O_PATH`) to the file under a path by which it can be opened, if there is any.
+///
+/// # Errors
+/// EPERM without CAP_DAC_READ_SEARCH, unless it is a mount point.
+fn open(shown: &Watched, mounts: &[MountInfo]) -> Result<Option<OwnedFd>, Errno> {
+    let mut denied = None;
+    let number = format!("{}:{}", shown.device.0, shown.device.1);
+    for point in mounts.iter().filter(|mount| mount.majmin == number).map(|mount| &mount.mount_point) {
+        let mount = open_path(point).ok().filter(|mount| is(shown, mount));
+        let found = mount.or_else(|| {
+            by_handle(shown, point).unwrap_or_else(|errno| {
+                denied = Some(errno).filter(|errno| *errno == Errno::PERM).or(denied);
+                None
+            })
+        });
+        if let Some(found) = found.filter(leads_back) {
+            return Ok(Some(found));
+        }
+    }
+    denied.map_or(Ok(None), Err)
 }
 
-impl Shown {
-    fn parse(line: &str) -> Option<Shown> {
-        let field = |name: &str| {
-            line.split_ascii_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix(':'))
-        };
-        let number = |name| u64::from_str_radix(field(name)?, 16).ok();
-        let device = number("sdev")?;
-        // MKDEV of the kernel, include/linux/kdev_t.h.
-        let device = ((device >> 20) as u32, (device & 0xf_ffff) as u32);
-        let handle = || {
-            let text = field("f_handle")?;
-            let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-            let bytes = (0..text.len()).step_by(2).map(byte).collect::<Option<Vec<u8>>>()?;
-            Some((number("fhandle-type")? as i32, bytes))
-        };
-        Some(Shown {
-            wd: number("wd")?.try_into().ok()?,
-            inode: number("ino")?,
-            device,
-            mask: number("mask")? as u32,
-            handle: handle(),
-        })
-    }
+/// The file in the file system that is mounted there.
+fn by_handle(shown: &Watched, point: &Path) -> Result<Option<OwnedFd>, Errno> {
+    let Some((kind, bytes)) = &shown.handle else { return Ok(None) };
+    let root = open_path(point)?;
+    let found = open_by_handle(root.as_fd(), *kind, bytes, libc::O_PATH | libc::O_CLOEXEC);
+    let found = found.map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
+    Ok(is(shown, &found).then_some(found))
+}
 
-    /// A handle (`O_PATH`) to the file under a path by which it can be opened, if there is any.
-    ///
-    /// # Errors
-    /// EPERM without CAP_DAC_READ_SEARCH, unless it is a mount point.
-    fn open(&self, mounts: &[MountInfo]) -> Result<Option<OwnedFd>, Errno> {
-        let mut denied = None;
-        let number = format!("{}:{}", self.device.0, self.device.1);
-        for point in mounts.iter().filter(|mount| mount.majmin == number).map(|mount| &mount.mount_point) {
-            let mount = open_path(point).ok().filter(|mount| self.is(mount));
-            let found = mount.or_else(|| {
-                self.by_handle(point).unwrap_or_else(|errno| {
-                    denied = Some(errno).filter(|errno| *errno == Errno::PERM).or(denied);
-                    None
-                })
-            });
-            if let Some(found) = found.filter(leads_back) {
-                return Ok(Some(found));
-            }
-        }
-        denied.map_or(Ok(None), Err)
-    }
-
-    /// The file in the file system that is mounted there.
-    fn by_handle(&self, point: &Path) -> Result<Option<OwnedFd>, Errno> {
-        let Some((kind, bytes)) = &self.handle else { return Ok(None) };
-        let root = open_path(point)?;
-        let found = open_by_handle(root.as_fd(), *kind, bytes, libc::O_PATH | libc::O_CLOEXEC);
-        let found = found.map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
-        Ok(self.is(&found).then_some(found))
-    }
-
-    fn is(&self, fd: &OwnedFd) -> bool {
-        rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_ino == self.inode)
-    }
+fn is(shown: &Watched, fd: &OwnedFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_ino == shown.inode)
 }
 
 /// All mounts, those of the root of a file system first; none if they cannot be read.
@@ -315,8 +261,8 @@ fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Inotify)) {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[
-    crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
         name: "inotify-watch-lost",
         what: "an inotify instance watches one file less",
         commit: |r| {
@@ -325,7 +271,7 @@ pub(super) const FAULTS: &[crate::fault::Fault] = &[
             });
         },
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "inotify-mask-narrowed",
         what: "inotify watches wait for deletions only",
         commit: |r| {
@@ -339,22 +285,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_fdinfo_are_read() {
-        let line = "wd:1f ino:9c4152 sdev:fe00003 mask:84000100 ignored_mask:0 fhandle-bytes:8 fhandle-type:1 f_handle:52419c002369221b";
-        let handle = Some((1, vec![0x52, 0x41, 0x9c, 0, 0x23, 0x69, 0x22, 0x1b]));
-        let want = Shown {
-            wd: 31,
-            inode: 0x9c4152,
-            device: (254, 3),
-            mask: libc::IN_ONESHOT | libc::IN_EXCL_UNLINK | 0x100,
-            handle,
-        };
-        assert_eq!(Shown::parse(line), Some(want));
-        assert_eq!(Shown::parse("wd:1 ino:2 sdev:3 mask:4 ignored_mask:0").unwrap().handle, None);
-        assert_eq!(Shown::parse("wd:x"), None);
-    }
-
-    #[test]
     fn watches_come_back_under_their_numbers() {
         let dir = tempfile::tempdir().unwrap();
         let paths = ["a", "b", "c"].map(|name| dir.path().join(name));
@@ -366,11 +296,12 @@ mod tests {
         let fd = inotify::init(CreateFlags::CLOEXEC).unwrap();
         inotify.finish(&fd, &|file| Ok(open_path(&paths[file]).unwrap())).unwrap();
         let info = FdInfo::read(std::process::id() as i32, std::os::fd::AsRawFd::as_raw_fd(&fd)).unwrap();
-        let mut shown: Vec<_> = info.beginning("inotify ").map(|line| Shown::parse(line).unwrap()).collect();
+        let mut shown: Vec<_> =
+            info.beginning("inotify ").map(|line| Watched::parse(line).unwrap()).collect();
         shown.sort_by_key(|shown| shown.wd);
         assert_eq!(shown.iter().map(|shown| shown.wd).collect::<Vec<_>>(), [2, 3, 300]);
         for (shown, path) in shown.iter().zip(&paths) {
-            let found = shown.open(&mounts()).unwrap().expect("it has a path");
+            let found = open(shown, &mounts()).unwrap().expect("it has a path");
             assert_eq!(std::fs::read_link(link_to(&found)).unwrap(), *path);
         }
         assert_eq!(rustix::io::ioctl_fionread(&fd).unwrap(), 0, "nothing has happened yet");

@@ -4,8 +4,6 @@
 //! /proc/PID/fdinfo shows those that a descriptor holds. A mapping keeps the open file, and its
 //! lock, after close(2): such a lock is in /proc/locks only.
 
-use super::description::{FileOwner, OpenFile};
-use super::inode::Inodes;
 use super::{Holder, Programs};
 use crate::error::{Context, Error, Problem, Problems, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
@@ -140,7 +138,7 @@ impl FileLock {
     /// The process has not the file.
     pub fn retake(
         &self,
-        owner: Option<FileOwner>,
+        owner: Option<i32>,
         holders: &[Holder<'_>],
         programs: &mut Programs,
     ) -> std::result::Result<(), String> {
@@ -148,7 +146,7 @@ impl FileLock {
         let holder = match self.owner {
             Owner::Flock | Owner::Description => return Ok(()),
             Owner::Process(pid) => is(pid),
-            Owner::Lease => owner.and_then(|owner| is(owner.id)).or(holders.first()),
+            Owner::Lease => owner.and_then(is).or(holders.first()),
         };
         let holder = holder.ok_or("a lock of a process that has not the file")?;
         let (fd, program) = (holder.fd.fd, programs.of(holder.pid));
@@ -158,7 +156,7 @@ impl FileLock {
         };
         let args: [Arg; 3] = [fd.into(), command.into(), argument];
         program.call_ok(libc::SYS_fcntl, &args, format!("take back {} through fd {fd}", self.describe()));
-        if self.is_lease() && owner.is_none_or(|owner| owner.id == 0) {
+        if self.is_lease() && owner.is_none_or(|owner| owner == 0) {
             // Whoever takes a lease becomes the owner of a file without one (`lease_setup`).
             let args: [Arg; 3] = [fd.into(), libc::F_SETOWN.into(), Arg::Imm(0)];
             program.call_ok(libc::SYS_fcntl, &args, format!("clear the owner of fd {fd}"));
@@ -289,12 +287,12 @@ fn read_pieces() -> std::io::Result<(Vec<u8>, usize)> {
 pub struct SavedLocks(HashMap<String, usize>);
 
 impl SavedLocks {
-    /// Adds what a descriptor of an open file shows: the locks of the description each time, and
-    /// those of the process that has it.
-    pub fn add(&mut self, file: &mut OpenFile, shown: Vec<(FileLock, String)>) {
+    /// Adds what a descriptor shows to the sorted locks of its open file: those of the description
+    /// each time, and those of the process that has it.
+    pub fn add(&mut self, locks: &mut Vec<FileLock>, shown: Vec<(FileLock, String)>) {
         for (lock, text) in shown {
-            if let Err(at) = file.locks.binary_search(&lock) {
-                file.locks.insert(at, lock);
+            if let Err(at) = locks.binary_search(&lock) {
+                locks.insert(at, lock);
                 *self.0.entry(text).or_default() += 1;
             }
         }
@@ -319,16 +317,17 @@ impl Look {
 
     /// Restricts the scan to locks on files in use. `saved`: those that descriptors show; `inside`:
     /// pids and tids of the saved tree.
-    pub fn among(self, inodes: &Inodes, saved: SavedLocks, inside: HashSet<i32>) -> Locks {
-        let users = inodes.nodes().map(|(node, (user, path))| (node, (user.clone(), path.clone())));
-        Locks { users: users.collect(), saved, inside, text: self.0 }
+    pub fn among(self, users: Users, saved: SavedLocks, inside: HashSet<i32>) -> Locks {
+        Locks { users, saved, inside, text: self.0 }
     }
 }
 
+/// Where a file is used, and its path, by device and inode.
+pub type Users = HashMap<(u64, u64), (Subject, PathBytes)>;
+
 /// The locks on files in use, available when the scan has finished.
 pub struct Locks {
-    /// Where a file is used, and its path, by device and inode.
-    users: HashMap<(u64, u64), (Subject, PathBytes)>,
+    users: Users,
     saved: SavedLocks,
     inside: HashSet<i32>,
     text: JoinHandle<String>,
@@ -367,13 +366,13 @@ impl Locks {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[
-    crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
         name: "file-lock-lost",
         what: "files are not locked",
         commit: |r| r.files.iter_mut().for_each(|file| file.locks.clear()),
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "file-lock-shared",
         what: "exclusive locks of files become shared ones",
         commit: |r| {

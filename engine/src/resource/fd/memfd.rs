@@ -161,13 +161,13 @@ fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Memfd)) {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[
-    crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
         name: "memfd-seals-lost",
         what: "a memfd can be written, though it was sealed",
         commit: |r| each(r, |memfd| memfd.seals = 0),
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "memfd-name-lost",
         what: "a memfd loses its name",
         commit: |r| each(r, |memfd| memfd.name.0.clear()),

@@ -5,14 +5,14 @@
 //! | verb | purpose |
 //! | --- | --- |
 //! | *recognise* | whether a descriptor is of this kind, judging by /proc and stat(2) |
-//! | *identify* | when two descriptors refer to the same object, whether sharing it with a process
-//! outside matters, and what else it refers to |
+//! | *identify* | when two descriptors refer to the same object, and what else it refers to |
 //! | *capture* | read the object's state through descriptors of stopped processes |
-//! | *make* | recreate the object and its open file descriptions at a restart: before there are
-//! processes, which inherit them, or once what it refers to is there; then they are moved |
+//! | *make* | recreate the object and its open file descriptions at a restart |
 //! | *late* | do what has to wait until every descriptor table is in place |
 //!
 //! All of them but *recognise* have a default, that of an inode with a path and no other state.
+//! What refers to a task is made when that is there, and moved into its processes; all else is made
+//! before there are processes, which inherit it.
 
 pub mod description;
 pub mod inode;
@@ -70,7 +70,7 @@ macro_rules! kinds {
 
         /// The planted faults of all kinds.
         #[cfg(feature = "planted-faults")]
-        pub const FAULTS: &[&[crate::fault::Fault]] = &[lock::FAULTS, $($module::FAULTS),*];
+        pub const FAULTS: &[&[crate::resource::fault::Fault]] = &[lock::FAULTS, $($module::FAULTS),*];
     };
     (@verbs $module:ident $name:ident) => { &$module::$name };
     (@verbs $module:ident $name:ident $state:ident) => { $state };

@@ -69,7 +69,7 @@ impl Verbs for Namespace {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[crate::resource::fault::Fault {
     name: "namespace-file-of-another-kind",
     what: "a file of a namespace becomes one of the uts namespace",
     commit: |r| {

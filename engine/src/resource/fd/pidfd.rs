@@ -4,6 +4,7 @@ use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::{Identity, Kind, Made, Once, Reference, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
+use crate::sys::task::PIDFD_THREAD;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +17,6 @@ pub struct Pidfd {
     /// through it is sent to that.
     pub thread: bool,
 }
-
-/// `PIDFD_THREAD`, include/uapi/linux/pidfd.h.
-pub(super) const PIDFD_THREAD: i32 = libc::O_EXCL;
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     // `pidfs_dname` in fs/pidfs.c keeps the name that it had as an anonymous inode.
@@ -90,8 +88,8 @@ fn is_known(flags: i32) -> bool {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[
-    crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
         name: "pidfd-of-the-root",
         what: "every pidfd refers to the root process",
         commit: |r| {
@@ -103,7 +101,7 @@ pub(super) const FAULTS: &[crate::fault::Fault] = &[
             }
         },
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "pidfd-of-the-process",
         what: "a pidfd of a thread refers to its process",
         commit: |r| {

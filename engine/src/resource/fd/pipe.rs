@@ -277,15 +277,16 @@ pub fn other_side(end: BorrowedFd<'_>) -> Result<OtherSide> {
 fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Pipe)) {
     for inode in &mut records.inodes {
         match &mut inode.kind {
-            Kind::Pipe(pipe) | Kind::Fifo(super::fifo::Fifo(pipe)) => change(pipe),
+            Kind::Pipe(pipe) => change(pipe),
+            Kind::Fifo(fifo) => change(&mut fifo.0),
             _ => {}
         }
     }
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[
-    crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
         name: "pipe-byte-lost",
         what: "a pipe loses its last byte",
         commit: |r| {
@@ -294,7 +295,7 @@ pub(super) const FAULTS: &[crate::fault::Fault] = &[
             });
         },
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "pipe-byte-changed",
         what: "a byte in a pipe changes",
         commit: |r| {
@@ -305,7 +306,7 @@ pub(super) const FAULTS: &[crate::fault::Fault] = &[
             });
         },
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "pipe-packets-merged",
         what: "a packet pipe becomes a stream",
         commit: |r| each(r, |p| p.packets = false),

@@ -159,7 +159,7 @@ impl Verbs for ProcFile {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[crate::resource::fault::Fault {
     name: "proc-file-of-another",
     what: "a file of /proc that is about a task becomes /proc/stat",
     commit: |r| {

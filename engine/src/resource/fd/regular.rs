@@ -46,13 +46,13 @@ impl Verbs for Regular {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[
-    crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
         name: "unlinked-content-lost",
         what: "unlinked files come back as holes",
         commit: |r| r.inodes.iter_mut().filter_map(|i| i.unlinked.as_mut()).for_each(|u| u.content.clear()),
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "offset-forgotten",
         what: "files are read from their start",
         commit: |r| r.files.iter_mut().for_each(|f| f.offset = 0),

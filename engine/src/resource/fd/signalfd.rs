@@ -49,7 +49,7 @@ impl Verbs for Signalfd {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[crate::resource::fault::Fault {
     name: "signalfd-mask-lost",
     what: "signalfds return no signal",
     commit: |r| {

@@ -26,4 +26,4 @@ impl Verbs for Symlink {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[];
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[];

@@ -301,13 +301,13 @@ fn cpus(list: &str) -> impl Iterator<Item = usize> {
 }
 
 #[cfg(feature = "planted-faults")]
-pub(super) const FAULTS: &[crate::fault::Fault] = &[
-    crate::fault::Fault {
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
         name: "timerfd-disarmed",
         what: "timerfds are not armed",
         commit: |r| each(r, |timer| timer.setting = Setting::default()),
     },
-    crate::fault::Fault {
+    crate::resource::fault::Fault {
         name: "timerfd-expirations-lost",
         what: "unread expirations of timerfds are lost",
         commit: |r| each(r, |timer| timer.ticks = 0),

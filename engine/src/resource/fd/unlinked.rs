@@ -9,12 +9,11 @@
 //! The directories belong to other users, who may replace them at any time. So every step uses a
 //! directory descriptor and a name in it, and follows no symbolic link.
 
-use super::inode::{Inode, has_client};
 use crate::error::{Context, Error, Result};
 use crate::image::Extent;
 use crate::resource::attributes::{self, Attribute, Stage};
-use crate::restart::changes::explain;
 use crate::sys;
+use crate::sys::file::{CIFS_SUPER_MAGIC, FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB2_SUPER_MAGIC};
 use crate::sys::guard::Successor;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -49,6 +48,11 @@ pub struct Unlinked {
 
 fn is_zero(flags: &u32) -> bool {
     *flags == 0
+}
+
+/// Whether clients of this file system rename an open file instead of unlinking it.
+fn has_client(fs: i64) -> bool {
+    matches!(fs, NFS_SUPER_MAGIC | FUSE_SUPER_MAGIC | CIFS_SUPER_MAGIC | SMB2_SUPER_MAGIC)
 }
 
 /// How to recreate an unlinked inode.
@@ -89,8 +93,7 @@ impl Maker {
     ///
     /// # Errors
     /// *conflict* for a path that leads through a symbolic link by now; what the kernel reports.
-    pub fn make(&mut self, inode: &Inode, how: Unnamed, early: Early<'_>) -> Result<File> {
-        let path = inode.path.as_path();
+    pub fn make(&mut self, path: &Path, how: Unnamed, early: Early<'_>) -> Result<File> {
         let what = || format!("make {} (unlinked)", path.display());
         let Some(own) = path.file_name() else {
             return Err(Error::Conflict(format!("{}: has no file name", path.display())));
@@ -226,8 +229,10 @@ impl Maker {
             dir = match next {
                 Ok(next) => next,
                 // With O_DIRECTORY a symbolic link fails with ENOTDIR first.
-                Err(Errno::NOTDIR) if is_link(&dir, name) => return Err(explain(&at, Errno::LOOP.into())),
-                Err(err @ (Errno::NOTDIR | Errno::LOOP)) => return Err(explain(&at, err.into())),
+                Err(Errno::NOTDIR) if is_link(&dir, name) => {
+                    return Err(Error::of_path(&at, Errno::LOOP.into()));
+                }
+                Err(err @ (Errno::NOTDIR | Errno::LOOP)) => return Err(Error::of_path(&at, err.into())),
                 Err(err) => return Err(err).context(|| what(&at)),
             };
         }

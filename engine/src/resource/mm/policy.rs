@@ -1,7 +1,6 @@
 //! Memory policies: the NUMA nodes for the pages of a thread and of ranges of an address space
 //! (numa(7)).
 
-use super::vma::Vma;
 use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput};
 use crate::resource::bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -93,17 +92,15 @@ pub fn rebuild(policy: Option<&Policy>, program: &mut Program) {
 pub struct AskPolicies(Vec<(CallId, DataId)>);
 
 impl AskPolicies {
-    /// Adds a call for each mapping that may have a policy. Pages are not touched.
-    pub fn ask<'a>(program: &mut Program, vmas: impl Iterator<Item = &'a Vma>) -> Self {
-        let what = |vma: &Vma| format!("read memory policy of {:#x}", vma.start);
-        AskPolicies(vmas.map(|vma| ask(program, vma.start, MPOL_F_ADDR, what(vma))).collect())
+    /// Adds a call for each mapping, by its address. Pages are not touched.
+    pub fn ask(program: &mut Program, mappings: impl Iterator<Item = u64>) -> Self {
+        let what = |start| format!("read memory policy of {start:#x}");
+        AskPolicies(mappings.map(|start| ask(program, start, MPOL_F_ADDR, what(start))).collect())
     }
 
-    /// Records the policies in the same mappings.
-    pub fn answer<'a>(self, outcome: &ProgramOutput, vmas: impl Iterator<Item = &'a mut Vma>) {
-        for (asked, vma) in self.0.into_iter().zip(vmas) {
-            vma.policy = told(asked, outcome);
-        }
+    /// The policies of the mappings, in the same order.
+    pub fn answer(self, outcome: &ProgramOutput) -> impl Iterator<Item = Option<Policy>> {
+        self.0.into_iter().map(move |asked| told(asked, outcome))
     }
 }
 

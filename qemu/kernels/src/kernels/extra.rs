@@ -8,25 +8,10 @@ use std::path::{Path, PathBuf};
 use super::archive::Archive;
 use super::index::Package;
 use super::matrix::Matrix;
+use super::names::{BUSYBOX, KERNEL_SOURCE, PROGRAM_HEADERS, RUST_SRC, is_kernel_source};
 use super::version::{Series, compare_debian};
-use super::{Error, Options, fetch, locate, obtain, package};
+use super::{Error, Options, fetch, locate, package, unpack};
 use crate::cache;
-
-/// Whether a package of this name is needed besides kernels.
-pub(super) fn is_wanted(name: &str) -> bool {
-    [RUST_SRC, BUSYBOX, PROGRAM_HEADERS].contains(&name) || is_kernel_source(name)
-}
-
-/// Whether this is the package with a series' sources (`linux-source-6.12`), not the metapackage
-/// that depends on the newest.
-fn is_kernel_source(name: &str) -> bool {
-    name.strip_prefix(KERNEL_SOURCE).is_some_and(|series| series.parse::<Series>().is_ok())
-}
-
-const RUST_SRC: &str = "rust-src";
-const BUSYBOX: &str = "busybox-static";
-const KERNEL_SOURCE: &str = "linux-source-";
-const PROGRAM_HEADERS: &str = "linux-libc-dev";
 
 /// Version of the layout of an unpacked package; to be incremented when that changes.
 const LAYOUT: &str = "v2";
@@ -222,7 +207,7 @@ fn unpacked(
     if dir.is_dir() {
         return Ok(dir);
     }
-    let deb = obtain::fetch_package(found, archive.base(), options)?;
+    let deb = unpack::fetch_package(found, archive.base(), options)?;
     options.progress.message(&format!("unpacking {} {}", found.name, found.version));
     let io = |action, path: &Path| {
         let path = path.to_owned();
@@ -249,16 +234,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    #[rstest]
-    #[case("linux-source-6.12", true)]
-    #[case("linux-source", false)]
-    #[case("linux-source-6.12-rt", false)]
-    #[case("linux-libc-dev", true)]
-    #[case("linux-libc-dev-arm64-cross", false)]
-    fn packages_beside_kernels(#[case] name: &str, #[case] wanted: bool) {
-        assert_eq!(is_wanted(name), wanted);
-    }
 
     #[rstest]
     #[case("1.95.0+dfsg1-2~bpo13+1", "1.95.0")]

@@ -163,13 +163,13 @@ fn builds_modules(name: &str) -> bool {
 }
 
 /// The needed packages in the text of a `Packages` file: kernels and parts of them, of every
-/// flavour, signed or not, the packages for building modules, and those of [`super::extra`].
+/// flavour, signed or not, the packages for building modules, and those of [`super::names`].
 pub fn packages(packages: &str) -> Vec<Package> {
     control::stanzas(packages)
         .filter_map(|stanza| {
             let name = stanza.get("Package")?;
             let kernel = part_of(name).is_some();
-            if !kernel && !builds_modules(name) && !super::extra::is_wanted(name) {
+            if !kernel && !builds_modules(name) && !super::names::is_wanted(name) {
                 return None;
             }
             let package = Package {

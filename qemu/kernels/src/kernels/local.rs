@@ -3,33 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+use super::candidate::{Asked, Candidate, Local, Origin};
 use super::index::{self, Part};
-use super::locate::{Asked, Candidate, Origin};
 use super::version::Version;
-use super::{Error, Kernel, KernelConfig, Options, debug, fetch, image, obtain, package};
-
-/// The kind of kernel found at a path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Local {
-    /// A kernel image (`vmlinuz`, `bzImage`).
-    Image(PathBuf),
-    /// A `linux-image` package.
-    Package(PathBuf),
-    /// A kernel build tree.
-    BuildTree(PathBuf),
-}
-
-impl Local {
-    /// The absolute path.
-    pub fn path(&self) -> &Path {
-        match self {
-            Local::Image(path) | Local::Package(path) | Local::BuildTree(path) => path,
-        }
-    }
-}
+use super::{Error, Kernel, KernelConfig, Options, debug, fetch, image, package, unpack};
 
 fn wrong(path: &Path, what: impl Into<String>) -> Error {
     Error::Path { path: path.to_owned(), what: what.into() }
@@ -93,14 +70,14 @@ pub(super) fn kernel(local: &Local, candidate: &Candidate, options: &Options<'_>
             let debs = with_siblings(deb, &candidate.release, &about.version);
             let digests =
                 debs.iter().map(|deb| Ok(fetch::digest(deb)?.0)).collect::<Result<Vec<_>, Error>>()?;
-            let facts = obtain::Facts {
+            let facts = unpack::Facts {
                 package: about.name,
                 version: about.version,
                 suite: None,
                 sha256: digests[0].clone(),
                 digests,
             };
-            let kernel = obtain::unpacked(&debs, candidate, facts, options)?;
+            let kernel = unpack::unpacked(&debs, candidate, facts, options)?;
             return Ok(Kernel { path: Some(deb.clone()), ..kernel });
         }
         Local::Image(image) => {

@@ -8,104 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::apt_sources::{self, Mirror};
 use super::archive::{self, Archive};
-use super::index::{self, Build};
-use super::local::{self, Local};
+use super::candidate::{Asked, Candidate, Origin};
+use super::index;
+use super::local;
 use super::matrix::{Entry, Matrix};
-use super::selector::{self, Selector};
+use super::selector::Selector;
 use super::version::{Series, Version};
-use super::{Error, Kernel, Options, debug, obtain};
-
-/// A kernel that was found but not necessarily fetched.
-#[derive(Clone, Debug, Serialize)]
-pub struct Candidate {
-    /// Its point release.
-    pub point: Version,
-    /// The variant within its series; empty for the plain kernel, and for one given by the user.
-    pub variant: String,
-    /// `uname -r`.
-    pub release: String,
-    /// Its source.
-    pub origin: Origin,
-    /// Whether nothing needs to be fetched.
-    pub cached: bool,
-    /// How it was selected.
-    #[serde(skip)]
-    pub asked: Asked,
-}
-
-/// How specific the selector is, which determines what may replace the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// One of many: it may be missing.
-    Widely,
-    /// By series: any release of it may replace it.
-    BySeries,
-    /// By point release or path: nothing may replace it.
-    Exactly,
-}
-
-/// The source of a candidate.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// An archive.
-    Archive {
-        /// The suite.
-        suite: String,
-        /// The packages.
-        build: Build,
-        /// The archive's address.
-        #[serde(skip)]
-        base: String,
-    },
-    /// The cache; fetched when an archive still served it.
-    Kept(Box<Kernel>),
-    /// A path on this machine, given by the user.
-    Local(Local),
-}
-
-impl Candidate {
-    /// The series of the kernel.
-    pub fn series(&self) -> Series {
-        self.point.series
-    }
-
-    /// Its label: the series, with its variant.
-    pub fn label(&self) -> String {
-        selector::label(self.series(), &self.variant)
-    }
-
-    /// Its path, if it was given by the user.
-    pub fn path(&self) -> Option<&Path> {
-        match &self.origin {
-            Origin::Archive { .. } | Origin::Kept(_) => None,
-            Origin::Local(local) => Some(local.path()),
-        }
-    }
-
-    /// Bytes to fetch; 0 when cached or local.
-    pub fn bytes_to_fetch(&self) -> u64 {
-        match &self.origin {
-            Origin::Archive { build, .. } if !self.cached => build.size(),
-            _ => 0,
-        }
-    }
-}
-
-impl fmt::Display for Candidate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.origin {
-            Origin::Archive { suite, build, .. } => {
-                let package = build.image();
-                write!(f, "{} {} ({} {})", self.point, suite, package.name, package.version)
-            }
-            Origin::Kept(kernel) => {
-                write!(f, "{} from the cache ({} {})", self.point, kernel.package, kernel.version)
-            }
-            Origin::Local(local) => write!(f, "{} {}", self.point, local.path().display()),
-        }
-    }
-}
+use super::{Error, Options, debug, unpack};
 
 /// An entry of the matrix that is currently not available.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,7 +141,7 @@ pub fn locate(matrix: &Matrix, selectors: &[Selector], options: &Options<'_>) ->
 /// A point release that no suite serves any more, if it is still in the cache; it can only be
 /// selected by its number.
 fn kept(entry: &Entry, point: Version, options: &Options<'_>) -> Result<Option<Candidate>, Error> {
-    let Some(kernel) = obtain::kept_release(point, &entry.variant, options)? else { return Ok(None) };
+    let Some(kernel) = unpack::kept_release(point, &entry.variant, options)? else { return Ok(None) };
     options.progress.message(&format!("{point} is served by no suite today; the one in the cache is used"));
     Ok(Some(Candidate {
         point,
@@ -307,7 +216,7 @@ fn offers(
                 point: build.point,
                 variant: entry.variant.clone(),
                 release: build.release.clone(),
-                cached: obtain::is_cached(&build, options)?,
+                cached: unpack::is_cached(&build, options)?,
                 asked: Asked::BySeries,
                 origin: Origin::Archive {
                     suite: source.suite.clone(),

@@ -5,6 +5,7 @@
 
 pub mod apt_sources;
 pub mod archive;
+mod candidate;
 mod config;
 pub(crate) mod control;
 pub mod debug;
@@ -15,22 +16,25 @@ pub mod index;
 mod local;
 mod locate;
 pub mod matrix;
+mod names;
 mod obtain;
 pub mod package;
 pub mod selector;
+mod unpack;
 pub mod version;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use candidate::{Candidate, Origin};
 pub use config::KernelConfig;
-pub use locate::{Candidate, Located, Origin, Unavailable, locate};
 pub(crate) use locate::{DEBIAN_KEYRINGS, open_archive};
+pub use locate::{Located, Unavailable, locate};
 pub use matrix::Matrix;
-pub(crate) use obtain::fetch_package;
 pub use obtain::obtain_all;
 pub use selector::Selector;
+pub(crate) use unpack::fetch_package;
 pub use version::{Series, Version};
 
 use crate::arch::Arch;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use cairn_qemu::guest::{Boot, Guest, Said};
 use cairn_qemu::job::GuestJob;
 use cairn_qemu::kernels::{Kernel, Selector};
-use cairn_qemu::{Cache, accel, progress};
+use cairn_qemu::{Cache, probe, progress};
 use cairn_testsuite::cell::Userland;
 use cairn_testsuite::driver::guest::corpus_path;
 use clap::Parser;
@@ -23,9 +23,10 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use self::measure::{Engine, Plan, Point, Sweep};
 use crate::cross::Toolchain;
-use crate::kernels::{self, KernelArgs, KernelSource};
+use crate::kernels::{self, KernelArgs};
 use crate::places::CPUS;
 use crate::programs::{self, Programs, Wanted};
+use crate::source::KernelSource;
 use crate::workspace::Workspace;
 
 /// Paths of this program and the engine in a guest.
@@ -116,7 +117,7 @@ fn in_a_guest(
 ) -> Result<()> {
     let max_mib = args.max_mib.unwrap_or(1024);
     let cache = Cache::from_env()?;
-    let accel = accel::probe(kernel, &built.init, &cache, &progress::Stderr::default())?;
+    let accel = probe::probe(kernel, &built.init, &cache, &progress::Stderr::default())?;
     let cairn = built.cairn.clone().context("the engine was not built")?;
     let own = std::env::current_exe().context("find this executable")?;
     let base = built

@@ -10,7 +10,7 @@ use cairn_qemu::initramfs::Builder;
 use cairn_qemu::job::GuestJob;
 use cairn_qemu::kernels::{Kernel, Matrix, Selector};
 use cairn_qemu::kmod::{self, Sources, disk};
-use cairn_qemu::{Cache, accel, progress};
+use cairn_qemu::{Cache, probe, progress};
 use cairn_testsuite::driver::StopFlag;
 use clap::Parser;
 
@@ -18,6 +18,7 @@ use crate::cross::{self, Toolchain};
 use crate::kernels::{self, KernelArgs};
 use crate::places::{CPUS, MEMORY_MIB};
 use crate::programs::{self, Standalone, Wanted};
+use crate::source;
 use crate::trial::{self, Trial};
 use crate::workspace::Workspace;
 
@@ -102,7 +103,7 @@ impl Plan<'_> {
     /// One guest, with its own disk.
     fn carry_out(&self, kernel: &Kernel, say: &mut dyn FnMut(&str)) -> Result<Trial> {
         let progress = progress::Stderr::default();
-        let options = kernels::options(kernel.arch, &self.args.kernels.source, &self.cache, &progress);
+        let options = source::options(kernel.arch, &self.args.kernels.source, &self.cache, &progress);
         let dir = tempfile::Builder::new().prefix("cairn-dkms-").tempdir().context("make a directory")?;
         let script = dir.path().join("guest.sh");
         fs::write(&script, SCRIPT).context("write the script")?;
@@ -116,7 +117,7 @@ impl Plan<'_> {
             .optional_modules(CHECKSUMS)?
             .modules(["virtio_blk", "ext4"])?
             .build(&self.cache)?;
-        let accel = accel::probe(kernel, &self.programs.init, &self.cache, &progress)?;
+        let accel = probe::probe(kernel, &self.programs.init, &self.cache, &progress)?;
         let scale = accel.time_scale(kernel);
         let job = GuestJob {
             command: [SCRIPT_PATH, disk::SOURCES, &self.version, &self.sources.digest].map(Into::into).into(),

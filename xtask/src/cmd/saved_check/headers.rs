@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use cairn_qemu::kernels::extra;
 
 use super::from_archive;
-use crate::kernels::KernelSource;
+use crate::source::KernelSource;
 use crate::workspace::Workspace;
 
 /// A kind of names, all of which must be in the document.

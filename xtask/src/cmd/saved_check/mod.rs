@@ -25,7 +25,7 @@ use cairn_qemu::{Cache, progress};
 use clap::Parser;
 
 use crate::cross;
-use crate::kernels::{KernelSource, options};
+use crate::source::{KernelSource, options};
 use crate::workspace::Workspace;
 use headers::Headers;
 use table::{Document, Row, State};

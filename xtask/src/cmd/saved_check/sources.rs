@@ -11,7 +11,7 @@ use cairn_qemu::kernels::extra;
 use tempfile::TempDir;
 
 use super::from_archive;
-use crate::kernels::KernelSource;
+use crate::source::KernelSource;
 use crate::workspace::Workspace;
 
 const WORDS: &[&str] = &["anon_inode_getf", "anon_inode_create_getf", ".show_fdinfo"];
