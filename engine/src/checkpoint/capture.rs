@@ -6,6 +6,7 @@ use super::inspection::{Inspected, Inspection};
 use crate::error::{Problems, Result};
 use crate::image::Extent;
 use crate::resource::fd::lock::Locks;
+use crate::resource::fd::terminal::{self, Groups};
 use crate::resource::mm::dump::{DumpPlan, Owner};
 use crate::resource::process::{Child, Life, Process, Zombie};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks};
@@ -59,8 +60,19 @@ impl Captured {
                 "pid {pid}: leads a session or process group that contains {who}, so its PID would stay in use after it is killed; end that process first, or save the whole group or session (--pgid {pid}, --sid {pid})"
             ))
         });
+        let all = self.processes.iter().map(|process| process.pgid).collect();
         let numbers = Numbers { inside, outside: &outside };
         self.processes.iter_mut().for_each(|process| numbers.apply(process));
+        let of_root = self.processes.iter().find(|process| process.pid == root).map_or(0, |root| root.pgid);
+        let inside = self.processes.iter().map(|process| process.pgid).filter(|pgid| *pgid != 0).collect();
+        let mut problems = Problems::default();
+        terminal::settle(
+            self.inspection.tables.inodes.kinds_with_users(),
+            &Groups { all, inside, of_root },
+            |sid| !numbers.inside.contains(&sid) && outside.has_session(sid),
+            &mut problems,
+        );
+        problems.none()?;
         let mut take = |owner: Owner| std::mem::take(&mut contents[owner.index()]);
         for (process, owner) in self.processes.iter_mut().zip(&self.owners) {
             if let (Life::Alive(alive), Some(owner)) = (&mut process.life, owner) {

@@ -42,7 +42,7 @@ pub enum Command {
     Checkpoint(CheckpointArgs),
     /// Restart a job from its context file
     #[command(
-        after_help = "Example: cairn restart context.4711\n\nStays the parent of the job, forwards signals to it and exits as it does."
+        after_help = "Example: cairn restart context.4711\n\nStays the parent of the job, forwards signals to it and exits as it does.\nA job that was started on a terminal gets the one that this command is called from."
     )]
     Restart(RestartArgs),
     /// Start a command so that it can be checkpointed: in a session of its own, away from the
@@ -254,7 +254,8 @@ impl From<SessionArg> for Session {
 pub struct RestartArgs {
     /// The context file, or `-` for standard input
     pub file: PathBuf,
-    /// Exit once the job runs, instead of waiting for it
+    /// Exit once the job runs, instead of waiting for it. A job that was started on a terminal needs
+    /// another then (--external)
     #[arg(long)]
     pub detach: bool,
     /// The session and group of processes whose own were not saved, for example those of a shell

@@ -131,6 +131,10 @@ fn summary(reader: &Reader, records: &Records) -> Result<String, image::Error> {
         let verbs = inode.kind.verbs();
         let what = match (&inode.kind, &inode.identity) {
             (Kind::Device(_), _) => continue,
+            (Kind::Terminal(terminal), _) => {
+                text += &format!("         {} (terminal)\n", terminal.name);
+                continue;
+            }
             (Kind::External(external), _) => {
                 text +=
                     &format!("         {} (left outside: restart with --external {0}=PATH)\n", external.name);

@@ -9,6 +9,7 @@ mod info;
 mod location;
 mod restart;
 mod run;
+mod terminal;
 mod worker;
 
 use anyhow::Context;

@@ -4,7 +4,10 @@ use super::args::{Place, RestartArgs};
 use super::checkpoint::Progress;
 use super::location::input;
 use super::out;
+use super::terminal::{Loan, Terminal};
 use anyhow::Context;
+use cairn::resource::Records;
+use cairn::resource::fd::Kind;
 use cairn::resource::fd::external::Replacement;
 use cairn::restart::changes::{Changes, Which};
 use cairn::restart::{Options, Report, Session, carry_out, prepare};
@@ -32,16 +35,20 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     cairn::sys::session::close_inherited(&kept).context("close inherited descriptors")?;
     let external = args.external.iter().map(|(name, place)| Ok((name.clone(), replacement(place)?)));
     let external = external.collect::<anyhow::Result<_>>()?;
+    let session = args.session.map_or(if args.detach { Session::New } else { Session::Join }, Session::from);
+    let is_attached = !args.detach && session == Session::Join;
+    let terminal = if is_attached { Terminal::of_caller().map(Arc::new) } else { None };
     let bar = Progress::new("verified");
     let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
     let options = Options {
         from: input(&args.file)?,
         detach: args.detach,
-        session: args.session.map_or(if args.detach { Session::New } else { Session::Join }, Session::from),
+        session,
         patience: Duration::from_secs(args.time),
         ignore_clocks: args.ignore_clocks,
         changes,
         external,
+        terminal: terminal.as_ref().map(|terminal| terminal.descriptor()),
         progress: &|done, all| bar.at(done, all),
         tell: &|what| eprintln!("cairn: {what}"),
     };
@@ -53,9 +60,15 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         out(&prepared.plan.describe(&prepared.records))?;
         return Ok(0);
     }
+    let of_job = terminal_of(&prepared.records).map(|terminal| terminal.settings.clone());
+    let terminal = terminal.filter(|_| of_job.is_some());
+    let _loan = terminal.clone().map(|terminal| {
+        terminal.remember(of_job.flatten().as_ref());
+        Loan(terminal)
+    });
     let report = carry_out(prepared)?;
     if !args.detach {
-        forward(report.pid);
+        forward(report.pid, terminal.clone());
     }
     if let Some(fd) = args.notify_fd {
         cairn::sys::notify(fd, b"released\n").with_context(|| format!("write to descriptor {fd}"))?;
@@ -69,7 +82,15 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         }
         return Ok(0);
     }
-    attend(&report)
+    attend(&report, terminal.as_deref())
+}
+
+/// The terminal that the job was started on.
+fn terminal_of(records: &Records) -> Option<&cairn::resource::fd::terminal::Terminal> {
+    records.inodes.iter().find_map(|inode| match &inode.kind {
+        Kind::Terminal(terminal) => Some(terminal),
+        _ => None,
+    })
 }
 
 fn replacement(place: &Place) -> anyhow::Result<Replacement> {
@@ -85,15 +106,20 @@ fn replacement(place: &Place) -> anyhow::Result<Replacement> {
 }
 
 /// Waits until all processes without a parent in the job have exited, and reaps any other child.
-/// Returns the exit code of the root.
-fn attend(report: &Report) -> anyhow::Result<u8> {
+/// Returns the exit code of the root. On a terminal, this process stops when the root does, so that
+/// the shell gets the terminal back.
+fn attend(report: &Report, terminal: Option<&Terminal>) -> anyhow::Result<u8> {
     let mut left: HashSet<i32> = report.tops.iter().copied().collect();
     let mut code = 0;
     while !left.is_empty() {
-        let (pid, stop) = wait::wait_any().context("wait for the job")?;
+        let (pid, stop) = wait::wait_any(terminal.is_some()).context("wait for the job")?;
         let ended = match stop {
             Stop::Exited(status) => status as u8,
             Stop::Killed(signal) => (128 + signal) as u8,
+            Stop::Signal(_) if pid == report.pid => {
+                terminal.map_or(Ok(()), |terminal| stop_with(pid, terminal))?;
+                continue;
+            }
             _ => continue,
         };
         left.remove(&pid);
@@ -119,13 +145,28 @@ fn which(given: &[OsString]) -> anyhow::Result<Which> {
     Ok(which)
 }
 
+/// Stops this process, because the root of the job has stopped. [`pass_on`] continues the root.
+fn stop_with(root: i32, terminal: &Terminal) -> anyhow::Result<()> {
+    let (Some(own), Some(theirs)) = (group_of(0), group_of(root)) else { return Ok(()) };
+    if own == theirs {
+        // What a terminal sends to their group has come here, too.
+        return Ok(());
+    }
+    if outside::is_own_group_orphaned() {
+        // Nothing could continue us: in an orphaned group the kernel ignores the stop key (tty).
+        return guard::kill(-theirs, SIGCONT).or_else(|_| Ok(()));
+    }
+    terminal.take_back().context("take the terminal back")?;
+    guard::kill(std::process::id() as i32, libc::SIGSTOP).context("stop")
+}
+
 /// Forwards signals to a process while this one runs.
-fn forward(pid: i32) {
+fn forward(pid: i32, terminal: Option<Arc<Terminal>>) {
     signals::block(&FORWARDED);
     std::thread::spawn(move || {
         loop {
             match signals::wait(&FORWARDED, Duration::from_secs(3600)) {
-                Ok(Some(heard)) => pass_on(pid, heard),
+                Ok(Some(heard)) => pass_on(pid, heard, terminal.as_deref()),
                 Ok(None) => {}
                 Err(_) => return, // not waitable; they stay blocked
             }
@@ -133,11 +174,14 @@ fn forward(pid: i32) {
     });
 }
 
-fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard) {
-    let group = |of: i32| {
-        rustix::process::getpgid(rustix::process::Pid::from_raw(of)).map(|group| group.as_raw_nonzero().get())
-    };
-    let (Ok(own), Ok(theirs)) = (group(0), group(pid)) else { return };
+/// The process group of a process, or of this one (0).
+fn group_of(pid: i32) -> Option<i32> {
+    let group = rustix::process::getpgid(rustix::process::Pid::from_raw(pid)).ok()?;
+    Some(group.as_raw_nonzero().get())
+}
+
+fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard, terminal: Option<&Terminal>) {
+    let (Some(own), Some(theirs)) = (group_of(0), group_of(pid)) else { return };
     // A job in our group has also received what a terminal sends to that group.
     let told = own == theirs && from_kernel;
     let to = if own == theirs { pid } else { -theirs };
@@ -146,8 +190,16 @@ fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard) {
         // Nothing could continue us: in an orphaned group the kernel ignores the stop key (tty).
     } else if signal == SIGTSTP {
         let _ = if told { Ok(()) } else { guard::kill(to, libc::SIGSTOP) };
+        if let Some(terminal) = terminal {
+            if own != theirs {
+                // `attend` sees the job stop.
+                return;
+            }
+            let _ = terminal.take_back();
+        }
         let _ = guard::kill(std::process::id() as i32, libc::SIGSTOP);
     } else if signal == SIGCONT {
+        let _ = terminal.map(|terminal| terminal.lend(theirs));
         let _ = guard::kill(to, signal);
     } else if !told {
         let _ = guard::kill(pid, signal);
@@ -156,6 +208,6 @@ fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard) {
 
 /// Waits for a child, and forwards signals to it.
 pub fn attend_child(child: &mut Child) -> anyhow::Result<ExitStatus> {
-    forward(child.id() as i32);
+    forward(child.id() as i32, None);
     child.wait().context("wait for the command")
 }

@@ -78,6 +78,7 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
     let is_there = |reference: &Reference| match reference {
         Reference::Process(pid) => ids.contains(pid),
         Reference::Thread(tid) => tids.contains(tid),
+        Reference::Group(pgid) => processes.iter().any(|process| process.pgid == *pgid),
         Reference::File(file) => *file < files.len(),
     };
     for (index, inode) in inodes.iter().enumerate() {

@@ -34,7 +34,9 @@ use open::Opened;
 use plan::Plan;
 use serde::Serialize;
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use step::{NewTask, Step};
 
@@ -56,6 +58,8 @@ pub struct Options<'a> {
     pub changes: Changes,
     /// What takes the place of files that the checkpoint left outside.
     pub external: Vec<(PathBytes, Replacement)>,
+    /// The caller's terminal, which takes the place of the job's.
+    pub terminal: Option<Arc<OwnedFd>>,
     /// Called with a message about what the restart is waiting for.
     pub tell: &'a dyn Fn(&str),
 }
@@ -71,6 +75,7 @@ impl Options<'_> {
             ignore_clocks: false,
             changes: Changes::default(),
             external: Vec::new(),
+            terminal: None,
             progress: &|_, _| {},
             tell: &|_| {},
         }
@@ -158,7 +163,8 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
     let own = reader.file().metadata().context(|| "stat the context file")?;
-    external::check(&records, &options.external, (own.dev(), own.ino()))?;
+    let external = external::with_terminal(&records, &options.external, options.terminal.as_ref())?;
+    external::check(&records, &external, (own.dev(), own.ino()))?;
     // Before the host is examined: a new process inherits our credentials.
     let capability = source::acquire_checkpoint_capability();
     let plan = make_plan(
@@ -167,7 +173,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
         Home { detach: options.detach, session: options.session },
         crate::resource::fd::table::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
     )?;
-    let (external, detach) = (options.external.clone(), options.detach);
+    let detach = options.detach;
     Ok(Prepared { reader, records, accepted, plan, capability, external, detach, begin, caller })
 }
 

@@ -33,6 +33,17 @@ pub fn block(signals: &[i32]) {
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(signals), std::ptr::null_mut()) };
 }
 
+/// Calls `what` with a signal blocked in the calling thread.
+pub fn without<T>(signal: i32, what: impl FnOnce() -> T) -> T {
+    let mut before = set_of(&[]);
+    // SAFETY: both sets are live and initialised.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(&[signal]), &mut before) };
+    let result = what();
+    // SAFETY: the set is what it was before.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
+    result
+}
+
 /// Waits for one of these signals, which must be blocked in every thread; `None` after `timeout`.
 ///
 /// # Errors

@@ -68,9 +68,10 @@ pub fn wait(tid: Tid) -> io::Result<Stop> {
     }
 }
 
-/// Waits for the next stop or end of any child.
-pub fn wait_any() -> io::Result<(Tid, Stop)> {
-    match waitpid(-1, 0)? {
+/// Waits for the next stop or end of any child; of a child that is not traced, for its stop if
+/// `stops`, which is shown as [`Stop::Signal`].
+pub fn wait_any(stops: bool) -> io::Result<(Tid, Stop)> {
+    match waitpid(-1, if stops { libc::WUNTRACED } else { 0 })? {
         Some(stopped) => Ok(stopped),
         None => unreachable!("waitpid without WNOHANG returned nothing"),
     }

@@ -20,6 +20,7 @@ mod roots;
 mod security;
 mod shell;
 mod streams;
+mod terminals;
 mod told;
 mod waits;
 mod zombies;

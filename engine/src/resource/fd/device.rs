@@ -1,6 +1,7 @@
 //! Character devices without state: null, zero, full, random and urandom.
 
 use super::inode::Observed;
+use super::terminal::REFUSAL;
 use super::unlinked::Unnamed;
 use super::{Kind, Verbs};
 use crate::error::{External, Result};
@@ -29,10 +30,8 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     // Documentation/admin-guide/devices.txt: major 1 is memory devices; these five have no state.
     Some(match device.rdev {
         (1, 3 | 5 | 7 | 8 | 9) => Ok(Kind::Device(device)),
-        (4 | 5 | 136..=143, _) => {
-            let what = "a terminal; start the job with `cairn run`, or with `</dev/null >file 2>&1`";
-            Err(seen.refuse_external(External::Terminal, what))
-        }
+        // The master of a pseudo-terminal, the console.
+        (5, _) => Err(seen.refuse_external(External::Terminal, REFUSAL)),
         _ => Err(seen.refuse_kind("a character device")),
     })
 }

@@ -85,6 +85,10 @@ impl Verbs for ExternalFile {
         Identity::Inode
     }
 
+    fn external_name(&self) -> Option<&PathBytes> {
+        Some(&self.name)
+    }
+
     /// That processes outside have it is the point of it.
     fn is_shared_state(&self, _flags: i32) -> bool {
         false
@@ -110,21 +114,45 @@ impl Verbs for ExternalFile {
     }
 
     fn make(&self, way: &Way<'_>) -> Result<Box<dyn Made>> {
-        let replacement = self.replacement(way.replacements)?;
+        let replacement = replacement(&self.name, way.replacements)?;
         Ok(Box::new(replacement.clone()))
     }
 }
 
-impl ExternalFile {
-    fn replacement<'a>(&self, replacements: &'a Replacements) -> Result<&'a Replacement> {
-        let found = replacements.iter().find(|(name, _)| *name == self.name);
-        found.map(|(_, replacement)| replacement).ok_or_else(|| {
+/// The replacement of the external file with this name.
+fn replacement<'a>(name: &PathBytes, replacements: &'a Replacements) -> Result<&'a Replacement> {
+    let found = replacements.iter().find(|(other, _)| other == name);
+    found.map(|(_, replacement)| replacement).ok_or_else(|| {
+        Error::Conflict(format!(
+            "{name}: was left outside at the checkpoint: supply a replacement with --external {name}=PATH, or =fd:N for a descriptor inherited by cairn"
+        ))
+    })
+}
+
+/// The replacements that the user gave, and the user's terminal for each terminal without one.
+///
+/// # Errors
+/// *conflict* for a terminal where there is none.
+pub fn with_terminal(
+    records: &Records,
+    given: &Replacements,
+    terminal: Option<&Arc<OwnedFd>>,
+) -> Result<Vec<(PathBytes, Replacement)>> {
+    let mut all = given.to_vec();
+    for inode in &records.inodes {
+        let Kind::Terminal(terminal_of_job) = &inode.kind else { continue };
+        let name = &terminal_of_job.name;
+        if all.iter().any(|(other, _)| other == name) {
+            continue;
+        }
+        let terminal = terminal.ok_or_else(|| {
             Error::Conflict(format!(
-                "{}: was left outside at the checkpoint: supply a replacement with --external {}=PATH, or =fd:N for a descriptor inherited by cairn",
-                self.name, self.name
+                "{name}: was the terminal of the job: restart it on a terminal, without --detach and --session new, or supply a replacement with --external {name}=PATH"
             ))
-        })
+        })?;
+        all.push((name.clone(), Replacement::Descriptor(terminal.clone())));
     }
+    Ok(all)
 }
 
 impl Made for Replacement {
@@ -188,10 +216,9 @@ pub fn check(records: &Records, replacements: &Replacements, context: (u64, u64)
     let conflict = |why: String| Err(Error::Conflict(why));
     let mut names = Vec::new();
     for (index, inode) in records.inodes.iter().enumerate() {
-        let Kind::External(external) = &inode.kind else { continue };
-        let name = &external.name;
+        let Some(name) = inode.kind.verbs().external_name() else { continue };
         names.push(name);
-        let replacement = external.replacement(replacements)?;
+        let replacement = replacement(name, replacements)?;
         if replacements.iter().filter(|(other, _)| other == name).count() > 1 {
             return conflict(format!("--external {name}: is given more than once"));
         }

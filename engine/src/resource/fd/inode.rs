@@ -334,6 +334,11 @@ impl Inodes {
         self.all.iter().map(|inode| &inode.kind)
     }
 
+    /// The kind of each inode, with where it was found.
+    pub fn kinds_with_users(&mut self) -> impl Iterator<Item = (&mut Kind, &Subject)> {
+        self.all.iter_mut().map(|inode| &mut inode.kind).zip(&self.users)
+    }
+
     /// The kind of an inode.
     pub fn kind(&self, index: usize) -> &Kind {
         &self.all[index].kind

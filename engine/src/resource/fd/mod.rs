@@ -24,6 +24,7 @@ use crate::error::{Context, Error, External, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::Records;
+use crate::resource::bytes::PathBytes;
 use description::{Descriptions, Descriptor};
 use inode::{Inode, Observed};
 use rustix::fs::{Mode, OFlags};
@@ -80,6 +81,7 @@ macro_rules! kinds {
 
 kinds! {
     external: External(state: external::ExternalFile);
+    terminal: Terminal(state: terminal::Terminal);
     memfd: Memfd(state: memfd::Memfd);
     namespace: Namespace(state: namespace::Namespace);
     procfs: ProcFile(state: procfs::ProcFile);
@@ -115,6 +117,8 @@ pub enum Reference {
     Process(i32),
     /// The thread with this id.
     Thread(i32),
+    /// The process group of this number.
+    Group(i32),
     /// The open file description of this index.
     File(usize),
 }
@@ -124,7 +128,7 @@ impl Reference {
     pub fn task(self) -> Option<i32> {
         match self {
             Reference::Process(id) | Reference::Thread(id) => Some(id),
-            Reference::File(_) => None,
+            Reference::Group(_) | Reference::File(_) => None,
         }
     }
 }
@@ -204,6 +208,11 @@ pub trait Verbs {
     /// what is in it.
     fn notices_reading(&self) -> Vec<usize> {
         Vec::new()
+    }
+
+    /// The name of a file that is left outside, for which a restart takes a replacement.
+    fn external_name(&self) -> Option<&PathBytes> {
+        None
     }
 
     /// *capture*: fills in the state. `descriptors` has one entry for each open file description of

@@ -1,0 +1,96 @@
+//! The terminal of whoever calls `cairn restart`: lent to the job, and taken back when the job stops
+//! or ends.
+
+use cairn::resource::fd::terminal::{Settings, foreground, set_foreground};
+use rustix::fs::{Mode, OFlags, open};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The controlling terminal of this process, with the settings that it had.
+pub struct Terminal {
+    fd: Arc<OwnedFd>,
+    settings: Settings,
+    /// Whether the job may have it now.
+    lent: AtomicBool,
+    /// The settings of the job while it has it not.
+    of_job: Mutex<Option<Settings>>,
+}
+
+impl Terminal {
+    /// `None` for a process without one, and for one that has hung up.
+    pub fn of_caller() -> Option<Self> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let by_name = |path: &str| open(path, flags, Mode::empty()).ok();
+        // Only our controlling terminal tells us which group is in the foreground. Standard input,
+        // output and error have its own name, for which programs ask (ttyname(3)).
+        let is_ours = |fd: &OwnedFd| foreground(fd.as_fd()).is_some();
+        let standard = (0..=2).filter_map(|fd| by_name(&format!("/proc/self/fd/{fd}"))).find(is_ours);
+        let fd = standard.or_else(|| by_name("/dev/tty").filter(is_ours))?;
+        let settings = Settings::of(fd.as_fd()).ok()?;
+        let lent = AtomicBool::new(foreground(fd.as_fd()) == Some(own_group()));
+        Some(Terminal { fd: Arc::new(fd), settings, lent, of_job: Mutex::default() })
+    }
+
+    /// Keeps settings of the job for when it gets the terminal, if it does not have it yet.
+    pub fn remember(&self, settings: Option<&Settings>) {
+        if !self.lent.load(Ordering::Relaxed) {
+            *self.of_job.lock().unwrap_or_else(PoisonError::into_inner) = settings.cloned();
+        }
+    }
+
+    /// For the job.
+    pub fn descriptor(&self) -> Arc<OwnedFd> {
+        self.fd.clone()
+    }
+
+    /// Puts a process group of the job into the foreground, with the settings that it had there,
+    /// unless we are in the background.
+    ///
+    /// # Errors
+    /// The group has ended.
+    pub fn lend(&self, group: i32) -> io::Result<()> {
+        let fd = self.fd.as_fd();
+        if foreground(fd) != Some(own_group()) {
+            return Ok(());
+        }
+        if let Some(settings) = self.of_job.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            settings.set(fd)?;
+        }
+        self.lent.store(true, Ordering::Relaxed);
+        set_foreground(fd, group)
+    }
+
+    /// Puts this process into the foreground, with the settings from before, unless a shell has
+    /// done so with itself.
+    ///
+    /// # Errors
+    /// As tcsetattr(3).
+    pub fn take_back(&self) -> io::Result<()> {
+        let fd = self.fd.as_fd();
+        let shell = rustix::process::getppid().and_then(|shell| rustix::process::getpgid(Some(shell)).ok());
+        let is_shells = foreground(fd) == shell.map(|group| group.as_raw_nonzero().get());
+        if !self.lent.swap(false, Ordering::Relaxed) || is_shells {
+            return Ok(());
+        }
+        let of_job = Settings::of(fd)?;
+        *self.of_job.lock().unwrap_or_else(PoisonError::into_inner) = Some(of_job);
+        set_foreground(fd, own_group())?;
+        self.settings.set(fd)
+    }
+}
+
+fn own_group() -> i32 {
+    rustix::process::getpgrp().as_raw_nonzero().get()
+}
+
+/// Takes a terminal back when it is dropped.
+pub struct Loan(pub Arc<Terminal>);
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // A terminal that has hung up cannot be taken back.
+        let _ = self.0.take_back();
+    }
+}

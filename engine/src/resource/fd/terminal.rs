@@ -1,0 +1,294 @@
+//! The terminal that a job was started on. Its other side is outside: a terminal emulator, sshd(8),
+//! a console. A restart attaches the job to the terminal that it is called from.
+
+use super::description::{Descriptions, Descriptor};
+use super::external::{self, ExternalFile};
+use super::inode::Observed;
+use super::{Identity, Kind, Made, Reference, Verbs, Way};
+use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
+use crate::resource::bytes::{Bytes, PathBytes};
+use crate::sys::signals;
+use nix::sys::termios::{
+    ControlFlags, InputFlags, LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr,
+};
+use procfs::process::Process;
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::termios::{tcgetpgrp, tcgetwinsize, tcsetpgrp};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+/// The terminal of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// Its name in /proc/PID/fd at the checkpoint.
+    pub name: PathBytes,
+    /// Process group of the job to put into the foreground; 0 for none.
+    pub foreground: i32,
+    /// `None` if the job was in the background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+    /// The session whose controlling terminal it is; outside the job.
+    #[serde(skip)]
+    session: i32,
+}
+
+/// `struct termios` of termios(3), without the line discipline and the speeds of a serial line that
+/// `control` does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `c_iflag`
+    pub input: u32,
+    /// `c_oflag`
+    pub output: u32,
+    /// `c_cflag`
+    pub control: u32,
+    /// `c_lflag`
+    pub local: u32,
+    /// `c_cc`
+    pub characters: Bytes,
+    /// Rows and columns.
+    pub size: (u16, u16),
+}
+
+impl Settings {
+    /// Those of a terminal.
+    ///
+    /// # Errors
+    /// ENOTTY.
+    pub fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let now = tcgetattr(fd)?;
+        let size = tcgetwinsize(fd)?;
+        Ok(Settings {
+            input: now.input_flags.bits(),
+            output: now.output_flags.bits(),
+            control: now.control_flags.bits(),
+            local: now.local_flags.bits(),
+            characters: Bytes(now.control_chars.to_vec()),
+            size: (size.ws_row, size.ws_col),
+        })
+    }
+
+    /// Sets them all but the size, also from the background.
+    ///
+    /// # Errors
+    /// As tcsetattr(3).
+    pub fn set(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let mut termios: Termios = tcgetattr(fd)?;
+        termios.input_flags = InputFlags::from_bits_retain(self.input);
+        termios.output_flags = OutputFlags::from_bits_retain(self.output);
+        termios.control_flags = ControlFlags::from_bits_retain(self.control);
+        termios.local_flags = LocalFlags::from_bits_retain(self.local);
+        for (now, wanted) in termios.control_chars.iter_mut().zip(&self.characters.0) {
+            *now = *wanted;
+        }
+        let set = || tcsetattr(fd, SetArg::TCSANOW, &termios).map_err(io::Error::from);
+        signals::without(libc::SIGTTOU, set)
+    }
+}
+
+/// Makes a process group the one in the foreground, also from the background.
+///
+/// # Errors
+/// As tcsetpgrp(3): ENOTTY unless it is our controlling terminal.
+pub fn set_foreground(fd: BorrowedFd<'_>, group: i32) -> io::Result<()> {
+    let group = Pid::from_raw(group).ok_or(io::ErrorKind::InvalidInput)?;
+    signals::without(libc::SIGTTOU, || Ok(tcsetpgrp(fd, group)?))
+}
+
+/// The process group in the foreground of our controlling terminal; `None` if it is not ours.
+pub fn foreground(fd: BorrowedFd<'_>) -> Option<i32> {
+    tcgetpgrp(fd).ok().map(|group| group.as_raw_nonzero().get())
+}
+
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
+    if !seen.has_path() || !seen.meta.file_type().is_char_device() {
+        return None;
+    }
+    // Documentation/admin-guide/devices.txt: consoles and serial lines, /dev/tty, pseudo-terminals.
+    let rdev = seen.meta.rdev();
+    let is_terminal =
+        matches!((rustix::fs::major(rdev), rustix::fs::minor(rdev)), (4 | 136..=143, _) | (5, 0));
+    is_terminal.then(|| {
+        if !external::is_name(&seen.link) {
+            return Err(seen.refuse_external(External::Terminal, REFUSAL));
+        }
+        let name = seen.link.clone();
+        Ok(Kind::Terminal(Terminal { name, foreground: 0, settings: None, session: 0 }))
+    })
+}
+
+/// What a terminal is that a restart could not attach to another.
+pub(super) const REFUSAL: &str =
+    "a terminal; start the job with `cairn run`, or with `</dev/null >file 2>&1`";
+
+/// The device number of /dev/tty: it stands for the controlling terminal of whoever opens it.
+const DEV_TTY: (u32, u32) = (5, 0);
+
+impl Terminal {
+    fn external(&self) -> ExternalFile {
+        ExternalFile { name: self.name.clone() }
+    }
+}
+
+impl Verbs for Terminal {
+    fn name(&self) -> &'static str {
+        "terminal"
+    }
+
+    fn title(&self, _index: usize) -> String {
+        format!("the terminal in place of {}", self.name)
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Inode
+    }
+
+    /// The shell that started the job has it, too.
+    fn is_shared_state(&self, _flags: i32) -> bool {
+        false
+    }
+
+    fn keeps_offset(&self) -> bool {
+        false
+    }
+
+    fn refers_to(&self) -> Vec<Reference> {
+        Some(self.foreground).filter(|group| *group != 0).map(Reference::Group).into_iter().collect()
+    }
+
+    fn external_name(&self) -> Option<&PathBytes> {
+        Some(&self.name)
+    }
+
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
+        let first = descriptors[0];
+        let what = || format!("{}: read settings of the terminal", first.at());
+        let fd = first.duplicate()?;
+        let device = rustix::fs::fstat(&fd).context(what)?.st_rdev;
+        let device = (rustix::fs::major(device), rustix::fs::minor(device));
+        let mut met = HashSet::new();
+        for pid in descriptors.iter().map(|one| one.pid).filter(|pid| met.insert(*pid)) {
+            let stat = Process::new(pid)
+                .and_then(|process| process.stat())
+                .map_err(|err| Error::Vanished(format!("pid {pid}: read /proc/{pid}/stat: {err}")))?;
+            let (major, minor) = stat.tty_nr();
+            let is_controlling = (major as u32, minor as u32) == device || device == DEV_TTY;
+            if stat.tty_nr != 0 && is_controlling {
+                self.session = stat.session;
+                self.foreground = stat.tpgid.max(0);
+                self.settings = Some(Settings::of(fd.as_fd()).context(what)?);
+                return Ok(());
+            }
+        }
+        let at = first.at().leading_to(&self.name);
+        let why = format!(" is {REFUSAL}{}", external::advice(&self.name));
+        Err(Error::unsupported(Problem::external(at, External::Terminal, why)))
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        self.external().validate()?;
+        let characters = self.settings.as_ref().map_or(0, |settings| settings.characters.0.len());
+        if characters > libc::NCCS { Err("invalid settings of a terminal".into()) } else { Ok(()) }
+    }
+
+    fn make(&self, way: &Way<'_>) -> Result<Box<dyn Made>> {
+        self.external().make(way)
+    }
+
+    /// The processes must be in their groups.
+    fn is_finished_last(&self) -> bool {
+        true
+    }
+
+    /// Only for a terminal that has us in the foreground: any other is not ours to change.
+    fn finish(&self, fd: &OwnedFd, _opened: &dyn Fn(usize) -> Result<OwnedFd>) -> Result<()> {
+        let own = rustix::process::getpgrp();
+        if foreground(fd.as_fd()) != Some(own.as_raw_nonzero().get()) {
+            return Ok(());
+        }
+        let what = || format!("hand the terminal to process group {}", self.foreground);
+        if let Some(settings) = &self.settings {
+            settings.set(fd.as_fd()).context(what)?;
+        }
+        let group = Pid::from_raw(self.foreground).unwrap_or(own);
+        set_foreground(fd.as_fd(), group.as_raw_nonzero().get()).context(what)?;
+        // What the job has drawn is on another screen, of another size.
+        kill_process_group(group, Signal::WINCH).context(what)
+    }
+}
+
+/// The process groups of a job.
+pub struct Groups {
+    /// All of them.
+    pub all: HashSet<i32>,
+    /// Those that are recreated.
+    pub inside: HashSet<i32>,
+    /// That of the root, if it is recreated; else 0.
+    pub of_root: i32,
+}
+
+/// Decides what a terminal shows the job in the foreground. Refuses one of a session that is not
+/// outside: a restart could not make the terminal of its caller that session's.
+pub fn settle<'a>(
+    kinds: impl Iterator<Item = (&'a mut Kind, &'a Subject)>,
+    groups: &Groups,
+    is_outside: impl Fn(i32) -> bool,
+    problems: &mut Problems,
+) {
+    for (kind, user) in kinds {
+        let Kind::Terminal(Terminal { name, foreground, settings, session }) = kind else { continue };
+        let what = match *session {
+            // Open as a handle (O_PATH) only: nothing was captured.
+            0 => Some(REFUSAL.to_owned()),
+            session => (!is_outside(session)).then(|| format!(
+                "the controlling terminal of session {session}, which is in the job or has no leader: a restart could not give it another"
+            )),
+        };
+        if let Some(what) = what {
+            let why = format!(" is {what}{}", external::advice(name));
+            problems.push(Problem::external(user.leading_to(&*name), External::Terminal, why));
+        }
+        // In the background, the settings are those of a shell that reads its next command.
+        if !groups.all.contains(foreground) {
+            *settings = None;
+        }
+        if !groups.inside.contains(foreground) {
+            *foreground = groups.of_root;
+        }
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_come_back() {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let fd = pty.slave.as_fd();
+        let before = Settings::of(fd).unwrap();
+        let mut raw = tcgetattr(fd).unwrap();
+        nix::sys::termios::cfmakeraw(&mut raw);
+        raw.control_chars[libc::VINTR] = 7;
+        tcsetattr(fd, SetArg::TCSANOW, &raw).unwrap();
+        let changed = Settings::of(fd).unwrap();
+        assert_ne!(changed, before);
+        before.set(fd).unwrap();
+        assert_eq!(Settings::of(fd).unwrap(), before);
+        changed.set(fd).unwrap();
+        assert_eq!(Settings::of(fd).unwrap(), changed);
+    }
+
+    #[test]
+    fn what_is_no_terminal_has_none() {
+        let (end, _other) = rustix::pipe::pipe().unwrap();
+        assert_eq!(Settings::of(end.as_fd()).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
+        assert_eq!(foreground(end.as_fd()), None);
+    }
+}

@@ -1,0 +1,279 @@
+//! Jobs on a terminal: a restart lends them that of its caller.
+
+use super::{CAIRN, cairn, complaint, exit_code, status_field, wait_for};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command};
+
+/// Reads lines from its terminal, without echo, and logs each with what it sees of the terminal.
+const TALKER: &str = r#"
+import fcntl, os, signal, struct, sys, termios
+def log(word):
+    size = struct.unpack('HHHH', fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
+    echo = 1 if termios.tcgetattr(0)[3] & termios.ECHO else 0
+    front = os.tcgetpgrp(0) == os.getpgrp()
+    print(word, os.ttyname(0), f'{size[0]}x{size[1]}', f'echo={echo}', f'front={front}', file=out, flush=True)
+def ended(*_):
+    log('interrupt')
+    sys.exit(9)
+out = open('log', 'a')
+signal.signal(signal.SIGWINCH, lambda *_: log('size'))
+signal.signal(signal.SIGINT, ended)
+if 'quiet' in sys.argv:
+    now = termios.tcgetattr(0)
+    now[3] &= ~termios.ECHO
+    termios.tcsetattr(0, termios.TCSANOW, now)
+log(str(os.getpid()))
+if 'wait' in sys.argv:
+    while True: signal.pause()
+for line in sys.stdin:
+    log(line.strip())
+"#;
+
+/// A shell on a terminal; killed at the end.
+struct Shell {
+    child: Child,
+    keys: File,
+    name: String,
+}
+
+impl Shell {
+    fn start(dir: &std::path::Path, size: (u16, u16)) -> Shell {
+        Shell::run(dir, size, &["bash", "--norc", "--noprofile", "-i"])
+    }
+
+    fn run(dir: &std::path::Path, (ws_row, ws_col): (u16, u16), program: &[&str]) -> Shell {
+        let pty = nix::pty::openpty(None, None).expect("a terminal");
+        for end in [&pty.master, &pty.slave] {
+            fcntl_setfd(end, FdFlags::CLOEXEC).expect("set");
+        }
+        tcsetwinsize(&pty.slave, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
+        let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pty.slave));
+        let name = std::fs::read_link(link).expect("it has a name").display().to_string();
+        let mut command = Command::new("setsid");
+        command.args(["--ctty"]).args(program).current_dir(dir).env("CAIRN", CAIRN).env("TERM", "dumb");
+        let same = || pty.slave.try_clone().expect("duplicated");
+        command.stdin(same()).stdout(same()).stderr(same());
+        let child = command.spawn().expect("it starts");
+        let keys = File::from(pty.master);
+        // What it shows is not looked at, and must not fill the terminal.
+        let mut shown = keys.try_clone().expect("duplicated");
+        std::thread::spawn(move || while shown.read(&mut [0; 4096]).is_ok_and(|len| len > 0) {});
+        Shell { child, keys, name }
+    }
+
+    fn types(&mut self, text: &str) {
+        self.keys.write_all(text.as_bytes()).expect("written");
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        // What has ended already is as it should be.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A job on a terminal, and what it logs.
+struct Talker {
+    dir: tempfile::TempDir,
+    pid: i32,
+}
+
+impl Talker {
+    /// Typed into a shell; `{}` stands for the command.
+    fn start(shell: &mut Shell, dir: tempfile::TempDir, how: &str) -> Talker {
+        shell.types(&format!("{how}\n"));
+        let mut talker = Talker { dir, pid: 0 };
+        let pid = wait_for("the job", || talker.words().first()?.split(' ').next()?.parse().ok());
+        talker.pid = pid;
+        talker
+    }
+
+    fn directory() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("talker.py"), TALKER).expect("written");
+        dir
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn words(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits for a line of the log that begins so.
+    fn await_word(&self, word: &str) -> String {
+        let begin = format!("{word} ");
+        wait_for(word, || self.words().into_iter().find(|line| line.starts_with(&begin)))
+    }
+
+    fn state(&self) -> char {
+        status_field(self.pid, "State").and_then(|state| state.chars().next()).unwrap_or('-')
+    }
+
+    fn await_state(&self, is_wanted: impl Fn(char) -> bool) {
+        wait_for("the state of the job", || is_wanted(self.state()).then_some(()));
+    }
+
+    fn save_and_kill(&self, more: &[&str]) {
+        let output = self.checkpoint(&[&["--kill"], more].concat());
+        assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+        self.await_state(|state| state == '-' || state == 'Z');
+    }
+
+    fn checkpoint(&self, more: &[&str]) -> std::process::Output {
+        let (pid, file) = (self.pid.to_string(), self.path("context").display().to_string());
+        let mut args = vec!["checkpoint", &pid, "-o", &file];
+        args.extend(more);
+        duct::cmd(CAIRN, args)
+            .stdin_null()
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .expect("it starts")
+    }
+
+    fn text(&self, name: &str) -> String {
+        let path = self.path(name);
+        wait_for(name, || std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n')))
+    }
+}
+
+impl Drop for Talker {
+    fn drop(&mut self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.pid) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+const RESTART: &str = "$CAIRN restart context; echo $? > code; stty -a > after\n";
+
+/// Settings and foreground are those of the job while it runs, and the shell's when it has stopped
+/// or ended.
+#[test]
+fn a_job_continues_on_the_terminal_of_the_restart() {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let talker = Talker::start(&mut before, dir, "python3 talker.py quiet");
+    before.types("one\n");
+    assert_eq!(talker.await_word("one"), format!("one {} 24x80 echo=0 front=True", before.name));
+    talker.save_and_kill(&[]);
+    drop(before);
+
+    let mut shell = Shell::start(talker.dir.path(), (30, 100));
+    shell.types(RESTART);
+    let seen = format!("{} 30x100 echo=0 front=True", shell.name);
+    assert_eq!(talker.await_word("size"), format!("size {seen}"));
+    shell.types("two\n");
+    assert_eq!(talker.await_word("two"), format!("two {seen}"));
+
+    for word in ["three", "four"] {
+        shell.types("\x1a");
+        talker.await_state(|state| state == 'T');
+        shell.types(&format!("stty -a > {word}\n"));
+        assert!(talker.text(word).contains(" echo "), "the job keeps the terminal: {}", talker.text(word));
+        shell.types("fg\n");
+        talker.await_state(|state| state != 'T');
+        shell.types(&format!("{word}\n"));
+        assert_eq!(talker.await_word(word), format!("{word} {seen}"));
+    }
+
+    shell.types("\x03");
+    assert_eq!(talker.await_word("interrupt"), format!("interrupt {seen}"));
+    // The shell went on with the rest of the line when the restart stopped.
+    shell.types("echo $? > code; stty -a > after; echo > ended\n");
+    talker.text("ended");
+    assert_eq!(talker.text("code"), "9\n");
+    assert!(talker.text("after").contains(" echo "), "{}", talker.text("after"));
+}
+
+/// Its terminal then shows the settings of the shell, which are not the job's.
+#[test]
+fn a_job_in_the_background_comes_into_the_foreground() {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let talker = Talker::start(&mut before, dir, "python3 talker.py wait &");
+    talker.save_and_kill(&[]);
+    let mut shell = Shell::start(talker.dir.path(), (24, 80));
+    shell.types(RESTART);
+    assert_eq!(talker.await_word("size"), format!("size {} 24x80 echo=1 front=True", shell.name));
+    shell.types("\x03");
+    assert_eq!(talker.text("code"), "9\n");
+}
+
+/// It reads when it has the terminal, and stops until then.
+#[test]
+fn a_restart_in_the_background_waits_for_the_terminal() {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let talker = Talker::start(&mut before, dir, "python3 talker.py quiet");
+    talker.save_and_kill(&[]);
+    let mut shell = Shell::start(talker.dir.path(), (24, 80));
+    shell.types("$CAIRN restart context &\n");
+    talker.await_state(|state| state == 'T');
+    shell.types("echo > free\n");
+    talker.text("free");
+    shell.types("fg\n");
+    talker.await_state(|state| state != 'T' && state != '-');
+    shell.types("here\n");
+    assert_eq!(talker.await_word("here"), format!("here {} 24x80 echo=0 front=True", shell.name));
+}
+
+#[test]
+fn without_a_terminal_a_restart_says_what_it_needs() {
+    let dir = Talker::directory();
+    let mut shell = Shell::start(dir.path(), (24, 80));
+    let talker = Talker::start(&mut shell, dir, "python3 talker.py");
+    talker.save_and_kill(&[]);
+    let file = talker.path("context").display().to_string();
+    let advice =
+        format!("{}: was the terminal of the job: restart it on a terminal, without --detach", shell.name);
+    let output = cairn(["restart", "--detach", &file]);
+    assert_eq!(exit_code(&output), 7);
+    assert!(complaint(&output).contains(&advice), "{}", complaint(&output));
+    shell.types(
+        "$CAIRN restart --detach context 2> detached; $CAIRN restart --session new context 2> session\n",
+    );
+    for name in ["detached", "session"] {
+        assert!(talker.text(name).contains(&advice), "{}", talker.text(name));
+    }
+
+    std::fs::write(talker.path("input"), "from a file\n").expect("written");
+    let given = format!("{}={}", shell.name, talker.path("input").display());
+    let output = cairn(["restart", "--detach", &file, "--external", &given]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    // It is no terminal, which the job does not expect.
+    talker.await_state(|state| state == '-');
+}
+
+#[test]
+fn the_terminal_of_a_session_in_the_job_is_refused() {
+    let dir = Talker::directory();
+    let mut shell = Shell::run(dir.path(), (24, 80), &["python3", "talker.py"]);
+    let talker = Talker::start(&mut shell, dir, "hello");
+    let output = talker.checkpoint(&[]);
+    assert_eq!(exit_code(&output), 3);
+    let expected = [
+        format!(
+            "fd 0 ({}) is the controlling terminal of session {}, which is in the job",
+            shell.name, talker.pid
+        ),
+        "leave it outside with --external".into(),
+    ];
+    for part in expected {
+        assert!(complaint(&output).contains(&part), "{}", complaint(&output));
+    }
+    shell.types("still here\n");
+    talker.await_word("still here");
+    talker.save_and_kill(&["--external", &shell.name]);
+}
