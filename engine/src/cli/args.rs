@@ -254,8 +254,8 @@ impl From<SessionArg> for Session {
 pub struct RestartArgs {
     /// The context file, or `-` for standard input
     pub file: PathBuf,
-    /// Exit once the job runs, instead of waiting for it. A job that was started on a terminal needs
-    /// another then (--external)
+    /// Exit once the job runs, instead of waiting for it. A job that was started on a terminal
+    /// needs another then (--external)
     #[arg(long)]
     pub detach: bool,
     /// The session and group of processes whose own were not saved, for example those of a shell

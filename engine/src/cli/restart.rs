@@ -15,7 +15,9 @@ use cairn::sys::guard;
 use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
 use cairn::tree::outside;
-use signal_hook::consts::{SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::process::{Child, ExitStatus};
@@ -23,7 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Signals that are forwarded to the job; SIGTSTP as SIGSTOP.
-const FORWARDED: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP];
+const FORWARDED: [i32; 10] =
+    [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP, SIGWINCH];
 
 pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     // Inherited descriptors could collide with high descriptor numbers of the plan.
@@ -61,13 +64,18 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let of_job = terminal_of(&prepared.records).map(|terminal| terminal.settings.clone());
-    let terminal = terminal.filter(|_| of_job.is_some());
+    let is_given = |terminal: &Terminal| options.external.iter().any(|(_, place)| terminal.is(place));
+    let terminal = terminal.filter(|terminal| of_job.is_some() || is_given(terminal));
     let _loan = terminal.clone().map(|terminal| {
         terminal.remember(of_job.flatten().as_ref());
         Loan(terminal)
     });
     let report = carry_out(prepared)?;
     if !args.detach {
+        if let (Some(terminal), Some(group)) = (&terminal, group_of(report.pid)) {
+            // What stops for want of it is continued by `attend`.
+            let _ = terminal.lend(group);
+        }
         forward(report.pid, terminal.clone());
     }
     if let Some(fd) = args.notify_fd {
@@ -111,13 +119,14 @@ fn replacement(place: &Place) -> anyhow::Result<Replacement> {
 fn attend(report: &Report, terminal: Option<&Terminal>) -> anyhow::Result<u8> {
     let mut left: HashSet<i32> = report.tops.iter().copied().collect();
     let mut code = 0;
+    let mut interrupted = false;
     while !left.is_empty() {
         let (pid, stop) = wait::wait_any(terminal.is_some()).context("wait for the job")?;
         let ended = match stop {
             Stop::Exited(status) => status as u8,
             Stop::Killed(signal) => (128 + signal) as u8,
-            Stop::Signal(_) if pid == report.pid => {
-                terminal.map_or(Ok(()), |terminal| stop_with(pid, terminal))?;
+            Stop::Signal(signal) if pid == report.pid => {
+                terminal.map_or(Ok(()), |terminal| stop_with(pid, signal, terminal))?;
                 continue;
             }
             _ => continue,
@@ -125,7 +134,13 @@ fn attend(report: &Report, terminal: Option<&Terminal>) -> anyhow::Result<u8> {
         left.remove(&pid);
         if pid == report.pid {
             code = ended;
+            interrupted = stop == Stop::Killed(SIGINT);
         }
+    }
+    if let Some(terminal) = terminal.filter(|_| interrupted) {
+        terminal.take_back().context("take the terminal back")?;
+        // The key would have interrupted the whole group, had the job been in it: a script ends.
+        signals::take_with_group(SIGINT).context("end as the job did")?;
     }
     Ok(code)
 }
@@ -145,19 +160,26 @@ fn which(given: &[OsString]) -> anyhow::Result<Which> {
     Ok(which)
 }
 
-/// Stops this process, because the root of the job has stopped. [`pass_on`] continues the root.
-fn stop_with(root: i32, terminal: &Terminal) -> anyhow::Result<()> {
+/// Stops this process group, because the root of the job has stopped by this signal. [`pass_on`]
+/// continues the root.
+fn stop_with(root: i32, signal: i32, terminal: &Terminal) -> anyhow::Result<()> {
     let (Some(own), Some(theirs)) = (group_of(0), group_of(root)) else { return Ok(()) };
     if own == theirs {
         // What a terminal sends to their group has come here, too.
         return Ok(());
     }
-    if outside::is_own_group_orphaned() {
-        // Nothing could continue us: in an orphaned group the kernel ignores the stop key (tty).
+    // Nothing could continue us: in an orphaned group the kernel ignores the stop key (tty).
+    let is_orphaned = outside::is_own_group_orphaned();
+    let wants_terminal = [SIGTTIN, SIGTTOU].contains(&signal);
+    if wants_terminal {
+        // A shell does not tell that it has put us into the foreground.
+        let _ = terminal.lend(theirs);
+    }
+    if is_orphaned || wants_terminal && terminal.is_with(theirs) {
         return guard::kill(-theirs, SIGCONT).or_else(|_| Ok(()));
     }
     terminal.take_back().context("take the terminal back")?;
-    guard::kill(std::process::id() as i32, libc::SIGSTOP).context("stop")
+    signals::take_with_group(SIGTSTP).context("stop")
 }
 
 /// Forwards signals to a process while this one runs.
@@ -185,6 +207,10 @@ fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard, terminal: Option<&Ter
     // A job in our group has also received what a terminal sends to that group.
     let told = own == theirs && from_kernel;
     let to = if own == theirs { pid } else { -theirs };
+    if let Some(terminal) = terminal.filter(|_| from_kernel && signal != SIGTSTP) {
+        // The terminal is with us: a shell does not tell that it has put us into the foreground.
+        let _ = terminal.lend(theirs);
+    }
     // Errors are ignored: the job may have exited.
     if signal == SIGTSTP && from_kernel && outside::is_own_group_orphaned() {
         // Nothing could continue us: in an orphaned group the kernel ignores the stop key (tty).
@@ -201,8 +227,8 @@ fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard, terminal: Option<&Ter
     } else if signal == SIGCONT {
         let _ = terminal.map(|terminal| terminal.lend(theirs));
         let _ = guard::kill(to, signal);
-    } else if !told {
-        let _ = guard::kill(pid, signal);
+    } else if !told && (signal != SIGWINCH || from_kernel) {
+        let _ = guard::kill(if from_kernel { to } else { pid }, signal);
     }
 }
 

@@ -1,7 +1,8 @@
-//! The terminal of whoever calls `cairn restart`: lent to the job, and taken back when the job stops
-//! or ends.
+//! The terminal of whoever calls `cairn restart`: lent to the job, and taken back when the job
+//! stops or ends.
 
-use cairn::resource::fd::terminal::{Settings, foreground, set_foreground};
+use cairn::resource::fd::external::Replacement;
+use cairn::resource::fd::terminal::{Settings, foreground, is_ours_to_lend, set_foreground};
 use rustix::fs::{Mode, OFlags, open};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,7 +30,7 @@ impl Terminal {
         let standard = (0..=2).filter_map(|fd| by_name(&format!("/proc/self/fd/{fd}"))).find(is_ours);
         let fd = standard.or_else(|| by_name("/dev/tty").filter(is_ours))?;
         let settings = Settings::of(fd.as_fd()).ok()?;
-        let lent = AtomicBool::new(foreground(fd.as_fd()) == Some(own_group()));
+        let lent = AtomicBool::new(is_ours_to_lend(fd.as_fd()));
         Some(Terminal { fd: Arc::new(fd), settings, lent, of_job: Mutex::default() })
     }
 
@@ -45,6 +46,23 @@ impl Terminal {
         self.fd.clone()
     }
 
+    /// Whether a replacement is this terminal.
+    pub fn is(&self, replacement: &Replacement) -> bool {
+        let device =
+            |stat: rustix::fs::Stat| (stat.st_mode & libc::S_IFMT == libc::S_IFCHR).then_some(stat.st_rdev);
+        let theirs = match replacement {
+            Replacement::Path(path) => rustix::fs::stat(path).ok().and_then(device),
+            Replacement::Descriptor(fd) => rustix::fs::fstat(&**fd).ok().and_then(device),
+        };
+        let own = rustix::fs::fstat(&*self.fd).ok().and_then(device);
+        theirs.is_some_and(|device| Some(device) == own || device == rustix::fs::makedev(5, 0))
+    }
+
+    /// Whether this process group is in the foreground.
+    pub fn is_with(&self, group: i32) -> bool {
+        foreground(self.fd.as_fd()) == Some(group)
+    }
+
     /// Puts a process group of the job into the foreground, with the settings that it had there,
     /// unless we are in the background.
     ///
@@ -52,7 +70,7 @@ impl Terminal {
     /// The group has ended.
     pub fn lend(&self, group: i32) -> io::Result<()> {
         let fd = self.fd.as_fd();
-        if foreground(fd) != Some(own_group()) {
+        if !is_ours_to_lend(fd) {
             return Ok(());
         }
         if let Some(settings) = self.of_job.lock().unwrap_or_else(PoisonError::into_inner).take() {

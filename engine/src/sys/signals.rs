@@ -33,6 +33,34 @@ pub fn block(signals: &[i32]) {
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(signals), std::ptr::null_mut()) };
 }
 
+/// Whether this process ignores a signal.
+pub fn is_ignored(signal: i32) -> bool {
+    // SAFETY: the kernel fills the action; a null new action changes nothing.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Sends a signal to our process group, and takes it itself with its default action, even though it
+/// is blocked.
+///
+/// # Errors
+/// As kill(2).
+pub fn take_with_group(signal: i32) -> io::Result<()> {
+    let mut before = set_of(&[]);
+    // SAFETY: the sets are live and initialised; the action is the default.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set_of(&[signal]), &mut before);
+    }
+    // SAFETY: numbers only.
+    let sent = cvt(unsafe { libc::kill(0, signal) }.into()).map(drop);
+    // SAFETY: the set is what it was before.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
+    sent
+}
+
 /// Calls `what` with a signal blocked in the calling thread.
 pub fn without<T>(signal: i32, what: impl FnOnce() -> T) -> T {
     let mut before = set_of(&[]);

@@ -2,11 +2,12 @@
 
 use super::{CAIRN, cairn, complaint, exit_code, status_field, wait_for};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{Winsize, tcgetpgrp, tcsetwinsize};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
 
 /// Reads lines from its terminal, without echo, and logs each with what it sees of the terminal.
 const TALKER: &str = r#"
@@ -21,7 +22,7 @@ def ended(*_):
     sys.exit(9)
 out = open('log', 'a')
 signal.signal(signal.SIGWINCH, lambda *_: log('size'))
-signal.signal(signal.SIGINT, ended)
+signal.signal(signal.SIGINT, signal.SIG_DFL if 'plain' in sys.argv else ended)
 if 'quiet' in sys.argv:
     now = termios.tcgetattr(0)
     now[3] &= ~termios.ECHO
@@ -38,6 +39,8 @@ struct Shell {
     child: Child,
     keys: File,
     name: String,
+    /// What the terminal has shown, for failures.
+    shown: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Shell {
@@ -59,10 +62,15 @@ impl Shell {
         command.stdin(same()).stdout(same()).stderr(same());
         let child = command.spawn().expect("it starts");
         let keys = File::from(pty.master);
-        // What it shows is not looked at, and must not fill the terminal.
-        let mut shown = keys.try_clone().expect("duplicated");
-        std::thread::spawn(move || while shown.read(&mut [0; 4096]).is_ok_and(|len| len > 0) {});
-        Shell { child, keys, name }
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let (mut screen, kept) = (keys.try_clone().expect("duplicated"), shown.clone());
+        std::thread::spawn(move || {
+            let mut buf = [0; 4096];
+            while let Ok(len @ 1..) = screen.read(&mut buf) {
+                kept.lock().expect("not poisoned").extend_from_slice(&buf[..len]);
+            }
+        });
+        Shell { child, keys, name, shown }
     }
 
     fn types(&mut self, text: &str) {
@@ -72,6 +80,13 @@ impl Shell {
 
 impl Drop for Shell {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let shown = self.shown.lock().expect("not poisoned");
+            eprintln!("{} has shown: {}", self.name, String::from_utf8_lossy(&shown));
+            let columns = "pid,ppid,pgid,tpgid,stat,wchan:20,args";
+            let there = duct::cmd!("ps", "-o", columns, "-t", self.name.trim_start_matches("/dev/"));
+            eprintln!("there: {}", there.read().unwrap_or_default());
+        }
         // What has ended already is as it should be.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -91,6 +106,8 @@ impl Talker {
         let mut talker = Talker { dir, pid: 0 };
         let pid = wait_for("the job", || talker.words().first()?.split(' ').next()?.parse().ok());
         talker.pid = pid;
+        // It has called what it waits in: a signal that comes before would not end that call.
+        talker.await_state(|state| state == 'S');
         talker
     }
 
@@ -121,6 +138,14 @@ impl Talker {
 
     fn await_state(&self, is_wanted: impl Fn(char) -> bool) {
         wait_for("the state of the job", || is_wanted(self.state()).then_some(()));
+    }
+
+    /// Waits until a restart has released it.
+    fn await_release(&self) {
+        self.await_state(|state| state != '-' && state != 'Z');
+        // Until then it is traced.
+        wait_for("its name", || status_field(self.pid, "Name").filter(|name| name != "cairn"));
+        wait_for("the job", || status_field(self.pid, "TracerPid").filter(|tracer| tracer == "0"));
     }
 
     fn save_and_kill(&self, more: &[&str]) {
@@ -211,6 +236,96 @@ fn a_job_in_the_background_comes_into_the_foreground() {
     assert_eq!(talker.text("code"), "9\n");
 }
 
+/// As the key itself would have stopped a job in the group of the script.
+#[test]
+fn a_key_stops_the_script_that_restarts() {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let talker = Talker::start(&mut before, dir, "python3 talker.py quiet");
+    talker.save_and_kill(&[]);
+    let mut shell = Shell::start(talker.dir.path(), (24, 80));
+    shell.types("sh -c '$CAIRN restart context; echo $? > code'\n");
+    talker.await_word("size");
+    shell.types("\x1a");
+    talker.await_state(|state| state == 'T');
+    shell.types("echo > free\n");
+    talker.text("free");
+    shell.types("fg\n");
+    talker.await_state(|state| state != 'T');
+    shell.types("here\n");
+    assert_eq!(talker.await_word("here"), format!("here {} 24x80 echo=0 front=True", shell.name));
+    shell.types("\x03");
+    assert_eq!(talker.text("code"), "9\n");
+}
+
+/// A script ends when what it waits for is interrupted.
+#[test]
+fn a_key_ends_the_script_that_restarts() {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let talker = Talker::start(&mut before, dir, "python3 talker.py plain");
+    talker.save_and_kill(&[]);
+    let mut shell = Shell::start(talker.dir.path(), (24, 80));
+    shell.types("bash -c '$CAIRN restart context; echo > next'\n");
+    talker.await_word("size");
+    shell.types("\x03");
+    talker.await_state(|state| state == '-');
+    shell.types("echo $? > code\n");
+    assert_eq!(talker.text("code"), "130\n");
+    assert!(!talker.path("next").exists());
+}
+
+/// A shell does not tell a running job that it is in the foreground now.
+#[test]
+fn a_key_reaches_all_of_a_job_that_came_into_the_foreground() {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let mut talker = Talker::start(&mut before, dir, "sh -c 'python3 talker.py wait; exit 5'");
+    talker.pid = status_field(talker.pid, "PPid").expect("it lives").parse().expect("a number");
+    talker.save_and_kill(&[]);
+    let mut shell = Shell::start(talker.dir.path(), (24, 80));
+    shell.types("$CAIRN restart context & echo > started\n");
+    talker.text("started");
+    talker.await_release();
+    let front = || tcgetpgrp(&shell.keys).expect("the master side tells");
+    let before = front();
+    (&shell.keys).write_all(b"fg\n").expect("written");
+    // The key would discard a command that has not been read.
+    wait_for("the restart in the foreground", || (front() != before).then_some(()));
+    shell.types("\x03");
+    assert_eq!(talker.await_word("interrupt"), format!("interrupt {} 24x80 echo=1 front=True", shell.name));
+}
+
+/// It leaves the script the terminal.
+#[test]
+fn a_restart_that_a_script_runs_beside_itself_is_in_the_background() {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let talker = Talker::start(&mut before, dir, "python3 talker.py wait");
+    talker.save_and_kill(&[]);
+    let mut shell = Shell::start(talker.dir.path(), (24, 80));
+    shell.types("sh -c '$CAIRN restart context & read word; echo $word > word'\n");
+    talker.await_release();
+    shell.types("hello\n");
+    assert_eq!(talker.text("word"), "hello\n");
+}
+
+/// It is lent as if nothing had been given.
+#[test]
+fn the_terminal_may_be_given_as_a_replacement() {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let talker = Talker::start(&mut before, dir, "python3 talker.py");
+    talker.save_and_kill(&["--external", &before.name]);
+    let mut shell = Shell::start(talker.dir.path(), (24, 80));
+    shell.types(&format!("$CAIRN restart context --external {}=/dev/tty; echo $? > code\n", before.name));
+    talker.await_state(|state| state != '-');
+    shell.types("here\n");
+    assert_eq!(talker.await_word("here"), "here /dev/tty 24x80 echo=1 front=True");
+    shell.types("\x03");
+    assert_eq!(talker.text("code"), "9\n");
+}
+
 /// It reads when it has the terminal, and stops until then.
 #[test]
 fn a_restart_in_the_background_waits_for_the_terminal() {
@@ -221,7 +336,8 @@ fn a_restart_in_the_background_waits_for_the_terminal() {
     let mut shell = Shell::start(talker.dir.path(), (24, 80));
     shell.types("$CAIRN restart context &\n");
     talker.await_state(|state| state == 'T');
-    shell.types("echo > free\n");
+    // The shell continues what it knows to have stopped.
+    shell.types("until jobs -s | grep -q .; do sleep .02; done; echo > free\n");
     talker.text("free");
     shell.types("fg\n");
     talker.await_state(|state| state != 'T' && state != '-');

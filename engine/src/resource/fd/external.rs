@@ -150,7 +150,16 @@ pub fn with_terminal(
                 "{name}: was the terminal of the job: restart it on a terminal, without --detach and --session new, or supply a replacement with --external {name}=PATH"
             ))
         })?;
-        all.push((name.clone(), Replacement::Descriptor(terminal.clone())));
+        // That name stands for the controlling terminal of whoever opens it.
+        let own_name = Path::new("/dev/tty");
+        all.push((
+            name.clone(),
+            if name.as_path() == own_name {
+                Replacement::Path(own_name.into())
+            } else {
+                Replacement::Descriptor(terminal.clone())
+            },
+        ));
     }
     Ok(all)
 }

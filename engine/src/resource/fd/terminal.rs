@@ -103,6 +103,14 @@ pub fn foreground(fd: BorrowedFd<'_>) -> Option<i32> {
     tcgetpgrp(fd).ok().map(|group| group.as_raw_nonzero().get())
 }
 
+/// Whether this process may lend the terminal: it is our controlling terminal, and we are in the
+/// foreground. A shell without job control leaves what it runs with `&` there, but lets it ignore
+/// SIGINT.
+pub fn is_ours_to_lend(fd: BorrowedFd<'_>) -> bool {
+    let own = rustix::process::getpgrp().as_raw_nonzero().get();
+    foreground(fd) == Some(own) && !signals::is_ignored(libc::SIGINT)
+}
+
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     if !seen.has_path() || !seen.meta.file_type().is_char_device() {
         return None;
@@ -205,15 +213,14 @@ impl Verbs for Terminal {
 
     /// Only for a terminal that has us in the foreground: any other is not ours to change.
     fn finish(&self, fd: &OwnedFd, _opened: &dyn Fn(usize) -> Result<OwnedFd>) -> Result<()> {
-        let own = rustix::process::getpgrp();
-        if foreground(fd.as_fd()) != Some(own.as_raw_nonzero().get()) {
+        if !is_ours_to_lend(fd.as_fd()) {
             return Ok(());
         }
         let what = || format!("hand the terminal to process group {}", self.foreground);
         if let Some(settings) = &self.settings {
             settings.set(fd.as_fd()).context(what)?;
         }
-        let group = Pid::from_raw(self.foreground).unwrap_or(own);
+        let group = Pid::from_raw(self.foreground).unwrap_or_else(rustix::process::getpgrp);
         set_foreground(fd.as_fd(), group.as_raw_nonzero().get()).context(what)?;
         // What the job has drawn is on another screen, of another size.
         kill_process_group(group, Signal::WINCH).context(what)
