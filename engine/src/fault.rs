@@ -11,6 +11,7 @@ use crate::resource::fd;
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::process::{Alive, Life, State};
 use crate::resource::thread::Thread;
+use crate::resource::thread::seccomp::Seccomp;
 use crate::resource::timer::IntervalTimers;
 use std::collections::HashSet;
 
@@ -301,6 +302,24 @@ const FAULTS: &[Fault] = &[
         name: "sessions-joined",
         what: "all processes are in the session and group of the restarting process",
         commit: |r| r.processes.iter_mut().for_each(|p| (p.pgid, p.sid) = (0, 0)),
+    },
+    Fault {
+        name: "seccomp-forgotten",
+        what: "no thread is restricted by seccomp",
+        commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.seccomp = None)),
+    },
+    Fault {
+        name: "seccomp-filter-forgotten",
+        what: "the newest of several seccomp filters of a thread is lost",
+        commit: |r| {
+            each(r, |a| {
+                let chains = a.threads.iter_mut().filter_map(|t| match &mut t.seccomp {
+                    Some(Seccomp::Filters(chain)) if chain.len() > 1 => Some(chain),
+                    _ => None,
+                });
+                chains.for_each(|chain| chain.truncate(chain.len() - 1));
+            });
+        },
     },
     Fault {
         name: "locks-forgotten",

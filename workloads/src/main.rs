@@ -13,6 +13,7 @@ mod framework;
 mod memory;
 mod pipes;
 mod process;
+mod seccomp;
 mod signals;
 mod threads;
 mod timers;
@@ -35,6 +36,7 @@ const GROUPS: &[&[Entry]] = &[
     events::WORKLOADS,
     tree::WORKLOADS,
     creds::WORKLOADS,
+    seccomp::WORKLOADS,
 ];
 
 #[derive(Parser)]

@@ -10,7 +10,7 @@ use crate::resource::mm::vma::{Backing, Vma};
 use crate::resource::process::{self, Alive, AskReports, AskRlimits, Child, State};
 use crate::resource::refused::AskRefused;
 use crate::resource::signal::{self, AskActions, Pending};
-use crate::resource::thread::{AskThread, rseq};
+use crate::resource::thread::{AskThread, rseq, seccomp};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
 use crate::tree::Task;
 use std::collections::{HashMap, HashSet};
@@ -104,7 +104,8 @@ pub fn ask(
     let mut program = Program::new();
     let asked = AskProcess::ask(&mut program, &task.threads[0], &mut seen, children, ways)?;
     let told = task.ask(0, &program)?;
-    let threads = ask_threads(task, &asked.leader, &told, ways)?;
+    let mut threads = ask_threads(task, &asked.leader, &told, ways)?;
+    let filters = seccomp::capture(&mut threads)?;
 
     reports.extend(asked.reports.answer(&told));
     asked
@@ -129,6 +130,7 @@ pub fn ask(
         state: task.group_stop().map_or(State::Running, |signal| State::Stopped { signal, reported: false }),
         continued: false,
         threads,
+        filters,
         memory: asked.memory.answer(&told, found, &task.stat, &task.threads[0], scratch)?,
         fds: seen.fds,
         cwd: seen.cwd,

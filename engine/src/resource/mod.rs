@@ -53,6 +53,11 @@ impl Schemas for Records {
 }
 
 impl Records {
+    /// Whether a thread is restricted by seccomp(2).
+    pub fn has_seccomp(&self) -> bool {
+        self.alive().any(|(_, alive)| alive.threads.iter().any(|thread| thread.seccomp.is_some()))
+    }
+
     /// All processes but zombies.
     pub fn alive(&self) -> impl Iterator<Item = (&Process, &process::Alive)> {
         self.processes.iter().filter_map(|p| match &p.life {

@@ -5,6 +5,7 @@ use super::fd::table::Fd;
 use super::mm::Memory;
 use super::signal::{Action, Pending};
 use super::thread::Thread;
+use super::thread::seccomp::Filter;
 use super::timer::{IntervalTimers, PosixTimer};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, DataId, Program, ProgramOutput};
@@ -35,6 +36,9 @@ pub struct Alive {
     pub continued: bool,
     /// Threads, the leader first.
     pub threads: Vec<Thread>,
+    /// The seccomp filters of its threads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
     /// Address space.
     pub memory: Memory,
     /// Descriptor table, by number.

@@ -12,6 +12,7 @@ use super::mm::{Memory, Range};
 use super::process::{Alive, Life, Process, RLIMITS, State};
 use super::signal::Pending;
 use super::thread::Thread;
+use super::thread::seccomp::{Filter, Seccomp};
 use crate::image::Extent;
 use std::collections::HashSet;
 
@@ -126,6 +127,14 @@ fn check_alive(pid: i32, alive: &Alive, records: &Records, bounds: &Bounds) -> C
         ensure(is_signal(signal), || format!("invalid stop signal {signal}"))?;
     }
     alive.threads.iter().try_for_each(check_thread)?;
+    alive.filters.iter().try_for_each(Filter::validate)?;
+    let is_there = |thread: &Thread| match &thread.seccomp {
+        Some(Seccomp::Filters(chain)) => {
+            !chain.is_empty() && chain.iter().all(|filter| *filter < alive.filters.len())
+        }
+        Some(Seccomp::Strict) | None => true,
+    };
+    ensure(alive.threads.iter().all(is_there), || "a missing seccomp filter".into())?;
     ensure(alive.threads[0].tid == pid, || "the first thread is not the leader".into())?;
     ensure(file(alive.cwd) && alive.root.is_none_or(file) && file(alive.memory.exe), || {
         "invalid directory or executable".into()

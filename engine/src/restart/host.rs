@@ -123,6 +123,10 @@ pub fn check(records: &Records, host: &Host) -> Result<()> {
             )));
         }
     }
+    if records.has_seccomp() && !own_capabilities.effective.contains(CapabilitySet::SYS_ADMIN) {
+        let what = "restore seccomp filters: run the command with `sudo` (it needs CAP_SYS_ADMIN)".into();
+        return Err(Error::Denied { what, source: io::Error::from_raw_os_error(libc::EPERM) });
+    }
     if status::of_thread(pid, pid)?.seccomp.unwrap_or(0) != 0 {
         return Err(Error::Conflict(
             "cairn has a seccomp filter, which every restarted process would inherit: start cairn without it"

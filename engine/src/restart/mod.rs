@@ -265,6 +265,8 @@ struct RestoreContext<'a> {
     pending: HashMap<i32, u64>,
     tasks: HashMap<i32, RestoringTask>,
     scratch: RemoteAddr,
+    /// Option of ptrace(2) that suspends seccomp filters, if the job has any; new tasks inherit it.
+    suspend: i32,
 }
 
 impl<'a> RestoreContext<'a> {
@@ -275,8 +277,10 @@ impl<'a> RestoreContext<'a> {
             let each = alive.threads.iter().map(|t| (t.tid, all | signal::pending_set(&t.pending)));
             pending.extend(each);
         }
-        let alive = records.alive().map(|(process, alive)| (process.pid, alive)).collect();
-        RestoreContext { alive, pending, tasks: HashMap::new(), scratch }
+        let alive: HashMap<i32, &Alive> =
+            records.alive().map(|(process, alive)| (process.pid, alive)).collect();
+        let suspend = if records.has_seccomp() { ptrace::SUSPEND_SECCOMP } else { 0 };
+        RestoreContext { alive, pending, tasks: HashMap::new(), scratch, suspend }
     }
 
     fn take_all(&mut self, steps: &[Step], plan: &Plan, opened: &mut Opened<'_>) -> Result<()> {
@@ -329,7 +333,8 @@ impl<'a> RestoreContext<'a> {
             }
             other => other.context(|| format!("create process {pid}"))?,
         }
-        ptrace::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL).context(|| format!("seize {pid}"))?;
+        ptrace::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL | self.suspend)
+            .context(|| format!("seize {pid}"))?;
         ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
         let mut tracee = await_first_stop(pid, pid, self.pending_of(pid))?;
         let scratch = Scratch::map(&mut tracee, Code::find(pid)?, Some(self.scratch))?;

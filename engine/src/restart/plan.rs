@@ -14,6 +14,7 @@ use crate::resource::mm::vma::Backing;
 use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
 use crate::resource::thread::Thread;
 use crate::resource::thread::creds::Creds;
+use crate::resource::thread::seccomp;
 use crate::resource::{Records, signal, timer};
 use crate::sys::RemoteAddr;
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
@@ -480,6 +481,7 @@ impl Planner<'_> {
         table::rebuild_table(&alive.fds, &self.file_slots, self.spare_slot, &mut program);
         self.run(pid, pid, "memory and descriptors", program, Vec::new());
         let mut program = Program::new();
+        seccomp::rebuild_common(&alive.filters, &alive.threads, &mut program);
         let mut new_tasks = Vec::new();
         for thread in &alive.threads[1..] {
             clone_call(thread.tid, THREAD_FLAGS, 0, &mut program);
@@ -520,12 +522,13 @@ impl Planner<'_> {
         alive.rebuild_attributes(&self.host.rlimits, &mut program);
         self.run(pid, pid, "attributes", program, Vec::new());
         for thread in &alive.threads {
-            self.restore_thread_attributes(pid, thread);
+            self.restore_thread_attributes(pid, alive, thread);
         }
     }
 
-    fn restore_thread_attributes(&mut self, pid: i32, thread: &Thread) {
+    fn restore_thread_attributes(&mut self, pid: i32, alive: &Alive, thread: &Thread) {
         let mut program = Program::new();
+        seccomp::rebuild(&alive.filters, &alive.threads, thread, &mut program);
         thread.rebuild(&self.host.creds, self.host.policies, &mut program);
         if let Some(rseq) = &thread.rseq {
             rseq.rebuild(&mut program);

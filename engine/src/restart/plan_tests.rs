@@ -67,6 +67,7 @@ fn thread(tid: i32) -> Thread {
         controls: Default::default(),
         policy: None,
         io_flusher: false,
+        seccomp: None,
         creds: Creds::default(),
         sched: Default::default(),
         ioprio: 0,
@@ -79,6 +80,7 @@ fn alive(tids: &[i32]) -> Alive {
         state: State::Running,
         continued: false,
         threads: tids.iter().map(|tid| thread(*tid)).collect(),
+        filters: Vec::new(),
         memory: Memory {
             vmas: vec![
                 vma(0x10_0000, 4, Backing::Anonymous { name: None }),

@@ -17,6 +17,9 @@ pub const SYSGOOD: i32 = libc::PTRACE_O_TRACESYSGOOD;
 /// Kill the tracee when the tracer exits: for tasks that a restart has not yet released.
 pub const EXITKILL: i32 = libc::PTRACE_O_EXITKILL;
 
+/// The tracee's system calls pass no seccomp filters (Linux 4.3; takes CAP_SYS_ADMIN).
+pub const SUSPEND_SECCOMP: i32 = libc::PTRACE_O_SUSPEND_SECCOMP;
+
 /// The siginfo of the ABI: `SI_MAX_SIZE` bytes, include/uapi/asm-generic/siginfo.h.
 pub const SIGINFO_SIZE: usize = 128;
 
@@ -55,6 +58,31 @@ pub fn detach(tid: Tid) -> io::Result<()> {
 /// Replaces the options given at [`seize`].
 pub fn set_options(tid: Tid, options: i32) -> io::Result<()> {
     request(libc::PTRACE_SETOPTIONS, tid, 0, options as usize).map(drop)
+}
+
+/// The seccomp filter of this number, the oldest being 0, as an array of `struct sock_filter`;
+/// `None` if it has no more (`PTRACE_SECCOMP_GET_FILTER`, Linux 4.4).
+pub fn seccomp_filter(tid: Tid, nth: usize) -> io::Result<Option<Vec<u8>>> {
+    const GET_FILTER: libc::c_uint = 0x420c;
+    const INSTRUCTION: usize = 8;
+    match request(GET_FILTER, tid, nth, 0) {
+        Ok(count) => {
+            let mut program = vec![0u8; count as usize * INSTRUCTION];
+            request(GET_FILTER, tid, nth, program.as_mut_ptr() as usize)?;
+            Ok(Some(program))
+        }
+        Err(err) if err.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+/// Whether that filter has `SECCOMP_FILTER_FLAG_LOG` (`PTRACE_SECCOMP_GET_METADATA`, Linux 4.16).
+pub fn seccomp_logs(tid: Tid, nth: usize) -> io::Result<bool> {
+    const GET_METADATA: libc::c_uint = 0x420d;
+    const LOG: u64 = 1 << 1;
+    let mut metadata = [nth as u64, 0];
+    request(GET_METADATA, tid, size_of_val(&metadata), metadata.as_mut_ptr() as usize)?;
+    Ok(metadata[1] & LOG != 0)
 }
 
 /// Reads a register set into `buf`; returns the bytes filled. `note` is an ELF note type

@@ -5,6 +5,7 @@ use crate::arch;
 use crate::error::{Context, Problem, Problems, Result, Subject};
 use crate::proc::status;
 use crate::resource::bytes::PathBytes;
+use crate::resource::thread::seccomp;
 use crate::resource::{process, refused};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
 use rustix::fs::{Mode, OFlags};
@@ -85,8 +86,8 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                     "is traced by process {tracer}, which is part of the job; detach the tracer first"
                 ));
             }
-            if status.seccomp.unwrap_or(0) != 0 {
-                refuse("has a seccomp filter, which cannot be read back; start the job without one");
+            if let Err(what) = seccomp::suspend(thread, status.seccomp.unwrap_or(0)) {
+                refuse(what);
             }
             refused::of_thread(thread, &mut problems)?;
             let namespaces = Namespaces::of(pid, tid);

@@ -12,8 +12,13 @@ fn refuses(text: &str, words: &[&str]) {
 }
 
 #[test]
-fn a_seccomp_filter() {
-    refuses(&format!("{LET_ALL}\ncall({}, 1, 0, program)", libc::SYS_seccomp), &["thread", "seccomp filter"]);
+fn a_seccomp_filter_that_asks_another_process() {
+    let ask = LET_ALL.replace("0x7fff0000", "0x7fc00000");
+    let others = "instructions = struct.pack('HBBI', 0x20, 0, 0, 0) + struct.pack('HBBI', 0x15, 0, 1, 0xffff) + allow.raw + struct.pack('HBBI', 6, 0, 0, 0x7fff0000)
+code = ctypes.create_string_buffer(instructions, len(instructions))
+program = struct.pack('HxxxxxxP', 4, ctypes.addressof(code))";
+    let text = format!("{ask}\n{others}\ncall({}, 1, 0, program)", libc::SYS_seccomp);
+    refuses(&text, &["thread", "seccomp filter that may notify another process"]);
 }
 
 #[rstest]

@@ -87,6 +87,7 @@ struct Caught {
 /// likely hurts.
 const LIKELY: &[(&[&str], &str)] = &[
     (&["pipe", "fifo", "packet"], "pipes"),
+    (&["seccomp"], "seccomp"),
     (&["eventfd", "timerfd", "pidfd", "epoll", "signalfd", "inotify"], "events"),
     (
         &[

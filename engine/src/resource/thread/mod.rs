@@ -3,6 +3,7 @@
 pub mod control;
 pub mod creds;
 pub mod rseq;
+pub mod seccomp;
 pub mod sleep;
 
 use crate::arch::{self, Regs};
@@ -16,6 +17,7 @@ use crate::resource::signal::{self, AltStack, AskAltStack, AskNumber, Pending};
 use crate::sys::{PR_GET_TID_ADDRESS, ptrace, task};
 use control::{AskControls, Controls};
 use creds::{AskCreds, Creds};
+use seccomp::Seccomp;
 use serde::{Deserialize, Serialize};
 use sleep::Sleep;
 
@@ -79,6 +81,9 @@ pub struct Thread {
     /// Whether it is an I/O flusher (`PR_SET_IO_FLUSHER`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub io_flusher: bool,
+    /// What restricts its system calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seccomp: Option<Seccomp>,
     /// Credentials.
     pub creds: Creds,
     /// Scheduling policy, nice value, priority.
@@ -189,6 +194,7 @@ impl AskThread {
             controls: self.controls.answer(outcome),
             policy: self.policy.as_ref().and_then(|asked| asked.answer(outcome)),
             io_flusher: brief.flags & PF_IO_FLUSHER == PF_IO_FLUSHER,
+            seccomp: seccomp::of_mode(status.seccomp.unwrap_or(0)),
             creds: self.creds.answer(outcome, &status)?,
             sched: task::sched_attr(tid).context(|| format!("read scheduling of {tid}"))?,
             ioprio: task::ioprio(tid).context(|| format!("read I/O priority of {tid}"))?,
