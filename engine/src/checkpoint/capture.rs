@@ -60,19 +60,7 @@ impl Captured {
                 "pid {pid}: leads a session or process group that contains {who}, so its PID would stay in use after it is killed; end that process first, or save the whole group or session (--pgid {pid}, --sid {pid})"
             ))
         });
-        let all = self.processes.iter().map(|process| process.pgid).collect();
-        let numbers = Numbers { inside, outside: &outside };
-        self.processes.iter_mut().for_each(|process| numbers.apply(process));
-        let of_root = self.processes.iter().find(|process| process.pid == root).map_or(0, |root| root.pgid);
-        let inside = self.processes.iter().map(|process| process.pgid).filter(|pgid| *pgid != 0).collect();
-        let mut problems = Problems::default();
-        terminal::settle(
-            self.inspection.tables.inodes.kinds_with_users(),
-            &Groups { all, inside, of_root },
-            |sid| !numbers.inside.contains(&sid) && outside.has_session(sid),
-            &mut problems,
-        );
-        problems.none()?;
+        self.settle_numbers(&Numbers { inside, outside: &outside }, root)?;
         let mut take = |owner: Owner| std::mem::take(&mut contents[owner.index()]);
         for (process, owner) in self.processes.iter_mut().zip(&self.owners) {
             if let (Life::Alive(alive), Some(owner)) = (&mut process.life, owner) {
@@ -93,6 +81,22 @@ impl Captured {
         Ok(Complete { records, locks, shared_number })
     }
 
+    /// Decides which ids to record, and what each terminal shows of them.
+    fn settle_numbers(&mut self, numbers: &Numbers<'_>, root: i32) -> Result<()> {
+        let all = self.processes.iter().map(|process| process.pgid).collect();
+        self.processes.iter_mut().for_each(|process| numbers.apply(process));
+        let of_root = self.processes.iter().find(|process| process.pid == root).map_or(0, |root| root.pgid);
+        let inside = self.processes.iter().map(|process| process.pgid).filter(|pgid| *pgid != 0).collect();
+        let mut problems = Problems::default();
+        terminal::settle(
+            self.inspection.tables.inodes.kinds_with_users(),
+            &Groups { all, inside, of_root },
+            |sid| numbers.is_session_outside(sid),
+            &mut problems,
+        );
+        problems.none()
+    }
+
     /// The records without any contents.
     ///
     /// # Errors
@@ -111,13 +115,17 @@ struct Numbers<'a> {
 }
 
 impl Numbers<'_> {
+    fn is_session_outside(&self, sid: i32) -> bool {
+        !self.inside.contains(&sid) && self.outside.has_session(sid)
+    }
+
     /// Zeroes all other ids of a process.
     fn apply(&self, process: &mut Process) {
         let Process { ppid, pgid, sid, .. } = process;
         if !self.inside.contains(ppid) {
             *ppid = 0;
         }
-        if !self.inside.contains(sid) && self.outside.has_session(*sid) {
+        if self.is_session_outside(*sid) {
             *sid = 0;
         }
         if !self.inside.contains(pgid) && self.outside.has_group(*pgid) {

@@ -6,9 +6,8 @@ use super::location::input;
 use super::out;
 use super::terminal::{Loan, Terminal};
 use anyhow::Context;
-use cairn::resource::Records;
-use cairn::resource::fd::Kind;
 use cairn::resource::fd::external::Replacement;
+use cairn::resource::fd::terminal::{self, own_group};
 use cairn::restart::changes::{Changes, Which};
 use cairn::restart::{Options, Report, Session, carry_out, prepare};
 use cairn::sys::guard;
@@ -63,7 +62,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         out(&prepared.plan.describe(&prepared.records))?;
         return Ok(0);
     }
-    let of_job = terminal_of(&prepared.records).map(|terminal| terminal.settings.clone());
+    let of_job = terminal::of_job(&prepared.records).map(|terminal| terminal.settings.clone());
     let is_given = |terminal: &Terminal| options.external.iter().any(|(_, place)| terminal.is(place));
     let terminal = terminal.filter(|terminal| of_job.is_some() || is_given(terminal));
     let _loan = terminal.clone().map(|terminal| {
@@ -91,14 +90,6 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         return Ok(0);
     }
     attend(&report, terminal.as_deref())
-}
-
-/// The terminal that the job was started on.
-fn terminal_of(records: &Records) -> Option<&cairn::resource::fd::terminal::Terminal> {
-    records.inodes.iter().find_map(|inode| match &inode.kind {
-        Kind::Terminal(terminal) => Some(terminal),
-        _ => None,
-    })
 }
 
 fn replacement(place: &Place) -> anyhow::Result<Replacement> {
@@ -163,8 +154,8 @@ fn which(given: &[OsString]) -> anyhow::Result<Which> {
 /// Stops this process group, because the root of the job has stopped by this signal. [`pass_on`]
 /// continues the root.
 fn stop_with(root: i32, signal: i32, terminal: &Terminal) -> anyhow::Result<()> {
-    let (Some(own), Some(theirs)) = (group_of(0), group_of(root)) else { return Ok(()) };
-    if own == theirs {
+    let Some(theirs) = group_of(root) else { return Ok(()) };
+    if own_group() == theirs {
         // What a terminal sends to their group has come here, too.
         return Ok(());
     }
@@ -196,14 +187,14 @@ fn forward(pid: i32, terminal: Option<Arc<Terminal>>) {
     });
 }
 
-/// The process group of a process, or of this one (0).
+/// The process group of a process.
 fn group_of(pid: i32) -> Option<i32> {
     let group = rustix::process::getpgid(rustix::process::Pid::from_raw(pid)).ok()?;
     Some(group.as_raw_nonzero().get())
 }
 
 fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard, terminal: Option<&Terminal>) {
-    let (Some(own), Some(theirs)) = (group_of(0), group_of(pid)) else { return };
+    let (own, Some(theirs)) = (own_group(), group_of(pid)) else { return };
     // A job in our group has also received what a terminal sends to that group.
     let told = own == theirs && from_kernel;
     let to = if own == theirs { pid } else { -theirs };

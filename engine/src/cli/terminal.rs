@@ -2,12 +2,16 @@
 //! stops or ends.
 
 use cairn::resource::fd::external::Replacement;
-use cairn::resource::fd::terminal::{Settings, foreground, is_ours_to_lend, set_foreground};
+use cairn::resource::fd::terminal::{
+    DEV_TTY, Settings, foreground, is_ours_to_lend, own_group, set_foreground,
+};
+use cairn::sys::file::device_numbers;
 use rustix::fs::{Mode, OFlags, open};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The controlling terminal of this process, with the settings that it had.
 pub struct Terminal {
@@ -37,8 +41,12 @@ impl Terminal {
     /// Keeps settings of the job for when it gets the terminal, if it does not have it yet.
     pub fn remember(&self, settings: Option<&Settings>) {
         if !self.lent.load(Ordering::Relaxed) {
-            *self.of_job.lock().unwrap_or_else(PoisonError::into_inner) = settings.cloned();
+            *self.of_job() = settings.cloned();
         }
+    }
+
+    fn of_job(&self) -> MutexGuard<'_, Option<Settings>> {
+        self.of_job.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For the job.
@@ -48,14 +56,12 @@ impl Terminal {
 
     /// Whether a replacement is this terminal.
     pub fn is(&self, replacement: &Replacement) -> bool {
-        let device =
-            |stat: rustix::fs::Stat| (stat.st_mode & libc::S_IFMT == libc::S_IFCHR).then_some(stat.st_rdev);
-        let theirs = match replacement {
-            Replacement::Path(path) => rustix::fs::stat(path).ok().and_then(device),
-            Replacement::Descriptor(fd) => rustix::fs::fstat(&**fd).ok().and_then(device),
+        let device = |replacement: &Replacement| {
+            let meta = replacement.metadata().ok().filter(|meta| meta.file_type().is_char_device())?;
+            Some(device_numbers(meta.rdev()))
         };
-        let own = rustix::fs::fstat(&*self.fd).ok().and_then(device);
-        theirs.is_some_and(|device| Some(device) == own || device == rustix::fs::makedev(5, 0))
+        let own = device(&Replacement::Descriptor(self.descriptor()));
+        device(replacement).is_some_and(|device| Some(device) == own || device == DEV_TTY)
     }
 
     /// Whether this process group is in the foreground.
@@ -73,7 +79,7 @@ impl Terminal {
         if !is_ours_to_lend(fd) {
             return Ok(());
         }
-        if let Some(settings) = self.of_job.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(settings) = self.of_job().take() {
             settings.set(fd)?;
         }
         self.lent.store(true, Ordering::Relaxed);
@@ -92,15 +98,10 @@ impl Terminal {
         if !self.lent.swap(false, Ordering::Relaxed) || is_shells {
             return Ok(());
         }
-        let of_job = Settings::of(fd)?;
-        *self.of_job.lock().unwrap_or_else(PoisonError::into_inner) = Some(of_job);
+        *self.of_job() = Some(Settings::of(fd)?);
         set_foreground(fd, own_group())?;
         self.settings.set(fd)
     }
-}
-
-fn own_group() -> i32 {
-    rustix::process::getpgrp().as_raw_nonzero().get()
 }
 
 /// Takes a terminal back when it is dropped.

@@ -71,7 +71,7 @@ impl Identity {
             size: meta.len(),
             mtime: nanos(meta.mtime(), meta.mtime_nsec()),
             node: Some(Node {
-                device: (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev())),
+                device: sys::file::device_numbers(meta.dev()),
                 inode: meta.ino(),
                 owner: (meta.uid(), meta.gid()),
                 ctime: nanos(meta.ctime(), meta.ctime_nsec()),

@@ -18,6 +18,7 @@ use crate::remote::{Code, Program, Scratch, Tracee};
 use crate::resource::bytes::PathBytes;
 use crate::resource::clock::Clocks;
 use crate::resource::fd::external::{self, Replacement};
+use crate::resource::fd::terminal;
 use crate::resource::process::{self, Alive};
 use crate::resource::thread::rseq;
 use crate::resource::thread::rseq::AskRseq;
@@ -163,7 +164,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
     let own = reader.file().metadata().context(|| "stat the context file")?;
-    let external = external::with_terminal(&records, &options.external, options.terminal.as_ref())?;
+    let external = terminal::with_users(&records, &options.external, options.terminal.as_ref())?;
     external::check(&records, &external, (own.dev(), own.ino()))?;
     // Before the host is examined: a new process inherits our credentials.
     let capability = source::acquire_checkpoint_capability();

@@ -481,7 +481,8 @@ impl Planner<'_> {
         table::rebuild_table(&alive.fds, &self.file_slots, self.spare_slot, &mut program);
         self.run(pid, pid, "memory and descriptors", program, Vec::new());
         let mut program = Program::new();
-        seccomp::rebuild_common(&alive.filters, &alive.threads, &mut program);
+        let common = seccomp::common(&alive.threads);
+        seccomp::rebuild_common(&alive.filters, &alive.threads[0], common, &mut program);
         let mut new_tasks = Vec::new();
         for thread in &alive.threads[1..] {
             clone_call(thread.tid, THREAD_FLAGS, 0, &mut program);
@@ -521,14 +522,15 @@ impl Planner<'_> {
         let mut program = Program::new();
         alive.rebuild_attributes(&self.host.rlimits, &mut program);
         self.run(pid, pid, "attributes", program, Vec::new());
+        let common = seccomp::common(&alive.threads);
         for thread in &alive.threads {
-            self.restore_thread_attributes(pid, alive, thread);
+            self.restore_thread_attributes(pid, alive, thread, common);
         }
     }
 
-    fn restore_thread_attributes(&mut self, pid: i32, alive: &Alive, thread: &Thread) {
+    fn restore_thread_attributes(&mut self, pid: i32, alive: &Alive, thread: &Thread, common: usize) {
         let mut program = Program::new();
-        seccomp::rebuild(&alive.filters, &alive.threads, thread, &mut program);
+        seccomp::rebuild(&alive.filters, thread, common, &mut program);
         thread.rebuild(&self.host.creds, self.host.policies, &mut program);
         if let Some(rseq) = &thread.rseq {
             rseq.rebuild(&mut program);

@@ -14,6 +14,11 @@ struct OwnerEx {
     pid: i32,
 }
 
+/// Major and minor number of a device, as /proc shows them.
+pub fn device_numbers(device: u64) -> (u32, u32) {
+    (rustix::fs::major(device), rustix::fs::minor(device))
+}
+
 /// statfs(2) on NFS, include/uapi/linux/magic.h.
 pub const NFS_SUPER_MAGIC: i64 = 0x6969;
 /// statfs(2) on FUSE, include/uapi/linux/magic.h.

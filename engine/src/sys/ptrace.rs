@@ -64,10 +64,9 @@ pub fn set_options(tid: Tid, options: i32) -> io::Result<()> {
 /// `None` if it has no more (`PTRACE_SECCOMP_GET_FILTER`, Linux 4.4).
 pub fn seccomp_filter(tid: Tid, nth: usize) -> io::Result<Option<Vec<u8>>> {
     const GET_FILTER: libc::c_uint = 0x420c;
-    const INSTRUCTION: usize = 8;
     match request(GET_FILTER, tid, nth, 0) {
         Ok(count) => {
-            let mut program = vec![0u8; count as usize * INSTRUCTION];
+            let mut program = vec![0u8; count as usize * size_of::<libc::sock_filter>()];
             request(GET_FILTER, tid, nth, program.as_mut_ptr() as usize)?;
             Ok(Some(program))
         }
@@ -79,10 +78,9 @@ pub fn seccomp_filter(tid: Tid, nth: usize) -> io::Result<Option<Vec<u8>>> {
 /// Whether that filter has `SECCOMP_FILTER_FLAG_LOG` (`PTRACE_SECCOMP_GET_METADATA`, Linux 4.16).
 pub fn seccomp_logs(tid: Tid, nth: usize) -> io::Result<bool> {
     const GET_METADATA: libc::c_uint = 0x420d;
-    const LOG: u64 = 1 << 1;
     let mut metadata = [nth as u64, 0];
     request(GET_METADATA, tid, size_of_val(&metadata), metadata.as_mut_ptr() as usize)?;
-    Ok(metadata[1] & LOG != 0)
+    Ok(metadata[1] & libc::SECCOMP_FILTER_FLAG_LOG != 0)
 }
 
 /// Reads a register set into `buf`; returns the bytes filled. `note` is an ELF note type

@@ -1,7 +1,7 @@
 //! Filters of a process, stacked, logged, and inherited by a child that adds one; a sibling has
 //! none.
 
-use super::helpers::{LOG, bind, deny, seen, shown};
+use super::helpers::{bind, deny, seen, shown};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -25,7 +25,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let bound = stage.fork("the filtered process", |stage| {
         bind()?;
         deny(libc::SYS_getpgid, 41, 0)?;
-        deny(libc::SYS_getsid, 42, LOG)?;
+        deny(libc::SYS_getsid, 42, libc::SECCOMP_FILTER_FLAG_LOG)?;
         let child = stage.fork("its child", |stage| {
             // Of two equal actions that of the newest filter counts.
             deny(libc::SYS_getpgid, 43, 0)?;

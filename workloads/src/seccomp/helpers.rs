@@ -3,10 +3,6 @@
 use crate::framework::prelude::*;
 use anyhow::Result;
 
-/// `SECCOMP_FILTER_FLAG_TSYNC`, `SECCOMP_FILTER_FLAG_LOG` (Linux 4.14)
-pub const SYNCHRONIZE: libc::c_ulong = 1;
-pub const LOG: libc::c_ulong = 2;
-
 /// Installs a filter with which system call `nr` fails with `errno`, and all others pass.
 pub fn deny(nr: libc::c_long, errno: u16, flags: libc::c_ulong) -> Outcome {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
@@ -21,9 +17,8 @@ pub fn deny(nr: libc::c_long, errno: u16, flags: libc::c_ulong) -> Outcome {
         instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let fprog = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    const SET_MODE_FILTER: libc::c_ulong = 1;
     // SAFETY: the kernel copies the program.
-    let result = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &fprog) };
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &fprog) };
     match sys::check("seccomp", result)? {
         0 => Ok(()),
         tid => bail!("thread {tid} cannot be synchronized"),

@@ -1,7 +1,7 @@
 //! Filters belong to threads: some have more than others. Where all have the same ones, inherited,
 //! a thread can give another filter to all of them at once (`SECCOMP_FILTER_FLAG_TSYNC`).
 
-use super::helpers::{SYNCHRONIZE, bind, deny, seen, shown};
+use super::helpers::{bind, deny, seen, shown};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -63,7 +63,7 @@ fn alike(stage: &Stage) -> Outcome {
     });
     stage.hold();
     expect_eq("errno of getpgid and getsid before", seen(), [49, 0])?;
-    deny(libc::SYS_getsid, 50, SYNCHRONIZE)?;
+    deny(libc::SYS_getsid, 50, libc::SECCOMP_FILTER_FLAG_TSYNC)?;
     SEEN.set(1);
     threads.into_iter().try_for_each(|thread: anyhow::Result<Thread>| thread?.join())
 }

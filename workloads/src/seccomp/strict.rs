@@ -14,8 +14,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let ((input, questions), (answers, output)) = (fd::pipe(0)?, fd::pipe(0)?);
     let child = fork("the restricted process", || {
         child::without_core()?;
-        const STRICT: libc::c_ulong = 1;
-        sys::prctl(libc::PR_SET_SECCOMP, [STRICT, 0, 0, 0])?;
+        sys::prctl(libc::PR_SET_SECCOMP, [libc::SECCOMP_MODE_STRICT.into(), 0, 0, 0])?;
         let byte = fd::read_all(&input, 1)?[0];
         fd::write_all(&output, &[byte + 1])?;
         fd::read_all(&input, 1)?;

@@ -5,6 +5,7 @@ use super::terminal::REFUSAL;
 use super::unlinked::Unnamed;
 use super::{Kind, Verbs};
 use crate::error::{External, Result};
+use crate::sys::file::device_numbers;
 use serde::{Deserialize, Serialize};
 use std::fs::Metadata;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -18,7 +19,7 @@ pub struct Device {
 
 impl Device {
     fn of(meta: &Metadata) -> Self {
-        Device { rdev: (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev())) }
+        Device { rdev: device_numbers(meta.rdev()) }
     }
 }
 

@@ -129,41 +129,6 @@ fn replacement<'a>(name: &PathBytes, replacements: &'a Replacements) -> Result<&
     })
 }
 
-/// The replacements that the user gave, and the user's terminal for each terminal without one.
-///
-/// # Errors
-/// *conflict* for a terminal where there is none.
-pub fn with_terminal(
-    records: &Records,
-    given: &Replacements,
-    terminal: Option<&Arc<OwnedFd>>,
-) -> Result<Vec<(PathBytes, Replacement)>> {
-    let mut all = given.to_vec();
-    for inode in &records.inodes {
-        let Kind::Terminal(terminal_of_job) = &inode.kind else { continue };
-        let name = &terminal_of_job.name;
-        if all.iter().any(|(other, _)| other == name) {
-            continue;
-        }
-        let terminal = terminal.ok_or_else(|| {
-            Error::Conflict(format!(
-                "{name}: was the terminal of the job: restart it on a terminal, without --detach and --session new, or supply a replacement with --external {name}=PATH"
-            ))
-        })?;
-        // That name stands for the controlling terminal of whoever opens it.
-        let own_name = Path::new("/dev/tty");
-        all.push((
-            name.clone(),
-            if name.as_path() == own_name {
-                Replacement::Path(own_name.into())
-            } else {
-                Replacement::Descriptor(terminal.clone())
-            },
-        ));
-    }
-    Ok(all)
-}
-
 impl Made for Replacement {
     fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         match &*self {
@@ -276,7 +241,11 @@ impl Replacement {
         }
     }
 
-    fn metadata(&self) -> io::Result<Metadata> {
+    /// Of the file that it is.
+    ///
+    /// # Errors
+    /// As stat(2).
+    pub fn metadata(&self) -> io::Result<Metadata> {
         match self {
             Replacement::Path(path) => std::fs::metadata(path),
             Replacement::Descriptor(fd) => File::from(fd.try_clone()?).metadata(),

@@ -9,7 +9,7 @@ use crate::resource::attributes;
 use crate::resource::bytes::PathBytes;
 use crate::resource::identity::Identity;
 use crate::resource::mm::dump::{self, DataSource, DumpPlan, Owner};
-use crate::sys::file::{FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC};
+use crate::sys::file::{FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, device_numbers};
 use crate::sys::task;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -198,10 +198,7 @@ impl Inodes {
         if watched.is_empty() {
             return Ok(());
         }
-        let node = |meta: &Metadata| {
-            let device = meta.dev();
-            ((rustix::fs::major(device), rustix::fs::minor(device)), meta.ino())
-        };
+        let node = |meta: &Metadata| (device_numbers(meta.dev()), meta.ino());
         let directory = link.as_path().parent().and_then(|up| std::fs::metadata(up).ok());
         if watched.contains(&node(meta)) || directory.is_some_and(|up| watched.contains(&node(&up))) {
             let why = " has contents to be saved, and the job watches it or its directory for being read (inotify): a checkpoint would be an event; remove the watch first";

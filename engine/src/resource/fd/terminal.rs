@@ -2,23 +2,26 @@
 //! a console. A restart attaches the job to the terminal that it is called from.
 
 use super::description::{Descriptions, Descriptor};
-use super::external::{self, ExternalFile};
+use super::external::{self, ExternalFile, Replacement, Replacements};
 use super::inode::Observed;
 use super::{Identity, Kind, Made, Reference, Verbs, Way};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
+use crate::resource::Records;
 use crate::resource::bytes::{Bytes, PathBytes};
-use crate::sys::signals;
+use crate::sys::file::device_numbers;
+use crate::sys::{guard, signals};
 use nix::sys::termios::{
     ControlFlags, InputFlags, LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr,
 };
 use procfs::process::Process;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Pid;
 use rustix::termios::{tcgetpgrp, tcgetwinsize, tcsetpgrp};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::sync::Arc;
 
 /// The terminal of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,12 +106,16 @@ pub fn foreground(fd: BorrowedFd<'_>) -> Option<i32> {
     tcgetpgrp(fd).ok().map(|group| group.as_raw_nonzero().get())
 }
 
+/// Our process group.
+pub fn own_group() -> i32 {
+    rustix::process::getpgrp().as_raw_nonzero().get()
+}
+
 /// Whether this process may lend the terminal: it is our controlling terminal, and we are in the
 /// foreground. A shell without job control leaves what it runs with `&` there, but lets it ignore
 /// SIGINT.
 pub fn is_ours_to_lend(fd: BorrowedFd<'_>) -> bool {
-    let own = rustix::process::getpgrp().as_raw_nonzero().get();
-    foreground(fd) == Some(own) && !signals::is_ignored(libc::SIGINT)
+    foreground(fd) == Some(own_group()) && !signals::is_ignored(libc::SIGINT)
 }
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
@@ -116,9 +123,8 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
         return None;
     }
     // Documentation/admin-guide/devices.txt: consoles and serial lines, /dev/tty, pseudo-terminals.
-    let rdev = seen.meta.rdev();
-    let is_terminal =
-        matches!((rustix::fs::major(rdev), rustix::fs::minor(rdev)), (4 | 136..=143, _) | (5, 0));
+    let device = device_numbers(seen.meta.rdev());
+    let is_terminal = matches!(device.0, 4 | 136..=143) || device == DEV_TTY;
     is_terminal.then(|| {
         if !external::is_name(&seen.link) {
             return Err(seen.refuse_external(External::Terminal, REFUSAL));
@@ -133,7 +139,56 @@ pub(super) const REFUSAL: &str =
     "a terminal; start the job with `cairn run`, or with `</dev/null >file 2>&1`";
 
 /// The device number of /dev/tty: it stands for the controlling terminal of whoever opens it.
-const DEV_TTY: (u32, u32) = (5, 0);
+pub const DEV_TTY: (u32, u32) = (5, 0);
+
+/// Why a terminal is refused.
+fn problem(at: &Subject, name: &PathBytes, what: &str) -> Problem {
+    let why = format!(" is {what}{}", external::advice(name));
+    Problem::external(at.leading_to(name), External::Terminal, why)
+}
+
+/// The terminals of a job.
+fn all(records: &Records) -> impl Iterator<Item = &Terminal> {
+    records.inodes.iter().filter_map(|inode| match &inode.kind {
+        Kind::Terminal(terminal) => Some(terminal),
+        _ => None,
+    })
+}
+
+/// The terminal that the job was started on.
+pub fn of_job(records: &Records) -> Option<&Terminal> {
+    all(records).next()
+}
+
+/// The replacements that the user gave, and the user's terminal for each terminal without one.
+///
+/// # Errors
+/// *conflict* for a terminal where there is none.
+pub fn with_users(
+    records: &Records,
+    given: &Replacements,
+    terminal: Option<&Arc<OwnedFd>>,
+) -> Result<Vec<(PathBytes, Replacement)>> {
+    let mut replacements = given.to_vec();
+    for Terminal { name, .. } in all(records) {
+        if replacements.iter().any(|(other, _)| other == name) {
+            continue;
+        }
+        let terminal = terminal.ok_or_else(|| {
+            Error::Conflict(format!(
+                "{name}: was the terminal of the job: restart it on a terminal, without --detach and --session new, or supply a replacement with --external {name}=PATH"
+            ))
+        })?;
+        // That name stands for the controlling terminal of whoever opens it.
+        let by_name = name.0 == b"/dev/tty";
+        let replacement = match by_name {
+            true => Replacement::Path(name.as_path().to_owned()),
+            false => Replacement::Descriptor(terminal.clone()),
+        };
+        replacements.push((name.clone(), replacement));
+    }
+    Ok(replacements)
+}
 
 impl Terminal {
     fn external(&self) -> ExternalFile {
@@ -175,8 +230,7 @@ impl Verbs for Terminal {
         let first = descriptors[0];
         let what = || format!("{}: read settings of the terminal", first.at());
         let fd = first.duplicate()?;
-        let device = rustix::fs::fstat(&fd).context(what)?.st_rdev;
-        let device = (rustix::fs::major(device), rustix::fs::minor(device));
+        let device = device_numbers(rustix::fs::fstat(&fd).context(what)?.st_rdev);
         let mut met = HashSet::new();
         for pid in descriptors.iter().map(|one| one.pid).filter(|pid| met.insert(*pid)) {
             let stat = Process::new(pid)
@@ -191,9 +245,7 @@ impl Verbs for Terminal {
                 return Ok(());
             }
         }
-        let at = first.at().leading_to(&self.name);
-        let why = format!(" is {REFUSAL}{}", external::advice(&self.name));
-        Err(Error::unsupported(Problem::external(at, External::Terminal, why)))
+        Err(Error::unsupported(problem(&first.at(), &self.name, REFUSAL)))
     }
 
     fn validate(&self) -> Result<(), String> {
@@ -220,10 +272,10 @@ impl Verbs for Terminal {
         if let Some(settings) = &self.settings {
             settings.set(fd.as_fd()).context(what)?;
         }
-        let group = Pid::from_raw(self.foreground).unwrap_or_else(rustix::process::getpgrp);
-        set_foreground(fd.as_fd(), group.as_raw_nonzero().get()).context(what)?;
+        let group = if self.foreground == 0 { own_group() } else { self.foreground };
+        set_foreground(fd.as_fd(), group).context(what)?;
         // What the job has drawn is on another screen, of another size.
-        kill_process_group(group, Signal::WINCH).context(what)
+        guard::kill(-group, libc::SIGWINCH).context(what)
     }
 }
 
@@ -254,10 +306,7 @@ pub fn settle<'a>(
                 "the controlling terminal of session {session}, which is in the job or has no leader: a restart could not give it another"
             )),
         };
-        if let Some(what) = what {
-            let why = format!(" is {what}{}", external::advice(name));
-            problems.push(Problem::external(user.leading_to(&*name), External::Terminal, why));
-        }
+        what.into_iter().for_each(|what| problems.push(problem(user, name, &what)));
         // In the background, the settings are those of a shell that reads its next command.
         if !groups.all.contains(foreground) {
             *settings = None;

@@ -32,15 +32,13 @@ pub enum Seccomp {
     Filters(Vec<usize>),
 }
 
-/// Bytes of a `struct sock_filter`: code (16 bits), two jump offsets (8 bits), operand (32 bits).
-const INSTRUCTION: usize = 8;
+/// A `struct sock_filter`: code (16 bits), two jump offsets (8 bits), operand (32 bits).
+const INSTRUCTION: usize = size_of::<libc::sock_filter>();
 /// `BPF_MAXINSNS`, include/uapi/linux/bpf_common.h
 const MOST_INSTRUCTIONS: usize = 4096;
 /// `BPF_RET` with a constant, and with the accumulator.
 const RETURN: u16 = 0x06;
 const RETURN_A: u16 = 0x16;
-const RETURN_ACTION: u32 = 0xffff_0000;
-const USER_NOTIFICATION: u32 = 0x7fc0_0000;
 
 impl Filter {
     /// Whether the program asks another process, which a restart would not have: the kernel does
@@ -49,7 +47,8 @@ impl Filter {
         self.program.0.chunks_exact(INSTRUCTION).any(|instruction| {
             let code = u16::from_ne_bytes([instruction[0], instruction[1]]);
             let operand = u32::from_ne_bytes(instruction[4..].try_into().expect("four bytes"));
-            code == RETURN_A || code == RETURN && operand & RETURN_ACTION == USER_NOTIFICATION
+            code == RETURN_A
+                || code == RETURN && operand & libc::SECCOMP_RET_ACTION_FULL == libc::SECCOMP_RET_USER_NOTIF
         })
     }
 
@@ -64,18 +63,17 @@ impl Filter {
     }
 
     fn install(&self, program: &mut Program) {
-        const SET_MODE_FILTER: u64 = 1;
-        const LOG: u64 = 1 << 1;
-        /// Speculation settings are restored by themselves.
-        const SPEC_ALLOW: u64 = 1 << 2;
+        use libc::{SECCOMP_FILTER_FLAG_LOG, SECCOMP_FILTER_FLAG_SPEC_ALLOW, SECCOMP_SET_MODE_FILTER};
         let code = program.bytes(self.program.0.clone());
         // struct sock_fprog: the number of instructions, and where they are.
         let mut fprog = [0u8; 16];
         fprog[..2].copy_from_slice(&((self.program.0.len() / INSTRUCTION) as u16).to_ne_bytes());
         let fprog = program.bytes(fprog);
         program.pointer_to(fprog, 8, code, 0);
-        let flags = if self.log { LOG | SPEC_ALLOW } else { SPEC_ALLOW };
-        let args = [SET_MODE_FILTER.into(), flags.into(), fprog.into()];
+        // Speculation settings are restored by themselves.
+        let log = if self.log { SECCOMP_FILTER_FLAG_LOG } else { 0 };
+        let flags = log | SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+        let args = [SECCOMP_SET_MODE_FILTER.into(), flags.into(), fprog.into()];
         program.call_ok(libc::SYS_seccomp, &args, "install seccomp filter");
     }
 }
@@ -158,27 +156,22 @@ fn chain(thread: &Thread) -> &[usize] {
 /// How many filters all threads have in common. The leader installs these before it creates the
 /// others: only a thread that has inherited them can be synchronized later
 /// (`SECCOMP_FILTER_FLAG_TSYNC`).
-fn common(threads: &[Thread]) -> usize {
+pub fn common(threads: &[Thread]) -> usize {
     let first = chain(&threads[0]);
     let same = |thread: &Thread| first.iter().zip(chain(thread)).take_while(|(a, b)| a == b).count();
     threads.iter().map(same).min().unwrap_or(0)
 }
 
-/// Installs what all threads have in common, in the leader.
-pub fn rebuild_common(filters: &[Filter], threads: &[Thread], program: &mut Program) {
-    for index in &chain(&threads[0])[..common(threads)] {
-        filters[*index].install(program);
-    }
+/// Installs the first `common` filters, in the leader.
+pub fn rebuild_common(filters: &[Filter], leader: &Thread, common: usize, program: &mut Program) {
+    chain(leader)[..common].iter().for_each(|index| filters[*index].install(program));
 }
 
-/// Installs the rest, in the thread itself, while it has the engine's privileges.
-pub fn rebuild(filters: &[Filter], threads: &[Thread], thread: &Thread, program: &mut Program) {
-    for index in &chain(thread)[common(threads)..] {
-        filters[*index].install(program);
-    }
+/// Installs the others, in the thread itself, while it has the engine's privileges.
+pub fn rebuild(filters: &[Filter], thread: &Thread, common: usize, program: &mut Program) {
+    chain(thread)[common..].iter().for_each(|index| filters[*index].install(program));
     if thread.seccomp == Some(Seccomp::Strict) {
-        const STRICT: u64 = 1;
-        let args: [Arg; 2] = [libc::PR_SET_SECCOMP.into(), STRICT.into()];
+        let args: [Arg; 2] = [libc::PR_SET_SECCOMP.into(), libc::SECCOMP_MODE_STRICT.into()];
         program.call_ok(libc::SYS_prctl, &args, "enter seccomp strict mode");
     }
 }
@@ -200,8 +193,8 @@ mod tests {
 
     #[rstest]
     #[case(&[(0x20, 0), (RETURN, 0x7fff_0000)], false)]
-    #[case(&[(0x15, USER_NOTIFICATION), (RETURN, 0x0005_0026)], false)]
-    #[case(&[(RETURN, USER_NOTIFICATION | 3)], true)]
+    #[case(&[(0x15, 0x7fc0_0000), (RETURN, 0x0005_0026)], false)]
+    #[case(&[(RETURN, 0x7fc0_0003)], true)]
     #[case(&[(RETURN_A, 0)], true)]
     fn filters_that_ask_another_process(#[case] instructions: &[(u16, u32)], #[case] wanted: bool) {
         assert_eq!(filter(instructions).may_notify(), wanted);
