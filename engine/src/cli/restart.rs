@@ -193,7 +193,11 @@ fn group_of(pid: i32) -> Option<i32> {
     Some(group.as_raw_nonzero().get())
 }
 
-fn pass_on(pid: i32, Heard { signal, from_kernel }: Heard, terminal: Option<&Terminal>) {
+fn pass_on(pid: i32, Heard { signal, from_kernel, from_self }: Heard, terminal: Option<&Terminal>) {
+    if from_self {
+        // It was for the rest of our group.
+        return;
+    }
     let (own, Some(theirs)) = (own_group(), group_of(pid)) else { return };
     // A job in our group has also received what a terminal sends to that group.
     let told = own == theirs && from_kernel;

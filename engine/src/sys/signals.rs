@@ -12,6 +12,8 @@ pub struct Heard {
     pub signal: i32,
     /// Whether the kernel sent it: a terminal signals its whole foreground process group.
     pub from_kernel: bool,
+    /// Whether this process sent it.
+    pub from_self: bool,
 }
 
 fn set_of(signals: &[i32]) -> libc::sigset_t {
@@ -42,30 +44,33 @@ pub fn is_ignored(signal: i32) -> bool {
     }
 }
 
-/// Sends a signal to our process group, and takes it itself with its default action, even though it
-/// is blocked.
+/// Sends a signal that is blocked to our process group, and takes it with its default action. The
+/// one that comes back from the group is left to whoever waits for signals.
 ///
 /// # Errors
 /// As kill(2).
 pub fn take_with_group(signal: i32) -> io::Result<()> {
-    let mut before = set_of(&[]);
-    // SAFETY: the sets are live and initialised; the action is the default.
-    unsafe {
-        libc::signal(signal, libc::SIG_DFL);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set_of(&[signal]), &mut before);
-    }
+    // SAFETY: the default action involves no handler.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
     // SAFETY: numbers only.
-    let sent = cvt(unsafe { libc::kill(0, signal) }.into()).map(drop);
-    // SAFETY: the set is what it was before.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
-    sent
+    cvt(unsafe { libc::kill(0, signal) }.into())?;
+    // A thread takes its own signals first; the one that continues us discards the other stop.
+    // SAFETY: numbers only; it goes to this thread.
+    unsafe { libc::raise(signal) };
+    with_mask(libc::SIG_UNBLOCK, signal, || ());
+    Ok(())
 }
 
 /// Calls `what` with a signal blocked in the calling thread.
 pub fn without<T>(signal: i32, what: impl FnOnce() -> T) -> T {
+    with_mask(libc::SIG_BLOCK, signal, what)
+}
+
+/// Calls `what` with a signal blocked or unblocked in the calling thread.
+fn with_mask<T>(how: i32, signal: i32, what: impl FnOnce() -> T) -> T {
     let mut before = set_of(&[]);
     // SAFETY: both sets are live and initialised.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(&[signal]), &mut before) };
+    unsafe { libc::pthread_sigmask(how, &set_of(&[signal]), &mut before) };
     let result = what();
     // SAFETY: the set is what it was before.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut()) };
@@ -85,7 +90,13 @@ pub fn wait(signals: &[i32], timeout: Duration) -> io::Result<Option<Heard>> {
         (libc::sigtimedwait(&set_of(signals), &mut info, &time), info)
     };
     match cvt(got.into()) {
-        Ok(signal) => Ok(Some(Heard { signal: signal as i32, from_kernel: info.si_code == libc::SI_KERNEL })),
+        Ok(signal) => {
+            let (signal, from_kernel) = (signal as i32, info.si_code == libc::SI_KERNEL);
+            // SAFETY: kill(2) tells who called it.
+            let from_self =
+                info.si_code == libc::SI_USER && unsafe { info.si_pid() } == std::process::id() as i32;
+            Ok(Some(Heard { signal, from_kernel, from_self }))
+        }
         Err(err) if matches!(err.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(None),
         Err(err) => Err(err),
     }
