@@ -8,6 +8,8 @@ use crate::arch;
 use crate::resource::Records;
 use crate::resource::fault::Fault;
 use crate::resource::fd;
+use crate::resource::ipc::ById;
+use crate::resource::ipc::segment::Segment;
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::process::{Alive, Life, State};
 use crate::resource::thread::Thread;
@@ -24,6 +26,10 @@ fn each(records: &mut Records, change: impl Fn(&mut Alive)) {
             change(alive);
         }
     }
+}
+
+fn segments(records: &mut Records, change: impl Fn(&mut Segment)) {
+    records.shared.iter_mut().filter_map(|object| object.segment.as_mut()).for_each(change);
 }
 
 /// Leaves the contents of some mappings out.
@@ -302,6 +308,60 @@ const FAULTS: &[Fault] = &[
         name: "sessions-joined",
         what: "all processes are in the session and group of the restarting process",
         commit: |r| r.processes.iter_mut().for_each(|p| (p.pgid, p.sid) = (0, 0)),
+    },
+    Fault {
+        name: "semaphore-value-lost",
+        what: "the last semaphore of every set is 0",
+        commit: |r| {
+            for by_id in &mut r.sysv {
+                if let ById::Semaphores(semaphores) = by_id
+                    && let Some(last) = semaphores.values.last_mut()
+                {
+                    *last = 0;
+                }
+            }
+        },
+    },
+    Fault {
+        name: "message-lost",
+        what: "the first message of every System V queue is lost",
+        commit: |r| {
+            for by_id in &mut r.sysv {
+                if let ById::Queue(queue) = by_id
+                    && !queue.messages.is_empty()
+                {
+                    queue.messages.remove(0);
+                }
+            }
+        },
+    },
+    Fault {
+        name: "segment-still-there",
+        what: "System V shared memory that was removed is there again",
+        commit: |r| segments(r, |segment| segment.removed = false),
+    },
+    Fault {
+        name: "segment-mode-lost",
+        what: "System V shared memory has other permissions",
+        commit: |r| segments(r, |segment| segment.permissions.mode = 0o600),
+    },
+    Fault {
+        name: "segment-unlocked",
+        what: "System V shared memory is not locked any more",
+        commit: |r| segments(r, |segment| segment.locked = false),
+    },
+    Fault {
+        name: "segment-writable",
+        what: "System V shared memory that was attached to be read can be written",
+        commit: |r| {
+            each(r, |a| {
+                for vma in &mut a.memory.vmas {
+                    if let Backing::Segment { read_only, .. } = &mut vma.backing {
+                        *read_only = false;
+                    }
+                }
+            });
+        },
     },
     Fault {
         name: "seccomp-forgotten",

@@ -2,6 +2,7 @@
 
 use crate::events::helpers as events;
 use crate::framework::prelude::*;
+use crate::ipc::helpers::Segment;
 use anyhow::ensure;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ pub struct Size {
     /// Files in an epoll instance of the root process
     #[arg(long, default_value_t = 0)]
     watches: usize,
+    /// Removed System V shared memory of one page each that the root process has attached
+    #[arg(long, default_value_t = 0)]
+    segments: usize,
     /// Additional mappings of one page in the root process
     #[arg(long, default_value_t = 0)]
     vmas: usize,
@@ -69,6 +73,14 @@ fn build(size: &Size) -> anyhow::Result<std::convert::Infallible> {
         let file = events::eventfd(0, 0)?;
         events::watch(&poll, &file, libc::EPOLLIN, number as u64)?;
         watched.push(file);
+    }
+    let mut segments = Vec::new();
+    for _ in 0..size.segments {
+        // Removed when it goes out of scope; its mapping stays.
+        let segment = Segment::private(page_size(), 0o600)?;
+        let mut memory = segment.attach(0)?;
+        pattern::fill(memory.page_mut(0), 2);
+        segments.push(memory);
     }
     // Every second page stays read-only, so that neighbours do not merge.
     let pages = Mapping::private((2 * size.vmas).max(1) * page_size())?;

@@ -10,6 +10,7 @@ mod events;
 mod files;
 mod fp;
 mod framework;
+mod ipc;
 mod memory;
 mod pipes;
 mod process;
@@ -37,6 +38,7 @@ const GROUPS: &[&[Entry]] = &[
     tree::WORKLOADS,
     creds::WORKLOADS,
     seccomp::WORKLOADS,
+    ipc::WORKLOADS,
 ];
 
 #[derive(Parser)]

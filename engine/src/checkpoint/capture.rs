@@ -77,6 +77,7 @@ impl Captured {
             files: tables.files.finish(),
             inodes: tables.inodes.finish(&mut take),
             shared: tables.shared.finish(&mut take),
+            sysv: self.inspection.sysv,
         };
         Ok(Complete { records, locks, shared_number })
     }

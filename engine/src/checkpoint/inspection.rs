@@ -7,16 +7,20 @@ use crate::remote::Stopped;
 use crate::resource::fd::inode::{Found, Inodes};
 use crate::resource::fd::lock::{self, Locks};
 use crate::resource::fd::table::{self, Fd};
+use crate::resource::ipc::queue::Queue;
+use crate::resource::ipc::semaphores::Semaphores;
+use crate::resource::ipc::{self, ById, Name, is_absent};
 use crate::resource::mm::Range;
 use crate::resource::mm::capture::{self, Tables};
 use crate::resource::mm::dump::Owner;
 use crate::resource::mm::pagemap::{self, PagemapMethod};
+use crate::resource::mm::shared::ObjectId;
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::refused::{self, SemaphoreUsers};
 use crate::resource::timer::{self, PosixTimer};
 use crate::tree::{Frozen, ObjectUse, Outside, Task, shared_state};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -26,6 +30,10 @@ pub struct Inspection {
     pub tables: Tables,
     pub found: Vec<Inspected>,
     pub problems: Problems,
+    /// System V objects that are used by their ids only.
+    pub sysv: Vec<ById>,
+    /// What is not saved, and is no reason to refuse.
+    pub notices: Vec<String>,
     /// A shared mapping, or a descriptor, of each object that only the job has by rights.
     used: HashMap<Object, ObjectUse>,
     /// Whether sharing with processes outside is allowed.
@@ -76,6 +84,8 @@ impl Inspection {
             tables: Tables { inodes: Inodes::of(alive.collect()), ..Tables::default() },
             found: Vec::new(),
             problems: Problems::default(),
+            sysv: Vec::new(),
+            notices: Vec::new(),
             used: HashMap::new(),
             shared,
             outside: None,
@@ -102,6 +112,14 @@ impl Inspection {
             inspection.found.push(seen);
         }
         let inside: HashSet<i32> = frozen.tasks.iter().map(|task| task.pid).collect();
+        inspection.look_at_sysv(&target.sysv)?;
+        let unnamed =
+            ipc::used_last(&inside, &users.0).into_iter().filter(|name| !target.sysv.contains(name));
+        inspection.notices.extend(unnamed.map(|name| {
+            format!(
+                "System V object {name} was last used by the job, and is not saved: it stays where it is; --sysv {name} saves it"
+            )
+        }));
         let tids = frozen.tasks.iter().flat_map(|task| task.threads.iter().map(Stopped::tid));
         let tids: HashSet<i32> = tids.chain(inside.iter().copied()).collect();
         inspection.tables.files.refuse_owners(&tids, &mut inspection.problems);
@@ -190,6 +208,27 @@ impl Inspection {
         self.locks.take().expect("taken only once")
     }
 
+    /// Reads the System V objects that the user counts as the job's.
+    fn look_at_sysv(&mut self, names: &[Name]) -> Result<()> {
+        let Tables { shared, dump_plan, .. } = &mut self.tables;
+        for name in names.iter().collect::<BTreeSet<_>>() {
+            let found = match *name {
+                Name::Segment(id) => shared.add_unattached(id, dump_plan).map(|()| None),
+                Name::Semaphores(id) => Semaphores::capture(id).map(|found| Some(ById::Semaphores(found))),
+                Name::Queue(id) => Queue::capture(id).map(|found| Some(ById::Queue(found))),
+            };
+            match found {
+                Ok(found) => self.sysv.extend(found),
+                Err(Error::Unsupported(why)) => self.problems.extend(why),
+                Err(Error::Failed { source, .. }) if is_absent(&source) => {
+                    self.problems.push(format!("there is no System V object {name}; `ipcs` shows all"));
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
     fn look_at_zombie(&mut self, task: &Task) {
         let (pid, ppid) = (task.pid, task.stat.ppid);
         if hides_status(pid) {
@@ -215,11 +254,17 @@ impl Inspection {
             outside.sharing(tasks, &mut found)?;
             outside.holders(files, &mut found);
             let memory = self.tables.shared.identities();
-            let memory = memory.map(|(node, index)| (node, Object::Memory(index)));
-            let unlinked = self.tables.inodes.unlinked().map(|(node, index)| (node, Object::File(index)));
+            let memory = memory.map(|(id, index)| (id, Object::Memory(index)));
+            let unlinked = self.tables.inodes.unlinked();
+            let unlinked =
+                unlinked.map(|(node, index)| (ObjectId { node, is_segment: false }, Object::File(index)));
             let both = memory.chain(unlinked);
             let ours = both.filter_map(|(node, object)| Some((node, self.used.get(&object)?)));
             outside.mappers(&ours.collect(), &mut found);
+            if found.reasons.is_empty() {
+                // By a process that is not visible here.
+                self.tables.shared.attached_elsewhere(&mut found);
+            }
             "; a restart would separate them: save a tree that contains both, or pass --shared"
         };
         for mut problem in found.reasons {
@@ -287,6 +332,7 @@ impl Inspection {
         for (vma, _) in &vmas {
             let (object, writes) = match vma.backing {
                 Backing::Shared { object, private: false, .. } => (Object::Memory(object), true),
+                Backing::Segment { object, read_only, .. } => (Object::Memory(object), !read_only),
                 Backing::File { file, shared: true, .. } => match unlinked(file) {
                     Some(file) => (Object::File(file.inode), file.writes()),
                     None => continue,

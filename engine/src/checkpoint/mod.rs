@@ -60,6 +60,7 @@ fn once(
     let failed = |source| Error::of_image(options.to.path(), source);
     let writer = Writer::create(options.to.clone(), Origin::here(), source.frame_sum()).map_err(failed)?;
     let (mut frozen, inspection) = stop_and_look(&options.target, device, options.cancelled)?;
+    let notices = inspection.notices.clone();
     inspection.refuse_own_file(&options.to).map_err(|err| frozen.attribute(err))?;
     let saved = save(options, inspection, &mut frozen, &writer).map_err(|err| frozen.attribute(err))?;
     let Complete { mut records, locks, shared_number } = saved;
@@ -99,6 +100,7 @@ fn once(
         bytes: written.bytes,
         pause_ns: nanos(pause),
         total_ns: nanos(begin.elapsed()),
+        notices,
     }))
 }
 
@@ -190,6 +192,7 @@ pub fn check(target: &Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<C
         let source = Source::of(device.as_ref());
         let (mut frozen, inspection) = stop_and_look(target, device, cancelled)?;
         let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
+        let notices = inspection.notices.clone();
         enter(Phase::Ask);
         let captured = inspection.capture(&mut frozen).map_err(|err| frozen.attribute(err))?;
         let told = captured.without_contents(&frozen, target.scope);
@@ -198,7 +201,7 @@ pub fn check(target: &Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<C
         enter(Phase::Thaw);
         frozen.thaw()?;
         rehearse(&records)?;
-        Ok(Checked { source, tasks })
+        Ok(Checked { source, tasks, notices })
     })
 }
 

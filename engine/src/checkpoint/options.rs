@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::image::{self, Location};
 use crate::resource::bytes::PathBytes;
+use crate::resource::ipc::Name;
 use crate::source::{Source, Wanted};
 use crate::tree::Scope;
 use serde::Serialize;
@@ -22,6 +23,8 @@ pub struct Target {
     pub shared: bool,
     /// Names in /proc/PID/fd of files to leave outside; a restart needs others in their place.
     pub external: Vec<PathBytes>,
+    /// System V objects that are the job's.
+    pub sysv: Vec<Name>,
     /// How long to wait for threads that do not stop.
     pub patience: Duration,
 }
@@ -30,8 +33,8 @@ impl Target {
     /// This scope, from whatever source is available, with default options.
     pub fn of(scope: Scope) -> Self {
         let patience = Duration::from_secs(30);
-        let (source, external) = (Wanted::Auto, Vec::new());
-        Target { scope, source, traced: false, shared: false, external, patience }
+        let (source, external, sysv) = (Wanted::Auto, Vec::new(), Vec::new());
+        Target { scope, source, traced: false, shared: false, external, sysv, patience }
     }
 }
 
@@ -82,6 +85,8 @@ pub struct Report {
     pub pause_ns: u64,
     /// Total duration in nanoseconds.
     pub total_ns: u64,
+    /// What was not saved, although the job may need it.
+    pub notices: Vec<String>,
 }
 
 /// JSON is UTF-8, a path need not be.
@@ -90,10 +95,12 @@ fn as_text<S: serde::Serializer>(path: &std::path::Path, serializer: S) -> Resul
 }
 
 /// The result of a check.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Checked {
     /// Where the state would come from.
     pub source: Source,
     /// Number of threads and zombies.
     pub tasks: usize,
+    /// What would not be saved, although the job may need it.
+    pub notices: Vec<String>,
 }

@@ -4,6 +4,7 @@ use cairn::checkpoint::Target;
 use cairn::image::Sync;
 use cairn::resource::bytes::PathBytes;
 use cairn::resource::fd::external::is_name;
+use cairn::resource::ipc::Name;
 use cairn::restart::Session;
 use cairn::source::Wanted;
 use cairn::tree::Scope;
@@ -164,6 +165,10 @@ pub struct TargetArgs {
     /// job has not read stay there, and are lost if it is killed and was the only reader
     #[arg(long, value_name = "NAME", value_parser = external_name)]
     pub external: Vec<PathBytes>,
+    /// Save this System V object as well: shm:ID, sem:ID or msg:ID (`ipcs` shows the ids). Attached
+    /// shared memory is always saved; nothing shows who uses the others
+    #[arg(long, value_name = "KIND:ID")]
+    pub sysv: Vec<Name>,
     /// How long to wait for a task that does not stop, or a call that does not return
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub time: u64,
@@ -177,6 +182,7 @@ impl From<&TargetArgs> for Target {
             traced: args.traced,
             shared: args.shared,
             external: args.external.clone(),
+            sysv: args.sysv.clone(),
             patience: Duration::from_secs(args.time),
         }
     }

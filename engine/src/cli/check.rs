@@ -23,15 +23,17 @@ pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
                 let told = serde_json::json!({
                     "pid": pid,
                     "ok": checked.is_some(),
-                    "tasks": checked.map_or(0, |checked| checked.tasks),
-                    "source": checked.map(|checked| checked.source),
+                    "tasks": checked.as_ref().map_or(0, |checked| checked.tasks),
+                    "source": checked.as_ref().map(|checked| checked.source),
+                    "notices": checked.map_or(Vec::new(), |checked| checked.notices),
                     "problems": problems,
                     "reasons": found.reasons,
                 });
                 out(&format!("{told}\n"))?;
-            } else if let Some(Checked { source, tasks }) = checked {
+            } else if let Some(Checked { source, tasks, notices }) = checked {
                 let tasks = count(tasks, "task");
-                out(&format!("{pid}: can be checkpointed by {source}; {tasks}\n"))?;
+                let notices: String = notices.iter().map(|notice| format!("  note: {notice}\n")).collect();
+                out(&format!("{pid}: can be checkpointed by {source}; {tasks}\n{notices}"))?;
             } else {
                 let list: String = problems.iter().map(|problem| format!("  {problem}\n")).collect();
                 out(&format!("{pid}: cannot be checkpointed:\n{list}"))?;

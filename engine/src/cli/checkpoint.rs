@@ -62,6 +62,7 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
                     report.source,
                 )
             };
+            report.notices.iter().for_each(|notice| eprintln!("cairn: note: {notice}"));
             match options.to {
                 Location::File(_) => out(&told).with_context(done)?,
                 Location::Stream(_) => eprint!("{told}"),

@@ -9,6 +9,7 @@ use cairn::image::{self, Absent, Extent, Reader};
 use cairn::resource::Records;
 use cairn::resource::bytes::PathBytes;
 use cairn::resource::fd::{Identity, Kind};
+use cairn::resource::ipc::segment::Segment;
 use cairn::resource::mm::Memory;
 use cairn::resource::mm::marks::Marks;
 use cairn::resource::mm::vma::Backing;
@@ -140,11 +141,22 @@ fn summary(reader: &Reader, records: &Records) -> Result<String, image::Error> {
                     &format!("         {} (left outside: restart with --external {0}=PATH)\n", external.name);
                 continue;
             }
+            (Kind::MessageQueue(queue), _) if !queue.unlinked => {
+                let messages = count(queue.messages as usize, "message");
+                text += &format!("         {} (message queue, {messages})\n", queue.name);
+                continue;
+            }
             _ if verbs.identity() != Identity::Path => continue,
             (Kind::Regular, Some(identity)) => format!("{} bytes", identity.size),
             _ => verbs.name().into(),
         };
         text += &format!("         {} ({what})\n", inode.path);
+    }
+    let by_id = records.sysv.iter().map(|by_id| by_id.object().label());
+    let objects: Vec<String> = records.segments().map(Segment::label).chain(by_id).collect();
+    if !objects.is_empty() {
+        text += "objects that a restart sets back or creates:\n";
+        objects.iter().for_each(|label| text += &format!("         {label}\n"));
     }
     Ok(text)
 }

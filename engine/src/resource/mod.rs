@@ -7,10 +7,12 @@
 pub mod attributes;
 pub mod bytes;
 pub mod clock;
+pub mod created;
 #[cfg(feature = "planted-faults")]
 pub mod fault;
 pub mod fd;
 pub mod identity;
+pub mod ipc;
 pub mod mm;
 pub mod process;
 pub mod refused;
@@ -22,6 +24,8 @@ pub mod validate;
 use crate::image::Schemas;
 use fd::description::OpenFile;
 use fd::inode::Inode;
+use ipc::ById;
+use ipc::segment::Segment;
 use mm::shared::SharedMemory;
 use process::{Life, Process};
 use serde::{Deserialize, Serialize};
@@ -43,19 +47,34 @@ pub struct Records {
     pub files: Vec<OpenFile>,
     /// The inodes they are open on.
     pub inodes: Vec<Inode>,
-    /// Shared anonymous memory.
+    /// Shared memory without a file.
     pub shared: Vec<SharedMemory>,
+    /// System V objects that are used by their ids only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sysv: Vec<ById>,
 }
 
 impl Schemas for Records {
-    const SCHEMAS: &'static [(&'static str, u32)] =
-        &[("processes", 2), ("threads", 2), ("memory", 2), ("files", 2), ("inodes", 3), ("shared", 1)];
+    const SCHEMAS: &'static [(&'static str, u32)] = &[
+        ("processes", 2),
+        ("threads", 2),
+        ("memory", 3),
+        ("files", 2),
+        ("inodes", 3),
+        ("shared", 2),
+        ("sysv", 1),
+    ];
 }
 
 impl Records {
     /// Whether a thread is restricted by seccomp(2).
     pub fn has_seccomp(&self) -> bool {
         self.alive().any(|(_, alive)| alive.threads.iter().any(|thread| thread.seccomp.is_some()))
+    }
+
+    /// System V shared memory.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.shared.iter().filter_map(|object| object.segment.as_ref())
     }
 
     /// All processes but zombies.

@@ -56,11 +56,12 @@ pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers
     let order = kcmp::kcmp(pid, own, kcmp::Kind::Sysvsem, 0, 0);
     let has_list =
         order.context(|| format!("compare semaphores of {pid} (needs CONFIG_KCMP)"))? != Ordering::Equal;
-    Ok(has_list && (threads.len() == 1 || users.0.contains(&pid)))
+    Ok(has_list && (threads.len() == 1 || users.0.iter().any(|(_, user)| *user == pid)))
 }
 
-/// PID of the last user of each System V semaphore in our IPC namespace; 0 if it was not used yet.
-pub struct SemaphoreUsers(Vec<i32>);
+/// The set of each System V semaphore in our IPC namespace, and the PID of its last user; 0 if it
+/// was not used yet.
+pub struct SemaphoreUsers(pub Vec<(i32, i32)>);
 
 impl SemaphoreUsers {
     /// Reads /proc/sysvipc/sem and every semaphore listed there.
@@ -77,7 +78,7 @@ impl SemaphoreUsers {
         });
         let users = sets.flat_map(|(set, count)| (0..count).map(move |n| (set, n)));
         // A set that is removed meanwhile, or not accessible to us, counts as unused by the job.
-        SemaphoreUsers(users.map(|(set, n)| task::semaphore_user(set, n).unwrap_or(0)).collect())
+        SemaphoreUsers(users.map(|(set, n)| (set, task::semaphore_user(set, n).unwrap_or(0))).collect())
     }
 }
 

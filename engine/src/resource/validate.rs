@@ -7,6 +7,8 @@ use super::fd::description::OpenFile;
 use super::fd::inode::Inode;
 use super::fd::lock::FileLock;
 use super::fd::{Identity, Reference};
+use super::mm::attachment::attachments;
+use super::mm::shared::SharedMemory;
 use super::mm::vma::Backing;
 use super::mm::{Memory, Range};
 use super::process::{Alive, Life, Process, RLIMITS, State};
@@ -47,7 +49,7 @@ const ACTING: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC;
 /// # Errors
 /// What is wrong, with pid or index.
 pub fn check(records: &Records, bounds: &Bounds) -> Check {
-    let Records { root, processes, files, inodes, shared, .. } = records;
+    let Records { root, processes, files, inodes, shared, sysv, .. } = records;
     let mut ids = HashSet::new();
     for process in processes {
         ensure(process.pid > 0 && ids.insert(process.pid), || {
@@ -55,6 +57,12 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
         })?;
     }
     ensure(ids.contains(root), || format!("pid {root}: the root process is missing"))?;
+    for (index, object) in shared.iter().enumerate() {
+        check_object(object, bounds).map_err(|why| format!("shared memory {index}: {why}"))?;
+    }
+    for (index, by_id) in sysv.iter().enumerate() {
+        by_id.object().check().map_err(|why| format!("System V object {index}: {why}"))?;
+    }
     for process in processes {
         check_process(process, &ids)?;
         if let Life::Alive(alive) = &process.life {
@@ -89,13 +97,15 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
         ensure(alone, || format!("inode {index}: {} open file descriptions", opened[index]))?;
         check_inode(inode, bounds).map_err(|why| format!("inode {index}: {why}"))?;
     }
-    for (index, object) in shared.iter().enumerate() {
-        let whole = object.page.is_power_of_two() && object.page >= bounds.page && object.size > 0;
-        ensure(whole && object.size < bounds.task_size, || format!("shared memory {index}: invalid size"))?;
-        check_extents(&object.content, object.size, bounds)
-            .map_err(|why| format!("shared memory {index}: {why}"))?;
-    }
     Ok(())
+}
+
+fn check_object(object: &SharedMemory, bounds: &Bounds) -> Check {
+    let SharedMemory { size, page, content, segment } = object;
+    let whole = page.is_power_of_two() && *page >= bounds.page && *size > 0;
+    ensure(whole && *size < bounds.task_size, || "invalid size".into())?;
+    check_extents(content, *size, bounds)?;
+    segment.as_ref().map_or(Ok(()), |segment| segment.validate(*size, *page))
 }
 
 fn is_signal(signal: i32) -> bool {
@@ -183,6 +193,9 @@ fn check_memory(memory: &Memory, records: &Records, bounds: &Bounds) -> Check {
         let backed = match &vma.backing {
             Backing::File { file, .. } => *file < records.files.len(),
             Backing::Shared { object, .. } => *object < records.shared.len(),
+            Backing::Segment { object, .. } => {
+                records.shared.get(*object).is_some_and(|object| object.segment.is_some())
+            }
             Backing::HugeAnonymous { page } => page.is_power_of_two(),
             Backing::Anonymous { name } => name.as_ref().is_none_or(|name| !name.0.contains(&0)),
             Backing::Special { .. } => true,
@@ -191,6 +204,8 @@ fn check_memory(memory: &Memory, records: &Records, bounds: &Bounds) -> Check {
         let policy = vma.policy.as_ref().is_none_or(|policy| policy.nodes.0.len() <= 128);
         ensure(backed && guarded && policy && vma.pkey < 32, what)?;
     }
+    attachments(memory.vmas.iter(), |object| records.shared[object].whole_size(), bounds.task_size)
+        .map_err(|part| format!("{:#x}-{:#x}: System V shared memory has no room", part.start, part.end))?;
     let mut end = 0;
     for extent in &memory.pages {
         let what = || format!("invalid pages at {:#x}", extent.start);

@@ -163,6 +163,8 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
+    records.segments().try_for_each(|segment| segment.is_there().map(drop))?;
+    records.sysv.iter().try_for_each(|by_id| by_id.object().is_there().map(drop))?;
     let own = reader.file().metadata().context(|| "stat the context file")?;
     let external = terminal::with_users(&records, &options.external, options.terminal.as_ref())?;
     external::check(&records, &external, (own.dev(), own.ino()))?;
@@ -289,6 +291,9 @@ impl<'a> RestoreContext<'a> {
             match step {
                 Step::Begin(phase) => activity::say(|| phase.to_string()),
                 Step::MakeShared { object, slot } => opened.make_shared(*object, *slot)?,
+                Step::FinishShared { object } => opened.finish_shared(*object)?,
+                Step::MakeSysv { object } => opened.make_sysv(*object)?,
+                Step::FillSysv { object } => opened.fill_sysv(*object)?,
                 Step::MakeInode { inode } => opened.make_inode(*inode)?,
                 Step::Open { file, slot } => opened.open(*file, *slot)?,
                 Step::MakeChannel { slot } => opened.make_channel(*slot)?,
@@ -317,6 +322,7 @@ impl<'a> RestoreContext<'a> {
                 Step::Release => {
                     opened.close_slots(&plan.file_slots)?;
                     self.release()?;
+                    opened.keep();
                 }
             }
         }

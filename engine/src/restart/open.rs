@@ -7,15 +7,20 @@ use crate::error::{Context, Error, Result};
 use crate::image::{Extent, Reader};
 use crate::resource::Records;
 use crate::resource::attributes::{self, Stage};
+use crate::resource::created::Created;
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::external::Replacements;
 use crate::resource::fd::table;
 use crate::resource::fd::unlinked::{self, Maker, Unlinked, Unnamed};
 use crate::resource::fd::{Kind, Made, Way};
+use crate::resource::ipc;
+use crate::resource::ipc::segment::Segment;
 use crate::resource::mm::shared::SharedMemory;
 use crate::sys::file::link_to;
+use crate::sys::mapping::SharedMapping;
 use crate::sys::{self, page_size};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -45,6 +50,10 @@ pub struct Opened<'a> {
     /// What takes the place of external files.
     replacements: &'a Replacements,
     maker: Maker,
+    /// What was created and would stay.
+    created: RefCell<Created>,
+    /// Mappings without which removed System V shared memory would be gone.
+    held: Vec<SharedMapping>,
 }
 
 impl<'a> Opened<'a> {
@@ -68,6 +77,8 @@ impl<'a> Opened<'a> {
             last: Vec::new(),
             replacements,
             maker: Maker::default(),
+            created: RefCell::default(),
+            held: Vec::new(),
         }
     }
 
@@ -88,25 +99,67 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
-    /// Creates shared anonymous memory: mapped in the engine, opened through /proc/self/map_files,
-    /// filled and unmapped; the descriptor keeps the object alive.
+    /// Creates shared memory: mapped in the engine, opened through /proc/self/map_files, filled and
+    /// unmapped; the descriptor keeps the object alive.
     ///
     /// # Errors
     /// *denied* without CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; ENOMEM, also when huge pages run
     /// out.
     pub fn make_shared(&mut self, object: usize, slot: i32) -> Result<()> {
-        let SharedMemory { size, page, content } = &self.records.shared[object];
+        let SharedMemory { size, page, content, segment } = &self.records.shared[object];
         let what = || format!("make shared memory of {size} bytes");
         let huge = (*page != page_size()).then_some(*page);
-        let mut mapping = sys::mapping::SharedMapping::new(*size as usize, huge).context(what)?;
+        let mut mapping = match segment {
+            Some(segment) => segment.make(*page, self.created.get_mut())?,
+            None => SharedMapping::new(*size as usize, huge).context(what)?,
+        };
+        let (start, end) = mapping.bounds();
+        let link = format!("/proc/self/map_files/{start:x}-{end:x}");
+        let file = rustix::fs::open(&link, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context(what)?;
+        if segment.is_some() {
+            // It may have been left behind.
+            let all = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            fallocate(&file, all, 0, end - start).context(|| "clear System V shared memory")?;
+        }
         for extent in content {
             let target = mapping.range(extent.start as usize, extent.len as usize);
             self.read(extent, target, 0).context(what)?;
         }
-        let (start, end) = mapping.bounds();
-        let link = format!("/proc/self/map_files/{start:x}-{end:x}");
-        let file = rustix::fs::open(&link, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context(what)?;
+        if segment.as_ref().is_some_and(|segment| segment.removed) {
+            self.held.push(mapping);
+        }
         self.place(file, slot)
+    }
+
+    /// Every process is attached to System V shared memory: sets owner and permissions.
+    ///
+    /// # Errors
+    /// As shmctl(2).
+    pub fn finish_shared(&mut self, object: usize) -> Result<()> {
+        let segment = &self.records.shared[object].segment;
+        segment.as_ref().map_or(Ok(()), Segment::finish)
+    }
+
+    /// Creates a System V object that is used by its id only, unless the job has left it behind.
+    ///
+    /// # Errors
+    /// *conflict* if its id or key is another's.
+    pub fn make_sysv(&mut self, object: usize) -> Result<()> {
+        ipc::ensure(self.records.sysv[object].object(), self.created.get_mut())
+    }
+
+    /// Sets contents, owner and permissions of such an object.
+    ///
+    /// # Errors
+    /// As semctl(2) and msgctl(2).
+    pub fn fill_sysv(&self, object: usize) -> Result<()> {
+        let object = self.records.sysv[object].object();
+        object.fill().context(|| format!("set the contents of {}", object.label()))
+    }
+
+    /// The restart has succeeded: what was created stays.
+    pub fn keep(&mut self) {
+        self.created.get_mut().keep();
     }
 
     fn read(&self, extent: &Extent, buf: &mut [u8], at: u64) -> std::io::Result<()> {
@@ -124,10 +177,10 @@ impl<'a> Opened<'a> {
             let made = self.make_unlinked(index, unlinked)?;
             self.unlinked.insert(index, made);
         }
-        let object = inode
-            .kind
-            .verbs()
-            .make(&Way::new(inode, self.replacements, &|flags| self.open_inode(index, flags)))?;
+        let object =
+            inode.kind.verbs().make(&Way::new(inode, self.replacements, &self.created, &|flags| {
+                self.open_inode(index, flags)
+            }))?;
         self.objects.insert(index, object);
         Ok(())
     }
@@ -268,7 +321,7 @@ impl<'a> Opened<'a> {
         let early = self.early.remove(&index);
         let way = &|flags| self.open_inode(file.inode, flags);
         let created = self.unlinked.get(&file.inode);
-        let way = Way::new(inode, self.replacements, way).with_created(created);
+        let way = Way::new(inode, self.replacements, &self.created, way).with_created(created);
         let was_held = held.is_some();
         let mut object = match held {
             Some(object) => object,
@@ -392,6 +445,7 @@ impl<'a> Opened<'a> {
         self.slots.clear();
         self.late.clear();
         self.channel = None;
+        self.held.clear();
         self.last.clear();
         let opened = |file: usize| {
             let fd = kept.get(&file).ok_or_else(|| Error::Conflict("a watch of what is no handle".into()))?;

@@ -142,6 +142,8 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     for (process, alive) in records.alive() {
         planner.restore_mm_and_fds(process, alive);
     }
+    let segments = records.shared.iter().enumerate().filter(|(_, object)| object.segment.is_some());
+    planner.steps.extend(segments.map(|(object, _)| Step::FinishShared { object }));
     planner.begin(Phase::MoveDescriptors);
     planner.open_late();
     planner.begin(Phase::RestoreAttributes);
@@ -170,6 +172,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     planner.begin(Phase::Finalize);
     planner.steps.extend(records.alive().map(|(p, _)| Step::Finalize { pid: p.pid }));
     // No process has run yet, and no remaining step is likely to fail.
+    planner.steps.extend((0..records.sysv.len()).map(|object| Step::FillSysv { object }));
     planner.steps.extend(host.cut_back.iter().map(|inode| Step::CutBack { inode: *inode }));
     planner.begin(Phase::Release);
     planner.steps.push(Step::Release);
@@ -190,6 +193,8 @@ fn find_free_range(records: &Records, host: &Host, size: u64) -> Result<u64, Str
     const LOWEST: u64 = 1 << 32;
     let mut busy: Vec<(u64, u64)> = host.busy.iter().map(|r| (r.start, r.end)).collect();
     busy.extend(records.alive().flat_map(|(_, a)| a.memory.vmas.iter().map(|v| (v.start, v.end))));
+    let attached = records.alive().flat_map(|(_, alive)| alive.memory.attachments(&records.shared));
+    busy.extend(attached.map(|attachment| (attachment.whole.start, attachment.whole.end)));
     // Some architectures have higher addresses, at the cost of deeper page tables for every
     // process.
     const HIGHEST: u64 = 1 << 47;
@@ -297,6 +302,9 @@ impl Planner<'_> {
         let mut graph = Graph::default();
         for (object, slot) in self.object_slots.iter().enumerate() {
             graph.add(Step::MakeShared { object, slot: *slot });
+        }
+        for object in 0..self.records.sysv.len() {
+            graph.add(Step::MakeSysv { object });
         }
         let is_directory = |inode: &Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
         let directories = (0..inodes.len()).filter(|index| is_directory(&inodes[*index]));
@@ -473,6 +481,7 @@ impl Planner<'_> {
         alive.rebuild_fs(&self.file_slots, &mut program);
         let sources = MemorySources {
             file_slots: &self.file_slots,
+            objects: &self.records.shared,
             object_slots: &self.object_slots,
             context: self.context_slot,
             relocated: &self.relocated,

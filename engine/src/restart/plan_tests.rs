@@ -170,6 +170,7 @@ fn job() -> Records {
             inode("", Kind::Pipe(Pipe { capacity: 65536, ..Pipe::default() })),
             Inode { unlinked: Some(unlinked), ..inode("/srv/scratch", Kind::Regular) },
         ],
+        sysv: vec![],
         shared: vec![],
     }
 }

@@ -4,6 +4,7 @@ use crate::phase::Restart as Phase;
 use crate::remote::Program;
 use crate::resource::Records;
 use crate::resource::fd::Identity;
+use crate::resource::ipc::segment::Segment;
 
 /// A task that a program creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,21 @@ pub enum Step {
         object: usize,
         /// Its descriptor.
         slot: i32,
+    },
+    /// Every process is attached to System V shared memory: the engine sets its owner and mode.
+    FinishShared {
+        /// Index of the object.
+        object: usize,
+    },
+    /// The engine creates a System V object that is used by its id only.
+    MakeSysv {
+        /// Index of the object.
+        object: usize,
+    },
+    /// The engine sets its contents.
+    FillSysv {
+        /// Index of the object.
+        object: usize,
     },
     /// The engine creates an inode that has no name: an unlinked file or directory, a pipe.
     MakeInode {
@@ -138,7 +154,18 @@ impl Step {
         let called = |inode: &usize| name_of(records, *inode);
         match self {
             Step::Begin(phase) => format!("-- {phase}"),
-            Step::MakeShared { object, slot } => format!("make shared memory {object} as fd {slot}"),
+            Step::MakeShared { object, slot } => match &records.shared[*object].segment {
+                Some(segment) => format!("make {} as fd {slot}", segment.label()),
+                None => format!("make shared memory {object} as fd {slot}"),
+            },
+            Step::FinishShared { object } => {
+                let label = records.shared[*object].segment.as_ref().map(Segment::label);
+                format!("set owner and permissions of {}", label.unwrap_or_default())
+            }
+            Step::MakeSysv { object } => format!("make {}", records.sysv[*object].object().label()),
+            Step::FillSysv { object } => {
+                format!("set contents and owner of {}", records.sysv[*object].object().label())
+            }
             Step::MakeInode { inode } => format!("make {}", called(inode)),
             Step::Open { file, slot } => format!("open {} as fd {slot}", called(&records.files[*file].inode)),
             Step::MakeChannel { slot } => format!("make a channel for descriptors as fd {slot}"),

@@ -1,9 +1,10 @@
-//! Shared anonymous memory, created here to be passed to another process.
+//! Shared memory, mapped here to be filled or read.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 
-/// A shared anonymous mapping; unmapped when dropped.
+/// A shared mapping; unmapped when dropped.
 #[derive(Debug)]
 pub struct SharedMapping {
     base: NonNull<u8>,
@@ -19,6 +20,23 @@ impl SharedMapping {
         // SAFETY: a new mapping at a place of the kernel's choice.
         let base =
             unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        Self::own(base, len)
+    }
+
+    /// Attaches System V shared memory of `len` bytes, in whole pages.
+    pub fn attach(id: i32, len: usize) -> io::Result<Self> {
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        Self::own(unsafe { libc::shmat(id, ptr::null(), 0) }, len)
+    }
+
+    /// Maps a file of `len` bytes to be read, in whole pages.
+    pub fn of_file(file: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
+        let (fd, flags) = (file.as_raw_fd(), libc::MAP_SHARED | libc::MAP_NORESERVE);
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        Self::own(unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ, flags, fd, 0) }, len)
+    }
+
+    fn own(base: *mut libc::c_void, len: usize) -> io::Result<Self> {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -38,9 +56,39 @@ impl SharedMapping {
     /// If the range is outside the mapping.
     pub fn range(&mut self, start: usize, len: usize) -> &mut [u8] {
         assert!(start.checked_add(len).is_some_and(|end| end <= self.len), "{start}+{len} is outside");
-        // SAFETY: inside the mapping, which is initialised (zeros) and not mapped by another
-        // process; the borrow of it is exclusive.
+        // SAFETY: inside the mapping, which is initialised (zeros) and not used by another process
+        // yet; the borrow of it is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr().add(start), len) }
+    }
+}
+
+// SAFETY: an address range; what is in it is accessed through `range`, an exclusive borrow.
+unsafe impl Send for SharedMapping {}
+// SAFETY: as above; a shared borrow accesses nothing.
+unsafe impl Sync for SharedMapping {}
+
+/// System V shared memory of unknown size, attached to be read; detached when dropped.
+#[derive(Debug)]
+pub struct Attached(*const libc::c_void);
+
+impl Attached {
+    /// shmat(2) at a place of the kernel's choice.
+    pub fn to_read(id: i32) -> io::Result<Self> {
+        // SAFETY: a new mapping.
+        let at = unsafe { libc::shmat(id, ptr::null(), libc::SHM_RDONLY) };
+        if at as isize == -1 { Err(io::Error::last_os_error()) } else { Ok(Attached(at)) }
+    }
+
+    /// Its address.
+    pub fn start(&self) -> u64 {
+        self.0 as u64
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and nothing borrows it.
+        unsafe { libc::shmdt(self.0) };
     }
 }
 

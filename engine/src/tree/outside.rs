@@ -6,6 +6,8 @@ use crate::error::{Context, External, Problem, Problems, Result, Subject};
 use crate::proc::stat::Brief;
 use crate::proc::{maps, read_short, status};
 use crate::resource::fd::description::Files;
+use crate::resource::ipc::segment;
+use crate::resource::mm::shared::ObjectId;
 use crate::sys::kcmp::{Kind, Sorted};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -182,8 +184,8 @@ impl Outside {
     }
 
     /// Memory and unlinked files that a process outside maps shared, too, unless neither writes.
-    /// `ours` has a use in the tree for each device and inode number as in /proc/PID/maps.
-    pub fn mappers(&self, ours: &HashMap<(u64, u64), &ObjectUse>, problems: &mut Problems) {
+    /// `ours` has a use in the tree of each object.
+    pub fn mappers(&self, ours: &HashMap<ObjectId, &ObjectUse>, problems: &mut Problems) {
         if ours.is_empty() {
             return;
         }
@@ -191,7 +193,9 @@ impl Outside {
             let Ok(text) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
             let mut told = HashSet::new();
             for mapping in maps::parse(&text) {
-                if let Some(object) = mapping.object()
+                let is_segment = segment::key_of(mapping.printed).is_some();
+                let object = mapping.object().map(|node| ObjectId { node, is_segment });
+                if let Some(object) = object
                     && let Some(ObjectUse { at, writes }) = ours.get(&object)
                     && (*writes || mapping.shared && mapping.write)
                     && told.insert(object)

@@ -61,7 +61,7 @@ fn that_nothing_is_in_the_way_is_told_with_the_source() {
     let output = cairn(["check", "--source", "ptrace", "--json", &job.pid()]);
     assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let expected = serde_json::json!({ "pid": job.pid, "ok": true, "tasks": 1, "source": "ptrace", "problems": [], "reasons": [] });
+    let expected = serde_json::json!({ "pid": job.pid, "ok": true, "tasks": 1, "source": "ptrace", "problems": [], "reasons": [], "notices": [] });
     assert_eq!(told, expected);
     job.await_progress();
 }

@@ -264,13 +264,6 @@ os.unlink('data')";
 }
 
 #[rstest]
-#[case::system_v(
-    "libc.shmat.restype = ctypes.c_long
-number = checked(libc.shmget(0, 4096, 0o1600))
-checked(libc.shmat(number, 0, 0))
-checked(libc.shmctl(number, 0, 0))".to_owned(),
-    "System V shared memory"
-)]
 #[case::asynchronous_io(format!("call({}, 4, ctypes.byref(ctypes.c_ulong(0)))", libc::SYS_io_setup), "asynchronous I/O")]
 #[case::of_events(
     format!("fd = call({}, struct.pack('IIQ96x', 1, 112, 0), 0, -1, -1, 0)

@@ -180,13 +180,15 @@ id = call("semget", 0, 1, 0o1600)
 say("semaphores", id)
 call("semop", id, struct.pack("Hhh", 0, 3, 0x1000), 1)
 "#, r#"call("semctl", int(open("semaphores").read()), 0, 0)"#)]
-#[case::message_queue(&["message queue"], r#"
-call("mq_open", b"/cairn-refused-kinds", os.O_RDWR | os.O_CREAT, 0o600, None, absent=[errno.ENOSYS])
+#[case::message_queue_that_notifies(&["fd ", "message queue", "mq_notify"], r#"
+queue = call("mq_open", b"/cairn-refused-kinds", os.O_RDWR | os.O_CREAT, 0o600, None, absent=[errno.ENOSYS])
+call("mq_notify", queue, struct.pack("qii48x", 0, signal.SIGURG, 0))
 "#, r#"call("mq_unlink", b"/cairn-refused-kinds")"#)]
-#[case::message_queue_without_a_name(&["message queue"], r#"
+#[case::messages_in_a_queue_without_a_name(&["fd ", "1 messages would be lost"], r#"
 name = b"/cairn-refused-kinds-%d" % os.getpid()
-call("mq_open", name, os.O_RDWR | os.O_CREAT, 0o600, None, absent=[errno.ENOSYS])
+queue = call("mq_open", name, os.O_RDWR | os.O_CREAT, 0o600, None, absent=[errno.ENOSYS])
 call("mq_unlink", name)
+call("mq_send", queue, b"message", 7, 0)
 "#, "")]
 fn what_outlives_its_users(#[case] words: &[&str], #[case] text: &str, #[case] afterwards: &'static str) {
     let job = job(text);

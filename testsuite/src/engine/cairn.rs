@@ -25,12 +25,15 @@ pub(super) struct Cairn {
 }
 
 impl Cairn {
-    fn checkpoint_from(&self, source: &str, pid: u32, file: &Path, after: After) -> Command {
+    fn checkpoint_from(&self, source: &str, pid: u32, file: &Path, after: After, sysv: &[String]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["checkpoint", &pid.to_string(), "--source", source, "--json", "-o"]).arg(file);
         if after == After::Kill {
             command.arg("--kill");
         }
+        sysv.iter().for_each(|name| {
+            command.args(["--sysv", name]);
+        });
         command
     }
 }
@@ -79,12 +82,12 @@ impl Engine for Cairn {
         self.user
     }
 
-    fn checkpoint(&self, pid: u32, file: &Path, after: After) -> Command {
-        self.checkpoint_from(self.source, pid, file, after)
+    fn checkpoint(&self, pid: u32, file: &Path, after: After, sysv: &[String]) -> Command {
+        self.checkpoint_from(self.source, pid, file, after, sysv)
     }
 
-    fn checkpoint_otherwise(&self, pid: u32, file: &Path, after: After) -> Command {
-        self.checkpoint_from(self.other, pid, file, after)
+    fn checkpoint_otherwise(&self, pid: u32, file: &Path, after: After, sysv: &[String]) -> Command {
+        self.checkpoint_from(self.other, pid, file, after, sysv)
     }
 
     fn restart(&self, file: &Path) -> Command {
@@ -164,11 +167,11 @@ mod tests {
         let cairn = cairn();
         let file = Path::new("c.1");
         assert_eq!(
-            words(&cairn.checkpoint(7, file, After::Kill)),
-            "cairn checkpoint 7 --source kmod --json -o c.1 --kill"
+            words(&cairn.checkpoint(7, file, After::Kill, &["sem:3".to_owned()])),
+            "cairn checkpoint 7 --source kmod --json -o c.1 --kill --sysv sem:3"
         );
         assert_eq!(
-            words(&cairn.checkpoint_otherwise(7, file, After::Run)),
+            words(&cairn.checkpoint_otherwise(7, file, After::Run, &[])),
             "cairn checkpoint 7 --source ptrace --json -o c.1"
         );
         assert_eq!(words(&cairn.restart(file)), "cairn restart c.1 --notify-fd 1");

@@ -80,6 +80,11 @@ const IGNORED: &[Ignored] = &[
         reason: "contents of shared memory change",
     },
     Ignored {
+        path: "records.shared.*.segment.creator",
+        tolerance: Tolerance::BothOrNeither,
+        reason: "System V shared memory that a restart creates shows the engine as its creator",
+    },
+    Ignored {
         path: "**.life.alive.memory",
         tolerance: Tolerance::WhenActive,
         reason: "contents and extent of memory change",

@@ -47,13 +47,14 @@ pub trait Engine: Send + Sync {
         None
     }
 
-    /// Checkpoints the tree below `pid` into `file`; exits with 0 once the file is complete.
-    fn checkpoint(&self, pid: u32, file: &Path, after: After) -> Command;
+    /// Checkpoints the tree below `pid` into `file`; exits with 0 once the file is complete. `sysv`
+    /// are the System V objects that are the tree's, although nothing shows that: `sem:3`.
+    fn checkpoint(&self, pid: u32, file: &Path, after: After, sysv: &[String]) -> Command;
 
     /// The same checkpoint through another source that must give the same records, if the engine
     /// has one.
-    fn checkpoint_otherwise(&self, pid: u32, file: &Path, after: After) -> Command {
-        self.checkpoint(pid, file, after)
+    fn checkpoint_otherwise(&self, pid: u32, file: &Path, after: After, sysv: &[String]) -> Command {
+        self.checkpoint(pid, file, after, sysv)
     }
 
     /// Restarts the tree. The program stays its parent and exits as the root task does (128 +

@@ -178,7 +178,7 @@ impl CellRun<'_> {
         let root = self.start()?;
         self.checkpoint(root, 1, After::Run)?;
         self.settle(root, root, Stage::Checkpoint)?;
-        let otherwise = self.engine.checkpoint_otherwise(root, &self.context(2), After::Run);
+        let otherwise = self.engine.checkpoint_otherwise(root, &self.context(2), After::Run, &self.sysv());
         self.checkpoint_by(otherwise, root, 2, After::Run)?;
         self.compare(1, 2)?;
         self.nothing_new()?;
@@ -309,7 +309,7 @@ impl CellRun<'_> {
     /// Checkpoints the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`]
     /// waits until it is gone.
     fn checkpoint(&mut self, root: u32, n: u32, after: After) -> StageResult<()> {
-        let command = self.engine.checkpoint(root, &self.context(n), after);
+        let command = self.engine.checkpoint(root, &self.context(n), after, &self.sysv());
         self.checkpoint_by(command, root, n, after)
     }
 
@@ -470,6 +470,12 @@ impl CellRun<'_> {
 
     pub(super) fn cwd(&self) -> PathBuf {
         self.dir.join("cwd")
+    }
+
+    /// What the workload says of System V objects in its directory, a name in each line.
+    fn sysv(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.cwd().join("sysv")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
     }
 
     pub(super) fn context(&self, n: u32) -> PathBuf {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -80,12 +81,18 @@ impl Supervisor {
     /// before it has any child or thread.
     ///
     /// # Errors
-    /// Those of prctl(2), setsid(2), sigprocmask(2) or signalfd(2).
+    /// Those of prctl(2), setsid(2), unshare(2), sigprocmask(2) or signalfd(2).
     pub fn new() -> Result<Supervisor, Errno> {
         prctl::set_child_subreaper(true)?;
         // execve(2) of a link in /proc would leave the link's name as the command name.
         prctl::set_name(c"cairn-runner")?;
         setsid().map_err(errno)?;
+        // System V objects and message queues of a cell are in no other's way, and gone with it. An
+        // ordinary user, or a kernel without such namespaces, has one for all.
+        match unshare(CloneFlags::CLONE_NEWIPC) {
+            Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
+            Err(other) => return Err(other),
+        }
         let set = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;

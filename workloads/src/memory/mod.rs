@@ -1,6 +1,6 @@
 //! The address space: kinds of mappings, their contents, protections and flags.
 
-mod helpers;
+pub mod helpers;
 
 crate::framework::corpus! {
     mod private_anonymous;

@@ -88,6 +88,7 @@ struct Caught {
 const LIKELY: &[(&[&str], &str)] = &[
     (&["pipe", "fifo", "packet"], "pipes"),
     (&["seccomp"], "seccomp"),
+    (&["segment", "semaphore", "message"], "ipc"),
     (&["eventfd", "timerfd", "pidfd", "epoll", "signalfd", "inotify"], "events"),
     (
         &[

@@ -109,6 +109,8 @@ pub const LARGEST_FRAME: u64 = 8 << 10;
 
 /// Number of pkey_mprotect(2).
 pub const SYS_PKEY_MPROTECT: i64 = 386;
+/// `shmat`, Linux 5.1 (arch/powerpc/kernel/syscalls/syscall.tbl); not known to `libc`.
+pub const SYS_SHMAT: i64 = 397;
 /// Number of pkey_alloc(2).
 pub const SYS_PKEY_ALLOC: i64 = 384;
 /// Number of pkey_free(2).

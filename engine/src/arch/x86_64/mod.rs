@@ -83,6 +83,8 @@ pub const LARGEST_FRAME: u64 = 16 << 10;
 
 /// Number of pkey_mprotect(2).
 pub const SYS_PKEY_MPROTECT: i64 = libc::SYS_pkey_mprotect;
+/// `shmat`
+pub const SYS_SHMAT: i64 = libc::SYS_shmat;
 /// Number of pkey_alloc(2).
 pub const SYS_PKEY_ALLOC: i64 = libc::SYS_pkey_alloc;
 /// Number of pkey_free(2).

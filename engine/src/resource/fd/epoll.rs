@@ -288,6 +288,7 @@ mod tests {
             processes: vec![],
             files: (0..10).map(file).collect(),
             inodes: (0..10).map(|index| inode(kind(index))).collect(),
+            sysv: vec![],
             shared: vec![],
         }
     }

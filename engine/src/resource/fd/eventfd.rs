@@ -151,7 +151,8 @@ mod tests {
             identity: None,
             unlinked: None,
         };
-        let way = Way::new(&inode, &[], &way);
+        let undo = std::cell::RefCell::default();
+        let way = Way::new(&inode, &[], &undo, &way);
         let fd = eventfd.make(&way).unwrap().open(&way, libc::O_RDWR).unwrap();
         assert_eq!(try_semaphore(fd.as_fd(), count).unwrap(), semaphore);
         let mut left = [0; 8];

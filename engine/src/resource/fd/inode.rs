@@ -80,6 +80,11 @@ impl Observed<'_> {
         self.found.open()
     }
 
+    /// Opens it once more, for reading.
+    pub(super) fn reopen(&self) -> std::io::Result<File> {
+        self.found.open()
+    }
+
     /// Whether the user leaves it outside.
     pub fn is_external(&self) -> bool {
         self.found.external.contains(&self.link)

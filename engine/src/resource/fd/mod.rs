@@ -25,10 +25,12 @@ use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::Records;
 use crate::resource::bytes::PathBytes;
+use crate::resource::created::Created;
 use description::{Descriptions, Descriptor};
 use inode::{Inode, Observed};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::os::fd::OwnedFd;
@@ -85,6 +87,7 @@ kinds! {
     memfd: Memfd(state: memfd::Memfd);
     namespace: Namespace(state: namespace::Namespace);
     procfs: ProcFile(state: procfs::ProcFile);
+    mqueue: MessageQueue(state: mqueue::MessageQueue);
     regular: Regular;
     directory: Directory;
     symlink: Symlink;
@@ -388,6 +391,7 @@ pub struct Way<'a> {
     pub replacements: &'a external::Replacements,
     /// The file that was created in its place, if it is an unlinked one.
     pub created: Option<&'a File>,
+    undo: &'a RefCell<Created>,
     open: &'a dyn Fn(i32) -> Result<OwnedFd>,
 }
 
@@ -396,9 +400,15 @@ impl<'a> Way<'a> {
     pub fn new(
         inode: &'a Inode,
         replacements: &'a external::Replacements,
+        undo: &'a RefCell<Created>,
         open: &'a dyn Fn(i32) -> Result<OwnedFd>,
     ) -> Self {
-        Way { inode, replacements, created: None, open }
+        Way { inode, replacements, created: None, undo, open }
+    }
+
+    /// Says how to remove something that was created and would stay, if the restart fails.
+    pub fn undo(&self, remove: impl Fn() -> std::io::Result<()> + 'static) {
+        self.undo.borrow_mut().add(remove);
     }
 
     /// The same, with a file that was created in place of the inode.

@@ -354,7 +354,8 @@ mod tests {
             identity: None,
             unlinked: None,
         };
-        let way = Way::new(&inode, &[], &|_| unreachable!("it has no path"));
+        let undo = std::cell::RefCell::default();
+        let way = Way::new(&inode, &[], &undo, &|_| unreachable!("it has no path"));
         let mut made = inode.kind.verbs().make(&way).unwrap();
         let [path, reader, writer] =
             [libc::O_PATH, libc::O_RDONLY, libc::O_WRONLY].map(|flags| made.open(&way, flags).unwrap());

@@ -2,14 +2,12 @@
 
 use super::inode::Observed;
 use super::unlinked::Unnamed;
-use super::{Kind, Verbs, description};
+use super::{Kind, Verbs, description, mqueue};
 use crate::error::{Error, Result};
 
 /// A regular file; all its state is in the inode.
 pub struct Regular;
 
-/// POSIX message queues (ipc/mqueue.c).
-const MQUEUE_MAGIC: i64 = 0x1980_0202;
 /// memfd_secret(2), mm/secretmem.c.
 const SECRETMEM_MAGIC: i64 = 0x5345_434d;
 
@@ -21,7 +19,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
 /// Refuses a file or directory on a file system where reopening does not restore it.
 pub(super) fn refuse_by_file_system(seen: &Observed<'_>) -> Option<Error> {
     match seen.file_system {
-        MQUEUE_MAGIC => Some(seen.refuse_kind("a POSIX message queue")),
+        mqueue::MAGIC => Some(seen.refuse_kind("a POSIX message queue")),
         SECRETMEM_MAGIC => Some(seen.refuse_kind("secret memory (memfd_secret)")),
         _ => None,
     }

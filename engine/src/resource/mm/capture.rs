@@ -1,5 +1,6 @@
 //! Captures the mappings of an address space from /proc/PID/smaps.
 
+use super::attachment::attachments;
 use super::dump::DumpPlan;
 use super::shared::SharedObjects;
 use super::vma::{Backing, Vma, VmaFlag};
@@ -8,7 +9,8 @@ use crate::proc::smaps::{self, VmFlags};
 use crate::resource::bytes::PathBytes;
 use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
-use crate::sys::page_size;
+use crate::resource::ipc::segment;
+use crate::sys::{page_size, task_size};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -61,6 +63,13 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
             Err(other) => return Err(other),
         }
     }
+    let vmas = found.vmas.iter().map(|(vma, _)| vma);
+    if let Err(part) = attachments(vmas, |object| tables.shared.whole_size(object), task_size()) {
+        let why = format!(
+            ": a part of System V shared memory that was moved to where the whole of it has no room{UNMAP}"
+        );
+        found.problems.push(Problem::of(Subject::part(pid, Part::Mapping(part)), why));
+    }
     Ok(found)
 }
 
@@ -88,6 +97,17 @@ fn backing(
     let huge = vma.flags.contains(VmFlags::HUGETLB);
     let page = if huge { vma.kernel_page_size } else { page_size() };
     let path = vma.path.as_deref().unwrap_or_default();
+    if let Some(key) = segment::key_of(path) {
+        let found = tables.shared.add_segment((link, key), &who, page, &mut tables.dump_plan)?;
+        match found {
+            Some(_) if !vma.shared => return refuse("a private mapping of System V shared memory"),
+            Some(object) => {
+                let read_only = !vma.flags.contains(VmFlags::MAY_WRITE);
+                return Ok(Backing::Segment { object, offset: vma.offset, read_only });
+            }
+            None => {}
+        }
+    }
     if let Some(special) = vma.special() {
         if vma.shared {
             let object = tables.shared.add(link, page, &mut tables.dump_plan)?;
@@ -115,7 +135,6 @@ fn backing(
             return Ok(Backing::Shared { object, offset: vma.offset, private: !vma.shared });
         }
         b"/dev/zero" if !vma.shared => return Ok(Backing::Anonymous { name: None }),
-        path if path.starts_with(b"/SYSV") && vma.is_deleted() => return refuse("System V shared memory"),
         path if path.starts_with(b"/[aio]") => return refuse("an asynchronous I/O ring"),
         path if path.starts_with(b"/secretmem") => return refuse("secret memory (memfd_secret)"),
         path if !path.starts_with(b"/") => return refuse("not a file"),

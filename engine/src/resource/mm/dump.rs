@@ -5,6 +5,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::{self, Appended, Extent, PageSink};
 use crate::remote::held::told;
 use crate::sys::kmod::{self, Device};
+use crate::sys::mapping::SharedMapping;
 use crate::sys::{RemoteAddr, page_size, vm};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -30,6 +31,8 @@ pub enum DataSource {
     },
     /// An open file.
     File(File),
+    /// Our own mapping of shared memory.
+    Mapping(SharedMapping),
 }
 
 /// A range to save for an owner.
@@ -312,6 +315,13 @@ fn read_frame(source: &DataSource, pieces: &[Piece], buf: &mut [u8]) -> Result<(
         DataSource::Process { pid, forced: true } => {
             let mem = File::open(format!("/proc/{pid}/mem")).context(|| format!("open memory of {pid}"))?;
             each(&|buf, at| mem.read_exact_at(buf, at), buf).context(|| format!("read memory of {pid}"))
+        }
+        DataSource::Mapping(mapping) => {
+            // A page that is not readable is an error here, and no SIGBUS.
+            let (start, _) = mapping.bounds();
+            let ranges: Vec<_> =
+                pieces.iter().map(|p| (RemoteAddr(start + p.range.start), p.len())).collect();
+            vm::read_ranges(std::process::id() as i32, &ranges, buf).context(|| "read shared memory")
         }
         DataSource::ModuleThread { .. } => unreachable!("the module writes it itself"),
         DataSource::File(file) => {

@@ -5,6 +5,7 @@
 //! process.
 
 pub mod ask;
+pub mod attachment;
 pub mod capture;
 pub mod dump;
 pub mod marks;

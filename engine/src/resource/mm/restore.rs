@@ -1,8 +1,10 @@
 //! The steps that build an address space.
 
+use super::attachment::{Attachment, attachments};
 use super::marks::LockFuture;
 use super::membarrier;
 use super::pkey::Keys;
+use super::shared::SharedMemory;
 use super::vma::{Backing, Vma, VmaFlag};
 use super::{Memory, Range};
 use crate::arch;
@@ -14,7 +16,9 @@ use crate::remote::{Arg, Program};
 pub struct MemorySources<'a> {
     /// Descriptor of each file in the records, by index.
     pub file_slots: &'a [i32],
-    /// Descriptor of each shared object, by index.
+    /// Shared memory objects, and the descriptor of each, by index.
+    pub objects: &'a [SharedMemory],
+    /// See `objects`.
     pub object_slots: &'a [i32],
     /// Descriptor of the context file.
     pub context: i32,
@@ -72,6 +76,12 @@ impl Memory {
         membarrier::rebuild(self.membarrier, program);
         self.rebuild_merge(program);
         let keys = Keys::take(self.pkeys, &self.vmas, program);
+        let attachments = self.attachments(sources.objects);
+        for attachment in &attachments {
+            // Validated: the mapping of a segment leads to one.
+            let Some(segment) = &sources.objects[attachment.object].segment else { continue };
+            attachment.rebuild(segment, program);
+        }
         for vma in self.vmas.iter().filter(|v| !v.is_special()) {
             self.map(vma, sources, program);
         }
@@ -81,6 +91,12 @@ impl Memory {
         }
         keys.finish(program);
         self.rebuild_thp_disable(program);
+    }
+
+    /// What shmat(2) has mapped; validation has shown that it can do so again.
+    pub fn attachments(&self, objects: &[SharedMemory]) -> Vec<Attachment> {
+        attachments(self.vmas.iter(), |object| objects[object].whole_size(), u64::MAX)
+            .expect("validation finds what has no room")
     }
 
     /// Moves the running kernel's vdso and its data to the addresses recorded for the process.
@@ -107,15 +123,37 @@ impl Memory {
 
     /// Mapped writable at first: to be filled, or because a mapping that was ever writable counts
     /// against the commit limit.
-    fn first_prot(&self, vma: &Vma) -> i32 {
-        if vma.is_private() && (vma.has(VmaFlag::Accounted) || self.holds_pages(vma)) {
+    /// `None` for a part of System V shared memory, which shmat(2) has mapped.
+    fn first_prot(&self, vma: &Vma) -> Option<i32> {
+        if matches!(vma.backing, Backing::Segment { .. }) {
+            return None;
+        }
+        Some(if vma.is_private() && (vma.has(VmaFlag::Accounted) || self.holds_pages(vma)) {
             vma.whole_prot() | libc::PROT_WRITE
         } else {
             vma.whole_prot()
-        }
+        })
     }
 
     fn map(&self, vma: &Vma, sources: &MemorySources<'_>, program: &mut Program) {
+        if let Some(prot) = self.first_prot(vma) {
+            self.mmap(vma, prot, sources, program);
+        }
+        // Before pages are populated, so that they get the right node and size.
+        if let Some(policy) = &vma.policy {
+            policy.bind(vma.start, vma.len(), program);
+        }
+        for (flag, advice, what) in [
+            (VmaFlag::HugePage, libc::MADV_HUGEPAGE, "MADV_HUGEPAGE"),
+            (VmaFlag::NoHugePage, libc::MADV_NOHUGEPAGE, "MADV_NOHUGEPAGE"),
+        ] {
+            if vma.has(flag) {
+                advise(vma.start..vma.end, advice, what, program);
+            }
+        }
+    }
+
+    fn mmap(&self, vma: &Vma, prot: i32, sources: &MemorySources<'_>, program: &mut Program) {
         let (mut flags, fd, offset) = match &vma.backing {
             Backing::Anonymous { .. } if vma.has(VmaFlag::Droppable) => {
                 (MAP_DROPPABLE | libc::MAP_ANONYMOUS, -1, 0)
@@ -133,7 +171,7 @@ impl Memory {
                 let kind = if *shared { libc::MAP_SHARED } else { libc::MAP_PRIVATE };
                 (kind, sources.file_slots[*file], *offset)
             }
-            Backing::Special { .. } => return,
+            Backing::Special { .. } | Backing::Segment { .. } => return,
         };
         flags |= libc::MAP_FIXED_NOREPLACE;
         if vma.has(VmaFlag::GrowsDown) {
@@ -142,27 +180,9 @@ impl Memory {
         if vma.has(VmaFlag::NoReserve) {
             flags |= libc::MAP_NORESERVE;
         }
-        let args: [Arg; 6] = [
-            vma.start.into(),
-            vma.len().into(),
-            self.first_prot(vma).into(),
-            flags.into(),
-            fd.into(),
-            offset.into(),
-        ];
+        let args: [Arg; 6] =
+            [vma.start.into(), vma.len().into(), prot.into(), flags.into(), fd.into(), offset.into()];
         program.call_returning(libc::SYS_mmap, &args, vma.start, format!("map {}", vma.label()));
-        // Before pages are populated, so that they get the right node and size.
-        if let Some(policy) = &vma.policy {
-            policy.bind(vma.start, vma.len(), program);
-        }
-        for (flag, advice, what) in [
-            (VmaFlag::HugePage, libc::MADV_HUGEPAGE, "MADV_HUGEPAGE"),
-            (VmaFlag::NoHugePage, libc::MADV_NOHUGEPAGE, "MADV_NOHUGEPAGE"),
-        ] {
-            if vma.has(flag) {
-                advise(vma.start..vma.end, advice, what, program);
-            }
-        }
     }
 
     /// The target itself reads its pages from the context file: one call for each contiguous part
@@ -232,7 +252,7 @@ impl Memory {
         let args: [Arg; 4] = [vma.start.into(), vma.len().into(), vma.whole_prot().into(), vma.pkey.into()];
         if vma.pkey != 0 && !keys.is_execute_only(vma) {
             program.call_ok(arch::SYS_PKEY_MPROTECT, &args, format!("protect {} with a key", vma.label()));
-        } else if vma.whole_prot() != self.first_prot(vma) {
+        } else if Some(vma.whole_prot()) != self.first_prot(vma) {
             program.call_ok(libc::SYS_mprotect, &args[..3], format!("protect {}", vma.label()));
         }
         if vma.has(VmaFlag::Locked) {

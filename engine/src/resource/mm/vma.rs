@@ -30,6 +30,16 @@ pub enum Backing {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         private: bool,
     },
+    /// System V shared memory (shmat(2)).
+    Segment {
+        /// Index of the object.
+        object: usize,
+        /// Offset in bytes.
+        offset: u64,
+        /// `SHM_RDONLY`
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        read_only: bool,
+    },
     /// A file.
     File {
         /// Index of the file.
@@ -102,7 +112,8 @@ impl Vma {
     /// Whether `next` continues this mapping with the same attributes.
     pub fn joins(&self, next: &Vma) -> bool {
         let continues = match (&self.backing, &next.backing) {
-            (Backing::Special { .. }, _) => false,
+            // Each mapping of a segment counts.
+            (Backing::Special { .. } | Backing::Segment { .. }, _) => false,
             (Backing::File { file, offset, shared }, Backing::File { file: f, offset: o, shared: s }) => {
                 (file, shared) == (f, s) && offset + self.len() == *o
             }
@@ -134,16 +145,16 @@ impl Vma {
             Backing::Anonymous { .. } | Backing::HugeAnonymous { .. } => true,
             Backing::File { shared, .. } => !shared,
             Backing::Shared { private, .. } => *private,
-            Backing::Special { .. } => false,
+            Backing::Special { .. } | Backing::Segment { .. } => false,
         }
     }
 
     /// Whether an unmodified page may be something else than zeros.
     pub fn has_background(&self) -> bool {
-        matches!(self.backing, Backing::File { .. } | Backing::Shared { .. })
+        matches!(self.backing, Backing::File { .. } | Backing::Shared { .. } | Backing::Segment { .. })
     }
 
-    pub(super) fn is_special(&self) -> bool {
+    pub(in crate::resource) fn is_special(&self) -> bool {
         matches!(self.backing, Backing::Special { .. })
     }
 

@@ -20,16 +20,19 @@ pub enum Sweep {
     Mappings,
     Processes,
     Watches,
+    /// System V shared memory of one page each.
+    Segments,
 }
 
 impl Sweep {
-    const ALL: [Sweep; 6] = [
+    const ALL: [Sweep; 7] = [
         Sweep::Memory,
         Sweep::Threads,
         Sweep::Descriptors,
         Sweep::Mappings,
         Sweep::Processes,
         Sweep::Watches,
+        Sweep::Segments,
     ];
 
     pub fn name(self) -> String {
@@ -45,7 +48,15 @@ impl Sweep {
             Sweep::Mappings => ("--vmas", &[100, 1000, 10_000, 20_000]),
             Sweep::Processes => ("--procs", &[1, 10, 100, 500]),
             Sweep::Watches => ("--watches", &[10, 100, 1000, 10_000]),
+            // There may be 4096 in all (kernel.shmmni).
+            Sweep::Segments => ("--segments", &[10, 100, 1000, 4000]),
         }
+    }
+
+    /// Whether an engine can save such a target at all.
+    fn suits(self, engine: Engine) -> bool {
+        // CRIU saves System V objects only with an IPC namespace of their own.
+        self != Sweep::Segments || engine != Engine::Criu
     }
 }
 
@@ -109,7 +120,7 @@ impl Plan<'_> {
         for sweep in sweeps.iter().copied() {
             let (flag, values) = sweep.points();
             for &value in values.iter().filter(|v| sweep != Sweep::Memory || **v <= self.max_mib) {
-                for (engine, program) in &self.engines {
+                for (engine, program) in self.engines.iter().filter(|(engine, _)| sweep.suits(*engine)) {
                     each(self.measure(*engine, program, (sweep, flag, value))?)?;
                 }
             }

@@ -1,0 +1,277 @@
+//! System V objects. They belong to an IPC namespace and stay until they are removed, whether
+//! somebody uses them or not (sysvipc(7)).
+
+pub mod queue;
+pub mod segment;
+pub mod semaphores;
+
+use crate::error::{Context, Error, Result};
+use crate::resource::created::Created;
+use crate::sys::sysv;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+/// Id, owner and permissions, `struct kern_ipc_perm`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permissions {
+    /// The id that the kernel gave it.
+    pub id: i32,
+    /// The key that it was created with, `IPC_PRIVATE` (0) for none.
+    pub key: i32,
+    /// User and group id of the owner.
+    pub owner: (u32, u32),
+    /// User and group id of the creator.
+    pub creator: (u32, u32),
+    /// Permission bits.
+    pub mode: u32,
+}
+
+impl Permissions {
+    fn of(id: i32, found: &sysv::Permissions) -> Self {
+        let sysv::Permissions { key, owner, creator, mode } = *found;
+        Permissions { id, key, owner, creator, mode: mode & 0o777 }
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if self.id >= 0 && self.mode <= 0o777 { Ok(()) } else { Err("invalid id or mode".into()) }
+    }
+}
+
+/// The name of an object, as the user gives it: `shm:3`, `sem:0`, `msg:7`. Nothing shows which
+/// processes use semaphores, a queue, or shared memory that is not attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// Shared memory.
+    Segment(i32),
+    /// A set of semaphores.
+    Semaphores(i32),
+    /// A message queue.
+    Queue(i32),
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected shm:ID, sem:ID or msg:ID, with an id that `ipcs` shows";
+        let (kind, id) = text.split_once(':').ok_or(expected)?;
+        let id: i32 = id.parse().ok().filter(|id| *id >= 0).ok_or(expected)?;
+        match kind {
+            "shm" => Ok(Name::Segment(id)),
+            "sem" => Ok(Name::Semaphores(id)),
+            "msg" => Ok(Name::Queue(id)),
+            _ => Err(expected.into()),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Segment(id) => write!(f, "shm:{id}"),
+            Name::Semaphores(id) => write!(f, "sem:{id}"),
+            Name::Queue(id) => write!(f, "msg:{id}"),
+        }
+    }
+}
+
+/// The objects in our IPC namespace that nothing ties to their users, and that one of `pids` was
+/// the last to use. `semaphores` are the users of semaphores, with the ids of the sets.
+pub fn used_last(pids: &HashSet<i32>, semaphores: &[(i32, i32)]) -> BTreeSet<Name> {
+    let ids = |kind: &str| -> Vec<i32> {
+        let text = std::fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
+        text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse().ok()).collect()
+    };
+    // One that we may not read is another user's; one that is gone is nobody's.
+    let is_ours = |users: &[i32]| users.iter().any(|pid| pids.contains(pid));
+    let is_segment = |id: &i32| {
+        sysv::segment(*id).is_ok_and(|stat| stat.attached == 0 && is_ours(&[stat.creator, stat.last_user]))
+    };
+    let is_queue = |id: &i32| sysv::queue(*id).is_ok_and(|stat| is_ours(&stat.last_users));
+    let segments = ids("shm").into_iter().filter(is_segment).map(Name::Segment);
+    let queues = ids("msg").into_iter().filter(is_queue).map(Name::Queue);
+    let sets = semaphores.iter().filter(|(_, user)| is_ours(&[*user])).map(|(set, _)| Name::Semaphores(*set));
+    segments.chain(queues).chain(sets).collect()
+}
+
+/// An object that is used by its id only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ById {
+    /// A set of semaphores.
+    Semaphores(semaphores::Semaphores),
+    /// A message queue.
+    Queue(queue::Queue),
+}
+
+impl ById {
+    /// What it is.
+    pub fn object(&self) -> &dyn Object {
+        match self {
+            ById::Semaphores(semaphores) => semaphores,
+            ById::Queue(queue) => queue,
+        }
+    }
+}
+
+/// How an object is found and created.
+pub trait Object {
+    /// Id, owner and permissions.
+    fn permissions(&self) -> &Permissions;
+    /// Its kind in messages, and the option of ipcrm(1) for it.
+    fn kind(&self) -> (&'static str, &'static str);
+    /// The object that has an id, and whether it may be this one, left behind by its job, by all
+    /// but its permissions.
+    ///
+    /// # Errors
+    /// EINVAL, EIDRM if there is none.
+    fn find(&self, id: i32) -> io::Result<(sysv::Permissions, bool)>;
+    /// The id of the object that has a key.
+    ///
+    /// # Errors
+    /// ENOENT if there is none.
+    fn of_key(&self, key: i32) -> io::Result<i32>;
+    /// The file in which the next id is chosen.
+    fn next_id(&self) -> &'static str;
+    /// Creates one, with flags as for semget(2).
+    ///
+    /// # Errors
+    /// As semget(2).
+    fn create(&self, flags: i32) -> io::Result<i32>;
+    /// What removes one.
+    fn remove(&self) -> fn(i32) -> io::Result<()>;
+    /// Sets its contents, owner and permissions.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    fn fill(&self) -> io::Result<()>;
+    /// Checks a record.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn validate(&self) -> Result<(), String>;
+}
+
+impl dyn Object + '_ {
+    fn id(&self) -> i32 {
+        self.permissions().id
+    }
+
+    /// Its name in messages.
+    pub fn label(&self) -> String {
+        let Permissions { id, key, .. } = self.permissions();
+        format!("System V {} {id} (key {key:#010x})", self.kind().0)
+    }
+
+    /// Whether the object is still there, left behind by the job.
+    ///
+    /// # Errors
+    /// *conflict* if its id or key is another's.
+    pub fn is_there(&self) -> Result<bool> {
+        let Permissions { id, key, creator, .. } = self.permissions();
+        let (label, option) = (self.label(), self.kind().1);
+        match self.find(*id) {
+            Ok((found, true)) if (found.key, found.creator) == (*key, *creator) => return Ok(true),
+            Ok((found, _)) => {
+                return Err(Error::Conflict(format!(
+                    "{label}: its id is in use, by one with key {:#010x} of user {}; end its users and remove it (ipcrm {option} {id})",
+                    found.key, found.owner.0,
+                )));
+            }
+            Err(err) if is_absent(&err) => {}
+            Err(err) => return Err(err).context(|| format!("describe {label}")),
+        }
+        if *key == libc::IPC_PRIVATE {
+            return Ok(false);
+        }
+        match self.of_key(*key) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(other) => Err(Error::Conflict(format!(
+                "{label}: its key is in use, by {other}; end its users and remove it (ipcrm {option} {other})"
+            ))),
+            Err(err) => Err(err).context(|| format!("look for {label}")),
+        }
+    }
+
+    /// Checks a record.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        self.permissions().validate().and_then(|()| self.validate())
+    }
+}
+
+/// Creates an object, unless it is there.
+///
+/// # Errors
+/// As [`is_there`](Object::is_there); *conflict* for a limit of the kernel; *denied*.
+pub fn ensure(object: &dyn Object, created: &mut Created) -> Result<()> {
+    if object.is_there()? {
+        return Ok(());
+    }
+    let create = || object.create(libc::IPC_CREAT | libc::IPC_EXCL | 0o600);
+    create_with_id(object.permissions(), object.next_id(), create, object.remove())
+        .map_err(|err| explain(err, &object.label()))?;
+    let (id, remove) = (object.id(), object.remove());
+    created.add(move || remove(id));
+    Ok(())
+}
+
+/// Whether there is no object of this id.
+pub fn is_absent(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(libc::EINVAL | libc::EIDRM))
+}
+
+/// Makes a conflict of what the kernel cannot create.
+fn explain(err: Error, label: &str) -> Error {
+    let Error::Failed { what, source } = err else { return err };
+    let why = match source.raw_os_error() {
+        Some(libc::EEXIST) => "its key is in use",
+        Some(libc::ENOSPC) => {
+            "no room for it: `ipcs -l` shows the limits, sysctl(8) raises them (kernel.shmmni, kernel.shmall, kernel.sem, kernel.msgmni)"
+        }
+        Some(libc::EINVAL) => {
+            "larger than the kernel allows: `ipcs -l` shows the limits, sysctl(8) raises them (kernel.shmmax, kernel.sem)"
+        }
+        Some(libc::ENOMEM) => "no memory, or no huge pages, for it",
+        _ => return Error::Failed { what, source },
+    };
+    Error::Conflict(format!("{label}: {why}"))
+}
+
+/// Creates an object with this id: the kernel takes the next one from /proc/sys/kernel/*_next_id
+/// (ipc/util.c, `ipc_idr_alloc`), and a higher one if it is in use. `create` is called with the
+/// effective ids of the creator; `remove` undoes it.
+///
+/// # Errors
+/// *denied* without the right to choose ids: root, on newer kernels CAP_CHECKPOINT_RESTORE
+/// (ipc/ipc_sysctl.c, `ipc_permissions`); *conflict* if the id is in use; EEXIST for the key.
+fn create_with_id(
+    wanted: &Permissions,
+    next_id: &str,
+    create: impl Fn() -> io::Result<i32>,
+    remove: impl Fn(i32) -> io::Result<()>,
+) -> Result<()> {
+    /// Whoever creates an object in between gets the id that was meant for ours.
+    const ATTEMPTS: usize = 100;
+    let mut other = wanted.id;
+    for _ in 0..ATTEMPTS {
+        std::fs::write(next_id, wanted.id.to_string())
+            .context(|| format!("write {next_id} (needs CONFIG_CHECKPOINT_RESTORE)"))?;
+        let created = sysv::as_creator(wanted.creator, &create).and_then(|created| created);
+        let got = created.context(|| format!("create System V object {}", wanted.id))?;
+        if got == wanted.id {
+            return Ok(());
+        }
+        remove(got).context(|| format!("remove System V object {got}"))?;
+        other = got;
+    }
+    Err(Error::Conflict(format!(
+        "System V object {}: the kernel gives it id {other}, since another object has its place in the table (`ipcs` shows all): remove that, or restart in an IPC namespace of its own (unshare --ipc)",
+        wanted.id
+    )))
+}
