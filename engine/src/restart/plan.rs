@@ -7,7 +7,7 @@ use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::inode::Inode;
 use crate::resource::fd::table::{self, Fd, Slots};
-use crate::resource::fd::{Holder, Kind, Programs, Restored};
+use crate::resource::fd::{Holder, Holders, Kind, Programs, Restored};
 use crate::resource::mm::Range;
 use crate::resource::mm::restore::{MemorySources, SpecialMapping};
 use crate::resource::mm::vma::Backing;
@@ -19,7 +19,7 @@ use crate::resource::{Records, signal, timer};
 use crate::sys::RemoteAddr;
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
 use crate::tree::creation::{CreationStep, Parent, StandIn, creation_order};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// What a plan has to know of the machine and of the engine that will carry it out.
@@ -216,26 +216,26 @@ fn find_free_range(records: &Records, host: &Host, size: u64) -> Result<u64, Str
 /// *late* of every open file description, in the order in which processes have them.
 fn late_programs(records: &Records) -> Result<Programs, String> {
     let mut order = Vec::new();
-    let mut holders: HashMap<usize, Vec<Holder<'_>>> = HashMap::new();
+    let mut holders = Vec::new();
+    // The last process that has each file.
+    let mut last: Vec<Option<i32>> = vec![None; records.files.len()];
     for (process, alive) in records.alive() {
-        let mut met = HashSet::new();
         for fd in alive.fds.iter().filter(|fd| !records.files[fd.file].is_path()) {
-            if met.insert(fd.file) {
-                let all = holders.entry(fd.file).or_default();
-                if all.is_empty() {
-                    order.push(fd.file);
-                }
-                all.push(Holder { pid: process.pid, fd, table: &alive.fds });
+            match last[fd.file].replace(process.pid) {
+                Some(pid) if pid == process.pid => continue,
+                Some(_) => {}
+                None => order.push(fd.file),
             }
+            holders.push(Holder { pid: process.pid, fd, table: &alive.fds });
         }
     }
-    let job = Restored { records, holders };
+    let job = Restored { records, holders: Holders::new(holders) };
     let mut programs = Programs::default();
     for file in order {
         job.verbs(file).late(file, &job, &mut programs)?;
         let OpenFile { locks, owner, .. } = &records.files[file];
         locks.iter().try_for_each(|lock| {
-            lock.retake(owner.map(|owner| owner.id), &job.holders[&file], &mut programs)
+            lock.retake(owner.map(|owner| owner.id), job.holders.of(file), &mut programs)
         })?;
     }
     Ok(programs)
@@ -292,7 +292,7 @@ impl Planner<'_> {
 
     fn run(&mut self, pid: i32, tid: i32, what: &'static str, program: Program, new_tasks: Vec<NewTask>) {
         if !program.is_empty() {
-            self.steps.push(Step::Run { pid, tid, what, program, new_tasks });
+            self.steps.push(Step::Run { pid, tid, what, program: Box::new(program), new_tasks });
         }
     }
 
@@ -365,7 +365,7 @@ impl Planner<'_> {
                 let mut program = Program::new();
                 table::receive(fds, &mut program);
                 let files = fds.iter().map(|fd| fd.file).collect();
-                self.steps.push(Step::Move { pid: process.pid, files, program });
+                self.steps.push(Step::Move { pid: process.pid, files, program: Box::new(program) });
             }
         }
     }
@@ -397,7 +397,7 @@ impl Planner<'_> {
                     self.run(pid, pid, "subreaper", program, Vec::new());
                 }
                 CreationStep::Leave { pid, parent } => {
-                    self.steps.push(Step::End { pid, program: Program::new(), status: 0, undumpable: false });
+                    self.steps.push(Step::End { pid, program: Box::default(), status: 0, undumpable: false });
                     match parent {
                         Parent::Engine => self.steps.push(Step::Reap { pid }),
                         Parent::Process(parent) => {
@@ -469,7 +469,12 @@ impl Planner<'_> {
                     process::set_limit(libc::RLIMIT_CORE as usize, limit, &mut program);
                 }
                 let undumpable = dumps && limit.is_none();
-                self.steps.push(Step::End { pid: process.pid, program, status: *status, undumpable });
+                self.steps.push(Step::End {
+                    pid: process.pid,
+                    program: Box::new(program),
+                    status: *status,
+                    undumpable,
+                });
             }
         }
     }

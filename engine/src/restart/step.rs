@@ -70,8 +70,8 @@ pub enum Step {
         pid: i32,
         /// Indices of the open file descriptions, in this order.
         files: Vec<usize>,
-        /// System calls to make.
-        program: Program,
+        /// System calls to make; boxed, since most of many steps are small.
+        program: Box<Program>,
     },
     /// The engine removes the names of unlinked directories.
     RemoveDirectories,
@@ -102,7 +102,7 @@ pub enum Step {
         /// Purpose of the program.
         what: &'static str,
         /// System calls to make.
-        program: Program,
+        program: Box<Program>,
         /// Tasks that the program creates.
         new_tasks: Vec<NewTask>,
     },
@@ -111,7 +111,7 @@ pub enum Step {
         /// Its PID.
         pid: i32,
         /// System calls before it exits.
-        program: Program,
+        program: Box<Program>,
         /// Exit status as in wait(2).
         status: i32,
         /// Made undumpable last, because an unprivileged engine cannot access it afterwards.

@@ -85,33 +85,70 @@ pub struct Member<T> {
 pub struct Sorted<T = ()> {
     kind: Kind,
     all: Vec<Member<T>>,
+    /// Indices of the members in their order, cut into runs so that an insertion moves few of them.
+    runs: Vec<Vec<u32>>,
 }
 
+/// Where a member is to be inserted: its run, and its place there.
+type Place = (usize, usize);
+
 impl<T> Sorted<T> {
+    /// Length at which a run is cut in two.
+    const LONGEST_RUN: usize = 512;
+
     /// An empty set.
     pub fn new(kind: Kind) -> Self {
-        Sorted { kind, all: Vec::new() }
+        Sorted { kind, all: Vec::new(), runs: Vec::new() }
     }
 
-    fn place(&self, pid: i32, number: u64) -> io::Result<Result<usize, usize>> {
+    fn place(&self, pid: i32, number: u64) -> io::Result<Result<usize, Place>> {
         self.place_by(|other| kcmp(other.pid, pid, self.kind, other.number, number))
     }
 
     fn place_by(
         &self,
         mut compare: impl FnMut(&Member<T>) -> io::Result<Ordering>,
+    ) -> io::Result<Result<usize, Place>> {
+        // The last run that does not begin behind it.
+        let run = match self.search(self.runs.len(), |run| self.runs[run][0], &mut compare)? {
+            Ok(member) => return Ok(Ok(member)),
+            Err(next) => next.saturating_sub(1),
+        };
+        let Some(members) = self.runs.get(run) else { return Ok(Err((0, 0))) };
+        Ok(self.search(members.len(), |at| members[at], &mut compare)?.map_err(|at| (run, at)))
+    }
+
+    /// Binary search among `count` members: which one it is, or the place before which it belongs.
+    fn search(
+        &self,
+        count: usize,
+        index: impl Fn(usize) -> u32,
+        compare: &mut impl FnMut(&Member<T>) -> io::Result<Ordering>,
     ) -> io::Result<Result<usize, usize>> {
-        let (mut low, mut high) = (0, self.all.len());
+        let (mut low, mut high) = (0, count);
         while low < high {
             let middle = low.midpoint(high);
-            let other = &self.all[middle];
-            match compare(other)? {
-                Ordering::Equal => return Ok(Ok(middle)),
+            let member = index(middle) as usize;
+            match compare(&self.all[member])? {
+                Ordering::Equal => return Ok(Ok(member)),
                 Ordering::Less => low = middle + 1,
                 Ordering::Greater => high = middle,
             }
         }
         Ok(Err(low))
+    }
+
+    fn insert_at(&mut self, (run, at): Place, member: Member<T>) {
+        let index = u32::try_from(self.all.len()).expect("fewer objects than that");
+        self.all.push(member);
+        if self.runs.is_empty() {
+            self.runs.push(Vec::new());
+        }
+        self.runs[run].insert(at, index);
+        if self.runs[run].len() == Self::LONGEST_RUN {
+            let tail = self.runs[run].split_off(Self::LONGEST_RUN / 2);
+            self.runs.insert(run + 1, tail);
+        }
     }
 
     /// The member that is the same object as this task's.
@@ -141,10 +178,39 @@ impl<T> Sorted<T> {
     pub fn insert(&mut self, pid: i32, number: u64, value: T) -> io::Result<Option<&Member<T>>> {
         match self.place(pid, number)? {
             Ok(at) => Ok(Some(&self.all[at])),
-            Err(at) => {
-                self.all.insert(at, Member { pid, number, value });
+            Err(place) => {
+                self.insert_at(place, Member { pid, number, value });
                 Ok(None)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn members_are_found_again_and_stay_in_order(numbers in prop::collection::vec(0u64..3000, 0..2500)) {
+            let mut set = Sorted::new(Kind::File);
+            let place = |set: &Sorted<usize>, number: u64| {
+                set.place_by(|other| Ok(other.number.cmp(&number))).unwrap()
+            };
+            let mut first = std::collections::BTreeMap::new();
+            for (value, number) in numbers.into_iter().enumerate() {
+                match place(&set, number) {
+                    Ok(known) => prop_assert_eq!(set.all[known].value, first[&number]),
+                    Err(at) => {
+                        prop_assert!(first.insert(number, value).is_none());
+                        set.insert_at(at, Member { pid: 1, number, value });
+                    }
+                }
+            }
+            let order: Vec<u64> = set.runs.iter().flatten().map(|index| set.all[*index as usize].number).collect();
+            prop_assert_eq!(order, first.keys().copied().collect::<Vec<_>>());
+            prop_assert!(set.runs.iter().all(|run| (1..Sorted::<usize>::LONGEST_RUN).contains(&run.len())));
         }
     }
 }

@@ -113,7 +113,7 @@ impl Verbs for Epoll {
     /// Adds each watch in a process that has the file under the same number, or else in one that
     /// has it under another: a watch is identified by its file and the number it was added with.
     fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
-        let holders = &job.holders[&file];
+        let holders = job.holders.of(file);
         let refuse = |what: String| {
             let Holder { pid, fd, .. } = holders[0];
             Err(format!("pid {pid}: fd {} is an epoll instance {what}", fd.fd))
@@ -134,7 +134,7 @@ impl Verbs for Epoll {
             };
             // Another number of the file in a process with the instance.
             let elsewhere = || {
-                let others = job.holders.get(&watch.file).into_iter().flatten();
+                let others = job.holders.of(watch.file).iter();
                 let mut pairs = others.filter_map(|other| {
                     Some((holders.iter().find(|holder| holder.pid == other.pid)?, other.fd.fd))
                 });
@@ -261,6 +261,7 @@ fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Epoll)) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Holders;
     use super::super::description::OpenFile;
     use super::super::inode::Inode;
     use super::*;
@@ -296,12 +297,12 @@ mod tests {
     /// The late calls of an epoll instance, file 0, that these have.
     fn late(epoll: &Epoll, holders: &[Holder<'_>]) -> Result<Programs, String> {
         let records = records();
-        let mut job = Restored { records: &records, holders: HashMap::from([(0, holders.to_vec())]) };
-        for holder in holders {
-            for fd in holder.table.iter().filter(|fd| fd.file != 0) {
-                job.holders.entry(fd.file).or_default().push(Holder { fd, ..*holder });
-            }
-        }
+        let others = holders.iter().flat_map(|holder| {
+            let others = holder.table.iter().filter(|fd| fd.file != 0);
+            others.map(|fd| Holder { fd, ..*holder })
+        });
+        let holders = Holders::new(holders.iter().copied().chain(others).collect());
+        let job = Restored { records: &records, holders };
         let mut programs = Programs::default();
         epoll.late(0, &job, &mut programs)?;
         Ok(programs)

@@ -349,8 +349,26 @@ pub trait Verbs {
 pub struct Restored<'a> {
     /// The records.
     pub records: &'a Records,
-    /// The processes that have each open file description, except with `O_PATH`, in their order.
-    pub holders: HashMap<usize, Vec<Holder<'a>>>,
+    /// The processes that have each open file description, except with `O_PATH`.
+    pub holders: Holders<'a>,
+}
+
+/// Who has each open file description; flat, as there may be very many.
+pub struct Holders<'a>(Vec<Holder<'a>>);
+
+impl<'a> Holders<'a> {
+    /// Of each description its holders stay in their order.
+    pub fn new(mut holders: Vec<Holder<'a>>) -> Self {
+        holders.sort_by_key(|holder| holder.fd.file);
+        Holders(holders)
+    }
+
+    /// Those of one description.
+    pub fn of(&self, file: usize) -> &[Holder<'a>] {
+        let first = self.0.partition_point(|holder| holder.fd.file < file);
+        let count = self.0[first..].partition_point(|holder| holder.fd.file == file);
+        &self.0[first..first + count]
+    }
 }
 
 impl Restored<'_> {

@@ -85,7 +85,7 @@ pub(super) fn without_async(flags: i32) -> i32 {
 pub(super) fn signal_io(file: usize, job: &Restored<'_>, programs: &mut Programs) {
     let flags = job.records.files[file].flags;
     if flags & libc::O_ASYNC != 0 {
-        let Holder { pid, fd, .. } = job.holders[&file][0];
+        let Holder { pid, fd, .. } = job.holders.of(file)[0];
         let program = programs.of(pid);
         let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), flags.into()];
         program.call_ok(libc::SYS_fcntl, &args, format!("enable async I/O on fd {}", fd.fd));

@@ -113,7 +113,7 @@ impl Verbs for Timerfd {
 
     /// As late as possible, so that little of its time passes before the process runs.
     fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
-        let Holder { pid, fd, .. } = job.holders[&file][0];
+        let Holder { pid, fd, .. } = job.holders.of(file)[0];
         let program = programs.of(pid);
         let Timerfd { flags, ticks, setting, .. } = self.to_arm();
         if setting != Setting::default() || flags != 0 {
