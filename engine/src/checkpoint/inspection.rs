@@ -114,7 +114,7 @@ impl Inspection {
         let inside: HashSet<i32> = frozen.tasks.iter().map(|task| task.pid).collect();
         inspection.look_at_sysv(&target.sysv)?;
         let unnamed =
-            ipc::used_last(&inside, &users.0).into_iter().filter(|name| !target.sysv.contains(name));
+            ipc::used_last(&inside, &users.all).into_iter().filter(|name| !target.sysv.contains(name));
         inspection.notices.extend(unnamed.map(|name| {
             format!(
                 "System V object {name} was last used by the job, and is not saved: it stays where it is; --sysv {name} saves it"
@@ -253,7 +253,7 @@ impl Inspection {
         } else {
             outside.sharing(tasks, &mut found)?;
             outside.holders(files, &mut found);
-            let memory = self.tables.shared.identities();
+            let memory = self.tables.shared.identities().filter(|(id, _)| !id.is_segment);
             let memory = memory.map(|(id, index)| (id, Object::Memory(index)));
             let unlinked = self.tables.inodes.unlinked();
             let unlinked =
@@ -261,10 +261,6 @@ impl Inspection {
             let both = memory.chain(unlinked);
             let ours = both.filter_map(|(node, object)| Some((node, self.used.get(&object)?)));
             outside.mappers(&ours.collect(), &mut found);
-            if found.reasons.is_empty() {
-                // By a process that is not visible here.
-                self.tables.shared.attached_elsewhere(&mut found);
-            }
             "; a restart would separate them: save a tree that contains both, or pass --shared"
         };
         for mut problem in found.reasons {
@@ -273,7 +269,26 @@ impl Inspection {
             }
             problems.push(problem);
         }
+        self.look_for_attached(outside, problems);
         Ok(())
+    }
+
+    /// Processes outside that are attached to System V shared memory of the job: as long as they
+    /// are, a restart cannot create it.
+    fn look_for_attached(&self, outside: &Outside, problems: &mut Problems) {
+        let mut found = Problems::default();
+        let segments = self.tables.shared.identities().filter(|(id, _)| id.is_segment);
+        let ours = segments.filter_map(|(id, index)| Some((id, self.used.get(&Object::Memory(index))?)));
+        outside.mappers(&ours.collect(), &mut found);
+        if found.reasons.is_empty() {
+            // By a process that is not visible here.
+            self.tables.shared.attached_elsewhere(&mut found);
+        }
+        for mut problem in found.reasons {
+            problem.why +=
+                "; its id would be in use at a restart: save a tree that contains both, or end that process";
+            problems.push(problem);
+        }
     }
 
     fn look_at(
@@ -283,9 +298,11 @@ impl Inspection {
         users: &SemaphoreUsers,
     ) -> Result<InspectedProcess> {
         let pid = task.pid;
-        if refused::may_undo_semaphores(pid, &task.threads, users)? {
-            self.problems
-                .push(Problem::of(Subject::process(pid), ": may have System V semaphore operations to undo on exit (SEM_UNDO); remove the semaphores, or start the job without SEM_UNDO"));
+        if refused::may_undo_semaphores(pid, started(task), &task.threads, users)? {
+            self.problems.push(Problem::of(
+                Subject::process(pid),
+                ": may have System V semaphore operations to undo on exit (SEM_UNDO): it has a list of them, as every process that has had threads, and semaphores have been used since it started; remove the semaphores, or save it through the kernel module, which sees what is in the list (--source kmod)",
+            ));
         }
         let tables = &mut self.tables;
         let mappings = capture::capture(pid, tables)?;
@@ -353,6 +370,13 @@ impl Inspection {
             .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;
         Ok(InspectedProcess { vmas, pages, tagged, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })
     }
+}
+
+/// When a process was started, in seconds since the epoch, rounded down.
+fn started(task: &Task) -> i64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let since_boot = task.stat.starttime / procfs::ticks_per_second();
+    clock_gettime(ClockId::Realtime).tv_sec - clock_gettime(ClockId::Boottime).tv_sec + since_boot as i64 - 1
 }
 
 /// Whether the exit status of a zombie is hidden from us: /proc/PID/stat shows 0 then. This link

@@ -39,16 +39,21 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
 
 /// Whether the process may have System V semaphore undo entries. The module reports them. Otherwise
 /// a non-empty undo list is not visible, and every process that has had threads has a list
-/// (ipc/sem.c, `copy_semundo`): so semaphores must exist as well, and a multithreaded process
-/// counts only if it was the last user of one.
+/// (ipc/sem.c, `copy_semundo`): so there must be semaphores as well, on which an operation has
+/// succeeded since the process, started at `start`, runs.
 ///
 /// # Errors
 /// kcmp(2) is not available.
-pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers) -> Result<bool> {
+pub fn may_undo_semaphores(
+    pid: i32,
+    start: i64,
+    threads: &[Stopped],
+    users: &SemaphoreUsers,
+) -> Result<bool> {
     if let Some(Stopped::ModuleThread(held)) = threads.first() {
         return Ok(held.told.sem_undo != 0);
     }
-    if users.0.is_empty() {
+    if users.last_operation < start {
         return Ok(false);
     }
     let own = rustix::thread::gettid().as_raw_nonzero().get();
@@ -56,12 +61,17 @@ pub fn may_undo_semaphores(pid: i32, threads: &[Stopped], users: &SemaphoreUsers
     let order = kcmp::kcmp(pid, own, kcmp::Kind::Sysvsem, 0, 0);
     let has_list =
         order.context(|| format!("compare semaphores of {pid} (needs CONFIG_KCMP)"))? != Ordering::Equal;
-    Ok(has_list && (threads.len() == 1 || users.0.iter().any(|(_, user)| *user == pid)))
+    Ok(has_list)
 }
 
 /// The set of each System V semaphore in our IPC namespace, and the PID of its last user; 0 if it
 /// was not used yet.
-pub struct SemaphoreUsers(pub Vec<(i32, i32)>);
+pub struct SemaphoreUsers {
+    /// Id of the set, PID of the user.
+    pub all: Vec<(i32, i32)>,
+    /// When semop(2) last succeeded on one of them, in seconds since the epoch; 0 if it never has.
+    last_operation: i64,
+}
 
 impl SemaphoreUsers {
     /// Reads /proc/sysvipc/sem and every semaphore listed there.
@@ -74,11 +84,16 @@ impl SemaphoreUsers {
             let mut words = line.split_ascii_whitespace().skip(1);
             let set: i32 = words.next()?.parse().ok()?;
             let semaphores: i32 = words.nth(1)?.parse().ok()?;
-            Some((set, semaphores))
+            // Owner and creator, as user and group, are between.
+            let time: i64 = words.nth(4)?.parse().ok()?;
+            Some((set, semaphores, time))
         });
-        let users = sets.flat_map(|(set, count)| (0..count).map(move |n| (set, n)));
+        let sets: Vec<(i32, i32, i64)> = sets.collect();
+        let last_operation = sets.iter().map(|(_, _, time)| *time).max().unwrap_or(0);
+        let users = sets.iter().flat_map(|(set, count, _)| (0..*count).map(move |n| (*set, n)));
         // A set that is removed meanwhile, or not accessible to us, counts as unused by the job.
-        SemaphoreUsers(users.map(|(set, n)| (set, task::semaphore_user(set, n).unwrap_or(0))).collect())
+        let all = users.map(|(set, n)| (set, task::semaphore_user(set, n).unwrap_or(0))).collect();
+        SemaphoreUsers { all, last_operation }
     }
 }
 

@@ -153,8 +153,7 @@ impl<'a> Opened<'a> {
     /// # Errors
     /// As semctl(2) and msgctl(2).
     pub fn fill_sysv(&self, object: usize) -> Result<()> {
-        let object = self.records.sysv[object].object();
-        object.fill().context(|| format!("set the contents of {}", object.label()))
+        self.records.sysv[object].object().fill()
     }
 
     /// The restart has succeeded: what was created stays.

@@ -24,8 +24,9 @@ fn c_string(name: &[u8]) -> io::Result<CString> {
 fn open_with(name: &[u8], flags: i32, attributes: *mut libc::mq_attr) -> io::Result<OwnedFd> {
     let name = c_string(name)?;
     let mode: libc::mode_t = 0o600;
+    // It is closed on exec without `O_CLOEXEC`, too (ipc/mqueue.c, `do_mq_open`).
     // SAFETY: name and attributes are live.
-    let fd = cvt(unsafe { libc::mq_open(name.as_ptr(), flags | libc::O_CLOEXEC, mode, attributes) }.into())?;
+    let fd = cvt(unsafe { libc::mq_open(name.as_ptr(), flags, mode, attributes) }.into())?;
     // SAFETY: a new descriptor, which is nobody's yet.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }

@@ -142,6 +142,8 @@ pub struct SemaphoresStat {
     pub permissions: Permissions,
     /// How many semaphores there are.
     pub count: usize,
+    /// When semop(2) last succeeded, in seconds since the epoch; 0 if it never has.
+    pub last_operation: i64,
 }
 
 /// semctl(2) with a pointer.
@@ -163,7 +165,11 @@ fn stat_semaphores(id: i32) -> io::Result<libc::semid_ds> {
 /// As semctl(2).
 pub fn semaphores(id: i32) -> io::Result<SemaphoresStat> {
     let stat = stat_semaphores(id)?;
-    Ok(SemaphoresStat { permissions: Permissions::of(&stat.sem_perm), count: stat.sem_nsems as usize })
+    Ok(SemaphoresStat {
+        permissions: Permissions::of(&stat.sem_perm),
+        count: stat.sem_nsems as usize,
+        last_operation: stat.sem_otime as i64,
+    })
 }
 
 /// The value of each semaphore (`GETALL`).
@@ -175,6 +181,21 @@ pub fn values(id: i32) -> io::Result<Vec<u16>> {
     let mut values = vec![0u16; semaphores(id)?.count];
     semctl(id, libc::GETALL, values.as_mut_ptr())?;
     Ok(values)
+}
+
+/// How many processes wait for one of the first `count` semaphores (`GETNCNT`, `GETZCNT`).
+///
+/// # Errors
+/// As semctl(2).
+pub fn waiting(id: i32, count: usize) -> io::Result<usize> {
+    let mut all = 0;
+    for number in 0..count as i32 {
+        for command in [libc::GETNCNT, libc::GETZCNT] {
+            // SAFETY: these commands have no argument.
+            all += cvt(unsafe { libc::semctl(id, number, command) }.into())? as usize;
+        }
+    }
+    Ok(all)
 }
 
 /// Sets the value of each semaphore (`SETALL`).
@@ -230,6 +251,8 @@ pub struct QueueStat {
     pub limit: u64,
     /// PIDs of the last processes that sent and received.
     pub last_users: [i32; 2],
+    /// When they did, in seconds since the epoch.
+    pub last_uses: [i64; 2],
 }
 
 fn stat_queue(id: i32) -> io::Result<libc::msqid_ds> {
@@ -252,6 +275,7 @@ pub fn queue(id: i32) -> io::Result<QueueStat> {
         bytes: stat.__msg_cbytes,
         limit: stat.msg_qbytes,
         last_users: [stat.msg_lspid, stat.msg_lrpid],
+        last_uses: [stat.msg_stime as i64, stat.msg_rtime as i64],
     })
 }
 

@@ -189,8 +189,14 @@ impl Outside {
         if ours.is_empty() {
             return;
         }
+        let own = std::fs::read_link("/proc/self/ns/ipc").ok();
         for Other { stat, .. } in self.living() {
             let Ok(text) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
+            // The segments of all IPC namespaces are on one file system, and numbered in each.
+            let is_elsewhere = || {
+                let namespace = std::fs::read_link(format!("/proc/{}/ns/ipc", stat.pid)).ok();
+                namespace.is_some() && namespace != own
+            };
             let mut told = HashSet::new();
             for mapping in maps::parse(&text) {
                 let is_segment = segment::key_of(mapping.printed).is_some();
@@ -199,6 +205,7 @@ impl Outside {
                     && let Some(ObjectUse { at, writes }) = ours.get(&object)
                     && (*writes || mapping.shared && mapping.write)
                     && told.insert(object)
+                    && !(is_segment && is_elsewhere())
                 {
                     problems.push(Problem::external(
                         at.clone(),

@@ -66,11 +66,49 @@ fn a_queue_that_has_changed_is_a_conflict() {
     let output = restart(&job);
     assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
     let complaint = complaint(&output);
-    assert!(complaint.contains("1 messages of 3, up to 50 bytes, mode 640"), "{complaint}");
-    assert!(complaint.contains("0 messages of 3, up to 50 bytes, mode 640"), "{complaint}");
+    assert!(complaint.contains("1 messages of 3, 4 bytes, each up to 50, mode 640"), "{complaint}");
+    assert!(complaint.contains("0 messages of 3, 0 bytes, each up to 50, mode 640"), "{complaint}");
     let take = format!("{OPEN}\ncall('mq_receive', queue, ctypes.create_string_buffer(50), 50, None)");
     assert!(aside(&job, &take).status.success());
     works(&job);
+}
+
+/// It needs a name to be created, and the job has another queue of that.
+#[test]
+fn a_name_may_have_been_used_again() {
+    let job = start(
+        r#"
+import time
+name = b"/cairn-mqueues-%d" % os.getpid()
+def queue():
+    return call("mq_open", name, os.O_RDWR | os.O_CREAT, 0o600, struct.pack("8q", 0, 3, 50, 0, 0, 0, 0, 0), absent=[errno.ENOSYS])
+old = queue()
+call("mq_unlink", name)
+new = queue()
+call("mq_send", new, b"new", 3, 0)
+say("name", name.decode())
+say("up", "")
+while not os.path.exists("go"):
+    time.sleep(0.01)
+call("mq_send", old, b"old", 3, 0)
+room, seen = ctypes.create_string_buffer(50), []
+for fd in (old, new):
+    size = call("mq_receive", fd, room, 50, None)
+    seen.append((room.raw[:size], os.get_inheritable(fd)))
+say("seen", seen)
+"#,
+    );
+    let _afterwards = Afterwards(&job, REMOVE);
+    if up(&job).is_none() {
+        return;
+    }
+    let output = job.checkpoint("context", &["--kill"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let output = restart(&job);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    std::fs::write(job.path("go"), "").expect("written");
+    assert_eq!(wait_for("what it sees", || said(&job, "seen")), "[(b'old', False), (b'new', False)]");
 }
 
 #[test]

@@ -100,6 +100,8 @@ signal.pause()
     assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
     let complaint = complaint(&output);
     assert!(complaint.contains(&format!("also mapped by process {}", other.pid)), "{complaint}");
+    // A restart could not create it beside the other one.
+    assert_eq!(exit_code(&job.checkpoint("context", &["--shared"])), 3);
     other.kill();
     wait_for("the end of the other", || other.is_gone().then_some(()));
     assert_eq!(exit_code(&job.checkpoint("context", &[])), 0);
@@ -119,6 +121,26 @@ fn an_id_or_a_key_in_use_is_a_conflict() {
     assert!(complaint.contains(&format!("ipcrm -m {other}")), "{complaint}");
     assert!(sysv::segment(id).is_err(), "it was created all the same");
     sees_what_was_saved(&job, id);
+}
+
+/// In another IPC namespace there may be one of the same id.
+#[test]
+fn that_of_another_namespace_is_refused() {
+    let job = start(
+        r#"
+if plain("unshare", 0x08000000) == -1:
+    skip("no IPC namespaces")
+C.shmat.restype = ctypes.c_void_p
+id = call("shmget", 0, 4096, 0o1600)
+C.shmat(id, None, 0)
+say("up", id)
+signal.pause()
+"#,
+    );
+    let Some(id) = up(&job) else { return };
+    let output = job.checkpoint("context", &[]);
+    assert_eq!(exit_code(&output), 3, "segment {id}: {}", complaint(&output));
+    assert!(complaint(&output).contains("ipc namespace"), "{}", complaint(&output));
 }
 
 /// A part of one is where the whole of it has no room: below the first address.

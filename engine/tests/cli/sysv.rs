@@ -161,6 +161,56 @@ assert call("semget", 0, 5, 0o1600) == sem
     sees_what_was_saved(&job);
 }
 
+/// It would pass with what the job had.
+#[test]
+fn who_waits_for_a_semaphore_is_a_conflict() {
+    let job = saved_and_killed();
+    let _afterwards = Afterwards(&job, REMOVE);
+    let waiter = start(&format!(
+        r#"
+shm, sem, msg, key = map(int, open("{}").read().split())
+say("up", "")
+call("semop", sem, struct.pack("Hhh", 1, -1, 0), 1)
+"#,
+        job.path("names").display()
+    ));
+    up(&waiter).expect("it runs");
+    let waits = || {
+        let text = std::fs::read_to_string(format!("/proc/{}/wchan", waiter.pid)).unwrap_or_default();
+        text.contains("semtimedop").then_some(())
+    };
+    wait_for("the waiter", waits);
+    let output = restart(&job);
+    assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
+    assert!(complaint(&output).contains("1 processes outside wait for"), "{}", complaint(&output));
+    waiter.kill();
+    wait_for("the end of the waiter", || waiter.is_gone().then_some(()));
+    sees_what_was_saved(&job);
+}
+
+/// Somebody else was the last to use the semaphore.
+#[test]
+fn undoing_of_a_process_with_threads_is_refused() {
+    let job = start(
+        r#"
+threading.Thread(target=lambda: None).start()
+sem = call("semget", 0, 1, 0o1600)
+call("semctl", sem, 0, 16, 1)
+call("semop", sem, struct.pack("Hhh", 0, -1, 0x1000), 1)
+say("names", f"-1 {sem} -1 0")
+say("up", sem)
+signal.pause()
+"#,
+    );
+    let _afterwards = Afterwards(&job, REMOVE);
+    let sem = up(&job).expect("every kernel has them");
+    let touch = format!(r#"call("semop", {sem}, struct.pack("HhhHhh", 0, 1, 0, 0, -1, 0), 2)"#);
+    assert!(aside(&job, &touch).status.success());
+    let output = job.checkpoint("context", &[]);
+    assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+    assert!(complaint(&output).contains("SEM_UNDO"), "{}", complaint(&output));
+}
+
 #[test]
 fn what_is_not_there_is_refused() {
     let job = user_of_all();

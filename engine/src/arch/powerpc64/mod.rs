@@ -59,6 +59,9 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
             | libc::SYS_epoll_pwait
             | libc::SYS_epoll_pwait2
             | SYS_SEMTIMEDOP
+            // Of the calls behind ipc(2) only semop and semtimedop end so: the others have an error
+            // that makes them again (ipc/msg.c).
+            | libc::SYS_ipc
             | libc::SYS_rt_sigtimedwait
             | libc::SYS_io_getevents
             // Sockets with a time limit (net/core/sock.c, `sock_intr_errno`): connect(2) is not

@@ -9,7 +9,7 @@ use crate::resource::bytes::PathBytes;
 use crate::sys::mqueue::{self, Attributes};
 use rustix::fs::{Gid, Mode, Uid};
 use serde::{Deserialize, Serialize};
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -35,6 +35,8 @@ pub struct MessageQueue {
     pub longest: u64,
     /// How many it holds.
     pub messages: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
 }
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
@@ -43,13 +45,9 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
 
 fn look(seen: &Observed<'_>) -> Result<Kind> {
     let what = || format!("{}: read", seen.at());
-    let mut text = [0; 256];
-    let len = seen.reopen().and_then(|file| file.read_at(&mut text, 0)).context(what)?;
-    let text = String::from_utf8_lossy(&text[..len]);
-    let field = |name: &str| text.split_ascii_whitespace().find_map(|word| word.strip_prefix(name));
-    // The kernel pads what follows the colon with blanks on the right only (`mqueue_read_file`).
-    if field("NOTIFY_PID:") != Some("0") {
-        let pid = field("NOTIFY_PID:").unwrap_or("?");
+    let told = seen.reopen().and_then(|file| Told::read(&file)).context(what)?;
+    if told.notified != 0 {
+        let pid = told.notified;
         let why = format!(
             " is a message queue that notifies process {pid} (mq_notify), and the value that it sends along is not shown; cancel that first"
         );
@@ -66,8 +64,31 @@ fn look(seen: &Observed<'_>) -> Result<Kind> {
     Ok(Kind::MessageQueue(MessageQueue {
         name: PathBytes(name.to_vec()),
         unlinked,
+        bytes: told.bytes,
         ..MessageQueue::of(&seen.meta)
     }))
+}
+
+/// What a queue tells when it is read as a file (`mqueue_read_file`).
+struct Told {
+    /// Bytes of all messages.
+    bytes: u64,
+    /// PID of the process that is to be notified, or 0.
+    notified: i32,
+}
+
+impl Told {
+    fn read(file: &File) -> io::Result<Self> {
+        let mut text = [0; 256];
+        let len = file.read_at(&mut text, 0)?;
+        let text = String::from_utf8_lossy(&text[..len]);
+        let field = |name: &str| text.split_ascii_whitespace().find_map(|word| word.strip_prefix(name));
+        let unknown = || io::Error::other(format!("unknown format: {text}"));
+        Ok(Told {
+            bytes: field("QSIZE:").and_then(|bytes| bytes.parse().ok()).ok_or_else(unknown)?,
+            notified: field("NOTIFY_PID:").and_then(|pid| pid.parse().ok()).ok_or_else(unknown)?,
+        })
+    }
 }
 
 impl MessageQueue {
@@ -80,8 +101,7 @@ impl MessageQueue {
         (self.most, self.longest, self.messages) = (most, longest, messages);
     }
 
-    fn create(&self) -> Result<OwnedFd> {
-        let name = &self.name;
+    fn create(&self, name: &PathBytes) -> Result<OwnedFd> {
         let limit = |err: io::Error| match err.raw_os_error() {
             Some(libc::EEXIST) => {
                 Error::Conflict(format!("message queue {name}: another has its name by now"))
@@ -107,17 +127,20 @@ impl MessageQueue {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
             found => found.context(|| format!("open message queue {name}"))?,
         };
-        let file = std::fs::File::from(found);
+        let file = File::from(found);
         let meta = file.metadata().context(|| format!("stat message queue {name}"))?;
-        let mut now = MessageQueue { name: name.clone(), ..MessageQueue::of(&meta) };
+        let told = Told::read(&file).context(|| format!("read message queue {name}"))?;
+        let mut now = MessageQueue { name: name.clone(), bytes: told.bytes, ..MessageQueue::of(&meta) };
         let attributes = mqueue::attributes(file.as_fd());
         now.set_attributes(attributes.context(|| format!("read attributes of message queue {name}"))?);
         if now == *self {
             return Ok(Some(file.into()));
         }
         let show = |queue: &MessageQueue| {
-            let MessageQueue { owner: (uid, gid), mode, most, longest, messages, .. } = queue;
-            format!("{messages} messages of {most}, up to {longest} bytes, mode {mode:o}, owner {uid}:{gid}")
+            let MessageQueue { owner: (uid, gid), mode, most, longest, messages, bytes, .. } = queue;
+            format!(
+                "{messages} messages of {most}, {bytes} bytes, each up to {longest}, mode {mode:o}, owner {uid}:{gid}"
+            )
         };
         Err(Error::Conflict(format!(
             "message queue {name}: is not as it was: {} now, {} at the checkpoint",
@@ -174,9 +197,13 @@ impl Verbs for MessageQueue {
     }
 
     fn make(&self, way: &Way<'_>) -> Result<Box<dyn Made>> {
-        let opener = |queue| Box::new(Opener { queue, name: self.name.clone(), unlink: self.unlinked });
+        let opener = |queue| Box::new(Opener { queue, name: self.name.clone(), unlink: false });
         if self.unlinked {
-            return Ok(opener(self.create()?));
+            // It needs a name for a moment; another queue may have its own since.
+            let taken = mqueue::open(&self.name.0, libc::O_RDONLY).is_ok();
+            let name = format!("/cairn-{}", std::process::id());
+            let name = if taken { PathBytes(name.into_bytes()) } else { self.name.clone() };
+            return Ok(Box::new(Opener { queue: self.create(&name)?, name, unlink: true }));
         }
         if let Some(found) = self.find()? {
             return Ok(opener(found));
@@ -187,7 +214,7 @@ impl Verbs for MessageQueue {
                 self.name, self.messages
             )));
         }
-        let made = self.create()?;
+        let made = self.create(&self.name)?;
         let name = self.name.0.clone();
         way.undo(move || mqueue::unlink(&name));
         Ok(opener(made))

@@ -81,10 +81,6 @@ impl fmt::Display for Name {
 /// The objects in our IPC namespace that nothing ties to their users, and that one of `pids` was
 /// the last to use. `semaphores` are the users of semaphores, with the ids of the sets.
 pub fn used_last(pids: &HashSet<i32>, semaphores: &[(i32, i32)]) -> BTreeSet<Name> {
-    let ids = |kind: &str| -> Vec<i32> {
-        let text = std::fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
-        text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse().ok()).collect()
-    };
     // One that we may not read is another user's; one that is gone is nobody's.
     let is_ours = |users: &[i32]| users.iter().any(|pid| pids.contains(pid));
     let is_segment = |id: &i32| {
@@ -123,12 +119,19 @@ pub trait Object {
     fn permissions(&self) -> &Permissions;
     /// Its kind in messages, and the option of ipcrm(1) for it.
     fn kind(&self) -> (&'static str, &'static str);
-    /// The object that has an id, and whether it may be this one, left behind by its job, by all
-    /// but its permissions.
+    /// The object that has an id, and why it is not this one, left behind by its job, apart from
+    /// key and creator.
     ///
     /// # Errors
     /// EINVAL, EIDRM if there is none.
-    fn find(&self, id: i32) -> io::Result<(sysv::Permissions, bool)>;
+    fn find(&self, id: i32) -> io::Result<(sysv::Permissions, Option<String>)>;
+    /// Whether the limits of this machine allow what is in it.
+    ///
+    /// # Errors
+    /// Which one does not.
+    fn fits(&self) -> Result<(), String> {
+        Ok(())
+    }
     /// The id of the object that has a key.
     ///
     /// # Errors
@@ -141,13 +144,15 @@ pub trait Object {
     /// # Errors
     /// As semget(2).
     fn create(&self, flags: i32) -> io::Result<i32>;
+    /// The name of its kind in /proc/sysvipc.
+    fn listed(&self) -> &'static str;
     /// What removes one.
     fn remove(&self) -> fn(i32) -> io::Result<()>;
     /// Sets its contents, owner and permissions.
     ///
     /// # Errors
-    /// What the kernel reports.
-    fn fill(&self) -> io::Result<()>;
+    /// *conflict* if somebody outside uses it; what the kernel reports.
+    fn fill(&self) -> Result<()>;
     /// Checks a record.
     ///
     /// # Errors
@@ -173,12 +178,19 @@ impl dyn Object + '_ {
     pub fn is_there(&self) -> Result<bool> {
         let Permissions { id, key, creator, .. } = self.permissions();
         let (label, option) = (self.label(), self.kind().1);
+        self.fits().map_err(|why| Error::Conflict(format!("{label}: {why}")))?;
         match self.find(*id) {
-            Ok((found, true)) if (found.key, found.creator) == (*key, *creator) => return Ok(true),
-            Ok((found, _)) => {
+            Ok((found, difference)) => {
+                let difference = if found.key != *key {
+                    Some(format!("has key {:#010x}", found.key))
+                } else if found.creator != *creator {
+                    Some(format!("was created by user {}", found.creator.0))
+                } else {
+                    difference
+                };
+                let Some(difference) = difference else { return Ok(true) };
                 return Err(Error::Conflict(format!(
-                    "{label}: its id is in use, by one with key {:#010x} of user {}; end its users and remove it (ipcrm {option} {id})",
-                    found.key, found.owner.0,
+                    "{label}: its id is in use, by one that {difference}; end its users and remove it (ipcrm {option} {id})"
                 )));
             }
             Err(err) if is_absent(&err) => {}
@@ -213,9 +225,7 @@ pub fn ensure(object: &dyn Object, created: &mut Created) -> Result<()> {
     if object.is_there()? {
         return Ok(());
     }
-    let create = || object.create(libc::IPC_CREAT | libc::IPC_EXCL | 0o600);
-    create_with_id(object.permissions(), object.next_id(), create, object.remove())
-        .map_err(|err| explain(err, &object.label()))?;
+    create_with_id(object).map_err(|err| explain(err, &object.label()))?;
     let (id, remove) = (object.id(), object.remove());
     created.add(move || remove(id));
     Ok(())
@@ -243,35 +253,45 @@ fn explain(err: Error, label: &str) -> Error {
     Error::Conflict(format!("{label}: {why}"))
 }
 
-/// Creates an object with this id: the kernel takes the next one from /proc/sys/kernel/*_next_id
-/// (ipc/util.c, `ipc_idr_alloc`), and a higher one if it is in use. `create` is called with the
-/// effective ids of the creator; `remove` undoes it.
+/// The ids of the objects of a kind.
+fn ids(kind: &str) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
+    text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().nth(1)?.parse().ok()).collect()
+}
+
+/// Creates an object with its id: the kernel takes the next one from /proc/sys/kernel/*_next_id
+/// (ipc/util.c, `ipc_idr_alloc`), and a higher one if its place is in use. The creator is who it
+/// was.
 ///
 /// # Errors
 /// *denied* without the right to choose ids: root, on newer kernels CAP_CHECKPOINT_RESTORE
-/// (ipc/ipc_sysctl.c, `ipc_permissions`); *conflict* if the id is in use; EEXIST for the key.
-fn create_with_id(
-    wanted: &Permissions,
-    next_id: &str,
-    create: impl Fn() -> io::Result<i32>,
-    remove: impl Fn(i32) -> io::Result<()>,
-) -> Result<()> {
+/// (ipc/ipc_sysctl.c, `ipc_permissions`); *conflict* if the place is in use; EEXIST for the key.
+fn create_with_id(object: &dyn Object) -> Result<()> {
     /// Whoever creates an object in between gets the id that was meant for ours.
     const ATTEMPTS: usize = 100;
-    let mut other = wanted.id;
+    /// The place is in the lower bits of an id (`ipcmni_seq_shift`), without `ipcmni_extend`.
+    const PLACES: i32 = 1 << 15;
+    let (Permissions { id, creator, .. }, next_id) = (object.permissions(), object.next_id());
+    let create = || object.create(libc::IPC_CREAT | libc::IPC_EXCL | 0o600);
     for _ in 0..ATTEMPTS {
-        std::fs::write(next_id, wanted.id.to_string())
+        std::fs::write(next_id, id.to_string())
             .context(|| format!("write {next_id} (needs CONFIG_CHECKPOINT_RESTORE)"))?;
-        let created = sysv::as_creator(wanted.creator, &create).and_then(|created| created);
-        let got = created.context(|| format!("create System V object {}", wanted.id))?;
-        if got == wanted.id {
+        let created = sysv::as_creator(*creator, create).and_then(|created| created);
+        let got = created.context(|| format!("create {}", object.label()))?;
+        if got == *id {
             return Ok(());
         }
-        remove(got).context(|| format!("remove System V object {got}"))?;
-        other = got;
+        (object.remove())(got).context(|| format!("remove {got}"))?;
     }
+    let (option, label) = (object.kind().1, object.label());
+    let is_there = |other: &i32| other % PLACES == id % PLACES;
+    let remedy = match ids(object.listed()).into_iter().find(is_there) {
+        Some(other) => {
+            format!("object {other} has its place in the table: remove that (ipcrm {option} {other})")
+        }
+        None => "others have its place in the table all the time: try again".into(),
+    };
     Err(Error::Conflict(format!(
-        "System V object {}: the kernel gives it id {other}, since another object has its place in the table (`ipcs` shows all): remove that, or restart in an IPC namespace of its own (unshare --ipc)",
-        wanted.id
+        "{label}: {remedy}, or restart in an IPC namespace of its own (unshare --ipc)"
     )))
 }

@@ -125,7 +125,7 @@ impl Segment {
     /// # Errors
     /// As shmctl(2).
     pub fn finish(&self) -> Result<()> {
-        self.as_object(page_size()).fill().context(|| format!("set owner of {}", self.label()))
+        self.as_object(page_size()).fill()
     }
 }
 
@@ -145,12 +145,23 @@ impl Object for Creation<'_> {
         ("shared memory", "-m")
     }
 
-    fn find(&self, id: i32) -> io::Result<(sysv::Permissions, bool)> {
+    fn find(&self, id: i32) -> io::Result<(sysv::Permissions, Option<String>)> {
         let SegmentStat { permissions, size, attached, creator, .. } = sysv::segment(id)?;
-        let is_same = size == self.segment.size && attached == 0 && !self.segment.removed;
+        let wanted = self.segment.size;
         // Anybody's may have no key.
         let is_known = self.permissions.key != libc::IPC_PRIVATE || creator == self.segment.creator;
-        Ok((permissions, is_same && is_known))
+        let difference = if size != wanted {
+            format!("has {size} bytes, not {wanted}")
+        } else if attached > 0 {
+            format!("is attached {attached} times")
+        } else if self.segment.removed {
+            "is not removed, as that of the job was".into()
+        } else if !is_known {
+            format!("was created by process {creator}, not {}", self.segment.creator)
+        } else {
+            return Ok((permissions, None));
+        };
+        Ok((permissions, Some(difference)))
     }
 
     fn of_key(&self, key: i32) -> io::Result<i32> {
@@ -174,10 +185,15 @@ impl Object for Creation<'_> {
         sysv::remove_segment
     }
 
-    fn fill(&self) -> io::Result<()> {
+    fn listed(&self) -> &'static str {
+        "shm"
+    }
+
+    fn fill(&self) -> Result<()> {
         let Permissions { id, owner, mode, .. } = self.permissions;
-        sysv::lock_segment(id, self.segment.locked)?;
-        sysv::set_segment(id, owner, mode)
+        let what = || format!("set owner of {}", self.segment.label());
+        sysv::lock_segment(id, self.segment.locked).context(what)?;
+        sysv::set_segment(id, owner, mode).context(what)
     }
 
     fn validate(&self) -> Result<(), String> {

@@ -36,9 +36,16 @@ impl Object for Semaphores {
         ("semaphores", "-s")
     }
 
-    fn find(&self, id: i32) -> io::Result<(sysv::Permissions, bool)> {
-        let SemaphoresStat { permissions, count } = sysv::semaphores(id)?;
-        Ok((permissions, count == self.values.len()))
+    fn find(&self, id: i32) -> io::Result<(sysv::Permissions, Option<String>)> {
+        let SemaphoresStat { permissions, count, .. } = sysv::semaphores(id)?;
+        let wanted = self.values.len();
+        if count != wanted {
+            return Ok((permissions, Some(format!("has {count} semaphores, not {wanted}"))));
+        }
+        // They would pass with the values that the job had.
+        let waiting = sysv::waiting(id, count)?;
+        let difference = (waiting > 0).then(|| format!("{waiting} processes outside wait for"));
+        Ok((permissions, difference))
     }
 
     fn of_key(&self, key: i32) -> io::Result<i32> {
@@ -57,10 +64,15 @@ impl Object for Semaphores {
         sysv::remove_semaphores
     }
 
-    fn fill(&self) -> io::Result<()> {
+    fn listed(&self) -> &'static str {
+        "sem"
+    }
+
+    fn fill(&self) -> Result<()> {
         let Permissions { id, owner, mode, .. } = self.permissions;
-        sysv::set_values(id, &self.values)?;
-        sysv::set_semaphores(id, owner, mode)
+        let what = || format!("set System V semaphores {id}");
+        sysv::set_values(id, &self.values).context(what)?;
+        sysv::set_semaphores(id, owner, mode).context(what)
     }
 
     fn validate(&self) -> Result<(), String> {

@@ -66,7 +66,7 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
     let vmas = found.vmas.iter().map(|(vma, _)| vma);
     if let Err(part) = attachments(vmas, |object| tables.shared.whole_size(object), task_size()) {
         let why = format!(
-            ": a part of System V shared memory that was moved to where the whole of it has no room{UNMAP}"
+            ": a part of System V shared memory that was moved, or over which something else was mapped: where it is, the whole has no room{UNMAP}"
         );
         found.problems.push(Problem::of(Subject::part(pid, Part::Mapping(part)), why));
     }

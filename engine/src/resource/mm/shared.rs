@@ -7,6 +7,7 @@ use super::vma::{Backing, Vma};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
 use crate::image::Extent;
 use crate::proc::maps;
+use crate::resource::ipc::is_absent;
 use crate::resource::ipc::segment::{self, Segment};
 use crate::sys::mapping::{Attached, SharedMapping};
 use serde::{Deserialize, Serialize};
@@ -100,7 +101,18 @@ impl SharedObjects {
         if !segment::is_on_own_device(&meta, page)? {
             return Ok(None);
         }
-        let (segment, attached) = Segment::of(meta.ino() as i32, Some(key))?;
+        let found = Segment::of(meta.ino() as i32, Some(key));
+        let is_same = |(segment, attached): &(Segment, u64)| {
+            *attached > 0 && segment.size <= meta.len() && meta.len() - segment.size < page
+        };
+        let (segment, attached) = match found {
+            Err(Error::Failed { source, .. }) if is_absent(&source) => None,
+            found => Some(found?).filter(is_same),
+        }
+        .ok_or_else(|| {
+            let why = ": System V shared memory of another IPC namespace; run cairn in that (nsenter --ipc)";
+            Error::unsupported(Problem::of(at.clone(), why))
+        })?;
         let ranges = dump::data_ranges(&file, meta.len()).context(what)?;
         let whole = meta.len().next_multiple_of(page);
         // What was written behind the end, up to the next page, is not visible to read(2).
@@ -169,7 +181,7 @@ impl SharedObjects {
 
     /// Segments with more mappings than those of the job.
     pub fn attached_elsewhere(&self, problems: &mut Problems) {
-        for (all, at, ours) in self.attached.values().filter(|(all, _, ours)| all != ours) {
+        for (all, at, ours) in self.attached.values().filter(|(all, _, ours)| all > ours) {
             let why =
                 format!(": the System V shared memory has {all} mappings, and the job has {ours} of them");
             problems.push(Problem::external(at.clone(), External::SharedMemory, why));
