@@ -192,11 +192,9 @@ impl Outside {
         let own = std::fs::read_link("/proc/self/ns/ipc").ok();
         for Other { stat, .. } in self.living() {
             let Ok(text) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
-            // The segments of all IPC namespaces are on one file system, and numbered in each.
-            let is_elsewhere = || {
-                let namespace = std::fs::read_link(format!("/proc/{}/ns/ipc", stat.pid)).ok();
-                namespace.is_some() && namespace != own
-            };
+            // The segments of all IPC namespaces are on one file system, and numbered in each. Who
+            // has none any more has ended since its mappings were read.
+            let is_elsewhere = || std::fs::read_link(format!("/proc/{}/ns/ipc", stat.pid)).ok() != own;
             let mut told = HashSet::new();
             for mapping in maps::parse(&text) {
                 let is_segment = segment::key_of(mapping.printed).is_some();
