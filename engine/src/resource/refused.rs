@@ -4,7 +4,7 @@
 use crate::arch::{self, RefusedState};
 use crate::error::{Context, Problem, Problems, Result};
 use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput, Stopped};
-use crate::sys::{kcmp, ptrace, task};
+use crate::sys::{kcmp, ptrace, sysv, task};
 use std::cmp::Ordering;
 
 /// Refuses what is visible of a stopped thread from outside.
@@ -92,7 +92,7 @@ impl SemaphoreUsers {
         let last_operation = sets.iter().map(|(_, _, time)| *time).max().unwrap_or(0);
         let users = sets.iter().flat_map(|(set, count, _)| (0..*count).map(move |n| (*set, n)));
         // A set that is removed meanwhile, or not accessible to us, counts as unused by the job.
-        let all = users.map(|(set, n)| (set, task::semaphore_user(set, n).unwrap_or(0))).collect();
+        let all = users.map(|(set, n)| (set, sysv::semaphore_user(set, n).unwrap_or(0))).collect();
         SemaphoreUsers { all, last_operation }
     }
 }

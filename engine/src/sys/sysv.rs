@@ -183,6 +183,12 @@ pub fn values(id: i32) -> io::Result<Vec<u16>> {
     Ok(values)
 }
 
+/// PID of the last user of a System V semaphore (semctl(2), `GETPID`).
+pub fn semaphore_user(set: i32, number: i32) -> io::Result<i32> {
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::semctl(set, number, libc::GETPID) }.into()).map(|pid| pid as i32)
+}
+
 /// How many processes wait for one of the first `count` semaphores (`GETNCNT`, `GETZCNT`).
 ///
 /// # Errors

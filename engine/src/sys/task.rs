@@ -151,9 +151,3 @@ pub fn core_cookie(tid: i32) -> io::Result<u64> {
     })?;
     Ok(cookie)
 }
-
-/// PID of the last user of a System V semaphore (semctl(2), `GETPID`).
-pub fn semaphore_user(set: i32, number: i32) -> io::Result<i32> {
-    // SAFETY: numbers only.
-    cvt(unsafe { libc::semctl(set, number, libc::GETPID) }.into()).map(|pid| pid as i32)
-}

@@ -35,6 +35,10 @@ impl Permissions {
         Permissions { id, key, owner, creator, mode: mode & 0o777 }
     }
 
+    fn label(&self, kind: &str) -> String {
+        format!("System V {kind} {} (key {:#010x})", self.id, self.key)
+    }
+
     fn validate(&self) -> Result<(), String> {
         if self.id >= 0 && self.mode <= 0o777 { Ok(()) } else { Err("invalid id or mode".into()) }
     }
@@ -137,14 +141,12 @@ pub trait Object {
     /// # Errors
     /// ENOENT if there is none.
     fn of_key(&self, key: i32) -> io::Result<i32>;
-    /// The file in which the next id is chosen.
-    fn next_id(&self) -> &'static str;
     /// Creates one, with flags as for semget(2).
     ///
     /// # Errors
     /// As semget(2).
     fn create(&self, flags: i32) -> io::Result<i32>;
-    /// The name of its kind in /proc/sysvipc.
+    /// The name of its kind in /proc/sysvipc and of kernel.*_next_id.
     fn listed(&self) -> &'static str;
     /// What removes one.
     fn remove(&self) -> fn(i32) -> io::Result<()>;
@@ -167,8 +169,7 @@ impl dyn Object + '_ {
 
     /// Its name in messages.
     pub fn label(&self) -> String {
-        let Permissions { id, key, .. } = self.permissions();
-        format!("System V {} {id} (key {key:#010x})", self.kind().0)
+        self.permissions().label(self.kind().0)
     }
 
     /// Whether the object is still there, left behind by the job.
@@ -271,10 +272,11 @@ fn create_with_id(object: &dyn Object) -> Result<()> {
     const ATTEMPTS: usize = 100;
     /// The place is in the lower bits of an id (`ipcmni_seq_shift`), without `ipcmni_extend`.
     const PLACES: i32 = 1 << 15;
-    let (Permissions { id, creator, .. }, next_id) = (object.permissions(), object.next_id());
+    let Permissions { id, creator, .. } = object.permissions();
+    let next_id = format!("/proc/sys/kernel/{}_next_id", object.listed());
     let create = || object.create(libc::IPC_CREAT | libc::IPC_EXCL | 0o600);
     for _ in 0..ATTEMPTS {
-        std::fs::write(next_id, id.to_string())
+        std::fs::write(&next_id, id.to_string())
             .context(|| format!("write {next_id} (needs CONFIG_CHECKPOINT_RESTORE)"))?;
         let created = sysv::as_creator(*creator, create).and_then(|created| created);
         let got = created.context(|| format!("create {}", object.label()))?;

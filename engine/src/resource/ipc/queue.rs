@@ -103,10 +103,6 @@ impl Object for Queue {
         sysv::get_queue(key, 0)
     }
 
-    fn next_id(&self) -> &'static str {
-        "/proc/sys/kernel/msg_next_id"
-    }
-
     fn create(&self, flags: i32) -> io::Result<i32> {
         sysv::get_queue(self.permissions.key, flags)
     }

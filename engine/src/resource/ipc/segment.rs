@@ -12,6 +12,8 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+/// Its kind in messages.
+const KIND: &str = "shared memory";
 /// `SHM_DEST`: removed, but mapped (include/linux/shm.h).
 const DEST: u32 = 0o1000;
 /// `SHM_LOCKED`
@@ -75,7 +77,7 @@ impl Segment {
 
     /// Its name in messages.
     pub fn label(&self) -> String {
-        format!("System V shared memory {} (key {:#010x})", self.id(), self.permissions.key)
+        self.permissions.label(KIND)
     }
 
     /// Checks a record of an object of this size, in pages of `page` bytes.
@@ -142,7 +144,7 @@ impl Object for Creation<'_> {
     }
 
     fn kind(&self) -> (&'static str, &'static str) {
-        ("shared memory", "-m")
+        (KIND, "-m")
     }
 
     fn find(&self, id: i32) -> io::Result<(sysv::Permissions, Option<String>)> {
@@ -169,10 +171,6 @@ impl Object for Creation<'_> {
             return Err(io::ErrorKind::NotFound.into());
         }
         sysv::get_segment(key, 0, 0)
-    }
-
-    fn next_id(&self) -> &'static str {
-        "/proc/sys/kernel/shm_next_id"
     }
 
     fn create(&self, flags: i32) -> io::Result<i32> {

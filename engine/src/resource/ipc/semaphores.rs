@@ -52,10 +52,6 @@ impl Object for Semaphores {
         sysv::get_semaphores(key, 0, 0)
     }
 
-    fn next_id(&self) -> &'static str {
-        "/proc/sys/kernel/sem_next_id"
-    }
-
     fn create(&self, flags: i32) -> io::Result<i32> {
         sysv::get_semaphores(self.permissions.key, self.values.len(), flags)
     }

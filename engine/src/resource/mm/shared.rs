@@ -113,12 +113,7 @@ impl SharedObjects {
             let why = ": System V shared memory of another IPC namespace; run cairn in that (nsenter --ipc)";
             Error::unsupported(Problem::of(at.clone(), why))
         })?;
-        let ranges = dump::data_ranges(&file, meta.len()).context(what)?;
-        let whole = meta.len().next_multiple_of(page);
-        // What was written behind the end, up to the next page, is not visible to read(2).
-        let mapping = SharedMapping::of_file(file.as_fd(), whole as usize).context(what)?;
-        let source = DataSource::Mapping(mapping);
-        let index = self.add_new(id, Some(segment), (meta.len(), page), ranges, source, dump_plan);
+        let index = self.add_mapped(segment, &file, page, dump_plan).context(what)?;
         self.attached.insert(index, (attached, at.clone(), 1));
         Ok(Some(index))
     }
@@ -136,7 +131,8 @@ impl SharedObjects {
             let why = format!("{}: is attached, but not by the job", segment.label());
             return Err(Error::unsupported(why));
         }
-        let what = || format!("map {}", segment.label());
+        let label = segment.label();
+        let what = || format!("map {label}");
         // Its times and its last user show that we are attached for a moment.
         let attached = Attached::to_read(id).context(what)?;
         let text = std::fs::read("/proc/self/maps").context(what)?;
@@ -146,14 +142,24 @@ impl SharedObjects {
         let file = file.context(what)?;
         // Huge pages are the blocks of hugetlbfs.
         let page = rustix::fs::fstatfs(&file).context(what)?.f_bsize as u64;
-        let meta = file.metadata().context(what)?;
-        let ranges = dump::data_ranges(&file, meta.len()).context(what)?;
-        let node = ObjectId { node: (meta.dev(), meta.ino()), is_segment: true };
+        self.add_mapped(segment, &file, page, dump_plan).context(what).map(drop)
+    }
+
+    /// Adds a segment that is read through a mapping: what was written behind its end, up to the
+    /// next page, is not visible to read(2).
+    fn add_mapped(
+        &mut self,
+        segment: Segment,
+        file: &File,
+        page: u64,
+        dump_plan: &mut DumpPlan,
+    ) -> std::io::Result<usize> {
+        let meta = file.metadata()?;
+        let id = ObjectId { node: (meta.dev(), meta.ino()), is_segment: true };
+        let ranges = dump::data_ranges(file, meta.len())?;
         let whole = meta.len().next_multiple_of(page);
-        let source = SharedMapping::of_file(file.as_fd(), whole as usize).context(what)?;
-        let source = DataSource::Mapping(source);
-        self.add_new(node, Some(segment), (meta.len(), page), ranges, source, dump_plan);
-        Ok(())
+        let source = DataSource::Mapping(SharedMapping::of_file(file.as_fd(), whole as usize)?);
+        Ok(self.add_new(id, Some(segment), (meta.len(), page), ranges, source, dump_plan))
     }
 
     fn add_new(
