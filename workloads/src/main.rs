@@ -16,6 +16,7 @@ mod pipes;
 mod process;
 mod seccomp;
 mod signals;
+mod terminals;
 mod threads;
 mod timers;
 mod tree;
@@ -39,6 +40,7 @@ const GROUPS: &[&[Entry]] = &[
     creds::WORKLOADS,
     seccomp::WORKLOADS,
     ipc::WORKLOADS,
+    terminals::WORKLOADS,
 ];
 
 #[derive(Parser)]

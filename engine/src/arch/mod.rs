@@ -170,3 +170,17 @@ mod tests {
         assert!((100..STUB_CONTROL as usize).contains(&stub().len()), "{} bytes", stub().len());
     }
 }
+
+/// Where a terminal's settings differ: places in the 44 bytes of a struct, and the requests of
+/// ioctl(2).
+#[derive(Debug, Clone, Copy)]
+pub struct TermiosLayout {
+    /// Offset of `c_line`.
+    pub line: usize,
+    /// Offset of `c_cc`.
+    pub characters: usize,
+    /// Reads the settings.
+    pub get: u32,
+    /// Sets them at once.
+    pub set: u32,
+}

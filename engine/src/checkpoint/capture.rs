@@ -6,11 +6,12 @@ use super::inspection::{Inspected, Inspection};
 use crate::error::{Problems, Result};
 use crate::image::Extent;
 use crate::resource::fd::lock::Locks;
+use crate::resource::fd::pty_master;
 use crate::resource::fd::terminal::{self, Groups};
 use crate::resource::mm::dump::{DumpPlan, Owner};
 use crate::resource::process::{Child, Life, Process, Zombie};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks};
-use crate::tree::{Frozen, Outside, Scope};
+use crate::tree::{Frozen, Outside, Scope, Task};
 use procfs::process::Stat;
 use std::collections::{HashMap, HashSet};
 
@@ -60,7 +61,7 @@ impl Captured {
                 "pid {pid}: leads a session or process group that contains {who}, so its PID would stay in use after it is killed; end that process first, or save the whole group or session (--pgid {pid}, --sid {pid})"
             ))
         });
-        self.settle_numbers(&Numbers { inside, outside: &outside }, root)?;
+        self.settle_numbers(&Numbers { inside, outside: &outside }, root, &frozen.tasks)?;
         let mut take = |owner: Owner| std::mem::take(&mut contents[owner.index()]);
         for (process, owner) in self.processes.iter_mut().zip(&self.owners) {
             if let (Life::Alive(alive), Some(owner)) = (&mut process.life, owner) {
@@ -83,12 +84,15 @@ impl Captured {
     }
 
     /// Decides which ids to record, and what each terminal shows of them.
-    fn settle_numbers(&mut self, numbers: &Numbers<'_>, root: i32) -> Result<()> {
+    fn settle_numbers(&mut self, numbers: &Numbers<'_>, root: i32, tasks: &[Task]) -> Result<()> {
         let all = self.processes.iter().map(|process| process.pgid).collect();
         self.processes.iter_mut().for_each(|process| numbers.apply(process));
         let of_root = self.processes.iter().find(|process| process.pid == root).map_or(0, |root| root.pgid);
-        let inside = self.processes.iter().map(|process| process.pgid).filter(|pgid| *pgid != 0).collect();
+        let inside: HashSet<i32> =
+            self.processes.iter().map(|process| process.pgid).filter(|pgid| *pgid != 0).collect();
         let mut problems = Problems::default();
+        let kinds = self.inspection.tables.inodes.kinds_with_users();
+        pty_master::settle(kinds.map(|(kind, user)| (&*kind, user)), &inside, tasks, &mut problems);
         terminal::settle(
             self.inspection.tables.inodes.kinds_with_users(),
             &Groups { all, inside, of_root },

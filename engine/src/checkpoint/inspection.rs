@@ -4,7 +4,9 @@ use super::Target;
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
 use crate::image::Location;
 use crate::remote::Stopped;
+use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
+use crate::resource::fd::job::Job;
 use crate::resource::fd::lock::{self, Locks};
 use crate::resource::fd::table::{self, Fd};
 use crate::resource::ipc::queue::Queue;
@@ -80,8 +82,10 @@ impl Inspection {
         let shared = target.shared;
         let locks = lock::Look::begin();
         let alive = frozen.tasks.iter().filter(|task| !task.threads.is_empty()).map(|task| task.pid);
+        let pids: Vec<i32> = alive.collect();
+        let job = Job::new(pids.clone(), target.external.clone());
         let mut inspection = Inspection {
-            tables: Tables { inodes: Inodes::of(alive.collect()), ..Tables::default() },
+            tables: Tables { inodes: Inodes::of(pids), files: Files::of(job), ..Tables::default() },
             found: Vec::new(),
             problems: Problems::default(),
             sysv: Vec::new(),
@@ -91,7 +95,6 @@ impl Inspection {
             outside: None,
             locks: None,
         };
-        inspection.tables.files.leave_outside(&target.external);
         refuse_own_servers(&frozen.tasks)?;
         inspection.problems.extend(shared_state::problems(&frozen.tasks)?);
         let (method, users) = (PagemapMethod::probe(), SemaphoreUsers::look());
@@ -334,7 +337,7 @@ impl Inspection {
         let mut opened = |name: &'static str, flags: i32| -> Result<usize> {
             let link = format!("/proc/{pid}/{name}");
             let who = Subject::part(pid, Part::Link(name));
-            let found = Found { link: Path::new(&link), who: &who, fd: None, external: &[] };
+            let found = Found { link: Path::new(&link), who: &who, fd: None, job: None };
             tables.files.add_found(&found, flags, &mut tables.inodes, &mut tables.dump_plan)
         };
         let cwd = opened("cwd", libc::O_PATH | libc::O_DIRECTORY)?;

@@ -2,9 +2,8 @@
 //! stops or ends.
 
 use cairn::resource::fd::external::Replacement;
-use cairn::resource::fd::terminal::{
-    DEV_TTY, Settings, foreground, is_ours_to_lend, own_group, set_foreground,
-};
+use cairn::resource::fd::terminal::{DEV_TTY, foreground, is_ours_to_lend, own_group, set_foreground};
+use cairn::resource::tty::Settings;
 use cairn::sys::file::device_numbers;
 use rustix::fs::{Mode, OFlags, open};
 use std::io;

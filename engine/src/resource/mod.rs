@@ -19,6 +19,7 @@ pub mod refused;
 pub mod signal;
 pub mod thread;
 pub mod timer;
+pub mod tty;
 pub mod validate;
 
 use crate::image::Schemas;

@@ -35,6 +35,8 @@ pub struct Opened<'a> {
     accepted: Vec<Option<Accepted>>,
     /// Descriptors by slot; closed when all processes have inherited them.
     slots: HashMap<i32, OwnedFd>,
+    /// Slot of each open file description that is open.
+    places: HashMap<usize, i32>,
     /// Objects by inode, until all their descriptions are open.
     objects: HashMap<usize, Box<dyn Made>>,
     /// Unlinked files by inode, until all their descriptions are open.
@@ -69,6 +71,7 @@ impl<'a> Opened<'a> {
             reader,
             accepted,
             slots: HashMap::new(),
+            places: HashMap::new(),
             objects: HashMap::new(),
             unlinked: HashMap::new(),
             early: HashMap::new(),
@@ -268,6 +271,7 @@ impl<'a> Opened<'a> {
     /// *conflict* for a path that is gone or leads to something else.
     pub fn open(&mut self, index: usize, slot: i32) -> Result<()> {
         let fd = self.open_description(index)?;
+        self.places.insert(index, slot);
         self.place(fd, slot)
     }
 
@@ -320,7 +324,9 @@ impl<'a> Opened<'a> {
         let early = self.early.remove(&index);
         let way = &|flags| self.open_inode(file.inode, flags);
         let created = self.unlinked.get(&file.inode);
-        let way = Way::new(inode, self.replacements, &self.created, way).with_created(created);
+        let opened = |file: usize| self.slots.get(self.places.get(&file)?).map(AsFd::as_fd);
+        let way =
+            Way::new(inode, self.replacements, &self.created, way).with_created(created).with_opened(&opened);
         let was_held = held.is_some();
         let mut object = match held {
             Some(object) => object,

@@ -7,7 +7,7 @@ use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::inode::Inode;
 use crate::resource::fd::table::{self, Fd, Slots};
-use crate::resource::fd::{Holder, Holders, Kind, Programs, Restored};
+use crate::resource::fd::{Holder, Holders, Kind, Programs, Restored, Verbs};
 use crate::resource::mm::Range;
 use crate::resource::mm::restore::{MemorySources, SpecialMapping};
 use crate::resource::mm::vma::Backing;
@@ -92,6 +92,8 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let mut slots = Slots::new(tables(), host.first_slot);
     let mut file_slots = slots.of_files(records.files.len(), tables());
     let is_late = |file: &OpenFile| records.inodes[file.inode].kind.verbs().refers_to_task();
+    let is_terminal =
+        |file: &OpenFile| !file.is_path() && records.inodes[file.inode].kind.verbs().session().is_some();
     let opened_late: BTreeSet<usize> =
         (0..records.files.len()).filter(|index| is_late(&records.files[*index])).collect();
     let channel = (!opened_late.is_empty()).then(|| slots.free());
@@ -129,6 +131,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         context_slot,
         spare_slot,
         opened_late,
+        terminals: (0..records.files.len()).filter(|file| is_terminal(&records.files[*file])).collect(),
         late: late_programs(records)?,
         steps: Vec::new(),
     };
@@ -137,6 +140,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     planner.open_everything()?;
     planner.begin(Phase::CreateProcesses);
     planner.create_processes(&creation);
+    planner.set_foregrounds();
     planner.end_zombies();
     planner.begin(Phase::RestoreMmAndFds);
     for (process, alive) in records.alive() {
@@ -255,6 +259,8 @@ struct Planner<'a> {
     spare_slot: i32,
     /// Open file descriptions that are opened when all tasks are there, in order.
     opened_late: BTreeSet<usize>,
+    /// Descriptions of controlling terminals of sessions in the job.
+    terminals: Vec<usize>,
     /// What processes do late for their open files.
     late: Programs,
     steps: Vec<Step>,
@@ -325,6 +331,7 @@ impl Planner<'_> {
         }
         let made: HashMap<usize, Node> = directories.into_iter().collect();
         let mut files: Vec<Vec<usize>> = vec![Vec::new(); inodes.len()];
+        let (mut firsts, mut opened_by_file) = (Vec::new(), HashMap::new());
         let early =
             self.records.files.iter().enumerate().filter(|(index, _)| !self.opened_late.contains(index));
         early.for_each(|(index, file)| files[file.inode].push(index));
@@ -341,8 +348,11 @@ impl Planner<'_> {
                 Some(make)
             });
             let mut opened = Vec::new();
+            let first = record.kind.verbs().opened_after();
+            firsts.extend(first.and_then(|first| Some((first, make?))));
             for file in files {
                 let open = graph.add(Step::Open { file, slot: self.file_slots[file] });
+                opened_by_file.insert(file, open);
                 make.iter().chain(&names_are_gone).for_each(|earlier| graph.order(*earlier, open));
                 opened.push(open);
             }
@@ -350,6 +360,9 @@ impl Planner<'_> {
                 let finish = graph.add(Step::FinishInode { inode });
                 opened.iter().chain(&make).for_each(|earlier| graph.order(*earlier, finish));
             }
+        }
+        for (first, make) in firsts {
+            opened_by_file.get(&first).iter().for_each(|earlier| graph.order(**earlier, make));
         }
         let stuck = |step: Step| format!("waits for itself: {}", step.describe(self.records));
         self.steps.extend(graph.sorted().map_err(stuck)?);
@@ -379,6 +392,9 @@ impl Planner<'_> {
                 CreationStep::Setsid(pid) => {
                     let mut program = Program::new();
                     program.call_returning(libc::SYS_setsid, &[], pid as u64, "begin session");
+                    for (kind, slot) in self.terminals().filter(|(kind, _)| kind.session() == Some(pid)) {
+                        kind.claim(slot, &mut program);
+                    }
                     self.run(pid, pid, "session", program, Vec::new());
                 }
                 CreationStep::Setpgid { pid, pgid } => {
@@ -414,6 +430,27 @@ impl Planner<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// The controlling terminals of sessions, with the descriptors of them.
+    fn terminals(&self) -> impl Iterator<Item = (&dyn Verbs, i32)> {
+        self.terminals.iter().map(|file| {
+            let inode = self.records.files[*file].inode;
+            (self.records.inodes[inode].kind.verbs(), self.file_slots[*file])
+        })
+    }
+
+    /// Every process is in its group: sets which is in the foreground of each terminal.
+    fn set_foregrounds(&mut self) {
+        let mut programs = Vec::new();
+        for (kind, slot) in self.terminals() {
+            let mut program = Program::new();
+            kind.set_foreground(slot, &mut program);
+            programs.extend(kind.session().map(|leader| (leader, program)));
+        }
+        for (leader, program) in programs {
+            self.run(leader, leader, "foreground", program, Vec::new());
         }
     }
 

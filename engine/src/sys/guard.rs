@@ -3,6 +3,7 @@
 
 use super::cvt;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
@@ -229,6 +230,40 @@ pub fn in_child(work: impl FnOnce() -> u8) -> io::Result<u8> {
         return Ok(libc::WEXITSTATUS(status) as u8);
     }
     Err(io::Error::other(format!("the child ended with status {status:#x}")))
+}
+
+/// A descriptor that a child opens. The rules of [`in_child`] hold.
+///
+/// # Errors
+/// Those of `open`; EAGAIN.
+pub fn opened_in_child(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
+    use rustix::net::{recvmsg, sendmsg, socketpair};
+    const ROOM: usize = rustix::cmsg_space!(ScmRights(1));
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let send = || -> io::Result<()> {
+        let fd = open()?;
+        let (mut room, fds) = ([std::mem::MaybeUninit::uninit(); ROOM], [fd.as_fd()]);
+        let mut control = SendAncillaryBuffer::new(&mut room);
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        sendmsg(&theirs, &[io::IoSlice::new(&[0])], &mut control, SendFlags::empty())?;
+        Ok(())
+    };
+    const FAILED: u8 = u8::MAX;
+    let code = |err: io::Error| err.raw_os_error().and_then(|code| code.try_into().ok()).unwrap_or(FAILED);
+    match in_child(|| send().map_or_else(code, |()| 0))? {
+        0 => {}
+        code => return Err(io::Error::from_raw_os_error(code.into())),
+    }
+    let (mut room, mut byte) = ([std::mem::MaybeUninit::uninit(); ROOM], [0]);
+    let mut control = RecvAncillaryBuffer::new(&mut room);
+    recvmsg(&ours, &mut [io::IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let received = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    received.ok_or_else(|| io::Error::other("no descriptor has arrived"))
 }
 
 /// Sends a signal to a process.

@@ -20,6 +20,7 @@ pub mod session;
 pub mod signals;
 pub mod sysv;
 pub mod task;
+pub mod tty;
 pub mod vm;
 pub mod wait;
 

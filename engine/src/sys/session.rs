@@ -19,6 +19,15 @@ pub fn start_in_own_session(command: &mut Command, children: Children) {
     };
 }
 
+/// Begins a session.
+///
+/// # Errors
+/// EPERM in the leader of a process group.
+pub fn begin() -> io::Result<()> {
+    // SAFETY: no arguments.
+    cvt(unsafe { libc::setsid() }.into()).map(drop)
+}
+
 /// Closes all inherited descriptors above standard error, except `keep`. Call it before opening any
 /// other.
 pub fn close_inherited(keep: &[i32]) -> io::Result<()> {

@@ -12,6 +12,7 @@ mod looks;
 mod mqueues;
 mod output;
 mod parents;
+mod ptys;
 mod python;
 mod refusals;
 mod refused_descriptors;

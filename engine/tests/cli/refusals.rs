@@ -161,12 +161,15 @@ open(\"up\" if fd >= 0 else \"none\", \"w\").close(); time.sleep(600)'",
 
 #[test]
 fn a_terminal_is_refused_with_the_way_out() {
-    let job = Job::script(
+    let pty = nix::pty::openpty(None, None).expect("a terminal");
+    let name = nix::unistd::ttyname(&pty.slave).expect("it has a name");
+    let job = Job::script(&format!(
         "exec python3 -c '
 import os, time
-ours, theirs = os.openpty(); open(\"up\", \"w\").close(); time.sleep(600)'",
-    );
-    expect_refused(&job, &["fd 4 (/dev/pts/", "is a terminal", "`cairn run`", "`</dev/null >file 2>&1`"]);
+os.open(\"{}\", os.O_RDWR | os.O_NOCTTY); open(\"up\", \"w\").close(); time.sleep(600)'",
+        name.display()
+    ));
+    expect_refused(&job, &["fd 3 (/dev/pts/", "is a terminal", "`cairn run`", "`</dev/null >file 2>&1`"]);
 }
 
 #[test]

@@ -130,8 +130,6 @@ fn a_socket(#[case] text: &str) {
 }
 
 #[rstest]
-#[case::master("hold(os.open('/dev/ptmx', os.O_RDWR | os.O_NOCTTY))", "terminal")]
-#[case::slave("hold(os.openpty()[1])", "terminal")]
 #[case::handle("hold(os.open('/dev/tty', os.O_PATH))", "terminal")]
 #[case::messages("hold(os.open('/dev/kmsg', os.O_RDONLY))", "character device")]
 #[case::tunnel("hold(os.open('/dev/net/tun', os.O_RDWR))", "character device")]

@@ -107,8 +107,9 @@ impl CellRun<'_> {
         if !left.is_empty() {
             return Err(Failure::fail(Stage::Leak, still_there("the cell", left)));
         }
-        let left = leak::files_and_mounts(self.dir)
-            .map_err(|e| Failure::infra(Stage::Leak, format!("look for leftovers: {e}")))?;
+        let infra = |e| Failure::infra(Stage::Leak, format!("look for leftovers: {e}"));
+        let mut left = leak::files_and_mounts(self.dir).map_err(infra)?;
+        left.extend(self.supervisor.changed_mounts().map_err(infra)?);
         if left.is_empty() {
             Ok(())
         } else {

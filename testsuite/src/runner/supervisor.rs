@@ -16,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -26,6 +27,7 @@ use rustix::process::{WaitOptions, getpgrp, setsid, wait, waitpgid};
 use super::proc;
 use crate::engine::ERRORS_LIMIT;
 use crate::engine::printed::{Printed, PrintedError};
+use crate::oracle::leak::Outside;
 
 /// How a process exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,27 @@ pub enum Stop {
     Os(#[from] Errno),
 }
 
+/// Numbers of pseudo-terminals of a cell are in no other's way: it has a file system `devpts` of
+/// its own (Documentation/filesystems/devpts.rst). An ordinary user has one for all.
+///
+/// Returns whether it is in a mount namespace of its own for that.
+fn own_terminals() -> Result<bool, Errno> {
+    const PTMX: &str = "/dev/pts/ptmx";
+    if !Path::new(PTMX).exists() {
+        return Ok(false);
+    }
+    match unshare(CloneFlags::CLONE_NEWNS) {
+        Ok(()) => {}
+        Err(Errno::EPERM) => return Ok(false),
+        Err(other) => return Err(other),
+    }
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(Some("devpts"), "/dev/pts", Some("devpts"), MsFlags::empty(), Some("mode=620,ptmxmode=666"))?;
+    mount(Some(PTMX), "/dev/ptmx", none, MsFlags::MS_BIND, none)?;
+    Ok(true)
+}
+
 /// The supervisor's state; see the module documentation.
 pub struct Supervisor {
     signals: SignalFd,
@@ -74,6 +97,8 @@ pub struct Supervisor {
     printed: Vec<Printed<File>>,
     /// Whether zombies in other process groups are left unreaped.
     jobs_wait: bool,
+    /// The mounts at the beginning, if nobody else changes them.
+    mounts: Option<Outside>,
 }
 
 impl Supervisor {
@@ -93,11 +118,27 @@ impl Supervisor {
             Ok(()) | Err(Errno::EPERM | Errno::EINVAL) => {}
             Err(other) => return Err(other),
         }
+        let mounts = match own_terminals()? {
+            true => Some(
+                Outside::look(&[])
+                    .map_err(|err| Errno::from_raw(err.raw_os_error().unwrap_or(nix::libc::EIO)))?,
+            ),
+            false => None,
+        };
         let set = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let (ended, printed) = (BTreeMap::new(), Vec::new());
-        Ok(Supervisor { signals, stdin: io::stdin(), ended, printed, jobs_wait: false })
+        Ok(Supervisor { signals, stdin: io::stdin(), ended, printed, jobs_wait: false, mounts })
+    }
+
+    /// Mounts that are new or gone since the beginning, if nobody else changes them.
+    ///
+    /// # Errors
+    /// When the list of mounts cannot be read.
+    pub fn changed_mounts(&self) -> io::Result<Vec<String>> {
+        let Some(before) = &self.mounts else { return Ok(Vec::new()) };
+        Ok(before.changes(&Outside::look(&[])?))
     }
 
     /// Starts a program. Its exit status is obtained through [`Supervisor::end_of`], never through

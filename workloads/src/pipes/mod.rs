@@ -1,6 +1,6 @@
 //! Pipes and FIFOs: bytes in flight, sizes, modes, ends in several processes, and data in motion.
 
-mod helpers;
+pub mod helpers;
 
 crate::framework::corpus! {
     mod asynchronous;

@@ -89,6 +89,7 @@ const LIKELY: &[(&[&str], &str)] = &[
     (&["pipe", "fifo", "packet"], "pipes"),
     (&["seccomp"], "seccomp"),
     (&["segment", "semaphore", "message"], "ipc"),
+    (&["pty"], "terminals"),
     (&["eventfd", "timerfd", "pidfd", "epoll", "signalfd", "inotify"], "events"),
     (
         &[

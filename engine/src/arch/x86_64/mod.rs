@@ -20,6 +20,10 @@ pub const SYSCALL_INSN: &[u8] = &[0x0f, 0x05];
 /// (Documentation/arch/x86/x86_64/5level-paging.rst).
 pub const TASK_SIZES: &[u64] = &[0x00ff_ffff_ffff_f000, 0x7fff_ffff_f000];
 
+/// Settings of terminals with their speeds. include/uapi/asm-generic/termbits.h
+/// has `struct termios2`: where `c_line` and `c_cc` are, and `TCGETS2` and `TCSETS2`.
+pub const TERMIOS: super::TermiosLayout =
+    super::TermiosLayout { line: 16, characters: 17, get: 0x802c_542a, set: 0x402c_542b };
 /// `O_LARGEFILE` (include/uapi/asm-generic/fcntl.h), which C libraries define as 0.
 pub const O_LARGEFILE: i32 = 0o100_000;
 

@@ -1,6 +1,7 @@
 //! Open file descriptions, which dup(2) and fork(2) share.
 
 use super::inode::{Found, Inodes};
+use super::job::Job;
 use super::lock::{self, FileLock, SavedLocks};
 use super::table::{self, Fd};
 use super::{Identity, Kind, Reference};
@@ -172,11 +173,14 @@ pub struct Files {
     shared: HashMap<Vec<u8>, Vec<Among>>,
     /// Descriptions that must not be shared with a process outside.
     is_shared: HashSet<usize>,
+    /// Device, inode number and a descriptor of each object that no process outside may have open,
+    /// by link target in /proc.
+    by_name: HashMap<Vec<u8>, ((u64, u64), Descriptor)>,
     /// Pid, descriptor and owner of each description with an owner, and whether it is a directory.
     owned: Vec<(i32, i32, FileOwner, bool)>,
     locks: SavedLocks,
-    /// Names of files that are left outside.
-    external: Vec<PathBytes>,
+    /// What decides of which kind a descriptor is, besides itself.
+    job: Job,
     /// Descriptors by inode, one for each description without `O_PATH`.
     descriptors: HashMap<usize, Vec<Descriptor>>,
 }
@@ -196,8 +200,7 @@ impl Files {
     ) -> Result<Fd> {
         let who = Subject::fd(pid, fd);
         let link = format!("/proc/{pid}/fd/{fd}");
-        let found =
-            Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)), external: &self.external };
+        let found = Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)), job: Some(&self.job) };
         let seen = found.look()?;
         let info = FdInfo::read(pid, fd)?;
         let refuse_lock = |what: &str| {
@@ -272,11 +275,16 @@ impl Files {
             }
             self.is_shared.insert(file);
         }
-        self.descriptors.entry(inode).or_default().push(Descriptor { pid, fd, flags });
+        let descriptor = Descriptor { pid, fd, flags };
+        if kind.verbs().is_ours_alone() {
+            let node = (seen.meta.dev(), seen.meta.ino());
+            self.by_name.insert(seen.link.0.clone(), (node, descriptor));
+        }
+        self.descriptors.entry(inode).or_default().push(descriptor);
         let mut used = Vec::new();
         for handle in inodes.kind_mut(inode).uses(&info, &who)? {
             let link = link_to(&handle);
-            let found = Found { link: &link, who: &who, fd: None, external: &[] };
+            let found = Found { link: &link, who: &who, fd: None, job: None };
             used.push(self.add_found(&found, libc::O_PATH, inodes, dump_plan)?);
         }
         inodes.kind_mut(inode).set_used(used);
@@ -288,9 +296,9 @@ impl Files {
         std::mem::take(&mut self.locks)
     }
 
-    /// Leaves the files with these names outside.
-    pub fn leave_outside(&mut self, names: &[PathBytes]) {
-        self.external = names.to_vec();
+    /// No files yet, of a job.
+    pub fn of(job: Job) -> Self {
+        Files { job, ..Files::default() }
     }
 
     /// Refuses names of external files to which no descriptor leads.
@@ -298,7 +306,7 @@ impl Files {
         let is_met = |name: &PathBytes| {
             inodes.kinds().any(|kind| matches!(kind, Kind::External(external) if external.name == *name))
         };
-        for name in self.external.iter().filter(|name| !is_met(name)) {
+        for name in self.job.external.iter().filter(|name| !is_met(name)) {
             problems.push(format!("--external {name}: no descriptor of the job refers to it"));
         }
     }
@@ -341,17 +349,26 @@ impl Files {
     /// a description keeps the lock from a restart.
     pub fn allow_sharing(&mut self) {
         self.is_shared.retain(|file| !self.all[*file].locks.is_empty());
+        self.by_name.clear();
     }
 
-    /// Link targets in /proc by which a process outside may have the same descriptions.
+    /// Link targets in /proc by which a process outside may have the same descriptions, or the same
+    /// object where that matters.
     pub fn shared_links(&self) -> HashSet<Vec<u8>> {
-        if self.is_shared.is_empty() { HashSet::new() } else { self.shared.keys().cloned().collect() }
+        let by_name = self.by_name.keys().cloned();
+        let shared = self.shared.keys().filter(|_| !self.is_shared.is_empty()).cloned();
+        shared.chain(by_name).collect()
     }
 
     /// A descriptor (pid, fd) in the tree with the open file description that a process outside has
-    /// as `fd`, with link target `link`. Also `None` if sharing it does not matter, and if `pid`
+    /// as `fd`, with link target `link`, or with the object where a process outside may not have
+    /// that at all. Also `None` if sharing it does not matter, and if `pid`
     /// has just exited.
     pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32) -> Option<(i32, i32)> {
+        if let Some((node, ours)) = self.by_name.get(link) {
+            let meta = std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok();
+            return meta.filter(|meta| (meta.dev(), meta.ino()) == *node).map(|_| (ours.pid, ours.fd));
+        }
         let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among].sorted);
         let found = sets.filter_map(|set| set.find(pid, fd as u64).ok().flatten());
         let mut found = found.filter(|same| self.is_shared.contains(&same.value));
@@ -394,7 +411,8 @@ impl Files {
     /// # Errors
     /// One per object: *unsupported* for a pipe with an end outside; what the kernel reports.
     pub fn capture(&self, inodes: &mut Inodes, tables: HashMap<i32, &[Fd]>) -> Result<(), Vec<Error>> {
-        let all = Descriptions { files: self, tables, by_ino: OnceCell::new() };
+        let ptys = self.ptys(inodes);
+        let all = Descriptions { files: self, tables, by_ino: OnceCell::new(), ptys };
         let mut errors = Vec::new();
         let mut met: Vec<_> = self.descriptors.iter().collect();
         met.sort_unstable_by_key(|(inode, _)| **inode);
@@ -402,6 +420,24 @@ impl Files {
             errors.extend(inodes.kind_mut(*inode).capture(descriptors, &all).err());
         }
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Both sides of each pseudo-terminal.
+    fn ptys(&self, inodes: &Inodes) -> HashMap<u32, Pty> {
+        let mut ptys: HashMap<u32, Pty> = HashMap::new();
+        for (index, file) in self.all.iter().enumerate().filter(|(_, file)| !file.is_path()) {
+            match inodes.kind(file.inode) {
+                Kind::PtyMaster(master) => ptys.entry(master.index).or_default().master = Some(index),
+                Kind::PtySlave(slave) => {
+                    let first = self.descriptors.get(&file.inode).and_then(|all| all.first());
+                    let pty = ptys.entry(slave.index).or_default();
+                    pty.is_open = true;
+                    pty.slave = pty.slave.or(first.copied().filter(|_| slave.has_own_name()));
+                }
+                _ => {}
+            }
+        }
+        ptys
     }
 
     /// Refuses objects that refer to something outside. `inside`: ids of processes and threads.
@@ -435,9 +471,27 @@ pub struct Descriptions<'a> {
     tables: HashMap<i32, &'a [Fd]>,
     /// Candidate sets by inode number, once one is searched.
     by_ino: OnceCell<HashMap<u64, Vec<&'a Sorted<usize>>>>,
+    /// By number.
+    ptys: HashMap<u32, Pty>,
+}
+
+/// The sides of a pseudo-terminal that are open in the job.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pty {
+    /// The open file description of the master.
+    pub master: Option<usize>,
+    /// Whether the other side is open.
+    pub is_open: bool,
+    /// A descriptor of the other side that was opened by its own name.
+    pub slave: Option<Descriptor>,
 }
 
 impl Descriptions<'_> {
+    /// The pseudo-terminal of this number.
+    pub fn pty(&self, index: u32) -> Pty {
+        self.ptys.get(&index).copied().unwrap_or_default()
+    }
+
     /// The one that an epoll instance of process `pid` watches, on an inode of number `ino`, added
     /// with number `fd`, which it usually still has; `None` if no descriptor of the job leads to
     /// it.

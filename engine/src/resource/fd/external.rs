@@ -158,8 +158,9 @@ impl Made for Replacement {
 }
 
 /// Opens a replacement without waiting for the other end of a FIFO; [`set_flags`] sets the rest.
+/// open(2) would note `O_ASYNC`, but not carry it out.
 fn open(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
-    let wanted = OFlags::from_bits_retain((flags | libc::O_NONBLOCK) as u32);
+    let wanted = OFlags::from_bits_retain(((flags | libc::O_NONBLOCK) & !libc::O_ASYNC) as u32);
     rustix::fs::open(path, wanted | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
 }
 

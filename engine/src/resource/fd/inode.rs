@@ -1,5 +1,6 @@
 //! Inodes that descriptions and mappings are open on: with a path, without one, or unlinked.
 
+use super::job::Job;
 use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
 use crate::error::{Context, Error, Problem, Result, Subject};
@@ -46,8 +47,8 @@ pub struct Found<'a> {
     pub who: &'a Subject,
     /// Pidfd and descriptor number, if it is a descriptor.
     pub fd: Option<(BorrowedFd<'a>, i32)>,
-    /// Names of files that are left outside.
-    pub external: &'a [PathBytes],
+    /// What else is known of the job, if it is a descriptor.
+    pub job: Option<&'a Job>,
 }
 
 /// What the kernel reports of an inode that was found.
@@ -85,9 +86,14 @@ impl Observed<'_> {
         self.found.open()
     }
 
+    /// What is known of the job, if it is a descriptor.
+    pub(super) fn job(&self) -> Option<&Job> {
+        self.found.job
+    }
+
     /// Whether the user leaves it outside.
     pub fn is_external(&self) -> bool {
-        self.found.external.contains(&self.link)
+        self.job().is_some_and(|job| job.external.contains(&self.link))
     }
 
     /// Whether the link is a path, possibly of an unlinked file.

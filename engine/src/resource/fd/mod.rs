@@ -16,6 +16,7 @@
 
 pub mod description;
 pub mod inode;
+pub mod job;
 pub mod lock;
 pub mod table;
 pub mod unlinked;
@@ -33,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use table::Fd;
 
@@ -83,6 +84,8 @@ macro_rules! kinds {
 
 kinds! {
     external: External(state: external::ExternalFile);
+    pty_master: PtyMaster(state: pty_master::PtyMaster);
+    pty_slave: PtySlave(state: pty_slave::PtySlave);
     terminal: Terminal(state: terminal::Terminal);
     memfd: Memfd(state: memfd::Memfd);
     namespace: Namespace(state: namespace::Namespace);
@@ -157,6 +160,12 @@ pub trait Verbs {
     fn is_shared_state(&self, flags: i32) -> bool {
         let _ = flags;
         self.identity() != Identity::Path
+    }
+
+    /// *identify*: whether no process outside may have the object open, by a description of its own
+    /// either.
+    fn is_ours_alone(&self) -> bool {
+        false
     }
 
     /// *identify*: what else the object refers to, once its state is captured. A reference to
@@ -293,6 +302,28 @@ pub trait Verbs {
         self.identity() != Identity::Path
     }
 
+    /// *make*: the open file description without which it cannot be made.
+    fn opened_after(&self) -> Option<usize> {
+        None
+    }
+
+    /// The session whose controlling terminal it is.
+    fn session(&self) -> Option<i32> {
+        None
+    }
+
+    /// Makes it that of the session of the process that runs the program, and its leader; `slot` is
+    /// a descriptor of it.
+    fn claim(&self, slot: i32, program: &mut Program) {
+        let _ = (slot, program);
+    }
+
+    /// Puts the right process group into its foreground, in the leader of the session, when all
+    /// groups are there.
+    fn set_foreground(&self, slot: i32, program: &mut Program) {
+        let _ = (slot, program);
+    }
+
     /// *make*: creates what is needed to open descriptions of the object; without a path, the
     /// object itself.
     ///
@@ -409,6 +440,8 @@ pub struct Way<'a> {
     pub replacements: &'a external::Replacements,
     /// The file that was created in its place, if it is an unlinked one.
     pub created: Option<&'a File>,
+    /// Returns an open file description that is open already, by its index.
+    opened: Option<&'a dyn Fn(usize) -> Option<BorrowedFd<'a>>>,
     undo: &'a RefCell<Created>,
     open: &'a dyn Fn(i32) -> Result<OwnedFd>,
 }
@@ -421,7 +454,7 @@ impl<'a> Way<'a> {
         undo: &'a RefCell<Created>,
         open: &'a dyn Fn(i32) -> Result<OwnedFd>,
     ) -> Self {
-        Way { inode, replacements, created: None, undo, open }
+        Way { inode, replacements, created: None, opened: None, undo, open }
     }
 
     /// Says how to remove something that was created and would stay, if the restart fails.
@@ -432,6 +465,20 @@ impl<'a> Way<'a> {
     /// The same, with a file that was created in place of the inode.
     pub fn with_created(self, created: Option<&'a File>) -> Self {
         Way { created, ..self }
+    }
+
+    /// The same, with the open file descriptions that are open already.
+    pub fn with_opened(self, opened: &'a dyn Fn(usize) -> Option<BorrowedFd<'a>>) -> Self {
+        Way { opened: Some(opened), ..self }
+    }
+
+    /// The open file description of this index.
+    ///
+    /// # Errors
+    /// *conflict* if it is not open yet.
+    pub fn opened(&self, file: usize) -> Result<BorrowedFd<'a>> {
+        let found = self.opened.and_then(|opened| opened(file));
+        found.ok_or_else(|| Error::Conflict("a descriptor refers to another that is not open".into()))
     }
 
     /// Opens it again.

@@ -7,15 +7,13 @@ use super::inode::Observed;
 use super::{Identity, Kind, Made, Reference, Verbs, Way};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
 use crate::resource::Records;
-use crate::resource::bytes::{Bytes, PathBytes};
+use crate::resource::bytes::PathBytes;
+use crate::resource::tty::Settings;
 use crate::sys::file::device_numbers;
 use crate::sys::{guard, signals};
-use nix::sys::termios::{
-    ControlFlags, InputFlags, LocalFlags, OutputFlags, SetArg, Termios, tcgetattr, tcsetattr,
-};
 use procfs::process::Process;
 use rustix::process::Pid;
-use rustix::termios::{tcgetpgrp, tcgetwinsize, tcsetpgrp};
+use rustix::termios::{tcgetpgrp, tcsetpgrp};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::io;
@@ -36,60 +34,6 @@ pub struct Terminal {
     /// The session whose controlling terminal it is; outside the job.
     #[serde(skip)]
     session: i32,
-}
-
-/// `struct termios` of termios(3), without the line discipline and the speeds of a serial line that
-/// `control` does not have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// `c_iflag`
-    pub input: u32,
-    /// `c_oflag`
-    pub output: u32,
-    /// `c_cflag`
-    pub control: u32,
-    /// `c_lflag`
-    pub local: u32,
-    /// `c_cc`
-    pub characters: Bytes,
-    /// Rows and columns.
-    pub size: (u16, u16),
-}
-
-impl Settings {
-    /// Those of a terminal.
-    ///
-    /// # Errors
-    /// ENOTTY.
-    pub fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
-        let now = tcgetattr(fd)?;
-        let size = tcgetwinsize(fd)?;
-        Ok(Settings {
-            input: now.input_flags.bits(),
-            output: now.output_flags.bits(),
-            control: now.control_flags.bits(),
-            local: now.local_flags.bits(),
-            characters: Bytes(now.control_chars.to_vec()),
-            size: (size.ws_row, size.ws_col),
-        })
-    }
-
-    /// Sets them all but the size, also from the background.
-    ///
-    /// # Errors
-    /// As tcsetattr(3).
-    pub fn set(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let mut termios: Termios = tcgetattr(fd)?;
-        termios.input_flags = InputFlags::from_bits_retain(self.input);
-        termios.output_flags = OutputFlags::from_bits_retain(self.output);
-        termios.control_flags = ControlFlags::from_bits_retain(self.control);
-        termios.local_flags = LocalFlags::from_bits_retain(self.local);
-        for (now, wanted) in termios.control_chars.iter_mut().zip(&self.characters.0) {
-            *now = *wanted;
-        }
-        let set = || tcsetattr(fd, SetArg::TCSANOW, &termios).map_err(io::Error::from);
-        signals::without(libc::SIGTTOU, set)
-    }
 }
 
 /// Makes a process group the one in the foreground, also from the background.
@@ -250,8 +194,7 @@ impl Verbs for Terminal {
 
     fn validate(&self) -> Result<(), String> {
         self.external().validate()?;
-        let characters = self.settings.as_ref().map_or(0, |settings| settings.characters.0.len());
-        if characters > libc::NCCS { Err("invalid settings of a terminal".into()) } else { Ok(()) }
+        self.settings.as_ref().map_or(Ok(()), Settings::validate)
     }
 
     fn make(&self, way: &Way<'_>) -> Result<Box<dyn Made>> {
@@ -325,26 +268,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_come_back() {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        let fd = pty.slave.as_fd();
-        let before = Settings::of(fd).unwrap();
-        let mut raw = tcgetattr(fd).unwrap();
-        nix::sys::termios::cfmakeraw(&mut raw);
-        raw.control_chars[libc::VINTR] = 7;
-        tcsetattr(fd, SetArg::TCSANOW, &raw).unwrap();
-        let changed = Settings::of(fd).unwrap();
-        assert_ne!(changed, before);
-        before.set(fd).unwrap();
-        assert_eq!(Settings::of(fd).unwrap(), before);
-        changed.set(fd).unwrap();
-        assert_eq!(Settings::of(fd).unwrap(), changed);
-    }
-
-    #[test]
-    fn what_is_no_terminal_has_none() {
+    fn what_is_no_terminal_has_no_foreground() {
         let (end, _other) = rustix::pipe::pipe().unwrap();
-        assert_eq!(Settings::of(end.as_fd()).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert_eq!(foreground(end.as_fd()), None);
     }
 }

@@ -149,7 +149,7 @@ fn backing(
     if let Some(file) = known.get(&key) {
         return Ok(Backing::File { file: *file, offset: vma.offset, shared: vma.shared });
     }
-    let found = Found { link, who: &who, fd: None, external: &[] };
+    let found = Found { link, who: &who, fd: None, job: None };
     let flags = if writable { libc::O_RDWR } else { libc::O_RDONLY };
     let file = tables.files.add_found(&found, flags, &mut tables.inodes, &mut tables.dump_plan)?;
     known.insert(key, file);
