@@ -14,6 +14,7 @@ mod ipc;
 mod memory;
 mod pipes;
 mod process;
+mod rings;
 mod seccomp;
 mod signals;
 mod terminals;
@@ -41,6 +42,7 @@ const GROUPS: &[&[Entry]] = &[
     seccomp::WORKLOADS,
     ipc::WORKLOADS,
     terminals::WORKLOADS,
+    rings::WORKLOADS,
 ];
 
 #[derive(Parser)]

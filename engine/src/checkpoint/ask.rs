@@ -3,13 +3,14 @@
 use super::inspection::InspectedProcess;
 use crate::error::{Problem, Problems, Result, Subject};
 use crate::proc::status;
-use crate::remote::{DataId, Program, ProgramOutput, Stopped};
+use crate::remote::{DataId, Program, Stopped};
 use crate::resource::mm::ask::{AskMemory, Found};
 use crate::resource::mm::policy::{self, AskPolicies};
 use crate::resource::mm::vma::{Backing, Vma};
 use crate::resource::process::{self, Alive, AskReports, AskRlimits, Child, State};
 use crate::resource::refused::AskRefused;
 use crate::resource::signal::{self, AskActions, Pending};
+use crate::resource::thread::rings::{Answers, AskRings};
 use crate::resource::thread::{AskThread, rseq, seccomp};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
 use crate::tree::Task;
@@ -77,7 +78,7 @@ impl Ways {
 }
 
 /// Reads the state of a process and its threads. Adds to `reports` whether each child has an event
-/// left to wait for, and to `problems` what cannot be saved.
+/// left to wait for, to `answers` what its io_urings say, and to `problems` what cannot be saved.
 ///
 /// # Errors
 /// *unsupported*, *vanished*, or what the kernel reports.
@@ -86,6 +87,7 @@ pub fn ask(
     mut seen: InspectedProcess,
     children: &[Child],
     reports: &mut HashMap<i32, bool>,
+    answers: &mut Answers,
     problems: &mut Problems,
 ) -> Result<Alive> {
     let pid = task.pid;
@@ -103,8 +105,19 @@ pub fn ask(
     }
     let mut program = Program::new();
     let asked = AskProcess::ask(&mut program, &task.threads[0], &mut seen, children, ways)?;
+    let rings = std::mem::take(&mut seen.rings);
+    let of_leader = AskRings::ask(&mut program, &rings);
     let told = task.ask(0, &program)?;
-    let mut threads = ask_threads(task, &asked.leader, &told, ways)?;
+    of_leader.answer(&told, (pid, pid), answers, problems);
+    let mut threads = vec![asked.leader.answer(&told, &task.threads[0])?];
+    for at in 1..task.threads.len() {
+        let mut program = Program::new();
+        let asked = AskThread::ask(&mut program, &task.threads[at], ways.rseq_unknown, ways.policies)?;
+        let of_rings = AskRings::ask(&mut program, &rings);
+        let told = task.ask(at, &program)?;
+        of_rings.answer(&told, (pid, task.threads[at].tid()), answers, problems);
+        threads.push(asked.answer(&told, &task.threads[at])?);
+    }
     let filters = seccomp::capture(&mut threads)?;
 
     reports.extend(asked.reports.answer(&told));
@@ -161,21 +174,4 @@ fn pending_of_timers(task: &Task, seen: &InspectedProcess) -> Result<Vec<Pending
         pending.extend(signal::capture_pending(thread, false, 0)?);
     }
     Ok(pending)
-}
-
-/// The threads: the leader, whose results are in `told`, and the others, each by its own program.
-fn ask_threads(
-    task: &mut Task,
-    leader: &AskThread,
-    told: &ProgramOutput,
-    ways: Ways,
-) -> Result<Vec<crate::resource::thread::Thread>> {
-    let mut threads = vec![leader.answer(told, &task.threads[0])?];
-    for at in 1..task.threads.len() {
-        let mut program = Program::new();
-        let asked = AskThread::ask(&mut program, &task.threads[at], ways.rseq_unknown, ways.policies)?;
-        let told = task.ask(at, &program)?;
-        threads.push(asked.answer(&told, &task.threads[at])?);
-    }
-    Ok(threads)
 }

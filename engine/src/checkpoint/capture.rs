@@ -10,6 +10,7 @@ use crate::resource::fd::pty_master;
 use crate::resource::fd::terminal::{self, Groups};
 use crate::resource::mm::dump::{DumpPlan, Owner};
 use crate::resource::process::{Child, Life, Process, Zombie};
+use crate::resource::thread::rings::{self, Answers};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks};
 use crate::tree::{Frozen, Outside, Scope, Task};
 use procfs::process::Stat;
@@ -151,7 +152,7 @@ impl Inspection {
             children.entry(task.stat.ppid).or_default().push(child);
         }
         // Parents come before children.
-        let mut reports = HashMap::new();
+        let (mut reports, mut answers) = (HashMap::new(), Answers::new());
         let mut problems = Problems::default();
         let mut processes = Vec::new();
         let mut owners = Vec::new();
@@ -168,13 +169,14 @@ impl Inspection {
                 Inspected::Alive(seen) => {
                     owners.push(Some(seen.pages));
                     let children = children.get(&pid).map_or(&[][..], Vec::as_slice);
-                    let mut alive = ask(task, *seen, children, &mut reports, &mut problems)?;
+                    let mut alive = ask(task, *seen, children, &mut reports, &mut answers, &mut problems)?;
                     alive.note_report(reports.get(&pid).copied().unwrap_or(false));
                     Life::Alive(Box::new(alive))
                 }
             };
             processes.push(Process { pid, ppid, pgid, sid, exit_signal, life });
         }
+        rings::refuse_silent(answers, &mut problems);
         problems.none()?;
         Ok(Captured { inspection: self, clocks: Clocks::now(), processes, owners })
     }

@@ -4,6 +4,7 @@ use super::Target;
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
 use crate::image::Location;
 use crate::remote::Stopped;
+use crate::resource::fd::Kind;
 use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
 use crate::resource::fd::job::Job;
@@ -19,6 +20,7 @@ use crate::resource::mm::pagemap::{self, PagemapMethod};
 use crate::resource::mm::shared::ObjectId;
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::refused::{self, SemaphoreUsers};
+use crate::resource::thread::rings::Ring;
 use crate::resource::timer::{self, PosixTimer};
 use crate::tree::{Frozen, ObjectUse, Outside, Task, shared_state};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -70,6 +72,7 @@ pub struct InspectedProcess {
     pub root: Option<usize>,
     pub exe: usize,
     pub timers: Vec<PosixTimer>,
+    pub rings: Vec<Ring>,
 }
 
 impl Inspection {
@@ -137,6 +140,9 @@ impl Inspection {
         }
         let links = inspection.tables.files.shared_links();
         inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
+        if inspection.refuse_rings(&frozen.tasks) {
+            return Ok(inspection);
+        }
         let tables = frozen.tasks.iter().zip(&inspection.found).filter_map(|(task, seen)| match seen {
             Inspected::Alive(process) => Some((task.pid, &process.fds[..])),
             Inspected::Zombie => None,
@@ -209,6 +215,23 @@ impl Inspection {
     /// The file lock scan, which may still be running.
     pub fn take_locks(&mut self) -> Locks {
         self.locks.take().expect("taken only once")
+    }
+
+    /// Refuses an io_uring of a process that the module holds: in the middle of a call, it keeps
+    /// the ring from being looked at, and whether a thread has registered it is visible only to
+    /// code in the thread.
+    fn refuse_rings(&mut self, tasks: &[Task]) -> bool {
+        let mut any = false;
+        for (task, seen) in tasks.iter().zip(&self.found) {
+            if task.device.is_some() && matches!(seen, Inspected::Alive(process) if !process.rings.is_empty())
+            {
+                let why =
+                    ": has an io_uring, which the module cannot look at; save it by ptrace (--source ptrace)";
+                self.problems.push(Problem::of(Subject::process(task.pid), why));
+                any = true;
+            }
+        }
+        any
     }
 
     /// Reads the System V objects that the user counts as the job's.
@@ -371,7 +394,12 @@ impl Inspection {
         }
         let timers = std::fs::read_to_string(format!("/proc/{pid}/timers"))
             .context(|| format!("read /proc/{pid}/timers (needs CONFIG_CHECKPOINT_RESTORE)"))?;
-        Ok(InspectedProcess { vmas, pages, tagged, fds, cwd, root, exe, timers: timer::parse(pid, &timers)? })
+        let is_ring =
+            |fd: &Fd| matches!(tables.inodes.kind(tables.files.get(fd.file).inode), Kind::IoUring(_));
+        let rings = fds.iter().filter(|fd| is_ring(fd)).map(|fd| Ring { fd: fd.fd, file: fd.file });
+        let rings = rings.collect();
+        let timers = timer::parse(pid, &timers)?;
+        Ok(InspectedProcess { vmas, pages, tagged, fds, cwd, root, exe, timers, rings })
     }
 }
 

@@ -25,7 +25,7 @@ impl FdInfo {
             .ok_or_else(|| Error::unsupported(format!("pid {pid}: fd {fd}: cannot read {path}")))
     }
 
-    fn parse(text: String) -> Option<FdInfo> {
+    pub(crate) fn parse(text: String) -> Option<FdInfo> {
         let field = |name: &str| field(&text, name);
         let (pos, flags) = (field("pos")?.parse().ok()?, i32::from_str_radix(field("flags")?, 8).ok()?);
         Some(FdInfo { pos, flags, text })

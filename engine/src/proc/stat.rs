@@ -43,6 +43,13 @@ impl Brief {
         Some(Brief { pid, comm, state, ppid, pgrp, session, flags })
     }
 
+    /// Whether it is a thread that the kernel has made in a process for work of its own.
+    pub fn is_worker(&self) -> bool {
+        const PF_IO_WORKER: u32 = 0x10; // include/linux/sched.h, since Linux 5.12
+        const PF_USER_WORKER: u32 = 0x4000; // since Linux 6.4
+        self.flags & (PF_IO_WORKER | PF_USER_WORKER) != 0
+    }
+
     /// Whether it is a kernel thread.
     pub fn is_kernel_thread(&self) -> bool {
         const PF_KTHREAD: u32 = 0x0020_0000; // include/linux/sched.h

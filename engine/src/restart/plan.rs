@@ -19,7 +19,7 @@ use crate::resource::{Records, signal, timer};
 use crate::sys::RemoteAddr;
 use crate::sys::clone::{CLONE_ARGS_SIZE, CloneArgs};
 use crate::tree::creation::{CreationStep, Parent, StandIn, creation_order};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 /// What a plan has to know of the machine and of the engine that will carry it out.
@@ -94,6 +94,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
     let is_late = |file: &OpenFile| records.inodes[file.inode].kind.verbs().refers_to_task();
     let is_terminal =
         |file: &OpenFile| !file.is_path() && records.inodes[file.inode].kind.verbs().session().is_some();
+    let is_placed = |file: &OpenFile| matches!(records.inodes[file.inode].kind, Kind::IoUring(_));
     let opened_late: BTreeSet<usize> =
         (0..records.files.len()).filter(|index| is_late(&records.files[*index])).collect();
     let channel = (!opened_late.is_empty()).then(|| slots.free());
@@ -131,6 +132,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         context_slot,
         spare_slot,
         opened_late,
+        placed: (0..records.files.len()).filter(|file| is_placed(&records.files[*file])).collect(),
         terminals: (0..records.files.len()).filter(|file| is_terminal(&records.files[*file])).collect(),
         late: late_programs(records)?,
         steps: Vec::new(),
@@ -259,6 +261,8 @@ struct Planner<'a> {
     spare_slot: i32,
     /// Open file descriptions that are opened when all tasks are there, in order.
     opened_late: BTreeSet<usize>,
+    /// Indices of the files that the kernel places when they are mapped.
+    placed: HashSet<usize>,
     /// Descriptions of controlling terminals of sessions in the job.
     terminals: Vec<usize>,
     /// What processes do late for their open files.
@@ -527,6 +531,9 @@ impl Planner<'_> {
             object_slots: &self.object_slots,
             context: self.context_slot,
             relocated: &self.relocated,
+            mapped: self.free_range.clone(),
+            task_size: self.host.task_size,
+            placed: &self.placed,
         };
         alive.memory.rebuild(&sources, &mut program);
         table::rebuild_table(&alive.fds, &self.file_slots, self.spare_slot, &mut program);

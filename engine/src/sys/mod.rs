@@ -10,6 +10,7 @@ mod addr;
 pub mod clone;
 pub mod file;
 pub mod guard;
+pub mod io_uring;
 pub mod kcmp;
 pub mod kmod;
 pub mod mapping;

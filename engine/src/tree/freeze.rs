@@ -5,6 +5,7 @@ use super::scope::{Scope, own_processes, threads};
 use crate::activity;
 use crate::arch;
 use crate::error::{Context, Error, Result};
+use crate::proc::stat::Brief;
 use crate::proc::syscall::{self, Blocked};
 use crate::remote::{Code, ModuleThread, Program, ProgramOutput, Scratch, Stopped, Tracee};
 use crate::sys::kmod::{self, Device};
@@ -315,6 +316,12 @@ impl Task {
             for (tid, blocked) in fresh {
                 if let Some(mut tracee) = await_stop(self.pid, tid, deadline, waiting.cancelled)? {
                     known.insert(tid);
+                    // Without code of its own (`copy_thread`), it has no instruction to be at.
+                    let stat = || Brief::of_thread(self.pid, tid);
+                    if tracee.regs.ip() == 0 && stat().is_some_and(|stat| stat.is_worker()) {
+                        tracee.detach()?;
+                        continue;
+                    }
                     let looked = tracee.look_closer(blocked);
                     // Listed even on failure, so that it is detached.
                     self.threads.push(Stopped::Traced(tracee));

@@ -70,7 +70,6 @@ fn refuses(text: &str, words: &[&str]) {
 #[case::fanotify(format!("hold(call({}, 0, 0))", libc::SYS_fanotify_init), "fanotify")]
 #[case::pidfd(format!("hold(call({}, os.getppid(), 0))", libc::SYS_pidfd_open), "pidfd")]
 #[case::userfaultfd(format!("hold(call({}, 0))", libc::SYS_userfaultfd), "userfaultfd")]
-#[case::io_uring(format!("hold(call({}, 4, ctypes.create_string_buffer(120)))", libc::SYS_io_uring_setup), "io_uring")]
 #[case::bpf(format!("hold(call({}, 0, struct.pack('IIIII', 2, 4, 4, 1, 0), 20))", libc::SYS_bpf), "bpf-map")]
 #[case::perf(
     format!("hold(call({}, struct.pack('IIQ96x', 1, 112, 0), 0, -1, -1, 0))", libc::SYS_perf_event_open),
@@ -88,6 +87,78 @@ fn refuses(text: &str, words: &[&str]) {
 #[case::kvm("hold(fcntl.ioctl(os.open('/dev/kvm', os.O_RDWR), 0xae01, 0))".to_owned(), "kvm-vm")]
 fn an_anonymous_inode(#[case] text: String, #[case] kind: &str) {
     refuses(&text, &["fd 9", kind]);
+}
+
+/// A ring with four entries: `ring(flags)` is its descriptor, `params` its description.
+const RING: &str = "params = ctypes.create_string_buffer(120)
+def ring(flags=0):
+    struct.pack_into('I', params, 8, flags)
+    return call(425, 4, params)
+def register(fd, opcode, argument, count): return call(427, fd, opcode, argument, count)
+def number(at): return struct.unpack_from('I', params, at)[0]";
+
+/// What is registered with it is not saved, and what is on its way cannot be.
+#[rstest]
+#[case::polled_by_a_thread("hold(ring(2))", "a kernel thread that polls it")]
+#[case::for_a_thread_that_has_ended(
+    "def make(): hold(ring(1 << 12))\nthread = threading.Thread(target=make)\nthread.start()\nthread.join()",
+    "for one thread only"
+)]
+#[case::of_one_thread_with_an_eventfd(
+    "fd = ring(1 << 12 | 1 << 13)\nregister(fd, 4, struct.pack('i', os.eventfd(0)), 1)\nhold(fd)",
+    "has registered an eventfd"
+)]
+#[case::not_enabled("hold(ring(1 << 6))", "is not enabled yet")]
+#[case::with_an_eventfd(
+    "fd = ring()\nregister(fd, 4, struct.pack('i', os.eventfd(0)), 1)\nhold(fd)",
+    "has registered an eventfd"
+)]
+#[case::with_files("fd = ring()\nregister(fd, 2, struct.pack('i', 1), 1)\nhold(fd)", "has registered files")]
+#[case::without_its_descriptor(
+    "fd = ring()\nregister(fd, 20, struct.pack('IIQ', 0xffffffff, 0, fd), 1)\nhold(fd)",
+    "has registered an io_uring (IORING_REGISTER_RING_FDS)"
+)]
+#[case::in_memory_of_the_program(
+    "memory = mmap.mmap(-1, 1 << 16)
+at = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+struct.pack_into('Q', params, 72, at)
+struct.pack_into('Q', params, 112, at + (1 << 15))
+hold(ring(1 << 14))",
+    "has the memory of its program as queues"
+)]
+#[case::with_a_poll_in_flight(
+    "fd = ring()
+rings, requests = mmap.mmap(fd, 4096), mmap.mmap(fd, 256, offset=0x10000000)
+struct.pack_into('BBHiQQIIQ', requests, 0, 6, 0, 0, os.pipe()[0], 0, 0, 0, 1, 7)
+struct.pack_into('I', rings, number(44), 1)
+call(426, fd, 1, 0, 0, None, 0)
+hold(fd)",
+    "waits for descriptors to become ready"
+)]
+#[case::with_a_timeout_in_flight(
+    "fd = ring()
+rings, requests = mmap.mmap(fd, 4096), mmap.mmap(fd, 256, offset=0x10000000)
+time_limit = ctypes.create_string_buffer(struct.pack('qq', 600, 0), 16)
+struct.pack_into('BBHiQQIIQ', requests, 0, 11, 0, 0, -1, 0, ctypes.addressof(time_limit), 1, 0, 7)
+struct.pack_into('I', rings, number(44), 1)
+call(426, fd, 1, 0, 0, None, 0)
+hold(fd)",
+    "has requests in flight"
+)]
+#[case::one_of_several(
+    "fd, other = ring(), ring()\nrings = mmap.mmap(fd, 4096)\nhold(fd)",
+    "one of several io_urings"
+)]
+#[case::without_any_descriptor(
+    "fd = ring()
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap(None, ctypes.c_size_t(4096), 3, 1, fd, ctypes.c_long(0))
+os.close(fd)
+hold(0)",
+    "without a descriptor"
+)]
+fn an_io_uring(#[case] text: &str, #[case] words: &str) {
+    refuses(&format!("{RING}\n{text}"), &[words]);
 }
 
 #[test]

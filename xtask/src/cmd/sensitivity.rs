@@ -90,6 +90,7 @@ const LIKELY: &[(&[&str], &str)] = &[
     (&["seccomp"], "seccomp"),
     (&["segment", "semaphore", "message"], "ipc"),
     (&["pty"], "terminals"),
+    (&["ring"], "rings"),
     (&["eventfd", "timerfd", "pidfd", "epoll", "signalfd", "inotify"], "events"),
     (
         &[

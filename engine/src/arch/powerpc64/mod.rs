@@ -62,6 +62,7 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
         libc::SYS_epoll_wait
             | libc::SYS_epoll_pwait
             | libc::SYS_epoll_pwait2
+            | libc::SYS_io_uring_enter
             | SYS_SEMTIMEDOP
             // Of the calls behind ipc(2) only semop and semtimedop end so: the others have an error
             // that makes them again (ipc/msg.c).

@@ -48,6 +48,7 @@ pub fn repeatable_after_eintr(nr: i64) -> bool {
         libc::SYS_epoll_wait
             | libc::SYS_epoll_pwait
             | libc::SYS_epoll_pwait2
+            | libc::SYS_io_uring_enter
             | libc::SYS_semop
             | libc::SYS_semtimedop
             | libc::SYS_rt_sigtimedwait

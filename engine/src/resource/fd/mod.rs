@@ -103,6 +103,7 @@ kinds! {
     epoll: Epoll(state: epoll::Epoll);
     signalfd: Signalfd(state: signalfd::Signalfd);
     inotify: Inotify(state: inotify::Inotify);
+    io_uring: IoUring(state: io_uring::IoUring);
 }
 
 /// When two descriptors refer to the same object.
@@ -614,7 +615,6 @@ fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
         (b"socket:", "a socket"),
         (b"anon_inode:[fanotify]", "a fanotify group"),
-        (b"anon_inode:[io_uring]", "an io_uring"),
         (b"anon_inode:[userfaultfd]", "a userfaultfd"),
         (b"anon_inode:[perf_event]", "a performance event"),
         (b"anon_inode:bpf", "a BPF object"),

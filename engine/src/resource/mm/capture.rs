@@ -9,9 +9,11 @@ use crate::proc::smaps::{self, VmFlags};
 use crate::resource::bytes::PathBytes;
 use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
+use crate::resource::fd::io_uring;
+use crate::resource::fd::table;
 use crate::resource::ipc::segment;
 use crate::sys::{page_size, task_size};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// Tables shared by the mappings, descriptors and directories of all processes.
@@ -135,6 +137,7 @@ fn backing(
             return Ok(Backing::Shared { object, offset: vma.offset, private: !vma.shared });
         }
         b"/dev/zero" if !vma.shared => return Ok(Backing::Anonymous { name: None }),
+        io_uring::NAME => return ring(pid, vma, &who, tables),
         path if path.starts_with(b"/[aio]") => return refuse("an asynchronous I/O ring"),
         path if path.starts_with(b"/secretmem") => return refuse("secret memory (memfd_secret)"),
         path if !path.starts_with(b"/") => return refuse("not a file"),
@@ -154,6 +157,31 @@ fn backing(
     let file = tables.files.add_found(&found, flags, &mut tables.inodes, &mut tables.dump_plan)?;
     known.insert(key, file);
     Ok(Backing::File { file, offset: vma.offset, shared: vma.shared })
+}
+
+/// A mapping of an io_uring, which does not show of which one.
+fn ring(pid: i32, vma: &smaps::Vma, who: &Subject, tables: &mut Tables) -> Result<Backing> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    use std::os::fd::AsFd;
+    let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.clone(), format!(": {what}"))));
+    if !io_uring::BEGINNINGS.contains(&vma.offset) {
+        return refuse("a part of an io_uring; unmap it first");
+    }
+    let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
+        .context(|| format!("open pidfd of {pid}"))?;
+    let mut rings = BTreeSet::new();
+    for fd in table::numbers(pid)? {
+        let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap_or_default();
+        if link.as_os_str().as_encoded_bytes() == io_uring::NAME {
+            let (inodes, plan) = (&mut tables.inodes, &mut tables.dump_plan);
+            rings.insert(tables.files.add_fd(pidfd.as_fd(), pid, fd, inodes, plan)?.file);
+        }
+    }
+    match (rings.first(), rings.len()) {
+        (Some(file), 1) => Ok(Backing::File { file: *file, offset: vma.offset, shared: true }),
+        (None, _) => refuse("an io_uring without a descriptor; unmap it first"),
+        _ => refuse("one of several io_urings, and the kernel does not show which; close all but one"),
+    }
 }
 
 /// Blocks that a mapped file occupies, in units of 512 bytes.
@@ -220,6 +248,11 @@ fn describe(vma: &smaps::Vma, backing: Backing) -> Result<Vma, String> {
             record.flags.push(*ours);
             rest -= *theirs;
         }
+    }
+    if vma.path.as_deref() == Some(io_uring::NAME) {
+        // Set by `io_uring_mmap`, io_uring/memmap.c; before Linux 6.10 also VM_PAT, by
+        // `track_pfn_remap`.
+        rest -= VmFlags::IO | VmFlags::PFN_MAP | VmFlags::MIXED_MAP | VmFlags::ARCH_1;
     }
     record.flags.sort_unstable();
     // Before Linux 6.11 the flag of MLOCK_ONFAULT has no name; it is the only nameless one that

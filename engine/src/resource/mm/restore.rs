@@ -10,6 +10,7 @@ use super::{Memory, Range};
 use crate::arch;
 use crate::image::Extent;
 use crate::remote::{Arg, Program};
+use std::collections::HashSet;
 
 /// Where a restart finds what the new address space is made from.
 #[derive(Debug, Clone)]
@@ -24,6 +25,19 @@ pub struct MemorySources<'a> {
     pub context: i32,
     /// Temporary addresses of the running kernel's special mappings.
     pub relocated: &'a [SpecialMapping],
+    /// What is mapped before the address space is built.
+    pub mapped: Range,
+    /// One past the highest user address.
+    pub task_size: u64,
+    /// Indices of the files that the kernel places when they are mapped.
+    pub placed: &'a HashSet<usize>,
+}
+
+impl MemorySources<'_> {
+    /// Whether the kernel chooses where to map it.
+    fn places(&self, vma: &Vma) -> bool {
+        matches!(vma.backing, Backing::File { file, .. } if self.placed.contains(&file))
+    }
 }
 
 /// A mapping that the kernel creates and fills, by its name in /proc/PID/maps: `[vdso]`, `[vvar]`,
@@ -72,6 +86,7 @@ impl Memory {
         // First: the kernel replaces the executable only when the old one is not mapped any more
         // (replace_mm_exe_file, kernel/fork.c), and the new one may be the engine's own.
         self.rebuild_marks(sources, program);
+        self.rebuild_placed(sources, program);
         self.rebuild_special(sources, program);
         membarrier::rebuild(self.membarrier, program);
         self.rebuild_merge(program);
@@ -91,6 +106,49 @@ impl Memory {
         }
         keys.finish(program);
         self.rebuild_thp_disable(program);
+    }
+
+    /// Maps files for which mmap(2) takes no address, nor does mremap(2) move them (io_uring since
+    /// Linux 6.5, `io_uring_get_unmapped_area` in io_uring/memmap.c): where the only room is left.
+    fn rebuild_placed(&self, sources: &MemorySources<'_>, program: &mut Program) {
+        /// mmap(2) leaves out what is below vm.mmap_min_addr, at most.
+        const LOWEST: u64 = 1 << 16;
+        let mut mapped = vec![sources.mapped.clone()];
+        for vma in self.vmas.iter().filter(|vma| sources.places(vma)) {
+            let Backing::File { file, offset, .. } = vma.backing else { continue };
+            mapped.push(vma.start..vma.end);
+            mapped.sort_by_key(|range| range.start);
+            let ends = mapped.iter().map(|range| range.end);
+            let begins = mapped.iter().map(|range| range.start).chain([sources.task_size]);
+            let gaps = [LOWEST].into_iter().chain(ends).zip(begins).filter(|(start, end)| start < end);
+            let gaps: Vec<(u64, u64)> = gaps.collect();
+            let flags =
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+            for (start, end) in &gaps {
+                let args: [Arg; 6] = [
+                    (*start).into(),
+                    (end - start).into(),
+                    libc::PROT_NONE.into(),
+                    flags.into(),
+                    (-1).into(),
+                    Arg::Imm(0),
+                ];
+                program.call_returning(libc::SYS_mmap, &args, *start, "leave no other room");
+            }
+            let slot = sources.file_slots[file];
+            let args: [Arg; 6] = [
+                Arg::Imm(0),
+                vma.len().into(),
+                vma.whole_prot().into(),
+                libc::MAP_SHARED.into(),
+                slot.into(),
+                offset.into(),
+            ];
+            program.call_returning(libc::SYS_mmap, &args, vma.start, format!("map {}", vma.label()));
+            for (start, end) in gaps {
+                program.call_ok(libc::SYS_munmap, &[start.into(), (end - start).into()], "leave room");
+            }
+        }
     }
 
     /// What shmat(2) has mapped; validation has shown that it can do so again.
@@ -136,7 +194,7 @@ impl Memory {
     }
 
     fn map(&self, vma: &Vma, sources: &MemorySources<'_>, program: &mut Program) {
-        if let Some(prot) = self.first_prot(vma) {
+        if let Some(prot) = self.first_prot(vma).filter(|_| !sources.places(vma)) {
             self.mmap(vma, prot, sources, program);
         }
         // Before pages are populated, so that they get the right node and size.

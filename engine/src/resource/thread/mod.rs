@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod creds;
+pub mod rings;
 pub mod rseq;
 pub mod seccomp;
 pub mod sleep;

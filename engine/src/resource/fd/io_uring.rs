@@ -1,0 +1,257 @@
+//! io_uring(7): a ring without requests in flight.
+//!
+//! Its counters are the kernel's own, and programs have copies of them: a restart makes a ring and
+//! lets it do as many requests that do nothing as it had done, 20 million a second.
+
+use super::description::{Descriptions, Descriptor};
+use super::inode::Observed;
+use super::{Identity, Kind, Made, Once, Verbs, Way};
+use crate::activity;
+use crate::error::{Context, Error, Problem, Result};
+use crate::proc::fdinfo::FdInfo;
+use crate::resource::bytes::Bytes;
+use crate::sys::io_uring::{Counters, Offsets, Ring, Sizes, is_elsewhere, is_enabled};
+use serde::{Deserialize, Serialize};
+use std::os::fd::AsFd;
+
+/// A ring.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoUring {
+    /// Entries of the submission queue and of the completion queue.
+    pub sizes: (u32, u32),
+    /// Where the kernel has put the words of the submission queue and of the completion queue.
+    pub offsets: ([u32; 7], [u32; 7]),
+    /// Requests that the kernel has taken, and that are in the queue as well.
+    pub submitted: (u32, u32),
+    /// Completions that the kernel has made, and those of them that were taken.
+    pub completed: (u32, u32),
+    /// Both queues.
+    pub rings: Bytes,
+    /// The entries of the submission queue.
+    pub requests: Bytes,
+}
+
+/// The name in /proc of a descriptor and of a mapping.
+pub const NAME: &[u8] = b"anon_inode:[io_uring]";
+
+/// Offsets at which mappings begin: `IORING_OFF_SQ_RING`, `IORING_OFF_CQ_RING`, `IORING_OFF_SQES`.
+pub const BEGINNINGS: [u64; 3] = [0, 0x800_0000, 0x1000_0000];
+
+/// `IORING_SQ_NEED_WAKEUP`, `IORING_SQ_CQ_OVERFLOW` and `IORING_SQ_TASKRUN`.
+const PENDING: u32 = 0b111;
+
+/// `IORING_MAX_ENTRIES`, io_uring/io_uring.c; completions may be twice as many.
+const MOST: u32 = 1 << 15;
+
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
+    (seen.link.0 == NAME).then(|| Ok(Kind::IoUring(IoUring::default())))
+}
+
+/// What a ring has that is not saved, by what its descriptor shows.
+fn refusal(info: &FdInfo) -> Option<&'static str> {
+    let number = |name: &str| info.field(name).and_then(|value| value.parse::<i64>().ok());
+    let is_some = |name: &str| number(name).is_some_and(|count| count > 0);
+    if is_some("SqThread") {
+        return Some("has a kernel thread that polls it (IORING_SETUP_SQPOLL); end it first");
+    }
+    if is_some("UserFiles") || is_some("UserBufs") {
+        return Some("has registered files or buffers; unregister them first");
+    }
+    if info.beginning("Personalities").next().is_some_and(|_| info.beginning("  ").any(is_personality)) {
+        return Some("has registered credentials (IORING_REGISTER_PERSONALITY); unregister them first");
+    }
+    if info.field("NAPI").is_some_and(|napi| napi != "disabled") {
+        return Some("polls network devices (NAPI); switch that off first");
+    }
+    None
+}
+
+/// A line of `io_uring_show_cred`: a number, and no `op=` or `user_data=`.
+fn is_personality(line: &str) -> bool {
+    line.trim_start().split(['\t', ' ', ':']).next().is_some_and(|word| word.parse::<u32>().is_ok())
+}
+
+/// What a ring waits for, by what its descriptor shows.
+fn hindrance(info: &FdInfo) -> Option<&'static str> {
+    if info.beginning("  op=").next().is_some() {
+        return Some("waits for descriptors to become ready; cancel that first");
+    }
+    let overflow = info.beginning("  user_data=").next().is_some();
+    overflow.then_some("has more completions than its queue holds; take them first")
+}
+
+impl Verbs for IoUring {
+    fn name(&self) -> &'static str {
+        "io_uring"
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Description
+    }
+
+    fn keeps_offset(&self) -> bool {
+        false
+    }
+
+    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
+        let descriptor = Descriptor::only(descriptors);
+        let what = || format!("{}: read the state of an io_uring", descriptor.at());
+        let problem = |why: &str| Problem::of(descriptor.at(), format!(" is an io_uring that {why}"));
+        let info = descriptor.info()?;
+        if let Some(why) = refusal(&info) {
+            return Err(Error::unsupported(problem(why)));
+        }
+        if let Some(why) = hindrance(&info) {
+            return Err(Error::unsupported_now(problem(why)));
+        }
+        let fd = descriptor.duplicate()?;
+        let (ring, sizes) = match Ring::of(fd.try_clone().context(what)?) {
+            Err(err) if is_elsewhere(&err) => {
+                let why =
+                    "has the memory of its program as queues (IORING_SETUP_NO_MMAP); make it without that";
+                return Err(Error::unsupported(problem(why)));
+            }
+            ring => ring.context(what)?,
+        };
+        let Counters { submitted, queued, completed, seen } = ring.counters();
+        if ring.flags() & PENDING != 0 || submitted != completed {
+            let why = "has requests in flight, or has had some without a completion or with several; let it finish, or make a new one";
+            return Err(Error::unsupported_now(problem(why)));
+        }
+        if !is_enabled(fd.as_fd()).context(what)? {
+            let why = "is not enabled yet (IORING_SETUP_R_DISABLED); enable it first";
+            return Err(Error::unsupported(problem(why)));
+        }
+        let Offsets { submission, completion } = ring.offsets();
+        let (rings, requests) = ring.contents();
+        *self = IoUring {
+            sizes: (sizes.submission, sizes.completion),
+            offsets: (submission, completion),
+            submitted: (submitted, queued),
+            completed: (completed, seen),
+            rings: Bytes(rings),
+            requests: Bytes(requests),
+        };
+        Ok(())
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let (submission, completion) = self.sizes;
+        let sized = submission.is_power_of_two()
+            && completion.is_power_of_two()
+            && submission <= MOST
+            && completion <= 2 * MOST
+            && submission <= completion;
+        let within = |(to, from): (u32, u32), most: u32| to.wrapping_sub(from) <= most;
+        let (taken, queued) = self.submitted;
+        let counted = self.submitted.0 == self.completed.0
+            && within((queued, taken), submission)
+            && within(self.completed, completion);
+        let begin = self.offsets.1[5] as usize;
+        let whole = self.requests.0.len() == submission as usize * 64
+            && self.rings.0.len() >= begin + completion as usize * 16
+            && self.rings.0.len().is_multiple_of(4);
+        if sized && counted && whole { Ok(()) } else { Err("invalid io_uring".into()) }
+    }
+
+    fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
+        let (submission, completion) = self.sizes;
+        activity::say_long(|| format!("make an io_uring that has done {} requests", self.submitted.0));
+        let ring = match Ring::new(Sizes { submission, completion }) {
+            Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
+                return Err(Error::Conflict(
+                    "io_uring is switched off here (kernel.io_uring_disabled); allow it by sysctl(8)".into(),
+                ));
+            }
+            ring => ring.context(|| "make an io_uring")?,
+        };
+        let Offsets { submission, completion } = ring.offsets();
+        if self.offsets != (submission, completion) {
+            return Err(Error::Conflict(
+                "this kernel lays out io_uring in another way than that of the checkpoint; restart on that"
+                    .into(),
+            ));
+        }
+        let to = Counters {
+            submitted: self.submitted.0,
+            queued: self.submitted.1,
+            completed: self.completed.0,
+            seen: self.completed.1,
+        };
+        ring.fill(to, &self.rings.0, &self.requests.0).context(|| "set the state of an io_uring")?;
+        Ok(Box::new(Once::new(ring.into_fd())))
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
+        name: "ring-completions-lost",
+        what: "completions that were not taken are lost",
+        commit: |r| each(r, |ring| ring.completed.1 = ring.completed.0),
+    },
+    crate::resource::fault::Fault {
+        name: "ring-starts-anew",
+        what: "the counters of rings begin at 0",
+        commit: |r| each(r, |ring| (ring.submitted, ring.completed) = ((0, 0), (0, 0))),
+    },
+    crate::resource::fault::Fault {
+        name: "ring-requests-lost",
+        what: "requests that were queued are lost",
+        commit: |r| each(r, |ring| ring.requests.0.fill(0)),
+    },
+];
+
+#[cfg(feature = "planted-faults")]
+fn each(records: &mut crate::resource::Records, change: impl Fn(&mut IoUring)) {
+    for inode in &mut records.inodes {
+        if let Kind::IoUring(ring) = &mut inode.kind {
+            change(ring);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn info(text: &str) -> FdInfo {
+        FdInfo::parse(format!("pos:\t0\nflags:\t02000002\n{text}\n")).unwrap()
+    }
+
+    #[rstest]
+    #[case("SqThread:\t-1\nUserFiles:\t0\nUserBufs:\t0\nPollList:\nCqOverflowList:\nNAPI:\tdisabled", None)]
+    #[case("SqThread:\t17", Some("kernel thread"))]
+    #[case("SqThread:\t-1\nUserFiles:\t2", Some("registered files"))]
+    #[case("UserBufs:\t1\n    0: 0x7f00/4096", Some("registered files or buffers"))]
+    #[case("Personalities:\n    3\n\t\tUid:\t\t0", Some("credentials"))]
+    #[case("NAPI:\tenabled", Some("network"))]
+    fn what_a_descriptor_shows_is_refused(#[case] text: &str, #[case] words: Option<&str>) {
+        let why = refusal(&info(text));
+        assert_eq!(why.is_some(), words.is_some(), "{why:?}");
+        assert!(words.is_none_or(|words| why.unwrap().contains(words)), "{why:?}");
+    }
+
+    #[test]
+    fn a_ring_has_its_counters_and_contents_again() {
+        let sizes = Sizes { submission: 4, completion: 16 };
+        let Ok(first) = Ring::new(sizes) else { return eprintln!("skipped: no io_uring here") };
+        let none = Counters { submitted: 0, queued: 0, completed: 0, seen: 0 };
+        let (rings, sqes) = first.contents();
+        first.fill(none, &rings, &sqes).unwrap();
+        let to = Counters { submitted: 1003, queued: 1005, completed: 1003, seen: 992 };
+        let (mut rings, mut sqes) = first.contents();
+        let begin = first.offsets().completion[5] as usize;
+        rings[begin..].iter_mut().zip((0u8..=255).cycle()).for_each(|(byte, value)| *byte = value);
+        sqes.iter_mut().zip((0u8..=255).cycle()).for_each(|(byte, value)| *byte = value);
+        let second = Ring::new(sizes).unwrap();
+        second.fill(to, &rings, &sqes).unwrap();
+        assert_eq!(second.counters(), to);
+        let (found, requests) = second.contents();
+        assert_eq!((&found[begin..], requests), (&rings[begin..], sqes));
+        let (again, seen) = Ring::of(second.into_fd()).unwrap();
+        assert_eq!((seen, again.counters()), (sizes, to));
+        assert!(is_enabled(again.into_fd().as_fd()).unwrap());
+    }
+}
