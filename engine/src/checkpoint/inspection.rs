@@ -7,6 +7,7 @@ use crate::remote::Stopped;
 use crate::resource::fd::Kind;
 use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
+use crate::resource::fd::io_uring;
 use crate::resource::fd::job::Job;
 use crate::resource::fd::lock::{self, Locks};
 use crate::resource::fd::table::{self, Fd};
@@ -100,6 +101,10 @@ impl Inspection {
         };
         refuse_own_servers(&frozen.tasks)?;
         inspection.problems.extend(shared_state::problems(&frozen.tasks)?);
+        // Before any file is looked at: it must not change afterwards.
+        for task in frozen.tasks.iter().filter(|task| task.has_workers) {
+            inspection.problems.extend(io_uring::in_flight(task.pid)?);
+        }
         let (method, users) = (PagemapMethod::probe(), SemaphoreUsers::look());
         for task in &frozen.tasks {
             let seen = if task.threads.is_empty() {

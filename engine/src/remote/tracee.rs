@@ -134,10 +134,14 @@ impl Tracee {
     }
 
     /// Lets the thread run to its next system call entry.
+    fn wait(&self) -> std::io::Result<Stop> {
+        if self.tid == self.pid { wait::wait_for_leader(self.tid) } else { wait::wait(self.tid) }
+    }
+
     fn enter_syscall(&mut self) -> Result<()> {
         loop {
             ptrace::cont_to_syscall(self.tid).context(|| format!("step {}", self.tid))?;
-            match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
+            match self.wait().context(|| format!("wait for {}", self.tid))? {
                 Stop::Syscall => return Ok(()),
                 Stop::Interrupted | Stop::Group(_) => {}
                 // Linux 5.11 to 6.3 do not show this to a tracer: our call was dispatched as a
@@ -162,7 +166,7 @@ impl Tracee {
             // A signal stop consumes the interrupt.
             ptrace::interrupt(self.tid).context(|| format!("interrupt {}", self.tid))?;
             ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
-            match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
+            match self.wait().context(|| format!("wait for {}", self.tid))? {
                 Stop::Interrupted | Stop::Group(_) => return Ok(()),
                 Stop::Signal(sig) => self.held.push(sig),
                 stop => return Err(self.gone(stop)),
@@ -315,7 +319,7 @@ impl Tracee {
         self.disturb(&regs)?;
         loop {
             ptrace::cont(self.tid, 0).context(|| format!("run program in {}", self.tid))?;
-            match wait::wait(self.tid).context(|| format!("wait for {}", self.tid))? {
+            match self.wait().context(|| format!("wait for {}", self.tid))? {
                 Stop::Signal(sig) if sig == self.notify && self.is_done(scratch)? => break,
                 Stop::Signal(
                     sig @ (libc::SIGSEGV | libc::SIGBUS | libc::SIGILL | libc::SIGFPE | libc::SIGTRAP),
@@ -373,7 +377,7 @@ impl Tracee {
             loop {
                 // After SIGKILL there may be nothing left to continue.
                 let continued = ptrace::cont(self.tid, deliver);
-                match wait::wait(self.tid).context(|| format!("wait for the end of {}", self.tid))? {
+                match self.wait().context(|| format!("wait for the end of {}", self.tid))? {
                     Stop::Killed(sig) if sig == killed_by => return Ok(()),
                     Stop::Signal(sig) => deliver = sig,
                     Stop::Interrupted | Stop::Group(_) => deliver = 0,
@@ -401,7 +405,7 @@ impl Tracee {
         let mut deliver = 0;
         loop {
             ptrace::cont(self.tid, deliver).context(|| format!("continue {}", self.tid))?;
-            match wait::wait(self.tid).context(|| format!("wait for the stop of {}", self.tid))? {
+            match self.wait().context(|| format!("wait for the stop of {}", self.tid))? {
                 Stop::Group(_) => break,
                 Stop::Signal(sig) if sig == signal => deliver = sig,
                 Stop::Signal(sig) => {
@@ -426,7 +430,7 @@ impl Tracee {
         crate::sys::guard::kill(self.pid, libc::SIGCONT).context(|| format!("continue {}", self.pid))?;
         loop {
             ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
-            match wait::wait(self.tid).context(|| format!("wait for {} to resume", self.tid))? {
+            match self.wait().context(|| format!("wait for {} to resume", self.tid))? {
                 // SIGCONT is not delivered: the process has already continued.
                 Stop::Signal(libc::SIGCONT) => break,
                 Stop::Signal(sig) => self.held.push(sig),
@@ -445,7 +449,7 @@ impl Tracee {
     pub fn join_group_stop(&mut self) -> Result<()> {
         loop {
             ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
-            match wait::wait(self.tid).context(|| format!("wait for the stop of {}", self.tid))? {
+            match self.wait().context(|| format!("wait for the stop of {}", self.tid))? {
                 Stop::Group(_) => return Ok(()),
                 Stop::Signal(sig) => self.held.push(sig),
                 Stop::Interrupted => {}

@@ -1,6 +1,7 @@
 //! waitpid(2) for tracees: decoding of stops, and waiting with a deadline.
 
 use super::ptrace::Tid;
+use crate::proc::stat::Brief;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,27 @@ pub fn wait(tid: Tid) -> io::Result<Stop> {
     match waitpid(tid, 0)? {
         Some((_, stop)) => Ok(stop),
         None => unreachable!("waitpid without WNOHANG returned nothing"),
+    }
+}
+
+/// Waits for the next stop or the end of the first thread of a process. While other threads of it
+/// have not been reaped, its end is not reported (ptrace(2), "Death under ptrace"): it is seen.
+/// SIGCHLD should be blocked in the caller ([`block_sigchld`]); else this may wait forever.
+pub fn wait_for_leader(pid: Tid) -> io::Result<Stop> {
+    if !is_sigchld_blocked() {
+        return wait(pid);
+    }
+    loop {
+        if let Some(stop) = poll(pid)? {
+            return Ok(stop);
+        }
+        sigchld_or(Duration::from_millis(100))?;
+        if let Some(stop) = poll(pid)? {
+            return Ok(stop);
+        }
+        if Brief::of_thread(pid, pid).is_none_or(|stat| stat.state == 'Z') {
+            return Ok(poll(pid)?.unwrap_or(Stop::Killed(libc::SIGKILL)));
+        }
     }
 }
 
@@ -137,6 +159,28 @@ fn sigchld_or(timeout: Duration) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_sigchld_blocked() -> bool {
+    let mut now = sigchld_set();
+    // SAFETY: nothing is changed, and the set to be filled is live and initialised.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut now);
+        libc::sigismember(&now, libc::SIGCHLD) == 1
+    }
+}
+
+/// Reaps killed threads of one process that are still ours, so that its parent is told of its end;
+/// gives up at `deadline`.
+pub fn reap(pid: Tid, tids: impl IntoIterator<Item = Tid>, deadline: Instant) {
+    let (leader, others): (Vec<Tid>, Vec<Tid>) = tids.into_iter().partition(|tid| *tid == pid);
+    for tid in others.into_iter().chain(leader) {
+        // What is no child of ours any more needs nothing.
+        while let Ok(Some(
+            Stop::Interrupted | Stop::Group(_) | Stop::Signal(_) | Stop::Syscall | Stop::Event(_),
+        )) = wait_until(tid, deadline, &|| false)
+        {}
+    }
 }
 
 /// Blocks SIGCHLD in the calling thread, for [`wait_until`].

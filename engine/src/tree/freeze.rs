@@ -34,6 +34,8 @@ pub struct Task {
     pub stat: Stat,
     /// Its threads, the leader first; empty for a zombie.
     pub threads: Vec<Stopped>,
+    /// Whether the kernel has made threads in it, which are not stopped.
+    pub has_workers: bool,
     /// The scratch range, once mapped.
     scratch: Option<Scratch>,
     /// The module session that holds it; `None` when it is traced.
@@ -58,6 +60,9 @@ pub struct Holder {
     /// Also hold threads that have a tracer, unless it has stopped them.
     pub traced: bool,
 }
+
+/// How long a killed thread may take to end.
+const REAPING: Duration = Duration::from_secs(1);
 
 impl Frozen {
     /// Stops all threads in scope, repeating until no new ones appear. They are held through
@@ -115,7 +120,7 @@ impl Frozen {
             };
         };
         let device = self.holder.as_ref().map(|holder| Arc::clone(&holder.device));
-        self.tasks.push(Task { pid, stat, threads: Vec::new(), scratch: None, device });
+        self.tasks.push(Task { pid, stat, threads: Vec::new(), has_workers: false, scratch: None, device });
         let task = self.tasks.last_mut().expect("just pushed");
         if task.stat.state == 'Z' {
             if threads(pid)?.len() > 1 {
@@ -172,13 +177,15 @@ impl Frozen {
             // Move all threads out of the scratch range before it is unmapped.
             let written = task.tracees().map(Tracee::write_back).fold(Ok(()), Result::and);
             first = first.and(written.and_then(|()| task.unmap_scratch()));
-            let threads = std::mem::take(&mut task.threads);
+            let (threads, mut dead) = (std::mem::take(&mut task.threads), Vec::new());
             for thread in threads {
                 if let Stopped::Traced(tracee) = thread {
-                    let result = tracee.detach();
+                    let (tid, result) = (tracee.tid, tracee.detach());
+                    dead.extend(result.is_err().then_some(tid));
                     first = first.and(result);
                 }
             }
+            wait::reap(task.pid, dead, Instant::now() + REAPING);
             first = first.and(task.release());
         }
         first
@@ -320,6 +327,7 @@ impl Task {
                     let stat = || Brief::of_thread(self.pid, tid);
                     if tracee.regs.ip() == 0 && stat().is_some_and(|stat| stat.is_worker()) {
                         tracee.detach()?;
+                        self.has_workers = true;
                         continue;
                     }
                     let looked = tracee.look_closer(blocked);

@@ -221,3 +221,34 @@ fn a_restart_of_threads_that_fails_ends_and_leaves_nothing() {
     // It is nobody's child any more: init waits for it.
     wait_for("the end of what was made", || job.is_gone().then_some(()));
 }
+
+/// A process with several threads whose parent kills it as soon as both run again.
+const KILLS_ITS_CHILD: &str = r#"
+import time
+child = os.fork()
+if child == 0:
+    for _ in range(3):
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    time.sleep(600)
+say("up", "")
+last = time.monotonic()
+# Until it was stopped.
+while time.monotonic() - last < 0.004:
+    last = time.monotonic()
+os.kill(child, 9)
+say("reaped", os.waitpid(child, 0)[1])
+time.sleep(600)
+"#;
+
+/// The end of its first thread is not told as long as the others are not waited for.
+#[test]
+fn a_process_with_threads_that_is_killed_at_the_end_is_no_hindrance() {
+    for _ in 0..5 {
+        let job = super::python::start(KILLS_ITS_CHILD);
+        assert!(super::python::up(&job).is_some());
+        let output = job.checkpoint("context", &[]);
+        assert!([0, 6].contains(&exit_code(&output)), "{}", complaint(&output));
+        let reaped = wait_for("the end of the child", || super::python::said(&job, "reaped"));
+        assert_eq!(reaped, "9");
+    }
+}

@@ -109,6 +109,10 @@ def number(at): return struct.unpack_from('I', params, at)[0]";
     "has registered an eventfd"
 )]
 #[case::not_enabled("hold(ring(1 << 6))", "is not enabled yet")]
+#[case::with_restrictions(
+    "fd = ring(1 << 6)\nregister(fd, 11, struct.pack('HBB12x', 1, 0, 0), 1)\nregister(fd, 12, None, 0)\nhold(fd)",
+    "with restrictions"
+)]
 #[case::with_an_eventfd(
     "fd = ring()\nregister(fd, 4, struct.pack('i', os.eventfd(0)), 1)\nhold(fd)",
     "has registered an eventfd"

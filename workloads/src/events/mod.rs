@@ -5,9 +5,12 @@ pub mod helpers;
 crate::framework::corpus! {
     mod epoll_blocked;
     mod epoll_edge;
+    mod epoll_exclusive;
     mod epoll_level;
     mod epoll_nested;
     mod epoll_numbers;
+    mod epoll_of_events;
+    mod epoll_one_shot;
     mod epoll_shared;
     mod eventfd_blocked;
     mod eventfd_counters;

@@ -18,9 +18,11 @@ crate::framework::corpus! {
     mod high_numbers;
     mod inherited;
     mod link_removed;
+    mod lock_awaited;
     mod lock_description;
     mod lock_flock;
     mod lock_lease;
+    mod lock_passed_on;
     mod lock_process;
     mod many;
     mod memfd_contents;

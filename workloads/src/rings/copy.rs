@@ -1,6 +1,6 @@
 //! A program copies a file by a ring, over and over, with several requests at once.
 
-use super::helpers::{READ, Request, Ring, WRITE};
+use super::helpers::{READ, Request, Ring, WRITE, require};
 use crate::framework::prelude::*;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::atomic::Ordering::SeqCst;
@@ -18,6 +18,7 @@ const AT_ONCE: usize = 4;
 const BLOCKS: usize = 16;
 
 fn run(cx: &mut Ctx) -> Outcome {
+    require(0)?;
     let (shared, key) = (Shared::new()?, cx.seed);
     let copier = fork("the copier", || {
         let mut ring = Ring::new(8)?;
@@ -50,8 +51,15 @@ fn batch(ring: &mut Ring, opcode: u8, file: &OwnedFd, blocks: &mut [u8], round: 
     for (number, block) in blocks.chunks_exact_mut(BLOCK).enumerate() {
         let (address, offset) =
             (block.as_mut_ptr().addr() as u64, ((round * AT_ONCE + number) * BLOCK) as u64);
-        let request =
-            Request { opcode, fd: file.as_raw_fd(), address, len: 4096, offset, word: number as u64 };
+        let request = Request {
+            opcode,
+            flags: 0,
+            fd: file.as_raw_fd(),
+            address,
+            len: 4096,
+            offset,
+            word: number as u64,
+        };
         ring.queue(request)?;
     }
     expect_eq("submitted", ring.enter(AT_ONCE as u32, AT_ONCE as u32)?, AT_ONCE as u32)?;

@@ -9,6 +9,10 @@ pub const NOP: u8 = 0;
 pub const READ: u8 = 22;
 pub const WRITE: u8 = 23;
 
+/// `IORING_SETUP_SINGLE_ISSUER`, Linux 6.0, and `IORING_SETUP_DEFER_TASKRUN`, Linux 6.1.
+pub const SINGLE_ISSUER: u32 = 1 << 12;
+pub const DEFER_TASKRUN: u32 = 1 << 13;
+
 /// `IORING_ENTER_GETEVENTS`
 const GETEVENTS: u32 = 1;
 
@@ -40,11 +44,33 @@ pub struct Ring {
 #[derive(Clone, Copy, Default)]
 pub struct Request {
     pub opcode: u8,
+    pub flags: u8,
     pub fd: i32,
     pub address: u64,
     pub len: u32,
     pub offset: u64,
     pub word: u64,
+}
+
+/// Skips where no ring with these flags can be made; for workloads whose children make them.
+pub fn require(flags: u32) -> Outcome {
+    let params = Params { flags, ..Params::default() };
+    setup(2, params).map(drop)
+}
+
+/// io_uring_setup(2).
+fn setup(entries: u32, mut params: Params) -> anyhow::Result<(OwnedFd, Params)> {
+    // SAFETY: the struct is live and as the kernel lays it out.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, &raw mut params) };
+    if fd == -1 && [libc::ENOSYS, libc::EPERM].contains(&sys::errno()) {
+        skip("this kernel has no io_uring")?;
+    }
+    if fd == -1 && params.flags != 0 && sys::errno() == libc::EINVAL {
+        skip("this kernel has no such io_uring")?;
+    }
+    let fd = i32::try_from(sys::check("io_uring_setup", fd)?)?;
+    // SAFETY: the descriptor is new and has no other owner.
+    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, params))
 }
 
 fn map(fd: &OwnedFd, len: u32, offset: i64) -> anyhow::Result<usize> {
@@ -58,15 +84,21 @@ fn map(fd: &OwnedFd, len: u32, offset: i64) -> anyhow::Result<usize> {
 impl Ring {
     /// With this many entries for requests, and twice as many for completions.
     pub fn new(entries: u32) -> anyhow::Result<Self> {
-        let mut params = Params::default();
-        // SAFETY: the struct is live and as the kernel lays it out.
-        let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, &raw mut params) };
-        if fd == -1 && [libc::ENOSYS, libc::EPERM].contains(&sys::errno()) {
-            skip("this kernel has no io_uring")?;
-        }
-        let fd = i32::try_from(sys::check("io_uring_setup", fd)?)?;
-        // SAFETY: the descriptor is new and has no other owner.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Self::with_flags(entries, 0)
+    }
+
+    /// The same, with `IORING_SETUP_*`.
+    pub fn with_flags(entries: u32, flags: u32) -> anyhow::Result<Self> {
+        Self::made(entries, Params { flags, ..Params::default() })
+    }
+
+    /// With this many entries for requests and for completions (`IORING_SETUP_CQSIZE`).
+    pub fn with_sizes(entries: u32, completions: u32) -> anyhow::Result<Self> {
+        Self::made(entries, Params { flags: 1 << 3, cq_entries: completions, ..Params::default() })
+    }
+
+    fn made(entries: u32, params: Params) -> anyhow::Result<Self> {
+        let (fd, params) = setup(entries, params)?;
         let len = (params.sq[6] + params.sq_entries * 4).max(params.cq[5] + params.cq_entries * 16);
         let (rings, sqes) = (map(&fd, len, 0)?, map(&fd, params.sq_entries * 64, 0x1000_0000)?);
         let ring = Ring { fd, params, rings, sqes, queued: 0 };
@@ -80,6 +112,17 @@ impl Ring {
         unsafe { AtomicU32::from_ptr((self.rings + at as usize) as *mut u32) }
     }
 
+    /// MADV_DONTFORK of both mappings.
+    pub fn keep_from_children(&self) -> Outcome {
+        for at in [self.rings, self.sqes] {
+            // SAFETY: advice for a mapping of ours.
+            sys::check("madvise", unsafe {
+                libc::madvise(at as *mut libc::c_void, page_size(), libc::MADV_DONTFORK)
+            })?;
+        }
+        Ok(())
+    }
+
     /// What the kernel has taken, and what it has completed.
     pub fn done(&self) -> (u32, u32) {
         (
@@ -90,13 +133,14 @@ impl Ring {
 
     /// Puts a request into the queue.
     pub fn queue(&mut self, request: Request) -> Outcome {
-        let Request { opcode, fd, address, len, offset, word } = request;
+        let Request { opcode, flags, fd, address, len, offset, word } = request;
         anyhow::ensure!(
             self.queued.wrapping_sub(self.done().0) < self.params.sq_entries,
             "the queue is full"
         );
         let mut sqe = [0u8; 64];
         sqe[0] = opcode;
+        sqe[1] = flags;
         sqe[4..8].copy_from_slice(&fd.to_ne_bytes());
         sqe[8..16].copy_from_slice(&offset.to_ne_bytes());
         sqe[16..24].copy_from_slice(&address.to_ne_bytes());

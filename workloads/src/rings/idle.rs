@@ -25,7 +25,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("result", ring.call(Request { opcode: NOP, word: 77, ..Request::default() })?, 0)?;
     let mut bytes = [0u8; 14];
     let address = bytes.as_mut_ptr().addr() as u64;
-    let request = Request { opcode: READ, fd: file.as_raw_fd(), address, len: 14, offset: 0, word: 1 << 40 };
+    let request =
+        Request { opcode: READ, flags: 0, fd: file.as_raw_fd(), address, len: 14, offset: 0, word: 1 << 40 };
     expect_eq("read", ring.call(request)?, 14)?;
     expect_bytes("what was read", &bytes, b"read by a ring")?;
     ring.spin(100, 0)

@@ -6,7 +6,15 @@ crate::framework::corpus! {
     mod blocked;
     mod copy;
     mod idle;
+    mod in_thread;
+    mod kept_from_children;
+    mod large_completion_queue;
     mod many_requests;
+    mod of_several_processes;
+    mod one_thread;
     mod queued;
+    mod shared;
     mod unread;
+    mod watched;
+    mod workers;
 }

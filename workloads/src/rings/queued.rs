@@ -18,7 +18,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let file = fd::open("data", libc::O_RDWR | libc::O_CREAT, 0o600)?;
     let text = b"written later";
     let address = text.as_ptr().addr() as u64;
-    let write = Request { opcode: WRITE, fd: file.as_raw_fd(), address, len: 13, offset: 3, word: 5 };
+    let write =
+        Request { opcode: WRITE, flags: 0, fd: file.as_raw_fd(), address, len: 13, offset: 3, word: 5 };
     ring.queue(write)?;
     ring.queue(Request { opcode: NOP, word: 6, ..Request::default() })?;
 

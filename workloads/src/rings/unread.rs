@@ -1,6 +1,6 @@
 //! Completions that nobody has taken yet, around the end of the queue.
 
-use super::helpers::Ring;
+use super::helpers::{Ring, require};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,6 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
+    require(0)?;
     // In a process of its own: one may map one ring only.
     let stage = Stage::new()?;
     let child = stage.fork("with a full queue", |stage| {

@@ -5,9 +5,9 @@
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::{Identity, Kind, Made, Once, Verbs, Way};
+use super::{Identity, Kind, Made, Once, Verbs, Way, table};
 use crate::activity;
-use crate::error::{Context, Error, Problem, Result};
+use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::resource::bytes::Bytes;
 use crate::sys::io_uring::{Counters, Offsets, Ring, Sizes, is_elsewhere, is_enabled};
@@ -80,6 +80,34 @@ fn hindrance(info: &FdInfo) -> Option<&'static str> {
     overflow.then_some("has more completions than its queue holds; take them first")
 }
 
+/// Rings of a process that have requests in flight, which the kernel goes on with.
+///
+/// # Errors
+/// *vanished*; what the kernel reports.
+pub fn in_flight(pid: i32) -> Result<Problems> {
+    let mut problems = Problems { reasons: Vec::new(), lasting: false };
+    for fd in table::numbers(pid)? {
+        let descriptor = Descriptor { pid, fd, flags: 0 };
+        if descriptor.name().0 != NAME {
+            continue;
+        }
+        // What cannot be looked at is refused when it is captured.
+        let Ok((ring, _)) = Ring::of(descriptor.duplicate()?) else { continue };
+        if is_busy(&ring) {
+            problems.reasons.push(Problem::of(descriptor.at(), format!(" is an io_uring that {BUSY}")));
+        }
+    }
+    Ok(problems)
+}
+
+/// Whether a ring has requests in flight, or seems to.
+fn is_busy(ring: &Ring) -> bool {
+    let Counters { submitted, completed, .. } = ring.counters();
+    ring.flags() & PENDING != 0 || submitted != completed
+}
+
+const BUSY: &str = "has requests in flight, or has had some without a completion or with several; let it finish, or make a new one";
+
 impl Verbs for IoUring {
     fn name(&self) -> &'static str {
         "io_uring"
@@ -114,9 +142,8 @@ impl Verbs for IoUring {
             ring => ring.context(what)?,
         };
         let Counters { submitted, queued, completed, seen } = ring.counters();
-        if ring.flags() & PENDING != 0 || submitted != completed {
-            let why = "has requests in flight, or has had some without a completion or with several; let it finish, or make a new one";
-            return Err(Error::unsupported_now(problem(why)));
+        if is_busy(&ring) {
+            return Err(Error::unsupported_now(problem(BUSY)));
         }
         if !is_enabled(fd.as_fd()).context(what)? {
             let why = "is not enabled yet (IORING_SETUP_R_DISABLED); enable it first";

@@ -10,7 +10,7 @@ use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::bytes::PathBytes;
 use crate::resource::tty::Settings;
-use crate::resource::tty::line::{InFlight, Pair, is_full};
+use crate::resource::tty::line::{InFlight, Pair, is_full, may_owe_echoes};
 use crate::sys::file::device_numbers;
 use crate::sys::{guard, tty};
 use crate::tree::Task;
@@ -108,9 +108,15 @@ impl PtyMaster {
             ));
         }
         if is_full(slave.as_fd())? {
-            return Ok(Some(
-                " has more input than can be taken and given back; let the program read it".into(),
-            ));
+            let name = pty_slave::path_of(self.index);
+            return Ok(Some(format!(
+                " has more input than can be taken and given back; let the program at {} read it",
+                name.display()
+            )));
+        }
+        if may_owe_echoes(Pair { master: master.as_fd(), slave: slave.as_fd() })? {
+            let why = " is full, and what was typed may not be shown yet; let the program at the master read";
+            return Ok(Some(why.into()));
         }
         let group = self.foreground;
         if group != 0 && !guard::group_exists(group) {

@@ -64,8 +64,13 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     let device = device_numbers(seen.meta.rdev());
     let slave = |index, name| Some(Ok(Kind::PtySlave(PtySlave { index, name, master: None })));
     if device == terminal::DEV_TTY {
-        // What it stands for, if that has not hung up.
-        let device = seen.borrow().and_then(|fd| tty::device(fd.as_fd())).ok()?;
+        // What it stands for; of one that has hung up, that is not shown.
+        let device = match seen.borrow().and_then(|fd| tty::device(fd.as_fd())) {
+            Err(err) if err.raw_os_error() == Some(libc::EIO) => {
+                return Some(Err(seen.refuse("a terminal that has hung up; close it first")));
+            }
+            device => device.ok()?,
+        };
         let index = index_of(device).filter(|index| is_of_job(*index))?;
         return slave(index, Name::Controlling);
     }

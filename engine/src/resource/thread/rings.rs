@@ -13,6 +13,10 @@ const MOST: u64 = 16;
 /// `IORING_ENTER_REGISTERED_RING`
 const ENTER_REGISTERED: u64 = 1 << 4;
 
+/// `IORING_REGISTER_RESTRICTIONS`: EBADFD for a ring that is enabled; EACCES if it has some, unless
+/// they allow this.
+const REGISTER_RESTRICTIONS: u32 = 11;
+
 /// A ring, as a process has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ring {
@@ -29,6 +33,7 @@ pub type Answers = BTreeMap<usize, (Subject, bool)>;
 pub struct AskRings {
     numbers: Vec<CallId>,
     eventfds: Vec<(Ring, CallId)>,
+    restrictions: Vec<(Ring, CallId)>,
 }
 
 impl AskRings {
@@ -48,7 +53,13 @@ impl AskRings {
             let what = format!("look for an eventfd of fd {}", ring.fd);
             (*ring, program.call_unchecked(libc::SYS_io_uring_register, &args, what))
         };
-        AskRings { numbers, eventfds: rings.iter().map(register).collect() }
+        let eventfds = rings.iter().map(register).collect();
+        let restrict = |ring: &Ring| {
+            let args = [ring.fd.into(), REGISTER_RESTRICTIONS.into(), 0u64.into(), 0u64.into()];
+            let what = format!("look for restrictions of fd {}", ring.fd);
+            (*ring, program.call_unchecked(libc::SYS_io_uring_register, &args, what))
+        };
+        AskRings { numbers, eventfds, restrictions: rings.iter().map(restrict).collect() }
     }
 
     /// Adds the reasons to refuse it.
@@ -64,10 +75,17 @@ impl AskRings {
             let why = "has registered an io_uring (IORING_REGISTER_RING_FDS); unregister it first";
             problems.push(Problem::of_thread(pid, tid, why));
         }
+        let restricted = |ring: &Ring| {
+            self.restrictions.iter().any(|(other, call)| other == ring && failed(call, &[libc::EACCES]))
+        };
         for (ring, call) in &self.eventfds {
             let at = Subject::fd(pid, ring.fd);
             if failed(call, &[libc::EBUSY]) {
                 let why = " is an io_uring that has registered an eventfd; unregister it first";
+                problems.push(Problem::of(at.clone(), why));
+            }
+            if restricted(ring) {
+                let why = " is an io_uring with restrictions (IORING_REGISTER_RESTRICTIONS), which are not shown; make it without them";
                 problems.push(Problem::of(at.clone(), why));
             }
             answers.entry(ring.file).or_insert((at, false)).1 |= !failed(call, &[libc::EEXIST]);

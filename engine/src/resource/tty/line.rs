@@ -3,8 +3,9 @@
 //!
 //! No call shows it: it is read, and written again. What was typed goes back as complete lines and
 //! the beginning of one, with each byte that would mean something quoted, so that it is the same
-//! whatever the settings were when it was typed. Not seen: the column of the cursor, by which a tab
-//! is erased, and that the next character is quoted (`VLNEXT`).
+//! whatever the settings were when it was typed. Echoes that wait for stopped output are shown
+//! then. Not seen, and forgotten: the column of the cursor, by which a tab is expanded or erased,
+//! that the next character is quoted (`VLNEXT`), and that characters are being erased (`ECHOPRT`).
 
 use crate::resource::bytes::Bytes;
 use crate::sys::guard;
@@ -225,7 +226,9 @@ impl Pair<'_> {
                 flow = Flow::Off;
                 tty::set_flow(self.slave, false)?;
             }
-            // Echoes that waited for that.
+            // Echoes that waited for that: not to use the stop character any more shows them.
+            tty::set_termios(self.slave, &Termios { input: libc::IXON, ..raw(now) })?;
+            tty::set_termios(self.slave, &raw(now))?;
             self.take_output(taken)?;
         }
         while taken.rest.read(self.slave)? > 0 {}
@@ -371,9 +374,9 @@ fn is_canonical(termios: &Termios) -> bool {
     termios.local & libc::ICANON != 0
 }
 
-/// Settings with which a read returns what there is.
+/// Settings with which a read returns what there is. Echoes are shown as always.
 fn raw(now: &Termios) -> Termios {
-    let mut raw = Termios { input: 0, output: 0, local: 0, ..*now };
+    let mut raw = Termios { input: 0, local: 0, ..*now };
     raw.characters[libc::VMIN] = 0;
     raw.characters[libc::VTIME] = 0;
     raw
@@ -397,6 +400,17 @@ fn poll_events(fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<PollFlags> {
 /// Whether there is one of these events. The kernel passes on first what was written.
 fn is_ready(fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<bool> {
     Ok(!poll_events(fd, events)?.is_empty())
+}
+
+/// Whether output has no room, so that what was typed may not be shown yet: both together would
+/// have no room either.
+///
+/// # Errors
+/// As ioctl_tty(2).
+pub fn may_owe_echoes(pair: Pair<'_>) -> io::Result<bool> {
+    let echoes = tty::termios(pair.slave)?.local & (libc::ECHO | libc::ECHONL) != 0;
+    let full = tty::readable(pair.master)? >= LINE_BUFFER - 1;
+    Ok(echoes && full && !is_ready(pair.slave, PollFlags::OUT)?)
 }
 
 /// Whether a pair's input may go beyond what its line discipline holds in canonical mode: more
