@@ -2,6 +2,7 @@
 
 use super::graph::{Graph, Node};
 pub use super::step::{NewTask, Step};
+use crate::arch;
 use crate::phase::Restart as Phase;
 use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
 use crate::resource::fd::description::OpenFile;
@@ -532,7 +533,7 @@ impl Planner<'_> {
             context: self.context_slot,
             relocated: &self.relocated,
             mapped: self.free_range.clone(),
-            task_size: self.host.task_size,
+            window: self.host.task_size.min(arch::MAP_WINDOW),
             placed: &self.placed,
         };
         alive.memory.rebuild(&sources, &mut program);

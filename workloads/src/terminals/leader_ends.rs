@@ -22,8 +22,11 @@ fn run(cx: &mut Ctx) -> Outcome {
             signal::block(&[libc::SIGHUP])?;
             stage.hold();
             signal::take_soon(&[libc::SIGHUP])?;
-            let again = fd::open("/dev/tty", libc::O_RDWR, 0);
-            expect_eq("controlling terminal", fd::errno("open", again)?, libc::ENXIO)
+            // The signal comes first (`disassociate_ctty` in drivers/tty/tty_jobctrl.c).
+            sync::wait_until("the controlling terminal to be gone", || {
+                let again = fd::open("/dev/tty", libc::O_RDWR, 0);
+                Ok(again.is_err_and(|err| sys::errno_in(&err) == Some(libc::ENXIO)))
+            })
         })?;
         set_group(job.pid, job.pid)?;
         helpers::set_foreground(&pty.slave, job.pid)?;

@@ -22,6 +22,10 @@ pub const SYSCALL_INSN: &[u8] = &[0x01, 0, 0, 0xd4];
 /// address.
 pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 << 36];
 
+/// One past the highest address that mmap(2) chooses by itself, `DEFAULT_MAP_WINDOW`
+/// (arch/arm64/include/asm/processor.h); some kernels have fewer.
+pub const MAP_WINDOW: u64 = 1 << 48;
+
 /// Settings of terminals with their speeds. include/uapi/asm-generic/termbits.h
 /// has `struct termios2`: where `c_line` and `c_cc` are, and `TCGETS2` and `TCSETS2`.
 pub const TERMIOS: super::TermiosLayout =

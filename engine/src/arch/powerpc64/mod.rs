@@ -21,6 +21,10 @@ pub const SYSCALL_INSN: &[u8] = &[0x02, 0, 0, 0x44];
 /// for by address.
 pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 49, 1 << 47, 1 << 46];
 
+/// One past the highest address that mmap(2) chooses by itself, `DEFAULT_MAP_WINDOW`
+/// (arch/powerpc/include/asm/task_size_64.h); some kernels have fewer.
+pub const MAP_WINDOW: u64 = 1 << 47;
+
 /// Settings of terminals with their speeds. arch/powerpc/include/uapi/asm/termbits.h
 /// has `struct termios`: where `c_line` and `c_cc` are, and `TCGETS` and `TCSETS`.
 pub const TERMIOS: super::TermiosLayout =

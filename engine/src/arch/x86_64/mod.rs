@@ -20,6 +20,10 @@ pub const SYSCALL_INSN: &[u8] = &[0x0f, 0x05];
 /// (Documentation/arch/x86/x86_64/5level-paging.rst).
 pub const TASK_SIZES: &[u64] = &[0x00ff_ffff_ffff_f000, 0x7fff_ffff_f000];
 
+/// One past the highest address that mmap(2) chooses by itself, `DEFAULT_MAP_WINDOW`
+/// (arch/x86/include/asm/page_64_types.h); some kernels have fewer.
+pub const MAP_WINDOW: u64 = 0x7fff_ffff_f000;
+
 /// Settings of terminals with their speeds. include/uapi/asm-generic/termbits.h
 /// has `struct termios2`: where `c_line` and `c_cc` are, and `TCGETS2` and `TCSETS2`.
 pub const TERMIOS: super::TermiosLayout =

@@ -27,8 +27,8 @@ pub struct MemorySources<'a> {
     pub relocated: &'a [SpecialMapping],
     /// What is mapped before the address space is built.
     pub mapped: Range,
-    /// One past the highest user address.
-    pub task_size: u64,
+    /// One past the highest address that mmap(2) chooses by itself.
+    pub window: u64,
     /// Indices of the files that the kernel places when they are mapped.
     pub placed: &'a HashSet<usize>,
 }
@@ -119,7 +119,7 @@ impl Memory {
             mapped.push(vma.start..vma.end);
             mapped.sort_by_key(|range| range.start);
             let ends = mapped.iter().map(|range| range.end);
-            let begins = mapped.iter().map(|range| range.start).chain([sources.task_size]);
+            let begins = mapped.iter().map(|range| range.start).chain([sources.window]);
             let gaps = [LOWEST].into_iter().chain(ends).zip(begins).filter(|(start, end)| start < end);
             let gaps: Vec<(u64, u64)> = gaps.collect();
             let flags =
