@@ -231,10 +231,10 @@ if child == 0:
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
     time.sleep(600)
 say("up", "")
-last = time.monotonic()
+last = now = time.monotonic()
 # Until it was stopped.
-while time.monotonic() - last < 0.004:
-    last = time.monotonic()
+while now - last < 0.004:
+    last, now = now, time.monotonic()
 os.kill(child, 9)
 say("reaped", os.waitpid(child, 0)[1])
 time.sleep(600)
