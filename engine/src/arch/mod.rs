@@ -155,6 +155,20 @@ pub struct RegisterFault {
     pub spoil: fn(usize, &mut Regs, u32, &mut [u8]),
 }
 
+/// Where a terminal's settings differ: places in the 44 bytes of a struct, and the requests of
+/// ioctl(2).
+#[derive(Debug, Clone, Copy)]
+pub struct TermiosLayout {
+    /// Offset of `c_line`.
+    pub line: usize,
+    /// Offset of `c_cc`.
+    pub characters: usize,
+    /// Reads the settings.
+    pub get: u32,
+    /// Sets them at once.
+    pub set: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,18 +183,4 @@ mod tests {
     fn stub_fits_before_its_control_block() {
         assert!((100..STUB_CONTROL as usize).contains(&stub().len()), "{} bytes", stub().len());
     }
-}
-
-/// Where a terminal's settings differ: places in the 44 bytes of a struct, and the requests of
-/// ioctl(2).
-#[derive(Debug, Clone, Copy)]
-pub struct TermiosLayout {
-    /// Offset of `c_line`.
-    pub line: usize,
-    /// Offset of `c_cc`.
-    pub characters: usize,
-    /// Reads the settings.
-    pub get: u32,
-    /// Sets them at once.
-    pub set: u32,
 }

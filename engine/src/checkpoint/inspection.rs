@@ -24,7 +24,6 @@ use crate::resource::refused::{self, SemaphoreUsers};
 use crate::resource::thread::rings::Ring;
 use crate::resource::timer::{self, PosixTimer};
 use crate::tree::{Frozen, ObjectUse, Outside, Task, shared_state};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -351,8 +350,7 @@ impl Inspection {
         let shared = vmas.iter().filter(|(vma, _)| vma.flags.contains(&VmaFlag::Tagged));
         tagged.extend(shared.flat_map(|(vma, _)| tables.shared.populated_in(vma)));
         tagged.sort_by_key(|range| range.start);
-        let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
-            .context(|| format!("open pidfd of {pid}"))?;
+        let pidfd = crate::sys::task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
         let mut fds = Vec::new();
         for fd in table::numbers(pid)? {
             use std::os::fd::AsFd;

@@ -133,11 +133,11 @@ impl Tracee {
         self.write_back()
     }
 
-    /// Lets the thread run to its next system call entry.
     fn wait(&self) -> std::io::Result<Stop> {
         if self.tid == self.pid { wait::wait_for_leader(self.tid) } else { wait::wait(self.tid) }
     }
 
+    /// Lets the thread run to its next system call entry.
     fn enter_syscall(&mut self) -> Result<()> {
         loop {
             ptrace::cont_to_syscall(self.tid).context(|| format!("step {}", self.tid))?;

@@ -248,9 +248,9 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     // detaching: our exit would then send them PR_SET_PDEATHSIG.
     sys::set_subreaper(!detach).context(|| "become subreaper")?;
     let mut context = RestoreContext::new(&records, plan.scratch);
-    let mut opened = Opened::new(&records, &reader, accepted, &external);
+    let mut opened = Opened::new(&records, &reader, accepted, &external, &plan.file_slots);
     opened.place(reader.file(), plan.context_slot)?;
-    match context.take_all(&plan.steps, &plan, &mut opened) {
+    match context.take_all(&plan.steps, &mut opened) {
         Ok(()) => {}
         Err(err) => {
             context.undo();
@@ -286,7 +286,7 @@ impl<'a> RestoreContext<'a> {
         RestoreContext { alive, pending, tasks: HashMap::new(), scratch, suspend }
     }
 
-    fn take_all(&mut self, steps: &[Step], plan: &Plan, opened: &mut Opened<'_>) -> Result<()> {
+    fn take_all(&mut self, steps: &[Step], opened: &mut Opened<'_>) -> Result<()> {
         for step in steps {
             match step {
                 Step::Begin(phase) => activity::say(|| phase.to_string()),
@@ -316,11 +316,11 @@ impl<'a> RestoreContext<'a> {
                 Step::Reap { pid } => self.reap(*pid)?,
                 Step::Stop { pid, signal } => self.stop(*pid, *signal)?,
                 Step::Continue { pid } => self.resume(*pid)?,
-                Step::ResetTimes => opened.reset_times(&plan.file_slots)?,
-                Step::SetOwners => opened.set_owners(&plan.file_slots)?,
+                Step::ResetTimes => opened.reset_times()?,
+                Step::SetOwners => opened.set_owners()?,
                 Step::Finalize { pid } => self.finalize(*pid)?,
                 Step::Release => {
-                    opened.close_slots(&plan.file_slots)?;
+                    opened.close_slots()?;
                     self.release()?;
                     opened.keep();
                 }

@@ -35,8 +35,8 @@ pub struct Opened<'a> {
     accepted: Vec<Option<Accepted>>,
     /// Descriptors by slot; closed when all processes have inherited them.
     slots: HashMap<i32, OwnedFd>,
-    /// Slot of each open file description that is open.
-    places: HashMap<usize, i32>,
+    /// The slot of each open file description.
+    file_slots: &'a [i32],
     /// Objects by inode, until all their descriptions are open.
     objects: HashMap<usize, Box<dyn Made>>,
     /// Unlinked files by inode, until all their descriptions are open.
@@ -59,19 +59,20 @@ pub struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    /// Nothing opened yet; `accepted` is the result of [`changes::check`].
+    /// Nothing opened yet; `accepted` is the result of [`changes::check`], `file_slots` of the plan.
     pub fn new(
         records: &'a Records,
         reader: &'a Reader,
         accepted: Vec<Option<Accepted>>,
         replacements: &'a Replacements,
+        file_slots: &'a [i32],
     ) -> Self {
         Opened {
             records,
             reader,
             accepted,
             slots: HashMap::new(),
-            places: HashMap::new(),
+            file_slots,
             objects: HashMap::new(),
             unlinked: HashMap::new(),
             early: HashMap::new(),
@@ -271,7 +272,6 @@ impl<'a> Opened<'a> {
     /// *conflict* for a path that is gone or leads to something else.
     pub fn open(&mut self, index: usize, slot: i32) -> Result<()> {
         let fd = self.open_description(index)?;
-        self.places.insert(index, slot);
         self.place(fd, slot)
     }
 
@@ -324,7 +324,7 @@ impl<'a> Opened<'a> {
         let early = self.early.remove(&index);
         let way = &|flags| self.open_inode(file.inode, flags);
         let created = self.unlinked.get(&file.inode);
-        let opened = |file: usize| self.slots.get(self.places.get(&file)?).map(AsFd::as_fd);
+        let opened = |file: usize| self.slots.get(self.file_slots.get(file)?).map(AsFd::as_fd);
         let way =
             Way::new(inode, self.replacements, &self.created, way).with_created(created).with_opened(&opened);
         let was_held = held.is_some();
@@ -412,10 +412,10 @@ impl<'a> Opened<'a> {
     ///
     /// # Errors
     /// As utimensat(2); *denied* without CAP_LINUX_IMMUTABLE.
-    pub fn reset_times(&self, file_slots: &[i32]) -> Result<()> {
+    pub fn reset_times(&self) -> Result<()> {
         // Every inode in the records has at least one description open on it.
         let slots: HashMap<usize, i32> =
-            self.records.files.iter().zip(file_slots).map(|(file, slot)| (file.inode, *slot)).collect();
+            self.records.files.iter().zip(self.file_slots).map(|(file, slot)| (file.inode, *slot)).collect();
         for (index, inode) in self.records.inodes.iter().enumerate() {
             if let Some(unlinked) = &inode.unlinked {
                 let link = format!("/proc/self/fd/{}", slots[&index]);
@@ -437,12 +437,12 @@ impl<'a> Opened<'a> {
     ///
     /// # Errors
     /// What the kernel reports.
-    pub fn close_slots(&mut self, file_slots: &[i32]) -> Result<()> {
+    pub fn close_slots(&mut self) -> Result<()> {
         let Records { files, inodes, .. } = self.records;
         let verbs = |file: &OpenFile| inodes[file.inode].kind.verbs();
         let is_last = |file: &OpenFile| !file.is_path() && verbs(file).is_finished_last();
         let mut kept = HashMap::new();
-        for (index, (file, slot)) in files.iter().zip(file_slots).enumerate() {
+        for (index, (file, slot)) in files.iter().zip(self.file_slots).enumerate() {
             if file.is_path() || is_last(file) {
                 kept.extend(self.slots.remove(slot).map(|fd| (index, fd)));
             }
@@ -467,8 +467,8 @@ impl<'a> Opened<'a> {
     ///
     /// # Errors
     /// ESRCH for an owner that does not exist.
-    pub fn set_owners(&self, file_slots: &[i32]) -> Result<()> {
-        for (index, (file, slot)) in self.records.files.iter().zip(file_slots).enumerate() {
+    pub fn set_owners(&self) -> Result<()> {
+        for (index, (file, slot)) in self.records.files.iter().zip(self.file_slots).enumerate() {
             let Some(owner) = file.owner else { continue };
             let fd = self.late.get(&index).unwrap_or_else(|| &self.slots[slot]);
             let what = || format!("set owner {} of fd {slot}", owner.id);

@@ -336,7 +336,7 @@ impl Planner<'_> {
         }
         let made: HashMap<usize, Node> = directories.into_iter().collect();
         let mut files: Vec<Vec<usize>> = vec![Vec::new(); inodes.len()];
-        let (mut firsts, mut opened_by_file) = (Vec::new(), HashMap::new());
+        let (mut firsts, mut by_file) = (Vec::new(), vec![None; self.records.files.len()]);
         let early =
             self.records.files.iter().enumerate().filter(|(index, _)| !self.opened_late.contains(index));
         early.for_each(|(index, file)| files[file.inode].push(index));
@@ -357,7 +357,7 @@ impl Planner<'_> {
             firsts.extend(first.and_then(|first| Some((first, make?))));
             for file in files {
                 let open = graph.add(Step::Open { file, slot: self.file_slots[file] });
-                opened_by_file.insert(file, open);
+                by_file[file] = Some(open);
                 make.iter().chain(&names_are_gone).for_each(|earlier| graph.order(*earlier, open));
                 opened.push(open);
             }
@@ -367,7 +367,7 @@ impl Planner<'_> {
             }
         }
         for (first, make) in firsts {
-            opened_by_file.get(&first).iter().for_each(|earlier| graph.order(**earlier, make));
+            by_file[first].iter().for_each(|earlier| graph.order(*earlier, make));
         }
         let stuck = |step: Step| format!("waits for itself: {}", step.describe(self.records));
         self.steps.extend(graph.sorted().map_err(stuck)?);

@@ -232,6 +232,19 @@ pub fn in_child(work: impl FnOnce() -> u8) -> io::Result<u8> {
     Err(io::Error::other(format!("the child ended with status {status:#x}")))
 }
 
+/// As [`in_child`], for work that succeeds or not.
+///
+/// # Errors
+/// Those of `work`; as [`in_child`].
+pub fn try_in_child(work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    const UNKNOWN: u8 = u8::MAX;
+    let code = |err: io::Error| err.raw_os_error().and_then(|code| code.try_into().ok()).unwrap_or(UNKNOWN);
+    match in_child(|| work().map_or_else(code, |()| 0))? {
+        0 => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code.into())),
+    }
+}
+
 /// A descriptor that a child opens. The rules of [`in_child`] hold.
 ///
 /// # Errors
@@ -250,12 +263,7 @@ pub fn opened_in_child(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result
         sendmsg(&theirs, &[io::IoSlice::new(&[0])], &mut control, SendFlags::empty())?;
         Ok(())
     };
-    const FAILED: u8 = u8::MAX;
-    let code = |err: io::Error| err.raw_os_error().and_then(|code| code.try_into().ok()).unwrap_or(FAILED);
-    match in_child(|| send().map_or_else(code, |()| 0))? {
-        0 => {}
-        code => return Err(io::Error::from_raw_os_error(code.into())),
-    }
+    try_in_child(send)?;
     let (mut room, mut byte) = ([std::mem::MaybeUninit::uninit(); ROOM], [0]);
     let mut control = RecvAncillaryBuffer::new(&mut room);
     recvmsg(&ours, &mut [io::IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;

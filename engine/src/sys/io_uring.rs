@@ -1,9 +1,10 @@
 //! io_uring(7): rings, looked at and made.
 
 use super::cvt;
+use super::mapping::SharedMapping;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr::{self, NonNull};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bytes of `struct io_uring_sqe`, include/uapi/linux/io_uring.h.
@@ -46,54 +47,21 @@ pub struct Ring {
     fd: OwnedFd,
     offsets: Offsets,
     /// Submission and completion queue.
-    rings: Mapped,
-    sqes: Mapped,
+    rings: SharedMapping,
+    sqes: SharedMapping,
 }
 
-/// A shared mapping that the kernel changes.
-struct Mapped {
-    base: NonNull<u8>,
-    len: usize,
+/// All words of a mapping.
+fn read(mapping: &SharedMapping) -> Vec<u8> {
+    let (start, end) = mapping.bounds();
+    let words = (0..(end - start) as usize).step_by(4).map(|at| mapping.word(at).load(Ordering::Relaxed));
+    words.flat_map(u32::to_ne_bytes).collect()
 }
 
-impl Mapped {
-    fn new(fd: BorrowedFd<'_>, offset: i64, len: usize) -> io::Result<Self> {
-        let (prot, fd) = (libc::PROT_READ | libc::PROT_WRITE, fd.as_raw_fd());
-        // SAFETY: a new mapping at a place of the kernel's choice.
-        let base = unsafe { libc::mmap(ptr::null_mut(), len, prot, libc::MAP_SHARED, fd, offset) };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))?;
-        Ok(Mapped { base, len })
-    }
-
-    fn word(&self, at: u32) -> &AtomicU32 {
-        let at = at as usize;
-        assert!(at.is_multiple_of(4) && at + 4 <= self.len, "{at} is outside of a ring");
-        // SAFETY: inside the mapping, aligned, and accessed here by atomics or while no program
-        // and no request uses the ring.
-        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at).cast()) }
-    }
-
-    fn read(&self) -> Vec<u8> {
-        (0..self.len as u32)
-            .step_by(4)
-            .flat_map(|at| self.word(at).load(Ordering::Relaxed).to_ne_bytes())
-            .collect()
-    }
-
-    fn write(&self, from: usize, bytes: &[u8]) {
-        for (at, word) in (from as u32..).step_by(4).zip(bytes.chunks_exact(4)) {
-            self.word(at).store(u32::from_ne_bytes(word.try_into().expect("four bytes")), Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and no word of it outlives the borrow of it.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+/// Sets the words of a mapping from `from` on.
+fn write(mapping: &SharedMapping, from: usize, bytes: &[u8]) {
+    for (at, word) in (from..).step_by(4).zip(bytes.chunks_exact(4)) {
+        mapping.word(at).store(u32::from_ne_bytes(word.try_into().expect("four bytes")), Ordering::Relaxed);
     }
 }
 
@@ -122,7 +90,7 @@ impl Params {
     }
 }
 
-/// A counter of a queue.
+/// The counters of both queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// Requests that the kernel has taken.
@@ -159,13 +127,11 @@ impl Ring {
         // Of this kernel; all but the array is in the same place in all rings.
         let (_, params) = setup(Sizes { submission: 1, completion: 2 }, 0)?;
         let Offsets { submission, completion } = params.offsets();
-        let head = Mapped::new(std::os::fd::AsFd::as_fd(&fd), RINGS, completion[5] as usize)?;
-        let count = |at: u32| head.word(at).load(Ordering::Relaxed);
+        let head = SharedMapping::of_device(fd.as_fd(), RINGS, completion[5] as usize)?;
+        let count = |at: u32| head.word(at as usize).load(Ordering::Relaxed);
         let sizes = Sizes { submission: count(submission[3]), completion: count(completion[3]) };
-        let (_, params) = setup(sizes, 0)?;
-        let offsets = params.offsets();
-        let duplicate = || fd.try_clone();
-        match Ring::map(duplicate()?, offsets, sizes, true) {
+        let offsets = setup(sizes, 0)?.1.offsets();
+        match Ring::map(fd.try_clone()?, offsets, sizes, true) {
             // Without an array, it may be a page shorter (`IORING_SETUP_NO_SQARRAY`).
             Err(err) if is_elsewhere(&err) => Ok((Ring::map(fd, offsets, sizes, false)?, sizes)),
             ring => Ok((ring?, sizes)),
@@ -173,12 +139,11 @@ impl Ring {
     }
 
     fn map(fd: OwnedFd, offsets: Offsets, sizes: Sizes, array: bool) -> io::Result<Self> {
-        use std::os::fd::AsFd;
         let completions = offsets.completion[5] as usize + sizes.completion as usize * CQE;
         let indices = offsets.submission[6] as usize + sizes.submission as usize * 4;
-        let rings =
-            Mapped::new(fd.as_fd(), RINGS, if array { indices.max(completions) } else { completions })?;
-        let sqes = Mapped::new(fd.as_fd(), SQES, sizes.submission as usize * SQE)?;
+        let len = if array { indices.max(completions) } else { completions };
+        let rings = SharedMapping::of_device(fd.as_fd(), RINGS, len)?;
+        let sqes = SharedMapping::of_device(fd.as_fd(), SQES, sizes.submission as usize * SQE)?;
         Ok(Ring { fd, offsets, rings, sqes })
     }
 
@@ -188,11 +153,11 @@ impl Ring {
     }
 
     fn submission(&self, which: usize) -> &AtomicU32 {
-        self.rings.word(self.offsets.submission[which])
+        self.rings.word(self.offsets.submission[which] as usize)
     }
 
     fn completion(&self, which: usize) -> &AtomicU32 {
-        self.rings.word(self.offsets.completion[which])
+        self.rings.word(self.offsets.completion[which] as usize)
     }
 
     /// Its counters.
@@ -213,7 +178,7 @@ impl Ring {
 
     /// Submission and completion queue, and the entries of the former.
     pub fn contents(&self) -> (Vec<u8>, Vec<u8>) {
-        (self.rings.read(), self.sqes.read())
+        (read(&self.rings), read(&self.sqes))
     }
 
     /// Sets the counters of a new ring, by requests that do nothing: the kernel has copies of its
@@ -223,8 +188,9 @@ impl Ring {
     /// As io_uring_enter(2).
     pub fn fill(&self, to: Counters, rings: &[u8], sqes: &[u8]) -> io::Result<()> {
         let entries = self.submission(3).load(Ordering::Relaxed);
+        let array = self.offsets.submission[6] as usize;
         for index in 0..entries {
-            self.rings.word(self.offsets.submission[6] + 4 * index).store(index, Ordering::Relaxed);
+            self.rings.word(array + 4 * index as usize).store(index, Ordering::Relaxed);
         }
         let unread = to.completed.wrapping_sub(to.seen);
         // Fewer than have to stay are possible only after an overflow of the counter.
@@ -253,22 +219,17 @@ impl Ring {
             let seen = done.min(all - u64::from(unread));
             self.completion(0).store(seen as u32, Ordering::Release);
         }
-        let (submission, completion) = (self.offsets.submission, self.offsets.completion);
-        let saved = |at: u32| {
-            let word = rings.get(at as usize..at as usize + 4);
-            word.map_or(0, |word| u32::from_ne_bytes(word.try_into().expect("four bytes")))
-        };
         // `IORING_CQ_EVENTFD_DISABLED`, and completions that were lost.
-        for at in [completion[6], completion[4]] {
-            self.rings.word(at).store(saved(at), Ordering::Relaxed);
+        for which in [6, 4] {
+            let at = self.offsets.completion[which] as usize;
+            write(&self.rings, at, &rings[at..at + 4]);
         }
-        let begin = completion[5] as usize;
-        let array = submission[6] as usize;
+        let begin = self.offsets.completion[5] as usize;
         // A ring without an array has zeros there, or nothing; it means the same as this one.
         let has_array = rings.get(array..).is_some_and(|words| words.iter().any(|byte| *byte != 0));
         let end = if has_array { rings.len() } else { rings.len().min(array) };
-        self.rings.write(begin, &rings[begin..end]);
-        self.sqes.write(0, sqes);
+        write(&self.rings, begin, &rings[begin..end]);
+        write(&self.sqes, 0, sqes);
         self.submission(1).store(to.queued, Ordering::Release);
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU32;
 
 /// A shared mapping; unmapped when dropped.
 #[derive(Debug)]
@@ -36,6 +37,13 @@ impl SharedMapping {
         Self::own(unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_READ, flags, fd, 0) }, len)
     }
 
+    /// Maps `len` bytes of a device from `offset` on, which the kernel may change meanwhile.
+    pub fn of_device(device: BorrowedFd<'_>, offset: i64, len: usize) -> io::Result<Self> {
+        let (prot, fd) = (libc::PROT_READ | libc::PROT_WRITE, device.as_raw_fd());
+        // SAFETY: a new mapping at a place of the kernel's choice.
+        Self::own(unsafe { libc::mmap(ptr::null_mut(), len, prot, libc::MAP_SHARED, fd, offset) }, len)
+    }
+
     fn own(base: *mut libc::c_void, len: usize) -> io::Result<Self> {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -48,6 +56,16 @@ impl SharedMapping {
     pub fn bounds(&self) -> (u64, u64) {
         let start = self.base.as_ptr() as u64;
         (start, start + self.len as u64)
+    }
+
+    /// A word of it, at an offset in bytes.
+    ///
+    /// # Panics
+    /// If that is outside the mapping, or between words.
+    pub fn word(&self, at: usize) -> &AtomicU32 {
+        assert!(at.is_multiple_of(4) && at + 4 <= self.len, "{at} is outside");
+        // SAFETY: inside the mapping and aligned; a shared borrow of it is used by atomics only.
+        unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at).cast()) }
     }
 
     /// A part of it.
@@ -64,7 +82,7 @@ impl SharedMapping {
 
 // SAFETY: an address range; what is in it is accessed through `range`, an exclusive borrow.
 unsafe impl Send for SharedMapping {}
-// SAFETY: as above; a shared borrow accesses nothing.
+// SAFETY: as above; a shared borrow accesses it by atomics only.
 unsafe impl Sync for SharedMapping {}
 
 /// System V shared memory of unknown size, attached to be read; detached when dropped.

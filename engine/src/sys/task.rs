@@ -15,6 +15,13 @@ pub fn robust_list(tid: i32) -> io::Result<(u64, u64)> {
 /// `PIDFD_THREAD` of pidfd_open(2), include/uapi/linux/pidfd.h, Linux 6.9.
 pub const PIDFD_THREAD: i32 = libc::O_EXCL;
 
+/// A descriptor of a process (pidfd_open(2)).
+pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
 /// A duplicate of descriptor `fd` of the process behind `pidfd`: the same open file description
 /// (pidfd_getfd(2), Linux 5.6).
 pub fn borrow_fd(pidfd: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {

@@ -125,11 +125,16 @@ pub fn wait_until(
     }
 }
 
-/// Waits for the exit of traced and killed threads of one process. The leader's exit is reported
-/// only once the others have been reaped (ptrace(2), "Death under ptrace"), so it must be last.
-pub fn await_ends(pid: Tid, tids: impl IntoIterator<Item = Tid>) {
+/// The threads of one process, the leader last: its exit is reported only once the others have been
+/// reaped (ptrace(2), "Death under ptrace").
+fn leader_last(pid: Tid, tids: impl IntoIterator<Item = Tid>) -> impl Iterator<Item = Tid> {
     let (leader, others): (Vec<Tid>, Vec<Tid>) = tids.into_iter().partition(|tid| *tid == pid);
-    for tid in others.into_iter().chain(leader) {
+    others.into_iter().chain(leader)
+}
+
+/// Waits for the exit of traced and killed threads of one process.
+pub fn await_ends(pid: Tid, tids: impl IntoIterator<Item = Tid>) {
+    for tid in leader_last(pid, tids) {
         while let Ok(stop) = wait(tid) {
             if matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
                 break;
@@ -173,8 +178,7 @@ fn is_sigchld_blocked() -> bool {
 /// Reaps killed threads of one process that are still ours, so that its parent is told of its end;
 /// gives up at `deadline`.
 pub fn reap(pid: Tid, tids: impl IntoIterator<Item = Tid>, deadline: Instant) {
-    let (leader, others): (Vec<Tid>, Vec<Tid>) = tids.into_iter().partition(|tid| *tid == pid);
-    for tid in others.into_iter().chain(leader) {
+    for tid in leader_last(pid, tids) {
         // What is no child of ours any more needs nothing.
         while let Ok(Some(
             Stop::Interrupted | Stop::Group(_) | Stop::Signal(_) | Stop::Syscall | Stop::Event(_),

@@ -10,6 +10,7 @@ use crate::proc::syscall::{self, Blocked};
 use crate::remote::{Code, ModuleThread, Program, ProgramOutput, Scratch, Stopped, Tracee};
 use crate::sys::kmod::{self, Device};
 use crate::sys::ptrace;
+use crate::sys::task;
 use crate::sys::wait::{self, Stop};
 use procfs::process::Stat;
 use std::collections::HashSet;
@@ -216,7 +217,8 @@ impl Frozen {
         // Only the parent can wait for a process we do not trace; poll a pidfd opened before the
         // kill.
         let held = tasks.iter().filter(|task| task.device.is_some() && !task.threads.is_empty());
-        let ends = held.map(|task| open_pidfd(task.pid)).collect::<Result<Vec<_>>>()?;
+        let pidfd = |task: &Task| task::pidfd(task.pid).context(|| format!("open pidfd of {}", task.pid));
+        let ends = held.map(pidfd).collect::<Result<Vec<_>>>()?;
         for task in tasks.iter().filter(|t| !t.threads.is_empty()) {
             let pid = Pid::from_raw(task.pid).expect("a process id is positive");
             match kill_process(pid, Signal::KILL) {
@@ -382,12 +384,6 @@ impl Task {
             _ => Ok(()),
         }
     }
-}
-
-fn open_pidfd(pid: i32) -> Result<OwnedFd> {
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
-    pidfd_open(Pid::from_raw(pid).expect("a process id is positive"), PidfdFlags::empty())
-        .context(|| format!("open pidfd of {pid}"))
 }
 
 /// Waits until a process has exited.

@@ -100,21 +100,27 @@ pub fn link_of(file: &impl AsRawFd) -> anyhow::Result<String> {
     Ok(link.to_string_lossy().into_owned())
 }
 
-fn flock(kind: i32, start: i64, len: i64) -> libc::flock {
+fn range(kind: i32, start: i64, len: i64) -> libc::flock {
     libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: start, l_len: len, l_pid: 0 }
+}
+
+/// flock(2).
+pub fn flock(file: &impl AsRawFd, how: i32) -> anyhow::Result<i32> {
+    // SAFETY: numbers only.
+    sys::check("flock", unsafe { libc::flock(file.as_raw_fd(), how) })
 }
 
 /// `command` (`F_SETLK` …) with a lock of this kind (`F_RDLCK` …) on `len` bytes, 0 for all that
 /// follow.
 pub fn lock(file: &(impl AsRawFd + ?Sized), command: i32, kind: i32, start: i64, len: i64) -> Outcome {
-    let flock = flock(kind, start, len);
+    let flock = range(kind, start, len);
     // SAFETY: the struct lives through the call.
     sys::check("lock", unsafe { libc::fcntl(file.as_raw_fd(), command, &flock) }).map(drop)
 }
 
 /// `F_GETLK`: a lock of another process that is in the way of this one.
 pub fn conflict(file: &impl AsRawFd, kind: i32, start: i64, len: i64) -> anyhow::Result<libc::flock> {
-    let mut flock = flock(kind, start, len);
+    let mut flock = range(kind, start, len);
     // SAFETY: as above.
     sys::check("F_GETLK", unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &mut flock) })?;
     Ok(flock)

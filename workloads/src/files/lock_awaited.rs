@@ -1,8 +1,7 @@
 //! Processes wait for a lock of an open file description and for one of flock(2).
 
-use super::helpers::lock;
+use super::helpers::{flock, lock};
 use crate::framework::prelude::*;
-use std::os::fd::AsRawFd as _;
 
 pub const WORKLOAD: Workload =
     Workload { purpose: "processes that wait for file locks", needs: &[], active: false, statik: false, run };
@@ -12,16 +11,14 @@ fn run(cx: &mut Ctx) -> Outcome {
     let open = |name: &str| fd::open(name, libc::O_RDWR | libc::O_CREAT, 0o600);
     let (described, whole) = (open("described")?, open("whole")?);
     lock(&described, libc::F_OFD_SETLK, libc::F_WRLCK, 10, 5)?;
-    // SAFETY: flock takes no memory.
-    sys::check("flock", unsafe { libc::flock(whole.as_raw_fd(), libc::LOCK_EX) })?;
+    flock(&whole, libc::LOCK_EX)?;
     let first = fork("for a range", || {
         let again = open("described")?;
         lock(&again, libc::F_OFD_SETLKW, libc::F_RDLCK, 0, 100)
     })?;
     let second = fork("for the whole", || {
         let again = open("whole")?;
-        // SAFETY: flock takes no memory.
-        sys::check("flock", unsafe { libc::flock(again.as_raw_fd(), libc::LOCK_SH) })?;
+        flock(&again, libc::LOCK_SH)?;
         Ok(())
     })?;
     stage.wait_in(&first, libc::SYS_fcntl)?;
@@ -33,7 +30,6 @@ fn run(cx: &mut Ctx) -> Outcome {
     stage.wait_in(&second, libc::SYS_flock)?;
     lock(&described, libc::F_OFD_SETLK, libc::F_UNLCK, 10, 5)?;
     first.join()?;
-    // SAFETY: flock takes no memory.
-    sys::check("flock", unsafe { libc::flock(whole.as_raw_fd(), libc::LOCK_UN) })?;
+    flock(&whole, libc::LOCK_UN)?;
     second.join()
 }

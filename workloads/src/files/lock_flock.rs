@@ -1,6 +1,6 @@
 //! flock(2): locks that belong to an open file description, and a process that waits for one.
 
-use super::helpers;
+use super::helpers::{self, flock};
 use crate::framework::prelude::*;
 use std::os::fd::AsRawFd;
 
@@ -11,11 +11,6 @@ pub const WORKLOAD: Workload = Workload {
     statik: true,
     run,
 };
-
-fn flock(file: &impl AsRawFd, how: i32) -> anyhow::Result<i32> {
-    // SAFETY: numbers only.
-    sys::check("flock", unsafe { libc::flock(file.as_raw_fd(), how) })
-}
 
 fn is_locked_for(file: &impl AsRawFd, how: i32) -> anyhow::Result<bool> {
     match flock(file, how | libc::LOCK_NB) {

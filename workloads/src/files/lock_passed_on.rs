@@ -1,9 +1,8 @@
 //! A lock of flock(2) that only a child still holds, and one of which parent and child have a
 //! descriptor each.
 
-use super::helpers::remove;
+use super::helpers::{flock, remove};
 use crate::framework::prelude::*;
-use std::os::fd::{AsRawFd as _, OwnedFd};
 
 pub const WORKLOAD: Workload = Workload {
     purpose: "flock locks that fork and dup have passed on",
@@ -12,12 +11,6 @@ pub const WORKLOAD: Workload = Workload {
     statik: false,
     run,
 };
-
-fn flock(file: &OwnedFd, how: i32) -> anyhow::Result<()> {
-    // SAFETY: flock takes no memory.
-    sys::check("flock", unsafe { libc::flock(file.as_raw_fd(), how) })?;
-    Ok(())
-}
 
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
@@ -28,7 +21,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let child = stage.fork("the child", |stage| {
         stage.hold();
         flock(&both, libc::LOCK_UN)?;
-        flock(&left, libc::LOCK_SH)
+        flock(&left, libc::LOCK_SH).map(drop)
     })?;
     drop(left);
     let copy = fd::dup(&both)?;
@@ -37,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     let blocked = |name: &str, how: i32| -> anyhow::Result<bool> {
-        Ok(sys::errno_of(flock(&open(name)?, how | libc::LOCK_NB).map_or(-1, |()| 0)).is_some())
+        Ok(sys::errno_of(flock(&open(name)?, how | libc::LOCK_NB).unwrap_or(-1)).is_some())
     };
     expect_eq("locked", (blocked("left", libc::LOCK_SH)?, blocked("both", libc::LOCK_SH)?), (true, true))?;
     stage.release();

@@ -15,8 +15,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let Pty { master, slave, .. } = Pty::new()?;
     let leader = stage.fork("the leader", |stage| {
-        // SAFETY: nothing in this process uses it any more.
-        unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&master)) };
+        helpers::close_copy(&master);
         signal::block(&[libc::SIGHUP])?;
         helpers::begin_session(&slave)?;
         stage.hold();

@@ -79,6 +79,12 @@ pub fn path(index: u32) -> PathBuf {
     PathBuf::from(format!("/dev/pts/{index}"))
 }
 
+/// Closes what this process, a child, has inherited and uses no more.
+pub fn close_copy(of: &OwnedFd) {
+    // SAFETY: the value is the parent's; its copy here is never dropped ([`fork`]).
+    unsafe { libc::close(of.as_raw_fd()) };
+}
+
 /// An ioctl(2) that returns a number.
 pub fn number(of: &OwnedFd, request: u64) -> anyhow::Result<i32> {
     let mut value = 0;

@@ -16,8 +16,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let Pty { master, slave, .. } = Pty::new()?;
     let leader = stage.fork("the leader", |stage| {
         helpers::begin_session(&slave)?;
-        // SAFETY: nothing in this process uses it any more.
-        unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&slave)) };
+        helpers::close_copy(&slave);
         stage.hold();
         let terminal = fd::open("/dev/tty", libc::O_RDWR, 0)?;
         expect_eq("foreground", helpers::foreground(&terminal)?, sys::getpid())?;

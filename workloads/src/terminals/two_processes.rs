@@ -1,6 +1,6 @@
 //! One process has the master, another the terminal, under several numbers and opened twice.
 
-use super::helpers::{Pty, expect_read, path, read_line};
+use super::helpers::{self, Pty, expect_read, path, read_line};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -16,8 +16,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let Pty { master, slave, index } = Pty::new()?;
     let child = stage.fork("the program", |stage| {
         let (copy, again) = (fd::dup(&slave)?, fd::open(path(index), libc::O_WRONLY | libc::O_NOCTTY, 0)?);
-        // SAFETY: nothing in this process uses it any more.
-        unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&master)) };
+        helpers::close_copy(&master);
         fd::fcntl(&again, libc::F_SETFL, fd::flags(&again)? | libc::O_APPEND)?;
         stage.hold();
         expect_eq("line", read_line(&copy)?, "hello\n")?;

@@ -26,10 +26,11 @@ pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 48, 1 << 47, 1 << 42, 1 << 39, 1 
 /// (arch/arm64/include/asm/processor.h); some kernels have fewer.
 pub const MAP_WINDOW: u64 = 1 << 48;
 
-/// Settings of terminals with their speeds. include/uapi/asm-generic/termbits.h
-/// has `struct termios2`: where `c_line` and `c_cc` are, and `TCGETS2` and `TCSETS2`.
+/// `struct termios2`, which has speeds (include/uapi/asm-generic/termbits.h), with `TCGETS2` and
+/// `TCSETS2`.
 pub const TERMIOS: super::TermiosLayout =
     super::TermiosLayout { line: 16, characters: 17, get: 0x802c_542a, set: 0x402c_542b };
+
 /// `O_LARGEFILE` (arch/arm64/include/uapi/asm/fcntl.h), which C libraries define as 0.
 pub const O_LARGEFILE: i32 = 0o400_000;
 

@@ -25,10 +25,11 @@ pub const TASK_SIZES: &[u64] = &[1 << 52, 1 << 49, 1 << 47, 1 << 46];
 /// (arch/powerpc/include/asm/task_size_64.h); some kernels have fewer.
 pub const MAP_WINDOW: u64 = 1 << 47;
 
-/// Settings of terminals with their speeds. arch/powerpc/include/uapi/asm/termbits.h
-/// has `struct termios`: where `c_line` and `c_cc` are, and `TCGETS` and `TCSETS`.
+/// `struct termios`, which has speeds (arch/powerpc/include/uapi/asm/termbits.h), with `TCGETS` and
+/// `TCSETS`.
 pub const TERMIOS: super::TermiosLayout =
     super::TermiosLayout { line: 35, characters: 16, get: 0x402c_7413, set: 0x802c_7414 };
+
 /// `O_LARGEFILE` (arch/powerpc/include/uapi/asm/fcntl.h), which C libraries define as 0.
 pub const O_LARGEFILE: i32 = 0o200_000;
 

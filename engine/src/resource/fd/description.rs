@@ -116,10 +116,8 @@ impl Descriptor {
     /// # Errors
     /// What the kernel reports.
     pub fn duplicate(&self) -> Result<OwnedFd> {
-        use rustix::process::{Pid, PidfdFlags, pidfd_open};
         let what = || format!("{}: duplicate", self.at());
-        let pidfd =
-            pidfd_open(Pid::from_raw(self.pid).expect("positive"), PidfdFlags::empty()).context(what)?;
+        let pidfd = task::pidfd(self.pid).context(what)?;
         task::borrow_fd(pidfd.as_fd(), self.fd).context(what)
     }
 

@@ -5,7 +5,7 @@
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::unlinked::set_flags;
+use super::unlinked::{set_flags, to_open};
 use super::{Identity, Kind, Made, Verbs, Way};
 use crate::error::{Context, Error, Problem, Result};
 use crate::resource::Records;
@@ -158,9 +158,8 @@ impl Made for Replacement {
 }
 
 /// Opens a replacement without waiting for the other end of a FIFO; [`set_flags`] sets the rest.
-/// open(2) would note `O_ASYNC`, but not carry it out.
 fn open(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
-    let wanted = OFlags::from_bits_retain(((flags | libc::O_NONBLOCK) & !libc::O_ASYNC) as u32);
+    let wanted = OFlags::from_bits_retain(to_open(flags) as u32);
     rustix::fs::open(path, wanted | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
 }
 

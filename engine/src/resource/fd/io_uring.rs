@@ -80,17 +80,22 @@ fn hindrance(info: &FdInfo) -> Option<&'static str> {
     overflow.then_some("has more completions than its queue holds; take them first")
 }
 
+/// The descriptors of rings that a process has.
+///
+/// # Errors
+/// *vanished*
+pub fn descriptors_of(pid: i32) -> Result<Vec<Descriptor>> {
+    let all = table::numbers(pid)?.into_iter().map(|fd| Descriptor { pid, fd, flags: libc::O_RDWR });
+    Ok(all.filter(|descriptor| descriptor.name().0 == NAME).collect())
+}
+
 /// Rings of a process that have requests in flight, which the kernel goes on with.
 ///
 /// # Errors
 /// *vanished*; what the kernel reports.
 pub fn in_flight(pid: i32) -> Result<Problems> {
     let mut problems = Problems { reasons: Vec::new(), lasting: false };
-    for fd in table::numbers(pid)? {
-        let descriptor = Descriptor { pid, fd, flags: 0 };
-        if descriptor.name().0 != NAME {
-            continue;
-        }
+    for descriptor in descriptors_of(pid)? {
         // What cannot be looked at is refused when it is captured.
         let Ok((ring, _)) = Ring::of(descriptor.duplicate()?) else { continue };
         if is_busy(&ring) {

@@ -1,5 +1,6 @@
 //! What decides of which kind a descriptor is, besides itself.
 
+use super::table;
 use crate::proc::fdinfo::FdInfo;
 use crate::resource::bytes::PathBytes;
 use std::cell::OnceCell;
@@ -32,11 +33,11 @@ impl Job {
 
 /// Numbers of the pseudo-terminals of which a process has the master.
 fn masters_of(pid: i32) -> Vec<u32> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let masters = entries.filter(|entry| {
-        std::fs::read_link(entry.path()).is_ok_and(|link| link.file_name().is_some_and(|name| name == "ptmx"))
-    });
-    let numbers = masters.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_master = |fd: &i32| {
+        let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+        link.is_ok_and(|link| link.file_name().is_some_and(|name| name == "ptmx"))
+    };
+    let numbers = table::numbers(pid).into_iter().flatten().filter(is_master);
     numbers.filter_map(|fd| pty_index(&FdInfo::read(pid, fd).ok()?)).collect()
 }
 

@@ -4,17 +4,17 @@ use super::description::{Descriptions, Descriptor, Pty};
 use super::inode::Observed;
 use super::job::pty_index;
 use super::pty_slave;
-use super::{Identity, Kind, Made, Verbs, Way, unlinked};
+use super::{Identity, Kind, Made, Once, Verbs, Way};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::bytes::PathBytes;
 use crate::resource::tty::Settings;
-use crate::resource::tty::line::{InFlight, Pair, is_full, may_owe_echoes};
+use crate::resource::tty::line::{InFlight, Pair, events};
 use crate::sys::file::device_numbers;
 use crate::sys::{guard, tty};
 use crate::tree::Task;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -70,7 +70,7 @@ impl PtyMaster {
             return descriptor.duplicate();
         }
         let what = || format!("{at}: open the other side");
-        if !pty.is_open && !events(master, PollFlags::IN).context(what)?.contains(PollFlags::HUP) {
+        if !pty.is_open && !events(master.as_fd(), PollFlags::IN).context(what)?.contains(PollFlags::HUP) {
             let why = " is a pseudo-terminal whose other side has not been opened yet; open it, or close the master";
             return Err(Error::unsupported_now(Problem::of(at.clone(), why)));
         }
@@ -86,35 +86,35 @@ impl PtyMaster {
     }
 
     /// What cannot be restored.
-    fn refusal(&self, master: &OwnedFd, slave: &OwnedFd) -> io::Result<Option<&'static str>> {
+    fn refusal(&self, pair: Pair<'_>) -> io::Result<Option<&'static str>> {
         const N_TTY: i32 = 0;
-        if tty::discipline(master.as_fd())? != N_TTY || tty::discipline(slave.as_fd())? != N_TTY {
+        if tty::discipline(pair.master)? != N_TTY || tty::discipline(pair.slave)? != N_TTY {
             return Ok(Some(" has another line discipline than N_TTY; set that first"));
         }
         if self.settings.local & libc::EXTPROC != 0 {
             return Ok(Some(" is edited by the program at its master (EXTPROC); clear that first"));
         }
-        if tty::has_locked_settings(slave.as_fd())? {
+        if tty::has_locked_settings(pair.slave)? {
             return Ok(Some(" has locked settings (TIOCSLCKTRMIOS); unlock them first"));
         }
         Ok(None)
     }
 
     /// What may be over when it is looked at again.
-    fn hindrance(&self, master: &OwnedFd, slave: &OwnedFd) -> io::Result<Option<String>> {
-        if events(master, PollFlags::PRI)?.contains(PollFlags::PRI) {
+    fn hindrance(&self, pair: Pair<'_>) -> io::Result<Option<String>> {
+        if events(pair.master, PollFlags::PRI)?.contains(PollFlags::PRI) {
             return Ok(Some(
                 " has a status that its master has not read yet (TIOCPKT); let the program read it".into(),
             ));
         }
-        if is_full(slave.as_fd())? {
+        if pair.is_full()? {
             let name = pty_slave::path_of(self.index);
             return Ok(Some(format!(
                 " has more input than can be taken and given back; let the program at {} read it",
                 name.display()
             )));
         }
-        if may_owe_echoes(Pair { master: master.as_fd(), slave: slave.as_fd() })? {
+        if pair.may_owe_echoes()? {
             let why = " is full, and what was typed may not be shown yet; let the program at the master read";
             return Ok(Some(why.into()));
         }
@@ -178,13 +178,6 @@ impl PtyMaster {
     }
 }
 
-/// The events that there are, of these and of errors.
-fn events(fd: &OwnedFd, wanted: PollFlags) -> io::Result<PollFlags> {
-    let mut fds = [PollFd::new(fd, wanted)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-    Ok(fds[0].revents())
-}
-
 impl Verbs for PtyMaster {
     fn name(&self) -> &'static str {
         "pseudo-terminal"
@@ -221,13 +214,14 @@ impl Verbs for PtyMaster {
         self.exclusive = tty::is_exclusive(slave.as_fd()).context(what)?;
         let node = rustix::fs::fstat(&slave).context(what)?;
         (self.owner, self.mode) = ((node.st_uid, node.st_gid), node.st_mode & 0o7777);
-        if let Some(why) = self.refusal(&master, &slave).context(what)? {
+        let pair = Pair { master: master.as_fd(), slave: slave.as_fd() };
+        if let Some(why) = self.refusal(pair).context(what)? {
             return Err(Error::unsupported(Problem::of(at.clone(), why)));
         }
-        if let Some(why) = self.hindrance(&master, &slave).context(what)? {
+        if let Some(why) = self.hindrance(pair).context(what)? {
             return Err(Error::unsupported_now(Problem::of(at.clone(), why)));
         }
-        self.in_flight = Pair { master: master.as_fd(), slave: slave.as_fd() }.look().context(what)?;
+        self.in_flight = pair.look().context(what)?;
         Ok(())
     }
 
@@ -262,7 +256,7 @@ impl Verbs for PtyMaster {
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
         let master = self.open_numbered()?;
         self.fill(&master).context(|| format!("set the state of pseudo-terminal {}", self.index))?;
-        Ok(Box::new(Only { master: Some(master), index: self.index }))
+        Ok(Box::new(Once::new(master)))
     }
 
     /// Until then, the other side has to be opened.
@@ -281,21 +275,6 @@ impl Verbs for PtyMaster {
             if self.locked { tty::set_locked(master.as_fd(), true) } else { Ok(()) }
         };
         finish().context(|| format!("set the modes of pseudo-terminal {}", self.index))
-    }
-}
-
-/// The only description of a master.
-struct Only {
-    master: Option<OwnedFd>,
-    index: u32,
-}
-
-impl Made for Only {
-    fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
-        let twice = || Error::Conflict(format!("pseudo-terminal {}: has two masters", self.index));
-        let master = self.master.take().ok_or_else(twice)?;
-        unlinked::set_flags(&master, flags)?;
-        Ok(master)
     }
 }
 

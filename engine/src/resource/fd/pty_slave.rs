@@ -171,12 +171,6 @@ impl Verbs for PtySlave {
     }
 }
 
-/// The flags to open a terminal with before [`unlinked::set_flags`]: without waiting, and without
-/// `O_ASYNC`, which open(2) would note but not carry out.
-fn to_open(flags: i32) -> i32 {
-    if flags & libc::O_PATH != 0 { flags } else { (flags | libc::O_NONBLOCK) & !libc::O_ASYNC }
-}
-
 /// Opens descriptions by the terminal's own name or, without `O_LARGEFILE`, by way of its master,
 /// as openpty(3) does.
 struct ByName {
@@ -189,10 +183,10 @@ impl Made for ByName {
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         let fd = match self.master {
             Some(master) if flags & (arch::O_LARGEFILE | libc::O_PATH) == 0 => {
-                let opened = tty::open_peer(way.opened(master)?, to_open(flags));
+                let opened = tty::open_peer(way.opened(master)?, unlinked::to_open(flags));
                 opened.context(|| format!("open {} by way of its master", self.path))?
             }
-            _ => open_at(self.path.as_path(), to_open(flags))?,
+            _ => open_at(self.path.as_path(), unlinked::to_open(flags))?,
         };
         let meta = rustix::fs::fstat(&fd).context(|| format!("stat {}", self.path))?;
         if index_of(device_numbers(meta.st_rdev)) != Some(self.index) {
@@ -217,7 +211,7 @@ impl Made for AsTty {
         let fd = guard::opened_in_child(|| {
             session::begin()?;
             tty::take(terminal.as_fd())?;
-            let wanted = OFlags::from_bits_retain(to_open(flags) as u32) | OFlags::CLOEXEC;
+            let wanted = OFlags::from_bits_retain(unlinked::to_open(flags) as u32) | OFlags::CLOEXEC;
             Ok(rustix::fs::open("/dev/tty", wanted, Mode::empty())?)
         });
         let fd = fd.context(what)?;
@@ -243,7 +237,7 @@ impl HungUp {
 impl Made for HungUp {
     fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         let what = || "open a terminal that hangs up";
-        let fd = tty::open_peer(self.master.as_fd(), to_open(flags)).context(what)?;
+        let fd = tty::open_peer(self.master.as_fd(), unlinked::to_open(flags)).context(what)?;
         unlinked::set_flags(&fd, flags)?;
         Ok(fd)
     }

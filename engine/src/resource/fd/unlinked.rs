@@ -314,6 +314,12 @@ pub fn open_by_name(
     if (meta.dev(), meta.ino()) == (made.dev(), made.ino()) { Ok(file.into()) } else { Err(exchanged(path)) }
 }
 
+/// The flags to open a file with that gets its own by [`set_flags`]: without waiting, and without
+/// `O_ASYNC`, which open(2) would note but not carry out.
+pub fn to_open(flags: i32) -> i32 {
+    if flags & libc::O_PATH != 0 { flags } else { (flags | libc::O_NONBLOCK) & !libc::O_ASYNC }
+}
+
 /// Sets the status flags of a description that had to be opened with others.
 ///
 /// # Errors

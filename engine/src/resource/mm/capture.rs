@@ -10,9 +10,8 @@ use crate::resource::bytes::PathBytes;
 use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
 use crate::resource::fd::io_uring;
-use crate::resource::fd::table;
 use crate::resource::ipc::segment;
-use crate::sys::{page_size, task_size};
+use crate::sys::{page_size, task, task_size};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
@@ -161,21 +160,16 @@ fn backing(
 
 /// A mapping of an io_uring, which does not show of which one.
 fn ring(pid: i32, vma: &smaps::Vma, who: &Subject, tables: &mut Tables) -> Result<Backing> {
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
     use std::os::fd::AsFd;
     let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.clone(), format!(": {what}"))));
     if !io_uring::BEGINNINGS.contains(&vma.offset) {
         return refuse("a part of an io_uring; unmap it first");
     }
-    let pidfd = pidfd_open(Pid::from_raw(pid).expect("positive"), PidfdFlags::empty())
-        .context(|| format!("open pidfd of {pid}"))?;
+    let pidfd = task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
     let mut rings = BTreeSet::new();
-    for fd in table::numbers(pid)? {
-        let link = std::fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap_or_default();
-        if link.as_os_str().as_encoded_bytes() == io_uring::NAME {
-            let (inodes, plan) = (&mut tables.inodes, &mut tables.dump_plan);
-            rings.insert(tables.files.add_fd(pidfd.as_fd(), pid, fd, inodes, plan)?.file);
-        }
+    for ring in io_uring::descriptors_of(pid)? {
+        let (inodes, plan) = (&mut tables.inodes, &mut tables.dump_plan);
+        rings.insert(tables.files.add_fd(pidfd.as_fd(), pid, ring.fd, inodes, plan)?.file);
     }
     match (rings.first(), rings.len()) {
         (Some(file), 1) => Ok(Backing::File { file: *file, offset: vma.offset, shared: true }),

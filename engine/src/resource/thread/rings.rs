@@ -3,7 +3,7 @@
 //! (`IORING_REGISTER_RING_FDS`, Linux 5.18).
 
 use crate::error::{Problem, Problems, Subject};
-use crate::remote::{CallId, Program, ProgramOutput};
+use crate::remote::{Arg, CallId, Program, ProgramOutput};
 use crate::sys::io_uring::REGISTER_EVENTFD;
 use std::collections::BTreeMap;
 
@@ -32,8 +32,14 @@ pub type Answers = BTreeMap<usize, (Subject, bool)>;
 /// What one thread is asked.
 pub struct AskRings {
     numbers: Vec<CallId>,
-    eventfds: Vec<(Ring, CallId)>,
-    restrictions: Vec<(Ring, CallId)>,
+    rings: Vec<AskRing>,
+}
+
+/// What one thread is asked about one ring.
+struct AskRing {
+    ring: Ring,
+    eventfd: CallId,
+    restrictions: CallId,
 }
 
 impl AskRings {
@@ -47,19 +53,8 @@ impl AskRings {
             program.call_unchecked(libc::SYS_io_uring_enter, &args, what)
         };
         let numbers = (0..numbers).map(|number| enter(number, program)).collect();
-        let register = |ring: &Ring| {
-            let none = program.bytes((-1i32).to_ne_bytes());
-            let args = [ring.fd.into(), REGISTER_EVENTFD.into(), none.into(), 1u64.into()];
-            let what = format!("look for an eventfd of fd {}", ring.fd);
-            (*ring, program.call_unchecked(libc::SYS_io_uring_register, &args, what))
-        };
-        let eventfds = rings.iter().map(register).collect();
-        let restrict = |ring: &Ring| {
-            let args = [ring.fd.into(), REGISTER_RESTRICTIONS.into(), 0u64.into(), 0u64.into()];
-            let what = format!("look for restrictions of fd {}", ring.fd);
-            (*ring, program.call_unchecked(libc::SYS_io_uring_register, &args, what))
-        };
-        AskRings { numbers, eventfds, restrictions: rings.iter().map(restrict).collect() }
+        let rings = rings.iter().map(|ring| AskRing::ask(*ring, program)).collect();
+        AskRings { numbers, rings }
     }
 
     /// Adds the reasons to refuse it.
@@ -75,21 +70,32 @@ impl AskRings {
             let why = "has registered an io_uring (IORING_REGISTER_RING_FDS); unregister it first";
             problems.push(Problem::of_thread(pid, tid, why));
         }
-        let restricted = |ring: &Ring| {
-            self.restrictions.iter().any(|(other, call)| other == ring && failed(call, &[libc::EACCES]))
-        };
-        for (ring, call) in &self.eventfds {
+        for AskRing { ring, eventfd, restrictions } in &self.rings {
             let at = Subject::fd(pid, ring.fd);
-            if failed(call, &[libc::EBUSY]) {
+            if failed(eventfd, &[libc::EBUSY]) {
                 let why = " is an io_uring that has registered an eventfd; unregister it first";
                 problems.push(Problem::of(at.clone(), why));
             }
-            if restricted(ring) {
+            if failed(restrictions, &[libc::EACCES]) {
                 let why = " is an io_uring with restrictions (IORING_REGISTER_RESTRICTIONS), which are not shown; make it without them";
                 problems.push(Problem::of(at.clone(), why));
             }
-            answers.entry(ring.file).or_insert((at, false)).1 |= !failed(call, &[libc::EEXIST]);
+            answers.entry(ring.file).or_insert((at, false)).1 |= !failed(eventfd, &[libc::EEXIST]);
         }
+    }
+}
+
+impl AskRing {
+    fn ask(ring: Ring, program: &mut Program) -> Self {
+        let none = program.bytes((-1i32).to_ne_bytes());
+        let mut register = |opcode: u32, argument: Arg, count: u64, what: &str| {
+            let args = [ring.fd.into(), opcode.into(), argument, count.into()];
+            let what = format!("look for {what} of fd {}", ring.fd);
+            program.call_unchecked(libc::SYS_io_uring_register, &args, what)
+        };
+        let eventfd = register(REGISTER_EVENTFD, none.into(), 1, "an eventfd");
+        let restrictions = register(REGISTER_RESTRICTIONS, Arg::Imm(0), 0, "restrictions");
+        AskRing { ring, eventfd, restrictions }
     }
 }
 

@@ -145,6 +145,26 @@ impl Pile<'_> {
 }
 
 impl Pair<'_> {
+    /// Whether input may go beyond what the line discipline holds in canonical mode: more cannot be
+    /// told apart from what is typed later.
+    ///
+    /// # Errors
+    /// As ioctl_tty(2).
+    pub fn is_full(self) -> io::Result<bool> {
+        Ok(is_canonical(&tty::termios(self.slave)?) && tty::readable(self.slave)? >= LINE_BUFFER / 2)
+    }
+
+    /// Whether output has no room, so that what was typed may not be shown yet: both together would
+    /// have no room either.
+    ///
+    /// # Errors
+    /// As ioctl_tty(2).
+    pub fn may_owe_echoes(self) -> io::Result<bool> {
+        let echoes = tty::termios(self.slave)?.local & (libc::ECHO | libc::ECHONL) != 0;
+        let full = tty::readable(self.master)? >= LINE_BUFFER - 1;
+        Ok(echoes && full && !is_ready(self.slave, PollFlags::OUT)?)
+    }
+
     /// Finds out what is on its way, by reading it all and writing it again. That is complete even
     /// if we are killed, because a child does it.
     ///
@@ -158,20 +178,13 @@ impl Pair<'_> {
         let attempt = || {
             let (room, told) = shared.range(0, PILES + 4 * WORDS).split_at_mut(PILES);
             let mut taken = Taken::new(room, [0; 3]);
-            match self.take_and_give_back(&mut taken) {
-                Ok(flow) => {
-                    let words = [taken.output.len, taken.lines.len, taken.rest.len, flow as usize];
-                    let places = told.chunks_exact_mut(4);
-                    places.zip(words).for_each(|(at, word)| at.copy_from_slice(&(word as u32).to_ne_bytes()));
-                    0
-                }
-                Err(err) => err.raw_os_error().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX),
-            }
+            let flow = self.take_and_give_back(&mut taken)?;
+            let words = [taken.output.len, taken.lines.len, taken.rest.len, flow as usize];
+            let places = told.chunks_exact_mut(4);
+            places.zip(words).for_each(|(at, word)| at.copy_from_slice(&(word as u32).to_ne_bytes()));
+            Ok(())
         };
-        match guard::in_child(attempt)? {
-            0 => {}
-            code => return Err(io::Error::from_raw_os_error(code.into())),
-        }
+        guard::try_in_child(attempt)?;
         let (room, told) = shared.range(0, PILES + 4 * WORDS).split_at_mut(PILES);
         let word =
             |at: usize| u32::from_ne_bytes(told[4 * at..][..4].try_into().expect("four bytes")) as usize;
@@ -353,7 +366,7 @@ impl Pair<'_> {
     /// Waits until output is stopped or started.
     fn await_flow(self, started: bool) -> io::Result<()> {
         let both = PollFlags::IN | PollFlags::OUT;
-        wait(|| Ok(poll_events(self.slave, both)?.contains(PollFlags::OUT) == started))
+        wait(|| Ok(events(self.slave, both)?.contains(PollFlags::OUT) == started))
     }
 }
 
@@ -390,36 +403,19 @@ fn quiet(now: &Termios) -> Termios {
     quiet
 }
 
-/// The events of these that there are.
-fn poll_events(fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<PollFlags> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, events)];
+/// The events of these that there are, and those that are always told.
+///
+/// # Errors
+/// As poll(2).
+pub fn events(fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<PollFlags> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
     poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-    Ok(fds[0].revents() & events)
+    Ok(fds[0].revents())
 }
 
 /// Whether there is one of these events. The kernel passes on first what was written.
-fn is_ready(fd: BorrowedFd<'_>, events: PollFlags) -> io::Result<bool> {
-    Ok(!poll_events(fd, events)?.is_empty())
-}
-
-/// Whether output has no room, so that what was typed may not be shown yet: both together would
-/// have no room either.
-///
-/// # Errors
-/// As ioctl_tty(2).
-pub fn may_owe_echoes(pair: Pair<'_>) -> io::Result<bool> {
-    let echoes = tty::termios(pair.slave)?.local & (libc::ECHO | libc::ECHONL) != 0;
-    let full = tty::readable(pair.master)? >= LINE_BUFFER - 1;
-    Ok(echoes && full && !is_ready(pair.slave, PollFlags::OUT)?)
-}
-
-/// Whether a pair's input may go beyond what its line discipline holds in canonical mode: more
-/// cannot be told apart from what is typed later.
-///
-/// # Errors
-/// As ioctl_tty(2).
-pub fn is_full(slave: BorrowedFd<'_>) -> io::Result<bool> {
-    Ok(is_canonical(&tty::termios(slave)?) && tty::readable(slave)? >= LINE_BUFFER / 2)
+fn is_ready(fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<bool> {
+    Ok(events(fd, wanted)?.intersects(wanted))
 }
 
 #[cfg(test)]
