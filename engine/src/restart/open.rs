@@ -59,7 +59,8 @@ pub struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    /// Nothing opened yet; `accepted` is the result of [`changes::check`], `file_slots` of the plan.
+    /// Nothing opened yet; `accepted` is the result of [`changes::check`], `file_slots` of the
+    /// plan.
     pub fn new(
         records: &'a Records,
         reader: &'a Reader,

@@ -1,0 +1,192 @@
+//! What *make* and *late* work with: the objects and descriptions of a restart, and its processes.
+
+use super::inode::Inode;
+use super::table::Fd;
+use super::{Verbs, external, unlinked};
+use crate::error::{Context, Error, Result};
+use crate::remote::Program;
+use crate::resource::Records;
+use crate::resource::created::Created;
+use rustix::fs::{Mode, OFlags};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The job at a restart, once its processes have their descriptor tables.
+pub struct Restored<'a> {
+    /// The records.
+    pub records: &'a Records,
+    /// The processes that have each open file description, except with `O_PATH`.
+    pub holders: Holders<'a>,
+}
+
+/// Who has each open file description; flat, as there may be very many.
+pub struct Holders<'a>(Vec<Holder<'a>>);
+
+impl<'a> Holders<'a> {
+    /// Of each description its holders stay in their order.
+    pub fn new(mut holders: Vec<Holder<'a>>) -> Self {
+        holders.sort_by_key(|holder| holder.fd.file);
+        Holders(holders)
+    }
+
+    /// Those of one description.
+    pub fn of(&self, file: usize) -> &[Holder<'a>] {
+        let first = self.0.partition_point(|holder| holder.fd.file < file);
+        let count = self.0[first..].partition_point(|holder| holder.fd.file == file);
+        &self.0[first..first + count]
+    }
+}
+
+impl Restored<'_> {
+    /// The operations on the object of an open file description.
+    pub fn verbs(&self, file: usize) -> &dyn Verbs {
+        self.records.inodes[self.records.files[file].inode].kind.verbs()
+    }
+}
+
+/// A process that has a description at a restart.
+#[derive(Debug, Clone, Copy)]
+pub struct Holder<'a> {
+    /// Its PID.
+    pub pid: i32,
+    /// The first descriptor of it.
+    pub fd: &'a Fd,
+    /// Its descriptor table.
+    pub table: &'a [Fd],
+}
+
+/// The programs of *late*, by PID.
+#[derive(Debug, Default)]
+pub struct Programs(HashMap<i32, Program>);
+
+impl Programs {
+    /// The program of a process.
+    pub fn of(&mut self, pid: i32) -> &mut Program {
+        self.0.entry(pid).or_default()
+    }
+}
+
+/// Opens an inode at a restart: by its path, after checking that it is the recorded one, or through
+/// the inode created in its place.
+pub struct Way<'a> {
+    /// The inode.
+    pub inode: &'a Inode,
+    /// What takes the place of external files.
+    pub replacements: &'a external::Replacements,
+    /// The file that was created in its place, if it is an unlinked one.
+    pub created: Option<&'a File>,
+    /// Returns an open file description that is open already, by its index.
+    opened: Option<&'a dyn Fn(usize) -> Option<BorrowedFd<'a>>>,
+    undo: &'a RefCell<Created>,
+    open: &'a dyn Fn(i32) -> Result<OwnedFd>,
+}
+
+impl<'a> Way<'a> {
+    /// `open` takes `O_*` flags.
+    pub fn new(
+        inode: &'a Inode,
+        replacements: &'a external::Replacements,
+        undo: &'a RefCell<Created>,
+        open: &'a dyn Fn(i32) -> Result<OwnedFd>,
+    ) -> Self {
+        Way { inode, replacements, created: None, opened: None, undo, open }
+    }
+
+    /// Says how to remove something that was created and would stay, if the restart fails.
+    pub fn undo(&self, remove: impl Fn() -> std::io::Result<()> + 'static) {
+        self.undo.borrow_mut().add(remove);
+    }
+
+    /// The same, with a file that was created in place of the inode.
+    pub fn with_created(self, created: Option<&'a File>) -> Self {
+        Way { created, ..self }
+    }
+
+    /// The same, with the open file descriptions that are open already.
+    pub fn with_opened(self, opened: &'a dyn Fn(usize) -> Option<BorrowedFd<'a>>) -> Self {
+        Way { opened: Some(opened), ..self }
+    }
+
+    /// The open file description of this index.
+    ///
+    /// # Errors
+    /// *conflict* if it is not open yet.
+    pub fn opened(&self, file: usize) -> Result<BorrowedFd<'a>> {
+        let found = self.opened.and_then(|opened| opened(file));
+        found.ok_or_else(|| Error::Conflict("a descriptor refers to another that is not open".into()))
+    }
+
+    /// Opens it again.
+    ///
+    /// # Errors
+    /// *conflict* for a path that is gone or leads to something else.
+    pub fn open(&self, flags: i32) -> Result<OwnedFd> {
+        (self.open)(flags | libc::O_CLOEXEC | libc::O_NOCTTY)
+    }
+}
+
+/// An object at a restart, while descriptions of it are being opened.
+pub trait Made {
+    /// Opens a new open file description.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd>;
+
+    /// Sets what open(2) could not, unless the description was opened with `O_PATH`.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    fn adjust(&self, way: &Way<'_>, fd: &OwnedFd, flags: i32) -> Result<()> {
+        let _ = (way, fd, flags);
+        Ok(())
+    }
+}
+
+/// An object with exactly one open file description, created together with it.
+pub struct Once(Option<OwnedFd>);
+
+impl Once {
+    /// Wraps its descriptor.
+    pub fn new(fd: OwnedFd) -> Self {
+        Once(Some(fd))
+    }
+}
+
+impl Made for Once {
+    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        let name = way.inode.kind.verbs().name();
+        let fd = self
+            .0
+            .take()
+            .ok_or_else(|| Error::Conflict(format!("{name}: has more than one open file description")))?;
+        unlinked::set_flags(&fd, flags)?;
+        Ok(fd)
+    }
+}
+
+/// What is opened by a path of its own in /proc, whatever that leads to.
+pub(super) struct At(pub PathBuf);
+
+impl Made for At {
+    fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        open_at(&self.0, flags)
+    }
+}
+
+pub(super) fn open_at(path: &Path, flags: i32) -> Result<OwnedFd> {
+    let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(path, flags, Mode::empty()).context(|| format!("open {}", path.display()))
+}
+
+/// An inode that is simply opened by its path.
+pub(super) struct ByPath;
+
+impl Made for ByPath {
+    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        way.open(flags)
+    }
+}
