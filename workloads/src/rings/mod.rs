@@ -13,6 +13,7 @@ crate::framework::corpus! {
     mod of_several_processes;
     mod one_thread;
     mod queued;
+    mod several;
     mod shared;
     mod unread;
     mod watched;

@@ -13,7 +13,6 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     require(0)?;
-    // In a process of its own: one may map one ring only.
     let stage = Stage::new()?;
     let child = stage.fork("with a full queue", |stage| {
         let mut ring = Ring::new(4)?;

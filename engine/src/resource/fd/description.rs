@@ -127,6 +127,15 @@ impl Descriptor {
         PathBytes::from(link.unwrap_or_default().as_path())
     }
 
+    /// The number of its inode.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn inode(&self) -> Result<u64> {
+        let link = format!("/proc/{}/fd/{}", self.pid, self.fd);
+        std::fs::metadata(&link).map(|meta| meta.ino()).context(|| format!("{}: stat", self.at()))
+    }
+
     /// Its /proc/PID/fdinfo.
     ///
     /// # Errors

@@ -232,6 +232,11 @@ pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
         what: "requests that were queued are lost",
         commit: |r| each(r, |ring| ring.requests.0.fill(0)),
     },
+    crate::resource::fault::Fault {
+        name: "ring-mappings-swapped",
+        what: "of several rings, each is mapped where another was",
+        commit: swap_mappings,
+    },
 ];
 
 #[cfg(feature = "planted-faults")]
@@ -240,6 +245,23 @@ fn each(records: &mut crate::resource::Records, change: impl Fn(&mut IoUring)) {
         if let Kind::IoUring(ring) = &mut inode.kind {
             change(ring);
         }
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+fn swap_mappings(records: &mut crate::resource::Records) {
+    use crate::resource::{mm::vma::Backing, process::Life};
+    let crate::resource::Records { processes, files, inodes, .. } = records;
+    for process in processes {
+        let Life::Alive(alive) = &mut process.life else { continue };
+        let mapped = alive.memory.vmas.iter_mut().filter_map(|vma| match &mut vma.backing {
+            Backing::File { file, .. } => Some(file),
+            _ => None,
+        });
+        let rings = mapped.filter(|file| matches!(inodes[files[**file].inode].kind, Kind::IoUring(_)));
+        let mut rings: Vec<_> = rings.collect();
+        let reversed: Vec<usize> = rings.iter().rev().map(|file| **file).collect();
+        rings.iter_mut().zip(reversed).for_each(|(file, other)| **file = other);
     }
 }
 

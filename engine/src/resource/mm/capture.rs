@@ -158,7 +158,8 @@ fn backing(
     Ok(Backing::File { file, offset: vma.offset, shared: vma.shared })
 }
 
-/// A mapping of an io_uring, which does not show of which one.
+/// A mapping of an io_uring: of the ring on the same inode. Each has its own since Linux 5.16
+/// (`io_uring_get_file`); before, all anonymous inodes are one, and several rings look the same.
 fn ring(pid: i32, vma: &smaps::Vma, who: &Subject, tables: &mut Tables) -> Result<Backing> {
     use std::os::fd::AsFd;
     let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.clone(), format!(": {what}"))));
@@ -168,6 +169,9 @@ fn ring(pid: i32, vma: &smaps::Vma, who: &Subject, tables: &mut Tables) -> Resul
     let pidfd = task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
     let mut rings = BTreeSet::new();
     for ring in io_uring::descriptors_of(pid)? {
+        if ring.inode()? != vma.inode {
+            continue;
+        }
         let (inodes, plan) = (&mut tables.inodes, &mut tables.dump_plan);
         rings.insert(tables.files.add_fd(pidfd.as_fd(), pid, ring.fd, inodes, plan)?.file);
     }
