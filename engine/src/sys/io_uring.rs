@@ -18,6 +18,8 @@ const SQES: i64 = 0x1000_0000;
 
 /// `IORING_SETUP_CQSIZE`
 const CQSIZE: u32 = 1 << 3;
+/// `IORING_SETUP_R_DISABLED`, Linux 5.10.
+const R_DISABLED: u32 = 1 << 6;
 /// `IORING_SETUP_SUBMIT_ALL`, Linux 5.18.
 const SUBMIT_ALL: u32 = 1 << 7;
 
@@ -105,13 +107,15 @@ pub struct Counters {
 
 impl Ring {
     /// A new one. It submits all of a batch even after an error, where the kernel can do that: a
-    /// program that does not expect this looks at how many were submitted.
+    /// program that does not expect this looks at how many were submitted. One that is not
+    /// `enabled` cannot be [filled](Ring::fill) with completions.
     ///
     /// # Errors
     /// ENOMEM; EPERM where kernel.io_uring_disabled says so.
-    pub fn new(sizes: Sizes) -> io::Result<Self> {
-        let (fd, params) = match setup(sizes, SUBMIT_ALL) {
-            Err(err) if err.raw_os_error() == Some(libc::EINVAL) => setup(sizes, 0)?,
+    pub fn new(sizes: Sizes, enabled: bool) -> io::Result<Self> {
+        let flags = if enabled { 0 } else { R_DISABLED };
+        let (fd, params) = match setup(sizes, flags | SUBMIT_ALL) {
+            Err(err) if err.raw_os_error() == Some(libc::EINVAL) => setup(sizes, flags)?,
             made => made?,
         };
         let offsets = params.offsets();

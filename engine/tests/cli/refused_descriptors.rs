@@ -108,7 +108,17 @@ def number(at): return struct.unpack_from('I', params, at)[0]";
     "fd = ring(1 << 12 | 1 << 13)\nregister(fd, 4, struct.pack('i', os.eventfd(0)), 1)\nhold(fd)",
     "has registered an eventfd"
 )]
-#[case::not_enabled("hold(ring(1 << 6))", "is not enabled yet")]
+#[case::not_enabled_and_with_other_counters(
+    "fd = ring(1 << 6)
+rings = mmap.mmap(fd, 4096)
+for at in 40, 44, 80, 84: struct.pack_into('I', rings, number(at), 5)
+hold(fd)",
+    "is not enabled yet"
+)]
+#[case::not_enabled_with_restrictions(
+    "fd = ring(1 << 6)\nregister(fd, 11, struct.pack('HBB12x', 1, 0, 0), 1)\nhold(fd)",
+    "with restrictions"
+)]
 #[case::with_restrictions(
     "fd = ring(1 << 6)\nregister(fd, 11, struct.pack('HBB12x', 0, 12, 0), 1)\nregister(fd, 12, None, 0)\nhold(fd)",
     "with restrictions"

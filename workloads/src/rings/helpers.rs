@@ -9,6 +9,11 @@ pub const NOP: u8 = 0;
 pub const READ: u8 = 22;
 pub const WRITE: u8 = 23;
 
+/// `IORING_SETUP_R_DISABLED`, Linux 5.10.
+pub const R_DISABLED: u32 = 1 << 6;
+/// `IORING_REGISTER_ENABLE_RINGS`
+const ENABLE: u32 = 12;
+
 /// `IORING_SETUP_SINGLE_ISSUER`, Linux 6.0, and `IORING_SETUP_DEFER_TASKRUN`, Linux 6.1.
 pub const SINGLE_ISSUER: u32 = 1 << 12;
 pub const DEFER_TASKRUN: u32 = 1 << 13;
@@ -175,6 +180,14 @@ impl Ring {
                 got => return Ok(u32::try_from(got?)?),
             }
         }
+    }
+
+    /// Enables a ring that is not (`R_DISABLED`).
+    pub fn enable(&self) -> Outcome {
+        // SAFETY: no memory is involved.
+        let got =
+            unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd.as_raw_fd(), ENABLE, 0usize, 0) };
+        sys::check("io_uring_register", got).map(drop)
     }
 
     /// Takes a completion: its word and result.

@@ -5,6 +5,7 @@ pub mod helpers;
 crate::framework::corpus! {
     mod blocked;
     mod copy;
+    mod disabled;
     mod idle;
     mod in_thread;
     mod kept_from_children;

@@ -29,6 +29,9 @@ pub struct IoUring {
     pub rings: Bytes,
     /// The entries of the submission queue.
     pub requests: Bytes,
+    /// Whether it cannot be used before it is enabled (`IORING_SETUP_R_DISABLED`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
 }
 
 /// The name in /proc of a descriptor and of a mapping.
@@ -150,8 +153,9 @@ impl Verbs for IoUring {
         if is_busy(&ring) {
             return Err(Error::unsupported_now(problem(BUSY)));
         }
-        if !is_enabled(fd.as_fd()).context(what)? {
-            let why = "is not enabled yet (IORING_SETUP_R_DISABLED); enable it first";
+        let disabled = !is_enabled(fd.as_fd()).context(what)?;
+        if disabled && (submitted, completed, seen) != (0, 0, 0) {
+            let why = "is not enabled yet (IORING_SETUP_R_DISABLED), and has counters that the kernel has not set; enable it first";
             return Err(Error::unsupported(problem(why)));
         }
         let Offsets { submission, completion } = ring.offsets();
@@ -163,6 +167,7 @@ impl Verbs for IoUring {
             completed: (completed, seen),
             rings: Bytes(rings),
             requests: Bytes(requests),
+            disabled,
         };
         Ok(())
     }
@@ -177,6 +182,7 @@ impl Verbs for IoUring {
         let within = |(to, from): (u32, u32), most: u32| to.wrapping_sub(from) <= most;
         let (taken, queued) = self.submitted;
         let counted = self.submitted.0 == self.completed.0
+            && !(self.disabled && (taken, self.completed) != (0, (0, 0)))
             && within((queued, taken), submission)
             && within(self.completed, completion);
         let begin = self.offsets.1[5] as usize;
@@ -189,7 +195,7 @@ impl Verbs for IoUring {
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
         let (submission, completion) = self.sizes;
         activity::say_long(|| format!("make an io_uring that has done {} requests", self.submitted.0));
-        let ring = match Ring::new(Sizes { submission, completion }) {
+        let ring = match Ring::new(Sizes { submission, completion }, !self.disabled) {
             Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
                 return Err(Error::Conflict(
                     "io_uring is switched off here (kernel.io_uring_disabled); allow it by sysctl(8)".into(),
@@ -231,6 +237,11 @@ pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
         name: "ring-requests-lost",
         what: "requests that were queued are lost",
         commit: |r| each(r, |ring| ring.requests.0.fill(0)),
+    },
+    crate::resource::fault::Fault {
+        name: "ring-enabled",
+        what: "rings that are not enabled are",
+        commit: |r| each(r, |ring| ring.disabled = false),
     },
     crate::resource::fault::Fault {
         name: "ring-mappings-swapped",
@@ -290,7 +301,7 @@ mod tests {
     #[test]
     fn a_ring_has_its_counters_and_contents_again() {
         let sizes = Sizes { submission: 4, completion: 16 };
-        let Ok(first) = Ring::new(sizes) else { return eprintln!("skipped: no io_uring here") };
+        let Ok(first) = Ring::new(sizes, true) else { return eprintln!("skipped: no io_uring here") };
         let none = Counters { submitted: 0, queued: 0, completed: 0, seen: 0 };
         let (rings, sqes) = first.contents();
         first.fill(none, &rings, &sqes).unwrap();
@@ -299,7 +310,7 @@ mod tests {
         let begin = first.offsets().completion[5] as usize;
         rings[begin..].iter_mut().zip((0u8..=255).cycle()).for_each(|(byte, value)| *byte = value);
         sqes.iter_mut().zip((0u8..=255).cycle()).for_each(|(byte, value)| *byte = value);
-        let second = Ring::new(sizes).unwrap();
+        let second = Ring::new(sizes, true).unwrap();
         second.fill(to, &rings, &sqes).unwrap();
         assert_eq!(second.counters(), to);
         let (found, requests) = second.contents();
@@ -307,5 +318,17 @@ mod tests {
         let (again, seen) = Ring::of(second.into_fd()).unwrap();
         assert_eq!((seen, again.counters()), (sizes, to));
         assert!(is_enabled(again.into_fd().as_fd()).unwrap());
+    }
+
+    #[test]
+    fn a_ring_that_is_not_enabled_has_requests_in_its_queue() {
+        let sizes = Sizes { submission: 4, completion: 8 };
+        let Ok(first) = Ring::new(sizes, false) else { return eprintln!("skipped: no io_uring here") };
+        let to = Counters { submitted: 0, queued: 3, completed: 0, seen: 0 };
+        let (rings, mut sqes) = first.contents();
+        sqes.iter_mut().zip((0u8..=255).cycle()).for_each(|(byte, value)| *byte = value);
+        first.fill(to, &rings, &sqes).unwrap();
+        assert_eq!((first.counters(), first.contents().1), (to, sqes));
+        assert!(!is_enabled(first.into_fd().as_fd()).unwrap());
     }
 }

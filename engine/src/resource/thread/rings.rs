@@ -14,7 +14,8 @@ const MOST: u64 = 16;
 const ENTER_REGISTERED: u64 = 1 << 4;
 
 /// `IORING_REGISTER_RESTRICTIONS`: EBADFD for a ring that is enabled; EACCES if it has some, unless
-/// they allow this.
+/// they allow this. For one that is not enabled, EINVAL without an argument, before which EBUSY
+/// tells that it has some.
 const REGISTER_RESTRICTIONS: u32 = 11;
 
 /// A ring, as a process has it.
@@ -76,7 +77,7 @@ impl AskRings {
                 let why = " is an io_uring that has registered an eventfd; unregister it first";
                 problems.push(Problem::of(at.clone(), why));
             }
-            if failed(restrictions, &[libc::EACCES]) {
+            if failed(restrictions, &[libc::EACCES, libc::EBUSY]) {
                 let why = " is an io_uring with restrictions (IORING_REGISTER_RESTRICTIONS), which are not shown; make it without them";
                 problems.push(Problem::of(at.clone(), why));
             }
