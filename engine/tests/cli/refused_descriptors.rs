@@ -351,7 +351,7 @@ os.unlink('data')";
 }
 
 #[rstest]
-#[case::asynchronous_io(format!("call({}, 4, ctypes.byref(ctypes.c_ulong(0)))", libc::SYS_io_setup), "asynchronous I/O")]
+#[case::asynchronous_io(format!("call({}, 4, ctypes.byref(ctypes.c_ulong(0)))", libc::SYS_io_setup), "whether requests are in flight; destroy it first")]
 #[case::of_events(
     format!("fd = call({}, struct.pack('IIQ96x', 1, 112, 0), 0, -1, -1, 0)
 kept = mmap.mmap(fd, 4096 * 2)

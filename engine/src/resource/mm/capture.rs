@@ -137,7 +137,10 @@ fn backing(
         }
         b"/dev/zero" if !vma.shared => return Ok(Backing::Anonymous { name: None }),
         io_uring::NAME => return ring(pid, vma, &who, tables),
-        path if path.starts_with(b"/[aio]") => return refuse("an asynchronous I/O ring"),
+        path if path.starts_with(b"/[aio]") => {
+            let why = ": an asynchronous I/O context, and the kernel does not show whether requests are in flight; destroy it first (io_destroy(2))";
+            return Err(Error::unsupported(Problem::of(who, why)));
+        }
         path if path.starts_with(b"/secretmem") => return refuse("secret memory (memfd_secret)"),
         path if !path.starts_with(b"/") => return refuse("not a file"),
         _ => {}
