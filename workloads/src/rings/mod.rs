@@ -11,6 +11,7 @@ crate::framework::corpus! {
     mod kept_from_children;
     mod large_completion_queue;
     mod many_requests;
+    mod mapped_only;
     mod of_several_processes;
     mod one_thread;
     mod queued;

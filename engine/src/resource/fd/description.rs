@@ -308,6 +308,11 @@ impl Files {
         Files { job, ..Files::default() }
     }
 
+    /// The processes of the job that are alive.
+    pub fn processes(&self) -> &[i32] {
+        self.job.processes()
+    }
+
     /// Refuses names of external files to which no descriptor leads.
     pub fn refuse_unknown(&self, inodes: &Inodes, problems: &mut Problems) {
         let is_met = |name: &PathBytes| {

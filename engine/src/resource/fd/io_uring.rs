@@ -92,6 +92,16 @@ pub fn descriptors_of(pid: i32) -> Result<Vec<Descriptor>> {
     Ok(all.filter(|descriptor| descriptor.name().0 == NAME).collect())
 }
 
+/// Whether a ring, on this inode, has it for itself: otherwise it is that of all anonymous inodes.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn has_own_inode(inode: u64) -> Result<bool> {
+    let what = || "look at the inode of an eventfd";
+    let other = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).context(what)?;
+    Ok(rustix::fs::fstat(&other).context(what)?.st_ino != inode)
+}
+
 /// Rings of a process that have requests in flight, which the kernel goes on with.
 ///
 /// # Errors

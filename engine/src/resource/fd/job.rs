@@ -24,6 +24,11 @@ impl Job {
         Job { pids, external, masters: OnceCell::new() }
     }
 
+    /// Its processes that are alive.
+    pub fn processes(&self) -> &[i32] {
+        &self.pids
+    }
+
     /// Whether a process of it has the master of the pseudo-terminal of this number.
     pub fn has_master(&self, index: u32) -> bool {
         let all = || self.pids.iter().flat_map(|pid| masters_of(*pid)).collect();

@@ -161,22 +161,33 @@ fn backing(
     Ok(Backing::File { file, offset: vma.offset, shared: vma.shared })
 }
 
-/// A mapping of an io_uring: of the ring on the same inode. Each has its own since Linux 5.16
-/// (`io_uring_get_file`); before, all anonymous inodes are one, and several rings look the same.
+/// A mapping of an io_uring: of the ring on the same inode, of which a process of the job has a
+/// descriptor. Each has its own since Linux 5.16 (`io_uring_get_file`); before, all anonymous
+/// inodes are one, and several rings look the same.
 fn ring(pid: i32, vma: &smaps::Vma, who: &Subject, tables: &mut Tables) -> Result<Backing> {
     use std::os::fd::AsFd;
     let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.clone(), format!(": {what}"))));
     if !io_uring::BEGINNINGS.contains(&vma.offset) {
         return refuse("a part of an io_uring; unmap it first");
     }
-    let pidfd = task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
     let mut rings = BTreeSet::new();
-    for ring in io_uring::descriptors_of(pid)? {
-        if ring.inode()? != vma.inode {
-            continue;
+    let mut look = |pid: i32, tables: &mut Tables| -> Result<bool> {
+        let pidfd = task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
+        for ring in io_uring::descriptors_of(pid)? {
+            if ring.inode()? == vma.inode {
+                let (inodes, plan) = (&mut tables.inodes, &mut tables.dump_plan);
+                rings.insert(tables.files.add_fd(pidfd.as_fd(), pid, ring.fd, inodes, plan)?.file);
+            }
         }
-        let (inodes, plan) = (&mut tables.inodes, &mut tables.dump_plan);
-        rings.insert(tables.files.add_fd(pidfd.as_fd(), pid, ring.fd, inodes, plan)?.file);
+        Ok(!rings.is_empty())
+    };
+    // A child has its parent's mapping, and may have closed the descriptor.
+    if !look(pid, tables)? && io_uring::has_own_inode(vma.inode)? {
+        for other in tables.files.processes().to_vec() {
+            if look(other, tables)? {
+                break;
+            }
+        }
     }
     match (rings.first(), rings.len()) {
         (Some(file), 1) => Ok(Backing::File { file: *file, offset: vma.offset, shared: true }),
