@@ -12,7 +12,9 @@ use crate::resource::fd::inode::{Found, Inodes};
 use crate::resource::fd::io_uring;
 use crate::resource::ipc::segment;
 use crate::sys::{page_size, task, task_size};
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Tables shared by the mappings, descriptors and directories of all processes.
@@ -26,6 +28,29 @@ pub struct Tables {
     pub files: Files,
     /// Shared memory.
     pub shared: SharedObjects,
+    /// Inodes and descriptors of the io_urings of those processes that were looked at for them.
+    pub rings: HashMap<i32, Vec<(u64, i32)>>,
+}
+
+impl Tables {
+    /// The io_urings on this inode of which a process has descriptors: open file descriptions.
+    fn rings_on(&mut self, inode: u64, pid: i32) -> Result<BTreeSet<usize>> {
+        let known = match self.rings.entry(pid) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(room) => {
+                let all = io_uring::descriptors_of(pid)?;
+                let all = all.iter().map(|ring| Ok((ring.inode()?, ring.fd)));
+                room.insert(all.collect::<Result<_>>()?)
+            }
+        };
+        let mut found = BTreeSet::new();
+        for (_, fd) in known.iter().filter(|(on, _)| *on == inode) {
+            let pidfd = task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
+            let (inodes, plan) = (&mut self.inodes, &mut self.dump_plan);
+            found.insert(self.files.add_fd(pidfd.as_fd(), pid, *fd, inodes, plan)?.file);
+        }
+        Ok(found)
+    }
 }
 
 /// The mappings of a process, and why some of them cannot be saved.
@@ -165,26 +190,16 @@ fn backing(
 /// descriptor. Each has its own since Linux 5.16 (`io_uring_get_file`); before, all anonymous
 /// inodes are one, and several rings look the same.
 fn ring(pid: i32, vma: &smaps::Vma, who: &Subject, tables: &mut Tables) -> Result<Backing> {
-    use std::os::fd::AsFd;
     let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.clone(), format!(": {what}"))));
     if !io_uring::BEGINNINGS.contains(&vma.offset) {
         return refuse("a part of an io_uring; unmap it first");
     }
-    let mut rings = BTreeSet::new();
-    let mut look = |pid: i32, tables: &mut Tables| -> Result<bool> {
-        let pidfd = task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
-        for ring in io_uring::descriptors_of(pid)? {
-            if ring.inode()? == vma.inode {
-                let (inodes, plan) = (&mut tables.inodes, &mut tables.dump_plan);
-                rings.insert(tables.files.add_fd(pidfd.as_fd(), pid, ring.fd, inodes, plan)?.file);
-            }
-        }
-        Ok(!rings.is_empty())
-    };
+    let mut rings = tables.rings_on(vma.inode, pid)?;
     // A child has its parent's mapping, and may have closed the descriptor.
-    if !look(pid, tables)? && io_uring::has_own_inode(vma.inode)? {
+    if rings.is_empty() && io_uring::has_own_inode(vma.inode)? {
         for other in tables.files.processes().to_vec() {
-            if look(other, tables)? {
+            rings.extend(tables.rings_on(vma.inode, other)?);
+            if !rings.is_empty() {
                 break;
             }
         }
