@@ -128,13 +128,21 @@ fn stop_and_look(
     let waiting = Waiting { patience: target.patience, cancelled };
     let mut nap = Duration::from_millis(1);
     loop {
+        let passes = |err: &Error| {
+            matches!(err, Error::Unsupported(problems) if !problems.lasting) && nap <= LONGEST_NAP
+        };
         enter(Phase::Freeze);
-        let frozen = Frozen::freeze(target.scope, holder.clone(), &waiting)?;
-        enter(Phase::Inspect);
-        match Inspection::of(&frozen, target).and_then(|inspection| inspection.accept(&frozen)) {
-            Ok(inspection) => return Ok((frozen, inspection)),
-            Err(Error::Unsupported(problems)) if !problems.lasting && nap <= LONGEST_NAP => frozen.thaw()?,
-            Err(err) => return Err(frozen.attribute(err)),
+        match Frozen::freeze(target.scope, holder.clone(), &waiting) {
+            Err(err) if passes(&err) => {}
+            Err(err) => return Err(err),
+            Ok(frozen) => {
+                enter(Phase::Inspect);
+                match Inspection::of(&frozen, target).and_then(|inspection| inspection.accept(&frozen)) {
+                    Ok(inspection) => return Ok((frozen, inspection)),
+                    Err(err) if passes(&err) => frozen.thaw()?,
+                    Err(err) => return Err(frozen.attribute(err)),
+                }
+            }
         }
         std::thread::sleep(nap);
         nap *= 2;

@@ -62,6 +62,9 @@ pub struct Holder {
     pub traced: bool,
 }
 
+/// include/linux/sched.h
+const PF_EXITING: u32 = 0x4;
+
 /// How long a killed thread may take to end.
 const REAPING: Duration = Duration::from_secs(1);
 
@@ -195,8 +198,6 @@ impl Frozen {
     /// The error to report: if a process was killed in the meantime, what was read from it is
     /// meaningless.
     pub fn attribute(&self, err: Error) -> Error {
-        /// include/linux/sched.h
-        const PF_EXITING: u32 = 0x4;
         let killed = |task: &&Task| {
             let alive = |stat: Option<Stat>| stat.is_some_and(|stat| stat.flags & PF_EXITING == 0);
             !task.threads.is_empty() && !read_stat(task.pid).is_ok_and(alive)
@@ -484,7 +485,19 @@ fn sleep_of(tid: i32) -> String {
     )
 }
 
+/// Why a process whose main thread is a zombie is not saved. One that is ending, perhaps killed, is
+/// a zombie as a whole in a moment: its main thread was only the first to end.
 fn without_leader(pid: i32) -> Error {
+    const KILL: u64 = 1 << (libc::SIGKILL - 1);
+    let is_ending = |tid: &i32| {
+        let status = crate::proc::status::of_thread(pid, *tid);
+        let stat = read_stat(*tid).ok().flatten();
+        status.map_or(true, |status| status.sigpnd & KILL != 0)
+            || stat.is_none_or(|stat| stat.state == 'Z' || stat.flags & PF_EXITING != 0)
+    };
+    if threads(pid).unwrap_or_default().iter().all(is_ending) {
+        return Error::unsupported_now(format!("pid {pid}: is ending, and some of its threads still run"));
+    }
     Error::unsupported(format!(
         "pid {pid}: its main thread has exited while others still run; start the job so that main() waits for its threads"
     ))

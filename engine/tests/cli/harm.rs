@@ -247,8 +247,10 @@ fn a_process_with_threads_that_is_killed_at_the_end_is_no_hindrance() {
         let job = super::python::start(KILLS_ITS_CHILD);
         assert!(super::python::up(&job).is_some());
         let output = job.checkpoint("context", &[]);
-        // On a busy machine it may be killed earlier, and is about to end when it is looked at.
-        assert!([0, 3, 6].contains(&exit_code(&output)), "{}", complaint(&output));
+        // On a busy machine it may be killed earlier, and end while it is looked at.
+        // Another test of the same host may use semaphores meanwhile.
+        let undoing = exit_code(&output) == 3 && complaint(&output).contains("SEM_UNDO");
+        assert!(undoing || [0, 6].contains(&exit_code(&output)), "{}", complaint(&output));
         let reaped = wait_for("the end of the child", || super::python::said(&job, "reaped"));
         assert_eq!(reaped, "9");
     }

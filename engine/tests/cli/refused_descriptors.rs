@@ -233,6 +233,14 @@ fn a_terminal_or_another_device(#[case] text: &str, #[case] kind: &str) {
 }
 
 #[test]
+fn a_file_whose_names_are_elsewhere() {
+    let text = "os.makedirs('a/b'); os.makedirs('c/d')
+hold(os.open('a/b/old', os.O_RDWR | os.O_CREAT))
+os.link('a/b/old', 'c/d/new'); os.unlink('a/b/old')";
+    refuses(text, &["fd 9", "a/b/old", "1 other name", "link it to its old name"]);
+}
+
+#[test]
 fn a_memfd_in_huge_pages() {
     refuses("hold(os.memfd_create('name', os.MFD_HUGETLB))", &["fd 9", "a memfd in huge pages"]);
 }

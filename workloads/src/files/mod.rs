@@ -17,7 +17,9 @@ crate::framework::corpus! {
     mod hard_links;
     mod high_numbers;
     mod inherited;
+    mod link_moved;
     mod link_removed;
+    mod link_removed_mapped;
     mod lock_awaited;
     mod lock_description;
     mod lock_flock;

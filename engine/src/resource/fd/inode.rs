@@ -1,6 +1,7 @@
 //! Inodes that descriptions and mappings are open on: with a path, without one, or unlinked.
 
 use super::job::Job;
+use super::other_name;
 use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
 use crate::error::{Context, Error, Problem, Result, Subject};
@@ -242,6 +243,15 @@ impl Inodes {
             deleted => deleted,
         };
         let number = (meta.dev(), meta.ino());
+        // One link is the name that the client keeps.
+        let kept = |gone: &[u8]| hidden || *file_system == FUSE_SUPER_MAGIC && is_hidden_beside(gone, meta);
+        let other_names = deleted.map_or(0, |gone| meta.nlink().saturating_sub(kept(gone).into()));
+        let has_others = other_names > 0 && !meta.is_dir() && kind.verbs().identity() == Same::Path;
+        let other = deleted.filter(|_| has_others).and_then(|gone| other_name::find(gone, meta));
+        let (link, deleted) = match &other {
+            Some(name) => (name, None),
+            None => (link, deleted),
+        };
         let (path, key) = match (kind.verbs().identity(), deleted) {
             (Same::Path, None) => (link.clone(), Key::Named(number.0, number.1, link.0.clone())),
             (Same::Path, Some(path)) => {
@@ -259,23 +269,20 @@ impl Inodes {
         let has_path = kind.verbs().identity() == Same::Path;
         let deleted = deleted.filter(|_| has_path);
         let mut unlinked = None;
-        if let Some(gone) = deleted {
+        if deleted.is_some() {
             let how = match kind.verbs().unlinked() {
                 Err(what) => return refuse(format!(" is {what}; close it first")),
                 Ok(how) => how,
             };
-            // One link is the name that the client keeps.
-            let hidden = hidden || *file_system == FUSE_SUPER_MAGIC && is_hidden_beside(gone, meta);
-            let other_names = meta.nlink().saturating_sub(hidden.into());
-            if other_names > 0 && !meta.is_dir() {
+            if has_others {
                 return refuse(format!(
-                    ": it was unlinked, but the file has {other_names} other link(s) at unknown paths; close it first"
+                    ": it was unlinked, but the file has {other_names} other name(s), none of them in its directory or in one next to that; close it first, or link it to its old name"
                 ));
             }
             unlinked = Some(self.capture_unlinked(self.all.len(), how, seen, dump_plan)?);
         } else if kind.verbs().holds_content() {
             unlinked = Some(self.capture_unlinked(self.all.len(), Unnamed::Regular, seen, dump_plan)?);
-        } else if has_path && !leads_to(target, meta) {
+        } else if has_path && !leads_to(link.as_path(), meta) {
             return refuse(
                 ": the path leads to another file (hidden by a mount, or just replaced); close it first"
                     .into(),

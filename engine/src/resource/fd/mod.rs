@@ -19,6 +19,7 @@ pub mod inode;
 pub mod job;
 pub mod lock;
 mod making;
+mod other_name;
 pub mod table;
 pub mod unlinked;
 
