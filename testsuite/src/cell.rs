@@ -41,6 +41,9 @@ pub enum Mode {
     /// As once, with the workload in the session and the process group of a shell that stays alive,
     /// as a command that a script starts with `&`.
     Script,
+    /// Checkpoint and restart, each killed several times at moments spread over it, before it is let
+    /// finish.
+    Killed,
 }
 
 macro_rules! words {
@@ -76,7 +79,12 @@ macro_rules! words {
 }
 
 words!(Userland, "userland", Dynamic => "dynamic", Static => "static");
-words!(Mode, "mode", Once => "once", Twice => "twice", Continue => "continue", Job => "job", Script => "script");
+impl Mode {
+    /// What is run unless modes are chosen: all but the longest.
+    pub const USUAL: &[Mode] = &[Mode::Once, Mode::Twice, Mode::Continue, Mode::Job, Mode::Script];
+}
+
+words!(Mode, "mode", Once => "once", Twice => "twice", Continue => "continue", Job => "job", Script => "script", Killed => "killed");
 
 /// Text that is not a valid cell or pattern.
 #[derive(Debug, thiserror::Error)]
@@ -247,7 +255,7 @@ mod tests {
     #[test]
     fn an_unknown_mode_names_the_known_ones() {
         let error = "thrice".parse::<Mode>().unwrap_err().to_string();
-        assert_eq!(error, "unknown mode `thrice` (known: once, twice, continue, job, script)");
+        assert_eq!(error, "unknown mode `thrice` (known: once, twice, continue, job, script, killed)");
     }
 
     #[rstest]

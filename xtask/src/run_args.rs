@@ -18,7 +18,7 @@ pub struct RunArgs {
     /// Engine to judge, NAME or NAME=PROGRAM; without PROGRAM it is built from this tree
     #[arg(long, value_name = "NAME[=PROGRAM]", default_value = "cairn")]
     pub engine: Vec<String>,
-    /// Modes to run [default: all]
+    /// Modes to run [default: all but killed]
     #[arg(long)]
     pub mode: Vec<Mode>,
     /// Builds of the corpus to run [default: all]
@@ -53,7 +53,7 @@ impl RunArgs {
         if !(self.timeout_scale > 0.0 && self.timeout_scale <= MOST_SCALE) {
             usage!("--timeout-scale must be greater than 0, and {MOST_SCALE} at most");
         }
-        let modes = each_once(&self.mode, Mode::ALL);
+        let modes = each_once(&self.mode, Mode::USUAL);
         let userlands = each_once(&self.userland, Userland::ALL);
         let mut engines = BTreeMap::new();
         for text in &self.engine {

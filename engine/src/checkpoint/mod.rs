@@ -18,7 +18,7 @@ use crate::restart;
 use crate::source::{self, Source};
 use crate::sys::kmod::Device;
 use crate::tree::freeze::Waiting;
-use crate::tree::{Frozen, Holder};
+use crate::tree::{Frozen, Holder, left_behind};
 use capture::Complete;
 use inspection::Inspection;
 use std::sync::Arc;
@@ -35,6 +35,18 @@ pub fn checkpoint(options: &Options<'_>) -> Result<Report> {
     source::acquire_checkpoint_capability()?;
     options.target.source.attempt(|device| attempt(options, device, begin))
 }
+
+/// Undoes what a checkpoint or an inspection that was killed has left in the processes: for the
+/// front end, once its worker is gone.
+pub fn clean_up(target: &Target) {
+    let waiting = Waiting { patience: target.patience.min(LONGEST_CLEANING), cancelled: &|| false };
+    // Whoever has exited needs nothing, and an extra mapping harms nobody.
+    let _ = left_behind::remove(target.scope, &waiting);
+}
+
+/// How long a thread that does not stop is waited for when its worker was killed, perhaps for the
+/// same reason.
+const LONGEST_CLEANING: Duration = Duration::from_secs(1);
 
 fn attempt(options: &Options<'_>, device: Option<Arc<Device>>, begin: Instant) -> Result<Report> {
     // What was written to a stream cannot be taken back.

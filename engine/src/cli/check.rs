@@ -8,7 +8,7 @@ use cairn::error::{Error, Problems};
 pub fn run(args: CheckArgs) -> anyhow::Result<u8> {
     worker::run(
         std::time::Duration::from_secs(args.target.time),
-        || {},
+        || cairn::checkpoint::clean_up(&(&args.target).into()),
         |cancelled| {
             let result = check(&(&args.target).into(), cancelled);
             let code = result.as_ref().map_or_else(Error::exit_code, |_| 0);

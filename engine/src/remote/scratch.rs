@@ -152,6 +152,10 @@ pub(super) fn control_block(scratch: &Scratch, tracee: &Tracee, count: usize) ->
     let signal = tracee.notify_signal() as u64;
     let words = [scratch.table().0, count as u64, count as u64, tracee.pid as u64, tracee.tid as u64, signal];
     let mut block: Vec<u8> = words.into_iter().chain([tracee.mask]).flat_map(u64::to_ne_bytes).collect();
-    block.extend(tracee.regs_to_continue().resumed().stub_way_back(tracee.mask));
+    let there = match arch::STUB_KEEPS_TIME_LEFT {
+        true => tracee.regs_to_continue(),
+        false => tracee.regs_to_restart(),
+    };
+    block.extend(there.resumed().stub_way_back(tracee.mask));
     block
 }

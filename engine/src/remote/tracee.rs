@@ -264,7 +264,8 @@ impl Tracee {
         }
         let sets = arch::SIGNAL_FRAME_SETS.iter().map(|note| self.register_set(*note));
         let Some(sets) = sets.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
-        let there = self.regs_to_continue().resumed();
+        // rt_sigreturn(2) drops the time left of a sleep: it would end with EINTR.
+        let there = self.regs_to_restart().resumed();
         let frames = way
             .rooms
             .iter()

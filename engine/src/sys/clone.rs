@@ -60,6 +60,7 @@ impl CloneArgs {
 /// EEXIST: the PID is in use. EPERM: neither CAP_SYS_ADMIN nor CAP_CHECKPOINT_RESTORE.
 pub fn fork_sleeper(pid: i32, exit_signal: i32) -> io::Result<()> {
     let set_tid = [pid];
+    let parent = rustix::process::getpid();
     let args = CloneArgs {
         exit_signal: exit_signal as u64,
         set_tid: set_tid.as_ptr() as u64,
@@ -70,10 +71,13 @@ pub fn fork_sleeper(pid: i32, exit_signal: i32) -> io::Result<()> {
     // makes nothing but async-signal-safe calls.
     let got = cvt(unsafe { libc::syscall(libc::SYS_clone3, &args, CLONE_ARGS_SIZE as usize) })?;
     if got == 0 {
-        // SAFETY: prctl and pause take no pointers. The parent-death signal covers the time until
-        // the tracer's EXITKILL is in force.
+        // SAFETY: none of these calls takes a pointer. The parent-death signal covers the time until
+        // the tracer's EXITKILL is in force; a parent that died before it was set sends none.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            if libc::getppid() != parent.as_raw_nonzero().get() {
+                libc::_exit(1);
+            }
             loop {
                 libc::pause();
             }

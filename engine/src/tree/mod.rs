@@ -3,6 +3,7 @@
 pub mod creation;
 pub mod freeze;
 pub mod freezer;
+pub mod left_behind;
 pub mod outside;
 pub mod scope;
 pub mod shared_state;

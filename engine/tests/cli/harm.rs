@@ -75,6 +75,32 @@ fn a_kill_at_any_moment_harms_nobody(#[case] victim: Victim) {
     }
 }
 
+/// Whether a process has a mapping to write and execute of which two pages are used: stub and table.
+fn uses_scratch(pid: i32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let mut lines = text.lines().skip_while(|line| !line.contains(" rwxp "));
+    let used =
+        lines.find_map(|line| line.strip_prefix("Rss:")).and_then(|rest| rest.split_whitespace().next());
+    used.is_some_and(|kib| kib.parse::<u64>().is_ok_and(|kib| kib * 1024 >= 2 * cairn::sys::page_size()))
+}
+
+/// While memory is copied, every process has a scratch range.
+#[test]
+fn what_a_killed_worker_left_mapped_is_unmapped() {
+    let job =
+        super::python::start("pages = bytearray(os.urandom(1 << 20)) * 128\nsay('up', '')\nsignal.pause()\n");
+    assert!(super::python::up(&job).is_some());
+    let before = job.mappings();
+    let mut front = begin_checkpoint(&job, &job.path("context"));
+    let worker = wait_for("the worker", || child_of(front.id()));
+    wait_for("programs in the scratch range", || uses_scratch(job.pid).then_some(()));
+    kill(worker, Signal::KILL);
+    let output = front.wait().expect("it was started");
+    assert_eq!(output.code(), Some(1), "the worker ended by itself");
+    assert_eq!(job.mappings(), before);
+    assert!(!job.path("context").exists());
+}
+
 #[test]
 fn an_interrupt_lets_the_job_go_and_leaves_no_file() {
     let job = Job::counter();

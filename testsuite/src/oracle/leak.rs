@@ -25,7 +25,7 @@ fn is_expected(name: &str) -> bool {
             | ["fixpoint", "diff"]
             | ["context", "1" | "2"]
             | ["record", "1" | "2", "json"]
-            | ["checkpoint" | "info" | "restart", "1" | "2", "stdout" | "stderr"]
+            | ["checkpoint" | "info" | "restart", "0" | "1" | "2" | "3", "stdout" | "stderr"]
     )
 }
 

@@ -239,6 +239,7 @@ fn square(anchor: &str, cell: &CellResult) -> Markup {
         Mode::Continue => "c",
         Mode::Job => "j",
         Mode::Script => "s",
+        Mode::Killed => "k",
     };
     let build = if cell.cell.userland == Userland::Static { "+" } else { "" };
     let title = format!("{} {}: {} ms {}", cell.cell, cell.verdict, cell.duration_ms, cell.reason);

@@ -28,7 +28,7 @@ use crate::event::{CellOutcome, CellSpec, Job, Measured};
 use crate::verdict::{Stage, Verdict};
 
 /// Polling interval for changes that no event announces.
-const TICK: Duration = Duration::from_millis(1);
+pub(super) const TICK: Duration = Duration::from_millis(1);
 
 /// The order that a supervisor reads from standard input, in one line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,6 +85,7 @@ fn run(order: &Order, mut supervisor: Supervisor) -> CellOutcome {
         Mode::Job => cell.job(),
         Mode::Twice => cell.twice(),
         Mode::Continue => cell.resume(),
+        Mode::Killed => cell.killed(),
     };
     let (measured, notes) = (std::mem::take(&mut cell.measured), std::mem::take(&mut cell.notes));
     let mut outcome = match result {
@@ -105,15 +106,15 @@ fn run(order: &Order, mut supervisor: Supervisor) -> CellOutcome {
 }
 
 /// A restart program, which stays the parent of the restarted tree.
-struct Restarted {
+pub(super) struct Restarted {
     /// PID of the program itself, not of the tree.
-    pid: u32,
+    pub(super) pid: u32,
     /// Path of its standard error.
-    stderr: PathBuf,
+    pub(super) stderr: PathBuf,
 }
 
 pub(super) struct CellRun<'a> {
-    job: &'a Job,
+    pub(super) job: &'a Job,
     pub(super) spec: &'a CellSpec,
     pub(super) dir: &'a Path,
     pub(super) engine: &'a dyn Engine,
@@ -188,7 +189,7 @@ impl CellRun<'_> {
     }
 
     /// Creates the directory, starts the workload and waits for its `ready`. Returns its PID.
-    fn start(&mut self) -> StageResult<u32> {
+    pub(super) fn start(&mut self) -> StageResult<u32> {
         let setup = |what: &str, error: io::Error| Failure::infra(Stage::Start, format!("{what}: {error}"));
         let cwd = self.cwd();
         fs::create_dir_all(&cwd).map_err(|e| setup("make the cell's directory", e))?;
@@ -219,13 +220,13 @@ impl CellRun<'_> {
         self.hand_over().map_err(|e| setup("give the cell's directory to its user", e))?;
         self.identity(&mut command);
         let standing = match self.spec.mode {
-            Mode::Once | Mode::Twice | Mode::Continue => Standing::SessionLeader,
+            Mode::Once | Mode::Twice | Mode::Continue | Mode::Killed => Standing::SessionLeader,
             Mode::Job => Standing::GroupLeader,
             Mode::Script => Standing::Member,
         };
         sys::start_afresh(&mut command, standing);
         // The engine is at fixed addresses, the workload not in all modes.
-        if self.job.fixed_addresses && matches!(self.spec.mode, Mode::Twice | Mode::Continue) {
+        if self.job.fixed_addresses && matches!(self.spec.mode, Mode::Twice | Mode::Continue | Mode::Killed) {
             sys::randomise_addresses(&mut command);
         }
         let child = self.supervisor.spawn(command).map_err(|e| setup("start the workload", e))?;
@@ -263,7 +264,7 @@ impl CellRun<'_> {
     /// tree is at rest.
     ///
     /// `parent` is the supervisor's own child; the wait fails if it exits.
-    fn settle(&mut self, root: u32, parent: u32, stage: Stage) -> StageResult<()> {
+    pub(super) fn settle(&mut self, root: u32, parent: u32, stage: Stage) -> StageResult<()> {
         let came = self
             .supervisor
             .wait(self.deadline, Some(TICK), &[], |sup| match sup.end_of(parent) {
@@ -308,7 +309,7 @@ impl CellRun<'_> {
 
     /// Checkpoints the tree as `context.N` and its records as `record.N.json`; with [`After::Kill`]
     /// waits until it is gone.
-    fn checkpoint(&mut self, root: u32, n: u32, after: After) -> StageResult<()> {
+    pub(super) fn checkpoint(&mut self, root: u32, n: u32, after: After) -> StageResult<()> {
         let command = self.engine.checkpoint(root, &self.context(n), after, &self.sysv());
         self.checkpoint_by(command, root, n, after)
     }
@@ -350,7 +351,7 @@ impl CellRun<'_> {
     }
 
     /// Restarts `context.N` and waits until the tree runs and is at rest.
-    fn restart(&mut self, root: u32, n: u32) -> StageResult<Restarted> {
+    pub(super) fn restart(&mut self, root: u32, n: u32) -> StageResult<Restarted> {
         let command = self.engine.restart(&self.context(n));
         let started = Instant::now();
         let tag = format!("restart.{n}");
@@ -378,7 +379,7 @@ impl CellRun<'_> {
     }
 
     /// Opens `go`, which the workload waits for. `parent` as in [`CellRun::settle`].
-    fn let_go(&mut self, parent: u32) -> StageResult<()> {
+    pub(super) fn let_go(&mut self, parent: u32) -> StageResult<()> {
         let go = self.cwd().join("go");
         // Opening without a reader fails with ENXIO: open(2) in the workload is being restarted
         // after a stop.
@@ -396,7 +397,13 @@ impl CellRun<'_> {
 
     /// Runs an engine's program until it exits. Returns its standard output, which is limited in
     /// size.
-    fn engine_run(&mut self, stage: Stage, tag: &str, command: Command, most: u64) -> StageResult<Vec<u8>> {
+    pub(super) fn engine_run(
+        &mut self,
+        stage: Stage,
+        tag: &str,
+        command: Command,
+        most: u64,
+    ) -> StageResult<Vec<u8>> {
         let pid = self.engine_start(stage, tag, command, most)?;
         match self.wait_for(pid, stage, tag)? {
             End::Exited(0) => {
@@ -408,7 +415,13 @@ impl CellRun<'_> {
     }
 
     /// Starts an engine's program. Returns its PID.
-    fn engine_start(&mut self, stage: Stage, tag: &str, mut command: Command, most: u64) -> StageResult<u32> {
+    pub(super) fn engine_start(
+        &mut self,
+        stage: Stage,
+        tag: &str,
+        mut command: Command,
+        most: u64,
+    ) -> StageResult<u32> {
         command.current_dir(self.dir).stdin(Stdio::null());
         self.identity(&mut command);
         command.envs(&self.job.engine_env);
@@ -473,7 +486,7 @@ impl CellRun<'_> {
     }
 
     /// What the workload says of System V objects in its directory, a name in each line.
-    fn sysv(&self) -> Vec<String> {
+    pub(super) fn sysv(&self) -> Vec<String> {
         let text = fs::read_to_string(self.cwd().join("sysv")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }

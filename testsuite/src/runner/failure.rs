@@ -66,6 +66,11 @@ impl Failure {
         }
     }
 
+    /// Puts what it is about in front of the reason.
+    pub(super) fn with(self, what: &str) -> Failure {
+        Failure { reason: format!("{what}: {}", self.reason), ..self }
+    }
+
     pub(super) fn into_outcome(self) -> CellOutcome {
         CellOutcome::new(self.verdict, self.stage, self.reason)
     }

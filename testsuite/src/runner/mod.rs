@@ -9,6 +9,7 @@
 mod cell;
 mod failure;
 mod judge;
+mod kill;
 mod pool;
 mod proc;
 mod supervisor;

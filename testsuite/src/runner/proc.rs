@@ -70,9 +70,12 @@ pub fn is_dead(pid: u32) -> bool {
     })
 }
 
-/// Whether some thread of the process is blocked in openat(2).
+/// Whether some thread of the process is blocked in openat(2), not stopped there by a tracer.
 pub fn waits_in_open(pid: u32) -> bool {
     threads(pid).into_iter().any(|tid| {
+        if state(tid) != Some('S') {
+            return false;
+        }
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) else { return false };
         text.split_ascii_whitespace().next().and_then(|number| number.parse::<libc::c_long>().ok())
             == Some(OPENAT)

@@ -361,6 +361,9 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], _sigreturn: u64, t
     SignalFrame { at: (top - WHOLE) & !15, bytes: frame(regs, mask, &state) }
 }
 
+/// Whether a thread that leaves the stub without its tracer can still continue an interrupted sleep
+/// with the time that is left: the last step is rt_sigreturn(2), which drops that.
+pub const STUB_KEEPS_TIME_LEFT: bool = false;
 /// Where the control block begins, in bytes from the stub's start. The frame in it is aligned to 16
 /// bytes.
 pub const STUB_CONTROL: u64 = 0x1_0000;

@@ -309,6 +309,9 @@ pub fn signal_frame(regs: &Regs, mask: u64, sets: &[Vec<u8>], sigreturn: u64, to
 
 /// Words that [`Regs::stub_way_back`] yields.
 const STUB_SAVED: usize = 18;
+/// Whether a thread that leaves the stub without its tracer can still continue an interrupted sleep
+/// with the time that is left: the last step is a jump.
+pub const STUB_KEEPS_TIME_LEFT: bool = true;
 /// Where the control block begins, in bytes from the stub's start. The stub reaches its last jump
 /// through this distance.
 pub const STUB_CONTROL: u64 = 0x1_0000;
