@@ -268,6 +268,10 @@ pub struct RestartArgs {
     /// [default: join; new with --detach]
     #[arg(long, value_enum)]
     pub session: Option<SessionArg>,
+    /// Restart in a new PID namespace, where all PIDs but 1 are free, with a /proc of its own. The
+    /// PIDs that are printed are those outside
+    #[arg(long)]
+    pub new_pidns: bool,
     /// How long to wait for PIDs that are in use by zombies
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86400))]
     pub time: u64,

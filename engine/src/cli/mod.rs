@@ -7,6 +7,7 @@ mod checkpoint;
 mod completions;
 mod info;
 mod location;
+mod pidns;
 mod restart;
 mod run;
 mod terminal;

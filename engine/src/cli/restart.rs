@@ -4,6 +4,7 @@ use super::args::{Place, RestartArgs};
 use super::checkpoint::Progress;
 use super::location::input;
 use super::out;
+use super::pidns::{self, Front, Message, Side};
 use super::terminal::{Loan, Terminal};
 use anyhow::Context;
 use cairn::resource::fd::external::Replacement;
@@ -11,6 +12,7 @@ use cairn::resource::fd::terminal::{self, own_group};
 use cairn::restart::changes::{Changes, Which};
 use cairn::restart::{Options, Report, Session, carry_out, prepare};
 use cairn::sys::guard;
+use cairn::sys::session::close_given;
 use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
 use cairn::tree::outside;
@@ -40,12 +42,24 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     let session = args.session.map_or(if args.detach { Session::New } else { Session::Join }, Session::from);
     let is_attached = !args.detach && session == Session::Join;
     let terminal = if is_attached { Terminal::of_caller().map(Arc::new) } else { None };
-    let bar = Progress::new("verified");
     let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
+    let init = match args.new_pidns.then(pidns::enter).transpose()? {
+        None => None,
+        Some(Side::Front(front)) => return follow(&front, &args, terminal),
+        Some(Side::Init(init)) => {
+            args.notify_fd.into_iter().for_each(close_given);
+            if terminal.as_ref().is_some_and(|terminal| !terminal.is_lent()) {
+                signals::ignore(SIGINT).context("leave the terminal alone")?;
+            }
+            Some(init)
+        }
+    };
+    let bar = Progress::new("verified");
     let options = Options {
         from: input(&args.file)?,
         detach: args.detach,
         session,
+        own_pidns: init.is_some(),
         patience: Duration::from_secs(args.time),
         ignore_clocks: args.ignore_clocks,
         changes,
@@ -65,31 +79,91 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     let of_job = terminal::of_job(&prepared.records).map(|terminal| terminal.settings.clone());
     let is_given = |terminal: &Terminal| options.external.iter().any(|(_, place)| terminal.is(place));
     let terminal = terminal.filter(|terminal| of_job.is_some() || is_given(terminal));
-    let _loan = terminal.clone().map(|terminal| {
-        terminal.remember(of_job.flatten().as_ref());
-        Loan(terminal)
-    });
+    let settings = of_job.flatten();
+    if let Some(init) = init {
+        let stops = terminal.is_some();
+        init.say(&Message::Prepared { terminal: stops, settings })?;
+        let report = carry_out(prepared)?;
+        drop((options, terminal));
+        return init.attend(&report, args.detach, stops);
+    }
+    let _loan = terminal.clone().map(|terminal| Loan::of(terminal, settings.as_ref()));
     let report = carry_out(prepared)?;
+    begin(&report, &args, terminal.as_ref())?;
+    if args.detach {
+        return Ok(0);
+    }
+    attend(&report, terminal.as_deref())
+}
+
+/// The job runs: lends it the terminal, forwards signals to it, and tells of it.
+fn begin(report: &Report, args: &RestartArgs, terminal: Option<&Arc<Terminal>>) -> anyhow::Result<()> {
     if !args.detach {
-        if let (Some(terminal), Some(group)) = (&terminal, group_of(report.pid)) {
+        if let (Some(terminal), Some(group)) = (terminal, group_of(report.pid)) {
             // What stops for want of it is continued by `attend`.
             let _ = terminal.lend(group);
         }
-        forward(report.pid, terminal.clone());
+        forward(report.pid, terminal.cloned());
     }
     if let Some(fd) = args.notify_fd {
         cairn::sys::notify(fd, b"released\n").with_context(|| format!("write to descriptor {fd}"))?;
     }
     if args.json {
-        out(&format!("{}\n", serde_json::to_string(&report)?))?;
+        out(&format!("{}\n", serde_json::to_string(report)?))?;
+    } else if args.detach {
+        out(&format!("{}\n", report.pid))?;
     }
-    if args.detach {
-        if !args.json {
-            out(&format!("{}\n", report.pid))?;
+    Ok(())
+}
+
+/// The front end of a restart in a new PID namespace: what a plain restart does of its job's
+/// outside.
+fn follow(front: &Front, args: &RestartArgs, terminal: Option<Arc<Terminal>>) -> anyhow::Result<u8> {
+    let (mut lent, mut _loan, mut tops) = (None, None, Vec::new());
+    let report = loop {
+        match front.hear()? {
+            // It has failed and told why, or has done all there was to do.
+            None => return front.end(),
+            Some((Message::Prepared { terminal: is_used, settings }, _)) => {
+                lent = terminal.clone().filter(|_| is_used);
+                _loan = lent.clone().map(|terminal| Loan::of(terminal, settings.as_ref()));
+            }
+            Some((Message::Top, pid)) => tops.push(pid),
+            Some((Message::Released { tasks, total_ns }, _)) => {
+                let pid = *tops.first().context("a job without a root")?;
+                break Report { pid, tops, tasks, total_ns, init: Some(front.init) };
+            }
+            Some((other, _)) => anyhow::bail!("unexpected: {other:?}"),
         }
-        return Ok(0);
+    };
+    // An init that has been killed has taken the job with it, which is noticed below.
+    let _ = front.know();
+    if args.detach {
+        return match front.hear()? {
+            Some((Message::Alone, _)) => begin(&report, args, None).map(|()| 0),
+            Some((other, _)) => anyhow::bail!("unexpected: {other:?}"),
+            None => front.end(),
+        };
     }
-    attend(&report, terminal.as_deref())
+    begin(&report, args, lent.as_ref())?;
+    let mut of_root = None;
+    loop {
+        match front.hear()? {
+            Some((Message::Stopped(signal), _)) => {
+                lent.as_deref().map_or(Ok(()), |terminal| stop_with(report.pid, signal, terminal))?;
+            }
+            Some((Message::Ended { code, killed_by }, _)) => of_root = Some((code, killed_by)),
+            Some((Message::Alone, _)) => break,
+            Some((other, _)) => anyhow::bail!("unexpected: {other:?}"),
+            None => match (front.end()?, of_root) {
+                (_, Some(_)) => break,
+                (code, None) => return Ok(code),
+            },
+        }
+    }
+    let (code, killed_by) = of_root.context("a job that has not ended")?;
+    end_as_job(lent.as_deref().filter(|_| killed_by == Some(SIGINT)))?;
+    Ok(code)
 }
 
 fn replacement(place: &Place) -> anyhow::Result<Replacement> {
@@ -128,12 +202,16 @@ fn attend(report: &Report, terminal: Option<&Terminal>) -> anyhow::Result<u8> {
             interrupted = stop == Stop::Killed(SIGINT);
         }
     }
-    if let Some(terminal) = terminal.filter(|_| interrupted) {
-        terminal.take_back().context("take the terminal back")?;
-        // The key would have interrupted the whole group, had the job been in it: a script ends.
-        signals::take_with_group(SIGINT).context("end as the job did")?;
-    }
+    end_as_job(terminal.filter(|_| interrupted))?;
     Ok(code)
+}
+
+/// The key of this terminal has ended the job.
+fn end_as_job(interrupted: Option<&Terminal>) -> anyhow::Result<()> {
+    let Some(terminal) = interrupted else { return Ok(()) };
+    terminal.take_back().context("take the terminal back")?;
+    // The key would have interrupted the whole group, had the job been in it: a script ends.
+    signals::take_with_group(SIGINT).context("end as the job did")
 }
 
 /// The files that an option names. Recorded paths contain no symbolic links; a missing file is
@@ -187,10 +265,9 @@ fn forward(pid: i32, terminal: Option<Arc<Terminal>>) {
     });
 }
 
-/// The process group of a process.
+/// The process group of a process; `None` when it is gone.
 fn group_of(pid: i32) -> Option<i32> {
-    let group = rustix::process::getpgid(rustix::process::Pid::from_raw(pid)).ok()?;
-    Some(group.as_raw_nonzero().get())
+    cairn::sys::session::group_of(pid).ok()
 }
 
 fn pass_on(pid: i32, Heard { signal, from_kernel, from_self }: Heard, terminal: Option<&Terminal>) {

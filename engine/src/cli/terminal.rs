@@ -5,6 +5,7 @@ use cairn::resource::fd::external::Replacement;
 use cairn::resource::fd::terminal::{DEV_TTY, foreground, is_ours_to_lend, own_group, set_foreground};
 use cairn::resource::tty::Settings;
 use cairn::sys::file::device_numbers;
+use cairn::sys::session::group_of;
 use rustix::fs::{Mode, OFlags, open};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,7 +30,7 @@ impl Terminal {
         let by_name = |path: &str| open(path, flags, Mode::empty()).ok();
         // Only our controlling terminal tells us which group is in the foreground. Standard input,
         // output and error have its own name, for which programs ask (ttyname(3)).
-        let is_ours = |fd: &OwnedFd| foreground(fd.as_fd()).is_some();
+        let is_ours = |fd: &OwnedFd| foreground(fd.as_fd()).is_some_and(|group| group != 0);
         let standard = (0..=2).filter_map(|fd| by_name(&format!("/proc/self/fd/{fd}"))).find(is_ours);
         let fd = standard.or_else(|| by_name("/dev/tty").filter(is_ours))?;
         let settings = Settings::of(fd.as_fd()).ok()?;
@@ -37,9 +38,14 @@ impl Terminal {
         Some(Terminal { fd: Arc::new(fd), settings, lent, of_job: Mutex::default() })
     }
 
+    /// Whether the job may have it from the beginning.
+    pub fn is_lent(&self) -> bool {
+        self.lent.load(Ordering::Relaxed)
+    }
+
     /// Keeps settings of the job for when it gets the terminal, if it does not have it yet.
-    pub fn remember(&self, settings: Option<&Settings>) {
-        if !self.lent.load(Ordering::Relaxed) {
+    fn remember(&self, settings: Option<&Settings>) {
+        if !self.is_lent() {
             *self.of_job() = settings.cloned();
         }
     }
@@ -92,8 +98,8 @@ impl Terminal {
     /// As tcsetattr(3).
     pub fn take_back(&self) -> io::Result<()> {
         let fd = self.fd.as_fd();
-        let shell = rustix::process::getppid().and_then(|shell| rustix::process::getpgid(Some(shell)).ok());
-        let is_shells = foreground(fd) == shell.map(|group| group.as_raw_nonzero().get());
+        let shell = rustix::process::getppid().map(|shell| shell.as_raw_nonzero().get());
+        let is_shells = foreground(fd) == shell.and_then(|shell| group_of(shell).ok());
         if !self.lent.swap(false, Ordering::Relaxed) || is_shells {
             return Ok(());
         }
@@ -104,7 +110,15 @@ impl Terminal {
 }
 
 /// Takes a terminal back when it is dropped.
-pub struct Loan(pub Arc<Terminal>);
+pub struct Loan(Arc<Terminal>);
+
+impl Loan {
+    /// Of this terminal, to a job that had these settings on its own.
+    pub fn of(terminal: Arc<Terminal>, settings: Option<&Settings>) -> Self {
+        terminal.remember(settings);
+        Loan(terminal)
+    }
+}
 
 impl Drop for Loan {
     fn drop(&mut self) {

@@ -49,6 +49,9 @@ pub struct Options<'a> {
     pub detach: bool,
     /// The session and process group of processes whose own lie outside the saved tree.
     pub session: Session,
+    /// Whether this process is the init of a PID namespace made for the job: its other numbers keep
+    /// away from the job's.
+    pub own_pidns: bool,
     /// How long to wait for the parent of a zombie that holds a needed PID to reap it.
     pub patience: Duration,
     /// Restart even where the monotonic clocks are behind those of the checkpoint.
@@ -72,6 +75,7 @@ impl Options<'_> {
             from: from.into(),
             detach: false,
             session: Session::Join,
+            own_pidns: false,
             patience: Duration::from_secs(10),
             ignore_clocks: false,
             changes: Changes::default(),
@@ -121,6 +125,10 @@ pub struct Report {
     pub tasks: usize,
     /// Total duration in nanoseconds.
     pub total_ns: u64,
+    /// PID of the init of the job's own PID namespace, if it has one. All PIDs are then those of
+    /// the namespace of the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<i32>,
 }
 
 /// A context file that has been verified, and the plan for it.
@@ -152,6 +160,10 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let reader = Reader::open(options.from.clone()).map_err(failed)?;
     reader.check_here().map_err(failed)?;
     let records: Records = reader.records().map_err(failed)?;
+    if options.own_pidns {
+        // Before any thread is started, since its number is in use a moment longer than itself.
+        numbers::keep_away(&records)?;
+    }
     let cpus = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
     let range = reader.page_range();
     let progress = |done| (options.progress)(done, range.end - range.start);
@@ -259,7 +271,7 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     }
     let total_ns = begin.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
     let tops = records.processes.iter().filter(|process| process.ppid == 0).map(|process| process.pid);
-    Ok(Report { pid: records.root, tops: tops.collect(), tasks: records.tasks(), total_ns })
+    Ok(Report { pid: records.root, tops: tops.collect(), tasks: records.tasks(), total_ns, init: None })
 }
 
 struct RestoreContext<'a> {

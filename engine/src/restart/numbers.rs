@@ -1,7 +1,7 @@
 //! The PIDs that a restart needs: free, or used by what. A number is in use as long as a process, a
 //! thread, a process group or a session has it (kernel/pid.c, `free_pid`).
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::proc::status;
 use crate::resource::Records;
 use crate::sys;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Advice for a number that is in use by something that will not go away by itself.
-const WAY_OUT: &str = "end it, wait until it exits, or restart in a new PID namespace: unshare --pid --mount --fork --mount-proc cairn restart …";
+const WAY_OUT: &str = "end it, wait until it exits, or restart in a new PID namespace (--new-pidns)";
 
 /// How often a zombie is polled: there is no notification that it has been reaped.
 const TICK: Duration = Duration::from_millis(10);
@@ -72,6 +72,41 @@ pub fn await_free(records: &Records, patience: Duration, tell: &dyn Fn(&str)) ->
     Ok(())
 }
 
+/// Has the kernel number what we start from now on apart from what the job needs: threads of ours,
+/// and processes, of which some take a moment to be gone. For the init of a new PID namespace,
+/// where numbers begin at 1.
+///
+/// # Errors
+/// *conflict*: the job needs the number of its init; EPERM without CAP_CHECKPOINT_RESTORE; ENOENT
+/// without `CONFIG_CHECKPOINT_RESTORE`.
+pub fn keep_away(records: &Records) -> Result<()> {
+    let needed = needed(records);
+    if needed.contains(&1) {
+        return Err(Error::Conflict(
+            "pid 1 is in use: in a new PID namespace, it is cairn's own, and the job had it in the one that it was saved in; a job without the init of that one can be saved and restarted".into(),
+        ));
+    }
+    const LAST: &str = "/proc/sys/kernel/ns_last_pid";
+    let (last, _) = widest_gap(&needed, most());
+    std::fs::write(LAST, last.to_string()).context(|| format!("write {last} to {LAST}"))
+}
+
+/// The two ends, taken themselves, of the widest range of numbers below `most` that are not needed.
+fn widest_gap(needed: &BTreeSet<i32>, most: i32) -> (i32, i32) {
+    // The kernel begins there again when it has used the last number (kernel/pid.c, RESERVED_PIDS).
+    const FIRST: i32 = 300;
+    let inside = needed.range(FIRST + 1..most).copied();
+    let begins = std::iter::once(FIRST).chain(inside.clone());
+    let gaps = begins.zip(inside.chain([most]));
+    gaps.max_by_key(|(begin, end)| end - begin).expect("there is one")
+}
+
+/// One more than the highest number.
+fn most() -> i32 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
+    text.trim().parse().unwrap_or(32768)
+}
+
 fn name_of(pid: i32) -> String {
     match read_stat(pid) {
         Ok(Some(stat)) => format!(" ({})", stat.comm),
@@ -121,8 +156,7 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
 pub fn spare(records: &Records) -> Result<i32> {
     let needed = needed(records);
     let sessions = outside::sessions();
-    let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
-    let most: i32 = text.trim().parse().unwrap_or(32768);
+    let most = most();
     /// Spreads the start of the search for PIDs that are close together.
     const PRIME: u64 = 7919;
     let half = (most / 2).max(1);
@@ -136,6 +170,15 @@ pub fn spare(records: &Records) -> Result<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_widest_gap_is_found() {
+        let gap = |needed: &[i32]| widest_gap(&needed.iter().copied().collect(), 1000);
+        assert_eq!(gap(&[]), (300, 1000));
+        assert_eq!(gap(&[2, 300, 999]), (300, 999));
+        assert_eq!(gap(&[400, 401]), (401, 1000));
+        assert_eq!(gap(&[350, 900, 2000]), (350, 900));
+    }
 
     #[test]
     fn a_process_a_thread_and_a_free_number_are_told_apart() {

@@ -33,6 +33,24 @@ pub fn split() -> io::Result<Side> {
     Ok(Side::Worker)
 }
 
+/// Forks a child that is killed when this process ends: the PID in the parent, `None` in the child.
+/// The caller must be single-threaded.
+///
+/// The signal is forced also upon the init of a PID namespace, as its sender is outside
+/// (kernel/signal.c, `send_signal_locked`).
+///
+/// # Errors
+/// As fork(2).
+pub fn fork_bound() -> io::Result<Option<i32>> {
+    // SAFETY: there is one thread, so the child's copy of the process is whole.
+    let pid = cvt(unsafe { libc::fork() }.into())? as i32;
+    if pid != 0 {
+        return Ok(Some(pid));
+    }
+    super::prctl(libc::PR_SET_PDEATHSIG, [libc::SIGKILL as u64, 0, 0, 0])?;
+    Ok(None)
+}
+
 /// Pages shared by a process and its forks: a line of text, and notes. One side writes; the other
 /// reads once the writer has exited or hangs.
 pub struct Board {

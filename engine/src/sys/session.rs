@@ -28,6 +28,21 @@ pub fn begin() -> io::Result<()> {
     cvt(unsafe { libc::setsid() }.into()).map(drop)
 }
 
+/// The process group of a process, or of ourselves for 0; 0 if it began outside our PID namespace.
+///
+/// # Errors
+/// ESRCH
+pub fn group_of(pid: i32) -> io::Result<i32> {
+    // SAFETY: numbers only.
+    cvt(unsafe { libc::getpgid(pid) }.into()).map(|group| group as i32)
+}
+
+/// Closes an inherited descriptor, given by number.
+pub fn close_given(fd: i32) {
+    // SAFETY: the caller of the program gave it to us under this number; nothing here owns it.
+    unsafe { libc::close(fd) };
+}
+
 /// Closes all inherited descriptors above standard error, except `keep`. Call it before opening any
 /// other.
 pub fn close_inherited(keep: &[i32]) -> io::Result<()> {

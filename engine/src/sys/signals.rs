@@ -44,6 +44,18 @@ pub fn is_ignored(signal: i32) -> bool {
     }
 }
 
+/// Ignores a signal.
+///
+/// # Errors
+/// EINVAL
+pub fn ignore(signal: i32) -> io::Result<()> {
+    // SAFETY: to ignore a signal involves no handler.
+    match unsafe { libc::signal(signal, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Sends a signal that is blocked to our process group, and takes it with its default action. The
 /// one that comes back from the group is left to whoever waits for signals.
 ///

@@ -12,7 +12,7 @@ use crate::sys::kcmp::{Kind, Sorted};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// All processes, kernel threads included. Those that exit during the scan are skipped.
-fn everybody() -> impl Iterator<Item = Brief> {
+pub fn everybody() -> impl Iterator<Item = Brief> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter_map(|pid| Brief::parse(&read_short(&format!("/proc/{pid}/stat")).ok()?))

@@ -52,6 +52,13 @@ impl Namespaces {
     }
 }
 
+/// The PID of a process in its own PID namespace.
+fn number_inside(pid: i32) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let all = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    all.split_ascii_whitespace().last()?.parse().ok()
+}
+
 /// Reasons to refuse these processes, except for their descriptors and mappings.
 ///
 /// # Errors
@@ -97,9 +104,14 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                     continue;
                 }
                 if tid == pid {
+                    let inside = (*name == "pid").then(|| number_inside(pid)).flatten();
+                    let inside = inside.map(|number| format!(", where it is process {number}"));
                     problems.push(Problem::of(
                         Subject::process(pid),
-                        format!(": is in a different {name} namespace than cairn; run cairn in that namespace (nsenter --all --target {pid})"),
+                        format!(
+                            ": is in a different {name} namespace than cairn; run cairn in that namespace (nsenter --all --target {pid}){}",
+                            inside.unwrap_or_default()
+                        ),
                     ));
                 } else if theirs != Namespaces::of(pid, pid).link(name) {
                     let what =

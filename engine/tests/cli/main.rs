@@ -12,6 +12,7 @@ mod looks;
 mod mqueues;
 mod output;
 mod parents;
+mod pidns;
 mod ptys;
 mod python;
 mod refusals;
@@ -122,9 +123,14 @@ impl Job {
 
     /// Waits until the counter has advanced and no process traces it.
     fn await_progress(&self) {
+        self.await_progress_of(self.pid);
+    }
+
+    /// The same of its like, by the number of that process.
+    fn await_progress_of(&self, pid: i32) {
         let before = self.count();
         wait_for("progress of the job", || (self.count() > before + 5).then_some(()));
-        assert_eq!(status_field(self.pid, "TracerPid").as_deref(), Some("0"));
+        assert_eq!(status_field(pid, "TracerPid").as_deref(), Some("0"));
     }
 
     /// Addresses and permissions of its mappings.

@@ -89,7 +89,7 @@ fn a_pid_in_use_is_a_conflict() {
     assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
     let said = complaint(&output);
     assert!(said.contains(&format!("pid {} is in use: it is the process sh, ", job.pid)), "{said}");
-    assert!(said.contains("unshare --pid --mount --fork --mount-proc cairn restart"), "{said}");
+    assert!(said.contains("restart in a new PID namespace (--new-pidns)"), "{said}");
     job.await_progress();
 }
 

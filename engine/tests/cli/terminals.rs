@@ -1,6 +1,7 @@
 //! Jobs on a terminal: a restart lends them that of its caller.
 
 use super::{CAIRN, cairn, complaint, exit_code, status_field, wait_for};
+use rstest::rstest;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::termios::{Winsize, tcgetpgrp, tcsetwinsize};
 use std::fs::File;
@@ -182,11 +183,15 @@ impl Drop for Talker {
 }
 
 const RESTART: &str = "$CAIRN restart context; echo $? > code; stty -a > after\n";
+/// In a PID namespace of its own, in which the groups of the shell have no numbers.
+const IN_NEW_PIDNS: &str = "$CAIRN restart --new-pidns context; echo $? > code; stty -a > after\n";
 
 /// Settings and foreground are those of the job while it runs, and the shell's when it has stopped
 /// or ended.
-#[test]
-fn a_job_continues_on_the_terminal_of_the_restart() {
+#[rstest]
+#[case::plain(RESTART)]
+#[case::in_a_new_pidns(IN_NEW_PIDNS)]
+fn a_job_continues_on_the_terminal_of_the_restart(#[case] restart: &str) {
     let dir = Talker::directory();
     let mut before = Shell::start(dir.path(), (24, 80));
     let talker = Talker::start(&mut before, dir, "python3 talker.py quiet");
@@ -196,7 +201,7 @@ fn a_job_continues_on_the_terminal_of_the_restart() {
     drop(before);
 
     let mut shell = Shell::start(talker.dir.path(), (30, 100));
-    shell.types(RESTART);
+    shell.types(restart);
     let seen = format!("{} 30x100 echo=0 front=True", shell.name);
     assert_eq!(talker.await_word("size"), format!("size {seen}"));
     shell.types("two\n");

@@ -10,10 +10,10 @@ use crate::resource::Records;
 use crate::resource::bytes::PathBytes;
 use crate::resource::tty::Settings;
 use crate::sys::file::device_numbers;
-use crate::sys::{guard, signals};
+use crate::sys::{guard, session, signals, tty};
 use procfs::process::Process;
 use rustix::process::Pid;
-use rustix::termios::{tcgetpgrp, tcsetpgrp};
+use rustix::termios::tcsetpgrp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::io;
@@ -45,19 +45,21 @@ pub fn set_foreground(fd: BorrowedFd<'_>, group: i32) -> io::Result<()> {
     signals::without(libc::SIGTTOU, || Ok(tcsetpgrp(fd, group)?))
 }
 
-/// The process group in the foreground of our controlling terminal; `None` if it is not ours.
+/// The process group in the foreground of our controlling terminal; `None` if it is not ours. 0 for
+/// one outside our PID namespace, if our own is, too.
 pub fn foreground(fd: BorrowedFd<'_>) -> Option<i32> {
-    tcgetpgrp(fd).ok().map(|group| group.as_raw_nonzero().get())
+    tty::foreground(fd).ok().filter(|group| *group != 0 || own_group() == 0)
 }
 
-/// Our process group.
+/// Our process group; 0 if it began outside our PID namespace.
 pub fn own_group() -> i32 {
-    rustix::process::getpgrp().as_raw_nonzero().get()
+    session::group_of(0).expect("we have one")
 }
 
 /// Whether this process may lend the terminal: it is our controlling terminal, and we are in the
 /// foreground. A shell without job control leaves what it runs with `&` there, but lets it ignore
-/// SIGINT.
+/// SIGINT; so does the front end of a restart in a new PID namespace, where groups outside look
+/// all the same.
 pub fn is_ours_to_lend(fd: BorrowedFd<'_>) -> bool {
     foreground(fd) == Some(own_group()) && !signals::is_ignored(libc::SIGINT)
 }
@@ -216,7 +218,10 @@ impl Verbs for Terminal {
             settings.set(fd.as_fd()).context(what)?;
         }
         let group = if self.foreground == 0 { own_group() } else { self.foreground };
-        set_foreground(fd.as_fd(), group).context(what)?;
+        // A group outside our PID namespace is ours, and there already.
+        if group != 0 {
+            set_foreground(fd.as_fd(), group).context(what)?;
+        }
         // What the job has drawn is on another screen, of another size.
         guard::kill(-group, libc::SIGWINCH).context(what)
     }
