@@ -261,9 +261,14 @@ pub struct RestartArgs {
     /// The context file, or `-` for standard input
     pub file: PathBuf,
     /// Exit once the job runs, instead of waiting for it. A job that was started on a terminal
-    /// needs another then (--external)
+    /// needs another then (--pty, or --external)
     #[arg(long)]
     pub detach: bool,
+    /// Give a job that was started on a terminal the one at PATH, such as /dev/pts/7 of a supervisor,
+    /// as the controlling terminal of a new session. A process of cairn stays to lead that, until
+    /// the job ends
+    #[arg(long, value_name = "PATH", requires = "detach", conflicts_with = "session")]
+    pub pty: Option<PathBuf>,
     /// The session and group of processes whose own were not saved, for example those of a shell
     /// [default: join; new with --detach]
     #[arg(long, value_enum)]

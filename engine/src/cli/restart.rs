@@ -4,11 +4,15 @@ use super::args::{Place, RestartArgs};
 use super::checkpoint::Progress;
 use super::location::input;
 use super::out;
-use super::pidns::{self, Front, Message, Side};
+use super::partner::{Front, Message, Partner, Side};
+use super::pidns::{self, Stay};
+use super::pty;
 use super::terminal::{Loan, Terminal};
 use anyhow::Context;
+use cairn::error::Error;
 use cairn::resource::fd::external::Replacement;
 use cairn::resource::fd::terminal::{self, own_group};
+use cairn::resource::tty::Settings;
 use cairn::restart::changes::{Changes, Which};
 use cairn::restart::{Options, Report, Session, carry_out, prepare};
 use cairn::sys::guard;
@@ -39,17 +43,29 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     cairn::sys::session::close_inherited(&kept).context("close inherited descriptors")?;
     let external = args.external.iter().map(|(name, place)| Ok((name.clone(), replacement(place)?)));
     let external = external.collect::<anyhow::Result<_>>()?;
-    let session = args.session.map_or(if args.detach { Session::New } else { Session::Join }, Session::from);
-    let is_attached = !args.detach && session == Session::Join;
-    let terminal = if is_attached { Terminal::of_caller().map(Arc::new) } else { None };
     let changes = Changes { truncate: which(&args.truncate)?, ignore: which(&args.ignore_changes)? };
+    let (mut terminal, mut leader) = (None, None);
+    if let Some(path) = args.pty.as_deref() {
+        let fd = pty::open(path)?;
+        match pty::enter()? {
+            Side::Front(front) => return leave(&front, &args),
+            Side::Partner(partner) => {
+                args.notify_fd.into_iter().for_each(close_given);
+                (terminal, leader) = (Some(Arc::new(pty::take(fd, path)?)), Some(partner));
+            }
+        }
+    }
+    let stays = !args.detach || leader.is_some();
+    let session = args.session.map_or(if stays { Session::Join } else { Session::New }, Session::from);
+    let is_attached = stays && session == Session::Join;
+    let terminal = terminal.or_else(|| Terminal::of_caller().filter(|_| is_attached).map(Arc::new));
     let init = match args.new_pidns.then(pidns::enter).transpose()? {
         None => None,
-        Some(Side::Front(front)) => return follow(&front, &args, terminal),
-        Some(Side::Init(init)) => {
-            args.notify_fd.into_iter().for_each(close_given);
+        Some(Side::Front(front)) => return follow(&front, &args, terminal, leader),
+        Some(Side::Partner(init)) => {
+            args.notify_fd.filter(|_| leader.is_none()).into_iter().for_each(close_given);
             if terminal.as_ref().is_some_and(|terminal| !terminal.is_lent()) {
-                signals::ignore(SIGINT).context("leave the terminal alone")?;
+                signals::set_ignored(SIGINT, true).context("leave the terminal alone")?;
             }
             Some(init)
         }
@@ -57,7 +73,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     let bar = Progress::new("verified");
     let options = Options {
         from: input(&args.file)?,
-        detach: args.detach,
+        detach: !stays,
         session,
         own_pidns: init.is_some(),
         patience: Duration::from_secs(args.time),
@@ -69,7 +85,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         tell: &|what| eprintln!("cairn: {what}"),
     };
     // Orphans of the job are reparented to us while we run.
-    cairn::sys::set_subreaper(!args.detach).context("become subreaper")?;
+    cairn::sys::set_subreaper(stays).context("become subreaper")?;
     let prepared = prepare(&options)?;
     bar.done();
     if args.plan {
@@ -79,31 +95,45 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
     let of_job = terminal::of_job(&prepared.records).map(|terminal| terminal.settings.clone());
     let is_given = |terminal: &Terminal| options.external.iter().any(|(_, place)| terminal.is(place));
     let terminal = terminal.filter(|terminal| of_job.is_some() || is_given(terminal));
+    if let (Some(path), None) = (&args.pty, &terminal) {
+        return Err(Error::Conflict(format!("--pty {}: the job had no terminal", path.display())).into());
+    }
     let settings = of_job.flatten();
     if let Some(init) = init {
         let stops = terminal.is_some();
         init.say(&Message::Prepared { terminal: stops, settings })?;
         let report = carry_out(prepared)?;
-        drop((options, terminal));
-        return init.attend(&report, args.detach, stops);
+        let lets_go = leader.is_some();
+        drop((options, terminal, leader));
+        let stay = if stays { Stay::Attended { stops, lets_go } } else { Stay::Detached };
+        return pidns::attend(init, report, stay);
     }
     let _loan = terminal.clone().map(|terminal| Loan::of(terminal, settings.as_ref()));
     let report = carry_out(prepared)?;
-    begin(&report, &args, terminal.as_ref())?;
-    if args.detach {
+    if stays {
+        begin(&report, terminal.as_ref());
+    }
+    tell(&report, &args, leader)?;
+    if !stays {
         return Ok(0);
     }
     attend(&report, terminal.as_deref())
 }
 
-/// The job runs: lends it the terminal, forwards signals to it, and tells of it.
-fn begin(report: &Report, args: &RestartArgs, terminal: Option<&Arc<Terminal>>) -> anyhow::Result<()> {
-    if !args.detach {
-        if let (Some(terminal), Some(group)) = (terminal, group_of(report.pid)) {
-            // What stops for want of it is continued by `attend`.
-            let _ = terminal.lend(group);
-        }
-        forward(report.pid, terminal.cloned());
+/// Lends a job that runs the terminal, and forwards signals to it.
+fn begin(report: &Report, terminal: Option<&Arc<Terminal>>) {
+    if let (Some(terminal), Some(group)) = (terminal, group_of(report.pid)) {
+        // What stops for want of it is continued by `attend`.
+        let _ = terminal.lend(group);
+    }
+    forward(report.pid, terminal.cloned());
+}
+
+/// Tells that the job runs: our front end if we stay behind as `leader`, else the user.
+fn tell(report: &Report, args: &RestartArgs, leader: Option<Partner>) -> anyhow::Result<()> {
+    if let Some(leader) = leader {
+        leader.release(report)?;
+        return leader.go_on();
     }
     if let Some(fd) = args.notify_fd {
         cairn::sys::notify(fd, b"released\n").with_context(|| format!("write to descriptor {fd}"))?;
@@ -116,41 +146,39 @@ fn begin(report: &Report, args: &RestartArgs, terminal: Option<&Arc<Terminal>>) 
     Ok(())
 }
 
-/// The front end of a restart in a new PID namespace: what a plain restart does of its job's
-/// outside.
-fn follow(front: &Front, args: &RestartArgs, terminal: Option<Arc<Terminal>>) -> anyhow::Result<u8> {
-    let (mut lent, mut _loan, mut tops) = (None, None, Vec::new());
-    let report = loop {
-        match front.hear()? {
-            // It has failed and told why, or has done all there was to do.
-            None => return front.end(),
-            Some((Message::Prepared { terminal: is_used, settings }, _)) => {
-                lent = terminal.clone().filter(|_| is_used);
-                _loan = lent.clone().map(|terminal| Loan::of(terminal, settings.as_ref()));
-            }
-            Some((Message::Top, pid)) => tops.push(pid),
-            Some((Message::Released { tasks, total_ns }, _)) => {
-                let pid = *tops.first().context("a job without a root")?;
-                break Report { pid, tops, tasks, total_ns, init: Some(front.init) };
-            }
-            Some((other, _)) => anyhow::bail!("unexpected: {other:?}"),
-        }
-    };
-    // An init that has been killed has taken the job with it, which is noticed below.
-    let _ = front.know();
-    if args.detach {
-        return match front.hear()? {
-            Some((Message::Alone, _)) => begin(&report, args, None).map(|()| 0),
-            Some((other, _)) => anyhow::bail!("unexpected: {other:?}"),
-            None => front.end(),
-        };
+/// The front end of a partner that stays with the job: ends once the job runs.
+fn leave(front: &Front, args: &RestartArgs) -> anyhow::Result<u8> {
+    let Some(report) = front.released(|_, _| ())? else { return front.end() };
+    match front.left()? {
+        None => tell(&report, args, None).map(|()| 0),
+        Some(code) => Ok(code),
     }
-    begin(&report, args, lent.as_ref())?;
+}
+
+/// The front end of a restart in a new PID namespace: what a plain restart does outside its job.
+fn follow(
+    front: &Front,
+    args: &RestartArgs,
+    terminal: Option<Arc<Terminal>>,
+    leader: Option<Partner>,
+) -> anyhow::Result<u8> {
+    if args.detach && leader.is_none() {
+        return leave(front, args);
+    }
+    let mut loan = None;
+    let begins = |is_used, settings: Option<Settings>| {
+        let lent = terminal.clone().filter(|_| is_used);
+        loan = lent.map(|terminal| (terminal.clone(), Loan::of(terminal, settings.as_ref())));
+    };
+    let Some(report) = front.released(begins)? else { return front.end() };
+    let terminal = loan.as_ref().map(|(terminal, _)| terminal);
+    begin(&report, terminal);
+    tell(&report, args, leader)?;
     let mut of_root = None;
     loop {
         match front.hear()? {
             Some((Message::Stopped(signal), _)) => {
-                lent.as_deref().map_or(Ok(()), |terminal| stop_with(report.pid, signal, terminal))?;
+                terminal.map_or(Ok(()), |terminal| stop_with(report.pid, signal, terminal))?;
             }
             Some((Message::Ended { code, killed_by }, _)) => of_root = Some((code, killed_by)),
             Some((Message::Alone, _)) => break,
@@ -162,7 +190,7 @@ fn follow(front: &Front, args: &RestartArgs, terminal: Option<Arc<Terminal>>) ->
         }
     }
     let (code, killed_by) = of_root.context("a job that has not ended")?;
-    end_as_job(lent.as_deref().filter(|_| killed_by == Some(SIGINT)))?;
+    end_as_job(terminal.map(Arc::as_ref).filter(|_| killed_by == Some(SIGINT)))?;
     Ok(code)
 }
 

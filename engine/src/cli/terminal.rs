@@ -32,7 +32,11 @@ impl Terminal {
         // output and error have its own name, for which programs ask (ttyname(3)).
         let is_ours = |fd: &OwnedFd| foreground(fd.as_fd()).is_some_and(|group| group != 0);
         let standard = (0..=2).filter_map(|fd| by_name(&format!("/proc/self/fd/{fd}"))).find(is_ours);
-        let fd = standard.or_else(|| by_name("/dev/tty").filter(is_ours))?;
+        Terminal::of(standard.or_else(|| by_name("/dev/tty").filter(is_ours))?)
+    }
+
+    /// The controlling terminal of this process; `None` for one that has hung up.
+    pub fn of(fd: OwnedFd) -> Option<Self> {
         let settings = Settings::of(fd.as_fd()).ok()?;
         let lent = AtomicBool::new(is_ours_to_lend(fd.as_fd()));
         Some(Terminal { fd: Arc::new(fd), settings, lent, of_job: Mutex::default() })

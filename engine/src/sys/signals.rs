@@ -44,13 +44,14 @@ pub fn is_ignored(signal: i32) -> bool {
     }
 }
 
-/// Ignores a signal.
+/// Ignores a signal, or takes its default action.
 ///
 /// # Errors
 /// EINVAL
-pub fn ignore(signal: i32) -> io::Result<()> {
-    // SAFETY: to ignore a signal involves no handler.
-    match unsafe { libc::signal(signal, libc::SIG_IGN) } {
+pub fn set_ignored(signal: i32, is: bool) -> io::Result<()> {
+    let action = if is { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: neither action involves a handler.
+    match unsafe { libc::signal(signal, action) } {
         libc::SIG_ERR => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@ use super::*;
 use std::process::{Child, Command, Stdio};
 
 /// A number in /proc/PID/status, or the last of several.
-fn number(pid: i32, field: &str) -> Option<i32> {
+pub fn number(pid: i32, field: &str) -> Option<i32> {
     status_field(pid, field)?.split_ascii_whitespace().last()?.parse().ok()
 }
 
@@ -53,6 +53,11 @@ impl Inside {
                 && status_field(pid, "Name").is_some_and(|name| name != "cairn");
             is_free.then_some(pid)
         });
+        // Until then, a signal ends it, and the job with it.
+        wait_for("the front end", || {
+            let mask = u64::from_str_radix(&status_field(front, "SigBlk")?, 16).expect("a mask");
+            (mask & 1 << (libc::SIGTERM - 1) != 0).then_some(())
+        });
         Inside { pid, init }
     }
 
@@ -76,7 +81,7 @@ fn nsenter(pid: i32, args: &[&str]) -> Output {
     run.expect("nsenter starts")
 }
 
-/// A restart that stays, with signals of the job ending it.
+/// A restart that stays.
 fn start(job: &Job, name: &str) -> Child {
     let mut command = Command::new(CAIRN);
     command.args(["restart", "--new-pidns"]).arg(job.path(name)).stdin(Stdio::null());
@@ -183,12 +188,6 @@ fn a_front_end_that_is_killed_leaves_all_of_the_job_or_nothing() {
 
     let mut front = start(&job, "context");
     let inside = Inside::attended(&front);
-    // Until then, its end is the end of the job, too.
-    wait_for("the front end", || {
-        let mask = status_field(front.id() as i32, "SigBlk")?;
-        let mask = u64::from_str_radix(&mask, 16).expect("a mask");
-        (mask & 1 << (libc::SIGTERM - 1) != 0).then_some(())
-    });
     job.await_progress_of(inside.pid);
     front.kill().expect("killed");
     front.wait().expect("it ends");
@@ -216,7 +215,8 @@ fn a_job_in_a_namespace_is_saved_in_it() {
     let job = beating();
     assert_eq!(exit_code(&job.checkpoint("context", &[])), 0);
     let inside = Inside::detached(&job, "context");
-    let output = cairn(["check", &inside.pid.to_string()]);
+    let refused = job.path("refused").display().to_string();
+    let output = cairn(["checkpoint", &inside.pid.to_string(), "-o", &refused]);
     assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
     let advice = format!("nsenter --all --target {}), where it is process {}", inside.pid, job.pid);
     assert!(complaint(&output).contains(&advice), "{}", complaint(&output));
@@ -245,8 +245,10 @@ fn a_job_with_the_first_numbers_of_a_namespace() {
     job.await_progress_of(job.pid);
     let init = wait_for("the init", || child_of(job.pid));
     let context = |name: &str| job.path(name).display().to_string();
-    for (pid, name) in [("2", "second"), ("1", "first")] {
-        let output = nsenter(init, &["checkpoint", pid, "-o", &context(name)]);
+    for (pid, name, more) in [("1", "first", None), ("2", "second", Some("--kill"))] {
+        let file = context(name);
+        let args: Vec<&str> = ["checkpoint", pid, "-o", &file].into_iter().chain(more).collect();
+        let output = nsenter(init, &args);
         assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
     }
     job.kill();

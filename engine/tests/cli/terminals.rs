@@ -1,6 +1,6 @@
 //! Jobs on a terminal: a restart lends them that of its caller.
 
-use super::{CAIRN, cairn, complaint, exit_code, status_field, wait_for};
+use super::{CAIRN, cairn, complaint, exit_code, pidns, status_field, wait_for};
 use rstest::rstest;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::termios::{Winsize, tcgetpgrp, tcsetwinsize};
@@ -35,6 +35,18 @@ for line in sys.stdin:
     log(line.strip())
 "#;
 
+/// A terminal of this size, and its name.
+fn terminal((ws_row, ws_col): (u16, u16)) -> (nix::pty::OpenptyResult, String) {
+    let pty = nix::pty::openpty(None, None).expect("a terminal");
+    for end in [&pty.master, &pty.slave] {
+        fcntl_setfd(end, FdFlags::CLOEXEC).expect("set");
+    }
+    tcsetwinsize(&pty.slave, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
+    let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pty.slave));
+    let name = std::fs::read_link(link).expect("it has a name").display().to_string();
+    (pty, name)
+}
+
 /// A shell on a terminal; killed at the end.
 struct Shell {
     child: Child,
@@ -49,14 +61,8 @@ impl Shell {
         Shell::run(dir, size, &["bash", "--norc", "--noprofile", "-i"])
     }
 
-    fn run(dir: &std::path::Path, (ws_row, ws_col): (u16, u16), program: &[&str]) -> Shell {
-        let pty = nix::pty::openpty(None, None).expect("a terminal");
-        for end in [&pty.master, &pty.slave] {
-            fcntl_setfd(end, FdFlags::CLOEXEC).expect("set");
-        }
-        tcsetwinsize(&pty.slave, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }).expect("a size");
-        let link = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pty.slave));
-        let name = std::fs::read_link(link).expect("it has a name").display().to_string();
+    fn run(dir: &std::path::Path, size: (u16, u16), program: &[&str]) -> Shell {
+        let (pty, name) = terminal(size);
         let mut command = Command::new("setsid");
         command.args(["--ctty"]).args(program).current_dir(dir).env("CAIRN", CAIRN).env("TERM", "dumb");
         let same = || pty.slave.try_clone().expect("duplicated");
@@ -149,6 +155,14 @@ impl Talker {
         wait_for("the job", || status_field(self.pid, "TracerPid").filter(|tracer| tracer == "0"));
     }
 
+    /// Its number may be another outside its PID namespace.
+    fn find_outside(&mut self) {
+        let all = std::fs::read_dir("/proc").expect("it can be listed").flatten();
+        let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let found = pids.find(|pid| pidns::number(*pid, "NSpid") == Some(self.pid));
+        self.pid = found.expect("it lives");
+    }
+
     fn save_and_kill(&self, more: &[&str]) {
         let output = self.checkpoint(&[&["--kill"], more].concat());
         assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
@@ -194,7 +208,7 @@ const IN_NEW_PIDNS: &str = "$CAIRN restart --new-pidns context; echo $? > code; 
 fn a_job_continues_on_the_terminal_of_the_restart(#[case] restart: &str) {
     let dir = Talker::directory();
     let mut before = Shell::start(dir.path(), (24, 80));
-    let talker = Talker::start(&mut before, dir, "python3 talker.py quiet");
+    let mut talker = Talker::start(&mut before, dir, "python3 talker.py quiet");
     before.types("one\n");
     assert_eq!(talker.await_word("one"), format!("one {} 24x80 echo=0 front=True", before.name));
     talker.save_and_kill(&[]);
@@ -204,6 +218,7 @@ fn a_job_continues_on_the_terminal_of_the_restart(#[case] restart: &str) {
     shell.types(restart);
     let seen = format!("{} 30x100 echo=0 front=True", shell.name);
     assert_eq!(talker.await_word("size"), format!("size {seen}"));
+    talker.find_outside();
     shell.types("two\n");
     assert_eq!(talker.await_word("two"), format!("two {seen}"));
 
@@ -348,6 +363,71 @@ fn a_restart_in_the_background_waits_for_the_terminal() {
     talker.await_state(|state| state != 'T' && state != '-');
     shell.types("here\n");
     assert_eq!(talker.await_word("here"), format!("here {} 24x80 echo=0 front=True", shell.name));
+}
+
+/// Its session is then that of a process of cairn, which gives it back when the job ends.
+#[rstest]
+#[case::plain(&[])]
+#[case::in_a_new_pidns(&["--new-pidns"])]
+fn a_job_gets_the_terminal_of_a_supervisor(#[case] more: &[&str]) {
+    let dir = Talker::directory();
+    let mut before = Shell::start(dir.path(), (24, 80));
+    let mut talker = Talker::start(&mut before, dir, "python3 talker.py quiet");
+    talker.save_and_kill(&[]);
+    let file = talker.path("context").display().to_string();
+
+    let (pty, name) = terminal((30, 100));
+    let screen = pty.master.try_clone().expect("duplicated");
+    std::thread::spawn(move || {
+        let (mut screen, mut buf) = (File::from(screen), [0; 4096]);
+        while let Ok(1..) = screen.read(&mut buf) {}
+    });
+    let args = ["restart", "--detach", "--pty", &name, &file].into_iter().chain(more.iter().copied());
+    let run = duct::cmd(CAIRN, args).stdin_null().stdout_capture().stderr_capture().unchecked();
+    let output = run.run().expect("cairn starts");
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    talker.find_outside();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{}\n", talker.pid));
+
+    let seen = format!("{name} 30x100 echo=0 front=True");
+    assert_eq!(talker.await_word("size"), format!("size {seen}"));
+    let mut keys = File::from(pty.master);
+    keys.write_all(b"two\n").expect("written");
+    assert_eq!(talker.await_word("two"), format!("two {seen}"));
+    assert_eq!(
+        tcgetpgrp(&keys).ok(),
+        rustix::process::getpgid(rustix::process::Pid::from_raw(talker.pid)).ok()
+    );
+    // It is taken now.
+    let output = cairn(["restart", "--detach", "--new-pidns", "--pty", &name, &file]);
+    assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
+    let expected = format!("--pty {name}: is the controlling terminal of another session");
+    assert!(complaint(&output).contains(&expected), "{}", complaint(&output));
+    keys.write_all(b"\x03").expect("written");
+    assert_eq!(talker.await_word("interrupt"), format!("interrupt {seen}"));
+    talker.await_state(|state| state == '-' || state == 'Z');
+}
+
+#[test]
+fn what_is_no_terminal_cannot_be_given_as_one() {
+    let job = super::Job::counter();
+    assert_eq!(exit_code(&job.checkpoint("context", &["--kill"])), 0);
+    wait_for("the end of the job", || job.is_gone().then_some(()));
+    let file = job.path("context").display().to_string();
+    let (_pty, name) = terminal((24, 80));
+    for (path, why) in [
+        ("/nonexistent", "no such file"),
+        ("/dev/null", "is not a terminal"),
+        (&*file, "is not a terminal"),
+        ("/dev/ptmx", "is the side of a terminal emulator"),
+        (&*name, "the job had no terminal"),
+    ] {
+        let output = cairn(["restart", "--detach", "--pty", path, &file]);
+        assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
+        assert!(complaint(&output).contains(&format!("--pty {path}: {why}")), "{}", complaint(&output));
+    }
+    let output = cairn(["restart", "--pty", &name, &file]);
+    assert_eq!(exit_code(&output), 2, "{}", complaint(&output));
 }
 
 #[test]
