@@ -15,7 +15,7 @@ use crate::resource::process::{Alive, Life, State};
 use crate::resource::thread::Thread;
 use crate::resource::thread::seccomp::Seccomp;
 use crate::resource::timer::IntervalTimers;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Names the fault to commit.
 pub const VARIABLE: &str = "CAIRN_FAULT";
@@ -94,6 +94,25 @@ const FAULTS: &[Fault] = &[
         commit: |r| each(r, |a| a.fds.iter_mut().for_each(|f| f.cloexec = false)),
     },
     Fault { name: "umask-forgotten", what: "the umask is 022", commit: |r| each(r, |a| a.umask = 0o022) },
+    Fault {
+        name: "table-split",
+        what: "processes that share a descriptor table get one each",
+        commit: |r| {
+            let tables: Vec<_> = r.alive().map(|(p, a)| (p.pid, r.table_of(a).to_vec())).collect();
+            let mut tables = tables.into_iter().collect::<HashMap<_, _>>();
+            for process in &mut r.processes {
+                if let Life::Alive(alive) = &mut process.life {
+                    alive.fds = tables.remove(&process.pid).unwrap_or_default();
+                    alive.files_of = None;
+                }
+            }
+        },
+    },
+    Fault {
+        name: "directories-split",
+        what: "processes that share working directory and umask get their own",
+        commit: |r| each(r, |a| a.fs_of = None),
+    },
     Fault {
         name: "clear-tid-forgotten",
         what: "no futex is woken when a thread exits",

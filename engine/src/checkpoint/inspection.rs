@@ -68,8 +68,12 @@ pub struct InspectedProcess {
     pub pages: Owner,
     pub tagged: Vec<Range>,
     pub fds: Vec<Fd>,
+    /// As in the records.
+    pub files_of: Option<i32>,
     pub cwd: usize,
     pub root: Option<usize>,
+    /// As in the records.
+    pub fs_of: Option<i32>,
     pub exe: usize,
     pub timers: Vec<PosixTimer>,
     pub rings: Vec<Ring>,
@@ -100,18 +104,27 @@ impl Inspection {
         };
         refuse_own_servers(&frozen.tasks)?;
         inspection.problems.extend(shared_state::problems(&frozen.tasks)?);
+        let common = shared_state::Shared::of(&frozen.tasks)?;
+        inspection.tables.files.set_shared_tables(common.files.clone());
         // Before any file is looked at: it must not change afterwards.
         for task in frozen.tasks.iter().filter(|task| task.has_workers) {
             inspection.problems.extend(io_uring::in_flight(task.pid)?);
         }
         let (method, users) = (PagemapMethod::probe(), SemaphoreUsers::look());
+        // By PID of the first process that has the descriptor table.
+        let mut rings: HashMap<i32, Vec<Ring>> = HashMap::new();
         for task in &frozen.tasks {
             let seen = if task.threads.is_empty() {
                 inspection.look_at_zombie(task);
                 Inspected::Zombie
             } else {
-                match inspection.look_at(task, method, &users) {
-                    Ok(seen) => Inspected::Alive(Box::new(seen)),
+                match inspection.look_at(task, method, &users, &common) {
+                    Ok(mut seen) => {
+                        // Any of its processes may have registered one, which only that can tell.
+                        let table = seen.files_of.unwrap_or(task.pid);
+                        seen.rings = rings.entry(table).or_insert(seen.rings).clone();
+                        Inspected::Alive(Box::new(seen))
+                    }
                     Err(Error::Unsupported(why)) => {
                         inspection.problems.extend(why);
                         Inspected::Zombie
@@ -326,8 +339,10 @@ impl Inspection {
         task: &Task,
         method: PagemapMethod,
         users: &SemaphoreUsers,
+        common: &shared_state::Shared,
     ) -> Result<InspectedProcess> {
         let pid = task.pid;
+        let (files_of, fs_of) = (common.files.get(&pid).copied(), common.fs.get(&pid).copied());
         if refused::may_undo_semaphores(pid, started(task), &task.threads, users)? {
             self.problems.push(Problem::of(
                 Subject::process(pid),
@@ -352,7 +367,9 @@ impl Inspection {
         tagged.sort_by_key(|range| range.start);
         let pidfd = crate::sys::task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
         let mut fds = Vec::new();
-        for fd in table::numbers(pid)? {
+        // A table is looked at once, in the first process that has it.
+        let numbers = if files_of.is_some() { Vec::new() } else { table::numbers(pid)? };
+        for fd in numbers {
             use std::os::fd::AsFd;
             match tables.files.add_fd(pidfd.as_fd(), pid, fd, &mut tables.inodes, &mut tables.dump_plan) {
                 Ok(fd) => fds.push(fd),
@@ -402,7 +419,7 @@ impl Inspection {
         let rings = fds.iter().filter(|fd| is_ring(fd)).map(|fd| Ring { fd: fd.fd, file: fd.file });
         let rings = rings.collect();
         let timers = timer::parse(pid, &timers)?;
-        Ok(InspectedProcess { vmas, pages, tagged, fds, cwd, root, exe, timers, rings })
+        Ok(InspectedProcess { vmas, pages, tagged, fds, files_of, cwd, root, fs_of, exe, timers, rings })
     }
 }
 

@@ -170,13 +170,17 @@ fn describe(reader: &Reader, records: &Records, pid: i32, alive: &Alive) -> Resu
     let cwd = records.files[alive.cwd].inode;
     let cwd = records.inodes[cwd].label(cwd);
     let cwd = cwd.display();
+    let descriptors = match alive.files_of {
+        Some(first) => format!("descriptors of {first}"),
+        None => count(alive.fds.len(), "descriptor"),
+    };
     Ok(format!(
         "{pid:>8} {}\n         in {cwd}: {}, {}, {} of memory, {}{state}\n",
         command_line(reader, alive)?,
         count(alive.threads.len(), "thread"),
         count(alive.memory.vmas.len(), "mapping"),
         HumanBytes(bytes),
-        count(alive.fds.len(), "descriptor"),
+        descriptors,
     ))
 }
 

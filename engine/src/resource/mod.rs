@@ -25,6 +25,7 @@ pub mod validate;
 use crate::image::Schemas;
 use fd::description::OpenFile;
 use fd::inode::Inode;
+use fd::table::Fd;
 use ipc::ById;
 use ipc::segment::Segment;
 use mm::shared::SharedMemory;
@@ -57,7 +58,7 @@ pub struct Records {
 
 impl Schemas for Records {
     const SCHEMAS: &'static [(&'static str, u32)] = &[
-        ("processes", 2),
+        ("processes", 3),
         ("threads", 2),
         ("memory", 3),
         ("files", 2),
@@ -84,6 +85,13 @@ impl Records {
             Life::Alive(alive) => Some((p, &**alive)),
             Life::Zombie(_) => None,
         })
+    }
+
+    /// The descriptor table of a process, its own or that of an earlier one.
+    pub fn table_of<'a>(&'a self, alive: &'a process::Alive) -> &'a [Fd] {
+        let Some(first) = alive.files_of else { return &alive.fds };
+        let first = self.alive().find(|(process, _)| process.pid == first);
+        first.map_or(&[], |(_, first)| &first.fds)
     }
 
     /// Number of threads and zombies.

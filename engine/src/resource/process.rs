@@ -41,8 +41,11 @@ pub struct Alive {
     pub filters: Vec<Filter>,
     /// Address space.
     pub memory: Memory,
-    /// Descriptor table, by number.
+    /// Descriptor table, by number; empty if it is that of another process.
     pub fds: Vec<Fd>,
+    /// PID of an earlier process whose descriptor table it has, too (`CLONE_FILES`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_of: Option<i32>,
     /// Working directory: index of an open file.
     pub cwd: usize,
     /// Root directory: index of an open file; `None` if it is the engine's.
@@ -50,6 +53,9 @@ pub struct Alive {
     pub root: Option<usize>,
     /// File mode creation mask.
     pub umask: u32,
+    /// PID of an earlier process whose directories and mask these are, too (`CLONE_FS`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fs_of: Option<i32>,
     /// Signal actions that are not the default, by number.
     pub actions: Vec<Action>,
     /// Signals queued for the process, in order.
@@ -108,6 +114,33 @@ pub struct Process {
     pub exit_signal: i32,
     /// Its state.
     pub life: Life,
+}
+
+/// What a process has in common with the one that creates it, clone(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Common {
+    /// The descriptor table.
+    pub files: bool,
+    /// Working directory, root directory and umask.
+    pub fs: bool,
+}
+
+impl Common {
+    /// `CLONE_*`
+    pub fn clone_flags(self) -> u64 {
+        let flag = |is: bool, flag: i32| if is { flag as u64 } else { 0 };
+        flag(self.files, libc::CLONE_FILES) | flag(self.fs, libc::CLONE_FS)
+    }
+
+    /// For plans: what follows "create process 72".
+    pub fn describe(self) -> &'static str {
+        match (self.files, self.fs) {
+            (false, false) => "",
+            (true, false) => ", sharing descriptors",
+            (false, true) => ", sharing directories",
+            (true, true) => ", sharing descriptors and directories",
+        }
+    }
 }
 
 /// A child to query in its parent.

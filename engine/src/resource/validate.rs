@@ -149,6 +149,16 @@ fn check_alive(pid: i32, alive: &Alive, records: &Records, bounds: &Bounds) -> C
     ensure(file(alive.cwd) && alive.root.is_none_or(file) && file(alive.memory.exe), || {
         "invalid directory or executable".into()
     })?;
+    let is_earlier = |other: &i32, is_own: fn(&Alive) -> bool| {
+        let earlier = records.alive().take_while(|(process, _)| process.pid != pid);
+        earlier.into_iter().any(|(process, alive)| process.pid == *other && is_own(alive))
+    };
+    let of_files = alive.files_of.is_none_or(|other| is_earlier(&other, |alive| alive.files_of.is_none()));
+    ensure(of_files && (alive.files_of.is_none() || alive.fds.is_empty()), || {
+        "invalid process that has its descriptor table, too".into()
+    })?;
+    let of_fs = alive.fs_of.is_none_or(|other| is_earlier(&other, |alive| alive.fs_of.is_none()));
+    ensure(of_fs, || "invalid process that has its directories, too".into())?;
     let mut above = -1;
     for fd in &alive.fds {
         ensure(fd.fd > above && fd.fd < DESCRIPTORS && file(fd.file), || format!("invalid fd {}", fd.fd))?;

@@ -12,7 +12,7 @@ use crate::resource::fd::{Holder, Holders, Kind, Programs, Restored, Verbs};
 use crate::resource::mm::Range;
 use crate::resource::mm::restore::{MemorySources, SpecialMapping};
 use crate::resource::mm::vma::Backing;
-use crate::resource::process::{self, Alive, Life, Process, State, Zombie};
+use crate::resource::process::{self, Alive, Common, Life, Process, State, Zombie};
 use crate::resource::thread::Thread;
 use crate::resource::thread::creds::Creds;
 use crate::resource::thread::seccomp;
@@ -136,6 +136,7 @@ pub fn plan(records: &Records, host: &Host) -> Result<Plan, String> {
         placed: (0..records.files.len()).filter(|file| is_placed(&records.files[*file])).collect(),
         terminals: (0..records.files.len()).filter(|file| is_terminal(&records.files[*file])).collect(),
         late: late_programs(records)?,
+        last_of_table: records.alive().map(|(p, alive)| (alive.files_of.unwrap_or(p.pid), p.pid)).collect(),
         steps: Vec::new(),
     };
     planner.begin(Phase::OpenFiles);
@@ -227,13 +228,14 @@ fn late_programs(records: &Records) -> Result<Programs, String> {
     // The last process that has each file.
     let mut last: Vec<Option<i32>> = vec![None; records.files.len()];
     for (process, alive) in records.alive() {
-        for fd in alive.fds.iter().filter(|fd| !records.files[fd.file].is_path()) {
+        let table = records.table_of(alive);
+        for fd in table.iter().filter(|fd| !records.files[fd.file].is_path()) {
             match last[fd.file].replace(process.pid) {
                 Some(pid) if pid == process.pid => continue,
                 Some(_) => {}
                 None => order.push(fd.file),
             }
-            holders.push(Holder { pid: process.pid, fd, table: &alive.fds });
+            holders.push(Holder { pid: process.pid, fd, table });
         }
     }
     let job = Restored { records, holders: Holders::new(holders) };
@@ -268,6 +270,8 @@ struct Planner<'a> {
     terminals: Vec<usize>,
     /// What processes do late for their open files.
     late: Programs,
+    /// The last process that has each descriptor table, by PID of the first.
+    last_of_table: HashMap<i32, i32>,
     steps: Vec<Step>,
 }
 
@@ -281,7 +285,7 @@ const THREAD_FLAGS: u64 = (libc::CLONE_VM
     | libc::CLONE_SYSVSEM) as u64;
 
 /// clone3(2) with a given tid; the new task has the same tracer.
-fn clone_call(tid: i32, flags: u64, exit_signal: i32, program: &mut Program) {
+fn clone_call(tid: i32, flags: u64, exit_signal: i32, program: &mut Program, what: String) {
     let args = CloneArgs {
         flags: flags | CLONE_PTRACE,
         exit_signal: exit_signal as u64,
@@ -292,7 +296,6 @@ fn clone_call(tid: i32, flags: u64, exit_signal: i32, program: &mut Program) {
     let data = program.bytes(args.to_bytes());
     const SET_TID: u64 = 64;
     program.pointer_to(data, SET_TID, wish, 0);
-    let what = if flags == 0 { format!("create process {tid}") } else { format!("create thread {tid}") };
     program.call_returning(libc::SYS_clone3, &[data.into(), CLONE_ARGS_SIZE.into()], tid as u64, what);
 }
 
@@ -391,9 +394,20 @@ impl Planner<'_> {
     fn create_processes(&mut self, creation: &[CreationStep]) {
         for step in creation {
             match *step {
-                CreationStep::Create { parent, pid, exit_signal } => self.create(parent, pid, exit_signal),
+                CreationStep::Create { parent, pid, exit_signal, common } => {
+                    self.create(parent, pid, exit_signal, common)
+                }
+                CreationStep::CreateSibling { sibling, pid, common } => {
+                    // The exit signal is that of the sibling (kernel/fork.c, `copy_process`), and
+                    // may not be given (`clone3_args_valid`).
+                    let flags = libc::CLONE_PARENT as u64 | common.clone_flags();
+                    let what = format!("create process {pid} beside it{}", common.describe());
+                    self.clone_process(sibling, pid, flags, 0, what);
+                }
                 // No exit signal: the original parent never had this child.
-                CreationStep::CreateHelper { parent, pid } => self.create(parent, pid, 0),
+                CreationStep::CreateHelper { parent, pid } => {
+                    self.create(parent, pid, 0, Common::default());
+                }
                 CreationStep::Setsid(pid) => {
                     let mut program = Program::new();
                     program.call_returning(libc::SYS_setsid, &[], pid as u64, "begin session");
@@ -459,7 +473,7 @@ impl Planner<'_> {
         }
     }
 
-    fn create(&mut self, parent: Parent, pid: i32, exit_signal: i32) {
+    fn create(&mut self, parent: Parent, pid: i32, exit_signal: i32, common: Common) {
         match parent {
             Parent::Engine => {
                 self.steps.push(Step::Create { pid, exit_signal });
@@ -467,11 +481,16 @@ impl Planner<'_> {
                 self.run(pid, pid, "strip engine state", program, Vec::new());
             }
             Parent::Process(parent) => {
-                let mut program = Program::new();
-                clone_call(pid, 0, exit_signal, &mut program);
-                self.run(parent, parent, "create", program, vec![NewTask { pid, tid: pid }]);
+                let what = format!("create process {pid}{}", common.describe());
+                self.clone_process(parent, pid, common.clone_flags(), exit_signal, what);
             }
         }
+    }
+
+    fn clone_process(&mut self, creator: i32, pid: i32, flags: u64, exit_signal: i32, what: String) {
+        let mut program = Program::new();
+        clone_call(pid, flags, exit_signal, &mut program, what);
+        self.run(creator, creator, "create", program, vec![NewTask { pid, tid: pid }]);
     }
 
     /// Strips what a fork inherits from the engine: memory, signal actions, alternate stack,
@@ -525,7 +544,10 @@ impl Planner<'_> {
     fn restore_mm_and_fds(&mut self, process: &Process, alive: &Alive) {
         let pid = process.pid;
         let mut program = Program::new();
-        alive.rebuild_fs(&self.file_slots, &mut program);
+        // Once for all that share it.
+        if alive.fs_of.is_none() {
+            alive.rebuild_fs(&self.file_slots, &mut program);
+        }
         let sources = MemorySources {
             file_slots: &self.file_slots,
             objects: &self.records.shared,
@@ -537,14 +559,20 @@ impl Planner<'_> {
             placed: &self.placed,
         };
         alive.memory.rebuild(&sources, &mut program);
-        table::rebuild_table(&alive.fds, &self.file_slots, self.spare_slot, &mut program);
+        // When the last that shares the table has mapped its files: it closes them.
+        let owner = alive.files_of.unwrap_or(pid);
+        if self.last_of_table[&owner] == pid {
+            let fds = self.records.table_of(alive);
+            table::rebuild_table(fds, &self.file_slots, self.spare_slot, &mut program);
+        }
         self.run(pid, pid, "memory and descriptors", program, Vec::new());
         let mut program = Program::new();
         let common = seccomp::common(&alive.threads);
         seccomp::rebuild_common(&alive.filters, &alive.threads[0], common, &mut program);
         let mut new_tasks = Vec::new();
         for thread in &alive.threads[1..] {
-            clone_call(thread.tid, THREAD_FLAGS, 0, &mut program);
+            let what = format!("create thread {}", thread.tid);
+            clone_call(thread.tid, THREAD_FLAGS, 0, &mut program, what);
             new_tasks.push(NewTask { pid, tid: thread.tid });
         }
         self.run(pid, pid, "threads", program, new_tasks);

@@ -101,9 +101,11 @@ fn alive(tids: &[i32]) -> Alive {
             tags: Vec::new(),
         },
         fds: vec![],
+        files_of: None,
         cwd: 1,
         root: None,
         umask: 0o22,
+        fs_of: None,
         actions: vec![],
         pending: vec![],
         interval_timers: IntervalTimers::default(),
@@ -202,6 +204,92 @@ fn everybody_is_born_before_it_does_anything_and_released_at_the_end() {
     }
     assert_eq!(created, HashSet::from([70, 71, 72, 73]));
     assert_eq!(plan.steps.last(), Some(&Step::Release));
+}
+
+/// A living process, with the first that has its descriptor table and its directories.
+fn sharing(pid: i32, ppid: i32, files_of: Option<i32>, fs_of: Option<i32>) -> Process {
+    process(pid, ppid, Life::Alive(Box::new(Alive { files_of, fs_of, ..alive(&[pid]) })))
+}
+
+#[test]
+fn who_shares_is_created_by_a_parent_or_a_sibling_that_does() {
+    let processes = [
+        sharing(70, 0, None, None),
+        sharing(71, 70, Some(70), None),
+        sharing(72, 71, Some(70), Some(71)),
+        sharing(73, 70, None, None),
+        sharing(74, 70, Some(73), Some(73)),
+        sharing(75, 74, Some(73), None),
+    ];
+    let steps = creation_order(&processes, &BTreeSet::new(), None).unwrap();
+    let created = steps.iter().filter_map(|step| match *step {
+        CreationStep::Create { parent: Parent::Process(by), pid, common, .. } => {
+            Some((by, pid, false, common))
+        }
+        CreationStep::CreateSibling { sibling, pid, common } => Some((sibling, pid, true, common)),
+        _ => None,
+    });
+    let common = |files, fs| Common { files, fs };
+    assert_eq!(
+        created.collect::<Vec<_>>(),
+        [
+            (70, 71, false, common(true, false)),
+            (71, 72, false, common(true, true)),
+            (70, 73, false, common(false, false)),
+            (73, 74, true, common(true, true)),
+            (74, 75, false, common(true, false)),
+        ]
+    );
+}
+
+#[test]
+fn what_no_process_could_pass_on_is_refused() {
+    let of_a_grandparent =
+        [sharing(70, 0, None, None), sharing(71, 70, None, None), sharing(72, 71, Some(70), None)];
+    let of_two_processes =
+        [sharing(70, 0, None, None), sharing(71, 70, None, None), sharing(72, 70, Some(71), Some(70))];
+    let other_signal = Process { exit_signal: 0, ..sharing(72, 70, Some(71), None) };
+    let of_a_sibling_with_another_exit_signal =
+        [sharing(70, 0, None, None), sharing(71, 70, None, None), other_signal];
+    for processes in [of_a_grandparent, of_two_processes, of_a_sibling_with_another_exit_signal] {
+        let err = creation_order(&processes, &BTreeSet::new(), None).unwrap_err();
+        assert!(err.starts_with("pid 72: shares its descriptor table with pid 7"), "{err}");
+    }
+}
+
+#[test]
+fn a_table_of_two_is_arranged_once_and_after_both_have_mapped_their_files() {
+    let mut records = with_pidfds(1);
+    let Life::Alive(child) = &mut records.processes[1].life else { unreachable!("it is alive") };
+    (child.files_of, child.fds, child.fs_of) = (Some(70), vec![], Some(70));
+    let bounds = validate::Bounds { page: 4096, task_size: host().task_size, data: 0..1 << 20 };
+    validate::check(&records, &bounds).unwrap();
+    let plan = plan(&records, &host()).unwrap();
+    let calls = |pid: i32| -> Vec<&str> {
+        let of_pid = plan.steps.iter().filter_map(|step| match step {
+            Step::Run { tid, program, what: "memory and descriptors", .. } if *tid == pid => Some(program),
+            _ => None,
+        });
+        of_pid.flat_map(|program| program.calls()).map(|call| call.what.as_str()).collect()
+    };
+    let (first, last) = (calls(70), calls(72));
+    let places = |calls: &[&str]| calls.iter().any(|call| call.starts_with("place fd"));
+    assert!(!places(&first) && places(&last), "{first:?} {last:?}");
+    let moves = |calls: &[&str]| calls.contains(&"change working directory");
+    assert!(moves(&first) && !moves(&last), "{first:?} {last:?}");
+    let moved: Vec<i32> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Move { pid, .. } => Some(*pid),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(moved, [70]);
+    let Life::Alive(child) = &mut records.processes[1].life else { unreachable!("it is alive") };
+    child.files_of = Some(73);
+    let err = validate::check(&records, &bounds).unwrap_err();
+    assert_eq!(err, "pid 72: invalid process that has its descriptor table, too");
 }
 
 #[test]

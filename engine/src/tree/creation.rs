@@ -4,9 +4,13 @@
 //! A child inherits its parent's session, so a session leader forks some children before setsid(2)
 //! and the others after. A session or group whose leader has exited needs a *helper* that stands in
 //! for the leader and exits again; its children are then reparented to the nearest subreaper, as
-//! the original ones were. Pure.
+//! the original ones were.
+//!
+//! Processes that share a descriptor table or directories do so since one of them was created. A
+//! process that shares with its parent is created by that, and one that shares with a sibling by
+//! the sibling. Others had a creator that has left since then (unshare(2), execve(2)). Pure.
 
-use crate::resource::process::Process;
+use crate::resource::process::{Common, Life, Process};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The parent that forks a process.
@@ -38,6 +42,18 @@ pub enum CreationStep {
         pid: i32,
         /// Signal to its parent on exit.
         exit_signal: i32,
+        /// What it has in common with its parent.
+        common: Common,
+    },
+    /// A process creates another child of its own parent (`CLONE_PARENT`), which has the same exit
+    /// signal.
+    CreateSibling {
+        /// Who creates it.
+        sibling: i32,
+        /// Its PID.
+        pid: i32,
+        /// What both have in common.
+        common: Common,
     },
     /// Creates a helper that stands in for a leader that has exited.
     CreateHelper {
@@ -95,6 +111,7 @@ pub fn creation_order(
         top: stand_in.map_or(Parent::Engine, |helper| Parent::Process(helper.pid)),
         steps: Vec::new(),
         created: BTreeSet::new(),
+        born: BTreeMap::new(),
         played: BTreeSet::new(),
     };
     if let Some(StandIn { pid, begins_session }) = stand_in {
@@ -124,12 +141,25 @@ struct Planner<'a> {
     top: Parent,
     steps: Vec<CreationStep>,
     created: BTreeSet<i32>,
+    /// Children created so far, in order, by their parent and the session they were created in.
+    born: BTreeMap<(Parent, i32), Vec<i32>>,
     /// Sessions recreated by a helper.
     played: BTreeSet<i32>,
 }
 
 fn leads_session(process: &Process) -> bool {
     process.sid == process.pid
+}
+
+/// The first processes that have its descriptor table, and its directories and umask: itself, unless
+/// it shares them. `None` for a zombie, which has neither.
+fn tables(process: &Process) -> Option<(i32, i32)> {
+    match &process.life {
+        Life::Alive(alive) => {
+            Some((alive.files_of.unwrap_or(process.pid), alive.fs_of.unwrap_or(process.pid)))
+        }
+        Life::Zombie(_) => None,
+    }
 }
 
 impl Planner<'_> {
@@ -206,10 +236,63 @@ impl Planner<'_> {
     }
 
     fn create(&mut self, parent: Parent, pid: i32, session: i32) -> Result<(), String> {
-        let exit_signal = self.by_pid[&pid].exit_signal;
         let parent = self.creator(parent);
-        self.steps.push(CreationStep::Create { parent, pid, exit_signal });
+        self.bear(parent, pid, session)?;
         self.arrive(pid, session)
+    }
+
+    /// Creates a child of `parent`, which is in `session`, in a process with which it has all in
+    /// common that it shares with an earlier one.
+    fn bear(&mut self, parent: Parent, pid: i32, session: i32) -> Result<(), String> {
+        let process = self.by_pid[&pid];
+        let exit_signal = process.exit_signal;
+        let is_shared = tables(process)
+            .map_or(Common::default(), |(files, fs)| Common { files: files != pid, fs: fs != pid });
+        let with_parent = match parent {
+            Parent::Engine => Common::default(),
+            Parent::Process(parent) => self.common(parent, pid),
+        };
+        if is_shared == with_parent {
+            self.steps.push(CreationStep::Create { parent, pid, exit_signal, common: with_parent });
+        } else {
+            // A session leader has left this session by now.
+            let can_create = |sibling: &&i32| {
+                let sibling = self.by_pid[*sibling];
+                sibling.exit_signal == exit_signal
+                    && !leads_session(sibling)
+                    && self.common(sibling.pid, pid) == is_shared
+            };
+            let sibling = self.born.get(&(parent, session)).into_iter().flatten().find(can_create).copied();
+            let sibling = sibling.ok_or_else(|| self.unrelated(pid, is_shared, with_parent))?;
+            self.steps.push(CreationStep::CreateSibling { sibling, pid, common: is_shared });
+        }
+        self.born.entry((parent, session)).or_default().push(pid);
+        Ok(())
+    }
+
+    /// What a process that is to be created has in common with one that is there.
+    fn common(&self, creator: i32, pid: i32) -> Common {
+        // A helper has nothing in common with anybody.
+        let of = |pid: i32| self.by_pid.get(&pid).and_then(|process| tables(process));
+        match (of(creator), of(pid)) {
+            (Some((files, fs)), Some((its_files, its_fs))) => {
+                Common { files: files == its_files, fs: fs == its_fs }
+            }
+            _ => Common::default(),
+        }
+    }
+
+    /// Why a process cannot be created with what it shares.
+    fn unrelated(&self, pid: i32, shared: Common, with_parent: Common) -> String {
+        let (files, fs) = tables(self.by_pid[&pid]).expect("a zombie shares nothing");
+        let (what, with) = if shared.files && !with_parent.files {
+            ("its descriptor table", files)
+        } else {
+            ("its working directory and umask", fs)
+        };
+        format!(
+            "pid {pid}: shares {what} with pid {with}, but neither with its parent nor with a sibling that could create it: it can only be created by a process that shares all that it does; let it leave (unshare(2)), or execute a program first"
+        )
     }
 
     fn creator(&self, parent: Parent) -> Parent {
@@ -245,8 +328,7 @@ impl Planner<'_> {
         self.steps.push(CreationStep::Setsid(sid));
         self.played.insert(sid);
         for child in children {
-            let exit_signal = self.by_pid[child].exit_signal;
-            self.steps.push(CreationStep::Create { parent: Parent::Process(sid), pid: *child, exit_signal });
+            self.bear(Parent::Process(sid), *child, sid)?;
             self.arrive(*child, sid)?;
         }
         // The group of the same number needs the leader, too, until every member has joined.
@@ -332,6 +414,10 @@ mod tests {
                         Parent::Process(p) => (p, alive[&p].1, alive[&p].2),
                     };
                     assert!(alive.insert(pid, (ppid, pgid, sid)).is_none(), "{pid} is created twice");
+                }
+                CreationStep::CreateSibling { sibling, pid, .. } => {
+                    let like = alive[&sibling];
+                    assert!(alive.insert(pid, like).is_none(), "{pid} is created twice");
                 }
                 CreationStep::Setsid(pid) => {
                     let entry = alive.get_mut(&pid).unwrap();

@@ -10,6 +10,7 @@ use crate::resource::{process, refused};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
 use rustix::fs::{Mode, OFlags};
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -135,26 +136,46 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
             problems.push(why);
         }
     }
-    for (kind, what) in [
-        (Kind::Vm, "their memory"),
-        (Kind::Files, "their descriptor table"),
-        (Kind::Fs, "their working directory and umask"),
-        (Kind::Sighand, "their signal actions"),
-    ] {
-        let mut known = Sorted::new(kind);
-        for task in &alive {
-            let same = known
-                .insert(task.pid, 0, ())
-                .context(|| format!("compare processes with {} (needs CONFIG_KCMP)", task.pid))?;
-            if let Some(other) = same {
-                problems.push(format!(
-                    "pids {} and {} share {what}; one of them must execute a program first",
-                    other.pid, task.pid
-                ));
-            }
+    for (kind, what) in [(Kind::Vm, "their memory"), (Kind::Sighand, "their signal actions")] {
+        for (pid, other) in same(tasks, kind)? {
+            problems.push(format!(
+                "pids {other} and {pid} share {what}; one of them must execute a program first"
+            ));
         }
     }
     Ok(problems)
+}
+
+/// What processes of the job have in common: by PID, the earliest process that has the same.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Descriptor tables.
+    pub files: BTreeMap<i32, i32>,
+    /// Working directories, root directories and umasks.
+    pub fs: BTreeMap<i32, i32>,
+}
+
+impl Shared {
+    /// That of all processes; each has one for all its threads.
+    ///
+    /// # Errors
+    /// kcmp(2) is not available.
+    pub fn of(tasks: &[Task]) -> Result<Self> {
+        Ok(Shared { files: same(tasks, Kind::Files)?, fs: same(tasks, Kind::Fs)? })
+    }
+}
+
+/// The processes that have the same object as an earlier one, and the first that has it.
+fn same(tasks: &[Task], kind: Kind) -> Result<BTreeMap<i32, i32>> {
+    let mut known = Sorted::new(kind);
+    let mut same = BTreeMap::new();
+    for pid in tasks.iter().filter(|task| !task.threads.is_empty()).map(|task| task.pid) {
+        let first = known
+            .insert(pid, 0, ())
+            .context(|| format!("compare processes with {pid} (needs CONFIG_KCMP)"))?;
+        same.extend(first.map(|first| (pid, first.pid)));
+    }
+    Ok(same)
 }
 
 /// The reason to refuse a process whose security label differs from ours, which it would inherit at

@@ -36,8 +36,6 @@ fn another_namespace(#[case] flag: i32, #[case] name: &str) {
 #[rstest]
 #[case::memory(libc::CLONE_VM, "share their memory")]
 #[case::actions(libc::CLONE_VM | libc::CLONE_SIGHAND, "share their signal actions")]
-#[case::descriptors(libc::CLONE_FILES, "share their descriptor table")]
-#[case::directories(libc::CLONE_FS, "share their working directory")]
 fn what_two_processes_share(#[case] flag: i32, #[case] what: &str) {
     let flags = flag | libc::SIGCHLD;
     let text = format!(
@@ -50,6 +48,33 @@ checked(libc.clone(libc.pause, ctypes.c_void_p(top), {flags}, None))"
         assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
         let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
         assert!(said.contains(what) && said.contains(&job.pid()), "{said}");
+    }
+    assert!(!job.path("context").exists());
+}
+
+/// A grandchild shares with the root, and the child between them has left.
+#[rstest]
+#[case::descriptors(libc::CLONE_FILES, "shares its descriptor table with pid")]
+#[case::directories(libc::CLONE_FS, "shares its working directory and umask with pid")]
+fn what_relatives_share_that_could_not_create_each_other(#[case] flag: i32, #[case] what: &str) {
+    let text = format!(
+        "shared, number = mmap.mmap(-1, 4096), {clone}
+flags = {flag} | signal.SIGCHLD
+if checked(libc.syscall(number, flags, 0, 0, 0, 0)) == 0:
+    if libc.syscall(number, flags, 0, 0, 0, 0) == 0:
+        libc.pause()
+    libc.unshare({flag})
+    shared[0] = 1
+    libc.pause()
+while shared[0] == 0: time.sleep(0.01)",
+        clone = libc::SYS_clone
+    );
+    let Some(job) = job_that(&text) else { return };
+    for output in [job.checkpoint("context", &[]), cairn(["check", &job.pid()])] {
+        assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+        let whole = format!("{what} {}, but neither with its parent nor with a sibling", job.pid);
+        assert!(said.contains(&whole), "{said}");
     }
     assert!(!job.path("context").exists());
 }

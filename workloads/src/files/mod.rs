@@ -44,6 +44,9 @@ crate::framework::corpus! {
     mod rewriting_unlinked;
     mod root_directory;
     mod separate_opens;
+    mod shared_descriptors;
+    mod shared_directories;
+    mod shared_with_sibling;
     mod standard_closed;
     mod status_flags;
     mod symlink_handle;

@@ -26,6 +26,22 @@ pub fn fork(name: &'static str, body: impl FnOnce() -> Outcome) -> Result<Child>
     exit_with(name, std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)))
 }
 
+/// The same by clone(2), with these `CLONE_*` flags, none of which may take an argument; memory is
+/// copied. With CLONE_FILES every descriptor that the child drops is closed in its parent, too.
+pub fn fork_sharing(flags: i32, name: &'static str, body: impl FnOnce() -> Outcome) -> Result<Child> {
+    assert_eq!(flags & (libc::CLONE_VM | libc::CLONE_SETTLS), 0, "the child has a copy of everything");
+    let none: libc::c_long = 0;
+    let flags = libc::c_long::from(flags | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM and a stack, this is fork(2), but for the C library's own handlers;
+    // workloads fork before they start threads, so that none of its locks is held.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) };
+    let pid = sys::check("clone", pid).with_context(|| format!("start {name}"))?;
+    if pid != 0 {
+        return Ok(Child { pid: pid as libc::pid_t, name });
+    }
+    exit_with(name, std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)))
+}
+
 /// Ends a child made by hand (clone, vfork) the way [`fork`] does.
 pub fn exit_with(name: &str, outcome: std::thread::Result<Outcome>) -> ! {
     let status = match outcome {

@@ -41,6 +41,19 @@ pub fn dup_to(fd: &impl AsRawFd, number: RawFd, flags: i32) -> Result<OwnedFd> {
     unsafe { Ok(OwnedFd::from_raw_fd(sys::check("dup3", libc::dup3(fd.as_raw_fd(), number, flags))?)) }
 }
 
+/// The same, and nobody owns it: it stays open until a plain close(2).
+pub fn place(fd: &impl AsRawFd, number: RawFd, flags: i32) -> Outcome {
+    std::mem::forget(dup_to(fd, number, flags)?);
+    Ok(())
+}
+
+/// close(2) of a number that nobody owns.
+pub fn close(number: RawFd) -> Outcome {
+    // SAFETY: the caller knows no owner of the descriptor.
+    sys::check("close", unsafe { libc::close(number) })?;
+    Ok(())
+}
+
 /// Whether descriptor `number` exists.
 pub fn is_open(number: RawFd) -> bool {
     // SAFETY: F_GETFD takes no memory and any number.

@@ -1,7 +1,7 @@
 //! Children that build something, hold it while the workload waits for `go`, and verify it
 //! afterwards.
 
-use super::child::{Child, fork};
+use super::child::{Child, fork, fork_sharing};
 use super::shared::Shared;
 use super::{Outcome, procfs, sync};
 use anyhow::{Result, bail};
@@ -19,6 +19,18 @@ impl Stage {
     /// own children before it holds.
     pub fn fork(&self, name: &'static str, body: impl FnOnce(&Stage) -> Outcome) -> Result<Child> {
         let child = fork(name, || body(self))?;
+        self.wait_held(&child)?;
+        Ok(child)
+    }
+
+    /// The same by [`fork_sharing`], with `CLONE_*` flags.
+    pub fn fork_sharing(
+        &self,
+        flags: i32,
+        name: &'static str,
+        body: impl FnOnce(&Stage) -> Outcome,
+    ) -> Result<Child> {
+        let child = fork_sharing(flags, name, || body(self))?;
         self.wait_held(&child)?;
         Ok(child)
     }

@@ -15,7 +15,7 @@ use crate::sys::task::{self, PIDFD_THREAD};
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -186,6 +186,8 @@ pub struct Files {
     /// Pid, descriptor and owner of each description with an owner, and whether it is a directory.
     owned: Vec<(i32, i32, FileOwner, bool)>,
     locks: SavedLocks,
+    /// Processes that have the descriptor table of an earlier one, and that one.
+    shared_tables: BTreeMap<i32, i32>,
     /// What decides of which kind a descriptor is, besides itself.
     job: Job,
     /// Descriptors by inode, one for each description without `O_PATH`.
@@ -213,7 +215,8 @@ impl Files {
         let refuse_lock = |what: &str| {
             Error::unsupported(Problem::of(seen.at(), format!(" holds {what}; release it first")))
         };
-        let locks = lock::held(&info, pid).map_err(refuse_lock)?;
+        let has_table = |other: i32| self.shared_tables.get(&other) == Some(&pid);
+        let locks = lock::held(&info, pid, has_table).map_err(refuse_lock)?;
         if !locks.is_empty() && seen.is_external() {
             return Err(refuse_lock("a file lock, and cannot be left outside with it"));
         }
@@ -296,6 +299,12 @@ impl Files {
         }
         inodes.kind_mut(inode).set_used(used);
         Ok(Fd { fd, file, cloexec })
+    }
+
+    /// Says which processes have the descriptor table of an earlier one, through which all is found
+    /// that is in it.
+    pub fn set_shared_tables(&mut self, tables: BTreeMap<i32, i32>) {
+        self.shared_tables = tables;
     }
 
     /// The file locks that descriptors show.

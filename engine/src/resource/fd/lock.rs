@@ -214,15 +214,17 @@ impl<'a> Line<'a> {
         Some(Line { kind, mode, access, pid, file, start, end, text: text.trim_end() })
     }
 
-    /// The lock, seen through a descriptor of process `pid`.
+    /// The lock, seen through a descriptor of process `pid`, or of any other that `has_table`. To
+    /// the kernel a lock of a process is one of its descriptor table (`posix_same_owner`); who took
+    /// it is what F_GETLK tells others.
     ///
     /// # Errors
     /// What it is, if it cannot be taken back.
-    fn lock(&self, pid: i32) -> std::result::Result<FileLock, &'static str> {
+    fn lock(&self, pid: i32, has_table: impl Fn(i32) -> bool) -> std::result::Result<FileLock, &'static str> {
         let owner = match self.kind {
             "FLOCK" => Owner::Flock,
             "OFDLCK" => Owner::Description,
-            "POSIX" => Owner::Process(pid),
+            "POSIX" => Owner::Process(if has_table(self.pid) { self.pid } else { pid }),
             "LEASE" => Owner::Lease,
             "DELEG" => return Err("a delegation"),
             _ => return Err("a lock of an unknown kind"),
@@ -238,13 +240,18 @@ impl<'a> Line<'a> {
 }
 
 /// The locks that a descriptor of process `pid` shows, each with its description by the kernel.
+/// `has_table` tells who else has its descriptor table.
 ///
 /// # Errors
 /// What one is that cannot be taken back.
-pub fn held(info: &FdInfo, pid: i32) -> std::result::Result<Vec<(FileLock, String)>, &'static str> {
+pub fn held(
+    info: &FdInfo,
+    pid: i32,
+    has_table: impl Fn(i32) -> bool,
+) -> std::result::Result<Vec<(FileLock, String)>, &'static str> {
     let read = |line: &str| {
         let line = Line::parse(line).ok_or("a lock of an unknown kind")?;
-        Ok((line.lock(pid)?, line.text.to_owned()))
+        Ok((line.lock(pid, &has_table)?, line.text.to_owned()))
     };
     info.lines("lock").map(read).collect()
 }
@@ -392,6 +399,7 @@ mod tests {
     #[case("1: FLOCK  ADVISORY  WRITE 2634 08:12:345 0 EOF", Some((Owner::Flock, true, 0, None)))]
     #[case("2: OFDLCK ADVISORY  READ  -1 08:12:345 0 9", Some((Owner::Description, false, 0, Some(9))))]
     #[case("3: POSIX  ADVISORY  WRITE 7 08:12:345 5 9223372036854775807", Some((Owner::Process(42), true, 5, Some(i64::MAX as u64))))]
+    #[case("3: POSIX  ADVISORY  READ  9 08:12:345 5 EOF", Some((Owner::Process(9), false, 5, None)))]
     #[case("3: LEASE  ACTIVE    READ  7 08:12:345 0 EOF", Some((Owner::Lease, false, 0, None)))]
     #[case("3: LEASE  BREAKING  READ  7 08:12:345 0 EOF", None)]
     #[case("4: POSIX  MANDATORY WRITE 7 08:12:345 0 EOF", None)]
@@ -402,7 +410,8 @@ mod tests {
             (rustix::fs::major(line.file.0), rustix::fs::minor(line.file.0), line.file.1),
             (8, 0x12, FILE.1)
         );
-        let lock = line.lock(42).ok().map(|lock| (lock.owner, lock.exclusive, lock.start, lock.end));
+        let lock =
+            line.lock(42, |pid| pid == 9).ok().map(|lock| (lock.owner, lock.exclusive, lock.start, lock.end));
         assert_eq!(lock, want);
     }
 
