@@ -150,8 +150,8 @@ fn check_alive(pid: i32, alive: &Alive, records: &Records, bounds: &Bounds) -> C
         "invalid directory or executable".into()
     })?;
     let is_earlier = |other: &i32, is_own: fn(&Alive) -> bool| {
-        let earlier = records.alive().take_while(|(process, _)| process.pid != pid);
-        earlier.into_iter().any(|(process, alive)| process.pid == *other && is_own(alive))
+        let mut earlier = records.alive().take_while(|(process, _)| process.pid != pid);
+        earlier.any(|(process, alive)| process.pid == *other && is_own(alive))
     };
     let of_files = alive.files_of.is_none_or(|other| is_earlier(&other, |alive| alive.files_of.is_none()));
     ensure(of_files && (alive.files_of.is_none() || alive.fds.is_empty()), || {

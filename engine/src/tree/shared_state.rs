@@ -1,4 +1,5 @@
-//! Sharing across the tree's border, or within it, that a restart cannot recreate.
+//! Sharing across the tree's border, or within it, that a restart cannot recreate, and what
+//! processes of the tree have in common that it can.
 
 use super::freeze::Task;
 use crate::arch;

@@ -359,6 +359,21 @@ fn a_long_vfork_is_given_up_in_time_and_named() {
 }
 
 #[test]
+fn a_vfork_that_ends_in_time_is_waited_for() {
+    let job = long_vfork();
+    let begun = Begun::checkpoint(&job, &[]);
+    let worker = begun.worker().to_string();
+    wait_for("the worker's hand on it", || {
+        (status_field(job.pid, "TracerPid").as_ref() == Some(&worker)).then_some(())
+    });
+    std::fs::write(job.path("fifo"), "").expect("somebody reads");
+    let (code, said) = begun.ends_within(Duration::from_secs(10));
+    assert_eq!(code, 0, "{said}");
+    assert!(job.path("context").exists());
+    wait_for("the end of the vfork", || python::said(&job, "ended"));
+}
+
+#[test]
 fn an_interrupt_ends_a_wait_for_a_long_vfork() {
     let job = long_vfork();
     let begun = Begun::checkpoint(&job, &[]);
