@@ -151,8 +151,8 @@ fn leads_session(process: &Process) -> bool {
     process.sid == process.pid
 }
 
-/// The first processes that have its descriptor table, and its directories and umask: itself, unless
-/// it shares them. `None` for a zombie, which has neither.
+/// The first processes that have its descriptor table, and its directories and umask: itself,
+/// unless it shares them. `None` for a zombie, which has neither.
 fn tables(process: &Process) -> Option<(i32, i32)> {
     match &process.life {
         Life::Alive(alive) => {

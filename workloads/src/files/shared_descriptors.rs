@@ -1,5 +1,5 @@
-//! Processes that share a descriptor table (CLONE_FILES): what one opens, closes or changes is so in
-//! the other. In it are files that a restart opens before there are processes and some that it
+//! Processes that share a descriptor table (CLONE_FILES): what one opens, closes or changes is so
+//! in the other. In it are files that a restart opens before there are processes and some that it
 //! opens afterwards, and a lock, which the kernel holds for the table.
 
 use super::helpers;
