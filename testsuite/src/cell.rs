@@ -41,8 +41,8 @@ pub enum Mode {
     /// As once, with the workload in the session and the process group of a shell that stays alive,
     /// as a command that a script starts with `&`.
     Script,
-    /// Checkpoint and restart, each killed several times at moments spread over it, before it is let
-    /// finish.
+    /// Checkpoint and restart, each killed several times at moments spread over it, before it is
+    /// let finish.
     Killed,
 }
 

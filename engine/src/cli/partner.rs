@@ -121,8 +121,8 @@ impl Front {
         Ok(())
     }
 
-    /// Waits for the end of the partner; its exit code, which is 128 plus the signal if one has killed
-    /// it. It has reported its errors itself.
+    /// Waits for the end of the partner; its exit code, which is 128 plus the signal if one has
+    /// killed it. It has reported its errors itself.
     ///
     /// # Errors
     /// As waitpid(2).

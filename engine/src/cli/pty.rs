@@ -1,5 +1,5 @@
-//! `cairn restart --detach --pty`: the job gets a terminal that is not the caller's. Somebody has to
-//! lead the session whose controlling terminal it becomes (the kernel hangs it up when the leader
+//! `cairn restart --detach --pty`: the job gets a terminal that is not the caller's. Somebody has
+//! to lead the session whose controlling terminal it becomes (the kernel hangs it up when the leader
 //! ends, drivers/tty/tty_jobctrl.c, `disassociate_ctty`): a partner, which stays with the job.
 
 use super::partner::{self, Side};

@@ -71,8 +71,8 @@ pub fn fork_sleeper(pid: i32, exit_signal: i32) -> io::Result<()> {
     // makes nothing but async-signal-safe calls.
     let got = cvt(unsafe { libc::syscall(libc::SYS_clone3, &args, CLONE_ARGS_SIZE as usize) })?;
     if got == 0 {
-        // SAFETY: none of these calls takes a pointer. The parent-death signal covers the time until
-        // the tracer's EXITKILL is in force; a parent that died before it was set sends none.
+        // SAFETY: none of these calls takes a pointer. The parent-death signal covers the time
+        // until the tracer's EXITKILL is in force; a parent that died before it was set sends none.
         unsafe {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             if libc::getppid() != parent.as_raw_nonzero().get() {

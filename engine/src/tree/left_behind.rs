@@ -68,7 +68,8 @@ fn ranges(pid: i32) -> Result<Vec<u64>> {
         if !mapping.exec || !mapping.read || mapping.shared || !mapping.printed.is_empty() {
             continue;
         }
-        // Adjacent ranges are one mapping. One whose stub alone may be executed goes on in the next.
+        // Adjacent ranges are one mapping. One whose stub alone may be executed goes on in the
+        // next.
         for base in (mapping.start..mapping.end).step_by(SCRATCH_SIZE as usize) {
             let whole = base + SCRATCH_SIZE;
             let inside = |at: u64| {

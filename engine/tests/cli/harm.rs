@@ -75,7 +75,8 @@ fn a_kill_at_any_moment_harms_nobody(#[case] victim: Victim) {
     }
 }
 
-/// Whether a process has a mapping to write and execute of which two pages are used: stub and table.
+/// Whether a process has a mapping to write and execute of which two pages are used: stub and
+/// table.
 fn uses_scratch(pid: i32) -> bool {
     let text = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
     let mut lines = text.lines().skip_while(|line| !line.contains(" rwxp "));

@@ -28,7 +28,7 @@ impl CellRun<'_> {
     /// Checkpoints that are killed, one that is not; restarts that are killed, one that is not.
     pub(super) fn killed(&mut self) -> StageResult<()> {
         let root = self.start()?;
-        // An engine that is killed may leave an extra mapping: what is compared is what comes after.
+        // An engine that is killed may leave an extra mapping: what is compared comes after.
         let began = Instant::now();
         self.checkpoint(root, 1, After::Run)?;
         let whole = began.elapsed();
