@@ -175,6 +175,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
     let accepted = changes::check(&records, &options.changes)?;
+    records.inodes.iter().try_for_each(|inode| inode.kind.verbs().examine())?;
     records.segments().try_for_each(|segment| segment.is_there().map(drop))?;
     records.sysv.iter().try_for_each(|by_id| by_id.object().is_there().map(drop))?;
     let own = reader.file().metadata().context(|| "stat the context file")?;

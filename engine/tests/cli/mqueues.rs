@@ -63,11 +63,13 @@ fn a_queue_that_has_changed_is_a_conflict() {
     let Some(job) = saved_and_killed() else { return };
     let _afterwards = Afterwards(&job, REMOVE);
     assert!(aside(&job, &format!("{OPEN}\ncall('mq_send', queue, b'more', 4, 0)")).status.success());
-    let output = restart(&job);
-    assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
-    let complaint = complaint(&output);
-    assert!(complaint.contains("1 messages of 3, 4 bytes, each up to 50, mode 640"), "{complaint}");
-    assert!(complaint.contains("0 messages of 3, 0 bytes, each up to 50, mode 640"), "{complaint}");
+    let context = job.path("context").display().to_string();
+    for output in [restart(&job), cairn(["restart", "--plan", &context])] {
+        assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
+        let complaint = complaint(&output);
+        assert!(complaint.contains("1 messages of 3, 4 bytes, each up to 50, mode 640"), "{complaint}");
+        assert!(complaint.contains("0 messages of 3, 0 bytes, each up to 50, mode 640"), "{complaint}");
+    }
     let take = format!("{OPEN}\ncall('mq_receive', queue, ctypes.create_string_buffer(50), 50, None)");
     assert!(aside(&job, &take).status.success());
     works(&job);

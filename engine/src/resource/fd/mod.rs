@@ -245,6 +245,14 @@ pub trait Verbs {
         Ok(())
     }
 
+    /// Compares what is not a file with a path, before anything is created.
+    ///
+    /// # Errors
+    /// *conflict* for what is not as it was at the checkpoint.
+    fn examine(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The file type (`S_IFMT`) expected at its path, for [`Identity::Path`].
     fn file_type(&self) -> u32 {
         0

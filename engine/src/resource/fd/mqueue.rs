@@ -150,6 +150,18 @@ impl MessageQueue {
     }
 }
 
+impl MessageQueue {
+    /// One that is gone can be created only if it was empty.
+    fn or_empty(&self, found: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+        if found.is_none() && self.messages > 0 {
+            let MessageQueue { name, messages, .. } = self;
+            let why = format!("message queue {name}: is gone, with its {messages} messages");
+            return Err(Error::Conflict(why));
+        }
+        Ok(found)
+    }
+}
+
 impl Verbs for MessageQueue {
     fn name(&self) -> &'static str {
         "message queue"
@@ -196,23 +208,23 @@ impl Verbs for MessageQueue {
         if named && whole { Ok(()) } else { Err("invalid message queue".into()) }
     }
 
+    fn examine(&self) -> Result<()> {
+        if self.unlinked { Ok(()) } else { self.find().and_then(|found| self.or_empty(found)).map(drop) }
+    }
+
     fn make(&self, way: &Way<'_>) -> Result<Box<dyn Made>> {
         let opener = |queue| Box::new(Opener { queue, name: self.name.clone(), unlink: false });
         if self.unlinked {
             // It needs a name for a moment; another queue may have its own since.
             let taken = mqueue::open(&self.name.0, libc::O_RDONLY).is_ok();
-            let name = format!("/cairn-{}", std::process::id());
+            // The PID is not enough: other PID namespaces have it, too.
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+            let name = format!("/cairn-{}-{}.{:09}", std::process::id(), now.tv_sec, now.tv_nsec);
             let name = if taken { PathBytes(name.into_bytes()) } else { self.name.clone() };
             return Ok(Box::new(Opener { queue: self.create(&name)?, name, unlink: true }));
         }
-        if let Some(found) = self.find()? {
+        if let Some(found) = self.or_empty(self.find()?)? {
             return Ok(opener(found));
-        }
-        if self.messages > 0 {
-            return Err(Error::Conflict(format!(
-                "message queue {}: is gone, with its {} messages",
-                self.name, self.messages
-            )));
         }
         let made = self.create(&self.name)?;
         let name = self.name.0.clone();
