@@ -264,9 +264,9 @@ pub struct RestartArgs {
     /// needs another then (--pty, or --external)
     #[arg(long)]
     pub detach: bool,
-    /// Give a job that was started on a terminal the one at PATH, such as /dev/pts/7 of a supervisor,
-    /// as the controlling terminal of a new session. A process of cairn stays to lead that, until
-    /// the job ends
+    /// Give a job that was started on a terminal the one at PATH, such as /dev/pts/7 of a
+    /// supervisor, as the controlling terminal of a new session. A process of cairn stays to lead
+    /// that, until the job ends
     #[arg(long, value_name = "PATH", requires = "detach", conflicts_with = "session")]
     pub pty: Option<PathBuf>,
     /// The session and group of processes whose own were not saved, for example those of a shell

@@ -1,6 +1,7 @@
 //! `cairn restart --detach --pty`: the job gets a terminal that is not the caller's. Somebody has
-//! to lead the session whose controlling terminal it becomes (the kernel hangs it up when the leader
-//! ends, drivers/tty/tty_jobctrl.c, `disassociate_ctty`): a partner, which stays with the job.
+//! to lead the session whose controlling terminal it becomes (the kernel hangs it up when the
+//! leader ends, drivers/tty/tty_jobctrl.c, `disassociate_ctty`): a partner, which stays with the
+//! job.
 
 use super::partner::{self, Side};
 use super::terminal::Terminal;
