@@ -36,6 +36,9 @@ pub(super) const MSR_FE: u64 = 1 << 11 | 1 << 8;
 /// Transactional memory: available, and the state of a transaction.
 pub(super) const MSR_TM: u64 = 7 << 32;
 const MSR_TS: u64 = 3 << 33;
+/// Where the kernel's copy of MSR tells of the interrupt that it was saved at, such as a page that
+/// was not there (`SRR1_MSR_BITS`, inverted).
+const OF_INTERRUPT: u64 = 0x783f_0000;
 
 /// "Summary overflow" of the first condition field: the system call failed.
 const CR0_SO: u64 = 1 << 28;
@@ -166,7 +169,7 @@ impl Regs {
     /// affairs have left in them.
     pub fn outside_syscall(self) -> Self {
         Regs {
-            msr: self.msr & !(MSR_VEC | MSR_VSX | MSR_FP | MSR_FE | MSR_TM),
+            msr: self.msr & !(MSR_VEC | MSR_VSX | MSR_FP | MSR_FE | MSR_TM | OF_INTERRUPT),
             orig_gpr3: 0,
             softe: 1,
             trap: 0,
@@ -237,6 +240,14 @@ mod tests {
         let at = |msr| Regs { msr, ..Regs::default() }.in_transaction();
         // MSR_TM alone: there could be one. Then suspended, transactional.
         assert_eq!([1 << 32, 1 << 33, 1 << 34].map(at), [false, true, true]);
+    }
+
+    #[test]
+    fn an_interrupt_leaves_nothing_in_the_registers() {
+        // An instruction whose page was not there: SRR1_ISI_NOPT.
+        let user = 0x8000_0000_0000_d033;
+        let regs = Regs { msr: user | 0x4000_0000, ..Regs::default() };
+        assert_eq!(regs.outside_syscall().msr, user);
     }
 
     #[test]
