@@ -38,7 +38,9 @@ pub fn enter() -> anyhow::Result<Side> {
     let side = partner::split("the init of the new PID namespace")?;
     match side {
         // Without this, we could not start threads (kernel/fork.c, `copy_process`).
-        Side::Front(_) => setns(&own, CloneFlags::CLONE_NEWPID).context("return to own PID namespace")?,
+        Side::Front(_) => setns(&own, CloneFlags::CLONE_NEWPID).context(
+            "return to own PID namespace (needs CAP_SYS_ADMIN in the user namespace that owns it)",
+        )?,
         Side::Partner(_) => mount_proc()?,
     }
     Ok(side)

@@ -23,8 +23,9 @@ pub fn open(path: &Path) -> anyhow::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Err(conflict("no such file").into()),
-        // A closed pseudo-terminal, a socket.
-        Err(Errno::IO | Errno::NXIO | Errno::ISDIR) => return Err(conflict("is not a terminal").into()),
+        Err(Errno::IO) => return Err(conflict("is locked, or the side of its emulator is closed").into()),
+        // A socket, a directory.
+        Err(Errno::NXIO | Errno::ISDIR) => return Err(conflict("is not a terminal").into()),
         other => other.with_context(|| format!("open {}", path.display()))?,
     };
     if tty::termios(fd.as_fd()).is_err() {

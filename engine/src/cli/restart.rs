@@ -272,6 +272,10 @@ fn stop_with(root: i32, signal: i32, terminal: &Terminal) -> anyhow::Result<()> 
         // A shell does not tell that it has put us into the foreground.
         let _ = terminal.lend(theirs);
     }
+    if is_orphaned && signal == libc::SIGSTOP {
+        // That one it obeys: who has sent it continues the job.
+        return Ok(());
+    }
     if is_orphaned || wants_terminal && terminal.is_with(theirs) {
         return guard::kill(-theirs, SIGCONT).or_else(|_| Ok(()));
     }

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Advice for a number that is in use by something that will not go away by itself.
 const WAY_OUT: &str = "end it, wait until it exits, or restart in a new PID namespace (--new-pidns)";
 
+/// Below this every kernel has all numbers, unless told otherwise (`PID_MAX_DEFAULT`).
+const ANYWHERE: i32 = 32768;
+
 /// How often a zombie is polled: there is no notification that it has been reaped.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -43,7 +46,9 @@ fn needed(records: &Records) -> BTreeSet<i32> {
 pub fn await_free(records: &Records, patience: Duration, tell: &dyn Fn(&str)) -> Result<()> {
     let deadline = Instant::now() + patience;
     let sessions = outside::sessions();
-    for number in needed(records) {
+    let needed = needed(records);
+    refuse_too_high(&needed, most())?;
+    for number in needed {
         let mut told = false;
         loop {
             match user(number, &sessions)? {
@@ -72,6 +77,16 @@ pub fn await_free(records: &Records, patience: Duration, tell: &dyn Fn(&str)) ->
     Ok(())
 }
 
+/// The kernel creates no process of a number from `most` on.
+fn refuse_too_high(needed: &BTreeSet<i32>, most: i32) -> Result<()> {
+    match needed.last() {
+        Some(number) if *number >= most => Err(Error::Conflict(format!(
+            "pid {number} is above the highest here (kernel.pid_max = {most}); raise that by sysctl(8), or restart in a new PID namespace (--new-pidns)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Has the kernel number what we start from now on apart from what the job needs: threads of ours,
 /// and processes, of which some take a moment to be gone. For the init of a new PID namespace,
 /// where numbers begin at 1.
@@ -87,7 +102,8 @@ pub fn keep_away(records: &Records) -> Result<()> {
         ));
     }
     const LAST: &str = "/proc/sys/kernel/ns_last_pid";
-    let (last, _) = widest_gap(&needed, most());
+    // Ours may become the job's: the session of a job without one of its own.
+    let (last, _) = widest_gap(&needed, most().min(ANYWHERE));
     std::fs::write(LAST, last.to_string()).context(|| format!("write {last} to {LAST}"))
 }
 
@@ -104,7 +120,7 @@ fn widest_gap(needed: &BTreeSet<i32>, most: i32) -> (i32, i32) {
 /// One more than the highest number.
 fn most() -> i32 {
     let text = std::fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
-    text.trim().parse().unwrap_or(32768)
+    text.trim().parse().unwrap_or(ANYWHERE)
 }
 
 fn name_of(pid: i32) -> String {
@@ -170,6 +186,15 @@ pub fn spare(records: &Records) -> Result<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_the_kernel_does_not_have_is_a_conflict() {
+        let needed = BTreeSet::from([2, 4_186_384]);
+        assert!(refuse_too_high(&needed, 4_194_304).is_ok());
+        let err = refuse_too_high(&needed, 32768).unwrap_err();
+        assert_eq!(err.exit_code(), 7);
+        assert!(err.to_string().contains("pid 4186384 is above the highest here"), "{err}");
+    }
 
     #[test]
     fn the_widest_gap_is_found() {

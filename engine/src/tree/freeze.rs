@@ -62,6 +62,9 @@ pub struct Holder {
     pub traced: bool,
 }
 
+/// The init of a PID namespace.
+const INIT: i32 = 1;
+
 /// include/linux/sched.h
 const PF_EXITING: u32 = 0x4;
 
@@ -88,6 +91,9 @@ impl Frozen {
             for pid in scope.pids()? {
                 if (waiting.cancelled)() {
                     return Err(Error::Interrupted);
+                }
+                if pid == INIT {
+                    return Err(refuse_init());
                 }
                 if own.contains(&pid) {
                     return Err(refuse_ourselves(pid, scope));
@@ -514,6 +520,13 @@ fn refuse_thread(scope: Scope) -> Result<()> {
         // A missing process is reported when it is to be stopped.
         _ => Ok(()),
     }
+}
+
+/// The error for a scope that includes the init: whoever restarts has that number.
+fn refuse_init() -> Error {
+    Error::unsupported(
+        "pid 1 is the init of this PID namespace, and no restart can create that; save a process below it, or from outside the namespace",
+    )
 }
 
 /// The error for a scope that includes cairn: it would have to stop itself.

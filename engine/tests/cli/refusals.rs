@@ -81,6 +81,15 @@ fn a_kernel_thread_cannot_be_saved() {
     assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
 }
 
+/// Also where it is no ancestor of cairn: entered by nsenter(1).
+#[test]
+fn the_init_of_a_namespace_cannot_be_saved() {
+    let output = cairn(["check", "--pid", "1"]);
+    assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
+    let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("pid 1 is the init of this PID namespace"), "{said}");
+}
+
 #[test]
 fn a_pid_in_use_is_a_conflict() {
     let job = Job::counter();

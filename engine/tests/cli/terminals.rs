@@ -403,6 +403,13 @@ fn a_job_gets_the_terminal_of_a_supervisor(#[case] more: &[&str]) {
     assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
     let expected = format!("--pty {name}: is the controlling terminal of another session");
     assert!(complaint(&output).contains(&expected), "{}", complaint(&output));
+    // No shell is there, but whoever sends this signal continues the job, too.
+    super::harm::kill(talker.pid, rustix::process::Signal::STOP);
+    talker.await_state(|state| state == 'T');
+    cairn(["check", &talker.pid.to_string()]);
+    talker.await_state(|state| state == 'T');
+    super::harm::kill(talker.pid, rustix::process::Signal::CONT);
+    talker.await_state(|state| state == 'S');
     keys.write_all(b"\x03").expect("written");
     assert_eq!(talker.await_word("interrupt"), format!("interrupt {seen}"));
     talker.await_state(|state| state == '-' || state == 'Z');
