@@ -164,20 +164,21 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     })
 }
 
-/// A number that is free now and not in the records. Taken from the upper half, where each restart
-/// starts its search elsewhere so that two concurrent ones do not pick the same.
+/// A number that is free now and not in the records, if possible one that every kernel has: it may
+/// become the job's. Taken from the upper half of those, where each restart starts its search
+/// elsewhere so that two concurrent ones do not pick the same.
 ///
 /// # Errors
 /// *conflict* when no number is free.
 pub fn spare(records: &Records) -> Result<i32> {
     let needed = needed(records);
     let sessions = outside::sessions();
-    let most = most();
+    let (most, highest) = (most().min(ANYWHERE), most());
     /// Spreads the start of the search for PIDs that are close together.
     const PRIME: u64 = 7919;
     let half = (most / 2).max(1);
     let first = most - 1 - (u64::from(std::process::id()) * PRIME % half as u64) as i32;
-    let all = (2..=first).rev().chain((first + 1..most).rev());
+    let all = (2..=first).rev().chain((first + 1..most).rev()).chain(most..highest);
     let mut free = all.filter(|number| !needed.contains(number));
     free.find(|number| matches!(user(*number, &sessions), Ok(None)))
         .ok_or_else(|| Error::Conflict("no free PID for the process that starts a session".into()))
