@@ -7,12 +7,12 @@ use anyhow::Context;
 use cairn::error::Error;
 use cairn::restart::Report;
 use cairn::sys::session;
+use cairn::sys::task;
 use cairn::sys::wait::{self, Stop};
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -153,10 +153,10 @@ fn guests() -> io::Result<Vec<OwnedFd>> {
     let own = std::process::id() as i32;
     let mut guests = Vec::new();
     for other in cairn::tree::outside::everybody().filter(|stat| stat.pid != own && stat.state != 'Z') {
-        match Pid::from_raw(other.pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-            Some(Ok(fd)) => guests.push(fd),
-            None | Some(Err(Errno::SRCH)) => {}
-            Some(Err(err)) => return Err(err.into()),
+        match task::pidfd(other.pid) {
+            Ok(fd) => guests.push(fd),
+            Err(err) if err.raw_os_error() == Some(libc::ESRCH) => {}
+            Err(err) => return Err(err),
         }
     }
     Ok(guests)

@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use super::cell::{CellRun, TICK};
 use super::failure::{Failure, StageResult, still_there};
 use super::proc;
+use super::supervisor::{Stop, Supervisor};
 use crate::engine::{After, RECORDS_LIMIT, REPORT_LIMIT, RESTART_LIMIT};
 use crate::verdict::Stage;
 
@@ -90,7 +91,7 @@ impl CellRun<'_> {
         match left {
             Ok(left) if left.is_empty() => self.nothing_new(),
             Ok(_) => self.again(root),
-            Err(super::supervisor::Stop::Deadline) => {
+            Err(Stop::Deadline) => {
                 let left = proc::descendants(std::process::id()).into_iter().collect();
                 Err(Failure::fail(Stage::Restart, still_there("a killed restart", left)))
             }
@@ -102,14 +103,12 @@ impl CellRun<'_> {
     fn again(&mut self, root: u32) -> StageResult<()> {
         self.checkpoint(root, 3, After::Kill)?;
         self.compare(2, 3)?;
-        let renamed = fs::rename(self.context(3), self.context(2))
-            .and_then(|()| fs::rename(self.record(3), self.record(2)));
-        match renamed {
-            Err(error) if self.engine.info(&self.context(2)).is_some() => {
-                Err(Failure::infra(Stage::Checkpoint, format!("rename the context file: {error}")))
-            }
-            _ => Ok(()),
-        }
+        fs::rename(self.context(3), self.context(2))
+            .and_then(|()| match self.engine.info(&self.context(2)) {
+                Some(_) => fs::rename(self.record(3), self.record(2)),
+                None => Ok(()),
+            })
+            .map_err(|error| Failure::infra(Stage::Checkpoint, format!("rename the context file: {error}")))
     }
 
     /// Starts an engine's program, kills one of its processes at the moment of this round, and
@@ -139,8 +138,7 @@ impl CellRun<'_> {
             return Ok(());
         }
         let limit = self.deadline.min(Instant::now() + self.grace());
-        let ended =
-            |_: &super::supervisor::Supervisor| all.iter().all(|pid| proc::is_dead(*pid)).then_some(());
+        let ended = |_: &Supervisor| all.iter().all(|pid| proc::is_dead(*pid)).then_some(());
         self.supervisor
             .wait(limit, Some(TICK), &[], ended)
             .map_err(|stop| Failure::stopped(stage, "the processes of a killed engine to end", stop))

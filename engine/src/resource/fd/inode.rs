@@ -167,6 +167,8 @@ pub struct Inodes {
     /// Where each was found first, for messages.
     users: Vec<Subject>,
     known: HashMap<Key, usize>,
+    /// What was found for files under names that were removed.
+    other_names: HashMap<Key, Option<PathBytes>>,
     /// PIDs of the processes that are inspected.
     processes: Vec<i32>,
     /// What they watch for being read; looked for only where something has to be read.
@@ -247,7 +249,11 @@ impl Inodes {
         let kept = |gone: &[u8]| hidden || *file_system == FUSE_SUPER_MAGIC && is_hidden_beside(gone, meta);
         let other_names = deleted.map_or(0, |gone| meta.nlink().saturating_sub(kept(gone).into()));
         let has_others = other_names > 0 && !meta.is_dir() && kind.verbs().identity() == Same::Path;
-        let other = deleted.filter(|_| has_others).and_then(|gone| other_name::find(gone, meta));
+        // Each mapping of it asks again.
+        let other = deleted.filter(|_| has_others).and_then(|gone| {
+            let known = self.other_names.entry(Key::Named(number.0, number.1, gone.to_vec()));
+            known.or_insert_with(|| other_name::find(gone, meta)).clone()
+        });
         let (link, deleted) = match &other {
             Some(name) => (name, None),
             None => (link, deleted),

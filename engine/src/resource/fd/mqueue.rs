@@ -148,9 +148,7 @@ impl MessageQueue {
             show(self)
         )))
     }
-}
 
-impl MessageQueue {
     /// One that is gone can be created only if it was empty.
     fn or_empty(&self, found: Option<OwnedFd>) -> Result<Option<OwnedFd>> {
         if found.is_none() && self.messages > 0 {
