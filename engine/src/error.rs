@@ -131,6 +131,8 @@ pub enum External {
     SharedState,
     /// A process outside has the other end of a pipe.
     PipeEnd,
+    /// A process outside has the other end of a connection.
+    SocketPeer,
     /// A terminal.
     Terminal,
     /// A process that an open file refers to.

@@ -7,7 +7,8 @@
 use crate::activity;
 use crate::error::{Context, Result};
 use crate::sys::guard::Note;
-use crate::sys::task;
+use crate::sys::{socket, task};
+use std::os::fd::AsFd;
 
 /// A change, by what undoes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,15 @@ pub enum Change {
         /// Soft and hard limit before.
         before: (u64, u64),
     },
+    /// Where the next look into the queue of a socket begins (`SO_PEEK_OFF`).
+    PeekOffset {
+        /// The process.
+        pid: i32,
+        /// Its descriptor.
+        fd: i32,
+        /// The offset before; -1 if looks do not move it.
+        before: i32,
+    },
 }
 
 impl Change {
@@ -28,6 +38,10 @@ impl Change {
         match self {
             Change::Limit { pid, resource, before } => task::set_rlimit(pid, resource, before)
                 .context(|| format!("restore limit {resource} of {pid}")),
+            Change::PeekOffset { pid, fd, before } => task::pidfd(pid)
+                .and_then(|pidfd| task::borrow_fd(pidfd.as_fd(), fd))
+                .and_then(|fd| socket::set_int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, before))
+                .context(|| format!("restore SO_PEEK_OFF of fd {fd} of {pid}")),
         }
     }
 
@@ -36,6 +50,9 @@ impl Change {
             Change::Limit { pid, resource, before: (soft, hard) } => {
                 Note { kind: 1, words: [pid as u64, resource.into(), soft, hard] }
             }
+            Change::PeekOffset { pid, fd, before } => {
+                Note { kind: 2, words: [pid as u64, fd as u64, u64::from(before as u32), 0] }
+            }
         }
     }
 
@@ -43,6 +60,9 @@ impl Change {
         match note {
             Note { kind: 1, words: [pid, resource, soft, hard] } => {
                 Some(Change::Limit { pid: pid as i32, resource: resource as u32, before: (soft, hard) })
+            }
+            Note { kind: 2, words: [pid, fd, before, _] } => {
+                Some(Change::PeekOffset { pid: pid as i32, fd: fd as i32, before: before as u32 as i32 })
             }
             _ => None,
         }

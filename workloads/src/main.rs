@@ -21,6 +21,7 @@ mod terminals;
 mod threads;
 mod timers;
 mod tree;
+mod unix;
 
 use clap::{Parser, Subcommand};
 use framework::{Entry, runner};
@@ -43,6 +44,7 @@ const GROUPS: &[&[Entry]] = &[
     ipc::WORKLOADS,
     terminals::WORKLOADS,
     rings::WORKLOADS,
+    unix::WORKLOADS,
 ];
 
 #[derive(Parser)]

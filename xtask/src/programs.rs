@@ -84,11 +84,23 @@ pub struct Wanted {
     pub no_engine: bool,
 }
 
+/// Waits for other builds in the workspace to be copied: cargo puts builds with different features
+/// in one place.
+fn alone(workspace: &Workspace) -> Result<File> {
+    let folder = workspace.ours();
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let path = folder.join("build.lock");
+    let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    lock.lock().with_context(|| format!("lock {}", path.display()))?;
+    Ok(lock)
+}
+
 /// Programs by architecture.
 pub type PerArch = BTreeMap<Arch, Programs>;
 
 /// Builds everything for one architecture.
 pub fn build(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Result<Programs> {
+    let _alone = alone(workspace)?;
     let mut args = vec!["--package", "cairn-workloads"];
     if !wanted.no_engine {
         args.extend(["--package", "cairn"]);
@@ -152,6 +164,7 @@ pub struct Standalone {
 
 /// Builds programs that run in any system.
 pub fn build_standalone(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Result<Standalone> {
+    let _alone = alone(workspace)?;
     let mut args = vec!["--no-default-features", "--features", "cairn-qemu/init"];
     args.extend(["--package", "cairn-qemu", "--package", "cairn", "--bin", "cairn-init", "--bin", "cairn"]);
     let built = build_static(workspace, toolchain, wanted, &args)?;
@@ -182,6 +195,7 @@ fn build_static(
 /// Builds the tests of the kernel module.
 pub fn build_kmod_test(workspace: &Workspace, toolchain: &Toolchain, wanted: Wanted) -> Result<PathBuf> {
     const NAME: &str = "kmod-test";
+    let _alone = alone(workspace)?;
     let built = cargo_build(workspace, toolchain, wanted, &["--package", "cairn-kmod-test"], &[])?;
     let from = built.get(NAME).with_context(|| format!("cargo built no {NAME}"))?;
     let folder = workspace.ours().join("programs").join(toolchain.arch.name());
@@ -251,14 +265,17 @@ const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// earlier run keeps using its own build. Removes old copies.
 fn copy(from: &Path, folder: &Path) -> Result<PathBuf> {
     let name = from.file_name().context("a program has a name")?;
-    let (digest, _) = fetch::digest(from)?;
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    // The copy is named after what it holds, whatever becomes of the original meanwhile.
+    let beside = tempfile::tempdir_in(folder).context("make a temporary directory")?;
+    let new = beside.path().join(name);
+    fs::copy(from, &new).with_context(|| format!("copy {}", from.display()))?;
+    let (digest, _) = fetch::digest(&new)?;
     let dir = folder.join(&digest[..16]);
     fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
     let to = dir.join(name);
     if !to.is_file() {
-        let beside = dir.join(format!("{}.new", std::process::id()));
-        fs::copy(from, &beside).with_context(|| format!("copy {}", from.display()))?;
-        fs::rename(&beside, &to).with_context(|| format!("rename {}", beside.display()))?;
+        fs::rename(&new, &to).with_context(|| format!("rename {}", new.display()))?;
     }
     let now = SystemTime::now();
     File::open(&dir)

@@ -315,6 +315,7 @@ impl<'a> RestoreContext<'a> {
                     opened.send(files)?;
                     self.run(*pid, *pid, program)?;
                 }
+                Step::Join(stage) => opened.join(*stage)?,
                 Step::RemoveDirectories => opened.remove_directories()?,
                 Step::FinishInode { inode } => opened.finish_inode(*inode)?,
                 Step::CutBack { inode } => opened.cut_back(*inode)?,

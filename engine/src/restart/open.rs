@@ -12,7 +12,7 @@ use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::external::Replacements;
 use crate::resource::fd::table;
 use crate::resource::fd::unlinked::{self, Maker, Unlinked, Unnamed};
-use crate::resource::fd::{Kind, Made, Way};
+use crate::resource::fd::{JoinStage, Joined, Kind, Made, Way};
 use crate::resource::ipc;
 use crate::resource::ipc::segment::Segment;
 use crate::resource::mm::shared::SharedMemory;
@@ -41,8 +41,11 @@ pub struct Opened<'a> {
     objects: HashMap<usize, Box<dyn Made>>,
     /// Unlinked files by inode, until all their descriptions are open.
     unlinked: HashMap<usize, File>,
-    /// Descriptions that had to be opened while the file had a name, by file.
-    early: HashMap<usize, OwnedFd>,
+    /// Descriptions that had to be opened while the file had a name, or came to be with another,
+    /// by file.
+    early: RefCell<HashMap<usize, OwnedFd>>,
+    /// What descriptions are connected to until everything is joined, by file.
+    partners: HashMap<usize, OwnedFd>,
     /// The end of the channel that descriptors are sent into.
     channel: Option<OwnedFd>,
     /// Descriptions opened when all tasks were there, by file.
@@ -76,7 +79,8 @@ impl<'a> Opened<'a> {
             file_slots,
             objects: HashMap::new(),
             unlinked: HashMap::new(),
-            early: HashMap::new(),
+            early: RefCell::default(),
+            partners: HashMap::new(),
             channel: None,
             late: HashMap::new(),
             last: Vec::new(),
@@ -199,7 +203,7 @@ impl<'a> Opened<'a> {
         // Refused at the checkpoint.
         let refuse = |what| Error::Conflict(format!("{}: is {what}", path.display()));
         let how = inode.kind.verbs().unlinked().map_err(refuse)?;
-        let (records, early) = (self.records, &mut self.early);
+        let (records, early) = (self.records, self.early.get_mut());
         let made = self.maker.make(path, how, &mut |dir, name, made| {
             let meta = made.metadata().context(|| format!("stat {}", path.display()))?;
             // fcntl(2) cannot set O_NOFOLLOW, and a magic link cannot be opened with it.
@@ -316,18 +320,42 @@ impl<'a> Opened<'a> {
         Ok(())
     }
 
+    /// *join* of all open file descriptions.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn join(&mut self, stage: JoinStage) -> Result<()> {
+        let opened = |file: usize| {
+            let in_slot = || self.slots.get(self.file_slots.get(file)?);
+            let found = self.late.get(&file).or_else(in_slot).map(AsFd::as_fd);
+            found.ok_or_else(|| Error::Conflict("a descriptor refers to another that is not open".into()))
+        };
+        for (index, file) in self.records.files.iter().enumerate().filter(|(_, file)| !file.is_path()) {
+            let verbs = self.records.inodes[file.inode].kind.verbs();
+            if verbs.joins() {
+                let partner = self.partners.get(&index).map(AsFd::as_fd);
+                verbs.join(stage, opened(index)?, &Joined { opened: &opened, partner })?;
+            }
+        }
+        if stage == JoinStage::Finish {
+            self.partners.clear();
+        }
+        Ok(())
+    }
+
     fn open_description(&mut self, index: usize) -> Result<OwnedFd> {
         let file = &self.records.files[index];
         let inode = &self.records.inodes[file.inode];
         let flags = inode.kind.verbs().flags_to_open(file.flags);
         // Removed from the map because opening may need `self` to open the inode.
         let held = self.objects.remove(&file.inode);
-        let early = self.early.remove(&index);
+        let early = self.early.get_mut().remove(&index);
         let way = &|flags| self.open_inode(file.inode, flags);
         let created = self.unlinked.get(&file.inode);
         let opened = |file: usize| self.slots.get(self.file_slots.get(file)?).map(AsFd::as_fd);
         let way =
             Way::new(inode, self.replacements, &self.created, way).with_created(created).with_opened(&opened);
+        let way = way.with_left(&self.early);
         let was_held = held.is_some();
         let mut object = match held {
             Some(object) => object,
@@ -350,6 +378,8 @@ impl<'a> Opened<'a> {
                 rustix::fs::seek(&fd, to).context(|| format!("seek {} to {offset}", inode.path))?;
             }
         }
+        let partner = way.into_partner();
+        self.partners.extend(partner.map(|partner| (index, partner)));
         if was_held {
             self.objects.insert(file.inode, object);
         }

@@ -8,7 +8,7 @@ use crate::remote::{Arg, Program, scratch::SCRATCH_SIZE};
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::inode::Inode;
 use crate::resource::fd::table::{self, Fd, Slots};
-use crate::resource::fd::{Holder, Holders, Kind, Programs, Restored, Verbs};
+use crate::resource::fd::{Holder, Holders, JoinStage, Kind, Programs, Restored, Verbs};
 use crate::resource::mm::Range;
 use crate::resource::mm::restore::{MemorySources, SpecialMapping};
 use crate::resource::mm::vma::Backing;
@@ -388,6 +388,9 @@ impl Planner<'_> {
                 let files = fds.iter().map(|fd| fd.file).collect();
                 self.steps.push(Step::Move { pid: process.pid, files, program: Box::new(program) });
             }
+        }
+        if self.records.inodes.iter().any(|inode| inode.kind.verbs().joins()) {
+            self.steps.extend(JoinStage::ALL.map(Step::Join));
         }
     }
 

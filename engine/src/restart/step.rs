@@ -3,7 +3,7 @@
 use crate::phase::Restart as Phase;
 use crate::remote::Program;
 use crate::resource::Records;
-use crate::resource::fd::Identity;
+use crate::resource::fd::{Identity, JoinStage};
 use crate::resource::ipc::segment::Segment;
 
 /// A task that a program creates.
@@ -73,6 +73,8 @@ pub enum Step {
         /// System calls to make; boxed, since most of many steps are small.
         program: Box<Program>,
     },
+    /// The engine connects what is open with each other.
+    Join(JoinStage),
     /// The engine removes the names of unlinked directories.
     RemoveDirectories,
     /// Everything is open on a created inode: the engine sets its owner and mode.
@@ -175,6 +177,11 @@ impl Step {
                     files.iter().map(|file| called(&records.files[*file].inode)).collect();
                 format!("{pid}: receive {}", names.join(", "))
             }
+            Step::Join(stage) => match stage {
+                JoinStage::Connect => "connect sockets".into(),
+                JoinStage::Fill => "fill the queues of sockets".into(),
+                JoinStage::Finish => "set options of sockets".into(),
+            },
             Step::RemoveDirectories => "remove the names of unlinked directories".into(),
             Step::FinishInode { inode } if records.inodes[*inode].unlinked.is_some() => {
                 format!("set owner and permissions of {}", called(inode))

@@ -103,16 +103,33 @@ pub fn open_by_handle(root: BorrowedFd<'_>, kind: i32, bytes: &[u8], flags: i32)
     let mut handle = FileHandle { len: bytes.len() as u32, kind, bytes: [0; 128] };
     let room = handle.bytes.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
     room.copy_from_slice(bytes);
-    let open = || {
-        // SAFETY: the thread uses no path until it ends but relative to its own working directory.
-        cvt(unsafe { libc::unshare(libc::CLONE_FS) }.into())?;
-        rustix::process::fchdir(root)?;
+    with_directory(root, false, || {
         // SAFETY: the handle is live and as long as it says.
         let fd = cvt(unsafe {
             libc::syscall(libc::SYS_open_by_handle_at, libc::AT_FDCWD, &raw mut handle, flags)
         })?;
         // SAFETY: the descriptor is new.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    })?
+}
+
+/// Runs `act` in a thread whose working directory this is and, if asked for, its root directory.
+///
+/// # Errors
+/// As fchdir(2); EPERM without CAP_SYS_CHROOT.
+pub fn with_directory<T: Send>(
+    directory: BorrowedFd<'_>,
+    as_root: bool,
+    act: impl FnOnce() -> T + Send,
+) -> io::Result<T> {
+    let enter = || {
+        // SAFETY: the thread ends with the directories that it has from here on.
+        cvt(unsafe { libc::unshare(libc::CLONE_FS) }.into())?;
+        rustix::process::fchdir(directory)?;
+        if as_root {
+            rustix::process::chroot(".")?;
+        }
+        Ok(act())
     };
-    std::thread::scope(|scope| scope.spawn(open).join()).expect("the thread does not panic")
+    std::thread::scope(|scope| scope.spawn(enter).join()).expect("the thread does not panic")
 }

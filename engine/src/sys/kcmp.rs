@@ -151,6 +151,11 @@ impl<T> Sorted<T> {
         }
     }
 
+    /// One of the members.
+    pub fn any(&self) -> Option<&Member<T>> {
+        self.all.first()
+    }
+
     /// The member that is the same object as this task's.
     ///
     /// # Errors

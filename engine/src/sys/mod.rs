@@ -19,6 +19,8 @@ pub mod pagemap_scan;
 pub mod ptrace;
 pub mod session;
 pub mod signals;
+pub mod sock_diag;
+pub mod socket;
 pub mod sysv;
 pub mod task;
 pub mod tty;

@@ -23,6 +23,7 @@ mod roots;
 mod security;
 mod segments;
 mod shell;
+mod sockets;
 mod streams;
 mod sysv;
 mod terminals;

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_socket_is_named_by_pid_and_descriptor() {
     let job = Job::script(
-        "exec python3 -c 'import socket,time; s=socket.socket(); open(\"up\",\"w\"); time.sleep(600)'",
+        "exec python3 -c 'import socket,time; s=socket.socket(socket.AF_PACKET, socket.SOCK_RAW); open(\"up\",\"w\"); time.sleep(600)'",
     );
     wait_for("the socket", || job.path("up").exists().then_some(()));
     let before = job.mappings();

@@ -208,8 +208,6 @@ program = struct.pack('HxxxxxxP', 1, ctypes.addressof(allow))
 checked(libc.prctl(38, 1, 0, 0, 0))";
 
 #[rstest]
-#[case::unix("hold(socket.socket(socket.AF_UNIX).detach())")]
-#[case::pair("hold(socket.socketpair()[0].detach())")]
 #[case::listening("s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); hold(s.detach())")]
 #[case::datagrams("hold(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach())")]
 #[case::netlink("hold(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).detach())")]

@@ -74,7 +74,7 @@ fn a_compressed_file_is_refused_with_how_to_unpack_it() {
 #[test]
 fn one_cause_is_one_line() {
     let job = Job::script(
-        "exec python3 -c '\nimport socket, time\na, b = socket.socketpair()\nc = [a.dup() for _ in range(4)]\nopen(\"up\", \"w\").close()\ntime.sleep(600)'",
+        "exec python3 -c '\nimport socket, time\na = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nc = [a.dup() for _ in range(5)]\nopen(\"up\", \"w\").close()\ntime.sleep(600)'",
     );
     wait_for("the sockets", || job.path("up").exists().then_some(()));
     let output = cairn(["check", &job.pid()]);

@@ -91,6 +91,7 @@ const LIKELY: &[(&[&str], &str)] = &[
     (&["segment", "semaphore", "message"], "ipc"),
     (&["pty"], "terminals"),
     (&["ring"], "rings"),
+    (&["socket"], "unix"),
     (&["eventfd", "timerfd", "pidfd", "epoll", "signalfd", "inotify"], "events"),
     (
         &[

@@ -3,6 +3,7 @@
 use super::inode::{Found, Inodes};
 use super::job::Job;
 use super::lock::{self, FileLock, SavedLocks};
+use super::socket::diag::UnixSockets;
 use super::table::{self, Fd};
 use super::{Identity, Kind, Reference};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
@@ -17,7 +18,7 @@ use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -433,7 +434,8 @@ impl Files {
     /// One per object: *unsupported* for a pipe with an end outside; what the kernel reports.
     pub fn capture(&self, inodes: &mut Inodes, tables: HashMap<i32, &[Fd]>) -> Result<(), Vec<Error>> {
         let ptys = self.ptys(inodes);
-        let all = Descriptions { files: self, tables, by_ino: OnceCell::new(), ptys };
+        let (by_ino, unix) = (OnceCell::new(), OnceCell::new());
+        let all = Descriptions { files: self, tables, by_ino, ptys, unix };
         let mut errors = Vec::new();
         let mut met: Vec<_> = self.descriptors.iter().collect();
         met.sort_unstable_by_key(|(inode, _)| **inode);
@@ -494,6 +496,8 @@ pub struct Descriptions<'a> {
     by_ino: OnceCell<HashMap<u64, Vec<&'a Sorted<usize>>>>,
     /// By number.
     ptys: HashMap<u32, Pty>,
+    /// The unix sockets of the namespace, once one is looked for.
+    unix: OnceCell<UnixSockets>,
 }
 
 /// The sides of a pseudo-terminal that are open in the job.
@@ -511,6 +515,62 @@ impl Descriptions<'_> {
     /// The pseudo-terminal of this number.
     pub fn pty(&self, index: u32) -> Pty {
         self.ptys.get(&index).copied().unwrap_or_default()
+    }
+
+    /// The unix sockets of the network namespace.
+    ///
+    /// # Errors
+    /// As [`UnixSockets::read`].
+    pub fn unix_sockets(&self) -> Result<&UnixSockets> {
+        match self.unix.get() {
+            Some(known) => Ok(known),
+            None => {
+                let read = UnixSockets::read()?;
+                Ok(self.unix.get_or_init(|| read))
+            }
+        }
+    }
+
+    /// The one of the socket with this inode number, if the job has it.
+    pub fn socket(&self, ino: u32) -> Option<usize> {
+        let among = Among::Anonymous(format!("socket:[{ino}]").into_bytes());
+        self.files.known.get(&among)?.sorted.any().map(|member| member.value)
+    }
+
+    /// A descriptor of one that is in a table.
+    pub fn descriptor(&self, file: usize) -> Descriptor {
+        self.files.descriptors[&self.files.all[file].inode][0]
+    }
+
+    /// Whether the job has a process with this PID.
+    pub fn has_process(&self, pid: i32) -> bool {
+        self.tables.contains_key(&pid)
+    }
+
+    /// The one that a descriptor of the engine, on an inode of number `ino`, is of.
+    ///
+    /// # Errors
+    /// As kcmp(2).
+    pub fn find_own(&self, fd: BorrowedFd<'_>, ino: u64) -> io::Result<Option<usize>> {
+        let own = std::process::id() as i32;
+        for set in self.sets_of(ino) {
+            if let Some(member) = set.find(own, fd.as_raw_fd() as u64)? {
+                return Ok(Some(member.value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The candidate sets of an inode number.
+    fn sets_of(&self, ino: u64) -> impl Iterator<Item = &Sorted<usize>> {
+        let by_ino = self.by_ino.get_or_init(|| {
+            let mut by_ino: HashMap<u64, Vec<_>> = HashMap::new();
+            for set in self.files.known.values() {
+                by_ino.entry(set.ino).or_default().push(&set.sorted);
+            }
+            by_ino
+        });
+        by_ino.get(&ino).into_iter().flatten().copied()
     }
 
     /// The one that an epoll instance of process `pid` watches, on an inode of number `ino`, added
@@ -532,14 +592,7 @@ impl Descriptions<'_> {
         {
             return Ok(Some(fd.file));
         }
-        let by_ino = self.by_ino.get_or_init(|| {
-            let mut by_ino: HashMap<u64, Vec<_>> = HashMap::new();
-            for set in self.files.known.values() {
-                by_ino.entry(set.ino).or_default().push(&set.sorted);
-            }
-            by_ino
-        });
-        for set in by_ino.get(&ino).into_iter().flatten() {
+        for set in self.sets_of(ino) {
             let compare =
                 |member: &Member<usize>| kcmp::kcmp_watched(member.pid, member.number, pid, &target);
             if let Some(member) = set.find_by(compare)? {
@@ -559,7 +612,6 @@ fn owner(fd: &OwnedFd, who: &Subject) -> Result<Option<FileOwner>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd;
 
     /// A process outside that shares the description may do this during a checkpoint.
     #[test]

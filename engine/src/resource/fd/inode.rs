@@ -2,6 +2,7 @@
 
 use super::job::Job;
 use super::other_name;
+use super::socket::Created;
 use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
 use crate::error::{Context, Error, Problem, Result, Subject};
@@ -62,6 +63,8 @@ pub struct Observed<'a> {
     pub meta: Metadata,
     /// Magic number of the file system for files and directories, otherwise 0.
     pub file_system: i64,
+    /// What it was created with, once asked for, if it is a socket.
+    socket: OnceCell<Option<Created>>,
 }
 
 impl Observed<'_> {
@@ -85,6 +88,24 @@ impl Observed<'_> {
     /// Opens it once more, for reading.
     pub(super) fn reopen(&self) -> std::io::Result<File> {
         self.found.open()
+    }
+
+    /// What it was created with, if it is the descriptor of a socket and no handle (`O_PATH`).
+    pub(super) fn socket(&self) -> Option<Result<Created>> {
+        if !self.link.0.starts_with(b"socket:[") {
+            return None;
+        }
+        if let Some(known) = self.socket.get() {
+            return known.map(Ok);
+        }
+        let created = self.borrow().and_then(|fd| match Created::of(&fd) {
+            Err(err) if err.raw_os_error() == Some(libc::EBADF) => Ok(None),
+            created => created.map(Some),
+        });
+        match created.context(|| format!("{}: ask what kind of socket", self.at())) {
+            Ok(created) => self.socket.get_or_init(|| created).map(Ok),
+            Err(err) => Some(Err(err)),
+        }
     }
 
     /// What is known of the job, if it is a descriptor.
@@ -134,7 +155,7 @@ impl Found<'_> {
         } else {
             0
         };
-        Ok(Observed { found: self, link, meta, file_system })
+        Ok(Observed { found: self, link, meta, file_system, socket: OnceCell::new() })
     }
 
     /// Opens it for reading. If its permissions have changed since the target opened it, the
@@ -237,7 +258,7 @@ impl Inodes {
     /// # Errors
     /// As [`Inodes::add`].
     pub fn add_seen(&mut self, seen: &Observed<'_>, kind: Kind, dump_plan: &mut DumpPlan) -> Result<usize> {
-        let Observed { found, link, meta, file_system } = seen;
+        let Observed { found, link, meta, file_system, .. } = seen;
         let target = link.as_path();
         let hidden = kind == Kind::Regular && is_kept_by_client(target, *file_system);
         let deleted = match link.0.strip_suffix(b" (deleted)").filter(|_| !leads_to(target, meta)) {

@@ -80,6 +80,10 @@ pub struct Way<'a> {
     pub created: Option<&'a File>,
     /// Returns an open file description that is open already, by its index.
     opened: Option<&'a dyn Fn(usize) -> Option<BorrowedFd<'a>>>,
+    /// What making one description has left for others, by index.
+    left: Option<&'a RefCell<HashMap<usize, OwnedFd>>>,
+    /// Kept until everything is joined.
+    partner: RefCell<Option<OwnedFd>>,
     undo: &'a RefCell<Created>,
     open: &'a dyn Fn(i32) -> Result<OwnedFd>,
 }
@@ -92,7 +96,8 @@ impl<'a> Way<'a> {
         undo: &'a RefCell<Created>,
         open: &'a dyn Fn(i32) -> Result<OwnedFd>,
     ) -> Self {
-        Way { inode, replacements, created: None, opened: None, undo, open }
+        let partner = RefCell::default();
+        Way { inode, replacements, created: None, opened: None, left: None, partner, undo, open }
     }
 
     /// Says how to remove something that was created and would stay, if the restart fails.
@@ -108,6 +113,29 @@ impl<'a> Way<'a> {
     /// The same, with the open file descriptions that are open already.
     pub fn with_opened(self, opened: &'a dyn Fn(usize) -> Option<BorrowedFd<'a>>) -> Self {
         Way { opened: Some(opened), ..self }
+    }
+
+    /// The same, with room for descriptions that come to be with this one.
+    pub fn with_left(self, left: &'a RefCell<HashMap<usize, OwnedFd>>) -> Self {
+        Way { left: Some(left), ..self }
+    }
+
+    /// Leaves a description that came to be with this one: the other end of a pair.
+    ///
+    /// # Panics
+    /// Outside of the opening of a description.
+    pub fn leave(&self, file: usize, fd: OwnedFd) {
+        self.left.expect("a description is being opened").borrow_mut().insert(file, fd);
+    }
+
+    /// Keeps what the description is connected to until everything is joined.
+    pub fn keep_partner(&self, fd: OwnedFd) {
+        *self.partner.borrow_mut() = Some(fd);
+    }
+
+    /// What is to be kept.
+    pub fn into_partner(self) -> Option<OwnedFd> {
+        self.partner.into_inner()
     }
 
     /// The open file description of this index.
@@ -126,6 +154,30 @@ impl<'a> Way<'a> {
     pub fn open(&self, flags: i32) -> Result<OwnedFd> {
         (self.open)(flags | libc::O_CLOEXEC | libc::O_NOCTTY)
     }
+}
+
+/// The stages of *join*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinStage {
+    /// What refers to others by name or number is connected to them.
+    Connect,
+    /// Queues are filled.
+    Fill,
+    /// Directions are shut down, options set.
+    Finish,
+}
+
+impl JoinStage {
+    /// In their order.
+    pub const ALL: [JoinStage; 3] = [JoinStage::Connect, JoinStage::Fill, JoinStage::Finish];
+}
+
+/// What *join* works with.
+pub struct Joined<'a> {
+    /// The open file description of an index.
+    pub opened: &'a dyn Fn(usize) -> Result<BorrowedFd<'a>>,
+    /// What [`Way::keep_partner`] kept.
+    pub partner: Option<BorrowedFd<'a>>,
 }
 
 /// An object at a restart, while descriptions of it are being opened.

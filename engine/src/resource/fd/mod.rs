@@ -1,6 +1,6 @@
 //! Open files: one module per kind, listed in one table.
 //!
-//! A kind implements five verbs:
+//! A kind implements six verbs:
 //!
 //! | verb | purpose |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | *identify* | when two descriptors refer to the same object, and what else it refers to |
 //! | *capture* | read the object's state through descriptors of stopped processes |
 //! | *make* | recreate the object and its open file descriptions at a restart |
+//! | *join* | connect objects that are all there, and give them what is on its way between them |
 //! | *late* | do what has to wait until every descriptor table is in place |
 //!
 //! All of them but *recognise* have a default, that of an inode with a path and no other state.
@@ -20,10 +21,11 @@ pub mod job;
 pub mod lock;
 mod making;
 mod other_name;
+pub mod socket;
 pub mod table;
 pub mod unlinked;
 
-pub use making::{Holder, Holders, Made, Once, Programs, Restored, Way};
+pub use making::{Holder, Holders, JoinStage, Joined, Made, Once, Programs, Restored, Way};
 
 use crate::error::{Error, External, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
@@ -34,7 +36,7 @@ use inode::Observed;
 use making::{At, ByPath, open_at};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Metadata};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// One line for each kind: its module, its name in the records, and the type of its state, if any.
 /// *recognise* is tried in this order.
@@ -102,6 +104,7 @@ kinds! {
     signalfd: Signalfd(state: signalfd::Signalfd);
     inotify: Inotify(state: inotify::Inotify);
     io_uring: IoUring(state: io_uring::IoUring);
+    unix: Unix(state: unix::Unix);
 }
 
 /// When two descriptors refer to the same object.
@@ -346,6 +349,21 @@ pub trait Verbs {
         flags
     }
 
+    /// Whether there is something to *join*.
+    fn joins(&self) -> bool {
+        false
+    }
+
+    /// *join*: by the engine, once for each stage, when all processes and open file descriptions
+    /// are there: each stage for all of them before the next one. `fd` is the description.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
+        let _ = (stage, fd, job);
+        Ok(())
+    }
+
     /// *late*: adds calls to programs of processes that have the open file description of this
     /// index, once for each description. They have their descriptor tables and still the engine's
     /// privileges.
@@ -392,10 +410,10 @@ impl Kind {
     /// # Errors
     /// *unsupported*, with a description of the file.
     pub fn of(seen: &Observed<'_>) -> Result<Kind> {
-        RECOGNISE
-            .iter()
-            .find_map(|recognise| recognise(seen))
-            .unwrap_or_else(|| Err(seen.refuse_kind(unknown(seen))))
+        RECOGNISE.iter().find_map(|recognise| recognise(seen)).unwrap_or_else(|| match seen.socket() {
+            Some(created) => Err(seen.refuse_kind(&created?.describe())),
+            None => Err(seen.refuse_kind(unknown(seen))),
+        })
     }
 
     /// *look* of a kind that has state.

@@ -1,0 +1,84 @@
+//! What sockets of all families have in common: which family one is of, and the options that
+//! setsockopt(2) sets.
+
+pub mod diag;
+pub mod name;
+pub mod options;
+pub mod queue;
+
+use super::inode::Observed;
+use crate::error::Result;
+use crate::sys::socket;
+use std::io;
+use std::os::fd::AsFd;
+
+/// What a socket was created with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Created {
+    /// `AF_*`
+    pub family: i32,
+    /// `SOCK_*`
+    pub kind: i32,
+    /// The protocol of the family.
+    pub protocol: i32,
+}
+
+impl Created {
+    /// Asks a socket.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn of(fd: &impl AsFd) -> io::Result<Created> {
+        let ask = |name| socket::int(fd.as_fd(), libc::SOL_SOCKET, name);
+        Ok(Created {
+            family: ask(libc::SO_DOMAIN)?,
+            kind: ask(libc::SO_TYPE)?,
+            protocol: ask(libc::SO_PROTOCOL)?,
+        })
+    }
+
+    /// What a socket that no kind has recognised is, for messages.
+    pub fn describe(self) -> String {
+        let family = match self.family {
+            libc::AF_INET => match self.protocol {
+                libc::IPPROTO_TCP => "a TCP socket",
+                libc::IPPROTO_UDP => "a UDP socket",
+                libc::IPPROTO_UDPLITE => "a UDP-Lite socket",
+                libc::IPPROTO_MPTCP => "a Multipath TCP socket",
+                libc::IPPROTO_SCTP => "an SCTP socket",
+                libc::IPPROTO_ICMP => "a ping socket",
+                _ => "a raw IPv4 socket",
+            },
+            libc::AF_INET6 => match self.protocol {
+                libc::IPPROTO_TCP => "a TCP socket",
+                libc::IPPROTO_UDP => "a UDP socket",
+                libc::IPPROTO_UDPLITE => "a UDP-Lite socket",
+                libc::IPPROTO_MPTCP => "a Multipath TCP socket",
+                libc::IPPROTO_SCTP => "an SCTP socket",
+                libc::IPPROTO_ICMPV6 => "a ping socket",
+                _ => "a raw IPv6 socket",
+            },
+            libc::AF_NETLINK => "a netlink socket",
+            libc::AF_PACKET => "a packet socket",
+            libc::AF_VSOCK => "a vsock socket",
+            libc::AF_ALG => "a socket of the kernel's cryptography (AF_ALG)",
+            libc::AF_CAN => "a CAN socket",
+            libc::AF_BLUETOOTH => "a Bluetooth socket",
+            libc::AF_XDP => "an XDP socket",
+            AF_SMC => "an SMC socket",
+            family => return format!("a socket of family {family}"),
+        };
+        family.into()
+    }
+}
+
+/// What the descriptor of a socket was created with, if `is_it`; for *recognise*.
+pub fn is_ours(seen: &Observed<'_>, is_it: impl FnOnce(Created) -> bool) -> Option<Result<Created>> {
+    match seen.socket()? {
+        Ok(created) => is_it(created).then_some(Ok(created)),
+        Err(err) => Some(Err(err)),
+    }
+}
+
+/// include/linux/socket.h
+const AF_SMC: i32 = 43;

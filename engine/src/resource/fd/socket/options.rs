@@ -1,0 +1,213 @@
+//! Options of sockets: those whose value differs from that of a new socket.
+
+use super::Created;
+use crate::error::{Context, Error, Problem, Result, Subject};
+use crate::resource::bytes::Bytes;
+use crate::sys::socket;
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::num::NonZero;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// An option with another value than that of a new socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketOption {
+    /// Level, as getsockopt(2) takes it.
+    pub level: i32,
+    /// Name, as getsockopt(2) takes it.
+    pub name: i32,
+    /// Value, as getsockopt(2) returns it.
+    pub value: Bytes,
+}
+
+/// An option of a table: level, name, bytes of its value, and what it is called.
+pub type Entry = (i32, i32, usize, &'static str);
+
+const fn own(name: i32, room: usize, called: &'static str) -> Entry {
+    (libc::SOL_SOCKET, name, room, called)
+}
+
+// include/uapi/asm-generic/socket.h; what libc does not have on every architecture.
+const SO_NOFCS: i32 = 43;
+const SO_TXTIME: i32 = 61;
+const SO_BINDTOIFINDEX: i32 = 62;
+const SO_TIMESTAMP_NEW: i32 = 63;
+const SO_TIMESTAMPNS_NEW: i32 = 64;
+const SO_TIMESTAMPING_NEW: i32 = 65;
+const SO_PREFER_BUSY_POLL: i32 = 69;
+const SO_BUF_LOCK: i32 = 72;
+const SO_RESERVE_MEM: i32 = 73;
+const SO_TXREHASH: i32 = 74;
+const SO_RCVMARK: i32 = 75;
+const SO_PASSPIDFD: i32 = 76;
+const SO_RCVPRIORITY: i32 = 82;
+const SO_PASSRIGHTS: i32 = 83;
+const SO_INQ: i32 = 84;
+
+/// Those of every family, in the order in which they are set: the sizes of the buffers set the
+/// locks, and a lock of the filter comes last.
+const GENERIC: &[Entry] = &[
+    own(libc::SO_DEBUG, 4, "SO_DEBUG"),
+    own(libc::SO_REUSEADDR, 4, "SO_REUSEADDR"),
+    own(libc::SO_REUSEPORT, 4, "SO_REUSEPORT"),
+    own(libc::SO_DONTROUTE, 4, "SO_DONTROUTE"),
+    own(libc::SO_BROADCAST, 4, "SO_BROADCAST"),
+    own(libc::SO_SNDBUF, 4, "SO_SNDBUF"),
+    own(libc::SO_RCVBUF, 4, "SO_RCVBUF"),
+    own(SO_BUF_LOCK, 4, "SO_BUF_LOCK"),
+    own(libc::SO_KEEPALIVE, 4, "SO_KEEPALIVE"),
+    own(libc::SO_OOBINLINE, 4, "SO_OOBINLINE"),
+    own(libc::SO_NO_CHECK, 4, "SO_NO_CHECK"),
+    own(libc::SO_PRIORITY, 4, "SO_PRIORITY"),
+    own(libc::SO_LINGER, 8, "SO_LINGER"),
+    own(libc::SO_PASSCRED, 4, "SO_PASSCRED"),
+    own(libc::SO_RCVLOWAT, 4, "SO_RCVLOWAT"),
+    own(libc::SO_RCVTIMEO, 16, "SO_RCVTIMEO"),
+    own(libc::SO_SNDTIMEO, 16, "SO_SNDTIMEO"),
+    own(libc::SO_TIMESTAMP, 4, "SO_TIMESTAMP"),
+    own(libc::SO_TIMESTAMPNS, 4, "SO_TIMESTAMPNS"),
+    own(SO_TIMESTAMP_NEW, 4, "SO_TIMESTAMP_NEW"),
+    own(SO_TIMESTAMPNS_NEW, 4, "SO_TIMESTAMPNS_NEW"),
+    own(libc::SO_TIMESTAMPING, 8, "SO_TIMESTAMPING"),
+    own(SO_TIMESTAMPING_NEW, 8, "SO_TIMESTAMPING_NEW"),
+    own(libc::SO_PASSSEC, 4, "SO_PASSSEC"),
+    own(libc::SO_MARK, 4, "SO_MARK"),
+    own(libc::SO_RXQ_OVFL, 4, "SO_RXQ_OVFL"),
+    own(libc::SO_WIFI_STATUS, 4, "SO_WIFI_STATUS"),
+    own(libc::SO_PEEK_OFF, 4, "SO_PEEK_OFF"),
+    own(SO_NOFCS, 4, "SO_NOFCS"),
+    own(libc::SO_SELECT_ERR_QUEUE, 4, "SO_SELECT_ERR_QUEUE"),
+    own(libc::SO_BUSY_POLL, 4, "SO_BUSY_POLL"),
+    own(SO_PREFER_BUSY_POLL, 4, "SO_PREFER_BUSY_POLL"),
+    own(libc::SO_MAX_PACING_RATE, 8, "SO_MAX_PACING_RATE"),
+    own(libc::SO_ZEROCOPY, 4, "SO_ZEROCOPY"),
+    own(SO_TXTIME, 8, "SO_TXTIME"),
+    own(SO_BINDTOIFINDEX, 4, "SO_BINDTOIFINDEX"),
+    own(SO_RESERVE_MEM, 4, "SO_RESERVE_MEM"),
+    own(SO_TXREHASH, 4, "SO_TXREHASH"),
+    own(SO_RCVMARK, 4, "SO_RCVMARK"),
+    own(SO_PASSPIDFD, 4, "SO_PASSPIDFD"),
+    own(SO_RCVPRIORITY, 4, "SO_RCVPRIORITY"),
+    own(SO_PASSRIGHTS, 4, "SO_PASSRIGHTS"),
+    own(SO_INQ, 4, "SO_INQ"),
+    own(libc::SO_LOCK_FILTER, 4, "SO_LOCK_FILTER"),
+];
+
+/// Creates a socket.
+///
+/// # Errors
+/// As socket(2).
+pub fn create(created: Created) -> io::Result<OwnedFd> {
+    let Created { family, kind, protocol } = created;
+    let protocol = NonZero::new(protocol as u32).map(Protocol::from_raw);
+    let kind = SocketType::from_raw(kind as u32);
+    Ok(socket_with(AddressFamily::from_raw(family as u16), kind, SocketFlags::CLOEXEC, protocol)?)
+}
+
+/// Reads the options of the first table and `more` that differ from those of a new socket.
+///
+/// # Errors
+/// *unsupported* for a filter; what the kernel reports.
+pub fn capture(
+    fd: BorrowedFd<'_>,
+    created: Created,
+    more: &[&[Entry]],
+    at: &Subject,
+) -> Result<Vec<SocketOption>> {
+    let new = create(created).context(|| format!("{at}: create a socket to compare with"))?;
+    if has_filter(fd).context(|| format!("{at}: read the filter"))? {
+        let why = " is a socket with a filter (SO_ATTACH_FILTER, SO_ATTACH_BPF), which cannot be saved yet; detach it first";
+        return Err(Error::unsupported(Problem::of(at.clone(), why)));
+    }
+    let mut differing = Vec::new();
+    for (level, name, room, called) in [GENERIC].iter().chain(more).copied().flatten().copied() {
+        let value = match socket::option(fd, level, name, room) {
+            Err(err) if is_unknown(&err) => continue,
+            value => value.context(|| format!("{at}: read option {called}"))?,
+        };
+        if socket::option(new.as_fd(), level, name, room).ok().as_ref() != Some(&value) {
+            differing.push(SocketOption { level, name, value: Bytes(value) });
+        }
+    }
+    Ok(differing)
+}
+
+fn has_filter(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    match socket::filter_len(fd) {
+        // One that was not a classic one.
+        Err(err) if err.raw_os_error() == Some(libc::EACCES) => Ok(true),
+        Err(err) if is_unknown(&err) => Ok(false),
+        len => len.map(|len| len != 0),
+    }
+}
+
+/// Whether a socket of this family, or this kernel, has no such option.
+fn is_unknown(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::EINVAL))
+}
+
+/// Sets options, and checks that the socket has them then.
+///
+/// # Errors
+/// *conflict* for one that this kernel does not have, or not with this value.
+pub fn apply(fd: BorrowedFd<'_>, options: &[SocketOption]) -> Result<()> {
+    for option in options {
+        let SocketOption { level, name, value } = option;
+        let is = |found: &io::Result<Vec<u8>>| found.as_ref().is_ok_and(|found| *found == value.0);
+        let read = || socket::option(fd, *level, *name, value.0.len());
+        if is(&read()) {
+            continue;
+        }
+        set(fd, option).context(|| format!("set option {name} of level {level} of a socket"))?;
+        if !is(&read()) {
+            return Err(Error::Conflict(format!(
+                "option {name} of level {level} of a socket: this kernel does not allow its value"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn set(fd: BorrowedFd<'_>, option: &SocketOption) -> io::Result<()> {
+    let SocketOption { level, name, value } = option;
+    let forced = match (*level, *name) {
+        (libc::SOL_SOCKET, libc::SO_SNDBUF) => Some(libc::SO_SNDBUFFORCE),
+        (libc::SOL_SOCKET, libc::SO_RCVBUF) => Some(libc::SO_RCVBUFFORCE),
+        _ => None,
+    };
+    let Some(forced) = forced else { return socket::set_option(fd, *level, *name, &value.0) };
+    // What is read is twice what was set (socket(7)).
+    let four = value.0.clone().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+    let half = (i32::from_ne_bytes(four) / 2).to_ne_bytes();
+    match socket::set_option(fd, *level, forced, &half) {
+        // Without CAP_NET_ADMIN: up to the limit of the system.
+        Err(err) if err.raw_os_error() == Some(libc::EPERM) => socket::set_option(fd, *level, *name, &half),
+        set => set,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_go_around() {
+        let created = Created { family: libc::AF_INET, kind: libc::SOCK_DGRAM, protocol: libc::IPPROTO_UDP };
+        let one = create(created).unwrap();
+        let at = Subject::fd(1, 2);
+        assert_eq!(capture(one.as_fd(), created, &[], &at).unwrap(), []);
+        let set = |name, value: &[u8]| {
+            socket::set_option(one.as_fd(), libc::SOL_SOCKET, name, value).unwrap();
+        };
+        set(libc::SO_BROADCAST, &1i32.to_ne_bytes());
+        set(libc::SO_SNDBUF, &10_000i32.to_ne_bytes());
+        set(libc::SO_LINGER, &[1i32.to_ne_bytes(), 7i32.to_ne_bytes()].concat());
+        set(libc::SO_RCVTIMEO, &[3i64.to_ne_bytes(), 0i64.to_ne_bytes()].concat());
+        let options = capture(one.as_fd(), created, &[], &at).unwrap();
+        assert!(options.len() >= 4);
+        let other = create(created).unwrap();
+        apply(other.as_fd(), &options).unwrap();
+        assert_eq!(capture(other.as_fd(), created, &[], &at).unwrap(), options);
+    }
+}

@@ -1,0 +1,654 @@
+//! Unix sockets: streams, datagrams and sequenced packets, whose peers are in the job.
+//!
+//! A connection that connect(2) made is made that way again, so that both ends have the names they
+//! had; that of a listener that is gone where nobody else sees it. Messages that wait are looked at
+//! with `MSG_PEEK`, and sent again by the peer.
+
+use super::description::{Descriptions, Descriptor};
+use super::inode::Observed;
+use super::socket::diag::UnixSocket;
+use super::socket::name::{self, Name};
+use super::socket::options::{self, SocketOption};
+use super::socket::queue::{self, Looked, Message, Queue};
+use super::socket::{Created, is_ours};
+use super::{
+    Identity, JoinStage, Joined, Kind, Made, Programs, Reference, Restored, Verbs, Way, external, pipe,
+    unlinked,
+};
+use crate::error::{Context, Error, External, Problem, Result, Subject};
+use crate::resource::bytes::Bytes;
+use crate::sys::socket;
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, listen, shutdown, socketpair};
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The state of a unix socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unix {
+    /// `SOCK_STREAM`, `SOCK_DGRAM` or `SOCK_SEQPACKET`
+    pub kind: i32,
+    /// What it is bound to, or has of its listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// What it is connected to.
+    pub link: Link,
+    /// What waits to be received.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queue: Vec<Message>,
+    /// Halves that are shut down: `RCV_SHUTDOWN` 1, `SEND_SHUTDOWN` 2.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shutdown: u8,
+    /// Options with other values than those of a new socket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<SocketOption>,
+}
+
+fn is_zero(value: &u8) -> bool {
+    *value == 0
+}
+
+/// What a socket is connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// Nothing.
+    None,
+    /// It waits for connections.
+    Listening {
+        /// As given to listen(2).
+        backlog: u32,
+        /// The open file descriptions of clients that it has not accepted yet, in their order.
+        waiting: Vec<usize>,
+    },
+    /// Another socket, connected to this one.
+    Peer {
+        /// Its open file description.
+        file: usize,
+        /// How the connection comes to be.
+        by: By,
+    },
+    /// One that is closed.
+    Closed {
+        /// The name of the listener that accepted it, if it has one.
+        peer: Option<Name>,
+        /// Whether this one was accepted.
+        accepted: bool,
+        /// Whether it was closed with messages that it had not received.
+        reset: bool,
+    },
+    /// A listener that has not accepted it yet.
+    Waiting {
+        /// Its open file description.
+        listener: usize,
+    },
+    /// A socket that gets its datagrams.
+    To {
+        /// Its open file description.
+        file: usize,
+        /// Its name.
+        name: Name,
+    },
+}
+
+/// Which end makes a connection, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By {
+    /// This one, with socketpair(2).
+    Pair,
+    /// This one, by connect(2) to the name of the other, which accepts it.
+    Connect {
+        /// The listener; `None` if it is gone.
+        listener: Option<usize>,
+        /// Its name.
+        to: Name,
+    },
+    /// The other one, with socketpair(2).
+    Peer,
+    /// The other one, by connect(2); this one was accepted.
+    Accepted,
+}
+
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
+    is_ours(seen, |created| created.family == libc::AF_UNIX).map(|created| {
+        let Created { kind, .. } = created?;
+        Ok(Kind::Unix(Unix {
+            kind,
+            name: None,
+            link: Link::None,
+            queue: Vec::new(),
+            shutdown: 0,
+            options: Vec::new(),
+        }))
+    })
+}
+
+impl Unix {
+    fn created(&self) -> Created {
+        Created { family: libc::AF_UNIX, kind: self.kind, protocol: 0 }
+    }
+
+    fn socket_type(&self) -> SocketType {
+        SocketType::from_raw(self.kind as u32)
+    }
+
+    fn is_datagram(&self) -> bool {
+        self.kind == libc::SOCK_DGRAM
+    }
+
+    /// Whether the name is its own, and not that of the listener that accepted it.
+    fn is_bound(&self) -> bool {
+        match &self.link {
+            Link::Peer { by, .. } => *by != By::Accepted,
+            Link::Closed { accepted, .. } => !accepted,
+            _ => true,
+        }
+    }
+
+    /// Finds out how a connection between this socket and `peer` came to be.
+    fn settle_pair(&self, pair: &Pair<'_>, all: &Descriptions<'_>, at: &Subject) -> Result<By> {
+        let sockets = all.unix_sockets()?;
+        let Pair { own, other, file, peer } = *pair;
+        if self.is_datagram() {
+            return Ok(if file < peer { By::Pair } else { By::Peer });
+        }
+        let of = |socket: &UnixSocket| sockets.listener(socket).map(|ino| all.socket(ino));
+        match (of(own), of(other)) {
+            (Some(_), None) => return Ok(By::Accepted),
+            (None, Some(listener)) => {
+                let to = self.name_of_peer(peer, other, all)?;
+                // To one without a file nobody can connect.
+                let listener = listener.filter(|_| to.is_reachable());
+                return Ok(By::Connect { listener, to });
+            }
+            (Some(_), Some(_)) => return Err(ambiguous(at)),
+            (None, None) => {}
+        }
+        let accepted =
+            |socket: &UnixSocket| -> Result<bool> { Ok(!socket.name.is_empty() && !is_own(socket)?) };
+        Ok(match (accepted(own)?, accepted(other)?) {
+            (false, false) if file < peer => By::Pair,
+            (false, false) => By::Peer,
+            (true, false) => By::Accepted,
+            (false, true) => By::Connect { listener: None, to: self.name_of_peer(peer, other, all)? },
+            (true, true) => return Err(ambiguous(at)),
+        })
+    }
+
+    fn name_of_peer(&self, peer: usize, shown: &UnixSocket, all: &Descriptions<'_>) -> Result<Name> {
+        let descriptor = all.descriptor(peer);
+        let name = Name::capture(descriptor.duplicate()?.as_fd(), shown, &descriptor.at())?;
+        name.ok_or_else(|| Error::Conflict("a socket has lost its name".into()))
+    }
+}
+
+/// Whether a name is in use: then it is the socket's own, and no listener's that is gone. Of a path
+/// that cannot be told, and makes no difference.
+fn is_own(shown: &UnixSocket) -> Result<bool> {
+    if shown.name.first() != Some(&0) {
+        return Ok(false);
+    }
+    let probe = name::new(SocketType::STREAM)?;
+    match rustix::net::bind(&probe, &queue::address(&shown.name)?) {
+        Err(rustix::io::Errno::ADDRINUSE) => Ok(true),
+        bound => bound.map(|()| false).context(|| "look whether the name of a socket is in use"),
+    }
+}
+
+fn ambiguous(at: &Subject) -> Error {
+    let why = " is a connection both of whose ends have a name, and it cannot be told which one has connected; close it first";
+    Error::unsupported(Problem::of(at.clone(), why))
+}
+
+/// Both ends of a connection: what is shown of them, and their open file descriptions.
+struct Pair<'a> {
+    own: &'a UnixSocket,
+    other: &'a UnixSocket,
+    file: usize,
+    peer: usize,
+}
+
+impl Verbs for Unix {
+    fn name(&self) -> &'static str {
+        "unix socket"
+    }
+
+    fn title(&self, index: usize) -> String {
+        match &self.name {
+            Some(name) => format!("unix socket {}", name.describe()),
+            None => format!("unix socket {index}"),
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Description
+    }
+
+    fn keeps_offset(&self) -> bool {
+        false
+    }
+
+    fn refers_to(&self) -> Vec<Reference> {
+        let linked = match &self.link {
+            Link::Peer { file, by: By::Connect { listener, .. } } => vec![Some(*file), *listener],
+            Link::Peer { file, .. } | Link::To { file, .. } => vec![Some(*file)],
+            Link::Waiting { listener } => vec![Some(*listener)],
+            Link::Listening { waiting, .. } => waiting.iter().copied().map(Some).collect(),
+            Link::None | Link::Closed { .. } => Vec::new(),
+        };
+        let messages = self.queue.iter();
+        let sent = messages.flat_map(|message| message.files.iter().copied().chain(message.sender));
+        linked.into_iter().flatten().chain(sent).map(Reference::File).collect()
+    }
+
+    fn capture(&mut self, descriptors: &[Descriptor], all: &Descriptions<'_>) -> Result<()> {
+        let descriptor = Descriptor::only(descriptors);
+        let at = descriptor.at().leading_to(descriptor.name());
+        let refuse = |why: &str| Err(Error::unsupported(Problem::of(at.clone(), why)));
+        let outside = |why: String| {
+            let why = format!("{why}{}", external::advice(&descriptor.name()));
+            Err(Error::unsupported(Problem::external(at.clone(), External::SocketPeer, why)))
+        };
+        let fd = descriptor.duplicate()?;
+        let ino = descriptor.inode()? as u32;
+        let sockets = all.unix_sockets()?;
+        let Some(shown) = sockets.by_ino.get(&ino) else {
+            return refuse(
+                " is a unix socket of another network namespace, which cannot be saved yet; close it first",
+            );
+        };
+        let file = all.socket(ino).expect("it has a descriptor");
+        self.name = Name::capture(fd.as_fd(), shown, &at)?;
+        self.shutdown = shown.shutdown;
+        self.options = options::capture(fd.as_fd(), self.created(), &[], &at)?;
+        let state = poll(fd.as_fd()).context(|| format!("{at}: poll"))?;
+        if state.contains(PollFlags::PRI) {
+            return refuse(
+                " is a socket with an urgent byte (MSG_OOB) that was not received; receive it first",
+            );
+        }
+        self.link = if shown.listens {
+            let waiting = shown.waiting.iter().map(|client| all.socket(*client)).collect::<Option<_>>();
+            let Some(waiting) = waiting else {
+                return outside(" is a socket with a connection from outside the job that waits to be accepted; accept it first".into());
+            };
+            Link::Listening { backlog: shown.backlog, waiting }
+        } else if let Some(listener) = sockets.waits_for.get(&ino) {
+            let Some(file) = all.socket(*listener) else {
+                return outside(format!(
+                    " is a socket that waits to be accepted by a process outside the job{}; wait until it is connected",
+                    who_has(*listener)
+                ));
+            };
+            let sent = socket::outq(fd.as_fd()).context(|| format!("{at}: read what was sent"))?;
+            if sent != 0 || shown.shutdown != 0 {
+                return refuse(
+                    " is a socket that has sent data to one that was not accepted yet, where it cannot be read; accept the connection first",
+                );
+            }
+            Link::Waiting { listener: file }
+        } else if let Some(peer_ino) = shown.peer.filter(|peer| *peer != 0) {
+            let Some(peer) = all.socket(peer_ino) else {
+                return outside(format!(
+                    " is a socket connected to a process outside the job{}: save a tree that contains both",
+                    who_has(peer_ino)
+                ));
+            };
+            let other = sockets.by_ino.get(&peer_ino).cloned().unwrap_or_default();
+            if other.peer == Some(ino) && peer != file {
+                let by = self.settle_pair(&Pair { own: shown, other: &other, file, peer }, all, &at)?;
+                Link::Peer { file: peer, by }
+            } else {
+                let name = self.name_of_peer(peer, &other, all)?;
+                if !name.is_reachable() {
+                    return refuse(" is a socket connected to one whose file was removed; close it first");
+                }
+                Link::To { file: peer, name }
+            }
+        } else if shown.peer.is_some() && self.is_datagram() {
+            return refuse(" is a datagram socket connected to one that is closed; close it first");
+        } else if shown.peer.is_some() {
+            let peer = queue::peer_name(fd.as_fd()).context(|| format!("{at}: read name of peer"))?;
+            let peer = (!peer.is_empty()).then_some(Name { address: Bytes(peer), file: None });
+            let accepted = peer.is_none() && self.name.is_some() && !is_own(shown)?;
+            let reset = state.contains(PollFlags::ERR);
+            Link::Closed { peer, accepted, reset }
+        } else {
+            Link::None
+        };
+        if !shown.listens {
+            let (kind, ended) = (self.kind, shown.shutdown & 1 != 0);
+            let looked = Queue { fd: fd.as_fd(), descriptor, kind, state, ended }.look()?;
+            self.queue =
+                looked.into_iter().map(|looked| identify(looked, all, &at)).collect::<Result<_>>()?;
+        }
+        if !self.is_bound()
+            && let Some(name) = &mut self.name
+        {
+            // That of the listener.
+            name.file = None;
+        }
+        let unreachable = self.name.as_ref().is_some_and(|name| !name.is_reachable());
+        if unreachable && !self.queue.is_empty() && matches!(self.link, Link::None | Link::To { .. }) {
+            return refuse(
+                " is a datagram socket whose file was removed, with datagrams in its queue; receive them first",
+            );
+        }
+        Ok(())
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let kinds = [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_SEQPACKET];
+        let datagrams = matches!(self.link, Link::To { .. });
+        let streams =
+            matches!(self.link, Link::Listening { .. } | Link::Waiting { .. } | Link::Closed { .. });
+        let named = self.name.is_some() || !matches!(self.link, Link::Listening { .. });
+        let right = if self.is_datagram() { !streams } else { !datagrams };
+        if !kinds.contains(&self.kind) || !right || !named || self.shutdown > 3 {
+            return Err("an invalid unix socket".into());
+        }
+        let to = match &self.link {
+            Link::Peer { by: By::Connect { to, .. }, .. } => Some(to),
+            Link::Closed { peer, .. } => peer.as_ref(),
+            _ => None,
+        };
+        self.name.iter().chain(to).try_for_each(Name::validate)
+    }
+
+    fn examine(&self) -> Result<()> {
+        self.name.as_ref().filter(|_| self.is_bound()).map_or(Ok(()), Name::examine)
+    }
+
+    fn opened_after(&self) -> Option<usize> {
+        match &self.link {
+            Link::Peer { file, by: By::Peer | By::Accepted } => Some(*file),
+            Link::Peer { by: By::Connect { listener, .. }, .. } => *listener,
+            _ => None,
+        }
+    }
+
+    fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
+        Ok(Box::new(Unopened(self.clone())))
+    }
+
+    fn flags_to_open(&self, flags: i32) -> i32 {
+        pipe::without_async(flags)
+    }
+
+    fn joins(&self) -> bool {
+        true
+    }
+
+    fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
+        match stage {
+            JoinStage::Connect => self.connect(fd, job),
+            JoinStage::Fill => self.fill(job),
+            JoinStage::Finish => self.finish(fd),
+        }
+    }
+
+    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
+        pipe::signal_io(file, job, programs);
+        Ok(())
+    }
+}
+
+impl Unix {
+    /// Creates it, and what comes to be with it.
+    fn open(&self, way: &Way<'_>) -> Result<OwnedFd> {
+        let kind = self.socket_type();
+        let pair = || {
+            socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).context(|| "make a socket pair")
+        };
+        let (own, other) = match &self.link {
+            Link::Peer { by: By::Pair, .. } => pair()?,
+            Link::Peer { by: By::Connect { listener, to }, .. } => {
+                let listener = listener.map(|listener| way.opened(listener)).transpose()?;
+                connected(kind, to, listener)?
+            }
+            Link::Peer { .. } => return Err(Error::Conflict("a socket without its peer".into())),
+            Link::Closed { peer: Some(to), .. } => connected(kind, to, None)?,
+            Link::Closed { accepted: true, .. } => {
+                let own =
+                    self.name.as_ref().ok_or_else(|| Error::Conflict("a socket without a name".into()))?;
+                let (client, accepted) = connected(kind, own, None)?;
+                (accepted, client)
+            }
+            Link::Closed { .. } => pair()?,
+            Link::None | Link::Listening { .. } | Link::Waiting { .. } | Link::To { .. } => {
+                return name::new(kind);
+            }
+        };
+        match &self.link {
+            Link::Peer { file, .. } => way.leave(*file, other),
+            _ => way.keep_partner(other),
+        }
+        Ok(own)
+    }
+
+    /// Everything that connects by name has a name.
+    fn connect(&self, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
+        match &self.link {
+            Link::To { name, .. } => name.connect(fd),
+            Link::Listening { waiting, .. } => {
+                let own =
+                    self.name.as_ref().ok_or_else(|| Error::Conflict("a listener without a name".into()))?;
+                waiting.iter().try_for_each(|client| own.connect((job.opened)(*client)?))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends it what it has to receive.
+    fn fill(&self, job: &Joined<'_>) -> Result<()> {
+        if self.queue.is_empty() {
+            return Ok(());
+        }
+        let files = |message: &Message| -> Result<Vec<BorrowedFd<'_>>> {
+            message.files.iter().map(|file| (job.opened)(*file)).collect()
+        };
+        let peer = match &self.link {
+            Link::Peer { file, .. } => Some((job.opened)(*file)?),
+            Link::Closed { .. } => job.partner,
+            _ => None,
+        };
+        if let Some(peer) = peer {
+            return queue::with_room(peer, || {
+                self.queue.iter().try_for_each(|message| queue::send(peer, message, &files(message)?))
+            });
+        }
+        let own = self
+            .name
+            .as_ref()
+            .ok_or_else(|| Error::Conflict("a message for a socket without a name".into()))?;
+        for message in &self.queue {
+            let files = files(message)?;
+            match message.sender {
+                Some(sender) => {
+                    let sender = (job.opened)(sender)?;
+                    queue::with_room(sender, || own.send_to(sender, message, &files))?;
+                }
+                None => {
+                    let sender = name::new(self.socket_type())?;
+                    let from = Name { address: message.from.clone(), file: None };
+                    if !message.from.0.is_empty() {
+                        from.bind_anywhere(sender.as_fd())?;
+                    }
+                    queue::with_room(sender.as_fd(), || own.send_to(sender.as_fd(), message, &files))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Shuts down halves and sets options, with its queue filled.
+    fn finish(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        if let Link::Closed { reset, .. } = self.link {
+            if reset {
+                rustix::net::send(fd, b"x", rustix::net::SendFlags::NOSIGNAL)
+                    .context(|| "leave a byte unread")?;
+            }
+        } else {
+            let how = match self.shutdown {
+                1 => Some(Shutdown::Read),
+                2 => Some(Shutdown::Write),
+                3 => Some(Shutdown::Both),
+                _ => None,
+            };
+            how.map_or(Ok(()), |how| shutdown(fd, how)).context(|| "shut down a socket")?;
+        }
+        options::apply(fd, &self.options)
+    }
+}
+
+/// A socket that is not open yet.
+struct Unopened(Unix);
+
+impl Made for Unopened {
+    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        let fd = self.0.open(way)?;
+        unlinked::set_flags(&fd, flags)?;
+        Ok(fd)
+    }
+
+    fn adjust(&self, way: &Way<'_>, fd: &OwnedFd, _flags: i32) -> Result<()> {
+        let own = self.0.name.as_ref().filter(|_| self.0.is_bound());
+        own.map_or(Ok(()), |name| name.bind(fd.as_fd(), way))?;
+        match self.0.link {
+            Link::Listening { backlog, .. } => listen(fd, backlog as i32).context(|| "listen to a socket"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Connects a new socket to a name, through its listener or one that nobody else sees; returns it
+/// and the one that was accepted.
+fn connected(kind: SocketType, to: &Name, listener: Option<BorrowedFd<'_>>) -> Result<(OwnedFd, OwnedFd)> {
+    let accept = |listener: BorrowedFd<'_>| {
+        rustix::net::accept_with(listener, SocketFlags::CLOEXEC).context(|| "accept a connection")
+    };
+    let client = name::new(kind)?;
+    if let Some(listener) = listener {
+        to.connect(client.as_fd())?;
+        return Ok((client, accept(listener)?));
+    }
+    let make = || -> Result<OwnedFd> {
+        let listener = name::new(kind)?;
+        let address = queue::address(&to.address.0)?;
+        let what = || format!("connect a socket to {}", to.describe());
+        rustix::net::bind(&listener, &address).context(what)?;
+        listen(&listener, 1).context(what)?;
+        rustix::net::connect(&client, &address).context(what)?;
+        accept(listener.as_fd())
+    };
+    let accepted = if to.is_abstract() { make()? } else { to.aside(make)? };
+    Ok((client, accepted))
+}
+
+/// What has happened to a socket.
+fn poll(fd: BorrowedFd<'_>) -> std::io::Result<PollFlags> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::PRI)];
+    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&zero))?;
+    Ok(fds[0].revents())
+}
+
+/// Finds the open file descriptions that a message carries, and its sender.
+fn identify(looked: Looked, all: &Descriptions<'_>, at: &Subject) -> Result<Message> {
+    let Looked { mut message, descriptors } = looked;
+    let refuse = |why: &str| Err(Error::unsupported(Problem::of(at.clone(), why)));
+    for fd in descriptors {
+        let meta = rustix::fs::fstat(&fd).context(|| format!("{at}: stat a descriptor in its queue"))?;
+        let found = all
+            .find_own(fd.as_fd(), meta.st_ino)
+            .context(|| format!("{at}: compare a descriptor in its queue"))?;
+        let Some(file) = found else {
+            return refuse(
+                " is a socket with a descriptor in its queue (SCM_RIGHTS) that no process of the job has open; receive it first",
+            );
+        };
+        message.files.push(file);
+    }
+    if message.credentials.is_some_and(|(pid, ..)| !all.has_process(pid)) {
+        return refuse(
+            " is a socket with a message of a process outside the job, or one that is gone, and says whose it is (SO_PASSCRED); receive it first",
+        );
+    }
+    if !message.from.0.is_empty() {
+        message.sender = all.unix_sockets()?.named(&message.from.0).and_then(|ino| all.socket(ino));
+    }
+    Ok(message)
+}
+
+/// For messages: a process that has a socket open.
+fn who_has(ino: u32) -> String {
+    let wanted = format!("socket:[{ino}]");
+    let has = |process: &std::fs::DirEntry| {
+        let fds = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        fds.map(|fd| std::fs::read_link(fd.path()))
+            .any(|link| link.is_ok_and(|link| link.as_os_str() == &*wanted))
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_process = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().parse::<i32>().is_ok();
+    let found = processes.filter(is_process).find(has);
+    found.map_or(String::new(), |process| {
+        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        format!(" (pid {}, {})", process.file_name().to_string_lossy(), name.trim_end())
+    })
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
+        name: "socket-queue-lost",
+        what: "what waits in unix sockets is lost",
+        commit: |r| each(r, |unix| unix.queue.clear()),
+    },
+    crate::resource::fault::Fault {
+        name: "socket-byte-changed",
+        what: "a byte in the queue of a unix socket changes",
+        commit: |r| {
+            each(r, |unix| {
+                if let Some(byte) = unix.queue.last_mut().and_then(|message| message.data.0.last_mut()) {
+                    *byte ^= 1;
+                }
+            });
+        },
+    },
+    crate::resource::fault::Fault {
+        name: "socket-descriptors-lost",
+        what: "messages in unix sockets carry no descriptors",
+        commit: |r| each(r, |unix| unix.queue.iter_mut().for_each(|message| message.files.clear())),
+    },
+    crate::resource::fault::Fault {
+        name: "socket-name-lost",
+        what: "unix sockets without a listener's name have none",
+        commit: |r| {
+            each(r, |unix| {
+                if matches!(unix.link, Link::None) {
+                    unix.name = None;
+                }
+            });
+        },
+    },
+    crate::resource::fault::Fault {
+        name: "socket-half-open-again",
+        what: "unix sockets that were shut down are open in both directions",
+        commit: |r| each(r, |unix| unix.shutdown = 0),
+    },
+    crate::resource::fault::Fault {
+        name: "socket-options-lost",
+        what: "unix sockets have the options of new ones",
+        commit: |r| each(r, |unix| unix.options.clear()),
+    },
+];
+
+#[cfg(feature = "planted-faults")]
+fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Unix)) {
+    for inode in &mut records.inodes {
+        if let Kind::Unix(unix) = &mut inode.kind {
+            change(unix);
+        }
+    }
+}

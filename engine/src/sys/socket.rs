@@ -1,0 +1,139 @@
+//! getsockopt(2) and setsockopt(2) of any option, and messages as they are in a queue.
+
+use super::cvt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// The value of an option, at most `room` bytes of it.
+///
+/// # Errors
+/// ENOPROTOOPT where the kernel does not know it.
+pub fn option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> io::Result<Vec<u8>> {
+    let mut value = vec![0u8; room];
+    let mut len = room as libc::socklen_t;
+    // SAFETY: the buffer is live and as long as it says.
+    cvt(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &mut len) }.into())?;
+    value.truncate(len as usize);
+    Ok(value)
+}
+
+/// An option whose value is an int.
+///
+/// # Errors
+/// As [`option`].
+pub fn int(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let value = option(fd, level, name, 4)?;
+    let four = value.try_into().map_err(|_| io::Error::other("an option of another size"))?;
+    Ok(i32::from_ne_bytes(four))
+}
+
+/// Sets an option.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    let len = value.len() as libc::socklen_t;
+    // SAFETY: the buffer is live and as long as it says.
+    cvt(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, value.as_ptr().cast(), len) }.into()).map(drop)
+}
+
+/// Sets an option whose value is an int.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn set_int(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+    set_option(fd, level, name, &value.to_ne_bytes())
+}
+
+/// A handle (`O_PATH`) to the file that a unix socket is bound to.
+///
+/// # Errors
+/// ENOENT for one without; EPERM without CAP_NET_ADMIN.
+pub fn bound_file(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// `SIOCPROTOPRIVATE + 0`, include/uapi/linux/un.h.
+    const SIOCUNIXFILE: libc::Ioctl = 0x89e0;
+    // SAFETY: takes no argument; the descriptor is new.
+    let fd = cvt(unsafe { libc::ioctl(fd.as_raw_fd(), SIOCUNIXFILE) }.into())?;
+    // SAFETY: the descriptor is new.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Bytes that were sent and not received yet (`SIOCOUTQ`).
+///
+/// # Errors
+/// As ioctl(2).
+pub fn outq(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes = 0i32;
+    // SAFETY: the result is live.
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) }.into())?;
+    Ok(bytes as usize)
+}
+
+/// How many instructions the classic filter of a socket has; 0 without one.
+///
+/// # Errors
+/// EACCES for a program of another kind.
+pub fn filter_len(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut len: libc::socklen_t = 0;
+    // SAFETY: with a length of 0 nothing is written but the length.
+    cvt(unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_GET_FILTER,
+            std::ptr::null_mut(),
+            &mut len,
+        )
+    }
+    .into())?;
+    Ok(len as usize)
+}
+
+/// Looks (`MSG_PEEK`) at those messages of a stream that fit as a whole into `room` bytes, and
+/// returns how long they are together. The memory after the buffer cannot be written, and a message
+/// whose copy fails is not counted (`unix_stream_read_generic`, net/unix/af_unix.c).
+///
+/// # Errors
+/// As recv(2).
+pub fn peek_whole(fd: BorrowedFd<'_>, room: usize) -> io::Result<usize> {
+    use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+    let page = super::page_size() as usize;
+    let writable = room.next_multiple_of(page);
+    let (read, private) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+    // SAFETY: a new mapping at an address of the kernel's choice, unmapped below.
+    let start = unsafe { mmap_anonymous(std::ptr::null_mut(), writable + page, read, private)? };
+    let guard = start.wrapping_byte_add(writable);
+    // SAFETY: the page is ours, and nobody else knows of it.
+    let guarded = unsafe { mprotect(guard, page, MprotectFlags::empty()) };
+    let got = guarded.map_err(io::Error::from).and_then(|()| {
+        let buffer = guard.wrapping_byte_sub(room);
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        // SAFETY: `room` bytes are writable; where the kernel would write more, it fails.
+        cvt(unsafe { libc::recv(fd.as_raw_fd(), buffer, room + 1, flags) } as libc::c_long)
+    });
+    // SAFETY: nothing refers to the mapping any more.
+    unsafe { munmap(start, writable + page)? };
+    match got {
+        Err(err) if err.raw_os_error() == Some(libc::EFAULT) => Ok(0),
+        got => got.map(|bytes| bytes as usize),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn what_does_not_fit_is_not_counted() {
+        let (mut sender, receiver) = UnixStream::pair().unwrap();
+        for part in [&b"one"[..], b"three", &[7; 10_000]] {
+            sender.write_all(part).unwrap();
+        }
+        let peek = |room| peek_whole(receiver.as_fd(), room).unwrap();
+        assert_eq!([0, 2, 3, 7, 8, 9, 10_007].map(peek), [0, 0, 3, 3, 8, 8, 8]);
+        assert_eq!(peek(10_008), 10_008);
+    }
+}

@@ -1,0 +1,112 @@
+//! Sockets: what is refused, what is outside, and names in use.
+
+use super::refused_descriptors::{is_refused, job_that};
+use super::*;
+use rstest::rstest;
+use std::os::unix::net::{UnixListener, UnixStream};
+
+#[rstest]
+#[case::urgent_byte(
+    "a, b = socket.socketpair(); a.send(b'x', socket.MSG_OOB); os.dup2(b.fileno(), 9)",
+    "urgent byte"
+)]
+#[case::descriptor_in_flight(
+    "a, b = socket.socketpair(); r, w = os.pipe(); socket.send_fds(a, [b'x'], [r]); os.close(r); os.close(w)
+os.dup2(b.fileno(), 9)",
+    "that no process of the job has open"
+)]
+#[case::credentials_of_one_that_is_gone(
+    "a, b = socket.socketpair(); b.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+pid = os.fork()
+if pid == 0:
+    a.send(b'x')
+    os._exit(0)
+os.waitpid(pid, 0)
+os.dup2(b.fileno(), 9)",
+    "SO_PASSCRED"
+)]
+#[case::sent_before_it_was_accepted(
+    "l = socket.socket(socket.AF_UNIX); l.bind('door'); l.listen(1)
+c = socket.socket(socket.AF_UNIX); c.connect('door'); c.send(b'x'); os.dup2(c.fileno(), 9)",
+    "not accepted yet"
+)]
+#[case::filter(
+    "code = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0xffff), 8)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 26, struct.pack('HxxxxxxP', 1, ctypes.addressof(code)))
+os.dup2(s.fileno(), 9)",
+    "SO_ATTACH_FILTER"
+)]
+#[case::peer_without_its_file(
+    "r = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); r.bind('box')
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.connect('box'); os.unlink('box')
+os.dup2(s.fileno(), 9)",
+    "whose file was removed"
+)]
+fn what_cannot_be_saved_is_refused(#[case] text: &str, #[case] word: &str) {
+    let Some(job) = job_that(text) else { return };
+    is_refused(&job, &["socket", word]);
+}
+
+/// A job that is connected to a process outside, in each direction.
+#[test]
+fn a_peer_outside_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("door");
+    let listener = UnixListener::bind(&path).expect("bound");
+    let text = format!("s = socket.socket(socket.AF_UNIX); s.connect({path:?}); os.dup2(s.fileno(), 9)");
+    let Some(job) = job_that(&text) else { return };
+    is_refused(&job, &["fd 9", "waits to be accepted by a process outside", "--external"]);
+    let _served = listener.accept().expect("accepted");
+    let own = format!("(pid {}, ", std::process::id());
+    is_refused(&job, &["fd 9", "connected to a process outside the job", &own, "--external"]);
+
+    let Some(job) = job_that("l = socket.socket(socket.AF_UNIX); l.bind('door'); l.listen(1)") else {
+        return;
+    };
+    let _client = UnixStream::connect(job.path("door")).expect("connected");
+    is_refused(&job, &["from outside the job that waits to be accepted"]);
+}
+
+/// The file that a listener has left is replaced; one that another has made since is not.
+#[test]
+fn a_name_in_use_is_a_conflict() {
+    let text = "l = socket.socket(socket.AF_UNIX); l.bind('door'); l.listen(1)
+n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); n.bind('\\0job%d' % os.getpid())";
+    let Some(job) = job_that(text) else { return };
+    let output = job.checkpoint("context", &["--kill"]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    let door = job.path("door");
+    let context = job.path("context");
+    let context = context.to_str().expect("UTF-8");
+    let restart = |how: &str| cairn(["restart", how, context]);
+    let is_conflict = |words: &[&str]| {
+        for how in ["--plan", "--detach"] {
+            let output = restart(how);
+            assert_eq!(exit_code(&output), 7, "{}", complaint(&output));
+            for word in words {
+                assert!(complaint(&output).contains(word), "{}", complaint(&output));
+            }
+        }
+    };
+    std::fs::remove_file(&door).expect("it was left");
+    let name = door.to_str().expect("UTF-8");
+    {
+        let _other = UnixListener::bind(&door).expect("bound");
+        is_conflict(&[name, "another socket has this name"]);
+    }
+    std::fs::remove_file(&door).expect("it was left");
+    std::fs::write(&door, "a file").expect("written");
+    is_conflict(&[name, "no longer a socket"]);
+    std::fs::remove_file(&door).expect("it is there");
+    {
+        use std::os::linux::net::SocketAddrExt as _;
+        let name = format!("job{}", job.pid());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("short");
+        let _other = UnixListener::bind_addr(&address).expect("bound");
+        is_conflict(&[&format!("@{name}"), "another socket has this name"]);
+    }
+    let output = restart("--detach");
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    UnixStream::connect(&door).expect("it listens again");
+}
