@@ -25,6 +25,10 @@ pub struct Builder<'a> {
     like: Option<PathBuf>,
 }
 
+/// Modules that the kernel asks modprobe(8) for, which guests do not have: sock_diag(7).
+const ON_DEMAND: &[&str] =
+    &["unix_diag", "inet_diag", "tcp_diag", "udp_diag", "raw_diag", "netlink_diag", "af_packet_diag"];
+
 impl<'a> Builder<'a> {
     /// A file system with PID 1, its mount points, and the modules that the machine's console,
     /// result port and entropy source need. `init` is the program `cairn-init` on this machine.
@@ -58,7 +62,7 @@ impl<'a> Builder<'a> {
         builder.tree.put("/etc/group", text("root:x:0:\nnogroup:x:65534:\n"))?;
         builder.tree.put("/etc/hosts", text("127.0.0.1 localhost\n::1 localhost\n"))?;
         builder = builder.program(init, "/init")?;
-        builder.optional_modules(Machine::of(kernel.arch).modules)
+        builder.optional_modules(Machine::of(kernel.arch).modules)?.optional_modules(ON_DEMAND)
     }
 
     /// Adds a program, and its loader and libraries if it is dynamically linked.
