@@ -24,13 +24,16 @@ pub struct UnixSocket {
     pub shutdown: u8,
 }
 
+/// A name, and inode and device number of its file.
+type Bound = (Vec<u8>, Option<(u32, u32)>);
+
 /// All of them.
 #[derive(Debug, Default)]
 pub struct UnixSockets {
     /// By inode number.
     pub by_ino: HashMap<u32, UnixSocket>,
     /// Inode numbers of those that listen, or get datagrams, by name and file.
-    bound: HashMap<(Vec<u8>, Option<(u32, u32)>), u32>,
+    bound: HashMap<Bound, u32>,
     /// The listener that each client waits for, by inode numbers.
     pub waits_for: HashMap<u32, u32>,
 }
@@ -65,11 +68,7 @@ impl UnixSockets {
         let dump = sock_diag::dump(&request, uapi::ANSWER, |entry| {
             let words = |kind: u16| {
                 let bytes = entry.attribute(kind).unwrap_or_default();
-                bytes
-                    .chunks_exact(4)
-                    .map(|_| ())
-                    .enumerate()
-                    .map(move |(index, ())| sock_diag::word(bytes, index * 4).expect("a whole chunk"))
+                (0..bytes.len() / 4).filter_map(move |index| sock_diag::word(bytes, index * 4))
             };
             let mut name = entry.attribute(uapi::NAME).unwrap_or_default().to_vec();
             if name.first().is_some_and(|first| *first != 0) && name.last() == Some(&0) {
