@@ -31,6 +31,15 @@ pub enum Change {
         /// The offset before; -1 if looks do not move it.
         before: i32,
     },
+    /// Repair mode of a TCP socket (`TCP_REPAIR`).
+    Repair {
+        /// The process.
+        pid: i32,
+        /// Its descriptor.
+        fd: i32,
+        /// `SO_REUSEADDR` before, which repair mode changes.
+        reuse: i32,
+    },
 }
 
 impl Change {
@@ -42,6 +51,10 @@ impl Change {
                 .and_then(|pidfd| task::borrow_fd(pidfd.as_fd(), fd))
                 .and_then(|fd| socket::set_int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, before))
                 .context(|| format!("restore SO_PEEK_OFF of fd {fd} of {pid}")),
+            Change::Repair { pid, fd, reuse } => task::pidfd(pid)
+                .and_then(|pidfd| task::borrow_fd(pidfd.as_fd(), fd))
+                .and_then(|fd| socket::end_repair(fd.as_fd(), reuse))
+                .context(|| format!("end the repair of fd {fd} of {pid}")),
         }
     }
 
@@ -53,6 +66,9 @@ impl Change {
             Change::PeekOffset { pid, fd, before } => {
                 Note { kind: 2, words: [pid as u64, fd as u64, u64::from(before as u32), 0] }
             }
+            Change::Repair { pid, fd, reuse } => {
+                Note { kind: 3, words: [pid as u64, fd as u64, u64::from(reuse as u32), 0] }
+            }
         }
     }
 
@@ -63,6 +79,9 @@ impl Change {
             }
             Note { kind: 2, words: [pid, fd, before, _] } => {
                 Some(Change::PeekOffset { pid: pid as i32, fd: fd as i32, before: before as u32 as i32 })
+            }
+            Note { kind: 3, words: [pid, fd, reuse, _] } => {
+                Some(Change::Repair { pid: pid as i32, fd: fd as i32, reuse: reuse as u32 as i32 })
             }
             _ => None,
         }
@@ -172,6 +191,8 @@ mod tests {
     #[test]
     fn a_change_survives_its_note() {
         let change = Change::Limit { pid: 4711, resource: 9, before: (1, u64::MAX) };
+        assert_eq!(Change::from_note(change.to_note()), Some(change));
+        let change = Change::Repair { pid: 4711, fd: 3, reuse: 1 };
         assert_eq!(Change::from_note(change.to_note()), Some(change));
         assert_eq!(Change::from_note(Note::default()), None);
     }

@@ -10,7 +10,10 @@ use std::os::fd::OwnedFd;
 
 /// `SOCK_DIAG_BY_FAMILY`, include/uapi/linux/sock_diag.h.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+/// `SOCK_DESTROY`
+const SOCK_DESTROY: u16 = 21;
 /// include/uapi/linux/netlink.h
+const NLM_F_REQUEST_ACK: u16 = 0x1 | 0x4;
 const NLM_F_REQUEST_DUMP: u16 = 0x1 | 0x300;
 const NLM_F_DUMP_INTR: u16 = 0x10;
 const NLMSG_ERROR: u16 = 2;
@@ -58,6 +61,36 @@ fn pieces(mut rest: &[u8], header: usize) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Sends a message of this type.
+fn ask(kind: u16, flags: u16, request: &[u8]) -> io::Result<OwnedFd> {
+    let fd: OwnedFd =
+        socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(SOCK_DIAG))?;
+    let mut message = Vec::with_capacity(HEADER + request.len());
+    message.extend(((HEADER + request.len()) as u32).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend(request);
+    sendto(&fd, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    Ok(fd)
+}
+
+/// Closes the socket that `request` (`struct inet_diag_req_v2`) names, from outside.
+///
+/// # Errors
+/// ENOENT without such a socket; EOPNOTSUPP without `CONFIG_INET_DIAG_DESTROY`; EPERM without
+/// CAP_NET_ADMIN.
+pub fn destroy(request: &[u8]) -> io::Result<()> {
+    let fd = ask(SOCK_DESTROY, NLM_F_REQUEST_ACK, request)?;
+    let mut buf = vec![0u8; 4096];
+    let (got, _, _) = recvfrom(&fd, &mut buf, RecvFlags::empty())?;
+    let code = half(&buf[..got], 4).filter(|kind| *kind == NLMSG_ERROR).and_then(|_| word(&buf[..got], HEADER));
+    match code {
+        Some(0) => Ok(()),
+        code => Err(io::Error::from_raw_os_error(code.map_or(libc::EPROTO, |code| -(code as i32)))),
+    }
+}
+
 /// Asks for all sockets that `request` (`struct inet_diag_req_v2`, `struct unix_diag_req` …)
 /// selects; `fixed` is the length of the structure that each answer begins with.
 ///
@@ -65,15 +98,7 @@ fn pieces(mut rest: &[u8], header: usize) -> impl Iterator<Item = &[u8]> {
 /// ENOENT where the kernel has no such family or the module that reports it; EAGAIN if sockets
 /// changed during the dump, so that some may be missing.
 pub fn dump(request: &[u8], fixed: usize, mut each: impl FnMut(Entry<'_>)) -> io::Result<()> {
-    let fd: OwnedFd =
-        socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(SOCK_DIAG))?;
-    let mut message = Vec::with_capacity(HEADER + request.len());
-    message.extend(((HEADER + request.len()) as u32).to_ne_bytes());
-    message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    message.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend(request);
-    sendto(&fd, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+    let fd = ask(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, request)?;
     let mut buf = vec![0u8; 1 << 16];
     loop {
         let (got, whole, _) = recvfrom(&fd, &mut buf, RecvFlags::TRUNC)?;

@@ -45,6 +45,23 @@ pub fn set_int(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Res
     set_option(fd, level, name, &value.to_ne_bytes())
 }
 
+/// Ends the repair mode of a TCP socket, without a packet, and sets `SO_REUSEADDR`, which repair
+/// mode has changed (net/ipv4/tcp.c, `TCP_REPAIR`).
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn end_repair(fd: BorrowedFd<'_>, reuse: i32) -> io::Result<()> {
+    /// `TCP_REPAIR_OFF_NO_WP`, include/uapi/linux/tcp.h; Linux 4.19.
+    const OFF: i32 = -1;
+    match set_int(fd, libc::IPPROTO_TCP, libc::TCP_REPAIR, OFF) {
+        Err(err) if err.raw_os_error() == Some(libc::EINVAL) => {
+            set_int(fd, libc::IPPROTO_TCP, libc::TCP_REPAIR, 0)?;
+        }
+        off => off?,
+    }
+    set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse)
+}
+
 /// A handle (`O_PATH`) to the file that a unix socket is bound to.
 ///
 /// # Errors
@@ -66,6 +83,17 @@ pub fn outq(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut bytes = 0i32;
     // SAFETY: the result is live.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) }.into())?;
+    Ok(bytes as usize)
+}
+
+/// Bytes that wait to be received (`SIOCINQ`), without the end of a stream.
+///
+/// # Errors
+/// EINVAL for one that listens.
+pub fn inq(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes = 0i32;
+    // SAFETY: the result is live.
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) }.into())?;
     Ok(bytes as usize)
 }
 

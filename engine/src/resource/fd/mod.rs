@@ -105,6 +105,7 @@ kinds! {
     inotify: Inotify(state: inotify::Inotify);
     io_uring: IoUring(state: io_uring::IoUring);
     unix: Unix(state: unix::Unix);
+    tcp: Tcp(state: tcp::Tcp);
 }
 
 /// When two descriptors refer to the same object.

@@ -10,7 +10,7 @@ use super::socket::diag::UnixSocket;
 use super::socket::name::{self, Name};
 use super::socket::options::{self, SocketOption};
 use super::socket::queue::{self, Looked, Message, Queue};
-use super::socket::{Created, is_ours};
+use super::socket::{Created, is_ours, who_has};
 use super::{
     Identity, JoinStage, Joined, Kind, Made, Programs, Reference, Restored, Verbs, Way, external, pipe,
     unlinked,
@@ -579,23 +579,6 @@ fn identify(looked: Looked, all: &Descriptions<'_>, at: &Subject) -> Result<Mess
         message.sender = all.unix_sockets()?.named(&message.from.0).and_then(|ino| all.socket(ino));
     }
     Ok(message)
-}
-
-/// For messages: a process that has a socket open.
-fn who_has(ino: u32) -> String {
-    let wanted = format!("socket:[{ino}]");
-    let has = |process: &std::fs::DirEntry| {
-        let fds = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        fds.map(|fd| std::fs::read_link(fd.path()))
-            .any(|link| link.is_ok_and(|link| link.as_os_str() == &*wanted))
-    };
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let is_process = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().parse::<i32>().is_ok();
-    let found = processes.filter(is_process).find(has);
-    found.map_or(String::new(), |process| {
-        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        format!(" (pid {}, {})", process.file_name().to_string_lossy(), name.trim_end())
-    })
 }
 
 #[cfg(feature = "planted-faults")]

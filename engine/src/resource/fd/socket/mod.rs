@@ -2,9 +2,11 @@
 //! setsockopt(2) sets.
 
 pub mod diag;
+pub mod inet;
 pub mod name;
 pub mod options;
 pub mod queue;
+pub mod repair;
 
 use super::inode::Observed;
 use crate::error::Result;
@@ -82,3 +84,19 @@ pub fn is_ours(seen: &Observed<'_>, is_it: impl FnOnce(Created) -> bool) -> Opti
 
 /// include/linux/socket.h
 const AF_SMC: i32 = 43;
+
+/// For messages: a process that has a socket open.
+pub fn who_has(ino: u32) -> String {
+    let wanted = format!("socket:[{ino}]");
+    let has = |process: &std::fs::DirEntry| {
+        let fds = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+        fds.map(|fd| std::fs::read_link(fd.path())).any(|link| link.is_ok_and(|link| link.as_os_str() == &*wanted))
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_process = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().parse::<i32>().is_ok();
+    let found = processes.filter(is_process).find(has);
+    found.map_or(String::new(), |process| {
+        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        format!(" (pid {}, {})", process.file_name().to_string_lossy(), name.trim_end())
+    })
+}

@@ -36,7 +36,7 @@ const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
 const SO_TIMESTAMPING_NEW: i32 = 65;
 const SO_PREFER_BUSY_POLL: i32 = 69;
-const SO_BUF_LOCK: i32 = 72;
+pub(super) const SO_BUF_LOCK: i32 = 72;
 const SO_RESERVE_MEM: i32 = 73;
 const SO_TXREHASH: i32 = 74;
 const SO_RCVMARK: i32 = 75;
@@ -93,6 +93,148 @@ const GENERIC: &[Entry] = &[
     own(SO_INQ, 4, "SO_INQ"),
     own(libc::SO_LOCK_FILTER, 4, "SO_LOCK_FILTER"),
 ];
+
+// include/uapi/linux/tcp.h; what libc does not have everywhere.
+const TCP_INQ: i32 = 36;
+const TCP_TX_DELAY: i32 = 37;
+const TCP_RTO_MAX_MS: i32 = 44;
+const TCP_RTO_MIN_US: i32 = 45;
+const TCP_DELACK_MAX_US: i32 = 46;
+
+const fn tcp(name: i32, room: usize, called: &'static str) -> Entry {
+    (libc::IPPROTO_TCP, name, room, called)
+}
+
+/// Those of TCP that stay as they were set. Not among them: `TCP_QUICKACK`, which does not.
+pub const TCP: &[Entry] = &[
+    tcp(libc::TCP_NODELAY, 4, "TCP_NODELAY"),
+    tcp(libc::TCP_CORK, 4, "TCP_CORK"),
+    tcp(libc::TCP_KEEPIDLE, 4, "TCP_KEEPIDLE"),
+    tcp(libc::TCP_KEEPINTVL, 4, "TCP_KEEPINTVL"),
+    tcp(libc::TCP_KEEPCNT, 4, "TCP_KEEPCNT"),
+    tcp(libc::TCP_SYNCNT, 4, "TCP_SYNCNT"),
+    tcp(libc::TCP_LINGER2, 4, "TCP_LINGER2"),
+    tcp(libc::TCP_DEFER_ACCEPT, 4, "TCP_DEFER_ACCEPT"),
+    tcp(libc::TCP_CONGESTION, 16, "TCP_CONGESTION"),
+    tcp(libc::TCP_THIN_LINEAR_TIMEOUTS, 4, "TCP_THIN_LINEAR_TIMEOUTS"),
+    tcp(libc::TCP_USER_TIMEOUT, 4, "TCP_USER_TIMEOUT"),
+    tcp(libc::TCP_NOTSENT_LOWAT, 4, "TCP_NOTSENT_LOWAT"),
+    tcp(TCP_INQ, 4, "TCP_INQ"),
+    tcp(TCP_TX_DELAY, 4, "TCP_TX_DELAY"),
+    tcp(TCP_RTO_MAX_MS, 4, "TCP_RTO_MAX_MS"),
+    tcp(TCP_RTO_MIN_US, 4, "TCP_RTO_MIN_US"),
+    tcp(TCP_DELACK_MAX_US, 4, "TCP_DELACK_MAX_US"),
+];
+
+/// Those of TCP that make sense before there is a connection; of one, some show what was agreed on.
+pub const TCP_UNCONNECTED: &[Entry] = &[
+    tcp(libc::TCP_MAXSEG, 4, "TCP_MAXSEG"),
+    tcp(libc::TCP_WINDOW_CLAMP, 4, "TCP_WINDOW_CLAMP"),
+    tcp(libc::TCP_FASTOPEN, 4, "TCP_FASTOPEN"),
+    tcp(libc::TCP_FASTOPEN_CONNECT, 4, "TCP_FASTOPEN_CONNECT"),
+    tcp(libc::TCP_FASTOPEN_NO_COOKIE, 4, "TCP_FASTOPEN_NO_COOKIE"),
+    tcp(libc::TCP_SAVE_SYN, 4, "TCP_SAVE_SYN"),
+];
+
+// include/uapi/linux/in.h, in6.h; what libc does not have everywhere.
+const IP_NODEFRAG: i32 = 22;
+const IP_CHECKSUM: i32 = 23;
+const IP_RECVFRAGSIZE: i32 = 25;
+const IP_RECVERR_RFC4884: i32 = 26;
+const IP_LOCAL_PORT_RANGE: i32 = 51;
+const IPV6_RECVERR_RFC4884: i32 = 31;
+const IPV6_FLOWINFO_SEND: i32 = 33;
+const IPV6_AUTOFLOWLABEL: i32 = 70;
+const IPV6_ADDR_PREFERENCES: i32 = 72;
+const IPV6_MINHOPCOUNT: i32 = 73;
+const IPV6_ORIGDSTADDR: i32 = 74;
+const IPV6_UNICAST_IF: i32 = 76;
+const IPV6_RECVFRAGSIZE: i32 = 77;
+const IPV6_FREEBIND: i32 = 78;
+
+const fn ip(name: i32, room: usize, called: &'static str) -> Entry {
+    (libc::IPPROTO_IP, name, room, called)
+}
+
+/// Those of IPv4, which IPv6 sockets have, too.
+pub const IP: &[Entry] = &[
+    ip(libc::IP_OPTIONS, 40, "IP_OPTIONS"),
+    ip(libc::IP_TOS, 4, "IP_TOS"),
+    ip(libc::IP_TTL, 4, "IP_TTL"),
+    ip(libc::IP_RECVOPTS, 4, "IP_RECVOPTS"),
+    ip(libc::IP_RETOPTS, 4, "IP_RETOPTS"),
+    ip(libc::IP_PKTINFO, 4, "IP_PKTINFO"),
+    ip(libc::IP_MTU_DISCOVER, 4, "IP_MTU_DISCOVER"),
+    ip(libc::IP_RECVERR, 4, "IP_RECVERR"),
+    ip(libc::IP_RECVTTL, 4, "IP_RECVTTL"),
+    ip(libc::IP_RECVTOS, 4, "IP_RECVTOS"),
+    ip(libc::IP_FREEBIND, 4, "IP_FREEBIND"),
+    ip(libc::IP_TRANSPARENT, 4, "IP_TRANSPARENT"),
+    ip(libc::IP_RECVORIGDSTADDR, 4, "IP_RECVORIGDSTADDR"),
+    ip(libc::IP_MINTTL, 4, "IP_MINTTL"),
+    ip(IP_NODEFRAG, 4, "IP_NODEFRAG"),
+    ip(IP_CHECKSUM, 4, "IP_CHECKSUM"),
+    ip(libc::IP_BIND_ADDRESS_NO_PORT, 4, "IP_BIND_ADDRESS_NO_PORT"),
+    ip(IP_RECVFRAGSIZE, 4, "IP_RECVFRAGSIZE"),
+    ip(IP_RECVERR_RFC4884, 4, "IP_RECVERR_RFC4884"),
+    ip(libc::IP_MULTICAST_TTL, 4, "IP_MULTICAST_TTL"),
+    ip(libc::IP_MULTICAST_LOOP, 4, "IP_MULTICAST_LOOP"),
+    ip(libc::IP_MULTICAST_ALL, 4, "IP_MULTICAST_ALL"),
+    ip(libc::IP_UNICAST_IF, 4, "IP_UNICAST_IF"),
+    ip(IP_LOCAL_PORT_RANGE, 4, "IP_LOCAL_PORT_RANGE"),
+];
+
+const fn ipv6(name: i32, room: usize, called: &'static str) -> Entry {
+    (libc::IPPROTO_IPV6, name, room, called)
+}
+
+/// Those of IPv6.
+pub const IPV6: &[Entry] = &[
+    ipv6(libc::IPV6_V6ONLY, 4, "IPV6_V6ONLY"),
+    ipv6(libc::IPV6_UNICAST_HOPS, 4, "IPV6_UNICAST_HOPS"),
+    ipv6(libc::IPV6_MULTICAST_HOPS, 4, "IPV6_MULTICAST_HOPS"),
+    ipv6(libc::IPV6_MULTICAST_LOOP, 4, "IPV6_MULTICAST_LOOP"),
+    ipv6(libc::IPV6_MULTICAST_ALL, 4, "IPV6_MULTICAST_ALL"),
+    ipv6(libc::IPV6_MTU_DISCOVER, 4, "IPV6_MTU_DISCOVER"),
+    ipv6(libc::IPV6_RECVERR, 4, "IPV6_RECVERR"),
+    ipv6(IPV6_RECVERR_RFC4884, 4, "IPV6_RECVERR_RFC4884"),
+    ipv6(IPV6_FLOWINFO_SEND, 4, "IPV6_FLOWINFO_SEND"),
+    ipv6(libc::IPV6_RECVPKTINFO, 4, "IPV6_RECVPKTINFO"),
+    ipv6(libc::IPV6_RECVHOPLIMIT, 4, "IPV6_RECVHOPLIMIT"),
+    ipv6(libc::IPV6_RECVHOPOPTS, 4, "IPV6_RECVHOPOPTS"),
+    ipv6(libc::IPV6_HOPOPTS, 2048, "IPV6_HOPOPTS"),
+    ipv6(libc::IPV6_RTHDRDSTOPTS, 2048, "IPV6_RTHDRDSTOPTS"),
+    ipv6(libc::IPV6_RECVRTHDR, 4, "IPV6_RECVRTHDR"),
+    ipv6(libc::IPV6_RTHDR, 2048, "IPV6_RTHDR"),
+    ipv6(libc::IPV6_RECVDSTOPTS, 4, "IPV6_RECVDSTOPTS"),
+    ipv6(libc::IPV6_DSTOPTS, 2048, "IPV6_DSTOPTS"),
+    ipv6(libc::IPV6_RECVPATHMTU, 4, "IPV6_RECVPATHMTU"),
+    ipv6(libc::IPV6_DONTFRAG, 4, "IPV6_DONTFRAG"),
+    ipv6(libc::IPV6_RECVTCLASS, 4, "IPV6_RECVTCLASS"),
+    ipv6(libc::IPV6_TCLASS, 4, "IPV6_TCLASS"),
+    ipv6(IPV6_AUTOFLOWLABEL, 4, "IPV6_AUTOFLOWLABEL"),
+    ipv6(IPV6_ADDR_PREFERENCES, 4, "IPV6_ADDR_PREFERENCES"),
+    ipv6(IPV6_MINHOPCOUNT, 4, "IPV6_MINHOPCOUNT"),
+    ipv6(IPV6_ORIGDSTADDR, 4, "IPV6_ORIGDSTADDR"),
+    ipv6(libc::IPV6_TRANSPARENT, 4, "IPV6_TRANSPARENT"),
+    ipv6(IPV6_UNICAST_IF, 4, "IPV6_UNICAST_IF"),
+    ipv6(IPV6_RECVFRAGSIZE, 4, "IPV6_RECVFRAGSIZE"),
+    ipv6(IPV6_FREEBIND, 4, "IPV6_FREEBIND"),
+];
+
+/// Adds to options that were read that the kernel goes on to adapt the sizes of the buffers: to set
+/// a size is to stop that (`SO_BUF_LOCK`, Linux 5.15).
+pub fn keep_adapting(fd: BorrowedFd<'_>, options: &mut Vec<SocketOption>) {
+    let is = |name: i32| move |option: &SocketOption| option.level == libc::SOL_SOCKET && option.name == name;
+    let size = options.iter().rposition(|option| {
+        is(libc::SO_SNDBUF)(option) || is(libc::SO_RCVBUF)(option)
+    });
+    let (Some(size), false) = (size, options.iter().any(is(SO_BUF_LOCK))) else { return };
+    if let Ok(value) = socket::option(fd, libc::SOL_SOCKET, SO_BUF_LOCK, 4) {
+        let lock = SocketOption { level: libc::SOL_SOCKET, name: SO_BUF_LOCK, value: Bytes(value) };
+        options.insert(size + 1, lock);
+    }
+}
 
 /// Creates a socket.
 ///

@@ -1,5 +1,6 @@
 //! Messages in the queue of a unix socket: read without taking them out, and sent again.
 
+use super::options::SO_BUF_LOCK;
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::journal::{Change, Entry};
 use crate::resource::bytes::Bytes;
@@ -298,14 +299,29 @@ pub fn send_by(
 /// # Errors
 /// Those of `fill`; what the kernel reports.
 pub fn with_room(sender: BorrowedFd<'_>, fill: impl FnOnce() -> Result<()>) -> Result<()> {
-    const SO_BUF_LOCK: i32 = 72;
+    with_buffer(sender, (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE), fill)
+}
+
+/// Runs `fill` while a socket may receive as much as there is memory.
+///
+/// # Errors
+/// Those of `fill`; what the kernel reports.
+pub fn with_room_to_receive(receiver: BorrowedFd<'_>, fill: impl FnOnce() -> Result<()>) -> Result<()> {
+    with_buffer(receiver, (libc::SO_RCVBUF, libc::SO_RCVBUFFORCE), fill)
+}
+
+fn with_buffer(
+    fd: BorrowedFd<'_>,
+    (name, forced): (i32, i32),
+    fill: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     const PLENTY: i32 = 1 << 29;
     let what = || "change the size of a socket's buffer";
-    let before = socket::int(sender, libc::SOL_SOCKET, libc::SO_SNDBUF).context(what)?;
-    let lock = socket::int(sender, libc::SOL_SOCKET, SO_BUF_LOCK).ok();
-    let set = |size: i32| match socket::set_int(sender, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, size) {
+    let before = socket::int(fd, libc::SOL_SOCKET, name).context(what)?;
+    let lock = socket::int(fd, libc::SOL_SOCKET, SO_BUF_LOCK).ok();
+    let set = |size: i32| match socket::set_int(fd, libc::SOL_SOCKET, forced, size) {
         Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
-            socket::set_int(sender, libc::SOL_SOCKET, libc::SO_SNDBUF, size)
+            socket::set_int(fd, libc::SOL_SOCKET, name, size)
         }
         set => set,
     };
@@ -313,7 +329,7 @@ pub fn with_room(sender: BorrowedFd<'_>, fill: impl FnOnce() -> Result<()>) -> R
     let filled = fill();
     set(before / 2).context(what)?;
     if let Some(lock) = lock {
-        socket::set_int(sender, libc::SOL_SOCKET, SO_BUF_LOCK, lock).context(what)?;
+        socket::set_int(fd, libc::SOL_SOCKET, SO_BUF_LOCK, lock).context(what)?;
     }
     filled
 }

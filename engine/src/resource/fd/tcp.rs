@@ -1,0 +1,726 @@
+//! TCP sockets: those that are not connected, those that listen, and connections both of whose ends
+//! are in the job.
+//!
+//! Both ends of a connection are read and made in repair mode. What one end has sent and the other
+//! has not received is sent again by the restarted one, and so is the end of a stream. So what is
+//! recorded of an end is what it receives: what has arrived, what is on its way, and whether that is
+//! the end.
+
+use super::description::{Descriptions, Descriptor};
+use super::inode::Observed;
+use super::socket::inet::{self, Address, Ends, TcpSockets};
+use super::socket::options::{self, Entry, SocketOption};
+use super::socket::repair::{self, Agreed, End, Repaired};
+use super::socket::{Created, is_ours, queue, who_has};
+use super::{
+    Identity, JoinStage, Joined, Kind, Made, Programs, Reference, Restored, Verbs, Way, external, pipe,
+    unlinked,
+};
+use crate::error::{Context, Error, External, Problem, Result, Subject};
+use crate::resource::bytes::Bytes;
+use crate::sys::socket;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, Shutdown, bind, getpeername, getsockname, listen, send, shutdown};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// The state of a TCP socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tcp {
+    /// `AF_INET` or `AF_INET6`
+    pub family: i32,
+    /// What it is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Address>,
+    /// What it is connected to.
+    pub link: Link,
+    /// Whether it has shut down the half that receives, and not because the other end has.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub deaf: bool,
+    /// Options with other values than those of a new socket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<SocketOption>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// What a socket is connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// Nothing.
+    None,
+    /// It waits for connections.
+    Listening {
+        /// As given to listen(2).
+        backlog: u32,
+    },
+    /// Another socket of the job.
+    Peer {
+        /// Its open file description.
+        file: usize,
+        /// This end.
+        connection: Connection,
+    },
+    /// One that is closed.
+    Closed {
+        /// This end.
+        connection: Connection,
+    },
+}
+
+/// An end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The address of the other end.
+    pub to: Address,
+    /// What has arrived and was not read.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub received: Bytes,
+    /// What the other end has sent after that.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub on_its_way: Bytes,
+    /// Whether the other end has sent the end of the stream after that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ends: bool,
+    /// Sequence number of the first byte that has not arrived.
+    pub read: u32,
+    /// Sequence number of the first byte that has not arrived at the other end.
+    pub write: u32,
+    /// How many bytes after these it may receive, and send.
+    pub windows: (u32, u32),
+    /// What both ends agreed on.
+    pub agreed: Agreed,
+}
+
+fn is_empty(bytes: &Bytes) -> bool {
+    bytes.0.is_empty()
+}
+
+/// include/net/tcp_states.h
+mod state {
+    pub const ESTABLISHED: u8 = 1;
+    pub const SYN_SENT: u8 = 2;
+    pub const SYN_RECV: u8 = 3;
+    pub const FIN_WAIT1: u8 = 4;
+    pub const FIN_WAIT2: u8 = 5;
+    pub const CLOSE: u8 = 7;
+    pub const CLOSE_WAIT: u8 = 8;
+    pub const LAST_ACK: u8 = 9;
+    pub const LISTEN: u8 = 10;
+    pub const CLOSING: u8 = 11;
+
+    /// Whether an end in this state has sent the end of its stream.
+    pub fn has_ended(state: u8) -> bool {
+        matches!(state, FIN_WAIT1 | FIN_WAIT2 | CLOSING | LAST_ACK)
+    }
+
+    /// Whether it has received that of the other one.
+    pub fn has_met_end(state: u8) -> bool {
+        matches!(state, CLOSE_WAIT | CLOSING | LAST_ACK)
+    }
+}
+
+/// `SO_NETNS_COOKIE`, include/uapi/asm-generic/socket.h; Linux 5.14.
+const SO_NETNS_COOKIE: i32 = 71;
+/// `TCP_AO_INFO`, include/uapi/linux/tcp.h; Linux 6.7.
+const TCP_AO_INFO: i32 = 40;
+
+pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
+    let is_tcp = |created: Created| {
+        matches!(created.family, libc::AF_INET | libc::AF_INET6) && created.protocol == libc::IPPROTO_TCP
+    };
+    is_ours(seen, is_tcp).map(|created| {
+        let Created { family, .. } = created?;
+        Ok(Kind::Tcp(Tcp { family, name: None, link: Link::None, deaf: false, options: Vec::new() }))
+    })
+}
+
+/// Options that its kind of socket has, besides the generic ones.
+fn tables(family: i32, is_connected: bool) -> Vec<&'static [Entry]> {
+    let mut tables = vec![options::TCP, options::IP];
+    tables.extend((family == libc::AF_INET6).then_some(options::IPV6));
+    tables.extend((!is_connected).then_some(options::TCP_UNCONNECTED));
+    tables
+}
+
+impl Tcp {
+    fn created(&self) -> Created {
+        Created { family: self.family, kind: libc::SOCK_STREAM, protocol: libc::IPPROTO_TCP }
+    }
+
+    fn create(&self) -> Result<OwnedFd> {
+        options::create(self.created()).context(|| "create a TCP socket")
+    }
+
+    fn own(&self) -> Result<Address> {
+        self.name.ok_or_else(|| Error::Conflict("a TCP connection without an address".into()))
+    }
+
+    fn connection(&self) -> Option<&Connection> {
+        match &self.link {
+            Link::Peer { connection, .. } | Link::Closed { connection } => Some(connection),
+            Link::None | Link::Listening { .. } => None,
+        }
+    }
+}
+
+/// A connection that is being looked at.
+struct Looked<'a, 'b> {
+    /// Its open file description.
+    file: usize,
+    descriptor: &'a Descriptor,
+    at: &'a Subject,
+    all: &'a Descriptions<'b>,
+    to: Address,
+}
+
+/// How often both ends are read until what they say fits together.
+const ATTEMPTS: u32 = 20;
+
+impl Looked<'_, '_> {
+    /// Reads an end: what it receives, and where what it sends begins.
+    fn read(&self, peer: Option<usize>) -> Result<Connection> {
+        let peer = peer.map(|peer| (peer, self.all.descriptor(peer)));
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                std::thread::sleep(Duration::from_millis(1 << attempt.min(5)));
+            }
+            if let Some(connection) = self.try_read(peer.as_ref())? {
+                return Ok(connection);
+            }
+        }
+        let why = " is a TCP connection whose data moves although both ends are stopped, or has urgent data on its way; try again";
+        Err(Error::unsupported_now(Problem::of(self.at.clone(), why)))
+    }
+
+    /// `None` if something has changed meanwhile: packets arrive although all processes are
+    /// stopped.
+    fn try_read(&self, peer: Option<&(usize, Descriptor)>) -> Result<Option<Connection>> {
+        let what = || format!("{}: read a TCP connection", self.at);
+        // First what was sent, so that whatever arrives meanwhile is in there, too.
+        let mut sent = Vec::new();
+        let mut sent_to = None;
+        let mut ends = true;
+        if let Some((_, peer)) = peer {
+            let repaired = Repaired::begin(peer)?;
+            let (bytes, end) = repaired.sent().context(what)?;
+            let (state, _) = repaired.info().context(what)?;
+            repaired.end()?;
+            ends = state::has_ended(state);
+            sent = bytes;
+            sent_to = Some(end.wrapping_sub(ends.into()));
+        }
+        let repaired = Repaired::begin(self.descriptor)?;
+        let look = || -> std::io::Result<_> { Ok((repaired.receiving()?, repaired.info()?)) };
+        let before = look().context(what)?;
+        let received = repaired.received().context(what)?;
+        let after = look().context(what)?;
+        let mss = repaired.mss().context(what)?;
+        repaired.end()?;
+        let ([next, edge], (state, agreed)) = before;
+        let (mut bytes, waiting) = received;
+        if before != after || bytes.len() != waiting {
+            return Ok(None);
+        }
+        let arrived = next.wrapping_sub(state::has_met_end(state).into());
+        if let Some(sent_to) = sent_to {
+            let left = sent_to.wrapping_sub(arrived) as usize;
+            let all_arrived = left == 0 || !state::has_met_end(state);
+            if left > sent.len() || !all_arrived {
+                return Ok(None);
+            }
+            bytes.extend(&sent[sent.len() - left..]);
+        }
+        let [read, edge] = self.all.note(self.file, || Ok([arrived, edge]))?;
+        let begin = arrived.wrapping_sub(waiting as u32);
+        let on_its_way = bytes.split_off(read.wrapping_sub(begin) as usize);
+        let [write, peer_edge] = match peer {
+            Some((file, peer)) => self.all.note(*file, || {
+                let repaired = Repaired::begin(peer)?;
+                let look = || -> std::io::Result<_> { Ok((repaired.receiving()?, repaired.info()?.0)) };
+                let mut seen = look().context(what)?;
+                loop {
+                    let again = look().context(what)?;
+                    if again == seen {
+                        break;
+                    }
+                    seen = again;
+                }
+                repaired.end()?;
+                let ([next, edge], state) = seen;
+                Ok([next.wrapping_sub(state::has_met_end(state).into()), edge])
+            })?,
+            None => {
+                let repaired = Repaired::begin(self.descriptor)?;
+                let written = repaired.sent();
+                repaired.end()?;
+                let (_, written) = written.context(what)?;
+                [written, written.wrapping_add(u16::MAX.into())]
+            }
+        };
+        let room = |edge: u32, next: u32| (edge.wrapping_sub(next) as i32).max(0) as u32;
+        Ok(Some(Connection {
+            to: self.to,
+            received: Bytes(bytes),
+            on_its_way: Bytes(on_its_way),
+            ends,
+            read,
+            write,
+            windows: (room(edge, read), room(peer_edge, write)),
+            agreed: Agreed { mss, ..agreed },
+        }))
+    }
+}
+
+/// Whether a socket is of the engine's network namespace, as far as the kernel tells.
+fn is_same_namespace(fd: BorrowedFd<'_>, new: BorrowedFd<'_>) -> bool {
+    let cookie = |fd| socket::option(fd, libc::SOL_SOCKET, SO_NETNS_COOKIE, 8);
+    match (cookie(fd), cookie(new)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => true,
+    }
+}
+
+impl Verbs for Tcp {
+    fn name(&self) -> &'static str {
+        "TCP socket"
+    }
+
+    fn title(&self, index: usize) -> String {
+        match (self.name, self.connection()) {
+            (Some(own), Some(Connection { to, .. })) => format!("TCP socket {own} to {to}"),
+            (Some(own), None) => format!("TCP socket {own}"),
+            _ => format!("TCP socket {index}"),
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Description
+    }
+
+    fn keeps_offset(&self) -> bool {
+        false
+    }
+
+    fn refers_to(&self) -> Vec<Reference> {
+        match &self.link {
+            Link::Peer { file, .. } => vec![Reference::File(*file)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn capture(&mut self, descriptors: &[Descriptor], all: &Descriptions<'_>) -> Result<()> {
+        let descriptor = Descriptor::only(descriptors);
+        let at = descriptor.at().leading_to(descriptor.name());
+        let refuse = |why: &str| Err(Error::unsupported(Problem::of(at.clone(), why)));
+        let fd = descriptor.duplicate()?;
+        if !is_same_namespace(fd.as_fd(), self.create()?.as_fd()) {
+            return refuse(" is a TCP socket of another network namespace, which cannot be saved yet; close it first");
+        }
+        let has = |name: i32, room: usize| socket::option(fd.as_fd(), libc::IPPROTO_TCP, name, room);
+        if has(libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
+            return refuse(" is a TCP socket with an upper layer (TCP_ULP, as kernel TLS), which cannot be saved yet; close it first");
+        }
+        if has(TCP_AO_INFO, 64).is_ok() {
+            return refuse(" is a TCP socket with keys (TCP_AO), which cannot be saved; remove them or close it first");
+        }
+        let what = || format!("{at}: read its state");
+        let (state, _) = repair::info(fd.as_fd()).context(what)?;
+        let ino = descriptor.inode()? as u32;
+        let events = poll(fd.as_fd()).context(what)?;
+        if events.contains(PollFlags::ERR) {
+            return refuse(" is a TCP socket with an error, or a message of its error queue, that was not read (SO_ERROR, MSG_ERRQUEUE); read it first");
+        }
+        if events.contains(PollFlags::PRI) {
+            return refuse(" is a TCP socket with an urgent byte (MSG_OOB) that was not received; receive it first");
+        }
+        let own = SocketAddr::try_from(getsockname(&fd).context(what)?).context(what)?;
+        self.name = Some(Address::of(own)).filter(|own| !own.is_none());
+        let is_connected = !matches!(state, state::CLOSE | state::LISTEN);
+        let tables = tables(self.family, is_connected);
+        self.options = options::capture(fd.as_fd(), self.created(), &tables, &at)?;
+        options::keep_adapting(fd.as_fd(), &mut self.options);
+        match state {
+            state::CLOSE if events.contains(PollFlags::RDHUP) => {
+                return refuse(" is a TCP socket whose connection is over, which cannot be saved yet; close it first");
+            }
+            state::CLOSE => return Ok(()),
+            state::SYN_SENT | state::SYN_RECV => {
+                return refuse(" is a TCP socket that is being connected, which cannot be saved yet; wait until it is connected");
+            }
+            _ => {}
+        }
+        let sockets = all.tcp_sockets()?;
+        let Some(shown) = sockets.by_ino.get(&ino) else {
+            let why = " is a TCP socket that has just changed, or is of another network namespace; try again";
+            return Err(Error::unsupported_now(Problem::of(at, why)));
+        };
+        if shown.has_keys {
+            return refuse(" is a TCP socket with keys (TCP_MD5SIG), which cannot be saved; remove them or close it first");
+        }
+        if state == state::LISTEN {
+            let (waiting, backlog) = shown.queues;
+            if waiting > 0 {
+                return refuse(&format!(
+                    " is a TCP socket at which {waiting} connections wait to be accepted; accept them first"
+                ));
+            }
+            self.link = Link::Listening { backlog };
+            return Ok(());
+        }
+        let to = SocketAddr::try_from(getpeername(&fd).context(what)?.ok_or_else(|| {
+            Error::Vanished(format!("{at}: its connection has just ended"))
+        })?);
+        let to = Address::of(to.context(what)?);
+        let file = all.socket(ino).expect("it has a descriptor");
+        let looked = Looked { file, descriptor, at: &at, all, to };
+        self.link = match self.find_peer(shown.ends, state, &looked, sockets)? {
+            Some(peer) => Link::Peer { file: peer, connection: looked.read(Some(peer))? },
+            None if socket::outq(fd.as_fd()).context(what)? == 0 => {
+                Link::Closed { connection: looked.read(None)? }
+            }
+            None => return refuse(" is a TCP connection with data for an end that is closed; close it, too"),
+        };
+        self.deaf = shown.shutdown & 1 != 0 && !state::has_met_end(state);
+        Ok(())
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        if !matches!(self.family, libc::AF_INET | libc::AF_INET6) {
+            return Err("a TCP socket of another family".into());
+        }
+        self.name.iter().try_for_each(|name| name.validate(self.family))?;
+        let Some(connection) = self.connection() else { return Ok(()) };
+        connection.to.validate(self.family)?;
+        let Agreed { mss, scales, .. } = connection.agreed;
+        let scaled = scales.is_none_or(|(send, receive)| send.max(receive) <= 14);
+        let whole = mss > 0 && mss <= u16::MAX.into() && scaled && self.name.is_some();
+        let is_closed = matches!(self.link, Link::Closed { .. });
+        if !whole || (is_closed && !(connection.ends && connection.on_its_way.0.is_empty())) {
+            return Err("an invalid TCP connection".into());
+        }
+        Ok(())
+    }
+
+    fn examine(&self) -> Result<()> {
+        let Some(own) = self.name else { return Ok(()) };
+        let probe = self.create()?;
+        let bound = |bound: rustix::io::Result<()>| match bound {
+            Err(Errno::ADDRNOTAVAIL) => Err(Error::Conflict(format!(
+                "{own}: no such address on this machine; give it to an interface first"
+            ))),
+            bound => bound.context(|| format!("bind a socket to {own}")),
+        };
+        if let Some(connection) = self.connection() {
+            repair::begin_new(probe.as_fd())?;
+            options::apply(probe.as_fd(), &before_bind(&self.options))?;
+            bound(bind(&probe, &own.to_socket()))?;
+            let what = || format!("make the connection {own} to {}", connection.to);
+            return match rustix::net::connect(&probe, &connection.to.to_socket()) {
+                Err(Errno::ADDRNOTAVAIL) => self.look_in_the_way(own, Some(connection.to)),
+                connected => connected.context(what),
+            };
+        }
+        options::apply(probe.as_fd(), &before_bind(&self.options))?;
+        set_reuse(probe.as_fd())?;
+        match bind(&probe, &own.to_socket()) {
+            Err(Errno::ADDRINUSE) => self.look_in_the_way(own, None),
+            other => bound(other),
+        }
+    }
+
+    fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
+        Ok(Box::new(Unopened(self.clone())))
+    }
+
+    fn flags_to_open(&self, flags: i32) -> i32 {
+        pipe::without_async(flags)
+    }
+
+    fn joins(&self) -> bool {
+        self.connection().is_some()
+    }
+
+    fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
+        let Some(connection) = self.connection() else { return Ok(()) };
+        let partner = || job.partner.ok_or_else(|| Error::Conflict("a connection without another end".into()));
+        let peer = match self.link {
+            Link::Peer { file, .. } => (job.opened)(file)?,
+            _ => partner()?,
+        };
+        match stage {
+            JoinStage::Connect => self.connect(fd, connection, job.partner),
+            JoinStage::Fill => {
+                repair::end(fd)?;
+                job.partner.map_or(Ok(()), repair::end)
+            }
+            JoinStage::Finish => {
+                send_all(peer, &connection.on_its_way.0)?;
+                if connection.ends {
+                    shutdown(peer, Shutdown::Write).context(|| "end a TCP stream")?;
+                }
+                if self.deaf {
+                    shutdown(fd, Shutdown::Read).context(|| "shut down a TCP socket")?;
+                }
+                options::apply(fd, &self.options)
+            }
+        }
+    }
+
+    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
+        pipe::signal_io(file, job, programs);
+        Ok(())
+    }
+}
+
+impl Tcp {
+    /// The other end's open file description; `None` for one that is closed.
+    fn find_peer(
+        &self,
+        ends: Ends,
+        state: u8,
+        looked: &Looked<'_, '_>,
+        sockets: &TcpSockets,
+    ) -> Result<Option<usize>> {
+        let Looked { file, descriptor, at, all, to } = looked;
+        let refuse = |why: String| Err(Error::unsupported(Problem::of((*at).clone(), why)));
+        let outside = |why: String| {
+            let why = format!("{why}{}", external::advice(&descriptor.name()));
+            Err(Error::unsupported(Problem::external((*at).clone(), External::SocketPeer, why)))
+        };
+        match sockets.peer(ends).map(|ino| (ino, all.socket(ino))) {
+            Some((_, Some(peer))) if peer == *file => {
+                refuse(" is a TCP socket that is connected to itself, which cannot be saved; close it first".into())
+            }
+            Some((_, Some(peer))) => Ok(Some(peer)),
+            Some((ino, None)) => outside(format!(
+                " is a TCP connection to {to}, of a process outside the job{}: save a tree that contains both, or close it first",
+                who_has(ino)
+            )),
+            None if !inet::is_own(*to)? => outside(format!(
+                " is a TCP connection to {to}, outside this machine, which cannot be saved yet; close it first"
+            )),
+            None => match sockets.without_process(ends) {
+                Some(other) if matches!(other.state, state::ESTABLISHED | state::SYN_RECV | state::CLOSE_WAIT) => {
+                    refuse(format!(" is a TCP connection to {to} that was not accepted yet; accept it first"))
+                }
+                _ if state == state::CLOSE_WAIT => Ok(None),
+                _ => refuse(format!(" is a TCP connection to {to}, whose other end is closed; close it, too")),
+            },
+        }
+    }
+
+    /// Makes this end, and the other one if nobody has it.
+    fn connect(
+        &self,
+        fd: BorrowedFd<'_>,
+        connection: &Connection,
+        partner: Option<BorrowedFd<'_>>,
+    ) -> Result<()> {
+        let Connection { to, read, write, windows: (read_window, write_window), agreed, .. } = *connection;
+        let own = self.own()?;
+        options::apply(fd, &self.options)?;
+        let received = &connection.received.0[..];
+        let end = End { own, other: to, write, read, received, write_window, read_window, agreed };
+        repair::connect(fd, &end, || clear(own, Some(to)))?;
+        let Some(partner) = partner else { return Ok(()) };
+        let agreed = Agreed { scales: agreed.scales.map(|(send, receive)| (receive, send)), ..agreed };
+        let end = End {
+            own: to,
+            other: own,
+            write: read,
+            read: write,
+            received: &[],
+            write_window: read_window,
+            read_window: write_window,
+            agreed,
+        };
+        repair::connect(partner, &end, || clear(to, Some(own)))
+    }
+
+    /// Looks which socket is in the way of this one.
+    fn look_in_the_way(&self, own: Address, to: Option<Address>) -> Result<()> {
+        let sockets = TcpSockets::read()?;
+        let is_in_the_way = |ends: Ends| is_at(ends, own, to);
+        let living = sockets.by_ino.values().find(|socket| is_in_the_way(socket.ends));
+        if let Some(living) = living {
+            return Err(inet::in_use(own, &who_has(living.ino)));
+        }
+        let mut left = sockets.others.iter().filter(|socket| is_in_the_way(socket.ends)).peekable();
+        // What is only left of connections is removed when it is time.
+        if left.peek().is_some() && left.all(inet::is_left) { Ok(()) } else { Err(inet::in_use(own, "")) }
+    }
+}
+
+/// Whether a socket with these ends is in the way of one bound to `own`, and connected to `to`.
+fn is_at(ends: Ends, own: Address, to: Option<Address>) -> bool {
+    match to {
+        Some(to) => ends == (own.canonical(), to.canonical()),
+        None => {
+            let (one, other) = (ends.0.ip, own.canonical().ip);
+            let overlap = one == other || one.is_unspecified() || other.is_unspecified();
+            ends.0.port == own.port && overlap
+        }
+    }
+}
+
+/// Removes what is left of connections that are closed, where it is in the way.
+fn clear(own: Address, to: Option<Address>) -> Result<bool> {
+    Ok(inet::clear(|socket| inet::is_left(socket) && is_at(socket.ends, own, to))? > 0)
+}
+
+/// The options without which an address may not be there, or be another one.
+fn before_bind(options: &[SocketOption]) -> Vec<SocketOption> {
+    const SO_BINDTOIFINDEX: i32 = 62;
+    const IPV6_FREEBIND: i32 = 78;
+    const IPV6_TRANSPARENT: i32 = libc::IPV6_TRANSPARENT;
+    let is_needed = |option: &&SocketOption| {
+        matches!(
+            (option.level, option.name),
+            (libc::SOL_SOCKET, libc::SO_REUSEPORT | SO_BINDTOIFINDEX)
+                | (libc::IPPROTO_IP, libc::IP_FREEBIND | libc::IP_TRANSPARENT | libc::IP_BIND_ADDRESS_NO_PORT)
+                | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY | IPV6_FREEBIND | IPV6_TRANSPARENT)
+        )
+    };
+    options.iter().filter(is_needed).cloned().collect()
+}
+
+fn set_reuse(fd: BorrowedFd<'_>) -> Result<()> {
+    socket::set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1).context(|| "set SO_REUSEADDR")
+}
+
+/// Sends bytes that the other end has not received yet.
+fn send_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+    let mut rest = bytes;
+    let mut step = |most: usize| -> rustix::io::Result<bool> {
+        while !rest.is_empty() {
+            let piece = &rest[..rest.len().min(most)];
+            match send(fd, piece, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Err(Errno::AGAIN) => return Ok(false),
+                sent => rest = &rest[sent?..],
+            }
+        }
+        Ok(true)
+    };
+    let what = || format!("send {} bytes through a TCP connection", bytes.len());
+    if step(usize::MAX).context(what)? {
+        return Ok(());
+    }
+    queue::with_room(fd, || {
+        if step(1 << 20).context(what)? { Ok(()) } else { Err(Errno::AGAIN).context(what) }
+    })
+}
+
+/// A socket that is not open yet.
+struct Unopened(Tcp);
+
+impl Made for Unopened {
+    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
+        let fd = self.0.create()?;
+        unlinked::set_flags(&fd, flags)?;
+        if matches!(self.0.link, Link::Closed { .. }) {
+            way.keep_partner(self.0.create()?);
+        }
+        Ok(fd)
+    }
+
+    fn adjust(&self, _way: &Way<'_>, fd: &OwnedFd, _flags: i32) -> Result<()> {
+        let Tcp { name, link, options, .. } = &self.0;
+        if self.0.connection().is_some() {
+            return Ok(());
+        }
+        options::apply(fd.as_fd(), options)?;
+        let Some(own) = *name else { return Ok(()) };
+        // Whatever is left of earlier connections is not in the way then, if it was set for these.
+        let reuse = socket::int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR).context(|| "read SO_REUSEADDR")?;
+        set_reuse(fd.as_fd())?;
+        let again = |act: &dyn Fn() -> rustix::io::Result<()>| -> Result<()> {
+            match act() {
+                Err(Errno::ADDRINUSE) if clear(own, None)? => match act() {
+                    Err(Errno::ADDRINUSE) => Err(inet::in_use(own, "")),
+                    acted => acted.context(|| format!("bind a socket to {own}")),
+                },
+                Err(Errno::ADDRINUSE) => Err(inet::in_use(own, "")),
+                acted => acted.context(|| format!("bind a socket to {own}")),
+            }
+        };
+        again(&|| bind(fd, &own.to_socket()))?;
+        if let Link::Listening { backlog } = link {
+            again(&|| listen(fd, *backlog as i32))?;
+        }
+        socket::set_int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse).context(|| "set SO_REUSEADDR")?;
+        options::apply(fd.as_fd(), options)
+    }
+}
+
+/// What has happened to a socket.
+fn poll(fd: BorrowedFd<'_>) -> std::io::Result<PollFlags> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::PRI | PollFlags::RDHUP)];
+    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&zero))?;
+    Ok(fds[0].revents())
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
+        name: "tcp-received-lost",
+        what: "what TCP sockets have received and not been read is lost",
+        commit: |r| each(r, |connection| connection.received.0.clear()),
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-sent-lost",
+        what: "what is on its way between TCP sockets is lost",
+        commit: |r| each(r, |connection| connection.on_its_way.0.clear()),
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-sequence-wrong",
+        what: "TCP sockets expect other sequence numbers than those that come",
+        commit: |r| each(r, |connection| connection.read = connection.read.wrapping_add(1 << 30)),
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-half-open-again",
+        what: "TCP connections that were ended are open in both directions",
+        commit: |r| each(r, |connection| connection.ends = false),
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-name-lost",
+        what: "TCP sockets that are not connected are bound to nothing",
+        commit: |r| {
+            each_socket(r, |tcp| {
+                if tcp.connection().is_none() {
+                    tcp.name = None;
+                }
+            });
+        },
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-options-lost",
+        what: "TCP sockets have the options of new ones",
+        commit: |r| each_socket(r, |tcp| tcp.options.clear()),
+    },
+];
+
+#[cfg(feature = "planted-faults")]
+fn each_socket(records: &mut crate::resource::Records, change: impl Fn(&mut Tcp)) {
+    for inode in &mut records.inodes {
+        if let Kind::Tcp(tcp) = &mut inode.kind {
+            change(tcp);
+        }
+    }
+}
+
+#[cfg(feature = "planted-faults")]
+fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Connection)) {
+    each_socket(records, |tcp| match &mut tcp.link {
+        Link::Peer { connection, .. } => change(connection),
+        // The end of the stream is all that there is.
+        Link::Closed { .. } | Link::None | Link::Listening { .. } => {}
+    });
+}
