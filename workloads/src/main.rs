@@ -17,6 +17,7 @@ mod process;
 mod rings;
 mod seccomp;
 mod signals;
+mod tcp;
 mod terminals;
 mod threads;
 mod timers;
@@ -45,6 +46,7 @@ const GROUPS: &[&[Entry]] = &[
     terminals::WORKLOADS,
     rings::WORKLOADS,
     unix::WORKLOADS,
+    tcp::WORKLOADS,
 ];
 
 #[derive(Parser)]

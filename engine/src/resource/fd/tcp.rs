@@ -321,24 +321,34 @@ impl Verbs for Tcp {
         let refuse = |why: &str| Err(Error::unsupported(Problem::of(at.clone(), why)));
         let fd = descriptor.duplicate()?;
         if !is_same_namespace(fd.as_fd(), self.create()?.as_fd()) {
-            return refuse(" is a TCP socket of another network namespace, which cannot be saved yet; close it first");
+            return refuse(
+                " is a TCP socket of another network namespace, which cannot be saved yet; close it first",
+            );
         }
         let has = |name: i32, room: usize| socket::option(fd.as_fd(), libc::IPPROTO_TCP, name, room);
         if has(libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
-            return refuse(" is a TCP socket with an upper layer (TCP_ULP, as kernel TLS), which cannot be saved yet; close it first");
+            return refuse(
+                " is a TCP socket with an upper layer (TCP_ULP, as kernel TLS), which cannot be saved yet; close it first",
+            );
         }
         if has(TCP_AO_INFO, 64).is_ok() {
-            return refuse(" is a TCP socket with keys (TCP_AO), which cannot be saved; remove them or close it first");
+            return refuse(
+                " is a TCP socket with keys (TCP_AO), which cannot be saved; remove them or close it first",
+            );
         }
         let what = || format!("{at}: read its state");
         let (state, _) = repair::info(fd.as_fd()).context(what)?;
         let ino = descriptor.inode()? as u32;
         let events = poll(fd.as_fd()).context(what)?;
         if events.contains(PollFlags::ERR) {
-            return refuse(" is a TCP socket with an error, or a message of its error queue, that was not read (SO_ERROR, MSG_ERRQUEUE); read it first");
+            return refuse(
+                " is a TCP socket with an error, or a message of its error queue, that was not read (SO_ERROR, MSG_ERRQUEUE); read it first",
+            );
         }
         if events.contains(PollFlags::PRI) {
-            return refuse(" is a TCP socket with an urgent byte (MSG_OOB) that was not received; receive it first");
+            return refuse(
+                " is a TCP socket with an urgent byte (MSG_OOB) that was not received; receive it first",
+            );
         }
         let own = SocketAddr::try_from(getsockname(&fd).context(what)?).context(what)?;
         self.name = Some(Address::of(own)).filter(|own| !own.is_none());
@@ -348,11 +358,15 @@ impl Verbs for Tcp {
         options::keep_adapting(fd.as_fd(), &mut self.options);
         match state {
             state::CLOSE if events.contains(PollFlags::RDHUP) => {
-                return refuse(" is a TCP socket whose connection is over, which cannot be saved yet; close it first");
+                return refuse(
+                    " is a TCP socket whose connection is over, which cannot be saved yet; close it first",
+                );
             }
             state::CLOSE => return Ok(()),
             state::SYN_SENT | state::SYN_RECV => {
-                return refuse(" is a TCP socket that is being connected, which cannot be saved yet; wait until it is connected");
+                return refuse(
+                    " is a TCP socket that is being connected, which cannot be saved yet; wait until it is connected",
+                );
             }
             _ => {}
         }
@@ -362,7 +376,9 @@ impl Verbs for Tcp {
             return Err(Error::unsupported_now(Problem::of(at, why)));
         };
         if shown.has_keys {
-            return refuse(" is a TCP socket with keys (TCP_MD5SIG), which cannot be saved; remove them or close it first");
+            return refuse(
+                " is a TCP socket with keys (TCP_MD5SIG), which cannot be saved; remove them or close it first",
+            );
         }
         if state == state::LISTEN {
             let (waiting, backlog) = shown.queues;
@@ -374,9 +390,11 @@ impl Verbs for Tcp {
             self.link = Link::Listening { backlog };
             return Ok(());
         }
-        let to = SocketAddr::try_from(getpeername(&fd).context(what)?.ok_or_else(|| {
-            Error::Vanished(format!("{at}: its connection has just ended"))
-        })?);
+        let to = SocketAddr::try_from(
+            getpeername(&fd)
+                .context(what)?
+                .ok_or_else(|| Error::Vanished(format!("{at}: its connection has just ended")))?,
+        );
         let to = Address::of(to.context(what)?);
         let file = all.socket(ino).expect("it has a descriptor");
         let looked = Looked { file, descriptor, at: &at, all, to };
@@ -449,7 +467,8 @@ impl Verbs for Tcp {
 
     fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
         let Some(connection) = self.connection() else { return Ok(()) };
-        let partner = || job.partner.ok_or_else(|| Error::Conflict("a connection without another end".into()));
+        let partner =
+            || job.partner.ok_or_else(|| Error::Conflict("a connection without another end".into()));
         let peer = match self.link {
             Link::Peer { file, .. } => (job.opened)(file)?,
             _ => partner()?,
@@ -495,9 +514,9 @@ impl Tcp {
             Err(Error::unsupported(Problem::external((*at).clone(), External::SocketPeer, why)))
         };
         match sockets.peer(ends).map(|ino| (ino, all.socket(ino))) {
-            Some((_, Some(peer))) if peer == *file => {
-                refuse(" is a TCP socket that is connected to itself, which cannot be saved; close it first".into())
-            }
+            Some((_, Some(peer))) if peer == *file => refuse(
+                " is a TCP socket that is connected to itself, which cannot be saved; close it first".into(),
+            ),
             Some((_, Some(peer))) => Ok(Some(peer)),
             Some((ino, None)) => outside(format!(
                 " is a TCP connection to {to}, of a process outside the job{}: save a tree that contains both, or close it first",
@@ -507,11 +526,15 @@ impl Tcp {
                 " is a TCP connection to {to}, outside this machine, which cannot be saved yet; close it first"
             )),
             None => match sockets.without_process(ends) {
-                Some(other) if matches!(other.state, state::ESTABLISHED | state::SYN_RECV | state::CLOSE_WAIT) => {
+                Some(other)
+                    if matches!(other.state, state::ESTABLISHED | state::SYN_RECV | state::CLOSE_WAIT) =>
+                {
                     refuse(format!(" is a TCP connection to {to} that was not accepted yet; accept it first"))
                 }
                 _ if state == state::CLOSE_WAIT => Ok(None),
-                _ => refuse(format!(" is a TCP connection to {to}, whose other end is closed; close it, too")),
+                _ => {
+                    refuse(format!(" is a TCP connection to {to}, whose other end is closed; close it, too"))
+                }
             },
         }
     }
@@ -584,7 +607,10 @@ fn before_bind(options: &[SocketOption]) -> Vec<SocketOption> {
         matches!(
             (option.level, option.name),
             (libc::SOL_SOCKET, libc::SO_REUSEPORT | SO_BINDTOIFINDEX)
-                | (libc::IPPROTO_IP, libc::IP_FREEBIND | libc::IP_TRANSPARENT | libc::IP_BIND_ADDRESS_NO_PORT)
+                | (
+                    libc::IPPROTO_IP,
+                    libc::IP_FREEBIND | libc::IP_TRANSPARENT | libc::IP_BIND_ADDRESS_NO_PORT
+                )
                 | (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY | IPV6_FREEBIND | IPV6_TRANSPARENT)
         )
     };
@@ -612,9 +638,12 @@ fn send_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     if step(usize::MAX).context(what)? {
         return Ok(());
     }
-    queue::with_room(fd, || {
-        if step(1 << 20).context(what)? { Ok(()) } else { Err(Errno::AGAIN).context(what) }
-    })
+    queue::with_room(
+        fd,
+        || {
+            if step(1 << 20).context(what)? { Ok(()) } else { Err(Errno::AGAIN).context(what) }
+        },
+    )
 }
 
 /// A socket that is not open yet.
@@ -638,7 +667,8 @@ impl Made for Unopened {
         options::apply(fd.as_fd(), options)?;
         let Some(own) = *name else { return Ok(()) };
         // Whatever is left of earlier connections is not in the way then, if it was set for these.
-        let reuse = socket::int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR).context(|| "read SO_REUSEADDR")?;
+        let reuse =
+            socket::int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR).context(|| "read SO_REUSEADDR")?;
         set_reuse(fd.as_fd())?;
         let again = |act: &dyn Fn() -> rustix::io::Result<()>| -> Result<()> {
             match act() {
@@ -654,7 +684,8 @@ impl Made for Unopened {
         if let Link::Listening { backlog } = link {
             again(&|| listen(fd, *backlog as i32))?;
         }
-        socket::set_int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse).context(|| "set SO_REUSEADDR")?;
+        socket::set_int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse)
+            .context(|| "set SO_REUSEADDR")?;
         options::apply(fd.as_fd(), options)
     }
 }

@@ -53,9 +53,7 @@ impl Address {
     /// The same, as a socket of this family (`AF_*`) takes it.
     pub fn in_family(self, family: i32) -> Address {
         match self.ip {
-            IpAddr::V4(ip) if family == libc::AF_INET6 => {
-                Address { ip: ip.to_ipv6_mapped().into(), ..self }
-            }
+            IpAddr::V4(ip) if family == libc::AF_INET6 => Address { ip: ip.to_ipv6_mapped().into(), ..self },
             IpAddr::V6(_) if family == libc::AF_INET => self.canonical(),
             _ => self,
         }

@@ -177,9 +177,6 @@ pub const IP: &[Entry] = &[
     ip(libc::IP_BIND_ADDRESS_NO_PORT, 4, "IP_BIND_ADDRESS_NO_PORT"),
     ip(IP_RECVFRAGSIZE, 4, "IP_RECVFRAGSIZE"),
     ip(IP_RECVERR_RFC4884, 4, "IP_RECVERR_RFC4884"),
-    ip(libc::IP_MULTICAST_TTL, 4, "IP_MULTICAST_TTL"),
-    ip(libc::IP_MULTICAST_LOOP, 4, "IP_MULTICAST_LOOP"),
-    ip(libc::IP_MULTICAST_ALL, 4, "IP_MULTICAST_ALL"),
     ip(libc::IP_UNICAST_IF, 4, "IP_UNICAST_IF"),
     ip(IP_LOCAL_PORT_RANGE, 4, "IP_LOCAL_PORT_RANGE"),
 ];
@@ -192,9 +189,6 @@ const fn ipv6(name: i32, room: usize, called: &'static str) -> Entry {
 pub const IPV6: &[Entry] = &[
     ipv6(libc::IPV6_V6ONLY, 4, "IPV6_V6ONLY"),
     ipv6(libc::IPV6_UNICAST_HOPS, 4, "IPV6_UNICAST_HOPS"),
-    ipv6(libc::IPV6_MULTICAST_HOPS, 4, "IPV6_MULTICAST_HOPS"),
-    ipv6(libc::IPV6_MULTICAST_LOOP, 4, "IPV6_MULTICAST_LOOP"),
-    ipv6(libc::IPV6_MULTICAST_ALL, 4, "IPV6_MULTICAST_ALL"),
     ipv6(libc::IPV6_MTU_DISCOVER, 4, "IPV6_MTU_DISCOVER"),
     ipv6(libc::IPV6_RECVERR, 4, "IPV6_RECVERR"),
     ipv6(IPV6_RECVERR_RFC4884, 4, "IPV6_RECVERR_RFC4884"),
@@ -226,9 +220,7 @@ pub const IPV6: &[Entry] = &[
 /// a size is to stop that (`SO_BUF_LOCK`, Linux 5.15).
 pub fn keep_adapting(fd: BorrowedFd<'_>, options: &mut Vec<SocketOption>) {
     let is = |name: i32| move |option: &SocketOption| option.level == libc::SOL_SOCKET && option.name == name;
-    let size = options.iter().rposition(|option| {
-        is(libc::SO_SNDBUF)(option) || is(libc::SO_RCVBUF)(option)
-    });
+    let size = options.iter().rposition(|option| is(libc::SO_SNDBUF)(option) || is(libc::SO_RCVBUF)(option));
     let (Some(size), false) = (size, options.iter().any(is(SO_BUF_LOCK))) else { return };
     if let Ok(value) = socket::option(fd, libc::SOL_SOCKET, SO_BUF_LOCK, 4) {
         let lock = SocketOption { level: libc::SOL_SOCKET, name: SO_BUF_LOCK, value: Bytes(value) };

@@ -79,7 +79,8 @@ impl Repaired {
     pub fn begin(descriptor: &Descriptor) -> Result<Repaired> {
         let fd = descriptor.duplicate()?;
         let at = descriptor.at().leading_to(descriptor.name());
-        let read = |level, name| socket::int(fd.as_fd(), level, name).context(|| format!("{at}: read an option"));
+        let read =
+            |level, name| socket::int(fd.as_fd(), level, name).context(|| format!("{at}: read an option"));
         if read(libc::IPPROTO_TCP, libc::TCP_REPAIR)? != 0 {
             let why = " is a TCP socket in repair mode (TCP_REPAIR); end that first";
             return Err(Error::unsupported(Problem::of(at.clone(), why)));
@@ -88,7 +89,8 @@ impl Repaired {
         let entry = Entry::record(Change::Repair { pid: descriptor.pid, fd: descriptor.fd, reuse })?;
         match begin(fd.as_fd()) {
             Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
-                let why = " is a TCP connection, whose state only CAP_NET_ADMIN can read; checkpoint it as root";
+                let why =
+                    " is a TCP connection, whose state only CAP_NET_ADMIN can read; checkpoint it as root";
                 Err(Error::unsupported(Problem::of(at.clone(), why)))
             }
             begun => begun.map(|()| Repaired { fd, entry }).context(|| format!("{at}: begin repair")),

@@ -1,0 +1,51 @@
+//! A listener, which accepts connections afterwards.
+
+use super::helpers::{listener, option, pair_of, talk};
+use crate::framework::prelude::*;
+use std::net::TcpListener;
+
+pub const WORKLOAD: Workload = Workload {
+    purpose: "the address of a TCP listener, how many may wait, and a blocked accept",
+    needs: &[],
+    active: false,
+    statik: false,
+    run,
+};
+
+/// `tcpi_unacked` and `tcpi_sacked` of `struct tcp_info`: how many wait to be accepted, and may.
+fn queues(listener: &TcpListener) -> anyhow::Result<(u32, u32)> {
+    use std::os::fd::AsRawFd as _;
+    let (mut info, mut len) = ([0u32; 26], 104);
+    // SAFETY: the buffer is as long as it says.
+    sys::check("getsockopt", unsafe {
+        let at = info.as_mut_ptr().cast();
+        libc::getsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, at, &raw mut len)
+    })?;
+    Ok((info[6], info[7]))
+}
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let (first, second) = (listener("127.0.0.1")?, listener("127.0.0.1")?);
+    // SAFETY: numbers only.
+    sys::check("listen", unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&first), 5) })?;
+    let before = (first.local_addr()?, second.local_addr()?);
+    let reuse = |of: &TcpListener| option(of, libc::SOL_SOCKET, libc::SO_REUSEADDR);
+    let shown = (queues(&first)?, reuse(&first)?);
+    let stage = Stage::new()?;
+    let child = fork("the child", || {
+        let (accepted, _) = second.accept()?;
+        let mut accepted = accepted;
+        std::io::Write::write_all(&mut accepted, b"welcome").context("send")
+    })?;
+    stage.wait_in(&child, libc::SYS_accept4)?;
+
+    cx.ready()?;
+
+    expect_eq("addresses", (first.local_addr()?, second.local_addr()?), before)?;
+    expect_eq("how many may wait, and SO_REUSEADDR", (queues(&first)?, reuse(&first)?), shown)?;
+    let (new, accepted) = pair_of(&first)?;
+    talk((&new, &accepted), cx.seed)?;
+    let client = std::net::TcpStream::connect(before.1).context("connect")?;
+    expect_bytes("the welcome", &super::helpers::receive(&client, 7)?, b"welcome")?;
+    child.join()
+}
