@@ -23,7 +23,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, bind, getpeername, getsockname, listen, send, shutdown};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -72,6 +72,18 @@ pub enum Link {
         /// This end.
         connection: Connection,
     },
+    /// A listener that has not accepted it yet. Nothing was sent.
+    Waiting {
+        /// The listener's open file description.
+        listener: usize,
+        /// The address of the other end.
+        to: Address,
+    },
+    /// Nothing any more: both directions have ended.
+    Over {
+        /// What has arrived and was not read.
+        received: Bytes,
+    },
 }
 
 /// An end of a connection.
@@ -104,7 +116,6 @@ fn is_empty(bytes: &Bytes) -> bool {
 
 /// include/net/tcp_states.h
 mod state {
-    pub const ESTABLISHED: u8 = 1;
     pub const SYN_SENT: u8 = 2;
     pub const SYN_RECV: u8 = 3;
     pub const FIN_WAIT1: u8 = 4;
@@ -165,8 +176,13 @@ impl Tcp {
     fn connection(&self) -> Option<&Connection> {
         match &self.link {
             Link::Peer { connection, .. } | Link::Closed { connection } => Some(connection),
-            Link::None | Link::Listening { .. } => None,
+            Link::None | Link::Listening { .. } | Link::Waiting { .. } | Link::Over { .. } => None,
         }
+    }
+
+    /// Whether it gets its name when everything that is not connected has one.
+    fn is_named_late(&self) -> bool {
+        !matches!(self.link, Link::None | Link::Listening { .. })
     }
 }
 
@@ -310,7 +326,9 @@ impl Verbs for Tcp {
 
     fn refers_to(&self) -> Vec<Reference> {
         match &self.link {
-            Link::Peer { file, .. } => vec![Reference::File(*file)],
+            Link::Peer { file, .. } | Link::Waiting { listener: file, .. } => {
+                vec![Reference::File(*file)]
+            }
             _ => Vec::new(),
         }
     }
@@ -319,6 +337,8 @@ impl Verbs for Tcp {
         let descriptor = Descriptor::only(descriptors);
         let at = descriptor.at().leading_to(descriptor.name());
         let refuse = |why: &str| Err(Error::unsupported(Problem::of(at.clone(), why)));
+        // What a moment later may be otherwise.
+        let refuse_now = |why: &str| Err(Error::unsupported_now(Problem::of(at.clone(), why)));
         let fd = descriptor.duplicate()?;
         if !is_same_namespace(fd.as_fd(), self.create()?.as_fd()) {
             return refuse(
@@ -336,12 +356,18 @@ impl Verbs for Tcp {
                 " is a TCP socket with keys (TCP_AO), which cannot be saved; remove them or close it first",
             );
         }
+        let peek_offset = socket::int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF);
+        if peek_offset.is_ok_and(|offset| offset >= 0) {
+            return refuse(
+                " is a TCP socket with an offset for looks into its queue (SO_PEEK_OFF), which cannot be saved; set it to -1 first",
+            );
+        }
         let what = || format!("{at}: read its state");
         let (state, _) = repair::info(fd.as_fd()).context(what)?;
         let ino = descriptor.inode()? as u32;
         let events = poll(fd.as_fd()).context(what)?;
         if events.contains(PollFlags::ERR) {
-            return refuse(
+            return refuse_now(
                 " is a TCP socket with an error, or a message of its error queue, that was not read (SO_ERROR, MSG_ERRQUEUE); read it first",
             );
         }
@@ -358,13 +384,18 @@ impl Verbs for Tcp {
         options::keep_adapting(fd.as_fd(), &mut self.options);
         match state {
             state::CLOSE if events.contains(PollFlags::RDHUP) => {
-                return refuse(
-                    " is a TCP socket whose connection is over, which cannot be saved yet; close it first",
-                );
+                let (received, waiting) = repair::received(fd.as_fd()).context(what)?;
+                if self.name.is_none_or(|name| name.port == 0) || received.len() != waiting {
+                    return refuse_now(
+                        " is a TCP socket whose connection is over, and which has no address; close it first",
+                    );
+                }
+                self.link = Link::Over { received: Bytes(received) };
+                return Ok(());
             }
             state::CLOSE => return Ok(()),
             state::SYN_SENT | state::SYN_RECV => {
-                return refuse(
+                return refuse_now(
                     " is a TCP socket that is being connected, which cannot be saved yet; wait until it is connected",
                 );
             }
@@ -382,9 +413,12 @@ impl Verbs for Tcp {
         }
         if state == state::LISTEN {
             let (waiting, backlog) = shown.queues;
-            if waiting > 0 {
-                return refuse(&format!(
-                    " is a TCP socket at which {waiting} connections wait to be accepted; accept them first"
+            let clients = sockets
+                .waiting_at(shown)
+                .filter(|client| client.is_some_and(|client| all.socket(client).is_some()));
+            if clients.count() != waiting as usize {
+                return refuse_now(&format!(
+                    " is a TCP socket at which {waiting} connections wait to be accepted, not all of them of the job; accept them first"
                 ));
             }
             self.link = Link::Listening { backlog };
@@ -398,6 +432,17 @@ impl Verbs for Tcp {
         let to = Address::of(to.context(what)?);
         let file = all.socket(ino).expect("it has a descriptor");
         let looked = Looked { file, descriptor, at: &at, all, to };
+        if let Some(other) = sockets.without_process(shown.ends).filter(|other| !inet::is_left(other)) {
+            let listener = sockets.listener(other).and_then(|ino| all.socket(ino));
+            let quiet = repair::has_sent_nothing(fd.as_fd()).context(what)? && shown.shutdown == 0;
+            let (Some(listener), true) = (listener, quiet) else {
+                return refuse_now(&format!(
+                    " is a TCP connection to {to} that was not accepted yet, of a process outside the job or with data; accept it first"
+                ));
+            };
+            self.link = Link::Waiting { listener, to };
+            return Ok(());
+        }
         self.link = match self.find_peer(shown.ends, state, &looked, sockets)? {
             Some(peer) => Link::Peer { file: peer, connection: looked.read(Some(peer))? },
             None if socket::outq(fd.as_fd()).context(what)? == 0 => {
@@ -414,6 +459,12 @@ impl Verbs for Tcp {
             return Err("a TCP socket of another family".into());
         }
         self.name.iter().try_for_each(|name| name.validate(self.family))?;
+        if let Link::Waiting { to, .. } = self.link {
+            to.validate(self.family)?;
+        }
+        if self.is_named_late() && self.name.is_none() {
+            return Err("a TCP connection without an address".into());
+        }
         let Some(connection) = self.connection() else { return Ok(()) };
         connection.to.validate(self.family)?;
         let Agreed { mss, scales, .. } = connection.agreed;
@@ -446,6 +497,10 @@ impl Verbs for Tcp {
             };
         }
         options::apply(probe.as_fd(), &before_bind(&self.options))?;
+        if matches!(self.link, Link::Over { .. }) {
+            repair::begin_new(probe.as_fd())?;
+            return bound(bind(&probe, &own.to_socket()));
+        }
         set_reuse(probe.as_fd())?;
         match bind(&probe, &own.to_socket()) {
             Err(Errno::ADDRINUSE) => self.look_in_the_way(own, None),
@@ -462,10 +517,15 @@ impl Verbs for Tcp {
     }
 
     fn joins(&self) -> bool {
-        self.connection().is_some()
+        self.is_named_late()
     }
 
     fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
+        match &self.link {
+            Link::Waiting { to, .. } if stage == JoinStage::Connect => return self.wait(fd, *to),
+            Link::Over { received } => return self.finish(stage, fd, &received.0, job),
+            _ => {}
+        }
         let Some(connection) = self.connection() else { return Ok(()) };
         let partner =
             || job.partner.ok_or_else(|| Error::Conflict("a connection without another end".into()));
@@ -525,17 +585,8 @@ impl Tcp {
             None if !inet::is_own(*to)? => outside(format!(
                 " is a TCP connection to {to}, outside this machine, which cannot be saved yet; close it first"
             )),
-            None => match sockets.without_process(ends) {
-                Some(other)
-                    if matches!(other.state, state::ESTABLISHED | state::SYN_RECV | state::CLOSE_WAIT) =>
-                {
-                    refuse(format!(" is a TCP connection to {to} that was not accepted yet; accept it first"))
-                }
-                _ if state == state::CLOSE_WAIT => Ok(None),
-                _ => {
-                    refuse(format!(" is a TCP connection to {to}, whose other end is closed; close it, too"))
-                }
-            },
+            None if state == state::CLOSE_WAIT => Ok(None),
+            None => refuse(format!(" is a TCP connection to {to}, whose other end is closed; close it, too")),
         }
     }
 
@@ -565,6 +616,68 @@ impl Tcp {
             agreed,
         };
         repair::connect(partner, &end, || clear(to, Some(own)))
+    }
+
+    /// Connects it to a listener that does not accept it yet.
+    fn wait(&self, fd: BorrowedFd<'_>, to: Address) -> Result<()> {
+        let own = self.own()?;
+        let what = || format!("connect {own} to {to}");
+        options::apply(fd, &self.options)?;
+        set_reuse(fd)?;
+        bind(fd, &own.to_socket()).context(|| format!("bind a socket to {own}"))?;
+        let blocks = !rustix::fs::fcntl_getfl(fd).context(what)?.contains(rustix::fs::OFlags::NONBLOCK);
+        rustix::io::ioctl_fionbio(fd, true).context(what)?;
+        let mut connected = rustix::net::connect(fd, &to.to_socket());
+        if connected == Err(Errno::ADDRNOTAVAIL) && clear(own, Some(to))? {
+            connected = rustix::net::connect(fd, &to.to_socket());
+        }
+        if connected == Err(Errno::INPROGRESS) {
+            let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+            let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+            let ready = rustix::event::poll(&mut fds, Some(&limit)).context(what)?;
+            connected = if ready == 0 {
+                Err(Errno::TIMEDOUT)
+            } else {
+                rustix::net::sockopt::socket_error(fd).context(what)?
+            };
+        }
+        connected.context(what)?;
+        rustix::io::ioctl_fionbio(fd, !blocks).context(what)?;
+        socket::set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 0).context(|| "set SO_REUSEADDR")?;
+        options::apply(fd, &self.options)
+    }
+
+    /// Makes a connection that is over: with another end that nobody sees.
+    fn finish(&self, stage: JoinStage, fd: BorrowedFd<'_>, received: &[u8], job: &Joined<'_>) -> Result<()> {
+        let partner =
+            job.partner.ok_or_else(|| Error::Conflict("a connection without another end".into()))?;
+        match stage {
+            JoinStage::Connect => {
+                let own = self.own()?;
+                let connection = Connection {
+                    to: free_address(own)?,
+                    received: Bytes(received.to_vec()),
+                    on_its_way: Bytes::default(),
+                    ends: true,
+                    read: 1 << 31,
+                    write: 1 << 30,
+                    windows: (u16::MAX.into(), u16::MAX.into()),
+                    agreed: Agreed { mss: 536, scales: None, sack: false, timestamps: true },
+                };
+                let name =
+                    if own.ip.is_unspecified() { Address { port: own.port, ..connection.to } } else { own };
+                Tcp { name: Some(name), ..self.clone() }.connect(fd, &connection, Some(partner))
+            }
+            JoinStage::Fill => {
+                repair::end(fd)?;
+                repair::end(partner)
+            }
+            JoinStage::Finish => {
+                shutdown(partner, Shutdown::Write).context(|| "end a TCP stream")?;
+                shutdown(fd, Shutdown::Write).context(|| "end a TCP stream")?;
+                options::apply(fd, &self.options)
+            }
+        }
     }
 
     /// Looks which socket is in the way of this one.
@@ -617,6 +730,18 @@ fn before_bind(options: &[SocketOption]) -> Vec<SocketOption> {
     options.iter().filter(is_needed).cloned().collect()
 }
 
+/// An address of this machine, like the given one, with a port that nobody uses.
+fn free_address(like: Address) -> Result<Address> {
+    let ip = match like.ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let probe = TcpListener::bind(Address { ip, port: 0, ..like }.to_socket());
+    let found = probe.and_then(|probe| probe.local_addr());
+    found.map(Address::of).context(|| format!("find a free port of {ip}"))
+}
+
 fn set_reuse(fd: BorrowedFd<'_>) -> Result<()> {
     socket::set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1).context(|| "set SO_REUSEADDR")
 }
@@ -653,7 +778,7 @@ impl Made for Unopened {
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         let fd = self.0.create()?;
         unlinked::set_flags(&fd, flags)?;
-        if matches!(self.0.link, Link::Closed { .. }) {
+        if matches!(self.0.link, Link::Closed { .. } | Link::Over { .. }) {
             way.keep_partner(self.0.create()?);
         }
         Ok(fd)
@@ -661,7 +786,7 @@ impl Made for Unopened {
 
     fn adjust(&self, _way: &Way<'_>, fd: &OwnedFd, _flags: i32) -> Result<()> {
         let Tcp { name, link, options, .. } = &self.0;
-        if self.0.connection().is_some() {
+        if self.0.is_named_late() {
             return Ok(());
         }
         options::apply(fd.as_fd(), options)?;
@@ -725,7 +850,7 @@ pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
         what: "TCP sockets that are not connected are bound to nothing",
         commit: |r| {
             each_socket(r, |tcp| {
-                if tcp.connection().is_none() {
+                if !tcp.is_named_late() {
                     tcp.name = None;
                 }
             });
@@ -752,6 +877,6 @@ fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Connection)
     each_socket(records, |tcp| match &mut tcp.link {
         Link::Peer { connection, .. } => change(connection),
         // The end of the stream is all that there is.
-        Link::Closed { .. } | Link::None | Link::Listening { .. } => {}
+        _ => {}
     });
 }

@@ -195,10 +195,33 @@ impl TcpSockets {
         self.by_ends.get(&(other, own)).copied()
     }
 
+    /// The connections that wait to be accepted at a listener, each by the inode number of the
+    /// socket that has connected, if there is one.
+    pub fn waiting_at<'a>(&'a self, listener: &'a TcpSocket) -> impl Iterator<Item = Option<u32>> + 'a {
+        let waiting = self.others.iter().filter(|socket| !is_left(socket) && accepts(listener, socket));
+        waiting.map(|socket| self.peer(socket.ends))
+    }
+
+    /// The listener that has not accepted a connection yet, by inode number, if there is only one
+    /// that may be it.
+    pub fn listener(&self, waiting: &TcpSocket) -> Option<u32> {
+        let mut found = self.by_ino.values().filter(|listener| accepts(listener, waiting));
+        let exact = |listener: &&TcpSocket| listener.ends.0 == waiting.ends.0;
+        let first = found.clone().find(exact).or_else(|| found.next())?;
+        Some(first.ino)
+    }
+
     /// The one with these ends that no process has.
     pub fn without_process(&self, (own, other): Ends) -> Option<&TcpSocket> {
         self.others.iter().find(|socket| socket.ends == (other, own))
     }
+}
+
+/// Whether a socket is a listener to which a connection with this end may have come.
+fn accepts(listener: &TcpSocket, socket: &TcpSocket) -> bool {
+    let (at, to) = (listener.ends.0, socket.ends.0);
+    let matches = at.ip == to.ip || (at.ip.is_unspecified() && (at.ip.is_ipv6() || to.ip.is_ipv4()));
+    listener.state == uapi::LISTEN && at.port == to.port && matches
 }
 
 /// Closes sockets that no process has and that are in the way of `is_in_the_way`: those that wait

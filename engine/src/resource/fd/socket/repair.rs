@@ -65,6 +65,35 @@ pub fn info(fd: BorrowedFd<'_>) -> io::Result<(u8, Agreed)> {
     Ok((state, agreed))
 }
 
+/// What a socket has received that was not read, and how many bytes the kernel says that to be.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn received(fd: BorrowedFd<'_>) -> io::Result<(Vec<u8>, usize)> {
+    let waiting = socket::inq(fd)?;
+    if waiting == 0 {
+        // Nothing to take an error from.
+        return Ok((Vec::new(), 0));
+    }
+    let mut buf = vec![0; waiting];
+    let (_, got) = rustix::net::recv(fd, &mut buf[..], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+    buf.truncate(got);
+    Ok((buf, waiting))
+}
+
+/// Whether nothing was ever sent or received through a connection (`tcpi_data_segs_in` and
+/// `_out`, Linux 4.6).
+///
+/// # Errors
+/// As getsockopt(2).
+pub fn has_sent_nothing(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    /// Where the two are in `struct tcp_info`.
+    const SEGMENTS: std::ops::Range<usize> = 152..160;
+    let info = socket::option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, SEGMENTS.end)?;
+    let unsent = socket::outq(fd)? == 0;
+    Ok(unsent && info.get(SEGMENTS).is_some_and(|segments| segments.iter().all(|byte| *byte == 0)))
+}
+
 /// A socket of the target in repair mode, or one of the engine's own.
 pub struct Repaired {
     fd: OwnedFd,
@@ -143,17 +172,8 @@ impl Repaired {
     /// # Errors
     /// What the kernel reports.
     pub fn received(&self) -> io::Result<(Vec<u8>, usize)> {
-        let fd = self.fd.as_fd();
-        let waiting = socket::inq(fd)?;
-        if waiting == 0 {
-            // Nothing to take an error from.
-            return Ok((Vec::new(), 0));
-        }
-        choose(fd, uapi::RECV_QUEUE)?;
-        let mut buf = vec![0; waiting];
-        let (_, got) = rustix::net::recv(fd, &mut buf[..], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
-        buf.truncate(got);
-        Ok((buf, waiting))
+        choose(self.fd.as_fd(), uapi::RECV_QUEUE)?;
+        received(self.fd.as_fd())
     }
 
     /// What was sent and not acknowledged yet, and the sequence number after it, with an end of the
