@@ -294,6 +294,14 @@ impl Looked<'_, '_> {
     }
 }
 
+/// Whether an option is a segment size (`TCP_MAXSEG`) beyond what setsockopt(2) takes
+/// (`MAX_TCP_WINDOW`, include/net/tcp.h).
+fn is_segment_of_attempt(option: &SocketOption) -> bool {
+    let value = option.value.0.first_chunk().map(|four| i32::from_ne_bytes(*four));
+    (option.level, option.name) == (libc::IPPROTO_TCP, libc::TCP_MAXSEG)
+        && value.is_some_and(|size| size > 32_767)
+}
+
 /// Whether a socket is of the engine's network namespace, as far as the kernel tells.
 fn is_same_namespace(fd: BorrowedFd<'_>, new: BorrowedFd<'_>) -> bool {
     let cookie = |fd| socket::option(fd, libc::SOL_SOCKET, SO_NETNS_COOKIE, 8);
@@ -378,12 +386,15 @@ impl Verbs for Tcp {
         }
         let own = SocketAddr::try_from(getsockname(&fd).context(what)?).context(what)?;
         self.name = Some(Address::of(own)).filter(|own| !own.is_none());
-        let is_connected = !matches!(state, state::CLOSE | state::LISTEN);
+        let is_over = state == state::CLOSE && events.contains(PollFlags::RDHUP);
+        let is_connected = is_over || !matches!(state, state::CLOSE | state::LISTEN);
         let tables = tables(self.family, is_connected);
         self.options = options::capture(fd.as_fd(), self.created(), &tables, &at)?;
         options::keep_adapting(fd.as_fd(), &mut self.options);
+        // That of an attempt to connect that has failed, and more than can be set.
+        self.options.retain(|option| !is_segment_of_attempt(option));
         match state {
-            state::CLOSE if events.contains(PollFlags::RDHUP) => {
+            state::CLOSE if is_over => {
                 let (received, waiting) = repair::received(fd.as_fd()).context(what)?;
                 if self.name.is_none_or(|name| name.port == 0) || received.len() != waiting {
                     return refuse_now(

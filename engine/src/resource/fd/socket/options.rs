@@ -217,11 +217,18 @@ pub const IPV6: &[Entry] = &[
 ];
 
 /// Adds to options that were read that the kernel goes on to adapt the sizes of the buffers: to set
-/// a size is to stop that (`SO_BUF_LOCK`, Linux 5.15).
+/// a size is to stop that (`SO_BUF_LOCK`, Linux 5.15). And a size that it has found may be odd, one
+/// that is set is not.
 pub fn keep_adapting(fd: BorrowedFd<'_>, options: &mut Vec<SocketOption>) {
-    let is = |name: i32| move |option: &SocketOption| option.level == libc::SOL_SOCKET && option.name == name;
-    let size = options.iter().rposition(|option| is(libc::SO_SNDBUF)(option) || is(libc::SO_RCVBUF)(option));
-    let (Some(size), false) = (size, options.iter().any(is(SO_BUF_LOCK))) else { return };
+    let is = |option: &SocketOption, name: i32| option.level == libc::SOL_SOCKET && option.name == name;
+    let is_size = |option: &SocketOption| is(option, libc::SO_SNDBUF) || is(option, libc::SO_RCVBUF);
+    for option in options.iter_mut().filter(|option| is_size(option)) {
+        if let Some(size) = option.value.0.first_chunk::<4>().map(|four| i32::from_ne_bytes(*four)) {
+            option.value = Bytes((size.saturating_add(1) & !1).to_ne_bytes().to_vec());
+        }
+    }
+    let is_known = options.iter().any(|option| is(option, SO_BUF_LOCK));
+    let (Some(size), false) = (options.iter().rposition(is_size), is_known) else { return };
     if let Ok(value) = socket::option(fd, libc::SOL_SOCKET, SO_BUF_LOCK, 4) {
         let lock = SocketOption { level: libc::SOL_SOCKET, name: SO_BUF_LOCK, value: Bytes(value) };
         options.insert(size + 1, lock);
