@@ -16,8 +16,10 @@ crate::framework::corpus! {
     mod mapped;
     mod options;
     mod other_end_closed;
+    mod over;
     mod ping_pong;
     mod unconnected;
     mod unread_then_end;
+    mod waiting;
     mod watched;
 }

@@ -3,8 +3,8 @@
 //!
 //! Both ends of a connection are read and made in repair mode. What one end has sent and the other
 //! has not received is sent again by the restarted one, and so is the end of a stream. So what is
-//! recorded of an end is what it receives: what has arrived, what is on its way, and whether that is
-//! the end.
+//! recorded of an end is what it receives: what has arrived, what is on its way, and whether there
+//! is more to come.
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
