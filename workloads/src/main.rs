@@ -23,6 +23,7 @@ mod threads;
 mod timers;
 mod tree;
 mod unix;
+mod udp;
 
 use clap::{Parser, Subcommand};
 use framework::{Entry, runner};
@@ -47,6 +48,7 @@ const GROUPS: &[&[Entry]] = &[
     rings::WORKLOADS,
     unix::WORKLOADS,
     tcp::WORKLOADS,
+    udp::WORKLOADS,
 ];
 
 #[derive(Parser)]

@@ -17,6 +17,18 @@ pub fn option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> io::Res
     Ok(value)
 }
 
+/// An option whose value says what is asked for; it is replaced by the answer.
+///
+/// # Errors
+/// As [`option`].
+pub fn exchange_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: &mut Vec<u8>) -> io::Result<()> {
+    let mut len = value.len() as libc::socklen_t;
+    // SAFETY: the buffer is live and as long as it says.
+    cvt(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &mut len) }.into())?;
+    value.truncate(len as usize);
+    Ok(())
+}
+
 /// An option whose value is an int.
 ///
 /// # Errors
@@ -115,6 +127,80 @@ pub fn filter_len(fd: BorrowedFd<'_>) -> io::Result<usize> {
     }
     .into())?;
     Ok(len as usize)
+}
+
+/// A datagram as recvmsg(2) returns it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Its bytes that are in the buffer.
+    pub len: usize,
+    /// Its length.
+    pub whole: usize,
+    /// Address of the sender: a `struct sockaddr_*`, empty without one.
+    pub from: Vec<u8>,
+    /// What came with it: level, type and contents of each item.
+    pub control: Vec<(i32, i32, Vec<u8>)>,
+    /// Whether some of these had no room.
+    pub is_cut: bool,
+}
+
+/// Looks at the next datagram in the queue of a socket, without waiting; `None` if there is none.
+///
+/// # Errors
+/// As recvmsg(2).
+pub fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Option<Received>> {
+    let mut from = [0u8; size_of::<libc::sockaddr_storage>()];
+    // Aligned as a cmsghdr has to be.
+    let mut control = [0u64; 256];
+    let mut part = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+    // SAFETY: all zeros is a message header without anything.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = from.as_mut_ptr().cast();
+    message.msg_namelen = from.len() as libc::socklen_t;
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // SAFETY: every buffer is live and as long as it says.
+    let whole = match cvt(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, flags) } as libc::c_long) {
+        Err(err) if err.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        whole => whole? as usize,
+    };
+    let mut received = Received {
+        len: whole.min(buf.len()),
+        whole,
+        from: from[..(message.msg_namelen as usize).min(from.len())].to_vec(),
+        control: Vec::new(),
+        is_cut: message.msg_flags & libc::MSG_CTRUNC != 0,
+    };
+    // SAFETY: the kernel has filled in the header, and the buffer of control data is still live;
+    // the macros stay inside of what the header says.
+    unsafe {
+        let mut item = libc::CMSG_FIRSTHDR(&raw const message);
+        while let Some(header) = item.as_ref() {
+            let data = libc::CMSG_DATA(item);
+            let len = (header.cmsg_len as usize).saturating_sub(data as usize - item as usize);
+            let bytes = std::slice::from_raw_parts(data, len).to_vec();
+            received.control.push((header.cmsg_level, header.cmsg_type, bytes));
+            item = libc::CMSG_NXTHDR(&raw const message, item);
+        }
+    }
+    Ok(Some(received))
+}
+
+/// The network namespace of a socket, by its inode number.
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN in it.
+pub fn namespace(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    /// include/uapi/linux/sockios.h
+    const SIOCGSKNS: libc::Ioctl = 0x894c;
+    // SAFETY: takes no argument; the descriptor is new.
+    let fd = cvt(unsafe { libc::ioctl(fd.as_raw_fd(), SIOCGSKNS) }.into())?;
+    // SAFETY: the descriptor is new.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd as i32) };
+    Ok(rustix::fs::fstat(&fd)?.st_ino)
 }
 
 /// Looks (`MSG_PEEK`) at those messages of a stream that fit as a whole into `room` bytes, and

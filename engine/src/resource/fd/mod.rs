@@ -106,6 +106,8 @@ kinds! {
     io_uring: IoUring(state: io_uring::IoUring);
     unix: Unix(state: unix::Unix);
     tcp: Tcp(state: tcp::Tcp);
+    udp: Udp(state: udp::Udp);
+    netlink: Netlink(state: netlink::Netlink);
 }
 
 /// When two descriptors refer to the same object.

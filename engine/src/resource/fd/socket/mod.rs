@@ -3,6 +3,8 @@
 
 pub mod diag;
 pub mod inet;
+pub mod inject;
+pub mod ip;
 pub mod name;
 pub mod options;
 pub mod queue;
