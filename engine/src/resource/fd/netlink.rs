@@ -147,9 +147,9 @@ impl Verbs for Netlink {
         let ino = rustix::fs::fstat(fd).context(|| format!("{at}: stat"))?.st_ino;
         let table =
             std::fs::read_to_string("/proc/thread-self/net/netlink").context(|| "list netlink sockets")?;
-        let Some(shown) = table.lines().find_map(|line| Shown::parse(line, ino)) else {
-            return Err(Error::Vanished(format!("{at}: is not listed in /proc/net/netlink")));
-        };
+        let shown = table.lines().find_map(|line| Shown::parse(line, ino));
+        // Not listed before it is bound: then it has asked for nothing.
+        let shown = shown.unwrap_or(Shown { queued: 0, dumps: false });
         if shown.dumps {
             return refuse(
                 " is a netlink socket with an answer that is not complete (a dump); receive all of it first",

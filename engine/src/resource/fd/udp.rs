@@ -17,6 +17,7 @@ use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, bind, connect, shutdown};
 use serde::{Deserialize, Serialize};
+use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The state of a UDP socket.
@@ -34,6 +35,11 @@ pub struct Udp {
     /// What it is connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Endpoint>,
+    /// Whether connect(2) has chosen the address that it is bound to, but not the port. It is
+    /// known of IPv6 only: a socket that was bound to one address receives no IPv4
+    /// (`__inet6_bind`, net/ipv6/af_inet6.c).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chosen: bool,
     /// What waits to be received.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Datagram>,
@@ -86,6 +92,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
             owner: 0,
             name: None,
             peer: None,
+            chosen: false,
             queue: Vec::new(),
             shutdown: 0,
             options: Vec::new(),
@@ -104,19 +111,13 @@ impl Udp {
         [ip::tables(self.family), &[own]].concat()
     }
 
-    /// What it is bound to before it is connected. A socket of IPv6 that was bound to one address
-    /// receives no IPv4 (`__inet6_bind`, net/ipv6/af_inet6.c): of one that still would, connect(2)
-    /// has chosen the address.
+    /// What it is bound to before it is connected.
     fn bound(&self) -> Option<Endpoint> {
-        let v6_only =
-            |option: &SocketOption| (option.level, option.name) == (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
         let name = self.name?;
-        let is_chosen = self.peer.is_some()
-            && self.family == libc::AF_INET6
-            && ip::unmapped(name.ip).is_ipv6()
-            && !self.options.iter().any(v6_only);
-        let ip = if is_chosen { std::net::Ipv6Addr::UNSPECIFIED.into() } else { name.ip };
-        Some(Endpoint { ip, scope: if is_chosen { 0 } else { name.scope }, ..name })
+        if !self.chosen {
+            return Some(name);
+        }
+        Some(Endpoint { ip: Ipv6Addr::UNSPECIFIED.into(), scope: 0, ..name })
     }
 
     /// Creates it, with its owner.
@@ -226,6 +227,12 @@ impl Verbs for Udp {
         self.owner = ino.st_uid;
         self.name = Endpoint::of_socket(fd).context(|| format!("{at}: read its name"))?;
         self.peer = Endpoint::of_peer(fd).context(|| format!("{at}: read the name of its peer"))?;
+        let is_v6 = |name: &Endpoint| ip::unmapped(name.ip).is_ipv6();
+        self.chosen = self.peer.is_some()
+            && self.name.as_ref().is_some_and(is_v6)
+            && socket::int(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
+                .context(|| format!("{at}: read IPV6_V6ONLY"))?
+                == 0;
         let shown = ip::shutdown(self.created(), ino.st_ino as u32)
             .context(|| format!("{at}: ask which halves are shut down"))?;
         self.shutdown = shown.unwrap_or({
@@ -248,6 +255,7 @@ impl Verbs for Udp {
         if !families.contains(&self.family)
             || !protocols.contains(&self.protocol)
             || !right
+            || (self.chosen && self.family != libc::AF_INET6)
             || self.shutdown > 3
         {
             return Err("an invalid UDP socket".into());
