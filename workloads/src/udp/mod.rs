@@ -17,6 +17,8 @@ crate::framework::corpus! {
     mod netlink_route;
     mod options;
     mod packet_info;
+    mod peek_offset;
+    mod ping;
     mod queue;
     mod queue_long;
     mod shared_port;

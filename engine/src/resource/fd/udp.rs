@@ -1,4 +1,5 @@
-//! UDP sockets, of IPv4 and IPv6, and UDP-Lite.
+//! UDP sockets, of IPv4 and IPv6, UDP-Lite, and ping sockets, whose port is the identifier of
+//! their requests.
 //!
 //! Datagrams that wait are looked at with `MSG_PEEK`, and put into the queue of the new socket
 //! before that has its address: see [`super::socket::inject`].
@@ -25,7 +26,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub struct Udp {
     /// `AF_INET` or `AF_INET6`
     pub family: i32,
-    /// `IPPROTO_UDP` or `IPPROTO_UDPLITE`
+    /// `IPPROTO_UDP`, `IPPROTO_UDPLITE`, `IPPROTO_ICMP` or `IPPROTO_ICMPV6`
     pub protocol: i32,
     /// The user who has created it, on whom sharing a port depends (`SO_REUSEPORT`).
     pub owner: u32,
@@ -66,6 +67,9 @@ const fn lite(name: i32, called: &'static str) -> Entry {
     (libc::IPPROTO_UDPLITE, name, 4, called)
 }
 
+const PROTOCOLS: [i32; 4] =
+    [libc::IPPROTO_UDP, libc::IPPROTO_UDPLITE, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
+
 /// include/uapi/linux/udp.h
 const UDP_ENCAP: i32 = 100;
 const OPTIONS: &[Entry] = &[
@@ -82,7 +86,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     let is_udp = |created: Created| {
         matches!(created.family, libc::AF_INET | libc::AF_INET6)
             && created.kind == libc::SOCK_DGRAM
-            && matches!(created.protocol, libc::IPPROTO_UDP | libc::IPPROTO_UDPLITE)
+            && PROTOCOLS.contains(&created.protocol)
     };
     is_ours(seen, is_udp).map(|created| {
         let Created { family, protocol, .. } = created?;
@@ -107,8 +111,16 @@ impl Udp {
     }
 
     fn tables(&self) -> Vec<&'static [Entry]> {
-        let own = if self.protocol == libc::IPPROTO_UDP { OPTIONS } else { LITE_OPTIONS };
+        let own = match self.protocol {
+            libc::IPPROTO_UDP => OPTIONS,
+            libc::IPPROTO_UDPLITE => LITE_OPTIONS,
+            _ => &[],
+        };
         [ip::tables(self.family), &[own]].concat()
+    }
+
+    fn is_ping(&self) -> bool {
+        matches!(self.protocol, libc::IPPROTO_ICMP | libc::IPPROTO_ICMPV6)
     }
 
     /// What it is bound to before it is connected.
@@ -122,7 +134,8 @@ impl Udp {
 
     /// Creates it, with its owner.
     fn new(&self) -> Result<OwnedFd> {
-        let what = || format!("create a {}", self.name());
+        let limit = if self.is_ping() { " (see net.ipv4.ping_group_range)" } else { "" };
+        let what = || format!("create a {}{limit}", self.name());
         let fd = options::create(self.created()).context(what)?;
         if rustix::fs::fstat(&fd).context(what)?.st_uid != self.owner {
             let owner = Uid::from_raw(self.owner);
@@ -138,14 +151,16 @@ impl Udp {
         let Some(bound) = self.bound() else { return Ok(()) };
         match bind(fd, &bound.address()) {
             Err(Errno::ADDRINUSE) => Err(Error::Conflict(format!(
-                "{}: another socket has this UDP port; end the program that has it",
-                self.describe()
+                "{}: another {} has this {}; end the program that has it",
+                self.describe(),
+                self.name(),
+                if self.is_ping() { "identifier" } else { "port" }
             ))),
             Err(Errno::ADDRNOTAVAIL) => Err(Error::Conflict(format!(
                 "{}: this machine does not have the address any more; give it back",
                 self.describe()
             ))),
-            bound => bound.context(|| format!("bind a UDP socket to {}", self.describe())),
+            bound => bound.context(|| format!("bind a {} to {}", self.name(), self.describe())),
         }
     }
 
@@ -181,7 +196,11 @@ impl Udp {
 
 impl Verbs for Udp {
     fn name(&self) -> &'static str {
-        if self.protocol == libc::IPPROTO_UDP { "UDP socket" } else { "UDP-Lite socket" }
+        match self.protocol {
+            libc::IPPROTO_UDP => "UDP socket",
+            libc::IPPROTO_UDPLITE => "UDP-Lite socket",
+            _ => "ping socket",
+        }
     }
 
     fn title(&self, index: usize) -> String {
@@ -219,7 +238,13 @@ impl Verbs for Udp {
                 " is a UDP socket of a tunnel (UDP_ENCAP), which cannot be saved yet; close it first",
             );
         }
-        if socket::outq(fd).context(|| format!("{at}: read what was sent"))? != 0 {
+        if self.is_ping() && state.contains(PollFlags::IN) {
+            return refuse(
+                " is a ping socket with answers that were not received, which cannot be saved; receive them first",
+            );
+        }
+        // A ping socket has none.
+        if !self.is_ping() && socket::outq(fd).context(|| format!("{at}: read what was sent"))? != 0 {
             let why = " is a UDP socket with data that was not sent yet (UDP_CORK, MSG_MORE); send it first";
             return Err(Error::unsupported_now(Problem::of(at, why)));
         }
@@ -248,13 +273,13 @@ impl Verbs for Udp {
 
     fn validate(&self) -> Result<(), String> {
         let families = [libc::AF_INET, libc::AF_INET6];
-        let protocols = [libc::IPPROTO_UDP, libc::IPPROTO_UDPLITE];
         let ends = self.name.iter().chain(&self.peer).chain(self.queue.iter().map(|one| &one.from));
         let right = ends.into_iter().all(|end| end.is_of(self.family))
             && self.queue.iter().all(|one| one.data.0.len() <= usize::from(u16::MAX) - 8);
         if !families.contains(&self.family)
-            || !protocols.contains(&self.protocol)
+            || !PROTOCOLS.contains(&self.protocol)
             || !right
+            || (self.is_ping() && !self.queue.is_empty())
             || (self.chosen && self.family != libc::AF_INET6)
             || self.shutdown > 3
         {
@@ -308,7 +333,8 @@ impl Made for Unopened {
         if !self.0.queue.is_empty() {
             // What is told with a datagram is noted when it comes (`ipv4_pktinfo_prepare`,
             // net/ipv4/ip_sockglue.c).
-            let early: Vec<_> = self.0.options.iter().filter(|option| !is_in_the_way(option)).cloned().collect();
+            let early: Vec<_> =
+                self.0.options.iter().filter(|option| !is_in_the_way(option)).cloned().collect();
             options::apply(fd.as_fd(), &early)?;
             inject::fill(fd.as_fd(), self.0.protocol, &self.0.queue)?;
         }

@@ -44,6 +44,8 @@ impl Created {
     /// What a socket that no kind has recognised is, for messages.
     pub fn describe(self) -> String {
         let family = match self.family {
+            libc::AF_INET if self.kind == libc::SOCK_RAW => "a raw IPv4 socket",
+            libc::AF_INET6 if self.kind == libc::SOCK_RAW => "a raw IPv6 socket",
             libc::AF_INET => match self.protocol {
                 libc::IPPROTO_TCP => "a TCP socket",
                 libc::IPPROTO_UDP => "a UDP socket",
@@ -51,7 +53,7 @@ impl Created {
                 libc::IPPROTO_MPTCP => "a Multipath TCP socket",
                 libc::IPPROTO_SCTP => "an SCTP socket",
                 libc::IPPROTO_ICMP => "a ping socket",
-                _ => "a raw IPv4 socket",
+                _ => "an IPv4 socket of another protocol",
             },
             libc::AF_INET6 => match self.protocol {
                 libc::IPPROTO_TCP => "a TCP socket",
@@ -60,7 +62,7 @@ impl Created {
                 libc::IPPROTO_MPTCP => "a Multipath TCP socket",
                 libc::IPPROTO_SCTP => "an SCTP socket",
                 libc::IPPROTO_ICMPV6 => "a ping socket",
-                _ => "a raw IPv6 socket",
+                _ => "an IPv6 socket of another protocol",
             },
             libc::AF_NETLINK => match self.protocol {
                 libc::NETLINK_USERSOCK => "a netlink socket between processes (NETLINK_USERSOCK)",
