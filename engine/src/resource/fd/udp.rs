@@ -252,6 +252,10 @@ impl Verbs for Udp {
         self.owner = ino.st_uid;
         self.name = Endpoint::of_socket(fd).context(|| format!("{at}: read its name"))?;
         self.peer = Endpoint::of_peer(fd).context(|| format!("{at}: read the name of its peer"))?;
+        if self.peer.is_none() && self.name.is_some() {
+            self.peer = ip::peer_without_port(self.created(), ino.st_ino)
+                .context(|| format!("{at}: look what it is connected to"))?;
+        }
         let is_v6 = |name: &Endpoint| ip::unmapped(name.ip).is_ipv6();
         self.chosen = self.peer.is_some()
             && self.name.as_ref().is_some_and(is_v6)

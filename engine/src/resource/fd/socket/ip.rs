@@ -295,6 +295,43 @@ pub fn shutdown(created: Created, ino: u32) -> io::Result<Option<u8>> {
     }
 }
 
+/// What a socket is connected to whose peer has no port, which getpeername(2) does not tell
+/// (`inet_getname`, net/ipv4/af_inet.c); by its inode number, as /proc/net/udp and the like have
+/// it.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn peer_without_port(created: Created, ino: u64) -> io::Result<Option<Endpoint>> {
+    let name = match created.protocol {
+        libc::IPPROTO_UDP => "udp",
+        libc::IPPROTO_UDPLITE => "udplite",
+        _ => "icmp",
+    };
+    let version = if created.family == libc::AF_INET6 { "6" } else { "" };
+    match std::fs::read_to_string(format!("/proc/thread-self/net/{name}{version}")) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        table => Ok(table?.lines().find_map(|line| parse_connected(line, ino))),
+    }
+}
+
+/// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode …`
+/// (`udp4_format_sock`, net/ipv4/udp.c); an address in words of four bytes, as the machine reads
+/// them.
+fn parse_connected(line: &str, ino: u64) -> Option<Endpoint> {
+    /// include/net/tcp_states.h
+    const TCP_ESTABLISHED: &str = "01";
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let is_it = words.get(9)?.parse() == Ok(ino) && *words.get(3)? == TCP_ESTABLISHED;
+    let (ip, port) = words.get(2).filter(|_| is_it)?.split_once(':')?;
+    let parts = ip.as_bytes().chunks(8).map(|part| u32::from_str_radix(str::from_utf8(part).ok()?, 16).ok());
+    let bytes = parts.collect::<Option<Vec<_>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect::<Vec<_>>();
+    let ip = match bytes.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
+    };
+    Some(Endpoint { ip, port: u16::from_str_radix(port, 16).ok()?, scope: 0, flow: 0 })
+}
+
 /// A multicast group that a socket has joined on an interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
@@ -435,6 +472,17 @@ mod tests {
             assert_eq!(endpoint.to_string(), text);
         }
         assert_eq!(Endpoint::parse(&[1, 0, 0]), None);
+    }
+
+    #[test]
+    fn a_peer_without_a_port_is_read() {
+        let word = u32::from_ne_bytes([127, 0, 0, 1]);
+        let line =
+            format!("  7: 0100007F:B1C2 {word:08X}:0000 01 00000000:00000000 00:00000000 0 0 0 4711 2 0 0");
+        let peer = Endpoint::from("127.0.0.1:0".parse::<SocketAddr>().unwrap());
+        assert_eq!(parse_connected(&line, 4711), Some(peer));
+        assert_eq!(parse_connected(&line, 4712), None);
+        assert_eq!(parse_connected(&line.replace(" 01 ", " 07 "), 4711), None);
     }
 
     #[test]
