@@ -180,7 +180,9 @@ pub fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Option<Received>> 
         let mut item = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(header) = item.as_ref() {
             let data = libc::CMSG_DATA(item);
-            let len = (header.cmsg_len as usize).saturating_sub(data as usize - item as usize);
+            // Not the same type with every C library.
+            let whole: usize = header.cmsg_len as _;
+            let len = whole.saturating_sub(data as usize - item as usize);
             let bytes = std::slice::from_raw_parts(data, len).to_vec();
             received.control.push((header.cmsg_level, header.cmsg_type, bytes));
             item = libc::CMSG_NXTHDR(&raw const message, item);

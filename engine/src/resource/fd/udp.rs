@@ -133,7 +133,7 @@ impl Udp {
     }
 
     /// Creates it, with its owner.
-    fn new(&self) -> Result<OwnedFd> {
+    fn create_socket(&self) -> Result<OwnedFd> {
         let limit = if self.is_ping() { " (see net.ipv4.ping_group_range)" } else { "" };
         let what = || format!("create a {}{limit}", self.name());
         let fd = options::create(self.created()).context(what)?;
@@ -293,7 +293,7 @@ impl Verbs for Udp {
     }
 
     fn examine(&self) -> Result<()> {
-        if self.name.is_none() { Ok(()) } else { self.bind(self.new()?.as_fd()) }
+        if self.name.is_none() { Ok(()) } else { self.bind(self.create_socket()?.as_fd()) }
     }
 
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
@@ -328,7 +328,7 @@ struct Unopened(Udp);
 
 impl Made for Unopened {
     fn open(&mut self, _way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
-        let fd = self.0.new()?;
+        let fd = self.0.create_socket()?;
         unlinked::set_flags(&fd, flags)?;
         Ok(fd)
     }
