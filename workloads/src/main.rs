@@ -22,8 +22,8 @@ mod terminals;
 mod threads;
 mod timers;
 mod tree;
-mod unix;
 mod udp;
+mod unix;
 
 use clap::{Parser, Subcommand};
 use framework::{Entry, runner};

@@ -84,7 +84,8 @@ pub fn destroy(request: &[u8]) -> io::Result<()> {
     let fd = ask(SOCK_DESTROY, NLM_F_REQUEST_ACK, request)?;
     let mut buf = vec![0u8; 4096];
     let (got, _, _) = recvfrom(&fd, &mut buf, RecvFlags::empty())?;
-    let code = half(&buf[..got], 4).filter(|kind| *kind == NLMSG_ERROR).and_then(|_| word(&buf[..got], HEADER));
+    let code =
+        half(&buf[..got], 4).filter(|kind| *kind == NLMSG_ERROR).and_then(|_| word(&buf[..got], HEADER));
     match code {
         Some(0) => Ok(()),
         code => Err(io::Error::from_raw_os_error(code.map_or(libc::EPROTO, |code| -(code as i32)))),

@@ -208,9 +208,10 @@ program = struct.pack('HxxxxxxP', 1, ctypes.addressof(allow))
 checked(libc.prctl(38, 1, 0, 0, 0))";
 
 #[rstest]
-#[case::listening("s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); hold(s.detach())")]
-#[case::datagrams("hold(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach())")]
-#[case::netlink("hold(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0).detach())")]
+#[case::raw("hold(socket.socket(socket.AF_INET, socket.SOCK_RAW, 1).detach())")]
+#[case::audit("hold(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9).detach())")]
+#[case::vsock("hold(socket.socket(socket.AF_VSOCK).detach())")]
+#[case::cryptography("hold(socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET).detach())")]
 #[case::packet("hold(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).detach())")]
 fn a_socket(#[case] text: &str) {
     refuses(text, &["fd 9", "socket"]);

@@ -68,6 +68,35 @@ fn a_peer_outside_is_named() {
     is_refused(&job, &["from outside the job that waits to be accepted"]);
 }
 
+/// A job that is connected to a process outside, and one that an error waits for.
+#[test]
+fn tcp_to_outside_is_refused() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = listener.local_addr().expect("it has one").port();
+    let text = format!("s = socket.create_connection(('127.0.0.1', {port})); os.dup2(s.fileno(), 9)");
+    let Some(job) = job_that(&text) else { return };
+    let _served = listener.accept().expect("accepted");
+    let own = format!("(pid {}, ", std::process::id());
+    let to = format!("127.0.0.1:{port}");
+    is_refused(&job, &["fd 9", "TCP connection to", &to, &own, "--external"]);
+
+    let text = "l = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(l.getsockname())
+s = l.accept()[0]; c.send(b'x', socket.MSG_OOB); time.sleep(0.1); os.dup2(s.fileno(), 9)";
+    let Some(job) = job_that(text) else { return };
+    is_refused(&job, &["urgent byte"]);
+}
+
+#[rstest]
+#[case::corked("s.setsockopt(17, 1, 1); s.send(b'x')", "was not sent yet")]
+#[case::error("s.send(b'x'); time.sleep(0.1)", "an error that was not received")]
+fn udp_that_cannot_be_saved_is_refused(#[case] text: &str, #[case] word: &str) {
+    let text = format!(
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 9))\n{text}\nos.dup2(s.fileno(), 9)"
+    );
+    let Some(job) = job_that(&text) else { return };
+    is_refused(&job, &["fd 9", word]);
+}
+
 /// The file that a listener has left is replaced; one that another has made since is not.
 #[test]
 fn a_name_in_use_is_a_conflict() {

@@ -92,6 +92,8 @@ const LIKELY: &[(&[&str], &str)] = &[
     (&["pty"], "terminals"),
     (&["ring"], "rings"),
     (&["socket"], "unix"),
+    (&["tcp"], "tcp"),
+    (&["udp", "netlink"], "udp"),
     (&["eventfd", "timerfd", "pidfd", "epoll", "signalfd", "inotify"], "events"),
     (
         &[

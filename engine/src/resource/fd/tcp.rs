@@ -885,9 +885,9 @@ fn each_socket(records: &mut crate::resource::Records, change: impl Fn(&mut Tcp)
 
 #[cfg(feature = "planted-faults")]
 fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Connection)) {
-    each_socket(records, |tcp| match &mut tcp.link {
-        Link::Peer { connection, .. } => change(connection),
-        // The end of the stream is all that there is.
-        _ => {}
+    each_socket(records, |tcp| {
+        if let Link::Peer { connection, .. } = &mut tcp.link {
+            change(connection);
+        }
     });
 }

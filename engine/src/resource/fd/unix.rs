@@ -178,7 +178,7 @@ impl Unix {
 
     fn name_of_peer(&self, peer: usize, shown: &UnixSocket, all: &Descriptions<'_>) -> Result<Name> {
         let descriptor = all.descriptor(peer);
-        let name = Name::capture(descriptor.duplicate()?.as_fd(), shown, &descriptor.at())?;
+        let name = Name::capture(descriptor.duplicate()?.as_fd(), shown, descriptor.pid, &descriptor.at())?;
         name.ok_or_else(|| Error::Conflict("a socket has lost its name".into()))
     }
 }
@@ -259,7 +259,7 @@ impl Verbs for Unix {
             );
         };
         let file = all.socket(ino).expect("it has a descriptor");
-        self.name = Name::capture(fd.as_fd(), shown, &at)?;
+        self.name = Name::capture(fd.as_fd(), shown, descriptor.pid, &at)?;
         self.shutdown = shown.shutdown;
         self.options = options::capture(fd.as_fd(), self.created(), &[], &at)?;
         let state = poll(fd.as_fd()).context(|| format!("{at}: poll"))?;
@@ -576,7 +576,7 @@ fn identify(looked: Looked, all: &Descriptions<'_>, at: &Subject) -> Result<Mess
         );
     }
     if !message.from.0.is_empty() {
-        message.sender = all.unix_sockets()?.named(&message.from.0).and_then(|ino| all.socket(ino));
+        message.sender = all.unix_sockets()?.named(&message.from.0).find_map(|ino| all.socket(ino));
     }
     Ok(message)
 }

@@ -3,6 +3,7 @@
 use crate::error::{Context, Result};
 use crate::sys::sock_diag;
 use std::collections::HashMap;
+use std::path::Path;
 
 /// A unix socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +25,16 @@ pub struct UnixSocket {
     pub shutdown: u8,
 }
 
+impl UnixSocket {
+    /// Whether it is bound to the file at a path. The numbers that sock_diag shows have 32 bits.
+    pub fn is_file(&self, path: &Path) -> bool {
+        use std::os::unix::fs::{FileTypeExt, MetadataExt};
+        std::fs::symlink_metadata(path).is_ok_and(|meta| {
+            meta.file_type().is_socket() && self.file.is_some_and(|(ino, _)| meta.ino() as u32 == ino)
+        })
+    }
+}
+
 /// A name, and inode and device number of its file.
 type Bound = (Vec<u8>, Option<(u32, u32)>);
 
@@ -34,6 +45,8 @@ pub struct UnixSockets {
     pub by_ino: HashMap<u32, UnixSocket>,
     /// Inode numbers of those that listen, or get datagrams, by name and file.
     bound: HashMap<Bound, u32>,
+    /// The same by name alone.
+    by_name: HashMap<Vec<u8>, Vec<u32>>,
     /// The listener that each client waits for, by inode numbers.
     pub waits_for: HashMap<u32, u32>,
 }
@@ -88,6 +101,7 @@ impl UnixSockets {
             let ino = entry.word(4);
             if !socket.name.is_empty() && (listens || i32::from(entry.fixed[1]) == libc::SOCK_DGRAM) {
                 all.bound.insert((socket.name.clone(), socket.file), ino);
+                all.by_name.entry(socket.name.clone()).or_default().push(ino);
             }
             all.waits_for.extend(socket.waiting.iter().map(|client| (*client, ino)));
             all.by_ino.insert(ino, socket);
@@ -102,9 +116,8 @@ impl UnixSockets {
         self.by_ino[ino].listens.then_some(*ino)
     }
 
-    /// The datagram socket of this name, if there is only one with it.
-    pub fn named(&self, name: &[u8]) -> Option<u32> {
-        let mut found = self.bound.iter().filter(|((other, _), _)| other == name).map(|(_, ino)| *ino);
-        found.next().filter(|_| found.next().is_none())
+    /// Those that are bound to this name, which is not always one: a path is relative to anything.
+    pub fn named(&self, name: &[u8]) -> impl Iterator<Item = u32> {
+        self.by_name.get(name).into_iter().flatten().copied()
     }
 }

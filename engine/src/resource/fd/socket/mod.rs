@@ -103,7 +103,8 @@ pub fn who_has(ino: u32) -> String {
     let wanted = format!("socket:[{ino}]");
     let has = |process: &std::fs::DirEntry| {
         let fds = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        fds.map(|fd| std::fs::read_link(fd.path())).any(|link| link.is_ok_and(|link| link.as_os_str() == &*wanted))
+        fds.map(|fd| std::fs::read_link(fd.path()))
+            .any(|link| link.is_ok_and(|link| link.as_os_str() == &*wanted))
     };
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let is_process = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().parse::<i32>().is_ok();

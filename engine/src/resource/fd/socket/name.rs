@@ -46,7 +46,7 @@ impl Name {
     ///
     /// # Errors
     /// *unsupported* where its file cannot be found; what the kernel reports.
-    pub fn capture(fd: BorrowedFd<'_>, shown: &UnixSocket, at: &Subject) -> Result<Option<Name>> {
+    pub fn capture(fd: BorrowedFd<'_>, shown: &UnixSocket, pid: i32, at: &Subject) -> Result<Option<Name>> {
         let address = Bytes(shown.name.clone());
         if matches!(shown.name.first(), None | Some(0)) {
             return Ok((!shown.name.is_empty()).then_some(Name { address, file: None }));
@@ -56,20 +56,21 @@ impl Name {
                 let link = std::fs::read_link(link_to(&handle)).context(|| format!("{at}: find its file"))?;
                 PathBytes::from(link.as_path())
             }
-            Err(err) if err.raw_os_error() == Some(libc::EPERM) && shown.name.starts_with(b"/") => {
-                PathBytes(shown.name.clone())
-            }
+            // As an ordinary user: by its name, perhaps relative to where the process still is.
             Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
-                let why = " is a socket bound to a relative path, whose file only CAP_NET_ADMIN can find; checkpoint it as root";
-                return Err(Error::unsupported(Problem::of(at.clone(), why)));
+                let name = Path::new(OsStr::from_bytes(&shown.name));
+                let here = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+                let path = if name.is_absolute() { name.to_owned() } else { here.join(name) };
+                if !name.is_absolute() && !shown.is_file(&path) {
+                    let why = " is a socket bound to a path relative to where the process is no longer, whose file only CAP_NET_ADMIN can find; checkpoint it as root";
+                    return Err(Error::unsupported(Problem::of(at.clone(), why)));
+                }
+                PathBytes::from(path.as_path())
             }
             Err(err) => return Err(err).context(|| format!("{at}: find its file")),
         };
-        // The numbers that sock_diag shows have 32 bits.
-        let meta = std::fs::symlink_metadata(path.as_path())
-            .ok()
-            .filter(|meta| shown.file.is_some_and(|(ino, _)| meta.ino() as u32 == ino))
-            .filter(|meta| FileType::from_raw_mode(meta.mode()) == FileType::Socket);
+        let meta = std::fs::symlink_metadata(path.as_path()).ok();
+        let meta = meta.filter(|_| shown.is_file(path.as_path()));
         let file = meta.map(|meta| {
             let owner = (meta.uid(), meta.gid());
             BoundFile { path: path.clone(), mode: meta.mode() & 0o7777, owner }
