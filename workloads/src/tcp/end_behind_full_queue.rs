@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "the end of a TCP stream that waits behind bytes for which there is no room",
     needs: &[Need::Root],
-    active: false,
+    active: true,
     statik: false,
     run,
 };

@@ -6,7 +6,7 @@ use crate::framework::prelude::*;
 pub const WORKLOAD: Workload = Workload {
     purpose: "megabytes in the queues of a TCP connection that nobody reads",
     needs: &[Need::Root],
-    active: false,
+    active: true,
     statik: false,
     run,
 };

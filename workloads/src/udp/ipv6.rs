@@ -16,13 +16,12 @@ fn run(cx: &mut Ctx) -> Outcome {
     let at = name(&socket)?;
     let long = pattern::bytes(65527, cx.seed);
     send(&sender, b"short", at)?;
-    send(&sender, b"", at)?;
     send(&sender, &long, at)?;
 
     cx.ready()?;
 
     expect_eq("address", name(&socket)?, at)?;
-    for data in [b"short", &b""[..], &long] {
+    for data in [&b"short"[..], &long] {
         expect_next("a datagram", &socket, data, name(&sender)?)?;
     }
     expect_empty(&socket)?;

@@ -393,6 +393,9 @@ impl Verbs for Tcp {
         options::keep_adapting(fd.as_fd(), &mut self.options);
         // That of an attempt to connect that has failed, and more than can be set.
         self.options.retain(|option| !is_segment_of_attempt(option));
+        // bind(2) to an address sets it (`__inet6_bind`), and connections are bound at a restart.
+        let only_v6 = (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY);
+        self.options.retain(|option| !is_connected || (option.level, option.name) != only_v6);
         match state {
             state::CLOSE if is_over => {
                 let (received, waiting) = repair::received(fd.as_fd()).context(what)?;

@@ -15,6 +15,7 @@ use rustix::net::{
 };
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -52,6 +53,11 @@ pub struct Looked {
 
 /// The longest message that is read.
 const LONGEST: usize = 16 << 20;
+thread_local! {
+    /// Room for a message, made once.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// `SCM_MAX_FD`, include/net/scm.h.
 const MOST_FILES: usize = 253;
 /// Bytes for control messages of other kinds: time stamps, security labels.
@@ -97,11 +103,18 @@ impl Queue<'_> {
         if !self.state.contains(PollFlags::IN) || self.is_stream() && waiting == 0 {
             return Ok(Vec::new());
         }
-        let mut buf = vec![0u8; LONGEST];
+        BUFFER.with_borrow_mut(|buf| {
+            buf.resize(LONGEST, 0);
+            self.look_into(buf, waiting)
+        })
+    }
+
+    fn look_into(&self, buf: &mut [u8], waiting: usize) -> Result<Vec<Looked>> {
+        let at = self.at();
         let get = || socket::int(self.fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF);
         let before = get().context(|| format!("{at}: read SO_PEEK_OFF"))?;
         if self.is_stream() && before == -1 {
-            let first = self.peek(&mut buf)?;
+            let first = self.peek(buf)?;
             let is_all = |first: &Looked| {
                 let plain = first.descriptors.is_empty() && first.message.credentials.is_none();
                 plain && first.message.data.0.len() == waiting
@@ -112,7 +125,7 @@ impl Queue<'_> {
         }
         let Descriptor { pid, fd, .. } = *self.descriptor;
         let entry = Entry::record(Change::PeekOffset { pid, fd, before })?;
-        let all = self.look_at_offsets(&mut buf, waiting);
+        let all = self.look_at_offsets(buf, waiting);
         entry.undo()?;
         all
     }
