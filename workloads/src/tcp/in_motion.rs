@@ -1,6 +1,6 @@
 //! Megabytes flow through connections in both directions; every byte is compared.
 
-use super::helpers::{end, pair, receive, send};
+use super::helpers::{end, pair, receive, send, set_option};
 use crate::framework::prelude::*;
 use std::net::TcpStream;
 use std::sync::atomic::Ordering::SeqCst;
@@ -18,6 +18,11 @@ const BLOCK: usize = 100_003;
 fn run(cx: &mut Ctx) -> Outcome {
     let shared = Shared::new()?;
     let (one, other) = pair()?;
+    // Of a size that a context file can be printed with.
+    for end in [&one, &other] {
+        set_option(end, libc::SOL_SOCKET, libc::SO_SNDBUF, 1 << 19)?;
+        set_option(end, libc::SOL_SOCKET, libc::SO_RCVBUF, 1 << 19)?;
+    }
     let seed = cx.seed;
     let play = |stream: &TcpStream, own: u64, theirs: u64, count: usize| -> Outcome {
         std::thread::scope(|scope| {

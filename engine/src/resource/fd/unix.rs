@@ -18,7 +18,7 @@ use super::{
 use crate::error::{Context, Error, External, Problem, Result, Subject};
 use crate::resource::bytes::Bytes;
 use crate::sys::socket;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, listen, shutdown, socketpair};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -262,7 +262,7 @@ impl Verbs for Unix {
         self.name = Name::capture(fd.as_fd(), shown, descriptor.pid, &at)?;
         self.shutdown = shown.shutdown;
         self.options = options::capture(fd.as_fd(), self.created(), &[], &at)?;
-        let state = poll(fd.as_fd()).context(|| format!("{at}: poll"))?;
+        let state = queue::poll(fd.as_fd()).context(|| format!("{at}: poll"))?;
         if state.contains(PollFlags::PRI) {
             return refuse(
                 " is a socket with an urgent byte (MSG_OOB) that was not received; receive it first",
@@ -318,8 +318,8 @@ impl Verbs for Unix {
             Link::None
         };
         if !shown.listens {
-            let (kind, ended) = (self.kind, shown.shutdown & 1 != 0);
-            let looked = Queue { fd: fd.as_fd(), descriptor, kind, state, ended }.look()?;
+            let kind = self.kind;
+            let looked = Queue { fd: fd.as_fd(), descriptor, kind, state }.look()?;
             self.queue =
                 looked.into_iter().map(|looked| identify(looked, all, &at)).collect::<Result<_>>()?;
         }
@@ -544,14 +544,6 @@ fn connected(kind: SocketType, to: &Name, listener: Option<BorrowedFd<'_>>) -> R
     };
     let accepted = if to.is_abstract() { make()? } else { to.aside(make)? };
     Ok((client, accepted))
-}
-
-/// What has happened to a socket.
-fn poll(fd: BorrowedFd<'_>) -> std::io::Result<PollFlags> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::PRI)];
-    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&zero))?;
-    Ok(fds[0].revents())
 }
 
 /// Finds the open file descriptions that a message carries, and its sender.

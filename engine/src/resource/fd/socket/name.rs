@@ -149,11 +149,13 @@ impl Name {
         };
         let path = file.path.as_path();
         if file.is_there()? {
+            // After a failure there is again one that is gone.
             rustix::fs::unlink(path)
                 .context(|| format!("remove {}, a socket that is gone", path.display()))?;
+        } else {
+            let own = path.to_owned();
+            way.undo(move || std::fs::remove_file(&own));
         }
-        let own = path.to_owned();
-        way.undo(move || std::fs::remove_file(&own));
         let relative = Path::new(OsStr::from_bytes(&self.address.0));
         if relative.is_absolute() {
             bind(fd, &address(&self.address.0)?).context(what)?;

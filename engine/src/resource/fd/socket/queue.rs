@@ -6,7 +6,7 @@ use crate::journal::{Change, Entry};
 use crate::resource::bytes::Bytes;
 use crate::resource::fd::description::Descriptor;
 use crate::sys::socket;
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::net::{
@@ -73,8 +73,6 @@ pub struct Queue<'a> {
     pub kind: i32,
     /// What poll(2) shows.
     pub state: PollFlags,
-    /// Whether it can receive nothing more.
-    pub ended: bool,
 }
 
 impl Queue<'_> {
@@ -143,7 +141,7 @@ impl Queue<'_> {
         while let Some(next) = self.peek(buf)? {
             let len = next.message.data.0.len();
             // The end of sequenced packets, or an empty one.
-            if len == 0 && self.ended && self.kind == libc::SOCK_SEQPACKET && end == waiting {
+            if len == 0 && self.kind == libc::SOCK_SEQPACKET && end >= waiting && self.has_ended()? {
                 break;
             }
             end += len;
@@ -168,6 +166,12 @@ impl Queue<'_> {
     fn plain_part(&self, start: usize, len: usize) -> Result<usize> {
         self.seek(start as i32)?;
         socket::peek_whole(self.fd, len - 1).context(|| format!("{}: look into queue", self.at()))
+    }
+
+    /// Whether it can receive nothing more.
+    fn has_ended(&self) -> Result<bool> {
+        let state = poll(self.fd).context(|| format!("{}: poll", self.at()))?;
+        Ok(state.intersects(PollFlags::RDHUP | PollFlags::HUP))
     }
 
     fn seek(&self, to: i32) -> Result<()> {
@@ -213,6 +217,17 @@ impl Queue<'_> {
         looked.message.data = Bytes(buf[..got.bytes].to_vec());
         Ok(Some(looked))
     }
+}
+
+/// What poll(2) shows of a socket.
+///
+/// # Errors
+/// As poll(2).
+pub fn poll(fd: BorrowedFd<'_>) -> rustix::io::Result<PollFlags> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::PRI | PollFlags::RDHUP)];
+    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&zero))?;
+    Ok(fds[0].revents())
 }
 
 impl Looked {
