@@ -90,7 +90,7 @@ const REFUSED: &str = r#"
 poll = select.epoll()
 poll.register(wake, select.EPOLLIN)
 import socket
-held = socket.socketpair()
+held = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 "#;
 
 const SEMAPHORE: &str = r#"

@@ -3,7 +3,7 @@
 use super::refused_descriptors::{is_refused, job_that};
 use super::*;
 use rstest::rstest;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 #[rstest]
 #[case::urgent_byte(
@@ -54,7 +54,7 @@ fn a_peer_outside_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("door");
     let listener = UnixListener::bind(&path).expect("bound");
-    let text = format!("s = socket.socket(socket.AF_UNIX); s.connect({path:?}); os.dup2(s.fileno(), 9)");
+    let text = format!("s = socket.socket(socket.AF_UNIX); s.connect({path:?}); hold(s.detach())");
     let Some(job) = job_that(&text) else { return };
     is_refused(&job, &["fd 9", "waits to be accepted by a process outside", "--external"]);
     let _served = listener.accept().expect("accepted");
@@ -73,7 +73,7 @@ fn a_peer_outside_is_named() {
 fn tcp_to_outside_is_refused() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
     let port = listener.local_addr().expect("it has one").port();
-    let text = format!("s = socket.create_connection(('127.0.0.1', {port})); os.dup2(s.fileno(), 9)");
+    let text = format!("s = socket.create_connection(('127.0.0.1', {port})); hold(s.detach())");
     let Some(job) = job_that(&text) else { return };
     let _served = listener.accept().expect("accepted");
     let own = format!("(pid {}, ", std::process::id());
@@ -91,7 +91,7 @@ s = l.accept()[0]; c.send(b'x', socket.MSG_OOB); time.sleep(0.1); os.dup2(s.file
 #[case::error("s.send(b'x'); time.sleep(0.1)", "an error that was not received")]
 fn udp_that_cannot_be_saved_is_refused(#[case] text: &str, #[case] word: &str) {
     let text = format!(
-        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 9))\n{text}\nos.dup2(s.fileno(), 9)"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('127.0.0.1', 9))\n{text}\nhold(s.detach())"
     );
     let Some(job) = job_that(&text) else { return };
     is_refused(&job, &["fd 9", word]);
@@ -132,7 +132,7 @@ n = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); n.bind('\\0job%d' % os.get
         use std::os::linux::net::SocketAddrExt as _;
         let name = format!("job{}", job.pid());
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("short");
-        let _other = UnixListener::bind_addr(&address).expect("bound");
+        let _other = UnixDatagram::bind_addr(&address).expect("bound");
         is_conflict(&[&format!("@{name}"), "another socket has this name"]);
     }
     let output = restart("--detach");

@@ -108,6 +108,14 @@ impl Observed<'_> {
         }
     }
 
+    /// The same, if `is_it`; for *recognise*.
+    pub(super) fn socket_that(&self, is_it: impl FnOnce(Created) -> bool) -> Option<Result<Created>> {
+        match self.socket()? {
+            Ok(created) => is_it(created).then_some(Ok(created)),
+            Err(err) => Some(Err(err)),
+        }
+    }
+
     /// What is known of the job, if it is a descriptor.
     pub(super) fn job(&self) -> Option<&Job> {
         self.found.job

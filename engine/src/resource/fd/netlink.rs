@@ -3,7 +3,7 @@
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::socket::options::{self, Entry, SocketOption};
-use super::socket::{Created, ip, is_ours};
+use super::socket::{Created, ip};
 use super::{Identity, Kind, Made, Programs, Restored, Verbs, Way, pipe, unlinked};
 use crate::error::{Context, Error, Problem, Result};
 use crate::sys::socket;
@@ -72,7 +72,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
                     | libc::NETLINK_GENERIC
             )
     };
-    is_ours(seen, is_plain).map(|created| {
+    seen.socket_that(is_plain).map(|created| {
         let Created { kind, protocol, .. } = created?;
         let (groups, options) = (Vec::new(), Vec::new());
         Ok(Kind::Netlink(Netlink { kind, protocol, port: 0, groups, peer: None, options }))

@@ -11,7 +11,7 @@ use super::inode::Observed;
 use super::socket::inet::{self, Address, Ends, TcpSockets};
 use super::socket::options::{self, Entry, SocketOption};
 use super::socket::repair::{self, Agreed, End, Repaired};
-use super::socket::{Created, is_ours, queue, who_has};
+use super::socket::{Created, queue, who_has};
 use super::{
     Identity, JoinStage, Joined, Kind, Made, Programs, Reference, Restored, Verbs, Way, external, pipe,
     unlinked,
@@ -146,7 +146,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     let is_tcp = |created: Created| {
         matches!(created.family, libc::AF_INET | libc::AF_INET6) && created.protocol == libc::IPPROTO_TCP
     };
-    is_ours(seen, is_tcp).map(|created| {
+    seen.socket_that(is_tcp).map(|created| {
         let Created { family, .. } = created?;
         Ok(Kind::Tcp(Tcp { family, name: None, link: Link::None, deaf: false, options: Vec::new() }))
     })

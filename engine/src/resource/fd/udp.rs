@@ -6,10 +6,10 @@
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
+use super::socket::Created;
 use super::socket::inject::{self, Datagram};
 use super::socket::ip::{self, Endpoint, Membership};
 use super::socket::options::{self, Entry, SocketOption};
-use super::socket::{Created, is_ours};
 use super::{Identity, Kind, Made, Programs, Restored, Verbs, Way, pipe, unlinked};
 use crate::error::{Context, Error, Problem, Result};
 use crate::sys::socket;
@@ -88,7 +88,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
             && created.kind == libc::SOCK_DGRAM
             && PROTOCOLS.contains(&created.protocol)
     };
-    is_ours(seen, is_udp).map(|created| {
+    seen.socket_that(is_udp).map(|created| {
         let Created { family, protocol, .. } = created?;
         Ok(Kind::Udp(Udp {
             family,

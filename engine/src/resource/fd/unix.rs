@@ -10,7 +10,7 @@ use super::socket::diag::UnixSocket;
 use super::socket::name::{self, Name};
 use super::socket::options::{self, SocketOption};
 use super::socket::queue::{self, Looked, Message, Queue};
-use super::socket::{Created, is_ours, who_has};
+use super::socket::{Created, who_has};
 use super::{
     Identity, JoinStage, Joined, Kind, Made, Programs, Reference, Restored, Verbs, Way, external, pipe,
     unlinked,
@@ -111,7 +111,7 @@ pub enum By {
 }
 
 pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
-    is_ours(seen, |created| created.family == libc::AF_UNIX).map(|created| {
+    seen.socket_that(|created| created.family == libc::AF_UNIX).map(|created| {
         let Created { kind, .. } = created?;
         Ok(Kind::Unix(Unix {
             kind,
@@ -165,8 +165,9 @@ impl Unix {
             (Some(_), Some(_)) => return Err(ambiguous(at)),
             (None, None) => {}
         }
-        let accepted =
-            |socket: &UnixSocket| -> Result<bool> { Ok(!socket.name.is_empty() && !is_own(socket)?) };
+        let accepted = |socket: &UnixSocket| -> Result<bool> {
+            Ok(!socket.name.is_empty() && !is_own(socket, self.socket_type())?)
+        };
         Ok(match (accepted(own)?, accepted(other)?) {
             (false, false) if file < peer => By::Pair,
             (false, false) => By::Peer,
@@ -185,11 +186,11 @@ impl Unix {
 
 /// Whether a name is in use: then it is the socket's own, and no listener's that is gone. Of a path
 /// that cannot be told, and makes no difference.
-fn is_own(shown: &UnixSocket) -> Result<bool> {
+fn is_own(shown: &UnixSocket, kind: SocketType) -> Result<bool> {
     if shown.name.first() != Some(&0) {
         return Ok(false);
     }
-    let probe = name::new(SocketType::STREAM)?;
+    let probe = name::new(kind)?;
     match rustix::net::bind(&probe, &queue::address(&shown.name)?) {
         Err(rustix::io::Errno::ADDRINUSE) => Ok(true),
         bound => bound.map(|()| false).context(|| "look whether the name of a socket is in use"),
@@ -311,7 +312,7 @@ impl Verbs for Unix {
         } else if shown.peer.is_some() {
             let peer = queue::peer_name(fd.as_fd()).context(|| format!("{at}: read name of peer"))?;
             let peer = (!peer.is_empty()).then_some(Name { address: Bytes(peer), file: None });
-            let accepted = peer.is_none() && self.name.is_some() && !is_own(shown)?;
+            let accepted = peer.is_none() && self.name.is_some() && !is_own(shown, self.socket_type())?;
             let reset = state.contains(PollFlags::ERR);
             Link::Closed { peer, accepted, reset }
         } else {
@@ -357,7 +358,8 @@ impl Verbs for Unix {
     }
 
     fn examine(&self) -> Result<()> {
-        self.name.as_ref().filter(|_| self.is_bound()).map_or(Ok(()), Name::examine)
+        let own = self.name.as_ref().filter(|_| self.is_bound());
+        own.map_or(Ok(()), |name| name.examine(self.socket_type()))
     }
 
     fn opened_after(&self) -> Option<usize> {

@@ -8,6 +8,8 @@ use std::path::Path;
 /// A unix socket.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnixSocket {
+    /// `SOCK_*`
+    pub kind: u8,
     /// What it is bound to, or has of its listener: a path, or a 0 byte and an abstract name.
     pub name: Vec<u8>,
     /// Inode and device number of the file that it is bound to.
@@ -35,8 +37,8 @@ impl UnixSocket {
     }
 }
 
-/// A name, and inode and device number of its file.
-type Bound = (Vec<u8>, Option<(u32, u32)>);
+/// `SOCK_*`, a name, and inode and device number of its file.
+type Bound = (u8, Vec<u8>, Option<(u32, u32)>);
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -90,6 +92,7 @@ impl UnixSockets {
             let file = words(uapi::VFS).collect::<Vec<_>>();
             let listens = entry.fixed[2] == uapi::TCP_LISTEN;
             let socket = UnixSocket {
+                kind: entry.fixed[1],
                 name,
                 file: file.get(..2).map(|pair| (pair[0], pair[1])),
                 peer: words(uapi::PEER).next(),
@@ -100,7 +103,7 @@ impl UnixSockets {
             };
             let ino = entry.word(4);
             if !socket.name.is_empty() && (listens || i32::from(entry.fixed[1]) == libc::SOCK_DGRAM) {
-                all.bound.insert((socket.name.clone(), socket.file), ino);
+                all.bound.insert((socket.kind, socket.name.clone(), socket.file), ino);
                 all.by_name.entry(socket.name.clone()).or_default().push(ino);
             }
             all.waits_for.extend(socket.waiting.iter().map(|client| (*client, ino)));
@@ -112,7 +115,7 @@ impl UnixSockets {
 
     /// The listener whose name and file this is, by inode number.
     pub fn listener(&self, socket: &UnixSocket) -> Option<u32> {
-        let ino = self.bound.get(&(socket.name.clone(), socket.file))?;
+        let ino = self.bound.get(&(socket.kind, socket.name.clone(), socket.file))?;
         self.by_ino[ino].listens.then_some(*ino)
     }
 

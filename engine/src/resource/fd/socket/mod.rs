@@ -10,8 +10,6 @@ pub mod options;
 pub mod queue;
 pub mod repair;
 
-use super::inode::Observed;
-use crate::error::Result;
 use crate::sys::socket;
 use std::io;
 use std::os::fd::AsFd;
@@ -84,14 +82,6 @@ impl Created {
             family => return format!("a socket of family {family}"),
         };
         family.into()
-    }
-}
-
-/// What the descriptor of a socket was created with, if `is_it`; for *recognise*.
-pub fn is_ours(seen: &Observed<'_>, is_it: impl FnOnce(Created) -> bool) -> Option<Result<Created>> {
-    match seen.socket()? {
-        Ok(created) => is_it(created).then_some(Ok(created)),
-        Err(err) => Some(Err(err)),
     }
 }
 

@@ -101,13 +101,14 @@ impl Name {
         if whole && placed { Ok(()) } else { Err("a unix socket with an invalid name".into()) }
     }
 
-    /// Compares it with what is there, before anything is created.
+    /// Compares it with what is there, before anything is created. Each kind of sockets has
+    /// abstract names of its own.
     ///
     /// # Errors
     /// *conflict* if it is in use, or its directory is gone.
-    pub fn examine(&self) -> Result<()> {
+    pub fn examine(&self, kind: SocketType) -> Result<()> {
         if self.is_abstract() {
-            let probe = new(SocketType::DGRAM)?;
+            let probe = new(kind)?;
             return match bind(&probe, &address(&self.address.0)?) {
                 Err(Errno::ADDRINUSE) => Err(Error::Conflict(format!(
                     "{}: another socket has this name; end the program that has it",
