@@ -8,7 +8,8 @@ use crate::activity;
 use crate::error::{Context, Result};
 use crate::sys::guard::Note;
 use crate::sys::{socket, task};
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// A change, by what undoes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +43,20 @@ pub enum Change {
     },
 }
 
+/// A duplicate of a descriptor of a process.
+fn borrow(pid: i32, fd: i32) -> io::Result<OwnedFd> {
+    task::borrow_fd(task::pidfd(pid)?.as_fd(), fd)
+}
+
 impl Change {
     fn undo(self) -> Result<()> {
         match self {
             Change::Limit { pid, resource, before } => task::set_rlimit(pid, resource, before)
                 .context(|| format!("restore limit {resource} of {pid}")),
-            Change::PeekOffset { pid, fd, before } => task::pidfd(pid)
-                .and_then(|pidfd| task::borrow_fd(pidfd.as_fd(), fd))
+            Change::PeekOffset { pid, fd, before } => borrow(pid, fd)
                 .and_then(|fd| socket::set_int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, before))
                 .context(|| format!("restore SO_PEEK_OFF of fd {fd} of {pid}")),
-            Change::Repair { pid, fd, reuse } => task::pidfd(pid)
-                .and_then(|pidfd| task::borrow_fd(pidfd.as_fd(), fd))
+            Change::Repair { pid, fd, reuse } => borrow(pid, fd)
                 .and_then(|fd| socket::end_repair(fd.as_fd(), reuse))
                 .context(|| format!("end the repair of fd {fd} of {pid}")),
         }

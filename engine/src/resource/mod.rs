@@ -8,6 +8,12 @@ pub mod attributes;
 pub mod bytes;
 pub mod clock;
 pub mod created;
+
+/// Whether a field has the value that is read where it is absent: it need not be written.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 #[cfg(feature = "planted-faults")]
 pub mod fault;
 pub mod fd;

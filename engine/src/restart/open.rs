@@ -346,7 +346,8 @@ impl<'a> Opened<'a> {
     fn open_description(&mut self, index: usize) -> Result<OwnedFd> {
         let file = &self.records.files[index];
         let inode = &self.records.inodes[file.inode];
-        let flags = inode.kind.verbs().flags_to_open(file.flags);
+        let later = if inode.kind.verbs().enables_async_late() { libc::O_ASYNC } else { 0 };
+        let flags = file.flags & !later;
         // Removed from the map because opening may need `self` to open the inode.
         let held = self.objects.remove(&file.inode);
         let early = self.early.get_mut().remove(&index);

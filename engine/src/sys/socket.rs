@@ -10,10 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// ENOPROTOOPT where the kernel does not know it.
 pub fn option(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> io::Result<Vec<u8>> {
     let mut value = vec![0u8; room];
-    let mut len = room as libc::socklen_t;
-    // SAFETY: the buffer is live and as long as it says.
-    cvt(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, value.as_mut_ptr().cast(), &mut len) }.into())?;
-    value.truncate(len as usize);
+    exchange_option(fd, level, name, &mut value)?;
     Ok(value)
 }
 
@@ -95,17 +92,6 @@ pub fn outq(fd: BorrowedFd<'_>) -> io::Result<usize> {
     let mut bytes = 0i32;
     // SAFETY: the result is live.
     cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) }.into())?;
-    Ok(bytes as usize)
-}
-
-/// Bytes that wait to be received (`SIOCINQ`), without the end of a stream.
-///
-/// # Errors
-/// EINVAL for one that listens.
-pub fn inq(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut bytes = 0i32;
-    // SAFETY: the result is live.
-    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut bytes) }.into())?;
     Ok(bytes as usize)
 }
 

@@ -3,8 +3,7 @@
 use super::inode::{Found, Inodes};
 use super::job::Job;
 use super::lock::{self, FileLock, SavedLocks};
-use super::socket::diag::UnixSockets;
-use super::socket::inet::TcpSockets;
+use super::socket::network::Network;
 use super::table::{self, Fd};
 use super::{Identity, Kind, Reference};
 use crate::error::{Context, Error, External, Problem, Problems, Result, Subject};
@@ -15,7 +14,7 @@ use crate::sys::file::link_to;
 use crate::sys::kcmp::{self, EpollTarget, Member, Sorted};
 use crate::sys::task::{self, PIDFD_THREAD};
 use serde::{Deserialize, Serialize};
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -435,15 +434,8 @@ impl Files {
     /// One per object: *unsupported* for a pipe with an end outside; what the kernel reports.
     pub fn capture(&self, inodes: &mut Inodes, tables: HashMap<i32, &[Fd]>) -> Result<(), Vec<Error>> {
         let ptys = self.ptys(inodes);
-        let all = Descriptions {
-            files: self,
-            tables,
-            by_ino: OnceCell::new(),
-            ptys,
-            unix: OnceCell::new(),
-            tcp: OnceCell::new(),
-            noted: RefCell::default(),
-        };
+        let all =
+            Descriptions { files: self, tables, by_ino: OnceCell::new(), ptys, network: Network::default() };
         let mut errors = Vec::new();
         let mut met: Vec<_> = self.descriptors.iter().collect();
         met.sort_unstable_by_key(|(inode, _)| **inode);
@@ -504,12 +496,7 @@ pub struct Descriptions<'a> {
     by_ino: OnceCell<HashMap<u64, Vec<&'a Sorted<usize>>>>,
     /// By number.
     ptys: HashMap<u32, Pty>,
-    /// The unix sockets of the namespace, once one is looked for.
-    unix: OnceCell<UnixSockets>,
-    /// The TCP sockets of the namespace, once one is looked for.
-    tcp: OnceCell<TcpSockets>,
-    /// What [`Descriptions::note`] has noted, by open file description.
-    noted: RefCell<HashMap<usize, [u32; 2]>>,
+    network: Network,
 }
 
 /// The sides of a pseudo-terminal that are open in the job.
@@ -529,46 +516,9 @@ impl Descriptions<'_> {
         self.ptys.get(&index).copied().unwrap_or_default()
     }
 
-    /// The unix sockets of the network namespace.
-    ///
-    /// # Errors
-    /// As [`UnixSockets::read`].
-    pub fn unix_sockets(&self) -> Result<&UnixSockets> {
-        match self.unix.get() {
-            Some(known) => Ok(known),
-            None => {
-                let read = UnixSockets::read()?;
-                Ok(self.unix.get_or_init(|| read))
-            }
-        }
-    }
-
-    /// The TCP sockets of the network namespace.
-    ///
-    /// # Errors
-    /// As [`TcpSockets::read`].
-    pub fn tcp_sockets(&self) -> Result<&TcpSockets> {
-        match self.tcp.get() {
-            Some(known) => Ok(known),
-            None => {
-                let read = TcpSockets::read()?;
-                Ok(self.tcp.get_or_init(|| read))
-            }
-        }
-    }
-
-    /// What is true of an open file description for everyone who asks, though it may change: what
-    /// `read` returned first.
-    ///
-    /// # Errors
-    /// Those of `read`.
-    pub fn note(&self, file: usize, read: impl FnOnce() -> Result<[u32; 2]>) -> Result<[u32; 2]> {
-        if let Some(known) = self.noted.borrow().get(&file) {
-            return Ok(*known);
-        }
-        let noted = read()?;
-        self.noted.borrow_mut().insert(file, noted);
-        Ok(noted)
+    /// What the network namespace tells of its sockets.
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The one of the socket with this inode number, if the job has it.

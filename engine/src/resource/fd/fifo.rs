@@ -4,7 +4,7 @@ use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::pipe::{self, Pipe};
 use super::unlinked::{self, Unnamed};
-use super::{Kind, Made, Programs, Restored, Verbs, Way};
+use super::{Kind, Made, Verbs, Way};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
@@ -60,13 +60,8 @@ impl Verbs for Fifo {
         Ok(Box::new(OpenFifo { state, _fifo: Some(fifo) }))
     }
 
-    fn flags_to_open(&self, flags: i32) -> i32 {
-        pipe::without_async(flags)
-    }
-
-    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
-        pipe::signal_io(file, job, programs);
-        Ok(())
+    fn enables_async_late(&self) -> bool {
+        true
     }
 }
 

@@ -4,7 +4,7 @@ use super::inode::Inode;
 use super::table::Fd;
 use super::{Verbs, external, unlinked};
 use crate::error::{Context, Error, Result};
-use crate::remote::Program;
+use crate::remote::{Arg, Program};
 use crate::resource::Records;
 use crate::resource::created::Created;
 use rustix::fs::{Mode, OFlags};
@@ -240,5 +240,17 @@ pub(super) struct ByPath;
 impl Made for ByPath {
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         way.open(flags)
+    }
+}
+
+/// Sets `O_ASYNC` through a descriptor of the process that runs the program: the signal carries its
+/// number.
+pub(super) fn signal_io(file: usize, job: &Restored<'_>, programs: &mut Programs) {
+    let flags = job.records.files[file].flags;
+    if flags & libc::O_ASYNC != 0 {
+        let Holder { pid, fd, .. } = job.holders.of(file)[0];
+        let program = programs.of(pid);
+        let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), flags.into()];
+        program.call_ok(libc::SYS_fcntl, &args, format!("enable async I/O on fd {}", fd.fd));
     }
 }

@@ -347,9 +347,11 @@ pub trait Verbs {
         Ok(Box::new(ByPath))
     }
 
-    /// The flags to open a description with, given the recorded ones.
-    fn flags_to_open(&self, flags: i32) -> i32 {
-        flags
+    /// Whether `O_ASYNC` takes effect only when a process sets it on its own descriptor
+    /// (`pipe_fasync` in fs/pipe.c, `sock_fasync` in net/socket.c). A description opened with the
+    /// flag would have it but send no signal.
+    fn enables_async_late(&self) -> bool {
+        false
     }
 
     /// Whether there is something to *join*.
@@ -379,7 +381,9 @@ pub trait Verbs {
         job: &Restored<'_>,
         programs: &mut Programs,
     ) -> std::result::Result<(), String> {
-        let _ = (file, job, programs);
+        if self.enables_async_late() {
+            making::signal_io(file, job, programs);
+        }
         Ok(())
     }
 

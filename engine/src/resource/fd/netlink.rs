@@ -3,11 +3,12 @@
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::socket::options::{self, Entry, SocketOption};
-use super::socket::{Created, ip};
-use super::{Identity, Kind, Made, Programs, Restored, Verbs, Way, pipe, unlinked};
+use super::socket::{Created, poll};
+use super::{Identity, Kind, Made, Verbs, Way, unlinked};
 use crate::error::{Context, Error, Problem, Result};
+use crate::resource::is_default;
 use crate::sys::socket;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{bind, connect, getpeername, getsockname};
@@ -22,7 +23,7 @@ pub struct Netlink {
     /// `NETLINK_*`
     pub protocol: i32,
     /// Its port, often a PID; 0 if it is not bound.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub port: u32,
     /// Numbers of the multicast groups that it is in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -33,11 +34,6 @@ pub struct Netlink {
     /// Options with other values than those of a new socket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<SocketOption>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(value: &u32) -> bool {
-    *value == 0
 }
 
 const SOL_NETLINK: i32 = 270;
@@ -79,26 +75,6 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
     })
 }
 
-/// What /proc/net/netlink shows of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shown {
-    /// Bytes of memory that its queue takes.
-    queued: u64,
-    /// Whether it is in the middle of a dump.
-    dumps: bool,
-}
-
-impl Shown {
-    /// `sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode` (`netlink_native_seq_show`,
-    /// net/netlink/af_netlink.c).
-    fn parse(line: &str, ino: u64) -> Option<Shown> {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let number = |at: usize| words.get(at)?.parse::<u64>().ok();
-        (number(9)? == ino).then_some(())?;
-        Some(Shown { queued: number(4)?, dumps: number(6)? != 0 })
-    }
-}
-
 impl Netlink {
     fn created(&self) -> Created {
         Created { family: libc::AF_NETLINK, kind: self.kind, protocol: self.protocol }
@@ -131,13 +107,12 @@ impl Verbs for Netlink {
         false
     }
 
-    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
+    fn capture(&mut self, descriptors: &[Descriptor], all: &Descriptions<'_>) -> Result<()> {
         let descriptor = Descriptor::only(descriptors);
         let at = descriptor.at().leading_to(descriptor.name());
         let refuse = |why: &str| Err(Error::unsupported_now(Problem::of(at.clone(), why)));
         let fd = descriptor.duplicate()?;
         let fd = fd.as_fd();
-        ip::check_namespace(fd, &at)?;
         let state = poll(fd).context(|| format!("{at}: poll"))?;
         if state.contains(PollFlags::ERR) {
             return refuse(
@@ -145,11 +120,8 @@ impl Verbs for Netlink {
             );
         }
         let ino = rustix::fs::fstat(fd).context(|| format!("{at}: stat"))?.st_ino;
-        let table =
-            std::fs::read_to_string("/proc/thread-self/net/netlink").context(|| "list netlink sockets")?;
-        let shown = table.lines().find_map(|line| Shown::parse(line, ino));
         // Not listed before it is bound: then it has asked for nothing.
-        let shown = shown.unwrap_or(Shown { queued: 0, dumps: false });
+        let shown = all.network().netlink(ino)?.unwrap_or_default();
         if shown.dumps {
             return refuse(
                 " is a netlink socket with an answer that is not complete (a dump); receive all of it first",
@@ -177,7 +149,8 @@ impl Verbs for Netlink {
             let why = " is a netlink socket of generic netlink in a multicast group, whose number may be another one's at a restart; leave the group first";
             return Err(Error::unsupported(Problem::of(at, why)));
         }
-        self.options = options::capture(fd, self.created(), &[OPTIONS], &at)?;
+        let new = all.network().new_socket(self.created())?;
+        self.options = options::capture(fd, &new, &[OPTIONS], &at)?;
         Ok(())
     }
 
@@ -199,13 +172,8 @@ impl Verbs for Netlink {
         Ok(Box::new(Unopened(self.clone())))
     }
 
-    fn flags_to_open(&self, flags: i32) -> i32 {
-        pipe::without_async(flags)
-    }
-
-    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
-        pipe::signal_io(file, job, programs);
-        Ok(())
+    fn enables_async_late(&self) -> bool {
+        true
     }
 }
 
@@ -234,14 +202,6 @@ impl Made for Unopened {
     }
 }
 
-/// What has happened to a socket.
-fn poll(fd: BorrowedFd<'_>) -> std::io::Result<PollFlags> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&zero))?;
-    Ok(fds[0].revents())
-}
-
 #[cfg(feature = "planted-faults")]
 pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
     crate::resource::fault::Fault {
@@ -267,18 +227,5 @@ fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Netlink)) {
         if let Kind::Netlink(netlink) = &mut inode.kind {
             change(netlink);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_proc_are_read() {
-        let line = "00000000aabbccdd 0   4711       00000001 832      0        1     2        0        2742";
-        assert_eq!(Shown::parse(line, 2742), Some(Shown { queued: 832, dumps: true }));
-        assert_eq!(Shown::parse(line, 2743), None);
-        assert_eq!(Shown::parse("sk Eth Pid", 2742), None);
     }
 }

@@ -4,10 +4,9 @@
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::unlinked::set_flags;
-use super::{Holder, Identity, Kind, Made, Programs, Restored, Verbs, Way, external};
+use super::{Identity, Kind, Made, Verbs, Way, external};
 use crate::arch;
 use crate::error::{Context, Error, External, Problem, Result};
-use crate::remote::Arg;
 use crate::resource::bytes::Bytes;
 use crate::sys::file::link_to;
 use rustix::fs::{Mode, OFlags};
@@ -64,31 +63,8 @@ impl Verbs for Pipe {
         Ok(Box::new(Ends { reader: Some(reader), writer: Some(writer) }))
     }
 
-    fn flags_to_open(&self, flags: i32) -> i32 {
-        without_async(flags)
-    }
-
-    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
-        signal_io(file, job, programs);
-        Ok(())
-    }
-}
-
-/// A pipe registers for SIGIO only when a process sets `O_ASYNC` on its own descriptor (fs/pipe.c,
-/// `pipe_fasync`). A description opened with the flag would have it but send no signal.
-pub(super) fn without_async(flags: i32) -> i32 {
-    flags & !libc::O_ASYNC
-}
-
-/// Sets `O_ASYNC` through a descriptor of the process that runs the program: the signal carries its
-/// number.
-pub(super) fn signal_io(file: usize, job: &Restored<'_>, programs: &mut Programs) {
-    let flags = job.records.files[file].flags;
-    if flags & libc::O_ASYNC != 0 {
-        let Holder { pid, fd, .. } = job.holders.of(file)[0];
-        let program = programs.of(pid);
-        let args: [Arg; 3] = [fd.fd.into(), libc::F_SETFL.into(), flags.into()];
-        program.call_ok(libc::SYS_fcntl, &args, format!("enable async I/O on fd {}", fd.fd));
+    fn enables_async_late(&self) -> bool {
+        true
     }
 }
 

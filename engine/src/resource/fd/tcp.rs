@@ -8,24 +8,22 @@
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::socket::inet::{self, Address, Ends, TcpSockets};
+use super::socket::connection::{Connection, Looked, state};
+use super::socket::inet::{self, Ends, TcpSockets};
+use super::socket::ip::{self, Endpoint};
 use super::socket::options::{self, Entry, SocketOption};
-use super::socket::repair::{self, Agreed, End, Repaired};
-use super::socket::{Created, queue, who_has};
-use super::{
-    Identity, JoinStage, Joined, Kind, Made, Programs, Reference, Restored, Verbs, Way, external, pipe,
-    unlinked,
-};
-use crate::error::{Context, Error, External, Problem, Result, Subject};
+use super::socket::repair::{self, Agreed, End};
+use super::socket::{Created, poll, queue, who_has};
+use super::{Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, unlinked};
+use crate::error::{Context, Error, External, Problem, Result};
 use crate::resource::bytes::Bytes;
+use crate::resource::is_default;
 use crate::sys::socket;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown, bind, getpeername, getsockname, listen, send, shutdown};
+use rustix::net::{SendFlags, Shutdown, bind, listen, send, shutdown};
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 /// The state of a TCP socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,19 +32,15 @@ pub struct Tcp {
     pub family: i32,
     /// What it is bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<Address>,
+    pub name: Option<Endpoint>,
     /// What it is connected to.
     pub link: Link,
     /// Whether it has shut down the half that receives, and not because the other end has.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub deaf: bool,
     /// Options with other values than those of a new socket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<SocketOption>,
-}
-
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 /// What a socket is connected to.
@@ -77,7 +71,7 @@ pub enum Link {
         /// The listener's open file description.
         listener: usize,
         /// The address of the other end.
-        to: Address,
+        to: Endpoint,
     },
     /// Nothing any more: both directions have ended.
     Over {
@@ -86,59 +80,6 @@ pub enum Link {
     },
 }
 
-/// An end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Connection {
-    /// The address of the other end.
-    pub to: Address,
-    /// What has arrived and was not read.
-    #[serde(default, skip_serializing_if = "is_empty")]
-    pub received: Bytes,
-    /// What the other end has sent after that.
-    #[serde(default, skip_serializing_if = "is_empty")]
-    pub on_its_way: Bytes,
-    /// Whether the other end has sent the end of the stream after that.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub ends: bool,
-    /// Sequence number of the first byte that has not arrived.
-    pub read: u32,
-    /// Sequence number of the first byte that has not arrived at the other end.
-    pub write: u32,
-    /// How many bytes after these it may receive, and send.
-    pub windows: (u32, u32),
-    /// What both ends agreed on.
-    pub agreed: Agreed,
-}
-
-fn is_empty(bytes: &Bytes) -> bool {
-    bytes.0.is_empty()
-}
-
-/// include/net/tcp_states.h
-mod state {
-    pub const SYN_SENT: u8 = 2;
-    pub const SYN_RECV: u8 = 3;
-    pub const FIN_WAIT1: u8 = 4;
-    pub const FIN_WAIT2: u8 = 5;
-    pub const CLOSE: u8 = 7;
-    pub const CLOSE_WAIT: u8 = 8;
-    pub const LAST_ACK: u8 = 9;
-    pub const LISTEN: u8 = 10;
-    pub const CLOSING: u8 = 11;
-
-    /// Whether an end in this state has sent the end of its stream.
-    pub fn has_ended(state: u8) -> bool {
-        matches!(state, FIN_WAIT1 | FIN_WAIT2 | CLOSING | LAST_ACK)
-    }
-
-    /// Whether it has received that of the other one.
-    pub fn has_met_end(state: u8) -> bool {
-        matches!(state, CLOSE_WAIT | CLOSING | LAST_ACK)
-    }
-}
-
-/// `SO_NETNS_COOKIE`, include/uapi/asm-generic/socket.h; Linux 5.14.
-const SO_NETNS_COOKIE: i32 = 71;
 /// `TCP_AO_INFO`, include/uapi/linux/tcp.h; Linux 6.7.
 const TCP_AO_INFO: i32 = 40;
 
@@ -154,10 +95,8 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
 
 /// Options that its kind of socket has, besides the generic ones.
 fn tables(family: i32, is_connected: bool) -> Vec<&'static [Entry]> {
-    let mut tables = vec![options::TCP, options::IP];
-    tables.extend((family == libc::AF_INET6).then_some(options::IPV6));
-    tables.extend((!is_connected).then_some(options::TCP_UNCONNECTED));
-    tables
+    let unconnected: &[_] = if is_connected { &[] } else { &[options::TCP_UNCONNECTED] };
+    [&[options::TCP], ip::tables(family), unconnected].concat()
 }
 
 impl Tcp {
@@ -169,7 +108,7 @@ impl Tcp {
         options::create(self.created()).context(|| "create a TCP socket")
     }
 
-    fn own(&self) -> Result<Address> {
+    fn own(&self) -> Result<Endpoint> {
         self.name.ok_or_else(|| Error::Conflict("a TCP connection without an address".into()))
     }
 
@@ -186,129 +125,12 @@ impl Tcp {
     }
 }
 
-/// A connection that is being looked at.
-struct Looked<'a, 'b> {
-    /// Its open file description.
-    file: usize,
-    descriptor: &'a Descriptor,
-    at: &'a Subject,
-    all: &'a Descriptions<'b>,
-    to: Address,
-}
-
-/// How often both ends are read until what they say fits together.
-const ATTEMPTS: u32 = 20;
-
-impl Looked<'_, '_> {
-    /// Reads an end: what it receives, and where what it sends begins.
-    fn read(&self, peer: Option<usize>) -> Result<Connection> {
-        let peer = peer.map(|peer| (peer, self.all.descriptor(peer)));
-        for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                std::thread::sleep(Duration::from_millis(1 << attempt.min(5)));
-            }
-            if let Some(connection) = self.try_read(peer.as_ref())? {
-                return Ok(connection);
-            }
-        }
-        let why = " is a TCP connection whose data moves although both ends are stopped, or has urgent data on its way; try again";
-        Err(Error::unsupported_now(Problem::of(self.at.clone(), why)))
-    }
-
-    /// `None` if something has changed meanwhile: packets arrive although all processes are
-    /// stopped.
-    fn try_read(&self, peer: Option<&(usize, Descriptor)>) -> Result<Option<Connection>> {
-        let what = || format!("{}: read a TCP connection", self.at);
-        // First what was sent, so that whatever arrives meanwhile is in there, too.
-        let mut sent = Vec::new();
-        let mut sent_to = None;
-        let mut ends = true;
-        if let Some((_, peer)) = peer {
-            let repaired = Repaired::begin(peer)?;
-            let (bytes, end) = repaired.sent().context(what)?;
-            let (state, _) = repaired.info().context(what)?;
-            repaired.end()?;
-            ends = state::has_ended(state);
-            sent = bytes;
-            sent_to = Some(end.wrapping_sub(ends.into()));
-        }
-        let repaired = Repaired::begin(self.descriptor)?;
-        let look = || -> std::io::Result<_> { Ok((repaired.receiving()?, repaired.info()?)) };
-        let before = look().context(what)?;
-        let received = repaired.received().context(what)?;
-        let after = look().context(what)?;
-        let mss = repaired.mss().context(what)?;
-        repaired.end()?;
-        let ([next, edge], (state, agreed)) = before;
-        let (mut bytes, waiting) = received;
-        if before != after || bytes.len() != waiting {
-            return Ok(None);
-        }
-        let arrived = next.wrapping_sub(state::has_met_end(state).into());
-        if let Some(sent_to) = sent_to {
-            let left = sent_to.wrapping_sub(arrived) as usize;
-            let all_arrived = left == 0 || !state::has_met_end(state);
-            if left > sent.len() || !all_arrived {
-                return Ok(None);
-            }
-            bytes.extend(&sent[sent.len() - left..]);
-        }
-        let [read, edge] = self.all.note(self.file, || Ok([arrived, edge]))?;
-        let begin = arrived.wrapping_sub(waiting as u32);
-        let on_its_way = bytes.split_off(read.wrapping_sub(begin) as usize);
-        let [write, peer_edge] = match peer {
-            Some((file, peer)) => self.all.note(*file, || {
-                let repaired = Repaired::begin(peer)?;
-                let look = || -> std::io::Result<_> { Ok((repaired.receiving()?, repaired.info()?.0)) };
-                let mut seen = look().context(what)?;
-                loop {
-                    let again = look().context(what)?;
-                    if again == seen {
-                        break;
-                    }
-                    seen = again;
-                }
-                repaired.end()?;
-                let ([next, edge], state) = seen;
-                Ok([next.wrapping_sub(state::has_met_end(state).into()), edge])
-            })?,
-            None => {
-                let repaired = Repaired::begin(self.descriptor)?;
-                let written = repaired.sent();
-                repaired.end()?;
-                let (_, written) = written.context(what)?;
-                [written, written.wrapping_add(u16::MAX.into())]
-            }
-        };
-        let room = |edge: u32, next: u32| (edge.wrapping_sub(next) as i32).max(0) as u32;
-        Ok(Some(Connection {
-            to: self.to,
-            received: Bytes(bytes),
-            on_its_way: Bytes(on_its_way),
-            ends,
-            read,
-            write,
-            windows: (room(edge, read), room(peer_edge, write)),
-            agreed: Agreed { mss, ..agreed },
-        }))
-    }
-}
-
 /// Whether an option is a segment size (`TCP_MAXSEG`) beyond what setsockopt(2) takes
 /// (`MAX_TCP_WINDOW`, include/net/tcp.h).
 fn is_segment_of_attempt(option: &SocketOption) -> bool {
     let value = option.value.0.first_chunk().map(|four| i32::from_ne_bytes(*four));
     (option.level, option.name) == (libc::IPPROTO_TCP, libc::TCP_MAXSEG)
         && value.is_some_and(|size| size > 32_767)
-}
-
-/// Whether a socket is of the engine's network namespace, as far as the kernel tells.
-fn is_same_namespace(fd: BorrowedFd<'_>, new: BorrowedFd<'_>) -> bool {
-    let cookie = |fd| socket::option(fd, libc::SOL_SOCKET, SO_NETNS_COOKIE, 8);
-    match (cookie(fd), cookie(new)) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => true,
-    }
 }
 
 impl Verbs for Tcp {
@@ -348,11 +170,6 @@ impl Verbs for Tcp {
         // What a moment later may be otherwise.
         let refuse_now = |why: &str| Err(Error::unsupported_now(Problem::of(at.clone(), why)));
         let fd = descriptor.duplicate()?;
-        if !is_same_namespace(fd.as_fd(), self.create()?.as_fd()) {
-            return refuse(
-                " is a TCP socket of another network namespace, which cannot be saved yet; close it first",
-            );
-        }
         let has = |name: i32, room: usize| socket::option(fd.as_fd(), libc::IPPROTO_TCP, name, room);
         if has(libc::TCP_ULP, 16).is_ok_and(|name| !name.is_empty()) {
             return refuse(
@@ -384,12 +201,12 @@ impl Verbs for Tcp {
                 " is a TCP socket with an urgent byte (MSG_OOB) that was not received; receive it first",
             );
         }
-        let own = SocketAddr::try_from(getsockname(&fd).context(what)?).context(what)?;
-        self.name = Some(Address::of(own)).filter(|own| !own.is_none());
+        self.name = Endpoint::of_socket(fd.as_fd()).context(what)?;
         let is_over = state == state::CLOSE && events.contains(PollFlags::RDHUP);
         let is_connected = is_over || !matches!(state, state::CLOSE | state::LISTEN);
         let tables = tables(self.family, is_connected);
-        self.options = options::capture(fd.as_fd(), self.created(), &tables, &at)?;
+        let new = all.network().new_socket(self.created())?;
+        self.options = options::capture(fd.as_fd(), &new, &tables, &at)?;
         options::keep_adapting(fd.as_fd(), &mut self.options);
         // That of an attempt to connect that has failed, and more than can be set.
         self.options.retain(|option| !is_segment_of_attempt(option));
@@ -415,7 +232,7 @@ impl Verbs for Tcp {
             }
             _ => {}
         }
-        let sockets = all.tcp_sockets()?;
+        let sockets = all.network().tcp()?;
         let Some(shown) = sockets.by_ino.get(&ino) else {
             let why = " is a TCP socket that has just changed, or is of another network namespace; try again";
             return Err(Error::unsupported_now(Problem::of(at, why)));
@@ -438,12 +255,10 @@ impl Verbs for Tcp {
             self.link = Link::Listening { backlog };
             return Ok(());
         }
-        let to = SocketAddr::try_from(
-            getpeername(&fd)
-                .context(what)?
-                .ok_or_else(|| Error::Vanished(format!("{at}: its connection has just ended")))?,
-        );
-        let to = Address::of(to.context(what)?);
+        let ended = || Error::Vanished(format!("{at}: its connection has just ended"));
+        let to = Endpoint::of_peer(fd.as_fd()).context(what)?.ok_or_else(ended)?;
+        // A label of the flow would have to be leased.
+        let to = Endpoint { flow: 0, ..to };
         let file = all.socket(ino).expect("it has a descriptor");
         let looked = Looked { file, descriptor, at: &at, all, to };
         if let Some(other) = sockets.without_process(shown.ends).filter(|other| !inet::is_left(other)) {
@@ -472,15 +287,19 @@ impl Verbs for Tcp {
         if !matches!(self.family, libc::AF_INET | libc::AF_INET6) {
             return Err("a TCP socket of another family".into());
         }
-        self.name.iter().try_for_each(|name| name.validate(self.family))?;
-        if let Link::Waiting { to, .. } = self.link {
-            to.validate(self.family)?;
+        let fits = |end: &Endpoint| {
+            let is = end.is_of(self.family);
+            is.then_some(()).ok_or_else(|| format!("{end}: an address of another family"))
+        };
+        self.name.iter().try_for_each(fits)?;
+        if let Link::Waiting { to, .. } = &self.link {
+            fits(to)?;
         }
         if self.is_named_late() && self.name.is_none() {
             return Err("a TCP connection without an address".into());
         }
         let Some(connection) = self.connection() else { return Ok(()) };
-        connection.to.validate(self.family)?;
+        fits(&connection.to)?;
         let Agreed { mss, scales, .. } = connection.agreed;
         let scaled = scales.is_none_or(|(send, receive)| send.max(receive) <= 14);
         let whole = mss > 0 && mss <= u16::MAX.into() && scaled && self.name.is_some();
@@ -503,21 +322,21 @@ impl Verbs for Tcp {
         if let Some(connection) = self.connection() {
             repair::begin_new(probe.as_fd())?;
             options::apply(probe.as_fd(), &before_bind(&self.options))?;
-            bound(bind(&probe, &own.to_socket()))?;
+            bound(bind(&probe, &own.address()))?;
             let what = || format!("make the connection {own} to {}", connection.to);
-            return match rustix::net::connect(&probe, &connection.to.to_socket()) {
-                Err(Errno::ADDRNOTAVAIL) => self.look_in_the_way(own, Some(connection.to)),
+            return match rustix::net::connect(&probe, &connection.to.address()) {
+                Err(Errno::ADDRNOTAVAIL) => inet::look_in_the_way(own, Some(connection.to)),
                 connected => connected.context(what),
             };
         }
         options::apply(probe.as_fd(), &before_bind(&self.options))?;
         if matches!(self.link, Link::Over { .. }) {
             repair::begin_new(probe.as_fd())?;
-            return bound(bind(&probe, &own.to_socket()));
+            return bound(bind(&probe, &own.address()));
         }
         set_reuse(probe.as_fd())?;
-        match bind(&probe, &own.to_socket()) {
-            Err(Errno::ADDRINUSE) => self.look_in_the_way(own, None),
+        match bind(&probe, &own.address()) {
+            Err(Errno::ADDRINUSE) => inet::look_in_the_way(own, None),
             other => bound(other),
         }
     }
@@ -526,8 +345,8 @@ impl Verbs for Tcp {
         Ok(Box::new(Unopened(self.clone())))
     }
 
-    fn flags_to_open(&self, flags: i32) -> i32 {
-        pipe::without_async(flags)
+    fn enables_async_late(&self) -> bool {
+        true
     }
 
     fn joins(&self) -> bool {
@@ -565,11 +384,6 @@ impl Verbs for Tcp {
             }
         }
     }
-
-    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
-        pipe::signal_io(file, job, programs);
-        Ok(())
-    }
 }
 
 impl Tcp {
@@ -596,7 +410,7 @@ impl Tcp {
                 " is a TCP connection to {to}, of a process outside the job{}: save a tree that contains both, or close it first",
                 who_has(ino)
             )),
-            None if !inet::is_own(*to)? => outside(format!(
+            None if !to.is_own()? => outside(format!(
                 " is a TCP connection to {to}, outside this machine, which cannot be saved yet; close it first"
             )),
             None if state == state::CLOSE_WAIT => Ok(None),
@@ -616,7 +430,7 @@ impl Tcp {
         options::apply(fd, &self.options)?;
         let received = &connection.received.0[..];
         let end = End { own, other: to, write, read, received, write_window, read_window, agreed };
-        repair::connect(fd, &end, || clear(own, Some(to)))?;
+        repair::connect(fd, &end, || inet::clear(own, Some(to)))?;
         let Some(partner) = partner else { return Ok(()) };
         let agreed = Agreed { scales: agreed.scales.map(|(send, receive)| (receive, send)), ..agreed };
         let end = End {
@@ -629,21 +443,21 @@ impl Tcp {
             read_window: write_window,
             agreed,
         };
-        repair::connect(partner, &end, || clear(to, Some(own)))
+        repair::connect(partner, &end, || inet::clear(to, Some(own)))
     }
 
     /// Connects it to a listener that does not accept it yet.
-    fn wait(&self, fd: BorrowedFd<'_>, to: Address) -> Result<()> {
+    fn wait(&self, fd: BorrowedFd<'_>, to: Endpoint) -> Result<()> {
         let own = self.own()?;
         let what = || format!("connect {own} to {to}");
         options::apply(fd, &self.options)?;
         set_reuse(fd)?;
-        bind(fd, &own.to_socket()).context(|| format!("bind a socket to {own}"))?;
+        bind(fd, &own.address()).context(|| format!("bind a socket to {own}"))?;
         let blocks = !rustix::fs::fcntl_getfl(fd).context(what)?.contains(rustix::fs::OFlags::NONBLOCK);
         rustix::io::ioctl_fionbio(fd, true).context(what)?;
-        let mut connected = rustix::net::connect(fd, &to.to_socket());
-        if connected == Err(Errno::ADDRNOTAVAIL) && clear(own, Some(to))? {
-            connected = rustix::net::connect(fd, &to.to_socket());
+        let mut connected = rustix::net::connect(fd, &to.address());
+        if connected == Err(Errno::ADDRNOTAVAIL) && inet::clear(own, Some(to))? {
+            connected = rustix::net::connect(fd, &to.address());
         }
         if connected == Err(Errno::INPROGRESS) {
             let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
@@ -669,7 +483,7 @@ impl Tcp {
             JoinStage::Connect => {
                 let own = self.own()?;
                 let connection = Connection {
-                    to: free_address(own)?,
+                    to: inet::free_address(own)?,
                     received: Bytes(received.to_vec()),
                     on_its_way: Bytes::default(),
                     ends: true,
@@ -679,7 +493,7 @@ impl Tcp {
                     agreed: Agreed { mss: 536, scales: None, sack: false, timestamps: true },
                 };
                 let name =
-                    if own.ip.is_unspecified() { Address { port: own.port, ..connection.to } } else { own };
+                    if own.ip.is_unspecified() { Endpoint { port: own.port, ..connection.to } } else { own };
                 Tcp { name: Some(name), ..self.clone() }.connect(fd, &connection, Some(partner))
             }
             JoinStage::Fill => {
@@ -693,43 +507,12 @@ impl Tcp {
             }
         }
     }
-
-    /// Looks which socket is in the way of this one.
-    fn look_in_the_way(&self, own: Address, to: Option<Address>) -> Result<()> {
-        let sockets = TcpSockets::read()?;
-        let is_in_the_way = |ends: Ends| is_at(ends, own, to);
-        let living = sockets.by_ino.values().find(|socket| is_in_the_way(socket.ends));
-        if let Some(living) = living {
-            return Err(inet::in_use(own, &who_has(living.ino)));
-        }
-        let mut left = sockets.others.iter().filter(|socket| is_in_the_way(socket.ends)).peekable();
-        // What is only left of connections is removed when it is time.
-        if left.peek().is_some() && left.all(inet::is_left) { Ok(()) } else { Err(inet::in_use(own, "")) }
-    }
-}
-
-/// Whether a socket with these ends is in the way of one bound to `own`, and connected to `to`.
-fn is_at(ends: Ends, own: Address, to: Option<Address>) -> bool {
-    match to {
-        Some(to) => ends == (own.canonical(), to.canonical()),
-        None => {
-            let (one, other) = (ends.0.ip, own.canonical().ip);
-            let overlap = one == other || one.is_unspecified() || other.is_unspecified();
-            ends.0.port == own.port && overlap
-        }
-    }
-}
-
-/// Removes what is left of connections that are closed, where it is in the way.
-fn clear(own: Address, to: Option<Address>) -> Result<bool> {
-    Ok(inet::clear(|socket| inet::is_left(socket) && is_at(socket.ends, own, to))? > 0)
 }
 
 /// The options without which an address may not be there, or be another one.
 fn before_bind(options: &[SocketOption]) -> Vec<SocketOption> {
-    const SO_BINDTOIFINDEX: i32 = 62;
-    const IPV6_FREEBIND: i32 = 78;
-    const IPV6_TRANSPARENT: i32 = libc::IPV6_TRANSPARENT;
+    use ip::{IPV6_FREEBIND, IPV6_TRANSPARENT};
+    use options::SO_BINDTOIFINDEX;
     let is_needed = |option: &&SocketOption| {
         matches!(
             (option.level, option.name),
@@ -742,18 +525,6 @@ fn before_bind(options: &[SocketOption]) -> Vec<SocketOption> {
         )
     };
     options.iter().filter(is_needed).cloned().collect()
-}
-
-/// An address of this machine, like the given one, with a port that nobody uses.
-fn free_address(like: Address) -> Result<Address> {
-    let ip = match like.ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    let probe = TcpListener::bind(Address { ip, port: 0, ..like }.to_socket());
-    let found = probe.and_then(|probe| probe.local_addr());
-    found.map(Address::of).context(|| format!("find a free port of {ip}"))
 }
 
 fn set_reuse(fd: BorrowedFd<'_>) -> Result<()> {
@@ -811,7 +582,7 @@ impl Made for Unopened {
         set_reuse(fd.as_fd())?;
         let again = |act: &dyn Fn() -> rustix::io::Result<()>| -> Result<()> {
             match act() {
-                Err(Errno::ADDRINUSE) if clear(own, None)? => match act() {
+                Err(Errno::ADDRINUSE) if inet::clear(own, None)? => match act() {
                     Err(Errno::ADDRINUSE) => Err(inet::in_use(own, "")),
                     acted => acted.context(|| format!("bind a socket to {own}")),
                 },
@@ -819,7 +590,7 @@ impl Made for Unopened {
                 acted => acted.context(|| format!("bind a socket to {own}")),
             }
         };
-        again(&|| bind(fd, &own.to_socket()))?;
+        again(&|| bind(fd, &own.address()))?;
         if let Link::Listening { backlog } = link {
             again(&|| listen(fd, *backlog as i32))?;
         }
@@ -827,14 +598,6 @@ impl Made for Unopened {
             .context(|| "set SO_REUSEADDR")?;
         options::apply(fd.as_fd(), options)
     }
-}
-
-/// What has happened to a socket.
-fn poll(fd: BorrowedFd<'_>) -> std::io::Result<PollFlags> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::PRI | PollFlags::RDHUP)];
-    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&zero))?;
-    Ok(fds[0].revents())
 }
 
 #[cfg(feature = "planted-faults")]

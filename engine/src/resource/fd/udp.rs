@@ -6,17 +6,18 @@
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::socket::Created;
 use super::socket::inject::{self, Datagram};
 use super::socket::ip::{self, Endpoint, Membership};
 use super::socket::options::{self, Entry, SocketOption};
-use super::{Identity, Kind, Made, Programs, Restored, Verbs, Way, pipe, unlinked};
+use super::socket::{Created, poll, shut_down};
+use super::{Identity, Kind, Made, Verbs, Way, unlinked};
 use crate::error::{Context, Error, Problem, Result};
+use crate::resource::is_default;
 use crate::sys::socket;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
-use rustix::net::{Shutdown, bind, connect, shutdown};
+use rustix::net::{bind, connect};
 use serde::{Deserialize, Serialize};
 use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,13 +40,13 @@ pub struct Udp {
     /// Whether connect(2) has chosen the address that it is bound to, but not the port. It is
     /// known of IPv6 only: a socket that was bound to one address receives no IPv4
     /// (`__inet6_bind`, net/ipv6/af_inet6.c).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub chosen: bool,
     /// What waits to be received.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Datagram>,
     /// Halves that are shut down: `RCV_SHUTDOWN` 1, `SEND_SHUTDOWN` 2.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub shutdown: u8,
     /// Options with other values than those of a new socket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -53,10 +54,6 @@ pub struct Udp {
     /// The multicast groups that it has joined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Membership>,
-}
-
-fn is_zero(value: &u8) -> bool {
-    *value == 0
 }
 
 const fn own(name: i32, called: &'static str) -> Entry {
@@ -116,7 +113,7 @@ impl Udp {
             libc::IPPROTO_UDPLITE => LITE_OPTIONS,
             _ => &[],
         };
-        [ip::tables(self.family), &[own]].concat()
+        [ip::tables(self.family), ip::multicast_tables(self.family), &[own]].concat()
     }
 
     fn is_ping(&self) -> bool {
@@ -180,13 +177,7 @@ impl Udp {
                 )));
             }
         }
-        let how = match self.shutdown {
-            1 => Some(Shutdown::Read),
-            2 => Some(Shutdown::Write),
-            3 => Some(Shutdown::Both),
-            _ => None,
-        };
-        match how.map_or(Ok(()), |how| shutdown(fd, how)) {
+        match shut_down(fd, self.shutdown) {
             // It is done all the same (`inet_shutdown`, net/ipv4/af_inet.c).
             Err(Errno::NOTCONN) => Ok(()),
             done => done.context(|| "shut down a UDP socket"),
@@ -218,13 +209,12 @@ impl Verbs for Udp {
         false
     }
 
-    fn capture(&mut self, descriptors: &[Descriptor], _all: &Descriptions<'_>) -> Result<()> {
+    fn capture(&mut self, descriptors: &[Descriptor], all: &Descriptions<'_>) -> Result<()> {
         let descriptor = Descriptor::only(descriptors);
         let at = descriptor.at().leading_to(descriptor.name());
         let refuse = |why: &str| Err(Error::unsupported(Problem::of(at.clone(), why)));
         let fd = descriptor.duplicate()?;
         let fd = fd.as_fd();
-        ip::check_namespace(fd, &at)?;
         let state = poll(fd).context(|| format!("{at}: poll"))?;
         if state.contains(PollFlags::ERR) {
             return refuse(
@@ -253,22 +243,21 @@ impl Verbs for Udp {
         self.name = Endpoint::of_socket(fd).context(|| format!("{at}: read its name"))?;
         self.peer = Endpoint::of_peer(fd).context(|| format!("{at}: read the name of its peer"))?;
         if self.peer.is_none() && self.name.is_some() {
-            self.peer = ip::peer_without_port(self.created(), ino.st_ino)
-                .context(|| format!("{at}: look what it is connected to"))?;
+            self.peer = all.network().peer(self.created(), ino.st_ino)?;
         }
-        let is_v6 = |name: &Endpoint| ip::unmapped(name.ip).is_ipv6();
+        let is_v6 = |name: &Endpoint| name.ip.to_canonical().is_ipv6();
         self.chosen = self.peer.is_some()
             && self.name.as_ref().is_some_and(is_v6)
             && socket::int(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)
                 .context(|| format!("{at}: read IPV6_V6ONLY"))?
                 == 0;
-        let shown = ip::shutdown(self.created(), ino.st_ino as u32)
-            .context(|| format!("{at}: ask which halves are shut down"))?;
+        let shown = all.network().halves(self.created(), ino.st_ino as u32)?;
         self.shutdown = shown.unwrap_or({
             if state.contains(PollFlags::HUP) { 3 } else { u8::from(state.contains(PollFlags::RDHUP)) }
         });
-        self.options = options::capture(fd, self.created(), &self.tables(), &at)?;
-        self.groups = ip::memberships(fd, self.family, &at)?;
+        let new = all.network().new_socket(self.created())?;
+        self.options = options::capture(fd, &new, &self.tables(), &at)?;
+        self.groups = ip::memberships(fd, self.family, all.network().groups()?, &at)?;
         if state.contains(PollFlags::IN) {
             self.queue = inject::look(fd, descriptor)?;
         }
@@ -300,21 +289,15 @@ impl Verbs for Udp {
         Ok(Box::new(Unopened(self.clone())))
     }
 
-    fn flags_to_open(&self, flags: i32) -> i32 {
-        pipe::without_async(flags)
-    }
-
-    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
-        pipe::signal_io(file, job, programs);
-        Ok(())
+    fn enables_async_late(&self) -> bool {
+        true
     }
 }
 
 /// Whether a socket with this option may not get the datagrams that it had got.
 fn is_in_the_way(option: &SocketOption) -> bool {
-    /// include/uapi/asm-generic/socket.h and include/uapi/linux/in6.h
-    const SO_BINDTOIFINDEX: i32 = 62;
-    const IPV6_MINHOPCOUNT: i32 = 73;
+    use ip::IPV6_MINHOPCOUNT;
+    use options::SO_BINDTOIFINDEX;
     matches!(
         (option.level, option.name),
         (libc::SOL_SOCKET, SO_BINDTOIFINDEX)
@@ -346,14 +329,6 @@ impl Made for Unopened {
         ip::join(fd.as_fd(), &self.0.groups)?;
         self.0.connect(fd.as_fd())
     }
-}
-
-/// What has happened to a socket.
-fn poll(fd: BorrowedFd<'_>) -> std::io::Result<PollFlags> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::RDHUP)];
-    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&zero))?;
-    Ok(fds[0].revents())
 }
 
 #[cfg(feature = "planted-faults")]

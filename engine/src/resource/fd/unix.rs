@@ -10,16 +10,14 @@ use super::socket::diag::UnixSocket;
 use super::socket::name::{self, Name};
 use super::socket::options::{self, SocketOption};
 use super::socket::queue::{self, Looked, Message, Queue};
-use super::socket::{Created, who_has};
-use super::{
-    Identity, JoinStage, Joined, Kind, Made, Programs, Reference, Restored, Verbs, Way, external, pipe,
-    unlinked,
-};
+use super::socket::{Created, poll, shut_down, who_has};
+use super::{Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, unlinked};
 use crate::error::{Context, Error, External, Problem, Result, Subject};
 use crate::resource::bytes::Bytes;
+use crate::resource::is_default;
 use crate::sys::socket;
 use rustix::event::PollFlags;
-use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, listen, shutdown, socketpair};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, listen, socketpair};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -37,15 +35,11 @@ pub struct Unix {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Message>,
     /// Halves that are shut down: `RCV_SHUTDOWN` 1, `SEND_SHUTDOWN` 2.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub shutdown: u8,
     /// Options with other values than those of a new socket.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<SocketOption>,
-}
-
-fn is_zero(value: &u8) -> bool {
-    *value == 0
 }
 
 /// What a socket is connected to.
@@ -148,7 +142,7 @@ impl Unix {
 
     /// Finds out how a connection between this socket and `peer` came to be.
     fn settle_pair(&self, pair: &Pair<'_>, all: &Descriptions<'_>, at: &Subject) -> Result<By> {
-        let sockets = all.unix_sockets()?;
+        let sockets = all.network().unix()?;
         let Pair { own, other, file, peer } = *pair;
         if self.is_datagram() {
             return Ok(if file < peer { By::Pair } else { By::Peer });
@@ -253,7 +247,7 @@ impl Verbs for Unix {
         };
         let fd = descriptor.duplicate()?;
         let ino = descriptor.inode()? as u32;
-        let sockets = all.unix_sockets()?;
+        let sockets = all.network().unix()?;
         let Some(shown) = sockets.by_ino.get(&ino) else {
             return refuse(
                 " is a unix socket of another network namespace, which cannot be saved yet; close it first",
@@ -262,8 +256,9 @@ impl Verbs for Unix {
         let file = all.socket(ino).expect("it has a descriptor");
         self.name = Name::capture(fd.as_fd(), shown, descriptor.pid, &at)?;
         self.shutdown = shown.shutdown;
-        self.options = options::capture(fd.as_fd(), self.created(), &[], &at)?;
-        let state = queue::poll(fd.as_fd()).context(|| format!("{at}: poll"))?;
+        let new = all.network().new_socket(self.created())?;
+        self.options = options::capture(fd.as_fd(), &new, &[], &at)?;
+        let state = poll(fd.as_fd()).context(|| format!("{at}: poll"))?;
         if state.contains(PollFlags::PRI) {
             return refuse(
                 " is a socket with an urgent byte (MSG_OOB) that was not received; receive it first",
@@ -374,8 +369,8 @@ impl Verbs for Unix {
         Ok(Box::new(Unopened(self.clone())))
     }
 
-    fn flags_to_open(&self, flags: i32) -> i32 {
-        pipe::without_async(flags)
+    fn enables_async_late(&self) -> bool {
+        true
     }
 
     fn joins(&self) -> bool {
@@ -388,11 +383,6 @@ impl Verbs for Unix {
             JoinStage::Fill => self.fill(job),
             JoinStage::Finish => self.finish(fd),
         }
-    }
-
-    fn late(&self, file: usize, job: &Restored<'_>, programs: &mut Programs) -> Result<(), String> {
-        pipe::signal_io(file, job, programs);
-        Ok(())
     }
 }
 
@@ -492,13 +482,7 @@ impl Unix {
                     .context(|| "leave a byte unread")?;
             }
         } else {
-            let how = match self.shutdown {
-                1 => Some(Shutdown::Read),
-                2 => Some(Shutdown::Write),
-                3 => Some(Shutdown::Both),
-                _ => None,
-            };
-            how.map_or(Ok(()), |how| shutdown(fd, how)).context(|| "shut down a socket")?;
+            shut_down(fd, self.shutdown).context(|| "shut down a socket")?;
         }
         options::apply(fd, &self.options)
     }
@@ -570,7 +554,7 @@ fn identify(looked: Looked, all: &Descriptions<'_>, at: &Subject) -> Result<Mess
         );
     }
     if !message.from.0.is_empty() {
-        message.sender = all.unix_sockets()?.named(&message.from.0).find_map(|ino| all.socket(ino));
+        message.sender = all.network().unix()?.named(&message.from.0).find_map(|ino| all.socket(ino));
     }
     Ok(message)
 }

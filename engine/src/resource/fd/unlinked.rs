@@ -12,6 +12,7 @@
 use crate::error::{Context, Error, Result};
 use crate::image::Extent;
 use crate::resource::attributes::{self, Attribute, Stage};
+use crate::resource::is_default;
 use crate::sys;
 use crate::sys::file::{CIFS_SUPER_MAGIC, FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB2_SUPER_MAGIC};
 use crate::sys::guard::Successor;
@@ -42,12 +43,8 @@ pub struct Unlinked {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub xattrs: Vec<Attribute>,
     /// Attributes of chattr(1), `FS_*_FL`.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub flags: u32,
-}
-
-fn is_zero(flags: &u32) -> bool {
-    *flags == 0
 }
 
 /// Whether clients of this file system rename an open file instead of unlinking it.

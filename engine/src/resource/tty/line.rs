@@ -8,6 +8,7 @@
 //! that the next character is quoted (`VLNEXT`), and that characters are being erased (`ECHOPRT`).
 
 use crate::resource::bytes::Bytes;
+use crate::resource::is_default;
 use crate::sys::guard;
 use crate::sys::mapping::SharedMapping;
 use crate::sys::tty::{self, Termios};
@@ -23,22 +24,18 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFlight {
     /// Written by programs, and not yet read from the master.
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub output: Bytes,
     /// Lines written to the master and not yet read by a program; without a newline at the end if
     /// an end-of-file character (`VEOF`) ended it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<Bytes>,
     /// The beginning of a line; outside canonical mode, everything.
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub rest: Bytes,
     /// Whether output is stopped.
     #[serde(default)]
     pub flow: Flow,
-}
-
-fn is_empty(bytes: &Bytes) -> bool {
-    bytes.0.is_empty()
 }
 
 /// Whether programs can write to a terminal.

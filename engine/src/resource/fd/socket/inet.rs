@@ -1,82 +1,16 @@
-//! Addresses of internet sockets, and the TCP sockets of the network namespace, as sock_diag(7)
-//! shows them.
+//! The Internet sockets of the network namespace, as sock_diag(7) shows them, and those of TCP that
+//! are in the way of others.
 
+use super::ip::Endpoint;
+use super::{Created, who_has};
 use crate::error::{Context, Error, Result};
 use crate::sys::sock_diag;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-
-/// An address and a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Address {
-    /// The address, in the family of the socket.
-    pub ip: IpAddr,
-    /// The port.
-    pub port: u16,
-    /// The interface that a link-local address is of; 0 without one.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub scope: u32,
-}
-
-fn is_zero(value: &u32) -> bool {
-    *value == 0
-}
-
-impl Address {
-    /// What getsockname(2) and getpeername(2) return.
-    pub fn of(address: SocketAddr) -> Address {
-        let scope = if let SocketAddr::V6(v6) = address { v6.scope_id() } else { 0 };
-        Address { ip: address.ip(), port: address.port(), scope }
-    }
-
-    /// As bind(2) and connect(2) take it.
-    pub fn to_socket(self) -> SocketAddr {
-        match self.ip {
-            IpAddr::V4(_) => SocketAddr::new(self.ip, self.port),
-            IpAddr::V6(ip) => SocketAddrV6::new(ip, self.port, 0, self.scope).into(),
-        }
-    }
-
-    /// Whether it is the one of a socket that is bound to nothing.
-    pub fn is_none(self) -> bool {
-        self.ip.is_unspecified() && self.port == 0
-    }
-
-    /// The same, with an IPv4 address where it is a mapped one.
-    pub fn canonical(self) -> Address {
-        Address { ip: self.ip.to_canonical(), scope: 0, ..self }
-    }
-
-    /// The same, as a socket of this family (`AF_*`) takes it.
-    pub fn in_family(self, family: i32) -> Address {
-        match self.ip {
-            IpAddr::V4(ip) if family == libc::AF_INET6 => Address { ip: ip.to_ipv6_mapped().into(), ..self },
-            IpAddr::V6(_) if family == libc::AF_INET => self.canonical(),
-            _ => self,
-        }
-    }
-
-    /// Checks that a socket of this family can have it.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn validate(self, family: i32) -> Result<(), String> {
-        let fits = if family == libc::AF_INET { self.ip.is_ipv4() } else { self.ip.is_ipv6() };
-        if fits { Ok(()) } else { Err(format!("{self}: an address of another family")) }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_socket().fmt(f)
-    }
-}
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 
 /// Both ends of a connection: the own one and the other one.
-pub type Ends = (Address, Address);
+pub type Ends = (Endpoint, Endpoint);
 
 /// A TCP socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +42,8 @@ pub struct TcpSockets {
     by_ends: HashMap<Ends, u32>,
     /// Those without an inode.
     pub others: Vec<TcpSocket>,
+    /// Of these, the first one with each pair of ends.
+    others_by_ends: HashMap<Ends, usize>,
 }
 
 /// include/uapi/linux/inet_diag.h
@@ -127,14 +63,46 @@ mod uapi {
     pub const LEFT: [u8; 5] = [4, 5, 6, 9, 11];
 }
 
-fn request(family: i32) -> [u8; uapi::REQUEST] {
+/// Asks for the sockets of a protocol in some states.
+fn request(family: i32, protocol: i32, states: u32) -> [u8; uapi::REQUEST] {
     let mut request = [0; uapi::REQUEST];
     request[0] = family as u8;
-    request[1] = libc::IPPROTO_TCP as u8;
+    request[1] = protocol as u8;
     request[2] = uapi::SHOW;
-    // Those that are bound only (bit 13) are asked for by their own descriptors.
-    request[4..8].copy_from_slice(&0xfffu32.to_ne_bytes());
+    request[4..8].copy_from_slice(&states.to_ne_bytes());
     request
+}
+
+fn tcp_request(family: i32) -> [u8; uapi::REQUEST] {
+    // Those that are bound only (bit 13) are asked for by their own descriptors.
+    request(family, libc::IPPROTO_TCP, 0xfff)
+}
+
+fn ino(entry: &sock_diag::Entry<'_>) -> u32 {
+    entry.word(68)
+}
+
+/// Halves that are shut down, if they are told.
+fn shut_down(entry: &sock_diag::Entry<'_>) -> Option<u8> {
+    entry.attribute(uapi::SHUTDOWN)?.first().copied()
+}
+
+/// Halves of sockets that are shut down (`RCV_SHUTDOWN` 1, `SEND_SHUTDOWN` 2) by inode number, as
+/// sock_diag(7) shows them (`inet_diag_msg_attrs_fill`, net/ipv4/inet_diag.c). It does not show
+/// those without a port, and none on a kernel without `CONFIG_INET_UDP_DIAG` and the like.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn halves(created: Created) -> io::Result<HashMap<u32, u8>> {
+    let mut all = HashMap::new();
+    let request = request(created.family, created.protocol, u32::MAX);
+    let dump = sock_diag::dump(&request, uapi::ANSWER, |entry| {
+        all.extend(shut_down(&entry).map(|halves| (ino(&entry), halves)));
+    });
+    match dump {
+        Err(err) if err.raw_os_error() == Some(libc::ENOENT) => Ok(HashMap::new()),
+        dump => dump.map(|()| all),
+    }
 }
 
 impl TcpSockets {
@@ -145,7 +113,7 @@ impl TcpSockets {
     pub fn read() -> Result<TcpSockets> {
         let mut all = TcpSockets::default();
         for family in [libc::AF_INET, libc::AF_INET6] {
-            let dump = sock_diag::dump(&request(family), uapi::ANSWER, |entry| all.add(&entry));
+            let dump = sock_diag::dump(&tcp_request(family), uapi::ANSWER, |entry| all.add(&entry));
             match dump {
                 // Without IPv6 there are none.
                 Err(err) if family == libc::AF_INET6 && err.raw_os_error() == Some(libc::ENOENT) => {}
@@ -168,19 +136,20 @@ impl TcpSockets {
             } else {
                 IpAddr::from(Ipv6Addr::from(sixteen))
             };
-            Address { ip, port, scope }.canonical()
+            Endpoint { ip, port, scope, flow: 0 }.canonical()
         };
         let socket = TcpSocket {
             family,
             state: entry.fixed[1],
             ends: (address(0, 4), address(2, 20)),
             queues: (entry.word(56), entry.word(60)),
-            ino: entry.word(68),
-            shutdown: entry.attribute(uapi::SHUTDOWN).and_then(|b| b.first()).copied().unwrap_or(0),
+            ino: ino(entry),
+            shutdown: shut_down(entry).unwrap_or(0),
             has_keys: entry.attribute(uapi::MD5SIG).is_some(),
             id,
         };
         if socket.ino == 0 {
+            self.others_by_ends.entry(socket.ends).or_insert(self.others.len());
             self.others.push(socket);
             return;
         }
@@ -213,7 +182,7 @@ impl TcpSockets {
 
     /// The one with these ends that no process has.
     pub fn without_process(&self, (own, other): Ends) -> Option<&TcpSocket> {
-        self.others.iter().find(|socket| socket.ends == (other, own))
+        self.others_by_ends.get(&(other, own)).map(|index| &self.others[*index])
     }
 }
 
@@ -224,16 +193,50 @@ fn accepts(listener: &TcpSocket, socket: &TcpSocket) -> bool {
     listener.state == uapi::LISTEN && at.port == to.port && matches
 }
 
-/// Closes sockets that no process has and that are in the way of `is_in_the_way`: those that wait
-/// for late packets of a connection that was closed, and the other end of that.
+/// Looks which socket is in the way of one bound to `own`, and connected to `to`.
+///
+/// # Errors
+/// *conflict* with the process that has it; what is only left of connections is no conflict.
+pub fn look_in_the_way(own: Endpoint, to: Option<Endpoint>) -> Result<()> {
+    let sockets = TcpSockets::read()?;
+    let is_in_the_way = |ends: Ends| is_at(ends, own, to);
+    let living = sockets.by_ino.values().find(|socket| is_in_the_way(socket.ends));
+    if let Some(living) = living {
+        return Err(in_use(own, &who_has(living.ino)));
+    }
+    let mut left = sockets.others.iter().filter(|socket| is_in_the_way(socket.ends)).peekable();
+    // What is only left of connections is removed when it is time.
+    if left.peek().is_some() && left.all(is_left) { Ok(()) } else { Err(in_use(own, "")) }
+}
+
+/// Whether a socket with these ends is in the way of one bound to `own`, and connected to `to`.
+fn is_at(ends: Ends, own: Endpoint, to: Option<Endpoint>) -> bool {
+    match to {
+        Some(to) => ends == (own.canonical(), to.canonical()),
+        None => {
+            let (one, other) = (ends.0.ip, own.canonical().ip);
+            let overlap = one == other || one.is_unspecified() || other.is_unspecified();
+            ends.0.port == own.port && overlap
+        }
+    }
+}
+
+/// Removes what is left of connections that are closed, where it is in the way; whether there was
+/// any.
 ///
 /// # Errors
 /// EOPNOTSUPP without `CONFIG_INET_DIAG_DESTROY`.
-pub fn clear(is_in_the_way: impl Fn(&TcpSocket) -> bool) -> Result<usize> {
+pub fn clear(own: Endpoint, to: Option<Endpoint>) -> Result<bool> {
+    Ok(destroy(|socket| is_left(socket) && is_at(socket.ends, own, to))? > 0)
+}
+
+/// Closes sockets that no process has and that are in the way of `is_in_the_way`: those that wait
+/// for late packets of a connection that was closed, and the other end of that.
+fn destroy(is_in_the_way: impl Fn(&TcpSocket) -> bool) -> Result<usize> {
     let all = TcpSockets::read()?;
     let mut cleared = 0;
     for socket in all.others.iter().filter(|socket| is_in_the_way(socket)) {
-        let mut request = request(socket.family.into());
+        let mut request = tcp_request(socket.family.into());
         request[8..].copy_from_slice(&socket.id);
         match sock_diag::destroy(&request) {
             // It has gone by itself.
@@ -254,29 +257,29 @@ pub fn is_left(socket: &TcpSocket) -> bool {
 }
 
 /// Says that another socket is in the way.
-pub fn in_use(address: Address, who: &str) -> Error {
+pub fn in_use(address: Endpoint, who: &str) -> Error {
     Error::Conflict(format!("{address}: the address is in use{who}; end the program that uses it"))
 }
 
-/// Whether an address is one of this machine, in this network namespace.
+/// An address of this machine, like the given one, with a port that nobody uses.
 ///
 /// # Errors
 /// As bind(2).
-pub fn is_own(address: Address) -> Result<bool> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
-    let family = if address.ip.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let what = || format!("look whether {address} is an address of this machine");
-    let probe = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).context(what)?;
-    match bind(&probe, &Address { port: 0, ..address }.to_socket()).map_err(io::Error::from) {
-        Err(err) if matches!(err.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EINVAL)) => Ok(false),
-        bound => bound.map(|()| true).context(what),
-    }
+pub fn free_address(like: Endpoint) -> Result<Endpoint> {
+    let ip = match like.ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let probe = TcpListener::bind(Endpoint { ip, port: 0, ..like }.address());
+    let found = probe.and_then(|probe| probe.local_addr());
+    found.map(Endpoint::from).context(|| format!("find a free port of {ip}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpStream;
     use std::os::fd::AsFd;
 
     #[test]
@@ -289,18 +292,9 @@ mod tests {
         let (server, _) = listener.accept().unwrap();
         let all = TcpSockets::read().unwrap();
         let ends = all.by_ino[&ino(&client)].ends;
-        assert_eq!(ends.0, Address::of(client.local_addr().unwrap()));
+        assert_eq!(ends.0, Endpoint::from(client.local_addr().unwrap()));
         assert_eq!(all.peer(ends), Some(ino(&server)));
         assert_eq!(all.by_ino[&ino(&listener)].queues.0, 0);
-        assert_eq!(all.peer((ends.0, Address { port: 0, ..ends.1 })), None);
-    }
-
-    #[test]
-    fn mapped_addresses_are_canonical() {
-        let v4 = Address { ip: Ipv4Addr::LOCALHOST.into(), port: 7, scope: 0 };
-        let mapped = v4.in_family(libc::AF_INET6);
-        assert_eq!(mapped.to_socket().to_string(), "[::ffff:127.0.0.1]:7");
-        assert_eq!((mapped.canonical(), mapped.in_family(libc::AF_INET)), (v4, v4));
-        assert!(mapped.validate(libc::AF_INET).is_err() && v4.validate(libc::AF_INET).is_ok());
+        assert_eq!(all.peer((ends.0, Endpoint { port: 0, ..ends.1 })), None);
     }
 }

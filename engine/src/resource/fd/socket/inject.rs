@@ -6,9 +6,10 @@
 //! socket loses the port again by being disconnected, as it was not asked for by number, and keeps
 //! its queue (`__udp_disconnect`, net/ipv4/udp.c).
 
-use super::ip::{Endpoint, unmapped};
+use super::ip::Endpoint;
+use super::options::{SO_TIMESTAMP_NEW, SO_TIMESTAMPING_NEW};
+use super::queue::{self, PeekOffset};
 use crate::error::{Context, Error, Problem, Result, Subject};
-use crate::journal::{Change, Entry};
 use crate::resource::bytes::Bytes;
 use crate::resource::fd::description::Descriptor;
 use crate::sys::socket::{self, Received};
@@ -61,31 +62,21 @@ pub fn look(fd: BorrowedFd<'_>, descriptor: &Descriptor) -> Result<Vec<Datagram>
             (found, data)
         }))
     };
-    let set = |offset| {
-        socket::set_int(fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, offset)
-            .context(|| format!("{at}: set SO_PEEK_OFF"))
-    };
-    let before =
-        socket::int(fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF).context(|| format!("{at}: read SO_PEEK_OFF"))?;
-    let entry = Entry::record(Change::PeekOffset { pid: descriptor.pid, fd: descriptor.fd, before })?;
-    set(-1)?;
+    let offset = PeekOffset::begin(fd, descriptor, PeekOffset::of(fd, at)?)?;
+    offset.set(-1)?;
     let mut all = Vec::new();
     if let Some(first) = peek()? {
         if first.1.is_empty() {
             all.push(first);
         }
-        set(0)?;
+        offset.set(0)?;
         while let Some(next) = peek()? {
             all.push(next);
         }
     }
-    entry.undo()?;
+    offset.end()?;
     all.into_iter().map(|(received, data)| Datagram::of(received, data, at)).collect()
 }
-
-// include/uapi/linux/in.h, in6.h and include/uapi/asm-generic/socket.h
-const SO_TIMESTAMP_NEW: i32 = 63;
-const SO_TIMESTAMPING_NEW: i32 = 65;
 
 impl Datagram {
     fn of(received: Received, data: Vec<u8>, at: &Subject) -> Result<Datagram> {
@@ -115,7 +106,7 @@ impl Datagram {
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO | 2) if value.len() == 20 => {
                     let ip: [u8; 16] = value[..16].try_into().expect("sixteen bytes");
-                    datagram.to = to(unmapped(ip.into()), &value[16..]);
+                    datagram.to = to(IpAddr::from(ip).to_canonical(), &value[16..]);
                 }
                 (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT | 8) => {
                     datagram.ttl = number(&value);
@@ -131,7 +122,7 @@ impl Datagram {
             }
         }
         if let Some(to) = datagram.to
-            && !is_own(to)?
+            && !is_ours_alone(to)?
         {
             return refuse(&format!("that came to {}, not an address of this machine alone", to.ip));
         }
@@ -148,21 +139,15 @@ fn number(value: &[u8]) -> Option<u8> {
 }
 
 /// Whether an address is one of this machine, and neither multicast nor broadcast.
-fn is_own(to: Endpoint) -> Result<bool> {
+fn is_ours_alone(to: Endpoint) -> Result<bool> {
     let is_multicast = to.ip.is_multicast() || to.ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     let family = if to.ip.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let what = || format!("look whether {} is an address of this machine", to.ip);
     let probe = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None).context(what)?;
     // To a broadcast address EACCES.
     let address = Endpoint { port: 9, ..to }.address();
-    if is_multicast || rustix::net::connect(&probe, &address) == Err(Errno::ACCESS) {
-        return Ok(false);
-    }
-    let probe = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None).context(what)?;
-    match bind(&probe, &to.address()) {
-        Err(Errno::ADDRNOTAVAIL | Errno::INVAL | Errno::NODEV) => Ok(false),
-        bound => bound.map(|()| true).context(what),
-    }
+    let is_shared = is_multicast || rustix::net::connect(&probe, &address) == Err(Errno::ACCESS);
+    Ok(!is_shared && to.is_own()?)
 }
 
 /// Puts datagrams into the queue of a new socket, which is not bound before and afterwards.
@@ -173,7 +158,10 @@ pub fn fill(fd: BorrowedFd<'_>, protocol: i32, datagrams: &[Datagram]) -> Result
     if datagrams.is_empty() {
         return Ok(());
     }
-    let room = Room::make(fd)?;
+    queue::with_room_to_receive(fd, || put_back(fd, protocol, datagrams))
+}
+
+fn put_back(fd: BorrowedFd<'_>, protocol: i32, datagrams: &[Datagram]) -> Result<()> {
     let what = || "bind a new socket to any port";
     let any: SocketAddr = match socket::int(fd, libc::SOL_SOCKET, libc::SO_DOMAIN).context(what)? {
         libc::AF_INET => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -202,8 +190,7 @@ pub fn fill(fd: BorrowedFd<'_>, protocol: i32, datagrams: &[Datagram]) -> Result
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-    connect_unspec(fd).context(|| "take the port from a socket")?;
-    room.restore()
+    connect_unspec(fd).context(|| "take the port from a socket")
 }
 
 /// Bytes of memory that the queue of a socket takes (`SK_MEMINFO_RMEM_ALLOC`).
@@ -211,43 +198,6 @@ fn filled(fd: BorrowedFd<'_>) -> Result<u32> {
     const SO_MEMINFO: i32 = 55;
     let info = socket::option(fd, libc::SOL_SOCKET, SO_MEMINFO, 4 * 9).context(|| "read fill of a socket")?;
     Ok(info.get(..4).map_or(0, |first| u32::from_ne_bytes(first.try_into().expect("four bytes"))))
-}
-
-/// A socket that may receive as much as there is memory.
-struct Room<'a> {
-    fd: BorrowedFd<'a>,
-    before: i32,
-    lock: Option<i32>,
-}
-
-const SO_BUF_LOCK: i32 = 72;
-
-impl<'a> Room<'a> {
-    fn make(fd: BorrowedFd<'a>) -> Result<Room<'a>> {
-        let before =
-            socket::int(fd, libc::SOL_SOCKET, libc::SO_RCVBUF).context(|| "read the size of a queue")?;
-        let room = Room { fd, before, lock: socket::int(fd, libc::SOL_SOCKET, SO_BUF_LOCK).ok() };
-        room.set(1 << 29)?;
-        Ok(room)
-    }
-
-    fn set(&self, size: i32) -> Result<()> {
-        let set = match socket::set_int(self.fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, size) {
-            Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
-                socket::set_int(self.fd, libc::SOL_SOCKET, libc::SO_RCVBUF, size)
-            }
-            set => set,
-        };
-        set.context(|| "change the size of a queue")
-    }
-
-    fn restore(self) -> Result<()> {
-        self.set(self.before / 2)?;
-        self.lock.map_or(Ok(()), |lock| {
-            socket::set_int(self.fd, libc::SOL_SOCKET, SO_BUF_LOCK, lock)
-                .context(|| "unlock the size of a queue")
-        })
-    }
 }
 
 /// A socket that sends packets with their headers.
@@ -276,7 +226,7 @@ const PIECE: usize = 1232;
 
 impl Packet {
     fn of(datagram: &Datagram, protocol: i32, port: u16, index: usize) -> Result<Packet> {
-        let from = unmapped(datagram.from.ip);
+        let from = datagram.from.ip.to_canonical();
         let (to, scope) = match datagram.to {
             Some(to) => (to.ip, to.scope),
             None if from.is_ipv4() => (Ipv4Addr::LOCALHOST.into(), 0),

@@ -3,34 +3,33 @@
 
 use super::Created;
 use super::options::Entry;
-use crate::error::{Context, Error, Problem, Result, Subject};
-use crate::sys::{sock_diag, socket};
-use rustix::net::{SocketAddrAny, getpeername, getsockname};
+use crate::error::{Context, Error, Result, Subject};
+use crate::resource::is_default;
+use crate::sys::socket;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrAny, SocketFlags, SocketType, bind, getpeername, getsockname, socket_with,
+};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::BorrowedFd;
 
 /// An address and a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Of IPv6, also as IPv4 mapped into it.
     pub ip: IpAddr,
     /// In the byte order of the machine; 0 for none.
     pub port: u16,
     /// Number of the interface of a link-local address, 0 for none.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub scope: u32,
     /// `sin6_flowinfo`, in network byte order.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub flow: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(value: &u32) -> bool {
-    *value == 0
 }
 
 impl From<SocketAddr> for Endpoint {
@@ -101,6 +100,25 @@ impl Endpoint {
         self.ip.is_ipv4() == (family == libc::AF_INET)
     }
 
+    /// The same, with an IPv4 address where it is a mapped one.
+    pub fn canonical(self) -> Endpoint {
+        Endpoint { ip: self.ip.to_canonical(), scope: 0, flow: 0, ..self }
+    }
+
+    /// Whether it is an address of this machine, in this network namespace.
+    ///
+    /// # Errors
+    /// As bind(2).
+    pub fn is_own(self) -> Result<bool> {
+        let family = if self.ip.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let what = || format!("look whether {} is an address of this machine", self.ip);
+        let probe = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).context(what)?;
+        match bind(&probe, &Endpoint { port: 0, ..self }.address()) {
+            Err(Errno::ADDRNOTAVAIL | Errno::INVAL | Errno::NODEV) => Ok(false),
+            bound => bound.map(|()| true).context(what),
+        }
+    }
+
     /// What a socket is bound to; `None` for neither an address nor a port.
     ///
     /// # Errors
@@ -126,11 +144,6 @@ impl Endpoint {
 fn endpoint(address: &SocketAddrAny) -> io::Result<Endpoint> {
     let address = SocketAddr::try_from(address.clone())?;
     Ok(address.into())
-}
-
-/// The address without the mapping of IPv4 into IPv6.
-pub fn unmapped(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
 }
 
 const fn v4(name: i32, room: usize, called: &'static str) -> Entry {
@@ -165,16 +178,16 @@ const IPV6_RECVDSTOPTS: i32 = 58;
 const IPV6_DSTOPTS: i32 = 59;
 const IPV6_AUTOFLOWLABEL: i32 = 70;
 const IPV6_ADDR_PREFERENCES: i32 = 72;
-const IPV6_MINHOPCOUNT: i32 = 73;
+pub const IPV6_MINHOPCOUNT: i32 = 73;
 const IPV6_ORIGDSTADDR: i32 = 74;
-const IPV6_TRANSPARENT: i32 = 75;
+pub const IPV6_TRANSPARENT: i32 = 75;
 const IPV6_UNICAST_IF: i32 = 76;
 const IPV6_RECVFRAGSIZE: i32 = 77;
-const IPV6_FREEBIND: i32 = 78;
+pub const IPV6_FREEBIND: i32 = 78;
 
 /// Options of IPv4, which a socket of IPv6 has, too. `IP_MTU_DISCOVER` and what bind(2) minds are
 /// first.
-pub const IPV4: &[Entry] = &[
+const IPV4: &[Entry] = &[
     v4(libc::IP_FREEBIND, 4, "IP_FREEBIND"),
     v4(libc::IP_TRANSPARENT, 4, "IP_TRANSPARENT"),
     v4(libc::IP_BIND_ADDRESS_NO_PORT, 4, "IP_BIND_ADDRESS_NO_PORT"),
@@ -197,6 +210,10 @@ pub const IPV4: &[Entry] = &[
     v4(IP_CHECKSUM, 4, "IP_CHECKSUM"),
     v4(IP_RECVFRAGSIZE, 4, "IP_RECVFRAGSIZE"),
     v4(IP_UNICAST_IF, 4, "IP_UNICAST_IF"),
+];
+
+/// Those of multicast, which a stream has not.
+const IPV4_MULTICAST: &[Entry] = &[
     v4(libc::IP_MULTICAST_IF, 4, "IP_MULTICAST_IF"),
     v4(libc::IP_MULTICAST_TTL, 4, "IP_MULTICAST_TTL"),
     v4(libc::IP_MULTICAST_LOOP, 4, "IP_MULTICAST_LOOP"),
@@ -204,7 +221,7 @@ pub const IPV4: &[Entry] = &[
 ];
 
 /// Options of IPv6.
-pub const IPV6: &[Entry] = &[
+const IPV6: &[Entry] = &[
     v6(libc::IPV6_V6ONLY, 4, "IPV6_V6ONLY"),
     v6(IPV6_FREEBIND, 4, "IPV6_FREEBIND"),
     v6(IPV6_TRANSPARENT, 4, "IPV6_TRANSPARENT"),
@@ -238,70 +255,32 @@ pub const IPV6: &[Entry] = &[
     v6(IPV6_ORIGDSTADDR, 4, "IPV6_RECVORIGDSTADDR"),
     v6(IPV6_RECVFRAGSIZE, 4, "IPV6_RECVFRAGSIZE"),
     v6(IPV6_UNICAST_IF, 4, "IPV6_UNICAST_IF"),
+];
+
+/// Those of multicast.
+const IPV6_MULTICAST: &[Entry] = &[
     v6(libc::IPV6_MULTICAST_IF, 4, "IPV6_MULTICAST_IF"),
     v6(libc::IPV6_MULTICAST_HOPS, 4, "IPV6_MULTICAST_HOPS"),
     v6(libc::IPV6_MULTICAST_LOOP, 4, "IPV6_MULTICAST_LOOP"),
     v6(IPV6_MULTICAST_ALL, 4, "IPV6_MULTICAST_ALL"),
 ];
 
-/// The tables of options that a socket of this family has.
+/// The tables of options that a stream of this family has.
 pub fn tables(family: i32) -> &'static [&'static [Entry]] {
     if family == libc::AF_INET6 { &[IPV6, IPV4] } else { &[IPV4] }
 }
 
-/// Refuses a socket of another network namespace than the engine's.
-///
-/// # Errors
-/// *unsupported*; what the kernel reports.
-pub fn check_namespace(fd: BorrowedFd<'_>, at: &Subject) -> Result<()> {
-    let own = rustix::fs::stat("/proc/self/ns/net").context(|| "stat /proc/self/ns/net")?.st_ino;
-    match socket::namespace(fd) {
-        // It cannot be told; the sockets of a process are nearly always those of its namespace.
-        Err(err) if err.raw_os_error() == Some(libc::EPERM) => Ok(()),
-        found if found.as_ref().is_ok_and(|found| *found == own) => Ok(()),
-        found => {
-            found.context(|| format!("{at}: find its network namespace"))?;
-            let why = " is a socket of another network namespace, which cannot be saved yet; close it first";
-            Err(Error::unsupported(Problem::of(at.clone(), why)))
-        }
-    }
+/// The tables of options that a socket for datagrams has besides.
+pub fn multicast_tables(family: i32) -> &'static [&'static [Entry]] {
+    if family == libc::AF_INET6 { &[IPV6_MULTICAST, IPV4_MULTICAST] } else { &[IPV4_MULTICAST] }
 }
 
-/// Halves of a socket that are shut down (`RCV_SHUTDOWN` 1, `SEND_SHUTDOWN` 2), as sock_diag(7)
-/// shows them (`inet_diag_msg_attrs_fill`, net/ipv4/inet_diag.c); `None` if it does not show the
-/// socket: one without a port, or on a kernel without `CONFIG_INET_UDP_DIAG` and the like.
+/// What sockets are connected to, by inode number, as /proc/net/udp and the like have it: also a
+/// peer without a port, which getpeername(2) does not tell (`inet_getname`, net/ipv4/af_inet.c).
 ///
 /// # Errors
 /// What the kernel reports.
-pub fn shutdown(created: Created, ino: u32) -> io::Result<Option<u8>> {
-    /// `struct inet_diag_req_v2` and `struct inet_diag_msg`, include/uapi/linux/inet_diag.h.
-    const REQUEST: usize = 56;
-    const ANSWER: usize = 72;
-    const INODE: usize = 68;
-    const INET_DIAG_SHUTDOWN: u16 = 8;
-    let mut request = [0; REQUEST];
-    request[0] = created.family as u8;
-    request[1] = created.protocol as u8;
-    request[4..8].fill(0xff);
-    let mut found = None;
-    let dump = sock_diag::dump(&request, ANSWER, |entry| {
-        if entry.word(INODE) == ino {
-            found = entry.attribute(INET_DIAG_SHUTDOWN).and_then(|halves| halves.first()).copied();
-        }
-    });
-    match dump {
-        Err(err) if err.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        dump => dump.map(|()| found),
-    }
-}
-
-/// What a socket is connected to whose peer has no port, which getpeername(2) does not tell
-/// (`inet_getname`, net/ipv4/af_inet.c); by its inode number, as /proc/net/udp and the like have
-/// it.
-///
-/// # Errors
-/// What the kernel reports.
-pub fn peer_without_port(created: Created, ino: u64) -> io::Result<Option<Endpoint>> {
+pub fn peers(created: Created) -> io::Result<HashMap<u64, Endpoint>> {
     let name = match created.protocol {
         libc::IPPROTO_UDP => "udp",
         libc::IPPROTO_UDPLITE => "udplite",
@@ -309,27 +288,28 @@ pub fn peer_without_port(created: Created, ino: u64) -> io::Result<Option<Endpoi
     };
     let version = if created.family == libc::AF_INET6 { "6" } else { "" };
     match std::fs::read_to_string(format!("/proc/thread-self/net/{name}{version}")) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        table => Ok(table?.lines().find_map(|line| parse_connected(line, ino))),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(HashMap::new()),
+        table => Ok(table?.lines().filter_map(parse_connected).collect()),
     }
 }
 
 /// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode …`
 /// (`udp4_format_sock`, net/ipv4/udp.c); an address in words of four bytes, as the machine reads
 /// them.
-fn parse_connected(line: &str, ino: u64) -> Option<Endpoint> {
+fn parse_connected(line: &str) -> Option<(u64, Endpoint)> {
     /// include/net/tcp_states.h
     const TCP_ESTABLISHED: &str = "01";
     let words: Vec<&str> = line.split_whitespace().collect();
-    let is_it = words.get(9)?.parse() == Ok(ino) && *words.get(3)? == TCP_ESTABLISHED;
-    let (ip, port) = words.get(2).filter(|_| is_it)?.split_once(':')?;
+    let is_connected = *words.get(3)? == TCP_ESTABLISHED;
+    let (ip, port) = words.get(2).filter(|_| is_connected)?.split_once(':')?;
     let parts = ip.as_bytes().chunks(8).map(|part| u32::from_str_radix(str::from_utf8(part).ok()?, 16).ok());
     let bytes = parts.collect::<Option<Vec<_>>>()?.into_iter().flat_map(u32::to_ne_bytes).collect::<Vec<_>>();
     let ip = match bytes.len() {
         4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
         _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
     };
-    Some(Endpoint { ip, port: u16::from_str_radix(port, 16).ok()?, scope: 0, flow: 0 })
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some((words.get(9)?.parse().ok()?, Endpoint { ip, port, scope: 0, flow: 0 }))
 }
 
 /// A multicast group that a socket has joined on an interface.
@@ -340,7 +320,7 @@ pub struct Membership {
     /// Name of the interface.
     pub interface: String,
     /// Whether only `sources` are received, not all but them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub include: bool,
     /// Addresses of senders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -358,36 +338,57 @@ const COUNT: usize = MODE + 4;
 const SOURCES: usize = COUNT + 4;
 const MCAST_EXCLUDE: u32 = 0;
 const MCAST_INCLUDE: u32 = 1;
-/// Most sources of a group: `optmem_max` and the like allow far fewer.
-const MOST_SOURCES: usize = 4096;
+/// An interface, by number and name, and the address of a group that sockets have joined there.
+pub type Group = (u32, String, IpAddr);
 
-/// The groups that a socket has joined. Those of all sockets are in /proc/net/igmp and igmp6, and
-/// the socket is asked for its filter of each (`ip_mc_gsfget`, `ip6_mc_msfget`).
+/// Which of the groups of all sockets one has joined: it is asked for its filter of each
+/// (`ip_mc_gsfget`, `ip6_mc_msfget`).
 ///
 /// # Errors
 /// What the kernel reports.
-pub fn memberships(fd: BorrowedFd<'_>, family: i32, at: &Subject) -> Result<Vec<Membership>> {
+pub fn memberships(
+    fd: BorrowedFd<'_>,
+    family: i32,
+    groups: &BTreeSet<Group>,
+    at: &Subject,
+) -> Result<Vec<Membership>> {
     let mut all = Vec::new();
-    for (index, name, group) in groups().context(|| "list multicast groups")? {
+    for (index, interface, group) in groups {
         if group.is_ipv6() && family == libc::AF_INET {
             continue;
         }
-        let level = if group.is_ipv4() { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
-        let filter = filter(index, group, MCAST_EXCLUDE, MOST_SOURCES as u32, &[]);
-        let mut value = filter;
-        value.resize(SOURCES + 128 * MOST_SOURCES, 0);
-        match socket::exchange_option(fd, level, MCAST_MSFILTER, &mut value) {
-            Ok(()) => {}
-            Err(err) if err.raw_os_error() == Some(libc::EADDRNOTAVAIL) => continue,
+        match read_filter(fd, *index, *group) {
+            Ok((include, sources)) => {
+                all.push(Membership { group: *group, interface: interface.clone(), include, sources });
+            }
+            Err(err) if err.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {}
             Err(err) => return Err(err).context(|| format!("{at}: read its membership in {group}")),
         }
-        let word = |at: usize| u32::from_ne_bytes(value[at..at + 4].try_into().expect("four bytes"));
-        let sources = value[SOURCES..].chunks_exact(128).take(word(COUNT) as usize);
-        let sources = sources.filter_map(|bytes| Some(Endpoint::parse(bytes)?.ip)).collect();
-        let include = word(MODE) == MCAST_INCLUDE;
-        all.push(Membership { group, interface: name, include, sources });
     }
     Ok(all)
+}
+
+/// Whether only some sources are received, and which, or which are not.
+fn read_filter(fd: BorrowedFd<'_>, index: u32, group: IpAddr) -> io::Result<(bool, Vec<IpAddr>)> {
+    let mut count = 0;
+    loop {
+        let mut value = filter(index, group, MCAST_EXCLUDE, count, &[]);
+        value.resize(SOURCES + 128 * count as usize, 0);
+        socket::exchange_option(fd, level_of(group), MCAST_MSFILTER, &mut value)?;
+        let word = |at: usize| u32::from_ne_bytes(value[at..at + 4].try_into().expect("four bytes"));
+        // It says how many there are, and gives as many as there is room for.
+        if word(COUNT) > count {
+            count = word(COUNT);
+            continue;
+        }
+        let sources = value[SOURCES..].chunks_exact(128).take(word(COUNT) as usize);
+        let sources = sources.filter_map(|bytes| Some(Endpoint::parse(bytes)?.ip)).collect();
+        return Ok((word(MODE) == MCAST_INCLUDE, sources));
+    }
+}
+
+fn level_of(group: IpAddr) -> i32 {
+    if group.is_ipv4() { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 }
 }
 
 /// Joins groups.
@@ -396,7 +397,7 @@ pub fn memberships(fd: BorrowedFd<'_>, family: i32, at: &Subject) -> Result<Vec<
 /// *conflict* without the interface; what the kernel reports.
 pub fn join(fd: BorrowedFd<'_>, memberships: &[Membership]) -> Result<()> {
     for Membership { group, interface, include, sources } in memberships {
-        let level = if group.is_ipv4() { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
+        let level = level_of(*group);
         let index = rustix::net::netdevice::name_to_index(fd, interface).map_err(|_| {
             Error::Conflict(format!("{interface}: no such network interface, for multicast group {group}"))
         })?;
@@ -423,8 +424,11 @@ fn filter(index: u32, group: IpAddr, mode: u32, count: u32, sources: &[IpAddr]) 
     bytes
 }
 
-/// Interface, by number and name, and address of each group of the namespace.
-fn groups() -> io::Result<BTreeSet<(u32, String, IpAddr)>> {
+/// The groups that sockets of the namespace have joined, by /proc/net/igmp and igmp6.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn groups() -> io::Result<BTreeSet<Group>> {
     let read = |path: &str| match std::fs::read_to_string(path) {
         // Without multicast, or IPv6.
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(String::new()),
@@ -436,7 +440,7 @@ fn groups() -> io::Result<BTreeSet<(u32, String, IpAddr)>> {
 }
 
 /// A line for each interface, not indented, and below it one for each group (`igmp_mc_seq_show`).
-fn parse_igmp(text: &str) -> BTreeSet<(u32, String, IpAddr)> {
+fn parse_igmp(text: &str) -> BTreeSet<Group> {
     let mut all = BTreeSet::new();
     let mut interface = None;
     for line in text.lines().skip(1) {
@@ -453,7 +457,7 @@ fn parse_igmp(text: &str) -> BTreeSet<(u32, String, IpAddr)> {
 }
 
 /// Number and name of the interface, and the group (`igmp6_mc_seq_show`).
-fn parse_igmp6(line: &str) -> Option<(u32, String, IpAddr)> {
+fn parse_igmp6(line: &str) -> Option<Group> {
     let mut words = line.split_whitespace();
     let (index, name, group) = (words.next()?, words.next()?, words.next()?);
     let group = u128::from_str_radix(group, 16).ok()?;
@@ -475,14 +479,21 @@ mod tests {
     }
 
     #[test]
+    fn mapped_addresses_are_canonical() {
+        let v4 = Endpoint::from("127.0.0.1:7".parse::<SocketAddr>().unwrap());
+        let mapped = Endpoint::from("[::ffff:127.0.0.1]:7".parse::<SocketAddr>().unwrap());
+        assert_eq!((mapped.canonical(), v4.canonical()), (v4, v4));
+        assert!(!mapped.is_of(libc::AF_INET) && v4.is_of(libc::AF_INET));
+    }
+
+    #[test]
     fn a_peer_without_a_port_is_read() {
         let word = u32::from_ne_bytes([127, 0, 0, 1]);
         let line =
             format!("  7: 0100007F:B1C2 {word:08X}:0000 01 00000000:00000000 00:00000000 0 0 0 4711 2 0 0");
         let peer = Endpoint::from("127.0.0.1:0".parse::<SocketAddr>().unwrap());
-        assert_eq!(parse_connected(&line, 4711), Some(peer));
-        assert_eq!(parse_connected(&line, 4712), None);
-        assert_eq!(parse_connected(&line.replace(" 01 ", " 07 "), 4711), None);
+        assert_eq!(parse_connected(&line), Some((4711, peer)));
+        assert_eq!(parse_connected(&line.replace(" 01 ", " 07 ")), None);
     }
 
     #[test]

@@ -1,21 +1,25 @@
 //! What sockets of all families have in common: which family one is of, and the options that
 //! setsockopt(2) sets.
 
+pub mod connection;
 pub mod diag;
 pub mod inet;
 pub mod inject;
 pub mod ip;
 pub mod name;
+pub mod network;
 pub mod options;
 pub mod queue;
 pub mod repair;
 
 use crate::sys::socket;
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::{Shutdown, shutdown};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// What a socket was created with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Created {
     /// `AF_*`
     pub family: i32,
@@ -82,6 +86,30 @@ impl Created {
             family => return format!("a socket of family {family}"),
         };
         family.into()
+    }
+}
+
+/// What has happened to a socket.
+///
+/// # Errors
+/// As poll(2).
+pub fn poll(fd: BorrowedFd<'_>) -> rustix::io::Result<PollFlags> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::PRI | PollFlags::RDHUP)];
+    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&zero))?;
+    Ok(fds[0].revents())
+}
+
+/// Shuts down halves of a socket: `RCV_SHUTDOWN` 1, `SEND_SHUTDOWN` 2.
+///
+/// # Errors
+/// As shutdown(2).
+pub fn shut_down(fd: BorrowedFd<'_>, halves: u8) -> rustix::io::Result<()> {
+    match halves {
+        1 => shutdown(fd, Shutdown::Read),
+        2 => shutdown(fd, Shutdown::Write),
+        3 => shutdown(fd, Shutdown::Both),
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,8 @@ use crate::resource::bytes::Bytes;
 use crate::sys::socket;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
 use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -31,10 +33,10 @@ const fn own(name: i32, room: usize, called: &'static str) -> Entry {
 // include/uapi/asm-generic/socket.h; what libc does not have on every architecture.
 const SO_NOFCS: i32 = 43;
 const SO_TXTIME: i32 = 61;
-const SO_BINDTOIFINDEX: i32 = 62;
-const SO_TIMESTAMP_NEW: i32 = 63;
+pub const SO_BINDTOIFINDEX: i32 = 62;
+pub(super) const SO_TIMESTAMP_NEW: i32 = 63;
 const SO_TIMESTAMPNS_NEW: i32 = 64;
-const SO_TIMESTAMPING_NEW: i32 = 65;
+pub(super) const SO_TIMESTAMPING_NEW: i32 = 65;
 const SO_PREFER_BUSY_POLL: i32 = 69;
 pub(super) const SO_BUF_LOCK: i32 = 72;
 const SO_RESERVE_MEM: i32 = 73;
@@ -136,86 +138,6 @@ pub const TCP_UNCONNECTED: &[Entry] = &[
     tcp(libc::TCP_SAVE_SYN, 4, "TCP_SAVE_SYN"),
 ];
 
-// include/uapi/linux/in.h, in6.h; what libc does not have everywhere.
-const IP_NODEFRAG: i32 = 22;
-const IP_CHECKSUM: i32 = 23;
-const IP_RECVFRAGSIZE: i32 = 25;
-const IP_RECVERR_RFC4884: i32 = 26;
-const IP_LOCAL_PORT_RANGE: i32 = 51;
-const IPV6_RECVERR_RFC4884: i32 = 31;
-const IPV6_FLOWINFO_SEND: i32 = 33;
-const IPV6_AUTOFLOWLABEL: i32 = 70;
-const IPV6_ADDR_PREFERENCES: i32 = 72;
-const IPV6_MINHOPCOUNT: i32 = 73;
-const IPV6_ORIGDSTADDR: i32 = 74;
-const IPV6_UNICAST_IF: i32 = 76;
-const IPV6_RECVFRAGSIZE: i32 = 77;
-const IPV6_FREEBIND: i32 = 78;
-
-const fn ip(name: i32, room: usize, called: &'static str) -> Entry {
-    (libc::IPPROTO_IP, name, room, called)
-}
-
-/// Those of IPv4, which IPv6 sockets have, too.
-pub const IP: &[Entry] = &[
-    ip(libc::IP_OPTIONS, 40, "IP_OPTIONS"),
-    ip(libc::IP_TOS, 4, "IP_TOS"),
-    ip(libc::IP_TTL, 4, "IP_TTL"),
-    ip(libc::IP_RECVOPTS, 4, "IP_RECVOPTS"),
-    ip(libc::IP_RETOPTS, 4, "IP_RETOPTS"),
-    ip(libc::IP_PKTINFO, 4, "IP_PKTINFO"),
-    ip(libc::IP_MTU_DISCOVER, 4, "IP_MTU_DISCOVER"),
-    ip(libc::IP_RECVERR, 4, "IP_RECVERR"),
-    ip(libc::IP_RECVTTL, 4, "IP_RECVTTL"),
-    ip(libc::IP_RECVTOS, 4, "IP_RECVTOS"),
-    ip(libc::IP_FREEBIND, 4, "IP_FREEBIND"),
-    ip(libc::IP_TRANSPARENT, 4, "IP_TRANSPARENT"),
-    ip(libc::IP_RECVORIGDSTADDR, 4, "IP_RECVORIGDSTADDR"),
-    ip(libc::IP_MINTTL, 4, "IP_MINTTL"),
-    ip(IP_NODEFRAG, 4, "IP_NODEFRAG"),
-    ip(IP_CHECKSUM, 4, "IP_CHECKSUM"),
-    ip(libc::IP_BIND_ADDRESS_NO_PORT, 4, "IP_BIND_ADDRESS_NO_PORT"),
-    ip(IP_RECVFRAGSIZE, 4, "IP_RECVFRAGSIZE"),
-    ip(IP_RECVERR_RFC4884, 4, "IP_RECVERR_RFC4884"),
-    ip(libc::IP_UNICAST_IF, 4, "IP_UNICAST_IF"),
-    ip(IP_LOCAL_PORT_RANGE, 4, "IP_LOCAL_PORT_RANGE"),
-];
-
-const fn ipv6(name: i32, room: usize, called: &'static str) -> Entry {
-    (libc::IPPROTO_IPV6, name, room, called)
-}
-
-/// Those of IPv6.
-pub const IPV6: &[Entry] = &[
-    ipv6(libc::IPV6_V6ONLY, 4, "IPV6_V6ONLY"),
-    ipv6(libc::IPV6_UNICAST_HOPS, 4, "IPV6_UNICAST_HOPS"),
-    ipv6(libc::IPV6_MTU_DISCOVER, 4, "IPV6_MTU_DISCOVER"),
-    ipv6(libc::IPV6_RECVERR, 4, "IPV6_RECVERR"),
-    ipv6(IPV6_RECVERR_RFC4884, 4, "IPV6_RECVERR_RFC4884"),
-    ipv6(IPV6_FLOWINFO_SEND, 4, "IPV6_FLOWINFO_SEND"),
-    ipv6(libc::IPV6_RECVPKTINFO, 4, "IPV6_RECVPKTINFO"),
-    ipv6(libc::IPV6_RECVHOPLIMIT, 4, "IPV6_RECVHOPLIMIT"),
-    ipv6(libc::IPV6_RECVHOPOPTS, 4, "IPV6_RECVHOPOPTS"),
-    ipv6(libc::IPV6_HOPOPTS, 2048, "IPV6_HOPOPTS"),
-    ipv6(libc::IPV6_RTHDRDSTOPTS, 2048, "IPV6_RTHDRDSTOPTS"),
-    ipv6(libc::IPV6_RECVRTHDR, 4, "IPV6_RECVRTHDR"),
-    ipv6(libc::IPV6_RTHDR, 2048, "IPV6_RTHDR"),
-    ipv6(libc::IPV6_RECVDSTOPTS, 4, "IPV6_RECVDSTOPTS"),
-    ipv6(libc::IPV6_DSTOPTS, 2048, "IPV6_DSTOPTS"),
-    ipv6(libc::IPV6_RECVPATHMTU, 4, "IPV6_RECVPATHMTU"),
-    ipv6(libc::IPV6_DONTFRAG, 4, "IPV6_DONTFRAG"),
-    ipv6(libc::IPV6_RECVTCLASS, 4, "IPV6_RECVTCLASS"),
-    ipv6(libc::IPV6_TCLASS, 4, "IPV6_TCLASS"),
-    ipv6(IPV6_AUTOFLOWLABEL, 4, "IPV6_AUTOFLOWLABEL"),
-    ipv6(IPV6_ADDR_PREFERENCES, 4, "IPV6_ADDR_PREFERENCES"),
-    ipv6(IPV6_MINHOPCOUNT, 4, "IPV6_MINHOPCOUNT"),
-    ipv6(IPV6_ORIGDSTADDR, 4, "IPV6_ORIGDSTADDR"),
-    ipv6(libc::IPV6_TRANSPARENT, 4, "IPV6_TRANSPARENT"),
-    ipv6(IPV6_UNICAST_IF, 4, "IPV6_UNICAST_IF"),
-    ipv6(IPV6_RECVFRAGSIZE, 4, "IPV6_RECVFRAGSIZE"),
-    ipv6(IPV6_FREEBIND, 4, "IPV6_FREEBIND"),
-];
-
 /// Adds to options that were read that the kernel goes on to adapt the sizes of the buffers: to set
 /// a size is to stop that (`SO_BUF_LOCK`, Linux 5.15). And a size that it has found may be odd, one
 /// that is set is not.
@@ -246,28 +168,71 @@ pub fn create(created: Created) -> io::Result<OwnedFd> {
     Ok(socket_with(AddressFamily::from_raw(family as u16), kind, SocketFlags::CLOEXEC, protocol)?)
 }
 
+/// Values by level and name; `None` for an option that a socket does not have.
+type Values = HashMap<(i32, i32), Option<Vec<u8>>>;
+
+/// A new socket, with whose options those of others are compared.
+pub struct New {
+    fd: OwnedFd,
+    values: RefCell<Values>,
+}
+
+impl New {
+    /// Creates it.
+    ///
+    /// # Errors
+    /// As socket(2).
+    pub fn create(created: Created) -> io::Result<New> {
+        Ok(New { fd: create(created)?, values: RefCell::default() })
+    }
+
+    fn has(&self, (level, name, room, _): Entry, value: &[u8]) -> bool {
+        let mut values = self.values.borrow_mut();
+        let read = || socket::option(self.fd.as_fd(), level, name, room).ok();
+        values.entry((level, name)).or_insert_with(read).as_deref() == Some(value)
+    }
+
+    /// Whether a socket is of the same network namespace, as far as the kernel tells an ordinary
+    /// user before Linux 5.14 (`SO_NETNS_COOKIE`).
+    fn is_beside(&self, fd: BorrowedFd<'_>) -> io::Result<bool> {
+        const SO_NETNS_COOKIE: i32 = 71;
+        let cookie = |fd| socket::option(fd, libc::SOL_SOCKET, SO_NETNS_COOKIE, 8);
+        if let (Ok(one), Ok(other)) = (cookie(fd), cookie(self.fd.as_fd())) {
+            return Ok(one == other);
+        }
+        match (socket::namespace(fd), socket::namespace(self.fd.as_fd())) {
+            // The sockets of a process are nearly always those of its namespace.
+            (Err(err), _) | (_, Err(err)) if err.raw_os_error() == Some(libc::EPERM) => Ok(true),
+            (one, other) => Ok(one? == other?),
+        }
+    }
+}
+
 /// Reads the options of the first table and `more` that differ from those of a new socket.
 ///
 /// # Errors
-/// *unsupported* for a filter; what the kernel reports.
-pub fn capture(
-    fd: BorrowedFd<'_>,
-    created: Created,
-    more: &[&[Entry]],
-    at: &Subject,
-) -> Result<Vec<SocketOption>> {
-    let new = create(created).context(|| format!("{at}: create a socket to compare with"))?;
+/// *unsupported* for a filter, and for a socket of another network namespace; what the kernel
+/// reports.
+pub fn capture(fd: BorrowedFd<'_>, new: &New, more: &[&[Entry]], at: &Subject) -> Result<Vec<SocketOption>> {
+    let refuse = |why: &str| Err(Error::unsupported(Problem::of(at.clone(), why)));
+    if !new.is_beside(fd).context(|| format!("{at}: find its network namespace"))? {
+        return refuse(
+            " is a socket of another network namespace, which cannot be saved yet; close it first",
+        );
+    }
     if has_filter(fd).context(|| format!("{at}: read the filter"))? {
-        let why = " is a socket with a filter (SO_ATTACH_FILTER, SO_ATTACH_BPF), which cannot be saved yet; detach it first";
-        return Err(Error::unsupported(Problem::of(at.clone(), why)));
+        return refuse(
+            " is a socket with a filter (SO_ATTACH_FILTER, SO_ATTACH_BPF), which cannot be saved yet; detach it first",
+        );
     }
     let mut differing = Vec::new();
-    for (level, name, room, called) in [GENERIC].iter().chain(more).copied().flatten().copied() {
+    for entry in [GENERIC].iter().chain(more).copied().flatten().copied() {
+        let (level, name, room, called) = entry;
         let value = match socket::option(fd, level, name, room) {
             Err(err) if is_unknown(&err) => continue,
             value => value.context(|| format!("{at}: read option {called}"))?,
         };
-        if socket::option(new.as_fd(), level, name, room).ok().as_ref() != Some(&value) {
+        if !new.has(entry, &value) {
             differing.push(SocketOption { level, name, value: Bytes(value) });
         }
     }
@@ -312,18 +277,24 @@ pub fn apply(fd: BorrowedFd<'_>, options: &[SocketOption]) -> Result<()> {
 
 fn set(fd: BorrowedFd<'_>, option: &SocketOption) -> io::Result<()> {
     let SocketOption { level, name, value } = option;
-    let forced = match (*level, *name) {
-        (libc::SOL_SOCKET, libc::SO_SNDBUF) => Some(libc::SO_SNDBUFFORCE),
-        (libc::SOL_SOCKET, libc::SO_RCVBUF) => Some(libc::SO_RCVBUFFORCE),
-        _ => None,
-    };
-    let Some(forced) = forced else { return socket::set_option(fd, *level, *name, &value.0) };
+    if *level != libc::SOL_SOCKET || !matches!(*name, libc::SO_SNDBUF | libc::SO_RCVBUF) {
+        return socket::set_option(fd, *level, *name, &value.0);
+    }
     // What is read is twice what was set (socket(7)).
     let four = value.0.clone().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
-    let half = (i32::from_ne_bytes(four) / 2).to_ne_bytes();
-    match socket::set_option(fd, *level, forced, &half) {
-        // Without CAP_NET_ADMIN: up to the limit of the system.
-        Err(err) if err.raw_os_error() == Some(libc::EPERM) => socket::set_option(fd, *level, *name, &half),
+    set_size(fd, *name, i32::from_ne_bytes(four) / 2)
+}
+
+/// Sets `SO_SNDBUF` or `SO_RCVBUF`; without CAP_NET_ADMIN up to the limit of the system.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn set_size(fd: BorrowedFd<'_>, name: i32, size: i32) -> io::Result<()> {
+    let forced = if name == libc::SO_SNDBUF { libc::SO_SNDBUFFORCE } else { libc::SO_RCVBUFFORCE };
+    match socket::set_int(fd, libc::SOL_SOCKET, forced, size) {
+        Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
+            socket::set_int(fd, libc::SOL_SOCKET, name, size)
+        }
         set => set,
     }
 }
@@ -335,9 +306,9 @@ mod tests {
     #[test]
     fn options_go_around() {
         let created = Created { family: libc::AF_INET, kind: libc::SOCK_DGRAM, protocol: libc::IPPROTO_UDP };
-        let one = create(created).unwrap();
+        let (one, new) = (create(created).unwrap(), New::create(created).unwrap());
         let at = Subject::fd(1, 2);
-        assert_eq!(capture(one.as_fd(), created, &[], &at).unwrap(), []);
+        assert_eq!(capture(one.as_fd(), &new, &[], &at).unwrap(), []);
         let set = |name, value: &[u8]| {
             socket::set_option(one.as_fd(), libc::SOL_SOCKET, name, value).unwrap();
         };
@@ -345,10 +316,10 @@ mod tests {
         set(libc::SO_SNDBUF, &10_000i32.to_ne_bytes());
         set(libc::SO_LINGER, &[1i32.to_ne_bytes(), 7i32.to_ne_bytes()].concat());
         set(libc::SO_RCVTIMEO, &[3i64.to_ne_bytes(), 0i64.to_ne_bytes()].concat());
-        let options = capture(one.as_fd(), created, &[], &at).unwrap();
+        let options = capture(one.as_fd(), &new, &[], &at).unwrap();
         assert!(options.len() >= 4);
         let other = create(created).unwrap();
         apply(other.as_fd(), &options).unwrap();
-        assert_eq!(capture(other.as_fd(), created, &[], &at).unwrap(), options);
+        assert_eq!(capture(other.as_fd(), &new, &[], &at).unwrap(), options);
     }
 }

@@ -1,12 +1,13 @@
 //! Messages in the queue of a unix socket: read without taking them out, and sent again.
 
-use super::options::SO_BUF_LOCK;
+use super::options::{SO_BUF_LOCK, set_size};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::journal::{Change, Entry};
 use crate::resource::bytes::Bytes;
 use crate::resource::fd::description::Descriptor;
+use crate::resource::is_default;
 use crate::sys::socket;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 use rustix::fs::{Gid, Uid};
 use rustix::io::Errno;
 use rustix::net::{
@@ -26,7 +27,7 @@ pub struct Message {
     /// Its contents.
     pub data: Bytes,
     /// The address of the sender of a datagram, as in `sun_path`; empty without one.
-    #[serde(default, skip_serializing_if = "is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub from: Bytes,
     /// The open file description of the sender of a datagram, if it has an address and is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,10 +38,6 @@ pub struct Message {
     /// Open file descriptions whose descriptors it carries.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<usize>,
-}
-
-fn is_empty(bytes: &Bytes) -> bool {
-    bytes.0.is_empty()
 }
 
 /// A message as it was read, with the descriptors that it carries.
@@ -62,6 +59,51 @@ thread_local! {
 const MOST_FILES: usize = 253;
 /// Bytes for control messages of other kinds: time stamps, security labels.
 const OTHER_CONTROL: usize = 1024;
+
+/// Where looks into the queue of a socket begin (`SO_PEEK_OFF`), while an engine's begin elsewhere
+/// than those of the process that has it.
+pub struct PeekOffset<'a> {
+    fd: BorrowedFd<'a>,
+    at: Subject,
+    entry: Entry,
+}
+
+impl<'a> PeekOffset<'a> {
+    /// That of the process.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn of(fd: BorrowedFd<'_>, at: &Subject) -> Result<i32> {
+        socket::int(fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF).context(|| format!("{at}: read SO_PEEK_OFF"))
+    }
+
+    /// Records it before it is changed; `fd` is a duplicate of `descriptor`.
+    ///
+    /// # Errors
+    /// ENOSPC with too many changes at a time.
+    pub fn begin(fd: BorrowedFd<'a>, descriptor: &Descriptor, before: i32) -> Result<PeekOffset<'a>> {
+        let Descriptor { pid, fd: number, .. } = *descriptor;
+        let entry = Entry::record(Change::PeekOffset { pid, fd: number, before })?;
+        Ok(PeekOffset { fd, at: descriptor.at(), entry })
+    }
+
+    /// Moves it; -1 is the head of the queue, and stays there.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn set(&self, to: i32) -> Result<()> {
+        socket::set_int(self.fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, to)
+            .context(|| format!("{}: set SO_PEEK_OFF", self.at))
+    }
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn end(self) -> Result<()> {
+        self.entry.undo()
+    }
+}
 
 /// A socket whose queue is read: a duplicate of a descriptor of a process.
 pub struct Queue<'a> {
@@ -109,8 +151,7 @@ impl Queue<'_> {
 
     fn look_into(&self, buf: &mut [u8], waiting: usize) -> Result<Vec<Looked>> {
         let at = self.at();
-        let get = || socket::int(self.fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF);
-        let before = get().context(|| format!("{at}: read SO_PEEK_OFF"))?;
+        let before = PeekOffset::of(self.fd, &at)?;
         if self.is_stream() && before == -1 {
             let first = self.peek(buf)?;
             let is_all = |first: &Looked| {
@@ -121,22 +162,26 @@ impl Queue<'_> {
                 return Ok(vec![first]);
             }
         }
-        let Descriptor { pid, fd, .. } = *self.descriptor;
-        let entry = Entry::record(Change::PeekOffset { pid, fd, before })?;
-        let all = self.look_at_offsets(buf, waiting);
-        entry.undo()?;
+        let offset = PeekOffset::begin(self.fd, self.descriptor, before)?;
+        let all = self.look_at_offsets(&offset, buf, waiting);
+        offset.end()?;
         all
     }
 
     /// Reads message by message, each from where the one before ended.
-    fn look_at_offsets(&self, buf: &mut [u8], waiting: usize) -> Result<Vec<Looked>> {
+    fn look_at_offsets(
+        &self,
+        offset: &PeekOffset<'_>,
+        buf: &mut [u8],
+        waiting: usize,
+    ) -> Result<Vec<Looked>> {
         let mut all: Vec<Looked> = Vec::new();
         if !self.is_stream() {
             // An empty message at the head is passed over below, once it has been looked at.
-            self.seek(-1)?;
+            offset.set(-1)?;
             all.extend(self.peek(buf)?.filter(|head| head.message.data.0.is_empty()));
         }
-        self.seek(0)?;
+        offset.set(0)?;
         let mut end = 0;
         while let Some(next) = self.peek(buf)? {
             let len = next.message.data.0.len();
@@ -153,7 +198,7 @@ impl Queue<'_> {
         let (mut pieces, mut start) = (Vec::new(), 0);
         for piece in all {
             let len = piece.message.data.0.len();
-            let plain = if piece.descriptors.is_empty() { 0 } else { self.plain_part(start, len)? };
+            let plain = if piece.descriptors.is_empty() { 0 } else { self.plain_part(offset, start, len)? };
             start += len;
             pieces.extend(piece.split_at(plain));
         }
@@ -163,20 +208,15 @@ impl Queue<'_> {
     /// How much of what one recvmsg(2) returned came before the message that carries descriptors:
     /// these come with its first byte. A look does not tell; but one into a buffer that is a byte
     /// too short, and followed by nothing, ends before the message that does not fit.
-    fn plain_part(&self, start: usize, len: usize) -> Result<usize> {
-        self.seek(start as i32)?;
+    fn plain_part(&self, offset: &PeekOffset<'_>, start: usize, len: usize) -> Result<usize> {
+        offset.set(start as i32)?;
         socket::peek_whole(self.fd, len - 1).context(|| format!("{}: look into queue", self.at()))
     }
 
     /// Whether it can receive nothing more.
     fn has_ended(&self) -> Result<bool> {
-        let state = poll(self.fd).context(|| format!("{}: poll", self.at()))?;
+        let state = super::poll(self.fd).context(|| format!("{}: poll", self.at()))?;
         Ok(state.intersects(PollFlags::RDHUP | PollFlags::HUP))
-    }
-
-    fn seek(&self, to: i32) -> Result<()> {
-        socket::set_int(self.fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, to)
-            .context(|| format!("{}: set SO_PEEK_OFF", self.at()))
     }
 
     /// The next message; `None` if there is none.
@@ -217,17 +257,6 @@ impl Queue<'_> {
         looked.message.data = Bytes(buf[..got.bytes].to_vec());
         Ok(Some(looked))
     }
-}
-
-/// What poll(2) shows of a socket.
-///
-/// # Errors
-/// As poll(2).
-pub fn poll(fd: BorrowedFd<'_>) -> rustix::io::Result<PollFlags> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::PRI | PollFlags::RDHUP)];
-    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&zero))?;
-    Ok(fds[0].revents())
 }
 
 impl Looked {
@@ -327,7 +356,7 @@ pub fn send_by(
 /// # Errors
 /// Those of `fill`; what the kernel reports.
 pub fn with_room(sender: BorrowedFd<'_>, fill: impl FnOnce() -> Result<()>) -> Result<()> {
-    with_buffer(sender, (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE), fill)
+    with_buffer(sender, libc::SO_SNDBUF, fill)
 }
 
 /// Runs `fill` while a socket may receive as much as there is memory.
@@ -335,27 +364,17 @@ pub fn with_room(sender: BorrowedFd<'_>, fill: impl FnOnce() -> Result<()>) -> R
 /// # Errors
 /// Those of `fill`; what the kernel reports.
 pub fn with_room_to_receive(receiver: BorrowedFd<'_>, fill: impl FnOnce() -> Result<()>) -> Result<()> {
-    with_buffer(receiver, (libc::SO_RCVBUF, libc::SO_RCVBUFFORCE), fill)
+    with_buffer(receiver, libc::SO_RCVBUF, fill)
 }
 
-fn with_buffer(
-    fd: BorrowedFd<'_>,
-    (name, forced): (i32, i32),
-    fill: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+fn with_buffer(fd: BorrowedFd<'_>, name: i32, fill: impl FnOnce() -> Result<()>) -> Result<()> {
     const PLENTY: i32 = 1 << 29;
     let what = || "change the size of a socket's buffer";
     let before = socket::int(fd, libc::SOL_SOCKET, name).context(what)?;
     let lock = socket::int(fd, libc::SOL_SOCKET, SO_BUF_LOCK).ok();
-    let set = |size: i32| match socket::set_int(fd, libc::SOL_SOCKET, forced, size) {
-        Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
-            socket::set_int(fd, libc::SOL_SOCKET, name, size)
-        }
-        set => set,
-    };
-    set(PLENTY).context(what)?;
+    set_size(fd, name, PLENTY).context(what)?;
     let filled = fill();
-    set(before / 2).context(what)?;
+    set_size(fd, name, before / 2).context(what)?;
     if let Some(lock) = lock {
         socket::set_int(fd, libc::SOL_SOCKET, SO_BUF_LOCK, lock).context(what)?;
     }

@@ -1,7 +1,7 @@
 //! Repair mode of TCP sockets (`TCP_REPAIR`, net/ipv4/tcp.c): reads what is in both queues and
 //! makes connections without a packet. Needs CAP_NET_ADMIN.
 
-use super::inet::Address;
+use super::ip::Endpoint;
 use super::queue;
 use crate::error::{Context, Error, Problem, Result};
 use crate::journal::{Change, Entry};
@@ -70,7 +70,7 @@ pub fn info(fd: BorrowedFd<'_>) -> io::Result<(u8, Agreed)> {
 /// # Errors
 /// What the kernel reports.
 pub fn received(fd: BorrowedFd<'_>) -> io::Result<(Vec<u8>, usize)> {
-    let waiting = socket::inq(fd)?;
+    let waiting = rustix::io::ioctl_fionread(fd)? as usize;
     if waiting == 0 {
         // Nothing to take an error from.
         return Ok((Vec::new(), 0));
@@ -227,9 +227,9 @@ fn set_sequence(fd: BorrowedFd<'_>, queue: i32, to: u32) -> io::Result<()> {
 #[derive(Debug, Clone, Copy)]
 pub struct End<'a> {
     /// The addresses.
-    pub own: Address,
+    pub own: Endpoint,
     /// That of the other end.
-    pub other: Address,
+    pub other: Endpoint,
     /// Sequence number of the next byte that it sends.
     pub write: u32,
     /// Sequence number of the next byte that it receives.
@@ -261,12 +261,12 @@ pub fn connect(fd: BorrowedFd<'_>, end: &End<'_>, clear: impl FnOnce() -> Result
     let End { own, other, .. } = *end;
     let what = || format!("make the connection {own} to {other}");
     begin_new(fd)?;
-    rustix::net::bind(fd, &own.to_socket()).context(|| format!("bind a socket to {own}"))?;
+    rustix::net::bind(fd, &own.address()).context(|| format!("bind a socket to {own}"))?;
     set_sequence(fd, uapi::SEND_QUEUE, end.write).context(what)?;
     set_sequence(fd, uapi::RECV_QUEUE, end.read.wrapping_sub(end.received.len() as u32)).context(what)?;
-    match rustix::net::connect(fd, &other.to_socket()) {
+    match rustix::net::connect(fd, &other.address()) {
         Err(rustix::io::Errno::ADDRNOTAVAIL) if clear()? => {
-            rustix::net::connect(fd, &other.to_socket()).context(what)?;
+            rustix::net::connect(fd, &other.address()).context(what)?;
         }
         connected => connected.context(what)?,
     }

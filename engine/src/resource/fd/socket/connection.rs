@@ -1,0 +1,183 @@
+//! A TCP connection both of whose ends are in the job, or the other one of which is closed: what is
+//! recorded of an end, and how that is read while packets may still arrive.
+
+use super::ip::Endpoint;
+use super::repair::{Agreed, Repaired};
+use crate::error::{Context, Error, Problem, Result, Subject};
+use crate::resource::bytes::Bytes;
+use crate::resource::fd::description::{Descriptions, Descriptor};
+use crate::resource::is_default;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// An end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// The address of the other end.
+    pub to: Endpoint,
+    /// What has arrived and was not read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub received: Bytes,
+    /// What the other end has sent after that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_its_way: Bytes,
+    /// Whether the other end has sent the end of the stream after that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ends: bool,
+    /// Sequence number of the first byte that has not arrived.
+    pub read: u32,
+    /// Sequence number of the first byte that has not arrived at the other end.
+    pub write: u32,
+    /// How many bytes after these it may receive, and send.
+    pub windows: (u32, u32),
+    /// What both ends agreed on.
+    pub agreed: Agreed,
+}
+
+/// include/net/tcp_states.h
+pub mod state {
+    /// It has asked for a connection.
+    pub const SYN_SENT: u8 = 2;
+    /// It was asked for one.
+    pub const SYN_RECV: u8 = 3;
+    /// It has sent the end of its stream.
+    pub const FIN_WAIT1: u8 = 4;
+    /// The other one has received that.
+    pub const FIN_WAIT2: u8 = 5;
+    /// It is not connected.
+    pub const CLOSE: u8 = 7;
+    /// It has received the end of the other stream.
+    pub const CLOSE_WAIT: u8 = 8;
+    /// It has received that, and sent its own.
+    pub const LAST_ACK: u8 = 9;
+    /// It waits for connections.
+    pub const LISTEN: u8 = 10;
+    /// It has sent its own, and received that.
+    pub const CLOSING: u8 = 11;
+
+    /// Whether an end in this state has sent the end of its stream.
+    pub fn has_ended(state: u8) -> bool {
+        matches!(state, FIN_WAIT1 | FIN_WAIT2 | CLOSING | LAST_ACK)
+    }
+
+    /// Whether it has received that of the other one.
+    pub fn has_met_end(state: u8) -> bool {
+        matches!(state, CLOSE_WAIT | CLOSING | LAST_ACK)
+    }
+}
+
+/// A connection that is being looked at.
+pub struct Looked<'a, 'b> {
+    /// Its open file description.
+    pub file: usize,
+    /// A descriptor of it.
+    pub descriptor: &'a Descriptor,
+    /// For messages.
+    pub at: &'a Subject,
+    /// All open file descriptions of the job.
+    pub all: &'a Descriptions<'b>,
+    /// The address of the other end.
+    pub to: Endpoint,
+}
+
+/// How often both ends are read until what they say fits together.
+const ATTEMPTS: u32 = 20;
+
+impl Looked<'_, '_> {
+    /// Reads an end: what it receives, and where what it sends begins. `peer` is the open file
+    /// description of the other one, unless that is closed.
+    ///
+    /// # Errors
+    /// *unsupported* for one whose data does not come to rest; what the kernel reports.
+    pub fn read(&self, peer: Option<usize>) -> Result<Connection> {
+        let peer = peer.map(|peer| (peer, self.all.descriptor(peer)));
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                std::thread::sleep(Duration::from_millis(1 << attempt.min(5)));
+            }
+            if let Some(connection) = self.try_read(peer.as_ref())? {
+                return Ok(connection);
+            }
+        }
+        let why = " is a TCP connection whose data moves although both ends are stopped, or has urgent data on its way; try again";
+        Err(Error::unsupported_now(Problem::of(self.at.clone(), why)))
+    }
+
+    /// `None` if something has changed meanwhile: packets arrive although all processes are
+    /// stopped.
+    fn try_read(&self, peer: Option<&(usize, Descriptor)>) -> Result<Option<Connection>> {
+        let what = || format!("{}: read a TCP connection", self.at);
+        // First what was sent, so that whatever arrives meanwhile is in there, too.
+        let mut sent = Vec::new();
+        let mut sent_to = None;
+        let mut ends = true;
+        if let Some((_, peer)) = peer {
+            let repaired = Repaired::begin(peer)?;
+            let (bytes, end) = repaired.sent().context(what)?;
+            let (state, _) = repaired.info().context(what)?;
+            repaired.end()?;
+            ends = state::has_ended(state);
+            sent = bytes;
+            sent_to = Some(end.wrapping_sub(ends.into()));
+        }
+        let repaired = Repaired::begin(self.descriptor)?;
+        let look = || -> std::io::Result<_> { Ok((repaired.receiving()?, repaired.info()?)) };
+        let before = look().context(what)?;
+        let received = repaired.received().context(what)?;
+        let after = look().context(what)?;
+        let mss = repaired.mss().context(what)?;
+        repaired.end()?;
+        let ([next, edge], (state, agreed)) = before;
+        let (mut bytes, waiting) = received;
+        if before != after || bytes.len() != waiting {
+            return Ok(None);
+        }
+        let arrived = next.wrapping_sub(state::has_met_end(state).into());
+        if let Some(sent_to) = sent_to {
+            let left = sent_to.wrapping_sub(arrived) as usize;
+            let all_arrived = left == 0 || !state::has_met_end(state);
+            if left > sent.len() || !all_arrived {
+                return Ok(None);
+            }
+            bytes.extend(&sent[sent.len() - left..]);
+        }
+        let [read, edge] = self.all.network().note(self.file, || Ok([arrived, edge]))?;
+        let begin = arrived.wrapping_sub(waiting as u32);
+        let on_its_way = bytes.split_off(read.wrapping_sub(begin) as usize);
+        let [write, peer_edge] = match peer {
+            Some((file, peer)) => self.all.network().note(*file, || {
+                let repaired = Repaired::begin(peer)?;
+                let look = || -> std::io::Result<_> { Ok((repaired.receiving()?, repaired.info()?.0)) };
+                let mut seen = look().context(what)?;
+                loop {
+                    let again = look().context(what)?;
+                    if again == seen {
+                        break;
+                    }
+                    seen = again;
+                }
+                repaired.end()?;
+                let ([next, edge], state) = seen;
+                Ok([next.wrapping_sub(state::has_met_end(state).into()), edge])
+            })?,
+            None => {
+                let repaired = Repaired::begin(self.descriptor)?;
+                let written = repaired.sent();
+                repaired.end()?;
+                let (_, written) = written.context(what)?;
+                [written, written.wrapping_add(u16::MAX.into())]
+            }
+        };
+        let room = |edge: u32, next: u32| (edge.wrapping_sub(next) as i32).max(0) as u32;
+        Ok(Some(Connection {
+            to: self.to,
+            received: Bytes(bytes),
+            on_its_way: Bytes(on_its_way),
+            ends,
+            read,
+            write,
+            windows: (room(edge, read), room(peer_edge, write)),
+            agreed: Agreed { mss, ..agreed },
+        }))
+    }
+}
