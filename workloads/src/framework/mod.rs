@@ -14,7 +14,9 @@ pub mod hang_report;
 pub mod helper;
 pub mod mapping;
 pub mod needs;
+pub mod option;
 pub mod pattern;
+pub mod ping_pong;
 pub mod procfs;
 pub mod rounds;
 pub mod runner;
@@ -79,6 +81,6 @@ pub mod prelude {
     pub use super::shared::{Cell, Shared};
     pub use super::stage::Stage;
     pub use super::thread::{self, Thread};
-    pub use super::{Ctx, Outcome, Workload, arch, child, fd, helper, procfs, signal, sync, sys};
+    pub use super::{Ctx, Outcome, Workload, arch, child, fd, helper, option, procfs, signal, sync, sys};
     pub use anyhow::{Context as _, anyhow, bail};
 }

@@ -1,6 +1,6 @@
 //! A connection that was made without blocking, which nobody has asked about yet.
 
-use super::helpers::{listener, option, talk};
+use super::helpers::{listener, talk};
 use crate::framework::prelude::*;
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -36,7 +36,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("ready", fd::ready_for(&client, libc::POLLOUT | libc::POLLIN)?, libc::POLLOUT)?;
-    expect_eq("error", option(&client, libc::SOL_SOCKET, libc::SO_ERROR)?, 0)?;
+    expect_eq("error", option::get_int(&client, libc::SOL_SOCKET, libc::SO_ERROR)?, 0)?;
     expect(fd::flags(&client)? & libc::O_NONBLOCK != 0, || "it blocks".into())?;
     let client = TcpStream::from(client);
     client.set_nonblocking(false)?;

@@ -4,7 +4,6 @@
 use crate::framework::prelude::*;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 
 /// A listener on a loopback address; skips the workload without it.
 pub fn listener(address: &str) -> anyhow::Result<TcpListener> {
@@ -96,27 +95,6 @@ pub fn end(stream: &TcpStream) -> Outcome {
     stream.shutdown(Shutdown::Write).context("shut down")
 }
 
-/// getsockopt(2) of an int.
-pub fn option(socket: &impl AsRawFd, level: i32, name: i32) -> anyhow::Result<i32> {
-    let (mut value, mut len) = (0i32, 4);
-    let fd = socket.as_raw_fd();
-    // SAFETY: value and length live through the call.
-    sys::check("getsockopt", unsafe {
-        libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len)
-    })
-    .with_context(|| format!("level {level}, option {name}"))?;
-    Ok(value)
-}
-
-/// setsockopt(2) of an int.
-pub fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> Outcome {
-    let fd = socket.as_raw_fd();
-    // SAFETY: the value lives through the call.
-    sys::check("setsockopt", unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), 4) })
-        .with_context(|| format!("level {level}, option {name}, value {value}"))?;
-    Ok(())
-}
-
 /// Waits until this many bytes can be read.
 pub fn await_bytes(stream: &TcpStream, count: i32) -> Outcome {
     sync::wait_until("the bytes to arrive", || Ok(fd::available(stream)? >= count))
@@ -130,5 +108,5 @@ pub fn await_end(stream: &TcpStream) -> Outcome {
 
 /// The state of a connection (`TCP_INFO`): 1 is established.
 pub fn state(stream: &TcpStream) -> anyhow::Result<i32> {
-    Ok(option(stream, libc::IPPROTO_TCP, libc::TCP_INFO)? & 0xff)
+    Ok(option::get(stream, libc::IPPROTO_TCP, libc::TCP_INFO)?[0].into())
 }

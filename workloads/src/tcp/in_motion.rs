@@ -1,6 +1,6 @@
 //! Megabytes flow through connections in both directions; every byte is compared.
 
-use super::helpers::{end, pair, receive, send, set_option};
+use super::helpers::{end, pair, receive, send};
 use crate::framework::prelude::*;
 use std::net::TcpStream;
 use std::sync::atomic::Ordering::SeqCst;
@@ -20,8 +20,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     let (one, other) = pair()?;
     // Of a size that a context file can be printed with.
     for end in [&one, &other] {
-        set_option(end, libc::SOL_SOCKET, libc::SO_SNDBUF, 1 << 19)?;
-        set_option(end, libc::SOL_SOCKET, libc::SO_RCVBUF, 1 << 19)?;
+        option::set_int(end, libc::SOL_SOCKET, libc::SO_SNDBUF, 1 << 19)?;
+        option::set_int(end, libc::SOL_SOCKET, libc::SO_RCVBUF, 1 << 19)?;
     }
     let seed = cx.seed;
     let play = |stream: &TcpStream, own: u64, theirs: u64, count: usize| -> Outcome {

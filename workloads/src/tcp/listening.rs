@@ -1,6 +1,6 @@
 //! A listener, which accepts connections afterwards.
 
-use super::helpers::{listener, option, pair_of, talk};
+use super::helpers::{listener, pair_of, talk};
 use crate::framework::prelude::*;
 use std::net::TcpListener;
 
@@ -14,14 +14,9 @@ pub const WORKLOAD: Workload = Workload {
 
 /// `tcpi_unacked` and `tcpi_sacked` of `struct tcp_info`: how many wait to be accepted, and may.
 fn queues(listener: &TcpListener) -> anyhow::Result<(u32, u32)> {
-    use std::os::fd::AsRawFd as _;
-    let (mut info, mut len) = ([0u32; 26], 104);
-    // SAFETY: the buffer is as long as it says.
-    sys::check("getsockopt", unsafe {
-        let at = info.as_mut_ptr().cast();
-        libc::getsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, at, &raw mut len)
-    })?;
-    Ok((info[6], info[7]))
+    let info = option::get(listener, libc::IPPROTO_TCP, libc::TCP_INFO)?;
+    let word = |at: usize| u32::from_ne_bytes(info[at..at + 4].try_into().expect("four bytes"));
+    Ok((word(24), word(28)))
 }
 
 fn run(cx: &mut Ctx) -> Outcome {
@@ -29,7 +24,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     // SAFETY: numbers only.
     sys::check("listen", unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&first), 5) })?;
     let before = (first.local_addr()?, second.local_addr()?);
-    let reuse = |of: &TcpListener| option(of, libc::SOL_SOCKET, libc::SO_REUSEADDR);
+    let reuse = |of: &TcpListener| option::get_int(of, libc::SOL_SOCKET, libc::SO_REUSEADDR);
     let shown = (queues(&first)?, reuse(&first)?);
     let stage = Stage::new()?;
     let child = fork("the child", || {

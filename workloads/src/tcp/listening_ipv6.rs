@@ -1,6 +1,6 @@
 //! A listener for IPv6 only, and one for IPv4 on the same port.
 
-use super::helpers::{option, pair_of, set_option, talk};
+use super::helpers::{pair_of, talk};
 use crate::framework::prelude::*;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{FromRawFd as _, OwnedFd};
@@ -21,7 +21,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let v6 = unsafe {
         OwnedFd::from_raw_fd(sys::check("socket", libc::socket(libc::AF_INET6, libc::SOCK_STREAM, 0))?)
     };
-    set_option(&v6, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+    option::set_int(&v6, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
     // SAFETY: plain data; the kernel reads the address.
     unsafe {
         use std::os::fd::AsRawFd as _;
@@ -40,7 +40,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("addresses", (v4.local_addr()?, v6.local_addr()?), before)?;
-    expect_eq("IPV6_V6ONLY", option(&v6, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?, 1)?;
+    expect_eq("IPV6_V6ONLY", option::get_int(&v6, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)?, 1)?;
     for listener in [&v4, &v6] {
         let (new, accepted) = pair_of(listener)?;
         talk((&new, &accepted), cx.seed)?;

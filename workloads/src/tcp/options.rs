@@ -1,6 +1,6 @@
 //! Options of a connection and of a listener.
 
-use super::helpers::{listener, option, pair_of, set_option, talk};
+use super::helpers::{listener, pair_of, talk};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -43,38 +43,38 @@ fn run(cx: &mut Ctx) -> Outcome {
     let (first, second) = (listener("127.0.0.1")?, listener("127.0.0.1")?);
     let (one, other) = pair_of(&first)?;
     for &(level, name, value) in OF_CONNECTION {
-        set_option(&one, level, name, value)?;
+        option::set_int(&one, level, name, value)?;
     }
     for &(level, name, value) in OF_LISTENER {
-        set_option(&second, level, name, value)?;
+        option::set_int(&second, level, name, value)?;
     }
     // Twice of it is read; a size that was set no longer adapts.
-    set_option(&one, libc::SOL_SOCKET, libc::SO_SNDBUF, 50_000)?;
+    option::set_int(&one, libc::SOL_SOCKET, libc::SO_SNDBUF, 50_000)?;
     let sizes = |socket| {
         Ok::<_, anyhow::Error>((
-            option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF)?,
-            option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF)?,
+            option::get_int(socket, libc::SOL_SOCKET, libc::SO_SNDBUF)?,
+            option::get_int(socket, libc::SOL_SOCKET, libc::SO_RCVBUF)?,
         ))
     };
     let untouched = || {
         [libc::TCP_NODELAY, libc::TCP_KEEPIDLE, libc::TCP_CORK, libc::TCP_USER_TIMEOUT]
-            .map(|name| option(&other, libc::IPPROTO_TCP, name).unwrap_or(-1))
+            .map(|name| option::get_int(&other, libc::IPPROTO_TCP, name).unwrap_or(-1))
     };
     let before = (sizes(&one)?, sizes(&other)?, untouched());
 
     cx.ready()?;
 
     for &(level, name, value) in OF_CONNECTION {
-        expect_eq(&format!("option {name} of level {level}"), option(&one, level, name)?, value)?;
+        expect_eq(&format!("option {name} of level {level}"), option::get_int(&one, level, name)?, value)?;
     }
     for &(level, name, value) in OF_LISTENER {
-        expect_eq(&format!("option {name} of level {level}"), option(&second, level, name)?, value)?;
+        expect_eq(&format!("option {name} of level {level}"), option::get_int(&second, level, name)?, value)?;
     }
     expect_eq("sizes, and options of the other end", (sizes(&one)?, sizes(&other)?, untouched()), before)?;
     let client = std::net::TcpStream::connect(second.local_addr()?).context("connect")?;
     super::helpers::send(&client, b"hello")?;
     let (accepted, _) = second.accept()?;
-    expect_eq("the TTL of what it accepts", option(&accepted, libc::IPPROTO_IP, libc::IP_TTL)?, 44)?;
-    set_option(&one, libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1)?;
+    expect_eq("the TTL of what it accepts", option::get_int(&accepted, libc::IPPROTO_IP, libc::IP_TTL)?, 44)?;
+    option::set_int(&one, libc::SOL_SOCKET, libc::SO_RCVLOWAT, 1)?;
     talk((&one, &other), cx.seed)
 }

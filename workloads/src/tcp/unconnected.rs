@@ -1,6 +1,6 @@
 //! Sockets that are not connected: new ones, and one that is bound.
 
-use super::helpers::{option, pair_of, set_option, talk};
+use super::helpers::{pair_of, talk};
 use crate::framework::prelude::*;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -43,7 +43,7 @@ fn name(fd: &OwnedFd) -> anyhow::Result<SocketAddr> {
 
 fn run(cx: &mut Ctx) -> Outcome {
     let (new, bound, listens) = (socket(libc::SOCK_NONBLOCK)?, socket(0)?, socket(0)?);
-    set_option(&new, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    option::set_int(&new, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
     call("bind", libc::bind, &bound, 0)?;
     call("bind", libc::bind, &listens, 0)?;
     let before = (name(&new)?, name(&bound)?, name(&listens)?);
@@ -51,8 +51,8 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("addresses", (name(&new)?, name(&bound)?, name(&listens)?), before)?;
-    expect_eq("SO_KEEPALIVE", option(&new, libc::SOL_SOCKET, libc::SO_KEEPALIVE)?, 1)?;
-    expect_eq("SO_REUSEADDR", option(&bound, libc::SOL_SOCKET, libc::SO_REUSEADDR)?, 0)?;
+    expect_eq("SO_KEEPALIVE", option::get_int(&new, libc::SOL_SOCKET, libc::SO_KEEPALIVE)?, 1)?;
+    expect_eq("SO_REUSEADDR", option::get_int(&bound, libc::SOL_SOCKET, libc::SO_REUSEADDR)?, 0)?;
     expect(fd::flags(&new)? & libc::O_NONBLOCK != 0, || "the new one blocks".into())?;
     // SAFETY: numbers only.
     sys::check("listen", unsafe { libc::listen(listens.as_raw_fd(), 4) })?;

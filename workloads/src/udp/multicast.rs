@@ -1,6 +1,6 @@
 //! Multicast groups on loopback: all senders, and only some.
 
-use super::helpers::{local_ipv6, set, unbound};
+use super::helpers::{local_ipv6, unbound};
 use crate::framework::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
@@ -38,5 +38,5 @@ fn run(cx: &mut Ctx) -> Outcome {
 /// `struct ip_mreq_source`: group, interface, sender.
 fn by_source(socket: &UdpSocket, option: i32) -> Outcome {
     let request = [OTHER, Ipv4Addr::LOCALHOST, SOURCE].map(|ip| ip.octets()).concat();
-    set(socket, libc::IPPROTO_IP, option, &request)
+    option::set(socket, libc::IPPROTO_IP, option, &request)
 }

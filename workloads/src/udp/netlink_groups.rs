@@ -1,6 +1,6 @@
 //! Netlink sockets in multicast groups, of which some have no bit in the address.
 
-use super::helpers::{bind_netlink, get, netlink_name, set_int, socket};
+use super::helpers::{bind_netlink, netlink_name, socket};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -20,13 +20,14 @@ fn run(cx: &mut Ctx) -> Outcome {
     let route = socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE)?;
     bind_netlink(&route, 0)?;
     for group in ROUTE {
-        set_int(&route, libc::SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, *group)?;
+        option::set_int(&route, libc::SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, *group)?;
     }
-    let (name, list) = (netlink_name(&route)?, get(&route, libc::SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS)?);
+    let (name, list) =
+        (netlink_name(&route)?, option::get(&route, libc::SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS)?);
     expect(list.iter().any(|byte| *byte != 0), || "no group".into())?;
 
     cx.ready()?;
 
     expect_eq("port and groups", netlink_name(&route)?, name)?;
-    expect_eq("all groups", get(&route, libc::SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS)?, list)
+    expect_eq("all groups", option::get(&route, libc::SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS)?, list)
 }

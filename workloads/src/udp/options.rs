@@ -1,6 +1,6 @@
 //! Options of all levels.
 
-use super::helpers::{get, local, local_ipv6, name, set_int};
+use super::helpers::{local, local_ipv6, name};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -59,9 +59,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     let (four, six) = (local()?, local_ipv6()?);
     let all = || FOUR.iter().map(|option| (&four, option)).chain(SIX.iter().map(|option| (&six, option)));
     for (socket, (level, option, value)) in all() {
-        set_int(socket, *level, *option, *value)?;
+        option::set_int(socket, *level, *option, *value)?;
     }
-    let values = all().map(|(socket, (level, option, _))| get(socket, *level, *option));
+    let values = all().map(|(socket, (level, option, _))| option::get(socket, *level, *option));
     let before = values.collect::<anyhow::Result<Vec<_>>>()?;
     let names = (name(&four)?, name(&six)?);
 
@@ -70,7 +70,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     expect_eq("addresses", (name(&four)?, name(&six)?), names)?;
     for ((socket, (level, option, _)), before) in all().zip(before) {
         let what = format!("option {option} of level {level}");
-        expect_eq(&what, get(socket, *level, *option)?, before)?;
+        expect_eq(&what, option::get(socket, *level, *option)?, before)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Datagrams whose receiver is told where they were sent to, and how.
 
-use super::helpers::{bound, local, name, send, set_int};
+use super::helpers::{bound, local, name, send};
 use crate::framework::prelude::*;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd as _;
@@ -17,13 +17,13 @@ fn run(cx: &mut Ctx) -> Outcome {
     const IP: i32 = libc::IPPROTO_IP;
     let (socket, sender) = (bound(Ipv4Addr::UNSPECIFIED)?, local()?);
     for option in [libc::IP_PKTINFO, libc::IP_RECVTTL, libc::IP_RECVTOS] {
-        set_int(&socket, IP, option, 1)?;
+        option::set_int(&socket, IP, option, 1)?;
     }
     let port = name(&socket)?.port();
     let mut wanted = Vec::new();
     for (host, ttl, tos) in [(1, 64, 0), (2, 9, 0x28), (3, 255, 0x10)] {
-        set_int(&sender, IP, libc::IP_TTL, ttl)?;
-        set_int(&sender, IP, libc::IP_TOS, tos)?;
+        option::set_int(&sender, IP, libc::IP_TTL, ttl)?;
+        option::set_int(&sender, IP, libc::IP_TOS, tos)?;
         let to = Ipv4Addr::new(127, 0, 0, host);
         send(&sender, &[host], (to, port).into())?;
         wanted.push((to, 1, ttl, tos));

@@ -1,6 +1,6 @@
 //! A queue that its reader looks at piece by piece.
 
-use super::helpers::{expect_next, local, name, receive, send, set_int};
+use super::helpers::{expect_next, local, name, receive, send};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -18,10 +18,10 @@ fn run(cx: &mut Ctx) -> Outcome {
         send(&sender, data.as_bytes(), at)?;
     }
     expect_next("the first one", &socket, b"taken", from)?;
-    set_int(&socket, libc::SOL_SOCKET, libc::SO_PEEK_OFF, 0)?;
+    option::set_int(&socket, libc::SOL_SOCKET, libc::SO_PEEK_OFF, 0)?;
     let look = || receive(&socket, libc::MSG_DONTWAIT | libc::MSG_PEEK).map(|(data, _)| data);
     expect_bytes("a look", &look()?, b"looked at")?;
-    set_int(&socket, libc::SOL_SOCKET, libc::SO_PEEK_OFF, 9 + 5)?;
+    option::set_int(&socket, libc::SOL_SOCKET, libc::SO_PEEK_OFF, 9 + 5)?;
 
     cx.ready()?;
 

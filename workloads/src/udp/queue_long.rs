@@ -1,6 +1,6 @@
 //! Very many datagrams of all sizes.
 
-use super::helpers::{expect_empty, expect_next, local, name, send, set_int};
+use super::helpers::{expect_empty, expect_next, local, name, send};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -14,7 +14,7 @@ pub const WORKLOAD: Workload = Workload {
 fn run(cx: &mut Ctx) -> Outcome {
     const COUNT: u64 = 120;
     let (socket, sender) = (local()?, local()?);
-    set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, 200_000)?;
+    option::set_int(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, 200_000)?;
     let at = name(&socket)?;
     let datagram = |number| pattern::bytes(Rng::new(number).below(1200) as usize, number);
     for number in 0..COUNT {

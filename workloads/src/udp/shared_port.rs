@@ -1,6 +1,6 @@
 //! Two sockets on one port, each with a queue of its own.
 
-use super::helpers::{get_int, local, name, send, set_int, take, unbound};
+use super::helpers::{local, name, send, take, unbound};
 use crate::framework::prelude::*;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
@@ -30,7 +30,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     cx.ready()?;
 
     expect_eq("addresses", (name(&one)?, name(&other)?), (at, at))?;
-    let shared = |socket| get_int(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT);
+    let shared = |socket| option::get_int(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT);
     expect_eq("SO_REUSEPORT", (shared(&one)?, shared(&other)?), (1, 1))?;
     expect_eq("both queues", (drain(&one)?, drain(&other)?), ways)?;
     let third = sharing(at.port())?;
@@ -40,7 +40,7 @@ fn run(cx: &mut Ctx) -> Outcome {
 /// A socket that shares its port with others.
 fn sharing(port: u16) -> anyhow::Result<UdpSocket> {
     let socket = unbound(libc::AF_INET)?;
-    set_int(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    option::set_int(&socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
     // SAFETY: all zeros is an address.
     let mut own: libc::sockaddr_in = unsafe { std::mem::zeroed() };
     own.sin_family = libc::AF_INET as libc::sa_family_t;

@@ -34,7 +34,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     let [stream, datagram] = pairs;
     let pairs = [stream?, datagram?];
     for (_, receiver) in &pairs {
-        helpers::set_option(receiver, libc::SO_PASSCRED, &1i32.to_ne_bytes())?;
+        option::set(receiver, libc::SOL_SOCKET, libc::SO_PASSCRED, &1i32.to_ne_bytes())?;
         helpers::nothing_left("before", receiver)?;
     }
     for (sender, _) in &pairs {

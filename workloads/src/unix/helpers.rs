@@ -109,25 +109,3 @@ pub fn nothing_left(what: &str, fd: &impl AsRawFd) -> Outcome {
 pub fn names(fd: &impl AsRawFd) -> (Option<UnixAddr>, Option<UnixAddr>) {
     (socket::getsockname(fd.as_raw_fd()).ok(), socket::getpeername(fd.as_raw_fd()).ok())
 }
-
-/// An option, as bytes.
-pub fn option(fd: &impl AsRawFd, name: i32, room: usize) -> Result<Vec<u8>> {
-    let mut value = vec![0u8; room];
-    let mut len = room as libc::socklen_t;
-    // SAFETY: the buffer is live and as long as it says.
-    sys::check("getsockopt", unsafe {
-        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, value.as_mut_ptr().cast(), &mut len)
-    })?;
-    value.truncate(len as usize);
-    Ok(value)
-}
-
-/// Sets an option.
-pub fn set_option(fd: &impl AsRawFd, name: i32, value: &[u8]) -> Outcome {
-    let len = value.len() as libc::socklen_t;
-    // SAFETY: the buffer is live and as long as it says.
-    sys::check("setsockopt", unsafe {
-        libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, value.as_ptr().cast(), len)
-    })?;
-    Ok(())
-}

@@ -29,15 +29,15 @@ const INTS: [(i32, i32); 11] = [
 fn run(cx: &mut Ctx) -> Outcome {
     let (one, other) = helpers::pair(SockType::Stream, SockFlag::empty())?;
     for (name, value) in INTS {
-        helpers::set_option(&one, name, &i32::to_ne_bytes(value))?;
+        option::set(&one, libc::SOL_SOCKET, name, &i32::to_ne_bytes(value))?;
     }
-    helpers::set_option(&one, libc::SO_LINGER, &[1i32, 9].map(i32::to_ne_bytes).concat())?;
-    helpers::set_option(&one, libc::SO_RCVTIMEO, &[3i64, 250_000].map(i64::to_ne_bytes).concat())?;
-    helpers::set_option(&one, libc::SO_SNDTIMEO, &[1i64, 0].map(i64::to_ne_bytes).concat())?;
+    option::set(&one, libc::SOL_SOCKET, libc::SO_LINGER, &[1i32, 9].map(i32::to_ne_bytes).concat())?;
+    option::set(&one, libc::SOL_SOCKET, libc::SO_RCVTIMEO, &[3i64, 250_000].map(i64::to_ne_bytes).concat())?;
+    option::set(&one, libc::SOL_SOCKET, libc::SO_SNDTIMEO, &[1i64, 0].map(i64::to_ne_bytes).concat())?;
     let all = |fd| {
         let names = INTS.iter().map(|(name, _)| *name);
         let names = names.chain([libc::SO_LINGER, libc::SO_RCVTIMEO, libc::SO_SNDTIMEO]);
-        names.map(|name| helpers::option(fd, name, 16)).collect::<anyhow::Result<Vec<_>>>()
+        names.map(|name| option::get(fd, libc::SOL_SOCKET, name)).collect::<anyhow::Result<Vec<_>>>()
     };
     let want = (all(&one)?, all(&other)?);
     expect(want.0 != want.1, || "the options are those of the other end".into())?;

@@ -29,7 +29,7 @@ fn run(cx: &mut Ctx) -> Outcome {
         helpers::send(&to_datagrams, text)?;
     }
     for fd in [&stream, &datagrams] {
-        helpers::set_option(fd, libc::SO_PEEK_OFF, &0i32.to_ne_bytes())?;
+        option::set(fd, libc::SOL_SOCKET, libc::SO_PEEK_OFF, &0i32.to_ne_bytes())?;
     }
     expect_bytes("stream", &peek(&stream, 4)?, b"0123")?;
     expect_bytes("datagrams", &peek(&datagrams, 100)?, b"first")?;
