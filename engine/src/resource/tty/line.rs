@@ -11,6 +11,7 @@ use crate::resource::bytes::Bytes;
 use crate::resource::is_default;
 use crate::sys::guard;
 use crate::sys::mapping::SharedMapping;
+use crate::sys::page_size;
 use crate::sys::tty::{self, Termios};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -60,6 +61,30 @@ const ROOM: usize = 1 << 16;
 
 /// Bytes to write at once: a power of two, so that they fill buffers.
 const PART: usize = 64;
+
+/// Bytes beyond the line discipline's that have room in buffers of 256 bytes, whatever was written
+/// before.
+const SMALL: usize = 31 * 512;
+
+/// Bytes of buffers before no more are allocated (`pty_common_install`, drivers/tty/pty.c).
+const LIMIT: usize = 8192;
+
+/// The size of the largest buffer: `TTY_BUFFER_PAGE` (drivers/tty/tty_buffer.c), or what tty_write
+/// passes on at a time.
+fn largest() -> usize {
+    if page_size() == 4096 { 1792 } else { 2048 }
+}
+
+/// What to write at once so that buffers take as much as they can: until they are at the limit, and
+/// one more. Each takes twice its size.
+fn large() -> impl Iterator<Item = usize> {
+    let largest = largest();
+    [largest, largest, largest, largest, LIMIT - 4 * largest, largest].into_iter().flat_map(|size| [size; 2])
+}
+
+/// Bytes that the buffers of 256 bytes hold which there may be at a time, but for one that the line
+/// discipline has taken almost everything from.
+const STORE: usize = 32 * 512;
 
 /// How long the kernel may take to pass on what was written.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -258,6 +283,12 @@ impl Pair<'_> {
     /// ETIMEDOUT if there is no room for it.
     pub fn put(self, now: &Termios, flight: &InFlight) -> io::Result<()> {
         let InFlight { output, lines, rest, flow } = flight;
+        tty::set_termios(self.slave, &Termios { output: 0, ..raw(now) })?;
+        for (bytes, to, from) in [(output, self.slave, self.master), (rest, self.master, self.slave)] {
+            if bytes.0.len() > LINE_BUFFER - 1 + large().sum::<usize>() {
+                self.stock(to, from)?;
+            }
+        }
         self.give(now, || lines.iter().map(|line| &line.0[..]), &rest.0, &output.0, *flow)
     }
 
@@ -330,32 +361,58 @@ impl Pair<'_> {
     }
 
     /// Writes as much as a pseudo-terminal can hold at all, of which its line discipline has room
-    /// for `line`. Before that (drivers/tty/tty_buffer.c, `__tty_buffer_request_room`) there are
-    /// buffers of 256 bytes, which hold 512 that are written in parts of them, until they are
-    /// 8 KiB; if it is not more by then, a last one may be as large as a page.
+    /// for `line`. Before that (drivers/tty/tty_buffer.c, `tty_buffer_alloc`) there are buffers,
+    /// which hold twice their size of what is written in fitting parts: large ones until they are
+    /// more than 8 KiB, and then as many of 256 bytes as are in store. One that the line discipline
+    /// has taken everything from counts until the kernel passes on what came after.
     fn fill(self, to: BorrowedFd<'_>, bytes: &[u8], line: usize) -> io::Result<()> {
-        const SMALL: usize = 31 * 512;
-        const LAST: usize = 2 * 1792;
-        let small = if bytes.len() > line + SMALL { bytes.len() - LAST } else { bytes.len() };
-        let (small, last) = bytes.split_at(small);
-        small.chunks(PART).try_for_each(|part| self.write(to, part))?;
-        if last.is_empty() {
-            return Ok(());
+        let (taken, beyond) = bytes.split_at(bytes.len().min(line));
+        let in_parts = |bytes: &[u8]| bytes.chunks(PART).try_for_each(|part| self.write(to, part));
+        in_parts(taken)?;
+        if beyond.len() <= SMALL {
+            return in_parts(beyond);
         }
         // Only then it is known how much room the rest has.
         let other = if to.as_raw_fd() == self.master.as_raw_fd() { self.slave } else { self.master };
         wait(|| Ok(tty::readable(other)? >= LINE_BUFFER - 1))?;
-        self.write(to, last)
+        let mut left = beyond;
+        for part in large() {
+            let (now, later) = left.split_at(left.len().min(part));
+            self.write(to, now)?;
+            left = later;
+        }
+        in_parts(left)
     }
 
-    /// Writes it all.
+    /// Has as many buffers of 256 bytes put in store as there ever are: what was written when there
+    /// were some may fill all of them.
+    fn stock(self, to: BorrowedFd<'_>, from: BorrowedFd<'_>) -> io::Result<()> {
+        let mut left = LINE_BUFFER - 1 + STORE;
+        (0..left.div_ceil(PART))
+            .try_for_each(|part| self.write(to, &[0; PART][..PART.min(left - part * PART)]))?;
+        let mut buffer = [0; LINE_BUFFER];
+        wait(|| match rustix::io::read(from, &mut buffer) {
+            Ok(len) => {
+                left -= len;
+                Ok(left == 0)
+            }
+            Err(Errno::AGAIN) => Ok(false),
+            Err(err) => Err(err.into()),
+        })
+    }
+
+    /// Writes it all. There may be room when poll(2) says there is none: the last buffer may be
+    /// larger than what is left of the 8 KiB.
     fn write(self, to: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match rustix::io::write(to, bytes) {
-                Ok(len) => bytes = &bytes[len..],
-                Err(Errno::AGAIN) => wait(|| is_ready(to, PollFlags::OUT))?,
-                Err(err) => return Err(err.into()),
-            }
+            wait(|| match rustix::io::write(to, bytes) {
+                Ok(len) => {
+                    bytes = &bytes[len..];
+                    Ok(true)
+                }
+                Err(Errno::AGAIN) => Ok(false),
+                Err(err) => Err(err.into()),
+            })?;
         }
         Ok(())
     }
@@ -523,6 +580,21 @@ mod tests {
         assert!(found.output.0.len() > LINE_BUFFER && found.rest.0.len() > LINE_BUFFER);
         assert_eq!(drained(&pty.slave), found.rest.0);
         assert_eq!(drained(&pty.master), found.output.0);
+    }
+
+    /// What programs can get to that write now short, now long parts.
+    #[test]
+    fn the_fullest_there_is_fits_again() {
+        let pty = pty(|termios| (termios.local, termios.output) = (0, 0));
+        let pair = pair(&pty);
+        let all = vec![b'x'; LINE_BUFFER - 1 + large().sum::<usize>() + SMALL];
+        for (side, other) in [(pair.master, pair.slave), (pair.slave, pair.master)] {
+            pair.stock(side, other).unwrap();
+            pair.fill(side, &all, LINE_BUFFER - 1).unwrap();
+        }
+        let found = looked_at(&pty);
+        assert_eq!((found.rest.0.len(), found.output.0.len()), (all.len(), all.len()));
+        assert_eq!((drained(&pty.slave), drained(&pty.master)), (all.clone(), all));
     }
 
     #[test]
