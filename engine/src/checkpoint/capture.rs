@@ -9,9 +9,11 @@ use crate::resource::fd::lock::Locks;
 use crate::resource::fd::pty_master;
 use crate::resource::fd::terminal::{self, Groups};
 use crate::resource::mm::dump::{DumpPlan, Owner};
-use crate::resource::process::{Child, Life, Process, Zombie};
+use crate::resource::process::{Alive, Child, Life, Process, Zombie};
+use crate::resource::thread::Thread;
 use crate::resource::thread::rings::{self, Answers};
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks};
+use crate::sys::{RemoteAddr, vm};
 use crate::tree::{Frozen, Outside, Scope, Task};
 use procfs::process::Stat;
 use std::collections::{HashMap, HashSet};
@@ -71,7 +73,7 @@ impl Captured {
         }
         let locks = self.inspection.take_locks();
         let tables = self.inspection.tables;
-        let records = Records {
+        let mut records = Records {
             root,
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             clocks: Some(self.clocks),
@@ -81,6 +83,7 @@ impl Captured {
             shared: tables.shared.finish(&mut take),
             sysv: self.inspection.sysv,
         };
+        end_connects(&mut records);
         Ok(Complete { records, locks, shared_number })
     }
 
@@ -110,6 +113,37 @@ impl Captured {
     pub fn without_contents(self, frozen: &Frozen, scope: Scope) -> Result<Complete> {
         let owners = self.dump_plan().owners();
         self.complete(frozen, scope, vec![Vec::new(); owners])
+    }
+}
+
+/// Ends calls of connect(2) whose connection came about after the thread was interrupted. Its socket
+/// is one that connects, and the same call would tell of success (net/ipv4/af_inet.c,
+/// `__inet_stream_connect`); to a restarted one, which is connected, it would be an error (EISCONN).
+fn end_connects(records: &mut Records) {
+    let is_connected = |alive: &Alive, number: u64| {
+        let fd = records.table_of(alive).iter().find(|fd| fd.fd as u64 == number);
+        fd.is_some_and(|fd| records.inodes[records.files[fd.file].inode].kind.verbs().is_connected())
+    };
+    let connects = |pid: i32, thread: &Thread| {
+        let code_is = |at: u64, code: &[u8]| {
+            let mut found = vec![0; code.len()];
+            // Unreadable memory is no code.
+            vm::read(pid, RemoteAddr(at), &mut found).is_ok() && found == code
+        };
+        thread.regs.call_made_again(code_is) == Some(libc::SYS_connect)
+    };
+    let mut ended = HashSet::new();
+    for (process, alive) in records.alive() {
+        let connected = |thread: &&Thread| {
+            connects(process.pid, thread) && is_connected(alive, thread.regs.arguments()[0])
+        };
+        ended.extend(alive.threads.iter().filter(connected).map(|thread| thread.tid));
+    }
+    for process in &mut records.processes {
+        let Life::Alive(alive) = &mut process.life else { continue };
+        for thread in alive.threads.iter_mut().filter(|thread| ended.contains(&thread.tid)) {
+            thread.regs = thread.regs.returned(0);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ pub mod helpers;
 
 crate::framework::corpus! {
     mod both_halves;
+    mod connect_stopped;
     mod connected_nonblocking;
     mod data_both_ways;
     mod end_behind_full_queue;

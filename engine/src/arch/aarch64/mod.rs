@@ -169,6 +169,19 @@ impl Regs {
         self.calling(SYS_RESTART_SYSCALL)
     }
 
+    /// The number of the system call that these registers make again, or for the first time: they do
+    /// not tell. `code_is` tells whether there is some code at an address.
+    pub fn call_made_again(&self, code_is: impl FnOnce(u64, &[u8]) -> bool) -> Option<i64> {
+        code_is(self.pc, SYSCALL_INSN).then_some(self.regs[NR] as i64)
+    }
+
+    /// These registers, which make a system call again, behind it with a result.
+    pub fn returned(mut self, result: u64) -> Self {
+        self.regs[0] = result;
+        self.set_ip(self.pc + SYSCALL_INSN.len() as u64);
+        self
+    }
+
     /// These registers, marked as not being in a system call: here they never are.
     pub fn outside_syscall(self) -> Self {
         self

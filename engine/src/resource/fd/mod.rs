@@ -354,6 +354,11 @@ pub trait Verbs {
         false
     }
 
+    /// Whether it is a socket with a connection, as connect(2) makes one.
+    fn is_connected(&self) -> bool {
+        false
+    }
+
     /// Whether there is something to *join*.
     fn joins(&self) -> bool {
         false

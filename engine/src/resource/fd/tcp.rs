@@ -118,11 +118,6 @@ impl Tcp {
             Link::None | Link::Listening { .. } | Link::Waiting { .. } | Link::Over { .. } => None,
         }
     }
-
-    /// Whether it gets its name when everything that is not connected has one.
-    fn is_named_late(&self) -> bool {
-        !matches!(self.link, Link::None | Link::Listening { .. })
-    }
 }
 
 /// Whether an option is a segment size (`TCP_MAXSEG`) beyond what setsockopt(2) takes
@@ -295,7 +290,7 @@ impl Verbs for Tcp {
         if let Link::Waiting { to, .. } = &self.link {
             fits(to)?;
         }
-        if self.is_named_late() && self.name.is_none() {
+        if self.is_connected() && self.name.is_none() {
             return Err("a TCP connection without an address".into());
         }
         let Some(connection) = self.connection() else { return Ok(()) };
@@ -345,12 +340,17 @@ impl Verbs for Tcp {
         Ok(Box::new(Unopened(self.clone())))
     }
 
+    /// Such a socket gets its name when all others have theirs.
+    fn is_connected(&self) -> bool {
+        !matches!(self.link, Link::None | Link::Listening { .. })
+    }
+
     fn enables_async_late(&self) -> bool {
         true
     }
 
     fn joins(&self) -> bool {
-        self.is_named_late()
+        self.is_connected()
     }
 
     fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
@@ -571,7 +571,7 @@ impl Made for Unopened {
 
     fn adjust(&self, _way: &Way<'_>, fd: &OwnedFd, _flags: i32) -> Result<()> {
         let Tcp { name, link, options, .. } = &self.0;
-        if self.0.is_named_late() {
+        if self.0.is_connected() {
             return Ok(());
         }
         options::apply(fd.as_fd(), options)?;
@@ -627,7 +627,7 @@ pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
         what: "TCP sockets that are not connected are bound to nothing",
         commit: |r| {
             each_socket(r, |tcp| {
-                if !tcp.is_named_late() {
+                if !tcp.is_connected() {
                     tcp.name = None;
                 }
             });
