@@ -124,19 +124,18 @@ fn end_connects(records: &mut Records) {
         let fd = records.table_of(alive).iter().find(|fd| fd.fd as u64 == number);
         fd.is_some_and(|fd| records.inodes[records.files[fd.file].inode].kind.verbs().is_connected())
     };
-    let connects = |pid: i32, thread: &Thread| {
+    let connects = |thread: &Thread| {
         let code_is = |at: u64, code: &[u8]| {
             let mut found = vec![0; code.len()];
             // Unreadable memory is no code.
-            vm::read(pid, RemoteAddr(at), &mut found).is_ok() && found == code
+            vm::read(thread.tid, RemoteAddr(at), &mut found).is_ok() && found == code
         };
         thread.regs.call_made_again(code_is) == Some(libc::SYS_connect)
     };
     let mut ended = HashSet::new();
-    for (process, alive) in records.alive() {
-        let connected = |thread: &&Thread| {
-            connects(process.pid, thread) && is_connected(alive, thread.regs.arguments()[0])
-        };
+    for (_, alive) in records.alive() {
+        let connected =
+            |thread: &&Thread| connects(thread) && is_connected(alive, thread.regs.arguments()[0]);
         ended.extend(alive.threads.iter().filter(connected).map(|thread| thread.tid));
     }
     for process in &mut records.processes {

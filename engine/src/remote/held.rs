@@ -97,7 +97,7 @@ impl ModuleThread {
     /// Registers for a restarted thread: an interrupted system call is restarted from the
     /// beginning.
     pub fn regs_to_restart(&self) -> Regs {
-        tracee::regs_to_restart(self.pid, &self.regs, false)
+        tracee::regs_to_restart(self.tid, &self.regs, false)
     }
 
     /// Evaluates every call of a program.

@@ -50,8 +50,8 @@ impl Scratch {
         }
         let base = check(got).context(|| format!("map scratch range in {}", tracee.pid))?;
         let scratch = Scratch { base: RemoteAddr(base), code };
-        vm::write(tracee.pid, scratch.stub(), arch::stub())
-            .or_else(|_| vm::force(tracee.pid, scratch.stub(), arch::stub()))
+        vm::write(tracee.tid, scratch.stub(), arch::stub())
+            .or_else(|_| vm::force(tracee.tid, scratch.stub(), arch::stub()))
             .context(|| format!("load stub into {}", tracee.pid))?;
         Ok(scratch)
     }

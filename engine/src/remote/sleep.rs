@@ -13,12 +13,12 @@ const REACH: u64 = 48;
 /// The original number for a thread interrupted in restart_syscall(2), from the code before the
 /// instruction if that loads a number. The syscall(2) wrapper of a C library does not; it is mostly
 /// used for futex(2), which the arguments reveal.
-pub fn own_number(pid: i32, regs: &Regs) -> Option<i64> {
+pub fn own_number(tid: i32, regs: &Regs) -> Option<i64> {
     let call = regs.rewound(SYS_RESTART_SYSCALL).ip();
     let in_page = call % page_size();
     let loaded = [REACH, in_page].into_iter().find_map(|len| {
         let mut code = vec![0u8; len as usize];
-        let there = vm::read(pid, RemoteAddr(call - len), &mut code).is_ok();
+        let there = vm::read(tid, RemoteAddr(call - len), &mut code).is_ok();
         there.then_some(code)
     });
     let number = loaded.and_then(|code| arch::number_loaded(&code));

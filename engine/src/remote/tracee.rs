@@ -116,7 +116,7 @@ impl Tracee {
     fn is_at_syscall(&self) -> bool {
         let mut code = [0u8; arch::SYSCALL_INSN.len()];
         // Unreadable memory is no instruction.
-        vm::read(self.pid, RemoteAddr(self.regs.ip()), &mut code).is_ok() && code == *arch::SYSCALL_INSN
+        vm::read(self.tid, RemoteAddr(self.regs.ip()), &mut code).is_ok() && code == *arch::SYSCALL_INSN
     }
 
     /// Where the registers do not show whether an interrupted call has time left, let the thread
@@ -250,7 +250,7 @@ impl Tracee {
         let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
         self.write_back()?;
         if let Some((at, bytes)) = overwritten {
-            vm::write(self.pid, at, &bytes).context(|| format!("restore stack of {}", self.tid))?;
+            vm::write(self.tid, at, &bytes).context(|| format!("restore stack of {}", self.tid))?;
         }
         Ok(regs.syscall_result())
     }
@@ -277,8 +277,8 @@ impl Tracee {
         let (at, bytes) =
             if unused { room.marked(frame.at, &frame.bytes) } else { (frame.at, frame.bytes.clone()) };
         let mut before = vec![0u8; bytes.len()];
-        let there = vm::read(self.pid, RemoteAddr(at), &mut before)
-            .and_then(|()| vm::write(self.pid, RemoteAddr(at), &bytes));
+        let there = vm::read(self.tid, RemoteAddr(at), &mut before)
+            .and_then(|()| vm::write(self.tid, RemoteAddr(at), &bytes));
         if there.is_err() {
             return Ok(None);
         }
@@ -298,11 +298,11 @@ impl Tracee {
                 source: io::Error::other("call too large for the scratch range"),
             })?;
             let Some(batch) = batch else { return Ok(loader.outcome()) };
-            vm::write(self.pid, scratch.table(), &batch.image)
+            vm::write(self.tid, scratch.table(), &batch.image)
                 .context(|| format!("load program into {}", self.pid))?;
             let left = self.execute(scratch, batch.count)?;
             let mut memory = vec![0u8; batch.image.len()];
-            vm::read(self.pid, scratch.table(), &mut memory)
+            vm::read(self.tid, scratch.table(), &mut memory)
                 .context(|| format!("read results from {}", self.pid))?;
             loader.take(&batch, &memory, left).map_err(|failure| {
                 let (call, result) = *failure;
@@ -314,7 +314,7 @@ impl Tracee {
     /// Lets the stub run `count` entries; returns how many were not completed.
     fn execute(&mut self, scratch: &Scratch, count: usize) -> Result<usize> {
         let control = scratch::control_block(scratch, self, count);
-        vm::write(self.pid, scratch.control(), &control)
+        vm::write(self.tid, scratch.control(), &control)
             .context(|| format!("load control block into {}", self.pid))?;
         let regs = self.regs.for_stub(scratch.stub().0, scratch.control().0, scratch.stack_top().0);
         self.disturb(&regs)?;
@@ -337,7 +337,7 @@ impl Tracee {
             }
         }
         let mut left = [0u8; 8];
-        vm::read(self.pid, scratch.left(), &mut left)
+        vm::read(self.tid, scratch.left(), &mut left)
             .context(|| format!("read progress from {}", self.pid))?;
         Ok(u64::from_ne_bytes(left) as usize)
     }
@@ -348,7 +348,7 @@ impl Tracee {
     /// What the kernel reports.
     pub fn become_undumpable(&mut self) -> Result<()> {
         let args = [libc::PR_SET_DUMPABLE as u64, 0, 0, 0, 0, 0];
-        match self.syscall(&Code::find(self.pid)?, libc::SYS_prctl, args)? {
+        match self.syscall(&Code::find(self.tid)?, libc::SYS_prctl, args)? {
             0 => Ok(()),
             errno => Err(io::Error::from_raw_os_error(-errno as i32))
                 .context(|| format!("make {} undumpable", self.pid)),
@@ -485,7 +485,7 @@ impl Tracee {
     /// Registers for a restarted thread: an interrupted system call is restarted from the
     /// beginning.
     pub fn regs_to_restart(&self) -> Regs {
-        regs_to_restart(self.pid, &self.regs, self.time_left)
+        regs_to_restart(self.tid, &self.regs, self.time_left)
     }
 
     /// Notes that the thread was changed other than by [`Tracee::run`], so that
@@ -531,14 +531,14 @@ pub(super) fn call_failed(tid: Tid, call: &Call, source: io::Error) -> Error {
     }
 }
 
-/// Registers for a restarted thread that had `regs`. `time_left`: it was interrupted in a call with
-/// time left, which they do not show.
-pub(super) fn regs_to_restart(pid: i32, regs: &Regs, time_left: bool) -> Regs {
+/// Registers for a restarted thread `tid` that had `regs`. `time_left`: it was interrupted in a
+/// call with time left, which they do not show.
+pub(super) fn regs_to_restart(tid: Tid, regs: &Regs, time_left: bool) -> Regs {
     let continued = match regs.interrupted_syscall() {
         Some(call) => call.nr == arch::SYS_RESTART_SYSCALL,
         None => time_left && regs.syscall_number() == arch::SYS_RESTART_SYSCALL,
     };
-    let own = if continued { sleep::own_number(pid, regs) } else { None };
+    let own = if continued { sleep::own_number(tid, regs) } else { None };
     own.map_or_else(|| resumed(regs, false), |nr| regs.repeating(nr))
 }
 
