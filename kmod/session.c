@@ -68,6 +68,25 @@ int cairn_close(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/*
+ * A frozen thread of a process whose leader has exited while others run: what they
+ * share, the leader has no more.
+ */
+static struct frozen_thread *find_remaining(struct cairn_session *session,
+					    const struct task_struct *leader)
+{
+	struct frozen_process *process = cairn_frozen_process(session, leader);
+	struct frozen_thread *thread;
+
+	lockdep_assert_held(&session->lock);
+	if (!process)
+		return NULL;
+	list_for_each_entry(thread, &process->threads, list)
+		if (cairn_frozen_state(thread) != FROZEN_LEFT)
+			return thread;
+	return NULL;
+}
+
 struct task_struct *cairn_inspect_begin(struct file *file, pid_t tid, bool process)
 {
 	struct cairn_session *session = file->private_data;
@@ -79,7 +98,16 @@ struct task_struct *cairn_inspect_begin(struct file *file, pid_t tid, bool proce
 		return task;
 	mutex_lock(&session->lock);
 	thread = xa_load(&session->threads, task->pid);
-	if (!thread || thread->task != task || (process && !thread_group_leader(task)))
+	if (process && !thread_group_leader(task))
+		goto unlock;
+	if (process && (!thread || thread->task != task)) {
+		thread = find_remaining(session, task);
+		if (!thread)
+			goto unlock;
+		put_task_struct(task);
+		task = get_task_struct(thread->task);
+	}
+	if (!thread || thread->task != task)
 		goto unlock;
 	/*
 	 * A thread sets its state before it leaves its CPU, and one that was

@@ -51,7 +51,8 @@ void cairn_session_put(struct cairn_session *session);
  * cairn_inspect_begin() - look up a frozen thread and lock the session
  * @file: of the device
  * @tid: the thread's TID in the caller's PID namespace
- * @process: require a thread group leader
+ * @process: require a thread group leader; if it has exited, another thread of the
+ *	process is returned
  *
  * The thread is off its CPU, so that all of its state is in memory, and does not
  * return to user space before cairn_inspect_end(). It can still be killed: what
