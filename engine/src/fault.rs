@@ -59,6 +59,21 @@ const FAULTS: &[Fault] = &[
         commit: |r| each(r, |a| a.pending.reverse()),
     },
     Fault {
+        name: "leader-status-forgotten",
+        what: "main threads that have ended have exited with 0",
+        commit: |r| each(r, |a| a.leader.iter_mut().for_each(|leader| leader.status = 0)),
+    },
+    Fault {
+        name: "leader-name-forgotten",
+        what: "main threads that have ended have the name of another",
+        commit: |r| {
+            each(r, |a| {
+                let name = a.threads[0].comm.clone();
+                a.leader.iter_mut().for_each(|leader| leader.comm = name.clone());
+            })
+        },
+    },
+    Fault {
         name: "mask-forgotten",
         what: "no signal is blocked",
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.sigmask = 0)),

@@ -7,7 +7,8 @@
 use crate::activity;
 use crate::error::{Context, Result};
 use crate::sys::guard::Note;
-use crate::sys::{socket, task};
+use crate::sys::socket;
+use crate::sys::task::{self, Seen};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -26,7 +27,7 @@ pub enum Change {
     /// Where the next look into the queue of a socket begins (`SO_PEEK_OFF`).
     PeekOffset {
         /// The process.
-        pid: i32,
+        process: Seen,
         /// Its descriptor.
         fd: i32,
         /// The offset before; -1 if looks do not move it.
@@ -35,7 +36,7 @@ pub enum Change {
     /// Repair mode of a TCP socket (`TCP_REPAIR`).
     Repair {
         /// The process.
-        pid: i32,
+        process: Seen,
         /// Its descriptor.
         fd: i32,
         /// `SO_REUSEADDR` before, which repair mode changes.
@@ -44,8 +45,17 @@ pub enum Change {
 }
 
 /// A duplicate of a descriptor of a process.
-fn borrow(pid: i32, fd: i32) -> io::Result<OwnedFd> {
-    task::borrow_fd(task::pidfd(pid)?.as_fd(), fd)
+fn borrow(process: Seen, fd: i32) -> io::Result<OwnedFd> {
+    task::borrow_fd(process.pidfd()?.as_fd(), fd)
+}
+
+/// Both numbers in a word.
+fn to_word(process: Seen) -> u64 {
+    u64::from(process.pid as u32) | u64::from(process.by as u32) << 32
+}
+
+fn from_word(word: u64) -> Seen {
+    Seen { pid: word as u32 as i32, by: (word >> 32) as i32 }
 }
 
 impl Change {
@@ -53,12 +63,12 @@ impl Change {
         match self {
             Change::Limit { pid, resource, before } => task::set_rlimit(pid, resource, before)
                 .context(|| format!("restore limit {resource} of {pid}")),
-            Change::PeekOffset { pid, fd, before } => borrow(pid, fd)
+            Change::PeekOffset { process, fd, before } => borrow(process, fd)
                 .and_then(|fd| socket::set_int(fd.as_fd(), libc::SOL_SOCKET, libc::SO_PEEK_OFF, before))
-                .context(|| format!("restore SO_PEEK_OFF of fd {fd} of {pid}")),
-            Change::Repair { pid, fd, reuse } => borrow(pid, fd)
+                .context(|| format!("restore SO_PEEK_OFF of fd {fd} of {}", process.pid)),
+            Change::Repair { process, fd, reuse } => borrow(process, fd)
                 .and_then(|fd| socket::end_repair(fd.as_fd(), reuse))
-                .context(|| format!("end the repair of fd {fd} of {pid}")),
+                .context(|| format!("end the repair of fd {fd} of {}", process.pid)),
         }
     }
 
@@ -67,11 +77,11 @@ impl Change {
             Change::Limit { pid, resource, before: (soft, hard) } => {
                 Note { kind: 1, words: [pid as u64, resource.into(), soft, hard] }
             }
-            Change::PeekOffset { pid, fd, before } => {
-                Note { kind: 2, words: [pid as u64, fd as u64, u64::from(before as u32), 0] }
+            Change::PeekOffset { process, fd, before } => {
+                Note { kind: 2, words: [to_word(process), fd as u64, u64::from(before as u32), 0] }
             }
-            Change::Repair { pid, fd, reuse } => {
-                Note { kind: 3, words: [pid as u64, fd as u64, u64::from(reuse as u32), 0] }
+            Change::Repair { process, fd, reuse } => {
+                Note { kind: 3, words: [to_word(process), fd as u64, u64::from(reuse as u32), 0] }
             }
         }
     }
@@ -81,11 +91,13 @@ impl Change {
             Note { kind: 1, words: [pid, resource, soft, hard] } => {
                 Some(Change::Limit { pid: pid as i32, resource: resource as u32, before: (soft, hard) })
             }
-            Note { kind: 2, words: [pid, fd, before, _] } => {
-                Some(Change::PeekOffset { pid: pid as i32, fd: fd as i32, before: before as u32 as i32 })
+            Note { kind: 2, words: [process, fd, before, _] } => {
+                let process = from_word(process);
+                Some(Change::PeekOffset { process, fd: fd as i32, before: before as u32 as i32 })
             }
-            Note { kind: 3, words: [pid, fd, reuse, _] } => {
-                Some(Change::Repair { pid: pid as i32, fd: fd as i32, reuse: reuse as u32 as i32 })
+            Note { kind: 3, words: [process, fd, reuse, _] } => {
+                let process = from_word(process);
+                Some(Change::Repair { process, fd: fd as i32, reuse: reuse as u32 as i32 })
             }
             _ => None,
         }
@@ -196,7 +208,7 @@ mod tests {
     fn a_change_survives_its_note() {
         let change = Change::Limit { pid: 4711, resource: 9, before: (1, u64::MAX) };
         assert_eq!(Change::from_note(change.to_note()), Some(change));
-        let change = Change::Repair { pid: 4711, fd: 3, reuse: 1 };
+        let change = Change::Repair { process: Seen { pid: 4711, by: 4712 }, fd: 3, reuse: 1 };
         assert_eq!(Change::from_note(change.to_note()), Some(change));
         assert_eq!(Change::from_note(Note::default()), None);
     }

@@ -1,7 +1,7 @@
 //! State that only code inside a process can read: one program for each thread.
 
 use super::inspection::InspectedProcess;
-use crate::error::{Problem, Problems, Result, Subject};
+use crate::error::{Error, Problem, Problems, Result, Subject};
 use crate::proc::status;
 use crate::remote::{DataId, Program, Stopped};
 use crate::resource::mm::ask::{AskMemory, Found};
@@ -13,7 +13,9 @@ use crate::resource::signal::{self, AskActions, Pending};
 use crate::resource::thread::rings::{Answers, AskRings};
 use crate::resource::thread::{AskThread, rseq, seccomp};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
+use crate::sys::task::Seen;
 use crate::tree::Task;
+use crate::tree::freeze::read_stat;
 use std::collections::{HashMap, HashSet};
 
 /// What this kernel and this source provide.
@@ -27,9 +29,9 @@ struct Ways {
     by_module: bool,
 }
 
-/// What the leader of a process reads.
+/// What the first thread of a process reads.
 struct AskProcess {
-    leader: AskThread,
+    first: AskThread,
     actions: AskActions,
     interval_timers: AskIntervalTimers,
     posix_timers: AskPosixTimers,
@@ -45,7 +47,7 @@ impl AskProcess {
     /// Adds the calls. Their order is free: none depends on an earlier one.
     fn ask(
         program: &mut Program,
-        leader: &Stopped,
+        first: &Stopped,
         seen: &mut InspectedProcess,
         children: &[Child],
         ways: Ways,
@@ -54,7 +56,7 @@ impl AskProcess {
         let args = [libc::PR_GET_CHILD_SUBREAPER.into(), subreaper.into()];
         program.call_ok(libc::SYS_prctl, &args, "read subreaper");
         Ok(AskProcess {
-            leader: AskThread::ask(program, leader, ways.rseq_unknown, ways.policies)?,
+            first: AskThread::ask(program, first, ways.rseq_unknown, ways.policies)?,
             actions: AskActions::ask(program),
             interval_timers: AskIntervalTimers::ask(program),
             posix_timers: AskPosixTimers::ask(program, std::mem::take(&mut seen.timers)),
@@ -90,9 +92,9 @@ pub fn ask(
     answers: &mut Answers,
     problems: &mut Problems,
 ) -> Result<Alive> {
-    let pid = task.pid;
+    let Seen { pid, by } = task.seen();
     let ways = Ways {
-        rseq_unknown: task.device.is_none() && !rseq::kernel_tells(pid),
+        rseq_unknown: task.device.is_none() && !rseq::kernel_tells(by),
         policies: policy::available(),
         by_module: task.device.is_some(),
     };
@@ -106,10 +108,10 @@ pub fn ask(
     let mut program = Program::new();
     let asked = AskProcess::ask(&mut program, &task.threads[0], &mut seen, children, ways)?;
     let rings = std::mem::take(&mut seen.rings);
-    let of_leader = AskRings::ask(&mut program, &rings);
+    let of_first = AskRings::ask(&mut program, &rings);
     let told = task.ask(0, &program)?;
-    of_leader.answer(&told, (pid, pid), answers, problems);
-    let mut threads = vec![asked.leader.answer(&told, &task.threads[0])?];
+    of_first.answer(&told, (pid, by), answers, problems);
+    let mut threads = vec![asked.first.answer(&told, &task.threads[0])?];
     for at in 1..task.threads.len() {
         let mut program = Program::new();
         let asked = AskThread::ask(&mut program, &task.threads[at], ways.rseq_unknown, ways.policies)?;
@@ -128,7 +130,7 @@ pub fn ask(
     let policed = seen.vmas.iter_mut().map(|(vma, _)| vma).filter(|vma| ways.may_have_policy(vma));
     policed.zip(asked.policies.answer(&told)).for_each(|(vma, policy)| vma.policy = policy);
 
-    let status = status::of_thread(pid, pid)?;
+    let status = status::of_thread(pid, by)?;
     let pending = signal::capture_pending(&task.threads[0], true, status.shdpnd)?;
     let after: Vec<Pending> =
         pending.iter().chain(threads.iter().flat_map(|t| &t.pending)).cloned().collect();
@@ -139,12 +141,14 @@ pub fn ask(
     let vmas = seen.vmas.into_iter().map(|(vma, _)| vma).collect();
     let found = Found { vmas, tagged: seen.tagged, exe: seen.exe };
     let scratch = task.scratch()?;
+    let addresses = read_stat(by)?.ok_or_else(|| Error::Vanished(format!("pid {pid} has exited")))?;
     Ok(Alive {
         state: task.group_stop().map_or(State::Running, |signal| State::Stopped { signal, reported: false }),
         continued: false,
+        leader: seen.leader,
         threads,
         filters,
-        memory: asked.memory.answer(&told, found, &task.stat, &task.threads[0], scratch)?,
+        memory: asked.memory.answer(&told, found, &addresses, &task.threads[0], scratch)?,
         fds: seen.fds,
         files_of: seen.files_of,
         cwd: seen.cwd,
@@ -156,11 +160,11 @@ pub fn ask(
         interval_timers,
         posix_timers,
         rlimits: asked.rlimits.answer(&told),
-        personality: process::personality(pid)?,
+        personality: process::personality(by)?,
         subreaper: told.data(asked.subreaper)[0] != 0,
         oom_score_adj: process::oom_score_adj(pid)?,
-        coredump_filter: process::coredump_filter(pid)?,
-        label: process::label(pid)?,
+        coredump_filter: process::coredump_filter(by)?,
+        label: process::label(by)?,
     })
 }
 

@@ -3,6 +3,7 @@
 use super::Target;
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
 use crate::image::Location;
+use crate::proc::status;
 use crate::remote::Stopped;
 use crate::resource::fd::Kind;
 use crate::resource::fd::description::Files;
@@ -20,9 +21,12 @@ use crate::resource::mm::dump::Owner;
 use crate::resource::mm::pagemap::{self, PagemapMethod};
 use crate::resource::mm::shared::ObjectId;
 use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
+use crate::resource::process::{self, Zombie};
 use crate::resource::refused::{self, SemaphoreUsers};
+use crate::resource::thread::creds::Creds;
 use crate::resource::thread::rings::Ring;
 use crate::resource::timer::{self, PosixTimer};
+use crate::sys::task::Seen;
 use crate::tree::{Frozen, ObjectUse, Outside, Task, shared_state};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -64,6 +68,8 @@ pub enum Inspected {
 }
 
 pub struct InspectedProcess {
+    /// As in the records.
+    pub leader: Option<Zombie>,
     pub vmas: Vec<(Vma, bool)>,
     pub pages: Owner,
     pub tagged: Vec<Range>,
@@ -88,11 +94,11 @@ impl Inspection {
     pub fn of(frozen: &Frozen, target: &Target) -> Result<Self> {
         let shared = target.shared;
         let locks = lock::Look::begin();
-        let alive = frozen.tasks.iter().filter(|task| !task.threads.is_empty()).map(|task| task.pid);
-        let pids: Vec<i32> = alive.collect();
-        let job = Job::new(pids.clone(), target.external.clone());
+        let alive = frozen.tasks.iter().filter(|task| !task.threads.is_empty()).map(Task::seen);
+        let processes: Vec<Seen> = alive.collect();
+        let job = Job::new(processes.clone(), target.external.clone());
         let mut inspection = Inspection {
-            tables: Tables { inodes: Inodes::of(pids), files: Files::of(job), ..Tables::default() },
+            tables: Tables { inodes: Inodes::of(processes), files: Files::of(job), ..Tables::default() },
             found: Vec::new(),
             problems: Problems::default(),
             sysv: Vec::new(),
@@ -108,7 +114,7 @@ impl Inspection {
         inspection.tables.files.set_shared_tables(common.files.clone());
         // Before any file is looked at: it must not change afterwards.
         for task in frozen.tasks.iter().filter(|task| task.has_workers) {
-            inspection.problems.extend(io_uring::in_flight(task.pid)?);
+            inspection.problems.extend(io_uring::in_flight(task.seen())?);
         }
         let (method, users) = (PagemapMethod::probe(), SemaphoreUsers::look());
         // By PID of the first process that has the descriptor table.
@@ -272,6 +278,33 @@ impl Inspection {
         Ok(())
     }
 
+    /// The leader of a process that has exited while other threads run. Refuses what one that exits
+    /// once more would not have.
+    fn look_at_leader(&mut self, process: Seen) -> Result<Zombie> {
+        let Seen { pid, by } = process;
+        let leader = process::ended_leader(pid)?;
+        let creds = |tid: i32| Creds::of_status(&status::of_thread(pid, tid)?, 0, 0);
+        let found = [
+            (
+                hides_status(pid),
+                "and its exit status is visible only to root: it was not dumpable, or belongs to another user; run cairn as root",
+            ),
+            (
+                libc::WIFSIGNALED(leader.status),
+                "killed without the others by a seccomp filter (SECCOMP_RET_KILL_THREAD); start the job so that main() waits for its threads",
+            ),
+            (
+                creds(pid)? != creds(by)?,
+                "with other credentials than the others have now; start the job so that main() waits for its threads",
+            ),
+        ];
+        for (_, what) in found.into_iter().filter(|(there, _)| *there) {
+            let why = format!(": its main thread has exited while others still run, {what}");
+            self.problems.push(Problem::of(Subject::process(pid), why));
+        }
+        Ok(leader)
+    }
+
     fn look_at_zombie(&mut self, task: &Task) {
         let (pid, ppid) = (task.pid, task.stat.ppid);
         if hides_status(pid) {
@@ -341,21 +374,23 @@ impl Inspection {
         users: &SemaphoreUsers,
         common: &shared_state::Shared,
     ) -> Result<InspectedProcess> {
-        let pid = task.pid;
+        let process = task.seen();
+        let pid = process.pid;
         let (files_of, fs_of) = (common.files.get(&pid).copied(), common.fs.get(&pid).copied());
-        if refused::may_undo_semaphores(pid, started(task), &task.threads, users)? {
+        if refused::may_undo_semaphores(started(task), &task.threads, users)? {
             self.problems.push(Problem::of(
                 Subject::process(pid),
                 ": may have System V semaphore operations to undo on exit (SEM_UNDO): it has a list of them, as every process that has had threads, and semaphores have been used since it started; remove the semaphores, or save it through the kernel module, which sees what is in the list (--source kmod)",
             ));
         }
+        let leader = (!process.has_leader()).then(|| self.look_at_leader(process)).transpose()?;
         let tables = &mut self.tables;
-        let mappings = capture::capture(pid, tables)?;
+        let mappings = capture::capture(process, tables)?;
         self.problems.extend(mappings.problems);
         let mut vmas = mappings.vmas;
         let pages = tables.dump_plan.owner();
         let mut tagged = pagemap::collect_pages(
-            pid,
+            process,
             task.device.clone(),
             &mut vmas,
             method,
@@ -365,27 +400,30 @@ impl Inspection {
         let shared = vmas.iter().filter(|(vma, _)| vma.flags.contains(&VmaFlag::Tagged));
         tagged.extend(shared.flat_map(|(vma, _)| tables.shared.populated_in(vma)));
         tagged.sort_by_key(|range| range.start);
-        let pidfd = crate::sys::task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
+        let pidfd = process.pidfd().context(|| format!("open pidfd of {pid}"))?;
         let mut fds = Vec::new();
         // A table is looked at once, in the first process that has it.
-        let numbers = if files_of.is_some() { Vec::new() } else { table::numbers(pid)? };
+        let numbers = if files_of.is_some() { Vec::new() } else { table::numbers(process.by)? };
         for fd in numbers {
             use std::os::fd::AsFd;
-            match tables.files.add_fd(pidfd.as_fd(), pid, fd, &mut tables.inodes, &mut tables.dump_plan) {
+            match tables.files.add_fd(pidfd.as_fd(), process, fd, &mut tables.inodes, &mut tables.dump_plan) {
                 Ok(fd) => fds.push(fd),
                 Err(Error::Unsupported(why)) => self.problems.extend(why),
                 Err(other) => return Err(other),
             }
         }
         let mut opened = |name: &'static str, flags: i32| -> Result<usize> {
-            let link = format!("/proc/{pid}/{name}");
+            let link = format!("/proc/{}/{name}", process.by);
             let who = Subject::part(pid, Part::Link(name));
             let found = Found { link: Path::new(&link), who: &who, fd: None, job: None };
             tables.files.add_found(&found, flags, &mut tables.inodes, &mut tables.dump_plan)
         };
         let cwd = opened("cwd", libc::O_PATH | libc::O_DIRECTORY)?;
-        let root =
-            if has_our_root(pid)? { None } else { Some(opened("root", libc::O_PATH | libc::O_DIRECTORY)?) };
+        let root = if has_our_root(process.by)? {
+            None
+        } else {
+            Some(opened("root", libc::O_PATH | libc::O_DIRECTORY)?)
+        };
         let exe = opened("exe", libc::O_RDONLY)?;
         let unlinked = |file: usize| {
             let file = tables.files.get(file);
@@ -419,7 +457,20 @@ impl Inspection {
         let rings = fds.iter().filter(|fd| is_ring(fd)).map(|fd| Ring { fd: fd.fd, file: fd.file });
         let rings = rings.collect();
         let timers = timer::parse(pid, &timers)?;
-        Ok(InspectedProcess { vmas, pages, tagged, fds, files_of, cwd, root, fs_of, exe, timers, rings })
+        Ok(InspectedProcess {
+            leader,
+            vmas,
+            pages,
+            tagged,
+            fds,
+            files_of,
+            cwd,
+            root,
+            fs_of,
+            exe,
+            timers,
+            rings,
+        })
     }
 }
 
@@ -439,14 +490,14 @@ fn hides_status(pid: i32) -> bool {
     link.is_err_and(|err| err.kind() == io::ErrorKind::PermissionDenied)
 }
 
-/// Whether a process has our root directory through the same mount: a bind mount of / is a
+/// Whether a thread has our root directory through the same mount: a bind mount of / is a
 /// different one, which its path shows.
-fn has_our_root(pid: i32) -> Result<bool> {
+fn has_our_root(tid: i32) -> Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let link = |who: &str| format!("/proc/{who}/root");
-    let (theirs, ours) = (link(&pid.to_string()), link("self"));
-    let meta = |path: &str| std::fs::metadata(path).context(|| format!("stat root of {pid}"));
-    let path = |path: &str| std::fs::read_link(path).context(|| format!("read root of {pid}"));
+    let (theirs, ours) = (link(&tid.to_string()), link("self"));
+    let meta = |path: &str| std::fs::metadata(path).context(|| format!("stat root of {tid}"));
+    let path = |path: &str| std::fs::read_link(path).context(|| format!("read root of {tid}"));
     let (there, here) = (meta(&theirs)?, meta(&ours)?);
     Ok((there.dev(), there.ino()) == (here.dev(), here.ino()) && path(&theirs)? == path(&ours)?)
 }
@@ -455,8 +506,9 @@ fn has_our_root(pid: i32) -> Result<bool> {
 /// by the names of its descriptors alone.
 fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
     for task in tasks.iter().filter(|task| !task.threads.is_empty()) {
-        for fd in table::numbers(task.pid)? {
-            let link = std::fs::read_link(format!("/proc/{}/fd/{fd}", task.pid));
+        let by = task.seen().by;
+        for fd in table::numbers(by)? {
+            let link = std::fs::read_link(format!("/proc/{by}/fd/{fd}"));
             if link.is_ok_and(|link| link == Path::new("/dev/fuse")) {
                 return Err(Error::unsupported(format!(
                     "pid {}: fd {fd} is /dev/fuse: the process serves a file system, and the kernel cannot reconnect one to a new server; unmount it first, or save a tree without this process",

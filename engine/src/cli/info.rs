@@ -196,7 +196,7 @@ fn command_line(reader: &Reader, alive: &Alive) -> Result<String, image::Error> 
     }
     let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
     let words: Vec<String> = words.map(quoted).collect();
-    Ok(if words.is_empty() { format!("[{}]", alive.threads[0].comm) } else { words.join(" ") })
+    Ok(if words.is_empty() { format!("[{}]", alive.comm()) } else { words.join(" ") })
 }
 
 /// A word of a command line; in quotes where blanks or control characters are in it.

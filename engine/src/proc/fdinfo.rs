@@ -14,15 +14,15 @@ pub struct FdInfo {
 }
 
 impl FdInfo {
-    /// Reads the information of a descriptor.
+    /// Reads the information of a descriptor of a thread.
     ///
     /// # Errors
     /// *unsupported* for an unknown format; *vanished*, *denied*.
-    pub fn read(pid: i32, fd: i32) -> Result<Self> {
-        let path = format!("/proc/{pid}/fdinfo/{fd}");
+    pub fn read(tid: i32, fd: i32) -> Result<Self> {
+        let path = format!("/proc/{tid}/fdinfo/{fd}");
         let text = read_short(&path).context(|| format!("read {path}"))?;
         FdInfo::parse(String::from_utf8_lossy(&text).into_owned())
-            .ok_or_else(|| Error::unsupported(format!("pid {pid}: fd {fd}: cannot read {path}")))
+            .ok_or_else(|| Error::unsupported(format!("pid {tid}: fd {fd}: cannot read {path}")))
     }
 
     pub(crate) fn parse(text: String) -> Option<FdInfo> {

@@ -48,15 +48,15 @@ impl Watched {
 /// Events that reading a file causes, or a directory.
 pub const READING: u32 = libc::IN_OPEN | libc::IN_ACCESS | libc::IN_CLOSE_NOWRITE;
 
-/// Device and inode numbers of all files that a process watches for being read.
-pub fn watched_for_reading(pid: i32) -> Vec<((u32, u32), u64)> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+/// Device and inode numbers of all files that a thread watches for being read.
+pub fn watched_for_reading(tid: i32) -> Vec<((u32, u32), u64)> {
+    let entries = std::fs::read_dir(format!("/proc/{tid}/fd")).into_iter().flatten().flatten();
     let is_inotify =
         |path: &Path| std::fs::read_link(path).is_ok_and(|link| link.as_os_str() == "anon_inode:inotify");
     let instances = entries.filter(|entry| is_inotify(&entry.path()));
     let numbers = instances.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     // Whatever cannot be read here is refused when it is inspected.
-    let infos = numbers.filter_map(|fd| FdInfo::read(pid, fd).ok());
+    let infos = numbers.filter_map(|fd| FdInfo::read(tid, fd).ok());
     let shown = |info: FdInfo| info.beginning("inotify ").filter_map(Watched::parse).collect::<Vec<_>>();
     let reading = infos.flat_map(shown).filter(|shown| shown.mask & READING != 0);
     reading.map(|shown| (shown.device, shown.inode)).collect()

@@ -393,6 +393,36 @@ impl Tracee {
         Err(Error::Failed { what: format!("end process {} with status {status:#x}", self.pid), source })
     }
 
+    /// Makes a leader exit with `status` (wait(2)), while the other threads of its process stay.
+    /// Its parent could not wait for the process as long as a tracer, which is told first, has not:
+    /// it is not traced any more. `options` are those of ptrace(2) that it has.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn exit_alone(mut self, options: i32, status: i32) -> Result<()> {
+        ptrace::set_options(self.tid, options | ptrace::TRACEEXIT)
+            .context(|| format!("set options of {}", self.tid))?;
+        let args = [(status >> 8 & 0xff) as u64, 0, 0, 0, 0, 0];
+        let regs = self.regs.for_syscall(Code::find(self.tid)?.syscall, libc::SYS_exit, args);
+        self.disturb(&regs)?;
+        loop {
+            ptrace::cont(self.tid, 0).context(|| format!("continue {}", self.tid))?;
+            match self.wait().context(|| format!("wait for the end of {}", self.tid))? {
+                Stop::Event(libc::PTRACE_EVENT_EXIT) => break,
+                Stop::Signal(sig) => self.held.push(sig),
+                Stop::Interrupted | Stop::Group(_) => {}
+                stop => return Err(self.gone(stop)),
+            }
+        }
+        // For whichever of the others takes them.
+        for sig in std::mem::take(&mut self.held) {
+            crate::sys::guard::kill(self.pid, sig).context(|| format!("signal {sig} to {}", self.pid))?;
+        }
+        ptrace::detach(self.tid).context(|| format!("detach from {}", self.tid))?;
+        wait::await_end_of_leader(self.pid);
+        Ok(())
+    }
+
     /// Stops the process by a stop signal; its other threads have to join the group stop
     /// afterwards.
     ///

@@ -9,6 +9,7 @@ use super::thread::seccomp::Filter;
 use super::timer::{IntervalTimers, PosixTimer};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, DataId, Program, ProgramOutput};
+use crate::tree::freeze::stat_at;
 use serde::{Deserialize, Serialize};
 
 /// Whether a process runs or is stopped.
@@ -34,6 +35,9 @@ pub struct Alive {
     /// It was continued after a stop, and its parent has yet to wait for that (`WCONTINUED`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continued: bool,
+    /// Its leader, if that has exited while others run: it is not one of the threads then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Zombie>,
     /// Threads, the leader first.
     pub threads: Vec<Thread>,
     /// The seccomp filters of its threads.
@@ -79,13 +83,21 @@ pub struct Alive {
     pub label: Option<PathBytes>,
 }
 
-/// A process that has exited and was not reaped.
+/// A process that has exited and was not reaped, or its leader alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zombie {
     /// Exit status as in wait(2).
     pub status: i32,
     /// Name.
     pub comm: PathBytes,
+}
+
+impl Zombie {
+    /// Sets the name, in whoever is about to become it.
+    pub fn rebuild_name(&self, program: &mut Program) {
+        let name = program.cstr(&self.comm.0);
+        program.call_ok(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()], "set name");
+    }
 }
 
 /// Alive or a zombie.
@@ -255,12 +267,24 @@ impl AskRlimits {
     }
 }
 
-/// personality(2) of a process: domain and flags.
+/// The leader of a process that has exited while other threads run.
+///
+/// # Errors
+/// *vanished*
+pub fn ended_leader(pid: i32) -> Result<Zombie> {
+    // That of the process shows the signal of a group stop instead (fs/proc/array.c,
+    // `do_task_stat`).
+    let stat = stat_at(&format!("/proc/{pid}/task/{pid}/stat"))?;
+    let stat = stat.ok_or_else(|| Error::Vanished(format!("pid {pid} has exited")))?;
+    Ok(Zombie { status: stat.exit_code.unwrap_or(0), comm: PathBytes(stat.comm.into_bytes()) })
+}
+
+/// personality(2) of a thread: domain and flags.
 ///
 /// # Errors
 /// *vanished*, *denied*
-pub fn personality(pid: i32) -> Result<u32> {
-    let path = format!("/proc/{pid}/personality");
+pub fn personality(tid: i32) -> Result<u32> {
+    let path = format!("/proc/{tid}/personality");
     let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
     u32::from_str_radix(text.trim(), 16)
         .map_err(|_| Error::unsupported(format!("{path}: cannot read {text:?}")))
@@ -276,23 +300,23 @@ pub fn oom_score_adj(pid: i32) -> Result<i32> {
     text.trim().parse().map_err(|_| Error::unsupported(format!("{path}: cannot read {text:?}")))
 }
 
-/// The kinds of mappings in a core dump, as bits (core(5)).
+/// The kinds of mappings in a core dump of a thread, as bits (core(5)).
 ///
 /// # Errors
 /// *vanished*
-pub fn coredump_filter(pid: i32) -> Result<u32> {
-    let path = format!("/proc/{pid}/coredump_filter");
+pub fn coredump_filter(tid: i32) -> Result<u32> {
+    let path = format!("/proc/{tid}/coredump_filter");
     let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
     let odd = || Error::unsupported(format!("{path}: cannot read {text:?}"));
     u32::from_str_radix(text.trim(), 16).map_err(|_| odd())
 }
 
-/// Sets the kinds of mappings in a core dump.
+/// Sets the kinds of mappings in a core dump of a thread.
 ///
 /// # Errors
 /// *vanished*
-pub fn set_coredump_filter(pid: i32, filter: u32) -> Result<()> {
-    let path = format!("/proc/{pid}/coredump_filter");
+pub fn set_coredump_filter(tid: i32, filter: u32) -> Result<()> {
+    let path = format!("/proc/{tid}/coredump_filter");
     std::fs::write(&path, format!("{filter:#x}")).context(|| format!("write {filter:#x} to {path}"))
 }
 
@@ -329,6 +353,11 @@ pub fn label(pid: i32) -> Result<Option<PathBytes>> {
 }
 
 impl Alive {
+    /// The name of its leader.
+    pub fn comm(&self) -> &PathBytes {
+        self.leader.as_ref().map_or(&self.threads[0].comm, |leader| &leader.comm)
+    }
+
     /// Records whether its parent has yet to wait for its stop, or for its continuation.
     pub fn note_report(&mut self, untold: bool) {
         match &mut self.state {

@@ -44,23 +44,19 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
 ///
 /// # Errors
 /// kcmp(2) is not available.
-pub fn may_undo_semaphores(
-    pid: i32,
-    start: i64,
-    threads: &[Stopped],
-    users: &SemaphoreUsers,
-) -> Result<bool> {
-    if let Some(Stopped::ModuleThread(held)) = threads.first() {
-        return Ok(held.told.sem_undo != 0);
-    }
+pub fn may_undo_semaphores(start: i64, threads: &[Stopped], users: &SemaphoreUsers) -> Result<bool> {
+    let tid = match &threads[0] {
+        Stopped::ModuleThread(held) => return Ok(held.told.sem_undo != 0),
+        Stopped::Traced(tracee) => tracee.tid,
+    };
     if users.last_operation < start {
         return Ok(false);
     }
     let own = rustix::thread::gettid().as_raw_nonzero().get();
     // This thread has no undo list, see below.
-    let order = kcmp::kcmp(pid, own, kcmp::Kind::Sysvsem, 0, 0);
+    let order = kcmp::kcmp(tid, own, kcmp::Kind::Sysvsem, 0, 0);
     let has_list =
-        order.context(|| format!("compare semaphores of {pid} (needs CONFIG_KCMP)"))? != Ordering::Equal;
+        order.context(|| format!("compare semaphores of {tid} (needs CONFIG_KCMP)"))? != Ordering::Equal;
     Ok(has_list)
 }
 

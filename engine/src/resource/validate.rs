@@ -145,7 +145,15 @@ fn check_alive(pid: i32, alive: &Alive, records: &Records, bounds: &Bounds) -> C
         Some(Seccomp::Strict) | None => true,
     };
     ensure(alive.threads.iter().all(is_there), || "a missing seccomp filter".into())?;
-    ensure(alive.threads[0].tid == pid, || "the first thread is not the leader".into())?;
+    let has_leader = alive.threads[0].tid == pid;
+    ensure(has_leader == alive.leader.is_none(), || "the first thread is not the leader".into())?;
+    if let Some(leader) = &alive.leader {
+        ensure(leader.status & !0xff00 == 0, || {
+            format!("invalid status of its leader {:#x}", leader.status)
+        })?;
+        ensure(alive.threads.iter().all(|thread| thread.tid != pid), || "two leaders".into())?;
+        check_name(&leader.comm.0)?;
+    }
     ensure(file(alive.cwd) && alive.root.is_none_or(file) && file(alive.memory.exe), || {
         "invalid directory or executable".into()
     })?;

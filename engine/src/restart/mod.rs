@@ -327,6 +327,7 @@ impl<'a> RestoreContext<'a> {
                 Step::End { pid, program, status, undumpable } => {
                     self.end(*pid, program, *status, *undumpable)?
                 }
+                Step::EndLeader { pid, program, status } => self.end_leader(*pid, program, *status)?,
                 Step::Reap { pid } => self.reap(*pid)?,
                 Step::Stop { pid, signal } => self.stop(*pid, *signal)?,
                 Step::Continue { pid } => self.resume(*pid)?,
@@ -354,8 +355,7 @@ impl<'a> RestoreContext<'a> {
             }
             other => other.context(|| format!("create process {pid}"))?,
         }
-        ptrace::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL | self.suspend)
-            .context(|| format!("seize {pid}"))?;
+        ptrace::seize(pid, self.options()).context(|| format!("seize {pid}"))?;
         ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
         let mut tracee = await_first_stop(pid, pid, self.pending_of(pid))?;
         let scratch = Scratch::map(&mut tracee, Code::find(pid)?, Some(self.scratch))?;
@@ -417,6 +417,18 @@ impl<'a> RestoreContext<'a> {
         tracee.end(&task.scratch, status)
     }
 
+    fn end_leader(&mut self, pid: i32, program: &Program, status: i32) -> Result<()> {
+        self.run(pid, pid, program)?;
+        let task = self.tasks.get_mut(&pid).expect("the plan creates before it ends");
+        let leader = task.threads.remove(&pid).expect("a process has its leader");
+        leader.exit_alone(self.options(), status)
+    }
+
+    /// Options of ptrace(2) for tasks that are not released yet.
+    fn options(&self) -> i32 {
+        ptrace::SYSGOOD | ptrace::EXITKILL | self.suspend
+    }
+
     fn reap(&mut self, pid: i32) -> Result<()> {
         // If the engine is the parent, the tracer's wait (__WALL) has reaped it already: ECHILD.
         match wait::poll(pid) {
@@ -442,11 +454,13 @@ impl<'a> RestoreContext<'a> {
     fn finalize(&mut self, pid: i32) -> Result<()> {
         let alive = self.alive[&pid];
         let task = self.tasks.get_mut(&pid).expect("the plan creates before it finalizes");
-        let leader = task.threads.get_mut(&pid).expect("a process has its leader");
-        Scratch::at(task.scratch.stub(), Code::find(pid)?).unmap(leader)?;
-        alive.memory.tags.iter().try_for_each(|tags| tags.rebuild(pid))?;
+        // The leader may have exited.
+        let by = alive.threads[0].tid;
+        let first = task.threads.get_mut(&by).expect("the plan creates all threads");
+        Scratch::at(task.scratch.stub(), Code::find(by)?).unmap(first)?;
+        alive.memory.tags.iter().try_for_each(|tags| tags.rebuild(by))?;
         process::set_oom_score_adj(pid, alive.oom_score_adj)?;
-        process::set_coredump_filter(pid, alive.coredump_filter)?;
+        process::set_coredump_filter(by, alive.coredump_filter)?;
         for thread in &alive.threads {
             thread.rebuild_scheduling()?;
             thread.rebuild_extended()?;
@@ -503,6 +517,8 @@ impl<'a> RestoreContext<'a> {
             // A process that has exited needs no killing.
             let _ = sys::guard::kill(pid, libc::SIGKILL);
             wait::await_ends(pid, task.threads.into_keys());
+            // A leader that has exited is no tracee any more, but may be a child of ours.
+            wait::await_ends(pid, [pid]);
         }
     }
 }

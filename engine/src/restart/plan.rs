@@ -523,10 +523,10 @@ impl Planner<'_> {
 
     fn end_zombies(&mut self) {
         for process in &self.records.processes {
-            if let Life::Zombie(Zombie { status, comm }) = &process.life {
+            if let Life::Zombie(zombie) = &process.life {
                 let mut program = Program::new();
-                let name = program.cstr(&comm.0);
-                program.call_ok(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()], "set name");
+                zombie.rebuild_name(&mut program);
+                let status = &zombie.status;
                 let dumps = libc::WIFSIGNALED(*status) && signal::DUMPING.contains(&libc::WTERMSIG(*status));
                 let limit = self.host.coreless.filter(|_| dumps);
                 if let Some(limit) = limit {
@@ -573,7 +573,7 @@ impl Planner<'_> {
         let common = seccomp::common(&alive.threads);
         seccomp::rebuild_common(&alive.filters, &alive.threads[0], common, &mut program);
         let mut new_tasks = Vec::new();
-        for thread in &alive.threads[1..] {
+        for thread in alive.threads.iter().filter(|thread| thread.tid != pid) {
             let what = format!("create thread {}", thread.tid);
             clone_call(thread.tid, THREAD_FLAGS, 0, &mut program, what);
             new_tasks.push(NewTask { pid, tid: thread.tid });
@@ -616,6 +616,20 @@ impl Planner<'_> {
         for thread in &alive.threads {
             self.restore_thread_attributes(pid, alive, thread, common);
         }
+        if let Some(leader) = &alive.leader {
+            self.end_leader(pid, leader, &alive.threads[0]);
+        }
+    }
+
+    /// Lets a leader exit that had: before the settings of its children are restored, one of which
+    /// is a signal that the exit of their parent sends them (kernel/exit.c, `reparent_leader`,
+    /// `PR_SET_PDEATHSIG`).
+    fn end_leader(&mut self, pid: i32, leader: &Zombie, first: &Thread) {
+        let mut program = Program::new();
+        leader.rebuild_name(&mut program);
+        let creds = Creds { pdeathsig: 0, ..first.creds.clone() };
+        creds.rebuild(&self.host.creds, &mut program);
+        self.steps.push(Step::EndLeader { pid, program: Box::new(program), status: leader.status });
     }
 
     fn restore_thread_attributes(&mut self, pid: i32, alive: &Alive, thread: &Thread, common: usize) {
@@ -635,7 +649,7 @@ impl Planner<'_> {
         alive.memory.rebuild_future(&mut program);
         alive.interval_timers.rebuild(&mut program);
         timer::arm_posix(&alive.posix_timers, &mut program);
-        self.run(process.pid, process.pid, "timers", program, Vec::new());
+        self.run(process.pid, alive.threads[0].tid, "timers", program, Vec::new());
     }
 }
 

@@ -79,6 +79,7 @@ fn alive(tids: &[i32]) -> Alive {
     Alive {
         state: State::Running,
         continued: false,
+        leader: None,
         threads: tids.iter().map(|tid| thread(*tid)).collect(),
         filters: Vec::new(),
         memory: Memory {

@@ -119,6 +119,15 @@ pub enum Step {
         /// Made undumpable last, because an unprivileged engine cannot access it afterwards.
         undumpable: bool,
     },
+    /// The leader of a process runs a program and then exits, while its other threads stay.
+    EndLeader {
+        /// Its PID.
+        pid: i32,
+        /// System calls before it exits.
+        program: Box<Program>,
+        /// Exit status as in wait(2).
+        status: i32,
+    },
     /// The engine reaps a helper that is its own child.
     Reap {
         /// Its PID.
@@ -194,6 +203,9 @@ impl Step {
                 format!("{tid}: {what}{}", calls.collect::<String>())
             }
             Step::End { pid, status, .. } => format!("{pid}: end with status {status:#x}"),
+            Step::EndLeader { pid, status, .. } => {
+                format!("{pid}: end without the other threads, with status {status:#x}")
+            }
             Step::Reap { pid } => format!("wait for helper {pid}"),
             Step::Stop { pid, signal } => format!("{pid}: stop by signal {signal}"),
             Step::Continue { pid } => format!("{pid}: continue"),

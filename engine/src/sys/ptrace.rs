@@ -17,6 +17,8 @@ pub const SYSGOOD: i32 = libc::PTRACE_O_TRACESYSGOOD;
 /// Kill the tracee when the tracer exits: for tasks that a restart has not yet released.
 pub const EXITKILL: i32 = libc::PTRACE_O_EXITKILL;
 
+/// Stop the tracee when it begins to exit.
+pub const TRACEEXIT: i32 = libc::PTRACE_O_TRACEEXIT;
 /// The tracee's system calls pass no seccomp filters (Linux 4.3; takes CAP_SYS_ADMIN).
 pub const SUSPEND_SECCOMP: i32 = libc::PTRACE_O_SUSPEND_SECCOMP;
 

@@ -17,9 +17,45 @@ pub const PIDFD_THREAD: i32 = libc::O_EXCL;
 
 /// A descriptor of a process (pidfd_open(2)).
 pub fn pidfd(pid: i32) -> io::Result<OwnedFd> {
+    open_pidfd(pid, 0)
+}
+
+fn open_pidfd(id: i32, flags: i32) -> io::Result<OwnedFd> {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
-    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+    let id = Pid::from_raw(id).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(pidfd_open(id, PidfdFlags::from_bits_retain(flags as u32))?)
+}
+
+/// A process, and the thread by which the kernel shows what all its threads have: a thread that has
+/// exited has neither memory nor descriptors any more (kernel/exit.c, `exit_mm`, `exit_files`), and
+/// the leader may be one. /proc has a directory for every thread's number (fs/proc/base.c,
+/// `proc_pid_lookup`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// Its PID.
+    pub pid: i32,
+    /// The number of that thread: its PID, unless its leader has exited.
+    pub by: i32,
+}
+
+impl Seen {
+    /// A process whose leader has not exited.
+    pub fn by_leader(pid: i32) -> Self {
+        Seen { pid, by: pid }
+    }
+
+    /// Whether its leader has not exited.
+    pub fn has_leader(self) -> bool {
+        self.by == self.pid
+    }
+
+    /// A descriptor to take its descriptors by.
+    ///
+    /// # Errors
+    /// EINVAL before Linux 6.9 if its leader has exited.
+    pub fn pidfd(self) -> io::Result<OwnedFd> {
+        open_pidfd(self.by, if self.has_leader() { 0 } else { PIDFD_THREAD })
+    }
 }
 
 /// A duplicate of descriptor `fd` of the process behind `pidfd`: the same open file description

@@ -90,6 +90,15 @@ pub fn wait_for_leader(pid: Tid) -> io::Result<Stop> {
     }
 }
 
+/// Waits until the leader of a process, which exits and is not traced, has exited. Nothing tells of
+/// that as long as the process has other threads (kernel/exit.c, `exit_notify`).
+pub fn await_end_of_leader(pid: Tid) {
+    const TICK: Duration = Duration::from_millis(1);
+    while Brief::of_thread(pid, pid).is_some_and(|stat| stat.state != 'Z') {
+        std::thread::sleep(TICK);
+    }
+}
+
 /// Waits for the next stop or end of any child; of a child that is not traced, for its stop if
 /// `stops`, which is shown as [`Stop::Signal`].
 pub fn wait_any(stops: bool) -> io::Result<(Tid, Stop)> {

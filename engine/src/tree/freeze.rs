@@ -10,7 +10,7 @@ use crate::proc::syscall::{self, Blocked};
 use crate::remote::{Code, ModuleThread, Program, ProgramOutput, Scratch, Stopped, Tracee};
 use crate::sys::kmod::{self, Device};
 use crate::sys::ptrace;
-use crate::sys::task;
+use crate::sys::task::{self, Seen};
 use crate::sys::wait::{self, Stop};
 use procfs::process::Stat;
 use std::collections::HashSet;
@@ -33,7 +33,7 @@ pub struct Task {
     pub pid: i32,
     /// /proc/PID/stat, read while it was stopped.
     pub stat: Stat,
-    /// Its threads, the leader first; empty for a zombie.
+    /// Its threads, the leader first, unless that has exited; empty for a zombie.
     pub threads: Vec<Stopped>,
     /// Whether the kernel has made threads in it, which are not stopped.
     pub has_workers: bool,
@@ -76,8 +76,8 @@ impl Frozen {
     /// `holder`, or seized.
     ///
     /// # Errors
-    /// *denied*, *vanished*, *unsupported*: already traced, a kernel thread, leader has exited,
-    /// frozen, ourselves. Nothing stays stopped.
+    /// *denied*, *vanished*, *unsupported*: already traced, a kernel thread, leader has exited and
+    /// the kernel has no pidfds of threads, frozen, ourselves. Nothing stays stopped.
     pub fn freeze(scope: Scope, holder: Option<Holder>, waiting: &Waiting<'_>) -> Result<Self> {
         refuse_thread(scope)?;
         wait::block_sigchld();
@@ -132,10 +132,7 @@ impl Frozen {
         let device = self.holder.as_ref().map(|holder| Arc::clone(&holder.device));
         self.tasks.push(Task { pid, stat, threads: Vec::new(), has_workers: false, scratch: None, device });
         let task = self.tasks.last_mut().expect("just pushed");
-        if task.stat.state == 'Z' {
-            if threads(pid)?.len() > 1 {
-                return Err(without_leader(pid));
-            }
+        if task.stat.state == 'Z' && threads(pid)?.len() <= 1 {
             return Ok(true);
         }
         const PF_KTHREAD: u32 = 0x0020_0000;
@@ -206,7 +203,7 @@ impl Frozen {
     pub fn attribute(&self, err: Error) -> Error {
         let killed = |task: &&Task| {
             let alive = |stat: Option<Stat>| stat.is_some_and(|stat| stat.flags & PF_EXITING == 0);
-            !task.threads.is_empty() && !read_stat(task.pid).is_ok_and(alive)
+            !task.threads.is_empty() && !read_stat(task.seen().by).is_ok_and(alive)
         };
         match self.tasks.iter().find(killed) {
             Some(task) => Error::Vanished(format!("pid {}: exited in the meantime", task.pid)),
@@ -254,10 +251,28 @@ impl Task {
             None => self.seize(waiting)?,
         }
         self.threads.sort_by_key(|t| (t.tid() != self.pid, t.tid()));
-        match self.threads.first() {
-            Some(leader) if leader.tid() != self.pid => Err(without_leader(self.pid)),
+        let seen = self.seen();
+        let has_exited = self.threads.is_empty() && self.stat.state != 'Z';
+        if has_exited || seen.has_leader() && !self.threads.is_empty() {
+            return Ok(());
+        }
+        if is_ending(self.pid) {
+            let why = format!("pid {}: is ending, and some of its threads still run", self.pid);
+            return Err(Error::unsupported_now(why));
+        }
+        match seen.pidfd() {
+            Err(err) if err.raw_os_error() == Some(libc::EINVAL) => Err(Error::unsupported(format!(
+                "pid {}: its main thread has exited while others still run, and this kernel has no pidfds of those, by which its descriptors are found (PIDFD_THREAD, Linux 6.9); start the job so that main() waits for its threads",
+                self.pid
+            ))),
+            // Whatever else is in the way is reported where it is needed.
             _ => Ok(()),
         }
+    }
+
+    /// By which thread its memory and descriptors are found.
+    pub fn seen(&self) -> Seen {
+        Seen { pid: self.pid, by: self.threads.first().map_or(self.pid, Stopped::tid) }
     }
 
     /// Lets the module hold all threads; none if the process has exited.
@@ -379,7 +394,7 @@ impl Task {
     /// The system calls that map it.
     pub fn scratch(&mut self) -> Result<Option<Scratch>> {
         if let (None, Stopped::Traced(leader)) = (self.scratch, &mut self.threads[0]) {
-            let code = Code::find_with_way_back(self.pid, leader.regs.sp())?;
+            let code = Code::find_with_way_back(leader.tid, leader.regs.sp())?;
             self.scratch = Some(Scratch::map(leader, code, None)?);
         }
         Ok(self.scratch)
@@ -491,9 +506,9 @@ fn sleep_of(tid: i32) -> String {
     )
 }
 
-/// Why a process whose main thread is a zombie is not saved. One that is ending, perhaps killed, is
-/// a zombie as a whole in a moment: its main thread was only the first to end.
-fn without_leader(pid: i32) -> Error {
+/// Whether a process whose main thread is a zombie is ending as a whole, perhaps killed: its main
+/// thread was only the first to end.
+fn is_ending(pid: i32) -> bool {
     const KILL: u64 = 1 << (libc::SIGKILL - 1);
     let is_ending = |tid: &i32| {
         let status = crate::proc::status::of_thread(pid, *tid);
@@ -501,12 +516,7 @@ fn without_leader(pid: i32) -> Error {
         status.map_or(true, |status| status.sigpnd & KILL != 0)
             || stat.is_none_or(|stat| stat.state == 'Z' || stat.flags & PF_EXITING != 0)
     };
-    if threads(pid).unwrap_or_default().iter().all(is_ending) {
-        return Error::unsupported_now(format!("pid {pid}: is ending, and some of its threads still run"));
-    }
-    Error::unsupported(format!(
-        "pid {pid}: its main thread has exited while others still run; start the job so that main() waits for its threads"
-    ))
+    threads(pid).unwrap_or_default().iter().all(is_ending)
 }
 
 /// Refuses the id of a thread that is not a leader: /proc has a directory for it all the same.
@@ -540,9 +550,13 @@ fn refuse_ourselves(pid: i32, scope: Scope) -> Error {
 
 /// /proc/PID/stat; `None` when there is no such process.
 pub fn read_stat(pid: i32) -> Result<Option<Stat>> {
+    stat_at(&format!("/proc/{pid}/stat"))
+}
+
+/// A file of this form; `None` when there is no such process or thread.
+pub fn stat_at(path: &str) -> Result<Option<Stat>> {
     use procfs::FromRead;
-    let path = format!("/proc/{pid}/stat");
-    match Stat::from_file(&path) {
+    match Stat::from_file(path) {
         Ok(stat) => Ok(Some(stat)),
         Err(procfs::ProcError::NotFound(_)) => Ok(None),
         Err(procfs::ProcError::Io(err, _)) if err.raw_os_error() == Some(libc::ESRCH) => Ok(None),

@@ -39,7 +39,7 @@ pub fn remove(scope: Scope, waiting: &Waiting<'_>) -> Result<()> {
 fn unmap(task: &mut Task) -> Result<bool> {
     let Some(Stopped::Traced(leader)) = task.threads.first() else { return Ok(true) };
     let sp = leader.regs.sp();
-    let ranges = ranges(task.pid)?;
+    let ranges = ranges(leader.tid)?;
     if ranges.is_empty() {
         return Ok(true);
     }
@@ -51,7 +51,7 @@ fn unmap(task: &mut Task) -> Result<bool> {
         })
     };
     let (busy, free): (Vec<u64>, Vec<u64>) = ranges.into_iter().partition(runs_in);
-    let code = Code::find_with_way_back(task.pid, sp)?;
+    let code = Code::find_with_way_back(leader.tid, sp)?;
     let Some(Stopped::Traced(leader)) = task.threads.first_mut() else { return Ok(true) };
     free.into_iter().try_for_each(|base| Scratch::at(RemoteAddr(base), code).unmap(leader))?;
     Ok(busy.is_empty())

@@ -1,7 +1,7 @@
 //! Processes outside the saved tree: their sessions and groups, and what they share with it.
 
 use super::freeze::Task;
-use super::scope::own_processes;
+use super::scope::{own_processes, threads};
 use crate::error::{Context, External, Problem, Problems, Result, Subject};
 use crate::proc::stat::Brief;
 use crate::proc::{maps, read_short, status};
@@ -9,6 +9,7 @@ use crate::resource::fd::description::Files;
 use crate::resource::ipc::segment;
 use crate::resource::mm::shared::ObjectId;
 use crate::sys::kcmp::{Kind, Sorted};
+use crate::sys::task::Seen;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// All processes, kernel threads included. Those that exit during the scan are skipped.
@@ -46,6 +47,8 @@ pub fn is_own_group_orphaned() -> bool {
 /// A process outside the saved tree.
 struct Other {
     stat: Brief,
+    /// The thread by which what it shares is found; `None` for a zombie.
+    by: Option<i32>,
     /// PID of its tracer, or 0.
     tracer: i32,
     /// Descriptors that may be shared with the tree, with their link targets.
@@ -79,9 +82,9 @@ impl Outside {
         let look = |stat: Brief| {
             let status = read_short(&format!("/proc/{}/status", stat.pid)).ok();
             let tracer = status.and_then(|status| status::tracer(&status)).unwrap_or(0);
-            let idle = stat.state == 'Z' || links.is_empty();
-            let descriptors = if idle { Vec::new() } else { descriptors(stat.pid, links) };
-            Other { stat, tracer, descriptors }
+            let by = if stat.state == 'Z' { remaining_thread(stat.pid) } else { Some(stat.pid) };
+            let found = by.filter(|_| !links.is_empty()).map(|tid| descriptors(tid, links));
+            Other { stat, by, tracer, descriptors: found.unwrap_or_default() }
         };
         let others: Vec<Other> = everybody().filter(is_other).map(look).collect();
         let sessions = others.iter().map(|other| other.stat.session).collect();
@@ -89,9 +92,9 @@ impl Outside {
         Outside { others, sessions, groups }
     }
 
-    /// All but zombies.
-    fn living(&self) -> impl Iterator<Item = &Other> {
-        self.others.iter().filter(|other| other.stat.state != 'Z')
+    /// All but zombies, each with the thread by which what it shares is found.
+    fn living(&self) -> impl Iterator<Item = (&Other, i32)> {
+        self.others.iter().filter_map(|other| Some((other, other.by?)))
     }
 
     /// Whether a process outside is in this session, which then persists without ours.
@@ -108,7 +111,7 @@ impl Outside {
     /// use.
     pub fn member(&self, number: i32) -> Option<String> {
         let is_in = |other: &&Other| other.stat.pgrp == number || other.stat.session == number;
-        self.living().find(is_in).map(|other| Self::name(&other.stat))
+        self.living().map(|(other, _)| other).find(is_in).map(|other| Self::name(&other.stat))
     }
 
     /// The name of such a process in messages.
@@ -121,7 +124,7 @@ impl Outside {
     /// # Errors
     /// kcmp(2) is not available.
     pub fn sharing(&self, tasks: &[Task], problems: &mut Problems) -> Result<()> {
-        let alive: Vec<i32> = tasks.iter().filter(|t| !t.threads.is_empty()).map(|t| t.pid).collect();
+        let alive: Vec<Seen> = tasks.iter().filter(|t| !t.threads.is_empty()).map(Task::seen).collect();
         for (kind, what) in [
             (Kind::Vm, "its address space"),
             (Kind::Files, "its descriptor table"),
@@ -129,14 +132,14 @@ impl Outside {
             (Kind::Sighand, "its signal actions"),
         ] {
             let mut ours = Sorted::new(kind);
-            for pid in &alive {
-                ours.insert(*pid, 0, ())
+            for Seen { pid, by } in &alive {
+                ours.insert(*by, 0, *pid)
                     .context(|| format!("compare processes with {pid} (needs CONFIG_KCMP)"))?;
             }
-            for Other { stat, .. } in self.living() {
+            for (Other { stat, .. }, by) in self.living() {
                 // A process that has just exited shares nothing.
-                if let Ok(Some(same)) = ours.find(stat.pid, 0) {
-                    let pid = same.pid;
+                if let Ok(Some(same)) = ours.find(by, 0) {
+                    let pid = same.value;
                     problems.push(Problem::external(
                         Subject::process(pid),
                         External::SharedState,
@@ -170,9 +173,9 @@ impl Outside {
 
     /// Open file descriptions that a process outside has, too.
     pub fn holders(&self, ours: &Files, problems: &mut Problems) {
-        for Other { stat, descriptors, .. } in self.living() {
+        for (Other { stat, descriptors, .. }, by) in self.living() {
             for (number, link) in descriptors {
-                if let Some((pid, fd)) = ours.shared_with(link, stat.pid, *number) {
+                if let Some((pid, fd)) = ours.shared_with(link, by, *number) {
                     problems.push(Problem::external(
                         Subject::fd(pid, fd).leading_to(String::from_utf8_lossy(link)),
                         External::OpenFile,
@@ -190,11 +193,11 @@ impl Outside {
             return;
         }
         let own = std::fs::read_link("/proc/self/ns/ipc").ok();
-        for Other { stat, .. } in self.living() {
-            let Ok(text) = std::fs::read(format!("/proc/{}/maps", stat.pid)) else { continue };
+        for (Other { stat, .. }, by) in self.living() {
+            let Ok(text) = std::fs::read(format!("/proc/{by}/maps")) else { continue };
             // The segments of all IPC namespaces are on one file system, and numbered in each. Who
             // has none any more has ended since its mappings were read.
-            let is_elsewhere = || std::fs::read_link(format!("/proc/{}/ns/ipc", stat.pid)).ok() != own;
+            let is_elsewhere = || std::fs::read_link(format!("/proc/{by}/ns/ipc")).ok() != own;
             let mut told = HashSet::new();
             for mapping in maps::parse(&text) {
                 let is_segment = segment::key_of(mapping.printed).is_some();
@@ -216,10 +219,17 @@ impl Outside {
     }
 }
 
-/// Descriptors of a process that lead to one of `links`, with their link targets.
-fn descriptors(pid: i32, links: &HashSet<Vec<u8>>) -> Vec<(i32, Vec<u8>)> {
+/// A thread that runs on in a process whose leader has exited.
+fn remaining_thread(pid: i32) -> Option<i32> {
+    let tids = threads(pid).unwrap_or_default().into_iter();
+    let mut others = tids.filter(|tid| *tid != pid);
+    others.find(|tid| Brief::of_thread(pid, *tid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X')))
+}
+
+/// Descriptors of a thread that lead to one of `links`, with their link targets.
+fn descriptors(tid: i32, links: &HashSet<Vec<u8>>) -> Vec<(i32, Vec<u8>)> {
     use std::os::unix::ffi::OsStringExt;
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(format!("/proc/{tid}/fd")).into_iter().flatten().flatten();
     let all = entries.filter_map(|entry| {
         let number = entry.file_name().to_str()?.parse().ok()?;
         let link = std::fs::read_link(entry.path()).ok()?.into_os_string().into_vec();

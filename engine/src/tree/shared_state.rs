@@ -9,6 +9,7 @@ use crate::resource::bytes::PathBytes;
 use crate::resource::thread::seccomp;
 use crate::resource::{process, refused};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
+use crate::sys::task::Seen;
 use rustix::fs::{Mode, OFlags};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -71,7 +72,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
     let own_namespaces = own_namespaces();
     let own_label = process::label(std::process::id() as i32)?;
     for task in &alive {
-        let pid = task.pid;
+        let (pid, by) = (task.pid, task.seen().by);
         for thread in &task.threads {
             let tid = thread.tid();
             let mut refuse = |what: &str| {
@@ -105,7 +106,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 if theirs.as_ref() == Some(ours) {
                     continue;
                 }
-                if tid == pid {
+                if tid == by {
                     let inside = (*name == "pid").then(|| number_inside(pid)).flatten();
                     let inside = inside.map(|number| format!(", where it is process {number}"));
                     problems.push(Problem::of(
@@ -115,17 +116,17 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                             inside.unwrap_or_default()
                         ),
                     ));
-                } else if theirs != Namespaces::of(pid, pid).link(name) {
+                } else if theirs != Namespaces::of(pid, by).link(name) {
                     let what =
                         format!("is in a different {name} namespace than its process; end that thread first");
                     problems.push(Problem::of_thread(pid, tid, &what));
                 }
             }
-            if tid != pid {
+            if tid != by {
                 for (kind, what) in
                     [(Kind::Files, "descriptor table"), (Kind::Fs, "working directory and umask")]
                 {
-                    if compare(pid, tid, kind)? != Ordering::Equal {
+                    if compare(by, tid, kind)? != Ordering::Equal {
                         let what = format!("has a {what} of its own; end that thread first");
                         problems.push(Problem::of_thread(pid, tid, &what));
                     }
@@ -170,11 +171,11 @@ impl Shared {
 fn same(tasks: &[Task], kind: Kind) -> Result<BTreeMap<i32, i32>> {
     let mut known = Sorted::new(kind);
     let mut same = BTreeMap::new();
-    for pid in tasks.iter().filter(|task| !task.threads.is_empty()).map(|task| task.pid) {
+    for Seen { pid, by } in tasks.iter().filter(|task| !task.threads.is_empty()).map(Task::seen) {
         let first = known
-            .insert(pid, 0, ())
+            .insert(by, 0, pid)
             .context(|| format!("compare processes with {pid} (needs CONFIG_KCMP)"))?;
-        same.extend(first.map(|first| (pid, first.pid)));
+        same.extend(first.map(|first| (pid, first.value)));
     }
     Ok(same)
 }

@@ -12,7 +12,7 @@ use crate::resource::bytes::PathBytes;
 use crate::resource::mm::dump::DumpPlan;
 use crate::sys::file::link_to;
 use crate::sys::kcmp::{self, EpollTarget, Member, Sorted};
-use crate::sys::task::{self, PIDFD_THREAD};
+use crate::sys::task::{self, PIDFD_THREAD, Seen};
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -84,8 +84,8 @@ const O_TMPFILE_BIT: i32 = 0o20_000_000;
 /// A descriptor of a stopped process, through which the state of its open file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Descriptor {
-    /// PID of the process.
-    pub pid: i32,
+    /// The process.
+    pub process: Seen,
     /// Descriptor number.
     pub fd: i32,
     /// `O_*` of the description.
@@ -104,7 +104,7 @@ impl Descriptor {
 
     /// For messages: `pid 4711: fd 7`.
     pub fn at(&self) -> Subject {
-        Subject::fd(self.pid, self.fd)
+        Subject::fd(self.process.pid, self.fd)
     }
 
     /// Whether it is open for writing.
@@ -118,13 +118,13 @@ impl Descriptor {
     /// What the kernel reports.
     pub fn duplicate(&self) -> Result<OwnedFd> {
         let what = || format!("{}: duplicate", self.at());
-        let pidfd = task::pidfd(self.pid).context(what)?;
+        let pidfd = self.process.pidfd().context(what)?;
         task::borrow_fd(pidfd.as_fd(), self.fd).context(what)
     }
 
     /// Its name in /proc/PID/fd, empty if that is gone.
     pub fn name(&self) -> PathBytes {
-        let link = std::fs::read_link(format!("/proc/{}/fd/{}", self.pid, self.fd));
+        let link = std::fs::read_link(format!("/proc/{}/fd/{}", self.process.by, self.fd));
         PathBytes::from(link.unwrap_or_default().as_path())
     }
 
@@ -133,7 +133,7 @@ impl Descriptor {
     /// # Errors
     /// What the kernel reports.
     pub fn inode(&self) -> Result<u64> {
-        let link = format!("/proc/{}/fd/{}", self.pid, self.fd);
+        let link = format!("/proc/{}/fd/{}", self.process.by, self.fd);
         std::fs::metadata(&link).map(|meta| meta.ino()).context(|| format!("{}: stat", self.at()))
     }
 
@@ -142,7 +142,7 @@ impl Descriptor {
     /// # Errors
     /// *unsupported* for an unknown format; what the kernel reports.
     pub fn info(&self) -> Result<FdInfo> {
-        FdInfo::read(self.pid, self.fd)
+        FdInfo::read(self.process.by, self.fd)
     }
 }
 
@@ -196,23 +196,25 @@ pub struct Files {
 }
 
 impl Files {
-    /// Finds or adds the open file description behind descriptor `fd` of process `pid`.
+    /// Finds or adds the open file description behind descriptor `fd` of a process; `pidfd` is
+    /// [`Seen::pidfd`].
     ///
     /// # Errors
     /// *unsupported* with pid, fd and kind.
     pub fn add_fd(
         &mut self,
         pidfd: BorrowedFd<'_>,
-        pid: i32,
+        process: Seen,
         fd: i32,
         inodes: &mut Inodes,
         dump_plan: &mut DumpPlan,
     ) -> Result<Fd> {
+        let Seen { pid, by } = process;
         let who = Subject::fd(pid, fd);
-        let link = format!("/proc/{pid}/fd/{fd}");
+        let link = format!("/proc/{by}/fd/{fd}");
         let found = Found { link: Path::new(&link), who: &who, fd: Some((pidfd, fd)), job: Some(&self.job) };
         let seen = found.look()?;
-        let info = FdInfo::read(pid, fd)?;
+        let info = FdInfo::read(by, fd)?;
         let refuse_lock = |what: &str| {
             Error::unsupported(Problem::of(seen.at(), format!(" holds {what}; release it first")))
         };
@@ -251,7 +253,7 @@ impl Files {
         let file = self.all.len();
         let ino = seen.meta.ino();
         let known = self.known.entry(among.clone()).or_insert_with(|| Candidates::new(ino));
-        let same = known.sorted.insert(pid, fd as u64, file).context(|| {
+        let same = known.sorted.insert(by, fd as u64, file).context(|| {
             format!("{who}: compare with other descriptors of the same {name} (needs CONFIG_KCMP)")
         })?;
         if let Some(same) = same {
@@ -286,7 +288,7 @@ impl Files {
             }
             self.is_shared.insert(file);
         }
-        let descriptor = Descriptor { pid, fd, flags };
+        let descriptor = Descriptor { process, fd, flags };
         if kind.verbs().is_ours_alone() {
             let node = (seen.meta.dev(), seen.meta.ino());
             self.by_name.insert(seen.link.0.clone(), (node, descriptor));
@@ -319,7 +321,7 @@ impl Files {
     }
 
     /// The processes of the job that are alive.
-    pub fn processes(&self) -> &[i32] {
+    pub fn processes(&self) -> &[Seen] {
         self.job.processes()
     }
 
@@ -382,19 +384,22 @@ impl Files {
         shared.chain(by_name).collect()
     }
 
-    /// A descriptor (pid, fd) in the tree with the open file description that a process outside has
+    /// A descriptor (pid, fd) in the tree with the open file description that a thread outside has
     /// as `fd`, with link target `link`, or with the object where a process outside may not have
-    /// that at all. Also `None` if sharing it does not matter, and if `pid`
-    /// has just exited.
-    pub fn shared_with(&self, link: &[u8], pid: i32, fd: i32) -> Option<(i32, i32)> {
+    /// that at all. Also `None` if sharing it does not matter, and if the thread has just exited.
+    pub fn shared_with(&self, link: &[u8], tid: i32, fd: i32) -> Option<(i32, i32)> {
         if let Some((node, ours)) = self.by_name.get(link) {
-            let meta = std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).ok();
-            return meta.filter(|meta| (meta.dev(), meta.ino()) == *node).map(|_| (ours.pid, ours.fd));
+            let meta = std::fs::metadata(format!("/proc/{tid}/fd/{fd}")).ok();
+            return meta
+                .filter(|meta| (meta.dev(), meta.ino()) == *node)
+                .map(|_| (ours.process.pid, ours.fd));
         }
         let sets = self.shared.get(link).into_iter().flatten().map(|among| &self.known[among].sorted);
-        let found = sets.filter_map(|set| set.find(pid, fd as u64).ok().flatten());
+        let found = sets.filter_map(|set| set.find(tid, fd as u64).ok().flatten());
         let mut found = found.filter(|same| self.is_shared.contains(&same.value));
-        found.next().map(|same| (same.pid, same.number as i32))
+        let same = found.next()?;
+        let ours = self.processes().iter().find(|process| process.by == same.pid)?;
+        Some((ours.pid, same.number as i32))
     }
 
     /// Finds or adds a description that is in no descriptor table: of a mapping, an executable, a
@@ -563,7 +568,7 @@ impl Descriptions<'_> {
         by_ino.get(&ino).into_iter().flatten().copied()
     }
 
-    /// The one that an epoll instance of process `pid` watches, on an inode of number `ino`, added
+    /// The one that an epoll instance of a process watches, on an inode of number `ino`, added
     /// with number `fd`, which it usually still has; `None` if no descriptor of the job leads to
     /// it.
     ///
@@ -571,20 +576,20 @@ impl Descriptions<'_> {
     /// As [`kcmp::kcmp_watched`].
     pub fn find_watched(
         &self,
-        pid: i32,
+        process: Seen,
         fd: i32,
         ino: u64,
         target: EpollTarget,
     ) -> io::Result<Option<usize>> {
+        let Seen { pid, by } = process;
         let table = self.tables.get(&pid).copied().unwrap_or_default();
         if let Some(fd) = table::find(table, fd)
-            && kcmp::kcmp_watched(pid, fd.fd as u64, pid, &target)? == Ordering::Equal
+            && kcmp::kcmp_watched(by, fd.fd as u64, by, &target)? == Ordering::Equal
         {
             return Ok(Some(fd.file));
         }
         for set in self.sets_of(ino) {
-            let compare =
-                |member: &Member<usize>| kcmp::kcmp_watched(member.pid, member.number, pid, &target);
+            let compare = |member: &Member<usize>| kcmp::kcmp_watched(member.pid, member.number, by, &target);
             if let Some(member) = set.find_by(compare)? {
                 return Ok(Some(member.value));
             }
@@ -616,7 +621,10 @@ mod tests {
         let (mut files, mut inodes, mut dump_plan) =
             (Files::default(), Inodes::default(), DumpPlan::default());
         let mut add = |fd: &dyn AsRawFd| {
-            files.add_fd(pidfd.as_fd(), pid, fd.as_raw_fd(), &mut inodes, &mut dump_plan).unwrap().file
+            files
+                .add_fd(pidfd.as_fd(), Seen::by_leader(pid), fd.as_raw_fd(), &mut inodes, &mut dump_plan)
+                .unwrap()
+                .file
         };
         let first = add(&file);
         file.seek(SeekFrom::Start(17)).unwrap();

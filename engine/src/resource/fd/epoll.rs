@@ -76,7 +76,7 @@ impl Verbs for Epoll {
             let nth = met.entry(fd).or_default();
             let target = EpollTarget { epoll: descriptor.fd as u32, fd: fd as u32, nth: *nth };
             *nth += 1;
-            let found = all.find_watched(descriptor.pid, fd, ino, target);
+            let found = all.find_watched(descriptor.process, fd, ino, target);
             let found = found.context(|| format!("{}: find the file watched as fd {fd}", descriptor.at()))?;
             let Some(file) = found else {
                 let why = format!(

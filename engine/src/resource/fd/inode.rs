@@ -13,7 +13,7 @@ use crate::resource::bytes::PathBytes;
 use crate::resource::identity::Identity;
 use crate::resource::mm::dump::{self, DataSource, DumpPlan, Owner};
 use crate::sys::file::{FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, device_numbers};
-use crate::sys::task;
+use crate::sys::task::{self, Seen};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
@@ -198,8 +198,8 @@ pub struct Inodes {
     known: HashMap<Key, usize>,
     /// What was found for files under names that were removed.
     other_names: HashMap<Key, Option<PathBytes>>,
-    /// PIDs of the processes that are inspected.
-    processes: Vec<i32>,
+    /// The processes that are inspected.
+    processes: Vec<Seen>,
     /// What they watch for being read; looked for only where something has to be read.
     watched: OnceCell<HashSet<((u32, u32), u64)>>,
     contents: Vec<(usize, Owner)>,
@@ -225,7 +225,7 @@ const MADE_UP: &[i64] = &[
 
 impl Inodes {
     /// No inodes yet, of these processes.
-    pub fn of(processes: Vec<i32>) -> Self {
+    pub fn of(processes: Vec<Seen>) -> Self {
         Inodes { processes, ..Inodes::default() }
     }
 
@@ -236,7 +236,7 @@ impl Inodes {
     /// *unsupported*
     pub fn refuse_watched(&self, at: Subject, link: &PathBytes, meta: &Metadata) -> Result<()> {
         let watched = self.watched.get_or_init(|| {
-            self.processes.iter().flat_map(|pid| inotify::watched_for_reading(*pid)).collect()
+            self.processes.iter().flat_map(|process| inotify::watched_for_reading(process.by)).collect()
         });
         if watched.is_empty() {
             return Ok(());

@@ -11,6 +11,7 @@ use crate::error::{Context, Error, Problem, Problems, Result};
 use crate::proc::fdinfo::FdInfo;
 use crate::resource::bytes::Bytes;
 use crate::sys::io_uring::{Counters, Offsets, Ring, Sizes, is_elsewhere, is_enabled};
+use crate::sys::task::Seen;
 use serde::{Deserialize, Serialize};
 use std::os::fd::AsFd;
 
@@ -87,8 +88,9 @@ fn hindrance(info: &FdInfo) -> Option<&'static str> {
 ///
 /// # Errors
 /// *vanished*
-pub fn descriptors_of(pid: i32) -> Result<Vec<Descriptor>> {
-    let all = table::numbers(pid)?.into_iter().map(|fd| Descriptor { pid, fd, flags: libc::O_RDWR });
+pub fn descriptors_of(process: Seen) -> Result<Vec<Descriptor>> {
+    let all =
+        table::numbers(process.by)?.into_iter().map(|fd| Descriptor { process, fd, flags: libc::O_RDWR });
     Ok(all.filter(|descriptor| descriptor.name().0 == NAME).collect())
 }
 
@@ -106,9 +108,9 @@ pub fn has_own_inode(inode: u64) -> Result<bool> {
 ///
 /// # Errors
 /// *vanished*; what the kernel reports.
-pub fn in_flight(pid: i32) -> Result<Problems> {
+pub fn in_flight(process: Seen) -> Result<Problems> {
     let mut problems = Problems { reasons: Vec::new(), lasting: false };
-    for descriptor in descriptors_of(pid)? {
+    for descriptor in descriptors_of(process)? {
         // What cannot be looked at is refused when it is captured.
         let Ok((ring, _)) = Ring::of(descriptor.duplicate()?) else { continue };
         if is_busy(&ring) {

@@ -16,12 +16,12 @@ pub struct Fd {
     pub cloexec: bool,
 }
 
-/// The descriptor numbers of a process, sorted.
+/// The descriptor numbers of a thread, sorted.
 ///
 /// # Errors
 /// *vanished*
-pub fn numbers(pid: i32) -> Result<Vec<i32>> {
-    let dir = format!("/proc/{pid}/fd");
+pub fn numbers(tid: i32) -> Result<Vec<i32>> {
+    let dir = format!("/proc/{tid}/fd");
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(&dir).context(|| format!("read {dir}"))? {
         let name = entry.context(|| format!("read {dir}"))?.file_name();

@@ -178,7 +178,7 @@ impl Verbs for Terminal {
         let fd = first.duplicate()?;
         let device = device_numbers(rustix::fs::fstat(&fd).context(what)?.st_rdev);
         let mut met = HashSet::new();
-        for pid in descriptors.iter().map(|one| one.pid).filter(|pid| met.insert(*pid)) {
+        for pid in descriptors.iter().map(|one| one.process.pid).filter(|pid| met.insert(*pid)) {
             let stat = Process::new(pid)
                 .and_then(|process| process.stat())
                 .map_err(|err| Error::Vanished(format!("pid {pid}: read /proc/{pid}/stat: {err}")))?;

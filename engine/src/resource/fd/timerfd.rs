@@ -387,7 +387,11 @@ mod tests {
             rustix::time::timerfd_settime(&fd, flags, &spec).unwrap();
         };
         let pid = std::process::id() as i32;
-        let descriptor = Descriptor { pid, fd: std::os::fd::AsRawFd::as_raw_fd(&fd), flags: libc::O_RDWR };
+        let descriptor = Descriptor {
+            process: sys::task::Seen::by_leader(pid),
+            fd: std::os::fd::AsRawFd::as_raw_fd(&fd),
+            flags: libc::O_RDWR,
+        };
         set(1000, 7, rustix::time::TimerfdTimerFlags::empty());
         let read = settled(&descriptor, &fd).unwrap();
         assert_eq!(

@@ -173,7 +173,8 @@ impl Unix {
 
     fn name_of_peer(&self, peer: usize, shown: &UnixSocket, all: &Descriptions<'_>) -> Result<Name> {
         let descriptor = all.descriptor(peer);
-        let name = Name::capture(descriptor.duplicate()?.as_fd(), shown, descriptor.pid, &descriptor.at())?;
+        let name =
+            Name::capture(descriptor.duplicate()?.as_fd(), shown, descriptor.process, &descriptor.at())?;
         name.ok_or_else(|| Error::Conflict("a socket has lost its name".into()))
     }
 }
@@ -254,7 +255,7 @@ impl Verbs for Unix {
             );
         };
         let file = all.socket(ino).expect("it has a descriptor");
-        self.name = Name::capture(fd.as_fd(), shown, descriptor.pid, &at)?;
+        self.name = Name::capture(fd.as_fd(), shown, descriptor.process, &at)?;
         self.shutdown = shown.shutdown;
         let new = all.network().new_socket(self.created())?;
         self.options = options::capture(fd.as_fd(), &new, &[], &at)?;

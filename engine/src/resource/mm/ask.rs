@@ -64,29 +64,29 @@ impl AskMemory {
         outcome: &ProgramOutput,
         found: Found,
         stat: &Stat,
-        leader: &Stopped,
+        first: &Stopped,
         scratch: Option<Scratch>,
     ) -> Result<Memory> {
-        let pid = leader.pid();
+        let tid = first.tid();
         let is_vdso = |vma: &&Vma| matches!(&vma.backing, Backing::Special { name } if name == VDSO);
         let vdso = found.vmas.iter().find(is_vdso);
-        let vdso = vdso.map(|vma| marks::vdso_digest(pid, vma.start..vma.end)).transpose()?;
+        let vdso = vdso.map(|vma| marks::vdso_digest(tid, vma.start..vma.end)).transpose()?;
         let number = |asked: &AskNumber| asked.answer(outcome).unwrap_or(0);
         Ok(Memory {
             vmas: vma::join(found.vmas),
             pages: Vec::new(),
             marks: marks::marks(stat, number(&self.brk) as u64)?,
-            auxv: marks::auxv(pid)?,
+            auxv: marks::auxv(tid)?,
             exe: found.exe,
             vdso,
-            lock_future: marks::lock_future(leader, scratch)?,
+            lock_future: marks::lock_future(first, scratch)?,
             thp_disable: number(&self.thp_disable) as u32,
             dumpable: self.dumpable.answer(outcome).unwrap_or(1) as i32,
             pkeys: self.keys.answer(outcome),
             membarrier: self.membarrier.answer(outcome),
             deny_write_execute: number(&self.deny_write_execute) as u32,
             merge: number(&self.merge) != 0,
-            tags: tags::capture(pid, &found.tagged)?,
+            tags: tags::capture(tid, &found.tagged)?,
         })
     }
 }

@@ -11,7 +11,8 @@ use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
 use crate::resource::fd::io_uring;
 use crate::resource::ipc::segment;
-use crate::sys::{page_size, task, task_size};
+use crate::sys::task::Seen;
+use crate::sys::{page_size, task_size};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
@@ -34,20 +35,20 @@ pub struct Tables {
 
 impl Tables {
     /// The io_urings on this inode of which a process has descriptors: open file descriptions.
-    fn rings_on(&mut self, inode: u64, pid: i32) -> Result<BTreeSet<usize>> {
-        let known = match self.rings.entry(pid) {
+    fn rings_on(&mut self, inode: u64, process: Seen) -> Result<BTreeSet<usize>> {
+        let known = match self.rings.entry(process.pid) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(room) => {
-                let all = io_uring::descriptors_of(pid)?;
+                let all = io_uring::descriptors_of(process)?;
                 let all = all.iter().map(|ring| Ok((ring.inode()?, ring.fd)));
                 room.insert(all.collect::<Result<_>>()?)
             }
         };
         let mut found = BTreeSet::new();
         for (_, fd) in known.iter().filter(|(on, _)| *on == inode) {
-            let pidfd = task::pidfd(pid).context(|| format!("open pidfd of {pid}"))?;
+            let pidfd = process.pidfd().context(|| format!("open pidfd of {}", process.pid))?;
             let (inodes, plan) = (&mut self.inodes, &mut self.dump_plan);
-            found.insert(self.files.add_fd(pidfd.as_fd(), pid, *fd, inodes, plan)?.file);
+            found.insert(self.files.add_fd(pidfd.as_fd(), process, *fd, inodes, plan)?.file);
         }
         Ok(found)
     }
@@ -66,8 +67,9 @@ pub struct Mappings {
 ///
 /// # Errors
 /// *vanished*, *denied*; what cannot be saved is listed in the result instead.
-pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
-    let path = format!("/proc/{pid}/smaps");
+pub fn capture(process: Seen, tables: &mut Tables) -> Result<Mappings> {
+    let pid = process.pid;
+    let path = format!("/proc/{}/smaps", process.by);
     let text = std::fs::read(&path).context(|| format!("read {path}"))?;
     let all = smaps::parse(&text).map_err(|err| Error::unsupported(format!("pid {pid}: {err}")))?;
     let mut found = Mappings::default();
@@ -77,7 +79,7 @@ pub fn capture(pid: i32, tables: &mut Tables) -> Result<Mappings> {
         if vma.path.as_deref() == Some(b"[vsyscall]") {
             continue; // the same in every process
         }
-        match backing(pid, vma, tables, &mut known) {
+        match backing(process, vma, tables, &mut known) {
             Ok(backing) => match describe(vma, backing) {
                 Ok(record) => found.vmas.push((record, vma.rss + vma.swap + vma.hugetlb > 0)),
                 Err(why) => {
@@ -111,14 +113,14 @@ fn subject(pid: i32, vma: &smaps::Vma) -> Subject {
 }
 
 fn backing(
-    pid: i32,
+    process: Seen,
     vma: &smaps::Vma,
     tables: &mut Tables,
     known: &mut HashMap<(Vec<u8>, u64, bool), usize>,
 ) -> Result<Backing> {
-    let who = subject(pid, vma);
+    let who = subject(process.pid, vma);
     let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.clone(), format!(": {what}{UNMAP}"))));
-    let link = format!("/proc/{pid}/map_files/{:x}-{:x}", vma.start, vma.end);
+    let link = format!("/proc/{}/map_files/{:x}-{:x}", process.by, vma.start, vma.end);
     let link = Path::new(&link);
     let huge = vma.flags.contains(VmFlags::HUGETLB);
     let page = if huge { vma.kernel_page_size } else { page_size() };
@@ -161,7 +163,7 @@ fn backing(
             return Ok(Backing::Shared { object, offset: vma.offset, private: !vma.shared });
         }
         b"/dev/zero" if !vma.shared => return Ok(Backing::Anonymous { name: None }),
-        io_uring::NAME => return ring(pid, vma, &who, tables),
+        io_uring::NAME => return ring(process, vma, &who, tables),
         path if path.starts_with(b"/[aio]") => {
             let why = ": an asynchronous I/O context, and the kernel does not show whether requests are in flight; destroy it first (io_destroy(2))";
             return Err(Error::unsupported(Problem::of(who, why)));
@@ -189,12 +191,12 @@ fn backing(
 /// A mapping of an io_uring: of the ring on the same inode, of which a process of the job has a
 /// descriptor. Each has its own since Linux 5.16 (`io_uring_get_file`); before, all anonymous
 /// inodes are one, and several rings look the same.
-fn ring(pid: i32, vma: &smaps::Vma, who: &Subject, tables: &mut Tables) -> Result<Backing> {
+fn ring(process: Seen, vma: &smaps::Vma, who: &Subject, tables: &mut Tables) -> Result<Backing> {
     let refuse = |what: &str| Err(Error::unsupported(Problem::of(who.clone(), format!(": {what}"))));
     if !io_uring::BEGINNINGS.contains(&vma.offset) {
         return refuse("a part of an io_uring; unmap it first");
     }
-    let mut rings = tables.rings_on(vma.inode, pid)?;
+    let mut rings = tables.rings_on(vma.inode, process)?;
     // A child has its parent's mapping, and may have closed the descriptor.
     if rings.is_empty() && io_uring::has_own_inode(vma.inode)? {
         for other in tables.files.processes().to_vec() {

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex};
 pub enum DataSource {
     /// The memory of a process.
     Process {
-        /// Its PID.
-        pid: i32,
+        /// One of its threads.
+        tid: i32,
         /// Not readable: use /proc/PID/mem, which overrides permissions.
         forced: bool,
     },
@@ -308,13 +308,13 @@ fn read_frame(source: &DataSource, pieces: &[Piece], buf: &mut [u8]) -> Result<(
             Ok(())
         };
     match source {
-        DataSource::Process { pid, forced: false } => {
+        DataSource::Process { tid, forced: false } => {
             let ranges: Vec<_> = pieces.iter().map(|p| (RemoteAddr(p.range.start), p.len())).collect();
-            vm::read_ranges(*pid, &ranges, buf).context(|| format!("read memory of {pid}"))
+            vm::read_ranges(*tid, &ranges, buf).context(|| format!("read memory of {tid}"))
         }
-        DataSource::Process { pid, forced: true } => {
-            let mem = File::open(format!("/proc/{pid}/mem")).context(|| format!("open memory of {pid}"))?;
-            each(&|buf, at| mem.read_exact_at(buf, at), buf).context(|| format!("read memory of {pid}"))
+        DataSource::Process { tid, forced: true } => {
+            let mem = File::open(format!("/proc/{tid}/mem")).context(|| format!("open memory of {tid}"))?;
+            each(&|buf, at| mem.read_exact_at(buf, at), buf).context(|| format!("read memory of {tid}"))
         }
         DataSource::Mapping(mapping) => {
             // A page that is not readable is an error here, and no SIGBUS.

@@ -63,8 +63,8 @@ pub fn marks(stat: &procfs::process::Stat, brk: u64) -> Result<Marks> {
 ///
 /// # Errors
 /// What the kernel reports.
-pub fn auxv(pid: i32) -> Result<Bytes> {
-    let mut auxv = std::fs::read(format!("/proc/{pid}/auxv")).context(|| format!("read /proc/{pid}/auxv"))?;
+pub fn auxv(tid: i32) -> Result<Bytes> {
+    let mut auxv = std::fs::read(format!("/proc/{tid}/auxv")).context(|| format!("read /proc/{tid}/auxv"))?;
     let end = auxv.chunks(16).position(|pair| pair.iter().take(8).all(|b| *b == 0));
     auxv.truncate(end.map_or(auxv.len(), |at| (at + 1) * 16));
     Ok(Bytes(auxv))
@@ -77,9 +77,9 @@ pub const VDSO: &str = "[vdso]";
 ///
 /// # Errors
 /// Memory that cannot be read.
-pub fn vdso_digest(pid: i32, vdso: Range) -> Result<u64> {
+pub fn vdso_digest(tid: i32, vdso: Range) -> Result<u64> {
     let mut code = vec![0u8; (vdso.end - vdso.start) as usize];
-    crate::sys::vm::read(pid, RemoteAddr(vdso.start), &mut code).context(|| format!("read vdso of {pid}"))?;
+    crate::sys::vm::read(tid, RemoteAddr(vdso.start), &mut code).context(|| format!("read vdso of {tid}"))?;
     Ok(xxhash_rust::xxh3::xxh3_64(&code))
 }
 
@@ -88,11 +88,11 @@ pub fn vdso_digest(pid: i32, vdso: Range) -> Result<u64> {
 ///
 /// # Errors
 /// *vanished*
-pub fn lock_future(leader: &Stopped, scratch: Option<Scratch>) -> Result<Option<LockFuture>> {
-    let fresh = match (leader, scratch) {
+pub fn lock_future(first: &Stopped, scratch: Option<Scratch>) -> Result<Option<LockFuture>> {
+    let fresh = match (first, scratch) {
         (Stopped::Traced(_), Some(scratch)) => scratch.stub().0,
-        (Stopped::ModuleThread(leader), _) => {
-            return Ok(match leader.process()?.lock_future {
+        (Stopped::ModuleThread(first), _) => {
+            return Ok(match first.process()?.lock_future {
                 0 => None,
                 1 => Some(LockFuture::Now),
                 _ => Some(LockFuture::OnFault),
@@ -100,12 +100,12 @@ pub fn lock_future(leader: &Stopped, scratch: Option<Scratch>) -> Result<Option<
         }
         (Stopped::Traced(_), None) => unreachable!("a traced process gets a scratch range"),
     };
-    let pid = leader.pid();
-    let status = status::of_thread(pid, pid)?;
+    let (pid, tid) = (first.pid(), first.tid());
+    let status = status::of_thread(pid, tid)?;
     if status.vmlck.unwrap_or(0) == 0 {
         return Ok(None);
     }
-    let path = format!("/proc/{pid}/smaps");
+    let path = format!("/proc/{tid}/smaps");
     let text = std::fs::read(&path).context(|| format!("read {path}"))?;
     let vmas = smaps::parse(&text).map_err(|err| Error::unsupported(format!("pid {pid}: {err}")))?;
     let scratch = vmas.iter().find(|v| v.start <= fresh && fresh < v.end);

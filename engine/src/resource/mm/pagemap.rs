@@ -6,6 +6,7 @@ use super::dump::{DataSource, DumpPlan, Owner};
 use super::vma::{Vma, VmaFlag};
 use crate::error::{Context, Result};
 use crate::sys::kmod::Device;
+use crate::sys::task::Seen;
 use crate::sys::{page_size, pagemap_scan as scan, task_size};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -102,16 +103,17 @@ fn read_pagemap(pagemap: &File, range: Range) -> std::io::Result<Vec<Range>> {
 /// # Errors
 /// What the kernel reports.
 pub fn collect_pages(
-    pid: i32,
+    process: Seen,
     device: Option<Arc<Device>>,
     vmas: &mut [(Vma, bool)],
     method: PagemapMethod,
     owner: Owner,
     dump_plan: &mut DumpPlan,
 ) -> Result<Vec<Range>> {
+    let Seen { pid, by: tid } = process;
     let what = || format!("find pages of {pid}");
     let mut tagged = Vec::new();
-    let pagemap = File::open(format!("/proc/{pid}/pagemap")).context(what)?;
+    let pagemap = File::open(format!("/proc/{tid}/pagemap")).context(what)?;
     let (plain, forced) = match device {
         Some(device) => {
             let held = dump_plan.source(DataSource::ModuleThread { pid, device });
@@ -119,7 +121,7 @@ pub fn collect_pages(
         }
         None => {
             let [plain, forced] =
-                [false, true].map(|forced| dump_plan.source(DataSource::Process { pid, forced }));
+                [false, true].map(|forced| dump_plan.source(DataSource::Process { tid, forced }));
             (plain, forced)
         }
     };

@@ -7,6 +7,7 @@ use crate::resource::bytes::{Bytes, PathBytes};
 use crate::resource::fd::Way;
 use crate::sys::file::{link_to, with_directory};
 use crate::sys::socket;
+use crate::sys::task::Seen;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
@@ -46,7 +47,12 @@ impl Name {
     ///
     /// # Errors
     /// *unsupported* where its file cannot be found; what the kernel reports.
-    pub fn capture(fd: BorrowedFd<'_>, shown: &UnixSocket, pid: i32, at: &Subject) -> Result<Option<Name>> {
+    pub fn capture(
+        fd: BorrowedFd<'_>,
+        shown: &UnixSocket,
+        process: Seen,
+        at: &Subject,
+    ) -> Result<Option<Name>> {
         let address = Bytes(shown.name.clone());
         if matches!(shown.name.first(), None | Some(0)) {
             return Ok((!shown.name.is_empty()).then_some(Name { address, file: None }));
@@ -59,7 +65,7 @@ impl Name {
             // As an ordinary user: by its name, perhaps relative to where the process still is.
             Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
                 let name = Path::new(OsStr::from_bytes(&shown.name));
-                let here = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+                let here = std::fs::read_link(format!("/proc/{}/cwd", process.by)).unwrap_or_default();
                 let path = if name.is_absolute() { name.to_owned() } else { here.join(name) };
                 if !name.is_absolute() && !shown.is_file(&path) {
                     let why = " is a socket bound to a path relative to where the process is no longer, whose file only CAP_NET_ADMIN can find; checkpoint it as root";

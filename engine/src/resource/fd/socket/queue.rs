@@ -82,8 +82,8 @@ impl<'a> PeekOffset<'a> {
     /// # Errors
     /// ENOSPC with too many changes at a time.
     pub fn begin(fd: BorrowedFd<'a>, descriptor: &Descriptor, before: i32) -> Result<PeekOffset<'a>> {
-        let Descriptor { pid, fd: number, .. } = *descriptor;
-        let entry = Entry::record(Change::PeekOffset { pid, fd: number, before })?;
+        let Descriptor { process, fd: number, .. } = *descriptor;
+        let entry = Entry::record(Change::PeekOffset { process, fd: number, before })?;
         Ok(PeekOffset { fd, at: descriptor.at(), entry })
     }
 

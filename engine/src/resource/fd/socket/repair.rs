@@ -115,7 +115,7 @@ impl Repaired {
             return Err(Error::unsupported(Problem::of(at.clone(), why)));
         }
         let reuse = read(libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
-        let entry = Entry::record(Change::Repair { pid: descriptor.pid, fd: descriptor.fd, reuse })?;
+        let entry = Entry::record(Change::Repair { process: descriptor.process, fd: descriptor.fd, reuse })?;
         match begin(fd.as_fd()) {
             Err(err) if err.raw_os_error() == Some(libc::EPERM) => {
                 let why =
