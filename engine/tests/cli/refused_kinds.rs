@@ -7,13 +7,24 @@ use rstest::rstest;
 
 /// What the jobs have in common, beside what all have.
 const PRELUDE: &str = r#"
-import fcntl, resource
+import fcntl, resource, time
 
 SEIZE, NEWNS, NEWUTS, NEWPID, NEWNET, NEWTIME = 0x4206, 0x20000, 0x4000000, 0x20000000, 0x40000000, 0x80
 
+def pause():
+    while True: C.pause()
+
+# The main thread ends, and another goes on with `work` when that is a zombie.
+def without_leader(work):
+    def run():
+        while open("/proc/self/stat").read().rsplit(")", 1)[1].split()[0] != "Z": time.sleep(0.01)
+        work()
+    threading.Thread(target=run).start()
+    C.syscall({"x86_64": 60, "aarch64": 93, "ppc64le": 1}[MACHINE], 0)
+
 # A process that is nobody's descendant; its number. It works when the one between is gone, whose
 # end is a signal to the job.
-def outside(work=lambda: None):
+def outside(work=lambda: None, rest=pause):
     (hears, tells), (waits, goes) = os.pipe(), os.pipe()
     between = os.fork()
     if between == 0:
@@ -22,7 +33,7 @@ def outside(work=lambda: None):
             work()
             os.write(tells, str(os.getpid()).encode())
             for end in hears, tells, waits, goes: os.close(end)
-            while True: signal.pause()
+            rest()
         os._exit(0)
     os.waitpid(between, 0)
     os.write(goes, b"x")
@@ -197,6 +208,27 @@ fn what_outlives_its_users(#[case] words: &[&str], #[case] text: &str, #[case] a
     drop(afterwards);
 }
 
+/// A restart makes another main thread, which exits once more.
+#[rstest]
+#[case::another_group_than_the_rest(&["main thread has exited", "credentials"], r#"
+def work():
+    # Of this thread alone: not by the C library.
+    call("syscall", {"x86_64": 119, "aarch64": 149, "ppc64le": 169}[MACHINE], 5, 5, 5)
+    go_on()
+without_leader(work)
+"#)]
+#[case::killed_by_a_seccomp_filter(&["main thread has exited", "seccomp"], r#"
+number = {"x86_64": 60, "aarch64": 93, "ppc64le": 1}[MACHINE]
+code = struct.pack("HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, number, 6, 0, 0, 0, 6, 0, 0, 0x7fff0000)
+code = ctypes.create_string_buffer(code, len(code))
+call("prctl", 38, 1, 0, 0, 0)
+call("prctl", 22, 2, struct.pack("HxxxxxxP", 4, ctypes.addressof(code)))
+without_leader(go_on)
+"#)]
+fn a_main_thread_that_could_not_end_as_it_has(#[case] words: &[&str], #[case] text: &str) {
+    is_refused(&job(text), words);
+}
+
 /// Memory that a process outside has mapped, too.
 const SHARED_MEMORY: &str = r#"
 assert call("mmap", None, 4096, 3, 0x21, -1, 0)
@@ -218,6 +250,12 @@ def work():
     assert call("mmap", None, 4096, 3, 1, file, 0)
     os.close(file)
 outside(work)
+"#;
+/// A process outside has mapped it whose main thread has ended.
+const SHARED_WITHOUT_LEADER: &str = r#"
+assert call("mmap", None, 4096, 3, 0x21, -1, 0)
+outside(rest=lambda: without_leader(lambda: (say("leaderless", "so"), pause())))
+while not os.path.exists("leaderless"): time.sleep(0.01)
 "#;
 /// A description that a process outside has, too.
 const SHARED_OFFSET: &str = r#"
@@ -243,6 +281,7 @@ call("ptrace", SEIZE, victim, 0, 0, absent=[errno.EPERM])
 outside(lambda: call("ptrace", SEIZE, JOB, 0, 0))
 "#)]
 #[case::shared_memory(&["memory", "outside"], SHARED_MEMORY)]
+#[case::shared_memory_without_a_leader(&["memory", "outside"], SHARED_WITHOUT_LEADER)]
 #[case::the_memory_of_a_memfd(&["memory", "outside"], SHARED_FILE)]
 #[case::the_memory_of_a_memfd_by_descriptor(&["fd ", "memory", "outside"], SHARED_BY_DESCRIPTOR)]
 #[case::the_offset_of_a_file(&["data", "outside"], SHARED_OFFSET)]

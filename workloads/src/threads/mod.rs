@@ -1,6 +1,7 @@
 //! Threads: how many, where they block, per-thread state.
 
 mod crowd;
+mod leaderless;
 mod rseq;
 
 crate::framework::corpus! {
@@ -28,6 +29,9 @@ crate::framework::corpus! {
     mod restartable_sequences;
     mod raw_clone;
     mod leader_gone;
+    mod leader_status;
+    mod leader_gone_family;
+    mod leader_gone_stopped;
     mod affinity;
     mod scheduling;
     mod utilisation;
