@@ -9,6 +9,7 @@ use cairn::restart::Report;
 use cairn::sys::session;
 use cairn::sys::task;
 use cairn::sys::wait::{self, Stop};
+use cairn::tree::outside;
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -152,7 +153,8 @@ fn reap_all() -> io::Result<()> {
 fn guests() -> io::Result<Vec<OwnedFd>> {
     let own = std::process::id() as i32;
     let mut guests = Vec::new();
-    for other in cairn::tree::outside::everybody().filter(|stat| stat.pid != own && stat.state != 'Z') {
+    let others = outside::everybody().filter(|stat| stat.pid != own);
+    for other in others.filter(|stat| outside::living_thread(stat.pid, stat.state).is_some()) {
         match task::pidfd(other.pid) {
             Ok(fd) => guests.push(fd),
             Err(err) if err.raw_os_error() == Some(libc::ESRCH) => {}

@@ -2,6 +2,7 @@
 //! thread, a process group or a session has it (kernel/pid.c, `free_pid`).
 
 use crate::error::{Context, Error, Result};
+use crate::proc::stat::Brief;
 use crate::proc::status;
 use crate::resource::Records;
 use crate::sys;
@@ -18,9 +19,6 @@ const ANYWHERE: i32 = 32768;
 
 /// How often a zombie is polled: there is no notification that it has been reaped.
 const TICK: Duration = Duration::from_millis(10);
-
-/// The state of a zombie that its parent is reaping (EXIT_DEAD, kernel/exit.c, `wait_task_zombie`).
-const BEING_WAITED_FOR: char = 'X';
 
 /// The user of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,17 +134,17 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
     if let Some(stat) = read_stat(number)? {
         // /proc/TID exists for threads, too.
         let process = status::of_thread(number, number).map_or(number, |status| status.tgid);
-        return Ok(Some(match stat.state {
-            'Z' | BEING_WAITED_FOR if process == number => User::Zombie { pid: number, parent: stat.ppid },
-            _ if process != number => {
-                User::Lasting(format!("it is a thread of process {process}{}", name_of(process)))
-            }
-            _ => User::Lasting(format!(
+        return Ok(Some(if process != number {
+            User::Lasting(format!("it is a thread of process {process}{}", name_of(process)))
+        } else if outside::living_thread(number, stat.state).is_none() {
+            User::Zombie { pid: number, parent: stat.ppid }
+        } else {
+            User::Lasting(format!(
                 "it is the process {}, a child of {}{}",
                 stat.comm,
                 stat.ppid,
                 name_of(stat.ppid)
-            )),
+            ))
         }));
     }
     let is_group = sys::guard::group_exists(number);
@@ -154,7 +152,8 @@ fn user(number: i32, sessions: &BTreeSet<i32>) -> Result<Option<User>> {
         return Ok(None);
     }
     let members = outside::members(number);
-    let all_dead = members.iter().all(|member| matches!(member.state, 'Z' | BEING_WAITED_FOR));
+    let is_dead = |member: &Brief| outside::living_thread(member.pid, member.state).is_none();
+    let all_dead = members.iter().all(is_dead);
     Ok(match (all_dead, members.first()) {
         (true, Some(last)) => Some(User::Zombie { pid: last.pid, parent: last.ppid }),
         // A member that /proc hides from us still keeps its group.

@@ -38,7 +38,7 @@ pub fn is_own_group_orphaned() -> bool {
     let by_pid: HashMap<i32, &Brief> = all.iter().map(|stat| (stat.pid, stat)).collect();
     let has_shell = |member: &Brief| {
         let parent = by_pid.get(&member.ppid);
-        member.state != 'Z'
+        living_thread(member.pid, member.state).is_some()
             && parent.is_some_and(|parent| parent.pgrp != us.pgrp && parent.session == us.session)
     };
     !all.iter().any(|stat| stat.pgrp == us.pgrp && has_shell(stat))
@@ -82,7 +82,7 @@ impl Outside {
         let look = |stat: Brief| {
             let status = read_short(&format!("/proc/{}/status", stat.pid)).ok();
             let tracer = status.and_then(|status| status::tracer(&status)).unwrap_or(0);
-            let by = if stat.state == 'Z' { remaining_thread(stat.pid) } else { Some(stat.pid) };
+            let by = living_thread(stat.pid, stat.state);
             let found = by.filter(|_| !links.is_empty()).map(|tid| descriptors(tid, links));
             Other { stat, by, tracer, descriptors: found.unwrap_or_default() }
         };
@@ -219,11 +219,17 @@ impl Outside {
     }
 }
 
-/// A thread that runs on in a process whose leader has exited.
-fn remaining_thread(pid: i32) -> Option<i32> {
-    let tids = threads(pid).unwrap_or_default().into_iter();
-    let mut others = tids.filter(|tid| *tid != pid);
-    others.find(|tid| Brief::of_thread(pid, *tid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X')))
+/// A thread that has not exited, of a process whose leader is in this state: the leader, if
+/// possible.
+pub fn living_thread(pid: i32, state: char) -> Option<i32> {
+    // A zombie, and one that its parent is reaping (EXIT_DEAD, kernel/exit.c,
+    // `wait_task_zombie`).
+    let lives = |state: char| !matches!(state, 'Z' | 'X');
+    if lives(state) {
+        return Some(pid);
+    }
+    let mut tids = threads(pid).unwrap_or_default().into_iter();
+    tids.find(|tid| Brief::of_thread(pid, *tid).is_some_and(|stat| lives(stat.state)))
 }
 
 /// Descriptors of a thread that lead to one of `links`, with their link targets.
