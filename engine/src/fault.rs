@@ -129,6 +129,35 @@ const FAULTS: &[Fault] = &[
         commit: |r| each(r, |a| a.fs_of = None),
     },
     Fault {
+        name: "memory-split",
+        what: "processes that share memory get a copy each",
+        commit: |r| {
+            let all: HashMap<_, _> = r.alive().map(|(p, a)| (p.pid, r.memory_of(a).clone())).collect();
+            let memory = |pid: i32| all[&pid].clone();
+            for process in &mut r.processes {
+                if let Life::Alive(alive) = &mut process.life
+                    && alive.memory_of.take().is_some()
+                {
+                    alive.memory = memory(process.pid);
+                    // Who has the actions of another has its memory, too (CLONE_SIGHAND).
+                    alive.actions_of = None;
+                }
+            }
+        },
+    },
+    Fault {
+        name: "actions-split",
+        what: "processes that share signal actions get their own",
+        commit: |r| {
+            let all: HashMap<_, _> = r.alive().map(|(p, a)| (p.pid, a.actions.clone())).collect();
+            each(r, |a| {
+                if let Some(first) = a.actions_of.take() {
+                    a.actions = all[&first].clone();
+                }
+            });
+        },
+    },
+    Fault {
         name: "clear-tid-forgotten",
         what: "no futex is woken when a thread exits",
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.clear_child_tid = 0)),

@@ -28,7 +28,7 @@ use crate::resource::thread::rings::Ring;
 use crate::resource::timer::{self, PosixTimer};
 use crate::sys::task::Seen;
 use crate::tree::{Frozen, ObjectUse, Outside, Task, shared_state};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -80,9 +80,22 @@ pub struct InspectedProcess {
     pub root: Option<usize>,
     /// As in the records.
     pub fs_of: Option<i32>,
+    /// As in the records.
+    pub memory_of: Option<i32>,
+    /// As in the records.
+    pub actions_of: Option<i32>,
     pub exe: usize,
     pub timers: Vec<PosixTimer>,
     pub rings: Vec<Ring>,
+}
+
+/// What is visible of an address space.
+#[derive(Default)]
+struct InspectedMemory {
+    /// Mappings, each with whether it may have populated pages.
+    vmas: Vec<(Vma, bool)>,
+    /// Pages with memory tags.
+    tagged: Vec<Range>,
 }
 
 impl Inspection {
@@ -367,30 +380,18 @@ impl Inspection {
         }
     }
 
-    fn look_at(
+    fn look_at_memory(
         &mut self,
         task: &Task,
         method: PagemapMethod,
-        users: &SemaphoreUsers,
-        common: &shared_state::Shared,
-    ) -> Result<InspectedProcess> {
-        let process = task.seen();
-        let pid = process.pid;
-        let (files_of, fs_of) = (common.files.get(&pid).copied(), common.fs.get(&pid).copied());
-        if refused::may_undo_semaphores(started(task), &task.threads, users)? {
-            self.problems.push(Problem::of(
-                Subject::process(pid),
-                ": may have System V semaphore operations to undo on exit (SEM_UNDO): it has a list of them, as every process that has had threads, and semaphores have been used since it started; remove the semaphores, or save it through the kernel module, which sees what is in the list (--source kmod)",
-            ));
-        }
-        let leader = (!process.has_leader()).then(|| self.look_at_leader(process)).transpose()?;
+        pages: Owner,
+    ) -> Result<InspectedMemory> {
         let tables = &mut self.tables;
-        let mappings = capture::capture(process, tables)?;
+        let mappings = capture::capture(task.seen(), tables)?;
         self.problems.extend(mappings.problems);
         let mut vmas = mappings.vmas;
-        let pages = tables.dump_plan.owner();
         let mut tagged = pagemap::collect_pages(
-            process,
+            task.seen(),
             task.device.clone(),
             &mut vmas,
             method,
@@ -400,6 +401,35 @@ impl Inspection {
         let shared = vmas.iter().filter(|(vma, _)| vma.flags.contains(&VmaFlag::Tagged));
         tagged.extend(shared.flat_map(|(vma, _)| tables.shared.populated_in(vma)));
         tagged.sort_by_key(|range| range.start);
+        Ok(InspectedMemory { vmas, tagged })
+    }
+
+    fn look_at(
+        &mut self,
+        task: &Task,
+        method: PagemapMethod,
+        users: &SemaphoreUsers,
+        common: &shared_state::Shared,
+    ) -> Result<InspectedProcess> {
+        let process = task.seen();
+        let pid = process.pid;
+        let first_of = |all: &BTreeMap<i32, i32>| all.get(&pid).copied();
+        let (files_of, fs_of) = (first_of(&common.files), first_of(&common.fs));
+        let (memory_of, actions_of) = (first_of(&common.memory), first_of(&common.actions));
+        if refused::may_undo_semaphores(started(task), &task.threads, users)? {
+            self.problems.push(Problem::of(
+                Subject::process(pid),
+                ": may have System V semaphore operations to undo on exit (SEM_UNDO): it has a list of them, as every process that has had threads, and semaphores have been used since it started; remove the semaphores, or save it through the kernel module, which sees what is in the list (--source kmod)",
+            ));
+        }
+        let leader = (!process.has_leader()).then(|| self.look_at_leader(process)).transpose()?;
+        let pages = self.tables.dump_plan.owner();
+        // An address space is looked at once, in the first process that has it.
+        let InspectedMemory { vmas, tagged } = match memory_of {
+            Some(_) => InspectedMemory::default(),
+            None => self.look_at_memory(task, method, pages)?,
+        };
+        let tables = &mut self.tables;
         let pidfd = process.pidfd().context(|| format!("open pidfd of {pid}"))?;
         let mut fds = Vec::new();
         // A table is looked at once, in the first process that has it.
@@ -467,6 +497,8 @@ impl Inspection {
             cwd,
             root,
             fs_of,
+            memory_of,
+            actions_of,
             exe,
             timers,
             rings,

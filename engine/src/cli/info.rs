@@ -57,9 +57,9 @@ fn digest_pages(reader: &Reader, records: &Records, all: &mut Value) -> Result<(
     for (i, process) in records.processes.iter().enumerate() {
         let Life::Alive(alive) = &process.life else { continue };
         let memory = &mut all["processes"][i]["life"]["alive"]["memory"];
-        let volatile: Vec<Range<u64>> = alive
-            .threads
-            .iter()
+        let with_it = records.alive().filter(|(other, alive)| alive.firsts(other.pid).memory == process.pid);
+        let volatile: Vec<Range<u64>> = with_it
+            .flat_map(|(_, alive)| &alive.threads)
             .filter_map(|t| t.rseq.as_ref())
             .flat_map(|r| written_by_kernel(r.address))
             .collect();
@@ -162,7 +162,13 @@ fn summary(reader: &Reader, records: &Records) -> Result<String, image::Error> {
 }
 
 fn describe(reader: &Reader, records: &Records, pid: i32, alive: &Alive) -> Result<String, image::Error> {
-    let bytes: u64 = alive.memory.pages.iter().map(|e| e.len).sum();
+    let memory = match alive.memory_of {
+        Some(first) => format!("memory of {first}"),
+        None => {
+            let bytes: u64 = alive.memory.pages.iter().map(|e| e.len).sum();
+            format!("{}, {} of memory", count(alive.memory.vmas.len(), "mapping"), HumanBytes(bytes))
+        }
+    };
     let state = match alive.state {
         State::Running => String::new(),
         State::Stopped { signal, .. } => format!(", stopped by signal {signal}"),
@@ -175,21 +181,19 @@ fn describe(reader: &Reader, records: &Records, pid: i32, alive: &Alive) -> Resu
         None => count(alive.fds.len(), "descriptor"),
     };
     Ok(format!(
-        "{pid:>8} {}\n         in {cwd}: {}, {}, {} of memory, {}{state}\n",
-        command_line(reader, alive)?,
+        "{pid:>8} {}\n         in {cwd}: {}, {memory}, {descriptors}{state}\n",
+        command_line(reader, records, alive)?,
         count(alive.threads.len(), "thread"),
-        count(alive.memory.vmas.len(), "mapping"),
-        HumanBytes(bytes),
-        descriptors,
     ))
 }
 
 /// The contents of /proc/PID/cmdline, from the saved memory; the name of a process without any.
-fn command_line(reader: &Reader, alive: &Alive) -> Result<String, image::Error> {
+fn command_line(reader: &Reader, records: &Records, alive: &Alive) -> Result<String, image::Error> {
     const LONGEST: u64 = 4096;
     let Marks { arg_start, arg_end, .. } = alive.memory.marks;
     let mut line = Vec::new();
-    for extent in within(&alive.memory, arg_start, arg_end.min(arg_start.saturating_add(LONGEST))) {
+    for extent in within(records.memory_of(alive), arg_start, arg_end.min(arg_start.saturating_add(LONGEST)))
+    {
         let mut part = vec![0; extent.len as usize];
         reader.read_pages(extent.offset, &mut part)?;
         line.extend(part);

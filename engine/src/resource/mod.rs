@@ -100,6 +100,13 @@ impl Records {
         first.map_or(&[], |(_, first)| &first.fds)
     }
 
+    /// The address space of a process, its own or that of an earlier one.
+    pub fn memory_of<'a>(&'a self, alive: &'a process::Alive) -> &'a mm::Memory {
+        let Some(first) = alive.memory_of else { return &alive.memory };
+        let first = self.alive().find(|(process, _)| process.pid == first);
+        first.map_or(&alive.memory, |(_, first)| &first.memory)
+    }
+
     /// Number of threads and zombies.
     pub fn tasks(&self) -> usize {
         let zombies = self.processes.len() - self.alive().count();

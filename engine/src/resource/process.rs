@@ -43,8 +43,11 @@ pub struct Alive {
     /// The seccomp filters of its threads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
-    /// Address space.
+    /// Address space; without mappings and contents if it is that of another process.
     pub memory: Memory,
+    /// PID of an earlier process whose memory it has, too (`CLONE_VM`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_of: Option<i32>,
     /// Descriptor table, by number; empty if it is that of another process.
     pub fds: Vec<Fd>,
     /// PID of an earlier process whose descriptor table it has, too (`CLONE_FILES`).
@@ -60,8 +63,12 @@ pub struct Alive {
     /// PID of an earlier process whose directories and mask these are, too (`CLONE_FS`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fs_of: Option<i32>,
-    /// Signal actions that are not the default, by number.
+    /// Signal actions that are not the default, by number; none if they are those of another
+    /// process.
     pub actions: Vec<Action>,
+    /// PID of an earlier process whose signal actions these are, too (`CLONE_SIGHAND`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actions_of: Option<i32>,
     /// Signals queued for the process, in order.
     pub pending: Vec<Pending>,
     /// Interval timers.
@@ -128,6 +135,19 @@ pub struct Process {
     pub life: Life,
 }
 
+/// The first processes that have what a process has, itself unless it shares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Firsts {
+    /// The descriptor table.
+    pub files: i32,
+    /// Working directory, root directory and umask.
+    pub fs: i32,
+    /// The address space.
+    pub memory: i32,
+    /// Signal actions.
+    pub actions: i32,
+}
+
 /// What a process has in common with the one that creates it, clone(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Common {
@@ -135,22 +155,53 @@ pub struct Common {
     pub files: bool,
     /// Working directory, root directory and umask.
     pub fs: bool,
+    /// The address space.
+    pub memory: bool,
+    /// Signal actions.
+    pub actions: bool,
+}
+
+impl Firsts {
+    /// What both have in common.
+    pub fn common(self, other: Firsts) -> Common {
+        Common {
+            files: self.files == other.files,
+            fs: self.fs == other.fs,
+            memory: self.memory == other.memory,
+            actions: self.actions == other.actions,
+        }
+    }
+
+    /// What process `pid`, which has these, shares with an earlier one.
+    pub fn shared_by(self, pid: i32) -> Common {
+        let Firsts { files, fs, memory, actions } = self;
+        Common { files: files != pid, fs: fs != pid, memory: memory != pid, actions: actions != pid }
+    }
 }
 
 impl Common {
     /// `CLONE_*`
     pub fn clone_flags(self) -> u64 {
         let flag = |is: bool, flag: i32| if is { flag as u64 } else { 0 };
-        flag(self.files, libc::CLONE_FILES) | flag(self.fs, libc::CLONE_FS)
+        flag(self.files, libc::CLONE_FILES)
+            | flag(self.fs, libc::CLONE_FS)
+            | flag(self.memory, libc::CLONE_VM)
+            | flag(self.actions, libc::CLONE_SIGHAND)
     }
 
     /// For plans: what follows "create process 72".
-    pub fn describe(self) -> &'static str {
-        match (self.files, self.fs) {
-            (false, false) => "",
-            (true, false) => ", sharing descriptors",
-            (false, true) => ", sharing directories",
-            (true, true) => ", sharing descriptors and directories",
+    pub fn describe(self) -> String {
+        let parts = [
+            (self.files, "descriptors"),
+            (self.fs, "directories"),
+            (self.memory, "memory"),
+            (self.actions, "signal actions"),
+        ];
+        let shared: Vec<&str> = parts.iter().filter(|(is, _)| *is).map(|(_, what)| *what).collect();
+        match shared.split_last() {
+            None => String::new(),
+            Some((only, [])) => format!(", sharing {only}"),
+            Some((last, others)) => format!(", sharing {} and {last}", others.join(", ")),
         }
     }
 }
@@ -353,6 +404,16 @@ pub fn label(pid: i32) -> Result<Option<PathBytes>> {
 }
 
 impl Alive {
+    /// The first processes that have what it has; `pid` is its own.
+    pub fn firsts(&self, pid: i32) -> Firsts {
+        Firsts {
+            files: self.files_of.unwrap_or(pid),
+            fs: self.fs_of.unwrap_or(pid),
+            memory: self.memory_of.unwrap_or(pid),
+            actions: self.actions_of.unwrap_or(pid),
+        }
+    }
+
     /// The name of its leader.
     pub fn comm(&self) -> &PathBytes {
         self.leader.as_ref().map_or(&self.threads[0].comm, |leader| &leader.comm)

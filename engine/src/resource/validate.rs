@@ -165,6 +165,17 @@ fn check_alive(pid: i32, alive: &Alive, records: &Records, bounds: &Bounds) -> C
     ensure(of_files && (alive.files_of.is_none() || alive.fds.is_empty()), || {
         "invalid process that has its descriptor table, too".into()
     })?;
+    let of_memory = alive.memory_of.is_none_or(|other| is_earlier(&other, |alive| alive.memory_of.is_none()));
+    let is_empty =
+        alive.memory.vmas.is_empty() && alive.memory.pages.is_empty() && alive.memory.tags.is_empty();
+    ensure(of_memory && (alive.memory_of.is_none() || is_empty), || {
+        "invalid process that has its memory, too".into()
+    })?;
+    let of_actions =
+        alive.actions_of.is_none_or(|other| is_earlier(&other, |alive| alive.actions_of.is_none()));
+    ensure(of_actions && (alive.actions_of.is_none() || alive.actions.is_empty()), || {
+        "invalid process that has its signal actions, too".into()
+    })?;
     let of_fs = alive.fs_of.is_none_or(|other| is_earlier(&other, |alive| alive.fs_of.is_none()));
     ensure(of_fs, || "invalid process that has its directories, too".into())?;
     let mut above = -1;

@@ -457,7 +457,10 @@ impl<'a> RestoreContext<'a> {
         // The leader may have exited.
         let by = alive.threads[0].tid;
         let first = task.threads.get_mut(&by).expect("the plan creates all threads");
-        Scratch::at(task.scratch.stub(), Code::find(by)?).unmap(first)?;
+        // Once for all that have the memory: none of them runs a program any more.
+        if alive.memory_of.is_none() {
+            Scratch::at(task.scratch.stub(), Code::find(by)?).unmap(first)?;
+        }
         alive.memory.tags.iter().try_for_each(|tags| tags.rebuild(by))?;
         process::set_oom_score_adj(pid, alive.oom_score_adj)?;
         process::set_coredump_filter(by, alive.coredump_filter)?;

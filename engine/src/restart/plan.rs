@@ -561,7 +561,9 @@ impl Planner<'_> {
             window: self.host.task_size.min(arch::MAP_WINDOW),
             placed: &self.placed,
         };
-        alive.memory.rebuild(&sources, &mut program);
+        if alive.memory_of.is_none() {
+            alive.memory.rebuild(&sources, &mut program);
+        }
         // When the last that shares the table has mapped its files: it closes them.
         let owner = alive.files_of.unwrap_or(pid);
         if self.last_of_table[&owner] == pid {
@@ -597,7 +599,9 @@ impl Planner<'_> {
                 process::take_report(child.pid, &mut program);
             }
         }
-        signal::rebuild_actions(&alive.actions, &mut program);
+        if alive.actions_of.is_none() {
+            signal::rebuild_actions(&alive.actions, &mut program);
+        }
         signal::rebuild_pending(&alive.pending, pid, None, &mut program);
         timer::rebuild_posix(&alive.posix_timers, self.host.timer_ids_by_wish, &mut program);
         self.run(pid, pid, "signals and timers", program, Vec::new());
@@ -645,8 +649,10 @@ impl Planner<'_> {
     /// Restores what must come last: timers, and what a change of credentials would reset.
     fn arm_timers(&mut self, process: &Process, alive: &Alive) {
         let mut program = Program::new();
-        alive.rebuild_dumpable(&mut program);
-        alive.memory.rebuild_future(&mut program);
+        if alive.memory_of.is_none() {
+            alive.rebuild_dumpable(&mut program);
+            alive.memory.rebuild_future(&mut program);
+        }
         alive.interval_timers.rebuild(&mut program);
         timer::arm_posix(&alive.posix_timers, &mut program);
         self.run(process.pid, alive.threads[0].tid, "timers", program, Vec::new());

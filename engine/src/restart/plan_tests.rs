@@ -103,6 +103,8 @@ fn alive(tids: &[i32]) -> Alive {
         },
         fds: vec![],
         files_of: None,
+        memory_of: None,
+        actions_of: None,
         cwd: 1,
         root: None,
         umask: 0o22,
@@ -230,7 +232,7 @@ fn who_shares_is_created_by_a_parent_or_a_sibling_that_does() {
         CreationStep::CreateSibling { sibling, pid, common } => Some((sibling, pid, true, common)),
         _ => None,
     });
-    let common = |files, fs| Common { files, fs };
+    let common = |files, fs| Common { files, fs, ..Common::default() };
     assert_eq!(
         created.collect::<Vec<_>>(),
         [
@@ -255,6 +257,14 @@ fn what_no_process_could_pass_on_is_refused() {
     for processes in [of_a_grandparent, of_two_processes, of_a_sibling_with_another_exit_signal] {
         let err = creation_order(&processes, &BTreeSet::new(), None).unwrap_err();
         assert!(err.starts_with("pid 72: shares its descriptor table with pid 7"), "{err}");
+    }
+    let mut of_a_grandparent =
+        [sharing(70, 0, None, None), sharing(71, 70, None, None), sharing(72, 71, None, None)];
+    for (memory_of, actions_of, what) in [(Some(70), None, "memory"), (None, Some(70), "signal actions")] {
+        let Life::Alive(last) = &mut of_a_grandparent[2].life else { unreachable!("it is alive") };
+        (last.memory_of, last.actions_of) = (memory_of, actions_of);
+        let err = creation_order(&of_a_grandparent, &BTreeSet::new(), None).unwrap_err();
+        assert!(err.starts_with(&format!("pid 72: shares its {what} with pid 70")), "{err}");
     }
 }
 
@@ -291,6 +301,60 @@ fn a_table_of_two_is_arranged_once_and_after_both_have_mapped_their_files() {
     child.files_of = Some(73);
     let err = validate::check(&records, &bounds).unwrap_err();
     assert_eq!(err, "pid 72: invalid process that has its descriptor table, too");
+}
+
+#[test]
+fn a_memory_of_two_is_restored_once() {
+    let mut records = job();
+    let Life::Alive(child) = &mut records.processes[1].life else { unreachable!("it is alive") };
+    child.memory.vmas.clear();
+    child.memory.pages.clear();
+    (child.memory_of, child.actions_of) = (Some(70), Some(70));
+    let bounds = validate::Bounds { page: 4096, task_size: host().task_size, data: 0..1 << 20 };
+    validate::check(&records, &bounds).unwrap();
+    let plan = plan(&records, &host()).unwrap();
+    let calls = |wanted: i32, purpose: &str| -> Vec<&str> {
+        let of_task = plan.steps.iter().filter_map(|step| match step {
+            Step::Run { tid, program, what, .. } if *tid == wanted && *what == purpose => Some(program),
+            _ => None,
+        });
+        of_task.flat_map(|program| program.calls()).map(|call| call.what.as_str()).collect()
+    };
+    assert_eq!(
+        calls(70, "create"),
+        ["create process 72, sharing memory and signal actions", "create process 73"]
+    );
+    let restores = |pid: i32| calls(pid, "memory and descriptors").contains(&"read pages at 0x100000");
+    assert!(restores(70) && !restores(72), "{plan:?}");
+    let Life::Alive(child) = &mut records.processes[1].life else { unreachable!("it is alive") };
+    child.memory_of = Some(73);
+    let err = validate::check(&records, &bounds).unwrap_err();
+    assert_eq!(err, "pid 72: invalid process that has its memory, too");
+}
+
+#[test]
+fn a_leader_that_has_exited_exits_when_all_else_is_done_in_it() {
+    let mut records = job();
+    let Life::Alive(parent) = &mut records.processes[0].life else { unreachable!("it is alive") };
+    let status = 7 << 8;
+    parent.leader = Some(Zombie { status, comm: PathBytes(b"gone".to_vec()) });
+    let bounds = validate::Bounds { page: 4096, task_size: host().task_size, data: 0..1 << 20 };
+    let two = validate::check(&records, &bounds).unwrap_err();
+    assert_eq!(two, "pid 70: the first thread is not the leader");
+    let Life::Alive(parent) = &mut records.processes[0].life else { unreachable!("it is alive") };
+    parent.threads.remove(0);
+    validate::check(&records, &bounds).unwrap();
+    let plan = plan(&records, &host()).unwrap();
+    let exits =
+        plan.steps.iter().position(|step| matches!(step, Step::EndLeader { pid: 70, status: 0x700, .. }));
+    let exits = exits.expect("it exits");
+    let creates = |step: &Step| matches!(step, Step::Run { new_tasks, .. } if new_tasks.iter().any(|new| new.tid == 71));
+    assert!(plan.steps[..exits].iter().any(creates));
+    let runs = |step: &Step| matches!(step, Step::Run { tid: 70, .. });
+    assert!(!plan.steps[exits..].iter().any(runs), "{plan:?}");
+    // No setting of a child is there yet that the exit could set off.
+    let settles = |step: &Step| matches!(step, Step::Run { tid: 72, what: "thread", .. });
+    assert!(plan.steps[exits..].iter().any(settles));
 }
 
 #[test]

@@ -6,11 +6,12 @@
 //! for the leader and exits again; its children are then reparented to the nearest subreaper, as
 //! the original ones were.
 //!
-//! Processes that share a descriptor table or directories do so since one of them was created. A
-//! process that shares with its parent is created by that, and one that shares with a sibling by
-//! the sibling. Others had a creator that has left since then (unshare(2), execve(2)). Pure.
+//! Processes that share memory, a descriptor table and the like do so since one of them was
+//! created. A process that shares with its parent is created by that, and one that shares with a
+//! sibling by the sibling. Others had a creator that has left since then (unshare(2), execve(2)).
+//! Pure.
 
-use crate::resource::process::{Common, Life, Process};
+use crate::resource::process::{Common, Firsts, Life, Process};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The parent that forks a process.
@@ -151,13 +152,10 @@ fn leads_session(process: &Process) -> bool {
     process.sid == process.pid
 }
 
-/// The first processes that have its descriptor table, and its directories and umask: itself,
-/// unless it shares them. `None` for a zombie, which has neither.
-fn tables(process: &Process) -> Option<(i32, i32)> {
+/// The first processes that have what it has. `None` for a zombie, which has nothing.
+fn firsts(process: &Process) -> Option<Firsts> {
     match &process.life {
-        Life::Alive(alive) => {
-            Some((alive.files_of.unwrap_or(process.pid), alive.fs_of.unwrap_or(process.pid)))
-        }
+        Life::Alive(alive) => Some(alive.firsts(process.pid)),
         Life::Zombie(_) => None,
     }
 }
@@ -246,8 +244,7 @@ impl Planner<'_> {
     fn bear(&mut self, parent: Parent, pid: i32, session: i32) -> Result<(), String> {
         let process = self.by_pid[&pid];
         let exit_signal = process.exit_signal;
-        let is_shared = tables(process)
-            .map_or(Common::default(), |(files, fs)| Common { files: files != pid, fs: fs != pid });
+        let is_shared = firsts(process).map_or(Common::default(), |firsts| firsts.shared_by(pid));
         let with_parent = match parent {
             Parent::Engine => Common::default(),
             Parent::Process(parent) => self.common(parent, pid),
@@ -273,22 +270,21 @@ impl Planner<'_> {
     /// What a process that is to be created has in common with one that is there.
     fn common(&self, creator: i32, pid: i32) -> Common {
         // A helper has nothing in common with anybody.
-        let of = |pid: i32| self.by_pid.get(&pid).and_then(|process| tables(process));
-        match (of(creator), of(pid)) {
-            (Some((files, fs)), Some((its_files, its_fs))) => {
-                Common { files: files == its_files, fs: fs == its_fs }
-            }
-            _ => Common::default(),
-        }
+        let of = |pid: i32| self.by_pid.get(&pid).and_then(|process| firsts(process));
+        of(creator).zip(of(pid)).map_or(Common::default(), |(one, other)| one.common(other))
     }
 
     /// Why a process cannot be created with what it shares.
     fn unrelated(&self, pid: i32, shared: Common, with_parent: Common) -> String {
-        let (files, fs) = tables(self.by_pid[&pid]).expect("a zombie shares nothing");
+        let firsts = firsts(self.by_pid[&pid]).expect("a zombie shares nothing");
         let (what, with) = if shared.files && !with_parent.files {
-            ("its descriptor table", files)
+            ("its descriptor table", firsts.files)
+        } else if shared.memory && !with_parent.memory {
+            ("its memory", firsts.memory)
+        } else if shared.actions && !with_parent.actions {
+            ("its signal actions", firsts.actions)
         } else {
-            ("its working directory and umask", fs)
+            ("its working directory and umask", firsts.fs)
         };
         format!(
             "pid {pid}: shares {what} with pid {with}, but neither with its parent nor with a sibling that could create it: it can only be created by a process that shares all that it does; let it leave (unshare(2)), or execute a program first"

@@ -24,8 +24,15 @@ pub fn remove(scope: Scope, waiting: &Waiting<'_>) -> Result<()> {
     let mut nap = Duration::from_millis(1);
     loop {
         let mut frozen = Frozen::freeze(scope, None, waiting)?;
+        // Where all threads are: several processes may have the same memory.
+        let traced = frozen.tasks.iter().flat_map(|task| &task.threads).filter_map(|thread| match thread {
+            Stopped::Traced(thread) => Some([thread.regs.ip(), thread.regs.sp()]),
+            Stopped::ModuleThread(_) => None,
+        });
+        let places: Vec<u64> = traced.flatten().collect();
+        let tasks = frozen.tasks.iter_mut();
         let free =
-            frozen.tasks.iter_mut().map(unmap).try_fold(true, |all, free| free.map(|free| all && free));
+            tasks.map(|task| unmap(task, &places)).try_fold(true, |all, free| free.map(|free| all && free));
         frozen.thaw()?;
         if free? || nap > LONGEST_NAP {
             return Ok(());
@@ -35,8 +42,8 @@ pub fn remove(scope: Scope, waiting: &Waiting<'_>) -> Result<()> {
     }
 }
 
-/// Unmaps those of one process that no thread is in; false if there is one.
-fn unmap(task: &mut Task) -> Result<bool> {
+/// Unmaps those of one process that no thread is in, which are at `places`; false if there is one.
+fn unmap(task: &mut Task, places: &[u64]) -> Result<bool> {
     let Some(Stopped::Traced(leader)) = task.threads.first() else { return Ok(true) };
     let sp = leader.regs.sp();
     let ranges = ranges(leader.tid)?;
@@ -45,10 +52,7 @@ fn unmap(task: &mut Task) -> Result<bool> {
     }
     let runs_in = |base: &u64| {
         let range = *base..*base + SCRATCH_SIZE;
-        task.threads.iter().any(|thread| {
-            let Stopped::Traced(thread) = thread else { return false };
-            range.contains(&thread.regs.ip()) || range.contains(&thread.regs.sp())
-        })
+        places.iter().any(|at| range.contains(at))
     };
     let (busy, free): (Vec<u64>, Vec<u64>) = ranges.into_iter().partition(runs_in);
     let code = Code::find_with_way_back(leader.tid, sp)?;

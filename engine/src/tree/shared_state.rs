@@ -138,13 +138,6 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
             problems.push(why);
         }
     }
-    for (kind, what) in [(Kind::Vm, "their memory"), (Kind::Sighand, "their signal actions")] {
-        for (pid, other) in same(tasks, kind)? {
-            problems.push(format!(
-                "pids {other} and {pid} share {what}; one of them must execute a program first"
-            ));
-        }
-    }
     Ok(problems)
 }
 
@@ -155,6 +148,10 @@ pub struct Shared {
     pub files: BTreeMap<i32, i32>,
     /// Working directories, root directories and umasks.
     pub fs: BTreeMap<i32, i32>,
+    /// Address spaces.
+    pub memory: BTreeMap<i32, i32>,
+    /// Signal actions.
+    pub actions: BTreeMap<i32, i32>,
 }
 
 impl Shared {
@@ -163,7 +160,12 @@ impl Shared {
     /// # Errors
     /// kcmp(2) is not available.
     pub fn of(tasks: &[Task]) -> Result<Self> {
-        Ok(Shared { files: same(tasks, Kind::Files)?, fs: same(tasks, Kind::Fs)? })
+        Ok(Shared {
+            files: same(tasks, Kind::Files)?,
+            fs: same(tasks, Kind::Fs)?,
+            memory: same(tasks, Kind::Vm)?,
+            actions: same(tasks, Kind::Sighand)?,
+        })
     }
 }
 

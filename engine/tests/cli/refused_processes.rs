@@ -32,26 +32,6 @@ fn another_namespace(#[case] flag: i32, #[case] name: &str) {
     refuses(&format!("checked(libc.unshare({flag}))"), &[&format!("in a different {name} namespace")]);
 }
 
-/// The child waits in pause(2), on a stack of its own.
-#[rstest]
-#[case::memory(libc::CLONE_VM, "share their memory")]
-#[case::actions(libc::CLONE_VM | libc::CLONE_SIGHAND, "share their signal actions")]
-fn what_two_processes_share(#[case] flag: i32, #[case] what: &str) {
-    let flags = flag | libc::SIGCHLD;
-    let text = format!(
-        "stack = mmap.mmap(-1, 65536)
-top = ctypes.addressof(ctypes.c_char.from_buffer(stack)) + 65536
-checked(libc.clone(libc.pause, ctypes.c_void_p(top), {flags}, None))"
-    );
-    let Some(job) = job_that(&text) else { return };
-    for output in [job.checkpoint("context", &[]), cairn(["check", &job.pid()])] {
-        assert_eq!(exit_code(&output), 3, "{}", complaint(&output));
-        let said = complaint(&output) + &String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains(what) && said.contains(&job.pid()), "{said}");
-    }
-    assert!(!job.path("context").exists());
-}
-
 /// A grandchild shares with the root, and the child between them has left.
 #[rstest]
 #[case::descriptors(libc::CLONE_FILES, "shares its descriptor table with pid")]

@@ -1,6 +1,7 @@
 //! Process trees: parents, sessions, process groups, zombies, orphans, and notification of exits.
 
 pub mod helpers;
+mod in_one_memory;
 
 crate::framework::corpus! {
     mod blocked_in_wait;
@@ -25,6 +26,8 @@ crate::framework::corpus! {
     mod process_groups;
     mod session_leader_gone;
     mod sessions;
+    mod shares_memory;
+    mod shares_signal_actions;
     mod sibling;
     mod stopped_group;
     mod subreaper;
