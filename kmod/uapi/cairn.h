@@ -379,7 +379,8 @@ struct cairn_process {
  * have the same errors:
  *
  * ESRCH	the session has not frozen it, or it has exited
- * ESTALE	its group leader was resumed, as with GET_THREAD
+ * ESTALE	its group leader was resumed, as with GET_THREAD; or another of its
+ *		threads, if that has exited
  */
 #define CAIRN_IOC_GET_PROCESS	_IO(CAIRN_IOC_TYPE, 0x15)
 

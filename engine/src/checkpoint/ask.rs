@@ -121,6 +121,13 @@ pub fn ask(
         threads.push(asked.answer(&told, &task.threads[at])?);
     }
     let filters = seccomp::capture(&mut threads)?;
+    let personality = process::personality(by)?;
+    for thread in &threads[1..] {
+        if process::personality(thread.tid)? != personality {
+            let why = "has an execution domain of its own (personality(2)); end that thread first";
+            problems.push(Problem::of_thread(pid, thread.tid, why));
+        }
+    }
 
     reports.extend(asked.reports.answer(&told));
     asked
@@ -162,7 +169,7 @@ pub fn ask(
         interval_timers,
         posix_timers,
         rlimits: asked.rlimits.answer(&told),
-        personality: process::personality(by)?,
+        personality,
         subreaper: told.data(asked.subreaper)[0] != 0,
         oom_score_adj: process::oom_score_adj(pid)?,
         coredump_filter: process::coredump_filter(by)?,

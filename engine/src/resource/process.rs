@@ -438,10 +438,14 @@ impl Alive {
         program.call_unchecked(libc::SYS_umask, &[self.umask.into()], "set umask");
     }
 
+    /// Sets the execution domain, which threads inherit that are created afterwards.
+    pub fn rebuild_personality(&self, program: &mut Program) {
+        program.call_unchecked(libc::SYS_personality, &[self.personality.into()], "set personality");
+    }
+
     /// Sets the attributes that any thread can set for its process. `limits_now` are the limits
     /// that every new process has.
     pub fn rebuild_attributes(&self, limits_now: &[(u64, u64)], program: &mut Program) {
-        program.call_unchecked(libc::SYS_personality, &[self.personality.into()], "set personality");
         if self.subreaper {
             let args = [libc::PR_SET_CHILD_SUBREAPER.into(), Arg::Imm(1)];
             program.call_ok(libc::SYS_prctl, &args, "become subreaper");

@@ -572,6 +572,7 @@ impl Planner<'_> {
         }
         self.run(pid, pid, "memory and descriptors", program, Vec::new());
         let mut program = Program::new();
+        alive.rebuild_personality(&mut program);
         let common = seccomp::common(&alive.threads);
         seccomp::rebuild_common(&alive.filters, &alive.threads[0], common, &mut program);
         let mut new_tasks = Vec::new();

@@ -60,13 +60,14 @@ while shared[0] == 0: time.sleep(0.01)",
 }
 
 #[rstest]
-#[case::descriptors(libc::CLONE_FILES, "descriptor table of its own")]
-#[case::directories(libc::CLONE_FS, "working directory and umask of its own")]
-fn what_a_thread_has_for_itself(#[case] flag: i32, #[case] what: &str) {
+#[case::descriptors(&format!("unshare({})", libc::CLONE_FILES), "descriptor table of its own")]
+#[case::directories(&format!("unshare({})", libc::CLONE_FS), "working directory and umask of its own")]
+#[case::domain(&format!("personality({})", libc::ADDR_NO_RANDOMIZE), "execution domain of its own")]
+fn what_a_thread_has_for_itself(#[case] call: &str, #[case] what: &str) {
     let text = format!(
         "done = threading.Event()
 def part():
-    checked(libc.unshare({flag}))
+    checked(libc.{call})
     done.set()
     time.sleep(600)
 threading.Thread(target=part, daemon=True).start()

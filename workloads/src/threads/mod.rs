@@ -26,6 +26,7 @@ crate::framework::corpus! {
     mod join;
     mod local_data;
     mod names;
+    mod personality;
     mod restartable_sequences;
     mod raw_clone;
     mod leader_gone;
