@@ -6,6 +6,8 @@
 
 use crate::activity;
 use crate::error::{Context, Result};
+use crate::proc::status;
+use crate::resource::fd::socket::lock::LockId;
 use crate::sys::guard::Note;
 use crate::sys::socket;
 use crate::sys::task::{self, Seen};
@@ -42,6 +44,22 @@ pub enum Change {
         /// `SO_REUSEADDR` before, which repair mode changes.
         reuse: i32,
     },
+    /// A lock of TCP connections, which stays when the job is killed.
+    Lock {
+        /// A process of the job.
+        pid: i32,
+        /// The lock.
+        id: LockId,
+    },
+}
+
+/// Whether a process is gone, or was killed.
+fn is_killed(pid: i32) -> bool {
+    const KILL: u64 = 1 << (libc::SIGKILL - 1);
+    let alive = |status: procfs::process::Status| {
+        !status.state.starts_with(['Z', 'X']) && (status.sigpnd | status.shdpnd) & KILL == 0
+    };
+    !status::of_thread(pid, pid).is_ok_and(alive)
 }
 
 /// A duplicate of a descriptor of a process.
@@ -69,6 +87,8 @@ impl Change {
             Change::Repair { process, fd, reuse } => borrow(process, fd)
                 .and_then(|fd| socket::end_repair(fd.as_fd(), reuse))
                 .context(|| format!("end the repair of fd {fd} of {}", process.pid)),
+            Change::Lock { pid, .. } if is_killed(pid) => Ok(()),
+            Change::Lock { id, .. } => id.end().map(drop),
         }
     }
 
@@ -83,6 +103,7 @@ impl Change {
             Change::Repair { process, fd, reuse } => {
                 Note { kind: 3, words: [to_word(process), fd as u64, u64::from(reuse as u32), 0] }
             }
+            Change::Lock { pid, id } => Note { kind: 4, words: [pid as u64, id.0, 0, 0] },
         }
     }
 
@@ -98,6 +119,9 @@ impl Change {
             Note { kind: 3, words: [process, fd, reuse, _] } => {
                 let process = from_word(process);
                 Some(Change::Repair { process, fd: fd as i32, reuse: reuse as u32 as i32 })
+            }
+            Note { kind: 4, words: [pid, id, ..] } => {
+                Some(Change::Lock { pid: pid as i32, id: LockId(id) })
             }
             _ => None,
         }
@@ -134,16 +158,26 @@ impl Entry {
         self.undo_once()
     }
 
+    /// Leaves the change as it is.
+    pub fn keep(mut self) {
+        self.undone = true;
+        self.strike();
+    }
+
     fn undo_once(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.undone, true) {
             return Ok(());
         }
         self.change.undo()?;
         // If that failed, the front end may still succeed once we are gone.
+        self.strike();
+        Ok(())
+    }
+
+    fn strike(&self) {
         if let (Some(board), Some(place)) = (activity::board(), self.place) {
             board.strike(place);
         }
-        Ok(())
     }
 }
 
@@ -209,6 +243,8 @@ mod tests {
         let change = Change::Limit { pid: 4711, resource: 9, before: (1, u64::MAX) };
         assert_eq!(Change::from_note(change.to_note()), Some(change));
         let change = Change::Repair { process: Seen { pid: 4711, by: 4712 }, fd: 3, reuse: 1 };
+        assert_eq!(Change::from_note(change.to_note()), Some(change));
+        let change = Change::Lock { pid: 4711, id: LockId(u64::MAX - 1) };
         assert_eq!(Change::from_note(change.to_note()), Some(change));
         assert_eq!(Change::from_note(Note::default()), None);
     }

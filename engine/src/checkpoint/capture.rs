@@ -7,6 +7,7 @@ use crate::error::{Problems, Result};
 use crate::image::Extent;
 use crate::resource::fd::lock::Locks;
 use crate::resource::fd::pty_master;
+use crate::resource::fd::socket::lock::Lock;
 use crate::resource::fd::terminal::{self, Groups};
 use crate::resource::mm::dump::{DumpPlan, Owner};
 use crate::resource::process::{Alive, Child, Life, Process, Zombie};
@@ -24,6 +25,8 @@ pub struct Complete {
     pub records: Records,
     /// The file lock scan, which may still be running.
     pub locks: Locks,
+    /// The lock of TCP connections to outside.
+    pub lock: Option<Lock>,
     /// Why the job could not be restarted here if it were killed now: a process outside uses one of
     /// its numbers as session or process group.
     pub shared_number: Option<String>,
@@ -72,6 +75,7 @@ impl Captured {
             }
         }
         let locks = self.inspection.take_locks();
+        let lock = self.inspection.lock.take();
         let tables = self.inspection.tables;
         let mut records = Records {
             root,
@@ -84,7 +88,7 @@ impl Captured {
             sysv: self.inspection.sysv,
         };
         end_connects(&mut records);
-        Ok(Complete { records, locks, shared_number })
+        Ok(Complete { records, locks, lock, shared_number })
     }
 
     /// Decides which ids to record, and what each terminal shows of them.

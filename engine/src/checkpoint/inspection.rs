@@ -1,6 +1,6 @@
 //! The read-only part of a checkpoint: what is visible from outside, and reasons to refuse it.
 
-use super::Target;
+use super::{Target, Then};
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
 use crate::image::Location;
 use crate::proc::status;
@@ -9,8 +9,9 @@ use crate::resource::fd::Kind;
 use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
 use crate::resource::fd::io_uring;
-use crate::resource::fd::job::Job;
+use crate::resource::fd::job::{Established, Job};
 use crate::resource::fd::lock::{self, Locks};
+use crate::resource::fd::socket::lock::Lock;
 use crate::resource::fd::table::{self, Fd};
 use crate::resource::ipc::queue::Queue;
 use crate::resource::ipc::semaphores::Semaphores;
@@ -44,6 +45,8 @@ pub struct Inspection {
     pub notices: Vec<String>,
     /// A shared mapping, or a descriptor, of each object that only the job has by rights.
     used: HashMap<Object, ObjectUse>,
+    /// The lock of TCP connections to outside.
+    pub lock: Option<Lock>,
     /// Whether sharing with processes outside is allowed.
     shared: bool,
     /// Thread that inspects processes outside in the meantime.
@@ -104,12 +107,17 @@ impl Inspection {
     /// # Errors
     /// *vanished*, *denied*, or what the kernel reports; reasons to refuse are collected in the
     /// result instead.
-    pub fn of(frozen: &Frozen, target: &Target) -> Result<Self> {
+    pub fn of(frozen: &Frozen, target: &Target, then: Then) -> Result<Self> {
         let shared = target.shared;
         let locks = lock::Look::begin();
         let alive = frozen.tasks.iter().filter(|task| !task.threads.is_empty()).map(Task::seen);
         let processes: Vec<Seen> = alive.collect();
-        let job = Job::new(processes.clone(), target.external.clone());
+        let established = match (target.tcp_established, then) {
+            (false, _) => Established::Refused,
+            (true, Then::Kill) => Established::Locked,
+            (true, Then::Run | Then::Stop) => Established::Saved,
+        };
+        let job = Job::new(processes.clone(), target.external.clone(), established);
         let mut inspection = Inspection {
             tables: Tables { inodes: Inodes::of(processes), files: Files::of(job), ..Tables::default() },
             found: Vec::new(),
@@ -117,6 +125,7 @@ impl Inspection {
             sysv: Vec::new(),
             notices: Vec::new(),
             used: HashMap::new(),
+            lock: None,
             shared,
             outside: None,
             locks: None,
@@ -184,11 +193,14 @@ impl Inspection {
             Inspected::Zombie => None,
         });
         let captured = inspection.tables.files.capture(&mut inspection.tables.inodes, tables.collect());
-        if let Err(errors) = captured {
-            for err in errors {
-                match err {
-                    Error::Unsupported(why) => inspection.problems.extend(why),
-                    other => return Err(other),
+        match captured {
+            Ok(lock) => inspection.lock = lock,
+            Err(errors) => {
+                for err in errors {
+                    match err {
+                        Error::Unsupported(why) => inspection.problems.extend(why),
+                        other => return Err(other),
+                    }
                 }
             }
         }

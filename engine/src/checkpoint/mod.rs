@@ -71,11 +71,11 @@ fn once(
     let pid = options.target.scope.id();
     let failed = |source| Error::of_image(options.to.path(), source);
     let writer = Writer::create(options.to.clone(), Origin::here(), source.frame_sum()).map_err(failed)?;
-    let (mut frozen, inspection) = stop_and_look(&options.target, device, options.cancelled)?;
-    let notices = inspection.notices.clone();
+    let (mut frozen, inspection) = stop_and_look(&options.target, options.then, device, options.cancelled)?;
+    let mut notices = inspection.notices.clone();
     inspection.refuse_own_file(&options.to).map_err(|err| frozen.attribute(err))?;
     let saved = save(options, inspection, &mut frozen, &writer).map_err(|err| frozen.attribute(err))?;
-    let Complete { mut records, locks, shared_number } = saved;
+    let Complete { mut records, locks, lock, shared_number } = saved;
     if let (Then::Kill, Some(why)) = (options.then, shared_number) {
         return Err(frozen.attribute(Error::unsupported(why)));
     }
@@ -99,7 +99,16 @@ fn once(
         let pause = since.elapsed();
         enter(Phase::Thaw);
         match options.then {
-            Then::Kill => frozen.kill()?,
+            Then::Kill => {
+                frozen.kill()?;
+                if let Some(lock) = lock {
+                    let (many, file) = (lock.connections, options.to.path().display());
+                    notices.push(format!(
+                        "TCP connections to outside that are locked: {many}. Their peers get no answer until the restart, or `cairn unlock {file}`"
+                    ));
+                    lock.keep();
+                }
+            }
             Then::Stop | Then::Run => frozen.thaw_stopped()?,
         }
         (written, pause)
@@ -133,6 +142,7 @@ const LONGEST_NAP: Duration = Duration::from_millis(256);
 /// and the freeze repeated.
 fn stop_and_look(
     target: &Target,
+    then: Then,
     device: Option<Arc<Device>>,
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<(Frozen, Inspection)> {
@@ -149,7 +159,7 @@ fn stop_and_look(
             Err(err) => return Err(err),
             Ok(frozen) => {
                 enter(Phase::Inspect);
-                match Inspection::of(&frozen, target).and_then(|inspection| inspection.accept(&frozen)) {
+                match Inspection::of(&frozen, target, then).and_then(|inspection| inspection.accept(&frozen)) {
                     Ok(inspection) => return Ok((frozen, inspection)),
                     Err(err) if passes(&err) => frozen.thaw()?,
                     Err(err) => return Err(frozen.attribute(err)),
@@ -210,7 +220,7 @@ pub fn check(target: &Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<C
     source::acquire_checkpoint_capability()?;
     target.source.attempt(|device| {
         let source = Source::of(device.as_ref());
-        let (mut frozen, inspection) = stop_and_look(target, device, cancelled)?;
+        let (mut frozen, inspection) = stop_and_look(target, Then::Run, device, cancelled)?;
         let tasks = frozen.tasks.iter().map(|t| t.threads.len().max(1)).sum();
         let notices = inspection.notices.clone();
         enter(Phase::Ask);

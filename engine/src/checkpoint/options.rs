@@ -21,6 +21,8 @@ pub struct Target {
     pub traced: bool,
     /// Also accept open files or memory shared with processes outside; a restart ends the sharing.
     pub shared: bool,
+    /// Also accept TCP connections to processes outside.
+    pub tcp_established: bool,
     /// Names in /proc/PID/fd of files to leave outside; a restart needs others in their place.
     pub external: Vec<PathBytes>,
     /// System V objects that are the job's.
@@ -34,7 +36,16 @@ impl Target {
     pub fn of(scope: Scope) -> Self {
         let patience = Duration::from_secs(30);
         let (source, external, sysv) = (Wanted::Auto, Vec::new(), Vec::new());
-        Target { scope, source, traced: false, shared: false, external, sysv, patience }
+        Target {
+            scope,
+            source,
+            traced: false,
+            shared: false,
+            tcp_established: false,
+            external,
+            sysv,
+            patience,
+        }
     }
 }
 

@@ -46,6 +46,12 @@ pub enum Command {
         after_help = "Example: cairn restart context.4711\n\nStays the parent of the job, forwards signals to it and exits as it does.\nA job that was started on a terminal gets the one that this command is called from."
     )]
     Restart(RestartArgs),
+    /// Give up the TCP connections to outside that a checkpoint with --kill has locked: their peers
+    /// find them reset
+    #[command(
+        after_help = "For a job that is not to be restarted; a restart unlocks its connections by itself."
+    )]
+    Unlock(UnlockArgs),
     /// Start a command so that it can be checkpointed: in a session of its own, away from the
     /// terminal
     #[command(after_help = "Example: cairn run -o job.log -- ./simulate --steps 1000000")]
@@ -160,6 +166,11 @@ pub struct TargetArgs {
     /// has its own copies
     #[arg(long)]
     pub shared: bool,
+    /// Save TCP connections to processes outside, too. With --kill they are locked (nf_tables):
+    /// their peers get no answer until the restart continues them, or `cairn unlock` gives them up.
+    /// Without --kill, they can only be ended at a restart (--tcp-close)
+    #[arg(long)]
+    pub tcp_established: bool,
     /// Do not save the file that descriptors with this name refer to (`ls -l /proc/PID/fd`):
     /// /dev/pts/3, pipe:[1234], socket:[1234]; a restart needs a replacement for it. Bytes that the
     /// job has not read stay there, and are lost if it is killed and was the only reader
@@ -181,6 +192,7 @@ impl From<&TargetArgs> for Target {
             source: args.source.into(),
             traced: args.traced,
             shared: args.shared,
+            tcp_established: args.tcp_established,
             external: args.external.clone(),
             sysv: args.sysv.clone(),
             patience: Duration::from_secs(args.time),
@@ -290,6 +302,10 @@ pub struct RestartArgs {
     /// Use files that have changed since the checkpoint as they are; without a path, all of them
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub ignore_changes: Vec<OsString>,
+    /// Do not continue TCP connections to outside: the job finds them reset, and peers that still
+    /// wait find their streams ended
+    #[arg(long)]
+    pub tcp_close: bool,
     /// Replace a file that the checkpoint left outside: by the one at PATH, or by descriptor N, as
     /// fd:N. A regular file at PATH is appended to; the job shares the position of a regular file
     /// given as descriptor, and a socket
@@ -304,6 +320,12 @@ pub struct RestartArgs {
     /// Write `released` to this descriptor once the job runs
     #[arg(long, value_name = "N")]
     pub notify_fd: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub struct UnlockArgs {
+    /// The context file, or `-` for standard input
+    pub file: PathBuf,
 }
 
 #[derive(Debug, Args)]

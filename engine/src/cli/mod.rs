@@ -13,6 +13,7 @@ mod pty;
 mod restart;
 mod run;
 mod terminal;
+mod unlock;
 mod worker;
 
 use anyhow::Context;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Checkpoint(args) => checkpoint::run(args),
         Command::Restart(args) => restart::run(args),
+        Command::Unlock(args) => unlock::run(&args),
         Command::Run(args) => run::run(&args, children),
         Command::Info(args) => info::run(&args),
         Command::Check(args) => check::run(args),

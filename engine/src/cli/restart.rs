@@ -79,6 +79,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         patience: Duration::from_secs(args.time),
         ignore_clocks: args.ignore_clocks,
         changes,
+        tcp_close: args.tcp_close,
         external,
         terminal: terminal.as_ref().map(|terminal| terminal.descriptor()),
         progress: &|done, all| bar.at(done, all),

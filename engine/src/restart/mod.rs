@@ -18,6 +18,7 @@ use crate::remote::{Code, Program, Scratch, Tracee};
 use crate::resource::bytes::PathBytes;
 use crate::resource::clock::Clocks;
 use crate::resource::fd::external::{self, Replacement};
+use crate::resource::fd::tcp_outside::Leaving;
 use crate::resource::fd::terminal;
 use crate::resource::process::{self, Alive};
 use crate::resource::thread::rseq;
@@ -60,6 +61,8 @@ pub struct Options<'a> {
     pub progress: &'a dyn Fn(u64, u64),
     /// The user's decisions about files that have changed.
     pub changes: Changes,
+    /// Whether TCP connections to outside are reset.
+    pub tcp_close: bool,
     /// What takes the place of files that the checkpoint left outside.
     pub external: Vec<(PathBytes, Replacement)>,
     /// The caller's terminal, which takes the place of the job's.
@@ -79,6 +82,7 @@ impl Options<'_> {
             patience: Duration::from_secs(10),
             ignore_clocks: false,
             changes: Changes::default(),
+            tcp_close: false,
             external: Vec::new(),
             terminal: None,
             progress: &|_, _| {},
@@ -143,6 +147,7 @@ pub struct Prepared {
     /// Whether CAP_CHECKPOINT_RESTORE could be acquired; reported by [`carry_out`].
     capability: Result<()>,
     external: Vec<(PathBytes, Replacement)>,
+    leaving: Leaving,
     detach: bool,
     begin: Instant,
     /// The plan is for a process with the capabilities and limits that it has now.
@@ -159,7 +164,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let failed = |source| Error::of_image(options.from.path(), source);
     let reader = Reader::open(options.from.clone()).map_err(failed)?;
     reader.check_here().map_err(failed)?;
-    let records: Records = reader.records().map_err(failed)?;
+    let mut records: Records = reader.records().map_err(failed)?;
     if options.own_pidns {
         // Before any thread is started, since its number is in use a moment longer than itself.
         numbers::keep_away(&records)?;
@@ -174,6 +179,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     })?;
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
+    let leaving = Leaving::begin(&mut records, options.tcp_close)?;
     let accepted = changes::check(&records, &options.changes)?;
     records.inodes.iter().try_for_each(|inode| inode.kind.verbs().examine())?;
     records.segments().try_for_each(|segment| segment.is_there().map(drop))?;
@@ -190,7 +196,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
         crate::resource::fd::table::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
     )?;
     let detach = options.detach;
-    Ok(Prepared { reader, records, accepted, plan, capability, external, detach, begin, caller })
+    Ok(Prepared { reader, records, accepted, plan, capability, external, leaving, detach, begin, caller })
 }
 
 /// Plans a restart here and now from fresh records. Skips only what the live processes would
@@ -252,7 +258,18 @@ struct RestoringTask {
 /// # Errors
 /// The step that failed, with pid and system call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, accepted, plan, capability, external, detach, begin, caller } = prepared;
+    let Prepared {
+        reader,
+        records,
+        accepted,
+        plan,
+        capability,
+        external,
+        leaving,
+        detach,
+        begin,
+        caller,
+    } = prepared;
     // Restored when everything else here is gone.
     let _caller = caller;
     capability?;
@@ -260,7 +277,7 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     // Orphans of a helper are reparented to us, as they would have been to init. Not when
     // detaching: our exit would then send them PR_SET_PDEATHSIG.
     sys::set_subreaper(!detach).context(|| "become subreaper")?;
-    let mut context = RestoreContext::new(&records, plan.scratch);
+    let mut context = RestoreContext::new(&records, plan.scratch, leaving);
     let mut opened = Opened::new(&records, &reader, accepted, &external, &plan.file_slots);
     opened.place(reader.file(), plan.context_slot)?;
     match context.take_all(&plan.steps, &mut opened) {
@@ -283,10 +300,11 @@ struct RestoreContext<'a> {
     scratch: RemoteAddr,
     /// Option of ptrace(2) that suspends seccomp filters, if the job has any; new tasks inherit it.
     suspend: i32,
+    leaving: Leaving,
 }
 
 impl<'a> RestoreContext<'a> {
-    fn new(records: &'a Records, scratch: RemoteAddr) -> Self {
+    fn new(records: &'a Records, scratch: RemoteAddr, leaving: Leaving) -> Self {
         let mut pending = HashMap::new();
         for (_, alive) in records.alive() {
             let all = signal::pending_set(&alive.pending);
@@ -296,7 +314,7 @@ impl<'a> RestoreContext<'a> {
         let alive: HashMap<i32, &Alive> =
             records.alive().map(|(process, alive)| (process.pid, alive)).collect();
         let suspend = if records.has_seccomp() { ptrace::SUSPEND_SECCOMP } else { 0 };
-        RestoreContext { alive, pending, tasks: HashMap::new(), scratch, suspend }
+        RestoreContext { alive, pending, tasks: HashMap::new(), scratch, suspend, leaving }
     }
 
     fn take_all(&mut self, steps: &[Step], opened: &mut Opened<'_>) -> Result<()> {
@@ -335,8 +353,8 @@ impl<'a> RestoreContext<'a> {
                 Step::SetOwners => opened.set_owners()?,
                 Step::Finalize { pid } => self.finalize(*pid)?,
                 Step::Release => {
-                    opened.close_slots()?;
-                    self.release()?;
+                    let connections = opened.close_slots()?;
+                    self.release(&connections)?;
                     opened.keep();
                 }
             }
@@ -499,19 +517,21 @@ impl<'a> RestoreContext<'a> {
         }
     }
 
-    fn release(&mut self) -> Result<()> {
+    /// Lets everybody go; `connections` are those to outside, which nothing may disturb before.
+    fn release(&mut self, connections: &[OwnedFd]) -> Result<()> {
         self.continue_sleeps();
         // A failure in this loop kills all tasks, including those already untied; after it, none.
         for tracee in self.tasks.values().flat_map(|task| task.threads.values()) {
             ptrace::set_options(tracee.tid, ptrace::SYSGOOD).context(|| format!("untie {}", tracee.tid))?;
         }
+        let left = std::mem::take(&mut self.leaving).end(connections);
         let tasks = std::mem::take(&mut self.tasks);
         let mut tracees: Vec<Tracee> = tasks.into_values().flat_map(|w| w.threads.into_values()).collect();
         tracees.sort_by_key(|t| (t.pid, t.tid));
         // Detach all of them, even if one fails: a task that is killed from now on has been
         // released.
         let detached = tracees.into_iter().map(Tracee::detach);
-        detached.filter(|result| !matches!(result, Err(Error::Vanished(_)))).fold(Ok(()), Result::and)
+        detached.filter(|result| !matches!(result, Err(Error::Vanished(_)))).fold(left, Result::and)
     }
 
     /// Kills every process created so far.

@@ -466,17 +466,21 @@ impl<'a> Opened<'a> {
 
     /// Closes the engine's descriptors once every process has inherited its own: a pipe reader sees
     /// EOF only when the engine has closed its end, too. Then finishes what this would disturb.
+    /// Returns connections that are still locked.
     ///
     /// # Errors
     /// What the kernel reports.
-    pub fn close_slots(&mut self) -> Result<()> {
+    pub fn close_slots(&mut self) -> Result<Vec<OwnedFd>> {
         let Records { files, inodes, .. } = self.records;
         let verbs = |file: &OpenFile| inodes[file.inode].kind.verbs();
         let is_last = |file: &OpenFile| !file.is_path() && verbs(file).is_finished_last();
         let mut kept = HashMap::new();
+        let mut locked = Vec::new();
         for (index, (file, slot)) in files.iter().zip(self.file_slots).enumerate() {
             if file.is_path() || is_last(file) {
                 kept.extend(self.slots.remove(slot).map(|fd| (index, fd)));
+            } else if verbs(file).lock().is_some() {
+                locked.extend(self.slots.remove(slot).or_else(|| self.late.remove(&index)));
             }
         }
         self.slots.clear();
@@ -492,7 +496,7 @@ impl<'a> Opened<'a> {
             let fd = kept.get(&index).expect("it was kept");
             verbs(file).finish(fd, &opened)?;
         }
-        Ok(())
+        Ok(locked)
     }
 
     /// Sets the owners that receive SIGIO; the processes must exist.

@@ -15,6 +15,8 @@ pub mod kcmp;
 pub mod kmod;
 pub mod mapping;
 pub mod mqueue;
+pub mod netlink;
+pub mod nftables;
 pub mod pagemap_scan;
 pub mod ptrace;
 pub mod session;

@@ -95,6 +95,19 @@ pub fn outq(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(bytes as usize)
 }
 
+/// Of these, how many sequence numbers were not sent yet (`SIOCOUTQNSD`).
+///
+/// # Errors
+/// As ioctl(2).
+pub fn outq_unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    /// include/uapi/linux/sockios.h
+    const SIOCOUTQNSD: libc::Ioctl = 0x894b;
+    let mut bytes = 0i32;
+    // SAFETY: the result is live.
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), SIOCOUTQNSD, &raw mut bytes) }.into())?;
+    Ok(bytes as usize)
+}
+
 /// How many instructions the classic filter of a socket has; 0 without one.
 ///
 /// # Errors

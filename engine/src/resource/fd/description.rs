@@ -1,8 +1,9 @@
 //! Open file descriptions, which dup(2) and fork(2) share.
 
 use super::inode::{Found, Inodes};
-use super::job::Job;
+use super::job::{Established, Job};
 use super::lock::{self, FileLock, SavedLocks};
+use super::socket::lock::Lock;
 use super::socket::network::Network;
 use super::table::{self, Fd};
 use super::{Identity, Kind, Reference};
@@ -433,11 +434,15 @@ impl Files {
     }
 
     /// Captures the state of all objects, once the descriptors of each are known. `tables` are the
-    /// descriptor tables by PID.
+    /// descriptor tables by PID. Returns the lock of TCP connections to outside, if there is one.
     ///
     /// # Errors
     /// One per object: *unsupported* for a pipe with an end outside; what the kernel reports.
-    pub fn capture(&self, inodes: &mut Inodes, tables: HashMap<i32, &[Fd]>) -> Result<(), Vec<Error>> {
+    pub fn capture(
+        &self,
+        inodes: &mut Inodes,
+        tables: HashMap<i32, &[Fd]>,
+    ) -> Result<Option<Lock>, Vec<Error>> {
         let ptys = self.ptys(inodes);
         let all =
             Descriptions { files: self, tables, by_ino: OnceCell::new(), ptys, network: Network::default() };
@@ -447,7 +452,7 @@ impl Files {
         for (inode, descriptors) in met {
             errors.extend(inodes.kind_mut(*inode).capture(descriptors, &all).err());
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() { Ok(all.network.into_lock()) } else { Err(errors) }
     }
 
     /// Both sides of each pseudo-terminal.
@@ -530,6 +535,16 @@ impl Descriptions<'_> {
     pub fn socket(&self, ino: u32) -> Option<usize> {
         let among = Among::Anonymous(format!("socket:[{ino}]").into_bytes());
         self.files.known.get(&among)?.sorted.any().map(|member| member.value)
+    }
+
+    /// What becomes of TCP connections to outside.
+    pub fn established(&self) -> Established {
+        self.files.job.established
+    }
+
+    /// The processes of the job that are alive.
+    pub fn processes(&self) -> &[i32] {
+        self.files.processes()
     }
 
     /// A descriptor of one that is in a table.

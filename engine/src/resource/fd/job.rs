@@ -7,6 +7,18 @@ use crate::sys::task::Seen;
 use std::cell::OnceCell;
 use std::collections::HashSet;
 
+/// What becomes of TCP connections to processes outside the job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Established {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are saved; the job, and its peers with it, run on.
+    Saved,
+    /// They are saved and locked, as the job is to be killed.
+    Locked,
+}
+
 /// What is known of a job before its descriptors are.
 #[derive(Debug, Default)]
 pub struct Job {
@@ -14,15 +26,18 @@ pub struct Job {
     processes: Vec<Seen>,
     /// Names of files that are left outside.
     pub external: Vec<PathBytes>,
+    /// What becomes of TCP connections to outside.
+    pub established: Established,
     /// Numbers of the pseudo-terminals of which it has the master; looked for only where it has
     /// another side.
     masters: OnceCell<HashSet<u32>>,
 }
 
 impl Job {
-    /// These processes, and the names of files that are left outside.
-    pub fn new(processes: Vec<Seen>, external: Vec<PathBytes>) -> Self {
-        Job { processes, external, masters: OnceCell::new() }
+    /// These processes, the names of files that are left outside, and what becomes of TCP
+    /// connections to there.
+    pub fn new(processes: Vec<Seen>, external: Vec<PathBytes>, established: Established) -> Self {
+        Job { processes, external, established, masters: OnceCell::new() }
     }
 
     /// Its processes that are alive.

@@ -23,6 +23,7 @@ mod making;
 mod other_name;
 pub mod socket;
 pub mod table;
+pub mod tcp_outside;
 pub mod unlinked;
 
 pub use making::{Holder, Holders, JoinStage, Joined, Made, Once, Programs, Restored, Way};
@@ -34,6 +35,7 @@ use crate::resource::bytes::PathBytes;
 use description::{Descriptions, Descriptor};
 use inode::Observed;
 use making::{At, ByPath, open_at};
+use socket::lock::LockId;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Metadata};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -357,6 +359,11 @@ pub trait Verbs {
     /// Whether it is a socket with a connection, as connect(2) makes one.
     fn is_connected(&self) -> bool {
         false
+    }
+
+    /// The lock to be removed when all is done, of a connection to outside.
+    fn lock(&self) -> Option<LockId> {
+        None
     }
 
     /// Whether there is something to *join*.

@@ -1,20 +1,24 @@
-//! TCP sockets: those that are not connected, those that listen, and connections both of whose ends
-//! are in the job.
+//! TCP sockets: those that are not connected, those that listen, and connections. How connections
+//! to outside come back is in `tcp_outside.rs`.
 //!
-//! Both ends of a connection are read and made in repair mode. What one end has sent and the other
+//! Both ends of a connection inside the job are read and made in repair mode. What one end has sent and the other
 //! has not received is sent again by the restarted one, and so is the end of a stream. So what is
 //! recorded of an end is what it receives: what has arrived, what is on its way, and whether there
 //! is more to come.
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::socket::connection::{Connection, Looked, state};
+use super::job::Established;
+use super::socket::connection::{Connection, Looked, Outside, state};
 use super::socket::inet::{self, Ends, TcpSockets};
 use super::socket::ip::{self, Endpoint};
 use super::socket::options::{self, Entry, SocketOption};
+use super::socket::lock::LockId;
 use super::socket::repair::{self, Agreed, End};
 use super::socket::{Created, poll, queue, who_has};
-use super::{Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, unlinked};
+use super::{
+    Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, tcp_outside, unlinked,
+};
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::resource::bytes::Bytes;
 use crate::resource::is_default;
@@ -78,6 +82,23 @@ pub enum Link {
         /// What has arrived and was not read.
         received: Bytes,
     },
+    /// A process outside the job.
+    Outside(Box<Outside>),
+    /// Nothing any more: it is reset at the restart, which the program learns from an error.
+    Reset {
+        /// What has arrived and was not read.
+        received: Bytes,
+    },
+}
+
+/// The other end of a connection.
+enum Other {
+    /// An open file description of the job.
+    Inside(usize),
+    /// Nobody has it.
+    Closed,
+    /// A process outside has it.
+    Outside,
 }
 
 /// `TCP_AO_INFO`, include/uapi/linux/tcp.h; Linux 6.7.
@@ -104,18 +125,28 @@ impl Tcp {
         Created { family: self.family, kind: libc::SOCK_STREAM, protocol: libc::IPPROTO_TCP }
     }
 
-    fn create(&self) -> Result<OwnedFd> {
+    pub(super) fn create(&self) -> Result<OwnedFd> {
         options::create(self.created()).context(|| "create a TCP socket")
     }
 
-    fn own(&self) -> Result<Endpoint> {
+    pub(super) fn own(&self) -> Result<Endpoint> {
         self.name.ok_or_else(|| Error::Conflict("a TCP connection without an address".into()))
     }
 
     fn connection(&self) -> Option<&Connection> {
         match &self.link {
             Link::Peer { connection, .. } | Link::Closed { connection } => Some(connection),
-            Link::None | Link::Listening { .. } | Link::Waiting { .. } | Link::Over { .. } => None,
+            _ => None,
+        }
+    }
+
+    /// The address of the other end.
+    fn to(&self) -> Option<Endpoint> {
+        match &self.link {
+            Link::Peer { connection, .. } | Link::Closed { connection } => Some(connection.to),
+            Link::Waiting { to, .. } => Some(*to),
+            Link::Outside(outside) => Some(outside.to),
+            Link::None | Link::Listening { .. } | Link::Over { .. } | Link::Reset { .. } => None,
         }
     }
 }
@@ -134,8 +165,8 @@ impl Verbs for Tcp {
     }
 
     fn title(&self, index: usize) -> String {
-        match (self.name, self.connection()) {
-            (Some(own), Some(Connection { to, .. })) => format!("TCP socket {own} to {to}"),
+        match (self.name, self.to()) {
+            (Some(own), Some(to)) => format!("TCP socket {own} to {to}"),
             (Some(own), None) => format!("TCP socket {own}"),
             _ => format!("TCP socket {index}"),
         }
@@ -256,8 +287,12 @@ impl Verbs for Tcp {
         let to = Endpoint { flow: 0, ..to };
         let file = all.socket(ino).expect("it has a descriptor");
         let looked = Looked { file, descriptor, at: &at, all, to };
-        if let Some(other) = sockets.without_process(shown.ends).filter(|other| !inet::is_left(other)) {
-            let listener = sockets.listener(other).and_then(|ino| all.socket(ino));
+        let waiting = sockets.without_process(shown.ends).filter(|other| !inet::is_left(other));
+        let listener =
+            waiting.and_then(|other| sockets.listener(other)).and_then(|ino| all.socket(ino));
+        let may_leave = all.established() != Established::Refused;
+        // Whether a process outside has accepted it makes no difference to this end.
+        if waiting.is_some() && !(listener.is_none() && may_leave) {
             let quiet = repair::has_sent_nothing(fd.as_fd()).context(what)? && shown.shutdown == 0;
             let (Some(listener), true) = (listener, quiet) else {
                 return refuse_now(&format!(
@@ -268,11 +303,17 @@ impl Verbs for Tcp {
             return Ok(());
         }
         self.link = match self.find_peer(shown.ends, state, &looked, sockets)? {
-            Some(peer) => Link::Peer { file: peer, connection: looked.read(Some(peer))? },
-            None if socket::outq(fd.as_fd()).context(what)? == 0 => {
+            Other::Inside(peer) => Link::Peer { file: peer, connection: looked.read(Some(peer))? },
+            Other::Closed if socket::outq(fd.as_fd()).context(what)? == 0 => {
                 Link::Closed { connection: looked.read(None)? }
             }
-            None => return refuse(" is a TCP connection with data for an end that is closed; close it, too"),
+            Other::Closed => {
+                return refuse(" is a TCP connection with data for an end that is closed; close it, too");
+            }
+            Other::Outside => {
+                let lock = tcp_outside::lock(all, sockets, &at)?;
+                Link::Outside(Box::new(looked.read_outside(lock)?))
+            }
         };
         self.deaf = shown.shutdown & 1 != 0 && !state::has_met_end(state);
         Ok(())
@@ -287,17 +328,16 @@ impl Verbs for Tcp {
             is.then_some(()).ok_or_else(|| format!("{end}: an address of another family"))
         };
         self.name.iter().try_for_each(fits)?;
-        if let Link::Waiting { to, .. } = &self.link {
-            fits(to)?;
-        }
+        self.to().iter().try_for_each(fits)?;
         if self.is_connected() && self.name.is_none() {
             return Err("a TCP connection without an address".into());
         }
+        if let Link::Outside(outside) = &self.link {
+            let is_valid = outside.agreed.is_valid();
+            return is_valid.then_some(()).ok_or_else(|| "an invalid TCP connection".into());
+        }
         let Some(connection) = self.connection() else { return Ok(()) };
-        fits(&connection.to)?;
-        let Agreed { mss, scales, .. } = connection.agreed;
-        let scaled = scales.is_none_or(|(send, receive)| send.max(receive) <= 14);
-        let whole = mss > 0 && mss <= u16::MAX.into() && scaled && self.name.is_some();
+        let whole = connection.agreed.is_valid() && self.name.is_some();
         let is_closed = matches!(self.link, Link::Closed { .. });
         if !whole || (is_closed && !(connection.ends && connection.on_its_way.0.is_empty())) {
             return Err("an invalid TCP connection".into());
@@ -314,18 +354,18 @@ impl Verbs for Tcp {
             ))),
             bound => bound.context(|| format!("bind a socket to {own}")),
         };
-        if let Some(connection) = self.connection() {
+        if let (Some(to), false) = (self.to(), matches!(self.link, Link::Waiting { .. })) {
             repair::begin_new(probe.as_fd())?;
             options::apply(probe.as_fd(), &before_bind(&self.options))?;
             bound(bind(&probe, &own.address()))?;
-            let what = || format!("make the connection {own} to {}", connection.to);
-            return match rustix::net::connect(&probe, &connection.to.address()) {
-                Err(Errno::ADDRNOTAVAIL) => inet::look_in_the_way(own, Some(connection.to)),
+            let what = || format!("make the connection {own} to {to}");
+            return match rustix::net::connect(&probe, &to.address()) {
+                Err(Errno::ADDRNOTAVAIL) => inet::look_in_the_way(own, Some(to)),
                 connected => connected.context(what),
             };
         }
         options::apply(probe.as_fd(), &before_bind(&self.options))?;
-        if matches!(self.link, Link::Over { .. }) {
+        if matches!(self.link, Link::Over { .. } | Link::Reset { .. }) {
             repair::begin_new(probe.as_fd())?;
             return bound(bind(&probe, &own.address()));
         }
@@ -349,6 +389,13 @@ impl Verbs for Tcp {
         true
     }
 
+    fn lock(&self) -> Option<LockId> {
+        match &self.link {
+            Link::Outside(outside) => outside.lock,
+            _ => None,
+        }
+    }
+
     fn joins(&self) -> bool {
         self.is_connected()
     }
@@ -356,7 +403,10 @@ impl Verbs for Tcp {
     fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
         match &self.link {
             Link::Waiting { to, .. } if stage == JoinStage::Connect => return self.wait(fd, *to),
-            Link::Over { received } => return self.finish(stage, fd, &received.0, job),
+            Link::Over { received } | Link::Reset { received } => {
+                return self.finish(stage, fd, &received.0, job);
+            }
+            Link::Outside(outside) => return self.rejoin(stage, fd, outside),
             _ => {}
         }
         let Some(connection) = self.connection() else { return Ok(()) };
@@ -387,33 +437,42 @@ impl Verbs for Tcp {
 }
 
 impl Tcp {
-    /// The other end's open file description; `None` for one that is closed.
+    /// Looks who has the other end.
     fn find_peer(
         &self,
         ends: Ends,
         state: u8,
         looked: &Looked<'_, '_>,
         sockets: &TcpSockets,
-    ) -> Result<Option<usize>> {
+    ) -> Result<Other> {
         let Looked { file, descriptor, at, all, to } = looked;
         let refuse = |why: String| Err(Error::unsupported(Problem::of((*at).clone(), why)));
         let outside = |why: String| {
-            let why = format!("{why}{}", external::advice(&descriptor.name()));
+            if all.established() != Established::Refused {
+                return Ok(Other::Outside);
+            }
+            let why = format!(
+                "{why}; or pass --tcp-established{}",
+                external::advice(&descriptor.name())
+            );
             Err(Error::unsupported(Problem::external((*at).clone(), External::SocketPeer, why)))
         };
         match sockets.peer(ends).map(|ino| (ino, all.socket(ino))) {
             Some((_, Some(peer))) if peer == *file => refuse(
                 " is a TCP socket that is connected to itself, which cannot be saved; close it first".into(),
             ),
-            Some((_, Some(peer))) => Ok(Some(peer)),
+            Some((_, Some(peer))) => Ok(Other::Inside(peer)),
             Some((ino, None)) => outside(format!(
                 " is a TCP connection to {to}, of a process outside the job{}: save a tree that contains both, or close it first",
                 who_has(ino)
             )),
             None if !to.is_own()? => outside(format!(
-                " is a TCP connection to {to}, outside this machine, which cannot be saved yet; close it first"
+                " is a TCP connection to {to}, outside this machine: close it first"
             )),
-            None if state == state::CLOSE_WAIT => Ok(None),
+            None if sockets.without_process(ends).is_some_and(|other| !inet::is_left(other)) => {
+                outside(format!(" is a TCP connection to {to}, that was not accepted yet"))
+            }
+            None if state == state::CLOSE_WAIT => Ok(Other::Closed),
             None => refuse(format!(" is a TCP connection to {to}, whose other end is closed; close it, too")),
         }
     }
@@ -477,6 +536,7 @@ impl Tcp {
 
     /// Makes a connection that is over: with another end that nobody sees.
     fn finish(&self, stage: JoinStage, fd: BorrowedFd<'_>, received: &[u8], job: &Joined<'_>) -> Result<()> {
+        let is_reset = matches!(self.link, Link::Reset { .. });
         let partner =
             job.partner.ok_or_else(|| Error::Conflict("a connection without another end".into()))?;
         match stage {
@@ -499,6 +559,10 @@ impl Tcp {
             JoinStage::Fill => {
                 repair::end(fd)?;
                 repair::end(partner)
+            }
+            JoinStage::Finish if is_reset => {
+                options::apply(fd, &self.options)?;
+                tcp_outside::reset(fd, partner)
             }
             JoinStage::Finish => {
                 shutdown(partner, Shutdown::Write).context(|| "end a TCP stream")?;
@@ -527,12 +591,12 @@ fn before_bind(options: &[SocketOption]) -> Vec<SocketOption> {
     options.iter().filter(is_needed).cloned().collect()
 }
 
-fn set_reuse(fd: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn set_reuse(fd: BorrowedFd<'_>) -> Result<()> {
     socket::set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1).context(|| "set SO_REUSEADDR")
 }
 
 /// Sends bytes that the other end has not received yet.
-fn send_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+pub(super) fn send_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     let mut rest = bytes;
     let mut step = |most: usize| -> rustix::io::Result<bool> {
         while !rest.is_empty() {
@@ -563,7 +627,7 @@ impl Made for Unopened {
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         let fd = self.0.create()?;
         unlinked::set_flags(&fd, flags)?;
-        if matches!(self.0.link, Link::Closed { .. } | Link::Over { .. }) {
+        if matches!(self.0.link, Link::Closed { .. } | Link::Over { .. } | Link::Reset { .. }) {
             way.keep_partner(self.0.create()?);
         }
         Ok(fd)

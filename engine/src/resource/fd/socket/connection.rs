@@ -1,7 +1,8 @@
-//! A TCP connection both of whose ends are in the job, or the other one of which is closed: what is
-//! recorded of an end, and how that is read while packets may still arrive.
+//! A TCP connection both of whose ends are in the job, or the other one of which is closed or
+//! outside: what is recorded of an end, and how that is read while packets may still arrive.
 
 use super::ip::Endpoint;
+use super::lock::LockId;
 use super::repair::{Agreed, Repaired};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::resource::bytes::Bytes;
@@ -32,6 +33,42 @@ pub struct Connection {
     pub windows: (u32, u32),
     /// What both ends agreed on.
     pub agreed: Agreed,
+}
+
+/// An end of a connection whose other end is outside the job, and has to find everything as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    /// The address of the other end.
+    pub to: Endpoint,
+    /// What has arrived and was not read.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub received: Bytes,
+    /// Whether the end of the other stream has arrived after that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub has_met_end: bool,
+    /// What was sent and not acknowledged.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sent: Bytes,
+    /// What was written after that, and not sent yet.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unsent: Bytes,
+    /// Whether it has ended its stream after that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub has_ended: bool,
+    /// Sequence number of the first byte that has not arrived.
+    pub read: u32,
+    /// Sequence number of the first byte that was not acknowledged.
+    pub write: u32,
+    /// How many bytes after these it may receive, and send.
+    pub windows: (u32, u32),
+    /// What both ends agreed on.
+    pub agreed: Agreed,
+    /// The clock of its timestamps, if it has such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<u32>,
+    /// What keeps its packets away while no process has it; none if the job was not killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockId>,
 }
 
 /// include/net/tcp_states.h
@@ -91,11 +128,23 @@ impl Looked<'_, '_> {
     /// *unsupported* for one whose data does not come to rest; what the kernel reports.
     pub fn read(&self, peer: Option<usize>) -> Result<Connection> {
         let peer = peer.map(|peer| (peer, self.all.descriptor(peer)));
+        self.until_at_rest(|| self.try_read(peer.as_ref()))
+    }
+
+    /// Reads an end whose other end is outside, and may be kept away by a lock.
+    ///
+    /// # Errors
+    /// As [`Looked::read`]; *vanished* for one that has just ended.
+    pub fn read_outside(&self, lock: Option<LockId>) -> Result<Outside> {
+        self.until_at_rest(|| self.try_read_outside(lock))
+    }
+
+    fn until_at_rest<T>(&self, mut read: impl FnMut() -> Result<Option<T>>) -> Result<T> {
         for attempt in 0..ATTEMPTS {
             if attempt > 0 {
                 std::thread::sleep(Duration::from_millis(1 << attempt.min(5)));
             }
-            if let Some(connection) = self.try_read(peer.as_ref())? {
+            if let Some(connection) = read()? {
                 return Ok(connection);
             }
         }
@@ -178,6 +227,52 @@ impl Looked<'_, '_> {
             write,
             windows: (room(edge, read), room(peer_edge, write)),
             agreed: Agreed { mss, ..agreed },
+        }))
+    }
+
+    /// `None` if something has changed meanwhile.
+    fn try_read_outside(&self, lock: Option<LockId>) -> Result<Option<Outside>> {
+        let what = || format!("{}: read a TCP connection", self.at);
+        let repaired = Repaired::begin(self.descriptor)?;
+        let look = || -> std::io::Result<_> {
+            let sending = (repaired.unacknowledged()?, repaired.send_window()?);
+            Ok((repaired.receiving()?, sending, repaired.info()?))
+        };
+        let before = look().context(what)?;
+        let (received, waiting) = repaired.received().context(what)?;
+        let (mut queued, written) = repaired.sent().context(what)?;
+        let (mss, clock) = (repaired.mss().context(what)?, repaired.clock().context(what)?);
+        let after = look().context(what)?;
+        repaired.end()?;
+        let ([next, edge], ((unacknowledged, unsent), send_window), (state, agreed)) = before;
+        if state == state::CLOSE {
+            return Err(Error::Vanished(format!("{}: its connection has just ended", self.at)));
+        }
+        // The end of its stream has a sequence number, too, after all bytes.
+        let has_ended = state::has_ended(state);
+        let bytes = |numbers: usize| numbers - usize::from(has_ended && numbers > 0);
+        if before != after || received.len() != waiting || queued.len() < bytes(unacknowledged) {
+            return Ok(None);
+        }
+        queued.drain(..queued.len() - bytes(unacknowledged));
+        let unsent = queued.split_off(queued.len() - bytes(unsent));
+        // One that was acknowledged is sent again.
+        let end_again = u32::from(has_ended && unacknowledged == 0);
+        let has_met_end = state::has_met_end(state);
+        let read = next.wrapping_sub(has_met_end.into());
+        Ok(Some(Outside {
+            to: self.to,
+            received: Bytes(received),
+            has_met_end,
+            sent: Bytes(queued),
+            unsent: Bytes(unsent),
+            has_ended,
+            read,
+            write: written.wrapping_sub(unacknowledged as u32).wrapping_sub(end_again),
+            windows: ((edge.wrapping_sub(read) as i32).max(0) as u32, send_window),
+            agreed: Agreed { mss, ..agreed },
+            clock: agreed.timestamps.then_some(clock),
+            lock,
         }))
     }
 }

@@ -1,4 +1,5 @@
-//! Datagrams put into the queue of a new UDP socket, from whatever address they came.
+//! Datagrams put into the queue of a new UDP socket, from whatever address they came, and the end
+//! of a stream into that of a TCP socket.
 //!
 //! The socket is bound to a port that nobody knows, and each datagram is sent to it over loopback
 //! as a packet with a header of our own (raw(7)): the kernel does not check the source address of
@@ -19,7 +20,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 /// A datagram in a queue.
@@ -193,6 +194,31 @@ fn put_back(fd: BorrowedFd<'_>, protocol: i32, datagrams: &[Datagram]) -> Result
     connect_unspec(fd).context(|| "take the port from a socket")
 }
 
+/// Sends the end of a stream to a TCP socket, as if by the other end of its connection: a segment
+/// of this sequence number that acknowledges `acknowledged`. It has a mark (`SO_MARK`).
+///
+/// # Errors
+/// *denied* without CAP_NET_RAW and CAP_NET_ADMIN; what the kernel reports.
+pub fn end_stream(
+    (from, to): (Endpoint, Endpoint),
+    [sequence, acknowledged]: [u32; 2],
+    window: u16,
+    mark: u32,
+) -> Result<()> {
+    const FIN_ACK: u16 = 0x11;
+    const WORDS: u16 = 5;
+    let mut segment = Vec::with_capacity(20);
+    segment.extend([from.port, to.port].map(u16::to_be_bytes).as_flattened());
+    segment.extend([sequence, acknowledged].map(u32::to_be_bytes).as_flattened());
+    segment.extend([WORDS << 12 | FIN_ACK, window, 0, 0].map(u16::to_be_bytes).as_flattened());
+    let ips = (from.ip.to_canonical(), to.ip.to_canonical());
+    let packet = Packet::new(ips, to.scope, libc::IPPROTO_TCP, segment, 16)?;
+    let sender = raw(packet.to)?;
+    socket::set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_MARK, &mark.to_ne_bytes())
+        .context(|| "mark a packet (needs CAP_NET_ADMIN)")?;
+    packet.send(&sender)
+}
+
 /// Bytes of memory that the queue of a socket takes (`SK_MEMINFO_RMEM_ALLOC`).
 fn filled(fd: BorrowedFd<'_>) -> Result<u32> {
     const SO_MEMINFO: i32 = 55;
@@ -204,10 +230,10 @@ fn filled(fd: BorrowedFd<'_>) -> Result<u32> {
 fn raw(to: IpAddr) -> Result<OwnedFd> {
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(rustix::net::ipproto::RAW))
-        .context(|| "open a raw socket, to put datagrams back (needs CAP_NET_RAW)")
+        .context(|| "open a raw socket, to put into queues what came (needs CAP_NET_RAW)")
 }
 
-/// A datagram of UDP or UDP-Lite with what goes into the header before it.
+/// A datagram of UDP or UDP-Lite, or a segment of TCP, with what goes into the header before it.
 struct Packet {
     from: IpAddr,
     to: IpAddr,
@@ -244,10 +270,23 @@ impl Packet {
             payload.extend(half.to_be_bytes());
         }
         payload.extend(data);
+        let made = Packet::new((from, to), scope, protocol, payload, 6)?;
+        let (ttl, tos) = (datagram.ttl.unwrap_or(64), datagram.tos.unwrap_or(0));
+        Ok(Packet { ttl, tos, id: (index as u16).wrapping_mul(2) | 1, ..made })
+    }
+
+    /// A packet whose payload has its checksum at `sum_at`.
+    fn new(
+        (from, to): (IpAddr, IpAddr),
+        scope: u32,
+        protocol: i32,
+        mut payload: Vec<u8>,
+        sum_at: usize,
+    ) -> Result<Packet> {
         let mut pseudo = match (from, to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => [from.octets(), to.octets()].concat(),
             (IpAddr::V6(from), IpAddr::V6(to)) => [from.octets(), to.octets()].concat(),
-            _ => return Err(Error::Conflict("a datagram of two address families".into())),
+            _ => return Err(Error::Conflict("a packet of two address families".into())),
         };
         pseudo.extend((payload.len() as u32).to_be_bytes());
         pseudo.extend((protocol as u32).to_be_bytes());
@@ -255,10 +294,8 @@ impl Packet {
             0 => 0xffff,
             sum => sum,
         };
-        payload[6..8].copy_from_slice(&sum.to_be_bytes());
-        let (ttl, tos) = (datagram.ttl.unwrap_or(64), datagram.tos.unwrap_or(0));
-        let id = (index as u16).wrapping_mul(2) | 1;
-        Ok(Packet { from, to, scope, protocol: protocol as u8, ttl, tos, id, payload })
+        payload[sum_at..sum_at + 2].copy_from_slice(&sum.to_be_bytes());
+        Ok(Packet { from, to, scope, protocol: protocol as u8, ttl: 64, tos: 0, id: 1, payload })
     }
 
     fn send(&self, sender: &OwnedFd) -> Result<()> {
@@ -278,7 +315,7 @@ impl Packet {
             }
             Some(sent) => sent.map(drop),
         };
-        sent.context(|| format!("send a datagram from {} to {}", self.from, self.to))
+        sent.context(|| format!("send a packet from {} to {}", self.from, self.to))
     }
 
     /// A packet with a part of the payload that begins at `offset`; `None` if it would be too long.
@@ -350,7 +387,6 @@ mod tests {
     use super::*;
     use crate::resource::fd::socket::Created;
     use crate::resource::fd::socket::options::create;
-    use std::os::fd::AsFd;
 
     #[test]
     fn datagrams_come_from_where_they_came() {

@@ -6,6 +6,7 @@ pub mod diag;
 pub mod inet;
 pub mod inject;
 pub mod ip;
+pub mod lock;
 pub mod name;
 pub mod network;
 pub mod options;

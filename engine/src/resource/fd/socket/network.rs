@@ -4,6 +4,7 @@ use super::Created;
 use super::diag::UnixSockets;
 use super::inet::{self, TcpSockets};
 use super::ip::{self, Endpoint, Group};
+use super::lock::Lock;
 use super::options::New;
 use crate::error::{Context, Result};
 use std::cell::{OnceCell, RefCell};
@@ -21,6 +22,7 @@ pub struct Network {
     halves: Tables<HashMap<u32, u8>>,
     peers: Tables<HashMap<u64, Endpoint>>,
     new: Tables<New>,
+    lock: OnceCell<Lock>,
     noted: RefCell<HashMap<usize, [u32; 2]>>,
 }
 
@@ -67,6 +69,19 @@ impl Network {
     /// As [`TcpSockets::read`].
     pub fn tcp(&self) -> Result<&TcpSockets> {
         once(&self.tcp, TcpSockets::read)
+    }
+
+    /// The lock of TCP connections to outside, taken by the first one that asks.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub fn lock(&self, take: impl FnOnce() -> Result<Lock>) -> Result<&Lock> {
+        once(&self.lock, take)
+    }
+
+    /// The lock, if somebody has asked for it.
+    pub fn into_lock(self) -> Option<Lock> {
+        self.lock.into_inner()
     }
 
     /// The netlink socket with this inode number; one is not listed before it is bound.

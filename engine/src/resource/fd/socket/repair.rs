@@ -17,6 +17,7 @@ mod uapi {
     pub const NO_QUEUE: i32 = 0;
     pub const RECV_QUEUE: i32 = 1;
     pub const SEND_QUEUE: i32 = 2;
+    pub const TIMESTAMP_CLOCK: i32 = 24;
     pub const REPAIR_WINDOW: i32 = 29;
     /// Codes of `struct tcp_repair_opt`, include/net/tcp.h.
     pub const MSS: u32 = 2;
@@ -41,6 +42,14 @@ pub struct Agreed {
     pub sack: bool,
     /// Whether segments have timestamps.
     pub timestamps: bool,
+}
+
+impl Agreed {
+    /// Whether two ends could have agreed on that.
+    pub fn is_valid(self) -> bool {
+        let scaled = self.scales.is_none_or(|(send, receive)| send.max(receive) <= 14);
+        self.mss > 0 && self.mss <= u16::MAX.into() && scaled
+    }
 }
 
 /// `TCP_INFO` in part: the state (`TCP_*`), and what was agreed on, without the segment size.
@@ -148,15 +157,43 @@ impl Repaired {
     /// # Errors
     /// What the kernel reports.
     pub fn receiving(&self) -> io::Result<[u32; 2]> {
-        let fd = self.fd.as_fd();
-        let next = sequence(fd, uapi::RECV_QUEUE)?;
-        let window = socket::option(fd, libc::IPPROTO_TCP, uapi::REPAIR_WINDOW, 20)?;
-        let word = |at: usize| u32::from_ne_bytes(window[at..at + 4].try_into().expect("four bytes"));
-        if window.len() != 20 {
-            return Err(io::Error::other("TCP_REPAIR_WINDOW of another size"));
+        let next = sequence(self.fd.as_fd(), uapi::RECV_QUEUE)?;
+        let [_, _, _, wnd, wup] = self.windows()?;
+        Ok([next, wnd.wrapping_add(wup)])
+    }
+
+    /// How many bytes it may send, from the first one that was not acknowledged.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn send_window(&self) -> io::Result<u32> {
+        self.windows().map(|[_, send, ..]| send)
+    }
+
+    /// `snd_wl1`, `snd_wnd`, `max_window`, `rcv_wnd`, `rcv_wup`.
+    fn windows(&self) -> io::Result<[u32; 5]> {
+        let window = socket::option(self.fd.as_fd(), libc::IPPROTO_TCP, uapi::REPAIR_WINDOW, 20)?;
+        match window.as_chunks() {
+            (words @ [_, _, _, _, _], []) => Ok(std::array::from_fn(|at| u32::from_ne_bytes(words[at]))),
+            _ => Err(io::Error::other("TCP_REPAIR_WINDOW of another size")),
         }
-        // `rcv_wnd` and `rcv_wup`.
-        Ok([next, word(12).wrapping_add(word(16))])
+    }
+
+    /// Of what was written, how many sequence numbers were not acknowledged, and not sent either.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn unacknowledged(&self) -> io::Result<(usize, usize)> {
+        let fd = self.fd.as_fd();
+        Ok((socket::outq(fd)?, socket::outq_unsent(fd)?))
+    }
+
+    /// The clock of its timestamps (`TCP_TIMESTAMP`).
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn clock(&self) -> io::Result<u32> {
+        socket::int(self.fd.as_fd(), libc::IPPROTO_TCP, uapi::TIMESTAMP_CLOCK).map(|clock| clock as u32)
     }
 
     /// The largest segment that the other end takes.
@@ -302,6 +339,49 @@ fn receive(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Puts bytes into the queue of a connection in repair as ones that were sent.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn resend(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let what = || format!("put {} bytes into the send queue of a TCP socket", bytes.len());
+    choose(fd, uapi::SEND_QUEUE).context(what)?;
+    queue::with_room(fd, || {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let sent = rustix::net::send(fd, rest, SendFlags::NOSIGNAL).context(what)?;
+            rest = &rest[sent..];
+        }
+        Ok(())
+    })?;
+    choose(fd, uapi::NO_QUEUE).context(what)
+}
+
+/// Sets the clock of the timestamps of a connection in repair.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn set_clock(fd: BorrowedFd<'_>, clock: u32) -> Result<()> {
+    socket::set_int(fd, libc::IPPROTO_TCP, uapi::TIMESTAMP_CLOCK, clock as i32)
+        .context(|| "set the timestamps of a TCP connection")
+}
+
+/// Asks the other end of a connection to tell what it has received: ends a repair with a window
+/// probe (`tcp_send_window_probe`).
+///
+/// # Errors
+/// What the kernel reports.
+pub fn probe(fd: BorrowedFd<'_>) -> Result<()> {
+    let what = || "probe a TCP connection";
+    let reuse = socket::int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR).context(what)?;
+    begin(fd).context(what)?;
+    socket::set_int(fd, libc::IPPROTO_TCP, libc::TCP_REPAIR, 0).context(what)?;
+    socket::set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, reuse).context(what)
 }
 
 /// Ends the repair of a socket that [`connect`] has connected.

@@ -1,0 +1,142 @@
+//! The lock of TCP connections to outside: while no process has them, a table of nf_tables drops
+//! their packets in both directions, so that neither end learns of it. It stays when the job was
+//! killed, until a restart has made the connections anew.
+
+use super::inet::Ends;
+use super::ip::Endpoint;
+use crate::error::{Context, Error, Result};
+use crate::journal::{Change, Entry};
+use crate::sys::nftables::{self, Key};
+use serde::{Deserialize, Serialize};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::IpAddr;
+
+/// What tells a lock from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LockId(pub u64);
+
+impl LockId {
+    fn table(self) -> String {
+        format!("cairn-{:016x}", self.0)
+    }
+
+    /// The mark (`SO_MARK`) of packets that it lets in.
+    pub fn mark(self) -> u32 {
+        self.0 as u32 | 1
+    }
+
+    /// Drops the packets of these connections; false if the lock was there.
+    ///
+    /// # Errors
+    /// *denied* without CAP_NET_ADMIN; what the kernel reports, see [`is_unavailable`].
+    pub fn begin(self, connections: &[Ends]) -> Result<bool> {
+        let keys: Vec<Key> = connections.iter().map(|(own, other)| key(*own, *other)).collect();
+        match nftables::drop_packets(&self.table(), &keys, self.mark()) {
+            Err(err) if err.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+            begun => begun.map(|()| true).context(|| "lock TCP connections to outside by nf_tables"),
+        }
+    }
+
+    /// Lets the packets pass; false if it was not there.
+    ///
+    /// # Errors
+    /// As [`LockId::begin`].
+    pub fn end(self) -> Result<bool> {
+        match nftables::remove(&self.table()) {
+            Err(err) if err.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            ended => {
+                ended.map(|()| true).context(|| format!("remove the nf_tables table {}", self.table()))
+            }
+        }
+    }
+}
+
+/// Whether an error of [`LockId::begin`] says that the kernel cannot do it.
+pub fn is_unavailable(err: &Error) -> bool {
+    let Error::Failed { source, .. } = err else { return false };
+    matches!(
+        source.raw_os_error(),
+        Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)
+    )
+}
+
+fn key(own: Endpoint, other: Endpoint) -> Key {
+    let bytes = |end: Endpoint| match end.canonical().ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    nftables::key((&bytes(other), other.port), (&bytes(own), own.port))
+}
+
+/// A lock during a checkpoint. It is removed when this is dropped, and by the front end if the
+/// worker is killed, unless the job was killed by then.
+#[derive(Debug)]
+pub struct Lock {
+    /// Its name.
+    pub id: LockId,
+    /// How many connections it is of.
+    pub connections: usize,
+    entry: Entry,
+}
+
+impl Lock {
+    /// Takes it for connections of a job, which has process `pid`.
+    ///
+    /// # Errors
+    /// As [`LockId::begin`].
+    pub fn take(pid: i32, connections: &[Ends]) -> Result<Lock> {
+        // Nothing but the state of the hasher, which is random.
+        let id = LockId(RandomState::new().build_hasher().finish());
+        let entry = Entry::record(Change::Lock { pid, id })?;
+        if !id.begin(connections)? {
+            return Err(Error::Failed {
+                what: "lock TCP connections to outside".into(),
+                source: io::Error::from_raw_os_error(libc::EEXIST),
+            });
+        }
+        Ok(Lock { id, connections: connections.len(), entry })
+    }
+
+    /// Leaves it, since the job is gone.
+    pub fn keep(self) {
+        self.entry.keep();
+    }
+}
+
+/// A lock during a restart.
+#[derive(Debug)]
+pub struct Held {
+    id: LockId,
+    /// Whether it was not there before.
+    is_new: bool,
+}
+
+impl Held {
+    /// Takes it, unless it is there.
+    ///
+    /// # Errors
+    /// As [`LockId::begin`].
+    pub fn take(id: LockId, connections: &[Ends]) -> Result<Held> {
+        Ok(Held { id, is_new: id.begin(connections)? })
+    }
+
+    /// Removes it.
+    ///
+    /// # Errors
+    /// As [`LockId::end`].
+    pub fn end(mut self) -> Result<()> {
+        self.is_new = false;
+        self.id.end().map(drop)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.is_new {
+            // On the way out of another failure, which is the one to report.
+            let _ = self.id.end();
+        }
+    }
+}

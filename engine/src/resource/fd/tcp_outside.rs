@@ -1,0 +1,192 @@
+//! TCP connections to processes outside the job: what keeps their packets away while the job is not
+//! there, and how an end comes back that the other one takes for the same.
+
+use super::Kind;
+use super::description::Descriptions;
+use super::socket::connection::Outside;
+use super::socket::inet::{Ends, TcpSockets};
+use super::socket::inject;
+use super::socket::lock::{self, Held, Lock, LockId};
+use super::socket::options;
+use super::socket::repair::{self, End};
+use super::tcp::{Link, Tcp, send_all};
+use super::{JoinStage, Verbs};
+use crate::error::{Context, Error, Problem, Result, Subject};
+use crate::resource::Records;
+use crate::resource::bytes::Bytes;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Locks all connections of the job to outside, if it is to be killed. `at` is one of them.
+pub(super) fn lock(
+    all: &Descriptions<'_>,
+    sockets: &TcpSockets,
+    at: &Subject,
+) -> Result<Option<LockId>> {
+    if all.established() != super::job::Established::Locked {
+        return Ok(None);
+    }
+    let taken = all.network().lock(|| {
+        let is_inside = |ends: Ends| sockets.peer(ends).is_some_and(|ino| all.socket(ino).is_some());
+        let ours = sockets.by_ino.iter().filter(|(ino, socket)| {
+            socket.ends.1.port != 0 && !is_inside(socket.ends) && all.socket(**ino).is_some()
+        });
+        let pid = all.processes().first().copied().unwrap_or_default();
+        Lock::take(pid, &ours.map(|(_, socket)| socket.ends).collect::<Vec<_>>())
+    });
+    match taken {
+        Err(err) if lock::is_unavailable(&err) => {
+            let why = " is a TCP connection to outside, which is kept without its process by nf_tables (CONFIG_NF_TABLES_INET), and this kernel has none; omit --kill, and end the connection at the restart with --tcp-close";
+            Err(Error::unsupported(Problem::of(at.clone(), why)))
+        }
+        taken => taken.map(|lock| Some(lock.id)),
+    }
+}
+
+impl Tcp {
+    /// *join* of a connection to outside: the other end has its state, and learns of nothing.
+    pub(super) fn rejoin(&self, stage: JoinStage, fd: BorrowedFd<'_>, outside: &Outside) -> Result<()> {
+        match stage {
+            JoinStage::Connect => {
+                options::apply(fd, &self.options)?;
+                self.reconnect(fd, outside, &outside.received.0)
+            }
+            JoinStage::Fill => repair::end(fd),
+            JoinStage::Finish => {
+                if outside.has_met_end {
+                    self.meet_end(fd, outside)?;
+                }
+                send_all(fd, &outside.unsent.0)?;
+                if outside.has_ended {
+                    shutdown(fd, Shutdown::Write).context(|| "end a TCP stream")?;
+                }
+                if self.deaf {
+                    shutdown(fd, Shutdown::Read).context(|| "shut down a TCP socket")?;
+                }
+                options::apply(fd, &self.options)
+            }
+        }
+    }
+
+    /// Makes its end, and leaves it in repair.
+    fn reconnect(&self, fd: BorrowedFd<'_>, outside: &Outside, received: &[u8]) -> Result<()> {
+        let Outside { to, read, write, agreed, windows: (read_window, write_window), .. } = *outside;
+        let own = self.own()?;
+        let end = End { own, other: to, write, read, received, write_window, read_window, agreed };
+        repair::connect(fd, &end, || super::socket::inet::clear(own, Some(to)))?;
+        outside.clock.map_or(Ok(()), |clock| repair::set_clock(fd, clock))?;
+        repair::resend(fd, &outside.sent.0)
+    }
+
+    /// Lets it receive the end of the other stream, which the other one does not send again.
+    fn meet_end(&self, fd: BorrowedFd<'_>, outside: &Outside) -> Result<()> {
+        let Outside { to, read, write, windows: (_, window), agreed, .. } = *outside;
+        let what = || format!("end the stream from {to}");
+        let by = agreed.scales.map_or(0, |(send, _)| send);
+        let window = (window >> by).min(u16::MAX.into()) as u16;
+        let mark = outside.lock.map_or(0, LockId::mark);
+        inject::end_stream((to, self.own()?), [read, write], window, mark)?;
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
+        let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+        match rustix::event::poll(&mut fds, Some(&limit)).context(what)? {
+            0 => Err(Errno::TIMEDOUT).context(what),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Resets a connection by its other end, which is in repair no more.
+pub(super) fn reset(fd: BorrowedFd<'_>, partner: BorrowedFd<'_>) -> Result<()> {
+    let what = || "reset a TCP connection";
+    // As closed with `SO_LINGER` and no time.
+    rustix::net::connect_unspec(partner).context(what)?;
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+    let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+    match rustix::event::poll(&mut fds, Some(&limit)).context(what)? {
+        0 => Err(Errno::TIMEDOUT).context(what),
+        _ => Ok(()),
+    }
+}
+
+/// What a restart does with connections to outside.
+#[derive(Debug, Default)]
+pub struct Leaving {
+    locks: Vec<Held>,
+    /// Those whose other ends are to be told that the stream ends.
+    farewells: Vec<Tcp>,
+}
+
+impl Leaving {
+    /// Takes the locks of connections that come back, so that nothing arrives before they are
+    /// whole. With `close`, the records are changed: the job's connections are reset.
+    ///
+    /// # Errors
+    /// *conflict* for a connection that has gone on since the checkpoint; what the kernel reports.
+    pub fn begin(records: &mut Records, close: bool) -> Result<Leaving> {
+        let mut leaving = Leaving::default();
+        let mut locked: BTreeMap<LockId, Vec<Ends>> = BTreeMap::new();
+        for (index, inode) in records.inodes.iter_mut().enumerate() {
+            let Kind::Tcp(tcp) = &mut inode.kind else { continue };
+            let Link::Outside(outside) = &mut tcp.link else { continue };
+            let own = tcp.name.ok_or_else(|| Error::Conflict("a TCP connection without an address".into()))?;
+            let (to, lock) = (outside.to, outside.lock);
+            let received = Bytes(outside.received.0.clone());
+            if let Some(lock) = lock {
+                locked.entry(lock).or_default().push((own, to));
+            }
+            if close {
+                if lock.is_some() {
+                    leaving.farewells.push(tcp.clone());
+                }
+                tcp.link = Link::Reset { received };
+            } else if lock.is_none() {
+                return Err(Error::Conflict(format!(
+                    "{}: leads outside, and has gone on after the checkpoint, which was taken without --kill: pass --tcp-close, and the job finds it reset",
+                    tcp.title(index)
+                )));
+            }
+        }
+        for (id, connections) in locked {
+            leaving.locks.push(Held::take(id, &connections)?);
+        }
+        Ok(leaving)
+    }
+
+    /// All is done: removes the locks, and asks the other ends of `connections` to go on.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn end(self, connections: &[OwnedFd]) -> Result<()> {
+        self.farewells.iter().try_for_each(part)?;
+        self.locks.into_iter().try_for_each(Held::end)?;
+        connections.iter().try_for_each(|fd| repair::probe(fd.as_fd()))
+    }
+}
+
+/// Ends the stream to outside of a connection that the job has no more.
+fn part(tcp: &Tcp) -> Result<()> {
+    let Link::Outside(outside) = &tcp.link else { return Ok(()) };
+    let fd = tcp.create()?;
+    tcp.reconnect(fd.as_fd(), outside, &[])?;
+    repair::end(fd.as_fd())?;
+    // It goes on by itself when nobody has it any more.
+    send_all(fd.as_fd(), &outside.unsent.0)
+}
+
+/// Removes all locks of a file; how many there were.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn unlock(records: &Records) -> Result<usize> {
+    let mut locks: Vec<LockId> = records.inodes.iter().filter_map(|inode| inode.kind.verbs().lock()).collect();
+    locks.sort_unstable();
+    locks.dedup();
+    let mut removed = 0;
+    for lock in locks {
+        removed += usize::from(lock.end()?);
+    }
+    Ok(removed)
+}
