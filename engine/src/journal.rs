@@ -120,9 +120,7 @@ impl Change {
                 let process = from_word(process);
                 Some(Change::Repair { process, fd: fd as i32, reuse: reuse as u32 as i32 })
             }
-            Note { kind: 4, words: [pid, id, ..] } => {
-                Some(Change::Lock { pid: pid as i32, id: LockId(id) })
-            }
+            Note { kind: 4, words: [pid, id, ..] } => Some(Change::Lock { pid: pid as i32, id: LockId(id) }),
             _ => None,
         }
     }

@@ -159,7 +159,8 @@ fn stop_and_look(
             Err(err) => return Err(err),
             Ok(frozen) => {
                 enter(Phase::Inspect);
-                match Inspection::of(&frozen, target, then).and_then(|inspection| inspection.accept(&frozen)) {
+                match Inspection::of(&frozen, target, then).and_then(|inspection| inspection.accept(&frozen))
+                {
                     Ok(inspection) => return Ok((frozen, inspection)),
                     Err(err) if passes(&err) => frozen.thaw()?,
                     Err(err) => return Err(frozen.attribute(err)),

@@ -258,18 +258,8 @@ struct RestoringTask {
 /// # Errors
 /// The step that failed, with pid and system call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared {
-        reader,
-        records,
-        accepted,
-        plan,
-        capability,
-        external,
-        leaving,
-        detach,
-        begin,
-        caller,
-    } = prepared;
+    let Prepared { reader, records, accepted, plan, capability, external, leaving, detach, begin, caller } =
+        prepared;
     // Restored when everything else here is gone.
     let _caller = caller;
     capability?;

@@ -131,8 +131,7 @@ pub fn remove(table: &str) -> io::Result<()> {
 
 /// Sends messages as a batch, the last of which is acknowledged.
 fn batch(messages: &[Vec<u8>]) -> io::Result<()> {
-    let bound =
-        |kind| netlink::message(kind, 0, &head(uapi::NFPROTO_UNSPEC, uapi::SUBSYS_NFTABLES));
+    let bound = |kind| netlink::message(kind, 0, &head(uapi::NFPROTO_UNSPEC, uapi::SUBSYS_NFTABLES));
     let (last, first) = messages.split_last().expect("there is something to do");
     let mut last = last.clone();
     let flags = netlink::half(&last, 6).expect("it has a header") | ACK;

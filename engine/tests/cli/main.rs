@@ -26,6 +26,7 @@ mod shell;
 mod sockets;
 mod streams;
 mod sysv;
+mod tcp_outside;
 mod terminals;
 mod told;
 mod waits;

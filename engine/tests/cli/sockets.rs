@@ -78,7 +78,7 @@ fn tcp_to_outside_is_refused() {
     let _served = listener.accept().expect("accepted");
     let own = format!("(pid {}, ", std::process::id());
     let to = format!("127.0.0.1:{port}");
-    is_refused(&job, &["fd 9", "TCP connection to", &to, &own, "--external"]);
+    is_refused(&job, &["fd 9", "TCP connection to", &to, &own, "--tcp-established", "--external"]);
 
     let text = "l = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(l.getsockname())
 s = l.accept()[0]; c.send(b'x', socket.MSG_OOB); time.sleep(0.1); os.dup2(s.fileno(), 9)";

@@ -25,9 +25,17 @@ pub struct Builder<'a> {
     like: Option<PathBuf>,
 }
 
-/// Modules that the kernel asks modprobe(8) for, which guests do not have: sock_diag(7).
-const ON_DEMAND: &[&str] =
-    &["unix_diag", "inet_diag", "tcp_diag", "udp_diag", "raw_diag", "netlink_diag", "af_packet_diag"];
+/// Modules that the kernel asks modprobe(8) for, which guests do not have: sock_diag(7), nf_tables.
+const ON_DEMAND: &[&str] = &[
+    "unix_diag",
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+    "raw_diag",
+    "netlink_diag",
+    "af_packet_diag",
+    "nf_tables",
+];
 
 impl<'a> Builder<'a> {
     /// A file system with PID 1, its mount points, and the modules that the machine's console,

@@ -31,6 +31,8 @@ impl Cairn {
         if after == After::Kill {
             command.arg("--kill");
         }
+        // Partners of workloads are outside.
+        command.arg("--tcp-established");
         sysv.iter().for_each(|name| {
             command.args(["--sysv", name]);
         });
@@ -168,11 +170,11 @@ mod tests {
         let file = Path::new("c.1");
         assert_eq!(
             words(&cairn.checkpoint(7, file, After::Kill, &["sem:3".to_owned()])),
-            "cairn checkpoint 7 --source kmod --json -o c.1 --kill --sysv sem:3"
+            "cairn checkpoint 7 --source kmod --json -o c.1 --kill --tcp-established --sysv sem:3"
         );
         assert_eq!(
             words(&cairn.checkpoint_otherwise(7, file, After::Run, &[])),
-            "cairn checkpoint 7 --source ptrace --json -o c.1"
+            "cairn checkpoint 7 --source ptrace --json -o c.1 --tcp-established"
         );
         assert_eq!(words(&cairn.restart(file)), "cairn restart c.1 --notify-fd 1");
     }

@@ -39,6 +39,16 @@ const IGNORED: &[Ignored] = &[
         reason: "the remaining time decreases between two checkpoints; the workloads check by how much",
     },
     Ignored {
+        path: "**.kind.tcp.link.outside.lock",
+        tolerance: Tolerance::Freely,
+        reason: "every checkpoint that kills has a lock of its own, and others have none",
+    },
+    Ignored {
+        path: "**.kind.tcp.link.outside.clock",
+        tolerance: Tolerance::BothOrNeither,
+        reason: "the clock of timestamps advances between two checkpoints",
+    },
+    Ignored {
         path: "**.memory.membarrier.global",
         tolerance: Tolerance::WhenAbsent,
         reason: "only the kernel module, or Linux 6.3, shows whether a process is registered for global barriers",

@@ -491,6 +491,12 @@ impl CellRun<'_> {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// The PIDs in a file of the workload, a line each: processes outside its tree that it talks to.
+    fn partners(&self) -> Vec<u32> {
+        let text = fs::read_to_string(self.cwd().join("partners")).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    }
+
     pub(super) fn context(&self, n: u32) -> PathBuf {
         self.dir.join(format!("context.{n}"))
     }

@@ -100,6 +100,7 @@ impl CellRun<'_> {
 
     /// The leak oracle at the end: processes, files, mounts.
     pub(super) fn nothing_left(&mut self) -> StageResult<()> {
+        self.supervisor.spare(Vec::new());
         let left = self
             .supervisor
             .wait_empty(self.deadline.min(Instant::now() + self.grace()))

@@ -84,16 +84,15 @@ impl CellRun<'_> {
         let tag = format!("restart.{KILLED}");
         self.begin_and_kill(Stage::Restart, &tag, command, RESTART_LIMIT, (round, whole))?;
         let limit = self.deadline.min(Instant::now() + self.grace());
-        let left = self.supervisor.wait(limit, Some(TICK), &[], |_| {
-            let left = proc::descendants(std::process::id());
+        let left = self.supervisor.wait(limit, Some(TICK), &[], |sup| {
+            let left = sup.left();
             (left.is_empty() || proc::waits_in_open(root)).then_some(left)
         });
         match left {
             Ok(left) if left.is_empty() => self.nothing_new(),
             Ok(_) => self.again(root),
             Err(Stop::Deadline) => {
-                let left = proc::descendants(std::process::id()).into_iter().collect();
-                Err(Failure::fail(Stage::Restart, still_there("a killed restart", left)))
+                Err(Failure::fail(Stage::Restart, still_there("a killed restart", self.supervisor.left())))
             }
             Err(stop) => Err(Failure::stopped(Stage::Restart, "what a killed restart left to be gone", stop)),
         }

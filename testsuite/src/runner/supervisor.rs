@@ -97,6 +97,8 @@ pub struct Supervisor {
     printed: Vec<Printed<File>>,
     /// Whether zombies in other process groups are left unreaped.
     jobs_wait: bool,
+    /// Processes that are no part of the workload's tree, and stay.
+    partners: Vec<u32>,
     /// The mounts at the beginning, if nobody else changes them.
     mounts: Option<Outside>,
 }
@@ -129,7 +131,15 @@ impl Supervisor {
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let (ended, printed) = (BTreeMap::new(), Vec::new());
-        Ok(Supervisor { signals, stdin: io::stdin(), ended, printed, jobs_wait: false, mounts })
+        Ok(Supervisor {
+            signals,
+            stdin: io::stdin(),
+            ended,
+            printed,
+            jobs_wait: false,
+            partners: Vec::new(),
+            mounts,
+        })
     }
 
     /// Mounts that are new or gone since the beginning, if nobody else changes them.
@@ -254,10 +264,15 @@ impl Supervisor {
         }
     }
 
-    /// The descendants of this process, without zombies kept for later.
-    fn left(&self) -> Vec<u32> {
+    /// Lets these processes be, which a workload talks to and which are no part of its tree.
+    pub fn spare(&mut self, partners: Vec<u32>) {
+        self.partners = partners;
+    }
+
+    /// The descendants of this process, without partners and zombies kept for later.
+    pub(super) fn left(&self) -> Vec<u32> {
         let mut left: Vec<u32> = proc::descendants(std::process::id()).into_iter().collect();
-        left.retain(|&pid| !self.jobs_wait || !proc::is_dead(pid));
+        left.retain(|pid| !self.partners.contains(pid) && (!self.jobs_wait || !proc::is_dead(*pid)));
         left
     }
 

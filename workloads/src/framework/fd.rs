@@ -181,6 +181,14 @@ pub fn available(fd: &impl AsRawFd) -> Result<i32> {
     Ok(count)
 }
 
+/// Bytes that were written and that the other end of a connection has not acknowledged.
+pub fn outq(fd: &impl AsRawFd) -> Result<i32> {
+    let mut count = 0i32;
+    // SAFETY: TIOCOUTQ writes one int.
+    sys::check("ioctl(TIOCOUTQ)", unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &mut count) })?;
+    Ok(count)
+}
+
 /// poll(2) without waiting: what of `events`, POLLHUP and POLLERR holds.
 pub fn ready_for(fd: &impl AsRawFd, events: i16) -> Result<i16> {
     let mut one = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };

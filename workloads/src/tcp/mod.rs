@@ -1,6 +1,7 @@
 //! TCP sockets: those that listen, and connections through the loopback interface.
 
 pub mod helpers;
+mod partner;
 
 crate::framework::corpus! {
     mod both_halves;
@@ -17,6 +18,13 @@ crate::framework::corpus! {
     mod mapped;
     mod options;
     mod other_end_closed;
+    mod outside;
+    mod outside_ended;
+    mod outside_half_closed;
+    mod outside_idle;
+    mod outside_in_motion;
+    mod outside_ipv6;
+    mod outside_mapped;
     mod over;
     mod ping_pong;
     mod unconnected;

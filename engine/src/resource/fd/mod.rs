@@ -35,8 +35,8 @@ use crate::resource::bytes::PathBytes;
 use description::{Descriptions, Descriptor};
 use inode::Observed;
 use making::{At, ByPath, open_at};
-use socket::lock::LockId;
 use serde::{Deserialize, Serialize};
+use socket::lock::LockId;
 use std::fs::{File, Metadata};
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -76,7 +76,7 @@ macro_rules! kinds {
 
         /// The planted faults of all kinds.
         #[cfg(feature = "planted-faults")]
-        pub const FAULTS: &[&[crate::resource::fault::Fault]] = &[lock::FAULTS, $($module::FAULTS),*];
+        pub const FAULTS: &[&[crate::resource::fault::Fault]] = &[lock::FAULTS, tcp_outside::FAULTS, $($module::FAULTS),*];
     };
     (@verbs $module:ident $name:ident) => { &$module::$name };
     (@verbs $module:ident $name:ident $state:ident) => { $state };

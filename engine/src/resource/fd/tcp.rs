@@ -12,8 +12,8 @@ use super::job::Established;
 use super::socket::connection::{Connection, Looked, Outside, state};
 use super::socket::inet::{self, Ends, TcpSockets};
 use super::socket::ip::{self, Endpoint};
-use super::socket::options::{self, Entry, SocketOption};
 use super::socket::lock::LockId;
+use super::socket::options::{self, Entry, SocketOption};
 use super::socket::repair::{self, Agreed, End};
 use super::socket::{Created, poll, queue, who_has};
 use super::{
@@ -288,8 +288,7 @@ impl Verbs for Tcp {
         let file = all.socket(ino).expect("it has a descriptor");
         let looked = Looked { file, descriptor, at: &at, all, to };
         let waiting = sockets.without_process(shown.ends).filter(|other| !inet::is_left(other));
-        let listener =
-            waiting.and_then(|other| sockets.listener(other)).and_then(|ino| all.socket(ino));
+        let listener = waiting.and_then(|other| sockets.listener(other)).and_then(|ino| all.socket(ino));
         let may_leave = all.established() != Established::Refused;
         // Whether a process outside has accepted it makes no difference to this end.
         if waiting.is_some() && !(listener.is_none() && may_leave) {
@@ -451,10 +450,7 @@ impl Tcp {
             if all.established() != Established::Refused {
                 return Ok(Other::Outside);
             }
-            let why = format!(
-                "{why}; or pass --tcp-established{}",
-                external::advice(&descriptor.name())
-            );
+            let why = format!("{why}; or pass --tcp-established{}", external::advice(&descriptor.name()));
             Err(Error::unsupported(Problem::external((*at).clone(), External::SocketPeer, why)))
         };
         match sockets.peer(ends).map(|ino| (ino, all.socket(ino))) {
@@ -466,9 +462,9 @@ impl Tcp {
                 " is a TCP connection to {to}, of a process outside the job{}: save a tree that contains both, or close it first",
                 who_has(ino)
             )),
-            None if !to.is_own()? => outside(format!(
-                " is a TCP connection to {to}, outside this machine: close it first"
-            )),
+            None if !to.is_own()? => {
+                outside(format!(" is a TCP connection to {to}, outside this machine: close it first"))
+            }
             None if sockets.without_process(ends).is_some_and(|other| !inet::is_left(other)) => {
                 outside(format!(" is a TCP connection to {to}, that was not accepted yet"))
             }

@@ -21,11 +21,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Locks all connections of the job to outside, if it is to be killed. `at` is one of them.
-pub(super) fn lock(
-    all: &Descriptions<'_>,
-    sockets: &TcpSockets,
-    at: &Subject,
-) -> Result<Option<LockId>> {
+pub(super) fn lock(all: &Descriptions<'_>, sockets: &TcpSockets, at: &Subject) -> Result<Option<LockId>> {
     if all.established() != super::job::Established::Locked {
         return Ok(None);
     }
@@ -69,6 +65,18 @@ impl Tcp {
                 options::apply(fd, &self.options)
             }
         }
+    }
+
+    /// Makes the end of a connection to outside that the job has no more. What is in its queue
+    /// goes out by itself.
+    fn part(&self) -> Result<OwnedFd> {
+        let fd = self.create()?;
+        if let Link::Outside(outside) = &self.link {
+            self.reconnect(fd.as_fd(), outside, &[])?;
+            repair::end(fd.as_fd())?;
+            send_all(fd.as_fd(), &outside.unsent.0)?;
+        }
+        Ok(fd)
     }
 
     /// Makes its end, and leaves it in repair.
@@ -131,7 +139,8 @@ impl Leaving {
         for (index, inode) in records.inodes.iter_mut().enumerate() {
             let Kind::Tcp(tcp) = &mut inode.kind else { continue };
             let Link::Outside(outside) = &mut tcp.link else { continue };
-            let own = tcp.name.ok_or_else(|| Error::Conflict("a TCP connection without an address".into()))?;
+            let own =
+                tcp.name.ok_or_else(|| Error::Conflict("a TCP connection without an address".into()))?;
             let (to, lock) = (outside.to, outside.lock);
             let received = Bytes(outside.received.0.clone());
             if let Some(lock) = lock {
@@ -160,20 +169,12 @@ impl Leaving {
     /// # Errors
     /// What the kernel reports.
     pub fn end(self, connections: &[OwnedFd]) -> Result<()> {
-        self.farewells.iter().try_for_each(part)?;
+        let parting = self.farewells.iter().map(Tcp::part).collect::<Result<Vec<_>>>()?;
         self.locks.into_iter().try_for_each(Held::end)?;
-        connections.iter().try_for_each(|fd| repair::probe(fd.as_fd()))
+        connections.iter().chain(&parting).try_for_each(|fd| repair::probe(fd.as_fd()))?;
+        // Before what the other end sends finds them closed, which is answered by a reset.
+        parting.iter().try_for_each(|fd| shutdown(fd, Shutdown::Write).context(|| "end a TCP stream"))
     }
-}
-
-/// Ends the stream to outside of a connection that the job has no more.
-fn part(tcp: &Tcp) -> Result<()> {
-    let Link::Outside(outside) = &tcp.link else { return Ok(()) };
-    let fd = tcp.create()?;
-    tcp.reconnect(fd.as_fd(), outside, &[])?;
-    repair::end(fd.as_fd())?;
-    // It goes on by itself when nobody has it any more.
-    send_all(fd.as_fd(), &outside.unsent.0)
 }
 
 /// Removes all locks of a file; how many there were.
@@ -181,7 +182,8 @@ fn part(tcp: &Tcp) -> Result<()> {
 /// # Errors
 /// What the kernel reports.
 pub fn unlock(records: &Records) -> Result<usize> {
-    let mut locks: Vec<LockId> = records.inodes.iter().filter_map(|inode| inode.kind.verbs().lock()).collect();
+    let mut locks: Vec<LockId> =
+        records.inodes.iter().filter_map(|inode| inode.kind.verbs().lock()).collect();
     locks.sort_unstable();
     locks.dedup();
     let mut removed = 0;
@@ -189,4 +191,47 @@ pub fn unlock(records: &Records) -> Result<usize> {
         removed += usize::from(lock.end()?);
     }
     Ok(removed)
+}
+
+#[cfg(feature = "planted-faults")]
+pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
+    crate::resource::fault::Fault {
+        name: "tcp-outside-received-lost",
+        what: "what connections to outside have received and not been read is lost",
+        commit: |r| each(r, |outside| outside.received.0.clear()),
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-outside-sent-lost",
+        what: "what was written to connections to outside and not acknowledged is lost",
+        commit: |r| {
+            each(r, |outside| {
+                outside.sent.0.clear();
+                outside.unsent.0.clear();
+            });
+        },
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-outside-sequence-wrong",
+        what: "connections to outside expect other sequence numbers than those that come",
+        commit: |r| each(r, |outside| outside.read = outside.read.wrapping_add(1 << 30)),
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-outside-end-lost",
+        what: "connections from outside that were ended are open again",
+        commit: |r| each(r, |outside| outside.has_met_end = false),
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-outside-clock-lost",
+        what: "timestamps of connections to outside begin anew",
+        commit: |r| each(r, |outside| outside.clock = outside.clock.map(|clock| clock.wrapping_sub(1 << 30))),
+    },
+];
+
+#[cfg(feature = "planted-faults")]
+fn each(records: &mut Records, change: impl Fn(&mut Outside)) {
+    for inode in &mut records.inodes {
+        if let Kind::Tcp(Tcp { link: Link::Outside(outside), .. }) = &mut inode.kind {
+            change(outside);
+        }
+    }
 }

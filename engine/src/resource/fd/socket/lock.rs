@@ -46,9 +46,7 @@ impl LockId {
     pub fn end(self) -> Result<bool> {
         match nftables::remove(&self.table()) {
             Err(err) if err.raw_os_error() == Some(libc::ENOENT) => Ok(false),
-            ended => {
-                ended.map(|()| true).context(|| format!("remove the nf_tables table {}", self.table()))
-            }
+            ended => ended.map(|()| true).context(|| format!("remove the nf_tables table {}", self.table())),
         }
     }
 }
@@ -56,10 +54,7 @@ impl LockId {
 /// Whether an error of [`LockId::begin`] says that the kernel cannot do it.
 pub fn is_unavailable(err: &Error) -> bool {
     let Error::Failed { source, .. } = err else { return false };
-    matches!(
-        source.raw_os_error(),
-        Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT)
-    )
+    matches!(source.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT))
 }
 
 fn key(own: Endpoint, other: Endpoint) -> Key {
