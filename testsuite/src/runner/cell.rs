@@ -255,6 +255,7 @@ impl CellRun<'_> {
             })
             .map_err(|stop| Failure::stopped(Stage::Ready, "the workload's ready", stop))?;
         word?;
+        self.supervisor.spare(self.partners());
         self.settle(root, root, Stage::Ready)?;
         self.names = self.listing()?;
         Ok(root)

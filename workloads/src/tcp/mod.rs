@@ -7,6 +7,7 @@ crate::framework::corpus! {
     mod both_halves;
     mod connect_stopped;
     mod connected_nonblocking;
+    mod connecting;
     mod data_both_ways;
     mod end_behind_full_queue;
     mod full_queues;

@@ -15,7 +15,7 @@ use super::socket::ip::{self, Endpoint};
 use super::socket::lock::LockId;
 use super::socket::options::{self, Entry, SocketOption};
 use super::socket::repair::{self, Agreed, End};
-use super::socket::{Created, poll, queue, who_has};
+use super::socket::{Created, await_event, poll, queue, who_has};
 use super::{
     Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, tcp_outside, unlinked,
 };
@@ -23,10 +23,11 @@ use crate::error::{Context, Error, External, Problem, Result};
 use crate::resource::bytes::Bytes;
 use crate::resource::is_default;
 use crate::sys::socket;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{SendFlags, Shutdown, bind, listen, send, shutdown};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The state of a TCP socket.
@@ -74,6 +75,11 @@ pub enum Link {
     Waiting {
         /// The listener's open file description.
         listener: usize,
+        /// The address of the other end.
+        to: Endpoint,
+    },
+    /// One that has not answered yet: it is connecting.
+    Connecting {
         /// The address of the other end.
         to: Endpoint,
     },
@@ -140,11 +146,16 @@ impl Tcp {
         }
     }
 
+    /// Whether it gets its name when everything that is not connected has one.
+    fn is_named_late(&self) -> bool {
+        !matches!(self.link, Link::None | Link::Listening { .. })
+    }
+
     /// The address of the other end.
     fn to(&self) -> Option<Endpoint> {
         match &self.link {
             Link::Peer { connection, .. } | Link::Closed { connection } => Some(connection.to),
-            Link::Waiting { to, .. } => Some(*to),
+            Link::Waiting { to, .. } | Link::Connecting { to } => Some(*to),
             Link::Outside(outside) => Some(outside.to),
             Link::None | Link::Listening { .. } | Link::Over { .. } | Link::Reset { .. } => None,
         }
@@ -251,9 +262,9 @@ impl Verbs for Tcp {
                 return Ok(());
             }
             state::CLOSE => return Ok(()),
-            state::SYN_SENT | state::SYN_RECV => {
+            state::SYN_RECV => {
                 return refuse_now(
-                    " is a TCP socket that is being connected, which cannot be saved yet; wait until it is connected",
+                    " is a TCP socket that is being connected from both ends, which cannot be saved; wait until it is connected",
                 );
             }
             _ => {}
@@ -267,6 +278,19 @@ impl Verbs for Tcp {
             return refuse(
                 " is a TCP socket with keys (TCP_MD5SIG), which cannot be saved; remove them or close it first",
             );
+        }
+        if state == state::SYN_SENT {
+            // getpeername(2) does not tell it yet.
+            let Endpoint { ip, .. } = shown.ends.1;
+            let is_link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+            if is_link_local || repair::sends_with_request(fd.as_fd()).context(what)? {
+                return refuse_now(
+                    " is a TCP socket that is being connected, with data (TCP_FASTOPEN) or to a link-local address, which cannot be saved; wait until it is connected",
+                );
+            }
+            let to = shown.ends.1;
+            self.link = Link::Connecting { to: if self.family == libc::AF_INET6 { to.mapped() } else { to } };
+            return Ok(());
         }
         if state == state::LISTEN {
             let (waiting, backlog) = shown.queues;
@@ -328,7 +352,7 @@ impl Verbs for Tcp {
         };
         self.name.iter().try_for_each(fits)?;
         self.to().iter().try_for_each(fits)?;
-        if self.is_connected() && self.name.is_none() {
+        if self.is_named_late() && self.name.is_none() {
             return Err("a TCP connection without an address".into());
         }
         if let Link::Outside(outside) = &self.link {
@@ -353,7 +377,9 @@ impl Verbs for Tcp {
             ))),
             bound => bound.context(|| format!("bind a socket to {own}")),
         };
-        if let (Some(to), false) = (self.to(), matches!(self.link, Link::Waiting { .. })) {
+        if let (Some(to), false) =
+            (self.to(), matches!(self.link, Link::Waiting { .. } | Link::Connecting { .. }))
+        {
             repair::begin_new(probe.as_fd())?;
             options::apply(probe.as_fd(), &before_bind(&self.options))?;
             bound(bind(&probe, &own.address()))?;
@@ -379,9 +405,8 @@ impl Verbs for Tcp {
         Ok(Box::new(Unopened(self.clone())))
     }
 
-    /// Such a socket gets its name when all others have theirs.
     fn is_connected(&self) -> bool {
-        !matches!(self.link, Link::None | Link::Listening { .. })
+        self.is_named_late() && !matches!(self.link, Link::Connecting { .. })
     }
 
     fn enables_async_late(&self) -> bool {
@@ -396,12 +421,14 @@ impl Verbs for Tcp {
     }
 
     fn joins(&self) -> bool {
-        self.is_connected()
+        self.is_named_late()
     }
 
     fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
         match &self.link {
             Link::Waiting { to, .. } if stage == JoinStage::Connect => return self.wait(fd, *to),
+            // When all that waits at a listener is there.
+            Link::Connecting { to } if stage == JoinStage::Fill => return self.attempt(fd, *to),
             Link::Over { received } | Link::Reset { received } => {
                 return self.finish(stage, fd, &received.0, job);
             }
@@ -503,6 +530,33 @@ impl Tcp {
 
     /// Connects it to a listener that does not accept it yet.
     fn wait(&self, fd: BorrowedFd<'_>, to: Endpoint) -> Result<()> {
+        let what = || format!("connect to {to}");
+        self.begin_to_connect(fd, to, |mut connected| {
+            if connected == Err(Errno::INPROGRESS) {
+                await_event(fd, PollFlags::OUT).context(what)?;
+                connected = rustix::net::sockopt::socket_error(fd).context(what)?;
+            }
+            connected.context(what)
+        })
+    }
+
+    /// Begins an attempt to connect anew, whose end the program awaits.
+    fn attempt(&self, fd: BorrowedFd<'_>, to: Endpoint) -> Result<()> {
+        self.begin_to_connect(fd, to, |connected| match connected {
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(()),
+            Err(err) => Err(Error::Conflict(format!(
+                "the job is about to connect to {to}, which fails at once: {err}"
+            ))),
+        })
+    }
+
+    /// Begins to connect it without waiting; `go_on` takes over before it may block again.
+    fn begin_to_connect(
+        &self,
+        fd: BorrowedFd<'_>,
+        to: Endpoint,
+        go_on: impl FnOnce(rustix::io::Result<()>) -> Result<()>,
+    ) -> Result<()> {
         let own = self.own()?;
         let what = || format!("connect {own} to {to}");
         options::apply(fd, &self.options)?;
@@ -514,17 +568,7 @@ impl Tcp {
         if connected == Err(Errno::ADDRNOTAVAIL) && inet::clear(own, Some(to))? {
             connected = rustix::net::connect(fd, &to.address());
         }
-        if connected == Err(Errno::INPROGRESS) {
-            let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-            let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
-            let ready = rustix::event::poll(&mut fds, Some(&limit)).context(what)?;
-            connected = if ready == 0 {
-                Err(Errno::TIMEDOUT)
-            } else {
-                rustix::net::sockopt::socket_error(fd).context(what)?
-            };
-        }
-        connected.context(what)?;
+        go_on(connected)?;
         rustix::io::ioctl_fionbio(fd, !blocks).context(what)?;
         socket::set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 0).context(|| "set SO_REUSEADDR")?;
         options::apply(fd, &self.options)
@@ -631,7 +675,7 @@ impl Made for Unopened {
 
     fn adjust(&self, _way: &Way<'_>, fd: &OwnedFd, _flags: i32) -> Result<()> {
         let Tcp { name, link, options, .. } = &self.0;
-        if self.0.is_connected() {
+        if self.0.is_named_late() {
             return Ok(());
         }
         options::apply(fd.as_fd(), options)?;
@@ -687,8 +731,19 @@ pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
         what: "TCP sockets that are not connected are bound to nothing",
         commit: |r| {
             each_socket(r, |tcp| {
-                if !tcp.is_connected() {
+                if !tcp.is_named_late() {
                     tcp.name = None;
+                }
+            });
+        },
+    },
+    crate::resource::fault::Fault {
+        name: "tcp-attempt-lost",
+        what: "TCP sockets that are being connected are not",
+        commit: |r| {
+            each_socket(r, |tcp| {
+                if matches!(tcp.link, Link::Connecting { .. }) {
+                    tcp.link = Link::None;
                 }
             });
         },

@@ -3,19 +3,18 @@
 
 use super::Kind;
 use super::description::Descriptions;
-use super::socket::connection::Outside;
+use super::socket::connection::{Outside, state};
 use super::socket::inet::{Ends, TcpSockets};
 use super::socket::inject;
 use super::socket::lock::{self, Held, Lock, LockId};
-use super::socket::options;
+use super::socket::{await_event, options};
 use super::socket::repair::{self, End};
 use super::tcp::{Link, Tcp, send_all};
 use super::{JoinStage, Verbs};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::resource::Records;
 use crate::resource::bytes::Bytes;
-use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
+use rustix::event::PollFlags;
 use rustix::net::{Shutdown, shutdown};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,7 +27,9 @@ pub(super) fn lock(all: &Descriptions<'_>, sockets: &TcpSockets, at: &Subject) -
     let taken = all.network().lock(|| {
         let is_inside = |ends: Ends| sockets.peer(ends).is_some_and(|ino| all.socket(ino).is_some());
         let ours = sockets.by_ino.iter().filter(|(ino, socket)| {
-            socket.ends.1.port != 0 && !is_inside(socket.ends) && all.socket(**ino).is_some()
+            !matches!(socket.state, state::LISTEN | state::SYN_SENT)
+                && !is_inside(socket.ends)
+                && all.socket(**ino).is_some()
         });
         let pid = all.processes().first().copied().unwrap_or_default();
         Lock::take(pid, &ours.map(|(_, socket)| socket.ends).collect::<Vec<_>>())
@@ -92,17 +93,11 @@ impl Tcp {
     /// Lets it receive the end of the other stream, which the other one does not send again.
     fn meet_end(&self, fd: BorrowedFd<'_>, outside: &Outside) -> Result<()> {
         let Outside { to, read, write, windows: (_, window), agreed, .. } = *outside;
-        let what = || format!("end the stream from {to}");
         let by = agreed.scales.map_or(0, |(send, _)| send);
         let window = (window >> by).min(u16::MAX.into()) as u16;
         let mark = outside.lock.map_or(0, LockId::mark);
         inject::end_stream((to, self.own()?), [read, write], window, mark)?;
-        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::RDHUP)];
-        let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
-        match rustix::event::poll(&mut fds, Some(&limit)).context(what)? {
-            0 => Err(Errno::TIMEDOUT).context(what),
-            _ => Ok(()),
-        }
+        await_event(fd, PollFlags::RDHUP).context(|| format!("end the stream from {to}"))
     }
 }
 
@@ -111,12 +106,7 @@ pub(super) fn reset(fd: BorrowedFd<'_>, partner: BorrowedFd<'_>) -> Result<()> {
     let what = || "reset a TCP connection";
     // As closed with `SO_LINGER` and no time.
     rustix::net::connect_unspec(partner).context(what)?;
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
-    let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
-    match rustix::event::poll(&mut fds, Some(&limit)).context(what)? {
-        0 => Err(Errno::TIMEDOUT).context(what),
-        _ => Ok(()),
-    }
+    await_event(fd, PollFlags::empty()).context(what)
 }
 
 /// What a restart does with connections to outside.
@@ -147,7 +137,8 @@ impl Leaving {
                 locked.entry(lock).or_default().push((own, to));
             }
             if close {
-                if lock.is_some() {
+                // Elsewhere nobody can speak for it.
+                if lock.is_some() && own.is_own()? {
                     leaving.farewells.push(tcp.clone());
                 }
                 tcp.link = Link::Reset { received };

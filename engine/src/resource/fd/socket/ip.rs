@@ -105,6 +105,14 @@ impl Endpoint {
         Endpoint { ip: self.ip.to_canonical(), scope: 0, flow: 0, ..self }
     }
 
+    /// As an IPv6 socket has it.
+    pub fn mapped(self) -> Endpoint {
+        match self.ip {
+            IpAddr::V4(ip) => Endpoint { ip: ip.to_ipv6_mapped().into(), ..self },
+            IpAddr::V6(_) => self,
+        }
+    }
+
     /// Whether it is an address of this machine, in this network namespace.
     ///
     /// # Errors

@@ -101,6 +101,19 @@ pub fn poll(fd: BorrowedFd<'_>) -> rustix::io::Result<PollFlags> {
     Ok(fds[0].revents())
 }
 
+/// Waits until one of these has happened to a socket, or an error.
+///
+/// # Errors
+/// ETIMEDOUT after ten seconds; as poll(2).
+pub fn await_event(fd: BorrowedFd<'_>, events: PollFlags) -> rustix::io::Result<()> {
+    let mut fds = [PollFd::from_borrowed_fd(fd, events)];
+    let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+    match rustix::event::poll(&mut fds, Some(&limit))? {
+        0 => Err(rustix::io::Errno::TIMEDOUT),
+        _ => Ok(()),
+    }
+}
+
 /// Shuts down halves of a socket: `RCV_SHUTDOWN` 1, `SEND_SHUTDOWN` 2.
 ///
 /// # Errors

@@ -103,6 +103,19 @@ pub fn has_sent_nothing(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(unsent && info.get(SEGMENTS).is_some_and(|segments| segments.iter().all(|byte| *byte == 0)))
 }
 
+/// Whether a socket that asks for a connection sends data with that (`TCP_FASTOPEN`): more than one
+/// segment is then not acknowledged (`tcpi_unacked`; `tcp_send_syn_data`).
+///
+/// # Errors
+/// As getsockopt(2).
+pub fn sends_with_request(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    /// Where it is in `struct tcp_info`.
+    const UNACKED: std::ops::Range<usize> = 24..28;
+    let info = socket::option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, UNACKED.end)?;
+    let segments = info.get(UNACKED).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes);
+    Ok(segments.is_none_or(|segments| segments > 1))
+}
+
 /// A socket of the target in repair mode, or one of the engine's own.
 pub struct Repaired {
     fd: OwnedFd,
