@@ -4,6 +4,7 @@ use cairn::checkpoint::Target;
 use cairn::image::Sync;
 use cairn::resource::bytes::PathBytes;
 use cairn::resource::fd::external::is_name;
+use cairn::resource::fd::socket::moved::Moved;
 use cairn::resource::ipc::Name;
 use cairn::restart::Session;
 use cairn::source::Wanted;
@@ -306,6 +307,10 @@ pub struct RestartArgs {
     /// wait find their streams ended
     #[arg(long)]
     pub tcp_close: bool,
+    /// Give TCP and UDP sockets that have the address OLD, or whose other end in the job has it, the
+    /// address NEW: IP=IP, or IP:PORT=IP:PORT for one port
+    #[arg(long, value_name = "OLD=NEW")]
+    pub map_ip: Vec<Moved>,
     /// Replace a file that the checkpoint left outside: by the one at PATH, or by descriptor N, as
     /// fd:N. A regular file at PATH is appended to; the job shares the position of a regular file
     /// given as descriptor, and a socket

@@ -80,6 +80,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         ignore_clocks: args.ignore_clocks,
         changes,
         tcp_close: args.tcp_close,
+        map_ip: args.map_ip.clone(),
         external,
         terminal: terminal.as_ref().map(|terminal| terminal.descriptor()),
         progress: &|done, all| bar.at(done, all),

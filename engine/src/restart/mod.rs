@@ -18,6 +18,7 @@ use crate::remote::{Code, Program, Scratch, Tracee};
 use crate::resource::bytes::PathBytes;
 use crate::resource::clock::Clocks;
 use crate::resource::fd::external::{self, Replacement};
+use crate::resource::fd::socket::moved::{self, Moved};
 use crate::resource::fd::tcp_outside::Leaving;
 use crate::resource::fd::terminal;
 use crate::resource::process::{self, Alive};
@@ -63,6 +64,8 @@ pub struct Options<'a> {
     pub changes: Changes,
     /// Whether TCP connections to outside are reset.
     pub tcp_close: bool,
+    /// Other addresses for the job's sockets.
+    pub map_ip: Vec<Moved>,
     /// What takes the place of files that the checkpoint left outside.
     pub external: Vec<(PathBytes, Replacement)>,
     /// The caller's terminal, which takes the place of the job's.
@@ -83,6 +86,7 @@ impl Options<'_> {
             ignore_clocks: false,
             changes: Changes::default(),
             tcp_close: false,
+            map_ip: Vec::new(),
             external: Vec::new(),
             terminal: None,
             progress: &|_, _| {},
@@ -180,6 +184,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     check_clocks(&records, options)?;
     numbers::await_free(&records, options.patience, options.tell)?;
     let leaving = Leaving::begin(&mut records, options.tcp_close)?;
+    moved::apply(&mut records, &options.map_ip)?;
     let accepted = changes::check(&records, &options.changes)?;
     records.inodes.iter().try_for_each(|inode| inode.kind.verbs().examine())?;
     records.segments().try_for_each(|segment| segment.is_there().map(drop))?;

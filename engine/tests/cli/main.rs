@@ -2,6 +2,7 @@
 //! go wrong around them. Needs root.
 
 mod callers;
+mod addresses;
 mod changed;
 mod deaths;
 mod descriptors;

@@ -7,6 +7,7 @@ pub mod inet;
 pub mod inject;
 pub mod ip;
 pub mod lock;
+pub mod moved;
 pub mod name;
 pub mod network;
 pub mod options;
