@@ -307,8 +307,8 @@ pub struct RestartArgs {
     /// wait find their streams ended
     #[arg(long)]
     pub tcp_close: bool,
-    /// Give TCP and UDP sockets that have the address OLD, or whose other end in the job has it, the
-    /// address NEW: IP=IP, or IP:PORT=IP:PORT for one port
+    /// Give TCP and UDP sockets that have the address OLD, or whose other end in the job has it,
+    /// the address NEW: IP=IP, or IP:PORT=IP:PORT for one port
     #[arg(long, value_name = "OLD=NEW")]
     pub map_ip: Vec<Moved>,
     /// Replace a file that the checkpoint left outside: by the one at PATH, or by descriptor N, as

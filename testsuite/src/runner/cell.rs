@@ -492,7 +492,8 @@ impl CellRun<'_> {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// The PIDs in a file of the workload, a line each: processes outside its tree that it talks to.
+    /// The PIDs in a file of the workload, a line each: processes outside its tree that it talks
+    /// to.
     fn partners(&self) -> Vec<u32> {
         let text = fs::read_to_string(self.cwd().join("partners")).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
