@@ -7,10 +7,14 @@
 use crate::activity;
 use crate::error::{Context, Result};
 use crate::proc::status;
-use crate::resource::fd::socket::lock::LockId;
 use crate::sys::guard::Note;
+<<<<<<< HEAD
 use crate::sys::socket;
 use crate::sys::task::{self, Seen};
+=======
+use crate::sys::nftables::{self, LockId};
+use crate::sys::{socket, task};
+>>>>>>> 8991cc0 (Modules of TCP connections to outside do not use each other in a circle)
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -88,7 +92,9 @@ impl Change {
                 .and_then(|fd| socket::end_repair(fd.as_fd(), reuse))
                 .context(|| format!("end the repair of fd {fd} of {}", process.pid)),
             Change::Lock { pid, .. } if is_killed(pid) => Ok(()),
-            Change::Lock { id, .. } => id.end().map(drop),
+            Change::Lock { id, .. } => {
+                nftables::remove(id).map(drop).context(|| format!("remove the nf_tables table {id}"))
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 
 use super::netlink::{self, ACK};
 use rustix::net::netlink::NETFILTER;
+use serde::{Deserialize, Serialize};
+use std::fmt::{self, Display, Formatter};
 use std::io;
 
 /// include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h
@@ -41,6 +43,24 @@ mod uapi {
     pub const NESTED: u16 = 0x8000;
 }
 
+/// What tells a table from others: the number in its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LockId(pub u64);
+
+impl Display for LockId {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "cairn-{:016x}", self.0)
+    }
+}
+
+impl LockId {
+    /// The mark (`SO_MARK`) of packets that it lets in.
+    pub fn mark(self) -> u32 {
+        self.0 as u32 | 1
+    }
+}
+
 /// What makes a connection in a set: address and port of the other end and of the own one.
 pub type Key = Vec<u8>;
 
@@ -72,12 +92,13 @@ impl Version {
 }
 
 /// Makes a table that drops packets of connections in both directions, except those that arrive
-/// with `mark`.
+/// with its mark.
 ///
 /// # Errors
 /// EEXIST if there is one of this name; EPROTONOSUPPORT, EOPNOTSUPP or EAFNOSUPPORT without
 /// `CONFIG_NF_TABLES_INET`; EPERM without CAP_NET_ADMIN.
-pub fn drop_packets(table: &str, keys: &[Key], mark: u32) -> io::Result<()> {
+pub fn drop_packets(id: LockId, keys: &[Key]) -> io::Result<()> {
+    let table = &id.to_string();
     let of_table = string(1, table);
     let flags = uapi::CREATE | uapi::EXCL;
     let mut messages = vec![message(uapi::NEWTABLE, flags, &of_table)];
@@ -86,7 +107,7 @@ pub fn drop_packets(table: &str, keys: &[Key], mark: u32) -> io::Result<()> {
         let chain = [&of_table[..], &string(3, chain), &nested(4, &hook), &string(7, "filter")].concat();
         messages.push(message(uapi::NEWCHAIN, uapi::CREATE, &chain));
     }
-    let is_marked = equal(uapi::META_MARK, &mark.to_ne_bytes());
+    let is_marked = equal(uapi::META_MARK, &id.mark().to_ne_bytes());
     messages.push(rule(table, "in", &[&is_marked[..], &verdict(uapi::NF_ACCEPT)].concat()));
     for (id, version) in VERSIONS.iter().enumerate() {
         let of_set = [&of_table[..], &string(2, version.set)].concat();
@@ -121,12 +142,15 @@ pub fn drop_packets(table: &str, keys: &[Key], mark: u32) -> io::Result<()> {
     batch(&messages)
 }
 
-/// Removes a table with everything in it.
+/// Removes a table with everything in it; false if there was none.
 ///
 /// # Errors
-/// ENOENT if there is none of this name; as [`drop_packets`].
-pub fn remove(table: &str) -> io::Result<()> {
-    batch(&[message(uapi::DELTABLE, 0, &string(1, table))])
+/// As [`drop_packets`].
+pub fn remove(id: LockId) -> io::Result<bool> {
+    match batch(&[message(uapi::DELTABLE, 0, &string(1, &id.to_string()))]) {
+        Err(err) if err.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        removed => removed.map(|()| true),
+    }
 }
 
 /// Sends messages as a batch, the last of which is acknowledged.
@@ -220,7 +244,7 @@ mod tests {
 
     #[test]
     fn packets_of_a_connection_are_dropped_until_the_table_is_removed() {
-        let table = format!("cairn-test-{}", std::process::id());
+        let table = LockId(std::process::id().into());
         let pairs = ["127.0.0.1:0", "[::1]:0"].into_iter().filter_map(|address| {
             let listener = TcpListener::bind(address).ok()?;
             let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -231,11 +255,11 @@ mod tests {
         // Of others too, more than one message has.
         let others = (1..2000).map(|port| key((&[10, 0, 0, 1], port), (&[10, 0, 0, 2], 7)));
         let keys: Vec<Key> = keys.chain(others).collect();
-        match drop_packets(&table, &keys, 7) {
+        match drop_packets(table, &keys) {
             Err(err) if err.kind() == ErrorKind::PermissionDenied => return,
             dropped => dropped.unwrap(),
         }
-        assert_eq!(drop_packets(&table, &keys, 7).unwrap_err().raw_os_error(), Some(libc::EEXIST));
+        assert_eq!(drop_packets(table, &keys).unwrap_err().raw_os_error(), Some(libc::EEXIST));
         for (one, other) in &pairs {
             for (mut from, mut to) in [(one, other), (other, one)] {
                 from.write_all(b"x").unwrap();
@@ -243,8 +267,8 @@ mod tests {
                 assert_eq!(to.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
             }
         }
-        remove(&table).unwrap();
-        assert_eq!(remove(&table).unwrap_err().raw_os_error(), Some(libc::ENOENT));
+        assert!(remove(table).unwrap());
+        assert!(!remove(table).unwrap());
         for (one, other) in &pairs {
             for mut to in [one, other] {
                 to.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

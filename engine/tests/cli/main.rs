@@ -1,8 +1,8 @@
 //! The program as its users meet it: real processes on the running kernel, and everything that can
 //! go wrong around them. Needs root.
 
-mod callers;
 mod addresses;
+mod callers;
 mod changed;
 mod deaths;
 mod descriptors;

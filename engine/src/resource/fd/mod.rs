@@ -32,11 +32,11 @@ use crate::error::{Error, External, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::bytes::PathBytes;
+use crate::sys::nftables::LockId;
 use description::{Descriptions, Descriptor};
 use inode::Observed;
 use making::{At, ByPath, open_at};
 use serde::{Deserialize, Serialize};
-use socket::lock::LockId;
 use std::fs::{File, Metadata};
 use std::os::fd::{BorrowedFd, OwnedFd};
 

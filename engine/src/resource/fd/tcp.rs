@@ -12,16 +12,14 @@ use super::job::Established;
 use super::socket::connection::{Connection, Looked, Outside, state};
 use super::socket::inet::{self, Ends, TcpSockets};
 use super::socket::ip::{self, Endpoint};
-use super::socket::lock::LockId;
 use super::socket::options::{self, Entry, SocketOption};
 use super::socket::repair::{self, Agreed, End};
-use super::socket::{Created, await_event, poll, queue, who_has};
-use super::{
-    Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, tcp_outside, unlinked,
-};
+use super::socket::{Created, await_event, poll, queue, reset, who_has};
+use super::{Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, unlinked};
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::resource::bytes::Bytes;
 use crate::resource::is_default;
+use crate::sys::nftables::LockId;
 use crate::sys::socket;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
@@ -334,7 +332,7 @@ impl Verbs for Tcp {
                 return refuse(" is a TCP connection with data for an end that is closed; close it, too");
             }
             Other::Outside => {
-                let lock = tcp_outside::lock(all, sockets, &at)?;
+                let lock = looked.lock(sockets)?;
                 Link::Outside(Box::new(looked.read_outside(lock)?))
             }
         };
@@ -602,7 +600,7 @@ impl Tcp {
             }
             JoinStage::Finish if is_reset => {
                 options::apply(fd, &self.options)?;
-                tcp_outside::reset(fd, partner)
+                reset(fd, partner)
             }
             JoinStage::Finish => {
                 shutdown(partner, Shutdown::Write).context(|| "end a TCP stream")?;

@@ -2,46 +2,22 @@
 //! there, and how an end comes back that the other one takes for the same.
 
 use super::Kind;
-use super::description::Descriptions;
-use super::socket::connection::{Outside, state};
-use super::socket::inet::{Ends, TcpSockets};
+use super::socket::connection::Outside;
+use super::socket::inet::{self, Ends};
 use super::socket::inject;
-use super::socket::lock::{self, Held, Lock, LockId};
-use super::socket::{await_event, options};
+use super::socket::lock::{self, Held};
 use super::socket::repair::{self, End};
+use super::socket::{await_event, options};
 use super::tcp::{Link, Tcp, send_all};
 use super::{JoinStage, Verbs};
-use crate::error::{Context, Error, Problem, Result, Subject};
+use crate::error::{Context, Error, Result};
 use crate::resource::Records;
 use crate::resource::bytes::Bytes;
+use crate::sys::nftables::LockId;
 use rustix::event::PollFlags;
 use rustix::net::{Shutdown, shutdown};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// Locks all connections of the job to outside, if it is to be killed. `at` is one of them.
-pub(super) fn lock(all: &Descriptions<'_>, sockets: &TcpSockets, at: &Subject) -> Result<Option<LockId>> {
-    if all.established() != super::job::Established::Locked {
-        return Ok(None);
-    }
-    let taken = all.network().lock(|| {
-        let is_inside = |ends: Ends| sockets.peer(ends).is_some_and(|ino| all.socket(ino).is_some());
-        let ours = sockets.by_ino.iter().filter(|(ino, socket)| {
-            !matches!(socket.state, state::LISTEN | state::SYN_SENT)
-                && !is_inside(socket.ends)
-                && all.socket(**ino).is_some()
-        });
-        let pid = all.processes().first().copied().unwrap_or_default();
-        Lock::take(pid, &ours.map(|(_, socket)| socket.ends).collect::<Vec<_>>())
-    });
-    match taken {
-        Err(err) if lock::is_unavailable(&err) => {
-            let why = " is a TCP connection to outside, which is kept without its process by nf_tables (CONFIG_NF_TABLES_INET), and this kernel has none; omit --kill, and end the connection at the restart with --tcp-close";
-            Err(Error::unsupported(Problem::of(at.clone(), why)))
-        }
-        taken => taken.map(|lock| Some(lock.id)),
-    }
-}
 
 impl Tcp {
     /// *join* of a connection to outside: the other end has its state, and learns of nothing.
@@ -85,7 +61,7 @@ impl Tcp {
         let Outside { to, read, write, agreed, windows: (read_window, write_window), .. } = *outside;
         let own = self.own()?;
         let end = End { own, other: to, write, read, received, write_window, read_window, agreed };
-        repair::connect(fd, &end, || super::socket::inet::clear(own, Some(to)))?;
+        repair::connect(fd, &end, || inet::clear(own, Some(to)))?;
         outside.clock.map_or(Ok(()), |clock| repair::set_clock(fd, clock))?;
         repair::resend(fd, &outside.sent.0)
     }
@@ -99,14 +75,6 @@ impl Tcp {
         inject::end_stream((to, self.own()?), [read, write], window, mark)?;
         await_event(fd, PollFlags::RDHUP).context(|| format!("end the stream from {to}"))
     }
-}
-
-/// Resets a connection by its other end, which is in repair no more.
-pub(super) fn reset(fd: BorrowedFd<'_>, partner: BorrowedFd<'_>) -> Result<()> {
-    let what = || "reset a TCP connection";
-    // As closed with `SO_LINGER` and no time.
-    rustix::net::connect_unspec(partner).context(what)?;
-    await_event(fd, PollFlags::empty()).context(what)
 }
 
 /// What a restart does with connections to outside.
@@ -178,8 +146,8 @@ pub fn unlock(records: &Records) -> Result<usize> {
     locks.sort_unstable();
     locks.dedup();
     let mut removed = 0;
-    for lock in locks {
-        removed += usize::from(lock.end()?);
+    for id in locks {
+        removed += usize::from(lock::end(id)?);
     }
     Ok(removed)
 }

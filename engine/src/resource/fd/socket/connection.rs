@@ -1,13 +1,16 @@
 //! A TCP connection both of whose ends are in the job, or the other one of which is closed or
 //! outside: what is recorded of an end, and how that is read while packets may still arrive.
 
+use super::inet::{Ends, TcpSockets};
 use super::ip::Endpoint;
-use super::lock::LockId;
+use super::lock::{self, Lock};
 use super::repair::{Agreed, Repaired};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::resource::bytes::Bytes;
 use crate::resource::fd::description::{Descriptions, Descriptor};
+use crate::resource::fd::job::Established;
 use crate::resource::is_default;
+use crate::sys::nftables::LockId;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -137,6 +140,34 @@ impl Looked<'_, '_> {
     /// As [`Looked::read`]; *vanished* for one that has just ended.
     pub fn read_outside(&self, lock: Option<LockId>) -> Result<Outside> {
         self.until_at_rest(|| self.try_read_outside(lock))
+    }
+
+    /// Locks all connections of the job to outside, of which this is one, if it is to be killed.
+    ///
+    /// # Errors
+    /// *unsupported* if the kernel has no nf_tables; as [`Lock::take`].
+    pub fn lock(&self, sockets: &TcpSockets) -> Result<Option<LockId>> {
+        let Looked { all, at, .. } = *self;
+        if all.established() != Established::Locked {
+            return Ok(None);
+        }
+        let taken = all.network().lock(|| {
+            let is_inside = |ends: Ends| sockets.peer(ends).is_some_and(|ino| all.socket(ino).is_some());
+            let ours = sockets.by_ino.iter().filter(|(ino, socket)| {
+                !matches!(socket.state, state::LISTEN | state::SYN_SENT)
+                    && !is_inside(socket.ends)
+                    && all.socket(**ino).is_some()
+            });
+            let pid = all.processes().first().copied().unwrap_or_default();
+            Lock::take(pid, &ours.map(|(_, socket)| socket.ends).collect::<Vec<_>>())
+        });
+        match taken {
+            Err(err) if lock::is_unavailable(&err) => {
+                let why = " is a TCP connection to outside, which is kept without its process by nf_tables (CONFIG_NF_TABLES_INET), and this kernel has none; omit --kill, and end the connection at the restart with --tcp-close";
+                Err(Error::unsupported(Problem::of(at.clone(), why)))
+            }
+            taken => taken.map(|lock| Some(lock.id)),
+        }
     }
 
     fn until_at_rest<T>(&self, mut read: impl FnMut() -> Result<Option<T>>) -> Result<T> {

@@ -6,52 +6,29 @@ use super::inet::Ends;
 use super::ip::Endpoint;
 use crate::error::{Context, Error, Result};
 use crate::journal::{Change, Entry};
-use crate::sys::nftables::{self, Key};
-use serde::{Deserialize, Serialize};
+use crate::sys::nftables::{self, Key, LockId};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::IpAddr;
 
-/// What tells a lock from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LockId(pub u64);
-
-impl LockId {
-    fn table(self) -> String {
-        format!("cairn-{:016x}", self.0)
-    }
-
-    /// The mark (`SO_MARK`) of packets that it lets in.
-    pub fn mark(self) -> u32 {
-        self.0 as u32 | 1
-    }
-
-    /// Drops the packets of these connections; false if the lock was there.
-    ///
-    /// # Errors
-    /// *denied* without CAP_NET_ADMIN; what the kernel reports, see [`is_unavailable`].
-    pub fn begin(self, connections: &[Ends]) -> Result<bool> {
-        let keys: Vec<Key> = connections.iter().map(|(own, other)| key(*own, *other)).collect();
-        match nftables::drop_packets(&self.table(), &keys, self.mark()) {
-            Err(err) if err.raw_os_error() == Some(libc::EEXIST) => Ok(false),
-            begun => begun.map(|()| true).context(|| "lock TCP connections to outside by nf_tables"),
-        }
-    }
-
-    /// Lets the packets pass; false if it was not there.
-    ///
-    /// # Errors
-    /// As [`LockId::begin`].
-    pub fn end(self) -> Result<bool> {
-        match nftables::remove(&self.table()) {
-            Err(err) if err.raw_os_error() == Some(libc::ENOENT) => Ok(false),
-            ended => ended.map(|()| true).context(|| format!("remove the nf_tables table {}", self.table())),
-        }
+/// Drops the packets of connections; false if the lock was there.
+fn begin(id: LockId, connections: &[Ends]) -> Result<bool> {
+    let keys: Vec<Key> = connections.iter().map(|(own, other)| key(*own, *other)).collect();
+    match nftables::drop_packets(id, &keys) {
+        Err(err) if err.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+        begun => begun.map(|()| true).context(|| "lock TCP connections to outside by nf_tables"),
     }
 }
 
-/// Whether an error of [`LockId::begin`] says that the kernel cannot do it.
+/// Lets the packets pass; false if there was no lock.
+///
+/// # Errors
+/// *denied* without CAP_NET_ADMIN; what the kernel reports.
+pub fn end(id: LockId) -> Result<bool> {
+    nftables::remove(id).context(|| format!("remove the nf_tables table {id}"))
+}
+
+/// Whether an error of [`Lock::take`] says that the kernel cannot do it.
 pub fn is_unavailable(err: &Error) -> bool {
     let Error::Failed { source, .. } = err else { return false };
     matches!(source.raw_os_error(), Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT))
@@ -80,12 +57,12 @@ impl Lock {
     /// Takes it for connections of a job, which has process `pid`.
     ///
     /// # Errors
-    /// As [`LockId::begin`].
+    /// *denied* without CAP_NET_ADMIN; what the kernel reports, see [`is_unavailable`].
     pub fn take(pid: i32, connections: &[Ends]) -> Result<Lock> {
         // Nothing but the state of the hasher, which is random.
         let id = LockId(RandomState::new().build_hasher().finish());
         let entry = Entry::record(Change::Lock { pid, id })?;
-        if !id.begin(connections)? {
+        if !begin(id, connections)? {
             return Err(Error::Failed {
                 what: "lock TCP connections to outside".into(),
                 source: io::Error::from_raw_os_error(libc::EEXIST),
@@ -112,18 +89,18 @@ impl Held {
     /// Takes it, unless it is there.
     ///
     /// # Errors
-    /// As [`LockId::begin`].
+    /// As [`Lock::take`].
     pub fn take(id: LockId, connections: &[Ends]) -> Result<Held> {
-        Ok(Held { id, is_new: id.begin(connections)? })
+        Ok(Held { id, is_new: begin(id, connections)? })
     }
 
     /// Removes it.
     ///
     /// # Errors
-    /// As [`LockId::end`].
+    /// As [`end`].
     pub fn end(mut self) -> Result<()> {
         self.is_new = false;
-        self.id.end().map(drop)
+        end(self.id).map(drop)
     }
 }
 
@@ -131,7 +108,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if self.is_new {
             // On the way out of another failure, which is the one to report.
-            let _ = self.id.end();
+            let _ = end(self.id);
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod options;
 pub mod queue;
 pub mod repair;
 
+use crate::error::{Context, Result};
 use crate::sys::socket;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{Shutdown, shutdown};
@@ -113,6 +114,17 @@ pub fn await_event(fd: BorrowedFd<'_>, events: PollFlags) -> rustix::io::Result<
         0 => Err(rustix::io::Errno::TIMEDOUT),
         _ => Ok(()),
     }
+}
+
+/// Resets a connection by its other end.
+///
+/// # Errors
+/// ETIMEDOUT; what the kernel reports.
+pub fn reset(fd: BorrowedFd<'_>, partner: BorrowedFd<'_>) -> Result<()> {
+    let what = || "reset a TCP connection";
+    // As close(2) with `SO_LINGER` and no time.
+    rustix::net::connect_unspec(partner).context(what)?;
+    await_event(fd, PollFlags::empty()).context(what)
 }
 
 /// Shuts down halves of a socket: `RCV_SHUTDOWN` 1, `SEND_SHUTDOWN` 2.
