@@ -8,13 +8,9 @@ use crate::activity;
 use crate::error::{Context, Result};
 use crate::proc::status;
 use crate::sys::guard::Note;
-<<<<<<< HEAD
+use crate::sys::nftables::{self, LockId};
 use crate::sys::socket;
 use crate::sys::task::{self, Seen};
-=======
-use crate::sys::nftables::{self, LockId};
-use crate::sys::{socket, task};
->>>>>>> 8991cc0 (Modules of TCP connections to outside do not use each other in a circle)
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -51,19 +47,19 @@ pub enum Change {
     /// A lock of TCP connections, which stays when the job is killed.
     Lock {
         /// A process of the job.
-        pid: i32,
+        process: Seen,
         /// The lock.
         id: LockId,
     },
 }
 
 /// Whether a process is gone, or was killed.
-fn is_killed(pid: i32) -> bool {
+fn is_killed(process: Seen) -> bool {
     const KILL: u64 = 1 << (libc::SIGKILL - 1);
     let alive = |status: procfs::process::Status| {
         !status.state.starts_with(['Z', 'X']) && (status.sigpnd | status.shdpnd) & KILL == 0
     };
-    !status::of_thread(pid, pid).is_ok_and(alive)
+    !status::of_thread(process.pid, process.by).is_ok_and(alive)
 }
 
 /// A duplicate of a descriptor of a process.
@@ -91,7 +87,7 @@ impl Change {
             Change::Repair { process, fd, reuse } => borrow(process, fd)
                 .and_then(|fd| socket::end_repair(fd.as_fd(), reuse))
                 .context(|| format!("end the repair of fd {fd} of {}", process.pid)),
-            Change::Lock { pid, .. } if is_killed(pid) => Ok(()),
+            Change::Lock { process, .. } if is_killed(process) => Ok(()),
             Change::Lock { id, .. } => {
                 nftables::remove(id).map(drop).context(|| format!("remove the nf_tables table {id}"))
             }
@@ -109,7 +105,7 @@ impl Change {
             Change::Repair { process, fd, reuse } => {
                 Note { kind: 3, words: [to_word(process), fd as u64, u64::from(reuse as u32), 0] }
             }
-            Change::Lock { pid, id } => Note { kind: 4, words: [pid as u64, id.0, 0, 0] },
+            Change::Lock { process, id } => Note { kind: 4, words: [to_word(process), id.0, 0, 0] },
         }
     }
 
@@ -126,7 +122,9 @@ impl Change {
                 let process = from_word(process);
                 Some(Change::Repair { process, fd: fd as i32, reuse: reuse as u32 as i32 })
             }
-            Note { kind: 4, words: [pid, id, ..] } => Some(Change::Lock { pid: pid as i32, id: LockId(id) }),
+            Note { kind: 4, words: [process, id, ..] } => {
+                Some(Change::Lock { process: from_word(process), id: LockId(id) })
+            }
             _ => None,
         }
     }
@@ -248,7 +246,7 @@ mod tests {
         assert_eq!(Change::from_note(change.to_note()), Some(change));
         let change = Change::Repair { process: Seen { pid: 4711, by: 4712 }, fd: 3, reuse: 1 };
         assert_eq!(Change::from_note(change.to_note()), Some(change));
-        let change = Change::Lock { pid: 4711, id: LockId(u64::MAX - 1) };
+        let change = Change::Lock { process: Seen { pid: 4711, by: 4712 }, id: LockId(u64::MAX - 1) };
         assert_eq!(Change::from_note(change.to_note()), Some(change));
         assert_eq!(Change::from_note(Note::default()), None);
     }

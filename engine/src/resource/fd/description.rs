@@ -543,7 +543,7 @@ impl Descriptions<'_> {
     }
 
     /// The processes of the job that are alive.
-    pub fn processes(&self) -> &[i32] {
+    pub fn processes(&self) -> &[Seen] {
         self.files.processes()
     }
 

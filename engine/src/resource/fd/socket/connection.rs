@@ -158,8 +158,8 @@ impl Looked<'_, '_> {
                     && !is_inside(socket.ends)
                     && all.socket(**ino).is_some()
             });
-            let pid = all.processes().first().copied().unwrap_or_default();
-            Lock::take(pid, &ours.map(|(_, socket)| socket.ends).collect::<Vec<_>>())
+            let process = *all.processes().first().expect("it has one with a socket");
+            Lock::take(process, &ours.map(|(_, socket)| socket.ends).collect::<Vec<_>>())
         });
         match taken {
             Err(err) if lock::is_unavailable(&err) => {

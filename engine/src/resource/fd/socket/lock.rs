@@ -7,6 +7,7 @@ use super::ip::Endpoint;
 use crate::error::{Context, Error, Result};
 use crate::journal::{Change, Entry};
 use crate::sys::nftables::{self, Key, LockId};
+use crate::sys::task::Seen;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::IpAddr;
@@ -54,14 +55,14 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes it for connections of a job, which has process `pid`.
+    /// Takes it for connections of a job, which has this process.
     ///
     /// # Errors
     /// *denied* without CAP_NET_ADMIN; what the kernel reports, see [`is_unavailable`].
-    pub fn take(pid: i32, connections: &[Ends]) -> Result<Lock> {
+    pub fn take(process: Seen, connections: &[Ends]) -> Result<Lock> {
         // Nothing but the state of the hasher, which is random.
         let id = LockId(RandomState::new().build_hasher().finish());
-        let entry = Entry::record(Change::Lock { pid, id })?;
+        let entry = Entry::record(Change::Lock { process, id })?;
         if !begin(id, connections)? {
             return Err(Error::Failed {
                 what: "lock TCP connections to outside".into(),
