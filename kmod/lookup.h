@@ -67,7 +67,7 @@ u64 cairn_lookup_symbols(u64 features);
 
 /**
  * cairn_lookup_address() - address of a kernel function that the module only
- * compares or stores, and never calls
+ * compares or stores, and never calls; or of a variable
  * @name: its name
  *
  * Context: Process context, after cairn_lookup_symbols().

@@ -24,6 +24,7 @@
 #include "policy.h"
 #include "process.h"
 #include "session.h"
+#include "settings.h"
 #include "sleep.h"
 #include "syscall_restart.h"
 #include "thread.h"
@@ -40,7 +41,7 @@
 static_assert(sizeof(struct cairn_info) == 120);
 static_assert(sizeof(struct cairn_freeze) == 24);
 static_assert(sizeof(struct cairn_thaw) == 8);
-static_assert(sizeof(struct cairn_thread) == 184);
+static_assert(sizeof(struct cairn_thread) == 200);
 static_assert(sizeof(struct cairn_regset) == 32);
 static_assert(sizeof(struct cairn_pending) == 32);
 static_assert(sizeof(struct cairn_process) == 392);
@@ -188,6 +189,8 @@ static int __init cairn_init(void)
 	if (features & CAIRN_FEATURE_CONTINUE &&
 	    !(cairn_sleep_init() && cairn_syscall_restart_init()))
 		features &= ~CAIRN_FEATURE_CONTINUE;
+	if (features & CAIRN_FEATURE_SETTINGS && !cairn_settings_init())
+		features &= ~CAIRN_FEATURE_SETTINGS;
 	err = misc_register(&cairn_device);
 	if (err) {
 		pr_err("register the device: %d\n", err);

@@ -4,8 +4,13 @@
  * arch_prctl(2) report them to the thread itself, and some that no system call
  * reports.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cred.h>
 #include <linux/kernel.h>
+#include <linux/key.h>
 #include <linux/list.h>
+#include <linux/lsm_hooks.h>
 #include <linux/membarrier.h>
 #include <linux/prctl.h>
 #include <linux/refcount.h>
@@ -56,6 +61,80 @@ static bool has_sem_undo(const struct task_struct *task)
 	       head.next != list;
 }
 
+#ifdef CONFIG_SECURITY_LANDLOCK
+/* Both are of security/landlock/setup.c since 5.13. */
+static const struct lsm_blob_sizes *landlock_sizes;
+static const bool *landlock_is_on;
+
+bool cairn_settings_init(void)
+{
+	landlock_sizes = (void *)cairn_lookup_address("landlock_blob_sizes");
+	landlock_is_on = (void *)cairn_lookup_address("landlock_initialized");
+	if (landlock_sizes && landlock_is_on)
+		return true;
+	pr_info("this kernel has no landlock_blob_sizes, which lead to domains\n");
+	return false;
+}
+
+/* The first member of struct landlock_cred_security, security/landlock/cred.h. */
+static const void *landlock_domain(const struct cred *cred)
+{
+	return *(void **)(cred->security + landlock_sizes->lbs_cred);
+}
+
+/* A domain that the caller shares is no matter: what it creates has it, too. */
+static bool is_landlocked(struct task_struct *task)
+{
+	const void *domain;
+
+	if (!*landlock_is_on)
+		return false;
+	rcu_read_lock();
+	domain = landlock_domain(__task_cred(task));
+	rcu_read_unlock();
+	return domain && domain != landlock_domain(current_cred());
+}
+#else
+bool cairn_settings_init(void)
+{
+	return true;
+}
+
+static bool is_landlocked(struct task_struct *task)
+{
+	return false;
+}
+#endif
+
+#ifdef CONFIG_KEYS
+/* As keyring_read() in security/keys/keyring.c without a buffer. */
+static s32 size_of_list(const struct key *keyring)
+{
+	if (!keyring)
+		return -ENOKEY;
+	return keyring->keys.nr_leaves_on_tree * sizeof(key_serial_t);
+}
+
+static void keys_of(struct task_struct *task, struct cairn_thread *thread)
+{
+	const struct cred *cred;
+
+	rcu_read_lock();
+	cred = __task_cred(task);
+	thread->thread_keys = size_of_list(cred->thread_keyring);
+	thread->process_keys = size_of_list(cred->process_keyring);
+	thread->requested_keys = cred->jit_keyring;
+	rcu_read_unlock();
+}
+#else
+static void keys_of(struct task_struct *task, struct cairn_thread *thread)
+{
+	thread->thread_keys = -EOPNOTSUPP;
+	thread->process_keys = -EOPNOTSUPP;
+	thread->requested_keys = -EOPNOTSUPP;
+}
+#endif
+
 void cairn_thread_settings(struct task_struct *task, struct cairn_thread *thread)
 {
 	thread->spec_store_bypass =
@@ -71,6 +150,9 @@ void cairn_thread_settings(struct task_struct *task, struct cairn_thread *thread
 	thread->io_ports = cairn_has_io_ports(task);
 	thread->core_cookie = cairn_has_core_cookie(task);
 	thread->sem_undo = has_sem_undo(task);
+	thread->landlock = is_landlocked(task);
+	thread->reserved = 0;
+	keys_of(task, thread);
 }
 
 /* MEMBARRIER_STATE_*, or an error. */

@@ -190,7 +190,7 @@ struct cairn_thaw {
  * @mce_kill: out: PR_MCE_KILL_GET
  * @sleep: out: CAIRN_SLEEP_*
  * @sleep_clock: out: CLOCK_* of its timeout
- * @reserved: out: zero
+ * @landlock: out: 1 if Landlock restricts the thread other than the caller, else 0
  * @sleep_left: out: remaining nanoseconds; 0 if the timeout has passed
  * @sleep_args: out: arguments of the call, as in cairn_continue.args
  * @spec_store_bypass: out: what PR_GET_SPECULATION_CTRL returns for
@@ -207,6 +207,13 @@ struct cairn_thaw {
  * @core_cookie: out: 1 if PR_SCHED_CORE has set a cookie, else 0
  * @sem_undo: out: 1 if the thread has SEM_UNDO adjustments of semop(2), even if
  *	their sum is 0; else 0
+ * @thread_keys: out: what KEYCTL_READ returns for KEY_SPEC_THREAD_KEYRING without a
+ *	buffer: bytes of the list of its keys, or -ENOKEY; -EOPNOTSUPP without
+ *	CONFIG_KEYS
+ * @process_keys: out: the same for KEY_SPEC_PROCESS_KEYRING
+ * @requested_keys: out: what KEYCTL_SET_REQKEY_KEYRING returns for
+ *	KEY_REQKEY_DEFL_NO_CHANGE; -EOPNOTSUPP without CONFIG_KEYS
+ * @reserved: out: zero
  */
 struct cairn_thread {
 	__u32 size;
@@ -228,7 +235,7 @@ struct cairn_thread {
 	__u32 mce_kill;
 	__u32 sleep;
 	__s32 sleep_clock;
-	__u32 reserved;
+	__u32 landlock;
 	__u64 sleep_left;
 	__u64 sleep_args[4];
 	__s32 spec_store_bypass;
@@ -241,6 +248,10 @@ struct cairn_thread {
 	__u32 io_ports;
 	__u32 core_cookie;
 	__u32 sem_undo;
+	__s32 thread_keys;
+	__s32 process_keys;
+	__s32 requested_keys;
+	__u32 reserved;
 };
 
 /*

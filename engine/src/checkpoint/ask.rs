@@ -3,13 +3,15 @@
 use super::inspection::InspectedProcess;
 use crate::error::{Error, Problem, Problems, Result, Subject};
 use crate::proc::status;
-use crate::remote::{DataId, Program, Stopped};
+use crate::remote::{DataId, Program, ProgramOutput, Stopped};
 use crate::resource::mm::ask::{AskMemory, Found};
 use crate::resource::mm::policy::{self, AskPolicies};
 use crate::resource::mm::vma::{Backing, Vma};
 use crate::resource::process::{self, Alive, AskReports, AskRlimits, Child, State};
 use crate::resource::refused::AskRefused;
 use crate::resource::signal::{self, AskActions, Pending};
+use crate::resource::thread::keyring::AskKeyrings;
+use crate::resource::thread::landlock::{AskLandlock, Peers};
 use crate::resource::thread::rings::{Answers, AskRings};
 use crate::resource::thread::{AskThread, rseq, seccomp};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
@@ -73,14 +75,44 @@ impl AskProcess {
     }
 }
 
+/// What is no part of a thread's record: a reason to refuse it.
+struct AskThreadRefused {
+    keyrings: AskKeyrings,
+    landlock: AskLandlock,
+}
+
+impl AskThreadRefused {
+    fn ask(program: &mut Program, thread: &Stopped, peers: &Peers) -> Self {
+        AskThreadRefused {
+            keyrings: AskKeyrings::ask(program),
+            landlock: AskLandlock::ask(program, thread, peers),
+        }
+    }
+
+    fn answer(&self, outcome: &ProgramOutput, thread: &Stopped, problems: &mut Problems) -> Result<()> {
+        self.keyrings.answer(outcome, thread, problems);
+        self.landlock.answer(outcome, thread, problems)
+    }
+}
+
 impl Ways {
     fn may_have_policy(self, vma: &Vma) -> bool {
         self.policies && !matches!(vma.backing, Backing::Special { .. })
     }
 }
 
-/// Reads the state of a process and its threads. Adds to `reports` whether each child has an event
-/// left to wait for, to `answers` what its io_urings say, and to `problems` what cannot be saved.
+/// Collected over all processes of the job.
+#[derive(Default)]
+pub struct Asked {
+    /// Whether each child has an event left to wait for.
+    pub reports: HashMap<i32, bool>,
+    /// What io_urings say.
+    pub answers: Answers,
+    /// What cannot be saved.
+    pub problems: Problems,
+}
+
+/// Reads the state of a process and its threads.
 ///
 /// # Errors
 /// *unsupported*, *vanished*, or what the kernel reports.
@@ -88,9 +120,8 @@ pub fn ask(
     task: &mut Task,
     mut seen: InspectedProcess,
     children: &[Child],
-    reports: &mut HashMap<i32, bool>,
-    answers: &mut Answers,
-    problems: &mut Problems,
+    peers: &Peers,
+    Asked { reports, answers, problems }: &mut Asked,
 ) -> Result<Alive> {
     let Seen { pid, by } = task.seen();
     let ways = Ways {
@@ -109,15 +140,19 @@ pub fn ask(
     let asked = AskProcess::ask(&mut program, &task.threads[0], &mut seen, children, ways)?;
     let rings = std::mem::take(&mut seen.rings);
     let of_first = AskRings::ask(&mut program, &rings);
+    let refused = AskThreadRefused::ask(&mut program, &task.threads[0], peers);
     let told = task.ask(0, &program)?;
     of_first.answer(&told, (pid, by), answers, problems);
+    refused.answer(&told, &task.threads[0], problems)?;
     let mut threads = vec![asked.first.answer(&told, &task.threads[0])?];
     for at in 1..task.threads.len() {
         let mut program = Program::new();
         let asked = AskThread::ask(&mut program, &task.threads[at], ways.rseq_unknown, ways.policies)?;
         let of_rings = AskRings::ask(&mut program, &rings);
+        let refused = AskThreadRefused::ask(&mut program, &task.threads[at], peers);
         let told = task.ask(at, &program)?;
         of_rings.answer(&told, (pid, task.threads[at].tid()), answers, problems);
+        refused.answer(&told, &task.threads[at], problems)?;
         threads.push(asked.answer(&told, &task.threads[at])?);
     }
     let filters = seccomp::capture(&mut threads)?;

@@ -1,7 +1,7 @@
 //! The part of a checkpoint that runs code in the job: each thread runs one program that reads what
 //! is not visible from outside.
 
-use super::ask::ask;
+use super::ask::{Asked, ask};
 use super::inspection::{Inspected, Inspection};
 use crate::error::{Problems, Result};
 use crate::image::Extent;
@@ -12,7 +12,7 @@ use crate::resource::fd::terminal::{self, Groups};
 use crate::resource::mm::dump::{DumpPlan, Owner};
 use crate::resource::process::{Alive, Child, Life, Process, Zombie};
 use crate::resource::thread::Thread;
-use crate::resource::thread::rings::{self, Answers};
+use crate::resource::thread::rings;
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks};
 use crate::sys::{RemoteAddr, vm};
 use crate::tree::{Frozen, Outside, Scope, Task};
@@ -189,8 +189,7 @@ impl Inspection {
             children.entry(task.stat.ppid).or_default().push(child);
         }
         // Parents come before children.
-        let (mut reports, mut answers) = (HashMap::new(), Answers::new());
-        let mut problems = Problems::default();
+        let mut asked = Asked::default();
         let mut processes = Vec::new();
         let mut owners = Vec::new();
         for (task, seen) in frozen.tasks.iter_mut().zip(std::mem::take(&mut self.found)) {
@@ -206,13 +205,14 @@ impl Inspection {
                 Inspected::Alive(seen) => {
                     owners.push(Some(seen.pages));
                     let children = children.get(&pid).map_or(&[][..], Vec::as_slice);
-                    let mut alive = ask(task, *seen, children, &mut reports, &mut answers, &mut problems)?;
-                    alive.note_report(reports.get(&pid).copied().unwrap_or(false));
+                    let mut alive = ask(task, *seen, children, &self.peers, &mut asked)?;
+                    alive.note_report(asked.reports.get(&pid).copied().unwrap_or(false));
                     Life::Alive(Box::new(alive))
                 }
             };
             processes.push(Process { pid, ppid, pgid, sid, exit_signal, life });
         }
+        let Asked { answers, mut problems, .. } = asked;
         rings::refuse_silent(answers, &mut problems);
         problems.none()?;
         Ok(Captured { inspection: self, clocks: Clocks::now(), processes, owners })

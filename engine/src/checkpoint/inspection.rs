@@ -25,6 +25,7 @@ use crate::resource::mm::vma::{Backing, Vma, VmaFlag};
 use crate::resource::process::{self, Zombie};
 use crate::resource::refused::{self, SemaphoreUsers};
 use crate::resource::thread::creds::Creds;
+use crate::resource::thread::landlock::Peers;
 use crate::resource::thread::rings::Ring;
 use crate::resource::timer::{self, PosixTimer};
 use crate::sys::task::Seen;
@@ -49,6 +50,8 @@ pub struct Inspection {
     pub lock: Option<Lock>,
     /// Whether sharing with processes outside is allowed.
     shared: bool,
+    /// What threads look at to find out whether they are restricted.
+    pub peers: Peers,
     /// Thread that inspects processes outside in the meantime.
     outside: Option<JoinHandle<Outside>>,
     /// Thread that scans file locks in the meantime.
@@ -127,11 +130,14 @@ impl Inspection {
             used: HashMap::new(),
             lock: None,
             shared,
+            peers: Peers::new()?,
             outside: None,
             locks: None,
         };
         refuse_own_servers(&frozen.tasks)?;
-        inspection.problems.extend(shared_state::problems(&frozen.tasks)?);
+        // Before processes outside are looked at, of which these are none.
+        let problems = shared_state::problems(&frozen.tasks, &mut inspection.peers)?;
+        inspection.problems.extend(problems);
         let common = shared_state::Shared::of(&frozen.tasks)?;
         inspection.tables.files.set_shared_tables(common.files.clone());
         // Before any file is looked at: it must not change afterwards.
@@ -184,7 +190,8 @@ impl Inspection {
             inspection.tables.files.allow_sharing();
         }
         let links = inspection.tables.files.shared_links();
-        inspection.outside = Some(std::thread::spawn(move || Outside::look(&inside, &links)));
+        let known = inside.into_iter().chain(inspection.peers.pids()).collect();
+        inspection.outside = Some(std::thread::spawn(move || Outside::look(&known, &links)));
         if inspection.refuse_rings(&frozen.tasks) {
             return Ok(inspection);
         }

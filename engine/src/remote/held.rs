@@ -8,6 +8,8 @@ use super::program::{Answer, Arg, Call, Program, ProgramOutput};
 use super::tracee;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
+use crate::resource::thread::control::KEYCTL_SET_REQKEY_KEYRING;
+use crate::resource::thread::keyring;
 use crate::sys::kmod::{self, Device};
 use crate::sys::{PR_GET_TID_ADDRESS, ptrace};
 use std::cell::OnceCell;
@@ -239,6 +241,12 @@ impl Known<'_> {
             libc::SYS_membarrier if argument(0) == MEMBARRIER_CMD_GET_REGISTRATIONS => {
                 told_number(self.process()?.membarrier)
             }
+            libc::SYS_keyctl => match (argument(0) as i32, argument(1) as i32) {
+                (keyring::KEYCTL_READ, keyring::KEY_SPEC_THREAD_KEYRING) => told_number(told.thread_keys),
+                (keyring::KEYCTL_READ, keyring::KEY_SPEC_PROCESS_KEYRING) => told_number(told.process_keys),
+                (KEYCTL_SET_REQKEY_KEYRING, -1) => told_number(told.requested_keys),
+                _ => return Err(self.unanswered(call)),
+            },
             libc::SYS_get_mempolicy => return self.policy(call, argument(3), argument(4)),
             nr if Some(nr) == arch::SYS_ARCH_PRCTL => return self.arch_prctl(call, argument(0)),
             // If there is a table, read_ldt() in arch/x86/kernel/ldt.c fills the buffer up to its

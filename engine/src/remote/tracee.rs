@@ -51,6 +51,21 @@ pub struct Tracee {
 }
 
 impl Tracee {
+    /// Takes over a task that was just created and seized, at its first stop. `pending` is the set
+    /// of its pending signals.
+    ///
+    /// # Errors
+    /// What ptrace(2) reports; it has ended.
+    pub fn await_first_stop(pid: i32, tid: Tid, pending: u64) -> Result<Self> {
+        match wait::wait(tid).context(|| format!("wait for the first stop of {tid}"))? {
+            Stop::Interrupted | Stop::Group(_) => Tracee::adopt(pid, tid, None, pending),
+            stop => Err(Error::Failed {
+                what: format!("create {tid}"),
+                source: io::Error::other(format!("unexpected stop {stop:?}")),
+            }),
+        }
+    }
+
     /// Takes over a thread that is in a ptrace stop now. `pending` is the set of its pending
     /// signals.
     pub fn adopt(pid: i32, tid: Tid, group_stop: Option<i32>, pending: u64) -> Result<Self> {

@@ -4,6 +4,7 @@
 use crate::arch::{self, RefusedState};
 use crate::error::{Context, Problem, Problems, Result};
 use crate::remote::{Arg, CallId, DataId, Program, ProgramOutput, Stopped};
+use crate::resource::thread::landlock;
 use crate::sys::{kcmp, ptrace, sysv, task};
 use std::cmp::Ordering;
 
@@ -14,17 +15,19 @@ use std::cmp::Ordering;
 pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
     let (pid, tid) = (thread.pid(), thread.tid());
     let mut refuse = |what: &str| problems.push(Problem::of_thread(pid, tid, what));
-    let (dispatches, segments, ports, cookie) = match thread {
+    let (dispatches, segments, ports, cookie, landlock) = match thread {
         Stopped::Traced(_) => (
             ptrace::dispatches_syscalls(tid).context(|| format!("read system call dispatch of {tid}"))?,
             arch::has_thread_areas(tid).context(|| format!("read thread areas of {tid}"))?,
             false,
             // Fails without core scheduling in kernel or machine.
             task::core_cookie(tid).is_ok_and(|cookie| cookie != 0),
+            // Only the thread itself can tell.
+            false,
         ),
         Stopped::ModuleThread(held) => {
             let told = &held.told;
-            (told.dispatch != 0, told.tls != 0, told.io_ports != 0, told.core_cookie != 0)
+            (told.dispatch != 0, told.tls != 0, told.io_ports != 0, told.core_cookie != 0, told.landlock != 0)
         }
     };
     let found = [
@@ -32,6 +35,7 @@ pub fn of_thread(thread: &Stopped, problems: &mut Problems) -> Result<()> {
         (segments, "has segments of its own (set_thread_area); start the job without them"),
         (ports, "may use I/O ports (ioperm, iopl); drop the permission first"),
         (cookie, "uses core scheduling (PR_SCHED_CORE); start the job without it"),
+        (landlock, landlock::RESTRICTED),
     ];
     found.into_iter().filter(|(there, _)| *there).for_each(|(_, what)| refuse(what));
     Ok(())

@@ -29,7 +29,7 @@ use crate::resource::validate::{self, Bounds};
 use crate::resource::{Records, signal};
 use crate::source;
 use crate::sys::RemoteAddr;
-use crate::sys::wait::{self, Stop};
+use crate::sys::wait;
 use crate::sys::{self, clone, ptrace};
 use crate::tree::creation::StandIn;
 use changes::{Accepted, Changes};
@@ -362,15 +362,15 @@ impl<'a> RestoreContext<'a> {
     }
 
     fn create(&mut self, pid: i32, exit_signal: i32) -> Result<()> {
-        match clone::fork_sleeper(pid, exit_signal) {
+        match clone::fork_sleeper(Some(pid), exit_signal) {
             Err(err) if err.raw_os_error() == Some(libc::EEXIST) => {
                 return Err(Error::Conflict(format!("pid {pid} is in use")));
             }
-            other => other.context(|| format!("create process {pid}"))?,
+            other => other.context(|| format!("create process {pid}")).map(drop)?,
         }
         ptrace::seize(pid, self.options()).context(|| format!("seize {pid}"))?;
         ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
-        let mut tracee = await_first_stop(pid, pid, self.pending_of(pid))?;
+        let mut tracee = Tracee::await_first_stop(pid, pid, self.pending_of(pid))?;
         let scratch = Scratch::map(&mut tracee, Code::find(pid)?, Some(self.scratch))?;
         self.tasks.insert(pid, RestoringTask { threads: HashMap::from([(pid, tracee)]), scratch });
         if let Some(rseq) = self.inherited_rseq(pid)? {
@@ -397,7 +397,7 @@ impl<'a> RestoreContext<'a> {
     /// Seizes a task that a program has created; a process inherits its parent's scratch range.
     fn adopt(&mut self, new_task: NewTask, parent: i32) -> Result<()> {
         let NewTask { pid, tid } = new_task;
-        let tracee = await_first_stop(pid, tid, self.pending_of(tid))?;
+        let tracee = Tracee::await_first_stop(pid, tid, self.pending_of(tid))?;
         let scratch = self.tasks[&parent].scratch;
         self.tasks
             .entry(pid)
@@ -538,16 +538,5 @@ impl<'a> RestoreContext<'a> {
             // A leader that has exited is no tracee any more, but may be a child of ours.
             wait::await_ends(pid, [pid]);
         }
-    }
-}
-
-/// Waits for the first stop of a new tracee.
-fn await_first_stop(pid: i32, tid: i32, pending: u64) -> Result<Tracee> {
-    match wait::wait(tid).context(|| format!("wait for the first stop of {tid}"))? {
-        Stop::Interrupted | Stop::Group(_) => Tracee::adopt(pid, tid, None, pending),
-        stop => Err(Error::Failed {
-            what: format!("create {tid}"),
-            source: std::io::Error::other(format!("unexpected stop {stop:?}")),
-        }),
     }
 }

@@ -53,18 +53,18 @@ impl CloneArgs {
     }
 }
 
-/// Forks a child with PID `pid` that sleeps until a tracer takes over. The caller must be
-/// single-threaded.
+/// Forks a child, with PID `pid` if given, that sleeps until a tracer takes over. Returns its PID.
 ///
 /// # Errors
-/// EEXIST: the PID is in use. EPERM: neither CAP_SYS_ADMIN nor CAP_CHECKPOINT_RESTORE.
-pub fn fork_sleeper(pid: i32, exit_signal: i32) -> io::Result<()> {
-    let set_tid = [pid];
+/// EEXIST: the PID is in use. EPERM: a PID is given, and we have neither CAP_SYS_ADMIN nor
+/// CAP_CHECKPOINT_RESTORE.
+pub fn fork_sleeper(pid: Option<i32>, exit_signal: i32) -> io::Result<i32> {
+    let set_tid = [pid.unwrap_or(0)];
     let parent = rustix::process::getpid();
     let args = CloneArgs {
         exit_signal: exit_signal as u64,
-        set_tid: set_tid.as_ptr() as u64,
-        set_tid_size: 1,
+        set_tid: pid.map_or(0, |_| set_tid.as_ptr() as u64),
+        set_tid_size: pid.is_some().into(),
         ..CloneArgs::default()
     };
     // SAFETY: the arguments are live; without CLONE_VM the child has its own copy of everything and
@@ -83,5 +83,5 @@ pub fn fork_sleeper(pid: i32, exit_signal: i32) -> io::Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(got as i32)
 }

@@ -194,3 +194,17 @@ pub fn core_cookie(tid: i32) -> io::Result<u64> {
     })?;
     Ok(cookie)
 }
+
+/// The version of Landlock (landlock_create_ruleset(2)).
+///
+/// # Errors
+/// ENOSYS, EOPNOTSUPP: the kernel does not have it, or it is off.
+pub fn landlock_version() -> io::Result<i32> {
+    // include/uapi/linux/landlock.h
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    // SAFETY: no rule set is given, and none is made.
+    let version = cvt(unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, 0usize, 0usize, LANDLOCK_CREATE_RULESET_VERSION)
+    })?;
+    Ok(version as i32)
+}

@@ -72,12 +72,12 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Scans all processes that are neither `inside` nor cairn's own, and those of their
-    /// descriptors that lead to one of `links`.
-    pub fn look(inside: &HashSet<i32>, links: &HashSet<Vec<u8>>) -> Self {
+    /// Scans all processes that are neither `known` nor cairn's own, and those of their descriptors
+    /// that lead to one of `links`.
+    pub fn look(known: &HashSet<i32>, links: &HashSet<Vec<u8>>) -> Self {
         let ours = own_processes();
         let is_other = |stat: &Brief| {
-            !stat.is_kernel_thread() && !inside.contains(&stat.pid) && !ours.contains(&stat.pid)
+            !stat.is_kernel_thread() && !known.contains(&stat.pid) && !ours.contains(&stat.pid)
         };
         let look = |stat: Brief| {
             let status = read_short(&format!("/proc/{}/status", stat.pid)).ok();

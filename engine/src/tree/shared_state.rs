@@ -6,6 +6,7 @@ use crate::arch;
 use crate::error::{Context, Problem, Problems, Result, Subject};
 use crate::proc::status;
 use crate::resource::bytes::PathBytes;
+use crate::resource::thread::landlock::Peers;
 use crate::resource::thread::seccomp;
 use crate::resource::{process, refused};
 use crate::sys::kcmp::{Kind, Sorted, kcmp};
@@ -62,11 +63,12 @@ fn number_inside(pid: i32) -> Option<i32> {
     all.split_ascii_whitespace().last()?.parse().ok()
 }
 
-/// Reasons to refuse these processes, except for their descriptors and mappings.
+/// Reasons to refuse these processes, except for their descriptors and mappings. Adds to `peers` what
+/// each thread is to look at.
 ///
 /// # Errors
-/// *vanished*, or kcmp(2) is not available.
-pub fn problems(tasks: &[Task]) -> Result<Problems> {
+/// *vanished*, *denied*, or kcmp(2) is not available.
+pub fn problems(tasks: &[Task], peers: &mut Peers) -> Result<Problems> {
     let mut problems = Problems::default();
     let alive: Vec<&Task> = tasks.iter().filter(|t| !t.threads.is_empty()).collect();
     let own_namespaces = own_namespaces();
@@ -100,6 +102,7 @@ pub fn problems(tasks: &[Task]) -> Result<Problems> {
                 refuse(what);
             }
             refused::of_thread(thread, &mut problems)?;
+            peers.add(thread, &status)?;
             let namespaces = Namespaces::of(pid, tid);
             for (name, ours) in &own_namespaces {
                 let theirs = namespaces.link(name);

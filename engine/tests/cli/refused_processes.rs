@@ -131,3 +131,80 @@ time.sleep(600)
 fn tiles_or_tagged_addresses(#[case] text: &str, #[case] what: &str) {
     refuses(text, &[what]);
 }
+
+/// A thread that enters a domain without rules which handles the removal of directories, or
+/// connections by TCP.
+const DOMAIN: &str = "
+def restrict(handled=struct.pack('Q', 1 << 4)):
+    checked(libc.prctl(38, 1, 0, 0, 0))
+    rules = call(444, handled, ctypes.c_long(len(handled)), 0)
+    call(446, rules, 0)
+    os.close(rules)
+network = struct.pack('QQ', 0, 1 << 1)
+def become_user():
+    os.chmod('.', 0o777)
+    checked(libc.syscall(SETRESGID, 4242, 4242, 4242))
+    checked(libc.syscall(SETRESUID, 4242, 4242, 4242))
+    checked(libc.prctl(4, 1, 0, 0, 0))
+def in_a_thread(work):
+    done = threading.Event()
+    def part():
+        work()
+        done.set()
+        time.sleep(600)
+    threading.Thread(target=part, daemon=True).start()
+    done.wait()
+";
+
+fn domain(text: &str) -> String {
+    let numbers = format!("SETRESUID, SETRESGID = {}, {}", libc::SYS_setresuid, libc::SYS_setresgid);
+    format!("{numbers}\n{DOMAIN}\n{text}")
+}
+
+#[rstest]
+#[case::of_root("restrict()", "pid ")]
+#[case::of_root_for_the_network("restrict(network)", "pid ")]
+#[case::of_a_user("become_user(); restrict()", "pid ")]
+#[case::of_a_user_for_the_network("become_user(); restrict(network)", "pid ")]
+#[case::of_a_user_from_before("restrict(); become_user()", "pid ")]
+#[case::of_a_thread("in_a_thread(restrict)", "thread ")]
+#[case::of_a_thread_of_a_user("become_user(); in_a_thread(restrict)", "thread ")]
+fn a_landlock_domain(#[case] text: &str, #[case] who: &str) {
+    refuses(&domain(text), &[who, "restricted by Landlock"]);
+}
+
+/// They are asked, and nobody restricts them.
+#[rstest]
+#[case::of_a_user("become_user()")]
+#[case::of_a_thread_of_a_user("in_a_thread(become_user)")]
+fn a_process_without_a_landlock_domain_is_saved(#[case] text: &str) {
+    let Some(job) = job_that(&domain(text)) else { return };
+    let output = job.checkpoint("context", &[]);
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+}
+
+#[test]
+fn a_landlock_domain_that_cairn_is_in_is_no_reason() {
+    let text = format!(
+        "import subprocess
+restrict()
+job = subprocess.check_output([{CAIRN:?}, 'run', '--detach', '--', 'sleep', '600'], text=True).strip()
+code = subprocess.call([{CAIRN:?}, 'checkpoint', job, '-o', 'context'])
+os.kill(int(job), signal.SIGKILL)
+with open('code', 'w') as file: file.write(str(code))"
+    );
+    let Some(job) = job_that(&domain(&text)) else { return };
+    assert_eq!(std::fs::read_to_string(job.path("code")).expect("the job wrote it"), "0");
+}
+
+#[rstest]
+#[case::of_the_process(-2, "pid ", "process keyring", "add()")]
+#[case::of_the_thread(-1, "pid ", "thread keyring", "add()")]
+#[case::of_another_thread(-1, "thread ", "thread keyring", "in_a_thread(add)")]
+fn keys(#[case] keyring: i32, #[case] who: &str, #[case] what: &str, #[case] text: &str) {
+    let add = format!(
+        "def add(): call({}, b'user', b'cairn', b'secret', ctypes.c_long(6), {keyring})",
+        libc::SYS_add_key
+    );
+    refuses(&domain(&format!("{add}\n{text}")), &[who, what]);
+}

@@ -139,8 +139,8 @@ arguments! {
         sleep: u32,
         /// Clock of the sleep's timeout.
         sleep_clock: i32,
-        /// 0
-        reserved: u32,
+        /// 1 if Landlock restricts the thread other than the caller.
+        landlock: u32,
         /// Remaining nanoseconds of the sleep.
         sleep_left: u64,
         /// Arguments of the call, as in [`Continue`].
@@ -165,6 +165,14 @@ arguments! {
         core_cookie: u32,
         /// 1 if the thread has `SEM_UNDO` adjustments.
         sem_undo: u32,
+        /// `KEYCTL_READ` of the thread keyring: result or -errno.
+        thread_keys: i32,
+        /// The same of the process keyring.
+        process_keys: i32,
+        /// `KEYCTL_SET_REQKEY_KEYRING` without a change: result or -errno.
+        requested_keys: i32,
+        /// 0
+        reserved: u32,
     }
     /// `struct cairn_regset`: a register set.
     Regset {

@@ -71,8 +71,9 @@ pub fn layout() -> Vec<String> {
     structure!(lines: "cairn_thaw" = Thaw { size, pid });
     structure!(lines: "cairn_thread" = Thread {
         size, tid, state, stop_signal, sigmask, altstack_sp, altstack_size, altstack_flags, pdeath_signal, clear_child_tid, rseq,
-        rseq_len, rseq_signature, timer_slack, securebits, tsc, mce_kill, sleep, sleep_clock, reserved, sleep_left, sleep_args,
+        rseq_len, rseq_signature, timer_slack, securebits, tsc, mce_kill, sleep, sleep_clock, landlock, sleep_left, sleep_args,
         spec_store_bypass, spec_indirect_branch, spec_l1d_flush, rseq_slice, cpuid, dispatch, tls, io_ports, core_cookie, sem_undo,
+        thread_keys, process_keys, requested_keys, reserved,
     });
     structure!(lines: "cairn_regset" = Regset { size, tid, note, reserved, addr, len });
     structure!(lines: "cairn_pending" = Pending { size, tid, shared, reserved, addr, count });

@@ -51,12 +51,22 @@ fn ask_policy(name: &str, at: Option<u64>) -> Question {
     question(name, libc::SYS_get_mempolicy, &arguments, POLICY_ROOM)
 }
 
+// include/uapi/linux/keyctl.h
+const KEYCTL_READ: u64 = 11;
+const KEYCTL_SET_REQKEY_KEYRING: u64 = 14;
+const KEY_SPEC_THREAD_KEYRING: u64 = -1i64 as u64;
+const KEY_SPEC_PROCESS_KEYRING: u64 = -2i64 as u64;
+
 /// All system calls that are compared; `addrs` are addresses of memory.
 fn questions(addrs: &[u64]) -> Vec<Question> {
     const ASK_MEMBARRIER: u64 = 1 << 9;
     let prctl = |name: &str, arguments: &[u64]| {
         let arguments: Vec<Argument> = arguments.iter().copied().map(Number).collect();
         question(name, libc::SYS_prctl, &arguments, 0)
+    };
+    let keyctl = |name: &str, arguments: &[u64]| {
+        let arguments: Vec<Argument> = arguments.iter().copied().map(Number).collect();
+        question(name, libc::SYS_keyctl, &arguments, 0)
     };
     let mut all = vec![
         question("membarrier", libc::SYS_membarrier, &[Number(ASK_MEMBARRIER), Number(0), Number(0)], 0),
@@ -67,6 +77,9 @@ fn questions(addrs: &[u64]) -> Vec<Question> {
         prctl("MDWE", &[66, 0, 0, 0, 0]),
         prctl("memory merge", &[68, 0, 0, 0, 0]),
         prctl("rseq slice", &[79, 1, 0, 0, 0]),
+        keyctl("thread keyring", &[KEYCTL_READ, KEY_SPEC_THREAD_KEYRING, 0, 0]),
+        keyctl("process keyring", &[KEYCTL_READ, KEY_SPEC_PROCESS_KEYRING, 0, 0]),
+        keyctl("keyring for requested keys", &[KEYCTL_SET_REQKEY_KEYRING, u64::MAX]),
     ];
     all.extend(addrs.iter().map(|addr| ask_policy(&format!("policy at {addr:#x}"), Some(*addr))));
     if let Some(nr) = arch::SYS_ARCH_PRCTL {
@@ -134,17 +147,17 @@ impl Question {
 }
 
 /// Fields of the module that no system call reports.
-const FLAGS: [&str; 4] = ["dispatch", "io_ports", "core_cookie", "sem_undo"];
+const FLAGS: [&str; 5] = ["dispatch", "io_ports", "core_cookie", "sem_undo", "landlock"];
 
-fn flags(told: &abi::Thread) -> [u32; 4] {
-    [told.dispatch, told.io_ports, told.core_cookie, told.sem_undo]
+fn flags(told: &abi::Thread) -> [u32; 5] {
+    [told.dispatch, told.io_ports, told.core_cookie, told.sem_undo, told.landlock]
 }
 
 /// Behaviour of the target: changes all settings, or none, makes the system calls, and prints
 /// addresses, flags and answers.
 pub fn live(sets: bool) -> ! {
     let addrs = memory();
-    let mut has = [0; 4];
+    let mut has = [0; 5];
     let mut registered = 0;
     if sets {
         set_policies(&addrs);
@@ -217,7 +230,7 @@ fn register() -> i64 {
 }
 
 /// Changes what this kernel and machine support. Returns the expected [`FLAGS`].
-fn set_rest() -> [u32; 4] {
+fn set_rest() -> [u32; 5] {
     const PR_SET_SPECULATION_CTRL: u64 = 53;
     const PR_SPEC_DISABLE: u64 = 4;
     const PR_SET_SYSCALL_USER_DISPATCH: u64 = 59;
@@ -238,13 +251,15 @@ fn set_rest() -> [u32; 4] {
         let entry = segment(3);
         assert_eq!(call(nr, [1, entry.as_ptr() as u64, 16, 0, 0, 0]), 0);
     }
+    add_keys();
     let cookie = prctl(PR_SCHED_CORE, 1, 0, 0) == 0;
     let undo = raise_with_undo();
     let ports = set_ports();
+    let landlock = enter_domain();
     // An empty range of addresses, and a selector byte of 0: every system call is made.
     let selector = scratch() + 56;
     let dispatch = call(libc::SYS_prctl, [PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, selector, 0]) == 0;
-    [dispatch.into(), ports.into(), cookie.into(), undo.into()]
+    [dispatch.into(), ports.into(), cookie.into(), undo.into(), landlock.into()]
 }
 
 /// `struct user_desc` of a 32-bit data segment.
@@ -253,6 +268,28 @@ fn segment(number: u32) -> [u32; 4] {
     const LIMIT_IN_PAGES: u32 = 1 << 4;
     const USEABLE: u32 = 1 << 6;
     [number, 0x1000, 0xfffff, SEG_32BIT | LIMIT_IN_PAGES | USEABLE]
+}
+
+/// Adds a key to the thread keyring and two to the process keyring, and sends others to the former.
+fn add_keys() {
+    for (keyring, name) in [
+        (KEY_SPEC_THREAD_KEYRING, c"one"),
+        (KEY_SPEC_PROCESS_KEYRING, c"one"),
+        (KEY_SPEC_PROCESS_KEYRING, c"two"),
+    ] {
+        let [kind, name] = [c"user", name].map(|text| text.as_ptr() as u64);
+        assert!(call(libc::SYS_add_key, [kind, name, name, 3, keyring, 0]) > 0);
+    }
+    assert_eq!(call(libc::SYS_keyctl, [KEYCTL_SET_REQKEY_KEYRING, 1, 0, 0, 0, 0]), 0);
+}
+
+/// Enters a Landlock domain that handles the removal of directories.
+fn enter_domain() -> bool {
+    const LANDLOCK_ACCESS_FS_REMOVE_DIR: u64 = 1 << 4;
+    let handled = LANDLOCK_ACCESS_FS_REMOVE_DIR.to_ne_bytes();
+    let set = [handled.as_ptr() as u64, handled.len() as u64, 0, 0, 0, 0];
+    let rules = call(libc::SYS_landlock_create_ruleset, set);
+    rules >= 0 && call(libc::SYS_landlock_restrict_self, [rules as u64, 0, 0, 0, 0, 0]) == 0
 }
 
 /// Raises a semaphore with SEM_UNDO.

@@ -20,6 +20,7 @@ crate::framework::corpus! {
     mod no_new_privileges;
     mod policies;
     mod processors;
+    mod requested_keys;
     mod root_set_aside;
     mod securebits;
     mod spared;

@@ -29,6 +29,8 @@ pub enum Control {
     FlushOnSwitch,
     /// Whether the CPUID instruction may be executed (`ARCH_SET_CPUID`); x86.
     Cpuid,
+    /// The keyring for keys that request_key(2) makes (`KEYCTL_SET_REQKEY_KEYRING`).
+    RequestedKeys,
 }
 
 /// Where the value is returned.
@@ -69,10 +71,13 @@ const PR_SPEC_DISABLE: u32 = 1 << 2;
 // arch/x86/include/uapi/asm/prctl.h
 const ARCH_GET_CPUID: i32 = 0x1011;
 const ARCH_SET_CPUID: i32 = 0x1012;
+/// include/uapi/linux/keyctl.h
+pub const KEYCTL_SET_REQKEY_KEYRING: i32 = 14;
+const KEY_REQKEY_DEFL_NO_CHANGE: i32 = -1;
 
 const PRCTL: Option<i64> = Some(libc::SYS_prctl);
 
-const CALLS: [Calls; 8] = [
+const CALLS: [Calls; 9] = [
     Calls {
         control: Control::TimeStampCounter,
         what: "access to the time stamp counter",
@@ -144,6 +149,15 @@ const CALLS: [Calls; 8] = [
         told: Told::ByResult,
         set: &[ARCH_SET_CPUID],
         default: 1,
+    },
+    Calls {
+        control: Control::RequestedKeys,
+        what: "keyring for requested keys",
+        nr: Some(libc::SYS_keyctl),
+        get: &[KEYCTL_SET_REQKEY_KEYRING, KEY_REQKEY_DEFL_NO_CHANGE],
+        told: Told::ByResult,
+        set: &[KEYCTL_SET_REQKEY_KEYRING],
+        default: 0,
     },
 ];
 

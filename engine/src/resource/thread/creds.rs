@@ -101,6 +101,19 @@ impl Creds {
     }
 }
 
+impl Capabilities {
+    /// Sets the effective, permitted and inheritable set of the thread that runs the program.
+    pub fn set(&self, program: &mut Program) {
+        let header = program
+            .bytes([CAPABILITY_VERSION_3, 0].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
+        let halves =
+            |shift: u32| [self.effective, self.permitted, self.inheritable].map(|set| (set >> shift) as u32);
+        let words = halves(0).into_iter().chain(halves(32));
+        let data = program.bytes(words.flat_map(u32::to_ne_bytes).collect::<Vec<u8>>());
+        program.call_ok(libc::SYS_capset, &[header.into(), data.into()], "set capabilities");
+    }
+}
+
 /// include/uapi/linux/capability.h
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 const SECBIT_KEEP_CAPS: u32 = 1 << 4;
@@ -158,17 +171,9 @@ impl Creds {
 
     fn rebuild_capabilities(&self, program: &mut Program) {
         let caps = &self.capabilities;
-        let header = program
-            .bytes([CAPABILITY_VERSION_3, 0].iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>());
-        let set = |program: &mut Program, [effective, permitted, inheritable]: [u64; 3]| {
-            let halves = |shift: u32| [effective, permitted, inheritable].map(|set| (set >> shift) as u32);
-            let words = halves(0).into_iter().chain(halves(32));
-            let data = program.bytes(words.flat_map(u32::to_ne_bytes).collect::<Vec<u8>>());
-            program.call_ok(libc::SYS_capset, &[header.into(), data.into()], "set capabilities");
-        };
         // An ambient capability must be permitted and inheritable when raised, and is lowered when
         // it no longer is.
-        set(program, [caps.effective | caps.permitted, caps.permitted, caps.inheritable]);
+        Capabilities { effective: caps.effective | caps.permitted, ..*caps }.set(program);
         for cap in (0..64).filter(|cap| caps.ambient & (1 << cap) != 0) {
             let args = [
                 libc::PR_CAP_AMBIENT.into(),
@@ -179,7 +184,7 @@ impl Creds {
             ];
             program.call_ok(libc::SYS_prctl, &args, format!("raise ambient capability {cap}"));
         }
-        set(program, [caps.effective, caps.permitted, caps.inheritable]);
+        caps.set(program);
     }
 
     fn ids(&self) -> ([u32; 4], [u32; 4]) {

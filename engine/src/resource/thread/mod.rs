@@ -2,6 +2,8 @@
 
 pub mod control;
 pub mod creds;
+pub mod keyring;
+pub mod landlock;
 pub mod rings;
 pub mod rseq;
 pub mod seccomp;
