@@ -272,6 +272,11 @@ const FAULTS: &[Fault] = &[
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.sched.nice = 0)),
     },
     Fault {
+        name: "session-nice-forgotten",
+        what: "sessions have nice value 0",
+        commit: |r| each(r, |a| a.session_nice = 0),
+    },
+    Fault {
         name: "controls-forgotten",
         what: "prctl(2) settings are those of a new program",
         commit: |r| each(r, |a| a.threads.iter_mut().for_each(|t| t.controls.clear())),

@@ -208,6 +208,7 @@ pub fn ask(
         subreaper: told.data(asked.subreaper)[0] != 0,
         oom_score_adj: process::oom_score_adj(pid)?,
         coredump_filter: process::coredump_filter(by)?,
+        session_nice: process::session_nice(pid)?,
         label: process::label(by)?,
     })
 }

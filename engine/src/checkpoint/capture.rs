@@ -164,12 +164,15 @@ impl Numbers<'_> {
 
     /// Zeroes all other ids of a process.
     fn apply(&self, process: &mut Process) {
-        let Process { ppid, pgid, sid, .. } = process;
+        let Process { ppid, pgid, sid, life, .. } = process;
         if !self.inside.contains(ppid) {
             *ppid = 0;
         }
         if self.is_session_outside(*sid) {
             *sid = 0;
+            if let Life::Alive(alive) = life {
+                alive.session_nice = 0;
+            }
         }
         if !self.inside.contains(pgid) && self.outside.has_group(*pgid) {
             *pgid = 0;

@@ -11,6 +11,7 @@ use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, DataId, Program, ProgramOutput};
 use crate::tree::freeze::stat_at;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// Whether a process runs or is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,9 @@ pub struct Alive {
     pub oom_score_adj: i32,
     /// Kinds of mappings in a core dump, core(5).
     pub coredump_filter: u32,
+    /// Nice value of its session, if that is saved.
+    #[serde(default, skip_serializing_if = "crate::resource::is_default")]
+    pub session_nice: i32,
     /// Its security label (/proc/PID/attr/current); `None` without a security module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<PathBytes>,
@@ -360,6 +364,34 @@ pub fn coredump_filter(tid: i32) -> Result<u32> {
     let text = std::fs::read_to_string(&path).context(|| format!("read {path}"))?;
     let odd = || Error::unsupported(format!("{path}: cannot read {text:?}"));
     u32::from_str_radix(text.trim(), 16).map_err(|_| odd())
+}
+
+/// The nice value of a process's session (sched(7), autogroup); 0 where sessions have none.
+///
+/// # Errors
+/// *vanished*
+pub fn session_nice(pid: i32) -> Result<i32> {
+    let path = format!("/proc/{pid}/autogroup");
+    let text = match std::fs::read_to_string(&path) {
+        // Without CONFIG_SCHED_AUTOGROUP.
+        Err(_) if !Path::new("/proc/self/autogroup").exists() => return Ok(0),
+        other => other.context(|| format!("read {path}"))?,
+    };
+    // Empty where it is switched off.
+    let Some((_, nice)) = text.trim().split_once(" nice ") else { return Ok(0) };
+    nice.parse().map_err(|_| Error::unsupported(format!("{path}: cannot read {text:?}")))
+}
+
+/// Sets the nice value of a process's session if it differs.
+///
+/// # Errors
+/// *denied*: lowering it takes CAP_SYS_NICE; sessions have none here.
+pub fn set_session_nice(pid: i32, nice: i32) -> Result<()> {
+    if session_nice(pid)? == nice {
+        return Ok(());
+    }
+    let path = format!("/proc/{pid}/autogroup");
+    std::fs::write(&path, nice.to_string()).context(|| format!("write {nice} to {path}"))
 }
 
 /// Sets the kinds of mappings in a core dump of a thread.

@@ -477,6 +477,9 @@ impl<'a> RestoreContext<'a> {
         alive.memory.tags.iter().try_for_each(|tags| tags.rebuild(by))?;
         process::set_oom_score_adj(pid, alive.oom_score_adj)?;
         process::set_coredump_filter(by, alive.coredump_filter)?;
+        if alive.session_nice != 0 {
+            process::set_session_nice(pid, alive.session_nice)?;
+        }
         for thread in &alive.threads {
             thread.rebuild_scheduling()?;
             thread.rebuild_extended()?;

@@ -117,6 +117,7 @@ fn alive(tids: &[i32]) -> Alive {
         personality: 0,
         subreaper: false,
         oom_score_adj: 0,
+        session_nice: 0,
         coredump_filter: 0x33,
         label: None,
     }

@@ -23,6 +23,7 @@ crate::framework::corpus! {
     mod requested_keys;
     mod root_set_aside;
     mod securebits;
+    mod session_nice;
     mod spared;
     mod threads_differ;
     mod user_ids;
