@@ -163,6 +163,11 @@ pub fn ask(
             problems.push(Problem::of_thread(pid, thread.tid, why));
         }
     }
+    let mut cgroups = seen.cgroups.into_iter();
+    let own = cgroups.next().unwrap_or_default();
+    for (thread, cgroups) in threads.iter_mut().skip(1).zip(cgroups) {
+        thread.cgroups = (cgroups != own).then_some(cgroups);
+    }
 
     reports.extend(asked.reports.answer(&told));
     asked
@@ -209,6 +214,7 @@ pub fn ask(
         oom_score_adj: process::oom_score_adj(pid)?,
         coredump_filter: process::coredump_filter(by)?,
         session_nice: process::session_nice(pid)?,
+        cgroups: own,
         label: process::label(by)?,
     })
 }

@@ -86,6 +86,7 @@ impl Captured {
             inodes: tables.inodes.finish(&mut take),
             shared: tables.shared.finish(&mut take),
             sysv: self.inspection.sysv,
+            cgroups: self.inspection.cgroups.finish(),
         };
         end_connects(&mut records);
         Ok(Complete { records, locks, lock, shared_number })

@@ -5,6 +5,7 @@ use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Su
 use crate::image::Location;
 use crate::proc::status;
 use crate::remote::Stopped;
+use crate::resource::cgroup;
 use crate::resource::fd::Kind;
 use crate::resource::fd::description::Files;
 use crate::resource::fd::inode::{Found, Inodes};
@@ -50,6 +51,8 @@ pub struct Inspection {
     pub lock: Option<Lock>,
     /// Whether sharing with processes outside is allowed.
     shared: bool,
+    /// The control groups that processes are in.
+    pub cgroups: cgroup::Seen,
     /// What threads look at to find out whether they are restricted.
     pub peers: Peers,
     /// Thread that inspects processes outside in the meantime.
@@ -93,6 +96,8 @@ pub struct InspectedProcess {
     pub exe: usize,
     pub timers: Vec<PosixTimer>,
     pub rings: Vec<Ring>,
+    /// Control groups of each thread.
+    pub cgroups: Vec<Vec<usize>>,
 }
 
 /// What is visible of an address space.
@@ -130,6 +135,7 @@ impl Inspection {
             used: HashMap::new(),
             lock: None,
             shared,
+            cgroups: cgroup::Seen::new()?,
             peers: Peers::new()?,
             outside: None,
             locks: None,
@@ -506,6 +512,7 @@ impl Inspection {
         let rings = fds.iter().filter(|fd| is_ring(fd)).map(|fd| Ring { fd: fd.fd, file: fd.file });
         let rings = rings.collect();
         let timers = timer::parse(pid, &timers)?;
+        let cgroups = self.cgroups.look(pid, task.threads.iter().map(Stopped::tid))?;
         Ok(InspectedProcess {
             leader,
             vmas,
@@ -521,6 +528,7 @@ impl Inspection {
             exe,
             timers,
             rings,
+            cgroups,
         })
     }
 }

@@ -3,6 +3,7 @@
 use cairn::checkpoint::Target;
 use cairn::image::Sync;
 use cairn::resource::bytes::PathBytes;
+use cairn::resource::cgroup::Policy;
 use cairn::resource::fd::external::is_name;
 use cairn::resource::fd::socket::moved::Moved;
 use cairn::resource::ipc::Name;
@@ -260,6 +261,28 @@ pub enum SessionArg {
     New,
 }
 
+/// The control groups of a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum CgroupsArg {
+    /// Those of the `cairn restart` process
+    #[default]
+    Leave,
+    /// Those that it was in
+    Join,
+    /// Those that it was in; what is gone is created
+    Create,
+}
+
+impl From<CgroupsArg> for Policy {
+    fn from(arg: CgroupsArg) -> Self {
+        match arg {
+            CgroupsArg::Leave => Policy::Leave,
+            CgroupsArg::Join => Policy::Join,
+            CgroupsArg::Create => Policy::Create,
+        }
+    }
+}
+
 impl From<SessionArg> for Session {
     fn from(arg: SessionArg) -> Self {
         match arg {
@@ -290,6 +313,10 @@ pub struct RestartArgs {
     /// PIDs that are printed are those outside
     #[arg(long)]
     pub new_pidns: bool,
+    /// The control groups of the job: those of `cairn restart`, or those that it was in. The limits
+    /// of groups that are created are those of the checkpoint
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    pub cgroups: CgroupsArg,
     /// How long to wait for PIDs that are in use by zombies
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=86400))]
     pub time: u64,

@@ -77,6 +77,7 @@ pub fn run(args: RestartArgs) -> anyhow::Result<u8> {
         session,
         own_pidns: init.is_some(),
         patience: Duration::from_secs(args.time),
+        cgroups: args.cgroups.into(),
         ignore_clocks: args.ignore_clocks,
         changes,
         tcp_close: args.tcp_close,

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+pub mod cgroup;
 pub mod fdinfo;
 pub mod inotify;
 pub mod maps;

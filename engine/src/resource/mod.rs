@@ -6,6 +6,7 @@
 
 pub mod attributes;
 pub mod bytes;
+pub mod cgroup;
 pub mod clock;
 pub mod created;
 
@@ -29,6 +30,7 @@ pub mod tty;
 pub mod validate;
 
 use crate::image::Schemas;
+use cgroup::Group;
 use fd::description::OpenFile;
 use fd::inode::Inode;
 use fd::table::Fd;
@@ -60,6 +62,9 @@ pub struct Records {
     /// System V objects that are used by their ids only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sysv: Vec<ById>,
+    /// The control groups that its threads are in, and those above them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cgroups: Vec<Group>,
 }
 
 impl Schemas for Records {
@@ -71,6 +76,7 @@ impl Schemas for Records {
         ("inodes", 3),
         ("shared", 2),
         ("sysv", 1),
+        ("cgroups", 1),
     ];
 }
 

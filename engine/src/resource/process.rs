@@ -89,6 +89,9 @@ pub struct Alive {
     /// Nice value of its session, if that is saved.
     #[serde(default, skip_serializing_if = "crate::resource::is_default")]
     pub session_nice: i32,
+    /// Control groups of its threads, by index, one for each hierarchy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cgroups: Vec<usize>,
     /// Its security label (/proc/PID/attr/current); `None` without a security module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<PathBytes>,

@@ -49,7 +49,7 @@ const ACTING: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC;
 /// # Errors
 /// What is wrong, with pid or index.
 pub fn check(records: &Records, bounds: &Bounds) -> Check {
-    let Records { root, processes, files, inodes, shared, sysv, .. } = records;
+    let Records { root, processes, files, inodes, shared, sysv, cgroups, .. } = records;
     let mut ids = HashSet::new();
     for process in processes {
         ensure(process.pid > 0 && ids.insert(process.pid), || {
@@ -63,6 +63,9 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
     for (index, by_id) in sysv.iter().enumerate() {
         by_id.object().check().map_err(|why| format!("System V object {index}: {why}"))?;
     }
+    for (index, group) in cgroups.iter().enumerate() {
+        group.validate().map_err(|why| format!("control group {index}: {why}"))?;
+    }
     for process in processes {
         check_process(process, &ids)?;
         if let Life::Alive(alive) = &process.life {
@@ -72,6 +75,11 @@ pub fn check(records: &Records, bounds: &Bounds) -> Check {
                     format!("pid {}: invalid or duplicate thread id {tid}", process.pid)
                 })?;
             }
+            let groups = alive.threads.iter().filter_map(|thread| thread.cgroups.as_ref());
+            let mut groups = groups.chain([&alive.cgroups]).flatten();
+            ensure(groups.all(|group| *group < cgroups.len()), || {
+                format!("pid {}: a control group is missing", process.pid)
+            })?;
             check_alive(process.pid, alive, records, bounds)
                 .map_err(|why| format!("pid {}: {why}", process.pid))?;
         }

@@ -16,6 +16,7 @@ use crate::error::{Context, Error, Result};
 use crate::image::{self, Location, Reader};
 use crate::remote::{Code, Program, Scratch, Tracee};
 use crate::resource::bytes::PathBytes;
+use crate::resource::cgroup::{Places, Policy};
 use crate::resource::clock::Clocks;
 use crate::resource::fd::external::{self, Replacement};
 use crate::resource::fd::socket::moved::{self, Moved};
@@ -56,6 +57,8 @@ pub struct Options<'a> {
     pub own_pidns: bool,
     /// How long to wait for the parent of a zombie that holds a needed PID to reap it.
     pub patience: Duration,
+    /// What becomes of the job's control groups.
+    pub cgroups: Policy,
     /// Restart even where the monotonic clocks are behind those of the checkpoint.
     pub ignore_clocks: bool,
     /// Called with the bytes verified so far and the total.
@@ -83,6 +86,7 @@ impl Options<'_> {
             session: Session::Join,
             own_pidns: false,
             patience: Duration::from_secs(10),
+            cgroups: Policy::Leave,
             ignore_clocks: false,
             changes: Changes::default(),
             tcp_close: false,
@@ -153,6 +157,8 @@ pub struct Prepared {
     external: Vec<(PathBytes, Replacement)>,
     leaving: Leaving,
     detach: bool,
+    /// The control groups of each task.
+    places: Places,
     begin: Instant,
     /// The plan is for a process with the capabilities and limits that it has now.
     caller: CallerState,
@@ -189,6 +195,7 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     records.inodes.iter().try_for_each(|inode| inode.kind.verbs().examine())?;
     records.segments().try_for_each(|segment| segment.is_there().map(drop))?;
     records.sysv.iter().try_for_each(|by_id| by_id.object().is_there().map(drop))?;
+    let places = Places::find(&records, options.cgroups)?;
     let own = reader.file().metadata().context(|| "stat the context file")?;
     let external = terminal::with_users(&records, &options.external, options.terminal.as_ref())?;
     external::check(&records, &external, (own.dev(), own.ino()))?;
@@ -201,7 +208,19 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
         crate::resource::fd::table::numbers(std::process::id() as i32)?.last().copied().unwrap_or(0),
     )?;
     let detach = options.detach;
-    Ok(Prepared { reader, records, accepted, plan, capability, external, leaving, detach, begin, caller })
+    Ok(Prepared {
+        reader,
+        records,
+        accepted,
+        plan,
+        capability,
+        external,
+        leaving,
+        detach,
+        places,
+        begin,
+        caller,
+    })
 }
 
 /// Plans a restart here and now from fresh records. Skips only what the live processes would
@@ -263,8 +282,19 @@ struct RestoringTask {
 /// # Errors
 /// The step that failed, with pid and system call.
 pub fn carry_out(prepared: Prepared) -> Result<Report> {
-    let Prepared { reader, records, accepted, plan, capability, external, leaving, detach, begin, caller } =
-        prepared;
+    let Prepared {
+        reader,
+        records,
+        accepted,
+        plan,
+        capability,
+        external,
+        leaving,
+        detach,
+        mut places,
+        begin,
+        caller,
+    } = prepared;
     // Restored when everything else here is gone.
     let _caller = caller;
     capability?;
@@ -272,13 +302,19 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     // Orphans of a helper are reparented to us, as they would have been to init. Not when
     // detaching: our exit would then send them PR_SET_PDEATHSIG.
     sys::set_subreaper(!detach).context(|| "become subreaper")?;
-    let mut context = RestoreContext::new(&records, plan.scratch, leaving);
+    if let Err(err) = places.make() {
+        places.undo();
+        return Err(err);
+    }
+    let mut context = RestoreContext::new(&records, plan.scratch, &places, leaving);
     let mut opened = Opened::new(&records, &reader, accepted, &external, &plan.file_slots);
     opened.place(reader.file(), plan.context_slot)?;
     match context.take_all(&plan.steps, &mut opened) {
         Ok(()) => {}
         Err(err) => {
             context.undo();
+            drop((context, opened));
+            places.undo();
             return Err(err);
         }
     }
@@ -293,13 +329,14 @@ struct RestoreContext<'a> {
     pending: HashMap<i32, u64>,
     tasks: HashMap<i32, RestoringTask>,
     scratch: RemoteAddr,
+    places: &'a Places,
     /// Option of ptrace(2) that suspends seccomp filters, if the job has any; new tasks inherit it.
     suspend: i32,
     leaving: Leaving,
 }
 
 impl<'a> RestoreContext<'a> {
-    fn new(records: &'a Records, scratch: RemoteAddr, leaving: Leaving) -> Self {
+    fn new(records: &'a Records, scratch: RemoteAddr, places: &'a Places, leaving: Leaving) -> Self {
         let mut pending = HashMap::new();
         for (_, alive) in records.alive() {
             let all = signal::pending_set(&alive.pending);
@@ -309,7 +346,7 @@ impl<'a> RestoreContext<'a> {
         let alive: HashMap<i32, &Alive> =
             records.alive().map(|(process, alive)| (process.pid, alive)).collect();
         let suspend = if records.has_seccomp() { ptrace::SUSPEND_SECCOMP } else { 0 };
-        RestoreContext { alive, pending, tasks: HashMap::new(), scratch, suspend, leaving }
+        RestoreContext { alive, pending, tasks: HashMap::new(), scratch, places, suspend, leaving }
     }
 
     fn take_all(&mut self, steps: &[Step], opened: &mut Opened<'_>) -> Result<()> {
@@ -373,6 +410,7 @@ impl<'a> RestoreContext<'a> {
         let mut tracee = Tracee::await_first_stop(pid, pid, self.pending_of(pid))?;
         let scratch = Scratch::map(&mut tracee, Code::find(pid)?, Some(self.scratch))?;
         self.tasks.insert(pid, RestoringTask { threads: HashMap::from([(pid, tracee)]), scratch });
+        self.places.enter(pid, pid)?;
         if let Some(rseq) = self.inherited_rseq(pid)? {
             let mut program = Program::new();
             rseq.unregister(&mut program);
@@ -404,7 +442,7 @@ impl<'a> RestoreContext<'a> {
             .or_insert_with(|| RestoringTask { threads: HashMap::new(), scratch })
             .threads
             .insert(tid, tracee);
-        Ok(())
+        self.places.enter(pid, tid)
     }
 
     fn run(&mut self, pid: i32, tid: i32, program: &Program) -> Result<()> {

@@ -72,6 +72,7 @@ fn thread(tid: i32) -> Thread {
         sched: Default::default(),
         ioprio: 0,
         affinity: Bytes(vec![3]),
+        cgroups: None,
     }
 }
 
@@ -119,6 +120,7 @@ fn alive(tids: &[i32]) -> Alive {
         oom_score_adj: 0,
         session_nice: 0,
         coredump_filter: 0x33,
+        cgroups: vec![],
         label: None,
     }
 }
@@ -177,6 +179,7 @@ fn job() -> Records {
             Inode { unlinked: Some(unlinked), ..inode("/srv/scratch", Kind::Regular) },
         ],
         sysv: vec![],
+        cgroups: vec![],
         shared: vec![],
     }
 }

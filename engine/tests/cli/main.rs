@@ -3,6 +3,7 @@
 
 mod addresses;
 mod callers;
+mod cgroups;
 mod changed;
 mod deaths;
 mod descriptors;

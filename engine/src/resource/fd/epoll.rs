@@ -290,6 +290,7 @@ mod tests {
             files: (0..10).map(file).collect(),
             inodes: (0..10).map(|index| inode(kind(index))).collect(),
             sysv: vec![],
+            cgroups: vec![],
             shared: vec![],
         }
     }

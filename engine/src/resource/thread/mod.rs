@@ -95,6 +95,9 @@ pub struct Thread {
     pub ioprio: i32,
     /// CPUs it may run on, bit n of the bytes for CPU n.
     pub affinity: Bytes,
+    /// Control groups, if they differ from those of its process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroups: Option<Vec<usize>>,
 }
 
 /// The part of a thread's program that reads its state.
@@ -202,6 +205,7 @@ impl AskThread {
             sched: task::sched_attr(tid).context(|| format!("read scheduling of {tid}"))?,
             ioprio: task::ioprio(tid).context(|| format!("read I/O priority of {tid}"))?,
             affinity: Bytes(task::affinity(tid).context(|| format!("read affinity of {tid}"))?),
+            cgroups: None,
         })
     }
 }
