@@ -561,19 +561,24 @@ fn has_our_root(tid: i32) -> Result<bool> {
     Ok((there.dev(), there.ino()) == (here.dev(), here.ino()) && path(&theirs)? == path(&ours)?)
 }
 
-/// A stopped FUSE server does not reply, and any access to its file system blocks: refuse it first,
-/// by the names of its descriptors alone.
+/// A stopped FUSE server does not reply, and any access to its file system blocks; so does an open
+/// that a stopped fanotify group would have to permit. Refuse them first, by the names of their
+/// descriptors alone.
 fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
     for task in tasks.iter().filter(|task| !task.threads.is_empty()) {
         let by = task.seen().by;
         for fd in table::numbers(by)? {
             let link = std::fs::read_link(format!("/proc/{by}/fd/{fd}"));
-            if link.is_ok_and(|link| link == Path::new("/dev/fuse")) {
-                return Err(Error::unsupported(format!(
-                    "pid {}: fd {fd} is /dev/fuse: the process serves a file system, and the kernel cannot reconnect one to a new server; unmount it first, or save a tree without this process",
-                    task.pid
-                )));
-            }
+            let what = match link.as_deref().map(Path::to_str) {
+                Ok(Some("/dev/fuse")) => {
+                    "/dev/fuse: the process serves a file system, and the kernel cannot reconnect one to a new server; unmount it first, or save a tree without this process"
+                }
+                Ok(Some("anon_inode:[fanotify]")) => {
+                    "a fanotify group, which cannot be saved; close it first, or save a tree without this process"
+                }
+                _ => continue,
+            };
+            return Err(Error::unsupported(format!("pid {}: fd {fd} is {what}", task.pid)));
         }
     }
     Ok(())

@@ -221,7 +221,9 @@ impl Places {
             let directory = mounts.directory(&group.hierarchy, group.path.as_path());
             places.groups.push((group.clone(), directory.unwrap_or_default()));
         }
-        for (_, alive) in records.alive() {
+        for (process, alive) in records.alive() {
+            // The leader may have exited.
+            places.of.insert(process.pid, alive.cgroups.clone());
             for thread in &alive.threads {
                 places.of.insert(thread.tid, thread.cgroups.as_ref().unwrap_or(&alive.cgroups).clone());
             }
