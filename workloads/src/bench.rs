@@ -3,8 +3,10 @@
 use crate::events::helpers as events;
 use crate::framework::prelude::*;
 use crate::ipc::helpers::Segment;
+use crate::tcp::helpers as tcp;
 use anyhow::ensure;
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 /// How much of everything to build.
@@ -25,6 +27,12 @@ pub struct Size {
     /// Removed System V shared memory of one page each that the root process has attached
     #[arg(long, default_value_t = 0)]
     segments: usize,
+    /// Connected unix sockets of the root process, the ends of pairs
+    #[arg(long, default_value_t = 0)]
+    sockets: usize,
+    /// Ends of TCP connections of the root process
+    #[arg(long, default_value_t = 0)]
+    connections: usize,
     /// Additional mappings of one page in the root process
     #[arg(long, default_value_t = 0)]
     vmas: usize,
@@ -62,7 +70,7 @@ fn build(size: &Size) -> anyhow::Result<std::convert::Infallible> {
     if size.mib > 0 {
         pattern::fill(memory.bytes_mut(), 1);
     }
-    raise_fd_limit((size.fds + size.watches) as u64 + 64)?;
+    raise_fd_limit((size.fds + size.watches + size.sockets + size.connections) as u64 + 64)?;
     let mut files = Vec::new();
     for _ in 0..size.fds {
         files.push(std::fs::File::open("/dev/null").context("open /dev/null")?);
@@ -73,6 +81,14 @@ fn build(size: &Size) -> anyhow::Result<std::convert::Infallible> {
         let file = events::eventfd(0, 0)?;
         events::watch(&poll, &file, libc::EPOLLIN, number as u64)?;
         watched.push(file);
+    }
+    let mut pairs = Vec::new();
+    for _ in 0..size.sockets / 2 {
+        pairs.push(UnixStream::pair().context("socketpair")?);
+    }
+    let mut connections = Vec::new();
+    for _ in 0..size.connections / 2 {
+        connections.push(tcp::pair()?);
     }
     let mut segments = Vec::new();
     for _ in 0..size.segments {

@@ -22,10 +22,14 @@ pub enum Sweep {
     Watches,
     /// System V shared memory of one page each.
     Segments,
+    /// Unix sockets, in pairs.
+    Sockets,
+    /// Ends of TCP connections in the job.
+    Connections,
 }
 
 impl Sweep {
-    const ALL: [Sweep; 7] = [
+    const ALL: [Sweep; 9] = [
         Sweep::Memory,
         Sweep::Threads,
         Sweep::Descriptors,
@@ -33,6 +37,8 @@ impl Sweep {
         Sweep::Processes,
         Sweep::Watches,
         Sweep::Segments,
+        Sweep::Sockets,
+        Sweep::Connections,
     ];
 
     pub fn name(self) -> String {
@@ -50,6 +56,8 @@ impl Sweep {
             Sweep::Watches => ("--watches", &[10, 100, 1000, 10_000]),
             // There may be 4096 in all (kernel.shmmni).
             Sweep::Segments => ("--segments", &[10, 100, 1000, 4000]),
+            Sweep::Sockets => ("--sockets", &[10, 100, 1000, 10_000]),
+            Sweep::Connections => ("--connections", &[10, 100, 1000, 10_000]),
         }
     }
 
@@ -305,7 +313,7 @@ fn criu_once(program: &Path, target: Target, dir: &Path) -> Result<Sample> {
     let images = dir.join("images");
     fs::create_dir(&images)?;
     let mut save = Command::new(program);
-    save.args(["dump", "--tree", &target.pid.to_string(), "--images-dir"]).arg(&images);
+    save.args(["dump", "--tcp-established", "--tree", &target.pid.to_string(), "--images-dir"]).arg(&images);
     let (checkpoint, _) = timed(&mut save)?;
     reap_all()?;
     let mut bytes = 0;
@@ -313,7 +321,7 @@ fn criu_once(program: &Path, target: Target, dir: &Path) -> Result<Sample> {
         bytes += entry?.metadata()?.len();
     }
     let mut back = Command::new(program);
-    back.args(["restore", "--restore-detached", "--images-dir"]).arg(&images);
+    back.args(["restore", "--tcp-established", "--restore-detached", "--images-dir"]).arg(&images);
     let (restart, _) = timed(&mut back)?;
     kill_group(target.pid);
     reap_all()?;
