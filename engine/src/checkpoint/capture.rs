@@ -121,9 +121,10 @@ impl Captured {
     }
 }
 
-/// Ends calls of connect(2) whose connection came about after the thread was interrupted. Its socket
-/// is one that connects, and the same call would tell of success (net/ipv4/af_inet.c,
-/// `__inet_stream_connect`); to a restarted one, which is connected, it would be an error (EISCONN).
+/// Ends calls of connect(2) whose connection came about after the thread was interrupted. Its
+/// socket is one that connects, and the same call would tell of success (net/ipv4/af_inet.c,
+/// `__inet_stream_connect`); to a restarted one, which is connected, it would be an error
+/// (EISCONN).
 fn end_connects(records: &mut Records) {
     let is_connected = |alive: &Alive, number: u64| {
         let fd = records.table_of(alive).iter().find(|fd| fd.fd as u64 == number);

@@ -1,6 +1,6 @@
-//! Control groups, cgroups(7): the groups that the threads of the job are in, in each hierarchy, and
-//! the limits of these groups. A restart leaves the job in the groups of the engine, whose limits a
-//! batch system has chosen for it, unless it is asked to put the job back.
+//! Control groups, cgroups(7): the groups that the threads of the job are in, in each hierarchy,
+//! and the limits of these groups. A restart leaves the job in the groups of the engine, whose
+//! limits a batch system has chosen for it, unless it is asked to put the job back.
 //!
 //! A task enters its group as soon as it is created, so that its memory is charged there. Neither
 //! the number of tasks (pids.max) nor a freezer keeps it out (kernel/cgroup/pids.c,

@@ -63,8 +63,8 @@ fn number_inside(pid: i32) -> Option<i32> {
     all.split_ascii_whitespace().last()?.parse().ok()
 }
 
-/// Reasons to refuse these processes, except for their descriptors and mappings. Adds to `peers` what
-/// each thread is to look at.
+/// Reasons to refuse these processes, except for their descriptors and mappings. Adds to `peers`
+/// what each thread is to look at.
 ///
 /// # Errors
 /// *vanished*, *denied*, or kcmp(2) is not available.

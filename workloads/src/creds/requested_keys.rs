@@ -1,4 +1,5 @@
-//! keyctl(KEYCTL_SET_REQKEY_KEYRING): where keys go that the kernel makes on request, for each thread.
+//! keyctl(KEYCTL_SET_REQKEY_KEYRING): where keys go that the kernel makes on request, for each
+//! thread.
 
 use crate::framework::prelude::*;
 

@@ -169,8 +169,8 @@ impl Regs {
         self.calling(SYS_RESTART_SYSCALL)
     }
 
-    /// The number of the system call that these registers make again, or for the first time: they do
-    /// not tell. `code_is` tells whether there is some code at an address.
+    /// The number of the system call that these registers make again, or for the first time: they
+    /// do not tell. `code_is` tells whether there is some code at an address.
     pub fn call_made_again(&self, code_is: impl FnOnce(u64, &[u8]) -> bool) -> Option<i64> {
         code_is(self.pc, SYSCALL_INSN).then_some(self.regs[NR] as i64)
     }

@@ -1,10 +1,10 @@
 //! TCP sockets: those that are not connected, those that listen, and connections. How connections
 //! to outside come back is in `tcp_outside.rs`.
 //!
-//! Both ends of a connection inside the job are read and made in repair mode. What one end has sent and the other
-//! has not received is sent again by the restarted one, and so is the end of a stream. So what is
-//! recorded of an end is what it receives: what has arrived, what is on its way, and whether there
-//! is more to come.
+//! Both ends of a connection inside the job are read and made in repair mode. What one end has sent
+//! and the other has not received is sent again by the restarted one, and so is the end of a
+//! stream. So what is recorded of an end is what it receives: what has arrived, what is on its way,
+//! and whether there is more to come.
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;

@@ -1,9 +1,9 @@
 //! Keys that only a thread or its process has, keyrings(7): in its thread keyring or its process
-//! keyring. The kernel chooses the serial number of a key (security/keys/key.c, `key_alloc_serial`),
-//! which programs keep: a thread with such keys is refused.
+//! keyring. The kernel chooses the serial number of a key (security/keys/key.c,
+//! `key_alloc_serial`), which programs keep: a thread with such keys is refused.
 //!
-//! The session keyring is nobody's own: children inherit it. To ask for the one of a process that has
-//! none installs the default of its user (security/keys/process_keys.c, `lookup_user_key`).
+//! The session keyring is nobody's own: children inherit it. To ask for the one of a process that
+//! has none installs the default of its user (security/keys/process_keys.c, `lookup_user_key`).
 
 use crate::error::{Problem, Problems};
 use crate::remote::{Arg, CallId, Program, ProgramOutput, Stopped};

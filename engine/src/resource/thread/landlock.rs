@@ -1,6 +1,6 @@
-//! landlock_restrict_self(2): a domain restricts a thread and all its children for good, and nothing
-//! shows it: a restarted thread would be free. So a thread in a domain that it does not share with
-//! the engine, whose children a restart creates, is refused.
+//! landlock_restrict_self(2): a domain restricts a thread and all its children for good, and
+//! nothing shows it: a restarted thread would be free. So a thread in a domain that it does not
+//! share with the engine, whose children a restart creates, is refused.
 //!
 //! Whatever rights its rule sets handle, such a thread may look only at tasks in its own domain or
 //! in one below it (security/landlock/task.c, `hook_ptrace_access_check`, Linux 5.13 to 7.3).
