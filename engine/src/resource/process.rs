@@ -12,6 +12,7 @@ use crate::remote::{Arg, DataId, Program, ProgramOutput};
 use crate::tree::freeze::stat_at;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Whether a process runs or is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -394,7 +395,17 @@ pub fn set_session_nice(pid: i32, nice: i32) -> Result<()> {
         return Ok(());
     }
     let path = format!("/proc/{pid}/autogroup");
-    std::fs::write(&path, nice.to_string()).context(|| format!("write {nice} to {path}"))
+    let deadline = Instant::now() + Duration::from_secs(10);
+    // Without CAP_SYS_ADMIN there may be one change in 100 ms, by whomever, and nothing tells when
+    // (kernel/sched/autogroup.c, `proc_sched_autogroup_set_nice`).
+    loop {
+        match std::fs::write(&path, nice.to_string()) {
+            Err(err) if err.raw_os_error() == Some(libc::EAGAIN) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            written => return written.context(|| format!("write {nice} to {path}")),
+        }
+    }
 }
 
 /// Sets the kinds of mappings in a core dump of a thread.

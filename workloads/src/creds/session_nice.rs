@@ -25,7 +25,11 @@ fn run(cx: &mut Ctx) -> Outcome {
         leaders.push(stage.fork("the leader of a session", |stage| {
             // SAFETY: setsid has no preconditions.
             sys::check("setsid", unsafe { libc::setsid() })?;
-            fs::write(OWN, nice.to_string())?;
+            // Ordinary users may change one in 100 ms.
+            sync::wait_until("the kernel to take a nice value", || match fs::write(OWN, nice.to_string()) {
+                Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Ok(false),
+                written => Ok(written.map(|()| true)?),
+            })?;
             let expect = move |who: &str| {
                 let text = fs::read_to_string(OWN)?;
                 let now = text.trim().rsplit(' ').next().unwrap_or_default().to_owned();
