@@ -1,6 +1,6 @@
 //! Instructions of the target that we borrow before any of ours are mapped there.
 
-use crate::arch;
+use crate::arch::{self, Regs, SignalFrame};
 use crate::error::{Context, Error, Result};
 use crate::proc::maps;
 use crate::sys::RemoteAddr;
@@ -17,13 +17,29 @@ pub struct Code {
     pub way_back: Option<WayBack>,
 }
 
-/// Addresses where a signal frame may be written; empty when the two are equal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Addresses where a signal frame may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// First byte.
     pub start: u64,
     /// One past the last byte.
     pub end: u64,
+    /// What is there.
+    pub kind: RoomKind,
+}
+
+/// A part of the program's initial stack. Any other memory below a stack pointer may be in use:
+/// stacks of coroutines are pieces of larger mappings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomKind {
+    /// Whole pages that are not in use.
+    Unused,
+    /// What is below the stack pointer of a thread that runs there.
+    BelowPointer,
+    /// What is below its mapping, which grows when this is written through /proc/PID/mem, as when
+    /// the thread itself needs it for a signal's frame (mm/memory.c, `__access_remote_vm`; up to
+    /// Linux 6.4 mm/gup.c).
+    BelowMapping,
 }
 
 /// Code that returns a thread to where it was if its tracer dies in the middle of a borrowed system
@@ -35,12 +51,15 @@ pub struct WayBack {
     pub call_and_return: u64,
     /// Address of the code that signal handlers return to.
     pub sigreturn: u64,
-    /// Where a frame may be written, the best place first: unused pages of the program's initial
-    /// stack; that stack below the stack pointer of a thread that runs on it. Any other memory
-    /// below a stack pointer may be in use: stacks of coroutines are pieces of larger mappings.
-    /// Nothing may be written below the stack's mapping: until Linux 6.5 that would expand it
-    /// (mm/gup.c).
-    pub rooms: [Room; 2],
+    /// Where a frame may be written, the best place first.
+    pub rooms: [Room; 3],
+}
+
+/// Whether a thread that has these registers is at a system call instruction.
+pub fn is_at_syscall(tid: i32, regs: &Regs) -> bool {
+    let mut code = [0u8; arch::SYSCALL_INSN.len()];
+    // Unreadable memory is no instruction.
+    vm::read(tid, RemoteAddr(regs.ip()), &mut code).is_ok() && code == *arch::SYSCALL_INSN
 }
 
 /// A mapping of the target, from /proc/PID/maps.
@@ -73,13 +92,16 @@ impl Code {
         let find = || {
             let stack = mapped.iter().find(|m| m.stack)?;
             let runs_there = (stack.start..stack.end).contains(&sp);
-            let end = sp.saturating_sub(arch::RED_ZONE).max(stack.start);
-            let below = if runs_there { Room { start: stack.start, end } } else { Room::default() };
+            let end = if runs_there { sp.saturating_sub(arch::RED_ZONE) } else { stack.start };
+            let end = end.max(stack.start);
             let mut unused = unused(pid, stack);
             if runs_there {
                 unused.end = unused.end.min(end);
             }
-            let rooms = [unused, below];
+            let below = Room { start: stack.start, end, kind: RoomKind::BelowPointer };
+            let start = stack.start.saturating_sub(ENOUGH);
+            let beneath = Room { start, end: stack.start, kind: RoomKind::BelowMapping };
+            let rooms = [unused, below, beneath];
             let sigreturn = search(pid, &mapped, arch::SIGRETURN_CODE)?;
             let call_and_return = search(pid, &mapped, &[arch::SYSCALL_AND_RETURN])?;
             Some(WayBack { call_and_return, sigreturn, rooms })
@@ -118,20 +140,22 @@ fn mapped(pid: i32) -> Result<Vec<Mapped>> {
     Ok(all)
 }
 
+/// Larger than any frame.
+const ENOUGH: u64 = 128 << 10;
+
 /// The lowest pages of a stack that are not in use: neither present nor swapped
 /// (Documentation/admin-guide/mm/pagemap.rst), or all zeros, as they are where an earlier frame
 /// was, or holding such a frame. The lowest data in use are return addresses; one page of zeros is
 /// left for registers and the like below those.
 fn unused(pid: i32, mapped: &Mapped) -> Room {
-    /// Larger than any frame.
-    const ENOUGH: u64 = 128 << 10;
+    let room = |len: u64| Room { start: mapped.start, end: mapped.start + len, kind: RoomKind::Unused };
     let page = sys::page_size();
     let pages = ENOUGH.min(mapped.end - mapped.start) / page;
     let mut entries = vec![0u8; pages as usize * 8];
     let pagemap = std::fs::File::open(format!("/proc/{pid}/pagemap"));
     let read = pagemap.and_then(|pagemap| pagemap.read_exact_at(&mut entries, mapped.start / page * 8));
     if read.is_err() {
-        return Room::default(); // no room known, as where all of them are in use
+        return room(0); // no room known, as where all of them are in use
     }
     let mut bytes = vec![0u8; page as usize];
     let (mut free, mut spare) = (0, false);
@@ -147,7 +171,7 @@ fn unused(pid: i32, mapped: &Mapped) -> Room {
             _ => break,
         };
     }
-    Room { start: mapped.start, end: mapped.start + free.saturating_sub(spare.into()) * page }
+    room(free.saturating_sub(spare.into()) * page)
 }
 
 /// Precedes frames on unused pages, followed by the length of the block: frames left behind by an
@@ -161,11 +185,27 @@ fn left_block(page: &[u8]) -> Option<u64> {
 }
 
 impl Room {
+    /// Writes a frame that ends with the room. Returns what was overwritten; `None` if there is no
+    /// space, or nothing can be written there.
+    pub fn fill(&self, pid: i32, frame: &SignalFrame) -> Option<(RemoteAddr, Vec<u8>)> {
+        if frame.at < self.start {
+            return None;
+        }
+        let (at, block) = self.marked(frame.at, &frame.bytes);
+        let at = RemoteAddr(at);
+        let mut before = vec![0; block.len()];
+        let written = match self.kind {
+            RoomKind::BelowMapping => vm::force(pid, at, &block),
+            _ => vm::read(pid, at, &mut before).and_then(|()| vm::write(pid, at, &block)),
+        };
+        written.ok().map(|()| (at, before))
+    }
+
     /// What to write, and where, for a frame at `at` that ends with the room: preceded by the mark
-    /// if there is space.
-    pub fn marked(&self, at: u64, frame: &[u8]) -> (u64, Vec<u8>) {
+    /// if there is space that is not in use.
+    fn marked(&self, at: u64, frame: &[u8]) -> (u64, Vec<u8>) {
         let start = at.saturating_sub(MARK.len() as u64 + 8) & !(sys::page_size() - 1);
-        if start < self.start {
+        if start < self.start || self.kind == RoomKind::BelowPointer {
             return (at, frame.to_vec());
         }
         let mut block = MARK.to_vec();
@@ -204,7 +244,7 @@ mod tests {
     #[test]
     fn an_old_frame_is_known_by_its_mark() {
         let page = sys::page_size();
-        let room = Room { start: 16 * page, end: 32 * page };
+        let room = Room { start: 16 * page, end: 32 * page, kind: RoomKind::Unused };
         let frame = vec![7; 3000];
         let (at, block) = room.marked(room.end - 3000, &frame);
         assert_eq!((at % page, at + block.len() as u64), (0, room.end));
@@ -216,7 +256,9 @@ mod tests {
     #[test]
     fn a_frame_without_a_place_before_it_has_no_mark() {
         let page = sys::page_size();
-        let room = Room { start: 16 * page + 64, end: 17 * page };
+        let room = Room { start: 16 * page + 64, end: 17 * page, kind: RoomKind::Unused };
         assert_eq!(room.marked(room.start, &[7; 100]), (room.start, vec![7; 100]));
+        let below = Room { start: 15 * page, kind: RoomKind::BelowPointer, ..room };
+        assert_eq!(below.marked(room.start, &[7; 100]), (room.start, vec![7; 100]));
     }
 }

@@ -18,7 +18,7 @@ mod sleep;
 pub mod stopped;
 pub mod tracee;
 
-pub use code::Code;
+pub use code::{Code, is_at_syscall};
 pub use held::ModuleThread;
 pub use program::{Arg, CallId, DataId, Program, ProgramOutput};
 pub use scratch::Scratch;

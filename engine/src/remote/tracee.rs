@@ -1,7 +1,7 @@
 //! A seized thread: its registers and signal mask as we found them, and the two ways to run
 //! something in it.
 
-use super::code::{Code, WayBack};
+use super::code::{Code, WayBack, is_at_syscall};
 use super::program::{Call, Expect, Loader, Program, ProgramOutput};
 use super::scratch::{self, Scratch};
 use super::sleep;
@@ -51,6 +51,17 @@ pub struct Tracee {
 }
 
 impl Tracee {
+    /// Takes over a process that was just created and sleeps, with these options of ptrace(2).
+    /// `pending` is the set of its pending signals.
+    ///
+    /// # Errors
+    /// What ptrace(2) reports; it has ended.
+    pub fn seize(pid: i32, options: i32, pending: u64) -> Result<Self> {
+        ptrace::seize(pid, options).context(|| format!("seize {pid}"))?;
+        ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
+        Tracee::await_first_stop(pid, pid, pending)
+    }
+
     /// Takes over a task that was just created and seized, at its first stop. `pending` is the set
     /// of its pending signals.
     ///
@@ -122,16 +133,10 @@ impl Tracee {
                 self.kept.push((*note, data));
             }
         }
-        if self.regs.may_hide_time_left() && self.is_at_syscall() {
+        if self.regs.may_hide_time_left() && is_at_syscall(self.tid, &self.regs) {
             self.find_time_left()?;
         }
         Ok(())
-    }
-
-    fn is_at_syscall(&self) -> bool {
-        let mut code = [0u8; arch::SYSCALL_INSN.len()];
-        // Unreadable memory is no instruction.
-        vm::read(self.tid, RemoteAddr(self.regs.ip()), &mut code).is_ok() && code == *arch::SYSCALL_INSN
     }
 
     /// Where the registers do not show whether an interrupted call has time left, let the thread
@@ -254,13 +259,7 @@ impl Tracee {
     /// Makes one borrowed system call, in two stops, and leaves the thread as it was. Only for the
     /// calls that have to be made without a scratch range: everything else is a [`Program`].
     pub fn syscall(&mut self, code: &Code, nr: i64, args: [u64; 6]) -> Result<i64> {
-        let mut regs = self.regs.for_syscall(code.syscall, nr, args);
-        let overwritten = match &code.way_back {
-            Some(way) => self.lay_way_back(&mut regs, way)?,
-            None => None,
-        };
-        self.disturb(&regs)?;
-        self.enter_syscall()?;
+        let overwritten = self.enter(code, nr, args)?;
         self.leave_syscall()?;
         let regs = ptrace::get_regs(self.tid).context(|| format!("read registers of {}", self.tid))?;
         self.write_back()?;
@@ -268,6 +267,19 @@ impl Tracee {
             vm::write(self.tid, at, &bytes).context(|| format!("restore stack of {}", self.tid))?;
         }
         Ok(regs.syscall_result())
+    }
+
+    /// Lets it enter a borrowed system call. Returns what the way back overwrites until the call
+    /// has returned.
+    fn enter(&mut self, code: &Code, nr: i64, args: [u64; 6]) -> Result<Option<(RemoteAddr, Vec<u8>)>> {
+        let mut regs = self.regs.for_syscall(code.syscall, nr, args);
+        let overwritten = match &code.way_back {
+            Some(way) => self.lay_way_back(&mut regs, way)?,
+            None => None,
+        };
+        self.disturb(&regs)?;
+        self.enter_syscall()?;
+        Ok(overwritten)
     }
 
     /// Writes a signal frame to unused stack that restores the thread's current state, and makes a
@@ -281,24 +293,14 @@ impl Tracee {
         let Some(sets) = sets.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
         // rt_sigreturn(2) drops the time left of a sleep: it would end with EINTR.
         let there = self.regs_to_restart().resumed();
-        let frames = way
-            .rooms
-            .iter()
-            .filter(|room| room.end - room.start > arch::LARGEST_FRAME)
-            .map(|room| (room, arch::signal_frame(&there, self.mask, &sets, way.sigreturn, room.end)));
-        let mut fitting = frames.filter(|(room, frame)| frame.at >= room.start);
-        let Some((room, frame)) = fitting.next() else { return Ok(None) };
-        let unused = std::ptr::eq(room, &way.rooms[0]);
-        let (at, bytes) =
-            if unused { room.marked(frame.at, &frame.bytes) } else { (frame.at, frame.bytes.clone()) };
-        let mut before = vec![0u8; bytes.len()];
-        let there = vm::read(self.tid, RemoteAddr(at), &mut before)
-            .and_then(|()| vm::write(self.tid, RemoteAddr(at), &bytes));
-        if there.is_err() {
-            return Ok(None);
+        for room in way.rooms.iter().filter(|room| room.end - room.start > arch::LARGEST_FRAME) {
+            let frame = arch::signal_frame(&there, self.mask, &sets, way.sigreturn, room.end);
+            if let Some(overwritten) = room.fill(self.tid, &frame) {
+                regs.set_return_into(frame.at, way.sigreturn);
+                return Ok(Some(overwritten));
+            }
         }
-        regs.set_return_into(frame.at, way.sigreturn);
-        Ok(Some((RemoteAddr(at), before)))
+        Ok(None)
     }
 
     /// Runs a program to its end.
@@ -601,5 +603,59 @@ fn resumed(regs: &Regs, same_task: bool) -> Regs {
             Eintr if arch::repeatable_after_eintr(call.nr) => regs.repeating(call.nr),
             Eintr => regs.outside_syscall(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proc::{maps, stat::Brief};
+    use crate::sys::{clone, page_size, task};
+
+    fn stack(pid: i32) -> std::ops::Range<u64> {
+        let text = std::fs::read(format!("/proc/{pid}/maps")).unwrap();
+        let stack = maps::parse(&text).find(|mapping| mapping.printed == b"[stack]").unwrap();
+        stack.start..stack.end
+    }
+
+    /// Waits until it sleeps.
+    fn await_sleep(pid: i32) {
+        while Brief::of_thread(pid, pid).unwrap().state != 'S' {
+            std::thread::yield_now();
+        }
+    }
+
+    /// It runs on the stack of a thread, and no page of the initial stack is free.
+    fn with_a_full_stack() -> Tracee {
+        let pid = clone::fork_sleeper(None, 0).unwrap();
+        await_sleep(pid);
+        let tracee = Tracee::seize(pid, ptrace::SYSGOOD, 0).unwrap();
+        let stack = stack(pid);
+        for page in (stack.start..stack.end).step_by(page_size() as usize) {
+            vm::write(pid, RemoteAddr(page), &[1; 64]).unwrap();
+        }
+        tracee
+    }
+
+    #[test]
+    fn a_thread_whose_stack_is_full_finds_its_way_back_alone() {
+        let mut tracee = with_a_full_stack();
+        let (pid, mask) = (tracee.pid, tracee.mask);
+        let (regs, before) = (tracee.regs, stack(pid));
+        let code = Code::find_with_way_back(pid, regs.sp()).unwrap();
+        assert!(code.way_back.is_some(), "the C library has the code");
+        assert_eq!(tracee.syscall(&code, libc::SYS_getpid, [0; 6]).unwrap(), i64::from(pid));
+        let grown = stack(pid);
+        assert!(grown.start < before.start, "a frame was laid below the stack");
+        assert!(tracee.enter(&code, libc::SYS_getpid, [0; 6]).unwrap().is_some());
+        // As when its tracer dies.
+        ptrace::detach(pid).unwrap();
+        await_sleep(pid);
+        let again = Tracee::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL, 0).unwrap();
+        assert_eq!((again.regs.resumed(), again.mask), (regs.resumed(), mask));
+        let code = Code::find_with_way_back(pid, regs.sp()).unwrap();
+        let room = code.way_back.unwrap().rooms[0];
+        assert_eq!(room.start..room.end, grown.start..before.start, "the old frame is known");
+        task::tgkill(pid, pid, libc::SIGKILL).unwrap();
     }
 }
