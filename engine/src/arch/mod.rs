@@ -70,6 +70,15 @@ impl Regs {
             Some(Interrupted { kind: InterruptedKind::Eintr, .. }) | None => self.outside_syscall(),
         }
     }
+
+    /// Whether these registers make system call `nr` again; where they never show that, also if for
+    /// the first time, as told by `is_at_syscall`: whether there is the instruction where they are.
+    pub fn makes_again(&self, nr: i64, is_at_syscall: impl FnOnce() -> bool) -> bool {
+        match self.interrupted_syscall() {
+            Some(call) => call.kind == InterruptedKind::Again && call.nr == nr,
+            None => !SHOWS_INTERRUPTED && self.syscall_number() == nr && is_at_syscall(),
+        }
+    }
 }
 
 /// A state of an address space that cannot be brought back, as a system call tells it.

@@ -12,8 +12,8 @@ use crate::resource::refused::AskRefused;
 use crate::resource::signal::{self, AskActions, Pending};
 use crate::resource::thread::keyring::AskKeyrings;
 use crate::resource::thread::landlock::{AskLandlock, Peers};
-use crate::resource::thread::rings::{Answers, AskRings};
-use crate::resource::thread::{AskThread, rseq, seccomp};
+use crate::resource::thread::rings::{Answers, AskRings, Ring};
+use crate::resource::thread::{AskThread, Thread, rseq, seccomp};
 use crate::resource::timer::{self, AskIntervalTimers, AskPosixTimers, Notify};
 use crate::sys::task::Seen;
 use crate::tree::Task;
@@ -33,7 +33,7 @@ struct Ways {
 
 /// What the first thread of a process reads.
 struct AskProcess {
-    first: AskThread,
+    first: AskEach,
     actions: AskActions,
     interval_timers: AskIntervalTimers,
     posix_timers: AskPosixTimers,
@@ -52,13 +52,14 @@ impl AskProcess {
         first: &Stopped,
         seen: &mut InspectedProcess,
         children: &[Child],
-        ways: Ways,
+        around: &Around<'_>,
     ) -> Result<Self> {
+        let ways = around.ways;
         let subreaper = program.out(4);
         let args = [libc::PR_GET_CHILD_SUBREAPER.into(), subreaper.into()];
         program.call_ok(libc::SYS_prctl, &args, "read subreaper");
         Ok(AskProcess {
-            first: AskThread::ask(program, first, ways.rseq_unknown, ways.policies)?,
+            first: AskEach::ask(program, first, around)?,
             actions: AskActions::ask(program),
             interval_timers: AskIntervalTimers::ask(program),
             posix_timers: AskPosixTimers::ask(program, std::mem::take(&mut seen.timers)),
@@ -75,23 +76,39 @@ impl AskProcess {
     }
 }
 
-/// What is no part of a thread's record: a reason to refuse it.
-struct AskThreadRefused {
+/// What a thread is asked with.
+struct Around<'a> {
+    ways: Ways,
+    /// The io_urings of its process.
+    rings: &'a [Ring],
+    peers: &'a Peers,
+}
+
+/// What each thread reads: its record, and reasons to refuse it.
+struct AskEach {
+    record: AskThread,
+    rings: AskRings,
     keyrings: AskKeyrings,
     landlock: AskLandlock,
 }
 
-impl AskThreadRefused {
-    fn ask(program: &mut Program, thread: &Stopped, peers: &Peers) -> Self {
-        AskThreadRefused {
+impl AskEach {
+    fn ask(program: &mut Program, thread: &Stopped, around: &Around<'_>) -> Result<Self> {
+        let Around { ways, rings, peers } = around;
+        Ok(AskEach {
+            record: AskThread::ask(program, thread, ways.rseq_unknown, ways.policies)?,
+            rings: AskRings::ask(program, rings),
             keyrings: AskKeyrings::ask(program),
             landlock: AskLandlock::ask(program, thread, peers),
-        }
+        })
     }
 
-    fn answer(&self, outcome: &ProgramOutput, thread: &Stopped, problems: &mut Problems) -> Result<()> {
-        self.keyrings.answer(outcome, thread, problems);
-        self.landlock.answer(outcome, thread, problems)
+    fn answer(&self, told: &ProgramOutput, thread: &Stopped, asked: &mut Asked) -> Result<Thread> {
+        let Asked { answers, problems, .. } = asked;
+        self.rings.answer(told, (thread.pid(), thread.tid()), answers, problems);
+        self.keyrings.answer(told, thread, problems);
+        self.landlock.answer(told, thread, problems)?;
+        self.record.answer(told, thread)
     }
 }
 
@@ -121,9 +138,10 @@ pub fn ask(
     mut seen: InspectedProcess,
     children: &[Child],
     peers: &Peers,
-    Asked { reports, answers, problems }: &mut Asked,
+    all: &mut Asked,
 ) -> Result<Alive> {
-    let Seen { pid, by } = task.seen();
+    let process = task.seen();
+    let Seen { pid, by } = process;
     let ways = Ways {
         rseq_unknown: task.device.is_none() && !rseq::kernel_tells(by),
         policies: policy::available(),
@@ -136,25 +154,19 @@ pub fn ask(
     for thread in &mut task.threads {
         rseq::abort_critical_section(thread, ways.rseq_unknown)?;
     }
-    let mut program = Program::new();
-    let asked = AskProcess::ask(&mut program, &task.threads[0], &mut seen, children, ways)?;
     let rings = std::mem::take(&mut seen.rings);
-    let of_first = AskRings::ask(&mut program, &rings);
-    let refused = AskThreadRefused::ask(&mut program, &task.threads[0], peers);
+    let around = Around { ways, rings: &rings, peers };
+    let mut program = Program::new();
+    let asked = AskProcess::ask(&mut program, &task.threads[0], &mut seen, children, &around)?;
     let told = task.ask(0, &program)?;
-    of_first.answer(&told, (pid, by), answers, problems);
-    refused.answer(&told, &task.threads[0], problems)?;
-    let mut threads = vec![asked.first.answer(&told, &task.threads[0])?];
+    let mut threads = vec![asked.first.answer(&told, &task.threads[0], all)?];
     for at in 1..task.threads.len() {
         let mut program = Program::new();
-        let asked = AskThread::ask(&mut program, &task.threads[at], ways.rseq_unknown, ways.policies)?;
-        let of_rings = AskRings::ask(&mut program, &rings);
-        let refused = AskThreadRefused::ask(&mut program, &task.threads[at], peers);
+        let asked = AskEach::ask(&mut program, &task.threads[at], &around)?;
         let told = task.ask(at, &program)?;
-        of_rings.answer(&told, (pid, task.threads[at].tid()), answers, problems);
-        refused.answer(&told, &task.threads[at], problems)?;
-        threads.push(asked.answer(&told, &task.threads[at])?);
+        threads.push(asked.answer(&told, &task.threads[at], all)?);
     }
+    let Asked { reports, problems, .. } = all;
     let filters = seccomp::capture(&mut threads)?;
     let personality = process::personality(by)?;
     for thread in &threads[1..] {
@@ -188,14 +200,17 @@ pub fn ask(
     let vmas = seen.vmas.into_iter().map(|(vma, _)| vma).collect();
     let found = Found { vmas, tagged: seen.tagged, exe: seen.exe };
     let scratch = task.scratch()?;
-    let addresses = read_stat(by)?.ok_or_else(|| Error::Vanished(format!("pid {pid} has exited")))?;
+    // That of a leader that has exited has no addresses.
+    let vanished = || Error::Vanished(format!("pid {pid} has exited"));
+    let of_first = (!process.has_leader()).then(|| read_stat(by)?.ok_or_else(vanished)).transpose()?;
+    let addresses = of_first.as_ref().unwrap_or(&task.stat);
     Ok(Alive {
         state: task.group_stop().map_or(State::Running, |signal| State::Stopped { signal, reported: false }),
         continued: false,
         leader: seen.leader,
         threads,
         filters,
-        memory: asked.memory.answer(&told, found, &addresses, &task.threads[0], scratch)?,
+        memory: asked.memory.answer(&told, found, addresses, &task.threads[0], scratch)?,
         fds: seen.fds,
         files_of: seen.files_of,
         cwd: seen.cwd,

@@ -5,6 +5,7 @@ use super::ask::{Asked, ask};
 use super::inspection::{Inspected, Inspection};
 use crate::error::{Problems, Result};
 use crate::image::Extent;
+use crate::remote::is_at_syscall;
 use crate::resource::fd::lock::Locks;
 use crate::resource::fd::pty_master;
 use crate::resource::fd::socket::lock::Lock;
@@ -14,7 +15,6 @@ use crate::resource::process::{Alive, Child, Life, Process, Zombie};
 use crate::resource::thread::Thread;
 use crate::resource::thread::rings;
 use crate::resource::{Records, bytes::PathBytes, clock::Clocks};
-use crate::sys::{RemoteAddr, vm};
 use crate::tree::{Frozen, Outside, Scope, Task};
 use procfs::process::Stat;
 use std::collections::{HashMap, HashSet};
@@ -130,18 +130,13 @@ fn end_connects(records: &mut Records) {
         let fd = records.table_of(alive).iter().find(|fd| fd.fd as u64 == number);
         fd.is_some_and(|fd| records.inodes[records.files[fd.file].inode].kind.verbs().is_connected())
     };
-    let connects = |thread: &Thread| {
-        let code_is = |at: u64, code: &[u8]| {
-            let mut found = vec![0; code.len()];
-            // Unreadable memory is no code.
-            vm::read(thread.tid, RemoteAddr(at), &mut found).is_ok() && found == code
-        };
-        thread.regs.call_made_again(code_is) == Some(libc::SYS_connect)
-    };
     let mut ended = HashSet::new();
     for (_, alive) in records.alive() {
-        let connected =
-            |thread: &&Thread| connects(thread) && is_connected(alive, thread.regs.arguments()[0]);
+        let connected = |thread: &&Thread| {
+            let Thread { tid, regs, .. } = thread;
+            regs.makes_again(libc::SYS_connect, || is_at_syscall(*tid, regs))
+                && is_connected(alive, regs.arguments()[0])
+        };
         ended.extend(alive.threads.iter().filter(connected).map(|thread| thread.tid));
     }
     for process in &mut records.processes {

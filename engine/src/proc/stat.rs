@@ -7,8 +7,8 @@ use super::read_short;
 pub struct Brief {
     /// Its PID.
     pub pid: i32,
-    /// Its name.
-    pub comm: String,
+    /// Its name, as in its file `comm` (fs/proc/array.c, `do_task_stat`).
+    pub comm: Vec<u8>,
     /// `R`, `S`, `Z` …
     pub state: char,
     /// PID of the parent.
@@ -33,7 +33,7 @@ impl Brief {
         let open = text.iter().position(|byte| *byte == b'(')?;
         let close = text.iter().rposition(|byte| *byte == b')')?;
         let pid = std::str::from_utf8(text.get(..open)?).ok()?.trim().parse().ok()?;
-        let comm = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
+        let comm = text.get(open + 1..close)?.to_vec();
         let mut words = std::str::from_utf8(text.get(close + 1..)?).ok()?.split_ascii_whitespace();
         let state = words.next()?.chars().next()?;
         let mut number = || words.next()?.parse().ok();
@@ -66,7 +66,7 @@ mod tests {
         let text = b"17 (a) b (c) S 1 16 15 0 -1 4194560 100 0 0 0\n";
         let want = Brief {
             pid: 17,
-            comm: "a) b (c".into(),
+            comm: b"a) b (c".to_vec(),
             state: 'S',
             ppid: 1,
             pgrp: 16,

@@ -132,6 +132,8 @@ pub struct Seen {
     mounts: Mounts,
     groups: Vec<Group>,
     known: HashMap<(String, PathBuf), usize>,
+    /// By the text of /proc/PID/cgroup, which many tasks have in common.
+    of_text: HashMap<Vec<u8>, Vec<usize>>,
 }
 
 impl Seen {
@@ -140,7 +142,7 @@ impl Seen {
     /// # Errors
     /// What the kernel reports.
     pub fn new() -> Result<Self> {
-        Ok(Seen { mounts: mounts()?, groups: Vec::new(), known: HashMap::new() })
+        Ok(Seen { mounts: mounts()?, groups: Vec::new(), known: HashMap::new(), of_text: HashMap::new() })
     }
 
     /// The groups of a process's threads, the leader first, by index.
@@ -155,7 +157,14 @@ impl Seen {
                 continue;
             }
             let text = of_thread(pid, tid)?;
-            all.push(parse(&text).map(|(hierarchy, path)| self.index(hierarchy, path)).collect());
+            if let Some(known) = self.of_text.get(&text) {
+                all.push(known.clone());
+                continue;
+            }
+            let found: Vec<usize> =
+                parse(&text).map(|(hierarchy, path)| self.index(hierarchy, path)).collect();
+            all.push(found.clone());
+            self.of_text.insert(text, found);
         }
         Ok(all)
     }
@@ -196,7 +205,7 @@ impl Seen {
 /// Where the tasks of a job go at a restart.
 #[derive(Debug, Default)]
 pub struct Places {
-    /// Of each group, and its directory; `None` for one that no task goes to.
+    /// All groups, and the directory of each, empty for one that is in no mounted hierarchy.
     groups: Vec<(Group, PathBuf)>,
     /// Indices of groups by TID, for each thread.
     of: HashMap<i32, Vec<usize>>,
@@ -317,11 +326,19 @@ impl Places {
         Some((room, self.of.values().filter(|groups| enters(groups)).count() as u64))
     }
 
-    /// Creates the groups that are missing.
+    /// Creates the groups that are missing: all of them, or none.
     ///
     /// # Errors
     /// What the kernel reports.
     pub fn make(&mut self) -> Result<()> {
+        let made = self.make_missing();
+        if made.is_err() {
+            self.undo();
+        }
+        made
+    }
+
+    fn make_missing(&mut self) -> Result<()> {
         for index in std::mem::take(&mut self.missing) {
             let (group, directory) = &self.groups[index];
             match fs::create_dir(directory) {

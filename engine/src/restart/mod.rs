@@ -302,10 +302,7 @@ pub fn carry_out(prepared: Prepared) -> Result<Report> {
     // Orphans of a helper are reparented to us, as they would have been to init. Not when
     // detaching: our exit would then send them PR_SET_PDEATHSIG.
     sys::set_subreaper(!detach).context(|| "become subreaper")?;
-    if let Err(err) = places.make() {
-        places.undo();
-        return Err(err);
-    }
+    places.make()?;
     let mut context = RestoreContext::new(&records, plan.scratch, &places, leaving);
     let mut opened = Opened::new(&records, &reader, accepted, &external, &plan.file_slots);
     opened.place(reader.file(), plan.context_slot)?;
@@ -405,9 +402,7 @@ impl<'a> RestoreContext<'a> {
             }
             other => other.context(|| format!("create process {pid}")).map(drop)?,
         }
-        ptrace::seize(pid, self.options()).context(|| format!("seize {pid}"))?;
-        ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
-        let mut tracee = Tracee::await_first_stop(pid, pid, self.pending_of(pid))?;
+        let mut tracee = Tracee::seize(pid, self.options(), self.pending_of(pid))?;
         let scratch = Scratch::map(&mut tracee, Code::find(pid)?, Some(self.scratch))?;
         self.tasks.insert(pid, RestoringTask { threads: HashMap::from([(pid, tracee)]), scratch });
         self.places.enter(pid, pid)?;

@@ -18,6 +18,7 @@ pub mod mqueue;
 pub mod netlink;
 pub mod nftables;
 pub mod pagemap_scan;
+pub mod poll;
 pub mod ptrace;
 pub mod session;
 pub mod signals;

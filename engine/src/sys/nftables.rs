@@ -7,6 +7,7 @@ use rustix::net::netlink::NETFILTER;
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 use std::io;
+use std::net::IpAddr;
 
 /// include/uapi/linux/netfilter/nfnetlink.h and nf_tables.h
 mod uapi {
@@ -64,11 +65,18 @@ impl LockId {
 /// What makes a connection in a set: address and port of the other end and of the own one.
 pub type Key = Vec<u8>;
 
-/// The key of a connection by both ends, the other one first: addresses of 4 or 16 bytes, and ports
-/// in the order of the network.
-pub fn key(other: (&[u8], u16), own: (&[u8], u16)) -> Key {
-    let part = |(ip, port): (&[u8], u16)| [ip, &port.to_be_bytes(), &[0; 2]].concat();
-    [part(other), part(own)].concat()
+/// The key of a connection by both ends, whose addresses are of the same version.
+pub fn key(other: (IpAddr, u16), own: (IpAddr, u16)) -> Key {
+    let mut key = Vec::new();
+    for (ip, port) in [other, own] {
+        match ip {
+            IpAddr::V4(ip) => key.extend(ip.octets()),
+            IpAddr::V6(ip) => key.extend(ip.octets()),
+        }
+        key.extend(port.to_be_bytes());
+        key.extend([0; 2]);
+    }
+    key
 }
 
 /// A set of connections of an IP version, and where their addresses are in packets.
@@ -228,19 +236,8 @@ fn verdict(verdict: u32) -> Vec<u8> {
 mod tests {
     use super::*;
     use std::io::{ErrorKind, Read, Write};
-    use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+    use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
-
-    fn bytes(ip: IpAddr) -> Vec<u8> {
-        match ip {
-            IpAddr::V4(ip) => ip.octets().to_vec(),
-            IpAddr::V6(ip) => ip.octets().to_vec(),
-        }
-    }
-
-    fn key_of(other: SocketAddr, own: SocketAddr) -> Key {
-        key((&bytes(other.ip()), other.port()), (&bytes(own.ip()), own.port()))
-    }
 
     #[test]
     fn packets_of_a_connection_are_dropped_until_the_table_is_removed() {
@@ -251,9 +248,12 @@ mod tests {
             Some((one, listener.accept().unwrap().0))
         });
         let pairs: Vec<(TcpStream, TcpStream)> = pairs.collect();
-        let keys = pairs.iter().map(|(one, _)| key_of(one.peer_addr().unwrap(), one.local_addr().unwrap()));
+        let keys = pairs.iter().map(|(one, _)| {
+            let [other, own] = [one.peer_addr(), one.local_addr()].map(Result::unwrap);
+            key((other.ip(), other.port()), (own.ip(), own.port()))
+        });
         // Of others too, more than one message has.
-        let others = (1..2000).map(|port| key((&[10, 0, 0, 1], port), (&[10, 0, 0, 2], 7)));
+        let others = (1..2000).map(|port| key(([10, 0, 0, 1].into(), port), ([10, 0, 0, 2].into(), 7)));
         let keys: Vec<Key> = keys.chain(others).collect();
         match drop_packets(table, &keys) {
             Err(err) if err.kind() == ErrorKind::PermissionDenied => return,

@@ -116,7 +116,7 @@ impl Outside {
 
     /// The name of such a process in messages.
     fn name(stat: &Brief) -> String {
-        format!("process {} ({}) outside the job", stat.pid, stat.comm)
+        format!("process {} ({}) outside the job", stat.pid, String::from_utf8_lossy(&stat.comm))
     }
 
     /// Address spaces, descriptor tables and the like that are shared with a process outside.

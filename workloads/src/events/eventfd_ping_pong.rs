@@ -2,8 +2,8 @@
 //! is spurious.
 
 use super::helpers;
+use crate::framework::ping_pong;
 use crate::framework::prelude::*;
-use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
     purpose: "two processes in motion that wake each other by eventfds",
@@ -14,18 +14,13 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let shared = Shared::new()?;
     let (there, back) = (helpers::eventfd(0, 0)?, helpers::eventfd(0, libc::EFD_SEMAPHORE)?);
     const END: u64 = 1000;
-    let serve = fork("the server", || {
-        while shared.cell(1).get() == 0 {
-            helpers::add(&there, 1)?;
-            expect_eq("answer", helpers::take(&back)?, 1u64)?;
-            shared.number(0).fetch_add(1, SeqCst);
-        }
-        helpers::add(&there, END)
-    })?;
-    let answer = fork("the other player", || {
+    let round = |_| {
+        helpers::add(&there, 1)?;
+        expect_eq("answer", helpers::take(&back)?, 1u64)
+    };
+    let answer = || {
         loop {
             match helpers::take(&there)? {
                 1 => helpers::add(&back, 1)?,
@@ -33,14 +28,6 @@ fn run(cx: &mut Ctx) -> Outcome {
                 other => bail!("got {other} at once"),
             }
         }
-    })?;
-    let played = |more| sync::wait_for_more("the game to go on", shared.number(0), more);
-    played(20)?;
-
-    cx.ready()?;
-
-    played(20)?;
-    shared.cell(1).set(1);
-    serve.join()?;
-    answer.join()
+    };
+    ping_pong::game(cx, round, || helpers::add(&there, END), answer)
 }

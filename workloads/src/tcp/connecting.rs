@@ -1,9 +1,8 @@
 //! Attempts to connect that a listener does not answer, as it has no room.
 
-use super::helpers::{listener, receive, send, state, talk};
+use super::helpers::{begin_to_connect, full_listener, receive, send, state, talk};
 use crate::framework::prelude::*;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::net::TcpStream;
 
 pub const WORKLOAD: Workload = Workload {
     purpose: "TCP sockets whose attempt to connect was not answered yet, also while connect(2) waits",
@@ -48,33 +47,4 @@ fn run(cx: &mut Ctx) -> Outcome {
     talk((&asking, &accepted), cx.seed)?;
     send(&other.accept().context("accept")?.0, b"welcome")?;
     child.join()
-}
-
-/// A listener with room for the connection that waits there, and no other.
-fn full_listener() -> anyhow::Result<(TcpListener, TcpStream)> {
-    let listener = listener("127.0.0.1")?;
-    // SAFETY: listen takes numbers only.
-    sys::check("listen", unsafe { libc::listen(listener.as_raw_fd(), 0) })?;
-    let client = TcpStream::connect(listener.local_addr()?).context("connect")?;
-    Ok((listener, client))
-}
-
-/// A socket that connects without waiting.
-fn begin_to_connect(to: SocketAddr) -> anyhow::Result<TcpStream> {
-    let SocketAddr::V4(to) = to else { bail!("not IPv4") };
-    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // SAFETY: socket takes numbers only; the descriptor is new.
-    let fd = unsafe { OwnedFd::from_raw_fd(sys::check("socket", libc::socket(libc::AF_INET, kind, 0))?) };
-    let address = libc::sockaddr_in {
-        sin_family: libc::AF_INET as _,
-        sin_port: to.port().to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(to.ip().octets()) },
-        sin_zero: [0; 8],
-    };
-    let len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-    // SAFETY: the address is live, and as long as it says.
-    let connected = unsafe { libc::connect(fd.as_raw_fd(), (&raw const address).cast(), len) };
-    let error = std::io::Error::last_os_error().raw_os_error();
-    expect_eq("connect", (connected, error), (-1, Some(libc::EINPROGRESS)))?;
-    Ok(fd.into())
 }

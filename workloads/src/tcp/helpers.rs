@@ -4,6 +4,7 @@
 use crate::framework::prelude::*;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 /// A listener on a loopback address; skips the workload without it.
 pub fn listener(address: &str) -> anyhow::Result<TcpListener> {
@@ -13,6 +14,47 @@ pub fn listener(address: &str) -> anyhow::Result<TcpListener> {
         }
         bound => bound.with_context(|| format!("bind to {address}")),
     }
+}
+
+/// A listener with room for the one connection that waits there: requests for more are dropped.
+pub fn full_listener() -> anyhow::Result<(TcpListener, TcpStream)> {
+    let listener = listener("127.0.0.1")?;
+    // SAFETY: numbers only.
+    sys::check("listen", unsafe { libc::listen(listener.as_raw_fd(), 0) })?;
+    let client = TcpStream::connect(listener.local_addr()?).context("connect")?;
+    Ok((listener, client))
+}
+
+/// A socket for IPv4 with these flags (`SOCK_*`), and what connect(2) says, which the standard
+/// library interprets.
+pub fn connect(to: SocketAddr, flags: i32) -> anyhow::Result<(TcpStream, std::io::Result<()>)> {
+    let SocketAddr::V4(to) = to else { bail!("not IPv4") };
+    // SAFETY: numbers only; the descriptor is new and has no other owner.
+    let socket = unsafe {
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | flags, 0);
+        OwnedFd::from_raw_fd(sys::check("socket", fd)?)
+    };
+    let address = libc::sockaddr_in {
+        sin_family: libc::AF_INET as _,
+        sin_port: to.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(to.ip().octets()) },
+        sin_zero: [0; 8],
+    };
+    let len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: the address is live, and as long as it says.
+    let connected = match unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    };
+    Ok((socket.into(), connected))
+}
+
+/// A socket that connects without waiting.
+pub fn begin_to_connect(to: SocketAddr) -> anyhow::Result<TcpStream> {
+    let (socket, begun) = connect(to, libc::SOCK_NONBLOCK)?;
+    let error = begun.map_err(|error| error.raw_os_error());
+    expect_eq("connect", error, Err(Some(libc::EINPROGRESS)))?;
+    Ok(socket)
 }
 
 /// A connection through a listener: the end that connected, and the one that was accepted.

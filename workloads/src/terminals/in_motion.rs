@@ -1,8 +1,8 @@
 //! Lines go back and forth through a terminal as fast as they can; none is lost, doubled or torn.
 
 use super::helpers::{Pty, read_line};
+use crate::framework::ping_pong;
 use crate::framework::prelude::*;
-use std::sync::atomic::Ordering::SeqCst;
 
 pub const WORKLOAD: Workload = Workload {
     purpose: "two processes in motion that talk through a terminal",
@@ -13,27 +13,23 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let (shared, pty) = (Shared::new()?, Pty::new()?);
+    let pty = Pty::new()?;
     super::helpers::set(&pty.slave, |termios| {
         termios.c_lflag = libc::ICANON;
         termios.c_oflag = 0;
     })?;
-    let user = fork("the user", || {
-        let mut number = 0u64;
-        while shared.cell(1).get() == 0 {
-            // Two lines at once, so that one waits.
-            fd::write_all(&pty.master, format!("{number}\n{}\n", number + 1).as_bytes())?;
-            for want in [number, number + 1] {
-                let want = format!("got {want}\n");
-                let got = fd::read_all(&pty.master, want.len())?;
-                expect_bytes("answer", &got, want.as_bytes())?;
-            }
-            number += 2;
-            shared.number(0).fetch_add(1, SeqCst);
+    let user = |round: u64| {
+        let number = 2 * round;
+        // Two lines at once, so that one waits.
+        fd::write_all(&pty.master, format!("{number}\n{}\n", number + 1).as_bytes())?;
+        for want in [number, number + 1] {
+            let want = format!("got {want}\n");
+            let got = fd::read_all(&pty.master, want.len())?;
+            expect_bytes("answer", &got, want.as_bytes())?;
         }
-        fd::write_all(&pty.master, b"\x04")
-    })?;
-    let program = fork("the program", || {
+        Ok(())
+    };
+    let program = || {
         let mut number = 0u64;
         loop {
             match read_line(&pty.slave)?.as_str() {
@@ -43,14 +39,6 @@ fn run(cx: &mut Ctx) -> Outcome {
             fd::write_all(&pty.slave, format!("got {number}\n").as_bytes())?;
             number += 1;
         }
-    })?;
-    let talked = |more| sync::wait_for_more("the talk to go on", shared.number(0), more);
-    talked(20)?;
-
-    cx.ready()?;
-
-    talked(20)?;
-    shared.cell(1).set(1);
-    user.join()?;
-    program.join()
+    };
+    ping_pong::game(cx, user, || fd::write_all(&pty.master, b"\x04"), program)
 }

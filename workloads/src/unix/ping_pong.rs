@@ -1,6 +1,7 @@
 //! Two processes send data through a socket pair in both directions as fast as they can.
 
 use super::helpers;
+use crate::framework::ping_pong::number;
 use crate::framework::prelude::*;
 use nix::sys::socket::{SockFlag, SockType};
 use std::sync::atomic::Ordering::SeqCst;
@@ -21,7 +22,6 @@ fn run(cx: &mut Ctx) -> Outcome {
     let mut children = Vec::new();
     for (lane, kind) in [SockType::Stream, SockType::SeqPacket].into_iter().enumerate() {
         let (one, other) = helpers::pair(kind, SockFlag::empty())?;
-        let number = |bytes: Vec<u8>| u64::from_le_bytes(bytes.try_into().unwrap_or([0xff; 8]));
         let done = &shared;
         children.push(fork("a player", || {
             let (mut sent, mut got) = (0u64, 0u64);

@@ -169,12 +169,6 @@ impl Regs {
         self.calling(SYS_RESTART_SYSCALL)
     }
 
-    /// The number of the system call that these registers make again, or for the first time: they
-    /// do not tell. `code_is` tells whether there is some code at an address.
-    pub fn call_made_again(&self, code_is: impl FnOnce(u64, &[u8]) -> bool) -> Option<i64> {
-        code_is(self.pc, SYSCALL_INSN).then_some(self.regs[NR] as i64)
-    }
-
     /// These registers, which make a system call again, behind it with a result.
     pub fn returned(mut self, result: u64) -> Self {
         self.regs[0] = result;
@@ -293,6 +287,9 @@ pub fn has_thread_areas(_tid: i32) -> std::io::Result<bool> {
 
 /// Bytes below the stack pointer that are in use: none.
 pub const RED_ZONE: u64 = 0;
+
+/// Registers show which system call a stop has interrupted.
+pub const SHOWS_INTERRUPTED: bool = false;
 
 /// There were kernels on which system calls can be dispatched to the program, and no tracer is
 /// told.

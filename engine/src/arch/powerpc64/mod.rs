@@ -113,6 +113,9 @@ pub fn has_thread_areas(_tid: i32) -> std::io::Result<bool> {
 /// `USER_REDZONE_SIZE`).
 pub const RED_ZONE: u64 = 512;
 
+/// Registers show which system call a stop has interrupted.
+pub const SHOWS_INTERRUPTED: bool = true;
+
 /// There were kernels on which system calls can be dispatched to the program, and no tracer is
 /// told.
 pub const DISPATCHES_SYSCALLS: bool = false;

@@ -84,6 +84,9 @@ pub fn number_loaded(code: &[u8]) -> Option<i64> {
 /// Bytes below the stack pointer that are in use (arch/x86/kernel/signal.c, `get_sigframe`).
 pub const RED_ZONE: u64 = 128;
 
+/// Registers show which system call a stop has interrupted.
+pub const SHOWS_INTERRUPTED: bool = true;
+
 /// There were kernels on which system calls can be dispatched to the program, and no tracer is
 /// told.
 pub const DISPATCHES_SYSCALLS: bool = true;

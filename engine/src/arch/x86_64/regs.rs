@@ -143,12 +143,6 @@ impl Regs {
         self
     }
 
-    /// The number of the system call that these registers make again. `code_is` tells whether there
-    /// is some code at an address.
-    pub fn call_made_again(&self, _code_is: impl FnOnce(u64, &[u8]) -> bool) -> Option<i64> {
-        self.interrupted_syscall().filter(|call| call.kind == InterruptedKind::Again).map(|call| call.nr)
-    }
-
     /// These registers, which make a system call again, behind it with a result.
     pub fn returned(mut self, result: u64) -> Self {
         self.rax = result;

@@ -23,6 +23,7 @@ mod making;
 mod other_name;
 pub mod socket;
 pub mod table;
+mod tcp_join;
 pub mod tcp_outside;
 pub mod unlinked;
 
@@ -359,6 +360,17 @@ pub trait Verbs {
     /// Whether it is a socket with a connection, as connect(2) makes one.
     fn is_connected(&self) -> bool {
         false
+    }
+
+    /// Whether the kernel keeps something of it when nobody has it open any more. That of a job
+    /// that is killed is closed by [`Verbs::forget`].
+    fn outlives_job(&self) -> bool {
+        false
+    }
+
+    /// Closes the last descriptor of it, so that nothing is kept.
+    fn forget(&self, fd: OwnedFd) {
+        drop(fd);
     }
 
     /// The lock to be removed when all is done, of a connection to outside.

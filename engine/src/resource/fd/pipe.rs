@@ -9,6 +9,8 @@ use crate::arch;
 use crate::error::{Context, Error, External, Problem, Result};
 use crate::resource::bytes::Bytes;
 use crate::sys::file::link_to;
+use crate::sys::poll;
+use rustix::event::PollFlags;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, tee};
@@ -232,11 +234,8 @@ pub enum OtherSide {
 /// # Errors
 /// As poll(2).
 pub fn other_side(end: BorrowedFd<'_>) -> Result<OtherSide> {
-    use rustix::event::{PollFd, PollFlags, poll};
-    let mut fds = [PollFd::from_borrowed_fd(end.as_fd(), PollFlags::empty())];
-    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut fds, Some(&zero)).context(|| "poll pipe")?;
-    if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+    let events = poll::now(end, PollFlags::empty()).context(|| "poll pipe")?;
+    if events.intersects(PollFlags::ERR | PollFlags::HUP) {
         return Ok(OtherSide::Closed);
     }
     // The reader of a FIFO that has never had a writer gets no hang-up. On an empty FIFO tee(2)

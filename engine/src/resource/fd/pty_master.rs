@@ -10,9 +10,9 @@ use crate::proc::fdinfo::FdInfo;
 use crate::remote::Program;
 use crate::resource::bytes::PathBytes;
 use crate::resource::tty::Settings;
-use crate::resource::tty::line::{InFlight, Pair, events};
+use crate::resource::tty::line::{InFlight, Pair};
 use crate::sys::file::device_numbers;
-use crate::sys::{guard, tty};
+use crate::sys::{guard, poll, tty};
 use crate::tree::Task;
 use rustix::event::PollFlags;
 use rustix::fs::{Gid, Mode, OFlags, Uid};
@@ -70,7 +70,7 @@ impl PtyMaster {
             return descriptor.duplicate();
         }
         let what = || format!("{at}: open the other side");
-        if !pty.is_open && !events(master.as_fd(), PollFlags::IN).context(what)?.contains(PollFlags::HUP) {
+        if !pty.is_open && !poll::now(master.as_fd(), PollFlags::IN).context(what)?.contains(PollFlags::HUP) {
             let why = " is a pseudo-terminal whose other side has not been opened yet; open it, or close the master";
             return Err(Error::unsupported_now(Problem::of(at.clone(), why)));
         }
@@ -102,7 +102,7 @@ impl PtyMaster {
 
     /// What may be over when it is looked at again.
     fn hindrance(&self, pair: Pair<'_>) -> io::Result<Option<String>> {
-        if events(pair.master, PollFlags::PRI)?.contains(PollFlags::PRI) {
+        if poll::now(pair.master, PollFlags::PRI)?.contains(PollFlags::PRI) {
             return Ok(Some(
                 " has a status that its master has not read yet (TIOCPKT); let the program read it".into(),
             ));

@@ -1,5 +1,5 @@
 //! TCP sockets: those that are not connected, those that listen, and connections. How connections
-//! to outside come back is in `tcp_outside.rs`.
+//! come back is in `tcp_join.rs`, and in `tcp_outside.rs` for those to outside.
 //!
 //! Both ends of a connection inside the job are read and made in repair mode. What one end has sent
 //! and the other has not received is sent again by the restarted one, and so is the end of a
@@ -9,21 +9,21 @@
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
 use super::job::Established;
-use super::socket::connection::{Connection, Looked, Outside, state};
-use super::socket::inet::{self, Ends, TcpSockets};
+use super::socket::connection::{Connection, Looked, Other, Outside, state};
+use super::socket::inet;
 use super::socket::ip::{self, Endpoint};
 use super::socket::options::{self, Entry, SocketOption};
-use super::socket::repair::{self, Agreed, End};
-use super::socket::{Created, await_event, poll, queue, reset, who_has};
-use super::{Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, unlinked};
-use crate::error::{Context, Error, External, Problem, Result};
+use super::socket::repair;
+use super::socket::{Created, poll};
+use super::{Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, unlinked};
+use crate::error::{Context, Error, Problem, Result};
 use crate::resource::bytes::Bytes;
 use crate::resource::is_default;
 use crate::sys::nftables::LockId;
 use crate::sys::socket;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown, bind, listen, send, shutdown};
+use rustix::net::{bind, listen};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -95,16 +95,6 @@ pub enum Link {
     },
 }
 
-/// The other end of a connection.
-enum Other {
-    /// An open file description of the job.
-    Inside(usize),
-    /// Nobody has it.
-    Closed,
-    /// A process outside has it.
-    Outside,
-}
-
 /// `TCP_AO_INFO`, include/uapi/linux/tcp.h; Linux 6.7.
 const TCP_AO_INFO: i32 = 40;
 
@@ -137,7 +127,7 @@ impl Tcp {
         self.name.ok_or_else(|| Error::Conflict("a TCP connection without an address".into()))
     }
 
-    fn connection(&self) -> Option<&Connection> {
+    pub(super) fn connection(&self) -> Option<&Connection> {
         match &self.link {
             Link::Peer { connection, .. } | Link::Closed { connection } => Some(connection),
             _ => None,
@@ -313,7 +303,8 @@ impl Verbs for Tcp {
         let listener = waiting.and_then(|other| sockets.listener(other)).and_then(|ino| all.socket(ino));
         let may_leave = all.established() != Established::Refused;
         // Whether a process outside has accepted it makes no difference to this end.
-        if waiting.is_some() && !(listener.is_none() && may_leave) {
+        let is_outside = waiting.is_some() && listener.is_none() && may_leave;
+        if waiting.is_some() && !is_outside {
             let quiet = repair::has_sent_nothing(fd.as_fd()).context(what)? && shown.shutdown == 0;
             let (Some(listener), true) = (listener, quiet) else {
                 return refuse_now(&format!(
@@ -323,7 +314,8 @@ impl Verbs for Tcp {
             self.link = Link::Waiting { listener, to };
             return Ok(());
         }
-        self.link = match self.find_peer(shown.ends, state, &looked, sockets)? {
+        let other = if is_outside { Other::Outside } else { looked.other(shown.ends, state, sockets)? };
+        self.link = match other {
             Other::Inside(peer) => Link::Peer { file: peer, connection: looked.read(Some(peer))? },
             Other::Closed if socket::outq(fd.as_fd()).context(what)? == 0 => {
                 Link::Closed { connection: looked.read(None)? }
@@ -375,9 +367,8 @@ impl Verbs for Tcp {
             ))),
             bound => bound.context(|| format!("bind a socket to {own}")),
         };
-        if let (Some(to), false) =
-            (self.to(), matches!(self.link, Link::Waiting { .. } | Link::Connecting { .. }))
-        {
+        let is_asked_for = matches!(self.link, Link::Waiting { .. } | Link::Connecting { .. });
+        if let Some(to) = self.to().filter(|_| !is_asked_for) {
             repair::begin_new(probe.as_fd())?;
             options::apply(probe.as_fd(), &before_bind(&self.options))?;
             bound(bind(&probe, &own.address()))?;
@@ -411,6 +402,14 @@ impl Verbs for Tcp {
         true
     }
 
+    fn outlives_job(&self) -> bool {
+        self.is_named_late()
+    }
+
+    fn forget(&self, fd: OwnedFd) {
+        repair::forget(fd);
+    }
+
     fn lock(&self) -> Option<LockId> {
         match &self.link {
             Link::Outside(outside) => outside.lock,
@@ -423,191 +422,7 @@ impl Verbs for Tcp {
     }
 
     fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
-        match &self.link {
-            Link::Waiting { to, .. } if stage == JoinStage::Connect => return self.wait(fd, *to),
-            // When all that waits at a listener is there.
-            Link::Connecting { to } if stage == JoinStage::Fill => return self.attempt(fd, *to),
-            Link::Over { received } | Link::Reset { received } => {
-                return self.finish(stage, fd, &received.0, job);
-            }
-            Link::Outside(outside) => return self.rejoin(stage, fd, outside),
-            _ => {}
-        }
-        let Some(connection) = self.connection() else { return Ok(()) };
-        let partner =
-            || job.partner.ok_or_else(|| Error::Conflict("a connection without another end".into()));
-        let peer = match self.link {
-            Link::Peer { file, .. } => (job.opened)(file)?,
-            _ => partner()?,
-        };
-        match stage {
-            JoinStage::Connect => self.connect(fd, connection, job.partner),
-            JoinStage::Fill => {
-                repair::end(fd)?;
-                job.partner.map_or(Ok(()), repair::end)
-            }
-            JoinStage::Finish => {
-                send_all(peer, &connection.on_its_way.0)?;
-                if connection.ends {
-                    shutdown(peer, Shutdown::Write).context(|| "end a TCP stream")?;
-                }
-                if self.deaf {
-                    shutdown(fd, Shutdown::Read).context(|| "shut down a TCP socket")?;
-                }
-                options::apply(fd, &self.options)
-            }
-        }
-    }
-}
-
-impl Tcp {
-    /// Looks who has the other end.
-    fn find_peer(
-        &self,
-        ends: Ends,
-        state: u8,
-        looked: &Looked<'_, '_>,
-        sockets: &TcpSockets,
-    ) -> Result<Other> {
-        let Looked { file, descriptor, at, all, to } = looked;
-        let refuse = |why: String| Err(Error::unsupported(Problem::of((*at).clone(), why)));
-        let outside = |why: String| {
-            if all.established() != Established::Refused {
-                return Ok(Other::Outside);
-            }
-            let why = format!("{why}; or pass --tcp-established{}", external::advice(&descriptor.name()));
-            Err(Error::unsupported(Problem::external((*at).clone(), External::SocketPeer, why)))
-        };
-        match sockets.peer(ends).map(|ino| (ino, all.socket(ino))) {
-            Some((_, Some(peer))) if peer == *file => refuse(
-                " is a TCP socket that is connected to itself, which cannot be saved; close it first".into(),
-            ),
-            Some((_, Some(peer))) => Ok(Other::Inside(peer)),
-            Some((ino, None)) => outside(format!(
-                " is a TCP connection to {to}, of a process outside the job{}: save a tree that contains both, or close it first",
-                who_has(ino)
-            )),
-            None if !to.is_own()? => {
-                outside(format!(" is a TCP connection to {to}, outside this machine: close it first"))
-            }
-            None if sockets.without_process(ends).is_some_and(|other| !inet::is_left(other)) => {
-                outside(format!(" is a TCP connection to {to}, that was not accepted yet"))
-            }
-            None if state == state::CLOSE_WAIT => Ok(Other::Closed),
-            None => refuse(format!(" is a TCP connection to {to}, whose other end is closed; close it, too")),
-        }
-    }
-
-    /// Makes this end, and the other one if nobody has it.
-    fn connect(
-        &self,
-        fd: BorrowedFd<'_>,
-        connection: &Connection,
-        partner: Option<BorrowedFd<'_>>,
-    ) -> Result<()> {
-        let Connection { to, read, write, windows: (read_window, write_window), agreed, .. } = *connection;
-        let own = self.own()?;
-        options::apply(fd, &self.options)?;
-        let received = &connection.received.0[..];
-        let end = End { own, other: to, write, read, received, write_window, read_window, agreed };
-        repair::connect(fd, &end, || inet::clear(own, Some(to)))?;
-        let Some(partner) = partner else { return Ok(()) };
-        let agreed = Agreed { scales: agreed.scales.map(|(send, receive)| (receive, send)), ..agreed };
-        let end = End {
-            own: to,
-            other: own,
-            write: read,
-            read: write,
-            received: &[],
-            write_window: read_window,
-            read_window: write_window,
-            agreed,
-        };
-        repair::connect(partner, &end, || inet::clear(to, Some(own)))
-    }
-
-    /// Connects it to a listener that does not accept it yet.
-    fn wait(&self, fd: BorrowedFd<'_>, to: Endpoint) -> Result<()> {
-        let what = || format!("connect to {to}");
-        self.begin_to_connect(fd, to, |mut connected| {
-            if connected == Err(Errno::INPROGRESS) {
-                await_event(fd, PollFlags::OUT).context(what)?;
-                connected = rustix::net::sockopt::socket_error(fd).context(what)?;
-            }
-            connected.context(what)
-        })
-    }
-
-    /// Begins an attempt to connect anew, whose end the program awaits.
-    fn attempt(&self, fd: BorrowedFd<'_>, to: Endpoint) -> Result<()> {
-        self.begin_to_connect(fd, to, |connected| match connected {
-            Ok(()) | Err(Errno::INPROGRESS) => Ok(()),
-            Err(err) => Err(Error::Conflict(format!(
-                "the job is about to connect to {to}, which fails at once: {err}"
-            ))),
-        })
-    }
-
-    /// Begins to connect it without waiting; `go_on` takes over before it may block again.
-    fn begin_to_connect(
-        &self,
-        fd: BorrowedFd<'_>,
-        to: Endpoint,
-        go_on: impl FnOnce(rustix::io::Result<()>) -> Result<()>,
-    ) -> Result<()> {
-        let own = self.own()?;
-        let what = || format!("connect {own} to {to}");
-        options::apply(fd, &self.options)?;
-        set_reuse(fd)?;
-        bind(fd, &own.address()).context(|| format!("bind a socket to {own}"))?;
-        let blocks = !rustix::fs::fcntl_getfl(fd).context(what)?.contains(rustix::fs::OFlags::NONBLOCK);
-        rustix::io::ioctl_fionbio(fd, true).context(what)?;
-        let mut connected = rustix::net::connect(fd, &to.address());
-        if connected == Err(Errno::ADDRNOTAVAIL) && inet::clear(own, Some(to))? {
-            connected = rustix::net::connect(fd, &to.address());
-        }
-        go_on(connected)?;
-        rustix::io::ioctl_fionbio(fd, !blocks).context(what)?;
-        socket::set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 0).context(|| "set SO_REUSEADDR")?;
-        options::apply(fd, &self.options)
-    }
-
-    /// Makes a connection that is over: with another end that nobody sees.
-    fn finish(&self, stage: JoinStage, fd: BorrowedFd<'_>, received: &[u8], job: &Joined<'_>) -> Result<()> {
-        let is_reset = matches!(self.link, Link::Reset { .. });
-        let partner =
-            job.partner.ok_or_else(|| Error::Conflict("a connection without another end".into()))?;
-        match stage {
-            JoinStage::Connect => {
-                let own = self.own()?;
-                let connection = Connection {
-                    to: inet::free_address(own)?,
-                    received: Bytes(received.to_vec()),
-                    on_its_way: Bytes::default(),
-                    ends: true,
-                    read: 1 << 31,
-                    write: 1 << 30,
-                    windows: (u16::MAX.into(), u16::MAX.into()),
-                    agreed: Agreed { mss: 536, scales: None, sack: false, timestamps: true },
-                };
-                let name =
-                    if own.ip.is_unspecified() { Endpoint { port: own.port, ..connection.to } } else { own };
-                Tcp { name: Some(name), ..self.clone() }.connect(fd, &connection, Some(partner))
-            }
-            JoinStage::Fill => {
-                repair::end(fd)?;
-                repair::end(partner)
-            }
-            JoinStage::Finish if is_reset => {
-                options::apply(fd, &self.options)?;
-                reset(fd, partner)
-            }
-            JoinStage::Finish => {
-                shutdown(partner, Shutdown::Write).context(|| "end a TCP stream")?;
-                shutdown(fd, Shutdown::Write).context(|| "end a TCP stream")?;
-                options::apply(fd, &self.options)
-            }
-        }
+        self.come_back(stage, fd, job)
     }
 }
 
@@ -631,31 +446,6 @@ fn before_bind(options: &[SocketOption]) -> Vec<SocketOption> {
 
 pub(super) fn set_reuse(fd: BorrowedFd<'_>) -> Result<()> {
     socket::set_int(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1).context(|| "set SO_REUSEADDR")
-}
-
-/// Sends bytes that the other end has not received yet.
-pub(super) fn send_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
-    let mut rest = bytes;
-    let mut step = |most: usize| -> rustix::io::Result<bool> {
-        while !rest.is_empty() {
-            let piece = &rest[..rest.len().min(most)];
-            match send(fd, piece, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Err(Errno::AGAIN) => return Ok(false),
-                sent => rest = &rest[sent?..],
-            }
-        }
-        Ok(true)
-    };
-    let what = || format!("send {} bytes through a TCP connection", bytes.len());
-    if step(usize::MAX).context(what)? {
-        return Ok(());
-    }
-    queue::with_room(
-        fd,
-        || {
-            if step(1 << 20).context(what)? { Ok(()) } else { Err(Errno::AGAIN).context(what) }
-        },
-    )
 }
 
 /// A socket that is not open yet.
@@ -754,7 +544,7 @@ pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
 ];
 
 #[cfg(feature = "planted-faults")]
-fn each_socket(records: &mut crate::resource::Records, change: impl Fn(&mut Tcp)) {
+pub(super) fn each_socket(records: &mut crate::resource::Records, change: impl Fn(&mut Tcp)) {
     for inode in &mut records.inodes {
         if let Kind::Tcp(tcp) = &mut inode.kind {
             change(tcp);

@@ -7,8 +7,8 @@ use super::socket::inet::{self, Ends};
 use super::socket::inject;
 use super::socket::lock::{self, Held};
 use super::socket::repair::{self, End};
-use super::socket::{await_event, options};
-use super::tcp::{Link, Tcp, send_all};
+use super::socket::{await_event, options, queue};
+use super::tcp::{Link, Tcp};
 use super::{JoinStage, Verbs};
 use crate::error::{Context, Error, Result};
 use crate::resource::Records;
@@ -32,7 +32,7 @@ impl Tcp {
                 if outside.has_met_end {
                     self.meet_end(fd, outside)?;
                 }
-                send_all(fd, &outside.unsent.0)?;
+                queue::send_all(fd, &outside.unsent.0)?;
                 if outside.has_ended {
                     shutdown(fd, Shutdown::Write).context(|| "end a TCP stream")?;
                 }
@@ -51,7 +51,7 @@ impl Tcp {
         if let Link::Outside(outside) = &self.link {
             self.reconnect(fd.as_fd(), outside, &[])?;
             repair::end(fd.as_fd())?;
-            send_all(fd.as_fd(), &outside.unsent.0)?;
+            queue::send_all(fd.as_fd(), &outside.unsent.0)?;
         }
         Ok(fd)
     }
@@ -188,9 +188,9 @@ pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
 
 #[cfg(feature = "planted-faults")]
 fn each(records: &mut Records, change: impl Fn(&mut Outside)) {
-    for inode in &mut records.inodes {
-        if let Kind::Tcp(Tcp { link: Link::Outside(outside), .. }) = &mut inode.kind {
+    super::tcp::each_socket(records, |tcp| {
+        if let Link::Outside(outside) = &mut tcp.link {
             change(outside);
         }
-    }
+    });
 }

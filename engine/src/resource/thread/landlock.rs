@@ -94,9 +94,7 @@ impl Peer {
         let pid = clone::fork_sleeper(None, 0).context(|| "create a process to look at")?;
         // From here on it is killed when dropped.
         let peer = Peer { pid };
-        ptrace::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL).context(|| format!("seize {pid}"))?;
-        ptrace::interrupt(pid).context(|| format!("interrupt {pid}"))?;
-        let mut tracee = Tracee::await_first_stop(pid, pid, 0)?;
+        let mut tracee = Tracee::seize(pid, ptrace::SYSGOOD | ptrace::EXITKILL, 0)?;
         let mapped = format!("/proc/{pid}/maps");
         let mapped = std::fs::read(&mapped).context(|| format!("read {mapped}"))?;
         let scratch = Scratch::map(&mut tracee, Code::find(pid)?, None)?;

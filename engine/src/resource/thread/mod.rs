@@ -12,7 +12,7 @@ pub mod sleep;
 use crate::arch::{self, Regs};
 use crate::error::{Context, Error, Result};
 use crate::proc::stat::Brief;
-use crate::proc::{read_short, status};
+use crate::proc::status;
 use crate::remote::{Arg, DataId, Program, ProgramOutput, Stopped};
 use crate::resource::bytes::{Bytes, PathBytes};
 use crate::resource::mm::policy::{self, AskPolicy, Policy};
@@ -184,7 +184,7 @@ impl AskThread {
             Brief::of_thread(pid, tid).ok_or_else(|| Error::Vanished(format!("thread {tid} has exited")))?;
         Ok(Thread {
             tid,
-            comm: comm(pid, tid)?,
+            comm: PathBytes(brief.comm),
             regs: thread.regs_to_restart(),
             extended,
             sigmask: thread.mask(),
@@ -215,14 +215,6 @@ const PR_SET_IO_FLUSHER: i32 = 57;
 /// The flags that it sets: `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` (include/linux/sched.h).
 /// prctl(2) itself reports them only with CAP_SYS_RESOURCE.
 const PF_IO_FLUSHER: u32 = 0x0008_0000 | 0x0010_0000;
-
-fn comm(pid: i32, tid: i32) -> Result<PathBytes> {
-    let name = read_short(&format!("/proc/{pid}/task/{tid}/comm")).context(|| format!("read name of {tid}"));
-    name.map(|mut name| {
-        name.pop();
-        PathBytes(name)
-    })
-}
 
 impl Thread {
     /// Restores registrations, name and credentials. Runs in the thread itself; `inherited` are the

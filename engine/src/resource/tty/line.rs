@@ -12,8 +12,9 @@ use crate::resource::is_default;
 use crate::sys::guard;
 use crate::sys::mapping::SharedMapping;
 use crate::sys::page_size;
+use crate::sys::poll;
 use crate::sys::tty::{self, Termios};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -367,10 +368,9 @@ impl Pair<'_> {
     /// has taken everything from counts until the kernel passes on what came after.
     fn fill(self, to: BorrowedFd<'_>, bytes: &[u8], line: usize) -> io::Result<()> {
         let (taken, beyond) = bytes.split_at(bytes.len().min(line));
-        let in_parts = |bytes: &[u8]| bytes.chunks(PART).try_for_each(|part| self.write(to, part));
-        in_parts(taken)?;
+        self.write_in_parts(to, taken)?;
         if beyond.len() <= SMALL {
-            return in_parts(beyond);
+            return self.write_in_parts(to, beyond);
         }
         // Only then it is known how much room the rest has.
         let other = if to.as_raw_fd() == self.master.as_raw_fd() { self.slave } else { self.master };
@@ -381,15 +381,18 @@ impl Pair<'_> {
             self.write(to, now)?;
             left = later;
         }
-        in_parts(left)
+        self.write_in_parts(to, left)
+    }
+
+    fn write_in_parts(self, to: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+        bytes.chunks(PART).try_for_each(|part| self.write(to, part))
     }
 
     /// Has as many buffers of 256 bytes put in store as there ever are: what was written when there
     /// were some may fill all of them.
     fn stock(self, to: BorrowedFd<'_>, from: BorrowedFd<'_>) -> io::Result<()> {
         let mut left = LINE_BUFFER - 1 + STORE;
-        (0..left.div_ceil(PART))
-            .try_for_each(|part| self.write(to, &[0; PART][..PART.min(left - part * PART)]))?;
+        self.write_in_parts(to, &[0; LINE_BUFFER - 1 + STORE])?;
         let mut buffer = [0; LINE_BUFFER];
         wait(|| match rustix::io::read(from, &mut buffer) {
             Ok(len) => {
@@ -420,7 +423,7 @@ impl Pair<'_> {
     /// Waits until output is stopped or started.
     fn await_flow(self, started: bool) -> io::Result<()> {
         let both = PollFlags::IN | PollFlags::OUT;
-        wait(|| Ok(events(self.slave, both)?.contains(PollFlags::OUT) == started))
+        wait(|| Ok(poll::now(self.slave, both)?.contains(PollFlags::OUT) == started))
     }
 }
 
@@ -457,19 +460,9 @@ fn quiet(now: &Termios) -> Termios {
     quiet
 }
 
-/// The events of these that there are, and those that are always told.
-///
-/// # Errors
-/// As poll(2).
-pub fn events(fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<PollFlags> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, wanted)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-    Ok(fds[0].revents())
-}
-
 /// Whether there is one of these events. The kernel passes on first what was written.
 fn is_ready(fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<bool> {
-    Ok(events(fd, wanted)?.intersects(wanted))
+    Ok(poll::now(fd, wanted)?.intersects(wanted))
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@ use super::inet::{Ends, TcpSockets};
 use super::ip::Endpoint;
 use super::lock::{self, Lock};
 use super::repair::{Agreed, Repaired};
-use crate::error::{Context, Error, Problem, Result, Subject};
+use super::who_has;
+use crate::error::{Context, Error, External, Problem, Result, Subject};
 use crate::resource::bytes::Bytes;
 use crate::resource::fd::description::{Descriptions, Descriptor};
+use crate::resource::fd::external;
 use crate::resource::fd::job::Established;
 use crate::resource::is_default;
 use crate::sys::nftables::LockId;
@@ -106,6 +108,16 @@ pub mod state {
     }
 }
 
+/// The other end of a connection.
+pub enum Other {
+    /// An open file description of the job.
+    Inside(usize),
+    /// Nobody has it.
+    Closed,
+    /// A process outside has it.
+    Outside,
+}
+
 /// A connection that is being looked at.
 pub struct Looked<'a, 'b> {
     /// Its open file description.
@@ -124,6 +136,37 @@ pub struct Looked<'a, 'b> {
 const ATTEMPTS: u32 = 20;
 
 impl Looked<'_, '_> {
+    /// Looks who has the other end of a connection between `ends`, whose state this is.
+    ///
+    /// # Errors
+    /// *unsupported* for one that cannot be saved.
+    pub fn other(&self, ends: Ends, state: u8, sockets: &TcpSockets) -> Result<Other> {
+        let Looked { file, descriptor, at, all, to } = self;
+        let refuse = |why: String| Err(Error::unsupported(Problem::of((*at).clone(), why)));
+        let outside = |why: String| {
+            if all.established() != Established::Refused {
+                return Ok(Other::Outside);
+            }
+            let why = format!("{why}; or pass --tcp-established{}", external::advice(&descriptor.name()));
+            Err(Error::unsupported(Problem::external((*at).clone(), External::SocketPeer, why)))
+        };
+        match sockets.peer(ends).map(|ino| (ino, all.socket(ino))) {
+            Some((_, Some(peer))) if peer == *file => refuse(
+                " is a TCP socket that is connected to itself, which cannot be saved; close it first".into(),
+            ),
+            Some((_, Some(peer))) => Ok(Other::Inside(peer)),
+            Some((ino, None)) => outside(format!(
+                " is a TCP connection to {to}, of a process outside the job{}: save a tree that contains both, or close it first",
+                who_has(ino)
+            )),
+            None if !to.is_own()? => {
+                outside(format!(" is a TCP connection to {to}, outside this machine: close it first"))
+            }
+            None if state == state::CLOSE_WAIT => Ok(Other::Closed),
+            None => refuse(format!(" is a TCP connection to {to}, whose other end is closed; close it, too")),
+        }
+    }
+
     /// Reads an end: what it receives, and where what it sends begins. `peer` is the open file
     /// description of the other one, unless that is closed.
     ///

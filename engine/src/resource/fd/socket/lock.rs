@@ -10,7 +10,6 @@ use crate::sys::nftables::{self, Key, LockId};
 use crate::sys::task::Seen;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::IpAddr;
 
 /// Drops the packets of connections; false if the lock was there.
 fn begin(id: LockId, connections: &[Ends]) -> Result<bool> {
@@ -36,11 +35,8 @@ pub fn is_unavailable(err: &Error) -> bool {
 }
 
 fn key(own: Endpoint, other: Endpoint) -> Key {
-    let bytes = |end: Endpoint| match end.canonical().ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    };
-    nftables::key((&bytes(other), other.port), (&bytes(own), own.port))
+    let part = |end: Endpoint| (end.canonical().ip, end.port);
+    nftables::key(part(other), part(own))
 }
 
 /// A lock during a checkpoint. It is removed when this is dropped, and by the front end if the

@@ -15,8 +15,8 @@ pub mod queue;
 pub mod repair;
 
 use crate::error::{Context, Result};
-use crate::sys::socket;
-use rustix::event::{PollFd, PollFlags};
+use crate::sys::{poll, socket};
+use rustix::event::PollFlags;
 use rustix::net::{Shutdown, shutdown};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -97,10 +97,7 @@ impl Created {
 /// # Errors
 /// As poll(2).
 pub fn poll(fd: BorrowedFd<'_>) -> rustix::io::Result<PollFlags> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN | PollFlags::PRI | PollFlags::RDHUP)];
-    let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&zero))?;
-    Ok(fds[0].revents())
+    poll::now(fd, PollFlags::IN | PollFlags::PRI | PollFlags::RDHUP)
 }
 
 /// Waits until one of these has happened to a socket, or an error.
@@ -108,12 +105,7 @@ pub fn poll(fd: BorrowedFd<'_>) -> rustix::io::Result<PollFlags> {
 /// # Errors
 /// ETIMEDOUT after ten seconds; as poll(2).
 pub fn await_event(fd: BorrowedFd<'_>, events: PollFlags) -> rustix::io::Result<()> {
-    let mut fds = [PollFd::from_borrowed_fd(fd, events)];
-    let limit = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
-    match rustix::event::poll(&mut fds, Some(&limit))? {
-        0 => Err(rustix::io::Errno::TIMEDOUT),
-        _ => Ok(()),
-    }
+    poll::wait(fd, events, 10)
 }
 
 /// Resets a connection by its other end.

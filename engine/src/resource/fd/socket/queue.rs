@@ -351,6 +351,29 @@ pub fn send_by(
     }
 }
 
+/// Sends bytes through a TCP connection whose other end has not received them yet.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn send_all(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+    let mut rest = bytes;
+    let mut step = |most: usize| -> rustix::io::Result<bool> {
+        while !rest.is_empty() {
+            let piece = &rest[..rest.len().min(most)];
+            match rustix::net::send(fd, piece, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Err(Errno::AGAIN) => return Ok(false),
+                sent => rest = &rest[sent?..],
+            }
+        }
+        Ok(true)
+    };
+    let what = || format!("send {} bytes through a TCP connection", bytes.len());
+    if step(usize::MAX).context(what)? {
+        return Ok(());
+    }
+    with_room(fd, || if step(1 << 20).context(what)? { Ok(()) } else { Err(Errno::AGAIN).context(what) })
+}
+
 /// Runs `fill` while a socket may send as much as there is memory.
 ///
 /// # Errors

@@ -341,17 +341,20 @@ fn receive(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let what = || format!("put {} bytes into the receive queue of a TCP socket", bytes.len());
-    choose(fd, uapi::RECV_QUEUE).context(what)?;
-    queue::with_room_to_receive(fd, || {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let piece = &rest[..rest.len().min(1 << 15)];
-            let sent = rustix::net::send(fd, piece, SendFlags::NOSIGNAL).context(what)?;
-            rest = &rest[sent..];
-        }
-        Ok(())
-    })
+    queue::with_room_to_receive(fd, || put(fd, (uapi::RECV_QUEUE, "receive"), bytes))
+}
+
+/// Puts bytes into a queue, piece by piece.
+fn put(fd: BorrowedFd<'_>, (queue, name): (i32, &str), bytes: &[u8]) -> Result<()> {
+    let what = || format!("put {} bytes into the {name} queue of a TCP socket", bytes.len());
+    choose(fd, queue).context(what)?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let piece = &rest[..rest.len().min(1 << 15)];
+        let sent = rustix::net::send(fd, piece, SendFlags::NOSIGNAL).context(what)?;
+        rest = &rest[sent..];
+    }
+    Ok(())
 }
 
 /// Puts bytes into the queue of a connection in repair as ones that were sent.
@@ -362,17 +365,8 @@ pub fn resend(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let what = || format!("put {} bytes into the send queue of a TCP socket", bytes.len());
-    choose(fd, uapi::SEND_QUEUE).context(what)?;
-    queue::with_room(fd, || {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let sent = rustix::net::send(fd, rest, SendFlags::NOSIGNAL).context(what)?;
-            rest = &rest[sent..];
-        }
-        Ok(())
-    })?;
-    choose(fd, uapi::NO_QUEUE).context(what)
+    queue::with_room(fd, || put(fd, (uapi::SEND_QUEUE, "send"), bytes))?;
+    choose(fd, uapi::NO_QUEUE).context(|| "leave the queues of a TCP socket")
 }
 
 /// Sets the clock of the timestamps of a connection in repair.
@@ -403,4 +397,12 @@ pub fn probe(fd: BorrowedFd<'_>) -> Result<()> {
 /// What the kernel reports.
 pub fn end(fd: BorrowedFd<'_>) -> Result<()> {
     socket::end_repair(fd, 0).context(|| "end the repair of a TCP connection")
+}
+
+/// Closes the last descriptor of a socket: without a packet, and nothing of it waits for late ones
+/// (net/ipv4/tcp.c, `__tcp_close`).
+pub fn forget(fd: OwnedFd) {
+    // Where this fails the socket is closed as any is, and a restart has the kernel remove what is
+    // left of it.
+    let _ = begin(fd.as_fd());
 }
