@@ -5,6 +5,7 @@ mod capture;
 mod contents;
 mod inspection;
 mod options;
+mod remains;
 
 pub use options::{Checked, Options, Report, Target, Then};
 
@@ -21,6 +22,7 @@ use crate::tree::freeze::Waiting;
 use crate::tree::{Frozen, Holder, left_behind};
 use capture::Complete;
 use inspection::Inspection;
+use remains::Remains;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -100,7 +102,9 @@ fn once(
         enter(Phase::Thaw);
         match options.then {
             Then::Kill => {
+                let remains = Remains::hold(&records, &frozen).map_err(|err| frozen.attribute(err))?;
                 frozen.kill()?;
+                remains.forget();
                 if let Some(lock) = lock {
                     let (many, file) = (lock.connections, options.to.path().display());
                     notices.push(format!(
