@@ -108,24 +108,55 @@ pub fn outq_unsent(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(bytes as usize)
 }
 
-/// How many instructions the classic filter of a socket has; 0 without one.
+/// The classic filter of a socket: its instructions (`struct sock_filter`), none without one.
 ///
 /// # Errors
-/// EACCES for a program of another kind.
-pub fn filter_len(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    let mut len: libc::socklen_t = 0;
-    // SAFETY: with a length of 0 nothing is written but the length.
+/// EACCES for a program of another kind; as getsockopt(2).
+pub fn filter(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    const SIZE: usize = size_of::<libc::sock_filter>();
+    let read = |code: &mut [u8]| {
+        // Counted in instructions (net/core/filter.c, `sk_get_filter`).
+        let mut len = (code.len() / SIZE) as libc::socklen_t;
+        // SAFETY: the kernel writes at most as many instructions as the buffer has room for, and
+        // nothing where that is none.
+        cvt(unsafe {
+            libc::getsockopt(
+                fd.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_GET_FILTER,
+                code.as_mut_ptr().cast(),
+                &mut len,
+            )
+        }
+        .into())?;
+        Ok::<_, io::Error>(len as usize)
+    };
+    let mut code = vec![0; read(&mut [])? * SIZE];
+    if !code.is_empty() {
+        read(&mut code)?;
+    }
+    Ok(code)
+}
+
+/// Sets it.
+///
+/// # Errors
+/// EINVAL for an invalid one; EPERM if the filter is locked; as setsockopt(2).
+pub fn set_filter(fd: BorrowedFd<'_>, code: &[u8]) -> io::Result<()> {
+    let len = (code.len() / size_of::<libc::sock_filter>()) as u16;
+    let program = libc::sock_fprog { len, filter: code.as_ptr().cast_mut().cast() };
+    // SAFETY: the program is live, and the kernel copies it without a demand on its alignment.
     cvt(unsafe {
-        libc::getsockopt(
+        libc::setsockopt(
             fd.as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_GET_FILTER,
-            std::ptr::null_mut(),
-            &mut len,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            size_of_val(&program) as u32,
         )
     }
-    .into())?;
-    Ok(len as usize)
+    .into())
+    .map(drop)
 }
 
 /// A datagram as recvmsg(2) returns it.

@@ -10,6 +10,7 @@ crate::framework::corpus! {
     mod connecting;
     mod data_both_ways;
     mod end_behind_full_queue;
+    mod filter;
     mod full_queues;
     mod idle;
     mod in_motion;

@@ -9,6 +9,7 @@ crate::framework::corpus! {
     mod connected;
     mod connected_ipv6;
     mod epoll;
+    mod filter;
     mod in_motion;
     mod ipv4_mapped;
     mod ipv6;

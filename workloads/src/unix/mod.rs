@@ -12,6 +12,7 @@ crate::framework::corpus! {
     mod credentials;
     mod datagram_pair;
     mod descriptors;
+    mod filter;
     mod full;
     mod listener_gone;
     mod listening;

@@ -300,7 +300,7 @@ fn is_in_the_way(option: &SocketOption) -> bool {
     use options::SO_BINDTOIFINDEX;
     matches!(
         (option.level, option.name),
-        (libc::SOL_SOCKET, SO_BINDTOIFINDEX)
+        (libc::SOL_SOCKET, SO_BINDTOIFINDEX | libc::SO_ATTACH_FILTER | libc::SO_LOCK_FILTER)
             | (libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT | libc::IP_MINTTL)
             | (libc::IPPROTO_IPV6, IPV6_MINHOPCOUNT)
     )

@@ -48,7 +48,7 @@ const SO_PASSRIGHTS: i32 = 83;
 const SO_INQ: i32 = 84;
 
 /// Those of every family, in the order in which they are set: the sizes of the buffers set the
-/// locks, and a lock of the filter comes last.
+/// locks, and the filter and its lock come last.
 const GENERIC: &[Entry] = &[
     own(libc::SO_DEBUG, 4, "SO_DEBUG"),
     own(libc::SO_REUSEADDR, 4, "SO_REUSEADDR"),
@@ -93,6 +93,7 @@ const GENERIC: &[Entry] = &[
     own(SO_RCVPRIORITY, 4, "SO_RCVPRIORITY"),
     own(SO_PASSRIGHTS, 4, "SO_PASSRIGHTS"),
     own(SO_INQ, 4, "SO_INQ"),
+    own(libc::SO_ATTACH_FILTER, 0, "SO_ATTACH_FILTER"),
     own(libc::SO_LOCK_FILTER, 4, "SO_LOCK_FILTER"),
 ];
 
@@ -188,7 +189,7 @@ impl New {
 
     fn has(&self, (level, name, room, _): Entry, value: &[u8]) -> bool {
         let mut values = self.values.borrow_mut();
-        let read = || socket::option(self.fd.as_fd(), level, name, room).ok();
+        let read = || get(self.fd.as_fd(), level, name, room).ok();
         values.entry((level, name)).or_insert_with(read).as_deref() == Some(value)
     }
 
@@ -211,8 +212,8 @@ impl New {
 /// Reads the options of the first table and `more` that differ from those of a new socket.
 ///
 /// # Errors
-/// *unsupported* for a filter, and for a socket of another network namespace; what the kernel
-/// reports.
+/// *unsupported* for an eBPF program as filter, and for a socket of another network namespace; what
+/// the kernel reports.
 pub fn capture(fd: BorrowedFd<'_>, new: &New, more: &[&[Entry]], at: &Subject) -> Result<Vec<SocketOption>> {
     let refuse = |why: &str| Err(Error::unsupported(Problem::of(at.clone(), why)));
     if !new.is_beside(fd).context(|| format!("{at}: find its network namespace"))? {
@@ -220,16 +221,16 @@ pub fn capture(fd: BorrowedFd<'_>, new: &New, more: &[&[Entry]], at: &Subject) -
             " is a socket of another network namespace, which cannot be saved yet; close it first",
         );
     }
-    if has_filter(fd).context(|| format!("{at}: read the filter"))? {
-        return refuse(
-            " is a socket with a filter (SO_ATTACH_FILTER, SO_ATTACH_BPF), which cannot be saved yet; detach it first",
-        );
-    }
     let mut differing = Vec::new();
     for entry in [GENERIC].iter().chain(more).copied().flatten().copied() {
         let (level, name, room, called) = entry;
-        let value = match socket::option(fd, level, name, room) {
+        let value = match get(fd, level, name, room) {
             Err(err) if is_unknown(&err) => continue,
+            Err(err) if name == libc::SO_ATTACH_FILTER && err.raw_os_error() == Some(libc::EACCES) => {
+                return refuse(
+                    " is a socket with an eBPF program as its filter (SO_ATTACH_BPF), which cannot be saved; detach it first",
+                );
+            }
             value => value.context(|| format!("{at}: read option {called}"))?,
         };
         if !new.has(entry, &value) {
@@ -239,12 +240,11 @@ pub fn capture(fd: BorrowedFd<'_>, new: &New, more: &[&[Entry]], at: &Subject) -
     Ok(differing)
 }
 
-fn has_filter(fd: BorrowedFd<'_>) -> io::Result<bool> {
-    match socket::filter_len(fd) {
-        // One that was not a classic one.
-        Err(err) if err.raw_os_error() == Some(libc::EACCES) => Ok(true),
-        Err(err) if is_unknown(&err) => Ok(false),
-        len => len.map(|len| len != 0),
+/// Reads an option as it is kept: a classic filter as its instructions.
+fn get(fd: BorrowedFd<'_>, level: i32, name: i32, room: usize) -> io::Result<Vec<u8>> {
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER) => socket::filter(fd),
+        _ => socket::option(fd, level, name, room),
     }
 }
 
@@ -261,7 +261,7 @@ pub fn apply(fd: BorrowedFd<'_>, options: &[SocketOption]) -> Result<()> {
     for option in options {
         let SocketOption { level, name, value } = option;
         let is = |found: &io::Result<Vec<u8>>| found.as_ref().is_ok_and(|found| *found == value.0);
-        let read = || socket::option(fd, *level, *name, value.0.len());
+        let read = || get(fd, *level, *name, value.0.len());
         if is(&read()) {
             continue;
         }
@@ -277,12 +277,15 @@ pub fn apply(fd: BorrowedFd<'_>, options: &[SocketOption]) -> Result<()> {
 
 fn set(fd: BorrowedFd<'_>, option: &SocketOption) -> io::Result<()> {
     let SocketOption { level, name, value } = option;
-    if *level != libc::SOL_SOCKET || !matches!(*name, libc::SO_SNDBUF | libc::SO_RCVBUF) {
-        return socket::set_option(fd, *level, *name, &value.0);
+    match (*level, *name) {
+        (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER) => socket::set_filter(fd, &value.0),
+        (libc::SOL_SOCKET, libc::SO_SNDBUF | libc::SO_RCVBUF) => {
+            // What is read is twice what was set (socket(7)).
+            let four = value.0.clone().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+            set_size(fd, *name, i32::from_ne_bytes(four) / 2)
+        }
+        _ => socket::set_option(fd, *level, *name, &value.0),
     }
-    // What is read is twice what was set (socket(7)).
-    let four = value.0.clone().try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
-    set_size(fd, *name, i32::from_ne_bytes(four) / 2)
 }
 
 /// Sets `SO_SNDBUF` or `SO_RCVBUF`; without CAP_NET_ADMIN up to the limit of the system.
