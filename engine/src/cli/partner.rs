@@ -101,6 +101,8 @@ impl Front {
             let got = match recvmsg(&self.socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
                 Err(Errno::INTR) => continue,
                 Ok(got) if got.bytes == 0 => return Ok(None),
+                // It has ended without a look at what we told it (`unix_release_sock`).
+                Err(Errno::CONNRESET) => return Ok(None),
                 other => other.with_context(what)?,
             };
             let pid = control.drain().find_map(|part| match part {
