@@ -90,13 +90,19 @@ pub struct Axes {
     pub engines: Vec<String>,
     /// The modes to run.
     pub modes: Vec<Mode>,
+    /// Whether a distribution is installed there, and not the corpus alone.
+    pub installed: bool,
 }
 
+/// What a workload needs that runs programs of a distribution.
+const INSTALLED: &str = "installed";
+
 /// All cells of one kernel, grouped by workload in the order of the corpus. The static build runs
-/// only the workloads marked for it.
+/// only the workloads marked for it, and programs of a distribution only where there is one.
 pub fn cells(corpus: &[Workload], selection: &Selection, axes: &Axes) -> Vec<Cell> {
     let mut cells = Vec::new();
-    for workload in corpus.iter().filter(|w| selection.chooses(&w.name)) {
+    let can_run = |w: &&Workload| axes.installed || !w.needs.iter().any(|need| need == INSTALLED);
+    for workload in corpus.iter().filter(|w| selection.chooses(&w.name)).filter(can_run) {
         for &userland in axes.userlands.iter().filter(|&&u| u == Userland::Dynamic || workload.statik) {
             for engine in &axes.engines {
                 for &mode in &axes.modes {
@@ -122,7 +128,8 @@ mod tests {
     fn corpus() -> Vec<Workload> {
         serde_json::from_str(
             r#"[{"name":"fp/avx","group":"fp","purpose":"p","needs":["avx"],"active":false,"static":true},
-                {"name":"pipes/full","group":"pipes","purpose":"p"}]"#,
+                {"name":"pipes/full","group":"pipes","purpose":"p"},
+                {"name":"apps/redis","group":"apps","purpose":"p","needs":["installed"]}]"#,
         )
         .unwrap()
     }
@@ -135,6 +142,7 @@ mod tests {
             userlands: vec![Userland::Dynamic, Userland::Static],
             engines: vec!["cairn".into()],
             modes: vec![Mode::Once, Mode::Continue],
+            installed: false,
         };
         let all = cells(&corpus(), &Selection::new::<&str>(&[]).unwrap(), &axes);
         let text: Vec<String> = all.iter().map(Cell::to_string).collect();
@@ -147,6 +155,8 @@ mod tests {
         6.12/x86_64/dynamic/cairn/pipes/full/continue
         ");
         assert_eq!(cells(&corpus(), &Selection::new(&["pipes"]).unwrap(), &axes).len(), 2);
+        let host = Axes { installed: true, ..axes };
+        assert_eq!(cells(&corpus(), &Selection::new(&["apps"]).unwrap(), &host).len(), 2);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! inside that all of it is unchanged. It knows nothing of the engine that may have saved and
 //! restored it in between, and also passes if nothing happened at all.
 
+mod apps;
 mod bench;
 mod creds;
 mod events;
@@ -49,6 +50,7 @@ const GROUPS: &[&[Entry]] = &[
     unix::WORKLOADS,
     tcp::WORKLOADS,
     udp::WORKLOADS,
+    apps::WORKLOADS,
 ];
 
 #[derive(Parser)]

@@ -94,6 +94,7 @@ impl Plan {
                 userlands: self.userlands.clone(),
                 engines: self.engines.keys().filter(|name| spot.has(name)).cloned().collect(),
                 modes: self.modes.clone(),
+                installed: matches!(spot, Spot::Host { .. }),
             };
             let cells = corpus::cells(corpus, &self.selection, &axes);
             let cells = cells.into_iter().map(|c| {

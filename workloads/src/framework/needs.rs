@@ -18,6 +18,8 @@ pub enum Need {
     Smp,
     /// The program must be linked dynamically.
     Dynamic,
+    /// Programs of a distribution: not in guests that have nothing but the corpus.
+    Installed,
 }
 
 /// The workload cannot run here. Not a failure.
@@ -52,6 +54,8 @@ impl Need {
             Need::Root => (unsafe { libc::geteuid() } != 0).then_some("not root"),
             Need::Thp => (!thp_on()).then_some("transparent huge pages are off or not built in"),
             Need::Smp => (online_cpus() < 2).then_some("only one processor"),
+            // Each says itself which one it misses.
+            Need::Installed => None,
             Need::Dynamic => cfg!(target_feature = "crt-static").then_some("linked statically"),
         };
         missing.map_or(Ok(()), skip)

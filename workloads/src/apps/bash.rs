@@ -1,0 +1,26 @@
+//! bash starts a pipeline and a subshell for each line that it reads.
+
+use super::helpers::{command, converse, sum};
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    purpose: "a shell that starts a pipeline for every line",
+    needs: &[Need::Installed],
+    active: true,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut program = command("bash")?;
+    program.args(["-c", TEXT]);
+    converse(cx, program, sum)
+}
+
+const TEXT: &str = r#"
+s=0
+while read -r n; do
+    s=$((s + n))
+    printf '%s\n' "$s" | tr 0-9 a-j | (tr a-j 0-9; :) | cat
+done
+"#;

@@ -1,0 +1,20 @@
+//! php adds in a generator.
+
+use super::helpers::{command, converse, sum};
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload =
+    Workload { purpose: "php with a generator", needs: &[Need::Installed], active: true, statik: false, run };
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut program = command("php")?;
+    program.args(["-r", TEXT]);
+    converse(cx, program, sum)
+}
+
+const TEXT: &str = r#"
+function adder() { $s = 0; while (true) { $n = yield $s; $s += $n; } }
+$adder = adder();
+$adder->current();
+while (($line = fgets(STDIN)) !== false) { echo $adder->send((int) $line), "\n"; }
+"#;

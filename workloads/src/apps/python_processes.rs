@@ -1,0 +1,31 @@
+//! multiprocessing: a pool, and a sum in shared memory.
+
+use super::helpers::{command, converse, sum};
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    purpose: "a pool of processes with queues and a lock in shared memory",
+    needs: &[Need::Installed],
+    active: true,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut program = command("python3")?;
+    program.args(["-c", TEXT]);
+    converse(cx, program, sum)
+}
+
+const TEXT: &str = r#"
+import multiprocessing, sys
+context = multiprocessing.get_context("fork")
+total = context.Value("q", 0)
+def add(number):
+    with total.get_lock():
+        total.value += number
+        return total.value
+with context.Pool(3) as pool:
+    for line in sys.stdin:
+        print(pool.apply(add, [int(line)]), flush=True)
+"#;

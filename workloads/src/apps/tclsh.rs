@@ -1,0 +1,32 @@
+//! tclsh adds in an event loop.
+
+use super::helpers::{command, converse, sum};
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    purpose: "tclsh with file events",
+    needs: &[Need::Installed],
+    active: true,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut program = command("tclsh")?;
+    std::fs::write("sum.tcl", TEXT).context("write the program")?;
+    program.arg("sum.tcl");
+    converse(cx, program, sum)
+}
+
+const TEXT: &str = r#"
+fconfigure stdout -buffering line
+set sum 0
+proc next {} {
+    global sum done
+    if {[gets stdin line] < 0} { set done 1; return }
+    incr sum $line
+    puts $sum
+}
+fileevent stdin readable next
+vwait done
+"#;

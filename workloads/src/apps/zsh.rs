@@ -1,0 +1,29 @@
+//! zsh adds with the help of a coprocess.
+
+use super::helpers::{command, converse, sum};
+use crate::framework::prelude::*;
+
+pub const WORKLOAD: Workload = Workload {
+    purpose: "a shell with a coprocess",
+    needs: &[Need::Installed],
+    active: true,
+    statik: false,
+    run,
+};
+
+fn run(cx: &mut Ctx) -> Outcome {
+    let mut program = command("zsh")?;
+    program.args(["-f", "-c", TEXT]);
+    converse(cx, program, sum)
+}
+
+const TEXT: &str = r#"
+coproc { t=0; while read -r n; do t=$((t + n)); print $t; done }
+while read -r n; do
+    print -p $n
+    read -p s
+    print $s
+done
+coproc :
+wait
+"#;
