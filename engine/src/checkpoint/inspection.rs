@@ -190,7 +190,7 @@ impl Inspection {
         inspection.tables.files.refuse_leases(&inspection.tables.inodes, &mut inspection.problems);
         let saved = inspection.tables.files.take_locks();
         let users = inspection.tables.inodes.nodes();
-        let users = users.map(|(node, (user, path))| (node, (user.clone(), path.clone()))).collect();
+        let users = users.map(|(node, (inode, user))| (node, (inode, user.clone()))).collect();
         inspection.locks = Some(locks.among(users, saved, tids.clone()));
         if shared {
             inspection.tables.files.allow_sharing();
@@ -234,7 +234,6 @@ impl Inspection {
         let mut problems = std::mem::take(&mut self.problems);
         let (_, more) = self.look_around(&frozen.tasks)?;
         problems.extend(more);
-        problems.extend(self.take_locks().problems());
         Err(Error::Unsupported(problems))
     }
 

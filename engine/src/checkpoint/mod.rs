@@ -82,7 +82,7 @@ fn once(
         return Err(frozen.attribute(Error::unsupported(why)));
     }
     let late = if locks_first || locks.is_done() {
-        locks.problems().none().map_err(|err| frozen.attribute(err))?;
+        locks.settle(&mut records).none().map_err(|err| frozen.attribute(err))?;
         None
     } else {
         Some(locks)
@@ -92,7 +92,7 @@ fn once(
         enter(Phase::Thaw);
         frozen.thaw()?;
         let pause = since.elapsed();
-        if late.is_some_and(|locks| locks.problems().none().is_err()) {
+        if late.is_some_and(|locks| !locks.unexplained().is_empty()) {
             return Ok(None);
         }
         (finish(&mut records, writer, options)?, pause)
@@ -231,8 +231,8 @@ pub fn check(target: &Target, cancelled: &(dyn Fn() -> bool + Sync)) -> Result<C
         enter(Phase::Ask);
         let captured = inspection.capture(&mut frozen).map_err(|err| frozen.attribute(err))?;
         let told = captured.without_contents(&frozen, target.scope);
-        let Complete { records, locks, .. } = told.map_err(|err| frozen.attribute(err))?;
-        locks.problems().none().map_err(|err| frozen.attribute(err))?;
+        let Complete { mut records, locks, .. } = told.map_err(|err| frozen.attribute(err))?;
+        locks.settle(&mut records).none().map_err(|err| frozen.attribute(err))?;
         enter(Phase::Thaw);
         frozen.thaw()?;
         rehearse(&records)?;

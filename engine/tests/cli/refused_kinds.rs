@@ -166,19 +166,27 @@ fn what_the_processor_and_the_kernel_keep(#[case] words: &[&str], #[case] text: 
 
 /// The description lives on with the mapping, and what it holds with it.
 #[rstest]
-#[case::flock("lock", r#"fcntl.flock(file, fcntl.LOCK_EX)"#)]
-#[case::lock_of_a_description(
+#[case::lease("lease", "os.O_RDONLY", 1, "fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)")]
+// A restart opens it to be read.
+#[case::lock_of_a_private_mapping(
     "lock",
+    "os.O_RDWR",
+    2,
     r#"fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))"#
 )]
-#[case::lease("lease", r#"fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)"#)]
-fn what_only_a_mapping_keeps(#[case] word: &str, #[case] hold: &str) {
+#[case::lock_and_two_mappings(
+    "lock",
+    "os.O_RDWR",
+    1,
+    r#"fcntl.flock(file, fcntl.LOCK_EX); call("mmap", None, 4096, 1, 1, os.open("data", os.O_RDONLY), 0)"#
+)]
+fn what_only_a_mapping_keeps(#[case] word: &str, #[case] how: &str, #[case] kind: i32, #[case] hold: &str) {
     let text = format!(
         r#"
 with open("data", "w") as data: data.write("x" * 4096)
-file = os.open("data", os.O_RDONLY if {word:?} == "lease" else os.O_RDWR)
+file = os.open("data", {how})
 {hold}
-assert call("mmap", None, 4096, 1, 1, file, 0)
+assert call("mmap", None, 4096, 1, {kind}, file, 0)
 os.close(file)
 "#
     );

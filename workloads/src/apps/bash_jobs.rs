@@ -18,7 +18,9 @@ fn run(cx: &mut Ctx) -> Outcome {
     bash.shows("> ")?;
     bash.types("sleep 1000 &\n")?;
     bash.shows("[1] ")?;
+    bash.shows("> ")?;
     bash.types("cat\n")?;
+    bash.shows("cat\r\n")?;
     bash.types("hello\n")?;
     bash.shows("hello\r\nhello\r\n")?;
     bash.types("\u{1a}")?;
@@ -32,6 +34,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     bash.shows("Stopped")?;
     bash.shows("> ")?;
     bash.types("fg\n")?;
+    bash.shows("fg\r\ncat\r\n")?;
     bash.types("again\n")?;
     bash.shows("again\r\nagain\r\n")?;
     bash.types("\u{4}")?;

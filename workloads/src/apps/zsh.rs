@@ -19,11 +19,13 @@ fn run(cx: &mut Ctx) -> Outcome {
 
 const TEXT: &str = r#"
 coproc { t=0; while read -r n; do t=$((t + n)); print $t; done }
+helper=$!
 while read -r n; do
     print -p $n
     read -p s
     print $s
 done
-coproc :
-wait
+kill $helper
+wait $helper
+exit 0
 "#;

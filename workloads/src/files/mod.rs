@@ -24,6 +24,7 @@ crate::framework::corpus! {
     mod lock_description;
     mod lock_flock;
     mod lock_lease;
+    mod lock_mapped;
     mod lock_passed_on;
     mod lock_process;
     mod many;

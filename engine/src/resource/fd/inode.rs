@@ -409,13 +409,13 @@ impl Inodes {
         &mut self.all[index].kind
     }
 
-    /// Device and inode number of each regular file, with where it was found and its path.
-    pub fn nodes(&self) -> impl Iterator<Item = ((u64, u64), (&Subject, &PathBytes))> {
+    /// Device and inode number of each regular file, with its index, and where it was found.
+    pub fn nodes(&self) -> impl Iterator<Item = ((u64, u64), (usize, &Subject))> {
         self.known.iter().filter_map(|(key, index)| {
             let (Key::Named(dev, ino, _) | Key::Nameless(dev, ino)) = key;
             let inode = &self.all[*index];
             let is_file = inode.identity.is_some() || inode.unlinked.is_some();
-            is_file.then(|| ((*dev, *ino), (&self.users[*index], &inode.path)))
+            is_file.then(|| ((*dev, *ino), (*index, &self.users[*index])))
         })
     }
 

@@ -7,13 +7,15 @@
 use super::{Holder, Programs};
 use crate::error::{Context, Error, Problem, Problems, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
+use crate::proc::maps;
 use crate::remote::Arg;
-use crate::resource::bytes::PathBytes;
+use crate::resource::Records;
+use crate::resource::mm::vma::{Backing, Vma};
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -198,6 +200,11 @@ impl<'a> Line<'a> {
     /// `None` for a waiter and for an unknown format.
     fn parse(line: &'a str) -> Option<Self> {
         let (_number, text) = line.split_once(": ")?;
+        Line::parse_text(text)
+    }
+
+    /// The same without the number in front.
+    fn parse_text(text: &'a str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let kind = words.next().filter(|word| *word != "->")?;
         let (mode, access) = (words.next()?, words.next()?);
@@ -212,6 +219,29 @@ impl<'a> Line<'a> {
             end => Some(end.parse().ok()?),
         };
         Some(Line { kind, mode, access, pid, file, start, end, text: text.trim_end() })
+    }
+
+    /// Whether a process outside has it: one of its descriptors shows it, or the process that took
+    /// it lives and has mapped the file. (One that took it and has neither has passed it on.)
+    fn is_outside(&self, inside: &HashSet<i32>) -> bool {
+        let has_mapped = |pid: i32| {
+            let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+            maps::parse(&maps).any(|mapping| {
+                let (major, minor) = mapping.dev;
+                (rustix::fs::makedev(major, minor), mapping.inode) == self.file
+            })
+        };
+        let shows = |pid: i32| {
+            let infos = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+            let texts = infos.filter_map(|info| std::fs::read_to_string(info.path()).ok());
+            texts.into_iter().any(|text| text.lines().any(|line| line.ends_with(self.text)))
+        };
+        if self.pid > 0 && (shows(self.pid) || has_mapped(self.pid)) {
+            return true;
+        }
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut others = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        others.any(|pid: i32| !inside.contains(&pid) && shows(pid))
     }
 
     /// The lock, seen through a descriptor of process `pid`, or of any other that `has_table`. To
@@ -329,8 +359,8 @@ impl Look {
     }
 }
 
-/// Where a file is used, and its path, by device and inode.
-pub type Users = HashMap<(u64, u64), (Subject, PathBytes)>;
+/// The inode of a file and where it is used, by device and inode number.
+pub type Users = HashMap<(u64, u64), (usize, Subject)>;
 
 /// The locks on files in use, available when the scan has finished.
 pub struct Locks {
@@ -340,36 +370,77 @@ pub struct Locks {
     text: JoinHandle<String>,
 }
 
+/// A lock on a file in use that no descriptor shows.
+pub struct Unexplained {
+    /// As the kernel describes it.
+    text: String,
+    /// The inode, and where it is used.
+    user: (usize, Subject),
+}
+
 impl Locks {
     /// Whether the scan has finished.
     pub fn is_done(&self) -> bool {
         self.text.is_finished()
     }
 
-    /// Reasons to refuse: locks on files in use that a mapping may keep, taken by a process in the
-    /// tree or an unknown one, beyond those that descriptors show. A POSIX lock is released by the
-    /// first close(2).
-    pub fn problems(mut self) -> Problems {
+    /// Locks on files in use, beyond those that descriptors show, that nobody outside has: a
+    /// mapping keeps them. A POSIX lock is released by the first close(2).
+    pub fn unexplained(mut self) -> Vec<Unexplained> {
         let text = self.text.join().expect("the thread that reads /proc/locks does not panic");
-        let mut problems = Problems::default();
+        let mut found = Vec::new();
         for lock in text.lines().filter_map(Line::parse).filter(|lock| lock.kind != "POSIX") {
             if self.saved.take(lock.text) {
                 continue;
             }
-            let ours = lock.pid == -1 || self.inside.contains(&lock.pid);
-            if let Some((user, path)) = self.users.get(&lock.file).filter(|_| ours) {
-                let kind = if matches!(lock.kind, "LEASE" | "DELEG") { "lease" } else { "file lock" };
-                problems.push(Problem::of(
-                    user.clone(),
-                    format!(
-                        ": {path} has a {kind} ({}), which a mapping may hold; unmap it first",
-                        lock.kind
-                    ),
-                ));
+            let Some(user) = self.users.get(&lock.file) else { continue };
+            if self.inside.contains(&lock.pid) || !lock.is_outside(&self.inside) {
+                found.push(Unexplained { text: lock.text.to_owned(), user: user.clone() });
+            }
+        }
+        found
+    }
+
+    /// Adds those that a mapping keeps to the file that it is of; returns reasons to refuse others.
+    pub fn settle(self, records: &mut Records) -> Problems {
+        let mut problems = Problems::default();
+        for Unexplained { text, user: (inode, user) } in self.unexplained() {
+            let line = Line::parse_text(&text).expect("it was parsed before");
+            let path = &records.inodes[inode].path;
+            let mut refuse = |why: &str| {
+                problems.push(Problem::of(user.clone(), format!(": {path} has a {why}; unmap it first")));
+            };
+            let Ok(lock) = line.lock(line.pid, |_| false) else {
+                refuse(&format!("lock ({}) that a mapping may hold", line.kind));
+                continue;
+            };
+            let files = mapped(records, inode, line.pid);
+            match (lock.owner, files.as_slice()) {
+                (Owner::Flock, [file]) => records.files[*file].locks.push(lock),
+                (Owner::Description, [file]) if !lock.exclusive || records.files[*file].writes() => {
+                    records.files[*file].locks.push(lock);
+                }
+                (Owner::Lease, _) => refuse("lease that a mapping may hold"),
+                _ => refuse("file lock that one of several mappings may hold"),
             }
         }
         problems
     }
+}
+
+/// The files by which an inode is mapped: by this process if it has any, or else by all.
+fn mapped(records: &Records, inode: usize, pid: i32) -> Vec<usize> {
+    let of = |is: &dyn Fn(i32) -> bool| -> Vec<usize> {
+        let memory = records.alive().filter(|(process, _)| is(process.pid)).map(|(_, alive)| &alive.memory);
+        let file = |vma: &Vma| match vma.backing {
+            Backing::File { file, .. } if records.files[file].inode == inode => Some(file),
+            _ => None,
+        };
+        let files: BTreeSet<usize> = memory.flat_map(|memory| memory.vmas.iter().filter_map(file)).collect();
+        files.into_iter().collect()
+    };
+    let own = of(&|process| process == pid);
+    if own.is_empty() { of(&|_| true) } else { own }
 }
 
 #[cfg(feature = "planted-faults")]
