@@ -407,7 +407,9 @@ impl Verbs for Tcp {
     }
 
     fn forget(&self, fd: OwnedFd) {
-        repair::forget(fd);
+        // The end that nobody has any more waits for this one.
+        let has_orphan = matches!(self.link, Link::Closed { .. });
+        repair::forget(fd, has_orphan);
     }
 
     fn lock(&self) -> Option<LockId> {

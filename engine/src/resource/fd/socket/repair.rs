@@ -399,10 +399,11 @@ pub fn end(fd: BorrowedFd<'_>) -> Result<()> {
     socket::end_repair(fd, 0).context(|| "end the repair of a TCP connection")
 }
 
-/// Closes the last descriptor of a socket: without a packet, and nothing of it waits for late ones
-/// (net/ipv4/tcp.c, `__tcp_close`).
-pub fn forget(fd: OwnedFd) {
+/// Closes the last descriptor of a socket, so that nothing of it waits for late packets
+/// (net/ipv4/tcp.c, `__tcp_close`): without one of its own, or, if the other end is to be forgotten
+/// with it, by a reset.
+pub fn forget(fd: OwnedFd, with_other: bool) {
     // Where this fails the socket is closed as any is, and a restart has the kernel remove what is
     // left of it.
-    let _ = begin(fd.as_fd());
+    let _ = if with_other { rustix::net::connect_unspec(&fd).map_err(Into::into) } else { begin(fd.as_fd()) };
 }
