@@ -1,6 +1,6 @@
 //! gawk adds with a coprocess's help.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,9 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("gawk")?;
-    program.args([TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "gawk", &[TEXT])
 }
 
 const TEXT: &str = r#"

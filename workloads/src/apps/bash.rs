@@ -1,6 +1,6 @@
 //! bash starts a pipeline and a subshell for each line that it reads.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,9 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("bash")?;
-    program.args(["-c", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "bash", &["-c", TEXT])
 }
 
 const TEXT: &str = r#"

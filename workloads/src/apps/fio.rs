@@ -27,12 +27,12 @@ fn run(cx: &mut Ctx) -> Outcome {
         "--runtime=2",
         "--output=report",
     ]);
-    let fio = fio.stdin(std::process::Stdio::null()).spawn().context("start fio")?;
+    let mut fio = fio.stdin(std::process::Stdio::null()).spawn().context("start fio")?;
     sync::wait_until("its file", || Ok(std::fs::metadata("data").is_ok_and(|data| data.len() >= 4 << 20)))?;
 
     cx.ready()?;
 
-    exits(fio)?;
+    exits(&mut fio)?;
     let report = std::fs::read_to_string("report").context("read the report")?;
     expect(report.contains("err= 0"), || format!("it reports {report}"))
 }

@@ -1,6 +1,6 @@
 //! guile adds with numbers that grow without limit.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,9 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("guile")?;
-    program.args(["--no-auto-compile", "-c", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "guile", &["--no-auto-compile", "-c", TEXT])
 }
 
 const TEXT: &str = r#"

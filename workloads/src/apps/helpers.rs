@@ -22,25 +22,29 @@ pub fn command(name: &str) -> anyhow::Result<Command> {
     }
 }
 
-/// A program that answers each line with one.
+/// A program that answers each line with one. It ends with what it reads, and is waited for, when
+/// this is dropped.
 pub struct Talk {
     child: Child,
-    to: ChildStdin,
+    /// Until it is to end.
+    to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
+    /// What it is told last, if it does not see the end of what it reads.
+    pub goodbye: Option<&'static str>,
 }
 
 impl Talk {
     /// Starts it.
     pub fn with(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start it")?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (to, from) = pipes.context("it has two pipes")?;
-        Ok(Talk { child, to, from: BufReader::new(from) })
+        let from = BufReader::new(child.stdout.take().context("a pipe")?);
+        Ok(Talk { to: child.stdin.take(), child, from, goodbye: None })
     }
 
     /// Sends a line.
     pub fn say(&mut self, line: &str) -> Outcome {
-        self.to.write_all(format!("{line}\n").as_bytes()).context("write to it")
+        let to = self.to.as_mut().context("it is to end")?;
+        to.write_all(format!("{line}\n").as_bytes()).context("write to it")
     }
 
     /// Its next line.
@@ -53,15 +57,23 @@ impl Talk {
     }
 
     /// Ends what it reads; it must exit with 0.
-    pub fn end(self) -> Outcome {
-        let Talk { child, to, from: _from } = self;
-        drop(to);
-        exits(child)
+    pub fn end(mut self) -> Outcome {
+        self.to = None;
+        exits(&mut self.child)
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // Whether it was lost is told by its answers, or by `end`.
+        let _ = self.goodbye.map(|goodbye| self.say(goodbye));
+        self.to = None;
+        let _ = self.child.wait();
     }
 }
 
 /// Waits for the end of a program, which must succeed.
-pub fn exits(mut child: Child) -> Outcome {
+pub fn exits(child: &mut Child) -> Outcome {
     let status = child.wait().context("wait for it")?;
     expect(status.success(), || format!("it ended with {status}"))
 }
@@ -71,13 +83,19 @@ pub fn sum(number: u64) -> String {
     (number * (number + 1) / 2).to_string()
 }
 
+/// Runs a program that adds up what it is told, and compares each sum, across [`Ctx::ready`].
+pub fn adds(cx: &mut Ctx, program: &str, args: &[&str]) -> Outcome {
+    let mut adding = command(program)?;
+    adding.args(args);
+    converse(cx, adding, sum)
+}
+
 /// Tells a program one number after the other, across [`Ctx::ready`], and compares its answers.
 pub fn converse(cx: &mut Ctx, command: Command, answer: fn(u64) -> String) -> Outcome {
     let mut talk = Talk::with(command)?;
     keep_asking(cx, move |number| {
         talk.say(&number.to_string())?;
-        expect_eq("answer", talk.hear()?, answer(number))?;
-        Ok(())
+        expect_eq("answer", talk.hear()?, answer(number))
     })
 }
 
@@ -188,7 +206,7 @@ impl OnTerminal {
 
     /// Waits for its end, in which it must succeed.
     pub fn ends(self) -> Outcome {
-        let OnTerminal { pty, child, .. } = self;
+        let OnTerminal { pty, mut child, .. } = self;
         // What it still writes has to go somewhere.
         drop(pty.slave);
         let reader = thread::spawn(move || {
@@ -197,7 +215,7 @@ impl OnTerminal {
             while unsafe { libc::read(pty.master.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) } > 0 {}
             Ok(())
         })?;
-        exits(child)?;
+        exits(&mut child)?;
         reader.join()
     }
 }

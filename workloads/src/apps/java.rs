@@ -1,6 +1,6 @@
 //! Java: an executor adds, and makes garbage.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -13,9 +13,7 @@ pub const WORKLOAD: Workload = Workload {
 
 fn run(cx: &mut Ctx) -> Outcome {
     std::fs::write("Sum.java", TEXT).context("write the program")?;
-    let mut java = command("java")?;
-    java.arg("Sum.java");
-    converse(cx, java, sum)
+    adds(cx, "java", &["Sum.java"])
 }
 
 const TEXT: &str = r#"

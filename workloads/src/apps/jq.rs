@@ -1,6 +1,6 @@
 //! jq adds what it reads.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,7 +12,5 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("jq")?;
-    program.args(["-n", "--unbuffered", "foreach inputs as $n (0; . + $n)"]);
-    converse(cx, program, sum)
+    adds(cx, "jq", &["-n", "--unbuffered", "foreach inputs as $n (0; . + $n)"])
 }

@@ -1,15 +1,13 @@
 //! lua adds in a coroutine.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
     Workload { purpose: "lua with coroutines", needs: &[Need::Installed], active: true, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("lua5.4")?;
-    program.args(["-e", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "lua5.4", &["-e", TEXT])
 }
 
 const TEXT: &str = r#"

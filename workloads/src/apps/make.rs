@@ -30,12 +30,12 @@ fn run(cx: &mut Ctx) -> Outcome {
     std::fs::write("main.c", main).context("write a source file")?;
     let objects = parts(|n| format!("part{n}.o"), " ");
     std::fs::write("Makefile", format!("sum: main.o {objects}\n\tgcc -o $@ $^\n")).context("write it")?;
-    let make = make.args(["-j3", "-s"]).spawn().context("start make")?;
+    let mut make = make.args(["-j3", "-s"]).spawn().context("start make")?;
     sync::wait_until("the first object file", || Ok(std::path::Path::new("part0.o").exists()))?;
 
     cx.ready()?;
 
-    exits(make)?;
+    exits(&mut make)?;
     let said = std::process::Command::new("./sum").output().context("run the program")?;
     let sum: u64 = (0..FILES).sum();
     expect_bytes("what the program says", &said.stdout, format!("{sum}\n").as_bytes())

@@ -2,6 +2,7 @@
 //! itself whether anything was lost, by a client that never reconnects.
 
 mod helpers;
+mod mpi;
 
 crate::framework::corpus! {
     mod awk;
@@ -32,6 +33,7 @@ crate::framework::corpus! {
     mod screen;
     mod script;
     mod sqlite;
+    mod ssh;
     mod tclsh;
     mod tls;
     mod tmux;

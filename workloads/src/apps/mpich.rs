@@ -1,6 +1,5 @@
 //! MPICH: four ranks, in the middle of collective operations.
 
-use super::helpers::{Talk, command, keep_asking};
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,40 +11,5 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    std::fs::write("sum.c", TEXT).context("write the program")?;
-    let built = command("mpicc.mpich")?.args(["-o", "sum", "sum.c"]).status();
-    expect(built.context("mpicc")?.success(), || "the program cannot be built".into())?;
-    let mut launcher = command("mpirun.mpich")?;
-    launcher.args(OPTIONS).args(["-n", "4", "./sum"]);
-    let mut talk = Talk::with(launcher)?;
-    keep_asking(cx, move |number| {
-        talk.say(&number.to_string())?;
-        expect_eq("sum of all ranks", talk.hear()?, (4 * number + 6).to_string())
-    })
+    super::mpi::sums(cx, "mpich", &[])
 }
-
-const OPTIONS: [&str; 0] = [];
-
-const TEXT: &str = r#"
-#include <mpi.h>
-#include <stdio.h>
-int main(int argc, char **argv) {
-    int rank, number;
-    MPI_Init(&argc, &argv);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    for (;;) {
-        long mine, sum;
-        if (rank == 0 && scanf("%d", &number) != 1) number = -1;
-        MPI_Bcast(&number, 1, MPI_INT, 0, MPI_COMM_WORLD);
-        if (number < 0) break;
-        for (int i = 0; i < 20; i++) {
-            mine = number + rank;
-            MPI_Allreduce(&mine, &sum, 1, MPI_LONG, MPI_SUM, MPI_COMM_WORLD);
-            MPI_Barrier(MPI_COMM_WORLD);
-        }
-        if (rank == 0) { printf("%ld\n", sum); fflush(stdout); }
-    }
-    MPI_Finalize();
-    return 0;
-}
-"#;

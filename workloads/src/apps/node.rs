@@ -1,6 +1,6 @@
 //! node: each number goes by HTTP to a server in the same process, which has a worker add it.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,9 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("node")?;
-    program.args(["-e", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "node", &["-e", TEXT])
 }
 
 const TEXT: &str = r#"

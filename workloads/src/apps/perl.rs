@@ -1,6 +1,6 @@
 //! perl adds in a child.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,9 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("perl")?;
-    program.args(["-e", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "perl", &["-e", TEXT])
 }
 
 const TEXT: &str = r#"

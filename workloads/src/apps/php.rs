@@ -1,15 +1,13 @@
 //! php adds in a generator.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload =
     Workload { purpose: "php with a generator", needs: &[Need::Installed], active: true, statik: false, run };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("php")?;
-    program.args(["-r", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "php", &["-r", TEXT])
 }
 
 const TEXT: &str = r#"

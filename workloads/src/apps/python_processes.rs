@@ -1,6 +1,6 @@
 //! multiprocessing: a pool, and a sum in shared memory.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,9 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("python3")?;
-    program.args(["-c", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "python3", &["-c", TEXT])
 }
 
 const TEXT: &str = r#"

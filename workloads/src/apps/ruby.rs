@@ -1,6 +1,6 @@
 //! ruby adds in a thread and counts in a fiber.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,9 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("ruby")?;
-    program.args(["-e", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "ruby", &["-e", TEXT])
 }
 
 const TEXT: &str = r#"

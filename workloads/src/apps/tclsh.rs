@@ -1,6 +1,6 @@
 //! tclsh adds in an event loop.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,10 +12,8 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("tclsh")?;
     std::fs::write("sum.tcl", TEXT).context("write the program")?;
-    program.arg("sum.tcl");
-    converse(cx, program, sum)
+    adds(cx, "tclsh", &["sum.tcl"])
 }
 
 const TEXT: &str = r#"

@@ -38,7 +38,14 @@ fn run(cx: &mut Ctx) -> Outcome {
     let server = Server::start(server.stderr(std::process::Stdio::null()))?;
     connected(|| TcpStream::connect(format!("127.0.0.1:{port}")))?;
     let mut client = command("openssl")?;
-    client.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-quiet", "-verify_quiet"]);
+    client.args([
+        "s_client",
+        "-connect",
+        &format!("127.0.0.1:{port}"),
+        "-quiet",
+        "-no_ign_eof",
+        "-verify_quiet",
+    ]);
     client.stderr(std::process::Stdio::null());
     let mut talk = Talk::with(client)?;
     keep_asking(cx, move |number| {

@@ -51,7 +51,7 @@ fn run(cx: &mut Ctx) -> Outcome {
     })?;
     rounds.cross(cx, 4, 4)?;
     writer.join()?;
-    exits(packing)?;
-    exits(unpacking)?;
+    exits(&mut packing)?;
+    exits(&mut unpacking)?;
     reader.join()
 }

@@ -1,6 +1,6 @@
 //! zsh adds with the help of a coprocess.
 
-use super::helpers::{command, converse, sum};
+use super::helpers::adds;
 use crate::framework::prelude::*;
 
 pub const WORKLOAD: Workload = Workload {
@@ -12,9 +12,7 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn run(cx: &mut Ctx) -> Outcome {
-    let mut program = command("zsh")?;
-    program.args(["-f", "-c", TEXT]);
-    converse(cx, program, sum)
+    adds(cx, "zsh", &["-f", "-c", TEXT])
 }
 
 const TEXT: &str = r#"
