@@ -4,8 +4,9 @@ use crate::arch::{self, Regs, SignalFrame};
 use crate::error::{Context, Error, Result};
 use crate::proc::maps;
 use crate::sys::RemoteAddr;
-use crate::sys::{self, vm};
+use crate::sys::{self, task, vm};
 use memchr::memmem;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 /// A system call instruction, and the way back where there is one.
@@ -195,7 +196,7 @@ impl Room {
         let at = RemoteAddr(at);
         let mut before = vec![0; block.len()];
         let written = match self.kind {
-            RoomKind::BelowMapping => vm::force(pid, at, &block),
+            RoomKind::BelowMapping => without_stack_limit(|| vm::force(pid, at, &block)),
             _ => vm::read(pid, at, &mut before).and_then(|()| vm::write(pid, at, &block)),
         };
         written.ok().map(|()| (at, before))
@@ -214,6 +215,19 @@ impl Room {
         block.extend(frame);
         (start, block)
     }
+}
+
+/// A stack grows up to the limit of whoever writes below it (mm/vma.c, `acct_stack_growth`).
+fn without_stack_limit(write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    /// This process.
+    const OWN: i32 = 0;
+    let before = task::rlimit(OWN, libc::RLIMIT_STACK)?;
+    // Raising the hard limit takes CAP_SYS_RESOURCE.
+    task::set_rlimit(OWN, libc::RLIMIT_STACK, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY))
+        .or_else(|_| task::set_rlimit(OWN, libc::RLIMIT_STACK, (before.1, before.1)))?;
+    let written = write();
+    task::set_rlimit(OWN, libc::RLIMIT_STACK, before)?;
+    written
 }
 
 /// The address of the first match of any pattern.

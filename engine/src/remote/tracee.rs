@@ -293,7 +293,7 @@ impl Tracee {
         let Some(sets) = sets.collect::<Result<Option<Vec<_>>>>()? else { return Ok(None) };
         // rt_sigreturn(2) drops the time left of a sleep: it would end with EINTR.
         let there = self.regs_to_restart().resumed();
-        for room in way.rooms.iter().filter(|room| room.end - room.start > arch::LARGEST_FRAME) {
+        for room in way.rooms.iter().filter(|room| room.end > room.start) {
             let frame = arch::signal_frame(&there, self.mask, &sets, way.sigreturn, room.end);
             if let Some(overwritten) = room.fill(self.tid, &frame) {
                 regs.set_return_into(frame.at, way.sigreturn);

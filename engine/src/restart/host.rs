@@ -62,14 +62,15 @@ fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
 
 /// The first descriptor that the engine never uses for itself. While it opens files it holds both
 /// ends of a pipe, or whatever else belongs to one inode, the channel that descriptors are sent
-/// into, and all unlinked directories.
+/// into, all unlinked directories, and what sockets are connected to that nobody else has.
 fn first_slot(records: &Records, used: i32) -> i32 {
     const PASSING: i32 = 11;
     let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
     const EACH: i32 = 3;
     let forbidding = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);
     let count = |which: &dyn Fn(&&Inode) -> bool| records.inodes.iter().filter(which).count() as i32;
-    used + PASSING + EACH * count(&kept) + count(&forbidding)
+    let partners = count(&|inode| inode.kind.verbs().has_partner());
+    used + PASSING + EACH * count(&kept) + count(&forbidding) + partners
 }
 
 /// Raises the soft RLIMIT_NOFILE to the hard limit, and the hard limit to `need` where permitted;

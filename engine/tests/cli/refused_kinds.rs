@@ -193,6 +193,19 @@ os.close(file)
     is_refused(&job(&text), &[word]);
 }
 
+/// The kernel shows who took it, and not which mapping keeps it.
+#[test]
+fn what_a_mapping_outside_may_keep() {
+    let map = "assert call('mmap', None, 4096, 1, 1, file, 0)\nos.close(file)";
+    let lock = r#"fcntl.fcntl(file, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))"#;
+    let outside = job(&format!("file = os.open('data', os.O_RDWR | os.O_CREAT)\n{lock}\n{map}"));
+    if python::up(&outside).is_none() {
+        return;
+    }
+    let ours = job(&format!("file = os.open({:?}, os.O_RDWR)\n{map}", outside.path("data")));
+    is_refused(&ours, &["file lock", &format!("process {}", outside.pid)]);
+}
+
 #[rstest]
 #[case::semaphore_undo(&["semaphore"], r#"
 id = call("semget", 0, 1, 0o1600)

@@ -17,6 +17,7 @@ crate::framework::corpus! {
     mod ipv6;
     mod listening;
     mod listening_ipv6;
+    mod many_ended;
     mod mapped;
     mod options;
     mod other_end_closed;

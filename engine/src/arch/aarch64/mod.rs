@@ -295,9 +295,6 @@ pub const SHOWS_INTERRUPTED: bool = false;
 /// told.
 pub const DISPATCHES_SYSCALLS: bool = false;
 
-/// No signal frame takes more, in bytes.
-pub const LARGEST_FRAME: u64 = 8 << 10;
-
 /// Number of pkey_mprotect(2).
 pub const SYS_PKEY_MPROTECT: i64 = libc::SYS_pkey_mprotect;
 /// `shmat`

@@ -120,9 +120,6 @@ pub const SHOWS_INTERRUPTED: bool = true;
 /// told.
 pub const DISPATCHES_SYSCALLS: bool = false;
 
-/// No signal frame takes more, in bytes.
-pub const LARGEST_FRAME: u64 = 8 << 10;
-
 /// Number of pkey_mprotect(2).
 pub const SYS_PKEY_MPROTECT: i64 = 386;
 /// `shmat`, Linux 5.1 (arch/powerpc/kernel/syscalls/syscall.tbl); not known to `libc`.

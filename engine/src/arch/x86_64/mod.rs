@@ -91,9 +91,6 @@ pub const SHOWS_INTERRUPTED: bool = true;
 /// told.
 pub const DISPATCHES_SYSCALLS: bool = true;
 
-/// No signal frame takes more, in bytes.
-pub const LARGEST_FRAME: u64 = 16 << 10;
-
 /// Number of pkey_mprotect(2).
 pub const SYS_PKEY_MPROTECT: i64 = libc::SYS_pkey_mprotect;
 /// `shmat`

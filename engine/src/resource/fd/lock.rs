@@ -73,6 +73,11 @@ impl FileLock {
         bytes
     }
 
+    /// Whether it can only be taken through a description to write.
+    fn needs_writing(&self) -> bool {
+        self.exclusive && matches!(self.owner, Owner::Description | Owner::Process(_))
+    }
+
     /// Whether it is a lease.
     pub fn is_lease(&self) -> bool {
         self.owner == Owner::Lease
@@ -221,9 +226,13 @@ impl<'a> Line<'a> {
         Some(Line { kind, mode, access, pid, file, start, end, text: text.trim_end() })
     }
 
-    /// Whether a process outside has it: one of its descriptors shows it, or the process that took
-    /// it lives and has mapped the file. (One that took it and has neither has passed it on.)
-    fn is_outside(&self, inside: &HashSet<i32>) -> bool {
+    /// Who may have it, of whom no descriptor of the job shows it.
+    fn who(&self, inside: &HashSet<i32>) -> Who {
+        let shows = |pid: i32| {
+            let infos = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+            let texts = infos.filter_map(|info| std::fs::read_to_string(info.path()).ok());
+            texts.into_iter().any(|text| text.lines().any(|line| line.ends_with(self.text)))
+        };
         let has_mapped = |pid: i32| {
             let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
             maps::parse(&maps).any(|mapping| {
@@ -231,17 +240,19 @@ impl<'a> Line<'a> {
                 (rustix::fs::makedev(major, minor), mapping.inode) == self.file
             })
         };
-        let shows = |pid: i32| {
-            let infos = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
-            let texts = infos.filter_map(|info| std::fs::read_to_string(info.path()).ok());
-            texts.into_iter().any(|text| text.lines().any(|line| line.ends_with(self.text)))
-        };
+        if inside.contains(&self.pid) {
+            return Who::Job;
+        }
         if self.pid > 0 && (shows(self.pid) || has_mapped(self.pid)) {
-            return true;
+            return Who::Other;
         }
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let mut others = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        others.any(|pid: i32| !inside.contains(&pid) && shows(pid))
+        let others = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let others: Vec<i32> = others.filter(|pid| !inside.contains(pid)).collect();
+        if others.iter().any(|pid| shows(*pid)) {
+            return Who::Other;
+        }
+        others.into_iter().find(|pid| has_mapped(*pid)).map_or(Who::Job, Who::JobOr)
     }
 
     /// The lock, seen through a descriptor of process `pid`, or of any other that `has_table`. To
@@ -370,10 +381,22 @@ pub struct Locks {
     text: JoinHandle<String>,
 }
 
+/// Who has a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// If anybody, the job: no process outside has the file mapped.
+    Job,
+    /// The job, or this process outside, which has it mapped.
+    JobOr(i32),
+    /// A process outside.
+    Other,
+}
+
 /// A lock on a file in use that no descriptor shows.
 pub struct Unexplained {
     /// As the kernel describes it.
     text: String,
+    who: Who,
     /// The inode, and where it is used.
     user: (usize, Subject),
 }
@@ -394,8 +417,9 @@ impl Locks {
                 continue;
             }
             let Some(user) = self.users.get(&lock.file) else { continue };
-            if self.inside.contains(&lock.pid) || !lock.is_outside(&self.inside) {
-                found.push(Unexplained { text: lock.text.to_owned(), user: user.clone() });
+            let who = lock.who(&self.inside);
+            if who != Who::Other {
+                found.push(Unexplained { text: lock.text.to_owned(), who, user: user.clone() });
             }
         }
         found
@@ -404,24 +428,35 @@ impl Locks {
     /// Adds those that a mapping keeps to the file that it is of; returns reasons to refuse others.
     pub fn settle(self, records: &mut Records) -> Problems {
         let mut problems = Problems::default();
-        for Unexplained { text, user: (inode, user) } in self.unexplained() {
+        for Unexplained { text, who, user: (inode, user) } in self.unexplained() {
             let line = Line::parse_text(&text).expect("it was parsed before");
             let path = &records.inodes[inode].path;
-            let mut refuse = |why: &str| {
-                problems.push(Problem::of(user.clone(), format!(": {path} has a {why}; unmap it first")));
-            };
-            let Ok(lock) = line.lock(line.pid, |_| false) else {
-                refuse(&format!("lock ({}) that a mapping may hold", line.kind));
-                continue;
-            };
             let files = mapped(records, inode, line.pid);
-            match (lock.owner, files.as_slice()) {
-                (Owner::Flock, [file]) => records.files[*file].locks.push(lock),
-                (Owner::Description, [file]) if !lock.exclusive || records.files[*file].writes() => {
+            let mut refuse = |why: &str| {
+                problems.push(Problem::of(user.clone(), format!(": {path} has a {why}")));
+            };
+            let lock = line.lock(line.pid, |_| false);
+            match (lock, who, files.as_slice()) {
+                // Whoever has it, nobody in the job.
+                (_, _, []) => {}
+                (_, Who::JobOr(other), _) => refuse(&format!(
+                    "file lock that a mapping of the job or of process {other} keeps, and the kernel does not show which; end that process first"
+                )),
+                (Ok(FileLock { owner: Owner::Lease, .. }), ..) => {
+                    refuse("lease that a mapping keeps; unmap it first");
+                }
+                (Err(_), ..) => refuse("file lock of an unknown kind that a mapping keeps; unmap it first"),
+                (Ok(lock), _, [file]) if !lock.needs_writing() || records.files[*file].writes() => {
                     records.files[*file].locks.push(lock);
                 }
-                (Owner::Lease, _) => refuse("lease that a mapping may hold"),
-                _ => refuse("file lock that one of several mappings may hold"),
+                (Ok(_), _, [_]) => {
+                    refuse(
+                        "file lock that a private mapping keeps, which takes one to write; unmap it first",
+                    );
+                }
+                (Ok(_), ..) => {
+                    refuse("file lock that one of several mappings keeps; unmap all but one first")
+                }
             }
         }
         problems

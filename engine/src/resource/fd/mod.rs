@@ -378,6 +378,11 @@ pub trait Verbs {
         None
     }
 
+    /// Whether *make* leaves something that it is connected to ([`Way::keep_partner`]).
+    fn has_partner(&self) -> bool {
+        false
+    }
+
     /// Whether there is something to *join*.
     fn joins(&self) -> bool {
         false

@@ -412,6 +412,10 @@ impl Verbs for Tcp {
         repair::forget(fd, has_orphan);
     }
 
+    fn has_partner(&self) -> bool {
+        matches!(self.link, Link::Closed { .. } | Link::Over { .. } | Link::Reset { .. })
+    }
+
     fn lock(&self) -> Option<LockId> {
         match &self.link {
             Link::Outside(outside) => outside.lock,
@@ -457,7 +461,7 @@ impl Made for Unopened {
     fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
         let fd = self.0.create()?;
         unlinked::set_flags(&fd, flags)?;
-        if matches!(self.0.link, Link::Closed { .. } | Link::Over { .. } | Link::Reset { .. }) {
+        if self.0.has_partner() {
             way.keep_partner(self.0.create()?);
         }
         Ok(fd)

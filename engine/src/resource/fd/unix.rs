@@ -374,6 +374,10 @@ impl Verbs for Unix {
         true
     }
 
+    fn has_partner(&self) -> bool {
+        matches!(self.link, Link::Closed { .. })
+    }
+
     fn joins(&self) -> bool {
         true
     }
