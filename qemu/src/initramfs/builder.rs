@@ -25,7 +25,8 @@ pub struct Builder<'a> {
     like: Option<PathBuf>,
 }
 
-/// Modules that the kernel asks modprobe(8) for, which guests do not have: sock_diag(7), nf_tables.
+/// Modules that the kernel asks modprobe(8) for, which guests do not have: sock_diag(7), nf_tables,
+/// and the checksum that its dependency libcrc32c asks for by the algorithm's name.
 const ON_DEMAND: &[&str] = &[
     "unix_diag",
     "inet_diag",
@@ -34,6 +35,7 @@ const ON_DEMAND: &[&str] = &[
     "raw_diag",
     "netlink_diag",
     "af_packet_diag",
+    "crc32c_generic",
     "nf_tables",
 ];
 

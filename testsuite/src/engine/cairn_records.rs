@@ -49,6 +49,11 @@ const IGNORED: &[Ignored] = &[
         reason: "the clock of timestamps advances between two checkpoints",
     },
     Ignored {
+        path: "**.kind.tcp.link.outside.windows.*",
+        tolerance: Tolerance::BothOrNeither,
+        reason: "a packet of the other end has the kernel choose the window that it offers anew",
+    },
+    Ignored {
         path: "**.memory.membarrier.global",
         tolerance: Tolerance::WhenAbsent,
         reason: "only the kernel module, or Linux 6.3, shows whether a process is registered for global barriers",
