@@ -222,9 +222,7 @@ fn without_stack_limit(write: impl FnOnce() -> io::Result<()>) -> io::Result<()>
     /// This process.
     const OWN: i32 = 0;
     let before = task::rlimit(OWN, libc::RLIMIT_STACK)?;
-    // Raising the hard limit takes CAP_SYS_RESOURCE.
-    task::set_rlimit(OWN, libc::RLIMIT_STACK, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY))
-        .or_else(|_| task::set_rlimit(OWN, libc::RLIMIT_STACK, (before.1, before.1)))?;
+    task::lift_rlimit(OWN, libc::RLIMIT_STACK, before.1)?;
     let written = write();
     task::set_rlimit(OWN, libc::RLIMIT_STACK, before)?;
     written

@@ -125,10 +125,7 @@ impl RaisedLimits {
                 || format!("raise limit {resource} of {pid}, which leaves no room for the scratch range");
             let before = task::rlimit(pid, resource).context(what)?;
             raised.0.push(Entry::record(Change::Limit { pid, resource, before })?);
-            // Raising the hard limit takes CAP_SYS_RESOURCE.
-            task::set_rlimit(pid, resource, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY))
-                .or_else(|_| task::set_rlimit(pid, resource, (before.1, before.1)))
-                .context(what)?;
+            task::lift_rlimit(pid, resource, before.1).context(what)?;
         }
         Ok(raised)
     }

@@ -167,6 +167,13 @@ pub fn set_rlimit(pid: i32, resource: u32, (soft, hard): (u64, u64)) -> io::Resu
     cvt(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &new, 0usize) }).map(drop)
 }
 
+/// Lifts the soft limit of a process as far as permitted; `hard` is its hard limit, which to raise
+/// takes CAP_SYS_RESOURCE.
+pub fn lift_rlimit(pid: i32, resource: u32, hard: u64) -> io::Result<()> {
+    set_rlimit(pid, resource, (libc::RLIM64_INFINITY, libc::RLIM64_INFINITY))
+        .or_else(|_| set_rlimit(pid, resource, (hard, hard)))
+}
+
 /// Sends a signal to one thread.
 pub fn tgkill(pid: i32, tid: i32, sig: i32) -> io::Result<()> {
     // SAFETY: numbers only.

@@ -3,7 +3,6 @@
 use crate::framework::prelude::*;
 use crate::terminals::helpers::Pty;
 use std::io::{BufRead as _, BufReader, Read, Write};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -159,6 +158,9 @@ pub fn expect_said(from: &mut impl Read, said: &str) -> Outcome {
     expect_bytes("answer", &got, said.as_bytes())
 }
 
+/// Bytes that are read from a terminal at once.
+const ROOM: usize = 4096;
+
 /// A program on a terminal of its own, which it controls.
 pub struct OnTerminal {
     pub pty: Pty,
@@ -192,16 +194,29 @@ impl OnTerminal {
 
     /// Waits until it shows this.
     pub fn shows(&mut self, what: &str) -> Outcome {
-        let mut buf = [0; 4096];
         while !self.seen.contains(what) {
-            // SAFETY: the buffer lives through the call.
-            let got = unsafe { libc::read(self.pty.master.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
-            let got = sys::check("read", got).with_context(|| format!("after {:?}", self.seen))? as usize;
-            self.seen.push_str(&String::from_utf8_lossy(&buf[..got]));
+            let got =
+                fd::read_some(&self.pty.master, ROOM).with_context(|| format!("after {:?}", self.seen))?;
+            self.seen.push_str(&String::from_utf8_lossy(&got));
         }
         let end = self.seen.find(what).map_or(0, |at| at + what.len());
         self.seen.drain(..end);
         Ok(())
+    }
+
+    /// Has a shell that prompts with `> ` keep a number across [`Ctx::ready`], and ends it.
+    pub fn keeps_number(mut self, cx: &mut Ctx) -> Outcome {
+        self.shows("> ")?;
+        self.types("n=41\r")?;
+        self.shows("n=41")?;
+        self.shows("> ")?;
+
+        cx.ready()?;
+
+        self.types("echo is $((n + 1))\r")?;
+        self.shows("is 42")?;
+        self.types("exit\r")?;
+        self.ends()
     }
 
     /// Waits for its end, in which it must succeed.
@@ -210,9 +225,8 @@ impl OnTerminal {
         // What it still writes has to go somewhere.
         drop(pty.slave);
         let reader = thread::spawn(move || {
-            let mut buf = [0; 4096];
-            // SAFETY: the buffer lives through the call. EIO: nobody has the other side any more.
-            while unsafe { libc::read(pty.master.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) } > 0 {}
+            // EIO: nobody has the other side any more.
+            while fd::read_some(&pty.master, ROOM).is_ok_and(|got| !got.is_empty()) {}
             Ok(())
         })?;
         exits(&mut child)?;

@@ -20,15 +20,5 @@ fn run(cx: &mut Ctx) -> Outcome {
         .args(["-c", "/dev/null", "-s", "/bin/sh"])
         .env("SCREENDIR", cx.dir.join("sockets"))
         .env("PS1", "> ");
-    let mut screen = OnTerminal::start(screen)?;
-    screen.shows("> ")?;
-    screen.types("n=41\r")?;
-    screen.shows("n=41")?;
-
-    cx.ready()?;
-
-    screen.types("echo is $((n + 1))\r")?;
-    screen.shows("is 42")?;
-    screen.types("exit\r")?;
-    screen.ends()
+    OnTerminal::start(screen)?.keeps_number(cx)
 }

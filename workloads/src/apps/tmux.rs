@@ -20,16 +20,6 @@ fn run(cx: &mut Ctx) -> Outcome {
     // In the foreground, or it would leave the job.
     let server = Server::start(&mut tmux(&["-D"])?)?;
     connected(|| std::os::unix::net::UnixStream::connect("tmux.sock"))?;
-    let mut tmux = OnTerminal::start(tmux(&["new-session", "env", "PS1=> ", "sh"])?)?;
-    tmux.shows("> ")?;
-    tmux.types("n=41\r")?;
-    tmux.shows("n=41")?;
-
-    cx.ready()?;
-
-    tmux.types("echo is $((n + 1))\r")?;
-    tmux.shows("is 42")?;
-    tmux.types("exit\r")?;
-    tmux.ends()?;
+    OnTerminal::start(tmux(&["new-session", "env", "PS1=> ", "sh"])?)?.keeps_number(cx)?;
     server.end(libc::SIGTERM)
 }

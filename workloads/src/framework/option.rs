@@ -22,6 +22,13 @@ pub fn set_int(socket: &impl AsRawFd, level: i32, option: i32, value: i32) -> Ou
 
 /// getsockopt(2).
 pub fn get(socket: &impl AsRawFd, level: i32, option: i32) -> anyhow::Result<Vec<u8>> {
+    let (mut value, len) = read(socket, level, option)?;
+    value.truncate(len);
+    Ok(value)
+}
+
+/// The buffer, and the length that the kernel tells.
+fn read(socket: &impl AsRawFd, level: i32, option: i32) -> anyhow::Result<(Vec<u8>, usize)> {
     let mut value = vec![0u8; 64];
     let mut len = value.len() as libc::socklen_t;
     // SAFETY: the buffer lives through the call and is as long as it says.
@@ -29,8 +36,7 @@ pub fn get(socket: &impl AsRawFd, level: i32, option: i32) -> anyhow::Result<Vec
         libc::getsockopt(socket.as_raw_fd(), level, option, value.as_mut_ptr().cast(), &mut len)
     })
     .with_context(|| format!("option {option} of level {level}"))?;
-    value.truncate(len as usize);
-    Ok(value)
+    Ok((value, len as usize))
 }
 
 /// getsockopt(2) of an int.
@@ -69,21 +75,10 @@ pub fn set_filter(socket: &impl AsRawFd, code: &[u8; 32]) -> Outcome {
 
 /// Checks that it is there, and stays.
 pub fn expect_filter(socket: &impl AsRawFd, code: &[u8; 32]) -> Outcome {
-    let mut found = [0; 32];
     // Counted in instructions.
-    let mut len: libc::socklen_t = 4;
-    // SAFETY: there is room for that many.
-    let got = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_GET_FILTER,
-            found.as_mut_ptr().cast(),
-            &mut len,
-        )
-    };
-    expect_eq("what getsockopt returns, and how many instructions the filter has", (got, len), (0, 4))?;
-    expect_eq("the filter", &found, code)?;
+    let (found, len) = read(socket, libc::SOL_SOCKET, libc::SO_GET_FILTER)?;
+    expect_eq("how many instructions the filter has", len, 4)?;
+    expect_eq("the filter", &found[..32], code)?;
     let detached = set_int(socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0);
     expect(detached.is_err(), || "a locked filter was detached".into())
 }

@@ -15,6 +15,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
@@ -226,33 +227,21 @@ impl<'a> Line<'a> {
         Some(Line { kind, mode, access, pid, file, start, end, text: text.trim_end() })
     }
 
-    /// Who may have it, of whom no descriptor of the job shows it.
-    fn who(&self, inside: &HashSet<i32>) -> Who {
-        let shows = |pid: i32| {
-            let infos = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
-            let texts = infos.filter_map(|info| std::fs::read_to_string(info.path()).ok());
-            texts.into_iter().any(|text| text.lines().any(|line| line.ends_with(self.text)))
-        };
-        let has_mapped = |pid: i32| {
-            let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
-            maps::parse(&maps).any(|mapping| {
-                let (major, minor) = mapping.dev;
-                (rustix::fs::makedev(major, minor), mapping.inode) == self.file
-            })
-        };
+    /// Who may have it, of whom no descriptor of the job shows it. All processes outside are only
+    /// looked at if the one that took it does not tell.
+    fn who(&self, inside: &HashSet<i32>, others: &OnceCell<Others>) -> Who {
         if inside.contains(&self.pid) {
             return Who::Job;
         }
-        if self.pid > 0 && (shows(self.pid) || has_mapped(self.pid)) {
+        let taker = Others::look([self.pid]);
+        if taker.shown.contains(self.text) || taker.mapped.contains_key(&self.file) {
             return Who::Other;
         }
-        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let others = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let others: Vec<i32> = others.filter(|pid| !inside.contains(pid)).collect();
-        if others.iter().any(|pid| shows(*pid)) {
+        let others = others.get_or_init(|| Others::outside(inside));
+        if others.shown.contains(self.text) {
             return Who::Other;
         }
-        others.into_iter().find(|pid| has_mapped(*pid)).map_or(Who::Job, Who::JobOr)
+        others.mapped.get(&self.file).map_or(Who::Job, |pid| Who::JobOr(*pid))
     }
 
     /// The lock, seen through a descriptor of process `pid`, or of any other that `has_table`. To
@@ -392,6 +381,42 @@ enum Who {
     Other,
 }
 
+/// What processes outside show of locks.
+#[derive(Default)]
+struct Others {
+    /// The locks of their descriptors, as the kernel describes them.
+    shown: HashSet<String>,
+    /// The files that they have mapped, and one that has.
+    mapped: HashMap<(u64, u64), i32>,
+}
+
+impl Others {
+    fn outside(inside: &HashSet<i32>) -> Self {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Self::look(pids.filter(|pid| !inside.contains(pid)))
+    }
+
+    /// Of one that has exited there is nothing to be seen.
+    fn look(pids: impl IntoIterator<Item = i32>) -> Self {
+        let mut seen = Others::default();
+        for pid in pids {
+            let infos = std::fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+            for info in infos.filter_map(|info| std::fs::read_to_string(info.path()).ok()) {
+                let locks =
+                    info.lines().filter_map(|line| line.strip_prefix("lock:")).filter_map(Line::parse);
+                seen.shown.extend(locks.map(|lock| lock.text.to_owned()));
+            }
+            let maps = std::fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+            for mapping in maps::parse(&maps).filter(|mapping| mapping.inode != 0) {
+                let (major, minor) = mapping.dev;
+                seen.mapped.insert((rustix::fs::makedev(major, minor), mapping.inode), pid);
+            }
+        }
+        seen
+    }
+}
+
 /// A lock on a file in use that no descriptor shows.
 pub struct Unexplained {
     /// As the kernel describes it.
@@ -411,13 +436,13 @@ impl Locks {
     /// mapping keeps them. A POSIX lock is released by the first close(2).
     pub fn unexplained(mut self) -> Vec<Unexplained> {
         let text = self.text.join().expect("the thread that reads /proc/locks does not panic");
-        let mut found = Vec::new();
+        let (mut found, others) = (Vec::new(), OnceCell::new());
         for lock in text.lines().filter_map(Line::parse).filter(|lock| lock.kind != "POSIX") {
             if self.saved.take(lock.text) {
                 continue;
             }
             let Some(user) = self.users.get(&lock.file) else { continue };
-            let who = lock.who(&self.inside);
+            let who = lock.who(&self.inside, &others);
             if who != Who::Other {
                 found.push(Unexplained { text: lock.text.to_owned(), who, user: user.clone() });
             }
