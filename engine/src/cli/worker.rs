@@ -4,6 +4,7 @@
 
 use cairn::error::{Context, Result};
 use cairn::sys::guard::{self, Side};
+use cairn::sys::ptrace;
 use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
 use cairn::{activity, journal};
@@ -31,9 +32,11 @@ pub fn run(
     work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> anyhow::Result<u8>,
 ) -> anyhow::Result<u8> {
     // Signals stay blocked until both sides handle them: one that killed only the front end would
-    // leave a worker that does not know of it.
-    let heard: SigSet = HEARD.into_iter().chain([Signal::SIGCHLD]).collect();
+    // leave a worker that does not know of it. SIGCHLD stays blocked in both: each that the worker
+    // took would stop it, as it is traced.
+    let heard: SigSet = HEARD.into_iter().collect();
     heard.thread_block().map_err(std::io::Error::from).context(|| "block signals")?;
+    wait::block_sigchld();
     activity::prepare().context(|| "create the page shared with the worker")?;
     match guard::split().context(|| "start worker")? {
         Side::Front(worker) => Ok(attend(worker, patience, clean)?),
@@ -55,15 +58,36 @@ pub fn run(
 }
 
 /// Forwards signals and waits.
+///
+/// The worker is traced so that, if it is killed, it stops before it lets go of the job: what it
+/// has changed in that is undone while nothing of it runs (kernel/exit.c: `do_exit` reports
+/// `PTRACE_EVENT_EXIT` first, and `exit_notify` releases its tracees last).
 fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
     let mut asked: Option<(Instant, String)> = None;
     let numbers = HEARD.map(|signal| signal as i32);
     // The worker observes `patience` itself and reports why it gives up; it counts as hung only if
     // it does not.
     let stuck = Stuck::new(patience + Duration::from_secs(2));
+    // Where that is not allowed, or somebody traces it already, it is undone after its end.
+    let _ = ptrace::seize(worker, ptrace::TRACEEXIT);
     loop {
         match wait::poll(worker).context(|| "wait for worker")? {
             Some(Stop::Exited(code)) => return Ok(code as u8),
+            Some(stop @ (Stop::Signal(_) | Stop::Group(_) | Stop::Interrupted | Stop::Event(_))) => {
+                // Errors are ignored: it may have been killed meanwhile.
+                let _ = match stop {
+                    Stop::Signal(signal) => ptrace::cont(worker, signal),
+                    Stop::Group(_) => ptrace::listen(worker),
+                    Stop::Event(_) => {
+                        // What they do for it, they complete.
+                        guard::await_children(worker, patience);
+                        journal::undo_all();
+                        ptrace::cont(worker, 0)
+                    }
+                    _ => ptrace::cont(worker, 0),
+                };
+                continue;
+            }
             Some(Stop::Killed(signal)) => {
                 journal::undo_all();
                 clean();

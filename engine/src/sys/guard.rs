@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// The process in which [`split`] returns.
 #[derive(Debug)]
@@ -20,17 +21,31 @@ pub enum Side {
 ///
 /// The worker has its own process group, so a signal to the front end's group does not reach it.
 pub fn split() -> io::Result<Side> {
+    let front = ourselves()?;
     // SAFETY: there is one thread, so the child's copy of the process is whole.
     let pid = cvt(unsafe { libc::fork() }.into())? as i32;
     if pid != 0 {
         return Ok(Side::Front(pid));
     }
     // SAFETY: numbers only.
-    unsafe {
-        libc::setpgid(0, 0);
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+    unsafe { libc::setpgid(0, 0) };
+    if follow(&front, libc::SIGTERM)? {
+        // SAFETY: as above.
+        unsafe { libc::raise(libc::SIGTERM) };
     }
     Ok(Side::Worker)
+}
+
+fn ourselves() -> io::Result<OwnedFd> {
+    use rustix::process::{PidfdFlags, getpid, pidfd_open};
+    Ok(pidfd_open(getpid(), PidfdFlags::empty())?)
+}
+
+/// In a child: asks for a signal when its parent ends; whether that has ended before.
+fn follow(parent: &OwnedFd, signal: i32) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    super::prctl(libc::PR_SET_PDEATHSIG, [signal as u64, 0, 0, 0])?;
+    Ok(poll(&mut [PollFd::new(parent, PollFlags::IN)], Some(&Timespec::default()))? > 0)
 }
 
 /// Forks a child that is killed when this process ends: the PID in the parent, `None` in the child.
@@ -42,12 +57,16 @@ pub fn split() -> io::Result<Side> {
 /// # Errors
 /// As fork(2).
 pub fn fork_bound() -> io::Result<Option<i32>> {
+    let parent = ourselves()?;
     // SAFETY: there is one thread, so the child's copy of the process is whole.
     let pid = cvt(unsafe { libc::fork() }.into())? as i32;
     if pid != 0 {
         return Ok(Some(pid));
     }
-    super::prctl(libc::PR_SET_PDEATHSIG, [libc::SIGKILL as u64, 0, 0, 0])?;
+    if follow(&parent, libc::SIGKILL)? {
+        // SAFETY: never returns.
+        unsafe { libc::_exit(1) }
+    }
     Ok(None)
 }
 
@@ -187,8 +206,7 @@ impl Successor {
     /// EAGAIN; ENOSYS before Linux 5.3.
     pub fn start(work: impl FnOnce()) -> io::Result<Successor> {
         use rustix::event::{PollFd, PollFlags, poll};
-        use rustix::process::{PidfdFlags, getpid, pidfd_open};
-        let us = pidfd_open(getpid(), PidfdFlags::empty())?;
+        let us = ourselves()?;
         // SAFETY: there is one thread, so the child's copy of the process is whole.
         let pid = cvt(unsafe { libc::fork() }.into())? as i32;
         if pid != 0 {
@@ -248,6 +266,19 @@ pub fn in_child(work: impl FnOnce() -> u8) -> io::Result<u8> {
         return Ok(libc::WEXITSTATUS(status) as u8);
     }
     Err(io::Error::other(format!("the child ended with status {status:#x}")))
+}
+
+/// Waits for the children of a process that has stopped to exit, no longer than `patience` for
+/// each.
+pub fn await_children(pid: i32, patience: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    // Without CONFIG_PROC_CHILDREN nobody is waited for.
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    for child in children.split_ascii_whitespace().filter_map(|child| child.parse().ok()) {
+        let Ok(ends) = super::task::pidfd(child) else { continue };
+        // An error of poll(2) is as good as its end: nothing else can be done for it.
+        let _ = poll(&mut [PollFd::new(&ends, PollFlags::IN)], Timespec::try_from(patience).ok().as_ref());
+    }
 }
 
 /// As [`in_child`], for work that succeeds or not.

@@ -46,6 +46,11 @@ pub fn cont(tid: Tid, signal: i32) -> io::Result<()> {
     request(libc::PTRACE_CONT, tid, 0, signal as usize).map(drop)
 }
 
+/// Leaves a tracee in its group stop, until SIGCONT.
+pub fn listen(tid: Tid) -> io::Result<()> {
+    request(libc::PTRACE_LISTEN, tid, 0, 0).map(drop)
+}
+
 /// Lets the tracee run to the next entry or exit of a system call.
 pub fn cont_to_syscall(tid: Tid) -> io::Result<()> {
     request(libc::PTRACE_SYSCALL, tid, 0, 0).map(drop)

@@ -11,7 +11,7 @@ pub fn kill(pid: i32, signal: Signal) {
 }
 
 /// A checkpoint on its way.
-fn begin_checkpoint(job: &Job, file: &Path) -> std::process::Child {
+pub fn begin_checkpoint(job: &Job, file: &Path) -> std::process::Child {
     std::process::Command::new(CAIRN)
         .args(["checkpoint", &job.pid(), "-o"])
         .arg(file)

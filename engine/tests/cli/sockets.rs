@@ -3,6 +3,7 @@
 use super::refused_descriptors::{is_refused, job_that};
 use super::*;
 use rstest::rstest;
+use rustix::process::Signal;
 use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
@@ -172,4 +173,39 @@ waiting = socket.create_connection(('127.0.0.1', {port}))"
     }
     assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
     assert!(!is_left());
+}
+
+/// Of so many connections one is in repair mode most of the time.
+#[test]
+fn a_worker_killed_while_it_repairs_ends_that_first() {
+    let text = "l = socket.create_server(('127.0.0.1', 0))
+pairs = []
+for _ in range(300):
+    a = socket.create_connection(l.getsockname())
+    pairs.append((a, l.accept()[0]))
+def talk():
+    try:
+        while True:
+            for a, b in pairs:
+                a.sendall(b'ping')
+                if b.recv(9) != b'ping': raise OSError(0, 'something else')
+    except OSError as err: open('error', 'w').write(str(err) + '.')
+threading.Thread(target=talk).start()";
+    let Some(job) = job_that(text) else { return };
+    let calm = Instant::now();
+    let output = job.checkpoint("context", &[]);
+    if exit_code(&output) == 3 && complaint(&output).contains("CAP_NET_ADMIN") {
+        eprintln!("skipped: needs CAP_NET_ADMIN");
+        return;
+    }
+    assert_eq!(exit_code(&output), 0, "{}", complaint(&output));
+    let whole = calm.elapsed();
+    const MOMENTS: u32 = 40;
+    for moment in 0..MOMENTS {
+        let front = super::harm::begin_checkpoint(&job, &job.path("context"));
+        std::thread::sleep(whole * moment / MOMENTS);
+        super::harm::child_of(front.id()).into_iter().for_each(|pid| super::harm::kill(pid, Signal::KILL));
+        front.wait_with_output().expect("it was started");
+    }
+    assert_eq!(std::fs::read_to_string(job.path("error")).unwrap_or_default(), "");
 }

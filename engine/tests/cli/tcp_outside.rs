@@ -241,26 +241,41 @@ fn a_killed_checkpoint_leaves_no_lock(#[case] of_worker: bool) {
     for moment in 0..MOMENTS {
         // It may be complete from the time of the last one.
         let _ = std::fs::remove_file(&file);
-        let mut front = std::process::Command::new(CAIRN)
+        let front = std::process::Command::new(CAIRN)
             .args(["checkpoint", &job.pid(), "--tcp-established", "--kill", "-o"])
             .arg(&file)
-            .stderr(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
             .stdout(std::process::Stdio::null())
             .spawn()
             .expect("cairn starts");
         std::thread::sleep(whole * moment / MOMENTS);
-        let worker = super::harm::child_of(front.id());
-        let whom = if of_worker { worker } else { Some(front.id() as i32) };
+        let front_pid = front.id();
+        let whom = if of_worker { super::harm::child_of(front_pid) } else { Some(front_pid as i32) };
         whom.into_iter().for_each(|pid| kill(pid, Signal::KILL));
-        front.wait().expect("it was started");
-        if let Some(worker) = worker {
-            let ended = || status_field(worker, "State").is_none_or(|state| state.starts_with('Z'));
-            wait_for("the worker's end", || ended().then_some(()));
-        }
-        let is_killed = || status_field(job.pid, "State").is_none_or(|state| state.starts_with('Z'));
-        if is_killed() {
+        // Its end is that of the worker as well, which has the same pipe.
+        front.wait_with_output().expect("it was started");
+        let text = format!("after {moment}");
+        (&stream).write_all(text.as_bytes()).expect("sent");
+        if !answers_before_it_ends(&job, &stream) {
             succeeds(&with_file(&job, ["restart"], &["--detach"]));
         }
-        talk(&stream, format!("after {moment}").as_bytes());
+        let mut back = vec![0; text.len()];
+        let read = (&stream).read_exact(&mut back);
+        let error = std::fs::read_to_string(job.path("error")).unwrap_or_default();
+        read.unwrap_or_else(|err| panic!("{text}: {err}; the job: {error:?}"));
+        assert_eq!(back, text.as_bytes());
     }
+}
+
+/// Whether a job that was killed or not sends something.
+fn answers_before_it_ends(job: &Job, stream: &TcpStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let Ok(ends) = pidfd_open(Pid::from_raw(job.pid).expect("positive"), PidfdFlags::empty()) else {
+        return false;
+    };
+    let mut either = [PollFd::new(&ends, PollFlags::IN), PollFd::new(stream, PollFlags::IN)];
+    let patience = Timespec::try_from(PATIENCE).expect("some seconds");
+    assert!(poll(&mut either, Some(&patience)).expect("polled") > 0, "no answer, and no end");
+    !either[1].revents().is_empty()
 }
