@@ -3,7 +3,8 @@
 use super::{Target, Then};
 use crate::error::{Context, Error, External, Part, Problem, Problems, Result, Subject};
 use crate::image::Location;
-use crate::proc::status;
+use crate::proc::fdinfo::FdInfo;
+use crate::proc::{notify, status};
 use crate::remote::Stopped;
 use crate::resource::cgroup;
 use crate::resource::fd::Kind;
@@ -560,6 +561,13 @@ fn has_our_root(tid: i32) -> Result<bool> {
     Ok((there.dev(), there.ino()) == (here.dev(), here.ino()) && path(&theirs)? == path(&ours)?)
 }
 
+/// Whether others wait for a fanotify group, or may do so for all that is known of it.
+fn permits(by: i32, fd: i32) -> Result<bool> {
+    let info = FdInfo::read(by, fd)?;
+    let waits = |mark: Option<notify::Mark>| mark.is_none_or(|mark| mark.mask & notify::PERMISSION != 0);
+    Ok(notify::marks(&info).any(waits))
+}
+
 /// A stopped FUSE server does not reply, and any access to its file system blocks; so does an open
 /// that a stopped fanotify group would have to permit. Refuse them first, by the names of their
 /// descriptors alone.
@@ -572,8 +580,8 @@ fn refuse_own_servers(tasks: &[Task]) -> Result<()> {
                 Ok(Some("/dev/fuse")) => {
                     "/dev/fuse: the process serves a file system, and the kernel cannot reconnect one to a new server; unmount it first, or save a tree without this process"
                 }
-                Ok(Some("anon_inode:[fanotify]")) => {
-                    "a fanotify group, which cannot be saved; close it first, or save a tree without this process"
+                Ok(Some("anon_inode:[fanotify]")) if permits(by, fd)? => {
+                    "a fanotify group that others ask for permission (FAN_OPEN_PERM and the like), as would cairn; remove these marks first, or save a tree without this process"
                 }
                 _ => continue,
             };

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 
 pub mod cgroup;
 pub mod fdinfo;
-pub mod inotify;
 pub mod maps;
+pub mod notify;
 pub mod smaps;
 pub mod stat;
 pub mod status;

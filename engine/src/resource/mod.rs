@@ -86,6 +86,16 @@ impl Records {
         self.alive().any(|(_, alive)| alive.threads.iter().any(|thread| thread.seccomp.is_some()))
     }
 
+    /// Whether there is anything that is joined to others ([`fd::Verbs::joins`]).
+    pub fn joins(&self) -> bool {
+        self.inodes.iter().any(|inode| inode.kind.verbs().joins())
+    }
+
+    /// The object of an open file description.
+    pub fn kind(&self, file: usize) -> &fd::Kind {
+        &self.inodes[self.files[file].inode].kind
+    }
+
     /// System V shared memory.
     pub fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.shared.iter().filter_map(|object| object.segment.as_ref())

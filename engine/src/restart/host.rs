@@ -8,6 +8,7 @@ use crate::error::{Context, Error, Result};
 use crate::proc::{maps, read_short, status};
 use crate::resource::fd::Kind;
 use crate::resource::fd::inode::Inode;
+use crate::resource::fd::socket::peer::DESCRIPTORS;
 use crate::resource::mm::restore::SpecialMapping;
 use crate::resource::mm::{marks, policy};
 use crate::resource::thread::creds::Creds;
@@ -62,7 +63,8 @@ fn coreless(pattern: &[u8], hard: u64) -> Option<(u64, u64)> {
 
 /// The first descriptor that the engine never uses for itself. While it opens files it holds both
 /// ends of a pipe, or whatever else belongs to one inode, the channel that descriptors are sent
-/// into, all unlinked directories, and what sockets are connected to that nobody else has.
+/// into, all unlinked directories, what sockets are connected to that nobody else has, and what
+/// others make them with.
 fn first_slot(records: &Records, used: i32) -> i32 {
     const PASSING: i32 = 11;
     let kept = |inode: &&Inode| inode.unlinked.is_some() && inode.kind == Kind::Directory;
@@ -70,7 +72,8 @@ fn first_slot(records: &Records, used: i32) -> i32 {
     let forbidding = |inode: &&Inode| inode.unlinked.as_ref().is_some_and(|unlinked| unlinked.flags != 0);
     let count = |which: &dyn Fn(&&Inode) -> bool| records.inodes.iter().filter(which).count() as i32;
     let partners = count(&|inode| inode.kind.verbs().has_partner());
-    used + PASSING + EACH * count(&kept) + count(&forbidding) + partners
+    let deputies = if records.joins() { DESCRIPTORS } else { 0 };
+    used + PASSING + EACH * count(&kept) + count(&forbidding) + partners + deputies
 }
 
 /// Raises the soft RLIMIT_NOFILE to the hard limit, and the hard limit to `need` where permitted;

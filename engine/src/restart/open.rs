@@ -10,9 +10,10 @@ use crate::resource::attributes::{self, Stage};
 use crate::resource::created::Created;
 use crate::resource::fd::description::OpenFile;
 use crate::resource::fd::external::Replacements;
+use crate::resource::fd::socket::peer::Deputies;
 use crate::resource::fd::table;
 use crate::resource::fd::unlinked::{self, Maker, Unlinked, Unnamed};
-use crate::resource::fd::{JoinStage, Joined, Kind, Made, Way};
+use crate::resource::fd::{JoinStage, Joined, Kind, Made, Others, Way};
 use crate::resource::ipc;
 use crate::resource::ipc::segment::Segment;
 use crate::resource::mm::shared::SharedMemory;
@@ -46,6 +47,8 @@ pub struct Opened<'a> {
     early: RefCell<HashMap<usize, OwnedFd>>,
     /// What descriptions are connected to until everything is joined, by file.
     partners: HashMap<usize, OwnedFd>,
+    /// Children that make sockets, until everything is connected.
+    deputies: Deputies,
     /// The end of the channel that descriptors are sent into.
     channel: Option<OwnedFd>,
     /// Descriptions opened when all tasks were there, by file.
@@ -81,6 +84,7 @@ impl<'a> Opened<'a> {
             unlinked: HashMap::new(),
             early: RefCell::default(),
             partners: HashMap::new(),
+            deputies: Deputies::default(),
             channel: None,
             late: HashMap::new(),
             last: Vec::new(),
@@ -334,8 +338,12 @@ impl<'a> Opened<'a> {
             let verbs = self.records.inodes[file.inode].kind.verbs();
             if verbs.joins() {
                 let partner = self.partners.get(&index).map(AsFd::as_fd);
-                verbs.join(stage, opened(index)?, &Joined { opened: &opened, partner })?;
+                let (records, deputies) = (self.records, &self.deputies);
+                verbs.join(stage, opened(index)?, &Joined { opened: &opened, partner, records, deputies })?;
             }
+        }
+        if stage == JoinStage::Connect {
+            self.deputies.dismiss();
         }
         if stage == JoinStage::Finish {
             self.partners.clear();
@@ -354,9 +362,9 @@ impl<'a> Opened<'a> {
         let way = &|flags| self.open_inode(file.inode, flags);
         let created = self.unlinked.get(&file.inode);
         let opened = |file: usize| self.slots.get(self.file_slots.get(file)?).map(AsFd::as_fd);
-        let way =
-            Way::new(inode, self.replacements, &self.created, way).with_created(created).with_opened(&opened);
-        let way = way.with_left(&self.early);
+        let others =
+            Others { opened: &opened, left: &self.early, records: self.records, deputies: &self.deputies };
+        let way = Way::new(inode, self.replacements, &self.created, way).with_created(created).among(others);
         let was_held = held.is_some();
         let mut object = match held {
             Some(object) => object,

@@ -374,6 +374,7 @@ impl Planner<'_> {
         }
         let stuck = |step: Step| format!("waits for itself: {}", step.describe(self.records));
         self.steps.extend(graph.sorted().map_err(stuck)?);
+        self.steps.extend(self.records.joins().then_some(Step::Join(JoinStage::Connect)));
         Ok(())
     }
 
@@ -389,8 +390,8 @@ impl Planner<'_> {
                 self.steps.push(Step::Move { pid: process.pid, files, program: Box::new(program) });
             }
         }
-        if self.records.inodes.iter().any(|inode| inode.kind.verbs().joins()) {
-            self.steps.extend(JoinStage::ALL.map(Step::Join));
+        if self.records.joins() {
+            self.steps.extend(JoinStage::LATE.map(Step::Join));
         }
     }
 

@@ -8,6 +8,8 @@
 
 mod addr;
 pub mod clone;
+pub mod deputy;
+pub mod fanotify;
 pub mod file;
 pub mod guard;
 pub mod io_uring;

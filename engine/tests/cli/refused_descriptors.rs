@@ -67,7 +67,6 @@ fn refuses(text: &str, words: &[&str]) {
 }
 
 #[rstest]
-#[case::fanotify(format!("hold(call({}, 0, 0))", libc::SYS_fanotify_init), "fanotify")]
 #[case::pidfd(format!("hold(call({}, os.getppid(), 0))", libc::SYS_pidfd_open), "pidfd")]
 #[case::userfaultfd(format!("hold(call({}, 0))", libc::SYS_userfaultfd), "userfaultfd")]
 #[case::bpf(format!("hold(call({}, 0, struct.pack('IIIII', 2, 4, 4, 1, 0), 20))", libc::SYS_bpf), "bpf-map")]
@@ -336,6 +335,22 @@ checked(libc.inotify_add_watch(9, b'fifo', 1))",
 )]
 fn an_inotify_instance(#[case] text: &str, #[case] what: &str) {
     let init = format!("hold(call({}, 0))", libc::SYS_inotify_init1);
+    refuses(&format!("{init}\n{text}"), &[what]);
+}
+
+/// A mark of these events, 0x10 of a mount and 0x100 of a file system.
+#[rstest]
+#[case::with_events("mark(0, 2, b'data')\nopen('data', 'w').write('x')", "events that have not been read")]
+#[case::that_others_wait_for("mark(0, 0x20000, b'data')", "ask for permission")]
+#[case::that_watches_a_mount("mark(0x10, 0x20, b'.')", "which a checkpoint does")]
+#[case::that_watches_a_file_system("mark(0x100, 0x10, b'.')", "which a checkpoint does")]
+fn a_fanotify_group(#[case] text: &str, #[case] what: &str) {
+    let init = format!(
+        "open('data', 'w').close()
+hold(call({}, 4, 0))
+def mark(flags, mask, path): checked(libc.fanotify_mark(9, 1 | flags, ctypes.c_uint64(mask), -100, path))",
+        libc::SYS_fanotify_init
+    );
     refuses(&format!("{init}\n{text}"), &[what]);
 }
 

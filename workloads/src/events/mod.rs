@@ -17,6 +17,7 @@ crate::framework::corpus! {
     mod eventfd_ping_pong;
     mod eventfd_semaphores;
     mod eventfd_shared;
+    mod fanotify_marks;
     mod inotify_blocked;
     mod inotify_watches;
     mod pidfd_blocked;

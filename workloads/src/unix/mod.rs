@@ -21,6 +21,7 @@ crate::framework::corpus! {
     mod options;
     mod peer_gone;
     mod peeked;
+    mod peers_named;
     mod ping_pong;
     mod sequenced;
     mod shut_down;

@@ -7,7 +7,7 @@ use super::unlinked::{Unlinked, Unnamed, without_stand_in};
 use super::{Identity as Same, Kind};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::image::Extent;
-use crate::proc::inotify;
+use crate::proc::notify;
 use crate::resource::attributes;
 use crate::resource::bytes::PathBytes;
 use crate::resource::identity::Identity;
@@ -236,7 +236,7 @@ impl Inodes {
     /// *unsupported*
     pub fn refuse_watched(&self, at: Subject, link: &PathBytes, meta: &Metadata) -> Result<()> {
         let watched = self.watched.get_or_init(|| {
-            self.processes.iter().flat_map(|process| inotify::watched_for_reading(process.by)).collect()
+            self.processes.iter().flat_map(|process| notify::watched_for_reading(process.by)).collect()
         });
         if watched.is_empty() {
             return Ok(());
@@ -244,7 +244,7 @@ impl Inodes {
         let node = |meta: &Metadata| (device_numbers(meta.dev()), meta.ino());
         let directory = link.as_path().parent().and_then(|up| std::fs::metadata(up).ok());
         if watched.contains(&node(meta)) || directory.is_some_and(|up| watched.contains(&node(&up))) {
-            let why = " has contents to be saved, and the job watches it or its directory for being read (inotify): a checkpoint would be an event; remove the watch first";
+            let why = " has contents to be saved, and the job watches it or its directory for being read (inotify, fanotify): a checkpoint would be an event; remove the watch first";
             return Err(Error::unsupported(Problem::of(at, why)));
         }
         Ok(())

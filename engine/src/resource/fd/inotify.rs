@@ -6,20 +6,14 @@
 
 use super::description::{Descriptions, Descriptor};
 use super::inode::Observed;
-use super::{Identity, Kind, Made, Once, Reference, Verbs, Way};
+use super::{Identity, Kind, Made, Once, Reference, Verbs, Way, marked};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
-use crate::proc::inotify::{READING, Watched};
-use crate::sys::file::{link_to, open_by_handle};
-use procfs::process::MountInfo;
+use crate::proc::notify::{READING, Watched};
+use crate::sys::file::link_to;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 
 /// The state of an inotify instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,12 +75,12 @@ impl Verbs for Inotify {
             let why = " is an inotify instance with watches, whose flags this kernel does not show (IN_ONESHOT, IN_EXCL_UNLINK; since Linux 5.19); close it first";
             return Err(refuse(why.into()));
         }
-        let (mounts, mut handles) = (mounts(), Vec::new());
+        let (mounts, mut handles) = (marked::mounts(), Vec::new());
         for shown in &watched {
             self.watches.push(Watch { wd: shown.wd, file: 0, mask: shown.mask & ALL });
-            let of = format!("watch descriptor {}, inode {}", shown.wd, shown.inode);
-            let why = match open(shown, &mounts) {
-                Ok(Some(handle)) if shown.mask & READING != 0 && is_in_proc(&handle) => {
+            let of = format!("watch descriptor {}, inode {}", shown.wd, shown.marked.inode);
+            let why = match marked::open(&shown.marked, &mounts) {
+                Ok(Some(handle)) if shown.mask & READING != 0 && marked::is_in_proc(&handle) => {
                     return Err(refuse(format!(
                         " is an inotify instance that watches a file of /proc for being read ({of}), which a checkpoint does; remove the watch first"
                     )));
@@ -192,65 +186,6 @@ fn shows_flags() -> Result<bool> {
     Ok(shown.is_some_and(|shown| shown.mask & libc::IN_EXCL_UNLINK != 0))
 }
 
-/// A handle (`O_PATH`) to the file under a path by which it can be opened, if there is any.
-///
-/// # Errors
-/// EPERM without CAP_DAC_READ_SEARCH, unless it is a mount point.
-fn open(shown: &Watched, mounts: &[MountInfo]) -> Result<Option<OwnedFd>, Errno> {
-    let mut denied = None;
-    let number = format!("{}:{}", shown.device.0, shown.device.1);
-    for point in mounts.iter().filter(|mount| mount.majmin == number).map(|mount| &mount.mount_point) {
-        let mount = open_path(point).ok().filter(|mount| is(shown, mount));
-        let found = mount.or_else(|| {
-            by_handle(shown, point).unwrap_or_else(|errno| {
-                denied = Some(errno).filter(|errno| *errno == Errno::PERM).or(denied);
-                None
-            })
-        });
-        if let Some(found) = found.filter(leads_back) {
-            return Ok(Some(found));
-        }
-    }
-    denied.map_or(Ok(None), Err)
-}
-
-/// The file in the file system that is mounted there.
-fn by_handle(shown: &Watched, point: &Path) -> Result<Option<OwnedFd>, Errno> {
-    let Some((kind, bytes)) = &shown.handle else { return Ok(None) };
-    let root = open_path(point)?;
-    let found = open_by_handle(root.as_fd(), *kind, bytes, libc::O_PATH | libc::O_CLOEXEC);
-    let found = found.map_err(|err| Errno::from_io_error(&err).unwrap_or(Errno::IO))?;
-    Ok(is(shown, &found).then_some(found))
-}
-
-fn is(shown: &Watched, fd: &OwnedFd) -> bool {
-    rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_ino == shown.inode)
-}
-
-/// All mounts, those of the root of a file system first; none if they cannot be read.
-fn mounts() -> Vec<MountInfo> {
-    let all = procfs::process::Process::myself().and_then(|own| own.mountinfo());
-    let mut all: Vec<MountInfo> = all.into_iter().flatten().collect();
-    all.sort_by_key(|mount| mount.root != "/");
-    all
-}
-
-fn is_in_proc(fd: &OwnedFd) -> bool {
-    rustix::fs::fstatfs(fd).is_ok_and(|about| about.f_type == super::procfs::PROC_SUPER_MAGIC)
-}
-
-fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// Whether the path that /proc shows for a handle leads to the same file.
-fn leads_back(fd: &OwnedFd) -> bool {
-    let node = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
-    let there = std::fs::read_link(link_to(fd)).and_then(std::fs::symlink_metadata).map(node);
-    let here = fd.try_clone().and_then(|fd| File::from(fd).metadata()).map(node);
-    matches!((there, here), (Ok(there), Ok(here)) if there == here)
-}
-
 #[cfg(feature = "planted-faults")]
 fn each(records: &mut crate::resource::Records, change: impl Fn(&mut Inotify)) {
     for inode in &mut records.inodes {
@@ -294,14 +229,14 @@ mod tests {
         let inotify = Inotify { watches: [(2, 0), (3, 1), (300, 2)].map(watch).to_vec() };
         inotify.validate().unwrap();
         let fd = inotify::init(CreateFlags::CLOEXEC).unwrap();
-        inotify.finish(&fd, &|file| Ok(open_path(&paths[file]).unwrap())).unwrap();
+        inotify.finish(&fd, &|file| Ok(marked::open_path(&paths[file]).unwrap())).unwrap();
         let info = FdInfo::read(std::process::id() as i32, std::os::fd::AsRawFd::as_raw_fd(&fd)).unwrap();
         let mut shown: Vec<_> =
             info.beginning("inotify ").map(|line| Watched::parse(line).unwrap()).collect();
         shown.sort_by_key(|shown| shown.wd);
         assert_eq!(shown.iter().map(|shown| shown.wd).collect::<Vec<_>>(), [2, 3, 300]);
         for (shown, path) in shown.iter().zip(&paths) {
-            let found = open(shown, &mounts()).unwrap().expect("it has a path");
+            let found = marked::open(&shown.marked, &marked::mounts()).unwrap().expect("it has a path");
             assert_eq!(std::fs::read_link(link_to(&found)).unwrap(), *path);
         }
         assert_eq!(rustix::io::ioctl_fionread(&fd).unwrap(), 0, "nothing has happened yet");

@@ -1,8 +1,9 @@
 //! What *make* and *late* work with: the objects and descriptions of a restart, and its processes.
 
 use super::inode::Inode;
+use super::socket::peer::Deputies;
 use super::table::Fd;
-use super::{Verbs, external, unlinked};
+use super::{Kind, Verbs, external, unlinked};
 use crate::error::{Context, Error, Result};
 use crate::remote::{Arg, Program};
 use crate::resource::Records;
@@ -43,7 +44,7 @@ impl<'a> Holders<'a> {
 impl Restored<'_> {
     /// The operations on the object of an open file description.
     pub fn verbs(&self, file: usize) -> &dyn Verbs {
-        self.records.inodes[self.records.files[file].inode].kind.verbs()
+        self.records.kind(file).verbs()
     }
 }
 
@@ -78,10 +79,8 @@ pub struct Way<'a> {
     pub replacements: &'a external::Replacements,
     /// The file that was created in its place, if it is an unlinked one.
     pub created: Option<&'a File>,
-    /// Returns an open file description that is open already, by its index.
-    opened: Option<&'a dyn Fn(usize) -> Option<BorrowedFd<'a>>>,
-    /// What making one description has left for others, by index.
-    left: Option<&'a RefCell<HashMap<usize, OwnedFd>>>,
+    /// Other descriptions, while one is being opened.
+    others: Option<Others<'a>>,
     /// Kept until everything is joined.
     partner: RefCell<Option<OwnedFd>>,
     undo: &'a RefCell<Created>,
@@ -97,7 +96,7 @@ impl<'a> Way<'a> {
         open: &'a dyn Fn(i32) -> Result<OwnedFd>,
     ) -> Self {
         let partner = RefCell::default();
-        Way { inode, replacements, created: None, opened: None, left: None, partner, undo, open }
+        Way { inode, replacements, created: None, others: None, partner, undo, open }
     }
 
     /// Says how to remove something that was created and would stay, if the restart fails.
@@ -110,22 +109,38 @@ impl<'a> Way<'a> {
         Way { created, ..self }
     }
 
-    /// The same, with the open file descriptions that are open already.
-    pub fn with_opened(self, opened: &'a dyn Fn(usize) -> Option<BorrowedFd<'a>>) -> Self {
-        Way { opened: Some(opened), ..self }
+    /// The same, with what there is of other descriptions.
+    pub fn among(self, others: Others<'a>) -> Self {
+        Way { others: Some(others), ..self }
     }
 
-    /// The same, with room for descriptions that come to be with this one.
-    pub fn with_left(self, left: &'a RefCell<HashMap<usize, OwnedFd>>) -> Self {
-        Way { left: Some(left), ..self }
+    fn others(&self) -> Result<&Others<'a>> {
+        self.others.as_ref().ok_or_else(|| Error::Conflict("no description is being opened".into()))
     }
 
     /// Leaves a description that came to be with this one: the other end of a pair.
     ///
-    /// # Panics
-    /// Outside of the opening of a description.
-    pub fn leave(&self, file: usize, fd: OwnedFd) {
-        self.left.expect("a description is being opened").borrow_mut().insert(file, fd);
+    /// # Errors
+    /// *conflict* outside of the opening of a description.
+    pub fn leave(&self, file: usize, fd: OwnedFd) -> Result<()> {
+        self.others()?.left.borrow_mut().insert(file, fd);
+        Ok(())
+    }
+
+    /// The children that make sockets.
+    ///
+    /// # Errors
+    /// As [`Way::leave`].
+    pub fn deputies(&self) -> Result<&'a Deputies> {
+        self.others().map(|others| others.deputies)
+    }
+
+    /// The object of an open file description.
+    ///
+    /// # Errors
+    /// As [`Way::leave`].
+    pub fn kind(&self, file: usize) -> Result<&'a Kind> {
+        self.others().map(|others| others.records.kind(file))
     }
 
     /// Keeps what the description is connected to until everything is joined.
@@ -143,7 +158,7 @@ impl<'a> Way<'a> {
     /// # Errors
     /// *conflict* if it is not open yet.
     pub fn opened(&self, file: usize) -> Result<BorrowedFd<'a>> {
-        let found = self.opened.and_then(|opened| opened(file));
+        let found = self.others.as_ref().and_then(|others| (others.opened)(file));
         found.ok_or_else(|| Error::Conflict("a descriptor refers to another that is not open".into()))
     }
 
@@ -156,10 +171,22 @@ impl<'a> Way<'a> {
     }
 }
 
+/// Other descriptions, for one that is being opened.
+pub struct Others<'a> {
+    /// Returns one that is open already, by its index.
+    pub opened: &'a dyn Fn(usize) -> Option<BorrowedFd<'a>>,
+    /// What making one has left for others, by index.
+    pub left: &'a RefCell<HashMap<usize, OwnedFd>>,
+    /// The records.
+    pub records: &'a Records,
+    /// The children that make sockets.
+    pub deputies: &'a Deputies,
+}
+
 /// The stages of *join*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JoinStage {
-    /// What refers to others by name or number is connected to them.
+    /// What refers to others by name or number is connected to them, before there is any process.
     Connect,
     /// Queues are filled.
     Fill,
@@ -168,8 +195,8 @@ pub enum JoinStage {
 }
 
 impl JoinStage {
-    /// In their order.
-    pub const ALL: [JoinStage; 3] = [JoinStage::Connect, JoinStage::Fill, JoinStage::Finish];
+    /// Those after the first one, in their order.
+    pub const LATE: [JoinStage; 2] = [JoinStage::Fill, JoinStage::Finish];
 }
 
 /// What *join* works with.
@@ -178,6 +205,10 @@ pub struct Joined<'a> {
     pub opened: &'a dyn Fn(usize) -> Result<BorrowedFd<'a>>,
     /// What [`Way::keep_partner`] kept.
     pub partner: Option<BorrowedFd<'a>>,
+    /// The records.
+    pub records: &'a Records,
+    /// The children that make sockets, while there is no other process.
+    pub deputies: &'a Deputies,
 }
 
 /// An object at a restart, while descriptions of it are being opened.

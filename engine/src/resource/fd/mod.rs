@@ -20,14 +20,16 @@ pub mod inode;
 pub mod job;
 pub mod lock;
 mod making;
+mod marked;
 mod other_name;
 pub mod socket;
 pub mod table;
 mod tcp_join;
 pub mod tcp_outside;
+mod unix_join;
 pub mod unlinked;
 
-pub use making::{Holder, Holders, JoinStage, Joined, Made, Once, Programs, Restored, Way};
+pub use making::{Holder, Holders, JoinStage, Joined, Made, Once, Others, Programs, Restored, Way};
 
 use crate::error::{Error, External, Problem, Result, Subject};
 use crate::proc::fdinfo::FdInfo;
@@ -106,6 +108,7 @@ kinds! {
     epoll: Epoll(state: epoll::Epoll);
     signalfd: Signalfd(state: signalfd::Signalfd);
     inotify: Inotify(state: inotify::Inotify);
+    fanotify: Fanotify(state: fanotify::Fanotify);
     io_uring: IoUring(state: io_uring::IoUring);
     unix: Unix(state: unix::Unix);
     tcp: Tcp(state: tcp::Tcp);
@@ -497,7 +500,6 @@ fn unknown(seen: &Observed<'_>) -> &'static str {
 fn without_a_path(link: &[u8]) -> &'static str {
     const KINDS: &[(&[u8], &str)] = &[
         (b"socket:", "a socket"),
-        (b"anon_inode:[fanotify]", "a fanotify group"),
         (b"anon_inode:[userfaultfd]", "a userfaultfd"),
         (b"anon_inode:[perf_event]", "a performance event"),
         (b"anon_inode:bpf", "a BPF object"),

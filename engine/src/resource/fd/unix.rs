@@ -9,17 +9,18 @@ use super::inode::Observed;
 use super::socket::diag::UnixSocket;
 use super::socket::name::{self, Name};
 use super::socket::options::{self, SocketOption};
+use super::socket::peer::Peer;
 use super::socket::queue::{self, Looked, Message, Queue};
-use super::socket::{Created, poll, shut_down, who_has};
-use super::{Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external, unlinked};
+use super::socket::{Created, poll, who_has};
+use super::{Identity, JoinStage, Joined, Kind, Made, Reference, Verbs, Way, external};
 use crate::error::{Context, Error, External, Problem, Result, Subject};
 use crate::resource::bytes::Bytes;
 use crate::resource::is_default;
 use crate::sys::socket;
 use rustix::event::PollFlags;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, listen, socketpair};
+use rustix::net::SocketType;
 use serde::{Deserialize, Serialize};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The state of a unix socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Unix {
     pub name: Option<Name>,
     /// What it is connected to.
     pub link: Link,
+    /// Whom it names as the other end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
     /// What waits to be received.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<Message>,
@@ -75,6 +79,10 @@ pub enum Link {
     Waiting {
         /// Its open file description.
         listener: usize,
+        /// Whom the socket will name that accepts it: it is not to be seen who has connected, so
+        /// that is the process which has this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Peer>,
     },
     /// A socket that gets its datagrams.
     To {
@@ -111,6 +119,7 @@ pub(super) fn recognise(seen: &Observed<'_>) -> Option<Result<Kind>> {
             kind,
             name: None,
             link: Link::None,
+            peer: None,
             queue: Vec::new(),
             shutdown: 0,
             options: Vec::new(),
@@ -123,7 +132,7 @@ impl Unix {
         Created { family: libc::AF_UNIX, kind: self.kind, protocol: 0 }
     }
 
-    fn socket_type(&self) -> SocketType {
+    pub(super) fn socket_type(&self) -> SocketType {
         SocketType::from_raw(self.kind as u32)
     }
 
@@ -132,7 +141,7 @@ impl Unix {
     }
 
     /// Whether the name is its own, and not that of the listener that accepted it.
-    fn is_bound(&self) -> bool {
+    pub(super) fn is_bound(&self) -> bool {
         match &self.link {
             Link::Peer { by, .. } => *by != By::Accepted,
             Link::Closed { accepted, .. } => !accepted,
@@ -229,7 +238,7 @@ impl Verbs for Unix {
         let linked = match &self.link {
             Link::Peer { file, by: By::Connect { listener, .. } } => vec![Some(*file), *listener],
             Link::Peer { file, .. } | Link::To { file, .. } => vec![Some(*file)],
-            Link::Waiting { listener } => vec![Some(*listener)],
+            Link::Waiting { listener, .. } => vec![Some(*listener)],
             Link::Listening { waiting, .. } => waiting.iter().copied().map(Some).collect(),
             Link::None | Link::Closed { .. } => Vec::new(),
         };
@@ -284,7 +293,7 @@ impl Verbs for Unix {
                     " is a socket that has sent data to one that was not accepted yet, where it cannot be read; accept the connection first",
                 );
             }
-            Link::Waiting { listener: file }
+            Link::Waiting { listener: file, by: Some(Peer::of_process(descriptor.process.pid)?) }
         } else if let Some(peer_ino) = shown.peer.filter(|peer| *peer != 0) {
             let Some(peer) = all.socket(peer_ino) else {
                 return outside(format!(
@@ -314,6 +323,7 @@ impl Verbs for Unix {
         } else {
             Link::None
         };
+        self.peer = Peer::of_socket(fd.as_fd()).context(|| format!("{at}: read whom it names (SO_PEERCRED)"))?;
         if !shown.listens {
             let kind = self.kind;
             let looked = Queue { fd: fd.as_fd(), descriptor, kind, state }.look()?;
@@ -367,7 +377,7 @@ impl Verbs for Unix {
     }
 
     fn make(&self, _way: &Way<'_>) -> Result<Box<dyn Made>> {
-        Ok(Box::new(Unopened(self.clone())))
+        Ok(Box::new(self.unopened()))
     }
 
     fn enables_async_late(&self) -> bool {
@@ -383,158 +393,8 @@ impl Verbs for Unix {
     }
 
     fn join(&self, stage: JoinStage, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
-        match stage {
-            JoinStage::Connect => self.connect(fd, job),
-            JoinStage::Fill => self.fill(job),
-            JoinStage::Finish => self.finish(fd),
-        }
+        self.come_back(stage, fd, job)
     }
-}
-
-impl Unix {
-    /// Creates it, and what comes to be with it.
-    fn open(&self, way: &Way<'_>) -> Result<OwnedFd> {
-        let kind = self.socket_type();
-        let pair = || {
-            socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None).context(|| "make a socket pair")
-        };
-        let (own, other) = match &self.link {
-            Link::Peer { by: By::Pair, .. } => pair()?,
-            Link::Peer { by: By::Connect { listener, to }, .. } => {
-                let listener = listener.map(|listener| way.opened(listener)).transpose()?;
-                connected(kind, to, listener)?
-            }
-            Link::Peer { .. } => return Err(Error::Conflict("a socket without its peer".into())),
-            Link::Closed { peer: Some(to), .. } => connected(kind, to, None)?,
-            Link::Closed { accepted: true, .. } => {
-                let own =
-                    self.name.as_ref().ok_or_else(|| Error::Conflict("a socket without a name".into()))?;
-                let (client, accepted) = connected(kind, own, None)?;
-                (accepted, client)
-            }
-            Link::Closed { .. } => pair()?,
-            Link::None | Link::Listening { .. } | Link::Waiting { .. } | Link::To { .. } => {
-                return name::new(kind);
-            }
-        };
-        match &self.link {
-            Link::Peer { file, .. } => way.leave(*file, other),
-            _ => way.keep_partner(other),
-        }
-        Ok(own)
-    }
-
-    /// Everything that connects by name has a name.
-    fn connect(&self, fd: BorrowedFd<'_>, job: &Joined<'_>) -> Result<()> {
-        match &self.link {
-            Link::To { name, .. } => name.connect(fd),
-            Link::Listening { waiting, .. } => {
-                let own =
-                    self.name.as_ref().ok_or_else(|| Error::Conflict("a listener without a name".into()))?;
-                waiting.iter().try_for_each(|client| own.connect((job.opened)(*client)?))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Sends it what it has to receive.
-    fn fill(&self, job: &Joined<'_>) -> Result<()> {
-        if self.queue.is_empty() {
-            return Ok(());
-        }
-        let files = |message: &Message| -> Result<Vec<BorrowedFd<'_>>> {
-            message.files.iter().map(|file| (job.opened)(*file)).collect()
-        };
-        let peer = match &self.link {
-            Link::Peer { file, .. } => Some((job.opened)(*file)?),
-            Link::Closed { .. } => job.partner,
-            _ => None,
-        };
-        if let Some(peer) = peer {
-            return queue::with_room(peer, || {
-                self.queue.iter().try_for_each(|message| queue::send(peer, message, &files(message)?))
-            });
-        }
-        let own = self
-            .name
-            .as_ref()
-            .ok_or_else(|| Error::Conflict("a message for a socket without a name".into()))?;
-        for message in &self.queue {
-            let files = files(message)?;
-            match message.sender {
-                Some(sender) => {
-                    let sender = (job.opened)(sender)?;
-                    queue::with_room(sender, || own.send_to(sender, message, &files))?;
-                }
-                None => {
-                    let sender = name::new(self.socket_type())?;
-                    let from = Name { address: message.from.clone(), file: None };
-                    if !message.from.0.is_empty() {
-                        from.bind_anywhere(sender.as_fd())?;
-                    }
-                    queue::with_room(sender.as_fd(), || own.send_to(sender.as_fd(), message, &files))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Shuts down halves and sets options, with its queue filled.
-    fn finish(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        if let Link::Closed { reset, .. } = self.link {
-            if reset {
-                rustix::net::send(fd, b"x", rustix::net::SendFlags::NOSIGNAL)
-                    .context(|| "leave a byte unread")?;
-            }
-        } else {
-            shut_down(fd, self.shutdown).context(|| "shut down a socket")?;
-        }
-        options::apply(fd, &self.options)
-    }
-}
-
-/// A socket that is not open yet.
-struct Unopened(Unix);
-
-impl Made for Unopened {
-    fn open(&mut self, way: &Way<'_>, flags: i32) -> Result<OwnedFd> {
-        let fd = self.0.open(way)?;
-        unlinked::set_flags(&fd, flags)?;
-        Ok(fd)
-    }
-
-    fn adjust(&self, way: &Way<'_>, fd: &OwnedFd, _flags: i32) -> Result<()> {
-        let own = self.0.name.as_ref().filter(|_| self.0.is_bound());
-        own.map_or(Ok(()), |name| name.bind(fd.as_fd(), way))?;
-        match self.0.link {
-            Link::Listening { backlog, .. } => listen(fd, backlog as i32).context(|| "listen to a socket"),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Connects a new socket to a name, through its listener or one that nobody else sees; returns it
-/// and the one that was accepted.
-fn connected(kind: SocketType, to: &Name, listener: Option<BorrowedFd<'_>>) -> Result<(OwnedFd, OwnedFd)> {
-    let accept = |listener: BorrowedFd<'_>| {
-        rustix::net::accept_with(listener, SocketFlags::CLOEXEC).context(|| "accept a connection")
-    };
-    let client = name::new(kind)?;
-    if let Some(listener) = listener {
-        to.connect(client.as_fd())?;
-        return Ok((client, accept(listener)?));
-    }
-    let make = || -> Result<OwnedFd> {
-        let listener = name::new(kind)?;
-        let address = queue::address(&to.address.0)?;
-        let what = || format!("connect a socket to {}", to.describe());
-        rustix::net::bind(&listener, &address).context(what)?;
-        listen(&listener, 1).context(what)?;
-        rustix::net::connect(&client, &address).context(what)?;
-        accept(listener.as_fd())
-    };
-    let accepted = if to.is_abstract() { make()? } else { to.aside(make)? };
-    Ok((client, accepted))
 }
 
 /// Finds the open file descriptions that a message carries, and its sender.
@@ -602,6 +462,11 @@ pub(super) const FAULTS: &[crate::resource::fault::Fault] = &[
         name: "socket-half-open-again",
         what: "unix sockets that were shut down are open in both directions",
         commit: |r| each(r, |unix| unix.shutdown = 0),
+    },
+    crate::resource::fault::Fault {
+        name: "socket-peer-forgotten",
+        what: "unix sockets name the restart as their other end",
+        commit: |r| each(r, |unix| unix.peer = None),
     },
     crate::resource::fault::Fault {
         name: "socket-options-lost",

@@ -11,6 +11,7 @@ pub mod moved;
 pub mod name;
 pub mod network;
 pub mod options;
+pub mod peer;
 pub mod queue;
 pub mod repair;
 

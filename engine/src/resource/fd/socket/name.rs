@@ -5,7 +5,9 @@ use super::queue::{self, Message, address};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::resource::bytes::{Bytes, PathBytes};
 use crate::resource::fd::Way;
+use crate::sys::deputy::Deputy;
 use crate::sys::file::{link_to, with_directory};
+use crate::sys::guard;
 use crate::sys::socket;
 use crate::sys::task::Seen;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
@@ -15,7 +17,7 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, sendmsg_addr, socket_with,
 };
 use serde::{Deserialize, Serialize};
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -151,32 +153,33 @@ impl Name {
             return if self.is_abstract() {
                 bind(fd, &address(&self.address.0)?).context(what)
             } else {
-                self.aside(|| bind(fd, &address(&self.address.0)?).context(what))
+                self.aside(|| bind(fd, &address(&self.address.0)?).context(what)).map(drop)
             };
         };
         let path = file.path.as_path();
-        if file.is_there()? {
-            // After a failure there is again one that is gone.
-            rustix::fs::unlink(path)
-                .context(|| format!("remove {}, a socket that is gone", path.display()))?;
-        } else {
+        let is_there = file.is_there()?;
+        if !is_there {
             let own = path.to_owned();
             way.undo(move || std::fs::remove_file(&own));
         }
         let relative = Path::new(OsStr::from_bytes(&self.address.0));
-        if relative.is_absolute() {
-            bind(fd, &address(&self.address.0)?).context(what)?;
-        } else {
-            let mut up = path;
-            for _ in relative.components().filter(|part| matches!(part, Component::Normal(_))) {
-                up = up.parent().unwrap_or(Path::new("/"));
-            }
-            let directory = open_directory(up)?;
-            let bound = with_directory(directory.as_fd(), false, || {
-                bind(fd, &address(&self.address.0)?).context(what)
-            });
-            bound.context(|| format!("enter {}", up.display()))??;
+        let mut up = Path::new("/");
+        if !relative.is_absolute() {
+            let parts = relative.components().filter(|part| matches!(part, Component::Normal(_)));
+            up = path.ancestors().nth(parts.count()).unwrap_or(up);
         }
+        let (directory, address) = (open_directory(up)?, address(&self.address.0)?);
+        let stale = CString::new(&file.path.0[..]).map_err(std::io::Error::from).context(what)?;
+        // If we are killed in between, the child still puts another file in the place of the one
+        // that it removes. After a failure there is again one whose socket is gone.
+        let replace = || -> std::io::Result<()> {
+            rustix::process::fchdir(&directory)?;
+            if is_there {
+                rustix::fs::unlink(&*stale)?;
+            }
+            Ok(bind(fd, &address)?)
+        };
+        guard::try_in_child(replace).context(what)?;
         let meta = std::fs::symlink_metadata(path).ok();
         let is_socket = |meta: &std::fs::Metadata| FileType::from_raw_mode(meta.mode()) == FileType::Socket;
         if !meta.as_ref().is_some_and(is_socket) {
@@ -196,20 +199,35 @@ impl Name {
             .context(|| format!("set mode of {}", path.display()))
     }
 
-    /// Connects a socket to the one that is bound to it.
+    /// Has a socket connected to the one that is bound to it.
     ///
     /// # Errors
     /// What the kernel reports.
-    pub fn connect(&self, fd: BorrowedFd<'_>) -> Result<()> {
+    pub fn connect(&self, fd: BorrowedFd<'_>, deputy: &Deputy) -> Result<()> {
         let what = || format!("connect a socket to {}", self.describe());
         let Some(file) = self.file.as_ref().filter(|_| !self.is_abstract()) else {
-            return connect(fd, &address(&self.address.0)?).context(what);
+            return deputy.connect(fd, None, &self.address.0).context(what);
         };
         let path = file.path.as_path();
         let directory = open_directory(path.parent().unwrap_or(Path::new("/")))?;
         let name = path.file_name().unwrap_or_default().as_bytes();
-        with_directory(directory.as_fd(), false, || connect(fd, &address(name)?).context(what))
-            .context(what)?
+        deputy.connect(fd, Some(directory.as_fd()), name).context(what)
+    }
+
+    /// Binds a socket to it where nobody else sees that, and has another one connected to it, by a
+    /// `client` to a `listener`.
+    ///
+    /// # Errors
+    /// What the kernel reports: EADDRINUSE for an abstract name of another socket.
+    pub fn meet(&self, sockets: [BorrowedFd<'_>; 2], [listener, client]: [&Deputy; 2]) -> Result<()> {
+        let [listens, connects] = sockets;
+        let what = || format!("connect a socket to {}", self.describe());
+        let bind = || bind(listens, &address(&self.address.0)?).context(what);
+        let directory = if self.is_abstract() { bind().map(|()| None) } else { self.aside(bind).map(Some) }?;
+        listener.listen(listens, 1).context(what)?;
+        let last = Path::new(OsStr::from_bytes(&self.address.0)).file_name().unwrap_or_default();
+        let name = if self.is_abstract() { &self.address.0 } else { last.as_bytes() };
+        client.connect(connects, directory.as_ref().map(AsFd::as_fd), name).context(what)
     }
 
     /// Binds a socket to it for a moment; one with a path where nobody else sees it.
@@ -220,7 +238,7 @@ impl Name {
         let make = || {
             bind(fd, &address(&self.address.0)?).context(|| format!("bind a socket to {}", self.describe()))
         };
-        if self.is_abstract() { make() } else { self.aside(make) }
+        if self.is_abstract() { make() } else { self.aside(make).map(drop) }
     }
 
     /// Sends a datagram to the socket that is bound to it.
@@ -243,11 +261,12 @@ impl Name {
             .context(|| format!("send to {}", self.describe()))?
     }
 
-    /// Runs `act` where the path of the name leads to a directory that nobody else sees.
+    /// Runs `act` where the path of the name leads to a directory that nobody else sees, which is
+    /// returned.
     ///
     /// # Errors
     /// *denied* without CAP_SYS_ADMIN.
-    pub fn aside<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    fn aside(&self, act: impl FnOnce() -> Result<()> + Send) -> Result<OwnedFd> {
         let what = || format!("make a file system for {}, which is gone", self.describe());
         let make = || -> rustix::io::Result<OwnedFd> {
             let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -264,7 +283,8 @@ impl Name {
                 rustix::fs::openat(&up, part.as_os_str(), OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                     .context(what)?;
         }
-        with_directory(root.as_fd(), true, act).context(what)?
+        with_directory(root.as_fd(), true, act).context(what)??;
+        Ok(up)
     }
 }
 
