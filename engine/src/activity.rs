@@ -42,6 +42,18 @@ pub fn last() -> String {
     BOARD.get().map(Board::read).unwrap_or_default()
 }
 
+/// Says that the worker has ended by itself, and undone what was to be undone.
+pub fn finish() {
+    if let Some(board) = BOARD.get() {
+        board.finish();
+    }
+}
+
+/// Whether the worker has ended by itself.
+pub fn is_finished() -> bool {
+    BOARD.get().is_some_and(Board::is_finished)
+}
+
 /// The page, if there is one.
 pub(crate) fn board() -> Option<&'static Board> {
     BOARD.get()

@@ -20,9 +20,9 @@ pub fn run(args: CheckpointArgs) -> anyhow::Result<u8> {
         patience,
         || {
             cairn::checkpoint::clean_up(&(&args.target).into());
-            if let Location::File(file) = partial {
+            if let Location::File(file) = &partial {
                 // If this fails, the next checkpoint to that path removes the file.
-                let _ = cairn::image::remove_partial(&file);
+                let _ = cairn::image::remove_partial(file);
             }
         },
         |cancelled| {

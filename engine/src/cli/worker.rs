@@ -3,7 +3,7 @@
 //! target still continues.
 
 use cairn::error::{Context, Result};
-use cairn::sys::guard::{self, Side};
+use cairn::sys::guard::{self, Side, Successor};
 use cairn::sys::ptrace;
 use cairn::sys::signals::{self, Heard};
 use cairn::sys::wait::{self, Stop};
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_millis(700);
 /// Errors of starting or waiting for the worker; those of `work` have already been printed.
 pub fn run(
     patience: Duration,
-    clean: impl FnOnce(),
+    clean: impl Fn(),
     work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> anyhow::Result<u8>,
 ) -> anyhow::Result<u8> {
     // Signals stay blocked until both sides handle them: one that killed only the front end would
@@ -39,7 +39,16 @@ pub fn run(
     wait::block_sigchld();
     activity::prepare().context(|| "create the page shared with the worker")?;
     match guard::split().context(|| "start worker")? {
-        Side::Front(worker) => Ok(attend(worker, patience, clean)?),
+        Side::Front(worker) => {
+            // For the case that both of us are killed. Without it nothing is undone then.
+            let _last = Successor::start(Some(worker), || {
+                if !activity::is_finished() {
+                    journal::undo_all();
+                    clean();
+                }
+            });
+            Ok(attend(worker, patience, &clean)?)
+        }
         Side::Worker => {
             guard::survive_file_size_limit().context(|| "ignore SIGXFSZ")?;
             let cancelled = Cancelled::default();
@@ -52,6 +61,7 @@ pub fn run(
                 Ok(code) => code,
                 Err(err) => super::report(&err),
             };
+            activity::finish();
             std::process::exit(code.into());
         }
     }
@@ -62,7 +72,7 @@ pub fn run(
 /// The worker is traced so that, if it is killed, it stops before it lets go of the job: what it
 /// has changed in that is undone while nothing of it runs (kernel/exit.c: `do_exit` reports
 /// `PTRACE_EVENT_EXIT` first, and `exit_notify` releases its tracees last).
-fn attend(worker: i32, patience: Duration, clean: impl FnOnce()) -> Result<u8> {
+fn attend(worker: i32, patience: Duration, clean: &impl Fn()) -> Result<u8> {
     let mut asked: Option<(Instant, String)> = None;
     let numbers = HEARD.map(|signal| signal as i32);
     // The worker observes `patience` itself and reports why it gives up; it counts as hung only if

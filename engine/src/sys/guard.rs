@@ -102,6 +102,8 @@ const TEXT: usize = 1024;
 
 #[repr(C)]
 struct Page {
+    /// Whether nothing is left to be undone.
+    done: AtomicBool,
     /// Whether the activity in the text is subject to the timeout.
     hurried: AtomicBool,
     len: AtomicUsize,
@@ -144,6 +146,16 @@ impl Board {
         let bytes = &text.as_bytes()[..text.len().min(TEXT)];
         bytes.iter().zip(&page.text).for_each(|(byte, place)| place.store(*byte, Ordering::Relaxed));
         page.len.store(bytes.len(), Ordering::Release);
+    }
+
+    /// Nothing is left to be undone.
+    pub fn finish(&self) {
+        self.page().done.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing is left to be undone.
+    pub fn is_finished(&self) -> bool {
+        self.page().done.load(Ordering::Acquire)
     }
 
     /// Whether the activity in the line is subject to the timeout.
@@ -200,12 +212,14 @@ impl Board {
 pub struct Successor(i32);
 
 impl Successor {
-    /// Forks. The caller must be single-threaded.
+    /// Forks; the child waits also for the end of the process `other`. The caller must be
+    /// single-threaded.
     ///
     /// # Errors
-    /// EAGAIN; ENOSYS before Linux 5.3.
-    pub fn start(work: impl FnOnce()) -> io::Result<Successor> {
+    /// EAGAIN; ENOSYS before Linux 5.3; ESRCH if the other process has been waited for.
+    pub fn start(other: Option<i32>, work: impl FnOnce()) -> io::Result<Successor> {
         use rustix::event::{PollFd, PollFlags, poll};
+        let other = other.map(super::task::pidfd).transpose()?;
         let us = ourselves()?;
         // SAFETY: there is one thread, so the child's copy of the process is whole.
         let pid = cvt(unsafe { libc::fork() }.into())? as i32;
@@ -218,8 +232,17 @@ impl Successor {
             let mut all: libc::sigset_t = std::mem::zeroed();
             libc::sigfillset(&mut all);
             libc::sigprocmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+            // Not to be found by the name of the program, whose processes somebody kills.
+            libc::prctl(libc::PR_SET_NAME, c"undo".as_ptr());
+            // Who reads what we print is not to wait for it.
+            let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+            for fd in 0..3 {
+                libc::dup2(null, fd);
+            }
         }
-        while poll(&mut [PollFd::new(&us, PollFlags::IN)], None).is_err() {}
+        for ends in other.iter().chain([&us]) {
+            while poll(&mut [PollFd::new(ends, PollFlags::IN)], None).is_err() {}
+        }
         work();
         // SAFETY: never returns.
         unsafe { libc::_exit(0) }

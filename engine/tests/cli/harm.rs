@@ -21,24 +21,51 @@ pub fn begin_checkpoint(job: &Job, file: &Path) -> std::process::Child {
         .expect("cairn starts")
 }
 
-/// The one child of a process, once there is one.
+/// The first child of a process, once there is one.
 pub fn child_of(pid: u32) -> Option<i32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    text.split_ascii_whitespace().next()?.parse().ok()
+    children_of(pid).first().copied()
+}
+
+fn children_of(pid: u32) -> Vec<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Who of cairn is killed.
 #[derive(Clone, Copy)]
-enum Victim {
+pub enum Victim {
     /// The process that the user sees.
     Front,
     /// The one that holds the job.
     Worker,
+    /// First the one, then the other.
+    Both,
+}
+
+impl Victim {
+    /// Kills them, and waits until nobody of cairn is left. Their standard error is piped.
+    pub fn kill(self, front: std::process::Child) {
+        let (first, children) = (front.id() as i32, children_of(front.id()));
+        let worker = children.first().copied();
+        let whom = match self {
+            Victim::Front => [Some(first), None],
+            Victim::Worker => [worker, None],
+            Victim::Both => [Some(first), worker],
+        };
+        whom.into_iter().flatten().for_each(|pid| kill(pid, Signal::KILL));
+        // A worker that was only just forked has the same pipe.
+        front.wait_with_output().expect("it was started");
+        for child in children {
+            let ended = || status_field(child, "State").is_none_or(|state| state.starts_with('Z'));
+            wait_for("the end of cairn", || ended().then_some(()));
+        }
+    }
 }
 
 #[rstest]
 #[case::front(Victim::Front)]
 #[case::worker(Victim::Worker)]
+#[case::both(Victim::Both)]
 fn a_kill_at_any_moment_harms_nobody(#[case] victim: Victim) {
     let job = Job::counter();
     let file = job.path("context");
@@ -48,20 +75,9 @@ fn a_kill_at_any_moment_harms_nobody(#[case] victim: Victim) {
     std::fs::remove_file(&file).expect("it was there");
     const MOMENTS: u32 = 60;
     for moment in 0..MOMENTS {
-        let mut front = begin_checkpoint(&job, &file);
+        let front = begin_checkpoint(&job, &file);
         std::thread::sleep(whole * moment / MOMENTS);
-        let worker = child_of(front.id());
-        let whom = match victim {
-            Victim::Front => Some(front.id() as i32),
-            Victim::Worker => worker,
-        };
-        whom.into_iter().for_each(|pid| kill(pid, Signal::KILL));
-        front.wait().expect("it was started");
-        if let Some(worker) = worker {
-            // Nobody but init is there to wait for it.
-            let ended = || status_field(worker, "State").is_none_or(|state| state.starts_with('Z'));
-            wait_for("the worker's end", || ended().then_some(()));
-        }
+        victim.kill(front);
         job.await_progress();
         if file.exists() {
             let output = cairn(["info", "--verify", file.to_str().expect("UTF-8")]);

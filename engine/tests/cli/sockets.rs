@@ -3,7 +3,6 @@
 use super::refused_descriptors::{is_refused, job_that};
 use super::*;
 use rstest::rstest;
-use rustix::process::Signal;
 use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
@@ -204,8 +203,7 @@ threading.Thread(target=talk).start()";
     for moment in 0..MOMENTS {
         let front = super::harm::begin_checkpoint(&job, &job.path("context"));
         std::thread::sleep(whole * moment / MOMENTS);
-        super::harm::child_of(front.id()).into_iter().for_each(|pid| super::harm::kill(pid, Signal::KILL));
-        front.wait_with_output().expect("it was started");
+        super::harm::Victim::Worker.kill(front);
     }
     assert_eq!(std::fs::read_to_string(job.path("error")).unwrap_or_default(), "");
 }

@@ -1,10 +1,9 @@
 //! TCP connections to processes outside the job: the test is the other end.
 
-use super::harm::kill;
+use super::harm::Victim;
 use super::refused_descriptors::job_that;
 use super::*;
 use rstest::rstest;
-use rustix::process::Signal;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -225,9 +224,10 @@ fn a_failed_restart_leaves_it_locked() {
 }
 
 #[rstest]
-#[case::front(false)]
-#[case::worker(true)]
-fn a_killed_checkpoint_leaves_no_lock(#[case] of_worker: bool) {
+#[case::front(Victim::Front)]
+#[case::worker(Victim::Worker)]
+#[case::both(Victim::Both)]
+fn a_killed_checkpoint_leaves_no_lock(#[case] victim: Victim) {
     if !locks() {
         return;
     }
@@ -249,11 +249,7 @@ fn a_killed_checkpoint_leaves_no_lock(#[case] of_worker: bool) {
             .spawn()
             .expect("cairn starts");
         std::thread::sleep(whole * moment / MOMENTS);
-        let front_pid = front.id();
-        let whom = if of_worker { super::harm::child_of(front_pid) } else { Some(front_pid as i32) };
-        whom.into_iter().for_each(|pid| kill(pid, Signal::KILL));
-        // Its end is that of the worker as well, which has the same pipe.
-        front.wait_with_output().expect("it was started");
+        victim.kill(front);
         let text = format!("after {moment}");
         (&stream).write_all(text.as_bytes()).expect("sent");
         if !answers_before_it_ends(&job, &stream) {

@@ -174,7 +174,7 @@ impl Maker {
     fn start_successor(&mut self, dir: &OwnedFd, name: &OsStr) -> std::io::Result<()> {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
         let directories = &self.directories;
-        let successor = Successor::start(|| {
+        let successor = Successor::start(None, || {
             // There is no one to report a failure to.
             if is_ours(dir, name, (now.tv_sec, now.tv_nsec)) {
                 let _ = rustix::fs::unlinkat(dir, name, AtFlags::empty());
