@@ -20,6 +20,7 @@ use crate::resource::cgroup::{Places, Policy};
 use crate::resource::clock::Clocks;
 use crate::resource::fd::external::{self, Replacement};
 use crate::resource::fd::socket::moved::{self, Moved};
+use crate::resource::fd::socket::peer;
 use crate::resource::fd::tcp_outside::Leaving;
 use crate::resource::fd::terminal;
 use crate::resource::process::{self, Alive};
@@ -192,6 +193,11 @@ pub fn prepare(options: &Options<'_>) -> Result<Prepared> {
     let leaving = Leaving::begin(&mut records, options.tcp_close)?;
     moved::apply(&mut records, &options.map_ip)?;
     let accepted = changes::check(&records, &options.changes)?;
+    for pid in peer::taken(&records) {
+        (options.tell)(&format!(
+            "pid {pid} belongs to another process now: unix sockets of the job that name it as their other end (SO_PEERCRED) will name another PID"
+        ));
+    }
     records.inodes.iter().try_for_each(|inode| inode.kind.verbs().examine())?;
     records.segments().try_for_each(|segment| segment.is_there().map(drop))?;
     records.sysv.iter().try_for_each(|by_id| by_id.object().is_there().map(drop))?;

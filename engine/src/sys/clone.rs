@@ -59,17 +59,9 @@ impl CloneArgs {
 /// EEXIST: the PID is in use. EPERM: a PID is given, and we have neither CAP_SYS_ADMIN nor
 /// CAP_CHECKPOINT_RESTORE.
 pub fn fork_sleeper(pid: Option<i32>, exit_signal: i32) -> io::Result<i32> {
-    let set_tid = [pid.unwrap_or(0)];
     let parent = rustix::process::getpid();
-    let args = CloneArgs {
-        exit_signal: exit_signal as u64,
-        set_tid: pid.map_or(0, |_| set_tid.as_ptr() as u64),
-        set_tid_size: pid.is_some().into(),
-        ..CloneArgs::default()
-    };
-    // SAFETY: the arguments are live; without CLONE_VM the child has its own copy of everything and
-    // makes nothing but async-signal-safe calls.
-    let got = cvt(unsafe { libc::syscall(libc::SYS_clone3, &args, CLONE_ARGS_SIZE as usize) })?;
+    // SAFETY: the child makes nothing but async-signal-safe calls.
+    let got = unsafe { fork_as(pid, 0, exit_signal) }?;
     if got == 0 {
         // SAFETY: none of these calls takes a pointer. The parent-death signal covers the time
         // until the tracer's EXITKILL is in force; a parent that died before it was set sends none.
@@ -83,5 +75,27 @@ pub fn fork_sleeper(pid: Option<i32>, exit_signal: i32) -> io::Result<i32> {
             }
         }
     }
+    Ok(got)
+}
+
+/// Forks a child, with PID `pid` if given, that has a copy of everything but what `flags`
+/// (`CLONE_FILES` and the like) share; returns its PID, and 0 in the child.
+///
+/// # Safety
+/// The child makes nothing but async-signal-safe calls, and does not return.
+///
+/// # Errors
+/// As [`fork_sleeper`]; EINVAL for a PID that there cannot be.
+pub(super) unsafe fn fork_as(pid: Option<i32>, flags: i32, exit_signal: i32) -> io::Result<i32> {
+    let set_tid = [pid.unwrap_or(0)];
+    let args = CloneArgs {
+        flags: flags as u64,
+        exit_signal: exit_signal as u64,
+        set_tid: pid.map_or(0, |_| set_tid.as_ptr() as u64),
+        set_tid_size: pid.is_some().into(),
+        ..CloneArgs::default()
+    };
+    // SAFETY: the arguments are live; without CLONE_VM the child has its own copy of the memory.
+    let got = cvt(unsafe { libc::syscall(libc::SYS_clone3, &args, CLONE_ARGS_SIZE as usize) })?;
     Ok(got as i32)
 }

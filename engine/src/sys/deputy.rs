@@ -2,8 +2,7 @@
 //! calls socketpair(2), listen(2) or connect(2), and its credentials (net/unix/af_unix.c,
 //! `init_peercred`).
 
-use super::clone::{CLONE_ARGS_SIZE, CloneArgs};
-use super::{cvt, task};
+use super::{clone, task};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, socketpair};
 use std::io;
@@ -50,18 +49,9 @@ impl Deputy {
     pub fn start(pid: Option<i32>, ids: Option<&Ids>) -> io::Result<Deputy> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let set_tid = [pid.unwrap_or(0)];
         let parent = rustix::process::getpid();
-        let args = CloneArgs {
-            flags: libc::CLONE_FILES as u64,
-            exit_signal: libc::SIGCHLD as u64,
-            set_tid: pid.map_or(0, |_| set_tid.as_ptr() as u64),
-            set_tid_size: pid.is_some().into(),
-            ..CloneArgs::default()
-        };
-        // SAFETY: the arguments are live; without CLONE_VM the child has its own copy of
-        // everything, and makes nothing but system calls.
-        let got = cvt(unsafe { libc::syscall(libc::SYS_clone3, &args, CLONE_ARGS_SIZE as usize) })?;
+        // SAFETY: the child makes nothing but system calls.
+        let got = unsafe { clone::fork_as(pid, libc::CLONE_FILES, libc::SIGCHLD) }?;
         if got == 0 {
             // SAFETY: the channel is open; never returns.
             unsafe {
@@ -69,7 +59,7 @@ impl Deputy {
                 libc::_exit(0)
             }
         }
-        let pid = got as i32;
+        let pid = got;
         let deputy = task::pidfd(pid).map(|ends| Deputy { pid, ends, channel: [ours, theirs] });
         let deputy = deputy.inspect_err(|_| end(pid))?;
         deputy.answer().map(|_| deputy)

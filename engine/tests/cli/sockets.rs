@@ -31,6 +31,20 @@ os.dup2(b.fileno(), 9)",
 c = socket.socket(socket.AF_UNIX); c.connect('door'); c.send(b'x'); os.dup2(c.fileno(), 9)",
     "not accepted yet"
 )]
+#[case::waits_at_a_removed_file(
+    "l = socket.socket(socket.AF_UNIX); l.bind('door'); l.listen(1)
+c = socket.socket(socket.AF_UNIX); c.connect('door'); os.unlink('door'); os.dup2(l.fileno(), 9)",
+    "whose file was removed, with connections"
+)]
+#[case::hard_link(
+    "l = socket.socket(socket.AF_UNIX); l.bind('door'); os.link('door', 'other'); os.dup2(l.fileno(), 9)",
+    "hard links"
+)]
+#[case::linked_elsewhere(
+    "l = socket.socket(socket.AF_UNIX); l.bind('door'); os.link('door', 'other'); os.unlink('door')
+os.dup2(l.fileno(), 9)",
+    "hard links"
+)]
 #[case::filter(
     &format!("code = ctypes.create_string_buffer(struct.pack('BBhiBBhi', 0xb7, 0, 0, 0, 0x95, 0, 0, 0), 16)
 terms = ctypes.create_string_buffer(b'GPL')

@@ -17,6 +17,7 @@ crate::framework::corpus! {
     mod listener_gone;
     mod listening;
     mod many;
+    mod moved_files;
     mod named_datagrams;
     mod options;
     mod peer_gone;

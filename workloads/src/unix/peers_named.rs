@@ -40,6 +40,13 @@ fn change_user() -> Outcome {
     .map(drop)
 }
 
+/// Another group, where that may be.
+fn change_group() -> Outcome {
+    // SAFETY: numbers only.
+    sys::check("setegid", unsafe { if libc::geteuid() == 0 { libc::setresgid(73, 73, 73) } else { 0 } })
+        .map(drop)
+}
+
 fn run(cx: &mut Ctx) -> Outcome {
     let stage = Stage::new()?;
     let pair = helpers::pair(SockType::Stream, SockFlag::empty())?;
@@ -70,11 +77,31 @@ fn run(cx: &mut Ctx) -> Outcome {
     first.join()?;
     let served_early = helpers::accepted(&listener)?;
     listen(&listener, Backlog::new(7)?).context("listen")?;
+    // Of one process under two names of its own, and of two sockets that nobody has made as a pair.
     let client = stage.fork("a client", |stage| {
+        let mine = helpers::pair(SockType::Stream, SockFlag::empty())?;
+        let crossed = [helpers::abstract_name("left")?, helpers::abstract_name("right")?];
+        let [left, right] = [
+            helpers::bound(SockType::Datagram, &crossed[0])?,
+            helpers::bound(SockType::Datagram, &crossed[1])?,
+        ];
+        connect(left.as_raw_fd(), &crossed[1]).context("connect")?;
+        connect(right.as_raw_fd(), &crossed[0]).context("connect")?;
+        change_group()?;
+        let later = helpers::pair(SockType::Stream, SockFlag::empty())?;
+        let own = [&mine.0, &mine.1, &later.0, &later.1];
+        let whom = || own.into_iter().map(named).collect::<anyhow::Result<Vec<_>>>();
+        let both = whom()?;
+        let nobody = option::get(&left, libc::SOL_SOCKET, libc::SO_PEERCRED)?;
         let waits = helpers::connected(SockType::Stream, &door)?;
         let before = named(&waits)?;
         stage.hold();
-        expect_eq("the listener of one that waits", named(&waits)?, before)
+        expect_eq("the listener of one that waits", named(&waits)?, before)?;
+        expect_eq("pairs of two groups", whom()?, both)?;
+        let now = option::get(&left, libc::SOL_SOCKET, libc::SO_PEERCRED)?;
+        expect_eq("the other end of what was connected by name", now, nobody)?;
+        helpers::send(&left, b"across")?;
+        expect_bytes("across", &helpers::receive(&right)?, b"across")
     })?;
     stage.wait_held(&client)?;
     let all = [

@@ -188,9 +188,11 @@ impl Verbs for Fanotify {
             fewer.effective -= CapabilitySet::SYS_ADMIN;
             set_capabilities(None, fewer).context(what)?;
         }
-        let made = fanotify::init(self.flags | libc::FAN_CLOEXEC, self.event_flags);
+        let made = fanotify::init(self.flags, self.event_flags);
         set_capabilities(None, before).context(what)?;
-        Ok(Box::new(Once::new(made.context(what)?)))
+        let made = made.context(what)?;
+        rustix::io::fcntl_setfd(&made, rustix::io::FdFlags::CLOEXEC).context(what)?;
+        Ok(Box::new(Once::new(made)))
     }
 
     fn is_finished_last(&self) -> bool {

@@ -274,11 +274,20 @@ impl Verbs for Unix {
                 " is a socket with an urgent byte (MSG_OOB) that was not received; receive it first",
             );
         }
+        self.peer = Peer::of_socket(fd.as_fd()).context(|| format!("{at}: read whom it names (SO_PEERCRED)"))?;
+        // Two datagram sockets that have connected to each other by name.
+        let crossed = self.is_datagram() && self.peer.is_none();
         self.link = if shown.listens {
-            let waiting = shown.waiting.iter().map(|client| all.socket(*client)).collect::<Option<_>>();
+            let waiting: Option<Vec<usize>> =
+                shown.waiting.iter().map(|client| all.socket(*client)).collect();
             let Some(waiting) = waiting else {
-                return outside(" is a socket with a connection from outside the job that waits to be accepted; accept it first".into());
+                return outside(" is a socket with a connection that waits to be accepted, from outside the job or closed since; accept it first".into());
             };
+            if !waiting.is_empty() && self.name.as_ref().is_some_and(|name| !name.is_reachable()) {
+                return refuse(
+                    " is a socket whose file was removed, with connections that wait to be accepted; accept them first",
+                );
+            }
             Link::Listening { backlog: shown.backlog, waiting }
         } else if let Some(listener) = sockets.waits_for.get(&ino) {
             let Some(file) = all.socket(*listener) else {
@@ -302,7 +311,7 @@ impl Verbs for Unix {
                 ));
             };
             let other = sockets.by_ino.get(&peer_ino).cloned().unwrap_or_default();
-            if other.peer == Some(ino) && peer != file {
+            if other.peer == Some(ino) && peer != file && !crossed {
                 let by = self.settle_pair(&Pair { own: shown, other: &other, file, peer }, all, &at)?;
                 Link::Peer { file: peer, by }
             } else {
@@ -323,7 +332,6 @@ impl Verbs for Unix {
         } else {
             Link::None
         };
-        self.peer = Peer::of_socket(fd.as_fd()).context(|| format!("{at}: read whom it names (SO_PEERCRED)"))?;
         if !shown.listens {
             let kind = self.kind;
             let looked = Queue { fd: fd.as_fd(), descriptor, kind, state }.look()?;

@@ -27,15 +27,14 @@ impl Unix {
     /// Creates it, and what comes to be with it.
     fn open(&self, way: &Way<'_>) -> Result<OwnedFd> {
         let kind = self.socket_type();
-        let of = |peer: Option<&Peer>| way.deputies()?.of(peer);
         let pair = || -> Result<_> {
-            of(self.peer.as_ref())?.pair(self.kind).map(Into::into).context(|| "make a socket pair")
+            let deputy = way.deputies()?.of(self.peer.as_ref())?;
+            deputy.pair(self.kind).map(Into::into).context(|| "make a socket pair")
         };
         // The two ends of a connection to a listener that is gone.
-        let met = |to: &Name, [listens, connects]: [Option<&Peer>; 2]| -> Result<_> {
+        let met = |to: &Name, peers: [Option<&Peer>; 2]| -> Result<_> {
             let (listener, client) = (name::new(kind)?, name::new(kind)?);
-            let (listens, connects) = (of(listens)?, of(connects)?);
-            to.meet([listener.as_fd(), client.as_fd()], [&listens, &connects])?;
+            to.meet([listener.as_fd(), client.as_fd()], way.deputies()?, peers)?;
             Ok((client, accept(listener.as_fd())?))
         };
         let own = self.peer.as_ref();

@@ -1,6 +1,7 @@
 //! Names of unix sockets.
 
 use super::diag::UnixSocket;
+use super::peer::{Deputies, Peer};
 use super::queue::{self, Message, address};
 use crate::error::{Context, Error, Problem, Result, Subject};
 use crate::resource::bytes::{Bytes, PathBytes};
@@ -21,7 +22,7 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// What a socket is bound to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +60,10 @@ impl Name {
         if matches!(shown.name.first(), None | Some(0)) {
             return Ok((!shown.name.is_empty()).then_some(Name { address, file: None }));
         }
+        let mut left = false;
         let path = match socket::bound_file(fd) {
             Ok(handle) => {
+                left = rustix::fs::fstat(&handle).context(|| format!("{at}: stat its file"))?.st_nlink > 0;
                 let link = std::fs::read_link(link_to(&handle)).context(|| format!("{at}: find its file"))?;
                 PathBytes::from(link.as_path())
             }
@@ -79,6 +82,10 @@ impl Name {
         };
         let meta = std::fs::symlink_metadata(path.as_path()).ok();
         let meta = meta.filter(|_| shown.is_file(path.as_path()));
+        if meta.as_ref().map_or(left, |meta| meta.nlink() > 1) {
+            let why = " is a socket whose file has other names (hard links), which would lead to a socket that is gone; remove them first";
+            return Err(Error::unsupported(Problem::of(at.clone(), why)));
+        }
         let file = meta.map(|meta| {
             let owner = (meta.uid(), meta.gid());
             BoundFile { path: path.clone(), mode: meta.mode() & 0o7777, owner }
@@ -153,7 +160,8 @@ impl Name {
             return if self.is_abstract() {
                 bind(fd, &address(&self.address.0)?).context(what)
             } else {
-                self.aside(|| bind(fd, &address(&self.address.0)?).context(what)).map(drop)
+                let up = self.aside(|| bind(fd, &address(&self.address.0)?).context(what))?;
+                self.remove_from(&up)
             };
         };
         let path = file.path.as_path();
@@ -162,12 +170,7 @@ impl Name {
             let own = path.to_owned();
             way.undo(move || std::fs::remove_file(&own));
         }
-        let relative = Path::new(OsStr::from_bytes(&self.address.0));
-        let mut up = Path::new("/");
-        if !relative.is_absolute() {
-            let parts = relative.components().filter(|part| matches!(part, Component::Normal(_)));
-            up = path.ancestors().nth(parts.count()).unwrap_or(up);
-        }
+        let Some(up) = self.bound_from(path) else { return self.bind_aside(fd, path, file) };
         let (directory, address) = (open_directory(up)?, address(&self.address.0)?);
         let stale = CString::new(&file.path.0[..]).map_err(std::io::Error::from).context(what)?;
         // If we are killed in between, the child still puts another file in the place of the one
@@ -180,23 +183,68 @@ impl Name {
             Ok(bind(fd, &address)?)
         };
         guard::try_in_child(replace).context(what)?;
-        let meta = std::fs::symlink_metadata(path).ok();
-        let is_socket = |meta: &std::fs::Metadata| FileType::from_raw_mode(meta.mode()) == FileType::Socket;
-        if !meta.as_ref().is_some_and(is_socket) {
-            return Err(Error::Conflict(format!(
-                "{}: leads elsewhere than to {}, as it did at the checkpoint",
-                self.describe(),
-                path.display()
-            )));
+        file.set_attributes()
+    }
+
+    /// The directory in which the address leads to that path, which it need not do any more.
+    fn bound_from<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        let own = Path::new(OsStr::from_bytes(&self.address.0));
+        let parts = own.components().filter(|part| matches!(part, Component::Normal(_))).count();
+        let up = if own.is_absolute() { Path::new("/") } else { path.ancestors().nth(parts)? };
+        let leads_to = std::fs::canonicalize(up.join(own).parent()?).ok()?.join(own.file_name()?);
+        (leads_to == path).then_some(up)
+    }
+
+    /// Binds a socket where its address leads into a hidden directory beside `path`, and gives its
+    /// file that name. A child completes that if we are killed.
+    fn bind_aside(&self, fd: BorrowedFd<'_>, path: &Path, file: &BoundFile) -> Result<()> {
+        let what = || format!("bind a socket to {}, whose file is {}", self.describe(), path.display());
+        let c_string = |text: &Path| {
+            CString::new(text.as_os_str().as_bytes()).map_err(std::io::Error::from).context(what)
+        };
+        // What the parts of the address before its last one are with this directory as the root.
+        let (mut at, mut directories) = (PathBuf::new(), Vec::new());
+        let own = Path::new(OsStr::from_bytes(&self.address.0));
+        for part in own.parent().into_iter().flat_map(Path::components) {
+            match part {
+                Component::Normal(name) => {
+                    at.push(name);
+                    directories.push(c_string(&at)?);
+                }
+                Component::ParentDir => drop(at.pop()),
+                _ => {}
+            }
         }
-        let (uid, gid) = file.owner;
-        if meta.is_some_and(|meta| (meta.uid(), meta.gid()) != file.owner) {
-            let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-            rustix::fs::chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-                .context(|| format!("set owner of {}", path.display()))?;
-        }
-        rustix::fs::chmod(path, Mode::from_raw_mode(file.mode))
-            .context(|| format!("set mode of {}", path.display()))
+        let (made, address) =
+            (c_string(&at.join(own.file_name().unwrap_or_default()))?, address(&self.address.0)?);
+        let up = open_directory(path.parent().unwrap_or(Path::new("/")))?;
+        let last = c_string(Path::new(path.file_name().unwrap_or_default()))?;
+        let hidden = c_string(Path::new(&format!(".cairn-{}", std::process::id())))?;
+        let make = || -> std::io::Result<()> {
+            rustix::fs::mkdirat(&up, &*hidden, Mode::RWXU)?;
+            let root = rustix::fs::openat(&up, &*hidden, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+            let bind = || -> rustix::io::Result<()> {
+                rustix::process::fchdir(&root)?;
+                rustix::process::chroot(c".")?;
+                for directory in &directories {
+                    match rustix::fs::mkdirat(&root, &**directory, Mode::RWXU) {
+                        Err(Errno::EXIST) => {}
+                        made => made?,
+                    }
+                }
+                bind(fd, &address)?;
+                rustix::fs::renameat(&root, &*made, &up, &*last)
+            };
+            let bound = bind();
+            // One that was there twice is gone the second time.
+            for directory in directories.iter().rev() {
+                let _ = rustix::fs::unlinkat(&root, &**directory, AtFlags::REMOVEDIR);
+            }
+            rustix::fs::unlinkat(&up, &*hidden, AtFlags::REMOVEDIR)?;
+            Ok(bound?)
+        };
+        guard::try_in_child(make).context(what)?;
+        file.set_attributes()
     }
 
     /// Has a socket connected to the one that is bound to it.
@@ -214,20 +262,32 @@ impl Name {
         deputy.connect(fd, Some(directory.as_fd()), name).context(what)
     }
 
-    /// Binds a socket to it where nobody else sees that, and has another one connected to it, by a
-    /// `client` to a `listener`.
+    /// Binds a socket to it where nobody else sees that, and has another one connected to it: as
+    /// the one that listens, and the one that connects.
     ///
     /// # Errors
     /// What the kernel reports: EADDRINUSE for an abstract name of another socket.
-    pub fn meet(&self, sockets: [BorrowedFd<'_>; 2], [listener, client]: [&Deputy; 2]) -> Result<()> {
-        let [listens, connects] = sockets;
+    pub fn meet(
+        &self,
+        [listens, connects]: [BorrowedFd<'_>; 2],
+        deputies: &Deputies,
+        [listener, client]: [Option<&Peer>; 2],
+    ) -> Result<()> {
         let what = || format!("connect a socket to {}", self.describe());
         let bind = || bind(listens, &address(&self.address.0)?).context(what);
         let directory = if self.is_abstract() { bind().map(|()| None) } else { self.aside(bind).map(Some) }?;
-        listener.listen(listens, 1).context(what)?;
+        deputies.of(listener)?.listen(listens, 1).context(what)?;
         let last = Path::new(OsStr::from_bytes(&self.address.0)).file_name().unwrap_or_default();
         let name = if self.is_abstract() { &self.address.0 } else { last.as_bytes() };
-        client.connect(connects, directory.as_ref().map(AsFd::as_fd), name).context(what)
+        deputies.of(client)?.connect(connects, directory.as_ref().map(AsFd::as_fd), name).context(what)?;
+        directory.map_or(Ok(()), |directory| self.remove_from(&directory))
+    }
+
+    /// Removes its file from the directory of [`Self::aside`]: it is gone.
+    fn remove_from(&self, directory: &OwnedFd) -> Result<()> {
+        let last = Path::new(OsStr::from_bytes(&self.address.0)).file_name().unwrap_or_default();
+        rustix::fs::unlinkat(directory, last, AtFlags::empty())
+            .context(|| format!("remove {} again", self.describe()))
     }
 
     /// Binds a socket to it for a moment; one with a path where nobody else sees it.
@@ -289,6 +349,18 @@ impl Name {
 }
 
 impl BoundFile {
+    fn set_attributes(&self) -> Result<()> {
+        let path = self.path.as_path();
+        let meta = std::fs::symlink_metadata(path).context(|| format!("stat {}", path.display()))?;
+        if (meta.uid(), meta.gid()) != self.owner {
+            let (uid, gid) = (Some(Uid::from_raw(self.owner.0)), Some(Gid::from_raw(self.owner.1)));
+            rustix::fs::chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+                .context(|| format!("set owner of {}", path.display()))?;
+        }
+        rustix::fs::chmod(path, Mode::from_raw_mode(self.mode))
+            .context(|| format!("set mode of {}", path.display()))
+    }
+
     /// Whether there is a socket that is gone in its place.
     ///
     /// # Errors

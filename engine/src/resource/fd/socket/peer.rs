@@ -4,12 +4,13 @@
 
 use crate::error::{Context, Result};
 use crate::proc::status;
-use crate::resource::is_default;
+use crate::resource::fd::Kind;
+use crate::resource::{Records, is_default};
 use crate::sys::deputy::{Deputy, Ids};
 use crate::sys::socket;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
@@ -80,7 +81,8 @@ const MOST: usize = 8;
 pub struct Deputies(RefCell<HashMap<Option<Peer>, Rc<Deputy>>>);
 
 impl Deputies {
-    /// The one of `peer`, or of ours without. A PID that somebody else has now cannot be named: the
+    /// The one of `peer`, or of ours without. It ends another one with its PID, so that it is to be
+    /// used before another one is asked for. A PID that somebody else has now cannot be named: the
     /// credentials are right all the same.
     ///
     /// # Errors
@@ -92,6 +94,8 @@ impl Deputies {
         if self.0.borrow().len() == MOST {
             self.dismiss();
         }
+        let pid = |peer: Option<&Peer>| peer.map_or(0, |peer| peer.pid);
+        self.0.borrow_mut().retain(|other, _| pid(other.as_ref()) == 0 || pid(other.as_ref()) != pid(peer));
         let deputy = Rc::new(peer.map_or_else(
             || Deputy::start(None, None).context(|| "start a process that makes sockets"),
             start,
@@ -104,6 +108,18 @@ impl Deputies {
     pub fn dismiss(&self) {
         self.0.borrow_mut().clear();
     }
+}
+
+/// PIDs that unix sockets are to name as their other end, of processes that are not in the job, and
+/// which others have now.
+pub fn taken(records: &Records) -> Vec<i32> {
+    let inside: HashSet<i32> = records.processes.iter().map(|process| process.pid).collect();
+    let named = records.inodes.iter().filter_map(|inode| match &inode.kind {
+        Kind::Unix(unix) => unix.peer.as_ref().map(|peer| peer.pid),
+        _ => None,
+    });
+    let pids: BTreeSet<i32> = named.filter(|pid| *pid > 0 && !inside.contains(pid)).collect();
+    pids.into_iter().filter(|pid| status::of_thread(*pid, *pid).is_ok()).collect()
 }
 
 fn start(peer: &Peer) -> Result<Deputy> {
