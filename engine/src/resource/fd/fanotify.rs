@@ -119,9 +119,12 @@ impl Verbs for Fanotify {
         (self.flags, self.event_flags) = (flags, event_flags);
         let (mounts, mut handles) = (marked::mounts(), Vec::new());
         for mark in notify::marks(info) {
-            let Some(notify::Mark { on, flags, mask, ignored }) = mark.filter(|mark| mark.flags & !STAYING == 0)
+            let Some(notify::Mark { on, flags, mask, ignored }) =
+                mark.filter(|mark| mark.flags & !STAYING == 0)
             else {
-                return refuse(" is a fanotify group with a mark of a kind that is not known; remove it first".into());
+                return refuse(
+                    " is a fanotify group with a mark of a kind that is not known; remove it first".into(),
+                );
             };
             let reads = mask & ALL_READING != 0;
             let (on, handle, what) = match on {

@@ -274,7 +274,8 @@ impl Verbs for Unix {
                 " is a socket with an urgent byte (MSG_OOB) that was not received; receive it first",
             );
         }
-        self.peer = Peer::of_socket(fd.as_fd()).context(|| format!("{at}: read whom it names (SO_PEERCRED)"))?;
+        self.peer =
+            Peer::of_socket(fd.as_fd()).context(|| format!("{at}: read whom it names (SO_PEERCRED)"))?;
         // Two datagram sockets that have connected to each other by name.
         let crossed = self.is_datagram() && self.peer.is_none();
         self.link = if shown.listens {
