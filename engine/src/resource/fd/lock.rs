@@ -291,7 +291,8 @@ pub fn held(
 /// meanwhile, it may show a lock twice, and leave one out. A longer text is read until it is the
 /// same twice.
 fn read_all() -> String {
-    const TRIES: usize = 8;
+    // Of few, each may be disturbed on a busy machine: a try takes some 100 us.
+    const TRIES: usize = 64;
     let mut text = Vec::new();
     for _ in 0..TRIES {
         // What cannot be read shows no locks.
