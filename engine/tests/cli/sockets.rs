@@ -85,7 +85,7 @@ fn a_peer_outside_is_named() {
         return;
     };
     let _client = UnixStream::connect(job.path("door")).expect("connected");
-    is_refused(&job, &["from outside the job that waits to be accepted"]);
+    is_refused(&job, &["a connection that waits to be accepted, from outside the job"]);
 }
 
 /// A job that is connected to a process outside, and one that an error waits for.
