@@ -351,7 +351,14 @@ impl Name {
 impl BoundFile {
     fn set_attributes(&self) -> Result<()> {
         let path = self.path.as_path();
-        let meta = std::fs::symlink_metadata(path).context(|| format!("stat {}", path.display()))?;
+        let meta = std::fs::symlink_metadata(path).ok();
+        let is_socket = |meta: &std::fs::Metadata| FileType::from_raw_mode(meta.mode()) == FileType::Socket;
+        let Some(meta) = meta.filter(is_socket) else {
+            return Err(Error::Conflict(format!(
+                "{}: no socket is there after one was bound; do not change its directory meanwhile",
+                path.display()
+            )));
+        };
         if (meta.uid(), meta.gid()) != self.owner {
             let (uid, gid) = (Some(Uid::from_raw(self.owner.0)), Some(Gid::from_raw(self.owner.1)));
             rustix::fs::chownat(CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
