@@ -204,12 +204,10 @@ int cairn_freeze(struct file *file, union cairn_argument *arg)
 
 	if (freeze->flags & ~CAIRN_FREEZE_TRACED || freeze->reserved)
 		return -EINVAL;
-	leader = cairn_find_task(freeze->pid);
+	leader = cairn_find_leader(freeze->pid);
 	if (IS_ERR(leader))
 		return PTR_ERR(leader);
-	if (!thread_group_leader(leader))
-		err = -EINVAL;
-	else if (leader->flags & PF_KTHREAD)
+	if (leader->flags & PF_KTHREAD)
 		err = -EOPNOTSUPP;
 	else if (same_thread_group(leader, current))
 		err = -EDEADLK;

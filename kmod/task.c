@@ -25,6 +25,21 @@ struct task_struct *cairn_find_task(pid_t nr)
 	return task ?: ERR_PTR(-ESRCH);
 }
 
+struct task_struct *cairn_find_leader(pid_t nr)
+{
+	struct task_struct *task;
+	struct pid *pid;
+
+	if (nr <= 0)
+		return ERR_PTR(-ESRCH);
+	pid = find_get_pid(nr);
+	task = get_pid_task(pid, PIDTYPE_TGID);
+	if (!task)
+		task = ERR_PTR(pid && pid_has_task(pid, PIDTYPE_PID) ? -EINVAL : -ESRCH);
+	put_pid(pid);
+	return task;
+}
+
 int cairn_with_siglock(struct task_struct *task,
 		       int (*read)(struct task_struct *task, void *arg),
 		       void *arg)

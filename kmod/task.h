@@ -25,6 +25,19 @@
 struct task_struct *cairn_find_task(pid_t nr);
 
 /**
+ * cairn_find_leader() - look up the leader of a process
+ * @nr: the PID in the caller's PID namespace
+ *
+ * A thread that replaces the program takes the leader's place, and its TID somewhat
+ * earlier, de_thread() in fs/exec.c. In between the task of that TID is no leader,
+ * but the PID has one all the time. The one returned may have lost its place since.
+ *
+ * Return: the task with a reference, ERR_PTR(-EINVAL) if this is another thread's
+ * TID, or ERR_PTR(-ESRCH)
+ */
+struct task_struct *cairn_find_leader(pid_t nr);
+
+/**
  * cairn_with_siglock() - call a function under a task's siglock
  * @task: the task
  * @read: called with siglock held and interrupts off

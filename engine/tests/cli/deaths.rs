@@ -263,6 +263,8 @@ C.setcontext(context)
             harm::kill(pid, Signal::KILL);
         }
         front.wait().expect("it was started");
+        // Nobody waits for it any more.
+        harm::await_end(worker);
         goes_on();
     }
     assert_eq!(status_field(job.pid, "TracerPid").as_deref(), Some("0"));

@@ -55,11 +55,14 @@ impl Victim {
         whom.into_iter().flatten().for_each(|pid| kill(pid, Signal::KILL));
         // A worker that was only just forked has the same pipe.
         front.wait_with_output().expect("it was started");
-        for child in children {
-            let ended = || status_field(child, "State").is_none_or(|state| state.starts_with('Z'));
-            wait_for("the end of cairn", || ended().then_some(()));
-        }
+        children.into_iter().for_each(await_end);
     }
+}
+
+/// Waits until a process of cairn's has let go of everything.
+pub fn await_end(pid: i32) {
+    let ended = || status_field(pid, "State").is_none_or(|state| state.starts_with(['Z', 'X']));
+    wait_for("the end of cairn", || ended().then_some(()));
 }
 
 #[rstest]

@@ -11,16 +11,17 @@ use crate::proc::maps;
 use crate::remote::Arg;
 use crate::resource::Records;
 use crate::resource::mm::vma::{Backing, Vma};
+use crate::sys::page_size;
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread::JoinHandle;
 
 /// By which system call a lock is taken, and whose it is.
@@ -176,8 +177,11 @@ impl FileLock {
 /// A process that has a lock on a file, if /proc/locks shows one.
 fn holder(fd: &OwnedFd) -> Option<i32> {
     let meta = File::from(fd.try_clone().ok()?).metadata().ok()?;
-    let text = read_all();
-    let lock = text.lines().filter_map(Line::parse).find(|lock| lock.file == (meta.dev(), meta.ino()))?;
+    let locks = read_all();
+    let lock = locks
+        .iter()
+        .filter_map(|lock| Line::parse_text(lock))
+        .find(|lock| lock.file == (meta.dev(), meta.ino()))?;
     (lock.pid > 0).then_some(lock.pid)
 }
 
@@ -286,38 +290,58 @@ pub fn held(
     info.lines("lock").map(read).collect()
 }
 
-/// Reads /proc/locks. The kernel describes what fits into a page at once, and counts to where it
-/// was for the next read(2) (fs/seq_file.c, `seq_read_iter`): of what is locked and unlocked
-/// meanwhile, it may show a lock twice, and leave one out. A longer text is read until it is the
-/// same twice.
-fn read_all() -> String {
-    // Of few, each may be disturbed on a busy machine: a try takes some 100 us.
-    const TRIES: usize = 64;
-    let mut text = Vec::new();
-    for _ in 0..TRIES {
-        // What cannot be read shows no locks.
-        let (again, pieces) = read_pieces().unwrap_or_default();
-        let is_settled = pieces < 2 || again == text;
-        text = again;
-        if is_settled {
+/// Reads /proc/locks: the description of each lock, without the number in front. The kernel
+/// describes what fits into a page at once, and counts to where it was for the next read(2)
+/// (fs/seq_file.c, `seq_read_iter`): of what others lock and unlock meanwhile, it may show a lock
+/// beside the border of two pages twice, or leave it out. A longer text is read several times, each
+/// time with other borders; of each lock there are as many as most of them show.
+fn read_all() -> Vec<String> {
+    const TIMES: usize = 5;
+    let page = page_size() as usize;
+    // What cannot be read shows no locks.
+    let text = read_from_border(0).unwrap_or_default();
+    if text.len() < page - LINE_ROOM {
+        return descriptions(&text).map(str::to_owned).collect();
+    }
+    let more = (1..TIMES).map(|time| read_from_border(page * time / TIMES).unwrap_or_default());
+    let mut counts: BTreeMap<String, [usize; TIMES]> = BTreeMap::new();
+    for (time, text) in std::iter::once(text).chain(more).enumerate() {
+        for lock in descriptions(&text) {
+            counts.entry(lock.to_owned()).or_default()[time] += 1;
+        }
+    }
+    let median = |mut counts: [usize; TIMES]| {
+        counts.sort_unstable();
+        counts[TIMES / 2]
+    };
+    counts.into_iter().flat_map(|(lock, counts)| std::iter::repeat_n(lock, median(counts))).collect()
+}
+
+/// More than a line of /proc/locks ever has.
+const LINE_ROOM: usize = 256;
+
+fn descriptions(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(Line::parse).map(|line| line.text)
+}
+
+/// All of /proc/locks, with a border before the line in which byte `border` is, on the first page,
+/// and after each page from there.
+fn read_from_border(border: usize) -> std::io::Result<String> {
+    let open = || File::open("/proc/locks");
+    let mut text = vec![0; border];
+    let len = open()?.read(&mut text)?;
+    text.truncate(text[..len].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    // What is left of the first page would be shown as it was.
+    let (file, mut room) = (open()?, vec![0; page_size() as usize]);
+    loop {
+        let len = file.read_at(&mut room, text.len() as u64)?;
+        text.extend_from_slice(&room[..len]);
+        // Where another line had room, there was none; by now there may be.
+        if len < room.len() - LINE_ROOM {
             break;
         }
     }
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-/// All of /proc/locks, and how many times the kernel has described some of it.
-fn read_pieces() -> std::io::Result<(Vec<u8>, usize)> {
-    const ROOM: usize = 1 << 16;
-    let mut file = File::open("/proc/locks")?;
-    let (mut text, mut room, mut pieces) = (Vec::new(), vec![0; ROOM], 0);
-    loop {
-        match file.read(&mut room)? {
-            0 => return Ok((text, pieces)),
-            len => text.extend_from_slice(&room[..len]),
-        }
-        pieces += 1;
-    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The locks that descriptors show: how many there are of each description by the kernel.
@@ -345,7 +369,7 @@ impl SavedLocks {
 
 /// A scan of all file locks, in progress. Before it returns anything, the kernel waits for lock
 /// operations in progress, some ten milliseconds (fs/locks.c, `locks_start`: `percpu_down_write`).
-pub struct Look(JoinHandle<String>);
+pub struct Look(JoinHandle<Vec<String>>);
 
 impl Look {
     /// Starts the scan; all processes to be saved must be stopped.
@@ -356,7 +380,7 @@ impl Look {
     /// Restricts the scan to locks on files in use. `saved`: those that descriptors show; `inside`:
     /// pids and tids of the saved tree.
     pub fn among(self, users: Users, saved: SavedLocks, inside: HashSet<i32>) -> Locks {
-        Locks { users, saved, inside, text: self.0 }
+        Locks { users, saved, inside, all: self.0 }
     }
 }
 
@@ -368,7 +392,7 @@ pub struct Locks {
     users: Users,
     saved: SavedLocks,
     inside: HashSet<i32>,
-    text: JoinHandle<String>,
+    all: JoinHandle<Vec<String>>,
 }
 
 /// Who has a lock.
@@ -430,15 +454,16 @@ pub struct Unexplained {
 impl Locks {
     /// Whether the scan has finished.
     pub fn is_done(&self) -> bool {
-        self.text.is_finished()
+        self.all.is_finished()
     }
 
     /// Locks on files in use, beyond those that descriptors show, that nobody outside has: a
     /// mapping keeps them. A POSIX lock is released by the first close(2).
     pub fn unexplained(mut self) -> Vec<Unexplained> {
-        let text = self.text.join().expect("the thread that reads /proc/locks does not panic");
+        let all = self.all.join().expect("the thread that reads /proc/locks does not panic");
         let (mut found, others) = (Vec::new(), OnceCell::new());
-        for lock in text.lines().filter_map(Line::parse).filter(|lock| lock.kind != "POSIX") {
+        let all = all.iter().filter_map(|lock| Line::parse_text(lock));
+        for lock in all.filter(|lock| lock.kind != "POSIX") {
             if self.saved.take(lock.text) {
                 continue;
             }
@@ -553,14 +578,16 @@ mod tests {
         assert_eq!(Line::parse("nonsense"), None);
     }
 
-    /// However much others lock and unlock.
+    /// However much others lock and unlock, and wherever it is on a page.
     #[test]
     fn every_lock_is_read_once() {
+        const MANY: u64 = 300;
         let dir = tempfile::tempdir().unwrap();
         let open = |name: &str| -> OwnedFd { File::create_new(dir.path().join(name)).unwrap().into() };
         let file = open("file");
-        let lock = FileLock { owner: Owner::Description, exclusive: true, start: 0, end: Some(4710) };
-        lock.take(&file, "file").unwrap();
+        let lock =
+            |at| FileLock { owner: Owner::Description, exclusive: true, start: 2 * at, end: Some(2 * at) };
+        (0..MANY).for_each(|at| lock(at).take(&file, "file").unwrap());
         let node = File::from(file.try_clone().unwrap()).metadata().unwrap();
         let others = ["a", "b"].map(open);
         let stop = &std::sync::atomic::AtomicBool::new(false);
@@ -573,15 +600,20 @@ mod tests {
                     }
                 });
             }
-            let counts: Vec<usize> = (0..100)
-                .map(|_| {
-                    let text = read_all();
-                    let is_it = |line: &Line<'_>| line.file.1 == node.ino() && line.end == Some(4710);
-                    text.lines().filter_map(Line::parse).filter(is_it).count()
-                })
-                .collect();
+            let starts = || {
+                let all = read_all();
+                let mut starts: Vec<u64> = all
+                    .iter()
+                    .filter_map(|lock| Line::parse_text(lock))
+                    .filter(|lock| lock.file.1 == node.ino() && lock.kind == "OFDLCK")
+                    .map(|lock| lock.start / 2)
+                    .collect();
+                starts.sort_unstable();
+                starts
+            };
+            let wrong = (0..100).map(|_| starts()).find(|starts| !starts.iter().copied().eq(0..MANY));
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
-            assert_eq!(counts, [1; 100]);
+            assert_eq!(wrong, None);
         });
     }
 
