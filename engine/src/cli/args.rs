@@ -71,6 +71,9 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+    /// What libcr starts
+    #[command(hide = true)]
+    LibcrCheckpoint(super::blcr::RequestArgs),
     /// List the faults that this build can plant
     #[cfg(feature = "planted-faults")]
     Faults {

@@ -2,6 +2,7 @@
 
 mod about;
 mod args;
+mod blcr;
 mod check;
 mod checkpoint;
 mod completions;
@@ -26,6 +27,9 @@ use std::process::ExitCode;
 
 /// Parses and runs.
 pub fn main() -> ExitCode {
+    if let Some(code) = blcr::main() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(err) => return usage(&err),
@@ -49,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::About(args) => about::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Man => completions::man(),
+        Command::LibcrCheckpoint(args) => blcr::request(&args),
         #[cfg(feature = "planted-faults")]
         Command::Faults { json } => return faults(json),
     };

@@ -35,6 +35,18 @@ pub fn block(signals: &[i32]) {
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set_of(signals), std::ptr::null_mut()) };
 }
 
+/// Queues a signal for a process, with code `SI_QUEUE` and this sender.
+///
+/// # Errors
+/// As rt_sigqueueinfo(2).
+pub fn queue(pid: i32, signal: i32, sender: i32) -> io::Result<()> {
+    // struct siginfo on 64-bit architectures: signal, errno, code, padding, PID, user.
+    let mut info = [0i32; 32];
+    (info[0], info[2], info[4]) = (signal, libc::SI_QUEUE, sender);
+    // SAFETY: the kernel reads as much as a struct siginfo has, 128 bytes.
+    cvt(unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid, signal, info.as_ptr()) }).map(drop)
+}
+
 /// Whether this process ignores a signal.
 pub fn is_ignored(signal: i32) -> bool {
     // SAFETY: the kernel fills the action; a null new action changes nothing.

@@ -2,6 +2,7 @@
 //! go wrong around them. Needs root.
 
 mod addresses;
+mod blcr;
 mod callers;
 mod cgroups;
 mod changed;

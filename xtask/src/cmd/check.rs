@@ -107,7 +107,8 @@ fn ensure_nextest(workspace: &Workspace, offline: bool) -> Result<()> {
     }
     eprintln!("check: installing cargo-nextest");
     let mut install = workspace.cargo();
-    install.args(["install", "cargo-nextest", "--locked"]);
+    // Without optimisation: it is the tests that are waited for afterwards.
+    install.args(["install", "cargo-nextest", "--locked", "--debug"]);
     // It builds in a separate directory.
     install.env_remove("CARGO_TARGET_DIR");
     if offline {

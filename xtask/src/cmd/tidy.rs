@@ -26,6 +26,9 @@ use crate::workspace::Workspace;
 const UNSAFE: &[&str] = &[
     "engine/src/sys/",
     "engine/src/arch/",
+    // The interface of a C library, and system calls in signal handlers.
+    "engine/libcr/src/ffi.rs",
+    "engine/libcr/src/sys.rs",
     // Ioctls of the kernel module.
     "kmod/abi/src/argument.rs",
     "kmod/abi/src/device.rs",
